@@ -1,0 +1,256 @@
+//! The graph: sole owner of the petgraph, and the only place where it is changed.
+//!
+//! Reading is free, with any petgraph algorithm. Writing is five verbs, which keep each node's ordered operand
+//! list and the edges equal: [`add`](Graph::add), [`set_operand`](Graph::set_operand),
+//! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs), [`remove_dead`](Graph::remove_dead).
+
+use crate::{Node, NodeKind, Notes, Tensor, Value, ValueId};
+use petgraph::Direction;
+use petgraph::stable_graph::StableDiGraph;
+use petgraph::visit::EdgeRef;
+use std::collections::HashSet;
+
+/// A node of a graph. It stays valid while other nodes come and go.
+pub type NodeId = petgraph::stable_graph::NodeIndex<u32>;
+
+/// An edge: from an output slot to an input slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    /// The producer's output slot.
+    pub from_slot: usize,
+    /// The user's input slot.
+    pub to_slot: usize,
+}
+
+/// A directed acyclic graph of nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    /// The graph's name; may be empty.
+    pub name: String,
+    /// What the file says about the graph and the IR does not read.
+    pub notes: Notes,
+    dag: StableDiGraph<Node, Wire>,
+    inputs: Vec<NodeId>,
+    captures: Vec<NodeId>,
+    outputs: Vec<ValueId>,
+}
+
+/// Reading.
+impl Graph {
+    /// An empty graph of that name.
+    pub fn new(name: &str) -> Graph {
+        Graph { name: name.to_owned(), ..Graph::default() }
+    }
+
+    /// The petgraph, for any of its algorithms.
+    pub fn dag(&self) -> &StableDiGraph<Node, Wire> {
+        &self.dag
+    }
+
+    /// The inputs, in order, those with a default value included.
+    pub fn inputs(&self) -> &[NodeId] {
+        &self.inputs
+    }
+
+    /// Of a subgraph: the values taken from the graph around it, in the order of its owner's last operands.
+    pub fn captures(&self) -> &[NodeId] {
+        &self.captures
+    }
+
+    /// The values that the graph gives, in order.
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// The node of that id.
+    ///
+    /// # Panics
+    /// If the node has been removed.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.dag[id]
+    }
+
+    /// The node of that id, to change its labels: names, types, attributes, notes. The wires are not within reach.
+    ///
+    /// # Panics
+    /// If the node has been removed.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.dag[id]
+    }
+
+    /// Whether there is a node of that id that has an output of that slot.
+    pub fn has_value(&self, value: ValueId) -> bool {
+        self.dag.node_weight(value.node).is_some_and(|node| value.slot < node.outputs.len())
+    }
+
+    /// The value of that id.
+    ///
+    /// # Panics
+    /// If its producer has been removed or has no such slot.
+    pub fn value(&self, value: ValueId) -> &Value {
+        &self.dag[value.node].outputs[value.slot]
+    }
+
+    /// The value of that name. Looks at every node.
+    pub fn value_named(&self, name: &str) -> Option<ValueId> {
+        self.node_ids().find_map(|node| {
+            let slot = self.dag[node].outputs.iter().position(|value| value.name == name)?;
+            Some(ValueId { node, slot })
+        })
+    }
+
+    /// The values that a node reads, by input slot; captured values come last.
+    pub fn operands(&self, node: NodeId) -> &[Option<ValueId>] {
+        &self.dag[node].operands
+    }
+
+    /// The value in an input slot, if there is one.
+    pub fn operand(&self, node: NodeId, slot: usize) -> Option<ValueId> {
+        self.dag[node].operands.get(slot).copied().flatten()
+    }
+
+    /// Who reads a value, and in which input slot, ordered. The graph's own outputs are not among them.
+    pub fn users(&self, value: ValueId) -> Vec<(NodeId, usize)> {
+        let wires = self.dag.edges_directed(value.node, Direction::Outgoing);
+        let mut users: Vec<_> = wires
+            .filter(|wire| wire.weight().from_slot == value.slot)
+            .map(|wire| (wire.target(), wire.weight().to_slot))
+            .collect();
+        users.sort_unstable();
+        users
+    }
+
+    /// The tensor, if the value is constant; an input's default counts.
+    pub fn constant(&self, value: ValueId) -> Option<&Tensor> {
+        self.dag[value.node].as_constant()
+    }
+
+    /// All nodes, in order of their ids.
+    pub fn node_ids(&self) -> impl Iterator<Item = NodeId> {
+        self.dag.node_indices()
+    }
+
+    /// All nodes, producers before users, otherwise in order of their ids:
+    /// a graph that was built in order keeps that order, and later insertions come right before their first user.
+    ///
+    /// On a cycle, which [`verify`](crate::verify()) refuses, the order is arbitrary but still complete.
+    pub fn topo(&self) -> Vec<NodeId> {
+        let mut order = Vec::with_capacity(self.dag.node_count());
+        let mut entered = HashSet::with_capacity(self.dag.node_count());
+        for root in self.node_ids() {
+            let mut path = vec![(root, 0)];
+            if !entered.insert(root) {
+                continue;
+            }
+            while let Some((node, slot)) = path.pop() {
+                match self.dag[node].operands.get(slot) {
+                    Some(operand) => {
+                        path.push((node, slot + 1));
+                        path.extend(operand.filter(|v| entered.insert(v.node)).map(|v| (v.node, 0)));
+                    }
+                    None => order.push(node),
+                }
+            }
+        }
+        order
+    }
+}
+
+/// Writing: five verbs, no others.
+impl Graph {
+    /// Adds a node that reads `operands`. An input or a capture becomes the graph's last one.
+    pub fn add(&mut self, node: Node, operands: &[Option<ValueId>]) -> NodeId {
+        let id = self.dag.add_node(node);
+        match self.dag[id].kind {
+            NodeKind::Input(_) => self.inputs.push(id),
+            NodeKind::Capture => self.captures.push(id),
+            NodeKind::Const(_) | NodeKind::Op(_) => {}
+        }
+        for (slot, &operand) in operands.iter().enumerate() {
+            self.set_operand(id, slot, operand);
+        }
+        id
+    }
+
+    /// Makes `node` read `value` in an input slot, or nothing. Slots up to it come into being.
+    pub fn set_operand(&mut self, node: NodeId, slot: usize, value: Option<ValueId>) {
+        let operands = &mut self.dag[node].operands;
+        if operands.len() <= slot {
+            operands.resize(slot + 1, None);
+        }
+        if operands[slot].is_some() {
+            let wires = self.dag.edges_directed(node, Direction::Incoming);
+            let wire = wires.filter(|wire| wire.weight().to_slot == slot).map(|wire| wire.id()).next();
+            self.dag.remove_edge(wire.expect("every operand has a wire"));
+        }
+        self.dag[node].operands[slot] = value;
+        if let Some(value) = value {
+            self.dag.add_edge(value.node, node, Wire { from_slot: value.slot, to_slot: slot });
+        }
+    }
+
+    /// Makes everybody who reads `old`, the graph's outputs included, use `new` instead.
+    /// The producer of `new` itself goes on reading `old`, so that a node can be put behind a value.
+    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
+        for (user, slot) in self.users(old) {
+            if user != new.node {
+                self.set_operand(user, slot, Some(new));
+            }
+        }
+        for output in self.outputs.iter_mut().filter(|output| **output == old) {
+            *output = new;
+        }
+    }
+
+    /// Says which values the graph gives.
+    pub fn set_outputs(&mut self, outputs: Vec<ValueId>) {
+        self.outputs = outputs;
+    }
+
+    /// Removes every node that no output depends on, in subgraphs too, and captures that nobody reads.
+    /// Inputs that must be fed stay: they are part of the graph's interface.
+    pub fn remove_dead(&mut self) {
+        let node_ids: Vec<_> = self.node_ids().collect();
+        node_ids.into_iter().for_each(|id| self.remove_dead_captures(id));
+        let mut alive: HashSet<NodeId> = HashSet::new();
+        let mut pending: Vec<NodeId> = self.outputs.iter().map(|value| value.node).collect();
+        pending.extend(self.inputs.iter().filter(|&&id| matches!(self.dag[id].kind, NodeKind::Input(None))));
+        while let Some(id) = pending.pop() {
+            if alive.insert(id) {
+                pending.extend(self.dag[id].operands.iter().flatten().map(|value| value.node));
+            }
+        }
+        self.dag.retain_nodes(|_, id| alive.contains(&id));
+        self.inputs.retain(|id| alive.contains(id));
+        self.captures.retain(|id| alive.contains(id));
+    }
+
+    /// Removes what is dead in the subgraphs of a node, and the operands that they no longer capture.
+    fn remove_dead_captures(&mut self, id: NodeId) {
+        let n_formal = self.dag[id].operands.len() - self.dag[id].n_captures();
+        let NodeKind::Op(op) = &mut self.dag[id].kind else { return };
+        let mut captured = Vec::new();
+        for graph in op.subgraphs_mut() {
+            let before = graph.captures.clone();
+            graph.remove_dead();
+            captured.extend(before.iter().map(|capture| graph.captures.contains(capture)));
+        }
+        if captured.iter().all(|&kept| kept) {
+            return;
+        }
+        let operands = self.dag[id].operands.clone();
+        (n_formal..operands.len()).for_each(|slot| self.set_operand(id, slot, None));
+        self.dag[id].operands.truncate(n_formal);
+        let kept = operands[n_formal..].iter().zip(captured).filter(|(_, kept)| *kept);
+        for (slot, (&operand, _)) in (n_formal..).zip(kept) {
+            self.set_operand(id, slot, operand);
+        }
+    }
+}
+
+impl From<NodeId> for ValueId {
+    /// The node's first output.
+    fn from(node: NodeId) -> ValueId {
+        ValueId { node, slot: 0 }
+    }
+}

@@ -1,0 +1,44 @@
+//! The IR of quantfit: a [`Model`] is a [`Graph`] of [`Node`]s that produce [`Value`]s, and a [`Pass`] changes it.
+//!
+//! It knows neither ONNX bytes nor serde nor quantization, and runs nothing. Its serialised form is text:
+//!
+//! ```
+//! use quantfit_ir::Model;
+//!
+//! let text = "\
+//! model double opset 17
+//! %x = input : f32[N]
+//! %two = const [2.0] : f32[]
+//! %y = Mul(%x, %two) : f32[N]
+//! return %y
+//! ";
+//! let model: Model = text.parse()?;
+//! quantfit_ir::verify(&model)?;
+//! assert_eq!(model.to_string(), text);
+//! # Ok::<(), quantfit_ir::Error>(())
+//! ```
+
+mod element;
+mod error;
+mod graph;
+mod isolate;
+mod model;
+mod node;
+mod pass;
+mod tensor;
+mod text;
+mod value;
+mod verify;
+
+pub use element::{DType, Element, F4E2M1, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4};
+pub use error::{Error, ErrorKind, Result};
+pub use graph::{Graph, NodeId, Wire};
+pub use half::{bf16, f16};
+pub use isolate::isolate;
+pub use model::{Function, Model, Origin};
+pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
+pub use num_complex::Complex;
+pub use pass::{Pass, Pipeline};
+pub use tensor::Tensor;
+pub use value::{Dim, TensorType, Type, Value, ValueId};
+pub use verify::verify;

@@ -1,0 +1,69 @@
+//! The model: a graph with its name, the operator sets it is written in, and its local functions.
+
+use crate::{Attr, Graph, Notes};
+use std::collections::BTreeMap;
+
+/// A model.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// The version of each operator set in use, by domain; ONNX's own domain is empty.
+    pub opsets: BTreeMap<String, i64>,
+    /// The graph; its name is the model's name.
+    pub graph: Graph,
+    /// Operators that the model defines itself.
+    pub functions: Vec<Function>,
+    /// Who wrote the file, as the file says.
+    pub origin: Origin,
+}
+
+/// What a file says about itself. Kept for the way back, and not part of the text form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The version of the file format.
+    pub ir_version: i64,
+    /// The tool that wrote the file.
+    pub producer_name: String,
+    /// Its version.
+    pub producer_version: String,
+    /// The namespace of the model's name.
+    pub domain: String,
+    /// The version of the model itself.
+    pub model_version: i64,
+    /// Doc string, properties, and fields without a name here.
+    pub notes: Notes,
+}
+
+/// An operator defined by a graph. The graph's inputs and outputs are the operator's.
+#[derive(Debug, Clone, Default)]
+pub struct Function {
+    /// The domain of the operator.
+    pub domain: String,
+    /// The operator's name; it is the name of the graph, too.
+    pub name: String,
+    /// Which of several functions of that name; nearly always empty.
+    pub overload: String,
+    /// The attributes that a caller gives, and what they are if it does not; `None` where it must.
+    pub attrs: BTreeMap<String, Option<Attr>>,
+    /// The operator sets that the body is written in.
+    pub opsets: BTreeMap<String, i64>,
+    /// The body.
+    pub graph: Graph,
+}
+
+impl Model {
+    /// A model of that name without nodes, in a version of ONNX's own operator set.
+    pub fn new(name: &str, opset: i64) -> Model {
+        let opsets = BTreeMap::from([(String::new(), opset)]);
+        Model { opsets, graph: Graph::new(name), ..Model::default() }
+    }
+
+    /// The version of ONNX's own operator set; 0 if the model imports none.
+    pub fn opset(&self) -> i64 {
+        self.opsets.get("").copied().unwrap_or(0)
+    }
+
+    /// The function that defines an operator, if it is local to the model.
+    pub fn function(&self, domain: &str, name: &str, overload: &str) -> Option<&Function> {
+        self.functions.iter().find(|f| f.domain == domain && f.name == name && f.overload == overload)
+    }
+}

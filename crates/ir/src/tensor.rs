@@ -1,0 +1,183 @@
+//! Tensors: typed n-dimensional arrays whose storage is shared until it is written to.
+//!
+//! A tensor is always dense and row-major, so its elements are one slice.
+//! There is no arithmetic here: that is the business of the kernels and the interpreter.
+
+use crate::element::{Storage, Stored};
+use crate::{DType, Element, Error, Result, with_element};
+use ndarray::{ArcArray, ArrayBase, ArrayViewD, Data, Dimension, IxDyn};
+use std::fmt;
+
+/// An n-dimensional array of one of the ONNX element types. Cloning shares the elements; writing copies them first.
+#[derive(Clone)]
+pub struct Tensor(Storage);
+
+impl Tensor {
+    /// A tensor of `shape` with `values` in row-major order.
+    ///
+    /// # Panics
+    /// If the number of values is not the product of the shape.
+    pub fn new<T: Element>(shape: &[usize], values: Vec<T>) -> Tensor {
+        let (n_values, shape) = (values.len(), IxDyn(shape));
+        match ArcArray::from_shape_vec(shape.clone(), values) {
+            Ok(array) => Tensor(T::wrap(array)),
+            Err(_) => panic!("{n_values} values can't fill a tensor of shape {:?}", shape.slice()),
+        }
+    }
+
+    /// A tensor without dimensions.
+    pub fn scalar<T: Element>(value: T) -> Tensor {
+        Tensor::new(&[], vec![value])
+    }
+
+    /// A tensor of `shape` with the same value everywhere.
+    pub fn full<T: Element>(shape: &[usize], value: T) -> Tensor {
+        Tensor(T::wrap(ArcArray::from_elem(IxDyn(shape), value)))
+    }
+
+    /// The elements of any array, in row-major order.
+    pub fn from_array<T: Element, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>) -> Tensor {
+        Tensor(T::wrap(array.as_standard_layout().into_owned().into_dyn().into_shared()))
+    }
+
+    /// The data type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype()
+    }
+
+    /// The length of every dimension, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.shape().contains(&0)
+    }
+
+    /// Bytes that the elements take in memory; the text of strings is not counted.
+    pub fn byte_size(&self) -> usize {
+        with_element!(self.dtype(), T => self.len() * size_of::<T>())
+    }
+
+    /// The elements in row-major order; an [`ErrorKind::InvalidData`](crate::ErrorKind::InvalidData) error if they are of another type.
+    pub fn values<T: Element>(&self) -> Result<&[T]> {
+        let array = T::get(&self.0).ok_or_else(|| wrong_type::<T>(self.dtype()))?;
+        Ok(array.as_slice().expect("tensors are in standard layout"))
+    }
+
+    /// The elements to write to, copied first if they are shared.
+    pub fn values_mut<T: Element>(&mut self) -> Result<&mut [T]> {
+        let dtype = self.dtype();
+        let array = T::get_mut(&mut self.0).ok_or_else(|| wrong_type::<T>(dtype))?;
+        Ok(array.as_slice_mut().expect("tensors are in standard layout"))
+    }
+
+    /// The elements as an array view.
+    pub fn view<T: Element>(&self) -> Result<ArrayViewD<'_, T>> {
+        Ok(T::get(&self.0).ok_or_else(|| wrong_type::<T>(self.dtype()))?.view())
+    }
+
+    /// The elements in row-major order, without a copy if nobody shares them.
+    pub fn into_values<T: Element>(self) -> Result<Vec<T>> {
+        let array = T::take(self.0).map_err(|other| wrong_type::<T>(other.dtype()))?;
+        let (values, offset) = array.into_owned().into_raw_vec_and_offset();
+        debug_assert!(offset.unwrap_or(0) == 0, "tensors own whole vectors");
+        Ok(values)
+    }
+
+    /// The same elements under another shape, shared; `None` if the number of elements differs.
+    pub fn reshaped(&self, shape: &[usize]) -> Option<Tensor> {
+        let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        if n_elements != self.len() {
+            return None;
+        }
+        Some(with_element!(self.dtype(), T => {
+            let array = T::get(&self.0).expect("the type is the tensor's own").clone();
+            Tensor(T::wrap(array.into_shape_with_order(IxDyn(shape)).expect("the number of elements was checked")))
+        }))
+    }
+
+    /// The little-endian bytes of all elements, as [`Element::write_le`] writes them.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len() * self.dtype().byte_size());
+        with_element!(self.dtype(), T => {
+            self.values::<T>().expect("the type is the tensor's own").iter().for_each(|v| v.write_le(&mut bytes));
+        });
+        bytes
+    }
+
+    /// A tensor from the bytes that [`Tensor::to_le_bytes`] gives; strings can't be read back.
+    pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+        let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let n_bytes = n_elements.and_then(|n| n.checked_mul(dtype.byte_size()));
+        if dtype == DType::Str || n_bytes != Some(bytes.len()) {
+            let found = bytes.len();
+            return Err(Error::invalid_data(format!(
+                "{found} bytes can't fill a tensor of {dtype} and shape {shape:?}"
+            )));
+        }
+        Ok(with_element!(dtype, T => {
+            let elements = bytes.chunks_exact(dtype.byte_size());
+            Tensor::new::<T>(shape, elements.map(|chunk| T::read_le(chunk).expect("a chunk is one element")).collect())
+        }))
+    }
+}
+
+/// Equal means the same data type, shape and bits, so a NaN equals itself and 0 differs from -0.
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Tensor) -> bool {
+        self.dtype() == other.dtype()
+            && self.shape() == other.shape()
+            && self.to_le_bytes() == other.to_le_bytes()
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({}{:?})", self.dtype(), self.shape())
+    }
+}
+
+fn wrong_type<T: Element>(found: DType) -> Error {
+    Error::invalid_data(format!("expected a tensor of {}, found {found}", T::DTYPE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_leaves_the_sharer_alone() {
+        let original = Tensor::new(&[2], vec![1.0f32, 2.0]);
+        let mut copy = original.clone();
+        copy.values_mut::<f32>().unwrap()[0] = 9.0;
+        assert_eq!(original.values::<f32>().unwrap(), [1.0, 2.0]);
+        assert_eq!(copy.values::<f32>().unwrap(), [9.0, 2.0]);
+    }
+
+    #[test]
+    fn the_wrong_type_is_named() {
+        let error = Tensor::scalar(1i8).values::<f32>().unwrap_err();
+        assert_eq!(error.to_string(), "expected a tensor of f32, found i8");
+    }
+
+    #[test]
+    fn transposed_arrays_become_row_major() {
+        let array = ndarray::array![[1i64, 2], [3, 4]];
+        assert_eq!(Tensor::from_array(&array.t()).values::<i64>().unwrap(), [1, 3, 2, 4]);
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let tensor = Tensor::new(&[2, 1], vec![-1i16, 258]);
+        assert_eq!(tensor.to_le_bytes(), [255, 255, 2, 1]);
+        assert_eq!(Tensor::from_le_bytes(DType::I16, &[2, 1], &tensor.to_le_bytes()).unwrap(), tensor);
+        assert!(Tensor::from_le_bytes(DType::I16, &[usize::MAX, 2], &[]).is_err());
+    }
+}

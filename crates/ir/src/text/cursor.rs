@@ -1,0 +1,107 @@
+//! The parser's position in the words of a text, and the steps it can take.
+
+use super::lexer::Token;
+use crate::{Error, Result};
+use std::str::FromStr;
+
+pub(super) struct Parser {
+    pub(super) tokens: Vec<(usize, Token)>,
+    pub(super) at: usize,
+}
+
+impl Parser {
+    pub(super) fn peek(&self) -> &Token {
+        self.tokens.get(self.at).map_or(&Token::Newline, |(_, token)| token)
+    }
+
+    /// The line of the token that was read last.
+    pub(super) fn line(&self) -> usize {
+        self.tokens.get(self.at.saturating_sub(1)).map_or(1, |(line, _)| *line)
+    }
+
+    pub(super) fn next(&mut self) -> Token {
+        let token = self.peek().clone();
+        self.at += 1;
+        token
+    }
+
+    pub(super) fn take(&mut self, mark: &str) -> bool {
+        let found = matches!(self.peek(), Token::Mark(found) if *found == mark);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn take_word(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Token::Word(found) if found == word);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn expect(&mut self, mark: &str) -> Result<()> {
+        if self.take(mark) { Ok(()) } else { Err(self.unexpected(&format!("\"{mark}\""))) }
+    }
+
+    pub(super) fn unexpected(&mut self, expected: &str) -> Error {
+        let found = match self.next() {
+            Token::Word(word) => format!("{word:?}"),
+            Token::Quoted(_) => "a string".to_owned(),
+            Token::Mark(mark) => format!("\"{mark}\""),
+            Token::Newline => "the end of the line".to_owned(),
+        };
+        Error::syntax(format!("expected {expected}, found {found}"))
+    }
+
+    pub(super) fn skip_newlines(&mut self) {
+        while *self.peek() == Token::Newline && self.at < self.tokens.len() {
+            self.at += 1;
+        }
+    }
+
+    pub(super) fn is_at_end(&mut self) -> bool {
+        self.skip_newlines();
+        self.at >= self.tokens.len()
+    }
+
+    pub(super) fn name(&mut self) -> Result<String> {
+        match self.peek().clone() {
+            Token::Word(word) => {
+                self.at += 1;
+                Ok(word)
+            }
+            Token::Quoted(bytes) => {
+                self.at += 1;
+                String::from_utf8(bytes).map_err(|_| Error::syntax("a name must be UTF-8"))
+            }
+            _ => Err(self.unexpected("a name")),
+        }
+    }
+
+    pub(super) fn integer<T: FromStr>(&mut self) -> Result<T> {
+        let number = match self.peek() {
+            Token::Word(word) => word.parse().ok(),
+            _ => None,
+        };
+        let Some(number) = number else { return Err(self.unexpected("an integer")) };
+        self.at += 1;
+        Ok(number)
+    }
+
+    /// `open item, item, … close`, with line breaks allowed between the items.
+    pub(super) fn list<T>(
+        &mut self,
+        close: &str,
+        mut item: impl FnMut(&mut Parser) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        self.skip_newlines();
+        while !self.take(close) {
+            if !items.is_empty() {
+                self.expect(",")?;
+                self.skip_newlines();
+            }
+            items.push(item(self)?);
+            self.skip_newlines();
+        }
+        Ok(items)
+    }
+}

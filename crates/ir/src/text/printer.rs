@@ -1,0 +1,260 @@
+//! Printing a model.
+
+use super::literal::Literal;
+use super::{MAX_LITERAL, write_name, write_quoted};
+use crate::{
+    Attr, Element, Function, Graph, Model, Node, NodeId, NodeKind, Op, SparseTensor, Tensor, TensorType,
+    with_element,
+};
+use std::collections::BTreeMap;
+use std::fmt::{Display, Error, Formatter, Result};
+
+impl Display for Model {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str("model ")?;
+        write_name(f, &self.graph.name)?;
+        write_opsets(f, &self.opsets)?;
+        write_graph(f, &self.graph, 0)?;
+        self.functions.iter().try_for_each(|function| write_function(f, function))
+    }
+}
+
+fn write_opsets(f: &mut Formatter<'_>, opsets: &BTreeMap<String, i64>) -> Result {
+    for (idx, (domain, version)) in opsets.iter().enumerate() {
+        f.write_str(if idx == 0 { " opset" } else { "," })?;
+        if !domain.is_empty() {
+            f.write_str(" ")?;
+            write_name(f, domain)?;
+        }
+        write!(f, " {version}")?;
+    }
+    f.write_str("\n")
+}
+
+fn write_function(f: &mut Formatter<'_>, function: &Function) -> Result {
+    f.write_str("function ")?;
+    write_op_name(f, &function.domain, &function.name, &function.overload)?;
+    f.write_str("(")?;
+    for (idx, (name, default)) in function.attrs.iter().enumerate() {
+        f.write_str(if idx == 0 { "" } else { ", " })?;
+        write_name(f, name)?;
+        if let Some(attr) = default {
+            f.write_str(" = ")?;
+            write_attr(f, attr, 0)?;
+        }
+    }
+    f.write_str(")")?;
+    write_opsets(f, &function.opsets)?;
+    write_graph(f, &function.graph, 0)
+}
+
+fn write_graph(f: &mut Formatter<'_>, graph: &Graph, depth: usize) -> Result {
+    let indent = "  ".repeat(depth);
+    for id in graph.topo() {
+        f.write_str(&indent)?;
+        write_node(f, graph, id, depth)?;
+        f.write_str("\n")?;
+    }
+    write!(f, "{indent}return")?;
+    for (idx, &value) in graph.outputs().iter().enumerate() {
+        f.write_str(if idx == 0 { " " } else { ", " })?;
+        write_value(f, &graph.value(value).name)?;
+    }
+    f.write_str("\n")
+}
+
+fn write_value(f: &mut Formatter<'_>, name: &str) -> Result {
+    if name.is_empty() {
+        return f.write_str("_");
+    }
+    f.write_str("%")?;
+    write_name(f, name)
+}
+
+fn write_node(f: &mut Formatter<'_>, graph: &Graph, id: NodeId, depth: usize) -> Result {
+    let node = graph.node(id);
+    for (idx, value) in node.outputs.iter().enumerate() {
+        f.write_str(if idx == 0 { "" } else { ", " })?;
+        write_value(f, &value.name)?;
+    }
+    f.write_str(" = ")?;
+    match &node.kind {
+        NodeKind::Input(None) => f.write_str("input")?,
+        NodeKind::Input(Some(tensor)) => {
+            f.write_str("input ")?;
+            write_elements(f, tensor)?;
+        }
+        NodeKind::Capture => f.write_str("capture")?,
+        NodeKind::Const(tensor) => {
+            f.write_str("const ")?;
+            write_elements(f, tensor)?;
+        }
+        NodeKind::Op(op) => write_op(f, graph, id, op, depth)?,
+    }
+    let first = node.outputs.first().map_or("", |value| &value.name);
+    let expected_name = if node.as_op().is_some() { first } else { "" };
+    if node.name != expected_name {
+        f.write_str(" @")?;
+        write_name(f, &node.name)?;
+    }
+    write_types(f, node)
+}
+
+fn write_types(f: &mut Formatter<'_>, node: &Node) -> Result {
+    let implied =
+        node.as_constant().map(|tensor| TensorType::fixed(tensor.dtype(), tensor.shape()).to_string());
+    if implied.is_none() && node.outputs.iter().all(|value| value.ty.is_none()) {
+        return Ok(());
+    }
+    for (idx, value) in node.outputs.iter().enumerate() {
+        f.write_str(if idx == 0 { " : " } else { ", " })?;
+        match (&value.ty, &implied) {
+            // What the elements are must be readable even where the value states no type.
+            (_, Some(ty)) => f.write_str(ty)?,
+            (Some(ty), None) => write!(f, "{ty}")?,
+            (None, None) => f.write_str("?")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_op_name(f: &mut Formatter<'_>, domain: &str, name: &str, overload: &str) -> Result {
+    if !domain.is_empty() {
+        write_name(f, domain)?;
+        f.write_str("::")?;
+    }
+    write_name(f, name)?;
+    if overload.is_empty() {
+        return Ok(());
+    }
+    f.write_str("#")?;
+    write_name(f, overload)
+}
+
+fn write_op(f: &mut Formatter<'_>, graph: &Graph, id: NodeId, op: &Op, depth: usize) -> Result {
+    write_op_name(f, &op.domain, &op.name, &op.overload)?;
+    let operands = graph.operands(id);
+    let n_formal = operands.len().saturating_sub(graph.node(id).n_captures());
+    f.write_str("(")?;
+    for (slot, operand) in operands.iter().enumerate() {
+        f.write_str(match slot {
+            0 if n_formal == 0 => "; ",
+            0 => "",
+            slot if slot == n_formal => "; ",
+            _ => ", ",
+        })?;
+        write_value(f, operand.map_or("", |value| &graph.value(value).name))?;
+    }
+    f.write_str(")")?;
+    if op.attrs.is_empty() {
+        return Ok(());
+    }
+    f.write_str(" {")?;
+    for (idx, (name, attr)) in op.attrs.iter().enumerate() {
+        f.write_str(if idx == 0 { "" } else { ", " })?;
+        write_name(f, name)?;
+        f.write_str(" = ")?;
+        write_attr(f, attr, depth)?;
+    }
+    f.write_str("}")
+}
+
+fn write_attr(f: &mut Formatter<'_>, attr: &Attr, depth: usize) -> Result {
+    match attr {
+        Attr::Int(v) => write!(f, "{v}"),
+        Attr::Float(v) => v.write(f),
+        Attr::Str(bytes) => write_quoted(f, bytes),
+        Attr::Tensor(tensor) => write_tensor(f, tensor),
+        Attr::Sparse(sparse) => write_sparse(f, sparse),
+        Attr::Type(ty) => write!(f, "type {ty}"),
+        Attr::Graph(graph) => write_subgraph(f, graph, depth),
+        Attr::Ints(v) => write_list(f, "ints", v, |f, v| write!(f, "{v}")),
+        Attr::Floats(v) => write_list(f, "floats", v, |f, v| v.write(f)),
+        Attr::Strs(v) => write_list(f, "strs", v, |f, v| write_quoted(f, v)),
+        Attr::Tensors(v) => write_list(f, "tensors", v, write_tensor),
+        Attr::Sparses(v) => write_list(f, "sparses", v, write_sparse),
+        Attr::Types(v) => write_list(f, "types", v, |f, v| write!(f, "{v}")),
+        Attr::Graphs(v) => write_list(f, "graphs", v, |f, v| write_subgraph(f, v, depth)),
+        Attr::Ref(name, kind) => {
+            write!(f, "ref {kind} ")?;
+            write_name(f, name)
+        }
+    }
+}
+
+/// A list in brackets; the word in front says what it holds where its elements do not, or where there are none.
+fn write_list<T>(
+    f: &mut Formatter<'_>,
+    word: &str,
+    list: &[T],
+    write: impl Fn(&mut Formatter<'_>, &T) -> Result,
+) -> Result {
+    let speaks_for_itself = matches!(word, "ints" | "floats" | "strs") && !list.is_empty();
+    f.write_str(if speaks_for_itself { "" } else { word })?;
+    f.write_str("[")?;
+    for (idx, element) in list.iter().enumerate() {
+        f.write_str(if idx == 0 { "" } else { ", " })?;
+        write(f, element)?;
+    }
+    f.write_str("]")
+}
+
+fn write_subgraph(f: &mut Formatter<'_>, graph: &Graph, depth: usize) -> Result {
+    f.write_str("graph ")?;
+    if !graph.name.is_empty() {
+        write_name(f, &graph.name)?;
+        f.write_str(" ")?;
+    }
+    f.write_str("{\n")?;
+    write_graph(f, graph, depth + 1)?;
+    write!(f, "{}}}", "  ".repeat(depth))
+}
+
+fn write_tensor(f: &mut Formatter<'_>, tensor: &Tensor) -> Result {
+    write!(f, "tensor {} ", TensorType::fixed(tensor.dtype(), tensor.shape()))?;
+    write_elements(f, tensor)
+}
+
+fn write_sparse(f: &mut Formatter<'_>, sparse: &SparseTensor) -> Result {
+    write!(f, "sparse {} ", TensorType::fixed(sparse.values.dtype(), &sparse.shape))?;
+    write_tensor(f, &sparse.values)?;
+    f.write_str(" ")?;
+    write_tensor(f, &sparse.indices)
+}
+
+/// The elements: a list, `splat(v)` where all are the same, or a hash where there are too many.
+fn write_elements(f: &mut Formatter<'_>, tensor: &Tensor) -> Result {
+    with_element!(tensor.dtype(), T => {
+        let values = tensor.values::<T>().map_err(|_| Error)?;
+        match values {
+            [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|v| same_bits(v, first)) => {
+                f.write_str("splat(")?;
+                first.write(f)?;
+                f.write_str(")")
+            }
+            values if values.len() <= MAX_LITERAL => {
+                f.write_str("[")?;
+                for (idx, value) in values.iter().enumerate() {
+                    f.write_str(if idx == 0 { "" } else { ", " })?;
+                    value.write(f)?;
+                }
+                f.write_str("]")
+            }
+            _ => write!(f, "#{:016x}", fnv64(&tensor.to_le_bytes())),
+        }
+    })
+}
+
+fn same_bits<T: Element>(a: &T, b: &T) -> bool {
+    let bits = |v: &T| {
+        let mut bytes = Vec::new();
+        v.write_le(&mut bytes);
+        bytes
+    };
+    bits(a) == bits(b)
+}
+
+/// The 64-bit FNV-1a hash.
+fn fnv64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf29ce484222325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100000001b3))
+}
