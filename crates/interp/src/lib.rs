@@ -1,1 +1,29 @@
-//! In the making.
+//! Makes a [`Model`](quantfit_ir::Model) runnable, watchable, and replayable one node at a time.
+//!
+//! A [`Session`] is a model compiled: every operator resolved, its attributes read, its constants packed, the order
+//! fixed. What cannot run fails when the session is made, or, where only the data can tell, with an error that names
+//! node, operator, operator set and data type. It never changes a model and never touches a file.
+//!
+//! ```
+//! use quantfit_interp::Session;
+//! use quantfit_ir::{Model, Tensor};
+//!
+//! let text = "model m opset 17\n%x = input : f32[N]\n%y = Relu(%x)\nreturn %y\n";
+//! let session = Session::new(&text.parse::<Model>()?)?;
+//! let outputs = session.run(&[Tensor::new(&[2], vec![-1.0f32, 2.0])])?;
+//! assert_eq!(outputs[0].values::<f32>()?, [0.0, 2.0]);
+//! # Ok::<(), quantfit_ir::Error>(())
+//! ```
+
+mod call;
+mod compile;
+mod context;
+mod data;
+mod op;
+mod ops;
+mod program;
+mod session;
+
+pub use context::{Limits, Tap};
+pub use data::Data;
+pub use session::{Input, Session};

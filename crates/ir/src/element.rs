@@ -131,28 +131,56 @@ element_types! {
     F8E5M2Fnuz F8E5M2Fnuz, "f8e5m2fnuz", 1;
     /// 8-bit power of two, without a sign.
     F8E8M0 F8E8M0, "f8e8m0", 1;
+    /// 6-bit float: 2 exponent and 3 mantissa bits.
+    F6E2M3 F6E2M3, "f6e2m3", 1;
+    /// 6-bit float: 3 exponent and 2 mantissa bits.
+    F6E3M2 F6E3M2, "f6e3m2", 1;
     /// 4-bit float: 2 exponent bits and 1 mantissa bit.
     F4E2M1 F4E2M1, "f4e2m1", 1;
 }
 
+/// The Rust type that holds one element of a data type: `element_type!(F16)` is [`f16`].
+#[macro_export]
+macro_rules! element_type {
+    (F32) => { f32 };
+    (F64) => { f64 };
+    (F16) => { $crate::f16 };
+    (Bf16) => { $crate::bf16 };
+    (I8) => { i8 };
+    (U8) => { u8 };
+    (I16) => { i16 };
+    (U16) => { u16 };
+    (I32) => { i32 };
+    (U32) => { u32 };
+    (I64) => { i64 };
+    (U64) => { u64 };
+    (Bool) => { bool };
+    (Str) => { ::std::string::String };
+    (C64) => { $crate::Complex<f32> };
+    (C128) => { $crate::Complex<f64> };
+    ($small:ident) => { $crate::$small };
+}
+
 /// Runs a block with a type name bound to the Rust element type of a [`DType`].
 ///
-/// `with_element!(tensor.dtype(), T => tensor.values::<T>().map(|v| v.len()))`
+/// `with_element!(tensor.dtype(), T => tensor.values::<T>().map(|v| v.len()))` covers every data type;
+/// `with_element!(dtype, [F32 F64], T => Ok(f::<T>()), other => Err(…))` covers some.
 #[macro_export]
 macro_rules! with_element {
-    (@arms $dtype:expr, $T:ident, $body:expr; $($variant:ident $ty:ty,)*) => {
-        match $dtype { $($crate::DType::$variant => { type $T = $ty; $body })* }
+    ($dtype:expr, [$($variant:ident)*], $T:ident => $body:expr, $other:pat => $otherwise:expr) => {
+        match $dtype {
+            $($crate::DType::$variant => { type $T = $crate::element_type!($variant); $body })*
+            $other => $otherwise,
+        }
+    };
+    (@all $dtype:expr, [$($variant:ident)*], $T:ident => $body:expr) => {
+        match $dtype { $($crate::DType::$variant => { type $T = $crate::element_type!($variant); $body })* }
     };
     ($dtype:expr, $T:ident => $body:expr) => {
-        $crate::with_element!(@arms $dtype, $T, $body;
-            F32 f32, F64 f64, F16 $crate::f16, Bf16 $crate::bf16,
-            I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64,
-            Bool bool, Str ::std::string::String,
-            C64 $crate::Complex<f32>, C128 $crate::Complex<f64>,
-            I4 $crate::I4, U4 $crate::U4, I2 $crate::I2, U2 $crate::U2,
-            F8E4M3Fn $crate::F8E4M3Fn, F8E4M3Fnuz $crate::F8E4M3Fnuz,
-            F8E5M2 $crate::F8E5M2, F8E5M2Fnuz $crate::F8E5M2Fnuz,
-            F8E8M0 $crate::F8E8M0, F4E2M1 $crate::F4E2M1,)
+        $crate::with_element!(@all $dtype, [
+            F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64 Bool Str C64 C128
+            I4 U4 I2 U2 F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz F8E8M0 F6E2M3 F6E3M2 F4E2M1
+        ], $T => $body)
     };
 }
 
@@ -189,6 +217,10 @@ small_types! {
     F8E5M2Fnuz(u8);
     /// The bits of a [`DType::F8E8M0`].
     F8E8M0(u8);
+    /// The bits of a [`DType::F6E2M3`], in the low six bits of a byte.
+    F6E2M3(u8);
+    /// The bits of a [`DType::F6E3M2`], in the low six bits of a byte.
+    F6E3M2(u8);
     /// The bits of a [`DType::F4E2M1`], in the low half of a byte.
     F4E2M1(u8);
 }

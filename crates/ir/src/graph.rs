@@ -4,7 +4,7 @@
 //! list and the edges equal: [`add`](Graph::add), [`set_operand`](Graph::set_operand),
 //! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs), [`remove_dead`](Graph::remove_dead).
 
-use crate::{Node, NodeKind, Notes, Tensor, Value, ValueId};
+use crate::{Node, NodeKind, Notes, Op, Tensor, Value, ValueId};
 use petgraph::Direction;
 use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::EdgeRef;
@@ -128,6 +128,29 @@ impl Graph {
     /// All nodes, in order of their ids.
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> {
         self.dag.node_indices()
+    }
+
+    /// Calls `see` with this graph and then with its subgraphs, node by node.
+    pub(crate) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Graph)) {
+        see(self);
+        let ops = self.dag.node_weights().filter_map(Node::as_op);
+        ops.flat_map(Op::subgraphs).for_each(|graph| graph.visit(see));
+    }
+
+    /// Calls `change` with the subgraphs, node by node, and then with this graph; each with its position in the order
+    /// of [`Graph::visit`], counted from `next`.
+    pub(crate) fn try_visit_mut<E>(
+        &mut self,
+        next: &mut usize,
+        change: &mut impl FnMut(usize, &mut Graph) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let position = *next;
+        *next += 1;
+        for node in self.dag.node_weights_mut() {
+            let NodeKind::Op(op) = &mut node.kind else { continue };
+            op.subgraphs_mut().try_for_each(|graph| graph.try_visit_mut(next, change))?;
+        }
+        change(position, self)
     }
 
     /// All nodes, producers before users, otherwise in order of their ids:

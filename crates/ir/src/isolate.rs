@@ -3,12 +3,11 @@
 use crate::{Graph, Model, Node, NodeId, ValueId};
 use std::collections::BTreeMap;
 
-/// The model of one node of `model`'s graph: constant operands come along as constants, every other operand becomes
+/// The model of one node of `source`, which is one of `model`'s graphs: constant operands come along as constants, every other operand becomes
 /// an input, in operand order and under its own name, and the node's outputs become the outputs.
 ///
 /// A value that is read twice, or read and captured, is one input.
-pub fn isolate(model: &Model, node: NodeId) -> Model {
-    let source = &model.graph;
+pub fn isolate(model: &Model, source: &Graph, node: NodeId) -> Model {
     let mut graph = Graph::new(&source.name);
     let mut copies: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     let operands: Vec<Option<ValueId>> = source

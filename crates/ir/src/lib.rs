@@ -30,7 +30,9 @@ mod text;
 mod value;
 mod verify;
 
-pub use element::{DType, Element, F4E2M1, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4};
+pub use element::{
+    DType, Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, NodeId, Wire};
 pub use half::{bf16, f16};
@@ -40,5 +42,5 @@ pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
 pub use pass::{Pass, Pipeline};
 pub use tensor::Tensor;
-pub use value::{Dim, TensorType, Type, Value, ValueId};
+pub use value::{Dim, Place, TensorType, Type, Value, ValueId};
 pub use verify::verify;

@@ -62,6 +62,23 @@ impl Model {
         self.opsets.get("").copied().unwrap_or(0)
     }
 
+    /// The model's graph and all its subgraphs, each before its own: their positions are what
+    /// [`Place::graph`](crate::Place) counts. Function bodies are not among them.
+    pub fn graphs(&self) -> Vec<&Graph> {
+        let mut graphs = Vec::new();
+        self.graph.visit(&mut |graph| graphs.push(graph));
+        graphs
+    }
+
+    /// Calls `change` with every graph that [`Model::graphs`] lists, subgraphs before the graphs around them,
+    /// so that what it returns about the inner ones can't be outdated by the outer ones.
+    pub fn try_for_each_graph<E>(
+        &mut self,
+        mut change: impl FnMut(usize, &mut Graph) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.graph.try_visit_mut(&mut 0, &mut change)
+    }
+
     /// The function that defines an operator, if it is local to the model.
     pub fn function(&self, domain: &str, name: &str, overload: &str) -> Option<&Function> {
         self.functions.iter().find(|f| f.domain == domain && f.name == name && f.overload == overload)

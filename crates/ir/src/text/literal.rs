@@ -3,7 +3,8 @@
 use super::lexer::Token;
 use super::write_quoted;
 use crate::{
-    Complex, Element, F4E2M1, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4, bf16, f16,
+    Complex, Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2,
+    U4, bf16, f16,
 };
 use std::fmt::{Formatter, Result};
 
@@ -85,7 +86,7 @@ macro_rules! complex {
 
 numbers! { f32, f64, i8, u8, i16, u16, i32, u32, i64, u64 }
 half_floats! { f16, bf16 }
-small! { I4, U4, I2, U2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, F4E2M1 }
+small! { I4, U4, I2, U2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, F6E2M3, F6E3M2, F4E2M1 }
 complex! { f32, f64 }
 
 impl Literal for bool {

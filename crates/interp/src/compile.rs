@@ -1,0 +1,240 @@
+//! Compiling a graph: operators to kernels, in order, constants folded on the way.
+
+use crate::context::{Context, Limits};
+use crate::data::Data;
+use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
+use crate::ops;
+use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
+use quantfit_ir::{
+    Attr, DType, Error, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor, ValueId,
+};
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, HashMap};
+
+/// What compiling a graph needs to know of its surroundings.
+pub(crate) struct Compiler<'a> {
+    model: &'a Model,
+    opsets: &'a BTreeMap<String, i64>,
+    limits: Limits,
+    /// In a function's body: the attributes that references stand for.
+    attrs: BTreeMap<String, Attr>,
+    /// The position of each graph among [`Model::graphs`], by address. Function bodies are not among them.
+    positions: HashMap<*const Graph, usize>,
+    /// How many functions are around the graph.
+    depth: usize,
+}
+
+/// Functions call functions, but ONNX forbids recursion: what is deeper than this is recursion.
+const MAX_FUNCTION_DEPTH: usize = 64;
+
+/// A graph half compiled.
+struct Assembly<'a> {
+    graph: &'a Graph,
+    /// Where each value is to be found, as far as it is known.
+    sources: HashMap<ValueId, Source>,
+    program: Program,
+    position: Option<usize>,
+}
+
+impl<'a> Compiler<'a> {
+    /// Compiles a model's graph.
+    pub(crate) fn model(model: &'a Model, limits: Limits) -> Result<Program> {
+        if model.opset() > NEWEST {
+            let newest =
+                format!("opset {} is newer than {NEWEST}, the newest that is known here", model.opset());
+            return Err(Error::unsupported(newest));
+        }
+        let graphs = model.graphs().into_iter().enumerate();
+        let positions = graphs.map(|(position, graph)| (std::ptr::from_ref(graph), position)).collect();
+        let (opsets, attrs) = (&model.opsets, BTreeMap::new());
+        Compiler { model, opsets, limits, attrs, positions, depth: 0 }.graph(&model.graph, &[])
+    }
+
+    /// Compiles a graph whose captured values are constant where `captures` says so.
+    fn graph(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
+        let program = Program {
+            inputs: vec![],
+            captures: vec![],
+            folded: vec![],
+            steps: vec![],
+            outputs: vec![],
+            n_slots: 0,
+        };
+        let position = self.positions.get(&std::ptr::from_ref(graph)).copied();
+        let mut assembly = Assembly { graph, sources: HashMap::new(), program, position };
+        for &id in graph.inputs() {
+            let slot = assembly.new_slot(id.into());
+            let place = assembly.place(id.into());
+            let default = graph.node(id).as_constant().cloned();
+            assembly.program.inputs.push(Feed { slot, default, place });
+        }
+        for (idx, &id) in graph.captures().iter().enumerate() {
+            let slot = assembly.new_slot(id.into());
+            assembly.program.captures.push(slot);
+            if let Some(Operand::Constant(tensor)) = captures.get(idx) {
+                assembly.sources.insert(id.into(), Source::Constant(Tensor::clone(tensor)));
+            }
+        }
+        for id in graph.topo() {
+            match &graph.node(id).kind {
+                NodeKind::Input(_) | NodeKind::Capture => {}
+                NodeKind::Const(tensor) => {
+                    assembly.sources.insert(id.into(), Source::Constant(tensor.clone()));
+                }
+                NodeKind::Op(op) => {
+                    self.step(&mut assembly, id, op).map_err(|error| error.at(graph.node(id).label()))?;
+                }
+            }
+        }
+        assembly.program.outputs =
+            graph.outputs().iter().map(|value| assembly.sources[value].clone()).collect();
+        assembly.mark_last_uses();
+        Ok(assembly.program)
+    }
+
+    fn step(&self, assembly: &mut Assembly<'_>, id: NodeId, op: &Op) -> Result<()> {
+        let node = assembly.graph.node(id);
+        let operands: SmallVec<[Source; 4]> = assembly.operands(id);
+        let resolved = self.resolve(op);
+        let op = resolved.as_ref().unwrap_or(op);
+        let site = Site {
+            op,
+            opset: self.opsets.get(&op.domain).copied().unwrap_or(0),
+            operands: operands.iter().map(Source::known).collect(),
+            n_captures: node.n_captures(),
+            outputs: node.outputs.iter().map(|value| !value.name.is_empty()).collect(),
+            compiler: self,
+        };
+        let describe = describe(op, site.opset);
+        let (kernel, types) = self.kernel(&site)?;
+        let is_foldable = (!operands.is_empty() || op.is("Constant")) && op.subgraphs().next().is_none();
+        drop(site);
+        let (label, outputs) = (node.label().to_owned(), SmallVec::new());
+        let mut step = Step { label, describe, types, kernel, operands, outputs };
+        if is_foldable && step.operands.iter().all(Source::is_constant) {
+            let context = Context::new(self.limits, None);
+            let outputs = step.execute(&mut [], &context)?;
+            if outputs.iter().all(|item| matches!(item, Data::Tensor(_))) {
+                return assembly.fold(id, outputs);
+            }
+        }
+        step.outputs = assembly.made(id);
+        assembly.program.steps.push(step);
+        Ok(())
+    }
+
+    /// The operator's kernel, and the element types that it takes.
+    fn kernel(&self, site: &Site<'_>) -> Result<(Kernel, &'static [DType])> {
+        let Op { domain, name, overload, .. } = site.op;
+        if let Some(function) = self.model.function(domain, name, overload) {
+            return Ok((self.call(function, site.op)?, &[]));
+        }
+        let row = ops::find(site.op, site.opset)?;
+        Ok(((row.compile)(site)?, row.types))
+    }
+
+    /// A kernel that runs the body of a function.
+    fn call(&self, function: &Function, op: &Op) -> Result<Kernel> {
+        if self.depth == MAX_FUNCTION_DEPTH {
+            return Err(Error::invalid_model(format!("function {} calls itself", function.name)));
+        }
+        let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
+        let mut attrs: BTreeMap<String, Attr> = defaults.collect();
+        attrs.extend(op.attrs.clone());
+        let Compiler { model, limits, depth, .. } = *self;
+        let (opsets, positions, depth) = (&function.opsets, HashMap::new(), depth + 1);
+        let body = Compiler { model, opsets, limits, attrs, positions, depth }.graph(&function.graph, &[])?;
+        Ok(Box::new(move |call| {
+            let inputs =
+                (0..body.inputs.len()).map(|slot| call.operands.get_mut(slot).and_then(Option::take));
+            let inputs: Vec<Option<Data>> = inputs.collect();
+            Ok(body.run(inputs, [], call.context)?.into())
+        }))
+    }
+
+    /// In a function's body: the operator with the attributes that its references stand for.
+    fn resolve(&self, op: &Op) -> Option<Op> {
+        if self.depth == 0 {
+            return None;
+        }
+        let mut op = op.clone();
+        op.attrs = std::mem::take(&mut op.attrs)
+            .into_iter()
+            .filter_map(|(name, attr)| match attr {
+                Attr::Ref(referred, _) => Some((name, self.attrs.get(&referred)?.clone())),
+                attr => Some((name, attr)),
+            })
+            .collect();
+        Some(op)
+    }
+
+    /// Compiles a subgraph of `site`'s node.
+    pub(crate) fn subgraph(&self, site: &Site<'_>, graph: &Graph) -> Result<Subgraph> {
+        let before = site.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph));
+        let n_formal = site.operands.len() - site.n_captures;
+        let start = n_formal + before.map(|other| other.captures().len()).sum::<usize>();
+        let captures = start..start + graph.captures().len();
+        Ok(Subgraph { program: self.graph(graph, &site.operands[captures.clone()])?, captures })
+    }
+}
+
+impl Assembly<'_> {
+    fn place(&self, value: ValueId) -> Option<Place> {
+        self.position.map(|graph| Place { graph, value })
+    }
+
+    fn new_slot(&mut self, value: ValueId) -> usize {
+        let slot = self.program.n_slots;
+        self.program.n_slots += 1;
+        self.sources.insert(value, Source::Slot { slot, is_last: false });
+        slot
+    }
+
+    fn operands(&self, id: NodeId) -> SmallVec<[Source; 4]> {
+        let source = |operand: &Option<ValueId>| match operand {
+            Some(value) => self.sources[value].clone(),
+            None => Source::Nothing,
+        };
+        self.graph.operands(id).iter().map(source).collect()
+    }
+
+    /// What becomes of a node's outputs.
+    fn made(&mut self, id: NodeId) -> SmallVec<[Made; 1]> {
+        let graph = self.graph;
+        let values = graph.node(id).outputs.iter().enumerate();
+        values
+            .map(|(slot, value)| {
+                let is_named = !value.name.is_empty();
+                let value = ValueId { node: id, slot };
+                let is_read = !graph.users(value).is_empty() || graph.outputs().contains(&value);
+                let slot = is_read.then(|| self.new_slot(value));
+                Made { slot, place: self.place(value).filter(|_| is_named) }
+            })
+            .collect()
+    }
+
+    /// Makes a node's outputs constants.
+    fn fold(&mut self, id: NodeId, outputs: Outputs) -> Result<()> {
+        let names = self.graph.node(id).outputs.iter().map(|value| &value.name);
+        for (slot, (item, name)) in outputs.into_iter().zip(names).enumerate() {
+            let (tensor, value) = (item.into_tensor()?, ValueId { node: id, slot });
+            if !name.is_empty() {
+                self.program.folded.extend(self.place(value).map(|place| (place, tensor.clone())));
+            }
+            self.sources.insert(value, Source::Constant(tensor));
+        }
+        Ok(())
+    }
+
+    /// Finds, from the end, who reads each slot last.
+    fn mark_last_uses(&mut self) {
+        let mut seen = vec![false; self.program.n_slots];
+        let outputs = self.program.outputs.iter_mut().rev();
+        let operands = self.program.steps.iter_mut().rev().flat_map(|step| step.operands.iter_mut().rev());
+        for source in outputs.chain(operands) {
+            if let Source::Slot { slot, is_last } = source {
+                *is_last = !std::mem::replace(&mut seen[*slot], true);
+            }
+        }
+    }
+}

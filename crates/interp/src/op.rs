@@ -1,0 +1,132 @@
+//! What an operator is to the interpreter: a row that says for which operator sets and data types it is
+//! implemented, and how a node becomes a kernel.
+
+use crate::call::Call;
+use crate::compile::Compiler;
+use crate::data::Data;
+use crate::program::Subgraph;
+use quantfit_ir::{DType, Error, Op, Result, Tensor};
+use smallvec::SmallVec;
+use std::ops::RangeInclusive;
+
+/// The newest version of ONNX's own operator set whose meaning is known here.
+pub(crate) const NEWEST: i64 = 28;
+
+/// One operator.
+pub(crate) struct OpRow {
+    /// The operator's name.
+    pub(crate) name: &'static str,
+    /// The operator sets whose meaning the kernel has.
+    pub(crate) opsets: RangeInclusive<i64>,
+    /// The element types that the first operand may have; none listed: any.
+    pub(crate) types: &'static [DType],
+    /// Reads the attributes, packs the constants, and returns what runs.
+    pub(crate) compile: fn(&Site<'_>) -> Result<Kernel>,
+}
+
+/// What runs a node.
+pub(crate) type Kernel = Box<dyn Fn(&mut Call<'_, '_>) -> Result<Outputs> + Send + Sync>;
+
+/// What a kernel makes, by output slot.
+pub(crate) type Outputs = SmallVec<[Data; 1]>;
+
+/// A single output.
+pub(crate) fn one(tensor: Tensor) -> Result<Outputs> {
+    Ok(SmallVec::from_iter([Data::Tensor(tensor)]))
+}
+
+/// A node, as the one who compiles it sees it.
+pub(crate) struct Site<'a> {
+    /// The operator and its attributes; references of a function's body are resolved.
+    pub(crate) op: &'a Op,
+    /// The version of the operator's domain.
+    pub(crate) opset: i64,
+    /// By input slot: whether there is an operand, and its value where that is constant.
+    pub(crate) operands: SmallVec<[Operand<'a>; 4]>,
+    /// How many of the operands, at their end, are captured by subgraphs.
+    pub(crate) n_captures: usize,
+    /// By output slot: whether anybody asked for it.
+    pub(crate) outputs: SmallVec<[bool; 1]>,
+    /// Compiles subgraphs and function bodies.
+    pub(crate) compiler: &'a Compiler<'a>,
+}
+
+/// What is known of an operand before the model runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    /// The optional input is left out.
+    Absent,
+    /// It is computed.
+    Computed,
+    /// It is always this.
+    Constant(&'a Tensor),
+}
+
+impl<'a> Site<'a> {
+    /// The operand's value, if it is constant.
+    pub(crate) fn constant(&self, slot: usize) -> Option<&'a Tensor> {
+        match self.operands.get(slot) {
+            Some(Operand::Constant(tensor)) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// Whether there is an operand in that slot.
+    pub(crate) fn has_operand(&self, slot: usize) -> bool {
+        !matches!(self.operands.get(slot), None | Some(Operand::Absent))
+    }
+
+    /// Whether anybody asked for that output.
+    pub(crate) fn has_output(&self, slot: usize) -> bool {
+        self.outputs.get(slot).copied().unwrap_or(false)
+    }
+
+    /// The integer attribute, or a default.
+    pub(crate) fn int(&self, name: &str, default: i64) -> Result<i64> {
+        Ok(self.op.int(name)?.unwrap_or(default))
+    }
+
+    /// The integer attribute as a yes or no.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        Ok(self.int(name, i64::from(default))? != 0)
+    }
+
+    /// The float attribute, or a default.
+    pub(crate) fn float(&self, name: &str, default: f32) -> Result<f32> {
+        Ok(self.op.float(name)?.unwrap_or(default))
+    }
+
+    /// The string attribute, or a default.
+    pub(crate) fn str(&self, name: &str, default: &'a str) -> Result<&'a str> {
+        Ok(self.op.str(name)?.unwrap_or(default))
+    }
+
+    /// The integers of an attribute, if it is there.
+    pub(crate) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>> {
+        Ok(self.op.ints(name)?.map(<[i64]>::to_vec))
+    }
+
+    /// The subgraph of an attribute, compiled.
+    pub(crate) fn subgraph(&self, name: &str) -> Result<Subgraph> {
+        let missing = || Error::invalid_model(format!("op {} must have the attribute {name}", self.op.name));
+        self.compiler.subgraph(self, self.op.graph(name)?.ok_or_else(missing)?)
+    }
+
+    /// How messages call the operator.
+    pub(crate) fn describe(&self) -> String {
+        describe(self.op, self.opset)
+    }
+
+    /// The error for what the operator may be asked and this interpreter can't do.
+    pub(crate) fn unsupported(&self, what: &str) -> Error {
+        Error::unsupported(format!("no kernel for {} with {what}", self.describe()))
+    }
+}
+
+/// `op Conv of opset 17`, with the domain where it is not ONNX's own.
+pub(crate) fn describe(op: &Op, opset: i64) -> String {
+    match op.domain.as_str() {
+        "" => format!("op {} of opset {opset}", op.name),
+        domain => format!("op {domain}::{} of opset {opset}", op.name),
+    }
+}

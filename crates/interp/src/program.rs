@@ -1,0 +1,179 @@
+//! A graph compiled: steps in order, each with its kernel, where its operands come from and where its outputs go.
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::data::Data;
+use crate::op::{Kernel, Operand, Outputs};
+use quantfit_ir::{DType, Error, Place, Result, Tensor};
+use smallvec::SmallVec;
+
+/// A compiled graph.
+pub(crate) struct Program {
+    pub(crate) inputs: Vec<Feed>,
+    /// The slots of captured values, in the graph's order.
+    pub(crate) captures: Vec<usize>,
+    /// What was computed once and for all when the graph was compiled, for those who watch.
+    pub(crate) folded: Vec<(Place, Tensor)>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outputs: Vec<Source>,
+    pub(crate) n_slots: usize,
+}
+
+/// An input: where it goes, and what it is when nothing is fed.
+pub(crate) struct Feed {
+    pub(crate) slot: usize,
+    pub(crate) default: Option<Tensor>,
+    pub(crate) place: Option<Place>,
+}
+
+/// A node that runs.
+pub(crate) struct Step {
+    /// Names the node in errors.
+    pub(crate) label: String,
+    /// Names the operator in errors.
+    pub(crate) describe: String,
+    /// The element types that the first operand may have; none listed: any.
+    pub(crate) types: &'static [DType],
+    pub(crate) kernel: Kernel,
+    pub(crate) operands: SmallVec<[Source; 4]>,
+    pub(crate) outputs: SmallVec<[Made; 1]>,
+}
+
+/// Where an operand or a graph's output comes from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The optional input is left out.
+    Nothing,
+    /// A slot, and whether nobody reads it afterwards.
+    Slot { slot: usize, is_last: bool },
+    /// It is always this.
+    Constant(Tensor),
+}
+
+/// What becomes of an output.
+pub(crate) struct Made {
+    /// Where it is kept, if anybody reads it.
+    pub(crate) slot: Option<usize>,
+    /// Which value it is; `None` for outputs left out and in function bodies, which nobody watches.
+    pub(crate) place: Option<Place>,
+}
+
+impl Program {
+    /// Runs the graph on one item for each input, in order; `None` takes the default.
+    pub(crate) fn run(
+        &self,
+        inputs: impl IntoIterator<Item = Option<Data>>,
+        captures: impl IntoIterator<Item = Data>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Data>> {
+        let mut slots: Vec<Option<Data>> = vec![None; self.n_slots];
+        for (&slot, item) in self.captures.iter().zip(captures) {
+            slots[slot] = Some(item);
+        }
+        for (feed, item) in self.inputs.iter().zip(inputs) {
+            let item = item.or_else(|| feed.default.clone().map(Data::Tensor));
+            let item = item.ok_or_else(|| Error::invalid_data("an input of a subgraph is missing"))?;
+            watch(context, feed.place, &item)?;
+            slots[feed.slot] = Some(item);
+        }
+        self.folded.iter().try_for_each(|(place, tensor)| context.tap(*place, tensor))?;
+        for step in &self.steps {
+            step.run(&mut slots, context).map_err(|error| error.at(&step.label))?;
+        }
+        Ok(self.outputs.iter().filter_map(|source| source.fetch(&mut slots)).collect())
+    }
+}
+
+impl Step {
+    fn run(&self, slots: &mut [Option<Data>], context: &Context<'_>) -> Result<()> {
+        let mut outputs = self.execute(slots, context)?.into_iter();
+        for made in &self.outputs {
+            let Some(item) = outputs.next() else {
+                if made.slot.is_none() {
+                    continue;
+                }
+                return Err(Error::unsupported(format!("{} does not make that many outputs", self.describe)));
+            };
+            watch(context, made.place, &item)?;
+            if let Some(slot) = made.slot {
+                context.born(item.byte_size());
+                slots[slot] = Some(item);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the kernel.
+    pub(crate) fn execute(&self, slots: &mut [Option<Data>], context: &Context<'_>) -> Result<Outputs> {
+        context.step()?;
+        let operands: SmallVec<[Option<Data>; 4]> =
+            self.operands.iter().map(|source| source.fetch(slots)).collect();
+        if let Some(Some(Data::Tensor(first))) = operands.first()
+            && !self.types.is_empty()
+            && !self.types.contains(&first.dtype())
+        {
+            return Err(Error::unsupported(format!(
+                "no kernel for {} with {}",
+                self.describe,
+                first.dtype()
+            )));
+        }
+        let is_last = |source: &Source| matches!(source, Source::Slot { is_last: true, .. });
+        let sizes = self.operands.iter().zip(&operands).filter(|(source, _)| is_last(source));
+        let freed = sizes.map(|(_, item)| item.as_ref().map_or(0, Data::byte_size)).sum();
+        let outputs = (self.kernel)(&mut Call { operands, context })?;
+        context.died(freed);
+        Ok(outputs)
+    }
+}
+
+impl Source {
+    /// Whether it is known before the graph runs.
+    pub(crate) fn is_constant(&self) -> bool {
+        !matches!(self, Source::Slot { .. })
+    }
+
+    /// What is known of it before the graph runs.
+    pub(crate) fn known(&self) -> Operand<'_> {
+        match self {
+            Source::Nothing => Operand::Absent,
+            Source::Slot { .. } => Operand::Computed,
+            Source::Constant(tensor) => Operand::Constant(tensor),
+        }
+    }
+
+    fn fetch(&self, slots: &mut [Option<Data>]) -> Option<Data> {
+        match self {
+            Source::Nothing => None,
+            Source::Slot { slot, is_last: true } => slots[*slot].take(),
+            Source::Slot { slot, is_last: false } => slots[*slot].clone(),
+            Source::Constant(tensor) => Some(Data::Tensor(tensor.clone())),
+        }
+    }
+}
+
+fn watch(context: &Context<'_>, place: Option<Place>, item: &Data) -> Result<()> {
+    match (place, item) {
+        (Some(place), Data::Tensor(tensor)) => context.tap(place, tensor),
+        _ => Ok(()),
+    }
+}
+
+/// A subgraph of a node, with the operands that it captures.
+pub(crate) struct Subgraph {
+    pub(crate) program: Program,
+    /// Which of the node's operands.
+    pub(crate) captures: std::ops::Range<usize>,
+}
+
+impl Subgraph {
+    /// Runs the subgraph on `inputs`.
+    pub(crate) fn run(
+        &self,
+        inputs: impl IntoIterator<Item = Data>,
+        call: &Call<'_, '_>,
+    ) -> Result<Vec<Data>> {
+        let captures = call.operands[self.captures.clone()].iter().flatten().cloned();
+        self.program.run(inputs.into_iter().map(Some), captures, call.context)
+    }
+}

@@ -1,0 +1,107 @@
+//! A model made runnable.
+
+use crate::compile::Compiler;
+use crate::context::{Context, Limits, Tap};
+use crate::data::Data;
+use crate::program::Program;
+use quantfit_ir::{Error, Model, NodeKind, Place, Result, Tensor, TensorType};
+
+/// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
+///
+/// One session may run many times, on inputs of different shapes, and in several threads at once.
+pub struct Session {
+    program: Program,
+    limits: Limits,
+    inputs: Vec<Input>,
+    outputs: Vec<String>,
+}
+
+/// An input of a session.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The name in the model.
+    pub name: String,
+    /// The type, where the model states one and it is a tensor's.
+    pub ty: Option<TensorType>,
+    /// Whether it need not be fed.
+    pub has_default: bool,
+}
+
+impl Session {
+    /// Compiles a verified model, with the default limits.
+    pub fn new(model: &Model) -> Result<Session> {
+        Session::with_limits(model, Limits::default())
+    }
+
+    /// Compiles a verified model.
+    pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
+        let graph = &model.graph;
+        let input = |&id| {
+            let node = graph.node(id);
+            let value = &node.outputs[0];
+            let has_default = !matches!(node.kind, NodeKind::Input(None));
+            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
+        };
+        Ok(Session {
+            program: Compiler::model(model, limits)?,
+            limits,
+            inputs: graph.inputs().iter().map(input).collect(),
+            outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
+        })
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The names of the outputs, in order.
+    pub fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    /// Runs the model on one tensor for each input, in order. Inputs with a default may be left out at the end.
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.run_with(inputs, None)
+    }
+
+    /// The same, and `tap` sees every tensor that is made, in subgraphs too, right when it is made: the inputs first,
+    /// then the others in the order of execution; constants of the model are not shown. An error of `tap` ends the run.
+    pub fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>> {
+        self.run_with(inputs, Some(tap))
+    }
+
+    fn run_with(&self, inputs: &[Tensor], tap: Option<Tap<'_>>) -> Result<Vec<Tensor>> {
+        let inputs = inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
+        self.run_data(inputs, tap)?.into_iter().map(Data::into_tensor).collect()
+    }
+
+    /// Runs the model on values of any kind, one for each input; `None`, and what is left out at the end, takes the
+    /// input's default.
+    pub fn run_data(&self, mut inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
+        if inputs.len() > self.inputs.len() {
+            let (expected, found) = (self.inputs.len(), inputs.len());
+            return Err(Error::invalid_data(format!("the model has {expected} inputs, {found} are fed")));
+        }
+        inputs.resize(self.inputs.len(), None);
+        self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
+        self.program.run(inputs, [], &Context::new(self.limits, tap))
+    }
+}
+
+impl Input {
+    fn check(&self, item: Option<&Data>) -> Result<()> {
+        let at = |error: Error| error.at(&self.name);
+        match (item, &self.ty) {
+            (None, _) if !self.has_default => Err(at(Error::invalid_data("the input is not fed"))),
+            (Some(Data::Tensor(tensor)), Some(ty)) if !ty.admits(tensor.dtype(), tensor.shape()) => {
+                let found = TensorType::fixed(tensor.dtype(), tensor.shape());
+                Err(at(Error::invalid_data(format!("the input is {ty}, found {found}"))))
+            }
+            (Some(other), Some(ty)) if !matches!(other, Data::Tensor(_)) => {
+                Err(at(Error::invalid_data(format!("the input is {ty}, found {}", other.what()))))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Fresh names: a model's value names must be unique in nested graphs too.
+
+use quantfit_ir::Model;
+use std::collections::HashSet;
+
+/// The names in use.
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    /// The value names of a model, subgraphs included.
+    pub(crate) fn of_values(model: &Model) -> Names {
+        let graphs = model.graphs().into_iter();
+        let nodes = graphs.flat_map(|graph| graph.node_ids().map(move |id| graph.node(id)));
+        Names(nodes.flat_map(|node| node.outputs.iter().map(|value| value.name.clone())).collect())
+    }
+
+    /// No names.
+    pub(crate) fn none() -> Names {
+        Names(HashSet::new())
+    }
+
+    /// `wanted`, or `wanted` with the first number behind it that makes it new. It is in use from now on.
+    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
+        let numbered = (1..).map(|n| format!("{wanted}_{n}"));
+        let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
+        let name = candidates.find(|name| !self.0.contains(name)).expect("numbers do not end");
+        self.0.insert(name.clone());
+        name
+    }
+}

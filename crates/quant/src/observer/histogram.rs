@@ -1,0 +1,135 @@
+//! A histogram of 32-bit floats with bins of fixed borders, so that merging two is adding them.
+//!
+//! A bin holds the numbers that share sign, exponent and the upper bits of the mantissa: its width is a fixed part of
+//! its numbers, whatever the range of the data. Nothing is rescaled while data come in, so the result depends neither
+//! on their order nor on how they were split. Borders that follow the data, as other tools have them, are not here.
+
+use std::ops::AddAssign;
+
+/// Mantissa bits that tell bins apart: the widest bin is 1/512 of its numbers.
+const SUB_BITS: u32 = 9;
+const SUB_BINS: usize = 1 << SUB_BITS;
+const OCTAVE_SHIFT: u32 = f32::MANTISSA_DIGITS - 1;
+const BIN_SHIFT: u32 = OCTAVE_SHIFT - SUB_BITS;
+/// Sign and exponent.
+const N_OCTAVES: usize = 1 << (32 - OCTAVE_SHIFT);
+const NEGATIVE: usize = N_OCTAVES / 2;
+
+/// Counts of numbers, by bins of fixed borders. Only octaves that occur take memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    octaves: Vec<Option<Box<[u64; SUB_BINS]>>>,
+}
+
+/// A bin: how many numbers lie in `low..=high`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bin {
+    /// The lower border.
+    pub low: f64,
+    /// The upper border.
+    pub high: f64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram { octaves: vec![None; N_OCTAVES] }
+    }
+}
+
+impl Histogram {
+    /// Counts finite numbers.
+    pub fn count(&mut self, values: &[f32]) {
+        for value in values {
+            let bits = value.to_bits();
+            let octave = &mut self.octaves[(bits >> OCTAVE_SHIFT) as usize];
+            let bins = octave.get_or_insert_with(|| Box::new([0; SUB_BINS]));
+            bins[(bits >> BIN_SHIFT) as usize % SUB_BINS] += 1;
+        }
+    }
+
+    /// The bins that are not empty, ascending; neighbours are joined while they stay narrower than `min_width`.
+    pub fn bins(&self, min_width: f64) -> Vec<Bin> {
+        let mut joined: Vec<Bin> = Vec::new();
+        for bin in self.ascending() {
+            match joined.last_mut() {
+                Some(last) if last.high == bin.low && bin.high - last.low <= min_width => {
+                    last.high = bin.high;
+                    last.count += bin.count;
+                }
+                _ => joined.push(bin),
+            }
+        }
+        joined
+    }
+
+    fn ascending(&self) -> impl Iterator<Item = Bin> {
+        let bin = |octave: usize, sub: usize, count: u64| {
+            // Of the magnitude alone; the last bin of an octave ends where the next one begins.
+            let low = ((octave % NEGATIVE) as u32) << OCTAVE_SHIFT | (sub as u32) << BIN_SHIFT;
+            let (low, high) = (f32::from_bits(low), f32::from_bits(low + (1 << BIN_SHIFT)));
+            let (low, high) = (f64::from(low), f64::from(high.min(f32::MAX)));
+            if octave < NEGATIVE { Bin { low, high, count } } else { Bin { low: -high, high: -low, count } }
+        };
+        let counts =
+            |octave: usize| self.octaves[octave].iter().flat_map(|bins| bins.iter().copied().enumerate());
+        let negative = (NEGATIVE..N_OCTAVES).rev().flat_map(move |octave| {
+            let bins: Vec<(usize, u64)> = counts(octave).collect();
+            bins.into_iter().rev().map(move |(sub, count)| bin(octave, sub, count))
+        });
+        let positive = (0..NEGATIVE)
+            .flat_map(move |octave| counts(octave).map(move |(sub, count)| bin(octave, sub, count)));
+        negative.chain(positive).filter(|bin| bin.count > 0)
+    }
+}
+
+impl AddAssign<&Histogram> for Histogram {
+    /// Adds the counts of the other.
+    fn add_assign(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.octaves.iter_mut().zip(&other.octaves) {
+            let Some(theirs) = theirs else { continue };
+            let mine = mine.get_or_insert_with(|| Box::new([0; SUB_BINS]));
+            mine.iter_mut().zip(theirs.iter()).for_each(|(mine, theirs)| *mine += theirs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_ascend_and_hold_their_numbers() {
+        let values = [-3.0f32, -0.25, -0.0, 0.0, 1e-30, 1.0, 1.0009, 1.5, 1e30, f32::MAX];
+        let mut histogram = Histogram::default();
+        histogram.count(&values);
+        let bins = histogram.bins(0.0);
+        assert!(bins.windows(2).all(|pair| pair[0].high <= pair[1].low));
+        for value in values.map(f64::from) {
+            assert!(bins.iter().any(|bin| bin.low <= value && value <= bin.high), "{value}");
+        }
+        assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), values.len() as u64);
+    }
+
+    #[test]
+    fn narrow_neighbours_are_joined() {
+        let mut histogram = Histogram::default();
+        let values: Vec<f32> = (0..4096).map(|idx| 1.0 + idx as f32 / 4096.0).collect();
+        histogram.count(&values);
+        assert_eq!(histogram.bins(0.0).len(), 512);
+        let bins = histogram.bins(0.25);
+        assert_eq!(bins.iter().map(|bin| bin.count).collect::<Vec<_>>(), [1024; 4]);
+    }
+
+    #[test]
+    fn shards_add_up_to_the_whole() {
+        let values: Vec<f32> = (0..1000).map(|idx| ((idx * 7919) % 1000) as f32 / 37.0 - 13.0).collect();
+        let [mut whole, mut a, mut b] = [(); 3].map(|()| Histogram::default());
+        whole.count(&values);
+        a.count(&values[..123]);
+        b.count(&values[123..]);
+        a += &b;
+        assert_eq!(a, whole);
+    }
+}

@@ -1,0 +1,147 @@
+//! Scale and offset, and the two formulas of integer quantization: the only place where they are written.
+//!
+//! `q = clamp(round_half_even(x / scale) + offset, qmin, qmax)` and `x' = (q - offset) * scale`,
+//! as ONNX's QuantizeLinear and DequantizeLinear define them, always in the signed domain: `qmin = -2^(bits-1)`.
+
+use quantfit_ir::{Error, Result};
+
+/// The smallest scale that is used: the distance from 1 to the next larger 32-bit float.
+pub(crate) const MIN_SCALE: f64 = f32::EPSILON as f64;
+
+/// How a tensor is quantized.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantParams {
+    /// The step between two integers: one entry for the tensor, or one for each channel. Finite and positive.
+    pub scale: Vec<f32>,
+    /// The integer that stands for 0, as many as scales.
+    pub offset: Vec<i32>,
+    /// The width of the integers, 2 to 16.
+    pub bits: u8,
+}
+
+impl QuantParams {
+    /// One scale and offset for a whole tensor.
+    pub fn per_tensor(scale: f32, offset: i32, bits: u8) -> QuantParams {
+        QuantParams { scale: vec![scale], offset: vec![offset], bits }
+    }
+
+    /// The least and the greatest integer.
+    pub fn range(bits: u8) -> (i32, i32) {
+        let half = 1i32 << (bits - 1);
+        (-half, half - 1)
+    }
+
+    /// The parameters that cover `min..=max` and 0, with an offset.
+    ///
+    /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; a range without extent gets
+    /// scale 1 and offset `qmin`.
+    pub fn asymmetric(min: f32, max: f32, bits: u8) -> QuantParams {
+        let (qmin, qmax) = QuantParams::range(bits);
+        let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
+        let scale = (max - min) / f64::from(qmax - qmin);
+        if scale < MIN_SCALE {
+            return QuantParams::per_tensor(1.0, qmin, bits);
+        }
+        // The offset must belong to the scale that is stored, which is a 32-bit float.
+        let scale = scale as f32;
+        let offset = (f64::from(qmin) - min / f64::from(scale)).round_ties_even();
+        QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)
+    }
+
+    /// The parameters that cover `min..=max` with offset 0.
+    ///
+    /// AMCT's: the side that reaches further fixes the scale, and the negative side has one integer more.
+    /// A range without extent gets scale 1.
+    pub fn symmetric(min: f32, max: f32, bits: u8) -> QuantParams {
+        let (qmin, qmax) = QuantParams::range(bits);
+        let (min, max) = (f64::from(min).abs(), f64::from(max).abs());
+        let scale = if max >= min { max / f64::from(qmax) } else { min / -f64::from(qmin) };
+        let scale = if scale < MIN_SCALE { 1.0 } else { scale as f32 };
+        QuantParams::per_tensor(scale, 0, bits)
+    }
+
+    /// The parameters of several channels, one after the other.
+    pub(crate) fn per_channel(channels: impl IntoIterator<Item = QuantParams>, bits: u8) -> QuantParams {
+        let mut all = QuantParams { scale: Vec::new(), offset: Vec::new(), bits };
+        for channel in channels {
+            all.scale.extend(channel.scale);
+            all.offset.extend(channel.offset);
+        }
+        all
+    }
+
+    /// The integer for `x` in a channel. Not a number becomes the offset.
+    pub fn quantize(&self, x: f32, channel: usize) -> i32 {
+        let (qmin, qmax) = QuantParams::range(self.bits);
+        // A quotient beyond all integers saturates in the cast, and NaN becomes 0.
+        let q = (x / self.scale[channel]).round_ties_even() as i32;
+        q.saturating_add(self.offset[channel]).clamp(qmin, qmax)
+    }
+
+    /// The number that an integer of a channel stands for.
+    pub fn dequantize(&self, q: i32, channel: usize) -> f32 {
+        (q - self.offset[channel]) as f32 * self.scale[channel]
+    }
+
+    /// Checks that scales and their reciprocals are finite and positive, offsets in range, and the counts equal.
+    pub fn check(&self) -> Result<()> {
+        let (qmin, qmax) = QuantParams::range(self.bits);
+        if self.scale.is_empty() || self.scale.len() != self.offset.len() {
+            let (scales, offsets) = (self.scale.len(), self.offset.len());
+            return Err(Error::invalid_config(format!("there are {scales} scales and {offsets} offsets")));
+        }
+        let is_usable = |s: f32| s.is_finite() && s > 0.0 && (1.0 / s).is_finite();
+        if let Some(scale) = self.scale.iter().find(|&&s| !is_usable(s)) {
+            return Err(Error::invalid_config(format!(
+                "scale {scale} must be positive and finite, and 1/scale too"
+            )));
+        }
+        if let Some(offset) = self.offset.iter().find(|&&o| !(qmin..=qmax).contains(&o)) {
+            return Err(Error::invalid_config(format!("offset {offset} is not in {qmin}..={qmax}")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asymmetric_covers_zero() {
+        // (6.0 - 0.0) / 255, and 0 is the least integer.
+        assert_eq!(QuantParams::asymmetric(0.5, 6.0, 8), QuantParams::per_tensor(6.0 / 255.0, -128, 8));
+        // (1 + 3) / 255 = 0.015686…; round(-128 + 1 / 0.015686…) = round(-64.25).
+        assert_eq!(QuantParams::asymmetric(-1.0, 3.0, 8), QuantParams::per_tensor(4.0 / 255.0, -64, 8));
+        assert_eq!(QuantParams::asymmetric(-3.0, -1.0, 8).offset, [127]);
+    }
+
+    #[test]
+    fn the_negative_side_has_one_integer_more() {
+        assert_eq!(QuantParams::symmetric(-1.0, 12.7, 8), QuantParams::per_tensor(0.1, 0, 8));
+        assert_eq!(QuantParams::symmetric(-12.8, 1.0, 8), QuantParams::per_tensor(0.1, 0, 8));
+    }
+
+    #[test]
+    fn no_extent_gives_scale_one() {
+        assert_eq!(QuantParams::asymmetric(0.0, 0.0, 8), QuantParams::per_tensor(1.0, -128, 8));
+        assert_eq!(QuantParams::symmetric(0.0, 1e-9, 8), QuantParams::per_tensor(1.0, 0, 8));
+    }
+
+    #[test]
+    fn rounding_is_half_to_even_and_saturates() {
+        let params = QuantParams::per_tensor(2.0, 1, 8);
+        let q: Vec<i32> =
+            [1.0, 3.0, 5.0, -1.0, 1e9, f32::NEG_INFINITY, f32::NAN].map(|x| params.quantize(x, 0)).to_vec();
+        assert_eq!(q, [1, 3, 3, 1, 127, -128, 1]);
+        assert_eq!(params.dequantize(127, 0), 252.0);
+    }
+
+    #[test]
+    fn what_can_not_be_used_is_refused() {
+        let message = |params: QuantParams| params.check().unwrap_err().to_string();
+        assert!(message(QuantParams::per_tensor(0.0, 0, 8)).starts_with("scale 0 must be positive"));
+        assert!(message(QuantParams::per_tensor(1e-45, 0, 8)).starts_with("scale 0.0"));
+        assert_eq!(message(QuantParams::per_tensor(1.0, 128, 8)), "offset 128 is not in -128..=127");
+    }
+}

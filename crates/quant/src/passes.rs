@@ -1,0 +1,11 @@
+//! The passes, one file each.
+
+mod fold_batch_norm;
+mod fold_quantized_weights;
+mod insert_quant_dequant;
+mod name_nodes;
+
+pub use fold_batch_norm::FoldBatchNorm;
+pub use fold_quantized_weights::FoldQuantizedWeights;
+pub use insert_quant_dequant::InsertQuantDequant;
+pub use name_nodes::NameNodes;

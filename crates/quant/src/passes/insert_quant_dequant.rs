@@ -1,0 +1,153 @@
+use crate::config::QuantConfig;
+use crate::layer::Layer;
+use crate::names::Names;
+use crate::params::QuantParams;
+use crate::record::{LayerRecord, Record};
+use quantfit_ir::{
+    Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
+};
+use std::collections::HashMap;
+
+/// Puts QuantizeLinear and DequantizeLinear in front of the activation and the weight of every enabled layer.
+///
+/// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
+/// one pair. A layer without a weight gets only the activation's.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+/// %y = MatMul(%x, %w) @fc
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %fc.x.scale = const [0.5] : f32[]
+/// %fc.x.offset = const [0] : i8[]
+/// %fc.x.q = QuantizeLinear(%x, %fc.x.scale, %fc.x.offset) : i8[N,2]
+/// %fc.x.dq = DequantizeLinear(%fc.x.q, %fc.x.scale, %fc.x.offset) : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+/// %fc.w.scale = const [0.5] : f32[]
+/// %fc.w.offset = const [0] : i8[]
+/// %fc.w.q = QuantizeLinear(%w, %fc.w.scale, %fc.w.offset) : i8[2,2]
+/// %fc.w.dq = DequantizeLinear(%fc.w.q, %fc.w.scale, %fc.w.offset) : f32[2,2]
+/// %y = MatMul(%fc.x.dq, %fc.w.dq) @fc
+/// return %y
+/// ```
+pub struct InsertQuantDequant<'a> {
+    /// Which layers.
+    pub config: &'a QuantConfig,
+    /// With which scales and offsets.
+    pub record: &'a Record,
+}
+
+/// The oldest operator set whose QuantizeLinear has an axis.
+const MIN_OPSET: i64 = 13;
+
+impl Pass for InsertQuantDequant<'_> {
+    fn name(&self) -> &'static str {
+        "insert-quant-dequant"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
+        for (layer, _) in self.config.enabled(model) {
+            let entry = self.record.layer(&layer.name)?;
+            Record::check(entry, &layer, model)?;
+            work.push((layer, entry));
+        }
+        if !work.is_empty() && model.opset() < MIN_OPSET {
+            let message = format!(
+                "the model is written in opset {}, and quantizing needs {MIN_OPSET}; convert it first",
+                model.opset()
+            );
+            return Err(Error::unsupported(message));
+        }
+        let mut names = Names::of_values(model);
+        model.try_for_each_graph(|position, graph| {
+            let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
+            for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
+                pairs.insert(layer, layer.activation, "x", &entry.activation, None);
+                if let Some(weight) = layer.weight {
+                    let axis = (entry.weight.scale.len() > 1).then_some(weight.axis);
+                    pairs.insert(layer, weight.slot, "w", &entry.weight, axis);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(!work.is_empty())
+    }
+}
+
+/// The pairs put into a graph so far.
+struct Pairs<'a> {
+    graph: &'a mut Graph,
+    names: &'a mut Names,
+    /// By the value and the exact parameters.
+    made: HashMap<(ValueId, String), ValueId>,
+}
+
+impl Pairs<'_> {
+    /// Makes a layer read an operand through a pair, an existing one if there is the same already.
+    fn insert(
+        &mut self,
+        layer: &Layer,
+        slot: usize,
+        operand: &str,
+        params: &QuantParams,
+        axis: Option<usize>,
+    ) {
+        let value = self.graph.operand(layer.node, slot).expect("a layer has its operands");
+        let key = (value, format!("{params:?} {axis:?}"));
+        let dequantized = match self.made.get(&key) {
+            Some(&made) => made,
+            None => self.add(&format!("{}.{operand}", layer.name), value, params, axis),
+        };
+        self.made.insert(key, dequantized);
+        self.graph.set_operand(layer.node, slot, Some(dequantized));
+    }
+
+    fn add(&mut self, prefix: &str, value: ValueId, params: &QuantParams, axis: Option<usize>) -> ValueId {
+        let shape: &[usize] = if axis.is_some() { &[params.scale.len()] } else { &[] };
+        let scale = self.constant(prefix, "scale", Tensor::new(shape, params.scale.clone()));
+        let offset = self.constant(prefix, "offset", offset_tensor(params, shape));
+        let dtype = self.graph.constant(offset).map_or(DType::I8, Tensor::dtype);
+        let source = self.graph.value(value).tensor_type().cloned();
+        let quantized_type = source.clone().map(|ty| Type::Tensor(TensorType { dtype, ..ty }));
+        let quantized = self.op("QuantizeLinear", prefix, "q", quantized_type, axis, [value, scale, offset]);
+        self.op("DequantizeLinear", prefix, "dq", source.map(Type::Tensor), axis, [quantized, scale, offset])
+    }
+
+    fn constant(&mut self, prefix: &str, what: &str, tensor: Tensor) -> ValueId {
+        let name = self.names.fresh(&format!("{prefix}.{what}"));
+        self.graph.add(Node::constant(name, tensor), &[]).into()
+    }
+
+    fn op(
+        &mut self,
+        op: &str,
+        prefix: &str,
+        what: &str,
+        ty: Option<Type>,
+        axis: Option<usize>,
+        operands: [ValueId; 3],
+    ) -> ValueId {
+        let name = self.names.fresh(&format!("{prefix}.{what}"));
+        let mut op = Op::new(op);
+        if let Some(axis) = axis {
+            op = op.with("axis", Attr::Int(axis as i64));
+        }
+        let value = Value { ty, ..Value::new(name.clone()) };
+        self.graph.add(Node::op(&name, op, [value]), &operands.map(Some)).into()
+    }
+}
+
+fn offset_tensor(params: &QuantParams, shape: &[usize]) -> Tensor {
+    let offsets = params.offset.iter();
+    match params.bits {
+        ..=8 => Tensor::new(shape, offsets.map(|&offset| offset as i8).collect()),
+        _ => Tensor::new(shape, offsets.map(|&offset| offset as i16).collect()),
+    }
+}
