@@ -15,10 +15,12 @@
 //! # Ok::<(), quantfit_ir::Error>(())
 //! ```
 
+mod broadcast;
 mod call;
 mod compile;
 mod context;
 mod data;
+mod number;
 mod op;
 mod ops;
 mod program;

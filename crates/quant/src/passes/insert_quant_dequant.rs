@@ -24,11 +24,11 @@ use std::collections::HashMap;
 /// ```qir after
 /// model m opset 17
 /// %x = input : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
 /// %fc.x.scale = const [0.5] : f32[]
 /// %fc.x.offset = const [0] : i8[]
 /// %fc.x.q = QuantizeLinear(%x, %fc.x.scale, %fc.x.offset) : i8[N,2]
 /// %fc.x.dq = DequantizeLinear(%fc.x.q, %fc.x.scale, %fc.x.offset) : f32[N,2]
-/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
 /// %fc.w.scale = const [0.5] : f32[]
 /// %fc.w.offset = const [0] : i8[]
 /// %fc.w.q = QuantizeLinear(%w, %fc.w.scale, %fc.w.offset) : i8[2,2]

@@ -1,0 +1,140 @@
+//! Broadcasting, as NumPy and ONNX define it: shapes aligned at their ends, dimensions of 1 repeated.
+
+use quantfit_ir::{Element, Error, Result};
+
+/// The shape that several shapes broadcast to.
+pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    let mut result = vec![1; rank];
+    for shape in shapes {
+        for (out, &dim) in result[rank - shape.len()..].iter_mut().zip(*shape) {
+            match (*out, dim) {
+                (1, dim) => *out = dim,
+                (_, 1) => {}
+                (a, b) if a == b => {}
+                _ => return Err(Error::invalid_data(format!("shapes {shapes:?} do not broadcast"))),
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// `f(a, b)` for every pair of elements that broadcasting brings together, in the order of `shape`, which is what the
+/// two shapes broadcast to.
+pub(crate) fn zip<A: Element, B: Element, O>(
+    (a, a_shape): (&[A], &[usize]),
+    (b, b_shape): (&[B], &[usize]),
+    shape: &[usize],
+    f: impl Fn(&A, &B) -> O,
+) -> Vec<O> {
+    if a_shape == b_shape {
+        return a.iter().zip(b).map(|(a, b)| f(a, b)).collect();
+    }
+    if b.len() == 1 && a_shape == shape {
+        return a.iter().map(|a| f(a, &b[0])).collect();
+    }
+    if a.len() == 1 && b_shape == shape {
+        return b.iter().map(|b| f(&a[0], b)).collect();
+    }
+    let mut out = Vec::with_capacity(shape.iter().product());
+    for_each_row([a_shape, b_shape], shape, |[a_at, b_at], [a_step, b_step], n| match (a_step, b_step) {
+        (1, 1) => out.extend(a[a_at..a_at + n].iter().zip(&b[b_at..b_at + n]).map(|(a, b)| f(a, b))),
+        (1, _) => out.extend(a[a_at..a_at + n].iter().map(|a| f(a, &b[b_at]))),
+        (_, 1) => out.extend(b[b_at..b_at + n].iter().map(|b| f(&a[a_at], b))),
+        _ => out.extend((0..n).map(|_| f(&a[a_at], &b[b_at]))),
+    });
+    out
+}
+
+/// The elements repeated to `shape`.
+pub(crate) fn expand<A: Element>(a: &[A], a_shape: &[usize], shape: &[usize]) -> Vec<A> {
+    let mut out = Vec::with_capacity(shape.iter().product());
+    for_each_row([a_shape], shape, |[at], [step], n| match step {
+        1 => out.extend_from_slice(&a[at..at + n]),
+        _ => out.extend(std::iter::repeat_n(a[at].clone(), n)),
+    });
+    out
+}
+
+/// Walks `shape` in rows: `row(starts, steps, n)` gets, for each operand, the index of the row's first element and the
+/// step to the next one, 0 or 1. Dimensions that all operands treat alike are one row where that is possible.
+pub(crate) fn for_each_row<const N: usize>(
+    operands: [&[usize]; N],
+    shape: &[usize],
+    mut row: impl FnMut([usize; N], [usize; N], usize),
+) {
+    if shape.contains(&0) {
+        return;
+    }
+    // Innermost first: the length, and each operand's step in elements, 0 where it is repeated.
+    let mut dims: Vec<(usize, [usize; N])> = Vec::new();
+    let mut strides = [1; N];
+    for (back, &n) in shape.iter().rev().enumerate() {
+        let own = operands.map(|operand| operand.len().checked_sub(back + 1).map_or(1, |idx| operand[idx]));
+        let steps: [usize; N] = std::array::from_fn(|k| if own[k] == 1 { 0 } else { strides[k] });
+        strides = std::array::from_fn(|k| strides[k] * own[k]);
+        if n == 1 {
+            continue;
+        }
+        match dims.last_mut() {
+            Some((inner, inner_steps)) if (0..N).all(|k| steps[k] == inner_steps[k] * *inner) => *inner *= n,
+            _ => dims.push((n, steps)),
+        }
+    }
+    let (n, steps) = if dims.is_empty() { (1, [0; N]) } else { dims.remove(0) };
+    let mut index = vec![0; dims.len()];
+    let mut starts = [0; N];
+    loop {
+        row(starts, steps, n);
+        let mut level = 0;
+        loop {
+            let Some(&(len, steps)) = dims.get(level) else { return };
+            index[level] += 1;
+            (0..N).for_each(|k| starts[k] += steps[k]);
+            if index[level] < len {
+                break;
+            }
+            index[level] = 0;
+            (0..N).for_each(|k| starts[k] -= steps[k] * len);
+            level += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, element by element.
+    fn reference(a_shape: &[usize], b_shape: &[usize], shape: &[usize]) -> Vec<(i64, i64)> {
+        let source = |own: &[usize], index: &[usize]| {
+            let index = &index[index.len() - own.len()..];
+            own.iter().zip(index).fold(0, |at, (&n, &i)| at * n + if n == 1 { 0 } else { i }) as i64
+        };
+        let n_elements: usize = shape.iter().product();
+        let at = |mut flat: usize| {
+            let mut index = vec![0; shape.len()];
+            for (i, &n) in index.iter_mut().zip(shape).rev() {
+                (*i, flat) = (flat % n, flat / n);
+            }
+            (source(a_shape, &index), source(b_shape, &index))
+        };
+        (0..n_elements).map(at).collect()
+    }
+
+    #[test]
+    fn pairs_are_those_of_the_definition() {
+        let shapes: [&[usize]; 8] = [&[], &[1], &[3], &[2, 1], &[2, 3], &[4, 2, 3], &[4, 1, 1], &[1, 2, 1]];
+        for a in shapes {
+            for b in shapes {
+                let Ok(shape) = broadcast_shape(&[a, b]) else { continue };
+                let values =
+                    |shape: &[usize]| (0..shape.iter().product::<usize>() as i64).collect::<Vec<i64>>();
+                let found = zip((&values(a), a), (&values(b), b), &shape, |a, b| (*a, *b));
+                assert_eq!(found, reference(a, b, &shape), "{a:?} {b:?}");
+            }
+        }
+        assert!(broadcast_shape(&[&[2], &[3]]).is_err());
+        assert_eq!(broadcast_shape(&[&[0], &[1]]).unwrap(), [0]);
+    }
+}

@@ -1,0 +1,148 @@
+//! The two calls of the original tool, under their names.
+
+use crate::files::{read_text, save_model, write_file};
+use crate::report::{history_json, ranking_json};
+use quantfit_ir::{Error, Model, Pass, Result};
+use quantfit_quant::{NameNodes, QuantConfig};
+use quantfit_search::{
+    Evaluator, Report, SearchOptions, Sensitivity, Strategy, search, sensitivity_named, strategy_named,
+};
+use std::path::{Path, PathBuf};
+
+/// Writes the default configuration of a model: every layer that can be quantized is, but for `skip_layers`.
+/// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
+pub fn create_quant_config(config_file: &Path, model: &Model, skip_layers: &[String], batch_num: usize) -> Result<()> {
+    let mut named = model.clone();
+    NameNodes.run(&mut named)?;
+    let mut config = QuantConfig::for_model(&named);
+    config.batch_num = batch_num;
+    for layer in skip_layers {
+        let unknown = || Error::invalid_config("is no layer that can be quantized; see `quantfit inspect`").at(format!("layer {layer:?}"));
+        config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
+    }
+    write_file(config_file, config.to_json().as_bytes())
+}
+
+/// Quantizes a model as far as the evaluator allows, and writes what came of it.
+///
+/// `save_path` is a folder and a prefix, such as `out/resnet`; if it ends in a slash there is no prefix.
+/// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
+/// model, the final configuration, and the record (to `record_file`); if none does, files of those names are removed,
+/// so that no older model is taken for the result. Neither the model nor `config_file` is changed.
+pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
+    model: &Model,
+    evaluator: &mut E,
+    config_file: &Path,
+    record_file: &Path,
+    save_path: &Path,
+    strategy: impl Into<StrategyChoice<'a>>,
+    sensitivity: impl Into<SensitivityChoice<'a>>,
+) -> Result<Report<E::Metric>> {
+    let options = SearchOptions { strategy: strategy.into().resolve()?, sensitivity: sensitivity.into().resolve()? };
+    let config = read_text(config_file)?;
+    let config = QuantConfig::from_json(&config).map_err(|error| error.at(config_file.display()))?;
+    let files = OutputFiles::new(save_path, record_file);
+    let report = search(model, &config, evaluator, &options)?;
+    write_file(&files.ranking, ranking_json(&report.ranking).as_bytes())?;
+    write_file(&files.history, history_json(&report).as_bytes())?;
+    match &report.outcome {
+        Some(quantized) => {
+            save_model(&quantized.fake_quant, &files.fake_quant)?;
+            save_model(&quantized.deploy, &files.deploy)?;
+            write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
+            write_file(&files.record, quantized.record.to_text().as_bytes())?;
+        }
+        None => files.models().into_iter().filter(|path| path.exists()).try_for_each(|path| {
+            std::fs::remove_file(path)
+                .map_err(|error| Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+        })?,
+    }
+    Ok(report)
+}
+
+/// Where the results go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFiles {
+    /// The model that simulates quantization.
+    pub fake_quant: PathBuf,
+    /// The model that holds integers.
+    pub deploy: PathBuf,
+    /// The configuration with the rolled-back layers disabled.
+    pub final_config: PathBuf,
+    /// The scales and offsets.
+    pub record: PathBuf,
+    /// The layers, the worst first.
+    pub ranking: PathBuf,
+    /// The trials.
+    pub history: PathBuf,
+}
+
+impl OutputFiles {
+    /// The files of a save path.
+    pub fn new(save_path: &Path, record_file: &Path) -> OutputFiles {
+        let has_prefix = !save_path.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
+        let prefix = save_path.file_name().filter(|_| has_prefix).map(|name| name.to_string_lossy().into_owned() + "_");
+        let folder = if has_prefix { save_path.parent().unwrap_or(Path::new("")) } else { save_path };
+        let prefix = prefix.unwrap_or_default();
+        let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
+        OutputFiles {
+            fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
+            deploy: folder.join(format!("{prefix}deploy_model.onnx")),
+            final_config: report("final_config"),
+            record: record_file.to_owned(),
+            ranking: report("ranking_information"),
+            history: report("record"),
+        }
+    }
+
+    /// What exists only if a configuration satisfies.
+    fn models(&self) -> [&Path; 4] {
+        [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
+    }
+
+    /// All files, in the order in which they are written.
+    pub fn all(&self) -> [&Path; 6] {
+        let [fake_quant, deploy, final_config, record] = self.models();
+        [&self.ranking, &self.history, fake_quant, deploy, final_config, record]
+    }
+}
+
+macro_rules! choices {
+    ($($(#[$doc:meta])* $choice:ident of $what:ident by $named:ident;)*) => {
+        $($(#[$doc])*
+        pub enum $choice<'a> {
+            /// By name.
+            Named(&'a str),
+            /// The user's own.
+            Instance(&'a dyn $what),
+        }
+
+        impl<'a> $choice<'a> {
+            fn resolve(self) -> Result<&'a dyn $what> {
+                match self {
+                    $choice::Named(name) => $named(name),
+                    $choice::Instance(instance) => Ok(instance),
+                }
+            }
+        }
+
+        impl<'a> From<&'a str> for $choice<'a> {
+            fn from(name: &'a str) -> Self {
+                $choice::Named(name)
+            }
+        }
+
+        impl<'a, T: $what> From<&'a T> for $choice<'a> {
+            fn from(instance: &'a T) -> Self {
+                $choice::Instance(instance)
+            }
+        })*
+    };
+}
+
+choices! {
+    /// A strategy, by name or as an instance.
+    StrategyChoice of Strategy by strategy_named;
+    /// A sensitivity, by name or as an instance.
+    SensitivityChoice of Sensitivity by sensitivity_named;
+}

@@ -1,0 +1,30 @@
+//! `quantfit config`: the default configuration, to edit.
+
+use super::say;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write the default configuration of a model
+///
+/// Example: quantfit config model.onnx -o quant_config.json --skip-layer fc
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ONNX file
+    model: PathBuf,
+    /// Where to write the configuration
+    #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
+    output: PathBuf,
+    /// How many batches of calibration data to use
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_num: u32,
+    /// A layer to leave in float; may be repeated
+    #[arg(long = "skip-layer", value_name = "NAME")]
+    skip_layers: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let model = quantfit::load_model(&args.model)?;
+    quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?;
+    say(&format!("wrote {}", args.output.display()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,103 @@
+//! `quantfit inspect`: the layers of a model.
+
+use super::say;
+use comfy_table::{CellAlignment, Table, presets};
+use quantfit::ir::{Dim, Graph, NodeId, Op, Pass, Place, TensorType, ValueId, with_element};
+use quantfit::quant::{NameNodes, layer};
+use quantfit::{Model, Session, Tensor};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Show a model's layers: which can be quantized, and why others can't
+///
+/// Shapes are those of one sample; dimensions that the model leaves open are taken as 1.
+///
+/// Example: quantfit inspect model.onnx
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ONNX file
+    model: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut model = quantfit::load_model(&args.model)?;
+    NameNodes.run(&mut model)?;
+    let shapes = match shapes(&model) {
+        Ok(shapes) => shapes,
+        Err(error) => {
+            say(&format!("shapes are unknown, the model can't be run: {error}"));
+            BTreeMap::new()
+        }
+    };
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "int8"]);
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    let graphs = model.graphs();
+    for (position, graph) in graphs.iter().enumerate() {
+        for id in graph.topo() {
+            let Some(op) = graph.node(id).as_op() else { continue };
+            let Some(found) = layer(graph, position, id) else {
+                *others.entry(&op.name).or_default() += 1;
+                continue;
+            };
+            let shape = |value: Option<ValueId>| shapes.get(&Place { graph: position, value: value? });
+            let (input, output) = (shape(graph.operand(id, 0)), shape(Some(id.into())));
+            let parameters: usize = graph.operands(id).iter().flatten().filter_map(|&v| graph.constant(v)).map(Tensor::len).sum();
+            table.add_row([
+                graph.node(id).name.clone(),
+                op.name.clone(),
+                input.map_or("?".to_owned(), |shape| describe(shape)),
+                output.map_or("?".to_owned(), |shape| describe(shape)),
+                parameters.to_string(),
+                multiply_adds(graph, id, op, input, output).map_or("?".to_owned(), |n| n.to_string()),
+                found.map_or_else(|reason| format!("no: {reason}"), |_| "yes".to_owned()),
+            ]);
+        }
+    }
+    [4, 5].into_iter().filter_map(|idx| table.column_mut(idx)).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    say(&table.to_string());
+    let others: Vec<String> = others.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    if !others.is_empty() {
+        say(&format!("other operators, never layers: {}", others.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(shape: &[usize]) -> String {
+    let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+    dims.join("x")
+}
+
+/// The shape of every value that is computed from one sample of zeros.
+fn shapes(model: &Model) -> quantfit::Result<BTreeMap<Place, Vec<usize>>> {
+    let session = Session::new(model)?;
+    let zeros = |ty: &Option<TensorType>| {
+        let unknown = || quantfit::Error::invalid_model("an input has no type");
+        let ty = ty.as_ref().ok_or_else(unknown)?;
+        let dims = ty.shape.as_ref().ok_or_else(unknown)?;
+        let shape: Vec<usize> = dims.iter().map(|dim| Dim::known(dim).unwrap_or(1)).collect();
+        Ok(with_element!(ty.dtype, T => Tensor::full(&shape, T::default())))
+    };
+    let required = session.inputs().iter().filter(|input| !input.has_default);
+    let inputs: Vec<Tensor> = required.map(|input| zeros(&input.ty)).collect::<quantfit::Result<_>>()?;
+    let mut shapes = BTreeMap::new();
+    session.run_tapped(&inputs, &mut |place, tensor| {
+        shapes.insert(place, tensor.shape().to_vec());
+        Ok(())
+    })?;
+    Ok(shapes)
+}
+
+/// How many multiplications and additions a layer takes; for a pool, its additions.
+fn multiply_adds(graph: &Graph, id: NodeId, op: &Op, input: Option<&Vec<usize>>, output: Option<&Vec<usize>>) -> Option<usize> {
+    let weight = graph.operand(id, 1).and_then(|value| graph.constant(value)).map(Tensor::shape);
+    let output: usize = output?.iter().product();
+    match op.name.as_str() {
+        "Conv" => Some(output * weight?[1..].iter().product::<usize>()),
+        "ConvTranspose" => Some(input?.iter().product::<usize>() * weight?[1..].iter().product::<usize>()),
+        "AveragePool" => Some(output * op.ints("kernel_shape").ok()??.iter().product::<i64>() as usize),
+        _ => Some(output * input?.last()?),
+    }
+}

@@ -1,0 +1,40 @@
+//! Calibrating: the float model runs on the evaluator's data, and every layer's input is observed.
+
+use crate::evaluator::{Evaluator, failed};
+use quantfit_interp::Session;
+use quantfit_ir::{Error, Model, Place, Result, Tensor};
+use quantfit_quant::{Calibration, QuantConfig, Record};
+
+/// The record of a prepared model: its layers' scales and offsets, from the first `batch_num` batches that the
+/// evaluator gives. Fewer batches than that are an error.
+pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator) -> Result<Record> {
+    let mut calibration = Calibration::new(model, config)?;
+    watch(model, config, evaluator, &mut |place, tensor| calibration.observe(place, tensor))?;
+    calibration.finish()
+}
+
+/// Runs the float model on the calibration data and shows every value to `see`.
+pub(crate) fn watch(
+    model: &Model,
+    config: &QuantConfig,
+    evaluator: &mut impl Evaluator,
+    see: &mut dyn FnMut(Place, &Tensor) -> Result<()>,
+) -> Result<()> {
+    let session = Session::new(model)?;
+    let mut n_batches = 0;
+    let mut forward = |inputs: &[Tensor]| {
+        n_batches += 1;
+        if n_batches > config.batch_num {
+            return Ok(());
+        }
+        session.run_tapped(inputs, see).map(drop)
+    };
+    evaluator.calibration(config.batch_num, &mut forward).map_err(failed)?;
+    if n_batches < config.batch_num {
+        let expected = config.batch_num;
+        let message =
+            format!("the calibration data have {n_batches} batches, and batch_num asks for {expected}");
+        return Err(Error::invalid_data(message));
+    }
+    Ok(())
+}

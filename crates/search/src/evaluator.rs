@@ -1,0 +1,79 @@
+//! The user's side of the bargain: data to calibrate with, a score, and a judgement.
+
+use quantfit_ir::{Error, Model, Result, Tensor};
+use std::error::Error as StdError;
+
+/// What the functions of an evaluator may fail with: anything.
+pub type EvaluatorError = Box<dyn StdError + Send + Sync>;
+
+/// Calibrates, scores and judges models.
+pub trait Evaluator {
+    /// A score, of whatever type; only [`Evaluator::metric_eval`] reads it.
+    type Metric: Clone;
+
+    /// Calls `forward` with the inputs of at least `batch_num` batches, one tensor for each model input, in order.
+    /// Is called to calibrate, and once more to rank the layers; it must give the same data each time.
+    fn calibration(
+        &mut self,
+        batch_num: usize,
+        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), EvaluatorError>;
+
+    /// Scores a model.
+    fn evaluate(&mut self, model: &Model) -> Result<Self::Metric, EvaluatorError>;
+
+    /// Judges a score by that of the original model. The original itself must satisfy.
+    fn metric_eval(
+        &mut self,
+        original: &Self::Metric,
+        quantized: &Self::Metric,
+    ) -> Result<Verdict, EvaluatorError>;
+
+    /// Is told what comes next, for those who show progress.
+    fn announce(&mut self, stage: Stage<'_>) {
+        let _ = stage;
+    }
+}
+
+/// What the search does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// The original model is scored.
+    Original,
+    /// Statistics of the activations are collected.
+    Calibration,
+    /// A trial is scored.
+    Trial {
+        /// Which one, from 0: the first has every layer quantized.
+        index: usize,
+        /// The layers that are left in float.
+        rolled_back: &'a [String],
+        /// How many layers there are.
+        n_layers: usize,
+    },
+    /// The layers are replayed one by one and ranked.
+    Ranking,
+}
+
+/// What an evaluator thinks of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Whether the model is good enough.
+    pub satisfied: bool,
+    /// How much worse it is than the original.
+    pub loss: f64,
+}
+
+impl From<(bool, f64)> for Verdict {
+    fn from((satisfied, loss): (bool, f64)) -> Verdict {
+        Verdict { satisfied, loss }
+    }
+}
+
+/// An evaluator's failure as an error of ours; one that was ours already passes through.
+pub(crate) fn failed(error: EvaluatorError) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) => Error::evaluator(error.to_string()),
+    }
+}
