@@ -3,10 +3,20 @@
 use crate::op::{OpRow, describe};
 use quantfit_ir::{Error, Op, Result};
 
+mod conv;
 mod elementwise;
+mod matmul;
+mod normalize;
+mod pool;
+mod quantize;
+mod shape;
+mod window;
 
 /// The families of each domain.
-static OPS: &[(&str, &[&[OpRow]])] = &[("", &[elementwise::ROWS])];
+static OPS: &[(&str, &[&[OpRow]])] = &[(
+    "",
+    &[conv::ROWS, elementwise::ROWS, matmul::ROWS, normalize::ROWS, pool::ROWS, quantize::ROWS, shape::ROWS],
+)];
 
 /// The row of an operator in a version of its domain.
 pub(crate) fn find(op: &Op, opset: i64) -> Result<&'static OpRow> {

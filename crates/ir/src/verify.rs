@@ -27,11 +27,11 @@ pub fn verify(model: &Model) -> Result<()> {
         if !functions.insert((&function.domain, &function.name, &function.overload)) {
             return Err(broken("is defined twice").at(place));
         }
-        Scope { opsets: &function.opsets, names: HashSet::new(), is_subgraph: false }
-            .check(&function.graph)
+        Scope { opsets: &function.opsets, names: HashSet::new() }
+            .check(&function.graph, false)
             .map_err(|error| error.at(&place))?;
     }
-    Scope { opsets: &model.opsets, names: HashSet::new(), is_subgraph: false }.check(&model.graph)
+    Scope { opsets: &model.opsets, names: HashSet::new() }.check(&model.graph, false)
 }
 
 fn broken(message: impl Into<String>) -> Error {
@@ -42,32 +42,29 @@ fn broken(message: impl Into<String>) -> Error {
 struct Scope<'a> {
     opsets: &'a BTreeMap<String, i64>,
     names: HashSet<&'a str>,
-    is_subgraph: bool,
 }
 
 impl<'a> Scope<'a> {
-    fn check(&mut self, graph: &'a Graph) -> Result<()> {
+    fn check(&mut self, graph: &'a Graph, is_subgraph: bool) -> Result<()> {
         graph.node_ids().try_for_each(|id| wires(graph, id))?;
-        interface(graph, self.is_subgraph)?;
+        interface(graph, is_subgraph)?;
         acyclic(graph)?;
-        for id in graph.node_ids() {
-            let node = graph.node(id);
-            for (slot, value) in node.outputs.iter().enumerate() {
-                let is_capture = matches!(node.kind, NodeKind::Capture);
-                if value.name.is_empty() {
-                    let value = ValueId { node: id, slot };
-                    if !graph.users(value).is_empty() || graph.outputs().contains(&value) {
-                        return Err(broken(format!("output {slot} is used and has no name")).at(node.label()));
-                    }
-                } else if !is_capture && !self.names.insert(&value.name) {
+        let mut made: Vec<&str> = Vec::new();
+        for node in graph.node_ids().map(|id| graph.node(id)) {
+            let is_capture = matches!(node.kind, NodeKind::Capture);
+            for value in node.outputs.iter().filter(|value| !value.name.is_empty() && !is_capture) {
+                if !self.names.insert(&value.name) {
                     return Err(broken("is defined twice").at(name(&value.name)));
                 }
+                made.push(&value.name);
             }
         }
-        graph.node_ids().try_for_each(|id| self.node(graph, id))
+        graph.node_ids().try_for_each(|id| self.node(graph, id))?;
+        made.into_iter().for_each(|name| _ = self.names.remove(name));
+        Ok(())
     }
 
-    fn node(&self, graph: &'a Graph, id: NodeId) -> Result<()> {
+    fn node(&mut self, graph: &'a Graph, id: NodeId) -> Result<()> {
         let node = graph.node(id);
         let n_operands = graph.operands(id).len();
         match &node.kind {
@@ -83,9 +80,7 @@ impl<'a> Scope<'a> {
                     return Err(broken(format!("{n_captures} captured values are missing")).at(node.label()));
                 }
                 for subgraph in op.subgraphs() {
-                    let mut inner =
-                        Scope { opsets: self.opsets, names: self.names.clone(), is_subgraph: true };
-                    inner.check(subgraph).map_err(|error| error.at(node.label()))?;
+                    self.check(subgraph, true).map_err(|error| error.at(node.label()))?;
                 }
             }
             NodeKind::Input(_) | NodeKind::Capture | NodeKind::Const(_) => {
@@ -114,6 +109,7 @@ fn wires(graph: &Graph, id: NodeId) -> Result<()> {
         if !graph.has_value(*value) {
             return Err(broken(format!("operand {slot} is made by nobody")).at(node.label()));
         }
+        named(graph, *value)?;
         expected.push((value.node, value.slot, slot));
     }
     let edges = graph.dag().edges_directed(id, Direction::Incoming);
@@ -144,8 +140,17 @@ fn interface(graph: &Graph, is_subgraph: bool) -> Result<()> {
     }
     match graph.outputs().iter().position(|&value| !graph.has_value(value)) {
         Some(idx) => Err(broken(format!("graph output {idx} is made by nobody"))),
-        None => Ok(()),
+        None => graph.outputs().iter().try_for_each(|&value| named(graph, value)),
     }
+}
+
+/// Whether a value that somebody reads has a name.
+fn named(graph: &Graph, value: ValueId) -> Result<()> {
+    if graph.value(value).name.is_empty() {
+        let message = format!("output {} is used and has no name", value.slot);
+        return Err(broken(message).at(graph.node(value.node).label()));
+    }
+    Ok(())
 }
 
 fn acyclic(graph: &Graph) -> Result<()> {

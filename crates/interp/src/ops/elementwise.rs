@@ -1,17 +1,51 @@
-//! Elementwise operators.
+//! Operators that look at one element of each operand.
 
-use crate::op::{NEWEST, OpRow, one};
-use quantfit_ir::DType;
+use crate::broadcast::{broadcast_shape, zip};
+use crate::number::{NUMBERS, Number, with_number};
+use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use quantfit_ir::{Result, Tensor};
 
-pub(super) static ROWS: &[OpRow] = &[OpRow {
-    name: "Relu",
-    opsets: 1..=NEWEST,
-    types: &[DType::F32],
-    compile: |_| {
-        Ok(Box::new(|call| {
-            let mut x = call.take(0)?;
-            x.values_mut::<f32>()?.iter_mut().for_each(|x| *x = x.max(0.0));
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Add", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Add)) },
+    OpRow { name: "Div", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Div)) },
+    OpRow { name: "Mul", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Mul)) },
+    OpRow { name: "Relu", opsets: 1..=NEWEST, types: NUMBERS, compile: relu },
+    OpRow { name: "Sub", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Sub)) },
+];
+
+#[derive(Clone, Copy)]
+enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+fn arithmetic(kind: Arithmetic) -> Kernel {
+    Box::new(move |call| {
+        let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+        let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+        with_number!(a.dtype(), T => {
+            call.reserve::<T>(&shape)?;
+            let (a, b) = ((a.values::<T>()?, a.shape()), (b.values::<T>()?, b.shape()));
+            let out = match kind {
+                Arithmetic::Add => zip(a, b, &shape, |a, b| a.add(*b)),
+                Arithmetic::Sub => zip(a, b, &shape, |a, b| a.sub(*b)),
+                Arithmetic::Mul => zip(a, b, &shape, |a, b| a.mul(*b)),
+                Arithmetic::Div => zip(a, b, &shape, |a, b| a.div(*b)),
+            };
+            one(Tensor::new(&shape, out))
+        })
+    })
+}
+
+/// NaN stays NaN.
+fn relu(_: &Site<'_>) -> Result<Kernel> {
+    Ok(Box::new(|call| {
+        let mut x = call.take(0)?;
+        with_number!(x.dtype(), T => {
+            x.values_mut::<T>()?.iter_mut().for_each(|x| if *x < T::ZERO { *x = T::ZERO });
             one(x)
-        }))
-    },
-}];
+        })
+    }))
+}

@@ -1,3 +1,5 @@
+//! Batch normalization as part of the convolution before it.
+
 use crate::names::Names;
 use crate::weight::Channels;
 use quantfit_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor, ValueId};

@@ -1,3 +1,5 @@
+//! Integer constants in place of quantized float ones.
+
 use crate::params::QuantParams;
 use crate::weight::Channels;
 use quantfit_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};

@@ -1,3 +1,5 @@
+//! Quantization made visible in the graph.
+
 use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::names::Names;

@@ -1,3 +1,5 @@
+//! Names for all nodes.
+
 use crate::names::Names;
 use quantfit_ir::{Model, NodeKind, Pass, Result};
 

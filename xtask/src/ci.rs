@@ -1,0 +1,16 @@
+//! `cargo xtask ci`: exactly what CI runs, cheapest first.
+
+use crate::{conformance, tidy};
+use xshell::{Shell, cmd};
+
+/// Runs every check; the first that fails ends it.
+pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    tidy::tidy(sh)?;
+    cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
+    cmd!(sh, "cargo test --workspace").run()?;
+    cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    conformance::conformance(sh)
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask quantize`: the main job, built with optimizations.
+
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use xshell::{Shell, cmd};
+
+/// The bundled model that needs a search.
+const EXAMPLE: &str = "fixtures/models/digits-hard";
+
+/// Runs `quantfit quantize` with `args` from the folder `here`; without any, on the bundled model.
+pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Result<ExitCode> {
+    let program = build(sh)?;
+    let root = sh.current_dir();
+    let mut args = args.to_vec();
+    if args.is_empty() {
+        let data = |file: &str| root.join(EXAMPLE).join(file).display().to_string();
+        args =
+            vec![data("model.onnx"), "--calib".into(), data("calib.npz"), "--eval".into(), data("eval.npz")];
+        args.extend(["--metric", "top1", "--max-drop", "0.002"].map(str::to_owned));
+    }
+    if !args.iter().any(|arg| arg == "--save" || arg.starts_with("--save=")) {
+        let model = args.iter().find(|arg| arg.ends_with(".onnx")).map(Path::new).and_then(prefix);
+        let save = root.join("target/quantize").join(model.unwrap_or_else(|| "model".to_owned()));
+        args.extend(["--save".to_owned(), save.display().to_string()]);
+    }
+    let status = Command::new(&program).arg("quantize").args(&args).current_dir(here).status();
+    let status = status.with_context(|| program.display().to_string())?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// The file's name, or its folder's where all files are called the same.
+fn prefix(model: &Path) -> Option<String> {
+    let stem = model.file_stem()?.to_string_lossy();
+    let folder = model.parent().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    Some(if stem == "model" { folder.unwrap_or(stem) } else { stem }.into_owned())
+}
+
+/// Builds the `quantfit` command and says where it is.
+pub(crate) fn build(sh: &Shell) -> anyhow::Result<PathBuf> {
+    cmd!(sh, "cargo build --quiet --release --package quantfit --bin quantfit").quiet().run()?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    Ok(target.join("release").join(format!("quantfit{}", std::env::consts::EXE_SUFFIX)))
+}
