@@ -1,1 +1,36 @@
-//! In the making.
+//! ONNX files to and from quantfit's IR: [`import()`] and [`export()`].
+//!
+//! Nothing else in the workspace knows protobuf. Bytes come in and go out: the caller reads and writes the files, but
+//! for the tensors that a model keeps in files beside its own, which an import maps into memory.
+//!
+//! ```
+//! use quantfit_onnx::{ExportOptions, export, import};
+//!
+//! let model: quantfit_ir::Model = "\
+//! model double opset 17
+//! %x = input : f32[N]
+//! %two = const [2.0] : f32[]
+//! %y = Mul(%x, %two) : f32[N]
+//! return %y
+//! "
+//! .parse()?;
+//! let bytes = export(&model, &ExportOptions::default())?.to_bytes();
+//! assert_eq!(import(&bytes, None)?.to_string(), model.to_string());
+//! # Ok::<(), quantfit_ir::Error>(())
+//! ```
+
+mod attr;
+mod constant;
+mod dtype;
+mod export;
+mod external;
+mod import;
+mod notes;
+mod rope;
+mod tensor;
+mod types;
+mod version;
+mod wire;
+
+pub use export::{ExportOptions, Exported, External, ExternalFile, export};
+pub use import::import;

@@ -11,13 +11,21 @@ use std::path::{Path, PathBuf};
 
 /// Writes the default configuration of a model: every layer that can be quantized is, but for `skip_layers`.
 /// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
-pub fn create_quant_config(config_file: &Path, model: &Model, skip_layers: &[String], batch_num: usize) -> Result<()> {
+pub fn create_quant_config(
+    config_file: &Path,
+    model: &Model,
+    skip_layers: &[String],
+    batch_num: usize,
+) -> Result<()> {
     let mut named = model.clone();
     NameNodes.run(&mut named)?;
     let mut config = QuantConfig::for_model(&named);
     config.batch_num = batch_num;
     for layer in skip_layers {
-        let unknown = || Error::invalid_config("is no layer that can be quantized; see `quantfit inspect`").at(format!("layer {layer:?}"));
+        let unknown = || {
+            Error::invalid_config("is no layer that can be quantized; see `quantfit inspect`")
+                .at(format!("layer {layer:?}"))
+        };
         config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
     }
     write_file(config_file, config.to_json().as_bytes())
@@ -38,7 +46,8 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     strategy: impl Into<StrategyChoice<'a>>,
     sensitivity: impl Into<SensitivityChoice<'a>>,
 ) -> Result<Report<E::Metric>> {
-    let options = SearchOptions { strategy: strategy.into().resolve()?, sensitivity: sensitivity.into().resolve()? };
+    let options =
+        SearchOptions { strategy: strategy.into().resolve()?, sensitivity: sensitivity.into().resolve()? };
     let config = read_text(config_file)?;
     let config = QuantConfig::from_json(&config).map_err(|error| error.at(config_file.display()))?;
     let files = OutputFiles::new(save_path, record_file);
@@ -53,8 +62,9 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
         }
         None => files.models().into_iter().filter(|path| path.exists()).try_for_each(|path| {
-            std::fs::remove_file(path)
-                .map_err(|error| Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+            std::fs::remove_file(path).map_err(|error| {
+                Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display())
+            })
         })?,
     }
     Ok(report)
@@ -81,7 +91,10 @@ impl OutputFiles {
     /// The files of a save path.
     pub fn new(save_path: &Path, record_file: &Path) -> OutputFiles {
         let has_prefix = !save_path.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
-        let prefix = save_path.file_name().filter(|_| has_prefix).map(|name| name.to_string_lossy().into_owned() + "_");
+        let prefix = save_path
+            .file_name()
+            .filter(|_| has_prefix)
+            .map(|name| name.to_string_lossy().into_owned() + "_");
         let folder = if has_prefix { save_path.parent().unwrap_or(Path::new("")) } else { save_path };
         let prefix = prefix.unwrap_or_default();
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));

@@ -44,8 +44,3 @@ impl FeedingArgs {
 pub(crate) fn read_data(path: &Path) -> quantfit::Result<DataSet> {
     Ok(DataSet { source: path.display().to_string(), arrays: read_npz(path)? })
 }
-
-/// Parses an argument by a function of the library.
-pub(crate) fn parsed<T>(parse: impl Fn(&str) -> quantfit::Result<T>) -> impl Fn(&str) -> Result<T, String> {
-    move |text| parse(text).map_err(|error| error.to_string())
-}

@@ -3,6 +3,7 @@
 mod metric;
 mod npz;
 
+pub(crate) use metric::labels;
 pub use metric::{METRICS, Metric, metric_named};
 pub use npz::{read_npz, write_npz};
 
@@ -58,19 +59,29 @@ impl DataSet {
                     continue;
                 }
                 let known: Vec<String> = self.arrays.keys().map(|name| format!("{name:?}")).collect();
-                let message = format!("has no array {:?}, which the model wants; it has {}", input.name, known.join(", "));
+                let message = format!(
+                    "has no array {:?}, which the model wants; it has {}",
+                    input.name,
+                    known.join(", ")
+                );
                 return Err(at(Error::invalid_data(message)));
             };
             if let Some(left_out) = left_out {
-                return Err(at(Error::unsupported(format!("has {:?} but not {left_out:?} before it; feed both", input.name))));
+                return Err(at(Error::unsupported(format!(
+                    "has {:?} but not {left_out:?} before it; feed both",
+                    input.name
+                ))));
             }
             fits(array, input).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
             fed.push((array.clone(), input.ty.clone()));
         }
-        let lengths = fed.iter().filter(|(array, _)| !array.shape().is_empty()).map(|(array, _)| array.shape()[0]);
+        let lengths =
+            fed.iter().filter(|(array, _)| !array.shape().is_empty()).map(|(array, _)| array.shape()[0]);
         let (shortest, longest) = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(1));
         if shortest != longest {
-            return Err(at(Error::invalid_data(format!("the arrays hold {shortest} to {longest} samples, and must agree"))));
+            return Err(at(Error::invalid_data(format!(
+                "the arrays hold {shortest} to {longest} samples, and must agree"
+            ))));
         }
         if longest == 0 {
             return Err(at(Error::invalid_data("there are no samples")));
@@ -85,7 +96,13 @@ impl DataSet {
         if batch == 0 {
             return Err(at(Error::invalid_data("a batch must hold at least one sample")));
         }
-        Ok(Feed { inputs: fed, feeding: feeding.clone(), batch, n_samples: longest, is_fixed: fixed.is_some() })
+        Ok(Feed {
+            inputs: fed,
+            feeding: feeding.clone(),
+            batch,
+            n_samples: longest,
+            is_fixed: fixed.is_some(),
+        })
     }
 
     /// An array that the metric needs, with as many entries as there are samples.
@@ -130,7 +147,9 @@ impl Feed {
             let n_rows = if self.is_fixed { self.batch } else { samples.len() };
             let batch = rows(array, samples.clone(), n_rows);
             match ty {
-                Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => normalized(&batch, &self.feeding),
+                Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
+                    normalized(&batch, &self.feeding)
+                }
                 _ => Ok(batch),
             }
         };
@@ -147,7 +166,8 @@ fn fits(array: &Tensor, input: &Input) -> Result<()> {
     let Some(dims) = &ty.shape else { return Ok(()) };
     let shape = array.shape();
     // The first dimension is the batch, whatever its length; an array without dimensions is fed as it is.
-    let fits = shape.len() == dims.len() && dims.iter().zip(shape).skip(1).all(|(dim, &n)| dim.known().is_none_or(|d| d == n));
+    let fits = shape.len() == dims.len()
+        && dims.iter().zip(shape).skip(1).all(|(dim, &n)| dim.known().is_none_or(|d| d == n));
     if fits {
         return Ok(());
     }
@@ -176,7 +196,11 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
         _ if n_channels == 1 => 1,
         [_, c, rest @ ..] if *c == n_channels => rest.iter().product(),
         [.., c] if *c == n_channels => 1,
-        _ => return Err(Error::invalid_data(format!("{n_channels} means and deviations do not fit the shape {shape:?}"))),
+        _ => {
+            return Err(Error::invalid_data(format!(
+                "{n_channels} means and deviations do not fit the shape {shape:?}"
+            )));
+        }
     };
     let of_channel = |list: &[f32], channel: usize, default: f32| match list {
         [] => default,
@@ -187,8 +211,9 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
     if lists.iter().any(|&n| n > 1 && n != n_channels) {
         return Err(Error::invalid_data(format!("there are {} means and {} deviations", lists[0], lists[1])));
     }
-    let table: Vec<(f32, f32)> =
-        (0..n_channels).map(|c| (of_channel(&feeding.mean, c, 0.0), of_channel(&feeding.std, c, 1.0))).collect();
+    let table: Vec<(f32, f32)> = (0..n_channels)
+        .map(|c| (of_channel(&feeding.mean, c, 0.0), of_channel(&feeding.std, c, 1.0)))
+        .collect();
     let values = batch.values::<u8>()?.iter().enumerate();
     let values = values.map(|(idx, &x)| {
         let (mean, std) = table[idx / inner % n_channels];
@@ -219,7 +244,8 @@ mod tests {
         let feed = data.feed(&[input(&[Some(2), Some(1)])], &Feeding::default()).unwrap();
         assert_eq!(feed.batches().collect::<Vec<_>>(), [0..2, 2..3]);
         assert_eq!(feed.inputs(2..3).unwrap()[0].values::<f32>().unwrap(), [3.0, 3.0]);
-        let feed = data.feed(&[input(&[None, Some(1)])], &Feeding { batch: Some(2), ..Feeding::default() }).unwrap();
+        let feed =
+            data.feed(&[input(&[None, Some(1)])], &Feeding { batch: Some(2), ..Feeding::default() }).unwrap();
         assert_eq!(feed.inputs(2..3).unwrap()[0].values::<f32>().unwrap(), [3.0]);
     }
 
@@ -237,9 +263,21 @@ mod tests {
             data(&[array]).feed(&[input(dims)], &Feeding::default()).unwrap_err().to_string()
         };
         let x = || Tensor::new(&[1, 1], vec![1.0f32]);
-        assert_eq!(message(("y", x()), &[None, None]), "data.npz: has no array \"x\", which the model wants; it has \"y\"");
-        assert_eq!(message(("x", x()), &[None, Some(2)]), "data.npz: array \"x\": has the shape [1,1], the model wants f32[?,2]");
-        assert_eq!(message(("x", Tensor::scalar(1i64)), &[]), "data.npz: array \"x\": is i64, the model wants f32");
-        assert_eq!(message(("x", Tensor::new::<f32>(&[0, 1], vec![])), &[None, None]), "data.npz: there are no samples");
+        assert_eq!(
+            message(("y", x()), &[None, None]),
+            "data.npz: has no array \"x\", which the model wants; it has \"y\""
+        );
+        assert_eq!(
+            message(("x", x()), &[None, Some(2)]),
+            "data.npz: array \"x\": has the shape [1,1], the model wants f32[?,2]"
+        );
+        assert_eq!(
+            message(("x", Tensor::scalar(1i64)), &[]),
+            "data.npz: array \"x\": is i64, the model wants f32"
+        );
+        assert_eq!(
+            message(("x", Tensor::new::<f32>(&[0, 1], vec![])), &[None, None]),
+            "data.npz: there are no samples"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! A ready-made evaluator: calibrates on a data set, scores by data or by a command, and judges by the drop.
 
-use crate::data::{Feed, Metric};
+use crate::data::{DataSet, Feed, Metric};
 use crate::files::save_model;
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
@@ -60,7 +60,9 @@ impl MaxDrop {
             Ok(number) if number >= 0.0 && number.is_finite() => {
                 Ok(if percent { MaxDrop::Relative(number / 100.0) } else { MaxDrop::Absolute(number) })
             }
-            _ => Err(Error::invalid_config(format!("{text:?} is no drop; write 0.01, or 1% of the original's metric"))),
+            _ => Err(Error::invalid_config(format!(
+                "{text:?} is no drop; write 0.01, or 1% of the original's metric"
+            ))),
         }
     }
 
@@ -125,6 +127,15 @@ pub struct DataScorer {
     pub metric: &'static Metric,
 }
 
+impl DataScorer {
+    /// A scorer of the samples of a feed, with the labels from the data set that they come from.
+    pub fn new(evaluation: Feed, data: &DataSet, metric: &'static Metric) -> Result<DataScorer> {
+        let labels = data.targets("labels", evaluation.n_samples())?;
+        let labels = crate::data::labels(labels).map_err(|error| error.at(&data.source))?;
+        Ok(DataScorer { evaluation, labels, metric })
+    }
+}
+
 impl Scorer for DataScorer {
     fn score(&mut self, model: &Model, progress: &mut dyn Progress) -> Result<f64> {
         let session = Session::new(model)?;
@@ -148,7 +159,9 @@ impl CommandScorer {
     /// A scorer by a command line, split into words as a shell does; nothing in it is expanded.
     pub fn parse(line: &str) -> Result<CommandScorer> {
         let command = shlex::split(line).filter(|words| !words.is_empty());
-        let command = command.ok_or_else(|| Error::evaluator("the command can't be split into words; check its quotes").at(line))?;
+        let command = command.ok_or_else(|| {
+            Error::evaluator("the command can't be split into words; check its quotes").at(line)
+        })?;
         Ok(CommandScorer { command })
     }
 }
@@ -182,7 +195,11 @@ mod tests {
     fn drops_are_absolute_or_relative() {
         assert_eq!(MaxDrop::parse("0.01").unwrap(), MaxDrop::Absolute(0.01));
         assert_eq!(MaxDrop::parse("1%").unwrap(), MaxDrop::Relative(0.01));
-        assert!(MaxDrop::parse("-1").is_err() && MaxDrop::parse("much").is_err() && MaxDrop::parse("nan").is_err());
+        assert!(
+            MaxDrop::parse("-1").is_err()
+                && MaxDrop::parse("much").is_err()
+                && MaxDrop::parse("nan").is_err()
+        );
         assert!(MaxDrop::Absolute(0.1).judge(0.9, 0.8).satisfied);
         assert!(!MaxDrop::Absolute(0.1).judge(0.9, 0.79).satisfied);
         // One percent of -2 is 0.02.

@@ -25,5 +25,11 @@ pub use quantfit_quant as quant;
 pub use quantfit_quant::{QuantConfig, Record};
 pub use quantfit_search as search;
 pub use quantfit_search::{
-    BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Report, Sensitivity, Strategy, Verdict, WorstFirst,
+    BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Report, Sensitivity, Strategy, Verdict,
+    WorstFirst,
 };
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "int8"]);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     let graphs = model.graphs();
@@ -44,7 +44,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             };
             let shape = |value: Option<ValueId>| shapes.get(&Place { graph: position, value: value? });
             let (input, output) = (shape(graph.operand(id, 0)), shape(Some(id.into())));
-            let parameters: usize = graph.operands(id).iter().flatten().filter_map(|&v| graph.constant(v)).map(Tensor::len).sum();
+            let parameters: usize =
+                graph.operands(id).iter().flatten().filter_map(|&v| graph.constant(v)).map(Tensor::len).sum();
             table.add_row([
                 graph.node(id).name.clone(),
                 op.name.clone(),
@@ -56,7 +57,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ]);
         }
     }
-    [4, 5].into_iter().filter_map(|idx| table.column_mut(idx)).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+        .column_iter_mut()
+        .skip(4)
+        .take(2)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     say(&table.to_string());
     let others: Vec<String> = others.iter().map(|(name, n)| format!("{n} {name}")).collect();
     if !others.is_empty() {
@@ -91,7 +96,13 @@ fn shapes(model: &Model) -> quantfit::Result<BTreeMap<Place, Vec<usize>>> {
 }
 
 /// How many multiplications and additions a layer takes; for a pool, its additions.
-fn multiply_adds(graph: &Graph, id: NodeId, op: &Op, input: Option<&Vec<usize>>, output: Option<&Vec<usize>>) -> Option<usize> {
+fn multiply_adds(
+    graph: &Graph,
+    id: NodeId,
+    op: &Op,
+    input: Option<&Vec<usize>>,
+    output: Option<&Vec<usize>>,
+) -> Option<usize> {
     let weight = graph.operand(id, 1).and_then(|value| graph.constant(value)).map(Tensor::shape);
     let output: usize = output?.iter().product();
     match op.name.as_str() {

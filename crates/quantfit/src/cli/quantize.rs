@@ -1,12 +1,12 @@
 //! `quantfit quantize`: the main job.
 
 use super::progress::Terminal;
-use super::{FeedingArgs, parsed, read_data, say, say_error};
+use super::{FeedingArgs, read_data, say, say_error};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::data::{METRICS, metric_named};
 use quantfit::{
-    CommandScorer, DataScorer, Evaluation, MaxDrop, OutputFiles, QuantConfig, Report, Scorer, Session,
+    CommandScorer, DataScorer, Evaluation, MaxDrop, OutputFiles, Report, Scorer, Session,
     accuracy_based_auto_calibration, create_quant_config,
 };
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "top1", value_parser = METRICS.iter().map(|metric| metric.name).collect::<Vec<_>>())]
     metric: String,
     /// How much the metric may fall: absolute as in 0.01, or relative to the original's as in 1%
-    #[arg(long, value_name = "DROP", default_value = "0.01", value_parser = parsed(MaxDrop::parse))]
+    #[arg(long, value_name = "DROP", default_value = "0.01", value_parser = MaxDrop::parse)]
     max_drop: MaxDrop,
     #[command(flatten)]
     feeding: FeedingArgs,
@@ -99,6 +99,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     )?;
     drop(evaluation);
     say(&table(args, &report, &files).to_string());
+    if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
+        say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
+    }
+    written(&files).for_each(|path| say(&format!("wrote {}", path.display())));
     if let Some(path) = &args.json {
         quantfit::write_file(path, (summary(args, &report, &files).to_string() + "\n").as_bytes())?;
     }
@@ -121,7 +125,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// `<prefix>_scale_offset_record.txt`, beside the models.
 fn record_file(save: &Path) -> PathBuf {
     let deploy = OutputFiles::new(save, Path::new("")).deploy;
-    let name = deploy.file_name().unwrap_or_default().to_string_lossy().replace("deploy_model.onnx", "scale_offset_record.txt");
+    let name = deploy
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .replace("deploy_model.onnx", "scale_offset_record.txt");
     deploy.with_file_name(name)
 }
 
@@ -132,21 +140,34 @@ fn target(max_drop: MaxDrop) -> String {
     }
 }
 
+/// The files that this run has left.
+fn written(files: &OutputFiles) -> impl Iterator<Item = &Path> {
+    files.all().into_iter().filter(|path| path.exists())
+}
+
 /// The table at the end.
 fn table(args: &Args, report: &Report<f64>, files: &OutputFiles) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     let name = if args.eval_cmd.is_some() { "metric" } else { &args.metric };
     table.set_header(["", name, "loss", "layers in int8", "layers in float", "size"]);
     let n_layers = report.layers.len();
-    let size = |path: &Path| std::fs::metadata(path).map_or("".to_owned(), |file| format!("{:.1} kB", file.len() as f64 / 1000.0));
+    let size = |path: &Path| {
+        std::fs::metadata(path).map_or("".to_owned(), |file| format!("{:.1} kB", file.len() as f64 / 1000.0))
+    };
     let row = |label: &str, metric: f64, loss: Option<f64>, n_float: usize, size: String| {
         let loss = loss.map_or(String::new(), |loss| format!("{loss:.6}"));
         let [int8, float] = [n_layers - n_float, n_float].map(|n| n.to_string());
         [label.to_owned(), format!("{metric:.6}"), loss, int8, float, size]
     };
     table.add_row(row("original", report.original, None, n_layers, size(&args.model)));
-    table.add_row(row("all quantized", report.metrics[0], Some(report.history[0].verdict.loss), 0, String::new()));
+    table.add_row(row(
+        "all quantized",
+        report.metrics[0],
+        Some(report.history[0].verdict.loss),
+        0,
+        String::new(),
+    ));
     if let Some(quantized) = &report.outcome {
         let loss = args.max_drop.judge(report.original, quantized.metric).loss;
         let n_float = quantized.rolled_back.len();
@@ -166,7 +187,6 @@ fn summary(args: &Args, report: &Report<f64>, files: &OutputFiles) -> serde_json
             "satisfied": trial.verdict.satisfied,
         })
     });
-    let written = files.all().into_iter().filter(|path| path.exists());
     json!({
         "model": args.model,
         "original": report.original,
@@ -176,6 +196,6 @@ fn summary(args: &Args, report: &Report<f64>, files: &OutputFiles) -> serde_json
         "layers": report.layers,
         "rolled_back": report.outcome.as_ref().map(|quantized| &quantized.rolled_back),
         "trials": trials.collect::<Vec<_>>(),
-        "files": written.collect::<Vec<_>>(),
+        "files": written(files).collect::<Vec<_>>(),
     })
 }

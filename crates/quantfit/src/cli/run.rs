@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for samples in feed.batches() {
         let inputs = feed.inputs(samples.clone())?;
         let n_fed = inputs.iter().filter_map(|tensor| tensor.shape().first()).next().copied().unwrap_or(1);
-        let mut keep = |name: &'_ str, tensor: &Tensor| (name.to_owned(), trimmed(tensor, n_fed, samples.len()));
+        let keep = |name: &'_ str, tensor: &Tensor| (name.to_owned(), trimmed(tensor, n_fed, samples.len()));
         let mut tapped = Vec::new();
         let outputs = session.run_tapped(&inputs, &mut |place, tensor| {
             tapped.extend(taps.get(&place).map(|name| keep(name, tensor)));
@@ -63,8 +63,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             stacks.entry(name).or_default().push(tensor);
         }
     }
-    let stacked: BTreeMap<&str, Tensor> =
-        stacks.into_iter().map(|(name, batches)| Ok((name, stack(name, &batches)?))).collect::<anyhow::Result<_>>()?;
+    let stacked: BTreeMap<&str, Tensor> = stacks
+        .into_iter()
+        .map(|(name, batches)| Ok((name, stack(name, &batches)?)))
+        .collect::<anyhow::Result<_>>()?;
     let mut bytes = std::io::Cursor::new(Vec::new());
     write_npz(&mut bytes, stacked.iter().map(|(name, tensor)| (*name, tensor)))?;
     quantfit::write_file(&args.output, bytes.get_ref())?;
@@ -92,8 +94,12 @@ fn trimmed(tensor: &Tensor, n_fed: usize, n_wanted: usize) -> Tensor {
 fn stack(name: &str, batches: &[Tensor]) -> anyhow::Result<Tensor> {
     let first = &batches[0];
     let row = first.shape().get(1..).unwrap_or(&[]);
-    let fits = |batch: &Tensor| batch.dtype() == first.dtype() && batch.shape().get(1..).unwrap_or(&[]) == row;
-    ensure!(batches.iter().all(fits), "{name}: the batches give different shapes; use a batch that holds all samples");
+    let fits =
+        |batch: &Tensor| batch.dtype() == first.dtype() && batch.shape().get(1..).unwrap_or(&[]) == row;
+    ensure!(
+        batches.iter().all(fits),
+        "{name}: the batches give different shapes; use a batch that holds all samples"
+    );
     let n_rows = batches.iter().map(|batch| batch.shape().first().copied().unwrap_or(1)).sum();
     let shape: Vec<usize> = std::iter::once(n_rows).chain(row.iter().copied()).collect();
     with_element!(first.dtype(), T => {

@@ -39,7 +39,8 @@ pub(crate) fn labels(array: &Tensor) -> Result<Vec<i64>> {
 fn top1(outputs: &[Tensor], labels: &[i64]) -> Result<Vec<f64>> {
     let output = outputs.first().ok_or_else(|| Error::invalid_data("the model has no output"))?;
     if output.dtype() != DType::F32 || output.shape().is_empty() || output.shape()[0] < labels.len() {
-        let message = format!("top1 wants a row of f32 for each sample, found {} {:?}", output.dtype(), output.shape());
+        let message =
+            format!("top1 wants a row of f32 for each sample, found {} {:?}", output.dtype(), output.shape());
         return Err(Error::invalid_data(message));
     }
     let values = output.values::<f32>()?;
@@ -48,7 +49,8 @@ fn top1(outputs: &[Tensor], labels: &[i64]) -> Result<Vec<f64>> {
         return Err(Error::invalid_data("the model's output is empty"));
     }
     let is_right = |(row, &label): (&[f32], &i64)| {
-        let greatest = row.iter().enumerate().fold(0, |best, (idx, v)| if v > &row[best] { idx } else { best });
+        let greatest =
+            row.iter().enumerate().fold(0, |best, (idx, v)| if v > &row[best] { idx } else { best });
         if greatest as i64 == label { 1.0 } else { 0.0 }
     };
     Ok(values.chunks_exact(n_classes).zip(labels).map(is_right).collect())

@@ -48,7 +48,8 @@ fn read_array<R: Read>(file: NpyFile<R>) -> Result<Tensor> {
 fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
     let wrong = |error: std::io::Error| Error::invalid_data(error.to_string());
     let shape = file.shape().iter().map(|&n| usize::try_from(n));
-    let shape: Vec<usize> = shape.collect::<Result<_, _>>().map_err(|_| Error::invalid_data("is too large"))?;
+    let shape: Vec<usize> =
+        shape.collect::<Result<_, _>>().map_err(|_| Error::invalid_data("is too large"))?;
     let order = file.order();
     let values: Vec<T> = file.into_vec().map_err(wrong)?;
     if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(values.len()) {
@@ -56,12 +57,17 @@ fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
     }
     match order {
         Order::C => Ok(Tensor::new(&shape, values)),
-        Order::Fortran => Err(Error::unsupported("is in Fortran order; save it with numpy.ascontiguousarray")),
+        Order::Fortran => {
+            Err(Error::unsupported("is in Fortran order; save it with numpy.ascontiguousarray"))
+        }
     }
 }
 
 /// Writes arrays as a compressed archive.
-pub fn write_npz<'a>(out: impl Write + Seek, arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
+pub fn write_npz<'a>(
+    out: impl Write + Seek,
+    arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<()> {
     let wrong = |error: std::io::Error| Error::invalid_data(error.to_string());
     let mut npz = NpzWriter::new(out);
     for (name, tensor) in arrays {

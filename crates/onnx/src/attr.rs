@@ -1,0 +1,118 @@
+//! Attributes out of their messages. The way back is with the graphs that they may hold, in `export.rs`.
+
+use crate::external::Files;
+use crate::import::subgraph;
+use crate::{tensor, types};
+use onnx_protobuf::{AttributeProto, TypeProto, attribute_proto::AttributeType};
+use protobuf::EnumOrUnknown;
+use quantfit_ir::{Attr, AttrKind, Error, Result};
+
+/// ONNX's number for each kind, which is not told by the other fields of a message.
+const KINDS: [(AttributeType, AttrKind); 14] = [
+    (AttributeType::FLOAT, AttrKind::Float),
+    (AttributeType::INT, AttrKind::Int),
+    (AttributeType::STRING, AttrKind::Str),
+    (AttributeType::TENSOR, AttrKind::Tensor),
+    (AttributeType::GRAPH, AttrKind::Graph),
+    (AttributeType::FLOATS, AttrKind::Floats),
+    (AttributeType::INTS, AttrKind::Ints),
+    (AttributeType::STRINGS, AttrKind::Strs),
+    (AttributeType::TENSORS, AttrKind::Tensors),
+    (AttributeType::GRAPHS, AttrKind::Graphs),
+    (AttributeType::SPARSE_TENSOR, AttrKind::Sparse),
+    (AttributeType::SPARSE_TENSORS, AttrKind::Sparses),
+    (AttributeType::TYPE_PROTO, AttrKind::Type),
+    (AttributeType::TYPE_PROTOS, AttrKind::Types),
+];
+
+/// The value of an attribute. The names of values that its graphs capture are appended to `captured`.
+// A graph may hold further attributes, so what needs much of the stack is done elsewhere.
+pub(crate) fn import(proto: AttributeProto, files: &mut Files, captured: &mut Vec<String>) -> Result<Attr> {
+    let kind = kind(&proto)?;
+    match kind {
+        _ if !proto.ref_attr_name.is_empty() => Ok(Attr::Ref(proto.ref_attr_name, kind)),
+        AttrKind::Graph => {
+            let (graph, names) = subgraph(proto.g.into_option().ok_or_else(|| missing(kind))?, files)?;
+            captured.extend(names);
+            Ok(Attr::Graph(Box::new(graph)))
+        }
+        AttrKind::Graphs => {
+            let mut graphs = Vec::with_capacity(proto.graphs.len());
+            for proto in proto.graphs {
+                let (graph, names) = subgraph(proto, files)?;
+                captured.extend(names);
+                graphs.push(graph);
+            }
+            Ok(Attr::Graphs(graphs))
+        }
+        _ => plain(kind, proto, files),
+    }
+}
+
+/// The value of an attribute without graphs.
+fn plain(kind: AttrKind, proto: AttributeProto, files: &mut Files) -> Result<Attr> {
+    let missing = || missing(kind);
+    Ok(match kind {
+        AttrKind::Graph | AttrKind::Graphs => return Err(missing()),
+        AttrKind::Int => Attr::Int(proto.i),
+        AttrKind::Float => Attr::Float(proto.f),
+        AttrKind::Str => Attr::Str(proto.s),
+        AttrKind::Ints => Attr::Ints(proto.ints),
+        AttrKind::Floats => Attr::Floats(proto.floats),
+        AttrKind::Strs => Attr::Strs(proto.strings),
+        AttrKind::Type => Attr::Type(ty(&proto.tp.into_option().ok_or_else(missing)?)?),
+        AttrKind::Types => Attr::Types(proto.type_protos.iter().map(ty).collect::<Result<_>>()?),
+        AttrKind::Tensor => {
+            Attr::Tensor(tensor::import(&mut proto.t.into_option().ok_or_else(missing)?, files)?)
+        }
+        AttrKind::Tensors => {
+            let tensors = proto.tensors.into_iter().map(|mut tensor| tensor::import(&mut tensor, files));
+            Attr::Tensors(tensors.collect::<Result<_>>()?)
+        }
+        AttrKind::Sparse => {
+            let mut sparse = proto.sparse_tensor.into_option().ok_or_else(missing)?;
+            Attr::Sparse(tensor::import_sparse(&mut sparse, files)?)
+        }
+        AttrKind::Sparses => {
+            let sparses = proto.sparse_tensors.into_iter();
+            let sparses = sparses.map(|mut sparse| tensor::import_sparse(&mut sparse, files));
+            Attr::Sparses(sparses.collect::<Result<_>>()?)
+        }
+    })
+}
+
+/// The message of an attribute without tensors and graphs; of one with them, all but these.
+pub(crate) fn export(name: &str, attr: &Attr) -> AttributeProto {
+    let row = KINDS.iter().find(|row| row.1 == attr.kind()).expect("the table has every kind");
+    let mut proto = AttributeProto { name: name.to_owned(), type_: row.0.into(), ..Default::default() };
+    match attr {
+        Attr::Int(value) => proto.i = *value,
+        Attr::Float(value) => proto.f = *value,
+        Attr::Str(value) => proto.s = value.clone(),
+        Attr::Ints(values) => proto.ints = values.clone(),
+        Attr::Floats(values) => proto.floats = values.clone(),
+        Attr::Strs(values) => proto.strings = values.clone(),
+        Attr::Type(ty) => proto.tp = Some(types::export(ty)).into(),
+        Attr::Types(types) => proto.type_protos = types.iter().map(types::export).collect(),
+        Attr::Ref(name, _) => proto.ref_attr_name = name.clone(),
+        Attr::Tensor(_) | Attr::Tensors(_) | Attr::Sparse(_) | Attr::Sparses(_) => {}
+        Attr::Graph(_) | Attr::Graphs(_) => {}
+    }
+    proto
+}
+
+fn kind(proto: &AttributeProto) -> Result<AttrKind> {
+    let row = KINDS.iter().find(|row| EnumOrUnknown::new(row.0) == proto.type_);
+    row.map(|row| row.1).ok_or_else(|| match proto.type_.value() {
+        0 => Error::invalid_model("the attribute does not say of what kind it is"),
+        number => Error::unsupported(format!("there is no attribute kind {number}")),
+    })
+}
+
+fn missing(kind: AttrKind) -> Error {
+    Error::invalid_model(format!("the {kind} is missing"))
+}
+
+fn ty(proto: &TypeProto) -> Result<quantfit_ir::Type> {
+    types::import(proto).ok_or_else(|| Error::unsupported("the type is opaque or of an unknown data type"))
+}

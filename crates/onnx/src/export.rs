@@ -1,0 +1,215 @@
+//! From a model to the bytes of an ONNX file, and of a second one for large tensors.
+//!
+//! Nothing is written to disk here, and no second copy of the tensors is made: the bytes are put together when the
+//! caller writes them. Equal models give equal bytes. Operator sets are not converted.
+
+mod graph;
+
+use crate::external::{self, DataFile};
+use crate::rope::Rope;
+use crate::wire::field;
+use crate::{notes, types, version, wire};
+use graph::{Body, Exporter, Scope};
+use onnx_protobuf::{FunctionProto, ModelProto, OperatorSetIdProto};
+use quantfit_ir::{Error, Function, Model, NodeKind, Result, verify};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// Tensors up to this many bytes never leave the model: runtimes infer shapes from small ones, and do not look for
+/// them in another file.
+const SMALL: u64 = (1 << 10) - 1;
+
+/// How a model is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Which tensors go into a data file beside the model.
+    pub external: External,
+    /// The name of that file: a path relative to the folder of the model, and not out of it.
+    pub data_file: String,
+}
+
+/// Which tensors go into a data file beside the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum External {
+    /// Those of a kilobyte or more, if the model would not fit into the 2 GiB of a protobuf message; else none.
+    WhenTooLarge,
+    /// Those of more than this many bytes, and of a kilobyte at least.
+    Above(u64),
+    /// None; a model that is too large is an error.
+    Never,
+}
+
+/// A model, ready to be written.
+#[derive(Debug)]
+pub struct Exported {
+    /// The file of tensors that belongs beside the model's, if there is one.
+    pub external: Option<ExternalFile>,
+    model: Rope,
+}
+
+/// A file of tensors beside a model's.
+#[derive(Debug)]
+pub struct ExternalFile {
+    /// The name that the model knows it by: a path relative to the model's folder.
+    pub name: String,
+    data: Rope,
+}
+
+impl Default for ExportOptions {
+    fn default() -> ExportOptions {
+        ExportOptions { external: External::WhenTooLarge, data_file: "model.onnx.data".to_owned() }
+    }
+}
+
+impl Exported {
+    /// Bytes that the model's file takes.
+    pub fn byte_size(&self) -> u64 {
+        self.model.len()
+    }
+
+    /// Writes the model's file.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        self.model.write_to(out)
+    }
+
+    /// The model's file as one piece.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.model.len() as usize);
+        self.write_to(&mut bytes).expect("a vector takes all bytes");
+        bytes
+    }
+}
+
+impl ExternalFile {
+    /// Bytes that the file takes.
+    pub fn byte_size(&self) -> u64 {
+        self.data.len()
+    }
+
+    /// Writes the file, tensor by tensor.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        self.data.write_to(out)
+    }
+}
+
+/// The ONNX file of a model: importing it gives the model again.
+///
+/// What ONNX can say in several ways is said in one: constants with a node name are `Constant` nodes and those without
+/// are initializers, data is raw, attributes are sorted, and so are the nodes, as [`Graph::topo`] has them.
+/// The version of the file format is the origin's, raised to what the model needs.
+///
+/// A subgraph that returns what it captures, a function that returns its input, and either that returns a value twice
+/// get an `Identity` node, as runtimes do not run them without.
+///
+/// # Errors
+/// If the model does not [`verify`], needs more than 2 GiB in one file, or says what ONNX can't: a default value of a
+/// function's input, for one.
+///
+/// [`Graph::topo`]: quantfit_ir::Graph::topo
+pub fn export(model: &Model, options: &ExportOptions) -> Result<Exported> {
+    verify(model)?;
+    if options.external != External::Never && !external::is_inside(&options.data_file) {
+        let message =
+            format!("{:?} is no name for a data file; give one in the model's folder", options.data_file);
+        return Err(Error::new(quantfit_ir::ErrorKind::InvalidConfig, message));
+    }
+    let export_above = |above| {
+        let mut exporter = Exporter::new(model, DataFile::new(&options.data_file, above));
+        let rope = exporter.model()?;
+        let external = exporter.data.finish().map(|(name, data)| ExternalFile { name, data });
+        Ok(Exported { external, model: rope })
+    };
+    let exported = match options.external {
+        External::Above(size) => export_above(size.max(SMALL))?,
+        External::Never | External::WhenTooLarge => export_above(u64::MAX)?,
+    };
+    let exported = match options.external {
+        External::WhenTooLarge if exported.byte_size() > wire::MAX_LEN => export_above(SMALL)?,
+        _ => exported,
+    };
+    if exported.byte_size() > wire::MAX_LEN {
+        let size = exported.byte_size();
+        let message =
+            format!("the model takes {size} bytes and a file holds 2 GiB; put tensors into a data file");
+        return Err(Error::limit(message));
+    }
+    Ok(exported)
+}
+
+impl Exporter<'_> {
+    fn model(&mut self) -> Result<Rope> {
+        let model = self.model;
+        let origin = &model.origin;
+        let proto = ModelProto {
+            ir_version: version::ir_version(model),
+            opset_import: opsets(&model.opsets),
+            producer_name: origin.producer_name.clone(),
+            producer_version: origin.producer_version.clone(),
+            domain: origin.domain.clone(),
+            model_version: origin.model_version,
+            doc_string: origin.notes.doc.clone(),
+            metadata_props: notes::metadata(&origin.notes),
+            ..Default::default()
+        };
+        let mut rope = notes::rope(wire::Message::Model, proto, &origin.notes)?;
+        let scope = Scope { opsets: &model.opsets, body: Body::Model, captured: &[], depth: 0 };
+        rope.field(field::MODEL_GRAPH, self.graph(&model.graph, scope)?);
+        for function in &model.functions {
+            let function_rope = self.function(function);
+            rope.field(
+                field::MODEL_FUNCTIONS,
+                function_rope.map_err(|error| error.at(format!("function {}", function.name)))?,
+            );
+        }
+        Ok(rope)
+    }
+
+    fn function(&mut self, function: &Function) -> Result<Rope> {
+        let graph = &function.graph;
+        let scope = Scope { opsets: &function.opsets, body: Body::Function, captured: &[], depth: 0 };
+        let content = self.content(graph, scope)?;
+        let mut proto = FunctionProto {
+            name: function.name.clone(),
+            domain: function.domain.clone(),
+            overload: function.overload.clone(),
+            opset_import: opsets(&function.opsets),
+            output: content.outputs.iter().map(|info| info.name.clone()).collect(),
+            doc_string: graph.notes.doc.clone(),
+            metadata_props: notes::metadata(&graph.notes),
+            ..Default::default()
+        };
+        let mut attributes = Vec::new();
+        for (name, default) in &function.attrs {
+            match default {
+                Some(attr) => {
+                    let attribute = self.attr(name, attr, scope, &mut Vec::new().into_iter());
+                    attributes.push(attribute.map_err(|error| error.at(name))?);
+                }
+                None => proto.attribute.push(name.clone()),
+            }
+        }
+        for &input in graph.inputs() {
+            let value = &graph.node(input).outputs[0];
+            if matches!(graph.node(input).kind, NodeKind::Input(Some(_))) {
+                let message = "a function's input can't have a default value; make it an attribute";
+                return Err(Error::unsupported(message).at(format!("%{}", value.name)));
+            }
+            proto.input.push(value.name.clone());
+        }
+        let infos = content.inputs.into_iter().chain(content.outputs).filter(|info| !types::is_bare(info));
+        proto.value_info = infos.chain(content.infos).collect();
+        let mut rope = notes::rope(wire::Message::Function, proto, &graph.notes)?;
+        attributes.into_iter().for_each(|attribute| rope.field(field::FUNCTION_ATTRIBUTE_PROTO, attribute));
+        content.nodes.into_iter().for_each(|node| rope.field(field::FUNCTION_NODE, node));
+        Ok(rope)
+    }
+}
+
+fn opsets(opsets: &BTreeMap<String, i64>) -> Vec<OperatorSetIdProto> {
+    let opset = |(domain, version): (&String, &i64)| OperatorSetIdProto {
+        domain: domain.clone(),
+        version: *version,
+        ..Default::default()
+    };
+    opsets.iter().map(opset).collect()
+}

@@ -1,0 +1,147 @@
+//! Tensor data in other files: reading it through memory maps, and laying out the one file that an export makes.
+//!
+//! A model must not be able to read any file of the machine, so what it names has to lie in its own folder, links
+//! resolved. This is the only place of the libraries that touches files.
+
+use crate::rope::Rope;
+use memmap2::Mmap;
+use onnx_protobuf::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
+use quantfit_ir::{Error, Result, Tensor};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+/// Tensors of a megabyte or more start at multiples of 64 KiB, where every system can map them; others at pages.
+const ALIGNMENT: [(u64, u64); 2] = [(1 << 20, 64 << 10), (0, 4 << 10)];
+
+/// The files beside a model, mapped when first asked for.
+pub(crate) struct Files {
+    folder: Option<PathBuf>,
+    maps: BTreeMap<String, Mmap>,
+}
+
+impl Files {
+    pub(crate) fn new(folder: Option<&Path>) -> Files {
+        // The parent of a bare file name is the empty path.
+        let folder = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        Files { folder: folder.map(Path::to_owned), maps: BTreeMap::new() }
+    }
+
+    /// The `size` bytes that the properties of a tensor point to.
+    pub(crate) fn bytes(&mut self, properties: &[StringStringEntryProto], size: usize) -> Result<&[u8]> {
+        let property =
+            |key: &str| properties.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+        let number = |key: &str| match property(key).map(str::parse::<usize>) {
+            None => Ok(None),
+            Some(Ok(number)) => Ok(Some(number)),
+            Some(Err(_)) => Err(Error::invalid_model(format!("the {key} of the external data is no number"))),
+        };
+        let location = property("location").unwrap_or_default();
+        let (offset, len) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(size));
+        let external =
+            |message: String| Error::invalid_model(message).at(format!("external data {location:?}"));
+        if len != size {
+            return Err(external(format!("{len} bytes are stored and the tensor takes {size}")));
+        }
+        if !self.maps.contains_key(location) {
+            let path =
+                self.path(location).map_err(|error| error.at(format!("external data {location:?}")))?;
+            let map = map(&path).map_err(|error| external(error.to_string()))?;
+            self.maps.insert(location.to_owned(), map);
+        }
+        let bytes = &self.maps[location];
+        let end = offset.checked_add(size).filter(|&end| end <= bytes.len());
+        end.map(|end| &bytes[offset..end]).ok_or_else(|| {
+            let n_bytes = bytes.len();
+            external(format!(
+                "{size} bytes at {offset} are past the end of the file's {n_bytes}; copy it again"
+            ))
+        })
+    }
+
+    /// The file that a location names, if the model may read it.
+    fn path(&self, location: &str) -> Result<PathBuf> {
+        let Some(folder) = &self.folder else {
+            return Err(Error::unsupported("the folder of the model is not known; import it from a file"));
+        };
+        if !is_inside(location) {
+            return Err(Error::invalid_model("the location must be a relative path without \"..\""));
+        }
+        let resolved = |path: &Path| {
+            path.canonicalize().map_err(|error| match error.kind() {
+                ErrorKind::NotFound => {
+                    Error::invalid_model("there is no such file; copy it beside the model")
+                }
+                _ => Error::invalid_model(error.to_string()),
+            })
+        };
+        let path = resolved(&folder.join(location))?;
+        if !path.starts_with(resolved(folder)?) {
+            return Err(Error::invalid_model(
+                "the location is a link out of the model's folder; copy the file into it",
+            ));
+        }
+        if !path.is_file() {
+            return Err(Error::invalid_model("the location is not a file"));
+        }
+        Ok(path)
+    }
+}
+
+/// Whether a path leads to something in the folder that it starts from, links aside.
+pub(crate) fn is_inside(location: &str) -> bool {
+    let components = || Path::new(location).components();
+    components().any(|component| matches!(component, Component::Normal(_)))
+        && components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir))
+}
+
+fn map(path: &Path) -> std::io::Result<Mmap> {
+    let file = File::open(path)?;
+    // SAFETY: the file must not be changed during an import, as its documentation says; all that is read of the map
+    // is copied before the import returns.
+    #[expect(unsafe_code, reason = "mapping a file is unsafe, as others may write to it")]
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok(map)
+}
+
+/// The data file of an export as it grows.
+pub(crate) struct DataFile {
+    name: String,
+    /// Tensors of more bytes go into the file.
+    above: u64,
+    data: Rope,
+}
+
+impl DataFile {
+    pub(crate) fn new(name: &str, above: u64) -> DataFile {
+        DataFile { name: name.to_owned(), above, data: Rope::default() }
+    }
+
+    /// Puts a tensor into the file if it is large enough, and says so in its message.
+    pub(crate) fn place(&mut self, tensor: &Tensor, proto: &mut TensorProto) -> bool {
+        let size = crate::tensor::size(tensor);
+        if size <= self.above {
+            return false;
+        }
+        let alignment =
+            ALIGNMENT.iter().find(|(from, _)| size >= *from).map_or(1, |(_, alignment)| *alignment);
+        self.data.pad_to(alignment);
+        let properties = [
+            ("location", self.name.clone()),
+            ("offset", self.data.len().to_string()),
+            ("length", size.to_string()),
+        ];
+        proto.data_location = DataLocation::EXTERNAL.into();
+        proto.external_data = properties
+            .map(|(key, value)| StringStringEntryProto { key: key.to_owned(), value, ..Default::default() })
+            .into();
+        self.data.tensor(tensor);
+        true
+    }
+
+    /// The name and the contents, if there are any.
+    pub(crate) fn finish(self) -> Option<(String, Rope)> {
+        (self.data.len() > 0).then_some((self.name, self.data))
+    }
+}

@@ -1,0 +1,123 @@
+//! From the bytes of an ONNX file to a model: the gate, protobuf, the messages' contents, the verifier.
+//!
+//! Nothing is rewritten on the way but what ONNX can say in several ways: `ai.onnx` is the empty domain, a constant is
+//! a constant wherever it stands, data is plain, and nodes may come in any order. Old operator sets stay old.
+//!
+//! Not kept: the labels of attributes, and of tensors and types within them; types of values that no node of their
+//! graph makes; checksums of external data; and fields to come of messages that the IR holds no notes for.
+
+mod graph;
+
+use crate::external::Files;
+use crate::{attr, notes, wire};
+use graph::Body;
+use onnx_protobuf::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto};
+use protobuf::{CodedInputStream, Message};
+use quantfit_ir::{Attr, Error, Function, Model, Origin, Result, verify};
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::path::Path;
+
+pub(crate) use graph::subgraph;
+
+/// The model in the bytes of an ONNX file. `folder` is where the file is; a model whose tensors are in other files
+/// needs it, and can read nothing outside of it.
+///
+/// Those files are mapped into memory while this runs and must not be changed meanwhile.
+///
+/// # Errors
+/// If the bytes are no ONNX model, break a rule of ONNX or of [`verify`], or hold what the IR can't: segmented
+/// tensors, sparse defaults of inputs, attributes of opaque types.
+pub fn import(bytes: &[u8], folder: Option<&Path>) -> Result<Model> {
+    wire::check_model(bytes)?;
+    let mut stream = CodedInputStream::from_bytes(bytes);
+    stream.set_recursion_limit(wire::MAX_DEPTH as u32);
+    let proto = ModelProto::parse_from(&mut stream).map_err(|error| {
+        Error::syntax(format!("not an ONNX model, or a damaged one: {}", error.to_string().to_lowercase()))
+    })?;
+    let model = model(proto, &mut Files::new(folder))?;
+    verify(&model)?;
+    Ok(model)
+}
+
+fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
+    let graph = proto.graph.take().ok_or_else(|| Error::syntax("not an ONNX model: it has no graph"))?;
+    let rest = ModelProto {
+        training_info: take(&mut proto.training_info),
+        special_fields: take(&mut proto.special_fields),
+        ..Default::default()
+    };
+    let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+    let mut opsets = opsets(&proto.opset_import);
+    if proto.ir_version < 3 && opsets.is_empty() {
+        // Before there were operator sets, there was the first.
+        opsets.insert(String::new(), 1);
+    }
+    Ok(Model {
+        opsets,
+        graph: Body::Model.import(graph, files)?,
+        functions: proto.functions.into_iter().map(|proto| function(proto, files)).collect::<Result<_>>()?,
+        origin: Origin {
+            ir_version: proto.ir_version,
+            producer_name: proto.producer_name,
+            producer_version: proto.producer_version,
+            domain: proto.domain,
+            model_version: proto.model_version,
+            notes,
+        },
+    })
+}
+
+fn function(mut proto: FunctionProto, files: &mut Files) -> Result<Function> {
+    let place = format!("function {}", proto.name);
+    let rest = FunctionProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
+    let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+    let mut attrs: BTreeMap<String, Option<Attr>> =
+        proto.attribute.into_iter().map(|name| (name, None)).collect();
+    for mut attr in proto.attribute_proto {
+        let name = take(&mut attr.name);
+        let mut captured = Vec::new();
+        let default = attr::import(attr, files, &mut captured).map_err(|error| error.at(&name).at(&place))?;
+        if let Some(outer) = captured.first() {
+            return Err(Error::invalid_model(format!("reads %{outer}, which nobody makes"))
+                .at(name)
+                .at(place));
+        }
+        attrs.insert(name, Some(default));
+    }
+    // A function's body is a graph that is spelled out another way.
+    let value = |name| ValueInfoProto { name, ..Default::default() };
+    let body = GraphProto {
+        name: proto.name.clone(),
+        node: proto.node,
+        input: proto.input.into_iter().map(value).collect(),
+        output: proto.output.into_iter().map(value).collect(),
+        value_info: proto.value_info,
+        ..Default::default()
+    };
+    let mut graph = Body::Function.import(body, files).map_err(|error| error.at(place))?;
+    graph.notes = notes;
+    Ok(Function {
+        domain: domain(proto.domain),
+        name: proto.name,
+        overload: proto.overload,
+        attrs,
+        opsets: opsets(&proto.opset_import),
+        graph,
+    })
+}
+
+/// The newest version of each domain, which is what ONNX takes where a file states several.
+fn opsets(protos: &[OperatorSetIdProto]) -> BTreeMap<String, i64> {
+    let mut opsets = BTreeMap::new();
+    for proto in protos {
+        let version = opsets.entry(domain(proto.domain.clone())).or_insert(proto.version);
+        *version = proto.version.max(*version);
+    }
+    opsets
+}
+
+/// ONNX's own domain has two names.
+fn domain(name: String) -> String {
+    if name == "ai.onnx" { String::new() } else { name }
+}

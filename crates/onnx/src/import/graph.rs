@@ -1,0 +1,394 @@
+//! A graph out of its message: first the nodes, then the wires between them, then what comes from outside.
+//!
+//! Names become wires from the inside out. A name that a subgraph does not make becomes a capture there, and one more
+//! operand of the node that owns it; what that operand means is for the graph of the node to find out.
+
+use super::domain;
+use crate::constant::{self, Form};
+use crate::external::Files;
+use crate::{attr, notes, tensor, types};
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
+use quantfit_ir::{
+    Attr, Error, Graph, Node, NodeId, NodeKind, Notes, Op, Result, Tensor, Type, Value, ValueId,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::mem::take;
+
+/// Whose body a graph is, when it has no graph around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    Model,
+    Function,
+}
+
+impl Body {
+    pub(super) fn import(self, proto: GraphProto, files: &mut Files) -> Result<Graph> {
+        let mut builder = Builder::new(files, self == Body::Function);
+        builder.nodes(proto)?;
+        builder.closed()
+    }
+}
+
+/// A graph within another, and the names of the values that it captures, in the order of its captures.
+pub(crate) fn subgraph(proto: GraphProto, files: &mut Files) -> Result<(Graph, Vec<String>)> {
+    let mut builder = Builder::new(files, false);
+    builder.nodes(proto)?;
+    Ok(builder.capturing())
+}
+
+/// Gives captures the types of what they capture, from the outside in.
+fn type_captures(graph: &mut Graph) {
+    for id in graph.node_ids().collect::<Vec<_>>() {
+        let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
+        let types: Vec<Option<Type>> = graph.operands(id)[n_formal..]
+            .iter()
+            .map(|operand| operand.and_then(|value| graph.value(value).ty.clone()))
+            .collect();
+        let mut types = types.into_iter();
+        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
+        for subgraph in op.subgraphs_mut() {
+            for capture in subgraph.captures().to_vec() {
+                subgraph.node_mut(capture).outputs[0].ty = types.next().flatten();
+            }
+            type_captures(subgraph);
+        }
+    }
+}
+
+/// An operand without a value yet: of which node, in which slot, and what name it has.
+type Unresolved = (NodeId, usize, String);
+
+struct Builder<'a> {
+    files: &'a mut Files,
+    graph: Graph,
+    in_function: bool,
+    values: HashMap<String, ValueId>,
+    /// What the file says of values, until they are made.
+    described: HashMap<String, ValueInfoProto>,
+    /// The names that each node reads.
+    operands: Vec<(NodeId, Vec<String>)>,
+    outputs: Vec<String>,
+}
+
+impl Builder<'_> {
+    fn new(files: &mut Files, in_function: bool) -> Builder<'_> {
+        Builder {
+            files,
+            graph: Graph::default(),
+            in_function,
+            values: HashMap::new(),
+            described: HashMap::new(),
+            operands: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Adds all nodes. Initializers come last: so each of them is printed right before its first user.
+    // A subgraph is imported within a node of this, so what needs much of the stack is done elsewhere.
+    fn nodes(&mut self, mut proto: GraphProto) -> Result<()> {
+        self.labels(&mut proto)?;
+        let initializers = self.inputs(take(&mut proto.input), take(&mut proto.initializer))?;
+        let mut last = Vec::new();
+        for (idx, node) in take(&mut proto.node).into_iter().enumerate() {
+            let label = label(&node, idx);
+            self.node(node, &mut last).map_err(|error| error.at(label))?;
+        }
+        self.constants(initializers, proto.sparse_initializer, last)
+    }
+
+    /// What the file says of the graph, its values and its outputs.
+    fn labels(&mut self, proto: &mut GraphProto) -> Result<()> {
+        named("graph output", proto.output.iter().map(|info| &info.name))?;
+        named("graph input", proto.input.iter().map(|info| &info.name))?;
+        named("initializer", proto.initializer.iter().map(|tensor| &tensor.name))?;
+        named("sparse initializer", proto.sparse_initializer.iter().map(|sparse| &sparse.values.name))?;
+        let rest = GraphProto {
+            quantization_annotation: take(&mut proto.quantization_annotation),
+            special_fields: take(&mut proto.special_fields),
+            ..Default::default()
+        };
+        self.graph.name = take(&mut proto.name);
+        self.graph.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        self.outputs = proto.output.iter().map(|info| info.name.clone()).collect();
+        let infos = take(&mut proto.value_info).into_iter().chain(take(&mut proto.output));
+        infos.for_each(|info| self.describe(info));
+        Ok(())
+    }
+
+    /// Adds the inputs, with their default values; returns the other initializers.
+    fn inputs(
+        &mut self,
+        infos: Vec<ValueInfoProto>,
+        initializers: Vec<TensorProto>,
+    ) -> Result<Vec<TensorProto>> {
+        let mut defaults: HashMap<String, usize> =
+            initializers.iter().enumerate().map(|(idx, tensor)| (tensor.name.clone(), idx)).collect();
+        let mut initializers: Vec<Option<TensorProto>> = initializers.into_iter().map(Some).collect();
+        for info in infos {
+            let default = defaults.remove(&info.name).and_then(|idx| initializers[idx].take());
+            self.input(info, default)?;
+        }
+        Ok(initializers.into_iter().flatten().collect())
+    }
+
+    fn constants(
+        &mut self,
+        initializers: Vec<TensorProto>,
+        sparse_initializers: Vec<SparseTensorProto>,
+        last: Vec<Node>,
+    ) -> Result<()> {
+        for tensor in initializers {
+            let node = self.initializer(tensor)?;
+            self.add(node, Vec::new())?;
+        }
+        for sparse in sparse_initializers {
+            let node = self.sparse_initializer(sparse)?;
+            self.add(node, Vec::new())?;
+        }
+        last.into_iter().try_for_each(|node| self.add(node, Vec::new()))
+    }
+
+    /// Wires a graph that has to make all that it reads.
+    fn closed(mut self) -> Result<Graph> {
+        if let Some((node, _, name)) = self.wire().into_iter().next() {
+            let label = match self.graph.node(node).label() {
+                "" => "a node without a name",
+                label => label,
+            };
+            return Err(Error::invalid_model(format!("reads %{name}, which nobody makes")).at(label));
+        }
+        let outputs = self.outputs.iter().map(|name| {
+            let missing = || Error::invalid_model(format!("the output %{name} is made by nobody"));
+            self.values.get(name).copied().ok_or_else(missing)
+        });
+        let outputs = outputs.collect::<Result<_>>()?;
+        self.graph.set_outputs(outputs);
+        type_captures(&mut self.graph);
+        Ok(self.graph)
+    }
+
+    /// Wires a graph that captures what it does not make; returns the names of that, too.
+    fn capturing(mut self) -> (Graph, Vec<String>) {
+        let mut unresolved = self.wire();
+        let position: HashMap<NodeId, usize> = match unresolved.is_empty() {
+            true => HashMap::new(),
+            false => self.graph.topo().into_iter().enumerate().map(|(idx, node)| (node, idx)).collect(),
+        };
+        // In the order in which the nodes are written, so that a second import finds the same order.
+        unresolved.sort_by_key(|(node, slot, _)| (position[node], *slot));
+        let mut captured = Vec::new();
+        for (node, slot, name) in unresolved {
+            let value = self.capture(name, &mut captured);
+            self.graph.set_operand(node, slot, Some(value));
+        }
+        let outputs = take(&mut self.outputs);
+        let outputs = outputs.into_iter().map(|name| self.capture(name, &mut captured)).collect();
+        self.graph.set_outputs(outputs);
+        (self.graph, captured)
+    }
+
+    /// Notes what the file says of a value. A later entry, as an output has it, says more, unless it is but a name.
+    fn describe(&mut self, info: ValueInfoProto) {
+        let earlier = self.described.remove(&info.name);
+        let info = match earlier {
+            Some(earlier) => merged(earlier, info),
+            None => info,
+        };
+        self.described.insert(info.name.clone(), info);
+    }
+
+    fn input(&mut self, info: ValueInfoProto, default: Option<TensorProto>) -> Result<()> {
+        let place = format!("input %{}", info.name);
+        let info = match self.described.remove(&info.name) {
+            // A function's inputs are only names, and described elsewhere like any other value.
+            Some(earlier) => merged(earlier, info),
+            None => info,
+        };
+        let mut node = Node::input(types::import_value(info).map_err(|error| error.at(&place))?);
+        if let Some(mut tensor) = default {
+            let value = tensor::import(&mut tensor, self.files).map_err(|error| error.at(&place))?;
+            node.kind = NodeKind::Input(Some(value));
+            node.notes = tensor_notes(tensor)?;
+        }
+        self.add(node, Vec::new())
+    }
+
+    fn initializer(&mut self, mut proto: TensorProto) -> Result<Node> {
+        let name = take(&mut proto.name);
+        let tensor = tensor::import(&mut proto, self.files)
+            .map_err(|error| error.at(format!("initializer %{name}")))?;
+        let mut node = Node::constant("", tensor);
+        node.notes = tensor_notes(proto)?;
+        self.describe_constant(&mut node, name)?;
+        Ok(node)
+    }
+
+    fn sparse_initializer(&mut self, mut proto: SparseTensorProto) -> Result<Node> {
+        let name = take(&mut proto.values.mut_or_insert_default().name);
+        let sparse = tensor::import_sparse(&mut proto, self.files);
+        let sparse = sparse.map_err(|error| error.at(format!("sparse initializer %{name}")))?;
+        if self.values.get(&name).is_some_and(|input| self.graph.inputs().contains(&input.node)) {
+            let message = "a sparse default value is not supported; make it dense";
+            return Err(Error::unsupported(message).at(format!("input %{name}")));
+        }
+        let op = Op::new("Constant").with(constant::SPARSE_VALUE, Attr::Sparse(sparse));
+        Ok(Node::op("", op, [self.value(name)?]))
+    }
+
+    /// Adds a node; if it is a constant that is written as an initializer, puts it to the `last` ones instead.
+    fn node(&mut self, mut proto: NodeProto, last: &mut Vec<Node>) -> Result<()> {
+        if proto.op_type.is_empty() {
+            return Err(Error::invalid_model("the node has no operator"));
+        }
+        if let Some((tensor, labels)) = constant::import(&mut proto, self.files)? {
+            return self.constant(proto, tensor, labels, last);
+        }
+        let end = proto.input.iter().rposition(|name| !name.is_empty()).map_or(0, |idx| idx + 1);
+        proto.input.truncate(end);
+        let attrs = self.attrs(take(&mut proto.attribute), &mut proto.input)?;
+        self.op(proto, attrs, last)
+    }
+
+    /// A dense `Constant` node whose tensor has been taken out.
+    fn constant(
+        &mut self,
+        mut proto: NodeProto,
+        tensor: Tensor,
+        labels: TensorProto,
+        last: &mut Vec<Node>,
+    ) -> Result<()> {
+        let rest = TensorProto { special_fields: labels.special_fields, ..Default::default() };
+        let mut node = Node::constant("", tensor);
+        node.name = proto.name;
+        node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        self.describe_constant(&mut node, proto.output.swap_remove(0))?;
+        self.place(node, Vec::new(), last)
+    }
+
+    /// A node whose attributes have been taken out, and whose inputs have got what they capture.
+    fn op(
+        &mut self,
+        mut proto: NodeProto,
+        attrs: BTreeMap<String, Attr>,
+        last: &mut Vec<Node>,
+    ) -> Result<()> {
+        let op = Op { domain: domain(proto.domain), name: proto.op_type, overload: proto.overload, attrs };
+        let outputs = proto.output.into_iter().map(|name| self.value(name));
+        let mut node = Node::op(&proto.name, op, outputs.collect::<Result<Vec<Value>>>()?);
+        let rest = NodeProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
+        node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        self.place(node, proto.input, last)
+    }
+
+    fn place(&mut self, node: Node, operands: Vec<String>, last: &mut Vec<Node>) -> Result<()> {
+        match constant::form(&node, self.in_function) {
+            None | Some(Form::Node(_)) => self.add(node, operands),
+            Some(Form::Initializer(_) | Form::SparseInitializer(_)) => {
+                last.push(node);
+                Ok(())
+            }
+        }
+    }
+
+    /// In order of their names, as captured values are operands in that order.
+    fn attrs(
+        &mut self,
+        mut protos: Vec<AttributeProto>,
+        operands: &mut Vec<String>,
+    ) -> Result<BTreeMap<String, Attr>> {
+        protos.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut attrs = BTreeMap::new();
+        for mut proto in protos {
+            let name = take(&mut proto.name);
+            let attr = attr::import(proto, self.files, operands).map_err(|error| error.at(&name))?;
+            if attrs.insert(name.clone(), attr).is_some() {
+                return Err(Error::invalid_model("the attribute occurs twice").at(name));
+            }
+        }
+        Ok(attrs)
+    }
+
+    fn add(&mut self, node: Node, operands: Vec<String>) -> Result<()> {
+        let names: Vec<String> = node.outputs.iter().map(|value| value.name.clone()).collect();
+        let id = self.graph.add(node, &[]);
+        self.operands.push((id, operands));
+        for (slot, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            if let Some(first) = self.values.insert(name.clone(), ValueId { node: id, slot }) {
+                let label = self.graph.node(first.node).label();
+                return Err(Error::invalid_model(format!("%{name} is already made by {label}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of that name, with all that the file says about it.
+    fn value(&mut self, name: String) -> Result<Value> {
+        match self.described.remove(&name) {
+            Some(info) if !name.is_empty() => {
+                types::import_value(info).map_err(|error| error.at(format!("%{name}")))
+            }
+            _ => Ok(Value::new(name)),
+        }
+    }
+
+    /// Names a constant's value; where the file does not say its type, the tensor does.
+    fn describe_constant(&mut self, node: &mut Node, name: String) -> Result<()> {
+        let value = self.value(name)?;
+        let implied = node.outputs[0].ty.take();
+        node.outputs[0] = Value { ty: value.ty.or(implied), ..value };
+        Ok(())
+    }
+
+    /// Wires what the graph itself makes; returns the rest.
+    fn wire(&mut self) -> Vec<Unresolved> {
+        let mut unresolved = Vec::new();
+        for (node, names) in take(&mut self.operands) {
+            for (slot, name) in names.into_iter().enumerate() {
+                let value = self.values.get(&name).copied().filter(|_| !name.is_empty());
+                self.graph.set_operand(node, slot, value);
+                if value.is_none() && !name.is_empty() {
+                    unresolved.push((node, slot, name));
+                }
+            }
+        }
+        unresolved
+    }
+
+    /// The value of that name, captured unless it is made here.
+    fn capture(&mut self, name: String, captured: &mut Vec<String>) -> ValueId {
+        *self.values.entry(name).or_insert_with_key(|name| {
+            captured.push(name.clone());
+            self.graph.add(Node::capture(Value::new(name)), &[]).into()
+        })
+    }
+}
+
+/// What a node goes by in messages.
+fn label(node: &NodeProto, idx: usize) -> String {
+    let label = [&node.name].into_iter().chain(&node.output).find(|name| !name.is_empty());
+    label.cloned().unwrap_or_else(|| format!("node {idx}"))
+}
+
+/// Checks that everything has a name; what can go without is not asked.
+fn named<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
+    match names.position(String::is_empty) {
+        Some(idx) => Err(Error::invalid_model(format!("{what} {idx} has no name"))),
+        None => Ok(()),
+    }
+}
+
+/// Of two descriptions of a value the later one, unless it says nothing.
+fn merged(earlier: ValueInfoProto, mut later: ValueInfoProto) -> ValueInfoProto {
+    if types::is_bare(&later) {
+        return earlier;
+    }
+    if later.type_.is_none() {
+        later.type_ = earlier.type_;
+    }
+    later
+}
+
+fn tensor_notes(mut proto: TensorProto) -> Result<Notes> {
+    let rest = TensorProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
+    notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)
+}

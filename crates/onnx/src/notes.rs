@@ -1,0 +1,57 @@
+//! What a file says and the IR has no name for: doc strings, properties, and the rest of a message as bytes.
+//!
+//! Two messages of one kind written one after the other are one message to protobuf, so the rest of a message finds
+//! its way back by being appended.
+
+use crate::rope::Rope;
+use crate::wire;
+use onnx_protobuf::StringStringEntryProto;
+use protobuf::{CodedOutputStream, Message};
+use quantfit_ir::{Error, Notes, Result};
+use std::mem::take;
+
+/// The notes of a message, of which `rest` holds the fields that have no name in the IR.
+pub(crate) fn import(
+    doc: &mut String,
+    metadata: &mut Vec<StringStringEntryProto>,
+    rest: impl Message,
+) -> Result<Notes> {
+    let metadata = take(metadata).into_iter().map(|entry| (entry.key, entry.value)).collect();
+    Ok(Notes { doc: take(doc), metadata, rest: bytes(rest)? })
+}
+
+/// The properties, as a message holds them.
+pub(crate) fn metadata(notes: &Notes) -> Vec<StringStringEntryProto> {
+    let entry = |(key, value): (&String, &String)| StringStringEntryProto {
+        key: key.clone(),
+        value: value.clone(),
+        ..Default::default()
+    };
+    notes.metadata.iter().map(entry).collect()
+}
+
+/// A message of that kind with the rest of it, ready for the fields that hold tensors and graphs.
+pub(crate) fn rope(kind: wire::Message, message: impl Message, notes: &Notes) -> Result<Rope> {
+    let mut bytes = bytes(message)?;
+    if !notes.rest.is_empty() {
+        wire::check(kind, &notes.rest).map_err(|error| error.at("notes.rest"))?;
+        bytes.extend(&notes.rest);
+    }
+    Ok(Rope::from_bytes(bytes))
+}
+
+/// The bytes of a message. Unknown fields come sorted, so that equal messages are equal bytes.
+pub(crate) fn bytes(mut message: impl Message) -> Result<Vec<u8>> {
+    let special_fields = take(message.mut_special_fields());
+    let mut unknown: Vec<_> = special_fields.unknown_fields().iter().collect();
+    unknown.sort_by_key(|(number, _)| *number);
+    let mut bytes = Vec::new();
+    let mut stream = CodedOutputStream::vec(&mut bytes);
+    let mut written = message.write_to(&mut stream);
+    for (number, value) in unknown {
+        written = written.and_then(|()| stream.write_unknown(number, value));
+    }
+    written.and_then(|()| stream.flush()).map_err(|error| Error::limit(error.to_string()))?;
+    drop(stream);
+    Ok(bytes)
+}

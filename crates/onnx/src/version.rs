@@ -1,0 +1,140 @@
+//! The version of the file format that a model needs.
+//!
+//! It is not the version of an operator set: it says which messages, fields and data types a reader must know.
+
+use crate::constant::{self, Form};
+use quantfit_ir::{Attr, DType, Graph, Model, Node, Notes, SparseTensor, Tensor, Type};
+
+/// The version to write: the origin's, or what goes with the operator set if there is none, and at least what the
+/// model's content needs.
+pub(crate) fn ir_version(model: &Model) -> i64 {
+    let stated = match (model.origin.ir_version, model.opset()) {
+        (1.., _) => model.origin.ir_version,
+        (_, ..19) => 8,
+        (_, 19..21) => 9,
+        _ => 10,
+    };
+    let functions = model.functions.iter().map(|function| {
+        let defaults = function.attrs.values().flatten().map(|default| of_attr(default).max(9)).max();
+        let parts = [
+            8,
+            if function.overload.is_empty() { 8 } else { 10 },
+            defaults.unwrap_or(0),
+            of_graph(&function.graph, true),
+        ];
+        parts.into_iter().max().unwrap_or(8)
+    });
+    functions.chain([stated, 3, of_graph(&model.graph, false)]).max().unwrap_or(stated)
+}
+
+fn of_graph(graph: &Graph, in_function: bool) -> i64 {
+    let nodes = graph.node_ids().map(|id| of_node(graph.node(id), in_function));
+    nodes.chain([of_notes(&graph.notes)]).max().unwrap_or(0)
+}
+
+fn of_node(node: &Node, in_function: bool) -> i64 {
+    let form = match constant::form(node, in_function) {
+        Some(Form::Initializer(_)) => 4,
+        Some(Form::SparseInitializer(_)) => 6,
+        Some(Form::Node(_)) | None => 0,
+    };
+    let values = node.outputs.iter().map(|value| {
+        // Functions describe their values since version 10.
+        let is_described = value.ty.is_some() || value.notes != Notes::default();
+        let description = if in_function && is_described { 10 } else { 0 };
+        value.ty.as_ref().map_or(0, of_type).max(of_notes(&value.notes)).max(description)
+    });
+    let tensor = node.as_constant().map_or(0, of_tensor);
+    let op = node.as_op().map_or(0, |op| {
+        let attrs = op.attrs.values().map(of_attr).max().unwrap_or(0);
+        attrs.max(if op.overload.is_empty() { 0 } else { 10 })
+    });
+    values.chain([form, tensor, op, of_notes(&node.notes)]).max().unwrap_or(0)
+}
+
+fn of_attr(attr: &Attr) -> i64 {
+    match attr {
+        Attr::Tensor(tensor) => of_tensor(tensor),
+        Attr::Tensors(tensors) => tensors.iter().map(of_tensor).max().unwrap_or(0),
+        Attr::Sparse(sparse) => of_sparse(sparse),
+        Attr::Sparses(sparses) => sparses.iter().map(of_sparse).max().unwrap_or(0),
+        Attr::Type(ty) => of_type(ty),
+        Attr::Types(types) => types.iter().map(of_type).max().unwrap_or(0),
+        Attr::Graph(graph) => of_graph(graph, false),
+        Attr::Graphs(graphs) => graphs.iter().map(|graph| of_graph(graph, false)).max().unwrap_or(0),
+        Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Ref(..) => 0,
+        Attr::Ints(_) | Attr::Floats(_) | Attr::Strs(_) => 0,
+    }
+}
+
+fn of_type(ty: &Type) -> i64 {
+    match ty {
+        Type::Tensor(ty) => of_dtype(ty.dtype),
+        Type::Sparse(ty) => of_dtype(ty.dtype).max(8),
+        Type::Optional(ty) => of_type(ty).max(8),
+        Type::Sequence(ty) | Type::Map(_, ty) => of_type(ty),
+    }
+}
+
+fn of_sparse(sparse: &SparseTensor) -> i64 {
+    of_tensor(&sparse.values).max(6)
+}
+
+fn of_tensor(tensor: &Tensor) -> i64 {
+    of_dtype(tensor.dtype())
+}
+
+fn of_notes(notes: &Notes) -> i64 {
+    if notes.metadata.is_empty() { 0 } else { 10 }
+}
+
+fn of_dtype(dtype: DType) -> i64 {
+    match dtype {
+        DType::Bf16 => 4,
+        DType::F8E4M3Fn | DType::F8E4M3Fnuz | DType::F8E5M2 | DType::F8E5M2Fnuz => 9,
+        DType::I4 | DType::U4 => 10,
+        DType::F4E2M1 => 11,
+        DType::F8E8M0 => 12,
+        DType::I2 | DType::U2 => 13,
+        DType::F6E2M3 | DType::F6E3M2 => 14,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(opset: i64, content: &str) -> i64 {
+        ir_version(&format!("model m opset {opset}\n{content}").parse().unwrap())
+    }
+
+    #[test]
+    fn models_made_by_hand_get_what_their_operators_came_with() {
+        for (opset, expected) in [(7, 8), (18, 8), (19, 9), (20, 9), (21, 10), (26, 10)] {
+            assert_eq!(version(opset, "return\n"), expected);
+        }
+    }
+
+    #[test]
+    fn content_raises_it() {
+        assert_eq!(version(17, "%x = input : u2[3]\nreturn %x\n"), 13);
+        assert_eq!(version(17, "%x = const [1] : i4[1]\nreturn %x\n"), 10);
+        assert_eq!(
+            version(17, "%x = A() {g = graph {\n%x = const [1] : f8e8m0[1]\nreturn %x\n}}\nreturn %x\n"),
+            12
+        );
+        assert_eq!(version(17, "return\nfunction l::F(a = 1) opset 17\nreturn\n"), 9);
+        assert_eq!(version(17, "return\nfunction l::F#o() opset 17\nreturn\n"), 10);
+    }
+
+    #[test]
+    fn the_origin_is_kept_where_it_will_do() {
+        let mut model: Model = "model m opset 9\n%x = input : f32[1]\nreturn %x\n".parse().unwrap();
+        model.origin.ir_version = 3;
+        assert_eq!(ir_version(&model), 3);
+        let mut model: Model = "model m opset 9\n%x = const [1.0] : f32[1]\nreturn %x\n".parse().unwrap();
+        model.origin.ir_version = 3;
+        assert_eq!(ir_version(&model), 4);
+    }
+}

@@ -1,0 +1,313 @@
+//! The gate in front of protobuf: a bounded, iterative check that bytes have the structure of a message of ONNX.
+//!
+//! protobuf 3.4.0 recurses without bound into nested groups (RUSTSEC-2024-0437). What passes here holds no groups,
+//! no messages deeper than [`MAX_DEPTH`], no length that leads past its message, and no more messages than the bytes
+//! can pay for. It does not look at the values in the fields: whether a model makes sense, the import says.
+
+use onnx_protobuf as onnx;
+use quantfit_ir::{Error, Result};
+
+/// The most messages within one another.
+pub(crate) const MAX_DEPTH: usize = 200;
+
+/// The most graphs within one another. Each takes three messages, and the last one may hold a few more.
+pub(crate) const MAX_GRAPHS: usize = 64;
+
+/// The most bytes of a message, by the rules of protobuf.
+pub(crate) const MAX_LEN: u64 = i32::MAX as u64;
+
+/// How many times its own size a message may take in memory, and what any message may take.
+/// An empty message is two bytes in a file and hundreds in memory; an honest model needs a factor below 40.
+const MEMORY: (usize, usize) = (64, 64 << 10);
+
+macro_rules! messages {
+    ($($message:ident $proto:ty { $($field:literal $inner:ident,)* })*) => {
+        /// The messages of ONNX.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Message { $($message,)* }
+
+        impl Message {
+            #[cfg(test)]
+            const ALL: &[Message] = &[$(Message::$message,)*];
+
+            /// The kind of message in a field, if the field holds one.
+            fn field(self, number: u32) -> Option<Message> {
+                match (self, number) {
+                    $($((Message::$message, $field) => Some(Message::$inner),)*)*
+                    _ => None,
+                }
+            }
+
+            /// Bytes that the message takes in memory, what it points to not counted.
+            fn memory(self) -> usize {
+                match self { $(Message::$message => size_of::<$proto>(),)* }
+            }
+
+            #[cfg(test)]
+            fn parse(self, bytes: &[u8]) -> protobuf::Result<()> {
+                match self {
+                    $(Message::$message => <$proto as protobuf::Message>::parse_from_bytes(bytes).map(drop),)*
+                }
+            }
+        }
+    };
+}
+
+messages! {
+    Model onnx::ModelProto { 7 Graph, 8 OpsetId, 14 Entry, 20 Training, 25 Function, }
+    Graph onnx::GraphProto {
+        1 Node, 5 Tensor, 11 ValueInfo, 12 ValueInfo, 13 ValueInfo, 14 Annotation, 15 SparseTensor, 16 Entry,
+    }
+    Function onnx::FunctionProto { 7 Node, 9 OpsetId, 11 Attribute, 12 ValueInfo, 14 Entry, }
+    Node onnx::NodeProto { 5 Attribute, 9 Entry, }
+    Attribute onnx::AttributeProto {
+        5 Tensor, 6 Graph, 10 Tensor, 11 Graph, 14 Type, 15 Type, 22 SparseTensor, 23 SparseTensor,
+    }
+    Tensor onnx::TensorProto { 3 Segment, 13 Entry, 16 Entry, }
+    SparseTensor onnx::SparseTensorProto { 1 Tensor, 2 Tensor, }
+    ValueInfo onnx::ValueInfoProto { 2 Type, 4 Entry, }
+    Type onnx::TypeProto { 1 TensorType, 4 SequenceType, 5 MapType, 8 SparseType, 9 OptionalType, }
+    TensorType onnx::type_proto::Tensor { 2 Shape, }
+    SparseType onnx::type_proto::SparseTensor { 2 Shape, }
+    SequenceType onnx::type_proto::Sequence { 1 Type, }
+    OptionalType onnx::type_proto::Optional { 1 Type, }
+    MapType onnx::type_proto::Map { 2 Type, }
+    Shape onnx::TensorShapeProto { 1 Dimension, }
+    Dimension onnx::tensor_shape_proto::Dimension {}
+    Segment onnx::tensor_proto::Segment {}
+    Annotation onnx::TensorAnnotation { 2 Entry, }
+    Training onnx::TrainingInfoProto { 1 Graph, 2 Graph, 3 Entry, 4 Entry, }
+    OpsetId onnx::OperatorSetIdProto {}
+    Entry onnx::StringStringEntryProto {}
+}
+
+/// The numbers of the fields that hold tensors and graphs. They are written by hand, so that no tensor is copied.
+pub(crate) mod field {
+    pub(crate) const MODEL_GRAPH: u32 = 7;
+    pub(crate) const MODEL_FUNCTIONS: u32 = 25;
+    pub(crate) const FUNCTION_NODE: u32 = 7;
+    pub(crate) const FUNCTION_ATTRIBUTE_PROTO: u32 = 11;
+    pub(crate) const GRAPH_NODE: u32 = 1;
+    pub(crate) const GRAPH_INITIALIZER: u32 = 5;
+    pub(crate) const GRAPH_SPARSE_INITIALIZER: u32 = 15;
+    pub(crate) const NODE_ATTRIBUTE: u32 = 5;
+    pub(crate) const ATTRIBUTE_T: u32 = 5;
+    pub(crate) const ATTRIBUTE_G: u32 = 6;
+    pub(crate) const ATTRIBUTE_TENSORS: u32 = 10;
+    pub(crate) const ATTRIBUTE_GRAPHS: u32 = 11;
+    pub(crate) const ATTRIBUTE_SPARSE_TENSOR: u32 = 22;
+    pub(crate) const ATTRIBUTE_SPARSE_TENSORS: u32 = 23;
+    pub(crate) const SPARSE_VALUES: u32 = 1;
+    pub(crate) const SPARSE_INDICES: u32 = 2;
+    pub(crate) const TENSOR_RAW_DATA: u32 = 9;
+}
+
+/// Checks the bytes of a file that should be a model.
+pub(crate) fn check_model(bytes: &[u8]) -> Result<()> {
+    let no_model = |why: &str| Error::syntax(format!("not an ONNX model: {why}"));
+    if bytes.is_empty() {
+        return Err(no_model("the file is empty"));
+    }
+    if bytes.len() as u64 > MAX_LEN {
+        return Err(no_model("the file is larger than 2 GiB, which protobuf can't hold"));
+    }
+    check(Message::Model, bytes).map_err(|damage| match bytes {
+        [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] if is_text(bytes) => {
+            no_model("the file is a pointer to one; fetch it with git lfs pull")
+        }
+        _ if is_text(bytes) => no_model("the file is text"),
+        _ => damage,
+    })
+}
+
+/// Checks that bytes have the structure of a message, as deep as the table above says what is in it.
+pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
+    let mut open = vec![(message, bytes.len())];
+    let mut memory = 0;
+    let mut at = 0;
+    while let Some(&(message, end)) = open.last() {
+        if at == end {
+            open.pop();
+            continue;
+        }
+        let start = at;
+        let damaged = |what: &str| {
+            Error::syntax(format!(
+                "not an ONNX model, or a damaged one: {what} at byte {start} ({message:?})"
+            ))
+        };
+        let tag = varint(bytes, &mut at, end).ok_or_else(|| damaged("a number without end"))?;
+        let (number, wire_type) = match u32::try_from(tag) {
+            Ok(tag) if tag >= 8 && at - start <= 5 => (tag >> 3, tag & 7),
+            Ok(..8) => return Err(damaged("field number 0")),
+            _ => return Err(damaged("a field number out of range")),
+        };
+        let inner = message.field(number);
+        if inner.is_some() && wire_type != 2 {
+            return Err(damaged(&format!("field {number} of wire type {wire_type} instead of a message")));
+        }
+        let len = match wire_type {
+            0 => varint(bytes, &mut at, end).map(|_| 0).ok_or_else(|| damaged("a number without end"))?,
+            1 => 8,
+            2 => varint(bytes, &mut at, end).ok_or_else(|| damaged("a number without end"))?,
+            3 | 4 => return Err(damaged("a group, which ONNX does not use,")),
+            5 => 4,
+            _ => return Err(damaged(&format!("wire type {wire_type}, which there is not,"))),
+        };
+        if len > (bytes.len() - at) as u64 {
+            return Err(Error::syntax(format!(
+                "the file is truncated: the field at byte {start} takes {len} bytes, {} are left; copy it again",
+                bytes.len() - at
+            )));
+        }
+        if len > (end - at) as u64 {
+            return Err(damaged("a field that is longer than its message"));
+        }
+        let inner_end = at + len as usize;
+        match inner {
+            None => at = inner_end,
+            Some(_) if open.len() == MAX_DEPTH => {
+                return Err(damaged(&format!("more than {MAX_DEPTH} messages within one another")));
+            }
+            Some(Message::Graph)
+                if open.iter().filter(|(message, _)| *message == Message::Graph).count() == MAX_GRAPHS =>
+            {
+                return Err(damaged(&format!("more than {MAX_GRAPHS} graphs within one another")));
+            }
+            Some(inner) => {
+                memory += inner.memory();
+                open.push((inner, inner_end));
+            }
+        }
+        if memory > bytes.len().saturating_mul(MEMORY.0).saturating_add(MEMORY.1) {
+            return Err(damaged("too many empty messages"));
+        }
+    }
+    Ok(())
+}
+
+/// The number at `at`, which must end before `end` and within ten bytes.
+fn varint(bytes: &[u8], at: &mut usize, end: usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = *bytes[..end].get(*at)?;
+        *at += 1;
+        if shift == 63 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(512)];
+    let is_printable = |&byte: &u8| byte >= b' ' && byte != 0x7f || b"\t\r\n".contains(&byte);
+    // The head may end within a character.
+    head.iter().all(is_printable) && head.utf8_chunks().all(|chunk| chunk.invalid().len() < 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        check_model(bytes).unwrap_err().to_string()
+    }
+
+    /// `content` in field `number`.
+    fn field(number: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut stream = protobuf::CodedOutputStream::vec(&mut bytes);
+        stream.write_bytes(number, content).unwrap();
+        stream.flush().unwrap();
+        drop(stream);
+        bytes
+    }
+
+    #[test]
+    fn every_message_that_protobuf_reads_is_in_the_table() {
+        for &message in Message::ALL {
+            for number in 1..64 {
+                // A lone tag is no message; it is a string, bytes, and a packed integer, but no packed float.
+                let is_packed_float =
+                    matches!((message, number), (Message::Attribute, 7) | (Message::Tensor, 4 | 10));
+                let is_message = message.parse(&field(number, &[8])).is_err() && !is_packed_float;
+                assert_eq!(message.field(number).is_some(), is_message, "field {number} of {message:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_refused_wherever_they_are() {
+        assert_eq!(
+            message(&[0x0b, 0x0c]),
+            "not an ONNX model, or a damaged one: a group, which ONNX does not use, at byte 0 (Model)"
+        );
+        let nested = field(7, &field(1, &[0x0b]));
+        assert!(message(&nested).ends_with("a group, which ONNX does not use, at byte 4 (Node)"));
+    }
+
+    #[test]
+    fn a_message_is_no_number() {
+        assert!(message(&[0x38, 1]).contains("field 7 of wire type 0 instead of a message at byte 0"));
+    }
+
+    #[test]
+    fn numbers_end() {
+        assert!(
+            message(&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2])
+                .contains("a number without end")
+        );
+        assert!(message(&[0x08, 0x80]).contains("a number without end"));
+        assert!(message(&[0x88, 0x80, 0x80, 0x80, 0x80, 0]).contains("out of range"));
+        assert!(message(&[0x02, 0]).contains("field number 0"));
+    }
+
+    #[test]
+    fn lengths_stay_inside() {
+        let mut bytes = field(7, &field(2, b"name"));
+        assert!(check_model(&bytes).is_ok());
+        bytes[3] = 9;
+        assert_eq!(
+            message(&bytes),
+            "the file is truncated: the field at byte 2 takes 9 bytes, 4 are left; copy it again"
+        );
+        bytes.extend([0; 8]);
+        assert!(message(&bytes).contains("longer than its message at byte 2 (Graph)"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let graphs =
+            |n| field(7, &(1..n).fold(Vec::new(), |inner, _| field(1, &field(5, &field(6, &inner)))));
+        assert!(check_model(&graphs(64)).is_ok());
+        assert!(message(&graphs(65)).contains("more than 64 graphs within one another"));
+        assert!(message(&graphs(10_000)).contains("more than 64 graphs within one another"));
+        let sequences = |n| {
+            field(7, &field(11, &field(2, &(0..n).fold(Vec::new(), |inner, _| field(4, &field(1, &inner))))))
+        };
+        assert!(check_model(&sequences(98)).is_ok());
+        assert!(message(&sequences(99)).contains("more than 200 messages within one another"));
+    }
+
+    #[test]
+    fn empty_messages_are_rationed() {
+        let nodes: Vec<u8> = [0x0a, 0].repeat(100_000);
+        assert!(message(&field(7, &nodes)).contains("too many empty messages"));
+    }
+
+    #[test]
+    fn what_is_no_model_at_all() {
+        assert_eq!(message(b""), "not an ONNX model: the file is empty");
+        assert_eq!(message(b"<!DOCTYPE html>"), "not an ONNX model: the file is text");
+        assert_eq!(
+            message(b"version https://git-lfs.github.com/spec/v1\n"),
+            "not an ONNX model: the file is a pointer to one; fetch it with git lfs pull"
+        );
+        assert!(message(b"PK\x03\x04").contains("field number 0 at byte 2"));
+    }
+}

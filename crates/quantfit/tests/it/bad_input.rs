@@ -1,0 +1,168 @@
+//! Bad input gets one clear line and exit code 1, and leaves nothing half-written.
+
+use crate::{Scratch, fixture, quantfit};
+use quantfit::Tensor;
+
+/// Runs `quantfit quantize` on the bundled model with some arguments replaced, and returns its one line of complaint.
+fn complaint(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
+    let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits", file));
+    let before = scratch.files();
+    let save = scratch.path("m");
+    let given = |name: &str, usual: &str| {
+        replaced
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map_or(usual.to_owned(), |(_, value)| (*value).to_owned())
+    };
+    let (onnx, calib, eval) = (given("model", &onnx), given("calib", &calib), given("eval", &eval));
+    let mut args = vec!["quantize", &onnx, "--calib", &calib, "--save", &save];
+    if !more.contains(&"--eval-cmd") {
+        args.extend(["--eval", &eval]);
+    }
+    args.extend(more);
+    let run = quantfit(&args);
+    assert_eq!(run.code, 1, "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    assert_eq!(scratch.files(), before, "nothing is left behind");
+    run.stderr.trim_end().replace(&scratch.path(""), "")
+}
+
+fn images(n: usize) -> Tensor {
+    Tensor::full(&[n, 1, 8, 8], 0.5f32)
+}
+
+#[test]
+fn models_that_can_not_be_read() {
+    let scratch = Scratch::new();
+    let missing = scratch.path("no.onnx");
+    assert_eq!(
+        complaint(&scratch, &[("model", &missing)], &[]),
+        "error: no.onnx: No such file or directory (os error 2)"
+    );
+    let whole = std::fs::read(fixture("digits", "model.onnx")).expect("the model can be read");
+    let truncated = scratch.path("half.onnx");
+    std::fs::write(&truncated, &whole[..whole.len() / 2]).expect("the folder can be written to");
+    let found = complaint(&scratch, &[("model", &truncated)], &[]);
+    assert!(found.starts_with("error: half.onnx: ") && found.contains("truncated"), "{found}");
+    let text = scratch.text("text.onnx", "hello, this is no model").display().to_string();
+    let found = complaint(&scratch, &[("model", &text)], &[]);
+    assert!(found.starts_with("error: text.onnx: "), "{found}");
+}
+
+#[test]
+fn data_that_do_not_fit() {
+    let scratch = Scratch::new();
+    let calib = |arrays: &[(&str, Tensor)]| {
+        let path = scratch.npz("c.npz", arrays);
+        complaint(&scratch, &[("calib", &path)], &[])
+    };
+    assert_eq!(
+        calib(&[("image", images(2))]),
+        "error: c.npz: has no array \"input\", which the model wants; it has \"image\""
+    );
+    assert_eq!(
+        calib(&[("input", Tensor::full(&[2, 1, 8, 8], 1i64))]),
+        "error: c.npz: array \"input\": is i64, the model wants f32"
+    );
+    assert_eq!(
+        calib(&[("input", Tensor::full(&[2, 1, 8, 9], 0.5f32))]),
+        "error: c.npz: array \"input\": has the shape [2,1,8,9], the model wants f32[N,1,8,8]"
+    );
+    assert_eq!(calib(&[("input", images(0))]), "error: c.npz: there are no samples");
+    let mut nan = images(2);
+    nan.values_mut::<f32>().expect("images are f32")[70] = f32::NAN;
+    assert_eq!(
+        calib(&[("input", nan)]),
+        "error: the input of stem.conv: the calibration data give NaN here; check them"
+    );
+    let eval = scratch.npz("e.npz", &[("input", images(3)), ("labels", Tensor::new(&[2], vec![1i64, 2]))]);
+    assert_eq!(complaint(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");
+    let eval = scratch.npz("e.npz", &[("input", images(3))]);
+    assert_eq!(
+        complaint(&scratch, &[("eval", &eval)], &[]),
+        "error: e.npz: has no array \"labels\", which the metric wants"
+    );
+    let eval = scratch.npz("e.npz", &[("input", images(1)), ("labels", Tensor::new(&[1], vec![0.5f32]))]);
+    assert_eq!(
+        complaint(&scratch, &[("eval", &eval)], &[]),
+        "error: e.npz: labels must be integers, found f32"
+    );
+    let text = scratch.text("t.npz", "no archive").display().to_string();
+    let found = complaint(&scratch, &[("calib", &text)], &[]);
+    assert!(found.starts_with("error: t.npz: "), "{found}");
+}
+
+#[test]
+fn configurations_that_do_not_fit() {
+    let scratch = Scratch::new();
+    let config = |json: &str| {
+        let path = scratch.text("c.json", json).display().to_string();
+        complaint(&scratch, &[], &["--config", &path])
+    };
+    assert_eq!(
+        config(r#"{"version": 1, "block1.conv3": {}}"#),
+        "error: layer \"block1.conv3\": is not in the model; did you mean \"block1.conv1\""
+    );
+    assert_eq!(
+        config(r#"{"version": 1, "batch": 3}"#),
+        "error: c.json: there is no key \"batch\" at line 1 column 26"
+    );
+    assert!(
+        config(r#"{"fc": {"quantize": true}}"#)
+            .starts_with("error: c.json: fc: unknown field `quantize`, expected")
+    );
+    assert_eq!(
+        config(r#"{"fc": {"activation_quant_params": {"search_range": [1.3, 0.7]}}}"#),
+        "error: c.json: fc: activation_quant_params: search_range: must be [start, end] with 0 < start < end, found [1.3, 0.7]"
+    );
+    assert_eq!(
+        config(r#"{"batch_num": 100, "fc": {}}"#),
+        "error: the calibration data have 8 batches, and batch_num asks for 100"
+    );
+    assert_eq!(config("{}"), "error: no layer is to be quantized; enable one");
+    assert!(config("{").starts_with("error: c.json: EOF while parsing"));
+}
+
+#[test]
+fn evaluators_that_fail() {
+    let scratch = Scratch::new();
+    let command = |line: &str| complaint(&scratch, &[], &["--eval-cmd", line]);
+    assert_eq!(command("false"), "error: false: failed with exit status: 1");
+    let found = command("echo model is");
+    assert!(
+        found.starts_with("error: echo model is: must print a number on its last line, found \"model is "),
+        "{found}"
+    );
+    assert_eq!(command("true"), "error: true: must print a number on its last line, found \"\"");
+    assert_eq!(
+        command("/no/such/program"),
+        "error: /no/such/program: can't be run: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        command("echo 'open"),
+        "error: echo 'open: the command can't be split into words; check its quotes"
+    );
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    let scratch = Scratch::new();
+    assert_eq!(
+        complaint(&scratch, &[], &["--strategy", "guess"]),
+        "error: there is no strategy \"guess\"; use one of \"binary-search\", \"worst-first\""
+    );
+    assert_eq!(
+        complaint(&scratch, &[], &["--sensitivity", "mood"]),
+        "error: there is no sensitivity \"mood\"; use \"cosine\""
+    );
+    let run = quantfit(&[
+        "config",
+        &fixture("digits", "model.onnx"),
+        "-o",
+        &scratch.path("c.json"),
+        "--skip-layer",
+        "x",
+    ]);
+    assert_eq!(run.stderr, "error: layer \"x\": is no layer that can be quantized; see `quantfit inspect`\n");
+}

@@ -1,0 +1,141 @@
+//! Runs that do what they were asked to.
+
+use crate::{Scratch, fixture, quantfit};
+use serde_json::Value;
+
+const MODELS: [&str; 6] = [
+    "accuracy_based_auto_calibration_final_config.json",
+    "accuracy_based_auto_calibration_ranking_information.json",
+    "accuracy_based_auto_calibration_record.json",
+    "m_deploy_model.onnx",
+    "m_fake_quant_model.onnx",
+    "m_scale_offset_record.txt",
+];
+
+fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
+    let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
+    let save = scratch.path("m");
+    let mut args = vec!["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save];
+    args.extend(more);
+    quantfit(&args)
+}
+
+fn json(scratch: &Scratch, name: &str) -> Value {
+    let text = std::fs::read_to_string(scratch.path(name)).expect("the file is written");
+    serde_json::from_str(&text).expect("the file is JSON")
+}
+
+#[test]
+fn the_hard_model_keeps_all_layers_but_two() {
+    let scratch = Scratch::new();
+    let summary = scratch.path("summary.json");
+    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--json", &summary]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("layers in float: block4.conv2, block1.conv2"), "{}", run.stdout);
+    let mut files = MODELS.to_vec();
+    files.push("summary.json");
+    assert_eq!(scratch.files(), files);
+    let summary = json(&scratch, "summary.json");
+    assert_eq!(summary["final"], summary["original"]);
+    assert_eq!(summary["rolled_back"], serde_json::json!(["block4.conv2", "block1.conv2"]));
+    let config = json(&scratch, MODELS[0]);
+    assert_eq!(
+        (&config["block1.conv2"]["quant_enable"], &config["fc"]["quant_enable"]),
+        (&false.into(), &true.into())
+    );
+}
+
+#[test]
+fn a_saved_model_gives_the_promised_accuracy() {
+    let scratch = Scratch::new();
+    let summary = scratch.path("summary.json");
+    assert_eq!(quantize(&scratch, "digits", &["--json", &summary]).code, 0);
+    // Scored again, as an original, the files must give the number that was printed.
+    for flavour in ["m_fake_quant_model.onnx", "m_deploy_model.onnx"] {
+        let model = quantfit::load_model(scratch.path(flavour).as_ref()).expect("the file can be read");
+        let session = quantfit::Session::new(&model).expect("the model can be run");
+        let arrays =
+            quantfit::data::read_npz(fixture("digits", "eval.npz").as_ref()).expect("the data can be read");
+        let data = quantfit::data::DataSet { source: String::new(), arrays };
+        let feed = data.feed(session.inputs(), &Default::default()).expect("the data fit");
+        let metric = quantfit::data::metric_named("top1").expect("there is top1");
+        let mut scorer = quantfit::DataScorer::new(feed, &data, metric).expect("there are labels");
+        let score = quantfit::Scorer::score(&mut scorer, &model, &mut ()).expect("the model can be scored");
+        assert_eq!(json(&scratch, "summary.json")["final"], score);
+    }
+}
+
+#[test]
+fn a_target_that_can_not_be_met_gives_no_model() {
+    let scratch = Scratch::new();
+    // An older result must not be taken for one of this run.
+    assert_eq!(quantize(&scratch, "digits-hard", &["--max-drop", "0.9"]).code, 0);
+    assert_eq!(scratch.files().len(), 6);
+    let command = scratch.text("score.sh", "if grep -q QuantizeLinear $1; then echo 0; else echo 1; fi\n");
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits-hard", file));
+    let score = format!("sh {}", command.display());
+    let run =
+        quantfit(&["quantize", &onnx, "--calib", &calib, "--eval-cmd", &score, "--save", &scratch.path("m")]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1);
+    assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
+    assert_eq!(scratch.files(), [MODELS[1], MODELS[2], "score.sh"]);
+    // None, 6, 9 and 11 of twelve layers in float, and none of it enough.
+    assert_eq!(json(&scratch, MODELS[2]).as_array().map(Vec::len), Some(4));
+    assert_eq!(json(&scratch, MODELS[1]).as_array().map(Vec::len), Some(12));
+}
+
+#[test]
+fn a_configuration_is_written_edited_and_obeyed() {
+    let scratch = Scratch::new();
+    let (onnx, config) = (fixture("digits-hard", "model.onnx"), scratch.path("c.json"));
+    let skip = ["--skip-layer", "block1.conv2", "--skip-layer", "block4.conv2"];
+    let args = [&["config", &onnx, "-o", &config, "--batch-num", "2"], &skip[..]].concat();
+    assert_eq!(quantfit(&args).code, 0);
+    let before = std::fs::read(&config).expect("the configuration is written");
+    let run = quantize(&scratch, "digits-hard", &["--config", &config, "--max-drop", "0.002"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        json(&scratch, MODELS[2]).as_array().map(Vec::len),
+        Some(1),
+        "all that is enabled satisfies at once"
+    );
+    assert_eq!(
+        std::fs::read(&config).expect("is still there"),
+        before,
+        "the user's configuration is not changed"
+    );
+}
+
+#[test]
+fn run_writes_outputs_and_taps() {
+    let scratch = Scratch::new();
+    let (onnx, eval, out) =
+        (fixture("digits", "model.onnx"), fixture("digits", "eval.npz"), scratch.path("out.npz"));
+    let run = quantfit(&[
+        "run",
+        &onnx,
+        "--input",
+        &eval,
+        "--output",
+        &out,
+        "--batch",
+        "100",
+        "--tap",
+        "stem.relu.out",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let arrays = quantfit::data::read_npz(out.as_ref()).expect("the outputs can be read");
+    assert_eq!(arrays["logits"].shape(), [797, 10]);
+    assert_eq!(arrays["stem.relu.out"].shape(), [797, 16, 8, 8]);
+}
+
+#[test]
+fn inspect_and_print_show_the_model() {
+    let run = quantfit(&["inspect", &fixture("digits", "model.onnx")]);
+    let conv = run.stdout.lines().find(|line| line.contains("block1.conv2")).expect("the layer is shown");
+    let words: Vec<&str> = conv.split_whitespace().collect();
+    assert_eq!(words, ["block1.conv2", "Conv", "1x16x8x8", "1x16x8x8", "2304", "147456", "yes"]);
+    let run = quantfit(&["print", &fixture("digits", "model.onnx")]);
+    assert!(run.stdout.starts_with("model ") && run.stdout.ends_with("return %logits\n"));
+}
