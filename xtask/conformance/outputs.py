@@ -2,9 +2,12 @@
 
     python outputs.py MODEL.onnx EVAL.npz OUTPUTS.npz SUMMARY.json
 
-MODEL must pass onnx.checker, load with all optimizations and with none, and give the outputs in OUTPUTS.npz:
-the same predictions, and tensors within TOLERANCE of their greatest magnitude. Its accuracy must be the one that
-SUMMARY.json reports as the final one.
+MODEL must pass onnx.checker, load with all optimizations and with none, and give the outputs in OUTPUTS.npz: the same
+predictions for every sample, and near-equal tensors. Its accuracy must be the one that SUMMARY.json reports.
+
+Near-equal, relative to the greatest magnitude: a sum of floats in another order may put a value on the other side of a
+rounding border, and then it is one quantization step off. So SAME of the samples must agree closely, and all of them
+up to STEP.
 """
 
 import json
@@ -14,8 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-TOLERANCE = 1e-4  # without optimizations, both compute in float
-OPTIMIZED = 0.05  # ONNX Runtime's integer kernels round intermediate results elsewhere
+CLOSE, SAME, STEP = 1e-4, 0.95, 0.02
 
 
 def run(model, feeds, level):
@@ -31,15 +33,18 @@ def main(model, eval_path, outputs_path, summary_path):
     onnx.checker.check_model(model, full_check=True)
     feeds, ours = np.load(eval_path), np.load(outputs_path)
     final = json.load(open(summary_path))["final"]
-    for name, level, tolerance in (
-        ("no optimization", ort.GraphOptimizationLevel.ORT_DISABLE_ALL, TOLERANCE),
-        ("all optimizations", ort.GraphOptimizationLevel.ORT_ENABLE_ALL, OPTIMIZED),
+    for name, level, same in (
+        ("no optimization", ort.GraphOptimizationLevel.ORT_DISABLE_ALL, SAME),
+        # Its integer kernels round intermediate results that are floats elsewhere.
+        ("all optimizations", ort.GraphOptimizationLevel.ORT_ENABLE_ALL, 0),
     ):
         theirs = run(model, feeds, level)
         for output, expected in theirs.items():
-            error = np.abs(ours[output] - expected).max() / np.abs(expected).max()
-            print(f"{model}, {name}: {output} differs by {error:.2e} of its greatest magnitude")
-            assert error <= tolerance, f"{output} differs by more than {tolerance}"
+            errors = np.abs(ours[output] - expected).reshape(len(expected), -1).max(1) / np.abs(expected).max()
+            close = (errors <= CLOSE).mean()
+            print(f"{model}, {name}: {output} agrees closely in {close:.1%} of the samples, in all up to {errors.max():.1e}")
+            assert close >= same, f"{output} must agree closely in {same:.0%} of the samples"
+            assert errors.max() <= STEP, f"{output} differs by more than {STEP}"
             assert (ours[output].argmax(1) == expected.argmax(1)).all(), f"{output}: predictions differ"
         first = next(iter(theirs.values()))
         accuracy = (first.argmax(1) == feeds["labels"]).mean()

@@ -15,6 +15,7 @@
 //! # Ok::<(), quantfit_ir::Error>(())
 //! ```
 
+mod axes;
 mod broadcast;
 mod call;
 mod compile;

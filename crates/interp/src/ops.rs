@@ -3,20 +3,97 @@
 use crate::op::{OpRow, describe};
 use quantfit_ir::{Error, Op, Result};
 
+mod activation;
+mod attention;
+mod binary;
+mod cast;
+mod concat;
+mod contrib_fused;
+mod contrib_quantized;
+mod control;
 mod conv;
-mod elementwise;
+mod conv_quantized;
+mod conv_transpose;
+mod detection;
+mod einsum;
+mod gather;
+mod generate;
+mod grid;
+mod logic;
+mod loss;
 mod matmul;
+mod ml;
 mod normalize;
+mod optional;
+mod pad;
 mod pool;
 mod quantize;
+mod random;
+mod recurrent;
+mod reduce;
+mod resize;
+mod running;
+mod scatter;
+mod search;
+mod select;
+mod sequence;
 mod shape;
+mod signal;
+mod slice;
+mod softmax;
+mod text;
+mod transpose;
+mod unary;
 mod window;
 
 /// The families of each domain.
-static OPS: &[(&str, &[&[OpRow]])] = &[(
-    "",
-    &[conv::ROWS, elementwise::ROWS, matmul::ROWS, normalize::ROWS, pool::ROWS, quantize::ROWS, shape::ROWS],
-)];
+static OPS: &[(&str, &[&[OpRow]])] = &[
+    (
+        "",
+        &[
+            activation::ROWS,
+            attention::ROWS,
+            binary::ROWS,
+            cast::ROWS,
+            concat::ROWS,
+            control::ROWS,
+            conv::ROWS,
+            conv_quantized::ROWS,
+            conv_transpose::ROWS,
+            detection::ROWS,
+            einsum::ROWS,
+            gather::ROWS,
+            generate::ROWS,
+            grid::ROWS,
+            logic::ROWS,
+            loss::ROWS,
+            matmul::ROWS,
+            normalize::ROWS,
+            optional::ROWS,
+            pad::ROWS,
+            pool::ROWS,
+            quantize::ROWS,
+            random::ROWS,
+            recurrent::ROWS,
+            reduce::ROWS,
+            resize::ROWS,
+            running::ROWS,
+            scatter::ROWS,
+            search::ROWS,
+            select::ROWS,
+            sequence::ROWS,
+            shape::ROWS,
+            signal::ROWS,
+            slice::ROWS,
+            softmax::ROWS,
+            text::ROWS,
+            transpose::ROWS,
+            unary::ROWS,
+        ],
+    ),
+    ("ai.onnx.ml", &[ml::ROWS]),
+    ("com.microsoft", &[contrib_fused::ROWS, contrib_quantized::ROWS]),
+];
 
 /// The row of an operator in a version of its domain.
 pub(crate) fn find(op: &Op, opset: i64) -> Result<&'static OpRow> {

@@ -1,15 +1,14 @@
-//! Operators that look at one element of each operand.
+//! Arithmetic of two operands.
 
 use crate::broadcast::{broadcast_shape, zip};
 use crate::number::{NUMBERS, Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{Result, Tensor};
+use crate::op::{Kernel, NEWEST, OpRow, one};
+use quantfit_ir::Tensor;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Add", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Add)) },
     OpRow { name: "Div", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Div)) },
     OpRow { name: "Mul", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Mul)) },
-    OpRow { name: "Relu", opsets: 1..=NEWEST, types: NUMBERS, compile: relu },
     OpRow { name: "Sub", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Sub)) },
 ];
 
@@ -37,15 +36,4 @@ fn arithmetic(kind: Arithmetic) -> Kernel {
             one(Tensor::new(&shape, out))
         })
     })
-}
-
-/// NaN stays NaN.
-fn relu(_: &Site<'_>) -> Result<Kernel> {
-    Ok(Box::new(|call| {
-        let mut x = call.take(0)?;
-        with_number!(x.dtype(), T => {
-            x.values_mut::<T>()?.iter_mut().for_each(|x| if *x < T::ZERO { *x = T::ZERO });
-            one(x)
-        })
-    }))
 }

@@ -1,0 +1,5 @@
+//! Between element types.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

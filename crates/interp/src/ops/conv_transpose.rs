@@ -1,0 +1,5 @@
+//! Transposed convolutions.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Boxes and regions of images.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Reading by index.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Optional values.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

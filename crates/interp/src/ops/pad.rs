@@ -1,0 +1,5 @@
+//! Padding.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Resizing images.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Writing by index.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Finding elements.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

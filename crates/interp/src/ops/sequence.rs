@@ -1,0 +1,5 @@
+//! Sequences.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Strings.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

@@ -1,0 +1,5 @@
+//! Rearranging elements.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];

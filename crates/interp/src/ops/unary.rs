@@ -1,0 +1,5 @@
+//! Functions of one element.
+
+use crate::op::OpRow;
+
+pub(super) static ROWS: &[OpRow] = &[];
