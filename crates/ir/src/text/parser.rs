@@ -102,17 +102,22 @@ impl Parser {
 
     /// `%a, %b = what @name : types`
     fn statement(&mut self, graph: &mut Graph, values: &mut BTreeMap<String, ValueId>) -> Result<()> {
-        let mut names = vec![self.value_name()?];
-        while self.take(",") {
+        let mut names = Vec::new();
+        // An operation may make nothing at all.
+        if matches!(self.peek(), Token::Mark("%")) || matches!(self.peek(), Token::Word(word) if word == "_")
+        {
             names.push(self.value_name()?);
+            while self.take(",") {
+                names.push(self.value_name()?);
+            }
+            self.expect("=")?;
         }
-        self.expect("=")?;
         let mut operands = Vec::new();
         let head = self.head(values, &mut operands)?;
         let is_op = matches!(head, Head::Whole(NodeKind::Op(_)));
         let name = match self.take("@") {
             true => self.name()?,
-            false if is_op => names[0].clone(),
+            false if is_op => names.first().cloned().unwrap_or_default(),
             false => String::new(),
         };
         let mut types = Vec::new();

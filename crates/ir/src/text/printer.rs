@@ -77,7 +77,7 @@ fn write_node(f: &mut Formatter<'_>, graph: &Graph, id: NodeId, depth: usize) ->
         f.write_str(if idx == 0 { "" } else { ", " })?;
         write_value(f, &value.name)?;
     }
-    f.write_str(" = ")?;
+    f.write_str(if node.outputs.is_empty() { "" } else { " = " })?;
     match &node.kind {
         NodeKind::Input(None) => f.write_str("input")?,
         NodeKind::Input(Some(tensor)) => {
