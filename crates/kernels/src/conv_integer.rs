@@ -1,0 +1,189 @@
+//! Integer convolution, as ONNX ConvInteger defines it: `y = Σ (x - x_zero) · (w - w_zero)` in wrapping i32,
+//! for bytes of either sign on either side, over one to three spatial dimensions.
+//!
+//! Padding is `x_zero` and contributes nothing.
+//! Every kernel is exact.
+
+mod depthwise;
+mod im2col;
+mod pixels;
+mod reference;
+
+use std::sync::LazyLock;
+
+pub use crate::gemm_integer::{Bytes, ZeroPoints};
+
+use crate::conv::{Channels, ConvShape};
+use crate::error::{Error, Result, expect_len};
+use crate::gemm_integer::{self, PackedRight};
+use crate::isa::Isa;
+
+/// One row of the table: a way to convolve that this machine can run.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// `<algorithm>-<how it computes>`, or `reference`.
+    pub name: String,
+    algorithm: Algorithm,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Algorithm {
+    Depthwise(Isa),
+    Im2col(&'static gemm_integer::Kernel),
+    Reference,
+}
+
+/// The weights of an integer convolution, laid out for one kernel.
+///
+/// Batch and spatial sizes may differ from run to run; channels, groups and kernel sizes may not.
+#[derive(Debug)]
+pub struct PreparedConvInteger {
+    kernel: &'static Kernel,
+    channels: Channels,
+    weights: Weights,
+    /// One for each output channel.
+    zeros: Vec<i32>,
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// As given, the zero points subtracted.
+    Centred(Vec<i32>),
+    /// The right factor of each group.
+    Packed(Vec<PackedRight>),
+}
+
+/// The kernels of this machine, best first, the reference last; not every one [supports](Kernel::supports)
+/// every shape.
+pub fn kernels() -> &'static [Kernel] {
+    static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+        let depthwise = Isa::all().iter().map(|isa| Kernel {
+            name: format!("depthwise-{}", isa.name()),
+            algorithm: Algorithm::Depthwise(*isa),
+        });
+        let tiled = gemm_integer::kernels().iter().filter(|gemm| gemm.is_tiled());
+        let im2col = tiled
+            .map(|gemm| Kernel { name: format!("im2col-{}", gemm.name), algorithm: Algorithm::Im2col(gemm) });
+        let reference = Kernel { name: "reference".to_owned(), algorithm: Algorithm::Reference };
+        depthwise.chain(im2col).chain([reference]).collect()
+    });
+    &KERNELS
+}
+
+/// Prepares weights for the best kernel that supports the shape; see [`Kernel::prepare`].
+///
+/// # Errors
+/// As [`Kernel::prepare`].
+pub fn prepare(shape: &ConvShape, weights: Bytes<'_>, zeros: ZeroPoints<'_>) -> Result<PreparedConvInteger> {
+    let best = kernels().iter().find(|kernel| kernel.supports(shape));
+    best.expect("the reference supports every shape").prepare(shape, weights, zeros)
+}
+
+/// Convolves once, with the best kernel; weights that stay are better [prepared](prepare).
+///
+/// # Errors
+/// As [`Kernel::prepare`] and [`PreparedConvInteger::run`].
+pub fn conv_integer(
+    shape: &ConvShape,
+    input: Bytes<'_>,
+    input_zero: i32,
+    weights: Bytes<'_>,
+    weight_zeros: ZeroPoints<'_>,
+    output: &mut [i32],
+) -> Result<()> {
+    prepare(shape, weights, weight_zeros)?.run(shape, input, input_zero, output)
+}
+
+impl Kernel {
+    /// Whether this kernel can convolve such a shape.
+    pub fn supports(&self, shape: &ConvShape) -> bool {
+        match self.algorithm {
+            Algorithm::Depthwise(_) => shape.is_depthwise(),
+            Algorithm::Im2col(..) | Algorithm::Reference => true,
+        }
+    }
+
+    /// Lays out weights, `[out_channels, in_channels / groups, kernel…]`, for this kernel;
+    /// zero points are one for all or one for each output channel.
+    ///
+    /// # Errors
+    /// If the shape makes no sense, this kernel does not support it, or the number of weights or zero points
+    /// is another.
+    pub fn prepare(
+        &'static self,
+        shape: &ConvShape,
+        weights: Bytes<'_>,
+        zeros: ZeroPoints<'_>,
+    ) -> Result<PreparedConvInteger> {
+        let window = shape.window()?;
+        expect_len("the weights", weights.len(), shape.weights_len())?;
+        let zeros = match zeros {
+            ZeroPoints::Scalar(zero) => vec![zero; shape.out_channels],
+            ZeroPoints::Each(zeros) => zeros.to_vec(),
+        };
+        expect_len("the zero points of the weights", zeros.len(), shape.out_channels)?;
+        if !self.supports(shape) {
+            return Err(Error::new(format!("kernel {} does not support this convolution", self.name)));
+        }
+        let weights = match self.algorithm {
+            Algorithm::Im2col(gemm) => Weights::Packed(im2col::pack(gemm, shape, &window, weights)),
+            Algorithm::Depthwise(_) | Algorithm::Reference => {
+                let per_channel = (weights.len() / shape.out_channels.max(1)).max(1);
+                let centred = (0..weights.len()).map(|i| weights.at(i).wrapping_sub(zeros[i / per_channel]));
+                Weights::Centred(centred.collect())
+            }
+        };
+        Ok(PreparedConvInteger { kernel: self, channels: Channels::of(shape), weights, zeros })
+    }
+}
+
+impl PreparedConvInteger {
+    /// `output = Σ (input - input_zero) · (weights - weight zeros)`: input `[batch, in_channels, …]`,
+    /// output `[batch, out_channels, …]` with the sizes of [`ConvShape::output`].
+    ///
+    /// # Errors
+    /// If the shape makes no sense, the weights were prepared for other channels, groups or kernel sizes,
+    /// a slice has another length than the shape says, or the zero point is none of the input's numbers.
+    pub fn run(
+        &self,
+        shape: &ConvShape,
+        input: Bytes<'_>,
+        input_zero: i32,
+        output: &mut [i32],
+    ) -> Result<()> {
+        let window = shape.window()?;
+        if Channels::of(shape) != self.channels {
+            return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
+        }
+        expect_len("the input", input.len(), shape.input_len())?;
+        expect_len("the output", output.len(), shape.output_len()?)?;
+        let numbers = match input {
+            Bytes::U8(_) => 0..=255,
+            Bytes::I8(_) => -128..=127,
+        };
+        if !numbers.contains(&input_zero) {
+            return Err(Error::new(format!("zero point {input_zero} is not in the range of the input")));
+        }
+        if input.is_empty() {
+            // Nothing but padding.
+            output.fill(0);
+            return Ok(());
+        }
+        if output.is_empty() {
+            return Ok(());
+        }
+        match (self.kernel.algorithm, &self.weights) {
+            (Algorithm::Depthwise(isa), Weights::Centred(weights)) => {
+                depthwise::conv(isa, shape, window, input, input_zero, weights, output);
+            }
+            (Algorithm::Im2col(gemm), Weights::Packed(weights)) => {
+                im2col::conv(gemm, shape, window, input, input_zero, weights, &self.zeros, output);
+            }
+            (_, Weights::Centred(weights)) => {
+                reference::conv(shape, &window, input, input_zero, weights, output)
+            }
+            (_, Weights::Packed(_)) => unreachable!("only im2col packs"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! What a transposed convolution is, in the order that every kernel keeps.
+
+use super::ConvTransposeShape;
+use crate::window::{Window, positions};
+
+/// The output, one element at a time; `window` is that of the forward convolution.
+pub(super) fn conv_transpose(
+    shape: &ConvTransposeShape,
+    window: &Window,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let (in_channels, out_channels) = (shape.group_in_channels(), shape.group_out_channels());
+    for (plane, output) in output.chunks_exact_mut(window.input_len()).enumerate() {
+        let (image, channel) = (plane / shape.out_channels, plane % shape.out_channels);
+        let group = channel / out_channels;
+        for (at, y) in positions(window.input).zip(output) {
+            let mut sum = bias.map_or(0.0, |bias| bias[channel]);
+            for (t, tap) in window.tap_positions().enumerate() {
+                let Some(x) = source(window, at, tap) else { continue };
+                let mut product = 0.0f32;
+                for c in group * in_channels..(group + 1) * in_channels {
+                    let weight = weights[(c * out_channels + channel % out_channels) * window.taps() + t];
+                    product = weight
+                        .mul_add(input[(image * shape.in_channels + c) * window.output_len() + x], product);
+                }
+                sum += product;
+            }
+            *y = sum;
+        }
+    }
+}
+
+/// The input position that a tap spreads to an output position.
+fn source(window: &Window, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
+    let mut index = 0;
+    for axis in 0..3 {
+        let steps = (at[axis] + window.pads_begin[axis]).checked_sub(tap[axis] * window.dilations[axis])?;
+        if !steps.is_multiple_of(window.strides[axis]) || steps / window.strides[axis] >= window.output[axis]
+        {
+            return None;
+        }
+        index = index * window.output[axis] + steps / window.strides[axis];
+    }
+    Some(index)
+}

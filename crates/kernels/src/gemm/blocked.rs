@@ -1,0 +1,228 @@
+//! How a product is cut into tiles: blocks along the depth, pieces of C for threads, panels for registers.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::pack::{self, PackedLeft, PackedRight};
+use super::tile::{RightPanels, RightRows, Start, Tile, run_edge};
+use super::{Init, Left, Right};
+use crate::buffer::{AlignedBuffer, with_scratch};
+use crate::matrix::Matrix;
+use crate::parallel;
+
+/// The most columns whose right panels are packed at a time: a block of them stays in the second-level cache.
+const COLUMN_PIECE: usize = 512;
+
+/// How many pieces C is cut into, if it is large enough.
+const PIECES: usize = 8;
+
+/// How many rows of the left factor are used with one right panel after another.
+const ROW_BLOCK: usize = 256;
+
+thread_local! {
+    static RIGHT: Cell<AlignedBuffer<f32>> = const { Cell::new(AlignedBuffer::EMPTY) };
+}
+
+/// `rows = init + a·b`; the depth is not zero.
+pub(super) fn gemm(tile: &'static Tile, a: Left<'_>, b: Right<'_>, init: Init<'_>, rows: Vec<&mut [f32]>) {
+    let packed_left;
+    let left = match a {
+        Left::Packed(packed) => packed,
+        Left::Plain(matrix) => {
+            packed_left = PackedLeft::new(tile.name, Some(tile), matrix);
+            &packed_left
+        }
+    };
+    let columns = rows[0].len();
+    let operations = left.rows * left.depth * columns;
+    let packed_right;
+    let right = match b {
+        Right::Packed(packed) => Source::Packed(packed),
+        Right::Plain(matrix) if matrix.column_stride == 1 && left.rows <= 2 * tile.rows => {
+            Source::InPlace(matrix)
+        }
+        Right::Plain(matrix) if columns > PIECES * tile.columns || !parallel::is_worth_it(operations) => {
+            Source::PackedByPieces(matrix)
+        }
+        Right::Plain(matrix) => {
+            packed_right = PackedRight::new(tile.name, Some(tile), matrix);
+            Source::Packed(&packed_right)
+        }
+    };
+    parallel::for_each(operations, cut(tile, left, right, rows), |piece| {
+        multiply_piece(tile, left, right, init, piece)
+    });
+}
+
+/// A part of C that one thread computes: whole panels of rows by whole panels of columns.
+struct Piece<'a> {
+    left_panels: Range<usize>,
+    columns: Range<usize>,
+    c: Vec<&'a mut [f32]>,
+}
+
+/// Where the right factor comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Packed(&'a PackedRight),
+    /// Each piece packs its columns, block by block, where it finds them in the cache.
+    PackedByPieces(Matrix<'a, f32>),
+    /// Its columns are adjacent, and used by one tile only.
+    InPlace(Matrix<'a, f32>),
+}
+
+fn cut<'a>(tile: &Tile, left: &PackedLeft, right: Source<'_>, rows: Vec<&'a mut [f32]>) -> Vec<Piece<'a>> {
+    let width = rows[0].len();
+    let whole = width / tile.columns * tile.columns;
+    let step = width.div_ceil(PIECES).next_multiple_of(tile.columns).clamp(2 * tile.columns, COLUMN_PIECE);
+    let mut ends: Vec<usize> = (step..width).step_by(step).chain([width]).collect();
+    if matches!(right, Source::InPlace(_))
+        && whole > 0
+        && whole < width
+        && ends[ends.len().saturating_sub(2)] != whole
+    {
+        // What is left of the columns cannot be read in place without reading beyond the last row.
+        ends.insert(ends.len() - 1, whole);
+    }
+    let groups = if matches!(right, Source::Packed(_)) { PIECES.div_ceil(ends.len()) } else { 1 };
+    let groups = groups.min(left.panels());
+
+    let mut pieces = Vec::with_capacity(groups * ends.len());
+    for group in 0..groups {
+        let left_panels = group * left.panels() / groups..(group + 1) * left.panels() / groups;
+        let mut start = 0;
+        for end in &ends {
+            pieces.push(Piece { left_panels: left_panels.clone(), columns: start..*end, c: Vec::new() });
+            start = *end;
+        }
+    }
+    let mut rows = rows.into_iter();
+    for group in pieces.chunks_mut(ends.len()) {
+        let height = left.panel_rows(group[0].left_panels.clone()).len();
+        for mut row in rows.by_ref().take(height) {
+            for piece in &mut *group {
+                let (head, tail) = row.split_at_mut(piece.columns.len());
+                piece.c.push(head);
+                row = tail;
+            }
+        }
+    }
+    pieces
+}
+
+fn multiply_piece(
+    tile: &'static Tile,
+    left: &PackedLeft,
+    right: Source<'_>,
+    init: Init<'_>,
+    mut piece: Piece<'_>,
+) {
+    let columns = piece.columns.clone();
+    let init = match init {
+        Init::Zero => Start::Zero,
+        Init::Accumulate => Start::Continue,
+        Init::Rows(values) => Start::Rows(&values[left.panel_rows(piece.left_panels.clone())]),
+        Init::Columns(values) => Start::Columns(&values[columns.clone()]),
+    };
+    for depth in pack::depth_blocks(left.depth) {
+        let start = if depth.start == 0 { init } else { Start::Continue };
+        let mut run = |data: &[f32], row_stride: usize, panel_stride: usize| {
+            let right = RightBlock { data, rows: RightRows::Every(row_stride), panel_stride };
+            let (left_panels, depth) = (piece.left_panels.clone(), depth.clone());
+            DepthBlock { tile, left, left_panels, depth, right, start }.run(&mut piece.c);
+        };
+        match right {
+            Source::Packed(right) => {
+                run(right.panels(depth.clone(), columns.start), tile.columns, tile.columns * depth.len());
+            }
+            Source::InPlace(matrix) if columns.len().is_multiple_of(tile.columns) => {
+                let data = &matrix.data[depth.start * matrix.row_stride + columns.start..];
+                run(data, matrix.row_stride, tile.columns);
+            }
+            Source::InPlace(matrix) | Source::PackedByPieces(matrix) => {
+                let len = columns.len().next_multiple_of(tile.columns) * depth.len();
+                with_scratch(&RIGHT, len, |data| {
+                    pack::pack_right_block(tile, matrix, depth.clone(), columns.clone(), data);
+                    run(data, tile.columns, tile.columns * depth.len());
+                });
+            }
+        }
+    }
+}
+
+/// The right panels of a block of the depth: element `(p, j)` of panel `q` is
+/// `data[rows(p) + q * panel_stride + j]`.
+#[derive(Clone, Copy)]
+pub(crate) struct RightBlock<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) rows: RightRows<'a>,
+    pub(crate) panel_stride: usize,
+}
+
+/// One block of the depth of a product.
+pub(crate) struct DepthBlock<'a> {
+    pub(crate) tile: &'static Tile,
+    pub(crate) left: &'a PackedLeft,
+    /// The panels of `left` whose product is wanted.
+    pub(crate) left_panels: Range<usize>,
+    /// The part of the depth that `right` holds, one of [`depth_blocks`](pack::depth_blocks).
+    pub(crate) depth: Range<usize>,
+    pub(crate) right: RightBlock<'a>,
+    pub(crate) start: Start<'a>,
+}
+
+impl DepthBlock<'_> {
+    /// Computes the rows of C that belong to the left panels, for as many columns as they have.
+    pub(crate) fn run(&self, c: &mut [&mut [f32]]) {
+        let Some(width) = c.first().map(|row| row.len()) else { return };
+        let first_row = self.left.panel_rows(self.left_panels.clone()).start;
+        let height = self.left.panel_rows(self.left_panels.start..self.left_panels.start + 1).len();
+        // More than one only where one left panel is all there is.
+        let side_by_side = (self.tile.panels)(height);
+        for first in self.left_panels.clone().step_by(ROW_BLOCK / self.tile.rows) {
+            let block = first..self.left_panels.end.min(first + ROW_BLOCK / self.tile.rows);
+            let mut column = 0;
+            while column < width {
+                let fits = width - column >= side_by_side * self.tile.columns;
+                let panels = if fits { side_by_side } else { 1 };
+                for left_panel in block.clone() {
+                    let rows = self.left.panel_rows(left_panel..left_panel + 1);
+                    let local = rows.start - first_row..rows.end - first_row;
+                    self.run_tile(rows, panels, self.start_of(local.clone(), column), &mut c[local], column);
+                }
+                column += panels * self.tile.columns;
+            }
+        }
+    }
+
+    fn run_tile(
+        &self,
+        rows: Range<usize>,
+        panels: usize,
+        start: Start<'_>,
+        c: &mut [&mut [f32]],
+        column: usize,
+    ) {
+        let left = self.left.panel(rows, self.depth.clone());
+        let RightBlock { data, rows, panel_stride } = self.right;
+        let data = &data[column / self.tile.columns * panel_stride..];
+        let columns = c[0].len() - column;
+        if columns >= panels * self.tile.columns {
+            let right = RightPanels { data, rows, panel_stride, vectors: 2 * panels };
+            (self.tile.run)(left, right, start, c, column);
+        } else {
+            let vectors = if columns > self.tile.columns / 2 { 2 } else { 1 };
+            let right = RightPanels { data, rows, panel_stride, vectors };
+            run_edge(start, c, column, |start, c| (self.tile.run)(left, right, start, c, 0));
+        }
+    }
+
+    /// The part of the start values that a tile at these rows and this column needs.
+    fn start_of(&self, rows: Range<usize>, column: usize) -> Start<'_> {
+        match self.start {
+            Start::Rows(values) => Start::Rows(&values[rows]),
+            Start::Columns(values) => Start::Columns(&values[column..]),
+            start => start,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The AVX-VNNI tile: 6 rows by 16 columns, four products of bytes at a time.
+
+#![allow(unsafe_code, reason = "256-bit loads and stores through pointers, behind run-time detection")]
+
+use std::arch::x86_64::*;
+
+use super::Bytes;
+use super::tile::{LeftRows, RunTile, Tile};
+use crate::gemm::{Start, check_tile};
+
+/// The tile, if this machine can run it.
+pub(super) fn tile() -> Option<&'static Tile> {
+    static TILE: Tile = Tile { name: "avxvnni-6x16", rows: 6, columns: 2 * LANES, run: RunTile::Quads(run) };
+    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")).then_some(&TILE)
+}
+
+const LANES: usize = 8;
+
+fn run(left: LeftRows<'_>, right: &[i8], start: Start<'_, i32>, c: &mut [&mut [i32]], column: usize) {
+    macro_rules! run_tile {
+        ($($rows:literal),*) => {
+            match (c.len(), left.bytes) {
+                // SAFETY: `run` is reachable only through `tile`, which has detected AVX-VNNI.
+                $(($rows, Bytes::U8(_)) => unsafe { multiply::<$rows, false>(left, right, start, c, column) },)*
+                // SAFETY: as above.
+                $(($rows, Bytes::I8(_)) => unsafe { multiply::<$rows, true>(left, right, start, c, column) },)*
+                (rows, _) => unreachable!("no tile of {rows} rows"),
+            }
+        };
+    }
+    run_tile!(1, 2, 3, 4, 5, 6);
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn multiply<const ROWS: usize, const SIGNED: bool>(
+    left: LeftRows<'_>,
+    right: &[i8],
+    start: Start<'_, i32>,
+    c: &mut [&mut [i32]],
+    column: usize,
+) {
+    let c: &mut [&mut [i32]; ROWS] = c.try_into().expect("the tile was chosen by its rows");
+    check_tile(start, c, column, 2 * LANES);
+    let bytes = left.check(ROWS);
+    // Before there are sums, which a call would push out of their registers.
+    let tails: [i32; ROWS] =
+        if left.depth.is_multiple_of(4) { [0; ROWS] } else { std::array::from_fn(|row| left.tail(row)) };
+    let right = right.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
+    assert_eq!(right.len(), left.depth.div_ceil(4), "the panel has another depth");
+    // Adds 128 to signed bytes.
+    let unsigned = |quad: i32| {
+        let quad = _mm256_set1_epi32(quad);
+        if SIGNED { _mm256_xor_si256(quad, _mm256_set1_epi8(-128)) } else { quad }
+    };
+    let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
+    match start {
+        Start::Zero => {}
+        // SAFETY: `check_tile` found 16 columns from `column` on in each row.
+        Start::Continue => each(&mut sums, |i, j| unsafe { load(c[i].as_ptr().add(column + j)) }),
+        Start::Rows(values) => each(&mut sums, |i, _| _mm256_set1_epi32(values[i])),
+        // SAFETY: `check_tile` found 16 values.
+        Start::Columns(values) => each(&mut sums, |_, j| unsafe { load(values.as_ptr().add(j)) }),
+    }
+    let (whole, rest) = right.split_at(left.depth / 4);
+    for (group, [low, high]) in whole.iter().enumerate() {
+        // SAFETY: the arrays have 32 bytes each.
+        let columns = unsafe { [load(low.as_ptr().cast()), load(high.as_ptr().cast())] };
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `left.check` found the whole depth of the row within the bytes.
+            let quad = unsafe { bytes.add(i * left.row_stride + group * 4).cast::<i32>().read_unaligned() };
+            let quad = unsigned(quad);
+            *sums = [
+                _mm256_dpbusd_avx_epi32(sums[0], quad, columns[0]),
+                _mm256_dpbusd_avx_epi32(sums[1], quad, columns[1]),
+            ];
+        }
+    }
+    if let [[low, high]] = rest {
+        // SAFETY: the arrays have 32 bytes each.
+        let columns = unsafe { [load(low.as_ptr().cast()), load(high.as_ptr().cast())] };
+        for (tail, sums) in tails.into_iter().zip(&mut sums) {
+            let quad = unsigned(tail);
+            *sums = [
+                _mm256_dpbusd_avx_epi32(sums[0], quad, columns[0]),
+                _mm256_dpbusd_avx_epi32(sums[1], quad, columns[1]),
+            ];
+        }
+    }
+    for (row, sums) in c.iter_mut().zip(sums) {
+        for (v, sum) in sums.into_iter().enumerate() {
+            // SAFETY: `check_tile` found 16 columns from `column` on in each row.
+            unsafe { _mm256_storeu_si256(row.as_mut_ptr().add(column + v * LANES).cast(), sum) };
+        }
+    }
+}
+
+/// Sets the sum of each row and vector from its row and first column; must vanish in `multiply`.
+#[inline(always)]
+fn each<const ROWS: usize>(sums: &mut [[__m256i; 2]; ROWS], value: impl Fn(usize, usize) -> __m256i) {
+    for (i, sums) in sums.iter_mut().enumerate() {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            *sum = value(i, v * LANES);
+        }
+    }
+}
+
+/// Eight numbers from a pointer.
+///
+/// # Safety
+/// There are eight.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn load(numbers: *const i32) -> __m256i {
+    // SAFETY: the caller vouches for the numbers.
+    unsafe { _mm256_loadu_si256(numbers.cast()) }
+}

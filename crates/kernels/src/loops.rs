@@ -1,0 +1,29 @@
+//! The table of the operations that are plain loops: quantization, reductions, maps, pools and rows share it.
+//! Each operation adds its methods to [`LoopKernel`] in a file of its own.
+
+use std::sync::LazyLock;
+
+use crate::isa::Isa;
+
+/// One row of the table: loops as compiled for an instruction set of this machine, or the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct LoopKernel {
+    /// The instruction set, or `reference`.
+    pub name: &'static str,
+    /// What the loops are compiled for; the reference has none.
+    pub(crate) isa: Option<Isa>,
+}
+
+/// The kernels of this machine, best first, the reference last.
+pub fn kernels() -> &'static [LoopKernel] {
+    static KERNELS: LazyLock<Vec<LoopKernel>> = LazyLock::new(|| {
+        let compiled = Isa::all().iter().map(|isa| LoopKernel { name: isa.name(), isa: Some(*isa) });
+        compiled.chain([LoopKernel { name: "reference", isa: None }]).collect()
+    });
+    &KERNELS
+}
+
+/// The first row of the table.
+pub fn best() -> LoopKernel {
+    kernels()[0]
+}

@@ -1,0 +1,78 @@
+//! When work is split between threads, and how: a thin policy over rayon.
+//! Pieces never depend on the number of threads, and no kernel's bits depend on the pieces.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Below this many elementary operations, waking another thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 20;
+
+/// What a tap of a window costs that sees one channel: unlike a factor of a matrix product, it is loaded for
+/// each result.
+pub(crate) const TAP_COST: usize = 4;
+
+/// How many elements of a plain slice operation make one piece.
+const PIECE: usize = 1 << 15;
+
+/// Whether `operations` (multiply-adds, or elements times their cost) are enough to be shared.
+pub(crate) fn is_worth_it(operations: usize) -> bool {
+    operations >= WORTH_A_THREAD && rayon::current_num_threads() > 1
+}
+
+/// Runs every task once, on several threads if `operations` in total are worth it.
+pub(crate) fn for_each<T: Send>(operations: usize, tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
+    if tasks.len() > 1 && is_worth_it(operations) {
+        tasks.into_par_iter().with_max_len(1).for_each(run);
+    } else {
+        tasks.into_iter().for_each(run);
+    }
+}
+
+/// Runs every task once, as [`for_each`], with something that tasks on one thread may share.
+pub(crate) fn for_each_with<T: Send, S>(
+    operations: usize,
+    tasks: Vec<T>,
+    share: impl Fn() -> S + Sync + Send,
+    run: impl Fn(&mut S, T) + Sync + Send,
+) {
+    if tasks.len() > 1 && is_worth_it(operations) {
+        tasks.into_par_iter().for_each_init(share, run);
+    } else {
+        let mut shared = share();
+        tasks.into_iter().for_each(|task| run(&mut shared, task));
+    }
+}
+
+/// Runs `run` on pieces of a slice, with their places in it; `cost` is roughly the operations per element.
+pub(crate) fn for_each_piece<T: Send>(
+    cost: usize,
+    values: &mut [T],
+    run: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
+) {
+    for_each_rows(cost, 1, values, run);
+}
+
+/// As [`for_each_piece`], for pieces of whole rows.
+pub(crate) fn for_each_rows<T: Send>(
+    cost: usize,
+    row_len: usize,
+    values: &mut [T],
+    run: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
+) {
+    if is_worth_it(cost.saturating_mul(values.len())) {
+        let len = PIECE.next_multiple_of(row_len);
+        values
+            .par_chunks_mut(len)
+            .enumerate()
+            .for_each(|(i, piece)| run(i * len..i * len + piece.len(), piece));
+    } else {
+        run(0..values.len(), values);
+    }
+}
+
+/// Splits `len` into the fewest ranges of at most `most`, their sizes as equal as can be.
+pub(crate) fn balanced(len: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+    let count = len.div_ceil(most);
+    (0..count).map(move |i| i * len / count..(i + 1) * len / count)
+}

@@ -1,0 +1,31 @@
+//! What quantization is: the formulas, one element at a time.
+
+use super::{Affine, Integer, Quantized};
+
+pub(super) fn quantize<T: Quantized>(affine: Affine, input: &[f32], output: &mut [T]) {
+    for (x, q) in input.iter().zip(output) {
+        *q = T::from_i32(quantize_one(affine, *x));
+    }
+}
+
+pub(super) fn dequantize<T: Integer>(affine: Affine, input: &[T], output: &mut [f32]) {
+    for (q, x) in input.iter().zip(output) {
+        *x = dequantize_one(affine, q.to_i32());
+    }
+}
+
+pub(super) fn fake_quantize(affine: Affine, input: &[f32], output: &mut [f32]) {
+    for (x, y) in input.iter().zip(output) {
+        *y = dequantize_one(affine, quantize_one(affine, *x));
+    }
+}
+
+fn quantize_one(affine: Affine, x: f32) -> i32 {
+    // The cast saturates and makes 0 of NaN.
+    let steps = (x / affine.scale).round_ties_even() as i64;
+    (steps.saturating_add(affine.zero_point.into())).clamp(affine.min.into(), affine.max.into()) as i32
+}
+
+fn dequantize_one(affine: Affine, q: i32) -> f32 {
+    q.wrapping_sub(affine.zero_point) as f32 * affine.scale
+}

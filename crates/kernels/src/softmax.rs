@@ -1,0 +1,133 @@
+//! Softmax and its logarithm over the rows of a dense matrix.
+//!
+//! The largest element is subtracted first, and sums are accumulated in f64, in sixteen parts by index:
+//! the same bits from every instruction set and any number of threads.
+//! Axes that are not the last are the caller's to bring there.
+
+mod reference;
+
+use crate::elementwise::functions::{exp, log};
+use crate::isa::Loops;
+use crate::loops::{LoopKernel, best};
+use crate::parallel;
+
+/// Softmax with the best kernel; see [`LoopKernel::softmax`].
+pub fn softmax(row_len: usize, input: &[f32], output: &mut [f32]) {
+    best().softmax(row_len, input, output);
+}
+
+/// The logarithm of softmax with the best kernel; see [`LoopKernel::log_softmax`].
+pub fn log_softmax(row_len: usize, input: &[f32], output: &mut [f32]) {
+    best().log_softmax(row_len, input, output);
+}
+
+impl LoopKernel {
+    /// `output = e^(input - max) / Σ e^(input - max)` for every `row_len` elements.
+    /// A row with NaN, or whose maximum is infinite, becomes NaN.
+    ///
+    /// # Panics
+    /// If the slices differ in length, or are not whole rows.
+    pub fn softmax(&self, row_len: usize, input: &[f32], output: &mut [f32]) {
+        self.run(false, row_len, input, output);
+    }
+
+    /// `output = input - max - log Σ e^(input - max)` for every `row_len` elements.
+    /// A row with NaN, or whose maximum is infinite, becomes NaN.
+    ///
+    /// # Panics
+    /// If the slices differ in length, or are not whole rows.
+    pub fn log_softmax(&self, row_len: usize, input: &[f32], output: &mut [f32]) {
+        self.run(true, row_len, input, output);
+    }
+
+    fn run(&self, logarithm: bool, row_len: usize, input: &[f32], output: &mut [f32]) {
+        assert_eq!(input.len(), output.len(), "input and output differ in length");
+        if input.is_empty() {
+            return;
+        }
+        assert!(input.len().is_multiple_of(row_len), "the elements are not whole rows");
+        parallel::for_each_rows(COST, row_len, output, |range, output| {
+            let input = &input[range];
+            match self.isa {
+                Some(isa) => isa.run(Rows { logarithm, row_len, input, output }),
+                None => reference::softmax(logarithm, row_len, input, output),
+            }
+        });
+    }
+}
+
+/// Roughly the operations per element.
+const COST: usize = 16;
+
+/// The partial sums of a row.
+const LANES: usize = 16;
+
+struct Rows<'a> {
+    logarithm: bool,
+    row_len: usize,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Loops for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _fused: bool) {
+        for (input, output) in
+            self.input.chunks_exact(self.row_len).zip(self.output.chunks_exact_mut(self.row_len))
+        {
+            let max = largest(input);
+            for (y, x) in output.iter_mut().zip(input) {
+                *y = exp(*x - max);
+            }
+            let sum = sum(output) as f32;
+            if self.logarithm {
+                let log_sum = log(sum);
+                for (y, x) in output.iter_mut().zip(input) {
+                    *y = *x - max - log_sum;
+                }
+            } else {
+                for y in output {
+                    *y /= sum;
+                }
+            }
+        }
+    }
+}
+
+/// The largest element, NaN left out.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut max = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for i in 0..LANES {
+            max[i] = if chunk[i] > max[i] { chunk[i] } else { max[i] };
+        }
+    }
+    let mut largest = f32::NEG_INFINITY;
+    for value in max.iter().chain(rest) {
+        largest = if *value > largest { *value } else { largest };
+    }
+    largest
+}
+
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f64 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        for i in 0..LANES {
+            sums[i] += f64::from(chunk[i]);
+        }
+    }
+    for i in 0..rest.len() {
+        sums[i] += f64::from(rest[i]);
+    }
+    let mut total = 0.0;
+    for sum in sums {
+        total += sum;
+    }
+    total
+}

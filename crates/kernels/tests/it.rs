@@ -1,0 +1,29 @@
+//! Every kernel against the reference of its operation, on random shapes that include 0, 1 and tile ± 1.
+//! The tables are iterated: a new kernel is tested without being mentioned here.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+#[path = "it/conv.rs"]
+mod conv;
+#[path = "it/conv_integer.rs"]
+mod conv_integer;
+#[path = "it/conv_transpose.rs"]
+mod conv_transpose;
+#[path = "it/elementwise.rs"]
+mod elementwise;
+#[path = "it/gemm.rs"]
+mod gemm;
+#[path = "it/gemm_integer.rs"]
+mod gemm_integer;
+#[path = "it/pool.rs"]
+mod pool;
+#[path = "it/quantize.rs"]
+mod quantize;
+#[path = "it/random.rs"]
+mod random;
+#[path = "it/reduce.rs"]
+mod reduce;
+#[path = "it/rows.rs"]
+mod rows;
+#[path = "it/threads.rs"]
+mod threads;

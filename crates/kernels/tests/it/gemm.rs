@@ -1,0 +1,119 @@
+//! fp32 products: equal bits from every fused kernel, whatever the shape, the packing and the threads.
+
+use proptest::prelude::*;
+use quantfit_kernels::gemm::{Init, Kernel, Left, Product, Right, kernels};
+use quantfit_kernels::matrix::{Matrix, MatrixMut};
+
+use crate::random::{Random, assert_same};
+use crate::threads::on_threads;
+
+/// Sizes around the tiles, and a few that take more than one piece.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0..36usize, 1 => 60..70usize, 1 => 120..150usize]
+}
+
+fn depth() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0..40usize, 1 => 250..260usize, 1 => 500..530usize]
+}
+
+#[test]
+fn two_by_two() {
+    for kernel in kernels() {
+        let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [0.0; 4]);
+        let left = Left::Plain(Matrix::row_major(&a, 2, 2));
+        let right = Right::Plain(Matrix::row_major(&b, 2, 2));
+        kernel.gemm(left, right, Init::Zero, MatrixMut::row_major(&mut c, 2, 2));
+        assert_eq!(c, [19.0, 22.0, 43.0, 50.0], "{}", kernel.name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_is_the_reference(m in size(), n in size(), k in depth(), layout in 0..64usize, seed: u64) {
+        check(m, n, k, layout, seed);
+    }
+
+    #[test]
+    fn flat_products_are_the_reference(m in 0..6usize, n in 0..600usize, k in depth(), layout in 0..64usize, seed: u64) {
+        check(m, n, k, layout, seed);
+    }
+}
+
+#[test]
+fn large_products_are_shared_and_the_same() {
+    for (m, n, k) in [(150, 300, 300), (15, 2100, 260), (300, 40, 260), (29, 33, 1030)] {
+        for layout in [0, 4, 9, 18, 36, 27] {
+            check(m, n, k, layout, 7);
+        }
+    }
+}
+
+/// A product as every kernel computes it, its operands plain or packed, transposed or not, on one thread and
+/// on three.
+fn check(m: usize, n: usize, k: usize, layout: usize, seed: u64) {
+    let mut random = Random::new(seed);
+    let (a, b, before) = (random.floats(m * k), random.floats(k * n), random.floats(m * (n + 3)));
+    let (bias_rows, bias_columns) = (random.floats(m), random.floats(n));
+    let a =
+        if layout & 1 == 0 { Matrix::row_major(&a, m, k) } else { Matrix::row_major(&a, k, m).transposed() };
+    let b =
+        if layout & 2 == 0 { Matrix::row_major(&b, k, n) } else { Matrix::row_major(&b, n, k).transposed() };
+    let init = match layout >> 4 {
+        0 => Init::Zero,
+        1 => Init::Accumulate,
+        2 => Init::Rows(&bias_rows),
+        _ => Init::Columns(&bias_columns),
+    };
+    let product = |kernel: &Kernel| {
+        let (packed_a, packed_b) = (kernel.pack_left(a), kernel.pack_right(b));
+        let left = if layout & 4 == 0 { Left::Plain(a) } else { Left::Packed(&packed_a) };
+        let right = if layout & 8 == 0 { Right::Plain(b) } else { Right::Packed(&packed_b) };
+        let mut c = before.clone();
+        let target = MatrixMut { data: &mut c, rows: m, columns: n, row_stride: n + 3 };
+        kernel.gemm(left, right, init, target);
+        c
+    };
+    let expected = product(kernels().last().expect("the table ends in the reference"));
+    for kernel in kernels() {
+        for threads in [1, 3] {
+            let found = on_threads(threads, || product(kernel));
+            let what = format!("{} on {threads} threads, {m}x{n}x{k} layout {layout}", kernel.name);
+            assert_same(&found, &expected, kernel.fused, 2.0 * (k as f32 + 1.0), &what);
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_its_products() {
+    let mut random = Random::new(3);
+    let (a, b) = (random.floats(6 * 5 * 70), random.floats(6 * 70 * 90));
+    for kernel in kernels() {
+        let mut found = vec![0.0; 6 * 5 * 90];
+        let products = found.chunks_mut(5 * 90).enumerate().map(|(i, c)| Product {
+            a: Left::Plain(Matrix::row_major(&a[i * 5 * 70..][..5 * 70], 5, 70)),
+            b: Right::Plain(Matrix::row_major(&b[i * 70 * 90..][..70 * 90], 70, 90)),
+            init: Init::Zero,
+            c: MatrixMut::row_major(c, 5, 90),
+        });
+        kernel.gemm_batch(products.collect());
+        for (i, found) in found.chunks(5 * 90).enumerate() {
+            let left = Left::Plain(Matrix::row_major(&a[i * 5 * 70..][..5 * 70], 5, 70));
+            let right = Right::Plain(Matrix::row_major(&b[i * 70 * 90..][..70 * 90], 70, 90));
+            let mut expected = vec![0.0; 5 * 90];
+            kernel.gemm(left, right, Init::Zero, MatrixMut::row_major(&mut expected, 5, 90));
+            assert_eq!(found, expected, "{}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn packed_operands_belong_to_their_kernel() {
+    let [.., second, last] = kernels() else { return };
+    let (a, b, mut c) = ([1.0; 4], [1.0; 4], [0.0; 4]);
+    let packed = second.pack_left(Matrix::row_major(&a, 2, 2));
+    let right = Right::Plain(Matrix::row_major(&b, 2, 2));
+    let product = std::panic::AssertUnwindSafe(|| {
+        last.gemm(Left::Packed(&packed), right, Init::Zero, MatrixMut::row_major(&mut c, 2, 2));
+    });
+    assert!(std::panic::catch_unwind(product).is_err());
+}

@@ -1,0 +1,81 @@
+//! Quantization: equal bits from every kernel, for every input that a float can be.
+
+use proptest::prelude::*;
+use quantfit_kernels::loops::kernels;
+use quantfit_kernels::quantize::{Affine, Quantized, per_axis, quantize};
+
+use crate::random::Random;
+
+proptest! {
+    #[test]
+    fn every_kernel_is_the_reference(len in 0..300usize, scale in scales(), seed: u64) {
+        let mut random = Random::new(seed);
+        let anything: Vec<f32> = (0..len).map(|_| f32::from_bits(random.bits() as u32)).collect();
+        let steps = random.floats(len).into_iter().map(|x| (x * 600.0).round() * 0.5 * scale).collect::<Vec<f32>>();
+        for input in [anything, steps] {
+            check::<i8>(&input, scale, random.bits() as i8);
+            check::<u8>(&input, scale, random.bits() as u8);
+            check::<i16>(&input, scale, random.bits() as i16);
+            check::<u16>(&input, scale, random.bits() as u16);
+        }
+    }
+}
+
+fn scales() -> impl Strategy<Value = f32> {
+    prop_oneof![3 => 1e-4f32..10.0, 1 => Just(1.0f32), 1 => Just(1e-40f32), 1 => any::<f32>()]
+}
+
+fn check<T: Quantized + PartialEq + std::fmt::Debug>(input: &[f32], scale: f32, zero: T) {
+    let affine = Affine::of(scale, zero);
+    let four_bits = Affine { min: -8, max: 7, ..Affine::of(scale, 3i8) };
+    let mut results = kernels().iter().map(|kernel| {
+        let (mut q, mut x, mut y) =
+            (vec![T::default(); input.len()], vec![0.0; input.len()], vec![0.0; input.len()]);
+        kernel.quantize(affine, input, &mut q);
+        kernel.dequantize(affine, &q, &mut x);
+        kernel.fake_quantize(affine, input, &mut y);
+        assert_eq!(bits(&x), bits(&y), "{}: fake quantization is both in one", kernel.name);
+        kernel.fake_quantize(four_bits, input, &mut x);
+        (kernel.name, q, bits(&y), bits(&x))
+    });
+    let expected = results.next_back().unwrap();
+    for found in results {
+        assert_eq!(found.1, expected.1, "{}", found.0);
+        assert_eq!(found.2, expected.2, "{}", found.0);
+        assert_eq!(found.3, expected.3, "{}", found.0);
+    }
+}
+
+/// Bit patterns, all NaN being one.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
+}
+
+#[test]
+fn rounds_half_to_even_and_saturates() {
+    let mut q = [0i8; 9];
+    let input = [0.5, 1.5, -0.5, -2.5, 1e9, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 3.0];
+    quantize(Affine::of(1.0, 1i8), &input, &mut q);
+    assert_eq!(q, [1, 3, 1, -1, 127, -128, 127, 1, 4]);
+}
+
+#[test]
+fn long_slices_are_shared() {
+    let input = Random::new(1).floats(1 << 20);
+    let (mut whole, mut parts) = (vec![0u8; input.len()], vec![0u8; input.len()]);
+    let affine = Affine::of(0.01, 128u8);
+    quantize(affine, &input, &mut whole);
+    input
+        .chunks(1000)
+        .zip(parts.chunks_mut(1000))
+        .for_each(|(input, output)| quantize(affine, input, output));
+    assert!(whole == parts);
+}
+
+#[test]
+fn an_axis_has_its_own_mappings() {
+    let affines = [Affine::of(1.0, 0i8), Affine::of(2.0, 0i8)];
+    let mut q = [0i8; 8];
+    per_axis(&affines, 2, &[4.0f32; 8], &mut q, quantize);
+    assert_eq!(q, [4, 4, 2, 2, 4, 4, 2, 2]);
+}
