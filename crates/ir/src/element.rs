@@ -1,7 +1,7 @@
 //! Element types: one table row for each ONNX data type, with the Rust type that holds one element.
 //!
 //! Sub-byte types take a byte each in memory; packing them is the business of the file formats.
-//! Floats below 16 bits are kept as bit patterns; nothing here computes with them.
+//! Floats below 16 bits are kept as bit patterns; what those stand for is in `minifloat.rs`.
 
 use half::{bf16, f16};
 use ndarray::{ArcArray, IxDyn};
@@ -31,7 +31,7 @@ pub(crate) trait Stored: Sized {
 }
 
 macro_rules! element_types {
-    ($($(#[$doc:meta])* $variant:ident $ty:ty, $name:literal, $size:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident $ty:ty, $name:literal, $size:literal, $number:literal;)*) => {
         /// The data type of a tensor's elements: every one that ONNX has.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum DType { $($(#[$doc])* $variant,)* }
@@ -48,6 +48,11 @@ macro_rules! element_types {
             /// Bytes that one element takes in memory and in [`Element::write_le`]; 0 for strings.
             pub fn byte_size(self) -> usize {
                 match self { $(DType::$variant => $size,)* }
+            }
+
+            /// The number that stands for it in ONNX, such as in the attribute `to` of Cast.
+            pub fn number(self) -> i64 {
+                match self { $(DType::$variant => $number,)* }
             }
         }
 
@@ -82,61 +87,61 @@ macro_rules! element_types {
 
 element_types! {
     /// 32-bit float.
-    F32 f32, "f32", 4;
+    F32 f32, "f32", 4, 1;
     /// 64-bit float.
-    F64 f64, "f64", 8;
+    F64 f64, "f64", 8, 11;
     /// 16-bit IEEE float.
-    F16 f16, "f16", 2;
+    F16 f16, "f16", 2, 10;
     /// 16-bit brain float.
-    Bf16 bf16, "bf16", 2;
+    Bf16 bf16, "bf16", 2, 16;
     /// 8-bit signed integer.
-    I8 i8, "i8", 1;
+    I8 i8, "i8", 1, 3;
     /// 8-bit unsigned integer.
-    U8 u8, "u8", 1;
+    U8 u8, "u8", 1, 2;
     /// 16-bit signed integer.
-    I16 i16, "i16", 2;
+    I16 i16, "i16", 2, 5;
     /// 16-bit unsigned integer.
-    U16 u16, "u16", 2;
+    U16 u16, "u16", 2, 4;
     /// 32-bit signed integer.
-    I32 i32, "i32", 4;
+    I32 i32, "i32", 4, 6;
     /// 32-bit unsigned integer.
-    U32 u32, "u32", 4;
+    U32 u32, "u32", 4, 12;
     /// 64-bit signed integer.
-    I64 i64, "i64", 8;
+    I64 i64, "i64", 8, 7;
     /// 64-bit unsigned integer.
-    U64 u64, "u64", 8;
+    U64 u64, "u64", 8, 13;
     /// Boolean.
-    Bool bool, "bool", 1;
+    Bool bool, "bool", 1, 9;
     /// UTF-8 text.
-    Str String, "str", 0;
+    Str String, "str", 0, 8;
     /// Complex number of two 32-bit floats.
-    C64 Complex<f32>, "c64", 8;
+    C64 Complex<f32>, "c64", 8, 14;
     /// Complex number of two 64-bit floats.
-    C128 Complex<f64>, "c128", 16;
+    C128 Complex<f64>, "c128", 16, 15;
     /// 4-bit signed integer, -8 to 7.
-    I4 I4, "i4", 1;
+    I4 I4, "i4", 1, 22;
     /// 4-bit unsigned integer, 0 to 15.
-    U4 U4, "u4", 1;
+    U4 U4, "u4", 1, 21;
     /// 2-bit signed integer, -2 to 1.
-    I2 I2, "i2", 1;
+    I2 I2, "i2", 1, 26;
     /// 2-bit unsigned integer, 0 to 3.
-    U2 U2, "u2", 1;
+    U2 U2, "u2", 1, 25;
     /// 8-bit float: 4 exponent and 3 mantissa bits, no infinities.
-    F8E4M3Fn F8E4M3Fn, "f8e4m3fn", 1;
+    F8E4M3Fn F8E4M3Fn, "f8e4m3fn", 1, 17;
     /// 8-bit float: 4 exponent and 3 mantissa bits, no infinities, no negative zero.
-    F8E4M3Fnuz F8E4M3Fnuz, "f8e4m3fnuz", 1;
+    F8E4M3Fnuz F8E4M3Fnuz, "f8e4m3fnuz", 1, 18;
     /// 8-bit float: 5 exponent and 2 mantissa bits.
-    F8E5M2 F8E5M2, "f8e5m2", 1;
+    F8E5M2 F8E5M2, "f8e5m2", 1, 19;
     /// 8-bit float: 5 exponent and 2 mantissa bits, no infinities, no negative zero.
-    F8E5M2Fnuz F8E5M2Fnuz, "f8e5m2fnuz", 1;
+    F8E5M2Fnuz F8E5M2Fnuz, "f8e5m2fnuz", 1, 20;
     /// 8-bit power of two, without a sign.
-    F8E8M0 F8E8M0, "f8e8m0", 1;
+    F8E8M0 F8E8M0, "f8e8m0", 1, 24;
     /// 6-bit float: 2 exponent and 3 mantissa bits.
-    F6E2M3 F6E2M3, "f6e2m3", 1;
+    F6E2M3 F6E2M3, "f6e2m3", 1, 27;
     /// 6-bit float: 3 exponent and 2 mantissa bits.
-    F6E3M2 F6E3M2, "f6e3m2", 1;
+    F6E3M2 F6E3M2, "f6e3m2", 1, 28;
     /// 4-bit float: 2 exponent bits and 1 mantissa bit.
-    F4E2M1 F4E2M1, "f4e2m1", 1;
+    F4E2M1 F4E2M1, "f4e2m1", 1, 23;
 }
 
 /// The Rust type that holds one element of a data type: `element_type!(F16)` is [`f16`].
@@ -285,6 +290,11 @@ impl DType {
         DType::ALL.iter().copied().find(|dtype| dtype.name() == name)
     }
 
+    /// The data type that ONNX has that number for.
+    pub fn from_number(number: i64) -> Option<DType> {
+        DType::ALL.iter().copied().find(|dtype| dtype.number() == number)
+    }
+
     /// Whether the elements are floating-point numbers of 16 bits or more.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::Bf16)
@@ -314,6 +324,7 @@ mod tests {
                 }
             });
             assert_eq!(DType::from_name(dtype.name()), Some(dtype));
+            assert_eq!(DType::from_number(dtype.number()), Some(dtype));
         }
     }
 }

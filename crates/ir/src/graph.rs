@@ -137,6 +137,21 @@ impl Graph {
         ops.flat_map(Op::subgraphs).for_each(|graph| graph.visit(see));
     }
 
+    /// The value of this graph that one of its own subgraphs, told by its address, captures as its n-th.
+    pub(crate) fn captured_by(&self, subgraph: &Graph, capture: usize) -> Option<ValueId> {
+        self.node_ids().find_map(|id| {
+            let op = self.dag[id].as_op()?;
+            let mut slot = self.dag[id].operands.len().checked_sub(self.dag[id].n_captures())?;
+            for other in op.subgraphs() {
+                if std::ptr::eq(other, subgraph) {
+                    return self.operand(id, slot + capture);
+                }
+                slot += other.captures.len();
+            }
+            None
+        })
+    }
+
     /// Calls `change` with the subgraphs, node by node, and then with this graph; each with its position in the order
     /// of [`Graph::visit`], counted from `next`.
     pub(crate) fn try_visit_mut<E>(

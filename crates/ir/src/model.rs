@@ -1,6 +1,6 @@
 //! The model: a graph with its name, the operator sets it is written in, and its local functions.
 
-use crate::{Attr, Graph, Notes};
+use crate::{Attr, Graph, Notes, Place};
 use std::collections::BTreeMap;
 
 /// A model.
@@ -70,6 +70,21 @@ impl Model {
         graphs
     }
 
+    /// Where a value is made: for a captured one, the place that it is captured from, however far outside.
+    pub fn origin(&self, place: Place) -> Place {
+        let graphs = self.graphs();
+        let mut place = place;
+        while let Some(capture) = graphs[place.graph].captures().iter().position(|&id| id == place.value.node)
+        {
+            let outer = |position: usize| graphs[position].captured_by(graphs[place.graph], capture);
+            // A graph comes right after those around it, so the search is short.
+            let found = (0..place.graph).rev().find_map(|graph| Some(Place { graph, value: outer(graph)? }));
+            let Some(found) = found else { return place };
+            place = found;
+        }
+        place
+    }
+
     /// Calls `change` with every graph that [`Model::graphs`] lists, subgraphs before the graphs around them,
     /// so that what it returns about the inner ones can't be outdated by the outer ones.
     pub fn try_for_each_graph<E>(
@@ -82,5 +97,36 @@ impl Model {
     /// The function that defines an operator, if it is local to the model.
     pub fn function(&self, domain: &str, name: &str, overload: &str) -> Option<&Function> {
         self.functions.iter().find(|f| f.domain == domain && f.name == name && f.overload == overload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captured_values_have_an_origin() {
+        let text = "\
+model m opset 17
+%c = input
+%x = input
+%y = If(%c; %c, %x) {else_branch = graph {
+  %c.1 = capture
+  %x.1 = capture
+  %z = If(%c.1; %x.1) {then_branch = graph {
+    %x.2 = capture
+    return %x.2
+  }}
+  return %z
+}}
+return %y
+";
+        let model: Model = text.parse().unwrap();
+        let graphs = model.graphs();
+        let place =
+            |graph: usize, name: &str| Place { graph, value: graphs[graph].value_named(name).unwrap() };
+        assert_eq!(model.origin(place(2, "x.2")), place(0, "x"));
+        assert_eq!(model.origin(place(1, "c.1")), place(0, "c"));
+        assert_eq!(model.origin(place(1, "z")), place(1, "z"));
     }
 }
