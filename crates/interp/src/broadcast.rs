@@ -1,8 +1,9 @@
 //! Broadcasting, as NumPy and ONNX define it: shapes aligned at their ends, dimensions of 1 repeated.
 
+use crate::room::n_elements;
 use quantfit_ir::{Element, Error, Result};
 
-/// The shape that several shapes broadcast to.
+/// The shape that several shapes broadcast to, if a tensor can have it.
 pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {
     let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
     let mut result = vec![1; rank];
@@ -16,6 +17,7 @@ pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {
             }
         }
     }
+    n_elements(&result)?;
     Ok(result)
 }
 
@@ -44,6 +46,23 @@ pub(crate) fn zip<A: Element, B: Element, O>(
         _ => out.extend((0..n).map(|_| f(&a[a_at], &b[b_at]))),
     });
     out
+}
+
+/// `a = f(a, b)` for every element of `a`, to whose shape `b` broadcasts.
+pub(crate) fn zip_in_place<A: Element, B: Element>(
+    (a, shape): (&mut [A], &[usize]),
+    (b, b_shape): (&[B], &[usize]),
+    f: impl Fn(&A, &B) -> A,
+) {
+    let mut rest = a;
+    for_each_row([b_shape], shape, |[b_at], [b_step], n| {
+        let row;
+        (row, rest) = std::mem::take(&mut rest).split_at_mut(n);
+        match b_step {
+            1 => row.iter_mut().zip(&b[b_at..b_at + n]).for_each(|(a, b)| *a = f(a, b)),
+            _ => row.iter_mut().for_each(|a| *a = f(a, &b[b_at])),
+        }
+    });
 }
 
 /// The elements repeated to `shape`.
@@ -132,9 +151,16 @@ mod tests {
                     |shape: &[usize]| (0..shape.iter().product::<usize>() as i64).collect::<Vec<i64>>();
                 let found = zip((&values(a), a), (&values(b), b), &shape, |a, b| (*a, *b));
                 assert_eq!(found, reference(a, b, &shape), "{a:?} {b:?}");
+                if shape == *a {
+                    let mut joined: Vec<i64> = values(a).iter().map(|a| a * 100).collect();
+                    zip_in_place((&mut joined, a), (&values(b), b), |a, b| a + b);
+                    let expected = found.iter().map(|(a, b)| a * 100 + b);
+                    assert!(joined.into_iter().eq(expected), "{a:?} {b:?}");
+                }
             }
         }
         assert!(broadcast_shape(&[&[2], &[3]]).is_err());
         assert_eq!(broadcast_shape(&[&[0], &[1]]).unwrap(), [0]);
+        assert!(broadcast_shape(&[&[0, 1 << 40, 1], &[0, 1, 1 << 40]]).is_err());
     }
 }

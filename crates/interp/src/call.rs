@@ -39,8 +39,8 @@ impl Call<'_, '_> {
         self.operands.get_mut(slot).and_then(Option::take).ok_or_else(|| missing(slot))
     }
 
-    /// Checks that a tensor of that shape may be made, and returns its number of elements.
-    pub(crate) fn reserve<T: Element>(&self, shape: &[usize]) -> Result<usize> {
+    /// Checks that something of that shape may be made of `T`, and returns its number of elements.
+    pub(crate) fn reserve<T>(&self, shape: &[usize]) -> Result<usize> {
         let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let n_bytes = n_elements.and_then(|n| n.checked_mul(size_of::<T>()));
         let (Some(n_elements), Some(n_bytes)) = (n_elements, n_bytes) else {

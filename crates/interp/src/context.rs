@@ -35,11 +35,6 @@ impl<'a> Context<'a> {
         Context { limits, alive: Cell::new(0), steps: Cell::new(0), tap: tap.map(RefCell::new) }
     }
 
-    /// Whether anybody watches.
-    pub(crate) fn is_tapped(&self) -> bool {
-        self.tap.is_some()
-    }
-
     pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(place, tensor),

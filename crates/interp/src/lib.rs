@@ -15,17 +15,31 @@
 //! # Ok::<(), quantfit_ir::Error>(())
 //! ```
 
+#![allow(
+    clippy::clone_on_copy,
+    clippy::absurd_extreme_comparisons,
+    reason = "a kernel is written once for all data types, of which some are Copy and some unsigned"
+)]
+
 mod axes;
+mod blocks;
 mod broadcast;
 mod call;
 mod compile;
 mod context;
 mod data;
+mod floats;
+mod indices;
 mod number;
 mod op;
 mod ops;
+mod product;
 mod program;
+mod real;
+mod room;
+mod sampling;
 mod session;
+mod strided;
 
 pub use context::{Limits, Tap};
 pub use data::Data;

@@ -25,6 +25,10 @@ pub(crate) const NUMBERS: &[DType] = &[
     DType::U64,
 ];
 
+/// Floats, and integers of 32 and 64 bits: what ONNX multiplies as matrices and reduces.
+pub(crate) const WIDE: &[DType] =
+    &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I32, DType::U32, DType::I64, DType::U64];
+
 /// An element to count with.
 pub(crate) trait Number: Element + Copy + PartialOrd {
     const ZERO: Self;
@@ -33,6 +37,10 @@ pub(crate) trait Number: Element + Copy + PartialOrd {
     const LEAST: Self;
     /// The greatest finite number.
     const GREATEST: Self;
+    /// What no number is below: the least number, or minus infinity.
+    const LOWEST: Self;
+    /// What no number is above: the greatest number, or infinity.
+    const HIGHEST: Self;
     /// Whether it is an integer.
     const IS_INTEGER: bool;
 
@@ -65,6 +73,8 @@ macro_rules! integers {
             const ONE: Self = 1;
             const LEAST: Self = <$ty>::MIN;
             const GREATEST: Self = <$ty>::MAX;
+            const LOWEST: Self = <$ty>::MIN;
+            const HIGHEST: Self = <$ty>::MAX;
             const IS_INTEGER: bool = true;
             fn add(self, other: Self) -> Self { self.wrapping_add(other) }
             fn sub(self, other: Self) -> Self { self.wrapping_sub(other) }
@@ -72,6 +82,7 @@ macro_rules! integers {
             fn div(self, other: Self) -> Self { if other == 0 { 0 } else { self.wrapping_div(other) } }
             fn to_f64(self) -> f64 { self as f64 }
             fn from_f64(x: f64) -> Self { x as $ty }
+            fn to_f32(self) -> f32 { self as f32 }
         })*
     };
 }
@@ -83,6 +94,8 @@ macro_rules! floats {
             const ONE: Self = 1.0;
             const LEAST: Self = <$ty>::MIN;
             const GREATEST: Self = <$ty>::MAX;
+            const LOWEST: Self = <$ty>::NEG_INFINITY;
+            const HIGHEST: Self = <$ty>::INFINITY;
             const IS_INTEGER: bool = false;
             fn add(self, other: Self) -> Self { self + other }
             fn sub(self, other: Self) -> Self { self - other }
@@ -102,6 +115,8 @@ macro_rules! halves {
             const ONE: Self = $ty::ONE;
             const LEAST: Self = $ty::MIN;
             const GREATEST: Self = $ty::MAX;
+            const LOWEST: Self = $ty::NEG_INFINITY;
+            const HIGHEST: Self = $ty::INFINITY;
             const IS_INTEGER: bool = false;
             fn add(self, other: Self) -> Self { self + other }
             fn sub(self, other: Self) -> Self { self - other }
@@ -141,4 +156,9 @@ pub(crate) use {with_float, with_number};
 /// The error for an operand of a type that the operator does not take.
 pub(crate) fn unexpected(dtype: DType) -> quantfit_ir::Error {
     quantfit_ir::Error::unsupported(format!("no kernel for operands of {dtype}"))
+}
+
+/// The order of numbers, with NaN above all of them.
+pub(crate) fn by_value<T: Number>(a: &T, b: &T) -> std::cmp::Ordering {
+    a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }

@@ -24,6 +24,18 @@ pub(crate) struct OpRow {
     pub(crate) compile: fn(&Site<'_>) -> Result<Kernel>,
 }
 
+impl OpRow {
+    /// An operator that has meant the same since an operator set, as far as its kernel is concerned.
+    pub(crate) const fn since(
+        first: i64,
+        name: &'static str,
+        types: &'static [DType],
+        compile: fn(&Site<'_>) -> Result<Kernel>,
+    ) -> OpRow {
+        OpRow { name, opsets: RangeInclusive::new(first, NEWEST), types, compile }
+    }
+}
+
 /// What runs a node.
 pub(crate) type Kernel = Box<dyn Fn(&mut Call<'_, '_>) -> Result<Outputs> + Send + Sync>;
 
@@ -104,6 +116,15 @@ impl<'a> Site<'a> {
     /// The integers of an attribute, if it is there.
     pub(crate) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>> {
         Ok(self.op.ints(name)?.map(<[i64]>::to_vec))
+    }
+
+    /// The attribute as a data type, if it is there and not 0, which stands for none.
+    pub(crate) fn dtype(&self, name: &str) -> Result<Option<DType>> {
+        let unknown = |number| Error::invalid_model(format!("{name} is {number}, which is no data type"));
+        match self.int(name, 0)? {
+            0 => Ok(None),
+            number => DType::from_number(number).map(Some).ok_or_else(|| unknown(number)),
+        }
     }
 
     /// The subgraph of an attribute, compiled.

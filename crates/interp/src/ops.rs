@@ -22,6 +22,7 @@ mod grid;
 mod logic;
 mod loss;
 mod matmul;
+mod matmul_quantized;
 mod ml;
 mod normalize;
 mod optional;
@@ -31,6 +32,7 @@ mod quantize;
 mod random;
 mod recurrent;
 mod reduce;
+mod requantize;
 mod resize;
 mod running;
 mod scatter;
@@ -68,6 +70,7 @@ static OPS: &[(&str, &[&[OpRow]])] = &[
             logic::ROWS,
             loss::ROWS,
             matmul::ROWS,
+            matmul_quantized::ROWS,
             normalize::ROWS,
             optional::ROWS,
             pad::ROWS,

@@ -4,7 +4,7 @@ use crate::compile::Compiler;
 use crate::context::{Context, Limits, Tap};
 use crate::data::Data;
 use crate::program::Program;
-use quantfit_ir::{Error, Model, NodeKind, Place, Result, Tensor, TensorType};
+use quantfit_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
 
 /// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
 ///

@@ -1,39 +1,72 @@
 //! Arithmetic of two operands.
 
-use crate::broadcast::{broadcast_shape, zip};
+use crate::broadcast::{broadcast_shape, zip, zip_in_place};
+use crate::call::Call;
 use crate::number::{NUMBERS, Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, one};
-use quantfit_ir::Tensor;
+use crate::op::{Kernel, OpRow, one};
+use quantfit_ir::{DType, Result, Tensor};
+use quantfit_kernels::elementwise::{Binary, Operand, binary_in_place};
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow { name: "Add", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Add)) },
-    OpRow { name: "Div", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Div)) },
-    OpRow { name: "Mul", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Mul)) },
-    OpRow { name: "Sub", opsets: 7..=NEWEST, types: NUMBERS, compile: |_| Ok(arithmetic(Arithmetic::Sub)) },
+    OpRow::since(7, "Add", NUMBERS, |_| Ok(arithmetic(Binary::Add))),
+    OpRow::since(7, "Div", NUMBERS, |_| Ok(arithmetic(Binary::Div))),
+    OpRow::since(7, "Mul", NUMBERS, |_| Ok(arithmetic(Binary::Mul))),
+    OpRow::since(7, "Sub", NUMBERS, |_| Ok(arithmetic(Binary::Sub))),
 ];
 
-#[derive(Clone, Copy)]
-enum Arithmetic {
-    Add,
-    Sub,
-    Mul,
-    Div,
+fn arithmetic(operation: Binary) -> Kernel {
+    Box::new(move |call| {
+        let (a, b) = (call.take(0)?, call.take(1)?);
+        one(combine(operation, a, b, call)?)
+    })
 }
 
-fn arithmetic(kind: Arithmetic) -> Kernel {
-    Box::new(move |call| {
-        let (a, b) = (call.tensor(0)?, call.tensor(1)?);
-        let shape = broadcast_shape(&[a.shape(), b.shape()])?;
-        with_number!(a.dtype(), T => {
-            call.reserve::<T>(&shape)?;
-            let (a, b) = ((a.values::<T>()?, a.shape()), (b.values::<T>()?, b.shape()));
-            let out = match kind {
-                Arithmetic::Add => zip(a, b, &shape, |a, b| a.add(*b)),
-                Arithmetic::Sub => zip(a, b, &shape, |a, b| a.sub(*b)),
-                Arithmetic::Mul => zip(a, b, &shape, |a, b| a.mul(*b)),
-                Arithmetic::Div => zip(a, b, &shape, |a, b| a.div(*b)),
-            };
-            one(Tensor::new(&shape, out))
-        })
+/// Two tensors of one type, element by element, in the memory of one of them if that has the result's shape.
+pub(super) fn combine(operation: Binary, a: Tensor, b: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
+    let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+    if a.dtype() == DType::F32 && a.shape() == shape && (b.shape() == shape || b.len() == 1) {
+        call.reserve::<f32>(&shape)?;
+        return combine_f32(operation, a, &b);
+    }
+    with_number!(a.dtype(), T => {
+        call.reserve::<T>(&shape)?;
+        match operation {
+            Binary::Add => pairs(a, b, &shape, T::add),
+            Binary::Sub => pairs(a, b, &shape, T::sub),
+            Binary::Mul => pairs(a, b, &shape, T::mul),
+            Binary::Div => pairs(a, b, &shape, T::div),
+            Binary::Min => pairs(a, b, &shape, |a: T, b: T| if a < b || a.is_nan() { a } else { b }),
+            Binary::Max => pairs(a, b, &shape, |a: T, b: T| if a > b || a.is_nan() { a } else { b }),
+        }
     })
+}
+
+fn combine_f32(operation: Binary, mut a: Tensor, b: &Tensor) -> Result<Tensor> {
+    let operand = match b.values::<f32>()? {
+        &[b] => Operand::Scalar(b),
+        b => Operand::Slice(b),
+    };
+    binary_in_place(operation, a.values_mut()?, operand);
+    Ok(a)
+}
+
+/// `f(a, b)` of every pair that broadcasting to `shape` brings together.
+pub(super) fn pairs<T: Number>(
+    mut a: Tensor,
+    mut b: Tensor,
+    shape: &[usize],
+    f: impl Fn(T, T) -> T,
+) -> Result<Tensor> {
+    if a.shape() == shape {
+        let b = (b.values::<T>()?, b.shape());
+        zip_in_place((a.values_mut()?, shape), b, |a, b| f(*a, *b));
+        Ok(a)
+    } else if b.shape() == shape {
+        let a = (a.values::<T>()?, a.shape());
+        zip_in_place((b.values_mut()?, shape), a, |b, a| f(*a, *b));
+        Ok(b)
+    } else {
+        let (a, b) = ((a.values()?, a.shape()), (b.values()?, b.shape()));
+        Ok(Tensor::new(shape, zip(a, b, shape, |a, b| f(*a, *b))))
+    }
 }

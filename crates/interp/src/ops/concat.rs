@@ -1,5 +1,148 @@
-//! Putting tensors together and apart.
+//! Joining tensors, taking them apart, and repeating them.
 
-use crate::op::OpRow;
+use crate::axes::{self, Along};
+use crate::call::Call;
+use crate::indices::integers;
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::room::{n_elements, reserve_text, shape_of};
+use crate::strided::{Dim, Strided};
+use quantfit_ir::{Element, Error, Result, Tensor, with_element};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Concat", opsets: 4..=NEWEST, types: &[], compile: concat },
+    OpRow { name: "Split", opsets: 2..=NEWEST, types: &[], compile: split },
+    OpRow { name: "Tile", opsets: 6..=NEWEST, types: &[], compile: |_| Ok(Box::new(tile)) },
+];
+
+fn concat(site: &Site<'_>) -> Result<Kernel> {
+    let axis =
+        site.op.int("axis")?.ok_or_else(|| Error::invalid_model("op Concat must have the attribute axis"))?;
+    let n_operands = site.operands.len();
+    Ok(Box::new(move |call| {
+        let tensors: Vec<&Tensor> = (0..n_operands).map(|slot| call.tensor(slot)).collect::<Result<_>>()?;
+        one(join(&tensors, axis, call)?)
+    }))
+}
+
+/// The tensors one after the other along `axis`.
+pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
+    let first = tensors.first().ok_or_else(|| Error::invalid_data("there are no tensors to join"))?;
+    let axis = axes::axis(axis, first.shape().len())?;
+    let mut shape = first.shape().to_vec();
+    let mut len = 0usize;
+    for tensor in tensors {
+        let fits = tensor.shape().len() == shape.len()
+            && tensor.shape().iter().zip(&shape).enumerate().all(|(idx, (a, b))| idx == axis || a == b);
+        if !fits || tensor.dtype() != first.dtype() {
+            let (found, found_type) = (tensor.shape(), tensor.dtype());
+            let (shape, dtype) = (first.shape(), first.dtype());
+            return Err(Error::invalid_data(format!(
+                "{found_type} of shape {found:?} does not join {dtype} of shape {shape:?} along axis {axis}"
+            )));
+        }
+        len = len.saturating_add(tensor.shape()[axis]);
+    }
+    shape[axis] = len;
+    let n = n_elements(&shape)?;
+    let Along { outer, inner, .. } = Along::of(&shape, axis);
+    with_element!(first.dtype(), T => {
+        call.reserve::<T>(&shape)?;
+        let strings = tensors.iter().flat_map(|tensor| tensor.values::<String>().unwrap_or_default());
+        reserve_text(call, strings.map(String::len))?;
+        let parts: Vec<(&[T], usize)> = tensors
+            .iter()
+            .map(|tensor| Ok((tensor.values::<T>()?, tensor.shape()[axis] * inner)))
+            .collect::<Result<_>>()?;
+        Ok(Tensor::new(&shape, interleaved(&parts, outer, n)))
+    })
+}
+
+/// Rows of all parts in turn.
+fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> Vec<T> {
+    let mut out = Vec::with_capacity(n);
+    if n == 0 {
+        return out;
+    }
+    for row in 0..n_rows {
+        for (values, len) in parts {
+            match len {
+                1 => out.push(values[row].clone()),
+                len => out.extend_from_slice(&values[row * len..][..*len]),
+            }
+        }
+    }
+    out
+}
+
+/// The tensors one after the other along a new dimension.
+pub(super) fn stack(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
+    let rank = tensors.first().map_or(0, |tensor| tensor.shape().len());
+    let axis = axes::axis(axis, rank + 1)?;
+    let with_axis = |tensor: &&Tensor| {
+        let mut shape = tensor.shape().to_vec();
+        shape.insert(axis.min(shape.len()), 1);
+        tensor.reshaped(&shape).expect("dimensions of 1 do not count")
+    };
+    let tensors: Vec<Tensor> = tensors.iter().map(with_axis).collect();
+    join(&tensors.iter().collect::<Vec<_>>(), axis as i64, call)
+}
+
+fn split(site: &Site<'_>) -> Result<Kernel> {
+    let (axis, attr, n_outputs) = (site.int("axis", 0)?, site.ints("split")?, site.op.int("num_outputs")?);
+    // Without the number, which came with operator set 18, the outputs of the node are counted, and all are alike.
+    let (n_outputs, is_even) = match n_outputs.map(usize::try_from) {
+        None => (site.outputs.len(), true),
+        Some(Ok(n)) if (1..=site.outputs.len()).contains(&n) => (n, false),
+        Some(_) => return Err(Error::invalid_model("num_outputs is not the number of outputs")),
+    };
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let axis = axes::axis(axis, x.shape().len())?;
+        let len = x.shape()[axis];
+        let lengths = match (&attr, call.optional(1)?) {
+            (Some(list), _) => shape_of(list)?,
+            (None, Some(list)) => shape_of(list.values()?)?,
+            (None, None) if is_even && len % n_outputs.max(1) != 0 => {
+                let message =
+                    format!("axis {axis} of shape {:?} is not made of {n_outputs} parts", x.shape());
+                return Err(Error::invalid_data(message));
+            }
+            (None, None) => {
+                let each = len.div_ceil(n_outputs.max(1));
+                (0..n_outputs).map(|idx| each.min(len.saturating_sub(idx * each))).collect()
+            }
+        };
+        Ok(parts(x, axis, &lengths, call)?.into_iter().map(Into::into).collect::<Outputs>())
+    }))
+}
+
+/// The tensor in parts of those lengths along `axis`.
+pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, '_>) -> Result<Vec<Tensor>> {
+    let len = x.shape()[axis];
+    if lengths.iter().try_fold(0usize, |sum, &length| sum.checked_add(length)) != Some(len) {
+        let message = format!("parts of {lengths:?} are not what axis {axis} of shape {:?} has", x.shape());
+        return Err(Error::invalid_data(message));
+    }
+    let mut at = 0;
+    let part = |&length: &usize| {
+        let mut way = Strided::of(x.shape());
+        way.start = at * way.dims[axis].step as usize;
+        way.dims[axis].len = length;
+        at += length;
+        way.read(x, call)
+    };
+    lengths.iter().map(part).collect()
+}
+
+fn tile(call: &mut Call<'_, '_>) -> Result<Outputs> {
+    let (x, repeats) = (call.tensor(0)?, shape_of(&integers(call.tensor(1)?)?)?);
+    if repeats.len() != x.shape().len() {
+        let message = format!("{} repeats do not fit the shape {:?}", repeats.len(), x.shape());
+        return Err(Error::invalid_data(message));
+    }
+    let own = Strided::of(x.shape()).dims;
+    let dims = repeats.iter().zip(own).flat_map(|(&len, own)| [Dim { len, step: 0 }, own]).collect();
+    let tiled = Strided { start: 0, dims }.read(x, call)?;
+    let shape: Vec<usize> = repeats.iter().zip(x.shape()).map(|(n, dim)| n.saturating_mul(*dim)).collect();
+    one(tiled.reshaped(&shape).expect("the elements are the same"))
+}

@@ -1,5 +1,69 @@
-//! Subgraphs: If, Loop, Scan.
+//! Operators with subgraphs: branches, loops, and what is done with each item of a sequence.
 
-use crate::op::OpRow;
+mod body;
+mod loops;
+mod scan;
 
-pub(super) static ROWS: &[OpRow] = &[];
+use crate::data::Data;
+use crate::op::{Kernel, NEWEST, OpRow, Operand, Outputs, Site};
+use body::{Body, Collected};
+use quantfit_ir::{DType, Error, Result, Tensor};
+
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "If", opsets: 1..=NEWEST, types: &[DType::Bool], compile: branch },
+    OpRow { name: "Loop", opsets: 1..=NEWEST, types: &[DType::I64], compile: loops::repeat },
+    OpRow { name: "Scan", opsets: 8..=8, types: &[], compile: scan::scan_batch },
+    OpRow { name: "Scan", opsets: 9..=NEWEST, types: &[], compile: scan::scan },
+    OpRow { name: "SequenceMap", opsets: 17..=NEWEST, types: &[], compile: sequence_map },
+];
+
+/// Of a constant condition only one branch can be taken, and the other may be anything.
+fn branch(site: &Site<'_>) -> Result<Kernel> {
+    let name = |condition: bool| if condition { "then_branch" } else { "else_branch" };
+    if let Some(Operand::Constant(condition)) = site.operands.first() {
+        let taken = Body::of(site, name(flag(condition)?))?;
+        return Ok(Box::new(move |call| Ok(taken.run(vec![], call)?.into())));
+    }
+    let (yes, no) = (Body::of(site, name(true))?, Body::of(site, name(false))?);
+    Ok(Box::new(move |call| {
+        let taken = if flag(call.tensor(0)?)? { &yes } else { &no };
+        Ok(taken.run(vec![], call)?.into())
+    }))
+}
+
+/// The only element of a condition.
+fn flag(condition: &Tensor) -> Result<bool> {
+    match condition.values::<bool>()? {
+        [condition] => Ok(*condition),
+        values => Err(Error::invalid_data(format!("expected one condition, found {}", values.len()))),
+    }
+}
+
+/// Sequences give their items in turn, tensors are the same for all.
+fn sequence_map(site: &Site<'_>) -> Result<Kernel> {
+    let body = Body::of(site, "body")?;
+    let n_operands = site.operands.len() - site.n_captures;
+    Ok(Box::new(move |call| {
+        let operands: Vec<Data> = (0..n_operands).map(|slot| call.take_data(slot)).collect::<Result<_>>()?;
+        let Some(Data::Sequence(first)) = operands.first() else {
+            return Err(Error::invalid_data("the first operand must be a sequence"));
+        };
+        let n_items = first.len();
+        let mut results = Collected::new(body.n_outputs());
+        for idx in 0..n_items {
+            let item = |operand: &Data| match operand {
+                Data::Sequence(items) => items.get(idx).cloned().ok_or_else(|| {
+                    Error::invalid_data(format!(
+                        "a sequence has {} items, the first has {n_items}",
+                        items.len()
+                    ))
+                }),
+                other => Ok(other.clone()),
+            };
+            let items = operands.iter().map(item).collect::<Result<_>>()?;
+            results.keep(body.run(items, call)?, call)?;
+        }
+        let outputs: Outputs = results.finish(call).into_iter().map(Data::Sequence).collect();
+        Ok(outputs)
+    }))
+}

@@ -1,35 +1,105 @@
 //! Convolutions.
 
-use super::window::WindowAttrs;
+use super::window::{Taps, WindowAttrs};
+use crate::call::Call;
+use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use quantfit_ir::{DType, Error, Result, Tensor};
 use quantfit_kernels::conv::{ConvShape, PreparedConv, prepare};
 
 pub(super) static ROWS: &[OpRow] =
-    &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: &[DType::F32], compile: conv }];
+    &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: FLOATS, compile: conv }];
 
 /// Constant weights are laid out once.
 fn conv(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
-    let groups =
-        usize::try_from(site.int("group", 1)?).map_err(|_| Error::invalid_model("group must be positive"))?;
+    let attrs = ConvAttrs::read(site)?;
     let prepared = match site.constant(1) {
-        Some(weight) => Some(prepared(weight, groups)?),
-        None => None,
+        Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
+        _ => None,
     };
     Ok(Box::new(move |call| {
         let (x, weight) = (call.tensor(0)?, call.tensor(1)?);
-        let [batch, in_channels, input @ ..] = x.shape() else {
-            return Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape())));
+        let dtype = x.dtype();
+        expect_type(weight, dtype)?;
+        let sizes = attrs.over(x.shape(), weight.shape())?;
+        if !is_fast(dtype, x.shape()) {
+            return with_real!(dtype, R => convolve_plainly::<R>(call, &sizes));
+        }
+        let mut out = call.zeros::<f32>(&sizes.out_shape)?;
+        let x = numbers::<f32>(x, dtype)?;
+        let bias = call.optional(2)?.map(|bias| numbers::<f32>(bias, dtype)).transpose()?;
+        match &prepared {
+            Some(prepared) => prepared.run(&sizes.shape, &x, bias.as_deref(), &mut out),
+            None => {
+                let weight = numbers::<f32>(weight, dtype)?;
+                quantfit_kernels::conv::conv(&sizes.shape, &x, &weight, bias.as_deref(), &mut out)
+            }
+        }
+        .map_err(invalid)?;
+        one(rounded(dtype, &sizes.out_shape, out)?)
+    }))
+}
+
+/// Whether there is a fast kernel for that type and as many dimensions.
+fn is_fast(dtype: DType, shape: &[usize]) -> bool {
+    dtype != DType::F64 && (3..=5).contains(&shape.len())
+}
+
+fn convolve_plainly<R: Real>(call: &Call<'_, '_>, sizes: &ConvSizes) -> Result<crate::op::Outputs> {
+    let (x, weight) = (call.tensor(0)?, call.tensor(1)?);
+    let dtype = x.dtype();
+    let mut out = call.zeros::<R>(&sizes.out_shape)?;
+    if let Some(bias) = call.optional(2)? {
+        let plane_len = sizes.out_shape[2..].iter().product();
+        fill_channels(&numbers::<R>(bias, dtype)?, sizes.shape.out_channels, &mut out, plane_len)?;
+    }
+    sizes.convolve(&numbers::<R>(x, dtype)?, &numbers::<R>(weight, dtype)?, &mut out);
+    one(rounded(dtype, &sizes.out_shape, out)?)
+}
+
+/// The attributes of a convolution.
+pub(super) struct ConvAttrs {
+    window: WindowAttrs,
+    groups: usize,
+}
+
+/// The sizes of a convolution of operands whose shapes are known.
+pub(super) struct ConvSizes {
+    pub(super) shape: ConvShape,
+    pub(super) out_shape: Vec<usize>,
+    taps: Taps,
+}
+
+impl ConvAttrs {
+    pub(super) fn read(site: &Site<'_>) -> Result<ConvAttrs> {
+        Ok(ConvAttrs { window: WindowAttrs::read(site)?, groups: groups(site)? })
+    }
+
+    /// The sizes for an input `[batch, channels, …]` and a weight `[channels, channels / groups, …]`.
+    pub(super) fn over(&self, x: &[usize], weight: &[usize]) -> Result<ConvSizes> {
+        let groups = self.groups;
+        let fit = |&[_, in_channels]: &[usize; 2], &[out_channels, group_channels]: &[usize; 2]| {
+            in_channels.checked_div(groups) == Some(group_channels)
+                && in_channels.is_multiple_of(groups)
+                && out_channels.is_multiple_of(groups)
         };
-        let [out_channels, _, kernel @ ..] = weight.shape() else {
-            return Err(Error::invalid_data(format!("the weight has the shape {:?}", weight.shape())));
+        let (Some((x_head, input)), Some((weight_head, kernel))) =
+            (x.split_first_chunk::<2>(), weight.split_first_chunk::<2>())
+        else {
+            return Err(misfit(x, weight, groups));
         };
-        let moves = attrs.over(input, Some(kernel))?;
+        if !fit(x_head, weight_head) || input.len() != kernel.len() {
+            return Err(misfit(x, weight, groups));
+        }
+        let moves = self.window.over(input, Some(kernel))?;
+        let output = moves.output(input, false)?;
+        let taps = Taps::new(&moves, input, &output);
+        let out_shape = [&[x_head[0], weight_head[0]], output.as_slice()].concat();
         let shape = ConvShape {
-            batch: *batch,
-            in_channels: *in_channels,
-            out_channels: *out_channels,
+            batch: x_head[0],
+            in_channels: x_head[1],
+            out_channels: weight_head[0],
             groups,
             input: input.to_vec(),
             kernel: moves.kernel,
@@ -38,38 +108,92 @@ fn conv(site: &Site<'_>) -> Result<Kernel> {
             pads_begin: moves.pads_begin,
             pads_end: moves.pads_end,
         };
-        let mut out_shape = vec![*batch, *out_channels];
-        out_shape.extend(shape.output().map_err(invalid)?);
-        let mut out = call.zeros::<f32>(&out_shape)?;
-        let bias = call.optional(2)?.map(Tensor::values).transpose()?;
-        let x = x.values()?;
-        match &prepared {
-            Some(prepared) => prepared.run(&shape, x, bias, &mut out),
-            None => quantfit_kernels::conv::conv(&shape, x, weight.values()?, bias, &mut out),
-        }
-        .map_err(invalid)?;
-        one(Tensor::new(&out_shape, out))
-    }))
+        Ok(ConvSizes { shape, out_shape, taps })
+    }
+
+    /// What [`prepare`] may be told before the input is known.
+    pub(super) fn shape_of_weight(&self, weight: &[usize]) -> Result<ConvShape> {
+        let [out_channels, group_channels, kernel @ ..] = weight else {
+            return Err(misfit(&[], weight, self.groups));
+        };
+        let in_channels =
+            group_channels.checked_mul(self.groups).ok_or_else(|| misfit(&[], weight, self.groups))?;
+        let ones = vec![1; kernel.len()];
+        Ok(ConvShape {
+            batch: 1,
+            in_channels,
+            out_channels: *out_channels,
+            groups: self.groups,
+            input: kernel.to_vec(),
+            kernel: kernel.to_vec(),
+            strides: ones.clone(),
+            dilations: ones,
+            pads_begin: vec![0; kernel.len()],
+            pads_end: vec![0; kernel.len()],
+        })
+    }
+
+    fn prepared(&self, weight: &Tensor) -> Result<PreparedConv> {
+        let values = numbers::<f32>(weight, weight.dtype())?;
+        prepare(&self.shape_of_weight(weight.shape())?, &values).map_err(invalid)
+    }
 }
 
-fn prepared(weight: &Tensor, groups: usize) -> Result<PreparedConv> {
-    let [out_channels, group_channels, kernel @ ..] = weight.shape() else {
-        return Err(Error::invalid_model(format!("the weight has the shape {:?}", weight.shape())));
-    };
-    let ones = vec![1; kernel.len()];
-    let shape = ConvShape {
-        batch: 1,
-        in_channels: group_channels * groups,
-        out_channels: *out_channels,
-        groups,
-        input: kernel.to_vec(),
-        kernel: kernel.to_vec(),
-        strides: ones.clone(),
-        dilations: ones,
-        pads_begin: vec![0; kernel.len()],
-        pads_end: vec![0; kernel.len()],
-    };
-    prepare(&shape, weight.values()?).map_err(invalid)
+impl ConvSizes {
+    /// Adds the convolution to `out`, without a fast kernel.
+    pub(super) fn convolve<T: Number>(&self, input: &[T], weight: &[T], out: &mut [T]) {
+        let ConvShape { in_channels, out_channels, groups, .. } = self.shape;
+        let (group_inputs, group_outputs) = (in_channels / groups, out_channels / groups);
+        let [in_len, out_len] =
+            [&self.shape.input[..], &self.out_shape[2..]].map(|sizes| sizes.iter().product::<usize>());
+        if out.is_empty() || input.is_empty() {
+            return;
+        }
+        let n_taps = weight.len() / (out_channels * group_inputs);
+        for (idx, out) in out.chunks_exact_mut(out_len).enumerate() {
+            let (image, channel) = (idx / out_channels, idx % out_channels);
+            let first = image * in_channels + channel / group_outputs * group_inputs;
+            let planes = input[first * in_len..].chunks_exact(in_len).take(group_inputs);
+            let weights = weight[channel * group_inputs * n_taps..].chunks_exact(n_taps);
+            for (plane, weights) in planes.zip(weights) {
+                self.taps.for_each_run(|run| {
+                    let (from, weight) = (plane[run.source..].iter().step_by(run.step), weights[run.tap]);
+                    let to = &mut out[run.target..run.target + run.len];
+                    to.iter_mut().zip(from).for_each(|(y, x)| *y = y.add(x.mul(weight)));
+                });
+            }
+        }
+    }
+}
+
+/// Fills the planes of each channel with its bias.
+pub(super) fn fill_channels<T: Copy>(
+    bias: &[T],
+    n_channels: usize,
+    out: &mut [T],
+    plane_len: usize,
+) -> Result<()> {
+    if bias.len() != n_channels {
+        let found = bias.len();
+        return Err(Error::invalid_data(format!("the bias has {found} elements for {n_channels} channels")));
+    }
+    for (plane, &bias) in out.chunks_exact_mut(plane_len.max(1)).zip(bias.iter().cycle()) {
+        plane.fill(bias);
+    }
+    Ok(())
+}
+
+/// The attribute `group`.
+pub(super) fn groups(site: &Site<'_>) -> Result<usize> {
+    let groups = usize::try_from(site.int("group", 1)?).ok().filter(|&groups| groups > 0);
+    groups.ok_or_else(|| Error::invalid_model("group must be positive"))
+}
+
+/// The error for operands that do not fit together.
+pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
+    Error::invalid_data(format!(
+        "an input of shape {x:?} and a weight of shape {weight:?} do not fit in {groups} groups"
+    ))
 }
 
 /// What the kernels refuse is the data's fault.

@@ -1,5 +1,145 @@
-//! Convolutions and matrix products of integers.
+//! Convolutions of quantized operands.
 
-use crate::op::OpRow;
+use super::conv::{ConvAttrs, ConvSizes, invalid};
+use super::requantize::{bytes, only, requantize, scales, zero_points};
+use crate::call::Call;
+use crate::op::{Kernel, NEWEST, OpRow, Operand, Site, one};
+use crate::real::expect_type;
+use quantfit_ir::{DType, Error, Result, Tensor, with_element};
+use quantfit_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, conv_integer, prepare};
 
-pub(super) static ROWS: &[OpRow] = &[];
+const BYTES: &[DType] = &[DType::I8, DType::U8];
+
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "ConvInteger", opsets: 10..=NEWEST, types: BYTES, compile: conv_integers },
+    OpRow { name: "QLinearConv", opsets: 10..=NEWEST, types: BYTES, compile: qlinear_conv },
+];
+
+fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
+    Ok(Box::new(move |call| {
+        let (sizes, sums) = conv.sums(call)?;
+        one(Tensor::new(&sizes.out_shape, sums))
+    }))
+}
+
+/// The bias is of i32, and added to the sums.
+fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
+    Ok(Box::new(move |call| {
+        let (sizes, sums) = conv.sums(call)?;
+        with_element!(call.tensor(7)?.dtype(), [I8 U8], T => {
+            let mut out = call.zeros::<T>(&sizes.out_shape)?;
+            let zero_point = only("zero point of the output", call.values::<T>(7)?)?;
+            let channels = Channels::of(call, sizes.shape.out_channels)?;
+            let plane_len = sizes.out_shape[2..].iter().product::<usize>().max(1);
+            let planes = sums.chunks_exact(plane_len).zip(out.chunks_exact_mut(plane_len));
+            let mut biased = vec![];
+            for ((sums, out), &(factor, bias)) in planes.zip(channels.0.iter().cycle()) {
+                biased.clear();
+                biased.extend(sums.iter().map(|sum| sum.wrapping_add(bias)));
+                requantize(&biased, |_| factor, zero_point, out);
+            }
+            one(Tensor::new(&sizes.out_shape, out))
+        }, other => Err(Error::invalid_data(format!("the zero point of the output is of {other}"))))
+    }))
+}
+
+/// For each output channel, what its sums are multiplied by, and what is added to them before.
+struct Channels(Vec<(f32, i32)>);
+
+impl Channels {
+    fn of(call: &Call<'_, '_>, n_channels: usize) -> Result<Channels> {
+        let x_scale = only("scale of the input", &scales(call.tensor(1)?)?)?;
+        let y_scale = only("scale of the output", &scales(call.tensor(6)?)?)?;
+        let weight_scales = scales(call.tensor(4)?)?;
+        let bias = call.optional(8)?.map(Tensor::values::<i32>).transpose()?;
+        let one_for_each = |len: usize| len == n_channels;
+        if !(weight_scales.len() == 1 || one_for_each(weight_scales.len()))
+            || !bias.is_none_or(|bias| one_for_each(bias.len()))
+        {
+            return Err(Error::invalid_data(format!("scales or bias do not fit {n_channels} channels")));
+        }
+        let channel = |channel: usize| {
+            let weight_scale = weight_scales[if weight_scales.len() == 1 { 0 } else { channel }];
+            (x_scale * weight_scale / y_scale, bias.map_or(0, |bias| bias[channel]))
+        };
+        Ok(Channels((0..n_channels).map(channel).collect()))
+    }
+}
+
+/// A convolution of bytes; constant weights are laid out once.
+struct IntegerConv {
+    attrs: ConvAttrs,
+    slots: Slots,
+    prepared: Option<PreparedConvInteger>,
+}
+
+/// Where the operands are; the input is the first one.
+#[derive(Clone, Copy)]
+struct Slots {
+    x_zero: usize,
+    weight: usize,
+    weight_zero: usize,
+}
+
+impl IntegerConv {
+    fn read(site: &Site<'_>, slots: Slots) -> Result<IntegerConv> {
+        let attrs = ConvAttrs::read(site)?;
+        let zero = site.operands.get(slots.weight_zero).copied().unwrap_or(Operand::Absent);
+        let prepared = match (site.constant(slots.weight), zero) {
+            (Some(weight), Operand::Absent) if is_fast(weight.shape()) => Some((weight, None)),
+            (Some(weight), Operand::Constant(zero)) if is_fast(weight.shape()) => Some((weight, Some(zero))),
+            _ => None,
+        };
+        let prepared = prepared.map(|(weight, zero)| {
+            let shape = attrs.shape_of_weight(weight.shape())?;
+            let zeros = weight_zeros(weight, zero, shape.out_channels)?;
+            prepare(&shape, bytes(weight)?, ZeroPoints::Each(&zeros)).map_err(invalid)
+        });
+        Ok(IntegerConv { attrs, slots, prepared: prepared.transpose()? })
+    }
+
+    /// `Σ (x - x zero) · (weight - weight zero)`
+    fn sums(&self, call: &Call<'_, '_>) -> Result<(ConvSizes, Vec<i32>)> {
+        let (x, weight) = (call.tensor(0)?, call.tensor(self.slots.weight)?);
+        let sizes = self.attrs.over(x.shape(), weight.shape())?;
+        let mut sums = call.zeros::<i32>(&sizes.out_shape)?;
+        let x_zero = match call.optional(self.slots.x_zero)? {
+            Some(zero) => only("zero point of the input", &zero_points(zero, x.dtype())?)?,
+            None => 0,
+        };
+        if let Some(prepared) = &self.prepared {
+            prepared.run(&sizes.shape, bytes(x)?, x_zero, &mut sums).map_err(invalid)?;
+            return Ok((sizes, sums));
+        }
+        let zeros = weight_zeros(weight, call.optional(self.slots.weight_zero)?, sizes.shape.out_channels)?;
+        let (x, weight) = (bytes(x)?, bytes(weight)?);
+        if is_fast(&sizes.out_shape) {
+            conv_integer(&sizes.shape, x, x_zero, weight, ZeroPoints::Each(&zeros), &mut sums)
+                .map_err(invalid)?;
+        } else {
+            let per_channel = (weight.len() / zeros.len().max(1)).max(1);
+            let x: Vec<i32> = (0..x.len()).map(|idx| x.at(idx) - x_zero).collect();
+            let weight = (0..weight.len()).map(|idx| weight.at(idx) - zeros[idx / per_channel]);
+            sizes.convolve(&x, &weight.collect::<Vec<i32>>(), &mut sums);
+        }
+        Ok((sizes, sums))
+    }
+}
+
+/// Whether there is a fast kernel for as many dimensions.
+fn is_fast(shape: &[usize]) -> bool {
+    (3..=5).contains(&shape.len())
+}
+
+/// The zero points of the weight, one for each output channel.
+fn weight_zeros(weight: &Tensor, zero: Option<&Tensor>, n_channels: usize) -> Result<Vec<i32>> {
+    let Some(zero) = zero else { return Ok(vec![0; n_channels]) };
+    expect_type(zero, weight.dtype())?;
+    match zero_points(zero, weight.dtype())?.as_slice() {
+        [zero] => Ok(vec![*zero; n_channels]),
+        zeros if zeros.len() == n_channels => Ok(zeros.to_vec()),
+        zeros => Err(Error::invalid_data(format!("{} zero points for {n_channels} channels", zeros.len()))),
+    }
+}

@@ -1,5 +1,136 @@
-//! Sampling at computed places.
+//! Sampling at places that are computed: grids, and convolutions whose window is moved about.
 
-use crate::op::OpRow;
+mod affine;
+mod col2im;
+mod deform_conv;
+mod sampler;
 
-pub(super) static ROWS: &[OpRow] = &[];
+use crate::call::Call;
+use crate::number::{FLOATS, Number};
+use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::real::{Real, with_real};
+use crate::sampling::{by_parts, samples, stored, with_sample};
+use quantfit_ir::{Element, Error, Result, Tensor, with_element};
+use sampler::{Method, Padding, Sampler, Taps};
+
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "AffineGrid", opsets: 20..=NEWEST, types: FLOATS, compile: affine::affine_grid },
+    OpRow { name: "Col2Im", opsets: 18..=NEWEST, types: &[], compile: col2im::col2im },
+    OpRow { name: "DeformConv", opsets: 19..=NEWEST, types: FLOATS, compile: deform_conv::deform_conv },
+    OpRow { name: "GridSample", opsets: 16..=NEWEST, types: &[], compile: grid_sample },
+];
+
+/// How many places are sampled at a time: what is known of them stays in the cache for all channels.
+const BLOCK: usize = 1024;
+
+fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
+    let unknown =
+        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is none that ONNX knows"));
+    let method = match site.str("mode", "linear")? {
+        "linear" | "bilinear" => Method::Linear,
+        "nearest" => Method::Nearest,
+        "cubic" | "bicubic" => Method::Cubic,
+        other => return Err(unknown("mode", other)),
+    };
+    let align_corners = site.flag("align_corners", false)?;
+    let padding = match site.str("padding_mode", "zeros")? {
+        "zeros" => Padding::Zeros,
+        "border" => Padding::Border,
+        "reflection" => Padding::Reflection { to_centers: align_corners },
+        other => return Err(unknown("padding_mode", other)),
+    };
+    Ok(Box::new(move |call| {
+        let (x, grid) = (call.tensor(0)?, call.tensor(1)?);
+        let sizes = Sizes::of(x.shape(), grid.shape())?;
+        let places = places(grid, &sizes.input, align_corners, call)?;
+        let sampler = Sampler { sizes: &sizes.input, method, padding };
+        if method == Method::Nearest {
+            return with_element!(x.dtype(), T => {
+                let out = sampled(x.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
+                one(Tensor::new(&sizes.out_shape(), out?))
+            });
+        }
+        let blended = |x: &Tensor| {
+            with_sample!(x.dtype(), R => {
+                let out = sampled(&samples::<R>(x)?, &sizes, &places, &sampler, call, Taps::<R>::sum);
+                stored(x.dtype(), &sizes.out_shape(), out?)
+            })
+        };
+        one(by_parts(x, blended)?)
+    }))
+}
+
+/// `[batch, channels, input…]` is sampled at `[batch, output…]` places.
+struct Sizes {
+    batch: usize,
+    channels: usize,
+    input: Vec<usize>,
+    output: Vec<usize>,
+}
+
+impl Sizes {
+    fn of(x: &[usize], grid: &[usize]) -> Result<Sizes> {
+        let (Some((&[batch, channels], input)), Some((&n_axes, [grid_batch, output @ ..]))) =
+            (x.split_first_chunk::<2>(), grid.split_last())
+        else {
+            return Err(Error::invalid_data(format!("shape {grid:?} is no grid for shape {x:?}")));
+        };
+        let has_places = !output.contains(&0) && batch > 0;
+        if *grid_batch != batch || n_axes != input.len() || output.len() != n_axes {
+            return Err(Error::invalid_data(format!("shape {grid:?} is no grid for shape {x:?}")));
+        }
+        if has_places && input.contains(&0) {
+            return Err(Error::invalid_data(format!("shape {x:?} has nothing to be sampled")));
+        }
+        Ok(Sizes { batch, channels, input: input.to_vec(), output: output.to_vec() })
+    }
+
+    fn out_shape(&self) -> Vec<usize> {
+        [&[self.batch, self.channels], self.output.as_slice()].concat()
+    }
+}
+
+/// The places of a grid in pixels, outermost axis first; grids have the innermost first.
+fn places(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '_>) -> Result<Vec<f64>> {
+    call.reserve::<f64>(grid.shape())?;
+    with_real!(grid.dtype(), G => {
+        let place = |(normal, &size): (&G, &usize)| {
+            let (normal, size) = (*normal + G::ONE, G::from_f64(size as f64));
+            let two = G::ONE + G::ONE;
+            let place = if align_corners { normal / two * (size - G::ONE) } else { (normal * size - G::ONE) / two };
+            place.to_f64()
+        };
+        let normal = samples::<G>(grid)?;
+        let rows = normal.chunks_exact(sizes.len().max(1));
+        Ok(rows.flat_map(|row| row.iter().rev().zip(sizes).map(place)).collect())
+    })
+}
+
+/// The elements of the result: `apply` makes those of a block in one channel from that channel's image.
+fn sampled<T: Element, R: Real>(
+    x: &[T],
+    sizes: &Sizes,
+    places: &[f64],
+    sampler: &Sampler<'_>,
+    call: &Call<'_, '_>,
+    apply: impl Fn(&Taps<R>, &[T], &mut [T]),
+) -> Result<Vec<T>> {
+    let mut out = call.zeros::<T>(&sizes.out_shape())?;
+    let (n_axes, n_places) = (sizes.input.len(), sizes.output.iter().product::<usize>());
+    let image_len = sizes.input.iter().product::<usize>();
+    if out.is_empty() || n_axes == 0 {
+        return Ok(out);
+    }
+    let mut taps = Taps::default();
+    for (image, places) in places.chunks_exact(n_places * n_axes).enumerate() {
+        for (block, places) in places.chunks(BLOCK * n_axes).enumerate() {
+            taps.clear();
+            places.chunks_exact(n_axes).for_each(|place| taps.push(sampler, place, R::ONE));
+            for channel in image * sizes.channels..(image + 1) * sizes.channels {
+                let out = &mut out[channel * n_places + block * BLOCK..][..places.len() / n_axes];
+                apply(&taps, &x[channel * image_len..][..image_len], out);
+            }
+        }
+    }
+    Ok(out)
+}

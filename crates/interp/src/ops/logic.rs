@@ -1,5 +1,159 @@
-//! Comparisons, booleans and bits.
+//! Comparisons and tests, which answer with booleans, and operations on booleans and bits.
 
-use crate::op::OpRow;
+use super::binary::pairs;
+use crate::broadcast::{broadcast_shape, zip};
+use crate::call::Call;
+use crate::number::{INTEGERS, NUMBERS, Number, unexpected, with_number};
+use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use quantfit_ir::{DType, Element, MiniFloat, Result, Tensor, with_element};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow::since(7, "And", BOOLEANS, |_| Ok(booleans(|a, b| a & b))),
+    OpRow::since(18, "BitwiseAnd", INTEGERS, |_| Ok(bitwise(Bitwise::And))),
+    OpRow::since(18, "BitwiseNot", INTEGERS, |_| Ok(bitwise_not())),
+    OpRow::since(18, "BitwiseOr", INTEGERS, |_| Ok(bitwise(Bitwise::Or))),
+    OpRow::since(18, "BitwiseXor", INTEGERS, |_| Ok(bitwise(Bitwise::Xor))),
+    OpRow::since(7, "Equal", COMPARABLE, |_| Ok(equal())),
+    OpRow::since(7, "Greater", NUMBERS, |_| Ok(order(Order::Greater))),
+    OpRow::since(12, "GreaterOrEqual", NUMBERS, |_| Ok(order(Order::GreaterOrEqual))),
+    OpRow::since(10, "IsInf", TESTABLE, is_inf),
+    OpRow::since(9, "IsNaN", TESTABLE, |_| Ok(test(f64::is_nan))),
+    OpRow::since(7, "Less", NUMBERS, |_| Ok(order(Order::Less))),
+    OpRow::since(12, "LessOrEqual", NUMBERS, |_| Ok(order(Order::LessOrEqual))),
+    OpRow::since(1, "Not", BOOLEANS, |_| Ok(not())),
+    OpRow::since(7, "Or", BOOLEANS, |_| Ok(booleans(|a, b| a | b))),
+    OpRow::since(7, "Xor", BOOLEANS, |_| Ok(booleans(|a, b| a ^ b))),
+];
+
+const BOOLEANS: &[DType] = &[DType::Bool];
+
+/// What Equal takes.
+const COMPARABLE: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::Bf16,
+    DType::I8,
+    DType::U8,
+    DType::I16,
+    DType::U16,
+    DType::I32,
+    DType::U32,
+    DType::I64,
+    DType::U64,
+    DType::Bool,
+    DType::Str,
+];
+
+/// What IsInf and IsNaN take.
+const TESTABLE: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::Bf16,
+    DType::F8E4M3Fn,
+    DType::F8E4M3Fnuz,
+    DType::F8E5M2,
+    DType::F8E5M2Fnuz,
+];
+
+#[derive(Clone, Copy)]
+enum Order {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+fn order(order: Order) -> Kernel {
+    Box::new(move |call| {
+        with_number!(call.tensor(0)?.dtype(), T => match order {
+            Order::Less => compare::<T>(call, |a, b| a < b),
+            Order::LessOrEqual => compare::<T>(call, |a, b| a <= b),
+            Order::Greater => compare::<T>(call, |a, b| a > b),
+            Order::GreaterOrEqual => compare::<T>(call, |a, b| a >= b),
+        })
+    })
+}
+
+fn equal() -> Kernel {
+    Box::new(|call| {
+        let dtype = call.tensor(0)?.dtype();
+        with_element!(dtype, [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64 Bool Str],
+            T => compare::<T>(call, |a, b| a == b), other => Err(unexpected(other)))
+    })
+}
+
+fn compare<T: Element>(call: &Call<'_, '_>, f: impl Fn(&T, &T) -> bool) -> Result<Outputs> {
+    let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+    let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+    call.reserve::<bool>(&shape)?;
+    one(Tensor::new(&shape, zip((a.values()?, a.shape()), (b.values()?, b.shape()), &shape, f)))
+}
+
+fn booleans(f: impl Fn(bool, bool) -> bool + Send + Sync + 'static) -> Kernel {
+    Box::new(move |call| compare::<bool>(call, |a, b| f(*a, *b)))
+}
+
+fn not() -> Kernel {
+    Box::new(|call| {
+        let mut x = call.take(0)?;
+        call.reserve::<bool>(x.shape())?;
+        x.values_mut::<bool>()?.iter_mut().for_each(|x| *x = !*x);
+        one(x)
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Bitwise {
+    And,
+    Or,
+    Xor,
+}
+
+fn bitwise(operation: Bitwise) -> Kernel {
+    Box::new(move |call| {
+        let (a, b) = (call.take(0)?, call.take(1)?);
+        let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+        with_element!(a.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => {
+            call.reserve::<T>(&shape)?;
+            one(match operation {
+                Bitwise::And => pairs::<T>(a, b, &shape, |a, b| a & b),
+                Bitwise::Or => pairs::<T>(a, b, &shape, |a, b| a | b),
+                Bitwise::Xor => pairs::<T>(a, b, &shape, |a, b| a ^ b),
+            }?)
+        }, other => Err(unexpected(other)))
+    })
+}
+
+fn bitwise_not() -> Kernel {
+    Box::new(|call| {
+        let mut x = call.take(0)?;
+        with_element!(x.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => {
+            call.reserve::<T>(x.shape())?;
+            x.values_mut::<T>()?.iter_mut().for_each(|x| *x = !*x);
+            one(x)
+        }, other => Err(unexpected(other)))
+    })
+}
+
+/// Which infinities are found is up to two attributes.
+fn is_inf(site: &Site<'_>) -> Result<Kernel> {
+    let negative = site.flag("detect_negative", true)?;
+    let positive = site.flag("detect_positive", true)?;
+    Ok(test(move |x| (positive && x == f64::INFINITY) || (negative && x == f64::NEG_INFINITY)))
+}
+
+/// A test of one float.
+fn test(f: impl Fn(f64) -> bool + Send + Sync + 'static) -> Kernel {
+    Box::new(move |call| {
+        let x = call.tensor(0)?;
+        call.reserve::<bool>(x.shape())?;
+        let found = with_element!(x.dtype(), [F32 F64 F16 Bf16],
+            T => x.values::<T>()?.iter().map(|x| f(x.to_f64())).collect(),
+            dtype => with_element!(dtype, [F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz],
+                T => x.values::<T>()?.iter().map(|x| f(f64::from(x.to_f32()))).collect(),
+                other => return Err(unexpected(other))));
+        one(Tensor::new(x.shape(), found))
+    })
+}

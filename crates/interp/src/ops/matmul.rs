@@ -1,81 +1,151 @@
-//! Matrix products.
+//! Matrix products and determinants.
 
 use crate::broadcast::{broadcast_shape, expand};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::gemm::{
-    Init, Left, PackedRight, Product, Right, gemm as product, gemm_batch, pack_right,
-};
+use crate::call::Call;
+use crate::number::{FLOATS, Number, WIDE};
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::product::{Factor, Product};
+use crate::real::{expect_type, numbers, rounded, with_real, with_wide};
+use quantfit_ir::{Error, Result};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow { name: "Gemm", opsets: 1..=NEWEST, types: &[DType::F32], compile: gemm },
-    OpRow { name: "MatMul", opsets: 1..=NEWEST, types: &[DType::F32], compile: mat_mul },
+    OpRow { name: "Det", opsets: 11..=NEWEST, types: FLOATS, compile: |_| Ok(Box::new(|call| det(call))) },
+    OpRow { name: "Gemm", opsets: 1..=NEWEST, types: WIDE, compile: gemm },
+    OpRow { name: "MatMul", opsets: 1..=NEWEST, types: WIDE, compile: mat_mul },
 ];
 
 /// A constant right factor is packed once.
 fn gemm(site: &Site<'_>) -> Result<Kernel> {
-    let (alpha, beta) = (site.float("alpha", 1.0)?, site.float("beta", 1.0)?);
-    let (trans_a, trans_b) = (site.flag("transA", false)?, site.flag("transB", false)?);
-    let packed: Option<PackedRight> =
-        site.constant(1).map(|b| matrix(b, trans_b)).transpose()?.map(pack_right);
-    Ok(Box::new(move |call| {
-        let a = matrix(call.tensor(0)?, trans_a)?;
-        let b = matrix(call.tensor(1)?, trans_b)?;
+    let attrs = GemmAttrs {
+        alpha: site.float("alpha", 1.0)?.into(),
+        beta: site.float("beta", 1.0)?.into(),
+        transposed: [site.flag("transA", false)?, site.flag("transB", false)?],
+    };
+    let Some(b) = site.constant(1) else {
+        return Ok(Box::new(
+            move |call| with_wide!(call.tensor(0)?.dtype(), T => attrs.multiply::<T>(call, None)),
+        ));
+    };
+    with_wide!(b.dtype(), T => {
+        let packed = T::pack(matrix(b.shape(), &numbers(b, b.dtype())?, attrs.transposed[1])?);
+        Ok(Box::new(move |call| attrs.multiply::<T>(call, Some(&packed))))
+    })
+}
+
+#[derive(Clone, Copy)]
+struct GemmAttrs {
+    alpha: f64,
+    beta: f64,
+    transposed: [bool; 2],
+}
+
+impl GemmAttrs {
+    /// `alpha · A B + beta · C`
+    fn multiply<T: Factor>(&self, call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Result<Outputs> {
+        let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+        let dtype = a.dtype();
+        let (a_values, b_values) = (numbers::<T>(a, dtype)?, numbers::<T>(b, dtype)?);
+        let a = matrix(a.shape(), &a_values, self.transposed[0])?;
+        let b = matrix(b.shape(), &b_values, self.transposed[1])?;
         if a.columns != b.rows {
             return Err(Error::invalid_data(format!("{} columns meet {} rows", a.columns, b.rows)));
         }
         let shape = [a.rows, b.columns];
-        let mut out = call.zeros::<f32>(&shape)?;
-        let right = packed.as_ref().map_or(Right::Plain(b), Right::Packed);
-        let c = call.optional(2)?.map(|c| Ok((c.values::<f32>()?, c.shape()))).transpose()?;
-        match c {
-            // The bias of a layer: the sums start from it.
-            Some((values, [n])) if *n == shape[1] && alpha == 1.0 && beta == 1.0 => {
-                let c = MatrixMut::row_major(&mut out, shape[0], shape[1]);
-                product(Left::Plain(a), right, Init::Columns(values), c);
+        call.reserve::<T>(&shape)?;
+        let added = match call.optional(2)? {
+            Some(c) if self.beta != 0.0 => {
+                if broadcast_shape(&[c.shape(), &shape])? != shape {
+                    let found = c.shape();
+                    return Err(Error::invalid_data(format!("C of shape {found:?} does not fit {shape:?}")));
+                }
+                Some(expand(&numbers::<T>(c, dtype)?, c.shape(), &shape))
             }
-            c => {
-                product(
-                    Left::Plain(a),
-                    right,
-                    Init::Zero,
-                    MatrixMut::row_major(&mut out, shape[0], shape[1]),
-                );
-                if alpha != 1.0 {
-                    out.iter_mut().for_each(|v| *v *= alpha);
-                }
-                if let Some((values, c_shape)) = c {
-                    if broadcast_shape(&[c_shape, &shape])? != shape {
-                        return Err(Error::invalid_data(format!(
-                            "C of shape {c_shape:?} does not fit {shape:?}"
-                        )));
-                    }
-                    let c = expand(values, c_shape, &shape);
-                    out.iter_mut().zip(c).for_each(|(v, c)| *v += beta * c);
-                }
+            _ => None,
+        };
+        let is_plain = self.alpha == 1.0 && (added.is_none() || self.beta == 1.0);
+        let (mut out, added) = match added {
+            Some(added) if is_plain => (added, None),
+            added => (call.zeros::<T>(&shape)?, added),
+        };
+        let c = MatrixMut::row_major(&mut out, shape[0], shape[1]);
+        match packed {
+            Some(packed) => T::multiply_packed(a, packed, c),
+            None => T::multiply_all(vec![Product { a, b, c }]),
+        }
+        if !is_plain {
+            let added = added.unwrap_or_else(|| vec![T::ZERO; out.len()]);
+            for (y, c) in out.iter_mut().zip(added) {
+                *y = T::from_f64(self.alpha * y.to_f64() + self.beta * c.to_f64());
             }
         }
-        one(Tensor::new(&shape, out))
-    }))
+        one(rounded(dtype, &shape, out)?)
+    }
 }
 
-fn matrix(tensor: &Tensor, transposed: bool) -> Result<Matrix<'_, f32>> {
-    let &[rows, columns] = tensor.shape() else {
-        return Err(Error::invalid_data(format!("expected a matrix, found the shape {:?}", tensor.shape())));
+fn matrix<'a, T: Copy>(shape: &[usize], values: &'a [T], transposed: bool) -> Result<Matrix<'a, T>> {
+    let &[rows, columns] = shape else {
+        return Err(Error::invalid_data(format!("expected a matrix, found the shape {shape:?}")));
     };
-    let matrix = Matrix::row_major(tensor.values()?, rows, columns);
+    let matrix = Matrix::row_major(values, rows, columns);
     Ok(if transposed { matrix.transposed() } else { matrix })
 }
 
-/// NumPy's matmul: the last two dimensions multiply, those before broadcast, a vector is a row on the left and a
-/// column on the right. A constant matrix on the right is packed once.
+/// NumPy's matmul. A constant matrix on the right is packed once.
 fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let constant = site.constant(1).filter(|b| b.shape().len() == 2 && b.dtype() == DType::F32);
-    let packed = constant.map(|b| matrix(b, false)).transpose()?.map(pack_right);
-    Ok(Box::new(move |call| {
-        let (a, b) = (call.tensor(0)?, call.tensor(1)?);
-        let (a_shape, b_shape) = (a.shape(), b.shape());
+    let Some(b) = site.constant(1).filter(|b| is_single(b.shape())) else {
+        return Ok(Box::new(|call| with_wide!(call.tensor(0)?.dtype(), T => multiply::<T>(call, None))));
+    };
+    let [rows, columns] = *b.shape().last_chunk().expect("there are two dimensions");
+    with_wide!(b.dtype(), T => {
+        let packed = T::pack(Matrix::row_major(&numbers(b, b.dtype())?, rows, columns));
+        Ok(Box::new(move |call| multiply::<T>(call, Some(&packed))))
+    })
+}
+
+/// Whether a factor is one matrix for all that it is multiplied by.
+pub(super) fn is_single(shape: &[usize]) -> bool {
+    shape.len() >= 2 && shape[..shape.len() - 2].iter().all(|&n| n == 1)
+}
+
+fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Result<Outputs> {
+    let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+    let dtype = a.dtype();
+    expect_type(b, dtype)?;
+    let sizes = MatMulSizes::of(a.shape(), b.shape())?;
+    let mut out = call.zeros::<T>(&sizes.shape)?;
+    let (a, b) = (numbers::<T>(a, dtype)?, numbers::<T>(b, dtype)?);
+    let MatMulSizes { m, k, n, .. } = sizes;
+    if let Some(packed) = packed {
+        let rows = out.len() / n.max(1);
+        T::multiply_packed(Matrix::row_major(&a, rows, k), packed, MatrixMut::row_major(&mut out, rows, n));
+    } else if !out.is_empty() {
+        let results = out.chunks_exact_mut(m * n).zip(sizes.positions());
+        let products = results.map(|(out, [a_at, b_at])| Product {
+            a: Matrix::row_major(&a[a_at * m * k..][..m * k], m, k),
+            b: Matrix::row_major(&b[b_at * k * n..][..k * n], k, n),
+            c: MatrixMut::row_major(out, m, n),
+        });
+        T::multiply_all(products.collect());
+    }
+    one(rounded(dtype, &sizes.shape, out)?)
+}
+
+/// The sizes of a product as NumPy's matmul has it: the last two dimensions multiply, those before broadcast, a vector
+/// is a row on the left and a column on the right. If there is but one matrix on the right, those on the left are seen as
+/// one tall matrix.
+pub(super) struct MatMulSizes {
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    /// The shape of the result.
+    pub(super) shape: Vec<usize>,
+    /// The dimensions before those that multiply, of both operands and of the result.
+    batches: [Vec<usize>; 3],
+}
+
+impl MatMulSizes {
+    pub(super) fn of(a_shape: &[usize], b_shape: &[usize]) -> Result<MatMulSizes> {
         if a_shape.is_empty() || b_shape.is_empty() {
             return Err(Error::invalid_data("scalars can't be multiplied as matrices"));
         }
@@ -92,30 +162,60 @@ fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = batch.clone();
         shape.extend((a_shape.len() > 1).then_some(m));
         shape.extend((b_shape.len() > 1).then_some(n));
-        let mut out = call.zeros::<f32>(&shape)?;
-        let (a, b) = (a.values()?, b.values()?);
-        if let Some(packed) = &packed {
-            // All matrices on the left are one tall one.
-            let rows = out.len() / n.max(1);
-            let left = Left::Plain(Matrix::row_major(a, rows, k));
-            product(left, Right::Packed(packed), Init::Zero, MatrixMut::row_major(&mut out, rows, n));
-        } else if m * n > 0 {
-            let positions = |own: &[usize]| {
-                expand(&(0..own.iter().product::<usize>() as i64).collect::<Vec<i64>>(), own, &batch)
-            };
-            let (a_at, b_at) = (positions(a_batch), positions(b_batch));
-            let results = out.chunks_exact_mut(m * n);
-            let products = results.zip(a_at.iter().zip(&b_at)).map(|(out, (&a_at, &b_at))| {
-                let (a_from, b_from) = (a_at as usize * m * k, b_at as usize * k * n);
-                Product {
-                    a: Left::Plain(Matrix::row_major(&a[a_from..a_from + m * k], m, k)),
-                    b: Right::Plain(Matrix::row_major(&b[b_from..b_from + k * n], k, n)),
-                    init: Init::Zero,
-                    c: MatrixMut::row_major(out, m, n),
-                }
-            });
-            gemm_batch(products.collect());
+        if is_single(&as_column) {
+            let m = a_batch.iter().product::<usize>() * m;
+            return Ok(MatMulSizes { m, k, n, shape, batches: [vec![], vec![], vec![]] });
         }
-        one(Tensor::new(&shape, out))
-    }))
+        Ok(MatMulSizes { m, k, n, shape, batches: [a_batch.to_vec(), b_batch.to_vec(), batch] })
+    }
+
+    /// For each matrix of the result, the numbers of the two matrices that are multiplied.
+    pub(super) fn positions(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let [a, b, batch] = &self.batches;
+        let numbers = |own: &[usize]| {
+            expand(&(0..own.iter().product::<usize>() as i64).collect::<Vec<i64>>(), own, batch)
+        };
+        numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| [a as usize, b as usize])
+    }
+}
+
+/// The determinant of each matrix, by elimination with the largest pivot.
+fn det(call: &Call<'_, '_>) -> Result<Outputs> {
+    let x = call.tensor(0)?;
+    let (batch, n) = match x.shape().split_last_chunk::<2>() {
+        Some((batch, &[rows, columns])) if rows == columns => (batch, rows),
+        _ => return Err(Error::invalid_data(format!("no square matrices: the shape is {:?}", x.shape()))),
+    };
+    with_real!(x.dtype(), R => {
+        let mut out = call.zeros::<R>(batch)?;
+        let x = numbers::<R>(x, x.dtype())?;
+        for (idx, out) in out.iter_mut().enumerate() {
+            let matrix = x[idx * n * n..][..n * n].iter().map(|x| x.to_f64()).collect();
+            *out = R::from_f64(determinant(n, matrix));
+        }
+        one(rounded(call.tensor(0)?.dtype(), batch, out)?)
+    })
+}
+
+fn determinant(n: usize, mut matrix: Vec<f64>) -> f64 {
+    let mut product = 1.0;
+    for at in 0..n {
+        let size = |row: &usize| matrix[row * n + at].abs();
+        let pivot = (at..n).max_by(|a, b| size(a).total_cmp(&size(b))).expect("there is a row");
+        if pivot != at {
+            (0..n).for_each(|column| matrix.swap(pivot * n + column, at * n + column));
+            product = -product;
+        }
+        let (above, below) = matrix.split_at_mut((at + 1) * n);
+        let pivot_row = &above[at * n..];
+        product *= pivot_row[at];
+        if pivot_row[at] == 0.0 {
+            return product;
+        }
+        for row in below.chunks_exact_mut(n) {
+            let factor = row[at] / pivot_row[at];
+            row.iter_mut().zip(pivot_row).skip(at).for_each(|(x, pivot)| *x -= factor * pivot);
+        }
+    }
+    product
 }

@@ -1,63 +1,247 @@
 //! Pools.
 
+mod plain;
+
 use super::conv::invalid;
+use super::reduce::{Reduction, reduce};
 use super::window::{Moves, WindowAttrs};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::pool::{self, Divisor, PoolShape};
+use crate::call::Call;
+use crate::number::{FLOATS, Number};
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::real::{numbers, rounded, with_real};
+use plain::{Order, lp_norm};
+use quantfit_ir::{DType, Error, Result, Tensor, with_element};
+use quantfit_kernels::pool::{self, Divisor, Ordered, PoolShape};
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow { name: "AveragePool", opsets: 7..=NEWEST, types: &[DType::F32], compile: average_pool },
-    OpRow { name: "MaxPool", opsets: 1..=NEWEST, types: &[DType::F32], compile: max_pool },
+    OpRow { name: "AveragePool", opsets: 1..=NEWEST, types: FLOATS, compile: average_pool },
+    OpRow {
+        name: "GlobalAveragePool",
+        opsets: 1..=NEWEST,
+        types: FLOATS,
+        compile: |_| Ok(global(Reduction::Mean)),
+    },
+    OpRow { name: "GlobalLpPool", opsets: 2..=NEWEST, types: FLOATS, compile: global_lp_pool },
+    OpRow {
+        name: "GlobalMaxPool",
+        opsets: 1..=NEWEST,
+        types: FLOATS,
+        compile: |_| Ok(global(Reduction::Max)),
+    },
+    OpRow { name: "LpPool", opsets: 2..=NEWEST, types: FLOATS, compile: lp_pool },
+    OpRow {
+        name: "MaxPool",
+        opsets: 1..=NEWEST,
+        types: &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I8, DType::U8],
+        compile: max_pool,
+    },
+    OpRow { name: "MaxUnpool", opsets: 9..=NEWEST, types: FLOATS, compile: max_unpool },
 ];
 
+/// Padding counts where that is asked for; what a rounded up window finds behind it does not.
 fn average_pool(site: &Site<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(site)?;
     let divisor =
         if site.flag("count_include_pad", false)? { Divisor::InsideAndPadding } else { Divisor::Inside };
-    windows(site, move |shape, x, out| pool::average_pool(shape, divisor, x, out))
-}
-
-fn max_pool(site: &Site<'_>) -> Result<Kernel> {
-    if site.has_output(1) {
-        return Err(site.unsupported("indices"));
-    }
-    windows(site, |shape, x, out| pool::max_pool(shape, x, out))
-}
-
-fn windows(
-    site: &Site<'_>,
-    run: impl Fn(&PoolShape, &[f32], &mut [f32]) -> quantfit_kernels::Result<()> + Send + Sync + 'static,
-) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
-    let ceil = site.flag("ceil_mode", false)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
-        let [batch, channels, input @ ..] = x.shape() else {
-            return Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape())));
-        };
-        let moves = attrs.over(input, None)?;
-        let output = output(input, &moves, ceil)?;
-        let out_shape = [&[*batch, *channels], output.as_slice()].concat();
-        let mut out = call.zeros::<f32>(&out_shape)?;
-        let Moves { kernel, strides, dilations, pads_begin, pads_end } = moves;
-        let (planes, input) = (batch * channels, input.to_vec());
-        let shape = PoolShape { planes, input, output, kernel, strides, dilations, pads_begin, pads_end };
-        run(&shape, x.values()?, &mut out).map_err(invalid)?;
-        one(Tensor::new(&out_shape, out))
+        let sizes = attrs.over(x.shape())?;
+        if x.dtype() != DType::F64 && sizes.is_fast() {
+            let mut out = call.zeros::<f32>(&sizes.out_shape)?;
+            pool::average_pool(&sizes.shape, divisor, &numbers(x, x.dtype())?, &mut out).map_err(invalid)?;
+            return one(rounded(x.dtype(), &sizes.out_shape, out)?);
+        }
+        with_real!(x.dtype(), R => {
+            let mut out = call.zeros::<R>(&sizes.out_shape)?;
+            plain::average(&sizes, divisor, &numbers(x, x.dtype())?, &mut out);
+            one(rounded(x.dtype(), &sizes.out_shape, out)?)
+        })
     }))
 }
 
-/// How many windows there are in each dimension. Rounding up, no window begins behind the input and its first padding.
-fn output(input: &[usize], moves: &Moves, ceil: bool) -> Result<Vec<usize>> {
-    let along = |axis: usize| {
-        let (begin, stride) = (moves.pads_begin[axis], moves.strides[axis].max(1));
-        let padded = input[axis] + begin + moves.pads_end[axis];
-        let reach = moves.kernel[axis].saturating_sub(1) * moves.dilations[axis] + 1;
-        let rest = padded.checked_sub(reach).ok_or_else(|| {
-            Error::invalid_data(format!("a window that reaches over {reach} does not fit into {padded}"))
-        })?;
-        let n_windows = if ceil { rest.div_ceil(stride) } else { rest / stride } + 1;
-        Ok(if ceil && (n_windows - 1) * stride >= input[axis] + begin { n_windows - 1 } else { n_windows })
+/// `(Σ |x|^p)^(1/p)`
+fn lp_pool(site: &Site<'_>) -> Result<Kernel> {
+    let (attrs, p) = (PoolAttrs::read(site)?, power(site)?);
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let sizes = attrs.over(x.shape())?;
+        with_real!(x.dtype(), R => {
+            let mut out = call.zeros::<R>(&sizes.out_shape)?;
+            plain::lp(&sizes, p, &numbers(x, x.dtype())?, &mut out);
+            one(rounded(x.dtype(), &sizes.out_shape, out)?)
+        })
+    }))
+}
+
+/// The second output is where each maximum lies in the whole input, as if that were stored in `storage_order`.
+fn max_pool(site: &Site<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(site)?;
+    let order = match site.int("storage_order", 0)? {
+        0 => Order::RowMajor,
+        1 => Order::ColumnMajor,
+        other => return Err(Error::invalid_model(format!("storage_order {other} is none that ONNX knows"))),
     };
-    (0..input.len()).map(along).collect()
+    let order = site.has_output(1).then_some(order);
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let sizes = attrs.over(x.shape())?;
+        with_element!(x.dtype(), [F32 F64 I8 U8], T => maxima::<T>(call, &sizes, x.values()?, order), dtype => {
+            // Halves become floats and back without loss.
+            let mut outputs = maxima::<f32>(call, &sizes, &numbers(x, dtype)?, order)?;
+            let values = std::mem::replace(&mut outputs[0], Tensor::scalar(0.0f32).into()).into_tensor()?;
+            outputs[0] = rounded(dtype, &sizes.out_shape, values.into_values::<f32>()?)?.into();
+            Ok(outputs)
+        })
+    }))
+}
+
+fn maxima<T: Ordered + Number>(
+    call: &Call<'_, '_>,
+    sizes: &PoolSizes,
+    x: &[T],
+    order: Option<Order>,
+) -> Result<Outputs> {
+    let mut out = call.zeros::<T>(&sizes.out_shape)?;
+    if order.is_none() && sizes.is_fast() {
+        pool::max_pool(&sizes.shape, x, &mut out).map_err(invalid)?;
+        return one(Tensor::new(&sizes.out_shape, out));
+    }
+    let mut indices = call.zeros::<i64>(&sizes.out_shape)?;
+    plain::max(sizes, x, &mut out, &mut indices);
+    let mut outputs = one(Tensor::new(&sizes.out_shape, out))?;
+    if let Some(order) = order {
+        plain::globalize(sizes, order, &mut indices);
+        outputs.push(Tensor::new(&sizes.out_shape, indices).into());
+    }
+    Ok(outputs)
+}
+
+fn global(reduction: Reduction) -> Kernel {
+    Box::new(move |call| one(reduce(call, reduction, &spatial_axes(call.tensor(0)?)?)?))
+}
+
+fn global_lp_pool(site: &Site<'_>) -> Result<Kernel> {
+    let p = match power(site)? {
+        1 => return Ok(global(Reduction::L1)),
+        2 => return Ok(global(Reduction::L2)),
+        p => p,
+    };
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let mut shape = x.shape().to_vec();
+        let plane_len =
+            spatial_axes(x)?.into_iter().map(|axis| std::mem::replace(&mut shape[axis], 1)).product();
+        with_real!(x.dtype(), R => {
+            let mut out = call.zeros::<R>(&shape)?;
+            let x = numbers::<R>(x, x.dtype())?;
+            for (idx, out) in out.iter_mut().enumerate() {
+                *out = lp_norm(p, &x[idx * plane_len..][..plane_len]);
+            }
+            one(rounded(call.tensor(0)?.dtype(), &shape, out)?)
+        })
+    }))
+}
+
+fn spatial_axes(x: &Tensor) -> Result<Vec<usize>> {
+    match x.shape() {
+        [] | [_] => Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape()))),
+        shape => Ok((2..shape.len()).collect()),
+    }
+}
+
+fn power(site: &Site<'_>) -> Result<i32> {
+    let p = i32::try_from(site.int("p", 2)?).ok().filter(|&p| p > 0);
+    p.ok_or_else(|| Error::invalid_model("p must be positive"))
+}
+
+/// Puts elements where indices say, which count in the output that the attributes make; the rest is zero. A larger
+/// `output_shape` is filled up at its ends.
+fn max_unpool(site: &Site<'_>) -> Result<Kernel> {
+    let attrs = WindowAttrs::read(site)?;
+    Ok(Box::new(move |call| {
+        let (x, indices) = (call.tensor(0)?, call.values::<i64>(1)?);
+        let [batch, channels, input @ ..] = x.shape() else { return Err(no_planes(x.shape())) };
+        if indices.len() != x.len() {
+            return Err(Error::invalid_data(format!("{} indices for {} elements", indices.len(), x.len())));
+        }
+        let moves = attrs.over(input, None)?;
+        let along = |axis: usize| {
+            let steps = input[axis].checked_sub(1)?.checked_mul(moves.strides[axis])?;
+            (steps + moves.kernel[axis]).checked_sub(moves.pads_begin[axis] + moves.pads_end[axis])
+        };
+        let sizes: Option<Vec<usize>> = (0..input.len()).map(along).collect();
+        let sizes = sizes.ok_or_else(|| Error::invalid_data("the pads are more than the output"))?;
+        let inferred = [&[*batch, *channels], sizes.as_slice()].concat();
+        let stated = match call.optional(2)? {
+            None => inferred.clone(),
+            Some(shape) => {
+                let wrong = || Error::invalid_data(format!("output_shape must be at least {inferred:?}"));
+                let dims =
+                    shape.values::<i64>()?.iter().map(|&dim| usize::try_from(dim).map_err(|_| wrong()));
+                let dims = dims.collect::<Result<Vec<usize>>>()?;
+                let fits = dims.len() == inferred.len() && dims.iter().zip(&inferred).all(|(a, b)| a >= b);
+                if fits { dims } else { return Err(wrong()) }
+            }
+        };
+        with_element!(x.dtype(), [F32 F64 F16 Bf16], T => {
+            let mut out = call.zeros::<T>(&inferred)?;
+            for (&x, &at) in x.values::<T>()?.iter().zip(indices) {
+                let slot = usize::try_from(at).ok().and_then(|at| out.get_mut(at));
+                *slot.ok_or_else(|| Error::invalid_data(format!("index {at} is not in {inferred:?}")))? = x;
+            }
+            if stated == inferred {
+                return one(Tensor::new(&inferred, out));
+            }
+            let mut larger = call.zeros::<T>(&stated)?;
+            plain::embed(&out, &inferred, &mut larger, &stated);
+            one(Tensor::new(&stated, larger))
+        }, other => Err(crate::number::unexpected(other)))
+    }))
+}
+
+fn no_planes(shape: &[usize]) -> Error {
+    Error::invalid_data(format!("the input has the shape {shape:?}"))
+}
+
+struct PoolAttrs {
+    window: WindowAttrs,
+    ceil: bool,
+}
+
+/// The sizes of a pool over an input of known shape.
+struct PoolSizes {
+    shape: PoolShape,
+    out_shape: Vec<usize>,
+    moves: Moves,
+}
+
+impl PoolAttrs {
+    fn read(site: &Site<'_>) -> Result<PoolAttrs> {
+        Ok(PoolAttrs { window: WindowAttrs::read(site)?, ceil: site.flag("ceil_mode", false)? })
+    }
+
+    fn over(&self, x: &[usize]) -> Result<PoolSizes> {
+        let [batch, channels, input @ ..] = x else { return Err(no_planes(x)) };
+        let moves = self.window.over(input, None)?;
+        let output = moves.output(input, self.ceil)?;
+        let out_shape = [&[*batch, *channels], output.as_slice()].concat();
+        let shape = PoolShape {
+            planes: batch.saturating_mul(*channels),
+            input: input.to_vec(),
+            output,
+            kernel: moves.kernel.clone(),
+            strides: moves.strides.clone(),
+            dilations: moves.dilations.clone(),
+            pads_begin: moves.pads_begin.clone(),
+            pads_end: moves.pads_end.clone(),
+        };
+        Ok(PoolSizes { shape, out_shape, moves })
+    }
+}
+
+impl PoolSizes {
+    /// Whether there are fast kernels for as many dimensions.
+    fn is_fast(&self) -> bool {
+        (1..=3).contains(&self.shape.input.len())
+    }
 }

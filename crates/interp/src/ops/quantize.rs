@@ -1,94 +1,221 @@
-//! Between floats and integers.
+//! Between floats and what they are quantized to.
 
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Error, Result, Tensor, with_element};
+mod granularity;
+mod quantized;
+
+use crate::call::Call;
+use crate::number::{Number, unexpected};
+use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::real::rounded;
+use granularity::{Granularity, Runs};
+use quantfit_ir::{DType, Element, Error, F8E8M0, Result, Tensor, bf16, f16, with_element};
+use quantfit_kernels::quantize::{Affine, Integer, dequantize as dequantize_run, quantize as quantize_run};
+use quantfit_kernels::reduce::min_max;
+use quantized::{Dequantized, Quantized};
+use std::borrow::Cow;
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow {
-        name: "DequantizeLinear",
-        opsets: 10..=NEWEST,
-        types: &[DType::I8, DType::U8, DType::I16, DType::U16, DType::I32],
-        compile: dequantize,
-    },
-    OpRow { name: "QuantizeLinear", opsets: 10..=NEWEST, types: &[DType::F32], compile: quantize },
+    OpRow::since(10, "DequantizeLinear", QUANTIZED, dequantize),
+    OpRow::since(11, "DynamicQuantizeLinear", &[DType::F32], |_| Ok(dynamic_quantize())),
+    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], quantize),
 ];
 
-/// Which scale belongs to an element: `idx / inner % n`.
-struct Scales {
-    n: usize,
-    inner: usize,
-}
+/// What DequantizeLinear takes.
+const QUANTIZED: &[DType] = &[
+    DType::I8,
+    DType::U8,
+    DType::I16,
+    DType::U16,
+    DType::I32,
+    DType::I4,
+    DType::U4,
+    DType::I2,
+    DType::U2,
+    DType::F8E4M3Fn,
+    DType::F8E4M3Fnuz,
+    DType::F8E5M2,
+    DType::F8E5M2Fnuz,
+    DType::F6E2M3,
+    DType::F6E3M2,
+    DType::F4E2M1,
+];
 
-impl Scales {
-    fn of(x: &Tensor, scale: &Tensor, axis: i64) -> Result<Scales> {
-        let shape = x.shape();
-        match scale.shape() {
-            [] | [1] => Ok(Scales { n: 1, inner: x.len().max(1) }),
-            [n] => {
-                let rank = shape.len() as i64;
-                let axis = if axis < 0 { axis + rank } else { axis };
-                if !(0..rank).contains(&axis) || shape[axis as usize] != *n {
-                    return Err(Error::invalid_data(format!(
-                        "{n} scales do not fit axis {axis} of shape {shape:?}"
-                    )));
-                }
-                Ok(Scales { n: *n, inner: shape[axis as usize + 1..].iter().product::<usize>().max(1) })
+/// `saturate(round(x / scale) + zero_point)`, halves to even; without `round` where the result is a float.
+///
+/// The quotient is rounded to the type of the scale, or that of `precision`.
+pub(super) fn quantize(site: &Site<'_>) -> Result<Kernel> {
+    let granularity = Granularity::read(site)?;
+    let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?);
+    let saturate = site.flag("saturate", true)?;
+    Ok(Box::new(move |call| {
+        let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
+        let runs = granularity.runs(x, scale, zeros)?;
+        let dtype = match (zeros.map(Tensor::dtype), output) {
+            (Some(zeros), Some(output)) if zeros != output => {
+                let message = format!("output_dtype is {output}, but the zero point has {zeros}");
+                return Err(Error::invalid_model(message));
             }
-            other => Err(Error::unsupported(format!("scales of shape {other:?}"))),
-        }
-    }
-
-    fn of_element(&self, idx: usize) -> usize {
-        idx / self.inner % self.n
-    }
-}
-
-fn blocked(site: &Site<'_>) -> Result<i64> {
-    if site.int("block_size", 0)? != 0 {
-        return Err(site.unsupported("block_size"));
-    }
-    site.int("axis", 1)
-}
-
-/// `saturate(round_half_even(x / scale) + zero_point)`
-fn quantize(site: &Site<'_>) -> Result<Kernel> {
-    let axis = blocked(site)?;
-    let has_zero_point = site.has_operand(2);
-    Ok(Box::new(move |call| {
-        let (x, scale) = (call.tensor(0)?, call.tensor(1)?);
-        let scales = Scales::of(x, scale, axis)?;
-        let dtype = if has_zero_point { call.tensor(2)?.dtype() } else { DType::U8 };
+            (zeros, output) => zeros.or(output).unwrap_or(DType::U8),
+        };
+        let precision = precision.unwrap_or(scale.dtype());
+        let (x, scale) = (in_precision(x, precision)?, in_precision(scale, precision)?);
+        let divide = division(precision);
         with_element!(dtype, [I8 U8 I16 U16], T => {
-            call.reserve::<T>(x.shape())?;
-            let zeros = if has_zero_point { call.values::<T>(2)?.to_vec() } else { vec![0; scales.n] };
-            let (min, max) = (i32::from(T::MIN), i32::from(T::MAX));
-            let scale = scale.values::<f32>()?;
-            let values = x.values::<f32>()?.iter().enumerate().map(|(idx, x)| {
-                let s = scales.of_element(idx);
-                let q = (x / scale[s]).round_ties_even() as i32;
-                q.saturating_add(i32::from(zeros[s])).clamp(min, max) as T
-            });
-            one(Tensor::new(x.shape(), values.collect()))
-        }, other => Err(Error::unsupported(format!("no kernel for op QuantizeLinear to {other}"))))
+            if precision != DType::F16 && precision != DType::Bf16 {
+                return quantized_fast::<T>(call, &runs, &x, &scale);
+            }
+            quantized::<T>(call, &runs, &x, &scale, divide, saturate)
+        }, dtype => with_element!(dtype,
+            [I4 U4 I2 U2 F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz F6E2M3 F6E3M2 F4E2M1],
+            T => quantized::<T>(call, &runs, &x, &scale, divide, saturate),
+            other => Err(Error::unsupported(format!("no kernel for op QuantizeLinear to {other}")))))
     }))
 }
 
-/// `(x - zero_point) * scale`
-fn dequantize(site: &Site<'_>) -> Result<Kernel> {
-    let axis = blocked(site)?;
-    let has_zero_point = site.has_operand(2);
+/// The elements as numbers of a type of at most 32 bits.
+fn in_precision(x: &Tensor, precision: DType) -> Result<Cow<'_, [f32]>> {
+    let numbers: Cow<'_, [f32]> = match x.dtype() {
+        DType::F32 => Cow::Borrowed(x.values()?),
+        DType::F8E8M0 => x.values::<F8E8M0>()?.iter().map(|x| x.to_f32()).collect(),
+        dtype => with_element!(dtype, [F16 Bf16 I32], T => {
+            x.values::<T>()?.iter().map(|x| x.to_f32()).collect()
+        }, other => return Err(unexpected(other))),
+    };
+    match precision {
+        dtype if dtype == x.dtype() => Ok(numbers),
+        DType::F16 => Ok(numbers.iter().map(|x| f16::from_f32(*x).to_f32()).collect()),
+        DType::Bf16 => Ok(numbers.iter().map(|x| bf16::from_f32(*x).to_f32()).collect()),
+        DType::F32 | DType::F8E8M0 | DType::I32 => Ok(numbers),
+        other => Err(Error::unsupported(format!("no kernel for op QuantizeLinear with precision {other}"))),
+    }
+}
+
+/// The quotient, rounded to a type.
+fn division(precision: DType) -> fn(f32, f32) -> f32 {
+    match precision {
+        DType::F16 => |x, scale| f16::from_f32(x / scale).to_f32(),
+        DType::Bf16 => |x, scale| bf16::from_f32(x / scale).to_f32(),
+        _ => |x, scale| x / scale,
+    }
+}
+
+fn quantized<T: Quantized>(
+    call: &Call<'_, '_>,
+    runs: &Runs,
+    x: &[f32],
+    scale: &[f32],
+    divide: impl Fn(f32, f32) -> f32,
+    saturate: bool,
+) -> Result<Outputs> {
+    let shape = call.tensor(0)?.shape();
+    call.reserve::<T>(shape)?;
+    let zeros = zero_points::<T>(call, scale.len())?;
+    let mut out = Vec::with_capacity(x.len());
+    runs.for_each(|range, at, step| {
+        let quantize = |x: f32, at: usize| T::quantized(divide(x, scale[at]), zeros[at], saturate);
+        out.extend(x[range].iter().enumerate().map(|(i, x)| quantize(*x, at + i * step)));
+    });
+    one(Tensor::new(shape, out))
+}
+
+/// The same for types and precisions that there is a kernel for.
+fn quantized_fast<T>(call: &Call<'_, '_>, runs: &Runs, x: &[f32], scale: &[f32]) -> Result<Outputs>
+where
+    T: Quantized + quantfit_kernels::quantize::Quantized,
+{
+    let shape = call.tensor(0)?.shape();
+    let mut out = call.zeros::<T>(shape)?;
+    let zeros = zero_points::<T>(call, scale.len())?;
+    runs.for_each(|range, at, step| {
+        let (x, out) = (&x[range.clone()], &mut out[range]);
+        if step == 0 {
+            return quantize_run(Affine::of(scale[at], zeros[at]), x, out);
+        }
+        let scales = scale[at..].iter().zip(&zeros[at..]);
+        for ((out, x), (scale, zero)) in out.iter_mut().zip(x).zip(scales) {
+            *out = Quantized::quantized(x / scale, *zero, true);
+        }
+    });
+    one(Tensor::new(shape, out))
+}
+
+/// The zero points: those that there are, or as many zeros.
+fn zero_points<'c, T: Element>(call: &'c Call<'_, '_>, n: usize) -> Result<Cow<'c, [T]>> {
+    match call.optional(2)? {
+        Some(zeros) => Ok(Cow::Borrowed(zeros.values()?)),
+        None => Ok(Cow::Owned(vec![T::default(); n])),
+    }
+}
+
+/// `(x - zero_point)·scale`, computed in f32 and rounded to the type of the scale, or that of `output_dtype`.
+pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
+    let granularity = Granularity::read(site)?;
+    let output = site.dtype("output_dtype")?;
     Ok(Box::new(move |call| {
-        let (x, scale) = (call.tensor(0)?, call.tensor(1)?);
-        let scales = Scales::of(x, scale, axis)?;
+        let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
+        let runs = granularity.runs(x, scale, zeros)?;
+        let output = output.unwrap_or(scale.dtype());
+        if !matches!(output, DType::F32 | DType::F16 | DType::Bf16) {
+            return Err(Error::unsupported(format!("no kernel for op DequantizeLinear to {output}")));
+        }
+        let scale = in_precision(scale, DType::F32)?;
+        let mut out = call.zeros::<f32>(x.shape())?;
         with_element!(x.dtype(), [I8 U8 I16 U16 I32], T => {
-            call.reserve::<f32>(x.shape())?;
-            let zeros = if has_zero_point { call.values::<T>(2)?.to_vec() } else { vec![T::default(); scales.n] };
-            let scale = scale.values::<f32>()?;
-            let values = x.values::<T>()?.iter().enumerate().map(|(idx, &x)| {
-                let s = scales.of_element(idx);
-                (i64::from(x) - i64::from(zeros[s])) as f32 * scale[s]
+            let zeros = zero_points::<T>(call, scale.len())?;
+            if T::DTYPE == DType::I32 && zeros.iter().any(|zero| zero.to_i32() != 0) {
+                return Err(Error::invalid_data("integers of 32 bits have no zero point but 0"));
+            }
+            let x = x.values::<T>()?;
+            runs.for_each(|range, at, step| match step {
+                0 => {
+                    // The range of the numbers does not matter here.
+                    let (scale, zero_point) = (scale[at], zeros[at].to_i32());
+                    let affine = Affine { scale, zero_point, min: 0, max: 0 };
+                    dequantize_run(affine, &x[range.clone()], &mut out[range]);
+                }
+                _ => dequantized(&x[range.clone()], &scale[at..], &zeros[at..], &mut out[range]),
             });
-            one(Tensor::new(x.shape(), values.collect()))
-        }, other => Err(Error::unsupported(format!("no kernel for op DequantizeLinear of {other}"))))
+        }, dtype => with_element!(dtype,
+            [I4 U4 I2 U2 F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz F6E2M3 F6E3M2 F4E2M1],
+            T => {
+                let (x, zeros) = (x.values::<T>()?, zero_points::<T>(call, scale.len())?);
+                runs.for_each(|range, at, step| {
+                    let (x, out) = (&x[range.clone()], &mut out[range]);
+                    match step {
+                        0 => out.iter_mut().zip(x).for_each(|(out, x)| *out = x.minus(zeros[at]) * scale[at]),
+                        _ => dequantized(x, &scale[at..], &zeros[at..], out),
+                    }
+                });
+            },
+            other => return Err(unexpected(other))));
+        one(rounded(output, x.shape(), out)?)
     }))
+}
+
+/// Every element with its own scale and zero point.
+fn dequantized<T: Dequantized>(x: &[T], scale: &[f32], zeros: &[T], out: &mut [f32]) {
+    for ((out, x), (scale, zero)) in out.iter_mut().zip(x).zip(scale.iter().zip(zeros)) {
+        *out = x.minus(*zero) * scale;
+    }
+}
+
+/// To u8, by a scale and a zero point for which all numbers and 0 are in range.
+fn dynamic_quantize() -> Kernel {
+    Box::new(|call| {
+        let x = call.tensor(0)?;
+        let mut out = call.zeros::<u8>(x.shape())?;
+        let values = x.values::<f32>()?;
+        let (scale, zero) = dynamic_range(values);
+        quantize_run(Affine::of(scale, zero), values, &mut out);
+        let tensors = [Tensor::new(x.shape(), out), Tensor::scalar(scale), Tensor::scalar(zero)];
+        Ok(tensors.into_iter().map(Into::into).collect())
+    })
+}
+
+/// The scale and the zero point of u8 for numbers.
+pub(super) fn dynamic_range(values: &[f32]) -> (f32, u8) {
+    let range = min_max(values);
+    let (min, max) = (range.min.min(0.0), range.max.max(0.0));
+    let scale = if min == max { 1.0 } else { (max - min) / 255.0 };
+    (scale, (0.0 - min / scale).round_ties_even() as u8)
 }

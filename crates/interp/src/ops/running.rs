@@ -1,5 +1,124 @@
-//! Results that run along an axis.
+//! Going along an axis: running sums and products, and reversing.
 
-use crate::op::OpRow;
+use crate::axes::{self, Along};
+use crate::indices::{integer, integers};
+use crate::number::{NUMBERS, Number, with_number};
+use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use quantfit_ir::{DType, Element, Error, Result, with_element};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow {
+        name: "CumProd",
+        opsets: 26..=NEWEST,
+        types: NUMBERS,
+        compile: |site| cumulate(site, Kind::Product),
+    },
+    OpRow { name: "CumSum", opsets: 11..=NEWEST, types: NUMBERS, compile: |site| cumulate(site, Kind::Sum) },
+    OpRow { name: "ReverseSequence", opsets: 10..=NEWEST, types: &[], compile: reverse_sequence },
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Sum,
+    Product,
+}
+
+/// How to go: from which end, and whether an element counts for its own result.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    exclusive: bool,
+    reverse: bool,
+}
+
+fn cumulate(site: &Site<'_>, kind: Kind) -> Result<Kernel> {
+    let way = Way { exclusive: site.flag("exclusive", false)?, reverse: site.flag("reverse", false)? };
+    Ok(Box::new(move |call| {
+        let axis = integer(call.tensor(1)?)?;
+        let mut x = call.take(0)?;
+        let along = Along::of(x.shape(), axes::axis(axis, x.shape().len())?);
+        match x.dtype() {
+            // Halves are rounded once, not at each step.
+            dtype @ (DType::F16 | DType::Bf16) => with_element!(dtype, [F16 Bf16], T => {
+                call.reserve::<f32>(x.shape())?;
+                let values = x.values_mut::<T>()?;
+                let mut wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+                run(kind, &mut wide, along, way);
+                values.iter_mut().zip(wide).for_each(|(value, wide)| *value = T::from_f32(wide));
+                one(x)
+            }, other => Err(crate::number::unexpected(other))),
+            dtype => with_number!(dtype, T => {
+                run(kind, x.values_mut::<T>()?, along, way);
+                one(x)
+            }),
+        }
+    }))
+}
+
+fn run<T: Number>(kind: Kind, values: &mut [T], along: Along, way: Way) {
+    match kind {
+        Kind::Sum => accumulate(values, along, way, T::ZERO, T::add),
+        Kind::Product => accumulate(values, along, way, T::ONE, T::mul),
+    }
+}
+
+fn accumulate<T: Number>(values: &mut [T], along: Along, way: Way, neutral: T, f: impl Fn(T, T) -> T) {
+    let Along { len, inner, .. } = along;
+    if values.is_empty() {
+        return;
+    }
+    let mut so_far = vec![neutral; inner];
+    for block in values.chunks_exact_mut(len * inner) {
+        so_far.fill(neutral);
+        for idx in 0..len {
+            let at = if way.reverse { len - 1 - idx } else { idx };
+            for (value, so_far) in block[at * inner..][..inner].iter_mut().zip(&mut so_far) {
+                let before = *so_far;
+                *so_far = f(before, *value);
+                *value = if way.exclusive { before } else { *so_far };
+            }
+        }
+    }
+}
+
+/// Reverses the first steps of each sample, as many as its length says.
+fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
+    let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
+    Ok(Box::new(move |call| {
+        let lengths = integers(call.tensor(1)?)?.into_owned();
+        let mut x = call.take(0)?;
+        let axes = axes::axes(&[time_axis, batch_axis], x.shape().len())?;
+        let (time_axis, batch_axis) = (axes[0], axes[1]);
+        if time_axis.max(batch_axis) != 1 {
+            return Err(Error::invalid_data("time_axis and batch_axis must be the first two dimensions"));
+        }
+        let (time, batch) = (x.shape()[time_axis], x.shape()[batch_axis]);
+        let length = |&length: &i64| {
+            let found = usize::try_from(length).ok().filter(|&length| length <= time);
+            found.ok_or_else(|| {
+                Error::invalid_data(format!("a sequence of {length} steps does not fit {time}"))
+            })
+        };
+        let lengths: Vec<usize> = lengths.iter().map(length).collect::<Result<_>>()?;
+        if lengths.len() != batch {
+            return Err(Error::invalid_data(format!("{} lengths do not fit {batch} samples", lengths.len())));
+        }
+        let inner: usize = x.shape()[2..].iter().product();
+        let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };
+        with_element!(x.dtype(), T => reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner));
+        one(x)
+    }))
+}
+
+/// `step` elements from a sample's step to the next, `sample` from one sample to the next.
+fn reverse<T: Element>(values: &mut [T], lengths: &[usize], step: usize, sample: usize, inner: usize) {
+    if inner == 0 {
+        return;
+    }
+    for (idx, &length) in lengths.iter().enumerate() {
+        for early in 0..length / 2 {
+            let late = idx * sample + (length - 1 - early) * step;
+            let (front, back) = values.split_at_mut(late);
+            front[idx * sample + early * step..][..inner].swap_with_slice(&mut back[..inner]);
+        }
+    }
+}

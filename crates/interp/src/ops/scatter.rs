@@ -1,5 +1,155 @@
-//! Writing by index.
+//! Scattering: writing elements, or blocks of them, to places that another tensor names.
 
-use crate::op::OpRow;
+use super::gather::{Places, element_places, tuple_places};
+use crate::axes::{self, Along};
+use crate::call::Call;
+use crate::indices::integers;
+use crate::number::{Number, by_value, with_number};
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Scatter", opsets: 9..=NEWEST, types: &[], compile: scatter_elements },
+    OpRow { name: "ScatterElements", opsets: 11..=NEWEST, types: &[], compile: scatter_elements },
+    OpRow { name: "ScatterND", opsets: 11..=NEWEST, types: &[], compile: scatter_nd },
+    OpRow { name: "TensorScatter", opsets: 24..=NEWEST, types: &[], compile: tensor_scatter },
+];
+
+/// What becomes of an element that is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reduction {
+    Replace,
+    Add,
+    Mul,
+    Max,
+    Min,
+}
+
+fn reduction(site: &Site<'_>) -> Result<Reduction> {
+    match site.str("reduction", "none")? {
+        "none" => Ok(Reduction::Replace),
+        "add" => Ok(Reduction::Add),
+        "mul" => Ok(Reduction::Mul),
+        "max" => Ok(Reduction::Max),
+        "min" => Ok(Reduction::Min),
+        other => Err(Error::invalid_model(format!("reduction {other:?} is none that ONNX knows"))),
+    }
+}
+
+fn scatter_elements(site: &Site<'_>) -> Result<Kernel> {
+    let (axis, reduction) = (site.int("axis", 0)?, reduction(site)?);
+    Ok(Box::new(move |call| {
+        let indices = call.tensor(1)?;
+        let starts = element_places(call.tensor(0)?.shape(), indices, axis, call)?;
+        let shape = indices.shape().to_vec();
+        scattered(call, &Places { starts, len: 1, shape }, reduction)
+    }))
+}
+
+fn scatter_nd(site: &Site<'_>) -> Result<Kernel> {
+    let reduction = reduction(site)?;
+    Ok(Box::new(move |call| {
+        let places = tuple_places(call.tensor(0)?.shape(), call.tensor(1)?, 0)?;
+        scattered(call, &places, reduction)
+    }))
+}
+
+/// Operand 0 with the blocks of operand 2 at their places.
+fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> Result<Outputs> {
+    let updates = call.take(2)?;
+    if updates.shape() != places.shape {
+        let (found, expected) = (updates.shape(), &places.shape);
+        return Err(Error::invalid_data(format!(
+            "updates must have the shape {expected:?}, found {found:?}"
+        )));
+    }
+    let mut data = call.take(0)?;
+    match (data.dtype(), reduction) {
+        (dtype, Reduction::Replace) => with_element!(dtype, T => {
+            let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
+            for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
+                data[start..start + places.len].clone_from_slice(block);
+            }
+        }),
+        (DType::Bool, Reduction::Add | Reduction::Max) => {
+            combine(&mut data, &updates, places, |a: bool, b| a | b)?
+        }
+        (DType::Bool, Reduction::Mul | Reduction::Min) => {
+            combine(&mut data, &updates, places, |a: bool, b| a & b)?
+        }
+        (dtype, _) => with_number!(dtype, T => match reduction {
+            Reduction::Add => combine(&mut data, &updates, places, T::add),
+            Reduction::Mul => combine(&mut data, &updates, places, T::mul),
+            Reduction::Max => combine(&mut data, &updates, places, |a: T, b| if by_value(&b, &a).is_gt() { b } else { a }),
+            _ => combine(&mut data, &updates, places, |a: T, b| {
+                if !a.is_nan() && (b.is_nan() || b < a) { b } else { a }
+            }),
+        })?,
+    }
+    one(data)
+}
+
+fn combine<T: Element + Copy>(
+    data: &mut Tensor,
+    updates: &Tensor,
+    places: &Places,
+    f: impl Fn(T, T) -> T,
+) -> Result<()> {
+    let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
+    for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
+        data[start..start + places.len].iter_mut().zip(block).for_each(|(a, &b)| *a = f(*a, b));
+    }
+    Ok(())
+}
+
+/// Writes each sample's steps of operand 1 into operand 0 from where operand 2 says on; `circular` goes on at the begin.
+fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
+    let axis = site.int("axis", -2)?;
+    let is_circular = match site.str("mode", "linear")? {
+        "linear" => false,
+        "circular" => true,
+        other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+    };
+    Ok(Box::new(move |call| {
+        let mut cache = call.take(0)?;
+        let (update, shape) = (call.tensor(1)?, cache.shape().to_vec());
+        let axis = axes::axis(axis, shape.len())?;
+        let Along { outer, len, inner } = Along::of(&shape, axis);
+        let n_steps = update.shape().get(axis).copied().unwrap_or(0);
+        let mut expected = shape.clone();
+        expected[axis] = n_steps;
+        if axis == 0 || update.shape() != expected || n_steps > len {
+            let message = format!("updates of shape {:?} do not fit the shape {shape:?}", update.shape());
+            return Err(Error::invalid_data(message));
+        }
+        let starts = match call.optional(2)? {
+            Some(starts) if starts.len() != shape[0] => {
+                return Err(Error::invalid_data(format!(
+                    "{} starts do not fit {} samples",
+                    starts.len(),
+                    shape[0]
+                )));
+            }
+            Some(starts) => integers(starts)?.into_owned(),
+            None => vec![0; shape[0]],
+        };
+        let start = |&start: &i64| match usize::try_from(start) {
+            Ok(start) if is_circular => Ok(start % len.max(1)),
+            Ok(start) if start <= len - n_steps => Ok(start),
+            _ => Err(Error::invalid_data(format!("{n_steps} steps do not fit {len} from {start} on"))),
+        };
+        let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
+        let rows = outer / shape[0].max(1);
+        with_element!(cache.dtype(), T => {
+            let (out, update) = (cache.values_mut::<T>()?, update.values::<T>()?);
+            let rows_of = |row: usize| (&starts[row / rows.max(1)], &update[row * n_steps * inner..][..n_steps * inner]);
+            for (row, out) in out.chunks_exact_mut((len * inner).max(1)).enumerate() {
+                let (&start, steps) = rows_of(row);
+                let (first, rest) = steps.split_at(n_steps.min(len - start) * inner);
+                out[start * inner..][..first.len()].clone_from_slice(first);
+                out[..rest.len()].clone_from_slice(rest);
+            }
+        });
+        one(cache)
+    }))
+}

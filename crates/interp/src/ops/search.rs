@@ -1,5 +1,173 @@
-//! Finding elements.
+//! Finding elements: the greatest and the least, those that are not zero, and those that differ.
 
-use crate::op::OpRow;
+mod unique;
 
-pub(super) static ROWS: &[OpRow] = &[];
+use crate::axes::{self, Along};
+use crate::indices::integer;
+use crate::number::{NUMBERS, Number, by_value, with_number};
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use quantfit_ir::{Error, Result, Tensor, with_element};
+use std::cmp::Ordering;
+
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow {
+        name: "ArgMax",
+        opsets: 1..=NEWEST,
+        types: NUMBERS,
+        compile: |site| extreme(site, Ordering::Greater),
+    },
+    OpRow {
+        name: "ArgMin",
+        opsets: 1..=NEWEST,
+        types: NUMBERS,
+        compile: |site| extreme(site, Ordering::Less),
+    },
+    OpRow { name: "NonZero", opsets: 9..=NEWEST, types: &[], compile: non_zero },
+    OpRow { name: "TopK", opsets: 1..=NEWEST, types: NUMBERS, compile: top_k },
+    OpRow { name: "Unique", opsets: 11..=NEWEST, types: unique::TYPES, compile: unique::unique },
+];
+
+/// Where along an axis the element is that is `better` than all others; a NaN is, as NumPy has it, better than numbers.
+fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
+    let (axis, keep) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
+    let last = site.flag("select_last_index", false)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let axis = axes::axis(axis, x.shape().len())?;
+        let along = Along::of(x.shape(), axis);
+        let mut shape = x.shape().to_vec();
+        shape[axis] = 1;
+        let mut out = call.zeros::<i64>(&shape)?;
+        if along.len == 0 && !out.is_empty() {
+            let message = format!("axis {axis} of shape {:?} has nothing to choose from", x.shape());
+            return Err(Error::invalid_data(message));
+        }
+        with_number!(x.dtype(), T => {
+            let beats = |a: T, b: T| match a.partial_cmp(&b) {
+                Some(ordering) => ordering == better || (last && ordering == Ordering::Equal),
+                None => a.is_nan() && (last || !b.is_nan()),
+            };
+            choose(x.values::<T>()?, along, beats, &mut out);
+            Ok(())
+        })?;
+        if !keep {
+            shape.remove(axis);
+        }
+        one(Tensor::new(&shape, out))
+    }))
+}
+
+fn choose<T: Number>(values: &[T], along: Along, beats: impl Fn(T, T) -> bool, out: &mut [i64]) {
+    let Along { len, inner, .. } = along;
+    if inner == 1 {
+        for (lane, out) in values.chunks_exact(len.max(1)).zip(out) {
+            let mut best = lane[0];
+            for (idx, &value) in lane.iter().enumerate().skip(1) {
+                if beats(value, best) {
+                    (best, *out) = (value, idx as i64);
+                }
+            }
+        }
+        return;
+    }
+    for (block, out) in values.chunks_exact((len * inner).max(1)).zip(out.chunks_exact_mut(inner.max(1))) {
+        let mut best = block[..inner].to_vec();
+        for (idx, row) in block.chunks_exact(inner).enumerate().skip(1) {
+            for ((&value, best), out) in row.iter().zip(&mut best).zip(&mut *out) {
+                if beats(value, *best) {
+                    (*best, *out) = (value, idx as i64);
+                }
+            }
+        }
+    }
+}
+
+/// The coordinates of all elements that are not zero, false or empty, one column for each.
+fn non_zero(_: &Site<'_>) -> Result<Kernel> {
+    Ok(Box::new(|call| {
+        let x = call.tensor(0)?;
+        let shape = x.shape();
+        let places = with_element!(x.dtype(), T => {
+            let zero = T::default();
+            let values = x.values::<T>()?;
+            call.reserve::<i64>(&[values.iter().filter(|value| **value != zero).count(), shape.len() + 1])?;
+            let found = values.iter().enumerate().filter(|(_, value)| **value != zero);
+            found.map(|(idx, _)| idx).collect::<Vec<usize>>()
+        });
+        let mut out = vec![0i64; shape.len() * places.len()];
+        for (column, &place) in places.iter().enumerate() {
+            let mut rest = place;
+            for (axis, &dim) in shape.iter().enumerate().rev() {
+                out[axis * places.len() + column] = (rest % dim) as i64;
+                rest /= dim;
+            }
+        }
+        one(Tensor::new(&[shape.len(), places.len()], out))
+    }))
+}
+
+/// The greatest or least elements along an axis, in order whether that is asked for or not; equal ones in theirs.
+fn top_k(site: &Site<'_>) -> Result<Kernel> {
+    let (axis, largest, attr) = (site.int("axis", -1)?, site.flag("largest", true)?, site.op.int("k")?);
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let k = match attr {
+            Some(k) => k,
+            None => integer(call.tensor(1)?)?,
+        };
+        let axis = axes::axis(axis, x.shape().len())?;
+        let along = Along::of(x.shape(), axis);
+        let k = usize::try_from(k).ok().filter(|&k| k <= along.len).ok_or_else(|| {
+            Error::invalid_data(format!("axis {axis} of shape {:?} does not have {k} elements", x.shape()))
+        })?;
+        let mut shape = x.shape().to_vec();
+        shape[axis] = k;
+        let mut indices = call.zeros::<i64>(&shape)?;
+        with_number!(x.dtype(), T => {
+            let mut values = call.zeros::<T>(&shape)?;
+            if !values.is_empty() {
+                top(x.values::<T>()?, along, k, largest, &mut values, &mut indices);
+            }
+            Ok(Outputs::from_iter([Tensor::new(&shape, values).into(), Tensor::new(&shape, indices).into()]))
+        })
+    }))
+}
+
+fn top<T: Number>(x: &[T], along: Along, k: usize, largest: bool, values: &mut [T], indices: &mut [i64]) {
+    let Along { len, inner, .. } = along;
+    let mut lane: Vec<(T, usize)> = Vec::with_capacity(len);
+    let order = |(a, a_at): &(T, usize), (b, b_at): &(T, usize)| {
+        let by_value = if largest { by_value(b, a) } else { by_value(a, b) };
+        by_value.then(a_at.cmp(b_at))
+    };
+    for (outer, block) in x.chunks_exact(len * inner).enumerate() {
+        for column in 0..inner {
+            lane.clear();
+            lane.extend(block[column..].iter().step_by(inner).copied().zip(0..));
+            if k < len {
+                lane.select_nth_unstable_by(k - 1, order);
+            }
+            lane[..k].sort_unstable_by(order);
+            for (rank, &(value, at)) in lane[..k].iter().enumerate() {
+                let to = (outer * k + rank) * inner + column;
+                (values[to], indices[to]) = (value, at as i64);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_is_above_all_numbers() {
+        let x = [1.0, f32::NAN, 3.0, f32::NEG_INFINITY];
+        let along = Along { outer: 1, len: 4, inner: 1 };
+        let (mut values, mut indices) = ([0.0; 4], [0; 4]);
+        top(&x, along, 4, true, &mut values, &mut indices);
+        assert_eq!(indices, [1, 2, 0, 3]);
+        top(&x, along, 4, false, &mut values, &mut indices);
+        assert_eq!(indices, [3, 0, 2, 1]);
+    }
+}

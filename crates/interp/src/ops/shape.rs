@@ -1,29 +1,56 @@
-//! Operators that only change the shape.
+//! Operators that only change the shape, and those that tell it.
 
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{Error, Result};
+use crate::axes;
+use crate::broadcast::broadcast_shape;
+use crate::call::Call;
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::room::{n_elements, shape_of};
+use crate::strided::{Dim, Strided};
+use quantfit_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Expand", opsets: 8..=NEWEST, types: &[], compile: |_| Ok(Box::new(expand)) },
     OpRow { name: "Flatten", opsets: 1..=NEWEST, types: &[], compile: flatten },
     OpRow {
         name: "Identity",
         opsets: 1..=NEWEST,
         types: &[],
-        compile: |_| Ok(Box::new(|call| one(call.take(0)?))),
+        compile: |_| Ok(Box::new(|call| Ok(Outputs::from_iter([call.take_data(0)?])))),
     },
     OpRow { name: "Reshape", opsets: 5..=NEWEST, types: &[], compile: reshape },
+    OpRow { name: "Shape", opsets: 1..=NEWEST, types: &[], compile: shape },
+    OpRow {
+        name: "Size",
+        opsets: 1..=NEWEST,
+        types: &[],
+        compile: |_| Ok(Box::new(|call| one(Tensor::scalar(call.tensor(0)?.len() as i64)))),
+    },
+    OpRow { name: "Squeeze", opsets: 1..=NEWEST, types: &[], compile: squeeze },
+    OpRow { name: "Unsqueeze", opsets: 1..=NEWEST, types: &[], compile: unsqueeze },
 ];
+
+/// Dimensions of 1 are repeated, those of the operand as those that are asked for.
+fn expand(call: &mut Call<'_, '_>) -> Result<Outputs> {
+    let (x, wanted) = (call.tensor(0)?, shape_of(call.values::<i64>(1)?)?);
+    let shape = broadcast_shape(&[x.shape(), &wanted])?;
+    let own = Strided::of(x.shape()).dims;
+    let n_new = shape.len() - own.len();
+    let dims = shape.iter().enumerate().map(|(idx, &len)| match idx.checked_sub(n_new) {
+        Some(idx) if own[idx].len == len => own[idx],
+        _ => Dim { len, step: 0 },
+    });
+    one(Strided { start: 0, dims: dims.collect() }.read(x, call)?)
+}
 
 fn flatten(site: &Site<'_>) -> Result<Kernel> {
     let axis = site.int("axis", 1)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
-        let rank = x.shape().len();
+        // One more place than dimensions: behind the last.
         let at =
-            usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|&at| at <= rank);
-        let at = at.ok_or_else(|| Error::invalid_data(format!("axis {axis} is not in {rank} dimensions")))?;
-        let (outer, inner) = x.shape().split_at(at);
-        one(x.reshaped(&[outer.iter().product(), inner.iter().product()]).expect("the elements are the same"))
+            if axis < 0 { axes::axis(axis, x.shape().len()) } else { axes::axis(axis, x.shape().len() + 1) };
+        let (outer, inner) = x.shape().split_at(at?);
+        one(x.reshaped(&[n_elements(outer)?, n_elements(inner)?]).expect("the elements are the same"))
     }))
 }
 
@@ -39,14 +66,72 @@ fn reshape(site: &Site<'_>) -> Result<Kernel> {
             dim => usize::try_from(dim).map_err(|_| wrong()),
         };
         let mut shape: Vec<usize> = wanted.iter().enumerate().map(dim).collect::<Result<_>>()?;
-        if let Some(idx) = wanted.iter().position(|&dim| dim == -1) {
-            let others = shape
-                .iter()
-                .try_fold(1usize, |n, &d| n.checked_mul(d))
-                .filter(|&n| n > 0)
-                .ok_or_else(wrong)?;
+        let mut rests = wanted.iter().enumerate().filter(|(_, dim)| **dim == -1).map(|(idx, _)| idx);
+        if let Some(idx) = rests.next() {
+            let others = n_elements(&shape)?;
+            if others == 0 || rests.next().is_some() {
+                return Err(wrong());
+            }
             shape[idx] = x.len() / others;
         }
+        if n_elements(&shape)? != x.len() {
+            return Err(wrong());
+        }
         one(x.reshaped(&shape).ok_or_else(wrong)?)
+    }))
+}
+
+/// Some of the dimensions; places beyond the ends mean the ends.
+fn shape(site: &Site<'_>) -> Result<Kernel> {
+    let (start, end) = (site.int("start", 0)?, site.op.int("end")?);
+    Ok(Box::new(move |call| {
+        let shape = call.tensor(0)?.shape();
+        let rank = shape.len() as i64;
+        let place = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
+        let (start, end) = (place(start), end.map_or(shape.len(), place));
+        let dims = shape.get(start..end).unwrap_or_default();
+        one(Tensor::new(&[dims.len()], dims.iter().map(|&dim| dim as i64).collect()))
+    }))
+}
+
+fn squeeze(site: &Site<'_>) -> Result<Kernel> {
+    // An attribute that names none means all, as if it were not there; an operand that names none means none.
+    let attr = site.ints("axes")?.filter(|axes| !axes.is_empty());
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let rank = x.shape().len();
+        let listed = match (&attr, call.optional(1)?) {
+            (Some(list), _) => Some(axes::axes(list, rank)?),
+            (None, Some(list)) => Some(axes::axes(list.values()?, rank)?),
+            (None, None) => None,
+        };
+        if let Some(axis) = listed.iter().flatten().find(|&&axis| x.shape()[axis] != 1) {
+            return Err(Error::invalid_data(format!("dimension {axis} of shape {:?} is not 1", x.shape())));
+        }
+        let goes = |axis: usize| match &listed {
+            Some(listed) => listed.contains(&axis),
+            None => x.shape()[axis] == 1,
+        };
+        let shape: Vec<usize> = (0..rank).filter(|&axis| !goes(axis)).map(|axis| x.shape()[axis]).collect();
+        one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
+    }))
+}
+
+/// Axes are those of the result.
+fn unsqueeze(site: &Site<'_>) -> Result<Kernel> {
+    let attr = site.ints("axes")?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let list = match &attr {
+            Some(list) => list,
+            None => call.values(1)?,
+        };
+        let rank = x.shape().len() + list.len();
+        let new = axes::axes(list, rank)?;
+        let mut old = x.shape().iter();
+        let dim =
+            |axis| if new.contains(&axis) { 1 } else { *old.next().expect("the others are the operand's") };
+        let shape: Vec<usize> = (0..rank).map(dim).collect();
+        one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
     }))
 }

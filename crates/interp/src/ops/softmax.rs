@@ -1,5 +1,123 @@
-//! Softmax and its kin.
+//! Softmax and its relatives.
 
-use crate::op::OpRow;
+use crate::axes::{Along, axis};
+use crate::number::{FLOATS, Number, with_float};
+use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::real::{Real, into_numbers, rounded, with_real};
+use quantfit_ir::{Result, Tensor};
+use quantfit_kernels::softmax as fast;
+use quantfit_kernels::transpose::transpose;
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Hardmax", opsets: 1..=NEWEST, types: FLOATS, compile: hardmax },
+    OpRow { name: "LogSoftmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, true) },
+    OpRow { name: "Softmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, false) },
+];
+
+fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
+    let normalized = Normalized::read(site)?;
+    Ok(Box::new(move |call| {
+        let x = call.take(0)?;
+        let (dtype, shape) = (x.dtype(), x.shape().to_vec());
+        let along = normalized.over(&shape)?;
+        with_real!(dtype, R => {
+            call.reserve::<R>(&shape)?;
+            one(rounded(dtype, &shape, softmax_along::<R>(logarithm, along, into_numbers(x)?))?)
+        })
+    }))
+}
+
+/// One where the largest element lies, the first of several; else zero.
+fn hardmax(site: &Site<'_>) -> Result<Kernel> {
+    let normalized = Normalized::read(site)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let Along { len, inner, .. } = normalized.over(x.shape())?;
+        with_float!(x.dtype(), T => {
+            let mut out = call.zeros::<T>(x.shape())?;
+            let block = (len * inner).max(1);
+            for (x, out) in x.values::<T>()?.chunks_exact(block).zip(out.chunks_exact_mut(block)) {
+                for first in 0..inner {
+                    let elements = (first..block).step_by(inner);
+                    let largest = elements.reduce(|best, at| if x[at] > x[best] { at } else { best });
+                    largest.into_iter().for_each(|at| out[at] = T::ONE);
+                }
+            }
+            one(Tensor::new(x.shape(), out))
+        })
+    }))
+}
+
+/// Which elements are normalized together.
+enum Normalized {
+    /// Those along the axis.
+    Along(i64),
+    /// Before operator set 13: those of all dimensions from the axis on.
+    From(i64),
+}
+
+impl Normalized {
+    fn read(site: &Site<'_>) -> Result<Normalized> {
+        Ok(match site.opset {
+            ..13 => Normalized::From(site.int("axis", 1)?),
+            _ => Normalized::Along(site.int("axis", -1)?),
+        })
+    }
+
+    fn over(&self, shape: &[usize]) -> Result<Along> {
+        match self {
+            Normalized::Along(at) => Ok(Along::of(shape, axis(*at, shape.len())?)),
+            Normalized::From(at) => {
+                let (outer, len) = shape.split_at(axis(*at, shape.len())?);
+                Ok(Along { outer: outer.iter().product(), len: len.iter().product(), inner: 1 })
+            }
+        }
+    }
+}
+
+/// Softmax along an axis, or its logarithm.
+pub(super) fn softmax_along<R: SoftmaxRows>(logarithm: bool, along: Along, mut x: Vec<R>) -> Vec<R> {
+    let Along { len, inner, .. } = along;
+    let mut out = vec![R::ZERO; x.len()];
+    if out.is_empty() {
+        return out;
+    }
+    if inner == 1 {
+        R::softmax_rows(logarithm, len, &x, &mut out);
+        return out;
+    }
+    // The elements that belong together are brought together, and back.
+    for (x, out) in x.chunks_exact_mut(len * inner).zip(out.chunks_exact_mut(len * inner)) {
+        transpose(x, len, inner, out);
+        R::softmax_rows(logarithm, len, out, x);
+        transpose(x, inner, len, out);
+    }
+    out
+}
+
+/// A type with softmax of rows.
+pub(super) trait SoftmaxRows: Real {
+    fn softmax_rows(logarithm: bool, row_len: usize, x: &[Self], out: &mut [Self]);
+}
+
+impl SoftmaxRows for f32 {
+    fn softmax_rows(logarithm: bool, row_len: usize, x: &[f32], out: &mut [f32]) {
+        match logarithm {
+            true => fast::log_softmax(row_len, x, out),
+            false => fast::softmax(row_len, x, out),
+        }
+    }
+}
+
+impl SoftmaxRows for f64 {
+    fn softmax_rows(logarithm: bool, row_len: usize, x: &[f64], out: &mut [f64]) {
+        for (x, out) in x.chunks_exact(row_len).zip(out.chunks_exact_mut(row_len)) {
+            let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
+            let log_sum = sum.ln();
+            for (y, x) in out.iter_mut().zip(x) {
+                *y = if logarithm { x - max - log_sum } else { (x - max).exp() / sum };
+            }
+        }
+    }
+}

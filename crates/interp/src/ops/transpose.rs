@@ -1,5 +1,103 @@
-//! Rearranging elements.
+//! Operators that move elements to other places, without asking for their values.
 
-use crate::op::OpRow;
+use crate::axes;
+use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::strided::{Dim, Strided};
+use quantfit_ir::{Error, Result};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "DepthToSpace", opsets: 1..=NEWEST, types: &[], compile: depth_to_space },
+    OpRow { name: "SpaceToDepth", opsets: 1..=NEWEST, types: &[], compile: space_to_depth },
+    OpRow { name: "Transpose", opsets: 1..=NEWEST, types: &[], compile: transpose },
+];
+
+fn transpose(site: &Site<'_>) -> Result<Kernel> {
+    let perm = site.ints("perm")?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let rank = x.shape().len();
+        let order = match &perm {
+            Some(perm) if perm.len() != rank => {
+                return Err(Error::invalid_data(format!("perm {perm:?} does not fit {rank} dimensions")));
+            }
+            Some(perm) => axes::axes(perm, rank)?,
+            None => (0..rank).rev().collect(),
+        };
+        let own = Strided::of(x.shape()).dims;
+        let dims = order.iter().map(|&axis| own[axis]).collect();
+        one(Strided { start: 0, dims }.read(x, call)?)
+    }))
+}
+
+/// The two ways in which a channel's number can be made of a place in the block and a channel of the other tensor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Depth, column, row: the place in the block first.
+    Dcr,
+    /// Column, row, depth: the channel first.
+    Crd,
+}
+
+fn mode(site: &Site<'_>) -> Result<(usize, Mode)> {
+    let mode = match site.str("mode", "DCR")? {
+        "DCR" => Mode::Dcr,
+        "CRD" => Mode::Crd,
+        other => return Err(Error::invalid_model(format!("mode {other:?} is neither DCR nor CRD"))),
+    };
+    let block = site.int("blocksize", 0)?;
+    match usize::try_from(block) {
+        Ok(block @ 1..) => Ok((block, mode)),
+        _ => Err(Error::invalid_model(format!("blocksize must be positive, found {block}"))),
+    }
+}
+
+fn depth_to_space(site: &Site<'_>) -> Result<Kernel> {
+    let (block, mode) = mode(site)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let (&[n, c, h, w], Some(area)) = (x.shape(), block.checked_mul(block)) else {
+            return Err(misfit(x.shape(), block));
+        };
+        if c % area != 0 {
+            return Err(misfit(x.shape(), block));
+        }
+        let channels = c / area;
+        let seen = match mode {
+            Mode::Dcr => Strided::of(&[n, block, block, channels, h, w]).dims,
+            Mode::Crd => {
+                let dims = Strided::of(&[n, channels, block, block, h, w]).dims;
+                vec![dims[0], dims[2], dims[3], dims[1], dims[4], dims[5]]
+            }
+        };
+        let order = [0, 3, 4, 1, 5, 2];
+        let moved = Strided { start: 0, dims: order.map(|axis| seen[axis]).to_vec() }.read(x, call)?;
+        let shape = [Some(n), Some(channels), h.checked_mul(block), w.checked_mul(block)];
+        let shape: Option<Vec<usize>> = shape.into_iter().collect();
+        let moved = shape.and_then(|shape| moved.reshaped(&shape));
+        one(moved.ok_or_else(|| misfit(x.shape(), block))?)
+    }))
+}
+
+fn space_to_depth(site: &Site<'_>) -> Result<Kernel> {
+    let (block, mode) = mode(site)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let &[n, c, h, w] = x.shape() else { return Err(misfit(x.shape(), block)) };
+        if h % block != 0 || w % block != 0 {
+            return Err(misfit(x.shape(), block));
+        }
+        let seen: Vec<Dim> = Strided::of(&[n, c, h / block, block, w / block, block]).dims;
+        let order = match mode {
+            Mode::Dcr => [0, 3, 5, 1, 2, 4],
+            Mode::Crd => [0, 1, 3, 5, 2, 4],
+        };
+        let moved = Strided { start: 0, dims: order.map(|axis| seen[axis]).to_vec() }.read(x, call)?;
+        let channels = block.checked_mul(block).and_then(|area| area.checked_mul(c));
+        let moved = channels.and_then(|channels| moved.reshaped(&[n, channels, h / block, w / block]));
+        one(moved.ok_or_else(|| misfit(x.shape(), block))?)
+    }))
+}
+
+fn misfit(shape: &[usize], block: usize) -> Error {
+    Error::invalid_data(format!("blocks of {block} by {block} do not fit the shape {shape:?}"))
+}

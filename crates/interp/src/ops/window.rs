@@ -1,5 +1,9 @@
 //! The attributes that convolutions and pools share: how a window moves over the spatial dimensions.
 
+mod taps;
+
+pub(super) use taps::{Run, Taps};
+
 use crate::op::Site;
 use quantfit_ir::{Error, Result};
 
@@ -8,10 +12,10 @@ pub(super) struct WindowAttrs {
     kernel: Option<Vec<usize>>,
     strides: Option<Vec<usize>>,
     dilations: Option<Vec<usize>>,
-    padding: Padding,
+    pub(super) padding: Padding,
 }
 
-enum Padding {
+pub(super) enum Padding {
     /// Begin of each dimension, then end of each.
     Explicit(Option<Vec<usize>>),
     /// As many outputs as inputs by stride; the odd one at the end, or at the begin.
@@ -30,23 +34,51 @@ pub(super) struct Moves {
     pub(super) pads_end: Vec<usize>,
 }
 
+/// Nothing real is larger, and sums and products of two such sizes can't overflow.
+const MOST: usize = u32::MAX as usize / 4;
+
 impl WindowAttrs {
     /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad`.
     pub(super) fn read(site: &Site<'_>) -> Result<WindowAttrs> {
         let padding = match site.str("auto_pad", "NOTSET")? {
-            "NOTSET" | "" => Padding::Explicit(sizes(site, "pads")?),
+            "NOTSET" | "" => Padding::Explicit(sizes(site, "pads", 0)?),
             "SAME_UPPER" => Padding::Same { odd_at_end: true },
             "SAME_LOWER" => Padding::Same { odd_at_end: false },
             "VALID" => Padding::Valid,
             other => return Err(Error::invalid_model(format!("auto_pad {other:?} is none that ONNX knows"))),
         };
-        let (kernel, strides) = (sizes(site, "kernel_shape")?, sizes(site, "strides")?);
-        Ok(WindowAttrs { kernel, strides, dilations: sizes(site, "dilations")?, padding })
+        let (kernel, strides) = (sizes(site, "kernel_shape", 1)?, sizes(site, "strides", 1)?);
+        Ok(WindowAttrs { kernel, strides, dilations: sizes(site, "dilations", 1)?, padding })
     }
 
     /// How the window moves over an input with those spatial sizes. `kernel` is the weight's, where there is one.
     pub(super) fn over(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Moves> {
+        let mut moves = self.unpadded(input, kernel)?;
+        (moves.pads_begin, moves.pads_end) = match &self.padding {
+            Padding::Explicit(pads) => explicit(pads.as_deref(), input.len())?,
+            Padding::Valid => explicit(None, input.len())?,
+            Padding::Same { odd_at_end } => {
+                let pad = |axis: usize| {
+                    let n_outputs = input[axis].div_ceil(moves.strides[axis]);
+                    let wanted = n_outputs.saturating_sub(1) * moves.strides[axis] + moves.reach(axis);
+                    split(wanted.saturating_sub(input[axis]), *odd_at_end)
+                };
+                (0..input.len()).map(pad).unzip()
+            }
+        };
+        Ok(moves)
+    }
+
+    /// The same without any padding.
+    pub(super) fn unpadded(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Moves> {
         let rank = input.len();
+        if let (Some(stated), Some(found)) = (self.kernel.as_deref(), kernel)
+            && stated != found
+        {
+            return Err(Error::invalid_data(format!(
+                "kernel_shape is {stated:?}, the weight's is {found:?}"
+            )));
+        }
         let kernel = self.kernel.as_deref().or(kernel).map(<[usize]>::to_vec);
         let kernel = kernel.ok_or_else(|| Error::invalid_model("kernel_shape is missing"))?;
         let ones = || vec![1; rank];
@@ -56,39 +88,65 @@ impl WindowAttrs {
             let message = format!("the window has {} dimensions, the input has {rank}", kernel.len());
             return Err(Error::invalid_model(message));
         }
-        let (pads_begin, pads_end) = match &self.padding {
-            Padding::Explicit(None) | Padding::Valid => (vec![0; rank], vec![0; rank]),
-            Padding::Explicit(Some(pads)) if pads.len() == 2 * rank => {
-                (pads[..rank].to_vec(), pads[rank..].to_vec())
-            }
-            Padding::Explicit(Some(pads)) => {
-                return Err(Error::invalid_model(format!(
-                    "there are {} pads for {rank} dimensions",
-                    pads.len()
-                )));
-            }
-            Padding::Same { odd_at_end } => {
-                let pad = |axis: usize| {
-                    let n_outputs = input[axis].div_ceil(strides[axis].max(1));
-                    let reach = kernel[axis].saturating_sub(1) * dilations[axis] + 1;
-                    let wanted = n_outputs.saturating_sub(1) * strides[axis] + reach;
-                    let total = wanted.saturating_sub(input[axis]);
-                    let (less, more) = (total / 2, total - total / 2);
-                    if *odd_at_end { (less, more) } else { (more, less) }
-                };
-                (0..rank).map(pad).unzip()
-            }
-        };
-        Ok(Moves { kernel, strides, dilations, pads_begin, pads_end })
+        let moves = Moves { kernel, strides, dilations, pads_begin: vec![0; rank], pads_end: vec![0; rank] };
+        let reaches = (0..rank).map(|axis| moves.reach(axis));
+        match reaches.chain(input.iter().copied()).find(|&size| size > MOST) {
+            Some(size) => Err(Error::limit(format!("a window over {size} positions is too large"))),
+            None if moves.kernel.contains(&0) => Err(Error::invalid_data("the window is empty")),
+            None => Ok(moves),
+        }
     }
 }
 
-fn sizes(site: &Site<'_>, name: &str) -> Result<Option<Vec<usize>>> {
+impl Moves {
+    /// How many positions the window covers along an axis.
+    pub(super) fn reach(&self, axis: usize) -> usize {
+        self.kernel[axis].saturating_sub(1).saturating_mul(self.dilations[axis]).saturating_add(1)
+    }
+
+    /// How many windows there are in each dimension. Rounding up, no window begins behind the input and its first
+    /// padding.
+    pub(super) fn output(&self, input: &[usize], ceil: bool) -> Result<Vec<usize>> {
+        let along = |axis: usize| {
+            let (begin, stride) = (self.pads_begin[axis], self.strides[axis]);
+            let (padded, reach) = (input[axis] + begin + self.pads_end[axis], self.reach(axis));
+            let rest = padded.checked_sub(reach).ok_or_else(|| {
+                Error::invalid_data(format!(
+                    "a window that reaches over {reach} does not fit into {padded} padded positions"
+                ))
+            })?;
+            let n_windows = if ceil { rest.div_ceil(stride) } else { rest / stride } + 1;
+            let is_behind = ceil && (n_windows - 1) * stride >= input[axis] + begin;
+            Ok(if is_behind { n_windows - 1 } else { n_windows })
+        };
+        (0..input.len()).map(along).collect()
+    }
+}
+
+/// The explicit pads before and after.
+pub(super) fn explicit(pads: Option<&[usize]>, rank: usize) -> Result<(Vec<usize>, Vec<usize>)> {
+    match pads {
+        None => Ok((vec![0; rank], vec![0; rank])),
+        Some(pads) if pads.len() == 2 * rank => Ok((pads[..rank].to_vec(), pads[rank..].to_vec())),
+        Some(pads) => {
+            Err(Error::invalid_model(format!("there are {} pads for {rank} dimensions", pads.len())))
+        }
+    }
+}
+
+/// Padding before and after, as equal as can be.
+pub(super) fn split(total: usize, odd_at_end: bool) -> (usize, usize) {
+    let (less, more) = (total / 2, total - total / 2);
+    if odd_at_end { (less, more) } else { (more, less) }
+}
+
+/// An attribute of sizes that are at least `least`.
+pub(super) fn sizes(site: &Site<'_>, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
     let Some(values) = site.op.ints(name)? else { return Ok(None) };
-    let size = |&value: &i64| {
-        // Nothing real moves further, and sums of such sizes can't overflow.
-        let size = usize::try_from(value).ok().filter(|&size| size <= u32::MAX as usize);
-        size.ok_or_else(|| Error::unsupported(format!("{name} of {value}")))
+    let size = |&value: &i64| match usize::try_from(value) {
+        Ok(size) if size > MOST => Err(Error::unsupported(format!("{name} of {value}"))),
+        Ok(size) if size >= least => Ok(size),
+        _ => Err(Error::invalid_model(format!("{name} must be at least {least}, found {value}"))),
     };
     values.iter().map(size).collect::<Result<_>>().map(Some)
 }

@@ -1,0 +1,51 @@
+//! Picking blocks of equal length out of a tensor.
+
+use crate::call::Call;
+use crate::room::{n_elements, reserve_text};
+use quantfit_ir::{Element, Result, Tensor, with_element};
+
+/// Which blocks: the same ones in each of `outer` parts of the tensor.
+pub(crate) struct Blocks<'a> {
+    pub(crate) outer: usize,
+    /// Elements from one part to the next.
+    pub(crate) outer_step: usize,
+    /// Where the blocks begin in the first part.
+    pub(crate) starts: &'a [usize],
+    /// Elements of a block.
+    pub(crate) len: usize,
+}
+
+impl Blocks<'_> {
+    /// The blocks of `x`, which must not leave it, one after the other in a tensor of `shape`.
+    pub(crate) fn read(&self, x: &Tensor, shape: &[usize], call: &Call<'_, '_>) -> Result<Tensor> {
+        let n = n_elements(shape)?;
+        with_element!(x.dtype(), T => {
+            call.reserve::<T>(shape)?;
+            if n == 0 {
+                return Ok(Tensor::new::<T>(shape, vec![]));
+            }
+            if let Ok(strings) = x.values::<String>() {
+                let lengths = self.places().flat_map(|at| &strings[at..at + self.len]).map(String::len);
+                reserve_text(call, lengths)?;
+            }
+            Ok(Tensor::new(shape, self.collect(x.values::<T>()?, n)))
+        })
+    }
+
+    fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.outer)
+            .flat_map(move |outer| self.starts.iter().map(move |start| outer * self.outer_step + start))
+    }
+
+    fn collect<T: Element>(&self, values: &[T], n: usize) -> Vec<T> {
+        let mut out = Vec::with_capacity(n);
+        for outer in 0..self.outer {
+            let values = &values[outer * self.outer_step..];
+            match self.len {
+                1 => out.extend(self.starts.iter().map(|&start| values[start].clone())),
+                len => self.starts.iter().for_each(|&at| out.extend_from_slice(&values[at..at + len])),
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,104 @@
+//! Normalization of each image over its channels, one by one or in groups.
+
+use super::moments::moments;
+use crate::call::Call;
+use crate::op::{Kernel, Outputs, Site, one};
+use crate::real::{Real, into_numbers, numbers, round_in_place, rounded, with_real};
+use quantfit_ir::{DType, Error, Result};
+
+/// Every channel by its own mean and variance.
+pub(super) fn instance(site: &Site<'_>) -> Result<Kernel> {
+    kernel(Groups { n_groups: None, is_scaled_by_group: false, rounds_twice: false, epsilon: epsilon(site)? })
+}
+
+/// Groups of channels; scale and bias are for groups, and since operator set 21 for channels, where they are applied to
+/// rounded numbers.
+pub(super) fn group(site: &Site<'_>) -> Result<Kernel> {
+    let missing = || Error::invalid_model("num_groups is missing or not positive");
+    let n_groups = site.op.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
+    let is_old = site.opset < 21;
+    kernel(Groups {
+        n_groups: Some(n_groups.filter(|&n| n > 0).ok_or_else(missing)?),
+        is_scaled_by_group: is_old,
+        rounds_twice: !is_old,
+        epsilon: epsilon(site)?,
+    })
+}
+
+fn epsilon(site: &Site<'_>) -> Result<f64> {
+    Ok(site.float("epsilon", 1e-5)?.into())
+}
+
+fn kernel(groups: Groups) -> Result<Kernel> {
+    Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => groups.run::<R>(call))))
+}
+
+struct Groups {
+    /// Each channel is a group if that is not said.
+    n_groups: Option<usize>,
+    is_scaled_by_group: bool,
+    /// Whether halves are rounded when they are normalized, and at each step after that.
+    rounds_twice: bool,
+    epsilon: f64,
+}
+
+impl Groups {
+    fn run<R: Real>(&self, call: &mut Call<'_, '_>) -> Result<Outputs> {
+        let x = call.take(0)?;
+        let (dtype, shape) = (x.dtype(), x.shape().to_vec());
+        let [_, n_channels, inner @ ..] = shape.as_slice() else {
+            return Err(Error::invalid_data(format!("the input has the shape {shape:?}")));
+        };
+        let (n_channels, plane_len) = (*n_channels, inner.iter().product::<usize>());
+        let n_groups = self.n_groups.unwrap_or(n_channels).max(1);
+        if !n_channels.is_multiple_of(n_groups) {
+            return Err(Error::invalid_data(format!("{n_channels} channels are not {n_groups} groups")));
+        }
+        let n_scales = if self.is_scaled_by_group { n_groups } else { n_channels };
+        let [scale, bias] = [1, 2].map(|slot| numbers::<R>(call.tensor(slot)?, dtype));
+        let (scale, bias) = (scale?, bias?);
+        if [scale.len(), bias.len()] != [n_scales; 2] {
+            return Err(Error::invalid_data(format!(
+                "there must be a scale and a bias for each of {n_scales}"
+            )));
+        }
+        call.reserve::<R>(&shape)?;
+        let mut x = into_numbers::<R>(x)?;
+        let group_channels = n_channels / n_groups;
+        let group_len = (group_channels * plane_len).max(1);
+        let step = if self.rounds_twice { dtype } else { R::DTYPE };
+        for (idx, group) in x.chunks_exact_mut(group_len).enumerate() {
+            let (mean, variance) = moments(std::iter::once(&*group));
+            let (mean, factor) = (R::from_f64(mean), R::from_f64(1.0 / (variance + self.epsilon).sqrt()));
+            for (channel, plane) in group.chunks_exact_mut(plane_len).enumerate() {
+                let at = if self.is_scaled_by_group {
+                    idx % n_groups
+                } else {
+                    idx % n_groups * group_channels + channel
+                };
+                scale_plane(step, plane, mean, factor, (scale[at], bias[at]))?;
+            }
+        }
+        one(rounded(dtype, &shape, x)?)
+    }
+}
+
+/// `(x - mean) · factor · scale + bias`, rounded to `step` after each stage.
+fn scale_plane<R: Real>(
+    step: DType,
+    plane: &mut [R],
+    mean: R,
+    factor: R,
+    (scale, bias): (R, R),
+) -> Result<()> {
+    if step == R::DTYPE {
+        plane.iter_mut().for_each(|x| *x = (*x - mean) * factor * scale + bias);
+        return Ok(());
+    }
+    plane.iter_mut().for_each(|x| *x = (*x - mean) * factor);
+    round_in_place(step, plane)?;
+    plane.iter_mut().for_each(|x| *x = *x * scale);
+    round_in_place(step, plane)?;
+    plane.iter_mut().for_each(|x| *x += bias);
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Normalization of vectors to length 1, of channels by their neighbours, and by mean and variance over any axes.
+
+use crate::axes::{Along, axes, axis};
+use crate::broadcast::for_each_row;
+use crate::call::Call;
+use crate::number::Number;
+use crate::op::{Kernel, Outputs, Site, one};
+use crate::real::{Real, into_numbers, numbers, rounded, with_real};
+use quantfit_ir::{Error, Result};
+
+/// Vectors along an axis, divided by their length; those of length 0 are 0.
+pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
+    let at = site.int("axis", -1)?;
+    let is_absolute = match site.int("p", 2)? {
+        1 => true,
+        2 => false,
+        other => return Err(Error::invalid_model(format!("p must be 1 or 2, found {other}"))),
+    };
+    Ok(Box::new(move |call| {
+        let x = call.take(0)?;
+        let (dtype, shape) = (x.dtype(), x.shape().to_vec());
+        let Along { len, inner, .. } = Along::of(&shape, axis(at, shape.len())?);
+        with_real!(dtype, R => {
+            call.reserve::<R>(&shape)?;
+            let mut x = into_numbers::<R>(x)?;
+            let mut lengths = vec![0.0; inner];
+            for block in x.chunks_exact_mut((len * inner).max(1)) {
+                lengths.fill(0.0);
+                for row in block.chunks_exact(inner) {
+                    let terms = row.iter().map(|x| x.magnitude().to_f64());
+                    let terms = terms.map(|x| if is_absolute { x } else { x * x });
+                    lengths.iter_mut().zip(terms).for_each(|(length, term)| *length += term);
+                }
+                if !is_absolute {
+                    lengths.iter_mut().for_each(|length| *length = length.sqrt());
+                }
+                for row in block.chunks_exact_mut(inner) {
+                    for (x, &length) in row.iter_mut().zip(&lengths) {
+                        *x = if length == 0.0 { R::ZERO } else { R::from_f64(x.to_f64() / length) };
+                    }
+                }
+            }
+            one(rounded(dtype, &shape, x)?)
+        })
+    }))
+}
+
+/// `x / (bias + alpha / size · Σ y²)^beta`, `y` being the elements of `size` neighbouring channels.
+pub(super) fn local_response(site: &Site<'_>) -> Result<Kernel> {
+    let size = site.op.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
+    let attrs = LocalResponse {
+        alpha: site.float("alpha", 1e-4)?,
+        beta: site.float("beta", 0.75)?,
+        bias: site.float("bias", 1.0)?,
+        size: size.ok_or_else(|| Error::invalid_model("size is missing or not positive"))?,
+    };
+    Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => attrs.run::<R>(call))))
+}
+
+struct LocalResponse {
+    alpha: f32,
+    beta: f32,
+    bias: f32,
+    size: usize,
+}
+
+impl LocalResponse {
+    fn run<R: Real>(&self, call: &Call<'_, '_>) -> Result<Outputs> {
+        let x = call.tensor(0)?;
+        let (dtype, shape) = (x.dtype(), x.shape());
+        let [_, n_channels, inner @ ..] = shape else {
+            return Err(Error::invalid_data(format!("the input has the shape {shape:?}")));
+        };
+        let plane_len = inner.iter().product::<usize>();
+        let mut out = call.zeros::<R>(shape)?;
+        let [alpha, beta, bias] = [self.alpha, self.beta, self.bias].map(R::from_f32);
+        let (factor, before, after) =
+            (alpha / R::from_f64(self.size as f64), (self.size - 1) / 2, self.size / 2);
+        let x = numbers::<R>(x, dtype)?;
+        let image_len = (n_channels * plane_len).max(1);
+        for (x, out) in x.chunks_exact(image_len).zip(out.chunks_exact_mut(image_len)) {
+            for (channel, out) in out.chunks_exact_mut(plane_len).enumerate() {
+                let neighbours =
+                    channel.saturating_sub(before)..channel.saturating_add(after + 1).min(*n_channels);
+                for plane in
+                    x[neighbours.start * plane_len..neighbours.end * plane_len].chunks_exact(plane_len)
+                {
+                    out.iter_mut().zip(plane).for_each(|(sum, &x)| *sum += x * x);
+                }
+                let plane = &x[channel * plane_len..][..plane_len];
+                if self.beta == 0.75 {
+                    let power = |y: R| y.sqrt() * y.sqrt().sqrt();
+                    out.iter_mut().zip(plane).for_each(|(y, &x)| *y = x / power(bias + factor * *y));
+                } else {
+                    out.iter_mut().zip(plane).for_each(|(y, &x)| *y = x / (bias + factor * *y).powf(beta));
+                }
+            }
+        }
+        one(rounded(dtype, shape, out)?)
+    }
+}
+
+/// `(x - mean) / (√variance + 1e-9)`, over some axes.
+pub(super) fn mean_variance(site: &Site<'_>) -> Result<Kernel> {
+    let listed = site.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
+    Ok(Box::new(move |call| {
+        let x = call.take(0)?;
+        let (dtype, shape) = (x.dtype(), x.shape().to_vec());
+        let mut kept = shape.clone();
+        axes(&listed, shape.len())?.into_iter().for_each(|axis| kept[axis] = 1);
+        with_real!(dtype, R => {
+            call.reserve::<R>(&shape)?;
+            call.reserve::<f64>(&kept)?;
+            let mut x = into_numbers::<R>(x)?;
+            standardize(&mut x, &shape, &kept);
+            one(rounded(dtype, &shape, x)?)
+        })
+    }))
+}
+
+fn standardize<R: Real>(x: &mut [R], shape: &[usize], kept: &[usize]) {
+    let n_kept: usize = kept.iter().product();
+    let n = (x.len() / n_kept.max(1)) as f64;
+    let average = |x: &[R], f: &dyn Fn(f64, usize) -> f64| {
+        let (mut sums, mut first) = (vec![0.0; n_kept], 0);
+        for_each_row([kept], shape, |[at], [step], len| {
+            for (idx, x) in x[first..first + len].iter().enumerate() {
+                sums[at + idx * step] += f(x.to_f64(), at + idx * step);
+            }
+            first += len;
+        });
+        sums.iter_mut().for_each(|sum| *sum /= n);
+        sums
+    };
+    let means = average(x, &|x, _| x);
+    let variances = average(x, &|x, at| (x - means[at]) * (x - means[at]));
+    let mut first = 0;
+    for_each_row([kept], shape, |[at], [step], len| {
+        for (idx, x) in x[first..first + len].iter_mut().enumerate() {
+            let at = at + idx * step;
+            *x = R::from_f64((x.to_f64() - means[at]) / (variances[at].sqrt() + 1e-9));
+        }
+        first += len;
+    });
+}

@@ -1,0 +1,58 @@
+//! From the sums of an integer product to bytes: `saturate(round_half_even(sum · factor) + zero point)`, in f32.
+//!
+//! The factor is `x scale · weight scale / y scale`, computed in this order, as ONNX Runtime does.
+
+use crate::real::numbers;
+use quantfit_ir::{DType, Error, Result, Tensor};
+use quantfit_kernels::gemm_integer::Bytes;
+use quantfit_kernels::quantize::{Affine, Quantized, quantize};
+
+/// How many sums are scaled before they are rounded: few enough to stay in the cache.
+const BLOCK: usize = 2048;
+
+/// Rounds `sums` scaled, one after the other, by what `factors` gives, to `out`.
+pub(super) fn requantize<T: Quantized>(
+    sums: &[i32],
+    factors: impl Fn(usize) -> f32,
+    zero_point: T,
+    out: &mut [T],
+) {
+    let affine = Affine::of(1.0, zero_point);
+    let mut scaled = [0.0; BLOCK];
+    for (block, (sums, out)) in sums.chunks(BLOCK).zip(out.chunks_mut(BLOCK)).enumerate() {
+        let scaled = &mut scaled[..sums.len()];
+        for (idx, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+            *scaled = sum as f32 * factors(block * BLOCK + idx);
+        }
+        quantize(affine, scaled, out);
+    }
+}
+
+/// The scales of a tensor: floats of any width up to f32.
+pub(super) fn scales(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(numbers::<f32>(tensor, tensor.dtype())?.into_owned())
+}
+
+/// The only number in a tensor.
+pub(super) fn only<T: Copy>(what: &str, values: &[T]) -> Result<T> {
+    match values {
+        [value] => Ok(*value),
+        _ => Err(Error::invalid_data(format!("there must be one {what}, found {}", values.len()))),
+    }
+}
+
+/// The elements of a tensor of bytes.
+pub(super) fn bytes(tensor: &Tensor) -> Result<Bytes<'_>> {
+    match tensor.dtype() {
+        DType::U8 => Ok(Bytes::U8(tensor.values()?)),
+        DType::I8 => Ok(Bytes::I8(tensor.values()?)),
+        other => Err(Error::unsupported(format!("no kernel for quantized operands of {other}"))),
+    }
+}
+
+/// The zero points of an operand, of whose type they must be.
+pub(super) fn zero_points(tensor: &Tensor, operand: DType) -> Result<Vec<i32>> {
+    crate::real::expect_type(tensor, operand)?;
+    let bytes = bytes(tensor)?;
+    Ok((0..bytes.len()).map(|idx| bytes.at(idx)).collect())
+}

@@ -1,0 +1,78 @@
+//! Where in the input an output element is looked for.
+
+use super::geometry::Axis;
+
+/// `coordinate_transformation_mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coordinates {
+    HalfPixel,
+    HalfPixelSymmetric,
+    PytorchHalfPixel,
+    AlignCorners,
+    Asymmetric,
+    TfHalfPixelForNearest,
+    TfCropAndResize,
+}
+
+/// `nearest_mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rounding {
+    PreferFloor,
+    PreferCeil,
+    Floor,
+    Ceil,
+    /// Of operator sets before 11: up where the output is smaller, else down.
+    OutwardIfSmaller,
+}
+
+impl Coordinates {
+    /// The place in the input; in f32, as those who made the model computed it. Ties depend on that.
+    pub(super) fn original(self, resized: usize, axis: &Axis) -> f32 {
+        let (x, scale) = (resized as f32, axis.scale);
+        let (input, output) = (axis.input as f32, axis.output as f32);
+        match self {
+            Coordinates::HalfPixel => (x + 0.5) / scale - 0.5,
+            Coordinates::HalfPixelSymmetric => {
+                let adjustment = output / (scale * input);
+                input / 2.0 * (1.0 - adjustment) + (x + 0.5) / scale - 0.5
+            }
+            Coordinates::PytorchHalfPixel if axis.output <= 1 => 0.0,
+            Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,
+            Coordinates::AlignCorners if axis.output <= 1 => 0.0,
+            Coordinates::AlignCorners => x * (input - 1.0) / (output - 1.0),
+            Coordinates::Asymmetric => x / scale,
+            Coordinates::TfHalfPixelForNearest => (x + 0.5) / scale,
+            Coordinates::TfCropAndResize => {
+                let (start, end) = axis.roi;
+                if axis.output > 1 {
+                    start * (input - 1.0) + x * (end - start) * (input - 1.0) / (output - 1.0)
+                } else {
+                    0.5 * (start + end) * (input - 1.0)
+                }
+            }
+        }
+    }
+
+    /// Whether that place is so far outside that the extrapolation value is taken.
+    pub(super) fn is_outside(self, original: f32, axis: &Axis) -> bool {
+        let last = axis.input as f32 - 1.0;
+        self == Coordinates::TfCropAndResize && !(0.0..=last).contains(&original)
+    }
+}
+
+impl Rounding {
+    /// The input element that is taken for a place.
+    pub(super) fn round(self, original: f32, axis: &Axis) -> usize {
+        let floor = original.floor();
+        let fraction = original - floor;
+        let is_up = match self {
+            Rounding::PreferFloor => fraction > 0.5,
+            Rounding::PreferCeil => fraction >= 0.5,
+            Rounding::Ceil => fraction > 0.0,
+            Rounding::OutwardIfSmaller => axis.scale < 1.0 && fraction > 0.0,
+            Rounding::Floor => false,
+        };
+        let last = axis.input.saturating_sub(1);
+        ((if is_up { floor + 1.0 } else { floor }) as usize).min(last)
+    }
+}

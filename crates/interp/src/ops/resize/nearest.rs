@@ -1,0 +1,91 @@
+//! Each output element is an input element.
+
+use super::coordinates::{Coordinates, Rounding};
+use super::element_of;
+use super::geometry::Axis;
+use crate::call::Call;
+use quantfit_ir::{Element, Result, Tensor, with_element};
+
+/// Works for elements of every type: none is computed with.
+pub(super) fn nearest(
+    x: &Tensor,
+    axes: &[Axis],
+    coordinates: Coordinates,
+    rounding: Rounding,
+    extrapolation: f32,
+    call: &Call<'_, '_>,
+) -> Result<Tensor> {
+    let shape: Vec<usize> = axes.iter().map(|axis| axis.output).collect();
+    // What lies behind the last axis that changes moves in one piece.
+    let n_changed = axes.iter().rposition(|axis| !axis.is_same()).map_or(0, |last| last + 1);
+    let (changed, same) = axes.split_at(n_changed);
+    with_element!(x.dtype(), T => {
+        let n_elements = call.reserve::<T>(&shape)?;
+        let sources = changed.iter().map(|axis| {
+            let source = |resized| {
+                let original = coordinates.original(resized, axis);
+                (!coordinates.is_outside(original, axis)).then(|| rounding.round(original, axis))
+            };
+            (0..axis.output).map(source).collect::<Vec<_>>()
+        });
+        let sources: Vec<Vec<Option<usize>>> = sources.collect();
+        let is_outside = sources.iter().flatten().any(Option::is_none);
+        let filler = match is_outside && n_elements > 0 {
+            true => element_of(x.dtype(), extrapolation)?.values::<T>()?[0].clone(),
+            false => T::default(),
+        };
+        let block = same.iter().map(|axis| axis.input).product();
+        let mut gather = Gather { axes: changed, sources: &sources, block, filler, out: Vec::with_capacity(n_elements) };
+        if n_elements > 0 {
+            gather.walk(0, Some(x.values::<T>()?));
+        }
+        Ok(Tensor::new(&shape, gather.out))
+    })
+}
+
+struct Gather<'a, T> {
+    axes: &'a [Axis],
+    sources: &'a [Vec<Option<usize>>],
+    /// How many elements of the last axis move as one.
+    block: usize,
+    filler: T,
+    out: Vec<T>,
+}
+
+impl<T: Element> Gather<'_, T> {
+    /// Appends what the part of the input that belongs to the first `level` axes becomes; `None` is all outside.
+    fn walk(&mut self, level: usize, part: Option<&[T]>) {
+        let (Some(axis), Some(part)) = (self.axes.get(level), part) else {
+            let n_elements =
+                self.axes[level..].iter().map(|axis| axis.output).product::<usize>() * self.block;
+            match part {
+                Some(part) => self.out.extend_from_slice(part),
+                None => self.out.resize(self.out.len() + n_elements, self.filler.clone()),
+            }
+            return;
+        };
+        let sources = &self.sources[level];
+        let step = part.len() / axis.input.max(1);
+        if level + 1 == self.axes.len() && self.block == 1 {
+            let filler = &self.filler;
+            self.out.extend(sources.iter().map(|source| source.map_or(filler, |idx| &part[idx]).clone()));
+            return;
+        }
+        let mut before = None;
+        for &source in sources {
+            let start = self.out.len();
+            match before {
+                Some((same, start)) if same == source => {
+                    self.out.extend_from_within(start..start + self.len(level))
+                }
+                _ => self.walk(level + 1, source.map(|idx| &part[idx * step..(idx + 1) * step])),
+            }
+            before = Some((source, start));
+        }
+    }
+
+    /// The number of output elements of one step along an axis.
+    fn len(&self, level: usize) -> usize {
+        self.axes[level + 1..].iter().map(|axis| axis.output).product::<usize>() * self.block
+    }
+}

@@ -1,0 +1,99 @@
+//! Matrix products of every type: f32 by the kernels, the others by plain loops. Halves are the caller's to widen.
+
+use crate::number::Number;
+use quantfit_kernels::gemm::{self, Init, Left, PackedRight, Right};
+use quantfit_kernels::matrix::{Matrix, MatrixMut};
+
+/// A number that matrices are made of.
+pub(crate) trait Factor: Number {
+    /// A right factor, laid out to be used more than once.
+    type Packed: Send + Sync;
+
+    fn pack(b: Matrix<'_, Self>) -> Self::Packed;
+
+    /// `c += a · b`
+    fn multiply_packed(a: Matrix<'_, Self>, b: &Self::Packed, c: MatrixMut<'_, Self>);
+
+    /// `c += a · b` for every product.
+    fn multiply_all(products: Vec<Product<'_, Self>>);
+}
+
+/// One product of several.
+pub(crate) struct Product<'a, T> {
+    pub(crate) a: Matrix<'a, T>,
+    pub(crate) b: Matrix<'a, T>,
+    pub(crate) c: MatrixMut<'a, T>,
+}
+
+impl Factor for f32 {
+    type Packed = PackedRight;
+
+    fn pack(b: Matrix<'_, f32>) -> PackedRight {
+        gemm::pack_right(b)
+    }
+
+    fn multiply_packed(a: Matrix<'_, f32>, b: &PackedRight, c: MatrixMut<'_, f32>) {
+        gemm::gemm(Left::Plain(a), Right::Packed(b), Init::Accumulate, c);
+    }
+
+    fn multiply_all(products: Vec<Product<'_, f32>>) {
+        let product = |Product { a, b, c }| gemm::Product {
+            a: Left::Plain(a),
+            b: Right::Plain(b),
+            init: Init::Accumulate,
+            c,
+        };
+        gemm::gemm_batch(products.into_iter().map(product).collect());
+    }
+}
+
+/// A matrix in rows that lie one after another.
+pub(crate) struct Rows<T> {
+    values: Vec<T>,
+    rows: usize,
+    columns: usize,
+}
+
+macro_rules! plain {
+    ($($ty:ty),*) => {
+        $(impl Factor for $ty {
+            type Packed = Rows<$ty>;
+
+            fn pack(b: Matrix<'_, $ty>) -> Rows<$ty> {
+                let positions = (0..b.rows).flat_map(|row| (0..b.columns).map(move |column| (row, column)));
+                let values = positions.map(|(row, column)| b.at(row, column)).collect();
+                Rows { values, rows: b.rows, columns: b.columns }
+            }
+
+            fn multiply_packed(a: Matrix<'_, $ty>, b: &Rows<$ty>, c: MatrixMut<'_, $ty>) {
+                multiply(a, Matrix::row_major(&b.values, b.rows, b.columns), c);
+            }
+
+            fn multiply_all(products: Vec<Product<'_, $ty>>) {
+                products.into_iter().for_each(|Product { a, b, c }| multiply(a, b, c));
+            }
+        })*
+    };
+}
+
+plain! { f64, i8, u8, i16, u16, i32, u32, i64, u64 }
+
+/// `c += a · b`; where the columns of `b` are adjacent, so is what the inner loop reads.
+fn multiply<T: Number>(a: Matrix<'_, T>, b: Matrix<'_, T>, c: MatrixMut<'_, T>) {
+    if c.rows == 0 || c.columns == 0 {
+        return;
+    }
+    for (row, c_row) in c.data.chunks_mut(c.row_stride.max(1)).take(c.rows).enumerate() {
+        let c_row = &mut c_row[..c.columns];
+        for depth in 0..a.columns {
+            let factor = a.at(row, depth);
+            if b.column_stride == 1 {
+                let b_row = &b.data[depth * b.row_stride..][..b.columns];
+                c_row.iter_mut().zip(b_row).for_each(|(c, &b)| *c = c.add(factor.mul(b)));
+            } else {
+                let columns = c_row.iter_mut().enumerate();
+                columns.for_each(|(column, c)| *c = c.add(factor.mul(b.at(depth, column))));
+            }
+        }
+    }
+}

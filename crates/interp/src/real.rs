@@ -1,0 +1,115 @@
+//! The types that operators compute in: f32 for halves, whose results are rounded once, and its own for every other type.
+
+use crate::number::{Number, with_float};
+use quantfit_ir::{DType, Error, Result, Tensor};
+use std::borrow::Cow;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+/// A type that floats are computed in: f32 or f64.
+pub(crate) trait Real:
+    Number
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+{
+    fn magnitude(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn powf(self, exponent: Self) -> Self;
+}
+
+macro_rules! reals {
+    ($($ty:ident),*) => {
+        $(impl Real for $ty {
+            fn magnitude(self) -> Self { self.abs() }
+            fn sqrt(self) -> Self { self.sqrt() }
+            fn powf(self, exponent: Self) -> Self { self.powf(exponent) }
+        })*
+    };
+}
+
+reals! { f32, f64 }
+
+/// Runs a block with a type name bound to the type that a float [`DType`] is computed in; an error for the others.
+macro_rules! with_real {
+    ($dtype:expr, $R:ident => $body:expr) => {
+        match $crate::real::computed($dtype) {
+            quantfit_ir::DType::F32 => {
+                type $R = f32;
+                $body
+            }
+            quantfit_ir::DType::F64 => {
+                type $R = f64;
+                $body
+            }
+            other => Err($crate::number::unexpected(other)),
+        }
+    };
+}
+
+/// Runs a block with a type name bound to the type that a float, or an integer of 32 or 64 bits, is computed in; an
+/// error for the others.
+macro_rules! with_wide {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        quantfit_ir::with_element!($crate::real::computed($dtype), [F32 F64 I32 U32 I64 U64], $T => $body,
+            other => Err($crate::number::unexpected(other)))
+    };
+}
+
+pub(crate) use {with_real, with_wide};
+
+/// The type that elements of a type are computed in.
+pub(crate) fn computed(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::Bf16 => DType::F32,
+        dtype => dtype,
+    }
+}
+
+/// The elements of a tensor that must be of `dtype`, as numbers to compute with; borrowed if that is what they are.
+pub(crate) fn numbers<T: Number>(tensor: &Tensor, dtype: DType) -> Result<Cow<'_, [T]>> {
+    expect_type(tensor, dtype)?;
+    if dtype == T::DTYPE {
+        return Ok(Cow::Borrowed(tensor.values()?));
+    }
+    let widened = |halves: &mut dyn Iterator<Item = f32>| Ok(Cow::Owned(halves.map(T::from_f32).collect()));
+    with_float!(dtype, H => widened(&mut tensor.values::<H>()?.iter().map(|half| half.to_f32())))
+}
+
+/// The elements of a tensor to compute with, without a copy if that is what they are and nobody shares them.
+pub(crate) fn into_numbers<T: Number>(tensor: Tensor) -> Result<Vec<T>> {
+    match tensor.dtype() {
+        dtype if dtype == T::DTYPE => tensor.into_values(),
+        dtype => Ok(numbers(&tensor, dtype)?.into_owned()),
+    }
+}
+
+/// A tensor of `dtype` with the numbers computed for it, rounded if they are for halves.
+pub(crate) fn rounded<T: Number>(dtype: DType, shape: &[usize], values: Vec<T>) -> Result<Tensor> {
+    if dtype == T::DTYPE {
+        return Ok(Tensor::new(shape, values));
+    }
+    with_float!(dtype, H => Ok(Tensor::new(shape, values.into_iter().map(|x| H::from_f32(x.to_f32())).collect())))
+}
+
+/// Rounds numbers in place to what `dtype` can hold, where an operator rounds on the way.
+pub(crate) fn round_in_place<T: Number>(dtype: DType, values: &mut [T]) -> Result<()> {
+    if dtype != T::DTYPE {
+        with_float!(dtype, H => {
+            values.iter_mut().for_each(|x| *x = T::from_f32(H::from_f32(x.to_f32()).to_f32()));
+        Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Operands that share a type parameter must be of one type.
+pub(crate) fn expect_type(tensor: &Tensor, dtype: DType) -> Result<()> {
+    if tensor.dtype() == dtype {
+        return Ok(());
+    }
+    let message = format!("expected a tensor of {dtype}, like another operand, found {}", tensor.dtype());
+    Err(Error::invalid_data(message))
+}

@@ -1,0 +1,77 @@
+//! Elements of any type that can be interpolated: integers as floats, complex numbers part by part.
+
+use crate::number::{Number, with_number};
+use crate::real::Real;
+use quantfit_ir::{Complex, DType, Element, Result, Tensor};
+use std::borrow::Cow;
+
+/// Runs a block with a type name bound to the float type that holds the numbers of a [`DType`], with bits to spare.
+macro_rules! with_sample {
+    ($dtype:expr, $R:ident => $body:expr) => {
+        match $dtype {
+            quantfit_ir::DType::F32
+            | quantfit_ir::DType::F16
+            | quantfit_ir::DType::Bf16
+            | quantfit_ir::DType::I8
+            | quantfit_ir::DType::U8
+            | quantfit_ir::DType::I16
+            | quantfit_ir::DType::U16 => {
+                type $R = f32;
+                $body
+            }
+            quantfit_ir::DType::F64
+            | quantfit_ir::DType::I32
+            | quantfit_ir::DType::U32
+            | quantfit_ir::DType::I64
+            | quantfit_ir::DType::U64 => {
+                type $R = f64;
+                $body
+            }
+            other => Err($crate::number::unexpected(other)),
+        }
+    };
+}
+
+pub(crate) use with_sample;
+
+/// The numbers of a tensor as floats.
+pub(crate) fn samples<R: Real>(tensor: &Tensor) -> Result<Cow<'_, [R]>> {
+    if tensor.dtype() == R::DTYPE {
+        return Ok(Cow::Borrowed(tensor.values()?));
+    }
+    with_number!(tensor.dtype(), T => Ok(Cow::Owned(tensor.values::<T>()?.iter().map(|&x| converted(x)).collect())))
+}
+
+/// A tensor of those floats; integers are cut off behind the point.
+pub(crate) fn stored<R: Real>(dtype: DType, shape: &[usize], values: Vec<R>) -> Result<Tensor> {
+    if dtype == R::DTYPE {
+        return Ok(Tensor::new(shape, values));
+    }
+    with_number!(dtype, T => Ok(Tensor::new(shape, values.into_iter().map(converted::<R, T>).collect())))
+}
+
+/// The same number in another type, through whatever loses nothing.
+fn converted<A: Number, B: Number>(x: A) -> B {
+    let is_wide = [A::DTYPE, B::DTYPE].contains(&DType::F64);
+    if is_wide { B::from_f64(x.to_f64()) } else { B::from_f32(x.to_f32()) }
+}
+
+/// A linear operation on a tensor: of complex numbers on the real parts and the imaginary parts.
+pub(crate) fn by_parts(x: &Tensor, run: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    match x.dtype() {
+        DType::C64 => complex_by_parts::<f32>(x, run),
+        DType::C128 => complex_by_parts::<f64>(x, run),
+        _ => run(x),
+    }
+}
+
+fn complex_by_parts<P: Number>(x: &Tensor, run: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor>
+where
+    Complex<P>: Element,
+{
+    let values = x.values::<Complex<P>>()?;
+    let re = run(&Tensor::new(x.shape(), values.iter().map(|value| value.re).collect()))?;
+    let im = run(&Tensor::new(x.shape(), values.iter().map(|value| value.im).collect()))?;
+    let pairs = re.values::<P>()?.iter().zip(im.values::<P>()?);
+    Ok(Tensor::new(re.shape(), pairs.map(|(&re, &im)| Complex { re, im }).collect()))
+}

@@ -1,0 +1,212 @@
+//! Reading a tensor in another order than its own: each dimension with its own step from element to element.
+//!
+//! Slices, transpositions and repetitions are all this. Dimensions that belong together are seen as one, so that what
+//! is adjacent is copied at once.
+
+use crate::call::Call;
+use crate::room::n_elements;
+use quantfit_ir::{Element, Result, Tensor, with_element};
+
+/// A way through a tensor's elements.
+#[derive(Debug, Clone)]
+pub(crate) struct Strided {
+    /// Where it begins.
+    pub(crate) start: usize,
+    /// Outermost first.
+    pub(crate) dims: Vec<Dim>,
+}
+
+/// One dimension of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dim {
+    pub(crate) len: usize,
+    /// From one element to the next; 0 repeats, and backwards is negative.
+    pub(crate) step: isize,
+}
+
+/// Rows and columns are exchanged in squares of that side.
+const BLOCK: usize = 16;
+
+impl Strided {
+    /// The tensor's own order.
+    pub(crate) fn of(shape: &[usize]) -> Strided {
+        let mut dims: Vec<Dim> = shape.iter().map(|&len| Dim { len, step: 1 }).collect();
+        let mut step = 1isize;
+        for dim in dims.iter_mut().rev() {
+            dim.step = step;
+            // Of a shape without elements the steps may be anything.
+            step = step.wrapping_mul(dim.len.max(1) as isize);
+        }
+        Strided { start: 0, dims }
+    }
+
+    /// The elements of `x` on the way, which must not leave it.
+    pub(crate) fn read(&self, x: &Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
+        let shape: Vec<usize> = self.dims.iter().map(|dim| dim.len).collect();
+        let n = n_elements(&shape)?;
+        let dims = if n == 0 { vec![] } else { merged(&self.dims) };
+        if n == x.len() && (n <= 1 || dims == [Dim { len: n, step: 1 }]) {
+            return Ok(x.reshaped(&shape).expect("the number of elements is the same"));
+        }
+        with_element!(x.dtype(), T => {
+            call.reserve::<T>(&shape)?;
+            let values = x.values::<T>()?;
+            if let Ok(strings) = x.values::<String>() && n > 0 {
+                let mut text = 0u64;
+                for_each([self.start], &steps(&dims), |[at]| text = text.saturating_add(strings[at].len() as u64));
+                call.context.reserve(text)?;
+            }
+            Ok(Tensor::new(&shape, if n == 0 { vec![] } else { collect(values, self.start, &dims, n) }))
+        })
+    }
+}
+
+/// The same way in as few dimensions as possible.
+fn merged(dims: &[Dim]) -> Vec<Dim> {
+    let mut merged: Vec<Dim> = Vec::with_capacity(dims.len());
+    for &dim in dims.iter().filter(|dim| dim.len != 1) {
+        match merged.last_mut() {
+            Some(outer) if dim.step.checked_mul(dim.len as isize) == Some(outer.step) => {
+                *outer = Dim { len: outer.len * dim.len, step: dim.step };
+            }
+            _ => merged.push(dim),
+        }
+    }
+    merged
+}
+
+fn steps(dims: &[Dim]) -> Vec<(usize, [isize; 1])> {
+    dims.iter().map(|dim| (dim.len, [dim.step])).collect()
+}
+
+/// `run` at every place that `N` walkers reach together: one length for each dimension, outermost first, and a step for
+/// each walker. No length may be 0.
+pub(crate) fn for_each<const N: usize>(
+    starts: [usize; N],
+    dims: &[(usize, [isize; N])],
+    mut run: impl FnMut([usize; N]),
+) {
+    let mut at = starts;
+    let mut index = vec![0; dims.len()];
+    loop {
+        run(at);
+        let mut level = dims.len();
+        loop {
+            let Some(outer) = level.checked_sub(1) else { return };
+            level = outer;
+            let (len, steps) = dims[level];
+            index[level] += 1;
+            if index[level] < len {
+                (0..N).for_each(|k| at[k] = at[k].wrapping_add_signed(steps[k]));
+                break;
+            }
+            let back = index[level] as isize - 1;
+            (0..N).for_each(|k| at[k] = at[k].wrapping_add_signed(-(steps[k] * back)));
+            index[level] = 0;
+        }
+    }
+}
+
+fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Vec<T> {
+    let Some((&inner, outer)) = dims.split_last() else { return vec![values[start].clone()] };
+    if ![0, 1].contains(&inner.step)
+        && let Some(column) = outer.iter().position(|dim| dim.step == 1)
+    {
+        return transposed(values, start, dims, column, n);
+    }
+    let mut out = Vec::with_capacity(n);
+    let outer = steps(outer);
+    match inner.step {
+        0 => {
+            for_each([start], &outer, |[at]| out.extend(std::iter::repeat_n(&values[at], inner.len).cloned()))
+        }
+        // Copying a few elements one by one is faster than asking for a copy of them.
+        1 if inner.len < BLOCK => {
+            for_each([start], &outer, |[at]| out.extend(values[at..at + inner.len].iter().cloned()));
+        }
+        1 => for_each([start], &outer, |[at]| out.extend_from_slice(&values[at..at + inner.len])),
+        step if step > 0 => for_each([start], &outer, |[at]| {
+            out.extend(values[at..].iter().step_by(step as usize).take(inner.len).cloned());
+        }),
+        step => for_each([start], &outer, |[at]| {
+            out.extend(values[..=at].iter().rev().step_by(step.unsigned_abs()).take(inner.len).cloned());
+        }),
+    }
+    out
+}
+
+/// What is adjacent is dimension `column`, and not the last: rows and columns are exchanged.
+fn transposed<T: Element>(values: &[T], start: usize, dims: &[Dim], column: usize, n: usize) -> Vec<T> {
+    let lengths: Vec<usize> = dims.iter().map(|dim| dim.len).collect();
+    let own = Strided::of(&lengths).dims;
+    let (n_columns, out_step) = (dims[column].len, own[column].step as usize);
+    let (n_rows, step) = (dims[dims.len() - 1].len, dims[dims.len() - 1].step);
+    let others =
+        dims.iter().zip(&own).enumerate().filter(|(axis, _)| *axis != column && *axis + 1 != dims.len());
+    let others: Vec<_> = others.map(|(_, (dim, own))| (dim.len, [dim.step, own.step])).collect();
+    let mut out = vec![T::default(); n];
+    for_each([start, 0], &others, |[from, to]| {
+        for top in (0..n_rows).step_by(BLOCK) {
+            let height = BLOCK.min(n_rows - top);
+            for left in (0..n_columns).step_by(BLOCK) {
+                let width = BLOCK.min(n_columns - left);
+                let row =
+                    |i: usize| &values[from.wrapping_add_signed((top + i) as isize * step) + left..][..width];
+                if let (BLOCK, BLOCK) = (height, width) {
+                    let rows: [&[T; BLOCK]; BLOCK] =
+                        std::array::from_fn(|i| row(i).first_chunk().expect("the row is a block wide"));
+                    for j in 0..BLOCK {
+                        let out = &mut out[to + (left + j) * out_step + top..][..BLOCK];
+                        out.iter_mut().zip(rows).for_each(|(out, row)| out.clone_from(&row[j]));
+                    }
+                    continue;
+                }
+                for i in 0..height {
+                    let targets = out[to + left * out_step + top + i..].iter_mut().step_by(out_step);
+                    targets.zip(row(i)).for_each(|(out, value)| out.clone_from(value));
+                }
+            }
+        }
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, element by element.
+    fn reference(start: usize, dims: &[Dim]) -> Vec<i64> {
+        let mut at = vec![start as i64];
+        for dim in dims {
+            at =
+                at.iter().flat_map(|at| (0..dim.len as i64).map(move |i| at + i * dim.step as i64)).collect();
+        }
+        at
+    }
+
+    #[test]
+    fn ways_are_those_of_the_definition() {
+        let values: Vec<i64> = (0..40 * 40).collect();
+        let steps = [[40, 1], [1, 40], [0, 1], [1, 0], [40, -1], [-40, 3], [-1, 40], [2, 40]];
+        for lens in [[1, 1], [3, 4], [17, 33], [36, 16], [2, 39]] {
+            for steps in steps {
+                for repeats in [1, 3] {
+                    let mut dims: Vec<Dim> =
+                        lens.iter().zip(steps).map(|(&len, step)| Dim { len, step }).collect();
+                    dims.insert(1, Dim { len: repeats, step: 0 });
+                    let (low, high) = reference(0, &dims)
+                        .iter()
+                        .fold((0, 0), |(low, high), &at| (at.min(low), at.max(high)));
+                    if high - low >= values.len() as i64 {
+                        continue;
+                    }
+                    let start = -low as usize;
+                    let merged = merged(&dims);
+                    let n = dims.iter().map(|dim| dim.len).product();
+                    assert_eq!(collect(&values, start, &merged, n), reference(start, &dims), "{dims:?}");
+                }
+            }
+        }
+    }
+}
