@@ -30,9 +30,13 @@ pub fn metric_named(name: &str) -> Result<&'static Metric> {
 pub(crate) fn labels(array: &Tensor) -> Result<Vec<i64>> {
     let dtype = array.dtype();
     with_element!(dtype, [I8 U8 I16 U16 I32 U32 I64], T => {
-            Ok(array.values::<T>()?.iter().map(|&label| i64::from(label)).collect())
+            Ok(widened(array.values::<T>()?))
         },
         _ => Err(Error::invalid_data(format!("labels must be integers, found {dtype}"))))
+}
+
+fn widened<T: Copy + Into<i64>>(labels: &[T]) -> Vec<i64> {
+    labels.iter().map(|&label| label.into()).collect()
 }
 
 /// 1 where the first of the greatest outputs is the label, else 0. Looks at the first output, flattened by sample.

@@ -1,5 +1,7 @@
 //! The command as a user meets it: what it prints, what it writes, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod bad_input;
 mod command;
 
