@@ -3,38 +3,75 @@
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and hands over the
 //! values that [`Calibration::places`] names.
 
-use crate::config::{LayerConfig, QuantConfig};
+use crate::config::{ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
-use crate::observer::{Statistics, activation_params};
+use crate::observer::{Histogram, Statistics, Weighted, activation_params};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
+use half::f16;
 use quantfit_ir::{Error, Model, Place, Result, Tensor};
 use std::collections::BTreeMap;
 
 /// A calibration under way.
 #[derive(Debug, Clone)]
 pub struct Calibration {
-    layers: Vec<(Layer, Place, LayerConfig)>,
-    /// Known from the start, in the order of the layers.
-    weights: Vec<QuantParams>,
-    activation_offset: bool,
+    layers: Vec<Watched>,
+    joint: bool,
+    precision: Precision,
     statistics: BTreeMap<Place, Statistics>,
+}
+
+/// A layer whose inputs are observed.
+#[derive(Debug, Clone)]
+struct Watched {
+    layer: Layer,
+    config: LayerConfig,
+    asymmetric: bool,
+    /// Where the activations are made.
+    inputs: Vec<Place>,
+    /// Known from the start.
+    weights: Vec<QuantParams>,
 }
 
 impl Calibration {
     /// A calibration of the layers that `config` enables. The parameters of the weights are found at once.
     pub fn new(model: &Model, config: &QuantConfig) -> Result<Calibration> {
         config.check(model)?;
-        let enabled = config.enabled(model);
-        let weights =
-            enabled.iter().map(|(layer, config)| weight(model, layer, config)).collect::<Result<_>>()?;
-        let layers: Vec<_> = enabled
+        let watch = |layer: Layer, of_layer: &LayerConfig| {
+            let params =
+                |weight| weight_params(layer.tensor(model, weight), *weight, &of_layer.weight_quant_params);
+            let weights = layer.weights.iter().map(params).collect::<Result<_>>();
+            Ok(Watched {
+                weights: weights.map_err(|error| error.at(&layer.name))?,
+                inputs: layer.inputs(model),
+                asymmetric: config.is_asymmetric(of_layer),
+                config: of_layer.clone(),
+                layer,
+            })
+        };
+        let mut layers = config
+            .enabled(model)
             .into_iter()
-            .map(|(layer, config)| (layer.clone(), layer.input(model), config.clone()))
-            .collect();
-        let statistics = layers.iter().map(|(_, place, _)| (*place, Statistics::default())).collect();
-        Ok(Calibration { layers, weights, activation_offset: config.activation_offset, statistics })
+            .map(|(layer, of_layer)| watch(layer, of_layer))
+            .collect::<Result<Vec<_>>>()?;
+        for (layer, of_layer) in config.tensors(model)? {
+            layers.push(watch(layer, &of_layer)?);
+        }
+        let mut statistics: BTreeMap<Place, Statistics> = BTreeMap::new();
+        layers
+            .iter()
+            .flat_map(|watched| &watched.inputs)
+            .for_each(|place| *statistics.entry(*place).or_default() = Statistics::default());
+        for (place, statistics) in &mut statistics {
+            statistics.weighted = weighted(model, &layers, *place);
+        }
+        Ok(Calibration {
+            layers,
+            joint: config.joint_quant,
+            precision: config.fakequant_precision_mode,
+            statistics,
+        })
     }
 
     /// The values that are wanted.
@@ -45,36 +82,106 @@ impl Calibration {
     /// Takes in a value of the float model; values that are not wanted are ignored.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
-        let seen = tensor.values::<f32>().and_then(|values| statistics.observe(values));
-        seen.map_err(|error| {
-            let reader =
-                self.layers.iter().find(|(_, input, _)| *input == place).map(|(layer, ..)| &layer.name);
-            error.at(format!("the input of {}", reader.expect("a wanted value has a reader")))
+        statistics.observe(tensor).map_err(|error| {
+            let reader = self.layers.iter().find(|watched| watched.inputs.contains(&place));
+            error.at(format!("the input of {}", reader.expect("a wanted value has a reader").layer.name))
         })
+    }
+
+    /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
+    pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
+        &self.statistics
+    }
+
+    /// Takes in what a calibration of the same model and configuration has seen of other data.
+    pub fn merge(&mut self, other: &BTreeMap<Place, Statistics>) -> Result<()> {
+        if !self.statistics.keys().eq(other.keys()) {
+            return Err(Error::invalid_data("the statistics are those of another model or configuration"));
+        }
+        self.statistics.values_mut().zip(other.values()).for_each(|(mine, theirs)| *mine += theirs);
+        Ok(())
     }
 
     /// The record of all layers.
     pub fn finish(&self) -> Result<Record> {
-        let entry = |((layer, place, config), weight): (&(Layer, Place, LayerConfig), &QuantParams)| {
-            let statistics = &self.statistics[place];
+        let entry = |watched: &Watched| {
+            let layer = &watched.layer;
+            let record = LayerRecord {
+                activations: self.activations(watched).map_err(|error| error.at(&layer.name))?,
+                weights: watched.weights.clone(),
+                ..LayerRecord::default()
+            };
+            Ok((layer.name.clone(), record))
+        };
+        Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
+    }
+
+    fn activations(&self, watched: &Watched) -> Result<Vec<QuantParams>> {
+        let config = &watched.config.activation_quant_params;
+        let params = |statistics: &Statistics| {
             if statistics.n_values == 0 {
                 let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
-                return Err(Error::invalid_data(message).at(&layer.name));
+                return Err(Error::invalid_data(message));
             }
-            let activation = &config.activation_quant_params;
-            let asymmetric = activation.asymmetric.unwrap_or(self.activation_offset);
-            let activation = activation_params(statistics, activation, asymmetric);
-            let entry = LayerRecord { activation, weight: weight.clone() };
-            Ok((layer.name.clone(), entry))
+            let mut params = activation_params(statistics, config, watched.asymmetric);
+            if self.precision == Precision::ForceFp16Quant {
+                params.scale.iter_mut().for_each(|scale| *scale = as_fp16(*scale));
+            }
+            Ok(params)
         };
-        Ok(Record { layers: self.layers.iter().zip(&self.weights).map(entry).collect::<Result<_>>()? })
+        if !(self.joint && watched.layer.op == "Add") {
+            return watched.inputs.iter().map(|place| params(&self.statistics[place])).collect();
+        }
+        let mut joint = Statistics::default();
+        watched.inputs.iter().for_each(|place| joint += &self.statistics[place]);
+        Ok(vec![params(&joint)?; watched.inputs.len()])
     }
 }
 
-fn weight(model: &Model, layer: &Layer, config: &LayerConfig) -> Result<QuantParams> {
-    let graph = model.graphs()[layer.graph];
-    let operand = layer.weight.and_then(|weight| Some((weight, graph.operand(layer.node, weight.slot)?)));
-    let Some((weight, value)) = operand else { return Ok(QuantParams::per_tensor(1.0, 0, 8)) };
-    let tensor = graph.constant(value).expect("a layer's weight is constant");
-    weight_params(tensor, weight, &config.weight_quant_params).map_err(|error| error.at(&layer.name))
+/// A histogram in which each channel counts as the squared weights that it meets, if every reader of the value has
+/// weights and asks for the method that needs it.
+fn weighted(model: &Model, layers: &[Watched], place: Place) -> Option<Weighted> {
+    const HEAVIEST: f64 = 1000.0;
+    let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
+    if !readers().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
+        return None;
+    }
+    let mut sums: Vec<f64> = Vec::new();
+    let mut axis = None;
+    for watched in readers() {
+        let (weight, input) = watched.layer.input_channels()?;
+        let tensor = watched.layer.tensor(model, weight);
+        let mut of_layer = vec![0.0; weight.n_inputs(tensor)];
+        weight.for_each_input(tensor, |channel, value| of_layer[channel] += f64::from(value).powi(2));
+        if *axis.get_or_insert(input.activation) != input.activation {
+            return None;
+        }
+        sums.resize(sums.len().max(of_layer.len()), 0.0);
+        sums.iter_mut().zip(&of_layer).for_each(|(sum, of_layer)| *sum += of_layer);
+    }
+    let greatest = sums.iter().copied().fold(0.0, f64::max);
+    let weight =
+        |sum: f64| if greatest > 0.0 { (sum / greatest * HEAVIEST).ceil().max(1.0) as u32 } else { 1 };
+    let weights = sums.into_iter().map(weight).collect();
+    axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
+}
+
+/// The scale as a device with 16-bit floats holds it: rounded, or where those do not reach, as the square of one.
+fn as_fp16(scale: f32) -> f32 {
+    if (f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32()).contains(&scale) {
+        return f16::from_f32(scale).to_f32();
+    }
+    f16::from_f32(scale.sqrt()).to_f32().powi(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_of_16_bits() {
+        assert_eq!(as_fp16(0.1), 0.099975586);
+        let tiny = as_fp16(1e-6);
+        assert!((tiny / 1e-6 - 1.0).abs() < 1e-3 && f16::from_f32(tiny.sqrt()).to_f32().powi(2) == tiny);
+    }
 }

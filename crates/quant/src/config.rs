@@ -3,12 +3,16 @@
 //! Global keys and layers stand side by side in one JSON object; a layer's key is its name.
 //! A quantizable layer that the file does not mention is not quantized. `docs/config.md` lists every key.
 
+mod activation;
+mod bounds;
+mod definition;
 mod layers;
-mod params;
+mod weight;
 
-pub use params::{ActivationConfig, ActivationMethod, Ifmr, WeightConfig, WeightMethod};
+pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
+pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
-use crate::layer::{Layer, layers};
+use crate::layer::{Kind, Layer, layers};
 use quantfit_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,15 +29,48 @@ pub struct QuantConfig {
     /// Whether activations have an offset, where a layer does not say.
     #[serde(default = "yes")]
     pub activation_offset: bool,
-    /// Whether batch normalizations are folded into the convolutions before them.
+    /// Whether the inputs of an Add share one scale and offset.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub joint_quant: bool,
+    /// Whether batch normalizations, scales and shifts are folded into the layers before them.
     #[serde(default = "yes")]
     pub do_fusion: bool,
-    /// Convolutions whose batch normalization is left alone.
+    /// How faithful the simulation is to a device's arithmetic.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub fakequant_precision_mode: Precision,
+    /// Layers that nothing is folded into.
     #[serde(default)]
     pub skip_fusion_layers: Vec<String>,
+    /// Single inputs that are quantized, of nodes that need not be layers of this configuration. Never rolled back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensor_quantize: Vec<TensorConfig>,
+    /// Whether the ranges of channels are made equal between neighbouring layers, which changes no result in float.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub equalize: bool,
+    /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub correct_bias: bool,
     /// The layers, by name.
     #[serde(flatten, deserialize_with = "layers::deserialize")]
     pub layers: BTreeMap<String, LayerConfig>,
+}
+
+/// How faithful the simulation is to a device's arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Precision {
+    /// Scales are 32-bit floats.
+    #[default]
+    #[serde(rename = "DEFAULT")]
+    Default,
+    /// Scales of activations are 16-bit floats.
+    #[serde(rename = "FORCE_FP16_QUANT")]
+    ForceFp16Quant,
+}
+
+impl Precision {
+    fn is_default(&self) -> bool {
+        *self == Precision::Default
+    }
 }
 
 /// How one layer is quantized.
@@ -46,12 +83,25 @@ pub struct LayerConfig {
     /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dmq_balancer_param: Option<f64>,
-    /// The activation.
+    /// The activations.
     #[serde(default)]
     pub activation_quant_params: ActivationConfig,
-    /// The weight.
+    /// The weights.
     #[serde(default)]
     pub weight_quant_params: WeightConfig,
+}
+
+/// How one input of a node is quantized, whatever becomes of the node's other inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorConfig {
+    /// The node's name.
+    pub layer_name: String,
+    /// The input, from 0.
+    pub input_index: usize,
+    /// How.
+    #[serde(default)]
+    pub activation_quant_params: ActivationConfig,
 }
 
 fn one() -> u32 {
@@ -66,21 +116,26 @@ fn yes() -> bool {
     true
 }
 
+fn is_off(flag: &bool) -> bool {
+    !flag
+}
+
 impl QuantConfig {
-    /// The default configuration of a model: every layer quantized, activations by IFMR, weights by ARQ.
+    /// The default configuration of a model: products and joins quantized, activations by IFMR, weights by ARQ.
     pub fn for_model(model: &Model) -> QuantConfig {
-        let config = |layer: &Layer| {
-            let mut config = LayerConfig::default();
-            config.weight_quant_params.channel_wise = layer.quantizable().channel_wise;
-            (layer.name.clone(), config)
-        };
+        let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != Kind::Other);
         QuantConfig {
             version: 1,
             batch_num: 1,
             activation_offset: true,
+            joint_quant: false,
             do_fusion: true,
+            fakequant_precision_mode: Precision::Default,
             skip_fusion_layers: Vec::new(),
-            layers: layers(model).iter().map(config).collect(),
+            tensor_quantize: Vec::new(),
+            equalize: true,
+            correct_bias: true,
+            layers: usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect(),
         }
     }
 
@@ -104,6 +159,18 @@ impl QuantConfig {
         layers(model).into_iter().filter_map(config).collect()
     }
 
+    /// The single inputs that are to be quantized, each as a layer of its own with a name like `pool:0`.
+    pub fn tensors(&self, model: &Model) -> Result<Vec<(Layer, LayerConfig)>> {
+        let tensor = |tensor: &TensorConfig| {
+            let TensorConfig { layer_name, input_index, activation_quant_params } = tensor;
+            let layer = Layer::of_one_input(model, layer_name, *input_index);
+            let layer = layer.map_err(|error| error.at(format!("tensor_quantize: {layer_name}")))?;
+            let activation_quant_params = activation_quant_params.clone();
+            Ok((layer, LayerConfig { activation_quant_params, ..LayerConfig::default() }))
+        };
+        self.tensor_quantize.iter().map(tensor).collect()
+    }
+
     /// Whether a layer's activation has an offset.
     pub fn is_asymmetric(&self, layer: &LayerConfig) -> bool {
         layer.activation_quant_params.asymmetric.unwrap_or(self.activation_offset)
@@ -120,6 +187,9 @@ impl QuantConfig {
             return Err(Error::invalid_config("batch_num must be at least 1"));
         }
         config.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
+        config.tensor_quantize.iter().try_for_each(|tensor| {
+            tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))
+        })?;
         Ok(config)
     }
 
@@ -148,7 +218,7 @@ impl QuantConfig {
             let Some(config) = self.layers.get(&layer.name) else { continue };
             config.check_for(layer).map_err(|error| error.at(&layer.name))?;
         }
-        Ok(())
+        self.tensors(model).map(drop)
     }
 }
 
@@ -186,22 +256,31 @@ impl Default for LayerConfig {
 }
 
 impl LayerConfig {
+    /// The default configuration of a layer.
+    pub fn for_layer(layer: &Layer) -> LayerConfig {
+        let mut config = LayerConfig::default();
+        config.weight_quant_params.channel_wise =
+            layer.quantizable().channel_wise && layer.can_be_channel_wise();
+        config
+    }
+
     fn check(&self) -> Result<()> {
-        if let Some(strength) = self.dmq_balancer_param
-            && !(0.2..=0.8).contains(&strength)
-        {
-            return Err(Error::invalid_config(format!("must be in 0.2..=0.8, found {strength}"))
-                .at("dmq_balancer_param"));
+        if let Some(strength) = self.dmq_balancer_param {
+            bounds::within("dmq_balancer_param", (0.2..=0.8).contains(&strength), "in 0.2..=0.8", strength)?;
         }
         self.activation_quant_params.check().map_err(|error| error.at("activation_quant_params"))?;
         self.weight_quant_params.check().map_err(|error| error.at("weight_quant_params"))
     }
 
     fn check_for(&self, layer: &Layer) -> Result<()> {
-        let wants_channels = self.weight_quant_params.channel_wise;
-        if wants_channels && layer.weight.is_none_or(|weight| !weight.per_channel) {
+        let wants_channels = self.weight_quant_params.channel_wise && !layer.weights.is_empty();
+        if wants_channels && !layer.can_be_channel_wise() {
             let message = format!("this {} can't have a scale for each channel; set it to false", layer.op);
             return Err(Error::invalid_config(message).at("channel_wise"));
+        }
+        if self.dmq_balancer_param.is_some() && layer.input_channels().is_none() {
+            let message = format!("this {} has no weight to move ranges to; remove it", layer.op);
+            return Err(Error::invalid_config(message).at("dmq_balancer_param"));
         }
         Ok(())
     }

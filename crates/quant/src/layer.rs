@@ -1,8 +1,13 @@
 //! Layers: the nodes that can be quantized, and why others can't.
 //!
-//! A layer has one activation operand and, an average pooling apart, one constant weight operand.
+//! A layer has activation operands, which are computed, and weight operands, which are constant; either may be missing.
 
-use quantfit_ir::{DType, Graph, Model, NodeId, Op, Place, Tensor, ValueId};
+mod quantizable;
+
+pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
+
+use crate::weight::Channels;
+use quantfit_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,18 +15,18 @@ pub struct Layer {
     /// The node's name, by which configuration, record and reports know the layer.
     pub name: String,
     /// The operator.
-    pub op: String,
+    pub op: &'static str,
     /// The position of the graph that the node is in, among [`Model::graphs`].
     pub graph: usize,
     /// The node.
     pub node: NodeId,
-    /// The input slot of the activation.
-    pub activation: usize,
-    /// The weight, if the operator has one.
-    pub weight: Option<Weight>,
+    /// The input slots of the activations.
+    pub activations: Vec<usize>,
+    /// The weights.
+    pub weights: Vec<Weight>,
 }
 
-/// The weight operand of a layer.
+/// A weight operand of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weight {
     /// The input slot.
@@ -30,37 +35,116 @@ pub struct Weight {
     pub axis: usize,
     /// Whether the channels along that axis can each have a scale of their own.
     pub per_channel: bool,
+    /// Where the channels of the layer's first activation meet the weight; `None` for the weight of a recurrence.
+    pub input: Option<InputChannels>,
 }
 
-/// An operator that can be quantized.
-pub struct QuantizableOp {
-    /// The operator's name, in ONNX's own domain.
-    pub name: &'static str,
-    /// Whether AMCT's default gives each output channel a weight scale of its own.
-    pub channel_wise: bool,
-    /// The weight operand, or why a node can't be quantized. The weight's tensor is given where it is constant.
-    weight: fn(&Op, Option<&Tensor>) -> Result<Option<Weight>, String>,
+/// The channels that activation and weight are multiplied along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputChannels {
+    /// The dimension of the activation, from the end if negative.
+    pub activation: isize,
+    /// The dimension of the weight; it holds a group's channels.
+    pub weight: usize,
+    /// How many groups of output channels there are, each with channels of its own.
+    pub groups: usize,
 }
 
-/// The operators that can be quantized. Supporting another one is adding a row.
-pub static QUANTIZABLE: &[QuantizableOp] = &[
-    QuantizableOp { name: "Conv", channel_wise: true, weight: conv },
-    QuantizableOp { name: "ConvTranspose", channel_wise: true, weight: conv_transpose },
-    QuantizableOp { name: "Gemm", channel_wise: false, weight: gemm },
-    QuantizableOp { name: "MatMul", channel_wise: false, weight: mat_mul },
-    QuantizableOp { name: "AveragePool", channel_wise: false, weight: |_, _| Ok(None) },
-];
+impl Weight {
+    /// Calls `see` with the input channel of every element of the weight.
+    pub(crate) fn for_each_input(&self, tensor: &Tensor, mut see: impl FnMut(usize, f32)) {
+        let Some(input) = self.input else { return };
+        let shape = tensor.shape();
+        let (inputs, outputs) = (Channels::of(shape, input.weight), Channels::of(shape, self.axis));
+        let per_group = (outputs.len / input.groups).max(1);
+        let values = tensor.values::<f32>().expect("a layer's weights are f32");
+        for (idx, &value) in values.iter().enumerate() {
+            let group = if input.groups == 1 { 0 } else { outputs.of_element(idx) / per_group };
+            see(group * inputs.len + inputs.of_element(idx), value);
+        }
+    }
+
+    /// How many input channels there are.
+    pub(crate) fn n_inputs(&self, tensor: &Tensor) -> usize {
+        self.input.map_or(0, |input| tensor.shape()[input.weight] * input.groups)
+    }
+}
 
 impl Layer {
-    /// The value that the layer reads as its activation.
-    pub fn input(&self, model: &Model) -> Place {
-        let value = model.graphs()[self.graph].operand(self.node, self.activation);
-        Place { graph: self.graph, value: value.expect("a layer has an activation") }
+    /// Where the values are made that the layer reads as its activations, in the order of [`Layer::activations`].
+    pub fn inputs(&self, model: &Model) -> Vec<Place> {
+        let graph = model.graphs()[self.graph];
+        let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
+        self.activations
+            .iter()
+            .map(|slot| model.origin(Place { graph: self.graph, value: value(slot) }))
+            .collect()
+    }
+
+    /// The tensor of a weight.
+    pub fn tensor<'a>(&self, model: &'a Model, weight: &Weight) -> &'a Tensor {
+        let graph = model.graphs()[self.graph];
+        let value = graph.operand(self.node, weight.slot).expect("a layer has its weights");
+        graph.constant(value).expect("a layer's weights are constant")
+    }
+
+    /// One input of a node, as a layer without weights whose name is the node's and the input's number.
+    pub(crate) fn of_one_input(model: &Model, name: &str, slot: usize) -> Result<Layer> {
+        for (position, graph) in model.graphs().into_iter().enumerate() {
+            let Some(node) = graph.node_ids().find(|&id| graph.node(id).name == name) else { continue };
+            let row = graph.node(node).as_op().and_then(|op| QUANTIZABLE.iter().find(|row| op.is(row.name)));
+            let Some(row) = row else {
+                return Err(Error::invalid_config("is no quantizable operator; remove it"));
+            };
+            return match quantizable::Site::of(graph, node).map(|site| site.activation(slot)) {
+                Some(Ok(slot)) => Ok(Layer {
+                    name: format!("{name}:{slot}"),
+                    op: row.name,
+                    graph: position,
+                    node,
+                    activations: vec![slot],
+                    weights: vec![],
+                }),
+                Some(Err(reason)) => {
+                    Err(Error::invalid_config(format!("can't be quantized: {reason}; remove it")))
+                }
+                None => Err(Error::invalid_config("is no operator; remove it")),
+            };
+        }
+        Err(Error::invalid_config("is not in the model"))
+    }
+
+    /// The weight that meets the channels of the first activation, and where.
+    pub(crate) fn input_channels(&self) -> Option<(&Weight, InputChannels)> {
+        self.weights.iter().find_map(|weight| Some((weight, weight.input?)))
+    }
+
+    /// The input slot of the bias, one value for each output channel, if the operator has one. It may be empty.
+    pub(crate) fn bias_slot(&self) -> Option<usize> {
+        let can_have_bias = ["Conv", "ConvTranspose", "Gemm"].contains(&self.op);
+        (can_have_bias && !self.weights.is_empty()).then_some(2)
+    }
+
+    /// The dimension of the output that counts output channels, from the end if negative; `None` for layers without
+    /// weights and for recurrent ones.
+    pub fn output_axis(&self) -> Option<isize> {
+        let (weight, _) = self.input_channels()?;
+        match self.op {
+            "Conv" | "ConvTranspose" => Some(1),
+            "Gemm" => Some(-1),
+            "MatMul" => Some(if weight.slot == 1 { -1 } else { -2 }),
+            _ => None,
+        }
     }
 
     /// The layer's row.
     pub fn quantizable(&self) -> &'static QuantizableOp {
         QUANTIZABLE.iter().find(|row| row.name == self.op).expect("a layer has a row")
+    }
+
+    /// Whether every output channel can have a scale of its own, in all weights.
+    pub fn can_be_channel_wise(&self) -> bool {
+        !self.weights.is_empty() && self.weights.iter().all(|weight| weight.per_channel)
     }
 }
 
@@ -76,70 +160,19 @@ pub fn layers(model: &Model) -> Vec<Layer> {
 }
 
 /// Whether a node is a layer: `None` for operators that are never one, and otherwise the layer, or why it is none.
-pub fn layer(graph: &Graph, position: usize, id: NodeId) -> Option<Result<Layer, String>> {
+pub fn layer(graph: &Graph, position: usize, id: NodeId) -> Option<std::result::Result<Layer, String>> {
     let node = graph.node(id);
-    let op = node.as_op()?;
-    let row = QUANTIZABLE.iter().find(|row| op.is(row.name))?;
-    let weight = || {
-        if node.name.is_empty() {
-            return Err("the node has no name".to_owned());
-        }
-        if graph.operand(id, 0).is_none() {
-            return Err("the activation is missing".to_owned());
-        }
-        let operand = graph.operand(id, 1);
-        let tensor = operand.and_then(|value| graph.constant(value));
-        let weight = (row.weight)(op, tensor)?;
-        match (weight, operand, tensor) {
-            (None, ..) => Ok(None),
-            (Some(weight), _, Some(tensor)) if tensor.dtype() == DType::F32 => Ok(Some(weight)),
-            (_, _, Some(tensor)) => Err(format!("the weight is {}, and must be f32", tensor.dtype())),
-            (_, Some(value), None) => Err(format!("the weight must be constant, {}", origin(graph, value))),
-            (_, None, None) => Err("the weight is missing".to_owned()),
-        }
-    };
-    let (name, op) = (node.name.clone(), row.name.to_owned());
-    Some(weight().map(|weight| Layer { name, op, graph: position, node: id, activation: 0, weight }))
-}
-
-/// Who makes a value, for messages.
-fn origin(graph: &Graph, value: ValueId) -> String {
-    let node = graph.node(value.node);
-    match node.as_op() {
-        Some(_) => format!("it is made by {:?}", node.label()),
-        None => format!("it is the input {:?}", graph.value(value).name),
+    let site = quantizable::Site::of(graph, id)?;
+    let row = QUANTIZABLE.iter().find(|row| site.op.is(row.name))?;
+    if node.name.is_empty() {
+        return Some(Err("the node has no name".to_owned()));
     }
-}
-
-fn int(op: &Op, name: &str, default: i64) -> Result<i64, String> {
-    op.int(name).map(|v| v.unwrap_or(default)).map_err(|error| error.message)
-}
-
-fn conv(_: &Op, _: Option<&Tensor>) -> Result<Option<Weight>, String> {
-    Ok(Some(Weight { slot: 1, axis: 0, per_channel: true }))
-}
-
-fn conv_transpose(op: &Op, _: Option<&Tensor>) -> Result<Option<Weight>, String> {
-    // The weight is [in, out / groups, …]: with groups, an index of axis 1 is several output channels.
-    let per_channel = int(op, "group", 1)? == 1;
-    Ok(Some(Weight { slot: 1, axis: 1, per_channel }))
-}
-
-fn gemm(op: &Op, _: Option<&Tensor>) -> Result<Option<Weight>, String> {
-    let factor = |name| op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
-    if int(op, "transA", 0)? != 0 {
-        return Err("transA must be 0".to_owned());
-    }
-    if factor("alpha")? != 1.0 || factor("beta")? != 1.0 {
-        return Err("alpha and beta must be 1".to_owned());
-    }
-    let axis = if int(op, "transB", 0)? == 0 { 1 } else { 0 };
-    Ok(Some(Weight { slot: 1, axis, per_channel: true }))
-}
-
-fn mat_mul(_: &Op, tensor: Option<&Tensor>) -> Result<Option<Weight>, String> {
-    match tensor.map(|tensor| tensor.shape().len()) {
-        None | Some(2) => Ok(Some(Weight { slot: 1, axis: 1, per_channel: true })),
-        Some(rank) => Err(format!("the weight has {rank} dimensions, and must have 2")),
-    }
+    Some((row.operands)(&site).map(|operands| Layer {
+        name: node.name.clone(),
+        op: row.name,
+        graph: position,
+        node: id,
+        activations: operands.activations,
+        weights: operands.weights,
+    }))
 }

@@ -4,6 +4,7 @@
 //! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
 //! carries the numbers.
 
+mod balancing;
 mod calibration;
 mod config;
 mod layer;
@@ -15,14 +16,16 @@ mod prototext;
 mod record;
 mod weight;
 
+pub use balancing::Balancing;
 pub use calibration::Calibration;
 pub use config::{
-    ActivationConfig, ActivationMethod, Ifmr, LayerConfig, QuantConfig, WeightConfig, WeightMethod,
+    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+    WeightConfig, WeightMethod,
 };
-pub use layer::{Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
-pub use observer::{Bin, Histogram, Statistics, activation_params};
+pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
+pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use params::QuantParams;
-pub use passes::{FoldBatchNorm, FoldQuantizedWeights, InsertQuantDequant, NameNodes};
+pub use passes::{Balance, FoldBatchNorm, FoldQuantizedWeights, InsertQuantDequant, NameNodes, ShiftBias};
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
 
@@ -37,9 +40,14 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     passes
 }
 
-/// The model that simulates quantization, from a prepared one: quantize and dequantize around each operand.
+/// The model that simulates quantization, from a prepared one: balanced, biases shifted, quantize and dequantize around
+/// each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
-    Pipeline(vec![Box::new(InsertQuantDequant { config, record })])
+    Pipeline(vec![
+        Box::new(Balance { config, record }),
+        Box::new(ShiftBias { config, record }),
+        Box::new(InsertQuantDequant { config, record }),
+    ])
 }
 
 /// The model that holds integers, from a prepared one.

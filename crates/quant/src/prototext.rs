@@ -62,6 +62,14 @@ impl Field {
         }
     }
 
+    /// The field as a name without quotes.
+    pub(crate) fn word(&self) -> Result<&str> {
+        match &self.value {
+            Value::Word(word) => Ok(word),
+            _ => Err(self.error("a name")),
+        }
+    }
+
     /// The field as a string.
     pub(crate) fn text(&self) -> Result<&str> {
         match &self.value {

@@ -16,16 +16,23 @@ pub struct Record {
 }
 
 /// Scales and offsets of one layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
-    /// Of the activation, one entry.
-    pub activation: QuantParams,
-    /// Of the weight: one entry, or one for each output channel. Scale 1 for layers without a weight.
-    pub weight: QuantParams,
+    /// Of the activations, in the order of [`Layer::activations`]; each has one entry.
+    pub activations: Vec<QuantParams>,
+    /// Of the weights, in the order of [`Layer::weights`]: one entry, or one for each output channel.
+    pub weights: Vec<QuantParams>,
+    /// What each channel of the first activation is divided by, and the weight multiplied; empty: nothing.
+    pub balance: Vec<f32>,
+    /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
+    pub bias_shift: Vec<f32>,
 }
 
 impl Record {
     /// Reads the text form and checks every value. A layer that occurs twice counts as its last occurrence says.
+    ///
+    /// An entry without weights whose key is another entry's with `:1`, `:2`, … behind it holds that layer's further
+    /// activations.
     pub fn from_text(text: &str) -> Result<Record> {
         let mut record = Record::default();
         for field in Message::parse(text)?.0 {
@@ -47,7 +54,25 @@ impl Record {
             layer.check().map_err(|error| error.at(&key))?;
             record.layers.insert(key, layer);
         }
+        record.join_activations();
         Ok(record)
+    }
+
+    /// Moves the entries of further activations to their layers.
+    fn join_activations(&mut self) {
+        let keys: Vec<String> = self.layers.keys().cloned().collect();
+        for name in keys {
+            for number in 1.. {
+                let key = format!("{name}:{number}");
+                let Some(further) = self.layers.get(&key).filter(|entry| entry.weights.is_empty()) else {
+                    break;
+                };
+                let activations = further.activations.clone();
+                let Some(layer) = self.layers.get_mut(&name) else { break };
+                layer.activations.extend(activations);
+                self.layers.remove(&key);
+            }
+        }
     }
 
     /// The text form.
@@ -55,6 +80,12 @@ impl Record {
         let mut text = String::new();
         for (name, layer) in &self.layers {
             layer.write(&mut text, name).expect("writing to a string can't fail");
+            for (number, params) in layer.activations.iter().enumerate().skip(1) {
+                let further = LayerRecord { activations: vec![params.clone()], ..LayerRecord::default() };
+                further
+                    .write(&mut text, &format!("{name}:{number}"))
+                    .expect("writing to a string can't fail");
+            }
         }
         text
     }
@@ -67,38 +98,74 @@ impl Record {
         self.layers.get(name).ok_or_else(missing)
     }
 
-    /// Checks that an entry fits its layer: one weight scale, or one for each output channel.
+    /// Checks that an entry fits its layer: as many activations, and for each weight one scale or one for each output
+    /// channel.
     pub(crate) fn check(entry: &LayerRecord, layer: &Layer, model: &Model) -> Result<()> {
-        let Some(weight) = layer.weight else { return Ok(()) };
-        let graph = model.graphs()[layer.graph];
-        let tensor = graph.operand(layer.node, weight.slot).and_then(|value| graph.constant(value));
-        let n_channels = tensor.map_or(1, |tensor| tensor.shape()[weight.axis]);
-        let n_scales = entry.weight.scale.len();
-        if n_scales == 1 || n_scales == n_channels && weight.per_channel {
-            return Ok(());
+        let differs = |found: usize, what: &str, expected: &str| {
+            Err(Error::invalid_config(format!("the record has {found} {what}, the layer needs {expected}"))
+                .at(&layer.name))
+        };
+        let n_activations = layer.activations.len();
+        if entry.activations.len() != n_activations {
+            return differs(entry.activations.len(), "activations", &n_activations.to_string());
         }
-        let expected = if weight.per_channel { format!("1 or {n_channels}") } else { "1".to_owned() };
-        Err(Error::invalid_config(format!(
-            "the record has {n_scales} weight scales, the layer needs {expected}"
-        ))
-        .at(&layer.name))
+        // The original tool writes a weight scale for layers that have no weight.
+        if entry.weights.len() < layer.weights.len() {
+            return differs(entry.weights.len(), "weights", &layer.weights.len().to_string());
+        }
+        for (weight, params) in layer.weights.iter().zip(&entry.weights) {
+            let n_channels = layer.tensor(model, weight).shape()[weight.axis];
+            let n_scales = params.scale.len();
+            if n_scales != 1 && (n_scales != n_channels || !weight.per_channel) {
+                let expected = if weight.per_channel { format!("1 or {n_channels}") } else { "1".to_owned() };
+                return differs(n_scales, "weight scales", &expected);
+            }
+        }
+        LayerRecord::check_balance(&entry.balance, layer, model)?;
+        let n_outputs =
+            layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).shape()[weight.axis]);
+        if ![0, n_outputs].contains(&entry.bias_shift.len()) {
+            return differs(entry.bias_shift.len(), "shifts of the bias", &n_outputs.to_string());
+        }
+        Ok(())
     }
 }
 
 impl LayerRecord {
+    /// Checks that there is no balance factor, or one for each input channel.
+    pub(crate) fn check_balance(balance: &[f32], layer: &Layer, model: &Model) -> Result<()> {
+        let n_inputs =
+            layer.input_channels().map_or(0, |(weight, _)| weight.n_inputs(layer.tensor(model, weight)));
+        if [0, n_inputs].contains(&balance.len()) {
+            return Ok(());
+        }
+        let message = format!("the record has {} balance factors, the layer needs {n_inputs}", balance.len());
+        Err(Error::invalid_config(message).at(&layer.name))
+    }
+
     fn check(&self) -> Result<()> {
-        self.activation.check().map_err(|error| error.at("activation"))?;
-        self.weight.check().map_err(|error| error.at("weight"))?;
-        match self.weight.offset.iter().find(|&&offset| offset != 0) {
-            Some(offset) => Err(Error::invalid_config(format!("offset_w must be 0, found {offset}"))),
+        self.activations.iter().try_for_each(QuantParams::check).map_err(|error| error.at("activation"))?;
+        self.weights.iter().try_for_each(QuantParams::check).map_err(|error| error.at("weight"))?;
+        let offsets = self.weights.iter().flat_map(|params| &params.offset);
+        if let Some(offset) = offsets.copied().find(|&offset| offset != 0) {
+            return Err(Error::invalid_config(format!("offset_w must be 0, found {offset}")));
+        }
+        let usable = f32::EPSILON..=1.0 / f32::EPSILON;
+        if let Some(factor) = self.balance.iter().find(|factor| !usable.contains(factor)) {
+            let message = format!("tensor_balance_factor must be in {usable:?}, found {factor}");
+            return Err(Error::invalid_config(message));
+        }
+        match self.bias_shift.iter().find(|shift| !shift.is_finite()) {
+            Some(shift) => Err(Error::invalid_config(format!("bias_shift must be finite, found {shift}"))),
             None => Ok(()),
         }
     }
 
     /// Reads AMCT's message of a layer. Fields of other quantization schemes are refused, not ignored.
     fn read(field: &Field) -> Result<LayerRecord> {
-        let mut activation = QuantParams { scale: vec![], offset: vec![], bits: 8 };
-        let mut weight = activation.clone();
+        let empty = || QuantParams { scale: vec![], offset: vec![], bits: 8 };
+        let (mut activation, mut weight, mut recurrence) = (empty(), empty(), empty());
+        let mut layer = LayerRecord::default();
         for entry in &field.message()?.0 {
             match entry.name.as_str() {
                 // Of a field that is not repeated, the last occurrence counts.
@@ -106,18 +173,17 @@ impl LayerRecord {
                 "offset_d" => activation.offset = vec![entry.number()?],
                 "scale_w" => weight.scale.push(entry.number()?),
                 "offset_w" => weight.offset.push(entry.number()?),
+                "scale_r" => recurrence.scale.push(entry.number()?),
+                "offset_r" => recurrence.offset.push(entry.number()?),
+                "tensor_balance_factor" => layer.balance.push(entry.number()?),
+                "bias_shift" => layer.bias_shift.push(entry.number()?),
                 "act_type" => activation.bits = bits(entry)?,
                 "wts_type" => weight.bits = bits(entry)?,
                 "dst_type" => (activation.bits, weight.bits) = (bits(entry)?, bits(entry)?),
                 "skip_fusion" => drop(entry.flag()?),
                 "shift_bit" => drop(entry.number::<u32>()?),
-                "fakequant_precision_mode" if entry.text()? == "DEFAULT" => {}
-                "tensor_balance_factor"
-                | "fakequant_precision_mode"
-                | "scale_h"
-                | "offset_h"
-                | "scale_r"
-                | "offset_r" => {
+                "fakequant_precision_mode" if ["DEFAULT", "FORCE_FP16_QUANT"].contains(&entry.text()?) => {}
+                "fakequant_precision_mode" | "scale_h" | "offset_h" => {
                     let message = format!("{} is not supported", entry.name);
                     return Err(Error::unsupported(message).at(format!("line {}", entry.line)));
                 }
@@ -127,20 +193,36 @@ impl LayerRecord {
         if activation.offset.is_empty() {
             activation.offset = vec![0];
         }
-        if weight.offset.is_empty() {
-            weight.offset = vec![0; weight.scale.len()];
+        layer.activations = vec![activation];
+        recurrence.bits = weight.bits;
+        for mut params in [weight, recurrence].into_iter().filter(|params| !params.scale.is_empty()) {
+            if params.offset.is_empty() {
+                params.offset = vec![0; params.scale.len()];
+            }
+            layer.weights.push(params);
         }
-        Ok(LayerRecord { activation, weight })
+        Ok(layer)
     }
 
     fn write(&self, out: &mut String, name: &str) -> std::fmt::Result {
         writeln!(out, "record {{\n  key: {}\n  value {{", quote(name))?;
-        writeln!(out, "    scale_d: {}", self.activation.scale[0])?;
-        writeln!(out, "    offset_d: {}", self.activation.offset[0])?;
-        self.weight.scale.iter().try_for_each(|scale| writeln!(out, "    scale_w: {scale}"))?;
-        self.weight.offset.iter().try_for_each(|offset| writeln!(out, "    offset_w: {offset}"))?;
-        writeln!(out, "    act_type: \"INT{}\"", self.activation.bits)?;
-        writeln!(out, "    wts_type: \"INT{}\"", self.weight.bits)?;
+        if let Some(activation) = self.activations.first() {
+            writeln!(out, "    scale_d: {}", activation.scale[0])?;
+            writeln!(out, "    offset_d: {}", activation.offset[0])?;
+        }
+        for (params, letter) in self.weights.iter().zip(["w", "r"]) {
+            params.scale.iter().try_for_each(|scale| writeln!(out, "    scale_{letter}: {scale}"))?;
+            params.offset.iter().try_for_each(|offset| writeln!(out, "    offset_{letter}: {offset}"))?;
+        }
+        self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
+        self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
+        if let Some(activation) = self.activations.first() {
+            writeln!(out, "    act_type: \"INT{}\"", activation.bits)?;
+        }
+        if !self.weights.is_empty() {
+            // Integers of fewer bits are stored as bytes.
+            writeln!(out, "    wts_type: \"INT8\"")?;
+        }
         writeln!(out, "  }}\n}}")
     }
 }
@@ -158,7 +240,7 @@ fn bits(field: &Field) -> Result<u8> {
 mod tests {
     use super::*;
 
-    /// The example of AMCT's documentation, without the balance factors.
+    /// The example of AMCT's documentation.
     const EXAMPLE: &str = r#"record {
   key: "conv1"
   value {
@@ -174,7 +256,7 @@ mod tests {
 }
 record {
   key: "fc"
-  value { scale_d: 0.0365 offset_d: -7 scale_w: 0.00158 offset_w: 0 }
+  value { scale_d: 0.0365 offset_d: -7 scale_w: 0.00158 offset_w: 0 tensor_balance_factor: 1.3 tensor_balance_factor: 0.8 }
 }
 "#;
 
@@ -182,10 +264,23 @@ record {
     fn the_text_round_trips() {
         let record = Record::from_text(EXAMPLE).unwrap();
         let conv1 = record.layer("conv1").unwrap();
-        assert_eq!(conv1.activation, QuantParams::per_tensor(0.0187, -128, 8));
-        assert_eq!(conv1.weight.scale, [0.00297, 0.00311]);
+        assert_eq!(conv1.activations, [QuantParams::per_tensor(0.0187, -128, 8)]);
+        assert_eq!(conv1.weights[0].scale, [0.00297, 0.00311]);
+        assert_eq!(record.layer("fc").unwrap().balance, [1.3, 0.8]);
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         assert!(record.to_text().starts_with(&EXAMPLE[..EXAMPLE.find("record {\n  key: \"fc\"").unwrap()]));
+    }
+
+    #[test]
+    fn further_activations_have_entries_of_their_own() {
+        let params = |scale| QuantParams::per_tensor(scale, 3, 8);
+        let entry = |activations| LayerRecord { activations, ..LayerRecord::default() };
+        let add = entry(vec![params(0.5), params(0.25), params(1.0)]);
+        let record = Record {
+            layers: [("add".to_owned(), add), ("add:9".to_owned(), entry(vec![params(2.0)]))].into(),
+        };
+        assert!(record.to_text().contains("key: \"add:2\""));
+        assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
     }
 
     #[test]

@@ -11,27 +11,57 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
     if let Some(value) = values.iter().find(|value| !value.is_finite()) {
         return Err(Error::invalid_model(format!("the weight holds {value}")));
     }
-    let channels = if config.channel_wise {
+    let channels = if config.channel_wise && weight.per_channel {
         Channels::of(tensor.shape(), weight.axis)
     } else {
         Channels::one(values.len())
     };
-    match config.wts_algo {
-        WeightMethod::Arq => Ok(arq(values, &channels, config.num_bits)),
-    }
+    let bits = config.num_bits;
+    let ranges = ranges(values, &channels);
+    Ok(match config.method {
+        WeightMethod::Arq => QuantParams::per_channel(
+            ranges.into_iter().map(|(min, max)| QuantParams::symmetric(min, max, bits)),
+            bits,
+        ),
+        WeightMethod::Mse | WeightMethod::AdaRound(_) => least_error(values, &channels, &ranges, bits),
+    })
 }
 
-/// ARQ: the symmetric range of each channel's values, nothing clipped.
-fn arq(values: &[f32], channels: &Channels, bits: u8) -> QuantParams {
+/// The extremes of each channel, 0 included.
+fn ranges(values: &[f32], channels: &Channels) -> Vec<(f32, f32)> {
     let mut ranges = vec![(0.0f32, 0.0f32); channels.len];
     for (idx, &value) in values.iter().enumerate() {
         let (min, max) = &mut ranges[channels.of_element(idx)];
         (*min, *max) = (min.min(value), max.max(value));
     }
-    QuantParams::per_channel(
-        ranges.into_iter().map(|(min, max)| QuantParams::symmetric(min, max, bits)),
-        bits,
-    )
+    ranges
+}
+
+/// For each channel, of the ranges from the whole down to half of it, the one of least squared error.
+fn least_error(values: &[f32], channels: &Channels, ranges: &[(f32, f32)], bits: u8) -> QuantParams {
+    const N_STEPS: u16 = 50;
+    let params_at = |step: u16| -> QuantParams {
+        let factor = 1.0 - f32::from(step) / f32::from(2 * N_STEPS);
+        let channel = |&(min, max): &(f32, f32)| QuantParams::symmetric(min * factor, max * factor, bits);
+        QuantParams::per_channel(ranges.iter().map(channel), bits)
+    };
+    let mut best = params_at(0);
+    let mut least = vec![f64::INFINITY; channels.len];
+    for candidate in (0..=N_STEPS).map(params_at) {
+        let mut errors = vec![0.0; channels.len];
+        for (idx, &value) in values.iter().enumerate() {
+            let channel = channels.of_element(idx);
+            let found = candidate.dequantize(candidate.quantize(value, channel), channel);
+            errors[channel] += f64::from(found - value).powi(2);
+        }
+        for (channel, error) in errors.into_iter().enumerate() {
+            if error < least[channel] {
+                least[channel] = error;
+                best.scale[channel] = candidate.scale[channel];
+            }
+        }
+    }
+    best
 }
 
 /// Which channel an element of a row-major tensor belongs to.
@@ -63,16 +93,29 @@ impl Channels {
 mod tests {
     use super::*;
 
-    fn scales(axis: usize, channel_wise: bool) -> Vec<f32> {
-        let tensor = Tensor::new(&[2, 3], vec![1.27f32, -0.5, 12.7, -2.56, 0.0, 1.0]);
-        let config = WeightConfig { channel_wise, ..WeightConfig::default() };
-        weight_params(&tensor, Weight { slot: 1, axis, per_channel: true }, &config).unwrap().scale
+    fn scales(values: Vec<f32>, axis: usize, channel_wise: bool, method: WeightMethod) -> Vec<f32> {
+        let tensor = Tensor::new(&[2, values.len() / 2], values);
+        let config = WeightConfig { channel_wise, method, ..WeightConfig::default() };
+        let weight = Weight { slot: 1, axis, per_channel: true, input: None };
+        weight_params(&tensor, weight, &config).unwrap().scale
     }
 
     #[test]
     fn each_channel_has_its_own_extent() {
-        assert_eq!(scales(0, true), [0.1, 0.02]);
-        assert_eq!(scales(1, true), [0.02, 0.00390625, 0.1]);
-        assert_eq!(scales(0, false), [0.1]);
+        let values = || vec![1.27f32, -0.5, 12.7, -2.56, 0.0, 1.0];
+        let arq = |axis, channel_wise| scales(values(), axis, channel_wise, WeightMethod::Arq);
+        assert_eq!(arq(0, true), [0.1, 0.02]);
+        assert_eq!(arq(1, true), [0.02, 0.00390625, 0.1]);
+        assert_eq!(arq(0, false), [0.1]);
+    }
+
+    #[test]
+    fn an_outlier_is_clipped_where_that_pays() {
+        // Ten thousand values that want a scale of 0.01, and one that wants 0.0127.
+        let mut values: Vec<f32> = (0..10_000).map(|idx| ((idx * 37 % 255) as f32 - 127.0) / 100.0).collect();
+        values[9_999] = 1.6129;
+        let [even, outlying] = scales(values, 0, true, WeightMethod::Mse).try_into().unwrap();
+        assert_eq!(even, 0.01);
+        assert!(outlying < 0.0127, "{outlying}");
     }
 }

@@ -1,16 +1,31 @@
-//! Calibrating: the float model runs on the evaluator's data, and every layer's input is observed.
+//! Calibrating: the float model runs on the evaluator's data, and every layer's inputs are observed.
 
+use crate::correct_bias::correct_bias;
 use crate::evaluator::{Evaluator, failed};
 use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Place, Result, Tensor};
-use quantfit_quant::{Calibration, QuantConfig, Record};
+use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
+use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record};
 
 /// The record of a prepared model: its layers' scales and offsets, from the first `batch_num` batches that the
 /// evaluator gives. Fewer batches than that are an error.
 pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator) -> Result<Record> {
-    let mut calibration = Calibration::new(model, config)?;
-    watch(model, config, evaluator, &mut |place, tensor| calibration.observe(place, tensor))?;
-    calibration.finish()
+    let mut balancing = Balancing::new(model, config);
+    let mut balanced = model.clone();
+    if !balancing.is_empty() {
+        watch(model, config, evaluator, &mut |place, tensor| balancing.observe(place, tensor))?;
+    }
+    let balance = balancing.finish()?;
+    Balance { config, record: &balance }.run(&mut balanced)?;
+    let mut calibration = Calibration::new(&balanced, config)?;
+    watch(&balanced, config, evaluator, &mut |place, tensor| calibration.observe(place, tensor))?;
+    let mut record = calibration.finish()?;
+    for (name, entry) in balance.layers {
+        record.layers.entry(name).or_default().balance = entry.balance;
+    }
+    if config.correct_bias {
+        correct_bias(model, config, &mut record, evaluator)?;
+    }
+    Ok(record)
 }
 
 /// Runs the float model on the calibration data and shows every value to `see`.

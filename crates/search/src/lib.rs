@@ -5,8 +5,10 @@
 //! no clock.
 
 mod calibrate;
+mod correct_bias;
 mod evaluator;
 mod rank;
+mod replay;
 mod search;
 mod sensitivity;
 mod strategy;

@@ -1,14 +1,11 @@
 //! Ranking: every layer replayed alone with its quantization, its output compared with the original's.
-//!
-//! The replay is streamed: as soon as the float model has made a layer's input and output, the quantized layer runs on
-//! the same input and the two outputs are compared. No activation is stored.
 
 use crate::calibrate::watch;
 use crate::evaluator::Evaluator;
+use crate::replay::Replay;
 use crate::sensitivity::Sensitivity;
-use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Place, Result, Tensor, isolate};
-use quantfit_quant::{Layer, QuantConfig, Record, fake_quant};
+use quantfit_ir::{Error, Model, Result};
+use quantfit_quant::{QuantConfig, Record};
 
 /// The layers, the worst first.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,74 +46,44 @@ pub fn rank(
     sensitivity: &dyn Sensitivity,
 ) -> Result<Ranking> {
     let enabled = config.enabled(model);
-    let mut replays = enabled
-        .iter()
-        .map(|(layer, _)| Replay::new(model, config, record, layer))
-        .collect::<Result<Vec<_>>>()?;
+    let replay = |layer| Ok((Replay::new(model, config, record, layer)?, Mean::default()));
+    let mut replays =
+        enabled.iter().map(|(layer, _)| replay(layer)).collect::<Result<Vec<(Replay, Mean)>>>()?;
     watch(model, config, evaluator, &mut |place, tensor| {
-        replays.iter_mut().try_for_each(|replay| replay.see(place, tensor, sensitivity))
+        replays.iter_mut().try_for_each(|(replay, mean)| {
+            replay.see(place, tensor, |float, quantized| {
+                let similarity = sensitivity.similarity(float.values()?, quantized.values()?);
+                mean.observe(similarity)
+            })
+        })
     })?;
-    let mut ranking: Vec<Ranked> = replays.into_iter().map(Replay::finish).collect::<Result<_>>()?;
+    let mut ranking: Vec<Ranked> =
+        replays.into_iter().map(|(replay, mean)| mean.finish(replay.layer.name)).collect::<Result<_>>()?;
     ranking.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
     Ok(Ranking(ranking))
 }
 
-/// A layer waiting for what it reads and what it gave.
-struct Replay {
-    layer: String,
-    /// The layer alone, quantized.
-    session: Session,
-    /// What it reads, as far as it has come.
-    inputs: Vec<(Place, Option<Tensor>)>,
-    output: Place,
+/// The mean similarity of a layer's outputs so far.
+#[derive(Default)]
+struct Mean {
     sum: f64,
     n_batches: usize,
 }
 
-impl Replay {
-    fn new(model: &Model, config: &QuantConfig, record: &Record, layer: &Layer) -> Result<Replay> {
-        let graph = model.graphs()[layer.graph];
-        let mut alone = isolate(model, graph, layer.node);
-        let names = alone.graph.inputs().iter().map(|&id| &alone.graph.node(id).outputs[0].name);
-        let place = |name: &String| {
-            let value = graph.value_named(name).expect("an isolated input has the name of the operand");
-            (Place { graph: layer.graph, value }, None)
-        };
-        let inputs = names.map(place).collect();
-        fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
-        Ok(Replay {
-            layer: layer.name.clone(),
-            session: Session::new(&alone)?,
-            inputs,
-            output: Place { graph: layer.graph, value: layer.node.into() },
-            sum: 0.0,
-            n_batches: 0,
-        })
-    }
-
-    fn see(&mut self, place: Place, tensor: &Tensor, sensitivity: &dyn Sensitivity) -> Result<()> {
-        for (_, input) in self.inputs.iter_mut().filter(|(wanted, _)| *wanted == place) {
-            *input = Some(tensor.clone());
-        }
-        if place != self.output {
-            return Ok(());
-        }
-        let inputs: Option<Vec<Tensor>> = self.inputs.iter_mut().map(|(_, input)| input.take()).collect();
-        let inputs = inputs.expect("a layer runs after what it reads has been made");
-        let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer))?;
-        let similarity = sensitivity.similarity(tensor.values()?, quantized[0].values()?);
+impl Mean {
+    fn observe(&mut self, similarity: f64) -> Result<()> {
         if !similarity.is_finite() {
-            return Err(Error::evaluator(format!("the sensitivity is {similarity}")).at(&self.layer));
+            return Err(Error::evaluator(format!("the sensitivity is {similarity}")));
         }
         self.sum += similarity;
         self.n_batches += 1;
         Ok(())
     }
 
-    fn finish(self) -> Result<Ranked> {
+    fn finish(self, layer: String) -> Result<Ranked> {
         if self.n_batches == 0 {
-            return Err(Error::invalid_data("no calibration data reached this layer").at(&self.layer));
+            return Err(Error::invalid_data("no calibration data reached this layer").at(layer));
         }
-        Ok(Ranked { layer: self.layer, similarity: self.sum / self.n_batches as f64 })
+        Ok(Ranked { layer, similarity: self.sum / self.n_batches as f64 })
     }
 }

@@ -132,7 +132,7 @@ mod tests {
         let mut values: Vec<f32> = (0..1_000_000).map(|idx| (idx % 1000) as f32 / 1000.0).collect();
         values.push(3.0);
         let mut statistics = Statistics::default();
-        statistics.observe(&values).unwrap();
+        statistics.observe(&quantfit_ir::Tensor::new(&[values.len()], values)).unwrap();
         let (low, high) = range(&statistics, 4096, 8);
         assert!(low.abs() < 1e-3 && (high - 1.0).abs() < 0.01, "{low} {high}");
     }

@@ -4,6 +4,8 @@
 //! its numbers, whatever the range of the data. Nothing is rescaled while data come in, so the result depends neither
 //! on their order nor on how they were split. Borders that follow the data, as other tools have them, are not here.
 
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 /// Mantissa bits that tell bins apart: the widest bin is 1/512 of its numbers.
@@ -16,7 +18,8 @@ const N_OCTAVES: usize = 1 << (32 - OCTAVE_SHIFT);
 const NEGATIVE: usize = N_OCTAVES / 2;
 
 /// Counts of numbers, by bins of fixed borders. Only octaves that occur take memory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<u32, u64>", into = "BTreeMap<u32, u64>")]
 pub struct Histogram {
     octaves: Vec<Option<Box<[u64; SUB_BINS]>>>,
 }
@@ -39,13 +42,13 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts finite numbers.
-    pub fn count(&mut self, values: &[f32]) {
+    /// Counts finite numbers, each `weight` times.
+    pub fn count(&mut self, values: &[f32], weight: u64) {
         for value in values {
             let bits = value.to_bits();
             let octave = &mut self.octaves[(bits >> OCTAVE_SHIFT) as usize];
             let bins = octave.get_or_insert_with(|| Box::new([0; SUB_BINS]));
-            bins[(bits >> BIN_SHIFT) as usize % SUB_BINS] += 1;
+            bins[(bits >> BIN_SHIFT) as usize % SUB_BINS] += weight;
         }
     }
 
@@ -84,6 +87,29 @@ impl Histogram {
     }
 }
 
+/// Counts by the upper bits of their numbers.
+impl From<BTreeMap<u32, u64>> for Histogram {
+    fn from(counts: BTreeMap<u32, u64>) -> Histogram {
+        let mut histogram = Histogram::default();
+        for (bin, count) in counts {
+            histogram.count(&[f32::from_bits(bin << BIN_SHIFT)], count);
+        }
+        histogram
+    }
+}
+
+impl From<Histogram> for BTreeMap<u32, u64> {
+    fn from(histogram: Histogram) -> BTreeMap<u32, u64> {
+        let octaves = histogram.octaves.into_iter().enumerate();
+        let octaves = octaves.filter_map(|(octave, bins)| Some((octave, bins?)));
+        let counts = octaves.flat_map(|(octave, bins)| {
+            let bin = |sub: usize| (octave << SUB_BITS | sub) as u32;
+            bins.into_iter().enumerate().map(move |(sub, count)| (bin(sub), count)).collect::<Vec<_>>()
+        });
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
 impl AddAssign<&Histogram> for Histogram {
     /// Adds the counts of the other.
     fn add_assign(&mut self, other: &Histogram) {
@@ -103,7 +129,7 @@ mod tests {
     fn bins_ascend_and_hold_their_numbers() {
         let values = [-3.0f32, -0.25, -0.0, 0.0, 1e-30, 1.0, 1.0009, 1.5, 1e30, f32::MAX];
         let mut histogram = Histogram::default();
-        histogram.count(&values);
+        histogram.count(&values, 1);
         let bins = histogram.bins(0.0);
         assert!(bins.windows(2).all(|pair| pair[0].high <= pair[1].low));
         for value in values.map(f64::from) {
@@ -116,7 +142,7 @@ mod tests {
     fn narrow_neighbours_are_joined() {
         let mut histogram = Histogram::default();
         let values: Vec<f32> = (0..4096).map(|idx| 1.0 + idx as f32 / 4096.0).collect();
-        histogram.count(&values);
+        histogram.count(&values, 1);
         assert_eq!(histogram.bins(0.0).len(), 512);
         let bins = histogram.bins(0.25);
         assert_eq!(bins.iter().map(|bin| bin.count).collect::<Vec<_>>(), [1024; 4]);
@@ -126,9 +152,9 @@ mod tests {
     fn shards_add_up_to_the_whole() {
         let values: Vec<f32> = (0..1000).map(|idx| ((idx * 7919) % 1000) as f32 / 37.0 - 13.0).collect();
         let [mut whole, mut a, mut b] = [(); 3].map(|()| Histogram::default());
-        whole.count(&values);
-        a.count(&values[..123]);
-        b.count(&values[123..]);
+        whole.count(&values, 1);
+        a.count(&values[..123], 1);
+        b.count(&values[123..], 1);
         a += &b;
         assert_eq!(a, whole);
     }

@@ -1,9 +1,12 @@
 //! IFMR, AMCT's default method for activations: the clipped range whose quantization error is least.
 //!
-//! Percentiles give a first range; the upper end, or both ends alike where the offset is 0, is then tried at a grid of
-//! factors, and the one with the least mean squared error wins. The error is that of the histogram's bins.
+//! Percentiles give a first range; its upper end is then tried at a grid of factors, and the one with the least mean
+//! squared error wins. AMCT's documents move both ends, which `both_ends` does; its code moves the upper one only. Where
+//! the offset is 0 both ends move alike. The error is that of the histogram's bins.
 
-use super::{Bin, Statistics, order_statistic};
+use super::Statistics;
+use super::error::squared_error;
+use super::percentile::order_statistic;
 use crate::config::Ifmr;
 use crate::params::QuantParams;
 
@@ -18,33 +21,27 @@ pub(super) fn range(statistics: &Statistics, config: &Ifmr, bits: u8, asymmetric
         order_statistic(statistics, &bins, n + 1 - rank(config.max_percentile).clamp(1, n.max(1))).max(0.0);
     let min = order_statistic(statistics, &bins, rank(config.min_percentile).clamp(1, n.max(1))).min(0.0);
     let (qmin, qmax) = QuantParams::range(bits);
-    let candidates = config.factors().map(|factor| {
-        if asymmetric {
-            let max = factor * max;
-            return (min, max, (max - min) / f64::from(qmax - qmin));
+    let factors = || config.factors();
+    let candidates: Vec<(f64, f64, f64)> = match asymmetric {
+        true => {
+            let lows: Vec<f64> =
+                if config.both_ends { factors().map(|f| f * min).collect() } else { vec![min] };
+            let steps = f64::from(qmax - qmin);
+            let pairs = lows.into_iter().flat_map(|low| factors().map(move |f| (low, f * max)));
+            pairs.map(|(low, high)| (low, high, (high - low) / steps)).collect()
         }
-        let reach = factor * max.max(-min);
-        let steps = if max >= -min { f64::from(qmax) } else { -f64::from(qmin) };
-        (-reach, reach, reach / steps)
-    });
+        false => {
+            let steps = if max >= -min { f64::from(qmax) } else { -f64::from(qmin) };
+            let reach = max.max(-min);
+            factors().map(|f| (-f * reach, f * reach, f * reach / steps)).collect()
+        }
+    };
     let best = candidates
-        .map(|(low, high, step)| (error(&bins, low, high, step), low, high))
+        .into_iter()
+        .map(|(low, high, step)| (squared_error(&bins, low, high, step), low, high))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     let Some((_, low, high)) = best else { return (min as f32, max as f32) };
-    if asymmetric || max >= -min { (low.max(min) as f32, high as f32) } else { (low as f32, 0.0) }
-}
-
-/// The sum of squared errors when everything is clipped to `low..=high` and rounded to multiples of `step`.
-fn error(bins: &[Bin], low: f64, high: f64, step: f64) -> f64 {
-    if step <= 0.0 {
-        return 0.0;
-    }
-    let of_bin = |bin: &Bin| {
-        let (center, width) = ((bin.low + bin.high) / 2.0, bin.high - bin.low);
-        let rounded = (center.clamp(low, high) / step).round_ties_even() * step;
-        bin.count as f64 * ((rounded - center).powi(2) + width * width / 12.0)
-    };
-    bins.iter().map(of_bin).sum()
+    if asymmetric || max >= -min { (low as f32, high as f32) } else { (low as f32, 0.0) }
 }
 
 #[cfg(test)]
@@ -52,10 +49,11 @@ mod tests {
     use super::*;
     use crate::config::{ActivationConfig, ActivationMethod};
     use crate::observer::activation_params;
+    use quantfit_ir::Tensor;
 
     fn statistics(values: &[f32]) -> Statistics {
         let mut statistics = Statistics::default();
-        statistics.observe(values).unwrap();
+        statistics.observe(&Tensor::new(&[values.len()], values.to_vec())).unwrap();
         statistics
     }
 

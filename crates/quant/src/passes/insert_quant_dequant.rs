@@ -10,10 +10,10 @@ use quantfit_ir::{
 };
 use std::collections::HashMap;
 
-/// Puts QuantizeLinear and DequantizeLinear in front of the activation and the weight of every enabled layer.
+/// Puts QuantizeLinear and DequantizeLinear in front of the activations and the weights of every enabled layer.
 ///
 /// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
-/// one pair. A layer without a weight gets only the activation's.
+/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
 ///
 /// ```qir before
 /// model m opset 17
@@ -48,14 +48,19 @@ pub struct InsertQuantDequant<'a> {
 /// The oldest operator set whose QuantizeLinear has an axis.
 const MIN_OPSET: i64 = 13;
 
+/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+const MAX_BIAS: f64 = (1u32 << 30) as f64;
+
 impl Pass for InsertQuantDequant<'_> {
     fn name(&self) -> &'static str {
         "insert-quant-dequant"
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
+        let enabled = self.config.enabled(model).into_iter().map(|(layer, _)| layer);
+        let tensors = self.config.tensors(model)?.into_iter().map(|(layer, _)| layer);
         let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
-        for (layer, _) in self.config.enabled(model) {
+        for layer in enabled.chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, &layer, model)?;
             work.push((layer, entry));
@@ -71,16 +76,28 @@ impl Pass for InsertQuantDequant<'_> {
         model.try_for_each_graph(|position, graph| {
             let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
-                pairs.insert(layer, layer.activation, "x", &entry.activation, None);
-                if let Some(weight) = layer.weight {
-                    let axis = (entry.weight.scale.len() > 1).then_some(weight.axis);
-                    pairs.insert(layer, weight.slot, "w", &entry.weight, axis);
+                for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
+                    pairs.insert(layer, slot, &numbered("x", number), params, None);
+                }
+                for ((weight, params), number) in layer.weights.iter().zip(&entry.weights).zip(0..) {
+                    let axis = (params.scale.len() > 1).then_some(weight.axis);
+                    pairs.insert(layer, weight.slot, &numbered("w", number), params, axis);
+                }
+                if let (Some(slot), [activation], [weight]) =
+                    (layer.bias_slot(), &entry.activations[..], &entry.weights[..])
+                {
+                    pairs.insert_bias(layer, slot, activation, weight);
                 }
             }
             Ok(())
         })?;
         Ok(!work.is_empty())
     }
+}
+
+/// `x`, `x1`, `x2`, …
+fn numbered(operand: &str, number: usize) -> String {
+    if number == 0 { operand.to_owned() } else { format!("{operand}{number}") }
 }
 
 /// The pairs put into a graph so far.
@@ -111,6 +128,37 @@ impl Pairs<'_> {
         self.graph.set_operand(layer.node, slot, Some(dequantized));
     }
 
+    /// Makes a layer read its bias from 32-bit integers, whose scales are those of the products that they are added to.
+    /// A bias that is not constant, or beyond those integers, stays as it is.
+    fn insert_bias(&mut self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &QuantParams) {
+        let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value));
+        let Some(values) =
+            constant.filter(|bias| bias.shape().len() == 1).and_then(|bias| bias.values::<f32>().ok())
+        else {
+            return;
+        };
+        let scales: Vec<f32> = weight.scale.iter().map(|scale| scale * activation.scale[0]).collect();
+        let integer = |(bias, scale): (&f32, &f32)| {
+            let integer = (f64::from(*bias) / f64::from(*scale)).round_ties_even();
+            (integer.abs() <= MAX_BIAS).then_some(integer as i32)
+        };
+        let Some(integers) =
+            values.iter().zip(scales.iter().cycle()).map(integer).collect::<Option<Vec<i32>>>()
+        else {
+            return;
+        };
+        let axis = (scales.len() > 1).then_some(0);
+        let scale_shape: &[usize] = if axis.is_some() { &[scales.len()] } else { &[] };
+        let prefix = format!("{}.b", layer.name);
+        let integers = self.constant(&prefix, "q", Tensor::new(&[integers.len()], integers));
+        let scale = self.constant(&prefix, "scale", Tensor::new(scale_shape, scales.clone()));
+        let ty =
+            self.graph.value(integers).tensor_type().map(|ty| TensorType { dtype: DType::F32, ..ty.clone() });
+        let dequantized =
+            self.op("DequantizeLinear", &prefix, "dq", ty.map(Type::Tensor), axis, &[integers, scale]);
+        self.graph.set_operand(layer.node, slot, Some(dequantized));
+    }
+
     fn add(&mut self, prefix: &str, value: ValueId, params: &QuantParams, axis: Option<usize>) -> ValueId {
         let shape: &[usize] = if axis.is_some() { &[params.scale.len()] } else { &[] };
         let scale = self.constant(prefix, "scale", Tensor::new(shape, params.scale.clone()));
@@ -118,8 +166,8 @@ impl Pairs<'_> {
         let dtype = self.graph.constant(offset).map_or(DType::I8, Tensor::dtype);
         let source = self.graph.value(value).tensor_type().cloned();
         let quantized_type = source.clone().map(|ty| Type::Tensor(TensorType { dtype, ..ty }));
-        let quantized = self.op("QuantizeLinear", prefix, "q", quantized_type, axis, [value, scale, offset]);
-        self.op("DequantizeLinear", prefix, "dq", source.map(Type::Tensor), axis, [quantized, scale, offset])
+        let quantized = self.op("QuantizeLinear", prefix, "q", quantized_type, axis, &[value, scale, offset]);
+        self.op("DequantizeLinear", prefix, "dq", source.map(Type::Tensor), axis, &[quantized, scale, offset])
     }
 
     fn constant(&mut self, prefix: &str, what: &str, tensor: Tensor) -> ValueId {
@@ -134,7 +182,7 @@ impl Pairs<'_> {
         what: &str,
         ty: Option<Type>,
         axis: Option<usize>,
-        operands: [ValueId; 3],
+        operands: &[ValueId],
     ) -> ValueId {
         let name = self.names.fresh(&format!("{prefix}.{what}"));
         let mut op = Op::new(op);
@@ -142,7 +190,9 @@ impl Pairs<'_> {
             op = op.with("axis", Attr::Int(axis as i64));
         }
         let value = Value { ty, ..Value::new(name.clone()) };
-        self.graph.add(Node::op(&name, op, [value]), &operands.map(Some)).into()
+        self.graph
+            .add(Node::op(&name, op, [value]), &operands.iter().copied().map(Some).collect::<Vec<_>>())
+            .into()
     }
 }
 

@@ -1,0 +1,310 @@
+//! The short form of a configuration: AMCT's text-proto `.cfg`, which says what differs from the defaults.
+//!
+//! What it says of a layer by name counts more than what it says of the layer's type, that more than what it says of
+//! all layers, and that more than the defaults. Fields of methods that quantfit does not have are refused by name.
+
+use super::{
+    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+};
+use super::{WeightConfig, WeightMethod};
+use crate::layer::{Layer, layers};
+use crate::prototext::{Field, Message};
+use quantfit_ir::{Error, Model, Result};
+use regex::Regex;
+
+impl QuantConfig {
+    /// The configuration of a model that a `.cfg` text describes. Layers may be named by regular expressions, which must
+    /// match the whole name.
+    pub fn from_definition(text: &str, model: &Model) -> Result<QuantConfig> {
+        let definition = Definition::parse(text)?;
+        let mut config = QuantConfig::for_model(model);
+        let all = layers(model);
+        definition.globals.iter().try_for_each(|field| global(&mut config, field))?;
+        config.skip_fusion_layers = named(&all, &definition.skip_fusion_layers)?;
+        for tensor in &mut config.tensor_quantize {
+            tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))?;
+        }
+        let skipped = named(&all, &definition.skip_layers)?;
+        for (field, _) in &definition.layers {
+            named(&all, std::slice::from_ref(field))?;
+        }
+        for layer in &all {
+            let Some(mut of_layer) = config.layers.get(&layer.name).cloned() else { continue };
+            definition.common.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
+            for (op, calibrations) in &definition.types {
+                if op == layer.op {
+                    calibrations.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
+                }
+            }
+            for (pattern, calibrations) in &definition.layers {
+                if pattern_of(pattern)?.is_match(&layer.name) {
+                    calibrations.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
+                }
+            }
+            if !layer.can_be_channel_wise() {
+                of_layer.weight_quant_params.channel_wise = false;
+            }
+            let is_skipped =
+                skipped.contains(&layer.name) || definition.skip_types.iter().any(|op| op == layer.op);
+            of_layer.quant_enable = !is_skipped;
+            of_layer.check().map_err(|error| error.at(&layer.name))?;
+            config.layers.insert(layer.name.clone(), of_layer);
+        }
+        config.check(model)?;
+        Ok(config)
+    }
+}
+
+/// What a text says, by what it is about.
+#[derive(Default)]
+struct Definition {
+    globals: Vec<Field>,
+    skip_layers: Vec<Field>,
+    skip_types: Vec<String>,
+    skip_fusion_layers: Vec<Field>,
+    common: Vec<Field>,
+    types: Vec<(String, Vec<Field>)>,
+    /// By the field that names the layer.
+    layers: Vec<(Field, Vec<Field>)>,
+}
+
+impl Definition {
+    fn parse(text: &str) -> Result<Definition> {
+        let mut definition = Definition::default();
+        for field in Message::parse(text)?.0 {
+            match field.name.as_str() {
+                "skip_layers" => definition.skip_layers.push(field),
+                "skip_layer_types" => definition.skip_types.push(field.text()?.to_owned()),
+                "skip_fusion_layers" => definition.skip_fusion_layers.push(field),
+                "common_config" => definition.common.extend(field.message()?.0.clone()),
+                "override_layer_types" => {
+                    let (key, calibrations) = overridden(&field, "layer_type")?;
+                    definition.types.push((key.text()?.to_owned(), calibrations));
+                }
+                "override_layer_configs" => definition.layers.push(overridden(&field, "layer_name")?),
+                _ => definition.globals.push(field),
+            }
+        }
+        Ok(definition)
+    }
+}
+
+/// The key and the calibration of an override.
+fn overridden(field: &Field, key_name: &str) -> Result<(Field, Vec<Field>)> {
+    let (mut key, mut calibrations) = (None, Vec::new());
+    for entry in &field.message()?.0 {
+        match entry.name.as_str() {
+            name if name == key_name => key = Some(entry.clone()),
+            "calibration_config" => calibrations.extend(entry.message()?.0.clone()),
+            _ => return Err(entry.unknown()),
+        }
+    }
+    let missing =
+        || Error::syntax(format!("{} has no {key_name}", field.name)).at(format!("line {}", field.line));
+    Ok((key.ok_or_else(missing)?, calibrations))
+}
+
+/// The expression that matches the layers a field names.
+fn pattern_of(field: &Field) -> Result<Regex> {
+    let text = field.text()?;
+    Regex::new(&format!("^(?:{text})$"))
+        .or_else(|_| Regex::new(&format!("^{}$", regex::escape(text))))
+        .map_err(|error| Error::syntax(error.to_string()).at(format!("line {}", field.line)))
+}
+
+/// The layers that fields name, by name or by a regular expression; each field must name one.
+fn named(layers: &[Layer], fields: &[Field]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for field in fields {
+        let (text, pattern) = (field.text()?, pattern_of(field)?);
+        let before = names.len();
+        let matching = layers.iter().filter(|layer| layer.name == text || pattern.is_match(&layer.name));
+        names.extend(matching.map(|layer| layer.name.clone()));
+        if names.len() == before {
+            let message = format!("{} {text:?} names no layer that can be quantized", field.name);
+            return Err(Error::invalid_config(message).at(format!("line {}", field.line)));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
+    match field.name.as_str() {
+        "batch_num" => config.batch_num = field.number()?,
+        "activation_offset" => config.activation_offset = field.flag()?,
+        "joint_quant" => config.joint_quant = field.flag()?,
+        "do_fusion" => config.do_fusion = field.flag()?,
+        "equalize" => config.equalize = field.flag()?,
+        "correct_bias" => config.correct_bias = field.flag()?,
+        "fakequant_precision_mode" => {
+            config.fakequant_precision_mode = match field.word()? {
+                "DEFAULT" => Precision::Default,
+                "FORCE_FP16_QUANT" => Precision::ForceFp16Quant,
+                other => return Err(refused(field, &format!("there is no mode {other}"))),
+            };
+        }
+        "tensor_quantize" => {
+            let (mut layer_name, mut input_index, mut layer) = (None, 0, LayerConfig::default());
+            for entry in &field.message()?.0 {
+                match entry.name.as_str() {
+                    "layer_name" => layer_name = Some(entry.text()?.to_owned()),
+                    "input_index" => input_index = entry.number()?,
+                    _ => calibration(&mut layer, entry)?,
+                }
+            }
+            let layer_name = layer_name.ok_or_else(|| refused(field, "tensor_quantize has no layer_name"))?;
+            let activation_quant_params = layer.activation_quant_params;
+            config.tensor_quantize.push(TensorConfig { layer_name, input_index, activation_quant_params });
+        }
+        "nuq_config" => return Err(refused(field, "nuq_config is not supported")),
+        _ => return Err(field.unknown()),
+    }
+    Ok(())
+}
+
+fn refused(field: &Field, message: &str) -> Error {
+    Error::unsupported(message.to_owned()).at(format!("line {}", field.line))
+}
+
+/// One field of a CalibrationConfig, applied to a layer.
+fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
+    let entries = &field.message()?.0;
+    match field.name.as_str() {
+        "arq_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Arq, entries),
+        "mse_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Mse, entries),
+        "ada_quantize" => {
+            weight(&mut layer.weight_quant_params, WeightMethod::AdaRound(AdaRound::default()), entries)
+        }
+        "ifmr_quantize" => {
+            activation(&mut layer.activation_quant_params, ActivationMethod::Ifmr(Ifmr::default()), entries)
+        }
+        "hfmg_quantize" => activation(
+            &mut layer.activation_quant_params,
+            ActivationMethod::Hfmg { num_of_bins: 4096 },
+            entries,
+        ),
+        "auto_quantize" => activation(&mut layer.activation_quant_params, ActivationMethod::Auto, entries),
+        "min_max_quantize" => {
+            activation(&mut layer.activation_quant_params, ActivationMethod::MinMax, entries)
+        }
+        "dmq_balancer" => {
+            let mut strength = 0.5;
+            for entry in entries {
+                match entry.name.as_str() {
+                    "migration_strength" => strength = entry.number()?,
+                    _ => return Err(entry.unknown()),
+                }
+            }
+            layer.dmq_balancer_param = Some(strength);
+            Ok(())
+        }
+        "nuq_quantize" => Err(refused(field, "nuq_quantize is not supported; use arq_quantize")),
+        _ => Err(field.unknown()),
+    }
+}
+
+fn weight(config: &mut WeightConfig, method: WeightMethod, entries: &[Field]) -> Result<()> {
+    config.method = method;
+    for entry in entries {
+        match (entry.name.as_str(), &mut config.method) {
+            ("channel_wise", _) => config.channel_wise = entry.flag()?,
+            ("quant_bits", _) => config.num_bits = entry.number()?,
+            ("num_iteration", WeightMethod::AdaRound(ada)) => ada.num_iteration = entry.number()?,
+            ("reg_param", WeightMethod::AdaRound(ada)) => ada.reg_param = entry.number()?,
+            ("beta_range_start", WeightMethod::AdaRound(ada)) => ada.beta_range[0] = entry.number()?,
+            ("beta_range_end", WeightMethod::AdaRound(ada)) => ada.beta_range[1] = entry.number()?,
+            ("warm_start", WeightMethod::AdaRound(ada)) => ada.warm_start = entry.number()?,
+            _ => return Err(entry.unknown()),
+        }
+    }
+    Ok(())
+}
+
+fn activation(config: &mut ActivationConfig, method: ActivationMethod, entries: &[Field]) -> Result<()> {
+    config.method = method;
+    for entry in entries {
+        match (entry.name.as_str(), &mut config.method) {
+            ("asymmetric", _) => config.asymmetric = Some(entry.flag()?),
+            ("dst_type", _) => {
+                config.num_bits = match entry.word()? {
+                    "INT8" => 8,
+                    "INT16" => 16,
+                    other => {
+                        return Err(refused(
+                            entry,
+                            &format!("dst_type must be INT8 or INT16, found {other}"),
+                        ));
+                    }
+                };
+            }
+            ("num_of_bins", ActivationMethod::Hfmg { num_of_bins }) => *num_of_bins = entry.number()?,
+            ("search_range_start", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[0] = entry.number()?,
+            ("search_range_end", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[1] = entry.number()?,
+            ("search_step", ActivationMethod::Ifmr(ifmr)) => ifmr.search_step = entry.number()?,
+            ("max_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.max_percentile = entry.number()?,
+            ("min_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.min_percentile = entry.number()?,
+            ("both_ends", ActivationMethod::Ifmr(ifmr)) => ifmr.both_ends = entry.flag()?,
+            _ => return Err(entry.unknown()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: &str = "\
+model m opset 17
+%x = input : f32[N,2]
+%w = const splat(1.0) : f32[2,2]
+%a = MatMul(%x, %w) @conv1
+%b = MatMul(%a, %w) @head.cls
+%c = MatMul(%b, %w) @head.box
+return %c
+";
+
+    fn config(text: &str) -> Result<QuantConfig> {
+        QuantConfig::from_definition(text, &MODEL.parse().unwrap())
+    }
+
+    #[test]
+    fn names_count_more_than_types_and_those_more_than_the_rest() {
+        let config = config(
+            r#"
+            batch_num : 4
+            activation_offset : false
+            skip_layers : "head.cls"
+            common_config : { arq_quantize : { channel_wise : true } hfmg_quantize : { num_of_bins : 2048 } }
+            override_layer_types : { layer_type : "MatMul" calibration_config : { ifmr_quantize : { max_percentile : 0.9999 } } }
+            override_layer_configs : { layer_name : "conv.*" calibration_config : {
+                arq_quantize : { channel_wise : false } dmq_balancer : { migration_strength : 0.4 } } }
+            "#,
+        )
+        .unwrap();
+        assert_eq!((config.batch_num, config.activation_offset), (4, false));
+        let [conv1, cls, head] = ["conv1", "head.cls", "head.box"].map(|name| &config.layers[name]);
+        assert_eq!([conv1, cls, head].map(|layer| layer.quant_enable), [true, false, true]);
+        assert_eq!([conv1, head].map(|layer| layer.weight_quant_params.channel_wise), [false, true]);
+        assert_eq!([conv1, head].map(|layer| layer.dmq_balancer_param), [Some(0.4), None]);
+        let ActivationMethod::Ifmr(ifmr) = &head.activation_quant_params.method else { panic!("{head:?}") };
+        assert_eq!(ifmr.max_percentile, 0.9999);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let message = |text: &str| config(text).unwrap_err().to_string();
+        assert_eq!(
+            message("batch_num : 1\nskip_layers : \"tail\""),
+            "line 2: skip_layers \"tail\" names no layer that can be quantized"
+        );
+        assert_eq!(message("common_config : { arq : { } }"), "line 1: there is no field \"arq\" here");
+        assert!(message("common_config : { nuq_quantize : { } }").contains("nuq_quantize is not supported"));
+        assert!(
+            message("common_config : { hfmg_quantize : { num_of_bins : 3 } }")
+                .contains("num_of_bins: must be")
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! The table of operators that can be quantized, and what each demands of its operands.
+
+use super::{InputChannels, Weight};
+use quantfit_ir::{DType, Graph, NodeId, Op, Tensor, TensorType, ValueId};
+use std::collections::HashSet;
+
+/// An operator that can be quantized.
+pub struct QuantizableOp {
+    /// The operator's name, in ONNX's own domain.
+    pub name: &'static str,
+    /// What it is, which decides whether it is quantized when nobody says.
+    pub kind: Kind,
+    /// Whether each output channel has a weight scale of its own when nobody says.
+    pub channel_wise: bool,
+    /// The operands to quantize, or why a node can't be.
+    pub(super) operands: fn(&Site<'_>) -> Result<Operands, String>,
+}
+
+/// What an operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Multiplies and adds, nearly always with constant weights: where the time goes.
+    Product,
+    /// Adds feature maps, or averages them: cheap, but between products that could otherwise not stay in integers.
+    Join,
+    /// A function of single elements, or a choice of them; in float unless somebody asks for it.
+    Other,
+}
+
+/// The operators that can be quantized. Supporting another one is adding a row.
+pub static QUANTIZABLE: &[QuantizableOp] = &[
+    QuantizableOp { name: "Conv", kind: Kind::Product, channel_wise: true, operands: conv },
+    QuantizableOp {
+        name: "ConvTranspose",
+        kind: Kind::Product,
+        channel_wise: true,
+        operands: conv_transpose,
+    },
+    QuantizableOp { name: "Gemm", kind: Kind::Product, channel_wise: true, operands: gemm },
+    QuantizableOp { name: "MatMul", kind: Kind::Product, channel_wise: true, operands: mat_mul },
+    QuantizableOp { name: "LSTM", kind: Kind::Product, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "GRU", kind: Kind::Product, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "RNN", kind: Kind::Product, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "AveragePool", kind: Kind::Join, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "GlobalAveragePool",
+        kind: Kind::Join,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Add", kind: Kind::Join, channel_wise: false, operands: add },
+    QuantizableOp { name: "Mul", kind: Kind::Other, channel_wise: false, operands: two_activations },
+    QuantizableOp { name: "Concat", kind: Kind::Other, channel_wise: false, operands: all_activations },
+    QuantizableOp { name: "MaxPool", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Resize", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Relu", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "LeakyRelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Clip", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Sigmoid", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "HardSwish", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Gelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Softmax", kind: Kind::Other, channel_wise: false, operands: one_activation },
+];
+
+/// A node whose operator is in the table.
+pub(super) struct Site<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) id: NodeId,
+    pub(super) op: &'a Op,
+}
+
+/// The operands to quantize.
+pub(super) struct Operands {
+    pub(super) activations: Vec<usize>,
+    pub(super) weights: Vec<Weight>,
+}
+
+impl<'a> Site<'a> {
+    /// The node, if it is an operation.
+    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Site<'a>> {
+        Some(Site { graph, id, op: graph.node(id).as_op()? })
+    }
+
+    fn operand(&self, slot: usize) -> Option<ValueId> {
+        self.graph.operand(self.id, slot)
+    }
+
+    fn constant(&self, slot: usize) -> Option<&'a Tensor> {
+        self.graph.constant(self.operand(slot)?)
+    }
+
+    fn int(&self, name: &str, default: i64) -> Result<i64, String> {
+        self.op.int(name).map(|v| v.unwrap_or(default)).map_err(|error| error.message)
+    }
+
+    fn ty(&self, slot: usize) -> Option<&'a TensorType> {
+        self.graph.value(self.operand(slot)?).tensor_type()
+    }
+
+    /// The slot, if it holds a computed value that is not known to be anything but f32.
+    pub(super) fn activation(&self, slot: usize) -> Result<usize, String> {
+        let value = self.operand(slot).ok_or_else(|| format!("input {slot} is missing"))?;
+        if self.graph.constant(value).is_some() {
+            return Err(format!("input {slot} is constant"));
+        }
+        match self.ty(slot).map(|ty| ty.dtype) {
+            None | Some(DType::F32) => Ok(slot),
+            Some(dtype) => Err(format!("input {slot} is {dtype}, and must be f32")),
+        }
+    }
+
+    /// The weight in a slot: it must be a constant of f32.
+    fn weight(&self, slot: usize, axis: usize, input: Option<InputChannels>) -> Result<Weight, String> {
+        let value = self.operand(slot).ok_or("the weight is missing")?;
+        let Some(tensor) = self.graph.constant(value) else {
+            return Err(format!("the weight must be constant, {}", self.origin(value)));
+        };
+        if tensor.dtype() != DType::F32 {
+            return Err(format!("the weight is {}, and must be f32", tensor.dtype()));
+        }
+        if axis >= tensor.shape().len() || tensor.is_empty() {
+            return Err(format!("the weight has the shape {:?}", tensor.shape()));
+        }
+        Ok(Weight { slot, axis, per_channel: true, input })
+    }
+
+    /// Who makes a value, for messages.
+    fn origin(&self, value: ValueId) -> String {
+        let node = self.graph.node(value.node);
+        match node.as_op() {
+            Some(_) => format!("it is made by {:?}", node.label()),
+            None => format!("it is the input {:?}", self.graph.value(value).name),
+        }
+    }
+}
+
+fn of_activations(activations: Vec<usize>) -> Result<Operands, String> {
+    Ok(Operands { activations, weights: vec![] })
+}
+
+fn with_weight(activation: usize, weight: Weight) -> Result<Operands, String> {
+    Ok(Operands { activations: vec![activation], weights: vec![weight] })
+}
+
+fn conv(site: &Site<'_>) -> Result<Operands, String> {
+    let groups = groups(site)?;
+    let input = InputChannels { activation: 1, weight: 1, groups };
+    with_weight(site.activation(0)?, site.weight(1, 0, Some(input))?)
+}
+
+/// The weight is `[in, out / groups, …]`: with groups, an index of axis 1 is several output channels.
+fn conv_transpose(site: &Site<'_>) -> Result<Operands, String> {
+    let per_channel = groups(site)? == 1;
+    let input = InputChannels { activation: 1, weight: 0, groups: 1 };
+    let weight = site.weight(1, 1, Some(input))?;
+    with_weight(site.activation(0)?, Weight { per_channel, ..weight })
+}
+
+fn groups(site: &Site<'_>) -> Result<usize, String> {
+    let groups = site.int("group", 1)?;
+    usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or_else(|| format!("group is {groups}"))
+}
+
+fn gemm(site: &Site<'_>) -> Result<Operands, String> {
+    let factor = |name| site.op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
+    if site.int("transA", 0)? != 0 {
+        return Err("transA must be 0".to_owned());
+    }
+    if factor("alpha")? != 1.0 || factor("beta")? != 1.0 {
+        return Err("alpha and beta must be 1".to_owned());
+    }
+    if site.constant(1).is_none() {
+        return of_activations(vec![site.activation(0)?, site.activation(1)?]);
+    }
+    let axis = if site.int("transB", 0)? == 0 { 1 } else { 0 };
+    let input = InputChannels { activation: -1, weight: 1 - axis, groups: 1 };
+    with_weight(site.activation(0)?, site.weight(1, axis, Some(input))?)
+}
+
+/// Either factor may be the weight. Of a stack of matrices, channels can't be told apart by one axis.
+fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
+    let rank = |tensor: &Tensor| tensor.shape().len();
+    let (activation, weight_slot, weight, axis, input) = match (site.constant(0), site.constant(1)) {
+        (None, None) => return of_activations(vec![site.activation(0)?, site.activation(1)?]),
+        (Some(_), Some(_)) => return Err("both inputs are constant".to_owned()),
+        (None, Some(right)) => {
+            let axis = rank(right).checked_sub(1).ok_or("the weight has no dimensions")?;
+            (0, 1, right, axis, InputChannels { activation: -1, weight: axis.saturating_sub(1), groups: 1 })
+        }
+        (Some(left), None) => {
+            let axis = rank(left).checked_sub(2).ok_or("the weight is no matrix")?;
+            (1, 0, left, axis, InputChannels { activation: -2, weight: axis + 1, groups: 1 })
+        }
+    };
+    let is_matrix = rank(weight) == 2;
+    let weight = site.weight(weight_slot, axis, is_matrix.then_some(input))?;
+    with_weight(site.activation(activation)?, Weight { per_channel: is_matrix, ..weight })
+}
+
+/// The weights of the input and of the recurrence, `[directions, gates · hidden, …]`. The state stays float.
+fn recurrent(site: &Site<'_>) -> Result<Operands, String> {
+    let input = InputChannels { activation: -1, weight: 2, groups: 1 };
+    let weights = vec![site.weight(1, 1, Some(input))?, site.weight(2, 1, None)?];
+    Ok(Operands { activations: vec![site.activation(0)?], weights })
+}
+
+fn one_activation(site: &Site<'_>) -> Result<Operands, String> {
+    of_activations(vec![site.activation(0)?])
+}
+
+fn two_activations(site: &Site<'_>) -> Result<Operands, String> {
+    of_activations(vec![site.activation(0)?, site.activation(1)?])
+}
+
+fn all_activations(site: &Site<'_>) -> Result<Operands, String> {
+    let n_inputs = site.graph.operands(site.id).len();
+    of_activations((0..n_inputs).map(|slot| site.activation(slot)).collect::<Result<_, _>>()?)
+}
+
+/// The sum of two feature maps of one shape. A sum with a constant is a bias, one that broadcasts is a mask or a
+/// shift, what is not known to be f32 may be arithmetic on shapes, and what is not made by layers is part of a function
+/// that is written out, as Gelu often is: they stay as they are.
+fn add(site: &Site<'_>) -> Result<Operands, String> {
+    let operands = two_activations(site)?;
+    match (site.ty(0), site.ty(1)) {
+        (Some(a), Some(b)) if a.shape.is_some() && a.shape == b.shape => {}
+        (Some(a), Some(b)) => return Err(format!("the inputs are {a} and {b}, and must have one shape")),
+        _ => return Err("the inputs' types are not known".to_owned()),
+    }
+    match operands.activations.iter().find(|&&slot| !is_feature_map(site.graph, site.operand(slot))) {
+        Some(slot) => Err(format!("input {slot} is not made by a layer")),
+        None => Ok(operands),
+    }
+}
+
+/// What passes a feature map on: one input decides, whatever else there is.
+const TRANSPARENT: &[&str] = &[
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Dropout",
+    "Elu",
+    "Flatten",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "LeakyRelu",
+    "MaxPool",
+    "Mish",
+    "PRelu",
+    "Pad",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softplus",
+    "Split",
+    "Squeeze",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Whether a value is an input of the graph, or made by a product or a join, as it is or normalized, activated,
+/// shifted or scaled by constants, or gated by a function of itself. Of a sum, both sides must be.
+fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
+    let (mut pending, mut seen) = (vec![value], HashSet::new());
+    while let Some(value) = pending.pop() {
+        let Some(value) = value else { return false };
+        let node = graph.node(value.node);
+        let Some(op) = node.as_op().filter(|_| seen.insert(value)) else { continue };
+        let operand = |slot: usize| graph.operand(value.node, slot);
+        let is_constant = |slot: usize| operand(slot).is_some_and(|value| graph.constant(value).is_some());
+        match op.name.as_str() {
+            _ if !op.domain.is_empty() => return false,
+            "Add" | "Mul" | "Sub" | "Div" if is_constant(1) => pending.push(operand(0)),
+            "Add" | "Mul" if is_constant(0) => pending.push(operand(1)),
+            "Add" => pending.extend([operand(0), operand(1)]),
+            "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
+            "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
+            name if TRANSPARENT.contains(&name) => pending.push(operand(0)),
+            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != Kind::Other) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Whether `gate` is a squashed `value`: together they are SiLU or HardSwish written out.
+fn is_gate(graph: &Graph, value: Option<ValueId>, gate: Option<ValueId>) -> bool {
+    let Some(gate) = gate else { return false };
+    let node = graph.node(gate.node);
+    (node.is("Sigmoid") || node.is("HardSigmoid")) && graph.operand(gate.node, 0) == value
+}

@@ -1,0 +1,75 @@
+//! The symmetric range whose quantized distribution is closest to the original by Kullback-Leibler divergence.
+//!
+//! The method of TensorRT's entropy calibration: of the histogram of magnitudes, every number of bins from the levels
+//! upwards is tried as the range; what lies outside goes to the last bin, and the bins inside are spread over the levels.
+
+use super::Statistics;
+use crate::params::QuantParams;
+
+/// The range to cover.
+pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f32) {
+    let reach = f64::from(statistics.max.abs().max(statistics.min.abs()));
+    if reach == 0.0 {
+        return (0.0, 0.0);
+    }
+    let width = reach / n_bins as f64;
+    let mut counts = vec![0.0; n_bins];
+    for bin in statistics.histogram.bins(width / 4.0) {
+        let middle = ((bin.low + bin.high) / 2.0).abs();
+        counts[((middle / width) as usize).min(n_bins - 1)] += bin.count as f64;
+    }
+    // Zeros say nothing about the range, and there may be very many of them.
+    counts[0] = counts.get(1).copied().unwrap_or(0.0);
+    let n_levels = QuantParams::range(bits).1 as usize + 1;
+    let divergences = (n_levels..=n_bins).map(|n| (divergence(&counts, n, n_levels), n));
+    let best = divergences.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(n_bins, |(_, n)| n);
+    let threshold = (best as f64 * width) as f32;
+    (statistics.min.max(-threshold), statistics.max.min(threshold))
+}
+
+/// The divergence of the first `n` bins, quantized to `n_levels`, from what they were with everything else clipped.
+fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
+    let outside: f64 = counts[n..].iter().sum();
+    let mut original = counts[..n].to_vec();
+    original[n - 1] += outside;
+    let (total, inside) = (original.iter().sum::<f64>(), counts[..n].iter().sum::<f64>());
+    if inside == 0.0 {
+        return f64::INFINITY;
+    }
+    let mut sum = 0.0;
+    for level in 0..n_levels {
+        let bins = level * n / n_levels..(level + 1) * n / n_levels;
+        let occupied = counts[bins.clone()].iter().filter(|&&count| count > 0.0).count();
+        let level_count: f64 = counts[bins.clone()].iter().sum();
+        for idx in bins.filter(|&idx| original[idx] > 0.0) {
+            let p = original[idx] / total;
+            // A bin that is empty but for what was clipped into it gets a little, so that it counts without end.
+            let q = if counts[idx] > 0.0 { level_count / occupied as f64 / inside } else { 1e-9 };
+            sum += p * (p / q).ln();
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantfit_ir::Tensor;
+
+    #[test]
+    fn a_thin_tail_is_cut() {
+        // A normal distribution by summing twelve uniform numbers, with a few values far out.
+        let mut state = 1u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        let mut values: Vec<f32> =
+            (0..50_000).map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect();
+        values.extend([30.0, -25.0]);
+        let mut statistics = Statistics::default();
+        statistics.observe(&Tensor::new(&[values.len()], values)).unwrap();
+        let (low, high) = range(&statistics, 2048, 8);
+        assert!((2.5..8.0).contains(&high) && (-8.0..-2.5).contains(&low), "{low} {high}");
+    }
+}

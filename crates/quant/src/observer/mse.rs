@@ -1,0 +1,95 @@
+//! The range of least squared quantization error: both ends are moved in turn until neither gains.
+
+use super::error::{error_of, params_of};
+use super::percentile::fine_bins;
+use super::{Histogram, Statistics};
+
+/// Each try is this much of the one before.
+const SHRINK: f32 = 0.97;
+/// About a hundredth of the whole.
+const MAX_TRIES: usize = 150;
+const MAX_ROUNDS: usize = 4;
+
+/// The range to cover, by the error over `histogram`. Never worse than the whole range.
+pub(super) fn range(
+    statistics: &Statistics,
+    histogram: &Histogram,
+    bits: u8,
+    asymmetric: bool,
+) -> (f32, f32) {
+    let bins = fine_bins(histogram);
+    let error = |range: (f32, f32)| error_of(&bins, &params_of(range, bits, asymmetric));
+    let mut best = (statistics.min.min(0.0), statistics.max.max(0.0));
+    let mut least = error(best);
+    for _ in 0..MAX_ROUNDS {
+        let before = least;
+        for end in [End::High, End::Low] {
+            let tries = (0..MAX_TRIES).scan(best, |range, _| {
+                *range = end.shrunk(*range, asymmetric);
+                Some(*range)
+            });
+            for candidate in tries {
+                let found = error(candidate);
+                if found < least {
+                    (best, least) = (candidate, found);
+                }
+            }
+        }
+        if least >= before {
+            break;
+        }
+    }
+    best
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    High,
+    Low,
+}
+
+impl End {
+    /// Without an offset only the farther end matters, so both move.
+    fn shrunk(self, (low, high): (f32, f32), asymmetric: bool) -> (f32, f32) {
+        match self {
+            _ if !asymmetric => (low * SHRINK, high * SHRINK),
+            End::High => (low, high * SHRINK),
+            End::Low => (low * SHRINK, high),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantfit_ir::Tensor;
+
+    #[test]
+    fn outliers_are_clipped_where_that_pays() {
+        let mut values: Vec<f32> = (0..200_000).map(|idx| (idx % 2001) as f32 / 1000.0 - 1.0).collect();
+        values.extend([40.0, -0.9]);
+        let mut statistics = Statistics::default();
+        statistics.observe(&Tensor::new(&[values.len()], values.clone())).unwrap();
+        for asymmetric in [true, false] {
+            let found = range(&statistics, &statistics.histogram, 8, asymmetric);
+            let loss = |range: (f32, f32)| -> f64 {
+                let params = params_of(range, 8, asymmetric);
+                values
+                    .iter()
+                    .map(|&x| f64::from(params.dequantize(params.quantize(x, 0), 0) - x).powi(2))
+                    .sum()
+            };
+            assert!(loss(found) < 0.85 * loss((-1.0, 40.0)), "{found:?}");
+            assert!(found.1 < 35.0, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_flat_distribution_is_left_whole() {
+        let values: Vec<f32> = (0..100_000).map(|idx| (idx % 1000) as f32 / 1000.0).collect();
+        let mut statistics = Statistics::default();
+        statistics.observe(&Tensor::new(&[values.len()], values)).unwrap();
+        let (low, high) = range(&statistics, &statistics.histogram, 8, true);
+        assert!(low == 0.0 && high > 0.96, "{low} {high}");
+    }
+}

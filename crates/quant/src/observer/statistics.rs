@@ -1,0 +1,184 @@
+//! What is kept of all the values that an activation had: a fixed amount, however many there are.
+//!
+//! Statistics of parts of the data, gathered in any order and on any machine, add up to those of the whole: everything
+//! but two sums of batch extremes is counted in integers or compared, and so exact.
+
+use super::Histogram;
+use quantfit_ir::{Error, Result, Tensor};
+use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
+
+/// What is kept of all values of an activation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// How many times values came in.
+    pub n_batches: u64,
+    /// How many values came in.
+    pub n_values: u64,
+    /// The least value; 0 as long as there is none.
+    pub min: f32,
+    /// The greatest value; 0 as long as there is none.
+    pub max: f32,
+    /// The sum of the least values of the batches.
+    pub sum_of_min: f64,
+    /// The sum of the greatest values of the batches.
+    pub sum_of_max: f64,
+    /// How often which values came.
+    pub histogram: Histogram,
+    /// The same, each value counted as often as its channel matters, where that is known.
+    pub weighted: Option<Weighted>,
+    /// The greatest magnitude in each channel, where it is asked for.
+    pub channels: Option<ChannelMaxima>,
+}
+
+/// A histogram in which some channels count more than others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weighted {
+    /// The dimension that counts channels; from the end if negative.
+    pub axis: isize,
+    /// How often a value of each channel counts.
+    pub weights: Vec<u32>,
+    /// The counts.
+    pub histogram: Histogram,
+}
+
+/// The greatest magnitude in each channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelMaxima {
+    /// The dimension that counts channels; from the end if negative.
+    pub axis: isize,
+    /// The magnitudes; empty as long as no value has come.
+    pub maxima: Vec<f32>,
+}
+
+impl Statistics {
+    /// Takes in the values of one batch, which must be finite.
+    pub fn observe(&mut self, tensor: &Tensor) -> Result<()> {
+        let values = tensor.values::<f32>()?;
+        let extremes = quantfit_kernels::reduce::min_max(values);
+        if extremes.non_finite {
+            let value = values.iter().find(|value| !value.is_finite()).copied().unwrap_or(f32::NAN);
+            return Err(Error::invalid_data(format!("the calibration data give {value} here; check them")));
+        }
+        self.n_batches += 1;
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.widen(extremes.min, extremes.max);
+        self.n_values += values.len() as u64;
+        self.sum_of_min += f64::from(extremes.min);
+        self.sum_of_max += f64::from(extremes.max);
+        self.histogram.count(values, 1);
+        if let Some(weighted) = &mut self.weighted {
+            weighted.observe(values, tensor.shape())?;
+        }
+        if let Some(channels) = &mut self.channels {
+            channels.observe(values, tensor.shape())?;
+        }
+        Ok(())
+    }
+
+    /// Takes extremes in; to be called before the values are counted.
+    fn widen(&mut self, min: f32, max: f32) {
+        let is_first = self.n_values == 0;
+        self.min = if is_first { min } else { self.min.min(min) };
+        self.max = if is_first { max } else { self.max.max(max) };
+    }
+}
+
+impl Weighted {
+    fn observe(&mut self, values: &[f32], shape: &[usize]) -> Result<()> {
+        for_each_channel(values, shape, self.axis, |channel, values| {
+            let weight = self.weights.get(channel).copied().unwrap_or(1);
+            self.histogram.count(values, u64::from(weight));
+        })
+    }
+}
+
+impl ChannelMaxima {
+    /// Takes in values of that shape.
+    pub(crate) fn observe(&mut self, values: &[f32], shape: &[usize]) -> Result<()> {
+        let maxima = &mut self.maxima;
+        for_each_channel(values, shape, self.axis, |channel, values| {
+            if maxima.len() <= channel {
+                maxima.resize(channel + 1, 0.0);
+            }
+            let greatest = values.iter().fold(0.0f32, |greatest, value| greatest.max(value.abs()));
+            maxima[channel] = maxima[channel].max(greatest);
+        })
+    }
+}
+
+/// Calls `see` with every run of values of one channel.
+fn for_each_channel(
+    values: &[f32],
+    shape: &[usize],
+    axis: isize,
+    mut see: impl FnMut(usize, &[f32]),
+) -> Result<()> {
+    let from_front = if axis < 0 { axis + shape.len() as isize } else { axis };
+    let Some(axis) = usize::try_from(from_front).ok().filter(|&axis| axis < shape.len()) else {
+        return Err(Error::invalid_data(format!(
+            "the values have the shape {shape:?}, and no dimension {axis}"
+        )));
+    };
+    let (len, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    values.chunks_exact(inner.max(1)).enumerate().for_each(|(idx, values)| see(idx % len, values));
+    Ok(())
+}
+
+impl AddAssign<&Statistics> for Statistics {
+    /// Takes in all that the other has seen. Both must have been made for the same activation.
+    fn add_assign(&mut self, other: &Statistics) {
+        if other.n_values > 0 {
+            self.widen(other.min, other.max);
+        }
+        self.n_batches += other.n_batches;
+        self.n_values += other.n_values;
+        self.sum_of_min += other.sum_of_min;
+        self.sum_of_max += other.sum_of_max;
+        self.histogram += &other.histogram;
+        if let (Some(mine), Some(theirs)) = (&mut self.weighted, &other.weighted) {
+            mine.histogram += &theirs.histogram;
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.channels, &other.channels) {
+            mine.maxima.resize(mine.maxima.len().max(theirs.maxima.len()), 0.0);
+            mine.maxima.iter_mut().zip(&theirs.maxima).for_each(|(mine, theirs)| *mine = mine.max(*theirs));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(batches: &[&[f32]]) -> Statistics {
+        let weighted = Weighted { axis: 1, weights: vec![1, 300], histogram: Histogram::default() };
+        let channels = ChannelMaxima { axis: -1, maxima: vec![] };
+        let mut statistics =
+            Statistics { weighted: Some(weighted), channels: Some(channels), ..Statistics::default() };
+        for batch in batches {
+            statistics.observe(&Tensor::new(&[batch.len() / 2, 2], batch.to_vec())).unwrap();
+        }
+        statistics
+    }
+
+    #[test]
+    fn statistics_of_shards_add_up() {
+        let [a, b, c]: [&[f32]; 3] = [&[0.5, -2.0, 7.25, 0.0], &[1.0, 3.0], &[-4.0, 0.125]];
+        let whole = observed(&[a, b, c]);
+        let mut shards = observed(&[c]);
+        shards += &observed(&[a, b]);
+        assert_eq!(shards, whole);
+        assert_eq!((whole.min, whole.max, whole.n_values, whole.n_batches), (-4.0, 7.25, 8, 3));
+        assert_eq!(whole.channels.unwrap().maxima, [7.25, 3.0]);
+        let json = serde_json::to_string(&shards).unwrap();
+        assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), shards);
+    }
+
+    #[test]
+    fn not_a_number_is_refused() {
+        let error = Statistics::default().observe(&Tensor::new(&[2], vec![1.0, f32::NAN])).unwrap_err();
+        assert_eq!(error.to_string(), "the calibration data give NaN here; check them");
+    }
+}

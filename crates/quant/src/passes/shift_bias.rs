@@ -1,0 +1,102 @@
+//! Making up for the mean error of quantization.
+
+use crate::config::QuantConfig;
+use crate::layer::Layer;
+use crate::names::Names;
+use crate::record::Record;
+use quantfit_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
+
+/// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias where it has one or can
+/// have one, else by an Add of its own.
+///
+/// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019),
+/// with shifts that were measured on calibration data.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+/// %y = MatMul(%x, %w) @fc
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+/// %fc.sum = MatMul(%x, %w) @fc
+/// %fc.shift = const [0.5, 0.25] : f32[2]
+/// %y = Add(%fc.sum, %fc.shift) @fc.add
+/// return %y
+/// ```
+pub struct ShiftBias<'a> {
+    /// Which layers.
+    pub config: &'a QuantConfig,
+    /// By how much.
+    pub record: &'a Record,
+}
+
+impl Pass for ShiftBias<'_> {
+    fn name(&self) -> &'static str {
+        "shift-bias"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut work: Vec<(Layer, &[f32])> = Vec::new();
+        for (layer, _) in self.config.enabled(model) {
+            let entry = self.record.layer(&layer.name)?;
+            Record::check(entry, &layer, model)?;
+            if !entry.bias_shift.is_empty() {
+                work.push((layer, &entry.bias_shift));
+            }
+        }
+        let mut names = Names::of_values(model);
+        model.try_for_each_graph(|position, graph| {
+            for (layer, shift) in work.iter().filter(|(layer, _)| layer.graph == position) {
+                match layer.bias_slot().and_then(|slot| Some((slot, shifted(graph, layer, slot, shift)?))) {
+                    Some((slot, bias)) => {
+                        let name = names.fresh(&format!("{}.b", layer.name));
+                        let bias = graph.add(Node::constant(name, bias), &[]);
+                        graph.set_operand(layer.node, slot, Some(bias.into()));
+                    }
+                    None => add(graph, layer, shift, &mut names),
+                }
+            }
+            graph.remove_dead();
+            Ok(())
+        })?;
+        Ok(!work.is_empty())
+    }
+}
+
+/// The bias in a slot and the shift together, if the bias is constant and has one value for each output channel.
+fn shifted(graph: &Graph, layer: &Layer, slot: usize, shift: &[f32]) -> Option<Tensor> {
+    let Some(bias) = graph.operand(layer.node, slot) else {
+        return Some(Tensor::new(&[shift.len()], shift.to_vec()));
+    };
+    let bias = graph.constant(bias).filter(|bias| bias.shape() == [shift.len()])?.values::<f32>().ok()?;
+    Some(Tensor::new(&[shift.len()], bias.iter().zip(shift).map(|(bias, shift)| bias + shift).collect()))
+}
+
+/// Puts an Add behind the layer, which takes over the name of its result.
+fn add(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) {
+    let result = graph.value(ValueId::from(layer.node)).clone();
+    let weight =
+        layer.weights.first().and_then(|weight| graph.constant(graph.operand(layer.node, weight.slot)?));
+    let behind = match layer.output_axis() {
+        Some(axis) if axis < 0 => axis.unsigned_abs() - 1,
+        _ => weight.map_or(0, |weight| weight.shape().len().saturating_sub(2)),
+    };
+    let mut shape = vec![shift.len()];
+    shape.resize(1 + behind, 1);
+    let shift =
+        Node::constant(names.fresh(&format!("{}.shift", layer.name)), Tensor::new(&shape, shift.to_vec()));
+    let shift = graph.add(shift, &[]);
+    let name = names.fresh(&format!("{}.add", layer.name));
+    let sum = graph.add(
+        Node::op(&name, Op::new("Add"), vec![result.clone()]),
+        &[Some(layer.node.into()), Some(shift.into())],
+    );
+    graph.replace_uses(layer.node.into(), sum.into());
+    graph.node_mut(layer.node).outputs[0].name = names.fresh(&format!("{}.sum", layer.name));
+}
