@@ -52,7 +52,7 @@ fn meet_shapes(stated: &[Length], inferred: &[Length], names: &Names) -> Option<
     Some(stated.iter().zip(inferred).map(meet).collect())
 }
 
-/// What is known of a value that is one of two.
+/// What is known of a value that is one of two. A value beside an optional one is an optional that is there.
 pub(crate) fn join(a: &Fact, b: &Fact) -> Fact {
     match (a, b) {
         (Fact::Tensor(a), Fact::Tensor(b)) => Fact::Tensor(join_tensors(a, b)),
@@ -60,6 +60,10 @@ pub(crate) fn join(a: &Fact, b: &Fact) -> Fact {
         (Fact::Sequence(a), Fact::Sequence(b)) => Fact::Sequence(Box::new(join(a, b))),
         (Fact::Optional(a), Fact::Optional(b)) => Fact::Optional(Box::new(join(a, b))),
         (Fact::Map(key, a), Fact::Map(other, b)) if key == other => Fact::Map(*key, Box::new(join(a, b))),
+        (Fact::Unknown, _) | (_, Fact::Unknown) => Fact::Unknown,
+        (Fact::Optional(inner), other) | (other, Fact::Optional(inner)) => {
+            Fact::Optional(Box::new(join(inner, other)))
+        }
         _ => Fact::Unknown,
     }
 }

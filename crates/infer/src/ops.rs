@@ -1,6 +1,5 @@
 //! The table of operators: one row an operator, one file a family.
 
-use crate::length::Length;
 use crate::row::OpRow;
 
 mod attention;
@@ -68,14 +67,6 @@ static OPS: &[(&str, &[&[OpRow]])] = &[
 pub(crate) fn find(domain: &str, name: &str) -> Option<&'static OpRow> {
     let mut families = OPS.iter().filter(|(found, _)| *found == domain).flat_map(|(_, families)| *families);
     families.find_map(|rows| rows.iter().find(|row| row.name == name))
-}
-
-/// The most dimensions that a tensor may be given: no model has more, and a number in a file could name any.
-const MAX_RANK: usize = 64;
-
-/// A length as a number of dimensions.
-fn rank(length: &Length) -> Option<usize> {
-    length.as_known().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank <= MAX_RANK)
 }
 
 #[cfg(test)]

@@ -127,6 +127,26 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// The same; if they are computed while the model runs, but it is known how many, all of them are unknown, and that
+    /// is noted.
+    pub(crate) fn lengths_or_unknown(&self, slot: usize, what: &str) -> Inferred<Option<Vec<Length>>> {
+        match self.lengths(slot, what) {
+            Err(Stop::Unknown(reason)) => match self.shape_if_known(slot)? {
+                Some([n]) => {
+                    let n = rank(n).ok_or_else(|| Stop::unknown(reason.clone()))?;
+                    Ok(Some(vec![self.unknown(reason); n]))
+                }
+                _ => Err(Stop::Unknown(reason)),
+            },
+            lengths => lengths,
+        }
+    }
+
+    /// The same of an operand that must be there.
+    pub(crate) fn required_lengths(&self, slot: usize, what: &str) -> Inferred<Vec<Length>> {
+        self.lengths_or_unknown(slot, what)?.ok_or_else(|| Stop::wrong(format!("operand {slot} is missing")))
+    }
+
     /// The same, where all must be plain numbers.
     pub(crate) fn integers(&self, slot: usize, what: &str) -> Inferred<Option<Vec<i64>>> {
         let Some(lengths) = self.lengths(slot, what)? else { return Ok(None) };
@@ -214,6 +234,14 @@ impl<'a> Site<'a> {
         let findings = inner.values_mut().flat_map(|walked| std::mem::take(&mut walked.findings)).collect();
         (inner, findings)
     }
+}
+
+/// The most dimensions that are followed: no model has more, and a number in a file could name any.
+pub(crate) const MAX_RANK: usize = 64;
+
+/// A length as a number of dimensions.
+fn rank(length: &Length) -> Option<usize> {
+    length.as_known().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank <= MAX_RANK)
 }
 
 /// An axis counted from the front, or from the back if negative.

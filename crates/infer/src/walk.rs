@@ -3,14 +3,15 @@
 //! Subgraphs are walked where the rule of their operator says what is fed to them, functions at every call. Both may
 //! happen more than once, so a walk returns what it found and changes nothing.
 
-use crate::fact::Fact;
+use crate::fact::{Fact, TensorFact};
 use crate::finding::{Finding, FindingKind};
+use crate::length::Length;
 use crate::merge::meet;
 use crate::names::Names;
 use crate::ops;
 use crate::row::VERSIONS;
-use crate::site::{Site, Stop};
-use quantfit_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, ValueId};
+use crate::site::{MAX_RANK, Site, Stop};
+use quantfit_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
@@ -50,6 +51,13 @@ pub(crate) struct Walked {
     pub(crate) findings: Vec<Finding>,
 }
 
+/// What an input is when nothing is fed, unless its type lets tensors of other shapes be fed.
+fn default(graph: &Graph, id: NodeId) -> Option<&Tensor> {
+    let node = graph.node(id);
+    let is_fixed = node.outputs[0].tensor_type().is_none_or(|ty| ty.known_shape().is_some());
+    node.as_constant().filter(|_| is_fixed)
+}
+
 impl<'a> Walker<'a> {
     /// For the graph of a model.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
@@ -62,7 +70,7 @@ impl<'a> Walker<'a> {
         for (ids, given) in [(graph.inputs(), inputs), (graph.captures(), captures)] {
             for (idx, &id) in ids.iter().enumerate() {
                 let mut given = given.get(idx).cloned().unwrap_or_default();
-                if let (Fact::Unknown, Some(tensor)) = (&given, graph.node(id).as_constant()) {
+                if let (Fact::Unknown, Some(tensor)) = (&given, default(graph, id)) {
                     given = Fact::constant(tensor);
                 }
                 self.record(&mut walked, graph, id.into(), given);
@@ -202,19 +210,35 @@ impl<'a> Walker<'a> {
             Fact::stated(value.ty.as_ref().expect("only what is stated contradicts"))
         });
         if let Fact::Tensor(tensor) = &mut fact {
-            let dims = tensor.shape.iter_mut().flatten().enumerate();
-            let negative: Vec<_> = dims.filter(|(_, length)| length.as_known().is_some_and(|n| n < 0)).collect();
-            for (idx, length) in negative {
-                let number = length.as_known().unwrap_or_default();
-                let message = format!("dimension {idx} of %{} would be {number}", value.name);
-                let at = graph.node(id.node).label().to_owned();
-                walked.findings.push(Finding { kind: FindingKind::Contradiction, at, message });
-                *length = names.unnamed();
-            }
-            let unknown = tensor.shape.iter_mut().flatten().filter(|length| length.is_unknown());
-            unknown.for_each(|length| *length = names.unnamed());
+            let at = graph.node(id.node).label();
+            let wrong = self.possible(tensor).map(|reason| {
+                let message = format!("%{} would have {reason}", value.name);
+                Finding { kind: FindingKind::Contradiction, at: at.to_owned(), message }
+            });
+            walked.findings.extend(wrong);
         }
         walked.facts.insert(id, fact);
+    }
+
+    /// Gives lengths that nothing is known of a name, and takes back what no tensor can have: what that is.
+    fn possible(&self, tensor: &mut TensorFact) -> Option<String> {
+        let shape = tensor.shape.as_mut()?;
+        if shape.len() > MAX_RANK {
+            let reason = format!("{} dimensions, which are more than are followed", shape.len());
+            (tensor.shape, tensor.elements) = (None, None);
+            return Some(reason);
+        }
+        let mut wrong = None;
+        for (idx, length) in shape.iter_mut().enumerate() {
+            if let Some(number) = length.as_known().filter(|&number| number < 0) {
+                wrong = Some(format!("{number} as dimension {idx}"));
+                *length = Length::UNKNOWN;
+            }
+            if length.is_unknown() {
+                *length = self.shared.names.unnamed();
+            }
+        }
+        wrong
     }
 
     /// Whether everything that a type can say of a node's outputs is known.

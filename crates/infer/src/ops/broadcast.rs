@@ -91,16 +91,5 @@ fn any_number(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 /// The first operand's shape, and the one in the second.
 fn expand(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let shape = site.shape(0)?;
-    let target = match site.lengths(1, "the target shape") {
-        Ok(target) => target.ok_or_else(|| Stop::wrong("operand 1 is missing"))?,
-        // How many lengths there are may be known even where they are not.
-        Err(stop) => match site.shape(1)? {
-            [rank] => {
-                let rank = super::rank(rank).ok_or(stop)?;
-                vec![site.unknown("the target shape is computed while the model runs"); rank]
-            }
-            _ => return Err(stop),
-        },
-    };
-    one(broadcast([shape, &target])?)
+    one(broadcast([shape, &site.required_lengths(1, "the target shape")?])?)
 }

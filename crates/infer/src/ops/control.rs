@@ -70,14 +70,24 @@ fn settle(
         }
         let next: Vec<Fact> = state.iter().zip(&given).map(|(old, new)| join(old, new)).collect();
         if next.iter().zip(&state).all(|(new, old)| is_same(new, old)) {
-            return Ok((state, given));
+            return Ok((left(&state, &given), given));
         }
         state = next;
     }
     state.iter_mut().for_each(|fact| *fact = widest(fact));
     let given = site.run("body", &inputs(&state))?;
-    let state = state.iter().zip(&given).map(|(old, new)| join(old, new)).collect();
-    Ok((state, given))
+    Ok((left(&state, &given), given))
+}
+
+/// What the state is in the end: as it was fed, or as the body gives it. Where an optional value goes in, the body may
+/// give the value itself, and that is the type of what comes out.
+fn left(state: &[Fact], given: &[Fact]) -> Vec<Fact> {
+    let one = |(old, new): (&Fact, &Fact)| match (old, new) {
+        (Fact::Optional(_), Fact::Optional(_) | Fact::Unknown) => join(old, new),
+        (Fact::Optional(inner), new) => join(inner, new),
+        _ => join(old, new),
+    };
+    state.iter().zip(given).map(one).collect()
 }
 
 /// What is left of a fact when shapes are given up.
@@ -106,7 +116,7 @@ fn repeat(site: &Site<'_>) -> Inferred<Vec<Fact>> {
         settle(site, state, |state| [&[Fact::scalar(I64)], state].concat())?;
     let always = state.first().and_then(|fact| fact.as_scalar()).and_then(|condition| condition.as_flag());
     let n_rounds = site.fact(0).and_then(|fact| fact.as_scalar()).map(|number| number.length());
-    let n_rounds = n_rounds.filter(|_| always == Some(true));
+    let n_rounds = n_rounds.filter(|_| always == Some(true)).map(|n| n.max(&Length::known(0)));
     let has_more = given.len() > n_carried;
     let n_rounds = n_rounds.unwrap_or_else(|| match has_more {
         true => site.unknown("how often the body runs is known only when it does"),

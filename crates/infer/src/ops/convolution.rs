@@ -87,7 +87,7 @@ pub(super) fn spread(window: &Window, idx: usize, input: &Length, more: i64) -> 
 
 /// Columns `[N,C·block,L]` to an image `[N,C,…]`.
 fn image_of_columns(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let image = site.lengths(1, "the image's shape")?.ok_or_else(|| Stop::wrong("operand 1 is missing"))?;
+    let image = site.required_lengths(1, "the image's shape")?;
     let unread = || vec![Length::UNKNOWN; 3];
     let columns = site.shape_if_known(0)?.map_or_else(unread, <[Length]>::to_vec);
     let [batch, channels, _] = columns.as_slice() else {

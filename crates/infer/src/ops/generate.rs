@@ -54,18 +54,7 @@ fn filler_type(site: &Site<'_>) -> Inferred<Option<DType>> {
 
 /// The shape that the operand holds.
 fn filled(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    match site.lengths(0, "the shape") {
-        Ok(shape) => one(shape.ok_or_else(|| Stop::wrong("operand 0 is missing"))?),
-        Err(Stop::Unknown(reason)) => {
-            let rank = match site.shape_if_known(0)? {
-                Some([rank]) => super::rank(rank),
-                _ => None,
-            };
-            let rank = rank.ok_or_else(|| Stop::unknown(reason.clone()))?;
-            one(vec![site.unknown(reason); rank])
-        }
-        Err(stop) => Err(stop),
-    }
+    one(site.required_lengths(0, "the shape")?)
 }
 
 fn fill(site: &Site<'_>, out: Output<'_>) -> Option<Elements> {

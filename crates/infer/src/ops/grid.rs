@@ -105,7 +105,7 @@ fn sample(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 /// The points `[N,…,r]` of an image of the given size `[N,C,…]`.
 fn affine(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let batch = site.shape_of_rank(0, 3)?[0].clone();
-    let size = site.lengths(1, "the size")?.ok_or_else(|| Stop::wrong("operand 1 is missing"))?;
+    let size = site.required_lengths(1, "the size")?;
     let spatial = size.get(2..).filter(|spatial| matches!(spatial.len(), 2 | 3));
     let spatial = spatial.ok_or_else(|| Stop::wrong("the size must have 4 or 5 elements"))?;
     one([vec![batch], spatial.to_vec(), vec![Length::known(spatial.len())]].concat())

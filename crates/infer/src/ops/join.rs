@@ -73,7 +73,7 @@ pub(crate) fn split_lengths(site: &Site<'_>) -> Inferred<(usize, Vec<Length>)> {
     }
     // Equal parts, of which the last may be shorter.
     let n_parts = site.int("num_outputs", site.n_outputs as i64)?;
-    let n_whole = usize::try_from(n_parts - 1).ok().filter(|&n| n <= site.n_outputs);
+    let n_whole = n_parts.checked_sub(1).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= site.n_outputs);
     let n_whole = n_whole.ok_or_else(|| Stop::wrong(format!("there can't be {n_parts} parts")))?;
     let part = shape[axis].ceil_div(n_parts);
     let last = &shape[axis] - &(&part * &Length::known(n_parts - 1));
@@ -142,10 +142,7 @@ fn center(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
         Some(list) => axes(list, shape.len())?,
         None => (0..shape.len()).collect(),
     };
-    let target = match site.lengths(1, "the target shape") {
-        Err(Stop::Unknown(reason)) => vec![site.unknown(reason); changed.len()],
-        target => target?.ok_or_else(|| Stop::wrong("operand 1 is missing"))?,
-    };
+    let target = site.required_lengths(1, "the target shape")?;
     if target.len() != changed.len() {
         return Err(Stop::wrong(format!("there are {} lengths for {} axes", target.len(), changed.len())));
     }

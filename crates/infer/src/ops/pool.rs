@@ -56,7 +56,7 @@ pub(super) fn global(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 
 /// What a pool would make the input of, or the shape that the third operand has.
 fn unpooled(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    if let Some(shape) = site.lengths(2, "the output's shape")? {
+    if let Some(shape) = site.lengths_or_unknown(2, "the output's shape")? {
         return one(shape);
     }
     let (mut shape, _) = image(site)?;

@@ -4,7 +4,7 @@ use crate::fact::Shape;
 use crate::length::Length;
 use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site, Stop, axes, axis};
+use crate::site::{Inferred, MAX_RANK, Site, Stop, axes, axis};
 use crate::values::{arithmetic, movement};
 use quantfit_ir::DType::I64;
 use std::ops::Range;
@@ -26,14 +26,7 @@ pub(super) static ROWS: &[OpRow] = &[
 fn reshape(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let allows_zero = site.flag("allowzero")?;
     let source = site.shape_if_known(0)?;
-    let wanted = match site.lengths(1, "the target shape") {
-        Ok(wanted) => wanted.ok_or_else(|| Stop::wrong("operand 1 is missing"))?,
-        Err(stop) => match site.shape(1)? {
-            // How many lengths there are may be known even where they are not.
-            [rank] => vec![Length::UNKNOWN; super::rank(rank).ok_or(stop)?],
-            _ => return Err(stop),
-        },
-    };
+    let wanted = site.required_lengths(1, "the target shape")?;
     let dim = |(idx, length): (usize, &Length)| match length.as_known() {
         Some(0) if !allows_zero => match source {
             Some(source) => source.get(idx).cloned().ok_or_else(|| {
@@ -126,8 +119,18 @@ fn squeeze(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 /// The axes are those of the result.
 fn unsqueeze(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let shape = site.shape(0)?;
-    let list = site.ints_or_operand("axes", 1)?.ok_or_else(|| Stop::wrong("the axes are missing"))?;
+    let list = match site.ints_or_operand("axes", 1) {
+        Err(Stop::Unknown(reason)) => {
+            // The axes may be unknown, but not how many they are.
+            let n_new = site.required_lengths(1, "the axes").map_err(|_| Stop::unknown(reason))?.len();
+            return one(vec![Length::UNKNOWN; shape.len() + n_new]);
+        }
+        list => list?.ok_or_else(|| Stop::wrong("the axes are missing"))?,
+    };
     let rank = shape.len() + list.len();
+    if rank > MAX_RANK {
+        return Err(Stop::wrong(format!("{rank} dimensions are more than any model has")));
+    }
     let new = axes(&list, rank)?;
     let mut old = shape.iter();
     let dims = (0..rank).map(|idx| if new.contains(&idx) { Some(Length::known(1)) } else { old.next().cloned() });

@@ -4,7 +4,7 @@ use crate::fact::Shape;
 use crate::length::Length;
 use crate::row::ElementType::Like;
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site, Stop, axis, computed};
+use crate::site::{Inferred, Site, Stop, axis};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("DFT", &[Like(0)], transform),
@@ -19,18 +19,22 @@ fn half(length: &Length) -> Length {
 /// The axis gets the transform's length, or about half of it; the last dimension holds real and imaginary part.
 fn transform(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let mut shape = site.shape(0)?.to_vec();
-    let at = match site.opset < 20 {
-        true => site.int("axis", 1)?,
-        false => match site.fact(2) {
-            None => -2,
-            Some(fact) => {
-                let at = fact.as_scalar().and_then(|number| number.length().as_known());
-                at.ok_or_else(|| computed("the axis"))?
-            }
-        },
+    let (is_half, is_inverse) = (site.flag("onesided")?, site.flag("inverse")?);
+    let parts = Length::known(if is_half && is_inverse { 1 } else { 2 });
+    let at = match (site.opset < 20, site.fact(2)) {
+        (true, _) => Some(site.int("axis", 1)?),
+        (false, None) => Some(-2),
+        (false, Some(fact)) => fact.as_scalar().and_then(|number| number.length().as_known()),
+    };
+    let Some(at) = at else {
+        // Without the axis it is known which lengths there are only if none changes.
+        if is_half || site.fact(1).is_some() {
+            shape.fill(site.unknown("the axis is computed while the model runs"));
+        }
+        shape.last_mut().into_iter().for_each(|last| *last = parts.clone());
+        return one(shape);
     };
     let axis = axis(at, shape.len())?;
-    let (is_half, is_inverse) = (site.flag("onesided")?, site.flag("inverse")?);
     let length = match site.fact(1) {
         Some(_) => site.length(1, "the transform's length")?,
         // Half a spectrum is that of a signal of an even length.
@@ -42,7 +46,7 @@ fn transform(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let Some(last) = shape.len().checked_sub(1).filter(|&last| last != axis) else {
         return Err(Stop::wrong("the last dimension holds the parts of a number and can't be transformed"));
     };
-    shape[last] = Length::known(if is_half && is_inverse { 1 } else { 2 });
+    shape[last] = parts;
     shape[axis] = if is_half && !is_inverse { half(&length) } else { length };
     one(shape)
 }

@@ -22,7 +22,7 @@ pub(crate) fn cuts(site: &Site<'_>, rank: usize) -> Inferred<Vec<Cut>> {
     let read = |name: &str, slot: usize| -> Inferred<Option<Vec<Length>>> {
         match site.op.ints(name)? {
             Some(list) => Ok(Some(list.iter().map(|&n| Length::known(n)).collect())),
-            None => unknown_if_computed(site, slot, name),
+            None => site.lengths_or_unknown(slot, name),
         }
     };
     let missing = |what: &str| Stop::wrong(format!("the {what} are missing"));
@@ -35,26 +35,12 @@ pub(crate) fn cuts(site: &Site<'_>, rank: usize) -> Inferred<Vec<Cut>> {
         None if starts.len() <= rank => (0..starts.len()).collect(),
         None => return Err(Stop::wrong(format!("{} axes can't be cut in {rank} dimensions", starts.len()))),
     };
-    let steps = unknown_if_computed(site, 4, "steps")?.unwrap_or_else(|| vec![Length::known(1); starts.len()]);
+    let steps = site.lengths_or_unknown(4, "steps")?.unwrap_or_else(|| vec![Length::known(1); starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err(Stop::wrong("starts, ends, axes and steps must be equally many"));
     }
     let cuts = axes.into_iter().zip(starts).zip(ends.into_iter().zip(steps));
     Ok(cuts.map(|((axis, start), (end, step))| Cut { axis, start, end, step }).collect())
-}
-
-/// The integers of an operand; if they are computed, but it is known how many, all of them are unknown.
-fn unknown_if_computed(site: &Site<'_>, slot: usize, what: &str) -> Inferred<Option<Vec<Length>>> {
-    match site.lengths(slot, what) {
-        Err(Stop::Unknown(reason)) => match site.shape_if_known(slot)? {
-            Some([n]) => {
-                let n = super::rank(n).ok_or_else(|| Stop::unknown(reason.clone()))?;
-                Ok(Some(vec![site.unknown(reason); n]))
-            }
-            _ => Err(Stop::Unknown(reason)),
-        },
-        lengths => lengths,
-    }
 }
 
 fn slice(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
