@@ -3,7 +3,8 @@
 //! `[N,16,4,4]` holds `256·N` elements; divided by 256 they are `N` again, and that is how the -1 of a Reshape finds
 //! its symbol. A length is therefore a polynomial with integer coefficients, its variables being the model's symbols
 //! and the unnamed lengths: one of those for each dimension that is unknown, so that what is computed from it twice
-//! is known to be the same. In the model's types only a number or a single symbol can be said; the rest is `?` there.
+//! is known to be the same. In the model's types it is a number, or a symbol such as `N` or `2*N+1`; unnamed lengths are
+//! `?` there.
 //!
 //! A symbol is taken to be at least 1, an unnamed length at least 0. So `x[:, -1:]` of `[N,S]` is `[N,1]`, which is
 //! not true of an empty batch, while how many boxes a NonMaxSuppression selects may well be none.
@@ -93,6 +94,23 @@ impl Length {
             },
             _ => None,
         }
+    }
+
+    /// How it is computed from symbols, if from them alone.
+    pub(crate) fn spelled(&self) -> Option<String> {
+        let mut spelled = String::new();
+        for Term { atoms, coefficient } in &self.0.as_ref()?.0 {
+            spelled += if *coefficient < 0 { "-" } else if spelled.is_empty() { "" } else { "+" };
+            let number = Some(coefficient.unsigned_abs()).filter(|&n| n != 1 || atoms.is_empty());
+            let factors = atoms.iter().map(|atom| match atom {
+                Atom::Symbol(name) if name.contains(['+', '-', '*', '/', ' ']) => Some(format!("({name})")),
+                Atom::Symbol(name) => Some(name.to_string()),
+                Atom::Unnamed(_) => None,
+            });
+            let factors = number.map(|n| Some(n.to_string())).into_iter().chain(factors);
+            spelled += &factors.collect::<Option<Vec<String>>>()?.join("*");
+        }
+        Some(spelled)
     }
 
     /// What tells it from other lengths, if anything is known.
@@ -307,6 +325,15 @@ mod tests {
             prop_assume!(!b.is(0));
             prop_assert!((&a * &b).exact_div(&b).equals(&a));
         }
+    }
+
+    #[test]
+    fn sums_are_spelled_as_they_are_computed() {
+        let [n, a, total] = [Length::known(2), Length::symbol("A"), Length::symbol("A+B")];
+        assert_eq!((&(&n * &a) - &Length::known(1)).spelled().as_deref(), Some("2*A-1"));
+        assert_eq!((&(&n * &total) + &a).spelled().as_deref(), Some("2*(A+B)+A"));
+        assert_eq!((-&(&a * &a)).spelled().as_deref(), Some("-A*A"));
+        assert_eq!((&a + &Length::unnamed(0)).spelled(), None);
     }
 
     #[test]

@@ -32,10 +32,10 @@ impl Names {
         }
     }
 
-    /// What a type can say of a length.
+    /// What a type can say of a length. What the model has no name for is called by how it is computed, as in `2*S+1`.
     pub(crate) fn dim(&self, length: &Length) -> Dim {
         let known = length.as_known().and_then(|number| usize::try_from(number).ok());
-        let alias = || self.aliases.borrow().get(length.as_sum()?).cloned();
+        let alias = || self.aliases.borrow().get(length.as_sum()?).cloned().or_else(|| length.spelled());
         match (known, length.as_symbol()) {
             (Some(number), _) => Dim::Known(number),
             (None, Some(symbol)) => Dim::Symbol(symbol.to_owned()),

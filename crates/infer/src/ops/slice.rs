@@ -80,8 +80,8 @@ fn taken(length: &Length, start: &Length, end: &Length, step: i64) -> Length {
 
 /// A position in a dimension: counted from the back if negative, and not beyond the limits.
 fn clamped(position: &Length, length: &Length, least: &Length, most: &Length) -> Length {
-    // Far beyond any length that there is: exporters write it for "to the end".
-    const FAR: i64 = i32::MAX as i64;
+    // Beyond any length that there is: exporters write it, or more, for "to the end".
+    const FAR: i64 = 1_000_000_000;
     match position.as_known() {
         Some(position) if position >= FAR => return most.clone(),
         Some(position) if position <= -FAR => return least.clone(),
