@@ -11,34 +11,20 @@
 //!
 //! Elements of shape tensors are lengths too, and may be negative. What overflows or gets too long is unknown.
 
+mod sum;
+
+pub(crate) use sum::Sum;
+
 use std::collections::BTreeMap;
 use std::ops::{Add, Mul, Neg, Sub};
-use std::rc::Rc;
+use sum::{Atom, Term};
 
-/// Polynomials of more terms, and products of more factors, are unknown.
-const MAX_SIZE: usize = 8;
+/// What has more terms and factors is unknown.
+const MAX_SIZE: usize = 24;
 
 /// An integer that may depend on lengths that are not known.
 #[derive(Debug, Clone)]
 pub(crate) struct Length(Option<Sum>);
-
-/// Terms by their atoms, all different, none zero, the leading one first: more atoms lead, then those later in order.
-/// That order survives multiplication, which is what dividing relies on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sum(Vec<Term>);
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Term {
-    /// The factors, in order; none for a plain number.
-    atoms: Vec<Atom>,
-    coefficient: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Atom {
-    Symbol(Rc<str>),
-    Unnamed(u32),
-}
 
 impl Length {
     /// Nothing is known, and it is equal to nothing, not even to itself.
@@ -72,17 +58,12 @@ impl Length {
         }
         let terms = sum.into_iter().rev().filter(|(_, coefficient)| *coefficient != 0);
         let terms: Vec<Term> = terms.map(|((_, atoms), coefficient)| Term { atoms, coefficient }).collect();
-        let is_small = terms.len() <= MAX_SIZE && terms.iter().all(|term| term.atoms.len() <= MAX_SIZE);
-        Length(is_small.then_some(Sum(terms)))
+        Length(Some(Sum(terms)).filter(|sum| sum.size() <= MAX_SIZE))
     }
 
     /// The number, if it is one.
     pub(crate) fn as_known(&self) -> Option<i64> {
-        match self.0.as_ref()?.0.as_slice() {
-            [] => Some(0),
-            [Term { atoms, coefficient }] if atoms.is_empty() => Some(*coefficient),
-            _ => None,
-        }
+        self.0.as_ref()?.as_known()
     }
 
     /// The symbol, if it is one.
@@ -96,21 +77,9 @@ impl Length {
         }
     }
 
-    /// How it is computed from symbols, if from them alone.
+    /// How it is computed from symbols, if from them alone. Division is rounded down.
     pub(crate) fn spelled(&self) -> Option<String> {
-        let mut spelled = String::new();
-        for Term { atoms, coefficient } in &self.0.as_ref()?.0 {
-            spelled += if *coefficient < 0 { "-" } else if spelled.is_empty() { "" } else { "+" };
-            let number = Some(coefficient.unsigned_abs()).filter(|&n| n != 1 || atoms.is_empty());
-            let factors = atoms.iter().map(|atom| match atom {
-                Atom::Symbol(name) if name.contains(['+', '-', '*', '/', ' ']) => Some(format!("({name})")),
-                Atom::Symbol(name) => Some(name.to_string()),
-                Atom::Unnamed(_) => None,
-            });
-            let factors = number.map(|n| Some(n.to_string())).into_iter().chain(factors);
-            spelled += &factors.collect::<Option<Vec<String>>>()?.join("*");
-        }
-        Some(spelled)
+        self.0.as_ref()?.spelled()
     }
 
     /// What tells it from other lengths, if anything is known.
@@ -169,30 +138,41 @@ impl Length {
 
     /// The least that it can be, where that is finite and easily seen.
     fn lower_bound(&self) -> Option<i64> {
-        let mut bound = 0i64;
-        for Term { atoms, coefficient } in &self.0.as_ref()?.0 {
-            let least = i64::from(atoms.iter().all(|atom| matches!(atom, Atom::Symbol(_))));
-            match atoms.is_empty() || *coefficient > 0 {
-                true => bound = bound.checked_add(coefficient.checked_mul(least)?)?,
-                false => return None,
-            }
-        }
-        Some(bound)
+        self.0.as_ref()?.lower_bound()
     }
 
     /// The quotient by a positive number, rounded down.
     pub(crate) fn floor_div(&self, divisor: i64) -> Length {
         let Some(sum) = self.0.as_ref().filter(|_| divisor > 0) else { return Length::UNKNOWN };
-        let divided = sum.0.iter().map(|Term { atoms, coefficient }| {
-            let is_exact = atoms.is_empty() || coefficient % divisor == 0;
-            is_exact.then(|| Term { atoms: atoms.clone(), coefficient: coefficient.div_euclid(divisor) })
+        // Multiples of the divisor come out of the division; what is left has small positive coefficients.
+        let part = |f: fn(i64, i64) -> i64| {
+            let part = move |Term { atoms, coefficient }: &Term| Term {
+                atoms: atoms.clone(),
+                coefficient: f(*coefficient, divisor),
+            };
+            Length::sum(sum.0.iter().map(part))
+        };
+        let outside = part(i64::div_euclid);
+        let Length(Some(inside)) = part(i64::rem_euclid) else { return Length::UNKNOWN };
+        if inside.as_known().is_some() {
+            return outside;
+        }
+        let (inside, divisor) = inside.reduced(divisor);
+        // A quotient that is divided again is one of what it is a quotient of.
+        let quotient = inside.as_divided_again().and_then(|(sum, first, rest)| {
+            let more = Length::known(rest.checked_mul(first)?);
+            Some((&Length(Some(sum.clone())) + &more).floor_div(first.checked_mul(divisor)?))
         });
-        divided.collect::<Option<Vec<Term>>>().map_or(Length::UNKNOWN, Length::sum)
+        let quotient = quotient.unwrap_or_else(|| Length::term(vec![Atom::Quotient(inside.into(), divisor)], 1));
+        &outside + &quotient
     }
 
     /// The quotient by a positive number, rounded up.
     pub(crate) fn ceil_div(&self, divisor: i64) -> Length {
-        -&(-self).floor_div(divisor)
+        match divisor.checked_sub(1) {
+            Some(more) => (self + &Length::known(more)).floor_div(divisor),
+            None => Length::UNKNOWN,
+        }
     }
 
     /// The quotient, if the division leaves nothing over.
@@ -225,9 +205,7 @@ impl Length {
 
     /// The same without unnamed lengths: what holds for every element of a sequence, or every run of a body.
     pub(crate) fn without_unnamed(&self) -> Length {
-        let has_unnamed =
-            |sum: &Sum| sum.0.iter().flat_map(|term| &term.atoms).any(|atom| matches!(atom, Atom::Unnamed(_)));
-        if self.0.as_ref().is_some_and(has_unnamed) { Length::UNKNOWN } else { self.clone() }
+        Length(self.0.clone().filter(|sum| !sum.has_unnamed()))
     }
 }
 
@@ -285,12 +263,16 @@ mod tests {
 
     /// What a length is for given values of `A`, `B` and the unnamed length 0.
     fn evaluate(length: &Length, values: [i64; 3]) -> i64 {
+        sum(length.as_sum().expect("small numbers do not overflow"), values)
+    }
+
+    fn sum(of: &Sum, values: [i64; 3]) -> i64 {
         let atom = |atom: &Atom| match atom {
             Atom::Symbol(name) => values[usize::from(&**name == "B")],
             Atom::Unnamed(_) => values[2],
+            Atom::Quotient(of, divisor) => sum(of, values).div_euclid(*divisor),
         };
-        let sum = length.as_sum().expect("small numbers do not overflow");
-        sum.0.iter().map(|term| term.coefficient * term.atoms.iter().map(atom).product::<i64>()).sum()
+        of.0.iter().map(|term| term.coefficient * term.atoms.iter().map(atom).product::<i64>()).sum()
     }
 
     fn length() -> impl Strategy<Value = Length> {
@@ -313,6 +295,9 @@ mod tests {
             prop_assert!(quotient.is_unknown() || evaluate(&quotient, values) * bv == av);
             prop_assert!(floor.is_unknown() || evaluate(&floor, values) == av.div_euclid(3));
             prop_assert!(ceil.is_unknown() || evaluate(&ceil, values) == -(-av).div_euclid(3));
+            let twice = (&floor + &b).floor_div(2);
+            prop_assert!(twice.is_unknown() || evaluate(&twice, values) == (av.div_euclid(3) + bv).div_euclid(2));
+            prop_assert!(!twice.is_at_least(&a) || evaluate(&twice, values) >= av);
             prop_assert!(!a.equals(&b) || av == bv);
             prop_assert!(!a.differs(&b) || av != bv);
             prop_assert!(!a.is_at_least(&b) || av >= bv);
@@ -334,6 +319,11 @@ mod tests {
         assert_eq!((&(&n * &total) + &a).spelled().as_deref(), Some("2*(A+B)+A"));
         assert_eq!((-&(&a * &a)).spelled().as_deref(), Some("-A*A"));
         assert_eq!((&a + &Length::unnamed(0)).spelled(), None);
+        let half = (&a - &Length::known(1)).floor_div(2);
+        assert_eq!((&half + &Length::known(1)).spelled().as_deref(), Some("(A+1)/2"));
+        assert_eq!((&n * &half).spelled().as_deref(), Some("2*((A+1)/2)-2"));
+        assert_eq!(a.floor_div(2).floor_div(3).spelled().as_deref(), Some("A/6"));
+        assert!(a.ceil_div(2).equals(&(&half + &Length::known(1))));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use quantfit_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tens
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
-/// ONNX forbids recursion: functions that are nested deeper than this are recursive.
+/// Functions that are nested deeper are not followed.
 const MAX_FUNCTION_DEPTH: usize = 64;
 
 /// Bodies of loops and functions that are walked again and again may take so many nodes in all.
@@ -27,8 +27,8 @@ pub(crate) struct Walker<'a> {
     opsets: &'a BTreeMap<String, i64>,
     /// In a function's body: the attributes that references stand for.
     attrs: Option<BTreeMap<String, Attr>>,
-    /// How many functions are around the graph.
-    depth: usize,
+    /// The functions around the graph, the outermost first.
+    around: Vec<&'a Function>,
     shared: &'a Shared,
 }
 
@@ -61,7 +61,7 @@ fn default(graph: &Graph, id: NodeId) -> Option<&Tensor> {
 impl<'a> Walker<'a> {
     /// For the graph of a model.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
-        Walker { functions: &model.functions, opsets: &model.opsets, attrs: None, depth: 0, shared }
+        Walker { functions: &model.functions, opsets: &model.opsets, attrs: None, around: vec![], shared }
     }
 
     /// Walks a graph that is fed `inputs`; what is not given is what the graph itself states.
@@ -117,12 +117,18 @@ impl<'a> Walker<'a> {
             self.record(walked, graph, ValueId { node: id, slot }, fact);
         }
         let is_known = self.is_known(walked, node, id);
+        let reads_all = graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
+        let inside_is_known = inside.is_empty();
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
         walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
         let mut tell = |kind, message| walked.findings.push(Finding { kind, at: label.to_owned(), message });
         match stop {
             Some(Stop::Wrong(message)) => tell(FindingKind::Contradiction, message),
             Some(Stop::Unknown(message)) if !is_known => tell(FindingKind::Unknown, message),
+            None if !is_known && notes.is_empty() && inside_is_known && reads_all => {
+                let message = "the lengths of what it reads do not tell those of what it makes";
+                tell(FindingKind::Unknown, message.to_owned());
+            }
             _ => {}
         }
         if !is_known {
@@ -154,20 +160,20 @@ impl<'a> Walker<'a> {
     /// Walks the body of a function for one call.
     fn call(&self, function: &Function, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
         let untyped = vec![Fact::Unknown; site.n_outputs];
-        if self.depth == MAX_FUNCTION_DEPTH {
-            let message = format!("function {} calls itself", function.name);
+        if self.around.iter().any(|outer| std::ptr::eq(*outer, function)) {
+            let message = format!("function {} calls itself, which ONNX forbids", function.name);
             return (untyped, Some(Stop::Wrong(message)), vec![]);
         }
-        if !self.may_repeat() {
-            let message = "the functions call each other too often to be followed".to_owned();
+        if self.around.len() == MAX_FUNCTION_DEPTH || !self.may_repeat() {
+            let message = "the functions call each other too deeply or too often to be followed".to_owned();
             return (untyped, Some(Stop::Unknown(message)), vec![]);
         }
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(site.op.attrs.clone());
-        let Walker { functions, depth, shared, .. } = *self;
-        let body =
-            Walker { functions, opsets: &function.opsets, attrs: Some(attrs), depth: depth + 1, shared };
+        let Walker { functions, shared, .. } = *self;
+        let around = [self.around.as_slice(), &[function]].concat();
+        let body = Walker { functions, opsets: &function.opsets, attrs: Some(attrs), around, shared };
         let inputs: Vec<Fact> = site.operands.iter().map(|fact| fact.cloned().unwrap_or_default()).collect();
         let Walked { mut outputs, findings, .. } = body.graph(&function.graph, &inputs, &[]);
         outputs.resize_with(site.n_outputs, Fact::default);
@@ -198,7 +204,7 @@ impl<'a> Walker<'a> {
     fn record(&self, walked: &mut Walked, graph: &Graph, id: ValueId, inferred: Fact) {
         let value = graph.value(id);
         let names = &self.shared.names;
-        let stated = value.ty.as_ref().filter(|_| self.depth == 0).map(Fact::stated).unwrap_or_default();
+        let stated = value.ty.as_ref().filter(|_| self.around.is_empty()).map(Fact::stated).unwrap_or_default();
         let mut fact = meet(&stated, inferred.clone(), names).unwrap_or_else(|| {
             let [stated, inferred] = [&stated, &inferred].map(|fact| match fact.to_type(names) {
                 Some(ty) => ty.to_string(),

@@ -34,14 +34,21 @@ fn branch(site: &Site<'_>) -> Inferred<Vec<Fact>> {
     if let Some((a, b)) = first.iter().zip(&second).find_map(differing_types) {
         return Err(Stop::wrong(format!("the branches give {a} and {b}, which must be the same")));
     }
-    if first.iter().zip(&second).any(|(a, b)| has_shape(a) && has_shape(b) && !has_shape(&join(a, b))) {
-        site.unknown("the branches give tensors of different ranks");
+    if let Some(reason) = first.iter().zip(&second).find_map(differing_shapes) {
+        site.unknown(reason);
     }
     Ok(first.iter().zip(&second).map(|(a, b)| join(a, b)).collect())
 }
 
-fn has_shape(fact: &Fact) -> bool {
-    fact.as_tensor().is_some_and(|fact| fact.shape.is_some())
+/// Why less is known of one of two tensors than of each.
+fn differing_shapes((a, b): (&Fact, &Fact)) -> Option<&'static str> {
+    let [a, b] = [a, b].map(|fact| fact.as_tensor().and_then(|fact| fact.shape.as_ref()));
+    let (a, b) = a.zip(b)?;
+    if a.len() != b.len() {
+        return Some("the branches give tensors of different ranks");
+    }
+    let differ = |(a, b): (&Length, &Length)| !a.equals(b) && a.spelled().is_some() && b.spelled().is_some();
+    a.iter().zip(b).any(differ).then_some("the branches give tensors of different shapes")
 }
 
 fn differing_types((a, b): (&Fact, &Fact)) -> Option<(String, String)> {
