@@ -82,7 +82,8 @@ impl Fact {
     /// What a type can say of it; `None` if there is an element type that is not known.
     pub(crate) fn to_type(&self, names: &Names) -> Option<Type> {
         let tensor = |fact: &TensorFact| {
-            let shape = fact.shape.as_ref().map(|shape| shape.iter().map(|length| names.dim(length)).collect());
+            let shape =
+                fact.shape.as_ref().map(|shape| shape.iter().map(|length| names.dim(length)).collect());
             Some(TensorType { dtype: fact.dtype?, shape })
         };
         Some(match self {
@@ -148,7 +149,9 @@ impl Fact {
         match self {
             Fact::Unknown => {}
             Fact::Tensor(fact) | Fact::Sparse(fact) => change(fact),
-            Fact::Sequence(inner) | Fact::Optional(inner) | Fact::Map(_, inner) => inner.change_tensors(change),
+            Fact::Sequence(inner) | Fact::Optional(inner) | Fact::Map(_, inner) => {
+                inner.change_tensors(change)
+            }
         }
     }
 }

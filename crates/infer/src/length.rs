@@ -94,9 +94,7 @@ impl Length {
 
     /// Whether it is a single length without a name.
     pub(crate) fn is_unnamed(&self) -> bool {
-        let is_one = |sum: &Sum| {
-            matches!(sum.0.as_slice(), [term] if term.coefficient == 1 && matches!(*term.atoms, [Atom::Unnamed(_)]))
-        };
+        let is_one = |sum: &Sum| matches!(sum.0.as_slice(), [term] if term.coefficient == 1 && matches!(*term.atoms, [Atom::Unnamed(_)]));
         self.0.as_ref().is_some_and(is_one)
     }
 
@@ -163,7 +161,8 @@ impl Length {
             let more = Length::known(rest.checked_mul(first)?);
             Some((&Length(Some(sum.clone())) + &more).floor_div(first.checked_mul(divisor)?))
         });
-        let quotient = quotient.unwrap_or_else(|| Length::term(vec![Atom::Quotient(inside.into(), divisor)], 1));
+        let quotient =
+            quotient.unwrap_or_else(|| Length::term(vec![Atom::Quotient(inside.into(), divisor)], 1));
         &outside + &quotient
     }
 
@@ -276,7 +275,8 @@ mod tests {
     }
 
     fn length() -> impl Strategy<Value = Length> {
-        let atom = || prop_oneof![Just(Length::symbol("A")), Just(Length::symbol("B")), Just(Length::unnamed(0))];
+        let atom =
+            || prop_oneof![Just(Length::symbol("A")), Just(Length::symbol("B")), Just(Length::unnamed(0))];
         let term = (-3i64..4, proptest::collection::vec(atom(), 0..2))
             .prop_map(|(n, atoms)| &Length::known(n) * &Length::product(&atoms));
         proptest::collection::vec(term, 1..3)

@@ -26,7 +26,7 @@
 mod data_type;
 mod fact;
 mod finding;
-mod infer;
+mod infer_shapes;
 mod length;
 mod merge;
 mod names;
@@ -38,4 +38,4 @@ mod values;
 mod walk;
 
 pub use finding::{Finding, FindingKind, Inference};
-pub use infer::{InferShapes, infer};
+pub use infer_shapes::{InferShapes, infer};

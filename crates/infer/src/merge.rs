@@ -14,8 +14,12 @@ pub(crate) fn meet(stated: &Fact, inferred: Fact, names: &Names) -> Option<Fact>
     Some(match (stated, inferred) {
         (Fact::Unknown, inferred) => inferred,
         (stated, Fact::Unknown) => stated.clone(),
-        (Fact::Tensor(stated), Fact::Tensor(inferred)) => Fact::Tensor(meet_tensors(stated, inferred, names)?),
-        (Fact::Sparse(stated), Fact::Sparse(inferred)) => Fact::Sparse(meet_tensors(stated, inferred, names)?),
+        (Fact::Tensor(stated), Fact::Tensor(inferred)) => {
+            Fact::Tensor(meet_tensors(stated, inferred, names)?)
+        }
+        (Fact::Sparse(stated), Fact::Sparse(inferred)) => {
+            Fact::Sparse(meet_tensors(stated, inferred, names)?)
+        }
         (Fact::Sequence(stated), Fact::Sequence(inferred)) => Fact::Sequence(inner(stated, *inferred)?),
         (Fact::Optional(stated), Fact::Optional(inferred)) => Fact::Optional(inner(stated, *inferred)?),
         (Fact::Map(key, stated), Fact::Map(other, inferred)) if *key == other => {

@@ -158,7 +158,9 @@ impl Number {
             return Number::known(0);
         }
         let (Some(a), Some(b)) = (a.as_known(), b.as_known()) else { return Number::UNKNOWN };
-        let rest = a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) && !truncates { rest + b } else { rest });
+        let rest = a
+            .checked_rem(b)
+            .map(|rest| if rest != 0 && (rest < 0) != (b < 0) && !truncates { rest + b } else { rest });
         rest.map_or(Number::UNKNOWN, |rest| Number::fitted(Length::known(rest), dtype))
     }
 

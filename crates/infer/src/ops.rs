@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn every_operator_has_one_row() {
         for (domain, families) in OPS {
-            let mut names: Vec<&str> = families.iter().flat_map(|rows| rows.iter().map(|row| row.name)).collect();
+            let mut names: Vec<&str> =
+                families.iter().flat_map(|rows| rows.iter().map(|row| row.name)).collect();
             names.sort_unstable();
             let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
             assert_eq!(twice, None, "in {domain:?}");

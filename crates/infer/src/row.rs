@@ -84,11 +84,7 @@ impl OpRow {
 }
 
 /// The element types are known even where the shapes are not.
-fn tensors(
-    site: &Site<'_>,
-    element_types: &[ElementType],
-    rule: ShapeRule,
-) -> (Vec<Fact>, Option<Stop>) {
+fn tensors(site: &Site<'_>, element_types: &[ElementType], rule: ShapeRule) -> (Vec<Fact>, Option<Stop>) {
     let (shapes, mut stop) = match rule(site) {
         Ok(shapes) => (shapes, None),
         Err(stop) => (vec![], Some(stop)),
@@ -132,7 +128,9 @@ pub(crate) fn common(site: &Site<'_>, slots: std::ops::Range<usize>) -> Inferred
     let mut known = slots.filter_map(|slot| site.dtype(slot));
     let Some(first) = known.next() else { return Ok(None) };
     match known.find(|&other| other != first) {
-        Some(other) => Err(Stop::wrong(format!("the operands are {first} and {other}, which must be the same"))),
+        Some(other) => {
+            Err(Stop::wrong(format!("the operands are {first} and {other}, which must be the same")))
+        }
         None => Ok(Some(first)),
     }
 }

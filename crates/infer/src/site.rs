@@ -196,8 +196,10 @@ impl<'a> Site<'a> {
     /// Infers the subgraph of an attribute for what is fed to it, and returns its outputs. The last run counts for
     /// the types in the subgraph.
     pub(crate) fn run(&self, name: &str, inputs: &[Fact]) -> Inferred<Vec<Fact>> {
-        let graph = self.op.graph(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))?;
-        let mut before = self.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph)).collect::<Vec<_>>();
+        let graph =
+            self.op.graph(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))?;
+        let mut before =
+            self.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph)).collect::<Vec<_>>();
         let position = before.len();
         let start: usize = before.drain(..).map(|other| other.captures().len()).sum();
         let walked = self.run_graph(graph, start, inputs);

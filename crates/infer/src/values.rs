@@ -43,7 +43,8 @@ pub(crate) fn zip(a: &Elements, b: &Elements, f: impl Fn(&Number, &Number) -> Nu
 /// The shape that two shapes broadcast to, if they do and it is small.
 fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<IxDyn> {
     let rank = a.len().max(b.len());
-    let length = |shape: &[usize], idx: usize| (idx + shape.len()).checked_sub(rank).map_or(1, |idx| shape[idx]);
+    let length =
+        |shape: &[usize], idx: usize| (idx + shape.len()).checked_sub(rank).map_or(1, |idx| shape[idx]);
     let dims = (0..rank).map(|idx| match (length(a, idx), length(b, idx)) {
         (1, n) | (n, 1) => Some(n),
         (a, b) => (a == b).then_some(a),

@@ -117,7 +117,8 @@ impl<'a> Walker<'a> {
             self.record(walked, graph, ValueId { node: id, slot }, fact);
         }
         let is_known = self.is_known(walked, node, id);
-        let reads_all = graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
+        let reads_all =
+            graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
         let inside_is_known = inside.is_empty();
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
         walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
@@ -126,7 +127,7 @@ impl<'a> Walker<'a> {
             Some(Stop::Wrong(message)) => tell(FindingKind::Contradiction, message),
             Some(Stop::Unknown(message)) if !is_known => tell(FindingKind::Unknown, message),
             None if !is_known && notes.is_empty() && inside_is_known && reads_all => {
-                let message = "the lengths of what it reads do not tell those of what it makes";
+                let message = "the types of what it reads do not tell the lengths of what it makes";
                 tell(FindingKind::Unknown, message.to_owned());
             }
             _ => {}
@@ -146,7 +147,8 @@ impl<'a> Walker<'a> {
         let untyped = || vec![Fact::Unknown; site.n_outputs];
         if domain.is_empty() && !VERSIONS.contains(&site.opset) {
             let (from, to) = (VERSIONS.start(), VERSIONS.end());
-            let message = format!("version {} of ONNX's operators is not known; {from} to {to} are", site.opset);
+            let message =
+                format!("version {} of ONNX's operators is not known; {from} to {to} are", site.opset);
             return (untyped(), Some(Stop::Unknown(message)), vec![]);
         }
         let Some(row) = ops::find(domain, name) else {
@@ -204,7 +206,8 @@ impl<'a> Walker<'a> {
     fn record(&self, walked: &mut Walked, graph: &Graph, id: ValueId, inferred: Fact) {
         let value = graph.value(id);
         let names = &self.shared.names;
-        let stated = value.ty.as_ref().filter(|_| self.around.is_empty()).map(Fact::stated).unwrap_or_default();
+        let stated =
+            value.ty.as_ref().filter(|_| self.around.is_empty()).map(Fact::stated).unwrap_or_default();
         let mut fact = meet(&stated, inferred.clone(), names).unwrap_or_else(|| {
             let [stated, inferred] = [&stated, &inferred].map(|fact| match fact.to_type(names) {
                 Some(ty) => ty.to_string(),

@@ -92,12 +92,20 @@ impl Sum {
     pub(super) fn spelled(&self) -> Option<String> {
         let mut spelled = String::new();
         for Term { atoms, coefficient } in &self.0 {
-            spelled += if *coefficient < 0 { "-" } else if spelled.is_empty() { "" } else { "+" };
+            spelled += if *coefficient < 0 {
+                "-"
+            } else if spelled.is_empty() {
+                ""
+            } else {
+                "+"
+            };
             let number = Some(coefficient.unsigned_abs()).filter(|&n| n != 1 || atoms.is_empty());
             let factors = atoms.iter().map(Atom::spelled).collect::<Option<Vec<String>>>()?;
             let is_product = number.is_some() || factors.len() > 1;
-            let factors = factors.into_iter().map(|factor| if is_product { enclosed(factor) } else { factor });
-            spelled += &number.map(|n| n.to_string()).into_iter().chain(factors).collect::<Vec<_>>().join("*");
+            let factors =
+                factors.into_iter().map(|factor| if is_product { enclosed(factor) } else { factor });
+            spelled +=
+                &number.map(|n| n.to_string()).into_iter().chain(factors).collect::<Vec<_>>().join("*");
         }
         Some(if spelled.is_empty() { "0".to_owned() } else { spelled })
     }

@@ -36,7 +36,9 @@ fn heads(site: &Site<'_>, slot: usize, attribute: &str) -> Inferred<Heads> {
             let size = all.exact_div(&heads);
             Ok(Heads { batch: batch.clone(), heads, length: length.clone(), size })
         }
-        shape => Err(Stop::wrong(format!("operand {slot} must have 3 or 4 dimensions, found {}", shape.len()))),
+        shape => {
+            Err(Stop::wrong(format!("operand {slot} must have 3 or 4 dimensions, found {}", shape.len())))
+        }
     }
 }
 
@@ -51,7 +53,10 @@ fn attention(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     };
     let Ok(key) = key else { return one(result) };
     let total = match site.fact(4) {
-        Some(_) => site.shape_if_known(4)?.and_then(|past| past.get(2)).map_or(Length::UNKNOWN, |past| past + &key.length),
+        Some(_) => site
+            .shape_if_known(4)?
+            .and_then(|past| past.get(2))
+            .map_or(Length::UNKNOWN, |past| past + &key.length),
         None => key.length,
     };
     let present = |batch: Length, heads: Length, size: Length| Some(vec![batch, heads, total.clone(), size]);

@@ -126,7 +126,8 @@ fn class_type(site: &Site<'_>) -> Inferred<Option<DType>> {
 
 /// The class of each row, and a score for each class.
 fn classified(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let n = n_listed(site, &["classlabels_strings", "classlabels_ints", "classlabels_int64s"]).filter(|&n| n > 1);
+    let n =
+        n_listed(site, &["classlabels_strings", "classlabels_ints", "classlabels_int64s"]).filter(|&n| n > 1);
     let scores = n.map_or_else(|| site.unknown("the classes are not named"), Length::known);
     classes(site, scores)
 }

@@ -50,7 +50,8 @@ fn two(site: &Site<'_>, left: usize, right: usize) -> Inferred<Vec<Option<Shape>
 /// The result's scale and zero point, then three operands for each part: itself, its scale, its zero point.
 fn concat(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let parts = (2..site.operands.len()).step_by(3);
-    let shapes: Vec<Option<&[Length]>> = parts.map(|slot| site.shape_if_known(slot)).collect::<Inferred<_>>()?;
+    let shapes: Vec<Option<&[Length]>> =
+        parts.map(|slot| site.shape_if_known(slot)).collect::<Inferred<_>>()?;
     one(concat_shapes(&shapes, site.required_int("axis")?)?)
 }
 

@@ -119,8 +119,7 @@ fn repeat(site: &Site<'_>) -> Inferred<Vec<Fact>> {
     let carried = carried.iter().map(|fact| fact.cloned().unwrap_or_default());
     let state: Vec<Fact> = std::iter::once(condition).chain(carried).collect();
     let n_carried = state.len();
-    let (state, given) =
-        settle(site, state, |state| [&[Fact::scalar(I64)], state].concat())?;
+    let (state, given) = settle(site, state, |state| [&[Fact::scalar(I64)], state].concat())?;
     let always = state.first().and_then(|fact| fact.as_scalar()).and_then(|condition| condition.as_flag());
     let n_rounds = site.fact(0).and_then(|fact| fact.as_scalar()).map(|number| number.length());
     let n_rounds = n_rounds.filter(|_| always == Some(true)).map(|n| n.max(&Length::known(0)));
@@ -143,7 +142,9 @@ fn stacked(fact: &Fact, at: i64, length: &Length) -> Inferred<Fact> {
 
 /// A tensor without one of its dimensions, and how long that was.
 fn row(fact: &Fact, at: i64) -> Inferred<(Fact, Length)> {
-    let Fact::Tensor(TensorFact { dtype, shape, .. }) = fact else { return Ok((Fact::Unknown, Length::UNKNOWN)) };
+    let Fact::Tensor(TensorFact { dtype, shape, .. }) = fact else {
+        return Ok((Fact::Unknown, Length::UNKNOWN));
+    };
     let Some(mut shape) = shape.clone() else { return Ok((Fact::tensor(*dtype, None), Length::UNKNOWN)) };
     let length = shape.remove(axis(at, shape.len())?);
     Ok((Fact::tensor(*dtype, Some(shape)), length))

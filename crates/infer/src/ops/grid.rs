@@ -25,18 +25,22 @@ fn resize(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let scales = if site.opset < 11 { 1 } else { 2 };
     let is_given = |slot: usize| {
         // An empty tensor is as good as none.
-        let is_empty = |fact: &crate::fact::TensorFact| fact.shape.as_deref().is_some_and(|s| s.iter().any(|n| n.is(0)));
+        let is_empty =
+            |fact: &crate::fact::TensorFact| fact.shape.as_deref().is_some_and(|s| s.iter().any(|n| n.is(0)));
         site.fact(slot).is_some_and(|fact| !fact.as_tensor().is_some_and(is_empty))
     };
     let targets: Shape = if let Some(scales) = site.op.floats("scales")? {
-        let lengths = resized.iter().zip(scales).map(|(&axis, &scale)| scaled(&shape[axis], f64::from(scale)));
+        let lengths =
+            resized.iter().zip(scales).map(|(&axis, &scale)| scaled(&shape[axis], f64::from(scale)));
         lengths.collect()
     } else if is_given(scales) {
         match site.elements(scales) {
             Some(found) => {
                 let scale = |number: &Number| number.as_float();
                 let lengths = resized.iter().zip(found.iter());
-                lengths.map(|(&axis, n)| scale(n).map_or(Length::UNKNOWN, |n| scaled(&shape[axis], n))).collect()
+                lengths
+                    .map(|(&axis, n)| scale(n).map_or(Length::UNKNOWN, |n| scaled(&shape[axis], n)))
+                    .collect()
             }
             None => vec![site.unknown("scales are computed while the model runs"); resized.len()],
         }
@@ -83,7 +87,9 @@ fn fitted(site: &Site<'_>, shape: &[Length], resized: &[usize], sizes: Shape) ->
     };
     let known = |length: &Length| length.as_known().map(|length| length as f64);
     let scales = resized.iter().zip(&sizes).map(|(&axis, size)| Some(known(size)? / known(&shape[axis])?));
-    let Some(scales) = scales.collect::<Option<Vec<f64>>>() else { return Ok(vec![Length::UNKNOWN; sizes.len()]) };
+    let Some(scales) = scales.collect::<Option<Vec<f64>>>() else {
+        return Ok(vec![Length::UNKNOWN; sizes.len()]);
+    };
     let scale = scales.into_iter().reduce(scale).filter(|scale| scale.is_finite());
     let length = |&axis: &usize| {
         let rounded = (scale? * known(&shape[axis])? + 0.5).floor();

@@ -26,14 +26,16 @@ pub(super) fn gather(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 /// The last dimension of the indices says how many of the data's dimensions they go through, after the batch.
 fn gather_nd(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let (data, indices) = (site.shape(0)?, site.shape(1)?);
-    let n_batch = usize::try_from(site.int("batch_dims", 0)?).map_err(|_| Stop::wrong("batch_dims is negative"))?;
+    let n_batch =
+        usize::try_from(site.int("batch_dims", 0)?).map_err(|_| Stop::wrong("batch_dims is negative"))?;
     let Some((depth, outer)) = indices.split_last() else {
         return Err(Stop::wrong("indices must have at least one dimension"));
     };
     let depth = depth.as_known().ok_or_else(|| Stop::unknown("how deep the indices go is not known"))?;
     let rest = usize::try_from(depth).ok().and_then(|depth| data.get(n_batch.checked_add(depth)?..));
     let rest = rest.ok_or_else(|| {
-        let message = format!("{n_batch} batch dimensions and indices of {depth} need more than {}", data.len());
+        let message =
+            format!("{n_batch} batch dimensions and indices of {depth} need more than {}", data.len());
         Stop::wrong(message)
     })?;
     one([outer, rest].concat())

@@ -9,7 +9,8 @@ use crate::values::movement;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("CenterCropPad", &[Like(0)], center),
-    OpRow::tensors("Concat", &[By(|site| common(site, 0..site.operands.len()))], concat).folds(movement::concat),
+    OpRow::tensors("Concat", &[By(|site| common(site, 0..site.operands.len()))], concat)
+        .folds(movement::concat),
     OpRow::tensors("Pad", &[Like(0)], pad),
     OpRow::tensors("Split", &[Like(0)], split).folds(movement::split),
     OpRow::tensors("Tile", &[Like(0)], tile),
@@ -73,7 +74,8 @@ pub(crate) fn split_lengths(site: &Site<'_>) -> Inferred<(usize, Vec<Length>)> {
     }
     // Equal parts, of which the last may be shorter.
     let n_parts = site.int("num_outputs", site.n_outputs as i64)?;
-    let n_whole = n_parts.checked_sub(1).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= site.n_outputs);
+    let n_whole =
+        n_parts.checked_sub(1).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= site.n_outputs);
     let n_whole = n_whole.ok_or_else(|| Stop::wrong(format!("there can't be {n_parts} parts")))?;
     let part = shape[axis].ceil_div(n_parts);
     let last = &shape[axis] - &(&part * &Length::known(n_parts - 1));

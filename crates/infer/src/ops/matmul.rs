@@ -63,7 +63,9 @@ pub(super) fn gemm(site: &Site<'_>, left: usize, right: usize) -> Inferred<Vec<O
             Some([rows, columns]) => [rows.clone(), columns.clone()],
             Some(shape) => {
                 let found = shape.len();
-                return Err(Stop::wrong(format!("operand {slot} must be a matrix, found {found} dimensions")));
+                return Err(Stop::wrong(format!(
+                    "operand {slot} must be a matrix, found {found} dimensions"
+                )));
             }
         };
         Ok(if site.flag(name)? { [columns, rows] } else { [rows, columns] })
@@ -121,12 +123,17 @@ fn einsum(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
         }
     }
     let result = match result {
-        Some(result) => indices(result, None)?.0.into_iter().flat_map(|index| match index {
-            Index::Rest(_) => (0..n_rest).rev().map(Index::Rest).collect(),
-            letter => vec![letter],
-        }).collect::<Vec<_>>(),
+        Some(result) => indices(result, None)?
+            .0
+            .into_iter()
+            .flat_map(|index| match index {
+                Index::Rest(_) => (0..n_rest).rev().map(Index::Rest).collect(),
+                letter => vec![letter],
+            })
+            .collect::<Vec<_>>(),
         None => {
-            let once = counts.iter().filter(|(_, count)| **count == 1).map(|(&letter, _)| Index::Letter(letter));
+            let once =
+                counts.iter().filter(|(_, count)| **count == 1).map(|(&letter, _)| Index::Letter(letter));
             (0..n_rest).rev().map(Index::Rest).chain(once).collect()
         }
     };

@@ -48,10 +48,12 @@ fn reshape(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     match unknown.as_slice() {
         [] => must_hold(&total, &Length::product(&shape))?,
         &[idx] => {
-            let others = Length::product(shape.iter().enumerate().filter(|&(at, _)| at != idx).map(|(_, n)| n));
+            let others =
+                Length::product(shape.iter().enumerate().filter(|&(at, _)| at != idx).map(|(_, n)| n));
             shape[idx] = total.exact_div(&others);
             let both = total.as_known().zip(others.as_known()).filter(|_| wanted[idx].is(-1));
-            if let Some((total, others)) = both.filter(|&(total, others)| others == 0 || total % others != 0) {
+            if let Some((total, others)) = both.filter(|&(total, others)| others == 0 || total % others != 0)
+            {
                 return Err(Stop::wrong(format!("{total} elements can't be rows of {others}")));
             }
         }
@@ -133,7 +135,8 @@ fn unsqueeze(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     }
     let new = axes(&list, rank)?;
     let mut old = shape.iter();
-    let dims = (0..rank).map(|idx| if new.contains(&idx) { Some(Length::known(1)) } else { old.next().cloned() });
+    let dims =
+        (0..rank).map(|idx| if new.contains(&idx) { Some(Length::known(1)) } else { old.next().cloned() });
     one(dims.flatten().collect())
 }
 

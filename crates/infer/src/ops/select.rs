@@ -41,7 +41,10 @@ fn suppress(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 fn non_zero(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let rank = site.shape_if_known(0)?.map_or(Length::UNKNOWN, |shape| Length::known(shape.len()));
     let count = n_non_zero(site, 0);
-    one(vec![rank, count.unwrap_or_else(|| site.unknown("how many elements are not zero depends on the data"))])
+    one(vec![
+        rank,
+        count.unwrap_or_else(|| site.unknown("how many elements are not zero depends on the data")),
+    ])
 }
 
 /// What is unique, where it is first, which of them each is, and how often.

@@ -6,10 +6,8 @@ use crate::row::ElementType::Like;
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop, axis};
 
-pub(super) static ROWS: &[OpRow] = &[
-    OpRow::tensors("DFT", &[Like(0)], transform),
-    OpRow::tensors("STFT", &[Like(0)], short_time),
-];
+pub(super) static ROWS: &[OpRow] =
+    &[OpRow::tensors("DFT", &[Like(0)], transform), OpRow::tensors("STFT", &[Like(0)], short_time)];
 
 /// How many of a spectrum's numbers tell all of a real signal.
 fn half(length: &Length) -> Length {
@@ -38,9 +36,7 @@ fn transform(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     let length = match site.fact(1) {
         Some(_) => site.length(1, "the transform's length")?,
         // Half a spectrum is that of a signal of an even length.
-        None if is_half && is_inverse => {
-            &(&shape[axis] - &Length::known(1)) * &Length::known(2)
-        }
+        None if is_half && is_inverse => &(&shape[axis] - &Length::known(1)) * &Length::known(2),
         None => shape[axis].clone(),
     };
     let Some(last) = shape.len().checked_sub(1).filter(|&last| last != axis) else {

@@ -64,10 +64,17 @@ fn slice(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     one(result)
 }
 
+/// Beyond any length that there is: exporters write it, or more, for "to the end".
+const FAR: i64 = 1_000_000_000;
+
 /// How many elements a cut takes of a dimension.
 fn taken(length: &Length, start: &Length, end: &Length, step: i64) -> Length {
     let (zero, one) = (Length::known(0), Length::known(1));
-    if step > 0 {
+    // All of a dimension, which is never negative, even where its parts do not tell.
+    let is_whole = start.is(0) && (end.equals(length) || end.as_known().is_some_and(|end| end >= FAR));
+    if step > 0 && is_whole {
+        length.ceil_div(step)
+    } else if step > 0 {
         let [start, end] = [start, end].map(|end| clamped(end, length, &zero, length));
         (&end - &start).ceil_div(step).max(&zero)
     } else {
@@ -80,8 +87,6 @@ fn taken(length: &Length, start: &Length, end: &Length, step: i64) -> Length {
 
 /// A position in a dimension: counted from the back if negative, and not beyond the limits.
 fn clamped(position: &Length, length: &Length, least: &Length, most: &Length) -> Length {
-    // Beyond any length that there is: exporters write it, or more, for "to the end".
-    const FAR: i64 = 1_000_000_000;
     match position.as_known() {
         Some(position) if position >= FAR => return most.clone(),
         Some(position) if position <= -FAR => return least.clone(),
@@ -99,7 +104,8 @@ pub(crate) fn indices(start: i64, end: i64, step: i64, length: usize) -> Vec<usi
     let length = Length::known(length);
     let n_taken = taken(&length, &Length::known(start), &Length::known(end), step).as_known().unwrap_or(0);
     let zero = Length::known(0);
-    let limits = if step > 0 { (zero, length.clone()) } else { (Length::known(-1), &length - &Length::known(1)) };
+    let limits =
+        if step > 0 { (zero, length.clone()) } else { (Length::known(-1), &length - &Length::known(1)) };
     let first = clamped(&Length::known(start), &length, &limits.0, &limits.1).as_known().unwrap_or(0);
     let positions = (0..n_taken).map(|n| n.checked_mul(step).and_then(|way| first.checked_add(way)));
     positions.filter_map(|position| usize::try_from(position?).ok()).collect()

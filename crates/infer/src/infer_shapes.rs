@@ -105,7 +105,8 @@ fn refined(stated: &Type, inferred: Type) -> Type {
 }
 
 fn refined_tensor(stated: &TensorType, inferred: TensorType) -> TensorType {
-    let dim = |(stated, inferred): (&Dim, Dim)| if inferred == Dim::Unknown { stated.clone() } else { inferred };
+    let dim =
+        |(stated, inferred): (&Dim, Dim)| if inferred == Dim::Unknown { stated.clone() } else { inferred };
     let shape = match (&stated.shape, inferred.shape) {
         (Some(stated), Some(inferred)) => Some(stated.iter().zip(inferred).map(dim).collect()),
         (stated, inferred) => inferred.or_else(|| stated.clone()),
