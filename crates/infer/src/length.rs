@@ -168,9 +168,13 @@ impl Length {
 
     /// The quotient by a positive number, rounded up.
     pub(crate) fn ceil_div(&self, divisor: i64) -> Length {
-        match divisor.checked_sub(1) {
-            Some(more) => (self + &Length::known(more)).floor_div(divisor),
-            None => Length::UNKNOWN,
+        match self.as_known() {
+            _ if divisor < 1 => Length::UNKNOWN,
+            Some(number) => {
+                let is_rounded = number.rem_euclid(divisor) != 0;
+                &Length::known(number.div_euclid(divisor)) + &Length::known(i64::from(is_rounded))
+            }
+            None => (self + &Length::known(divisor - 1)).floor_div(divisor),
         }
     }
 

@@ -20,6 +20,9 @@
 //! # Ok::<(), quantfit_ir::Error>(())
 //! ```
 //!
+//! A length that is computed gets a symbol that says how, such as `2*N+1`, or `(H+1)/2`, which is rounded down. A symbol
+//! of the model is taken to be at least 1: what is true of empty tensors only is not inferred.
+//!
 //! Nothing runs here: the only elements that are computed are those of small tensors of which shapes are made.
 //! An operator is a row in the table of its family; see `ops.rs`.
 

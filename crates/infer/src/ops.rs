@@ -74,6 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_are_sorted_by_name() {
+        for rows in OPS.iter().flat_map(|(_, families)| *families) {
+            let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+            assert!(names.is_sorted(), "{names:?}");
+        }
+    }
+
+    #[test]
     fn every_operator_has_one_row() {
         for (domain, families) in OPS {
             let mut names: Vec<&str> =

@@ -58,6 +58,22 @@ fn default(graph: &Graph, id: NodeId) -> Option<&Tensor> {
     node.as_constant().filter(|_| is_fixed)
 }
 
+/// What there is to tell of a node: what is wrong in any case, and why something is unknown if anything is.
+fn told(
+    stop: Option<Stop>,
+    notes: Vec<String>,
+    is_known: bool,
+) -> impl Iterator<Item = (FindingKind, String)> {
+    let (wrong, reason) = match stop {
+        Some(Stop::Wrong(message)) => (Some(message), None),
+        Some(Stop::Unknown(message)) => (None, Some(message)),
+        Some(Stop::Unread) | None => (None, None),
+    };
+    let reasons = reason.into_iter().chain(notes).filter(move |_| !is_known);
+    let reasons = reasons.map(|message| (FindingKind::Unknown, message));
+    wrong.map(|message| (FindingKind::Contradiction, message)).into_iter().chain(reasons)
+}
+
 impl<'a> Walker<'a> {
     /// For the graph of a model.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
@@ -110,7 +126,7 @@ impl<'a> Walker<'a> {
         site.run_others();
         let (inner, findings) = site.take_inner();
         inside.extend(findings);
-        let notes = site.notes.take();
+        let mut notes = site.notes.take();
         drop(site);
         let label = node.label();
         for (slot, fact) in facts.into_iter().enumerate() {
@@ -119,22 +135,13 @@ impl<'a> Walker<'a> {
         let is_known = self.is_known(walked, node, id);
         let reads_all =
             graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
-        let inside_is_known = inside.is_empty();
+        if reads_all && stop.is_none() && notes.is_empty() && inside.is_empty() {
+            notes.push("the types of what it reads do not tell the lengths of what it makes".to_owned());
+        }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
         walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
-        let mut tell = |kind, message| walked.findings.push(Finding { kind, at: label.to_owned(), message });
-        match stop {
-            Some(Stop::Wrong(message)) => tell(FindingKind::Contradiction, message),
-            Some(Stop::Unknown(message)) if !is_known => tell(FindingKind::Unknown, message),
-            None if !is_known && notes.is_empty() && inside_is_known && reads_all => {
-                let message = "the types of what it reads do not tell the lengths of what it makes";
-                tell(FindingKind::Unknown, message.to_owned());
-            }
-            _ => {}
-        }
-        if !is_known {
-            notes.into_iter().for_each(|message| tell(FindingKind::Unknown, message));
-        }
+        let told = told(stop, notes, is_known);
+        walked.findings.extend(told.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
     }
 
     /// What is known of a node's outputs, why it is not more, and what was found in a function's body.
