@@ -196,16 +196,27 @@ impl<'a> Site<'a> {
     /// Infers the subgraph of an attribute for what is fed to it, and returns its outputs. The last run counts for
     /// the types in the subgraph.
     pub(crate) fn run(&self, name: &str, inputs: &[Fact]) -> Inferred<Vec<Fact>> {
-        let graph =
-            self.op.graph(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))?;
-        let mut before =
-            self.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph)).collect::<Vec<_>>();
-        let position = before.len();
-        let start: usize = before.drain(..).map(|other| other.captures().len()).sum();
+        let (graph, position) = self.subgraph(name)?;
+        let start: usize = self.op.subgraphs().take(position).map(|other| other.captures().len()).sum();
         let walked = self.run_graph(graph, start, inputs);
         let outputs = walked.outputs.clone();
         self.inner.borrow_mut().insert(position, walked);
         Ok(outputs)
+    }
+
+    /// Keeps what was found in the subgraph of an attribute from being told.
+    pub(crate) fn ignore_findings(&self, name: &str) -> Inferred<()> {
+        let (_, position) = self.subgraph(name)?;
+        self.inner.borrow_mut().get_mut(&position).into_iter().for_each(|walked| walked.findings.clear());
+        Ok(())
+    }
+
+    /// The subgraph of an attribute, and its position among the node's.
+    fn subgraph(&self, name: &str) -> Inferred<(&'a Graph, usize)> {
+        let graph = self.op.graph(name)?;
+        let graph = graph.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))?;
+        let position = self.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph)).count();
+        Ok((graph, position))
     }
 
     /// Infers the subgraphs that no rule has run, from what they state themselves.
