@@ -51,7 +51,7 @@ impl Number {
             return None;
         }
         with_element!(tensor.dtype(), [F32 F64 I32 I64 Bool], T => {
-            Some(tensor.values::<T>().ok()?.iter().map(|v| Constant::number(v)).collect())
+            Some(tensor.values::<T>().ok()?.iter().map(Constant::number).collect())
         }, _ => None)
     }
 
