@@ -9,7 +9,7 @@ use quantfit_ir::{Dim, Graph, Model, NodeId, NodeKind, Pass, Result, TensorType,
 ///
 /// What the model states is believed where it says more than can be inferred, and kept where it contradicts. A node
 /// that is not understood stops nothing: its outputs are what the model states of them. The types of a function's
-/// body depend on the call, so they stay as they are. [`infer()`] does the same and tells what it did not find out.
+/// body depend on the call, so they stay as they are. `infer` does the same and tells what it did not find out.
 ///
 /// ```qir before
 /// model m opset 17

@@ -129,13 +129,15 @@ impl<'a> Walker<'a> {
         let mut notes = site.notes.take();
         drop(site);
         let label = node.label();
+        let n_findings = walked.findings.len();
         for (slot, fact) in facts.into_iter().enumerate() {
             self.record(walked, graph, ValueId { node: id, slot }, fact);
         }
         let is_known = self.is_known(walked, node, id);
         let reads_all =
             graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
-        if reads_all && stop.is_none() && notes.is_empty() && inside.is_empty() {
+        let has_reason = stop.is_some() || !notes.is_empty() || !inside.is_empty();
+        if reads_all && !has_reason && walked.findings.len() == n_findings {
             notes.push("the types of what it reads do not tell the lengths of what it makes".to_owned());
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));

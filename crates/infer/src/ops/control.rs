@@ -65,9 +65,10 @@ fn differing_types((a, b): (&Fact, &Fact)) -> Option<(String, String)> {
 /// What holds for a body's state in every round, and what the body gives then, the new state first.
 fn settle(
     site: &Site<'_>,
-    mut state: Vec<Fact>,
+    initial: Vec<Fact>,
     inputs: impl Fn(&[Fact]) -> Vec<Fact>,
 ) -> Inferred<(Vec<Fact>, Vec<Fact>)> {
+    let mut state = initial.clone();
     let n_rounds = if site.walker.may_repeat() { MAX_ROUNDS } else { 0 };
     for _ in 0..n_rounds {
         let given = site.run("body", &inputs(&state))?;
@@ -77,6 +78,9 @@ fn settle(
         }
         let next: Vec<Fact> = state.iter().zip(&given).map(|(old, new)| join(old, new)).collect();
         if next.iter().zip(&state).all(|(new, old)| is_same(new, old)) {
+            if state.iter().zip(&initial).any(has_lost_lengths) {
+                site.unknown("the body changes the shape of its state from round to round");
+            }
             return Ok((left(&state, &given), given));
         }
         state = next;
@@ -84,6 +88,15 @@ fn settle(
     state.iter_mut().for_each(|fact| *fact = widest(fact));
     let given = site.run("body", &inputs(&state))?;
     Ok((left(&state, &given), given))
+}
+
+/// Whether lengths that were known are not any more.
+fn has_lost_lengths((now, before): (&Fact, &Fact)) -> bool {
+    let n_known = |fact: &Fact| {
+        let lengths = fact.as_tensor().and_then(|fact| fact.shape.as_ref()).into_iter().flatten();
+        lengths.filter(|length| length.spelled().is_some()).count()
+    };
+    n_known(now) < n_known(before)
 }
 
 /// What the state is in the end: as it was fed, or as the body gives it. Where an optional value goes in, the body may
