@@ -4,7 +4,7 @@
 //! This crate is the one supported public face: it re-exports what an embedder needs and adds what touches files.
 //! [`create_quant_config`] and [`accuracy_based_auto_calibration`] are the two calls of the tool that quantfit
 //! succeeds; the `quantfit` command is a thin caller of them. Passes alone, without files and without an interpreter,
-//! are in `quantfit-ir` and `quantfit-quant`.
+//! are in `quantfit-ir`, `quantfit-infer` and `quantfit-quant`.
 
 mod auto_calibration;
 pub mod data;
@@ -17,6 +17,7 @@ pub use auto_calibration::{
 };
 pub use evaluation::{CommandScorer, DataScorer, Evaluation, MaxDrop, Progress, Scorer};
 pub use files::{load_model, save_model, write_file};
+pub use quantfit_infer as infer;
 pub use quantfit_interp::{Data, Limits, Session};
 pub use quantfit_ir as ir;
 pub use quantfit_ir::{Error, ErrorKind, Model, Result, Tensor};

@@ -2,9 +2,10 @@
 
 use super::say;
 use comfy_table::{CellAlignment, Table, presets};
-use quantfit::ir::{Dim, Graph, NodeId, Op, Pass, Place, TensorType, ValueId, with_element};
+use quantfit::infer::infer;
+use quantfit::ir::{Dim, Graph, NodeId, Op, Pass, Place, TensorType, Type, ValueId};
 use quantfit::quant::{NameNodes, layer};
-use quantfit::{Model, Session, Tensor};
+use quantfit::{Model, Tensor};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,13 +24,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut model = quantfit::load_model(&args.model)?;
     NameNodes.run(&mut model)?;
-    let shapes = match shapes(&model) {
-        Ok(shapes) => shapes,
-        Err(error) => {
-            say(&format!("shapes are unknown, the model can't be run: {error}"));
-            BTreeMap::new()
-        }
-    };
+    let inference = infer(&mut model)?;
+    inference.contradictions().for_each(|finding| say(&format!("contradiction: {finding}")));
+    let shapes = shapes(&model)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "int8"]);
@@ -75,23 +72,25 @@ fn describe(shape: &[usize]) -> String {
     dims.join("x")
 }
 
-/// The shape of every value that is computed from one sample of zeros.
+/// The shape of every value of one sample, as far as it is known before anything runs.
 fn shapes(model: &Model) -> quantfit::Result<BTreeMap<Place, Vec<usize>>> {
-    let session = Session::new(model)?;
-    let zeros = |ty: &Option<TensorType>| {
-        let unknown = || quantfit::Error::invalid_model("an input has no type");
-        let ty = ty.as_ref().ok_or_else(unknown)?;
-        let dims = ty.shape.as_ref().ok_or_else(unknown)?;
-        let shape: Vec<usize> = dims.iter().map(|dim| Dim::known(dim).unwrap_or(1)).collect();
-        Ok(with_element!(ty.dtype, T => Tensor::full(&shape, T::default())))
-    };
-    let required = session.inputs().iter().filter(|input| !input.has_default);
-    let inputs: Vec<Tensor> = required.map(|input| zeros(&input.ty)).collect::<quantfit::Result<_>>()?;
+    let mut sample = model.clone();
+    for id in sample.graph.inputs().to_vec() {
+        let Some(Type::Tensor(ty)) = &mut sample.graph.node_mut(id).outputs[0].ty else { continue };
+        let dims = ty.shape.iter_mut().flatten();
+        dims.filter(|dim| dim.known().is_none()).for_each(|dim| *dim = Dim::Known(1));
+    }
+    infer(&mut sample)?;
     let mut shapes = BTreeMap::new();
-    session.run_tapped(&inputs, &mut |place, tensor| {
-        shapes.insert(place, tensor.shape().to_vec());
-        Ok(())
-    })?;
+    for (position, graph) in sample.graphs().into_iter().enumerate() {
+        for node in graph.node_ids() {
+            for (slot, value) in graph.node(node).outputs.iter().enumerate() {
+                let shape = value.tensor_type().and_then(TensorType::known_shape);
+                let place = Place { graph: position, value: ValueId { node, slot } };
+                shapes.extend(shape.map(|shape| (place, shape)));
+            }
+        }
+    }
     Ok(shapes)
 }
 

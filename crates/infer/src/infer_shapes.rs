@@ -1,0 +1,115 @@
+//! The pass, and how what was found gets into the model.
+
+use crate::finding::Inference;
+use crate::names::Names;
+use crate::walk::{Shared, Walked, Walker};
+use quantfit_ir::{Dim, Graph, Model, NodeId, NodeKind, Pass, Result, TensorType, Type, ValueId, verify};
+
+/// Writes down the type of every value, as far as it can be known before the model runs.
+///
+/// What the model states is believed where it says more than can be inferred, and kept where it contradicts. A node
+/// that is not understood stops nothing: its outputs are what the model states of them. The types of a function's
+/// body depend on the call, so they stay as they are. `infer` does the same and tells what it did not find out.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,16,4,4]
+/// %r = Relu(%x)
+/// %shape = Shape(%r)
+/// %zero = const [0] : i64[]
+/// %n = Gather(%shape, %zero)
+/// %axes = const [0] : i64[1]
+/// %n.1 = Unsqueeze(%n, %axes)
+/// %rest = const [-1] : i64[1]
+/// %target = Concat(%n.1, %rest) {axis = 0}
+/// %y = Reshape(%r, %target)
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,16,4,4]
+/// %r = Relu(%x) : f32[N,16,4,4]
+/// %shape = Shape(%r) : i64[4]
+/// %zero = const [0] : i64[]
+/// %n = Gather(%shape, %zero) : i64[]
+/// %axes = const [0] : i64[1]
+/// %n.1 = Unsqueeze(%n, %axes) : i64[1]
+/// %rest = const [-1] : i64[1]
+/// %target = Concat(%n.1, %rest) {axis = 0} : i64[2]
+/// %y = Reshape(%r, %target) : f32[N,256]
+/// return %y
+/// ```
+pub struct InferShapes;
+
+impl Pass for InferShapes {
+    fn name(&self) -> &'static str {
+        "infer-shapes"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        Ok(infer(model)?.changed)
+    }
+}
+
+/// Fills in the types of all values, and lists what could not be inferred and what contradicts itself.
+///
+/// An error only if the model does not pass [`verify`](quantfit_ir::verify()).
+pub fn infer(model: &mut Model) -> Result<Inference> {
+    verify(model)?;
+    let shared = Shared::default();
+    let mut walked = Walker::of(model, &shared).graph(&model.graph, &[], &[]);
+    let findings = std::mem::take(&mut walked.findings);
+    let changed = write(&mut model.graph, &walked, &shared.names);
+    Ok(Inference { changed, findings })
+}
+
+/// Writes the types of a graph and its subgraphs, and returns whether any is new.
+fn write(graph: &mut Graph, walked: &Walked, names: &Names) -> bool {
+    let mut changed = false;
+    let node_ids: Vec<NodeId> = graph.node_ids().collect();
+    for id in node_ids {
+        let node = graph.node_mut(id);
+        for (slot, value) in node.outputs.iter_mut().enumerate() {
+            let fact = walked.facts.get(&ValueId { node: id, slot }).filter(|_| !value.name.is_empty());
+            let Some(inferred) = fact.and_then(|fact| fact.to_type(names)) else { continue };
+            let ty = match &value.ty {
+                Some(stated) => refined(stated, inferred),
+                None => inferred,
+            };
+            changed |= value.ty.as_ref() != Some(&ty);
+            value.ty = Some(ty);
+        }
+        if let NodeKind::Op(op) = &mut node.kind {
+            for (position, subgraph) in op.subgraphs_mut().enumerate() {
+                if let Some(inner) = walked.inner.get(&(id, position)) {
+                    changed |= write(subgraph, inner, names);
+                }
+            }
+        }
+    }
+    changed
+}
+
+/// The inferred type, or the stated one where that says more.
+fn refined(stated: &Type, inferred: Type) -> Type {
+    let inner = |stated: &Type, inferred: Type| Box::new(refined(stated, inferred));
+    match (stated, inferred) {
+        (Type::Tensor(stated), Type::Tensor(inferred)) => Type::Tensor(refined_tensor(stated, inferred)),
+        (Type::Sparse(stated), Type::Sparse(inferred)) => Type::Sparse(refined_tensor(stated, inferred)),
+        (Type::Sequence(stated), Type::Sequence(inferred)) => Type::Sequence(inner(stated, *inferred)),
+        (Type::Optional(stated), Type::Optional(inferred)) => Type::Optional(inner(stated, *inferred)),
+        (Type::Map(_, stated), Type::Map(key, inferred)) => Type::Map(key, inner(stated, *inferred)),
+        (_, inferred) => inferred,
+    }
+}
+
+fn refined_tensor(stated: &TensorType, inferred: TensorType) -> TensorType {
+    let dim =
+        |(stated, inferred): (&Dim, Dim)| if inferred == Dim::Unknown { stated.clone() } else { inferred };
+    let shape = match (&stated.shape, inferred.shape) {
+        (Some(stated), Some(inferred)) => Some(stated.iter().zip(inferred).map(dim).collect()),
+        (stated, inferred) => inferred.or_else(|| stated.clone()),
+    };
+    TensorType { dtype: inferred.dtype, shape }
+}
