@@ -75,7 +75,7 @@ impl Mersenne {
         if probability > 0.5 {
             return !self.happens(1.0 - probability);
         }
-        probability != 0.0 && self.happens(probability)
+        self.happens(probability)
     }
 
     fn happens(&mut self, probability: f64) -> bool {
