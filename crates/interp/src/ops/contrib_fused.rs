@@ -1,5 +1,6 @@
 //! Fused operators of `com.microsoft`, which run in ONNX Runtime only.
 
+mod attention;
 mod embed;
 mod normalize;
 pub(super) mod part;
@@ -15,6 +16,7 @@ use quantfit_ir::{Attr, DType, Op, Result, Tensor};
 use quantfit_kernels::elementwise::Binary;
 
 pub(super) static ROWS: &[OpRow] = &[
+    OpRow::since(1, "Attention", FLOATS, attention::packed),
     OpRow::since(1, "BiasGelu", FLOATS, |site| biased(gelu(site)?)),
     OpRow::since(1, "EmbedLayerNormalization", &[DType::I32], embed::embed),
     OpRow::since(1, "FastGelu", FLOATS, |_| biased(gelu_by_tanh())),
@@ -22,6 +24,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "FusedGemm", WIDE, fused_gemm),
     OpRow::since(1, "FusedMatMul", FLOATS, fused_mat_mul),
     OpRow::since(1, "Gelu", FLOATS, gelu),
+    OpRow::since(1, "MultiHeadAttention", FLOATS, attention::multi_head),
     OpRow::since(1, "QuickGelu", FLOATS, |site| Ok(swish_by(site.float("alpha", 1.702)?))),
     OpRow::since(1, "SkipLayerNormalization", FLOATS, normalize::skip_layer),
     OpRow::since(1, "SkipSimplifiedLayerNormalization", FLOATS, normalize::skip_root_mean_square),

@@ -27,8 +27,11 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
     if ![2, 4, 8].contains(&weights.bits) {
         return Err(site.unsupported(&format!("weights of {} bits", weights.bits)));
     }
-    if weights.block < 8 {
-        return Err(Error::invalid_model(format!("block_size must be 8 or more, found {}", weights.block)));
+    if weights.block < 8 || !weights.block.is_power_of_two() {
+        return Err(Error::invalid_model(format!(
+            "block_size must be a power of two from 8 on, found {}",
+            weights.block
+        )));
     }
     let is_constant = |slot: usize| !site.has_operand(slot) || site.constant(slot).is_some();
     let packed = match (site.constant(1), site.constant(2)) {
