@@ -11,6 +11,10 @@ use quantfit_kernels::quantize::Integer;
 /// In f32.
 pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
     expect_channels_first(site)?;
+    if site.flag("ceil_mode", false)? && site.flag("count_include_pad", false)? {
+        // There ONNX Runtime divides by the whole window, which ONNX does not.
+        return Err(site.unsupported("ceil_mode and count_include_pad at once"));
+    }
     let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..site.op.clone() };
     let pool = part(site, &op, OPSET, &[None])?;
     Ok(Box::new(move |call| {
