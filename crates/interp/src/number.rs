@@ -1,6 +1,6 @@
 //! Arithmetic that is generic over element types, as ONNX means it: integers wrap around, halves round each result.
 
-use quantfit_ir::{DType, Element, bf16, f16};
+use quantfit_ir::{DType, Element, bf16, f16, rounded_to_odd};
 
 /// Floats.
 pub(crate) const FLOATS: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16];
@@ -49,6 +49,8 @@ pub(crate) trait Number: Element + Copy + PartialOrd {
     fn mul(self, other: Self) -> Self;
     /// The quotient; of integers towards zero, and 0 when divided by 0.
     fn div(self, other: Self) -> Self;
+    /// What is left of a division towards zero, with the sign of the dividend; of integers 0 when divided by 0.
+    fn rem(self, other: Self) -> Self;
 
     fn to_f64(self) -> f64;
     /// The nearest number: integers towards zero, and at their ends for what is beyond; NaN is 0.
@@ -80,6 +82,7 @@ macro_rules! integers {
             fn sub(self, other: Self) -> Self { self.wrapping_sub(other) }
             fn mul(self, other: Self) -> Self { self.wrapping_mul(other) }
             fn div(self, other: Self) -> Self { if other == 0 { 0 } else { self.wrapping_div(other) } }
+            fn rem(self, other: Self) -> Self { if other == 0 { 0 } else { self.wrapping_rem(other) } }
             fn to_f64(self) -> f64 { self as f64 }
             fn from_f64(x: f64) -> Self { x as $ty }
             fn to_f32(self) -> f32 { self as f32 }
@@ -101,6 +104,7 @@ macro_rules! floats {
             fn sub(self, other: Self) -> Self { self - other }
             fn mul(self, other: Self) -> Self { self * other }
             fn div(self, other: Self) -> Self { self / other }
+            fn rem(self, other: Self) -> Self { self % other }
             fn to_f64(self) -> f64 { f64::from(self) }
             fn from_f64(x: f64) -> Self { x as $ty }
             fn is_nan(self) -> bool { <$ty>::is_nan(self) }
@@ -122,8 +126,9 @@ macro_rules! halves {
             fn sub(self, other: Self) -> Self { self - other }
             fn mul(self, other: Self) -> Self { self * other }
             fn div(self, other: Self) -> Self { self / other }
+            fn rem(self, other: Self) -> Self { self % other }
             fn to_f64(self) -> f64 { $ty::to_f64(self) }
-            fn from_f64(x: f64) -> Self { $ty::from_f64(x) }
+            fn from_f64(x: f64) -> Self { $ty::from_f32(rounded_to_odd(x)) }
             fn to_f32(self) -> f32 { $ty::to_f32(self) }
             fn from_f32(x: f32) -> Self { $ty::from_f32(x) }
             fn is_nan(self) -> bool { $ty::is_nan(self) }

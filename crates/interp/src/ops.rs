@@ -58,6 +58,7 @@ static OPS: &[(&str, &[&[OpRow]])] = &[
             binary::ROWS,
             cast::ROWS,
             concat::ROWS,
+            contrib_fused::ROWS_OF_ONNX,
             control::ROWS,
             conv::ROWS,
             conv_quantized::ROWS,

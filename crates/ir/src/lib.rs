@@ -38,7 +38,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, NodeId, Wire};
 pub use half::{bf16, f16};
 pub use isolate::isolate;
-pub use minifloat::{MiniFloat, PowerRounding};
+pub use minifloat::{MiniFloat, PowerRounding, rounded_to_odd};
 pub use model::{Function, Model, Origin};
 pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;

@@ -1,5 +1,5 @@
 //! What the bits of the floats below 16 bits stand for: one codec for all that have a mantissa, described by the widths
-//! of their fields, and one for the power of two without one.
+//! of their fields, one for the power of two without one, and the step by which numbers get to 16 bits rounded once.
 //!
 //! Conversions only; nothing here adds or multiplies.
 
@@ -83,7 +83,9 @@ impl Layout {
         let all_ones = self.sign() - 1;
         if number.is_nan() {
             return match self.special {
-                Special::Ieee | Special::AllOnes => sign | all_ones,
+                // Quiet, and nothing else.
+                Special::Ieee => sign | (self.greatest() + 1) | 1 << (self.mantissa - 1),
+                Special::AllOnes => sign | all_ones,
                 Special::NegativeZero | Special::Nothing => self.sign(),
             };
         }
@@ -180,9 +182,47 @@ impl F8E8M0 {
     }
 }
 
+/// The number rounded to odd: what is no `f32` becomes the one of its two neighbours whose last bit is 1.
+///
+/// An `f16` or a `bf16` made of that is the one nearest to the number: the bits between the two widths tell a half from
+/// a little more or less, which a nearest `f32` may not.
+pub fn rounded_to_odd(number: f64) -> f32 {
+    let nearest = number as f32;
+    let back = f64::from(nearest);
+    if back == number || number.is_nan() {
+        return nearest;
+    }
+    let truncated = nearest.to_bits() - u32::from(back.abs() > number.abs());
+    f32::from_bits(truncated | 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::{bf16, f16};
+
+    #[test]
+    fn halves_are_rounded_once() {
+        let f16_of = |x: f64| f16::from_f32(rounded_to_odd(x)).to_f64();
+        let bf16_of = |x: f64| bf16::from_f32(rounded_to_odd(x)).to_f64();
+        let little = 2f64.powi(-45);
+        for sign in [1.0, -1.0] {
+            let half_way = 1.0 + 2f64.powi(-11);
+            assert_eq!(f16_of(sign * half_way), sign);
+            assert_eq!(f16_of(sign * (half_way + little)), sign * (1.0 + 2f64.powi(-10)));
+            assert_eq!(f16_of(sign * (half_way - little)), sign);
+            let half_way = 1.0 + 2f64.powi(-8);
+            assert_eq!(bf16_of(sign * half_way), sign);
+            assert_eq!(bf16_of(sign * (half_way + little)), sign * (1.0 + 2f64.powi(-7)));
+            assert_eq!(f16_of(sign * 65_519.999_999_999), sign * 65_504.0);
+            assert_eq!(f16_of(sign * 65_520.0), sign * f64::INFINITY);
+            assert_eq!(f16_of(sign * 1e300), sign * f64::INFINITY);
+            assert_eq!(f16_of(sign * (2f64.powi(-25) + 2f64.powi(-70))), sign * 2f64.powi(-24));
+            assert_eq!(f16_of(sign * 1e-300), 0.0);
+        }
+        assert!(f16_of(f64::NAN).is_nan());
+        assert_eq!(bf16_of(f64::NEG_INFINITY), f64::NEG_INFINITY);
+    }
 
     /// Every float of a layout with the number it stands for, NaN left out.
     fn all<T: MiniFloat>() -> Vec<(T, f32)> {
@@ -254,14 +294,14 @@ mod tests {
         let saturated = [
             [0x7e, 0xfe, 0x7f],
             [0x7f, 0xff, 0x80],
-            [0x7b, 0xfb, 0x7f],
+            [0x7b, 0xfb, 0x7e],
             [0x7f, 0xff, 0x80],
             [0x1f, 0x3f, 0x20],
             [0x1f, 0x3f, 0x20],
             [0x07, 0x0f, 0x08],
         ];
         assert_eq!(bits(true), saturated.concat());
-        let special = [[0x7f, 0xff, 0x7f], [0x80; 3], [0x7c, 0xfc, 0x7f], [0x80; 3]];
+        let special = [[0x7f, 0xff, 0x7f], [0x80; 3], [0x7c, 0xfc, 0x7e], [0x80; 3]];
         assert_eq!(bits(false), [special.as_slice(), &saturated[4..]].concat().concat());
     }
 

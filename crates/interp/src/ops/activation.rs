@@ -50,7 +50,7 @@ fn elu(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// `x·Φ(x)` with the normal distribution, or an approximation of it.
-fn gelu(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn gelu(site: &Site<'_>) -> Result<Kernel> {
     match site.str("approximate", "none")? {
         "none" => Ok(fast(Unary::Gelu, |x| 0.5 * x * (1.0 + libm::erf(x * FRAC_1_SQRT_2)))),
         "tanh" => Ok(gelu_by_tanh()),

@@ -1,5 +1,8 @@
 //! Arithmetic of two operands.
 
+mod modulo;
+mod power;
+
 use crate::broadcast::{broadcast_shape, zip, zip_in_place};
 use crate::call::Call;
 use crate::number::{NUMBERS, Number, with_number};
@@ -10,7 +13,9 @@ use quantfit_kernels::elementwise::{Binary, Operand, binary_in_place};
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(7, "Add", NUMBERS, |_| Ok(arithmetic(Binary::Add))),
     OpRow::since(7, "Div", NUMBERS, |_| Ok(arithmetic(Binary::Div))),
+    OpRow::since(10, "Mod", NUMBERS, modulo::modulo),
     OpRow::since(7, "Mul", NUMBERS, |_| Ok(arithmetic(Binary::Mul))),
+    OpRow::since(7, "Pow", power::BASES, |_| Ok(Box::new(power::pow))),
     OpRow::since(7, "Sub", NUMBERS, |_| Ok(arithmetic(Binary::Sub))),
 ];
 

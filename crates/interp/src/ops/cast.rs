@@ -72,11 +72,11 @@ fn target(site: &Site<'_>) -> Result<DType> {
 
 /// How floats become small floats.
 #[derive(Clone, Copy)]
-pub(super) struct Rounding {
+struct Rounding {
     /// Whether what is too large becomes the largest number.
-    pub(super) saturate: bool,
+    saturate: bool,
     /// Where powers of two are all there is: which one.
-    pub(super) power: PowerRounding,
+    power: PowerRounding,
 }
 
 impl Rounding {
@@ -91,6 +91,11 @@ impl Rounding {
         };
         Ok(Rounding { saturate: site.flag("saturate", true)?, power })
     }
+}
+
+/// The elements as another type, by the defaults of ONNX.
+pub(super) fn converted(x: Tensor, to: DType, call: &Call<'_, '_>) -> Result<Tensor> {
+    cast_to(x, to, Rounding { saturate: true, power: PowerRounding::Up }, call)
 }
 
 /// The elements as another type.

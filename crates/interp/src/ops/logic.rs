@@ -5,10 +5,11 @@ use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::number::{INTEGERS, NUMBERS, Number, unexpected, with_number};
 use crate::op::{Kernel, OpRow, Outputs, Site, one};
-use quantfit_ir::{DType, Element, MiniFloat, Result, Tensor, with_element};
+use quantfit_ir::{DType, Element, Error, MiniFloat, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(7, "And", BOOLEANS, |_| Ok(booleans(|a, b| a & b))),
+    OpRow::since(11, "BitShift", INTEGERS, bit_shift),
     OpRow::since(18, "BitwiseAnd", INTEGERS, |_| Ok(bitwise(Bitwise::And))),
     OpRow::since(18, "BitwiseNot", INTEGERS, |_| Ok(bitwise_not())),
     OpRow::since(18, "BitwiseOr", INTEGERS, |_| Ok(bitwise(Bitwise::Or))),
@@ -124,6 +125,30 @@ fn bitwise(operation: Bitwise) -> Kernel {
             }?)
         }, other => Err(unexpected(other)))
     })
+}
+
+/// Bits that are shifted out are lost. Signs stay when shifted to the right.
+fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
+    let is_left = match site.str("direction", "")? {
+        "LEFT" => true,
+        "RIGHT" => false,
+        other => return Err(Error::invalid_model(format!("direction is LEFT or RIGHT, found {other:?}"))),
+    };
+    Ok(Box::new(move |call| {
+        let (a, b) = (call.take(0)?, call.take(1)?);
+        let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+        with_element!(a.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => {
+            call.reserve::<T>(&shape)?;
+            let left = |x: T, n: T| x.checked_shl(distance(n)).unwrap_or(T::ZERO);
+            let right = |x: T, n: T| x.checked_shr(distance(n)).unwrap_or(if x < T::ZERO { !0 } else { 0 });
+            one(if is_left { pairs(a, b, &shape, left) } else { pairs(a, b, &shape, right) }?)
+        }, other => Err(unexpected(other)))
+    }))
+}
+
+/// Negative distances are as far as can be.
+fn distance<T: Number>(n: T) -> u32 {
+    if n < T::ZERO { u32::MAX } else { n.to_f64() as u32 }
 }
 
 fn bitwise_not() -> Kernel {

@@ -17,11 +17,13 @@ use std::borrow::Cow;
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(10, "DequantizeLinear", QUANTIZED, dequantize),
     OpRow::since(11, "DynamicQuantizeLinear", &[DType::F32], |_| Ok(dynamic_quantize())),
-    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], quantize),
+    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], |site| {
+        quantize(site, None)
+    }),
 ];
 
 /// What DequantizeLinear takes.
-const QUANTIZED: &[DType] = &[
+pub(super) const QUANTIZED: &[DType] = &[
     DType::I8,
     DType::U8,
     DType::I16,
@@ -42,10 +44,10 @@ const QUANTIZED: &[DType] = &[
 
 /// `saturate(round(x / scale) + zero_point)`, halves to even; without `round` where the result is a float.
 ///
-/// The quotient is rounded to the type of the scale, or that of `precision`.
-pub(super) fn quantize(site: &Site<'_>) -> Result<Kernel> {
+/// The quotient is rounded to the type of the attribute `precision`, else to `default` or, without one, that of the scale.
+pub(super) fn quantize(site: &Site<'_>, default: Option<DType>) -> Result<Kernel> {
     let granularity = Granularity::read(site)?;
-    let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?);
+    let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?.or(default));
     let saturate = site.flag("saturate", true)?;
     Ok(Box::new(move |call| {
         let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);

@@ -69,6 +69,29 @@ impl Mersenne {
             }
         }
     }
+
+    /// Whether something of that probability happens, by inversion of the distribution function.
+    pub(super) fn coin(&mut self, probability: f64) -> bool {
+        if probability > 0.5 {
+            return !self.happens(1.0 - probability);
+        }
+        self.happens(probability)
+    }
+
+    fn happens(&mut self, probability: f64) -> bool {
+        let missed = (1.0 - probability).ln().exp();
+        let hit = probability * missed / (1.0 - probability);
+        loop {
+            let number = self.uniform();
+            if number <= missed {
+                return false;
+            }
+            // The two may add up to a little less than 1.
+            if number - missed <= hit {
+                return true;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,8 +108,14 @@ mod tests {
     #[test]
     fn numbers_are_those_of_numpy() {
         let mut random = Mersenne::new(0);
-        assert_eq!([0; 3].map(|_| random.uniform()), [0.548_813_503_927_324_8, 0.715_189_366_372_419_4, 0.602_763_376_071_644]);
+        assert_eq!(
+            [0; 3].map(|_| random.uniform()),
+            [0.548_813_503_927_324_8, 0.715_189_366_372_419_5, 0.602_763_376_071_643_9]
+        );
         let mut random = Mersenne::new(0);
-        assert_eq!([0; 3].map(|_| random.normal()), [1.764_052_345_967_664, 0.400_157_208_367_223_3, 0.978_737_984_105_739_2]);
+        assert_eq!(
+            [0; 3].map(|_| random.normal()),
+            [1.764_052_345_967_664, 0.400_157_208_367_223_3, 0.978_737_984_105_739_2]
+        );
     }
 }

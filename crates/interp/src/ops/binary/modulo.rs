@@ -1,0 +1,51 @@
+//! Remainders, of floats too.
+
+use super::pairs;
+use crate::broadcast::broadcast_shape;
+use crate::number::{Number, with_number};
+use crate::op::{Kernel, Site, one};
+use quantfit_ir::Result;
+
+/// With the sign of the divisor or, with `fmod`, of the dividend. Integers divided by 0 leave 0.
+pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
+    let is_truncated = site.flag("fmod", false)?;
+    Ok(Box::new(move |call| {
+        let (a, b) = (call.take(0)?, call.take(1)?);
+        let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+        with_number!(a.dtype(), T => {
+            call.reserve::<T>(&shape)?;
+            one(match is_truncated {
+                true => pairs(a, b, &shape, T::rem),
+                false => pairs(a, b, &shape, floored::<T>),
+            }?)
+        })
+    }))
+}
+
+fn floored<T: Number>(a: T, b: T) -> T {
+    let rest = a.rem(b);
+    if rest == T::ZERO {
+        // A zero with the sign of the divisor.
+        return T::ZERO.div(b);
+    }
+    if (rest < T::ZERO) == (b < T::ZERO) { rest } else { rest.add(b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_are_those_of_the_divisor() {
+        assert_eq!([floored(-7, 3), floored(7, -3), floored(-6, 3), floored(7i32, 0)], [2, -2, 0, 0]);
+        assert_eq!(floored(i64::MIN, -1), 0);
+        assert_eq!([floored(-5.5, 2.0), floored(5.5, -2.0)], [0.5, -0.5]);
+        assert_eq!([floored(1.0, f64::INFINITY), floored(1.0, f64::NEG_INFINITY)], [1.0, f64::NEG_INFINITY]);
+        assert!(floored(-4.0f32, -2.0).is_sign_negative() && floored(-4.0f32, 2.0).is_sign_positive());
+        assert!(
+            [floored(f64::INFINITY, 1.0), floored(1.0, 0.0), floored(0.0, f64::NAN)]
+                .iter()
+                .all(|x| x.is_nan())
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Powers. The result has the type of the base; the exponent may have another.
+
+use super::super::cast::converted;
+use crate::broadcast::{broadcast_shape, zip, zip_in_place};
+use crate::call::Call;
+use crate::number::{Number, unexpected};
+use crate::op::{Outputs, one};
+use quantfit_ir::{DType, Result, Tensor, with_element};
+
+/// What can be raised to a power.
+pub(super) const BASES: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I32, DType::I64];
+
+/// Floats of one type are computed in it, halves in f32; floats with another type in f64. Integers wrap around.
+pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
+    let (x, exponent) = (call.take(0)?, call.take(1)?);
+    let shape = broadcast_shape(&[x.shape(), exponent.shape()])?;
+    let (base, own) = (x.dtype(), exponent.dtype());
+    let is_integer = matches!(base, DType::I32 | DType::I64) && !own.is_float();
+    one(with_element!(base, [F32 F64 F16 Bf16 I32 I64], T => {
+        call.reserve::<T>(&shape)?;
+        match own {
+            own if own == base && base.is_float() => same_type::<T>(x, &exponent, &shape),
+            own if is_integer => {
+                let exponent = converted(exponent, DType::I64, call)?;
+                // What an i64 can't hold has the same effect as less: residues repeat after 2^62 steps.
+                let fold = |e: i64| if own == DType::U64 && e < 0 { e & i64::MAX | 1 << 62 } else { e };
+                raised(x, &exponent, &shape, |x: T, e: i64| integer_power(x, fold(e)))
+            }
+            _ => {
+                let exponent = converted(exponent, DType::F64, call)?;
+                raised(x, &exponent, &shape, |x: T, e: f64| T::from_f64(x.to_f64().powf(e)))
+            }
+        }
+    }, other => Err(unexpected(other)))?)
+}
+
+fn same_type<T: Number>(x: Tensor, exponent: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if let [e] = exponent.values::<T>()?
+        && x.shape() == shape
+        && e.to_f64() == 2.0
+    {
+        return raised(x, exponent, shape, |x: T, _: T| x.mul(x));
+    }
+    if T::DTYPE == DType::F64 {
+        return raised(x, exponent, shape, |x: T, e: T| T::from_f64(x.to_f64().powf(e.to_f64())));
+    }
+    raised(x, exponent, shape, |x: T, e: T| T::from_f32(x.to_f32().powf(e.to_f32())))
+}
+
+fn raised<A: Number, B: Number>(
+    mut x: Tensor,
+    exponent: &Tensor,
+    shape: &[usize],
+    f: impl Fn(A, B) -> A,
+) -> Result<Tensor> {
+    let exponents = (exponent.values::<B>()?, exponent.shape());
+    if x.shape() == shape {
+        zip_in_place((x.values_mut::<A>()?, shape), exponents, |x, e| f(*x, *e));
+        return Ok(x);
+    }
+    Ok(Tensor::new(shape, zip((x.values::<A>()?, x.shape()), exponents, shape, |x, e| f(*x, *e))))
+}
+
+/// By squaring; fractions are cut off.
+fn integer_power<T: Number>(x: T, exponent: i64) -> T {
+    if exponent < 0 {
+        return T::from_f64(x.to_f64().powf(exponent as f64));
+    }
+    let (mut power, mut square, mut rest) = (T::ONE, x, exponent);
+    while rest > 0 {
+        if rest & 1 == 1 {
+            power = power.mul(square);
+        }
+        square = square.mul(square);
+        rest >>= 1;
+    }
+    power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_wrap_and_lose_fractions() {
+        assert_eq!(integer_power(3i32, 5), 243);
+        assert_eq!(integer_power(-2i64, 63), i64::MIN);
+        assert_eq!(integer_power(2i32, 32), 0);
+        assert_eq!(integer_power(7i64, 0), 1);
+        assert_eq!([integer_power(1i32, -3), integer_power(-1, -3), integer_power(2, -1)], [1, -1, 0]);
+    }
+}

@@ -1,0 +1,64 @@
+//! How numbers are written as bytes.
+
+use super::super::requantize::only;
+use crate::call::Call;
+use quantfit_ir::{Element, Result};
+use quantfit_kernels::quantize::{Affine, Quantized, dequantize, quantize};
+
+/// A byte of either sign.
+pub(super) trait Byte: Element + Quantized {}
+
+impl Byte for u8 {}
+impl Byte for i8 {}
+
+/// The scale and the zero point of an operand.
+#[derive(Clone, Copy)]
+pub(super) struct Coding<T> {
+    pub(super) scale: f32,
+    pub(super) zero: T,
+}
+
+/// One result for each byte, by its place among all bytes.
+pub(super) struct Table<O>([O; 256]);
+
+impl<T: Byte> Coding<T> {
+    /// Reads the two operands; without a zero point it is 0.
+    pub(super) fn read(call: &Call<'_, '_>, scale: usize, zero: usize) -> Result<Coding<T>> {
+        let zero = match call.optional(zero)? {
+            Some(zero) => only("zero point", zero.values::<T>()?)?,
+            None => T::default(),
+        };
+        Ok(Coding { scale: only("scale", call.values::<f32>(scale)?)?, zero })
+    }
+
+    /// The number that a byte stands for.
+    pub(super) fn number(self, byte: T) -> f32 {
+        (byte.to_i32() - self.zero.to_i32()) as f32 * self.scale
+    }
+
+    pub(super) fn numbers(self, bytes: &[T]) -> Vec<f32> {
+        let mut numbers = vec![0.0; bytes.len()];
+        dequantize(Affine::of(self.scale, self.zero), bytes, &mut numbers);
+        numbers
+    }
+
+    pub(super) fn bytes(self, numbers: &[f32], out: &mut [T]) {
+        quantize(Affine::of(self.scale, self.zero), numbers, out);
+    }
+}
+
+impl<O: Copy + Default> Table<O> {
+    pub(super) fn of<T: Byte>(f: impl Fn(T) -> O) -> Table<O> {
+        Table(std::array::from_fn(|idx| f(T::from_i32(T::MIN + idx as i32))))
+    }
+
+    pub(super) fn at<T: Byte>(&self, byte: T) -> O {
+        // A byte's distance to the least one is below 256.
+        self.0[(byte.to_i32() - T::MIN) as usize & 255]
+    }
+}
+
+/// The integer nearest to a number, the even one of two, as a byte.
+pub(super) fn nearest<T: Byte>(number: f32) -> T {
+    T::from_i32((number.round_ties_even() as i32).clamp(T::MIN, T::MAX))
+}

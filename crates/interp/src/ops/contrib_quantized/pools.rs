@@ -1,0 +1,66 @@
+//! Pools of quantized operands: bytes, their scale and zero point, and those of the result.
+
+use super::super::contrib_fused::part::{OPSET, part, run};
+use super::super::requantize::requantize;
+use super::coding::Coding;
+use crate::number::unexpected;
+use crate::op::{Kernel, Site, one};
+use quantfit_ir::{Error, Op, Result, Tensor, with_element};
+use quantfit_kernels::quantize::Integer;
+
+/// In f32.
+pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
+    expect_channels_first(site)?;
+    if site.flag("ceil_mode", false)? && site.flag("count_include_pad", false)? {
+        // There ONNX Runtime divides by the whole window, which ONNX does not.
+        return Err(site.unsupported("ceil_mode and count_include_pad at once"));
+    }
+    let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..site.op.clone() };
+    let pool = part(site, &op, OPSET, &[None])?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        call.reserve::<f32>(x.shape())?;
+        with_element!(x.dtype(), [I8 U8], T => {
+            let (from, to) = (Coding::<T>::read(call, 1, 2)?, Coding::<T>::read(call, 3, 4)?);
+            let x = Tensor::new(x.shape(), from.numbers(x.values()?));
+            let y = run(&pool, x, call)?;
+            let mut out = call.zeros::<T>(y.shape())?;
+            to.bytes(y.values()?, &mut out);
+            one(Tensor::new(y.shape(), out))
+        }, other => Err(unexpected(other)))
+    }))
+}
+
+/// Sums of integers, multiplied by `x scale / (y scale · elements)`.
+pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
+    expect_channels_first(site)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let [batch, channels, plane @ ..] = x.shape() else {
+            return Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape())));
+        };
+        let mut shape = vec![*batch, *channels];
+        shape.resize(x.shape().len(), 1);
+        let plane_len = plane.iter().product::<usize>();
+        with_element!(x.dtype(), [I8 U8], T => {
+            let (from, to) = (Coding::<T>::read(call, 1, 2)?, Coding::<T>::read(call, 3, 4)?);
+            let mut out = call.zeros::<T>(&shape)?;
+            let zero = i64::from(from.zero.to_i32());
+            let sum = |plane: &[T]| plane.iter().map(|x| i64::from(x.to_i32()) - zero).sum::<i64>();
+            let too_large = |_| Error::limit(format!("{plane_len} bytes are too many to be summed"));
+            let planes = x.values::<T>()?.chunks_exact(plane_len.max(1));
+            let sums: Vec<i32> =
+                planes.map(|plane| i32::try_from(sum(plane)).map_err(too_large)).collect::<Result<_>>()?;
+            let factor = from.scale / (to.scale * plane_len as f32);
+            requantize(&sums, |_| factor, to.zero, &mut out);
+            one(Tensor::new(&shape, out))
+        }, other => Err(unexpected(other)))
+    }))
+}
+
+fn expect_channels_first(site: &Site<'_>) -> Result<()> {
+    match site.flag("channels_last", false)? {
+        true => Err(site.unsupported("channels in the last dimension")),
+        false => Ok(()),
+    }
+}
