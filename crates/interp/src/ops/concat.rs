@@ -123,6 +123,7 @@ pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, 
         let message = format!("parts of {lengths:?} are not what axis {axis} of shape {:?} has", x.shape());
         return Err(Error::invalid_data(message));
     }
+    call.context.reserve(x.byte_size() as u64)?;
     let mut at = 0;
     let part = |&length: &usize| {
         let mut way = Strided::of(x.shape());
