@@ -99,6 +99,15 @@ impl std::ops::Deref for Sequence {
     }
 }
 
+impl<'a> IntoIterator for &'a Sequence {
+    type Item = &'a Data;
+    type IntoIter = std::slice::Iter<'a, Data>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
 impl FromIterator<Data> for Sequence {
     fn from_iter<I: IntoIterator<Item = Data>>(items: I) -> Sequence {
         let items: Vec<Data> = items.into_iter().collect();

@@ -65,7 +65,11 @@ fn sequence_map(site: &Site<'_>) -> Result<Kernel> {
             made.iter().try_for_each(|item| item.as_tensor().map(drop))?;
             results.keep(made, call)?;
         }
-        let outputs: Outputs = results.finish(call).into_iter().map(|items| Data::Sequence(items.into_iter().collect())).collect();
+        let outputs: Outputs = results
+            .finish(call)
+            .into_iter()
+            .map(|items| Data::Sequence(items.into_iter().collect()))
+            .collect();
         Ok(outputs)
     }))
 }

@@ -29,9 +29,7 @@ pub(super) static ROWS: &[OpRow] = &[
 fn sequence<'a>(call: &'a Call<'_, '_>) -> Result<&'a Sequence> {
     match call.operands.first() {
         Some(Some(Data::Sequence(sequence))) => Ok(sequence),
-        Some(Some(other)) => {
-            Err(Error::invalid_data(format!("expected a sequence, found {}", other.what())))
-        }
+        Some(Some(other)) => Err(Error::invalid_data(format!("expected a sequence, found {}", other.what()))),
         _ => Err(Error::invalid_model("operand 0 is missing")),
     }
 }

@@ -143,6 +143,7 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
         let mut states: Vec<Vec<Tensor>> = vec![vec![]; scan.n_states];
         let mut stacks: Vec<Vec<Tensor>> = vec![vec![]; scan.n_collected];
         for sample in 0..batch {
+            call.context.step()?;
             let parts = operands.iter().map(|operand| slice(operand, 0, sample, call));
             let mut first = parts.collect::<Result<Vec<_>>>()?;
             let scanned = first.split_off(scan.n_states);
@@ -154,8 +155,11 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
             }
             for (idx, mut pieces) in collected.into_iter().enumerate() {
                 // What is behind the end of a short sequence may be anything.
-                let filler = pieces.first().map(zeros_like);
-                pieces.resize_with(len, || filler.clone().expect("there is a step if one is missing"));
+                if pieces.len() < len {
+                    let no_step = || Error::unsupported("no kernel for op Scan with a sequence of no steps");
+                    let filler = zeros_like(pieces.first().ok_or_else(no_step)?);
+                    pieces.resize(len, filler);
+                }
                 stacks[idx].push(stacked(&pieces, scan.declared(idx), 0, call)?);
             }
         }

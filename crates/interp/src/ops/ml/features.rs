@@ -17,8 +17,7 @@ pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {
         let starts: Vec<usize> = places.iter().map(place).collect::<Option<_>>().ok_or_else(wrong)?;
         let rows = if outer.is_empty() { &[1] } else { outer };
         let shape = [rows, &[starts.len()]].concat();
-        let blocks =
-            Blocks { outer: rows.iter().product(), outer_step: n_features, starts: &starts, len: 1 };
+        let blocks = Blocks { outer: rows.iter().product(), outer_step: n_features, starts: &starts, len: 1 };
         one(blocks.read(x, &shape, call)?)
     }))
 }
@@ -71,7 +70,8 @@ pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
     let of_floats: Vec<f64> =
         site.op.floats("imputed_value_floats")?.unwrap_or_default().iter().map(|&x| x.into()).collect();
     let of_integers = site.ints("imputed_value_int64s")?.unwrap_or_default();
-    let (old_float, old_integer) = (site.float("replaced_value_float", 0.0)?, site.int("replaced_value_int64", 0)?);
+    let (old_float, old_integer) =
+        (site.float("replaced_value_float", 0.0)?, site.int("replaced_value_int64", 0)?);
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         let n_features = x.shape().last().copied().unwrap_or(1);
@@ -134,7 +134,10 @@ pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
         }
         let mut values = floats(x, call)?;
         for row in values.chunks_exact_mut(scales.len()) {
-            row.iter_mut().zip(&offsets).zip(&scales).for_each(|((x, offset), scale)| *x = (*x - offset) * scale);
+            row.iter_mut()
+                .zip(&offsets)
+                .zip(&scales)
+                .for_each(|((x, offset), scale)| *x = (*x - offset) * scale);
         }
         one(Tensor::new(x.shape(), values))
     }))

@@ -53,7 +53,9 @@ pub(super) fn label_encoder(site: &Site<'_>) -> Result<Kernel> {
     let values = side(site, "values")?.ok_or_else(|| missing("values"))?;
     let default = match (site.op.tensor("default_tensor")?, values.dtype()) {
         (Some(tensor), dtype) if tensor.dtype() == dtype && tensor.len() == 1 => tensor.clone(),
-        (Some(_), _) => return Err(Error::invalid_model("default_tensor must be one element like the values")),
+        (Some(_), _) => {
+            return Err(Error::invalid_model("default_tensor must be one element like the values"));
+        }
         (None, DType::Str) => Tensor::scalar(site.str("default_string", "_Unused")?.to_owned()),
         (None, DType::F32) => Tensor::scalar(site.float("default_float", -0.0)?),
         (None, DType::F64) => Tensor::scalar(-0.0f64),

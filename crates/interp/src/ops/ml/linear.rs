@@ -82,14 +82,18 @@ pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
                 _ => {
                     let mut places = 0..row.len();
                     let first = places.next().unwrap_or(0);
-                    best.push(places.fold(first, |best, place| if row[place] > row[best] { place } else { best }));
+                    best.push(
+                        places.fold(first, |best, place| if row[place] > row[best] { place } else { best }),
+                    );
                     out.copy_from_slice(row);
                     model.transform.apply(out);
                 }
             }
         }
         let labels = match &labels {
-            Labels::Integers(labels) => Tensor::new(&[n_rows], best.iter().map(|&class| labels[class]).collect()),
+            Labels::Integers(labels) => {
+                Tensor::new(&[n_rows], best.iter().map(|&class| labels[class]).collect())
+            }
             Labels::Texts(labels) => {
                 reserve_text(call, best.iter().map(|&class| labels[class].len()))?;
                 Tensor::new(&[n_rows], best.iter().map(|&class| labels[class].clone()).collect())
@@ -102,7 +106,8 @@ pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
 impl Linear {
     fn read(site: &Site<'_>, n_scores: usize) -> Result<Linear> {
         let list = |name| Ok(site.op.floats(name)?.unwrap_or_default().to_vec());
-        let (coefficients, mut intercepts): (Vec<f32>, Vec<f32>) = (list("coefficients")?, list("intercepts")?);
+        let (coefficients, mut intercepts): (Vec<f32>, Vec<f32>) =
+            (list("coefficients")?, list("intercepts")?);
         if intercepts.is_empty() {
             intercepts = vec![0.0; n_scores.min(coefficients.len())];
         }
@@ -128,7 +133,8 @@ impl Linear {
     fn scores(&self, call: &Call<'_, '_>) -> Result<(Vec<f32>, usize)> {
         let (x, [n_rows, n_features]) = matrix(call, 0)?;
         if n_features != self.coefficients.len() / self.n_scores {
-            let message = format!("{} coefficients do not fit {n_features} features", self.coefficients.len());
+            let message =
+                format!("{} coefficients do not fit {n_features} features", self.coefficients.len());
             return Err(Error::invalid_data(message));
         }
         let mut scores = call.zeros::<f32>(&[n_rows, self.n_scores])?;

@@ -56,12 +56,11 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
         return Err(Error::invalid_model("min_gram_length is greater than max_gram_length"));
     }
     let (vocabulary, pool) = vocabulary(site)?;
-    let (tree, width) = tree(site, &pool, &lengths)?;
-    let weights = site.op.floats("weights")?.unwrap_or_default().to_vec();
-    if !weights.is_empty() && weights.len() != width {
-        let message = format!("there are {} weights for {width} n-grams", weights.len());
-        return Err(Error::invalid_model(message));
-    }
+    let coordinates = places(site, "ngram_indexes")?;
+    let width = coordinates.iter().max().and_then(|max| max.checked_add(1));
+    let width = width.ok_or_else(|| misfit("ngram_indexes"))?;
+    let tree = tree(site, &pool, &coordinates, &lengths)?;
+    let weights = weights(site, &coordinates)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let words = vocabulary.numbers(x, call)?;
@@ -80,12 +79,14 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
                 tree.count(words, &lengths, counts, call)?;
             }
         }
-        for (idx, count) in out.iter_mut().enumerate() {
-            let weight = weights.get(idx % width).copied().unwrap_or(1.0);
-            match weighting {
-                Weighting::Count => {}
-                Weighting::Presence => *count = if *count > 0.0 { weight } else { 0.0 },
-                Weighting::WeightedCount => *count *= weight,
+        for counts in out.chunks_exact_mut(width) {
+            for (&coordinate, weight) in &weights {
+                let count = &mut counts[coordinate];
+                match weighting {
+                    Weighting::Count => {}
+                    Weighting::Presence => *count = if *count > 0.0 { *weight } else { 0.0 },
+                    Weighting::WeightedCount => *count *= weight,
+                }
             }
         }
         one(Tensor::new(&shape, out))
@@ -145,31 +146,46 @@ impl Vocabulary {
     }
 }
 
-/// The n-grams of the lengths that are asked for, and how many coordinates there are.
-fn tree(site: &Site<'_>, pool: &[usize], lengths: &Lengths) -> Result<(Tree, usize)> {
-    let wrong = |what: &str| Error::invalid_model(format!("{what} of op TfIdfVectorizer does not fit the pool"));
-    let places = |name: &str| -> Result<Vec<usize>> {
-        let list = site.ints(name)?.unwrap_or_default();
-        list.into_iter().map(|place| usize::try_from(place).map_err(|_| wrong(name))).collect()
-    };
-    let (starts, coordinates) = (places("ngram_counts")?, places("ngram_indexes")?);
-    let width = coordinates.iter().max().and_then(|max| max.checked_add(1)).ok_or_else(|| wrong("ngram_indexes"))?;
+fn misfit(name: &str) -> Error {
+    Error::invalid_model(format!("{name} of op TfIdfVectorizer does not fit the pool"))
+}
+
+/// An attribute that names places.
+fn places(site: &Site<'_>, name: &str) -> Result<Vec<usize>> {
+    let list = site.ints(name)?.unwrap_or_default();
+    list.into_iter().map(|place| usize::try_from(place).map_err(|_| misfit(name))).collect()
+}
+
+/// By coordinate: the weight of the n-gram that is counted there, which is 1 if nothing is said of it.
+fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
+    match site.op.floats("weights")?.unwrap_or_default() {
+        [] => Ok(coordinates.iter().map(|&coordinate| (coordinate, 1.0)).collect()),
+        weights if weights.len() == coordinates.len() => {
+            Ok(coordinates.iter().copied().zip(weights.iter().copied()).collect())
+        }
+        _ => Err(misfit("weights")),
+    }
+}
+
+/// The n-grams of the lengths that are asked for.
+fn tree(site: &Site<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
+    let starts = places(site, "ngram_counts")?;
     let mut tree = Tree { children: HashMap::new(), coordinates: vec![None] };
-    let mut coordinates = coordinates.into_iter();
+    let mut coordinates = coordinates.iter();
     for (idx, &start) in starts.iter().enumerate() {
         let end = starts.get(idx + 1).copied().unwrap_or(pool.len());
-        let words = pool.get(start..end).ok_or_else(|| wrong("ngram_counts"))?;
+        let words = pool.get(start..end).ok_or_else(|| misfit("ngram_counts"))?;
         if words.len() % (idx + 1) != 0 {
-            return Err(wrong("ngram_counts"));
+            return Err(misfit("ngram_counts"));
         }
         for ngram in words.chunks_exact(idx + 1) {
-            let coordinate = coordinates.next().ok_or_else(|| wrong("ngram_indexes"))?;
+            let &coordinate = coordinates.next().ok_or_else(|| misfit("ngram_indexes"))?;
             if (lengths.min..=lengths.max).contains(&ngram.len()) {
                 tree.insert(ngram, coordinate);
             }
         }
     }
-    Ok((tree, width))
+    Ok(tree)
 }
 
 impl Tree {
@@ -186,7 +202,13 @@ impl Tree {
     }
 
     /// Counts at every distance from word to word; single words know no distance and are counted once.
-    fn count(&self, words: &[Option<usize>], lengths: &Lengths, counts: &mut [f32], call: &Call<'_, '_>) -> Result<()> {
+    fn count(
+        &self,
+        words: &[Option<usize>],
+        lengths: &Lengths,
+        counts: &mut [f32],
+        call: &Call<'_, '_>,
+    ) -> Result<()> {
         for stride in 1..=lengths.stride.min(words.len()) {
             let min = if stride > 1 { lengths.min.max(2) } else { lengths.min };
             for start in 0..words.len() {
@@ -206,4 +228,3 @@ impl Tree {
         Ok(())
     }
 }
-

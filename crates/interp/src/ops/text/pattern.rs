@@ -64,7 +64,13 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> R
         'B' if !in_class => out.push_str("(?-u:\\B)"),
         'C' if !in_class => return Err("single bytes can't be matched"),
         digit @ '0'..='7' => octal(digit, rest, out)?,
-        letter @ ('a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' | 'A' | 'z') => out.extend(['\\', letter]),
+        letter @ ('x' | 'p' | 'P') => {
+            out.extend(['\\', letter]);
+            if rest.peek() == Some(&'{') {
+                out.extend(rest.take_while(|&letter| letter != '}').chain(['}']));
+            }
+        }
+        letter @ ('a' | 'f' | 't' | 'n' | 'r' | 'v' | 'A' | 'z') => out.extend(['\\', letter]),
         letter if letter.is_ascii_alphanumeric() => return Err("it has an escape that RE2 does not know"),
         letter => out.push_str(&regex::escape(letter.encode_utf8(&mut [0; 4]))),
     }
@@ -176,7 +182,7 @@ mod tests {
             ("(?P<n>x)(?<m>y)", "xy"),
             ("\\bx\\b", "x"),
             ("\\B", ""),
-            ("é\\pL", "éü"),
+            ("é\\pL\\p{Lu}", "éüÄ"),
             ("(?s).", "\n"),
         ];
         for (pattern, text) in same {
