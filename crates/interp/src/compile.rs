@@ -33,7 +33,7 @@ struct Budget {
     context: Context<'static>,
     /// Nodes of function bodies, once for each call.
     n_expanded: Cell<usize>,
-    /// How many graphs are around the one that is compiled.
+    /// How many subgraphs are around what is compiled.
     nesting: Cell<usize>,
 }
 
@@ -43,8 +43,8 @@ const MAX_FUNCTION_DEPTH: usize = 64;
 /// A function that calls two others, each of which calls two others, and so on, soon has more nodes than this.
 const MAX_EXPANDED: usize = 1 << 18;
 
-/// Graphs in graphs take stack, when they are compiled and when they run.
-const MAX_NESTING: usize = 96;
+/// Subgraphs in subgraphs take stack, when they are compiled and when they run.
+const MAX_NESTING: usize = 32;
 
 /// A graph half compiled.
 struct Assembly<'a> {
@@ -73,17 +73,6 @@ impl<'a> Compiler<'a> {
 
     /// Compiles a graph whose captured values are constant where `captures` says so.
     fn graph(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
-        let nesting = self.budget.nesting.get() + 1;
-        if nesting > MAX_NESTING {
-            return Err(Error::limit(format!("graphs are nested deeper than {MAX_NESTING}")));
-        }
-        self.budget.nesting.set(nesting);
-        let program = self.graph_here(graph, captures)?;
-        self.budget.nesting.set(nesting - 1);
-        Ok(program)
-    }
-
-    fn graph_here(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
         let program = Program {
             inputs: vec![],
             captures: vec![],
@@ -231,7 +220,14 @@ impl<'a> Compiler<'a> {
         let n_formal = site.operands.len() - site.n_captures;
         let start = n_formal + before.map(|other| other.captures().len()).sum::<usize>();
         let captures = start..start + graph.captures().len();
-        Ok(Subgraph { program: self.graph(graph, &site.operands[captures.clone()])?, captures })
+        let nesting = self.budget.nesting.get() + 1;
+        if nesting > MAX_NESTING {
+            return Err(Error::limit(format!("subgraphs are nested deeper than {MAX_NESTING}")));
+        }
+        self.budget.nesting.set(nesting);
+        let program = self.graph(graph, &site.operands[captures.clone()])?;
+        self.budget.nesting.set(nesting - 1);
+        Ok(Subgraph { program, captures })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What flows between nodes while a model runs: a tensor nearly always.
 
+use crate::room::texts;
 use quantfit_ir::{Error, Result, Tensor};
 use std::sync::Arc;
 
@@ -53,8 +54,7 @@ impl Data {
     pub(crate) fn byte_size(&self) -> u64 {
         match self {
             Data::Tensor(tensor) => {
-                let strings = tensor.values::<String>().unwrap_or_default();
-                tensor.byte_size() as u64 + strings.iter().map(|text| text.len() as u64).sum::<u64>()
+                tensor.byte_size() as u64 + texts(tensor).iter().map(|text| text.len() as u64).sum::<u64>()
             }
             Data::Sequence(sequence) => sequence.n_bytes,
             Data::Optional(item) => item.as_ref().map_or(0, |item| item.byte_size()),

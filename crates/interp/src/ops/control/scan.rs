@@ -74,10 +74,11 @@ impl Scan {
             return Err(Error::invalid_data("the scanned tensors are not of one length"));
         }
         let mut collected = Collected::new(self.n_collected);
-        for step in 0..n_steps.unwrap_or(len) {
+        let n_steps = n_steps.unwrap_or(len);
+        for step in 0..n_steps {
             let mut inputs = std::mem::take(&mut states);
             for ((tensor, &axis), &backwards) in scanned.iter().zip(&axes).zip(&self.input_backwards) {
-                let at = if backwards { len - 1 - step } else { step };
+                let at = if backwards { n_steps - 1 - step } else { step };
                 inputs.push(slice(tensor, axis, at, call)?.into());
             }
             let mut outputs = self.body.run(inputs, call)?.into_iter();

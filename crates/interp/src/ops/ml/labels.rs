@@ -1,7 +1,7 @@
 //! Labels: from one kind to another by tables, and to ones and zeros.
 
 use crate::op::{Kernel, Site, one};
-use crate::room::reserve_text;
+use crate::room::{reserve_text, texts};
 use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
 use std::collections::HashMap;
 
@@ -151,9 +151,8 @@ impl Table {
         with_element!(self.values.dtype(), T => {
             call.reserve::<T>(x.shape())?;
             let values = self.values.values::<T>()?;
-            if let Ok(texts) = self.values.values::<String>() {
-                reserve_text(call, places.iter().map(|&place| texts[place].len()))?;
-            }
+            let labels = texts(&self.values);
+            reserve_text(call, places.iter().filter_map(|&place| labels.get(place)).map(String::len))?;
             Ok(Tensor::new(x.shape(), places.iter().map(|&place| values[place].clone()).collect()))
         })
     }
