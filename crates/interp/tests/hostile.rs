@@ -50,6 +50,7 @@ static SUBJECTS: &[Subject] = {
     use Kind::*;
     &[
         subject("ArgMax", &[Floats], &["axis", "keepdims", "select_last_index"], ""),
+        subject("ArgMin", &[Any], &["axis"], ""),
         subject("CenterCropPad", &[Any, List], &[], ""),
         subject("Compress", &[Any, Bools], &["axis"], ""),
         subject("Concat", &[Any, Any], &["axis"], ""),

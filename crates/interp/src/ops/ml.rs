@@ -16,6 +16,9 @@ const VALUES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType
 /// What is a label, or the number of one.
 const LABELS: &[DType] = &[DType::Str, DType::I64];
 
+/// What labels may be looked up by.
+const KEYS: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType::I16, DType::Str];
+
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "ArrayFeatureExtractor", opsets: 1..=NEWEST, types: VALUES, compile: features::extract },
     OpRow { name: "Binarizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::binarize },
@@ -23,7 +26,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "FeatureVectorizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::vectorize },
     OpRow { name: "Imputer", opsets: 1..=NEWEST, types: FEATURES, compile: features::impute },
     OpRow { name: "LabelEncoder", opsets: 1..=1, types: LABELS, compile: labels::class_encoder },
-    OpRow { name: "LabelEncoder", opsets: 2..=NEWEST, types: &[], compile: labels::label_encoder },
+    OpRow { name: "LabelEncoder", opsets: 2..=NEWEST, types: KEYS, compile: labels::label_encoder },
     OpRow { name: "LinearClassifier", opsets: 1..=NEWEST, types: FEATURES, compile: linear::classify },
     OpRow { name: "LinearRegressor", opsets: 1..=NEWEST, types: FEATURES, compile: linear::regress },
     OpRow { name: "Normalizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::normalize },
