@@ -140,6 +140,7 @@ impl<'a> Compiler<'a> {
         if is_foldable
             && step.operands.iter().all(Source::is_constant)
             && let Some(outputs) = self.folded(&step)?
+            && outputs.len() > node.outputs.iter().rposition(|value| !value.name.is_empty()).unwrap_or(0)
         {
             return assembly.fold(id, outputs);
         }

@@ -63,6 +63,20 @@ static SUBJECTS: &[Subject] = {
         subject("Gather", &[Any, Indices], &["axis"], ""),
         subject("GatherElements", &[Any, Indices], &["axis"], ""),
         subject("GatherND", &[Any, Indices], &["batch_dims"], ""),
+        subject(
+            "If",
+            &[Bools],
+            &[],
+            "then_branch = graph {\n%a = const [1] : i64[1]\n%b = Neg(%a)\nreturn %a, %b\n}, \
+             else_branch = graph {\n%c = const [2] : i64[1]\n%d = Neg(%c)\nreturn %c, %d\n}",
+        ),
+        subject(
+            "Loop",
+            &[Number, Bools, Any],
+            &[],
+            "body = graph {\n%i = input\n%c = input\n%v = input\n\
+             %d = Identity(%c)\n%w = Concat(%v, %v) {axis = 0}\nreturn %d, %w, %i\n}",
+        ),
         subject("NonZero", &[Any], &[], ""),
         subject("OneHot", &[Indices, Number, Pair], &["axis"], ""),
         subject("Pad", &[Any, List], &[], ""),
@@ -72,6 +86,13 @@ static SUBJECTS: &[Subject] = {
         subject("Range", &[Number, Number, Number], &[], ""),
         subject("Reshape", &[Any, List], &["allowzero"], ""),
         subject("ReverseSequence", &[Any, List], &["time_axis", "batch_axis"], ""),
+        subject(
+            "Scan",
+            &[Floats, Floats],
+            &["num_scan_inputs"],
+            "scan_input_axes = [-1], scan_output_axes = [1], scan_output_directions = [1], \
+             body = graph {\n%s = input\n%t = input\n%u = Add(%s, %t)\n%v = Neg(%t)\nreturn %u, %v\n}",
+        ),
         subject("ScatterElements", &[Any, Indices, Any], &["axis"], ""),
         subject("ScatterND", &[Floats, Indices, Floats], &[], "reduction = \"add\""),
         subject("Shape", &[Any], &["start", "end"], ""),
