@@ -12,8 +12,9 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
 /// Several axes, in the order given; an error if one occurs twice.
 pub(crate) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>> {
     let axes: Vec<usize> = list.iter().map(|&one| axis(one, rank)).collect::<Result<_>>()?;
-    match axes.iter().enumerate().find(|(idx, axis)| axes[..*idx].contains(axis)) {
-        Some((_, axis)) => Err(Error::invalid_data(format!("axis {axis} is named twice"))),
+    let mut is_named = vec![false; rank];
+    match axes.iter().find(|&&axis| std::mem::replace(&mut is_named[axis], true)) {
+        Some(axis) => Err(Error::invalid_data(format!("axis {axis} is named twice"))),
         None => Ok(axes),
     }
 }

@@ -1,7 +1,7 @@
 //! Picking blocks of equal length out of a tensor.
 
 use crate::call::Call;
-use crate::room::{n_elements, reserve_text};
+use crate::room::{n_elements, reserve_text, texts};
 use quantfit_ir::{Element, Result, Tensor, with_element};
 
 /// Which blocks: the same ones in each of `outer` parts of the tensor.
@@ -24,7 +24,8 @@ impl Blocks<'_> {
             if n == 0 {
                 return Ok(Tensor::new::<T>(shape, vec![]));
             }
-            if let Ok(strings) = x.values::<String>() {
+            let strings = texts(x);
+            if !strings.is_empty() {
                 let lengths = self.places().flat_map(|at| &strings[at..at + self.len]).map(String::len);
                 reserve_text(call, lengths)?;
             }

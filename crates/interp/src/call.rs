@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::data::Data;
+use crate::room::n_elements;
 use quantfit_ir::{Element, Error, Result, Tensor};
 use smallvec::SmallVec;
 
@@ -41,9 +42,8 @@ impl Call<'_, '_> {
 
     /// Checks that something of that shape may be made of `T`, and returns its number of elements.
     pub(crate) fn reserve<T>(&self, shape: &[usize]) -> Result<usize> {
-        let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        let n_bytes = n_elements.and_then(|n| n.checked_mul(size_of::<T>()));
-        let (Some(n_elements), Some(n_bytes)) = (n_elements, n_bytes) else {
+        let n_elements = n_elements(shape)?;
+        let Some(n_bytes) = n_elements.checked_mul(size_of::<T>()) else {
             return Err(Error::limit(format!("a tensor of shape {shape:?} can't be addressed")));
         };
         self.context.reserve(n_bytes as u64)?;

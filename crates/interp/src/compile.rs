@@ -6,9 +6,11 @@ use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
 use crate::ops;
 use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
 use quantfit_ir::{
-    Attr, DType, Error, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor, ValueId,
+    Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
+    ValueId,
 };
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 /// What compiling a graph needs to know of its surroundings.
@@ -22,10 +24,27 @@ pub(crate) struct Compiler<'a> {
     positions: HashMap<*const Graph, usize>,
     /// How many functions are around the graph.
     depth: usize,
+    budget: &'a Budget,
+}
+
+/// What compiling has used of what it may use.
+struct Budget {
+    /// Folds constants, and counts what they take.
+    context: Context<'static>,
+    /// Nodes of function bodies, once for each call.
+    n_expanded: Cell<usize>,
+    /// How many subgraphs are around what is compiled.
+    nesting: Cell<usize>,
 }
 
 /// Functions call functions, but ONNX forbids recursion: what is deeper than this is recursion.
 const MAX_FUNCTION_DEPTH: usize = 64;
+
+/// A function that calls two others, each of which calls two others, and so on, soon has more nodes than this.
+const MAX_EXPANDED: usize = 1 << 18;
+
+/// Subgraphs in subgraphs take stack, when they are compiled and when they run.
+const MAX_NESTING: usize = 32;
 
 /// A graph half compiled.
 struct Assembly<'a> {
@@ -47,7 +66,9 @@ impl<'a> Compiler<'a> {
         let graphs = model.graphs().into_iter().enumerate();
         let positions = graphs.map(|(position, graph)| (std::ptr::from_ref(graph), position)).collect();
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
-        Compiler { model, opsets, limits, attrs, positions, depth: 0 }.graph(&model.graph, &[])
+        let context = Context::new(limits, None);
+        let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
+        Compiler { model, opsets, limits, attrs, positions, depth: 0, budget }.graph(&model.graph, &[])
     }
 
     /// Compiles a graph whose captured values are constant where `captures` says so.
@@ -59,6 +80,7 @@ impl<'a> Compiler<'a> {
             steps: vec![],
             outputs: vec![],
             n_slots: 0,
+            used_up: vec![],
         };
         let position = self.positions.get(&std::ptr::from_ref(graph)).copied();
         let mut assembly = Assembly { graph, sources: HashMap::new(), program, position };
@@ -93,6 +115,10 @@ impl<'a> Compiler<'a> {
     }
 
     fn step(&self, assembly: &mut Assembly<'_>, id: NodeId, op: &Op) -> Result<()> {
+        if self.depth > 0 && self.budget.n_expanded.replace(self.budget.n_expanded.get() + 1) == MAX_EXPANDED
+        {
+            return Err(Error::limit(format!("functions expand to more than {MAX_EXPANDED} nodes")));
+        }
         let node = assembly.graph.node(id);
         let operands: SmallVec<[Source; 4]> = assembly.operands(id);
         let resolved = self.resolve(op);
@@ -111,16 +137,36 @@ impl<'a> Compiler<'a> {
         drop(site);
         let (label, outputs) = (node.label().to_owned(), SmallVec::new());
         let mut step = Step { label, describe, types, kernel, operands, outputs };
-        if is_foldable && step.operands.iter().all(Source::is_constant) {
-            let context = Context::new(self.limits, None);
-            let outputs = step.execute(&mut [], &context)?;
-            if outputs.iter().all(|item| matches!(item, Data::Tensor(_))) {
-                return assembly.fold(id, outputs);
-            }
+        if is_foldable
+            && step.operands.iter().all(Source::is_constant)
+            && let Some(outputs) = self.folded(&step)?
+            && outputs.len() > node.outputs.iter().rposition(|value| !value.name.is_empty()).unwrap_or(0)
+        {
+            return assembly.fold(id, outputs);
         }
         step.outputs = assembly.made(id);
         assembly.program.steps.push(step);
         Ok(())
+    }
+
+    /// What a step of constants makes. Folded constants stay as long as the model does, so they may take only a part
+    /// of the memory: what is beyond that is left to be made, and freed, by each run.
+    fn folded(&self, step: &Step) -> Result<Option<Outputs>> {
+        let context = &self.budget.context;
+        let alive = context.alive();
+        let outputs = step.execute(&mut [], context);
+        context.rewind(alive);
+        let outputs = match outputs {
+            Err(error) if error.kind == ErrorKind::Limit => return Ok(None),
+            outputs => outputs?,
+        };
+        let n_bytes = outputs.iter().map(Data::byte_size).sum();
+        let fits = alive.saturating_add(n_bytes) <= self.limits.memory / 4;
+        if !fits || !outputs.iter().all(|item| matches!(item, Data::Tensor(_))) {
+            return Ok(None);
+        }
+        context.born(n_bytes);
+        Ok(Some(outputs))
     }
 
     /// The operator's kernel, and the element types that it takes.
@@ -141,9 +187,10 @@ impl<'a> Compiler<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
-        let Compiler { model, limits, depth, .. } = *self;
+        let Compiler { model, limits, depth, budget, .. } = *self;
         let (opsets, positions, depth) = (&function.opsets, HashMap::new(), depth + 1);
-        let body = Compiler { model, opsets, limits, attrs, positions, depth }.graph(&function.graph, &[])?;
+        let compiler = Compiler { model, opsets, limits, attrs, positions, depth, budget };
+        let body = compiler.graph(&function.graph, &[])?;
         Ok(Box::new(move |call| {
             let inputs =
                 (0..body.inputs.len()).map(|slot| call.operands.get_mut(slot).and_then(Option::take));
@@ -174,7 +221,14 @@ impl<'a> Compiler<'a> {
         let n_formal = site.operands.len() - site.n_captures;
         let start = n_formal + before.map(|other| other.captures().len()).sum::<usize>();
         let captures = start..start + graph.captures().len();
-        Ok(Subgraph { program: self.graph(graph, &site.operands[captures.clone()])?, captures })
+        let nesting = self.budget.nesting.get() + 1;
+        if nesting > MAX_NESTING {
+            return Err(Error::limit(format!("subgraphs are nested deeper than {MAX_NESTING}")));
+        }
+        self.budget.nesting.set(nesting);
+        let program = self.graph(graph, &site.operands[captures.clone()])?;
+        self.budget.nesting.set(nesting - 1);
+        Ok(Subgraph { program, captures })
     }
 }
 
@@ -231,9 +285,15 @@ impl Assembly<'_> {
         let mut seen = vec![false; self.program.n_slots];
         let outputs = self.program.outputs.iter_mut().rev();
         let operands = self.program.steps.iter_mut().rev().flat_map(|step| step.operands.iter_mut().rev());
-        for source in outputs.chain(operands) {
+        let sources = outputs.map(|source| (source, true)).chain(operands.map(|source| (source, false)));
+        // Inputs and captures have the first slots.
+        let n_given = self.program.inputs.len() + self.program.captures.len();
+        for (source, is_output) in sources {
             if let Source::Slot { slot, is_last } = source {
                 *is_last = !std::mem::replace(&mut seen[*slot], true);
+                if *is_last && !is_output && *slot < n_given {
+                    self.program.used_up.push(*slot);
+                }
             }
         }
     }

@@ -65,6 +65,16 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Bytes in use.
+    pub(crate) fn alive(&self) -> u64 {
+        self.alive.get()
+    }
+
+    /// Forgets what came alive and died since there were so many bytes in use.
+    pub(crate) fn rewind(&self, alive: u64) {
+        self.alive.set(alive);
+    }
+
     pub(crate) fn born(&self, bytes: u64) {
         self.alive.set(self.alive.get() + bytes);
     }

@@ -42,5 +42,5 @@ mod session;
 mod strided;
 
 pub use context::{Limits, Tap};
-pub use data::Data;
+pub use data::{Data, Sequence};
 pub use session::{Input, Session};

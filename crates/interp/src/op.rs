@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::compile::Compiler;
 use crate::data::Data;
 use crate::program::Subgraph;
-use quantfit_ir::{DType, Error, Op, Result, Tensor};
+use quantfit_ir::{Attr, DType, Error, Op, Result, Tensor};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
@@ -116,6 +116,17 @@ impl<'a> Site<'a> {
     /// The integers of an attribute, if it is there.
     pub(crate) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>> {
         Ok(self.op.ints(name)?.map(<[i64]>::to_vec))
+    }
+
+    /// The texts of an attribute, if it is there.
+    pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let wrong = || Error::invalid_model(format!("attribute {name} of {} must be texts", self.op.name));
+        let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).map_err(|_| wrong());
+        match self.op.attrs.get(name) {
+            Some(Attr::Strs(list)) => list.iter().map(text).collect::<Result<_>>().map(Some),
+            Some(_) => Err(wrong()),
+            None => Ok(None),
+        }
     }
 
     /// The attribute as a data type, if it is there and not 0, which stands for none.

@@ -17,6 +17,8 @@ pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Source>,
     pub(crate) n_slots: usize,
+    /// The slots of inputs and captures that a step reads last.
+    pub(crate) used_up: Vec<usize>,
 }
 
 /// An input: where it goes, and what it is when nothing is fed.
@@ -60,6 +62,9 @@ pub(crate) struct Made {
 
 impl Program {
     /// Runs the graph on one item for each input, in order; `None` takes the default.
+    ///
+    /// Steps count what they make as coming alive and what they read last as dying. In the end that is balanced: who
+    /// runs the graph counts what is given to it and what it gives.
     pub(crate) fn run(
         &self,
         inputs: impl IntoIterator<Item = Option<Data>>,
@@ -76,10 +81,13 @@ impl Program {
             watch(context, feed.place, &item)?;
             slots[feed.slot] = Some(item);
         }
+        let alive = context.alive();
+        context.born(self.used_up.iter().filter_map(|&slot| slots[slot].as_ref()).map(Data::byte_size).sum());
         self.folded.iter().try_for_each(|(place, tensor)| context.tap(*place, tensor))?;
         for step in &self.steps {
             step.run(&mut slots, context).map_err(|error| error.at(&step.label))?;
         }
+        context.rewind(alive);
         Ok(self.outputs.iter().filter_map(|source| source.fetch(&mut slots)).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Shapes that come from data: checked before anything is made of them.
 
 use crate::call::Call;
-use quantfit_ir::{Error, Result};
+use quantfit_ir::{DType, Error, Result, Tensor};
 
 /// The shape that integers stand for.
 pub(crate) fn shape_of(dims: &[i64]) -> Result<Vec<usize>> {
@@ -24,6 +24,14 @@ pub(crate) fn n_elements(shape: &[usize]) -> Result<usize> {
 /// Checks that so many bytes of text may be made, which the size of a tensor of strings does not tell.
 pub(crate) fn reserve_text(call: &Call<'_, '_>, lengths: impl Iterator<Item = usize>) -> Result<()> {
     call.context.reserve(lengths.fold(0u64, |sum, length| sum.saturating_add(length as u64)))
+}
+
+/// The elements of a tensor of strings; of others, none.
+pub(crate) fn texts(tensor: &Tensor) -> &[String] {
+    match tensor.dtype() {
+        DType::Str => tensor.values().unwrap_or_default(),
+        _ => &[],
+    }
 }
 
 #[cfg(test)]

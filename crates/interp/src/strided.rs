@@ -4,7 +4,7 @@
 //! is adjacent is copied at once.
 
 use crate::call::Call;
-use crate::room::n_elements;
+use crate::room::{n_elements, texts};
 use quantfit_ir::{Element, Result, Tensor, with_element};
 
 /// A way through a tensor's elements.
@@ -51,7 +51,8 @@ impl Strided {
         with_element!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let values = x.values::<T>()?;
-            if let Ok(strings) = x.values::<String>() && n > 0 {
+            let strings = texts(x);
+            if !strings.is_empty() && n > 0 {
                 let mut text = 0u64;
                 for_each([self.start], &steps(&dims), |[at]| text = text.saturating_add(strings[at].len() as u64));
                 call.context.reserve(text)?;

@@ -4,7 +4,7 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use crate::room::{n_elements, reserve_text, shape_of};
+use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::strided::{Dim, Strided};
 use quantfit_ir::{Element, Error, Result, Tensor, with_element};
 
@@ -47,7 +47,7 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     let Along { outer, inner, .. } = Along::of(&shape, axis);
     with_element!(first.dtype(), T => {
         call.reserve::<T>(&shape)?;
-        let strings = tensors.iter().flat_map(|tensor| tensor.values::<String>().unwrap_or_default());
+        let strings = tensors.iter().flat_map(|tensor| texts(tensor));
         reserve_text(call, strings.map(String::len))?;
         let parts: Vec<(&[T], usize)> = tensors
             .iter()
@@ -123,6 +123,7 @@ pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, 
         let message = format!("parts of {lengths:?} are not what axis {axis} of shape {:?} has", x.shape());
         return Err(Error::invalid_data(message));
     }
+    call.context.reserve(x.byte_size() as u64)?;
     let mut at = 0;
     let part = |&length: &usize| {
         let mut way = Strided::of(x.shape());

@@ -61,9 +61,15 @@ fn sequence_map(site: &Site<'_>) -> Result<Kernel> {
                 other => Ok(other.clone()),
             };
             let items = operands.iter().map(item).collect::<Result<_>>()?;
-            results.keep(body.run(items, call)?, call)?;
+            let made = body.run(items, call)?;
+            made.iter().try_for_each(|item| item.as_tensor().map(drop))?;
+            results.keep(made, call)?;
         }
-        let outputs: Outputs = results.finish(call).into_iter().map(Data::Sequence).collect();
+        let outputs: Outputs = results
+            .finish(call)
+            .into_iter()
+            .map(|items| Data::Sequence(items.into_iter().collect()))
+            .collect();
         Ok(outputs)
     }))
 }

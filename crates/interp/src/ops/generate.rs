@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use crate::room::{n_elements, reserve_text, shape_of};
+use crate::room::{n_elements, reserve_text, shape_of, texts};
 use quantfit_ir::{Attr, DType, Element, Error, Result, SparseTensor, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -83,7 +83,7 @@ fn constant_of_shape(site: &Site<'_>) -> Result<Kernel> {
         let n = n_elements(&shape)?;
         with_element!(value.dtype(), T => {
             call.reserve::<T>(&shape)?;
-            let text = value.values::<String>().map_or(0, |text| text[0].len());
+            let text = texts(&value).first().map_or(0, String::len);
             reserve_text(call, std::iter::once(text.saturating_mul(n)))?;
             one(Tensor::new(&shape, vec![value.values::<T>()?[0].clone(); n]))
         })
@@ -149,7 +149,7 @@ fn one_hot(site: &Site<'_>) -> Result<Kernel> {
                 return Err(Error::invalid_data("expected two values, for off and on"));
             };
             call.reserve::<T>(&shape)?;
-            if let [off, on] = values.values::<String>().unwrap_or_default() {
+            if let [off, on] = texts(values) {
                 reserve_text(call, std::iter::once(off.len().max(on.len()).saturating_mul(n)))?;
             }
             let mut out = vec![off.clone(); n];

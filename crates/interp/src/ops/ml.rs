@@ -1,5 +1,35 @@
-//! The few operators of `ai.onnx.ml` that stand around networks.
+//! The operators of `ai.onnx.ml` that stand around networks: features in, labels out.
 
-use crate::op::OpRow;
+mod features;
+mod labels;
+mod linear;
 
-pub(super) static ROWS: &[OpRow] = &[];
+use crate::op::{NEWEST, OpRow};
+use quantfit_ir::DType;
+
+/// The numbers that nearly all operators of the domain take.
+const FEATURES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32];
+
+/// Those, and strings.
+const VALUES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType::Str];
+
+/// What is a label, or the number of one.
+const LABELS: &[DType] = &[DType::Str, DType::I64];
+
+/// What labels may be looked up by.
+const KEYS: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType::I16, DType::Str];
+
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "ArrayFeatureExtractor", opsets: 1..=NEWEST, types: VALUES, compile: features::extract },
+    OpRow { name: "Binarizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::binarize },
+    OpRow { name: "CategoryMapper", opsets: 1..=NEWEST, types: LABELS, compile: labels::category_mapper },
+    OpRow { name: "FeatureVectorizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::vectorize },
+    OpRow { name: "Imputer", opsets: 1..=NEWEST, types: FEATURES, compile: features::impute },
+    OpRow { name: "LabelEncoder", opsets: 1..=1, types: LABELS, compile: labels::class_encoder },
+    OpRow { name: "LabelEncoder", opsets: 2..=NEWEST, types: KEYS, compile: labels::label_encoder },
+    OpRow { name: "LinearClassifier", opsets: 1..=NEWEST, types: FEATURES, compile: linear::classify },
+    OpRow { name: "LinearRegressor", opsets: 1..=NEWEST, types: FEATURES, compile: linear::regress },
+    OpRow { name: "Normalizer", opsets: 1..=NEWEST, types: FEATURES, compile: features::normalize },
+    OpRow { name: "OneHotEncoder", opsets: 1..=NEWEST, types: VALUES, compile: labels::one_hot },
+    OpRow { name: "Scaler", opsets: 1..=NEWEST, types: FEATURES, compile: features::scale },
+];

@@ -1,5 +1,41 @@
-//! Optional values.
+//! Values that may be nothing.
 
-use crate::op::OpRow;
+use crate::data::Data;
+use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use quantfit_ir::{Error, Result, Tensor};
 
-pub(super) static ROWS: &[OpRow] = &[];
+pub(super) static ROWS: &[OpRow] = &[
+    OpRow { name: "Optional", opsets: 15..=NEWEST, types: &[], compile: optional },
+    OpRow { name: "OptionalGetElement", opsets: 15..=NEWEST, types: &[], compile: element },
+    OpRow { name: "OptionalHasElement", opsets: 15..=NEWEST, types: &[], compile: has_element },
+];
+
+/// Nothing, if there is no operand.
+fn optional(site: &Site<'_>) -> Result<Kernel> {
+    let has_operand = site.has_operand(0);
+    Ok(Box::new(move |call| {
+        let item = match has_operand.then(|| call.take_data(0)).transpose()? {
+            Some(Data::Optional(_)) => {
+                return Err(Error::invalid_data("an optional can't be the element of an optional"));
+            }
+            item => item,
+        };
+        Ok(Outputs::from_iter([Data::Optional(item.map(Box::new))]))
+    }))
+}
+
+/// What is not optional is its own element.
+fn element(_: &Site<'_>) -> Result<Kernel> {
+    Ok(Box::new(|call| match call.take_data(0)? {
+        Data::Optional(None) => Err(Error::invalid_data("the optional has no element")),
+        Data::Optional(Some(item)) => Ok(Outputs::from_iter([*item])),
+        item => Ok(Outputs::from_iter([item])),
+    }))
+}
+
+fn has_element(_: &Site<'_>) -> Result<Kernel> {
+    Ok(Box::new(|call| {
+        let has_element = !matches!(call.operands.first(), None | Some(None | Some(Data::Optional(None))));
+        one(Tensor::scalar(has_element))
+    }))
+}

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use crate::room::{n_elements, reserve_text, shape_of};
+use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::strided::{Dim, Strided, for_each};
 use quantfit_ir::{Element, Error, Result, Tensor, with_element};
 
@@ -129,8 +129,7 @@ fn padded(
     let n = n_elements(&shape)?;
     with_element!(x.dtype(), T => {
         call.reserve::<T>(&shape)?;
-        let texts = [Some(x), value].into_iter().flatten().flat_map(|x| x.values::<String>().unwrap_or_default());
-        let longest = texts.map(String::len).max().unwrap_or(0);
+        let longest = [Some(x), value].into_iter().flatten().flat_map(texts).map(String::len).max().unwrap_or(0);
         reserve_text(call, std::iter::once(longest.saturating_mul(n)))?;
         let value = match value {
             Some(value) if mode == Mode::Constant => value.values::<T>()?.first().ok_or_else(wrong)?.clone(),

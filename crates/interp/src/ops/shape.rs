@@ -108,13 +108,21 @@ fn squeeze(site: &Site<'_>) -> Result<Kernel> {
         if let Some(axis) = listed.iter().flatten().find(|&&axis| x.shape()[axis] != 1) {
             return Err(Error::invalid_data(format!("dimension {axis} of shape {:?} is not 1", x.shape())));
         }
-        let goes = |axis: usize| match &listed {
-            Some(listed) => listed.contains(&axis),
-            None => x.shape()[axis] == 1,
+        let goes: Vec<bool> = match &listed {
+            Some(listed) => flags(listed, rank),
+            None => x.shape().iter().map(|&dim| dim == 1).collect(),
         };
-        let shape: Vec<usize> = (0..rank).filter(|&axis| !goes(axis)).map(|axis| x.shape()[axis]).collect();
+        let stays = x.shape().iter().zip(goes).filter(|(_, goes)| !goes);
+        let shape: Vec<usize> = stays.map(|(&dim, _)| dim).collect();
         one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
     }))
+}
+
+/// Of `rank` axes, whether they are listed.
+fn flags(listed: &[usize], rank: usize) -> Vec<bool> {
+    let mut flags = vec![false; rank];
+    listed.iter().for_each(|&axis| flags[axis] = true);
+    flags
 }
 
 /// Axes are those of the result.
@@ -127,11 +135,10 @@ fn unsqueeze(site: &Site<'_>) -> Result<Kernel> {
             None => call.values(1)?,
         };
         let rank = x.shape().len() + list.len();
-        let new = axes::axes(list, rank)?;
+        let is_new = flags(&axes::axes(list, rank)?, rank);
         let mut old = x.shape().iter();
-        let dim =
-            |axis| if new.contains(&axis) { 1 } else { *old.next().expect("the others are the operand's") };
-        let shape: Vec<usize> = (0..rank).map(dim).collect();
+        let dim = |is_new| if is_new { 1 } else { *old.next().expect("the others are the operand's") };
+        let shape: Vec<usize> = is_new.into_iter().map(dim).collect();
         one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
     }))
 }

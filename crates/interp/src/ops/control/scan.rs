@@ -74,10 +74,11 @@ impl Scan {
             return Err(Error::invalid_data("the scanned tensors are not of one length"));
         }
         let mut collected = Collected::new(self.n_collected);
-        for step in 0..n_steps.unwrap_or(len) {
+        let n_steps = n_steps.unwrap_or(len);
+        for step in 0..n_steps {
             let mut inputs = std::mem::take(&mut states);
             for ((tensor, &axis), &backwards) in scanned.iter().zip(&axes).zip(&self.input_backwards) {
-                let at = if backwards { len - 1 - step } else { step };
+                let at = if backwards { n_steps - 1 - step } else { step };
                 inputs.push(slice(tensor, axis, at, call)?.into());
             }
             let mut outputs = self.body.run(inputs, call)?.into_iter();
@@ -143,6 +144,7 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
         let mut states: Vec<Vec<Tensor>> = vec![vec![]; scan.n_states];
         let mut stacks: Vec<Vec<Tensor>> = vec![vec![]; scan.n_collected];
         for sample in 0..batch {
+            call.context.step()?;
             let parts = operands.iter().map(|operand| slice(operand, 0, sample, call));
             let mut first = parts.collect::<Result<Vec<_>>>()?;
             let scanned = first.split_off(scan.n_states);
@@ -154,8 +156,11 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
             }
             for (idx, mut pieces) in collected.into_iter().enumerate() {
                 // What is behind the end of a short sequence may be anything.
-                let filler = pieces.first().map(zeros_like);
-                pieces.resize_with(len, || filler.clone().expect("there is a step if one is missing"));
+                if pieces.len() < len {
+                    let no_step = || Error::unsupported("no kernel for op Scan with a sequence of no steps");
+                    let filler = zeros_like(pieces.first().ok_or_else(no_step)?);
+                    pieces.resize(len, filler);
+                }
                 stacks[idx].push(stacked(&pieces, scan.declared(idx), 0, call)?);
             }
         }

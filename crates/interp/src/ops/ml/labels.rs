@@ -1,0 +1,176 @@
+//! Labels: from one kind to another by tables, and to ones and zeros.
+
+use crate::op::{Kernel, Site, one};
+use crate::room::{reserve_text, texts};
+use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
+use std::collections::HashMap;
+
+/// A table from keys to values, of whatever types.
+struct Table {
+    key_type: DType,
+    /// By the bytes of the key: which value.
+    places: HashMap<Vec<u8>, usize>,
+    /// One dimension; the last is for what is not in the table.
+    values: Tensor,
+    /// Whether keys are compared as numbers, and not by their bits.
+    by_value: bool,
+}
+
+/// Classes are strings, and their numbers are their places in the list.
+pub(super) fn class_encoder(site: &Site<'_>) -> Result<Kernel> {
+    let classes = site.strings("classes_strings")?.unwrap_or_default();
+    let numbers = (0..classes.len() as i64).collect();
+    both_ways(site, classes, numbers)
+}
+
+pub(super) fn category_mapper(site: &Site<'_>) -> Result<Kernel> {
+    let classes = site.strings("cats_strings")?.unwrap_or_default();
+    let numbers = site.ints("cats_int64s")?.unwrap_or_default();
+    if classes.len() != numbers.len() {
+        return Err(Error::invalid_model("op CategoryMapper must have as many strings as integers"));
+    }
+    both_ways(site, classes, numbers)
+}
+
+/// Strings to integers or integers to strings, as the operand is.
+fn both_ways(site: &Site<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result<Kernel> {
+    let number = site.int("default_int64", -1)?;
+    let class = site.str("default_string", "_Unused")?.to_owned();
+    let (classes, numbers) = (list(classes), list(numbers));
+    let to_numbers = Table::new(&classes, &numbers, &Tensor::scalar(number), false)?;
+    let to_classes = Table::new(&numbers, &classes, &Tensor::scalar(class), false)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let table = if x.dtype() == DType::Str { &to_numbers } else { &to_classes };
+        one(table.look_up(x, call)?)
+    }))
+}
+
+/// From operator set 4 on NaN is NaN, and of equal keys the last counts; before, bits are compared.
+pub(super) fn label_encoder(site: &Site<'_>) -> Result<Kernel> {
+    let missing = |what: &str| Error::invalid_model(format!("op LabelEncoder must have one of the {what}"));
+    let keys = side(site, "keys")?.ok_or_else(|| missing("keys"))?;
+    let values = side(site, "values")?.ok_or_else(|| missing("values"))?;
+    let default = match (site.op.tensor("default_tensor")?, values.dtype()) {
+        (Some(tensor), dtype) if tensor.dtype() == dtype && tensor.len() == 1 => tensor.clone(),
+        (Some(_), _) => {
+            return Err(Error::invalid_model("default_tensor must be one element like the values"));
+        }
+        (None, DType::Str) => Tensor::scalar(site.str("default_string", "_Unused")?.to_owned()),
+        (None, DType::F32) => Tensor::scalar(site.float("default_float", -0.0)?),
+        (None, DType::F64) => Tensor::scalar(-0.0f64),
+        (None, DType::I64) => Tensor::scalar(site.int("default_int64", -1)?),
+        (None, DType::I32) => Tensor::scalar(-1i32),
+        (None, DType::I16) => Tensor::scalar(-1i16),
+        (None, dtype) => return Err(site.unsupported(&format!("values of {dtype}"))),
+    };
+    let table = Table::new(&keys, &values, &default, site.opset >= 4)?;
+    Ok(Box::new(move |call| one(table.look_up(call.tensor(0)?, call)?)))
+}
+
+/// One or zero for each category, in a new last dimension.
+pub(super) fn one_hot(site: &Site<'_>) -> Result<Kernel> {
+    let texts = site.strings("cats_strings")?.filter(|list| !list.is_empty());
+    let numbers = site.ints("cats_int64s")?.filter(|list| !list.is_empty());
+    let categories = match (texts, numbers) {
+        (Some(texts), None) => list(texts),
+        (None, Some(numbers)) => list(numbers),
+        _ => return Err(Error::invalid_model("op OneHotEncoder must have one kind of categories")),
+    };
+    let (n, allows_unknown) = (categories.len(), site.flag("zeros", true)?);
+    let places = list((0..n as i64).collect());
+    let table = Table::new(&categories, &places, &Tensor::scalar(-1i64), false)?;
+    Ok(Box::new(move |call| {
+        let x = call.tensor(0)?;
+        let found = match x.dtype() {
+            DType::Str | DType::I64 => table.look_up(x, call)?,
+            dtype => {
+                call.reserve::<i64>(x.shape())?;
+                let whole = with_element!(dtype, [F32 F64 I32],
+                    T => x.values::<T>()?.iter().map(|&value| value as i64).collect(), _ => vec![]);
+                table.look_up(&Tensor::new(x.shape(), whole), call)?
+            }
+        };
+        let shape = [x.shape(), &[n]].concat();
+        let mut out = call.zeros::<f32>(&shape)?;
+        for (&place, out) in found.values::<i64>()?.iter().zip(out.chunks_exact_mut(n)) {
+            match usize::try_from(place) {
+                Ok(place) => out[place] = 1.0,
+                Err(_) if allows_unknown => {}
+                Err(_) => return Err(Error::invalid_data("an element is in none of the categories")),
+            }
+        }
+        one(Tensor::new(&shape, out))
+    }))
+}
+
+fn list<T: Element>(values: Vec<T>) -> Tensor {
+    Tensor::new(&[values.len()], values)
+}
+
+/// The keys or the values of op LabelEncoder, by whichever of the attributes is there.
+fn side(site: &Site<'_>, name: &str) -> Result<Option<Tensor>> {
+    if let Some(tensor) = site.op.tensor(&format!("{name}_tensor"))? {
+        return Ok(Some(tensor.clone()));
+    }
+    if let Some(strings) = site.strings(&format!("{name}_strings"))? {
+        return Ok(Some(list(strings)));
+    }
+    if let Some(integers) = site.ints(&format!("{name}_int64s"))? {
+        return Ok(Some(list(integers)));
+    }
+    Ok(site.op.floats(&format!("{name}_floats"))?.map(|floats| list(floats.to_vec())))
+}
+
+impl Table {
+    fn new(keys: &Tensor, values: &Tensor, default: &Tensor, by_value: bool) -> Result<Table> {
+        if keys.len() != values.len() {
+            let (n_keys, n_values) = (keys.len(), values.len());
+            return Err(Error::invalid_model(format!("there are {n_keys} keys for {n_values} values")));
+        }
+        let values = with_element!(values.dtype(), T => list([values.values::<T>()?, default.values::<T>()?].concat()));
+        let mut places = HashMap::new();
+        with_element!(keys.dtype(), T => for (place, key) in keys.values::<T>()?.iter().enumerate() {
+            let key = key_bytes(key, by_value);
+            if by_value || !places.contains_key(&key) {
+                places.insert(key, place);
+            }
+        });
+        Ok(Table { key_type: keys.dtype(), places, values, by_value })
+    }
+
+    /// The value of each element.
+    fn look_up(&self, x: &Tensor, call: &crate::call::Call<'_, '_>) -> Result<Tensor> {
+        if x.dtype() != self.key_type {
+            return Err(Error::invalid_data(format!("the keys are {}, found {}", self.key_type, x.dtype())));
+        }
+        call.reserve::<usize>(x.shape())?;
+        let place = |key: Vec<u8>| self.places.get(&key).copied().unwrap_or(self.values.len() - 1);
+        let places: Vec<usize> = with_element!(x.dtype(), T =>
+            x.values::<T>()?.iter().map(|key| place(key_bytes(key, self.by_value))).collect());
+        with_element!(self.values.dtype(), T => {
+            call.reserve::<T>(x.shape())?;
+            let values = self.values.values::<T>()?;
+            let labels = texts(&self.values);
+            reserve_text(call, places.iter().filter_map(|&place| labels.get(place)).map(String::len))?;
+            Ok(Tensor::new(x.shape(), places.iter().map(|&place| values[place].clone()).collect()))
+        })
+    }
+}
+
+/// What a key is found by.
+fn key_bytes<T: Element>(key: &T, by_value: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    key.write_le(&mut bytes);
+    // Of a number with several patterns of bits, one.
+    match T::DTYPE {
+        DType::F32 if by_value => f32::read_le(&bytes).map(|x| canonical(x.into())),
+        DType::F64 if by_value => f64::read_le(&bytes).map(canonical),
+        _ => None,
+    }
+    .map_or(bytes, |x| x.to_le_bytes().to_vec())
+}
+
+fn canonical(x: f64) -> f64 {
+    if x.is_nan() { f64::NAN } else { x + 0.0 }
+}
