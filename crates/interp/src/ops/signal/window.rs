@@ -1,0 +1,26 @@
+//! Windows made of one or two cosines.
+
+use crate::indices::integer;
+use crate::number::{Number, with_number};
+use crate::op::{Kernel, Site, one};
+use crate::room::shape_of;
+use quantfit_ir::{DType, Result, Tensor};
+use std::f64::consts::TAU;
+
+/// `a - b·cos(2πx) + c·cos(4πx)` for x from 0 to 1; to before 1 if the window is periodic.
+pub(super) fn window(site: &Site<'_>, [a, b, c]: [f64; 3]) -> Result<Kernel> {
+    let is_periodic = site.flag("periodic", true)?;
+    let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);
+    Ok(Box::new(move |call| {
+        let shape = shape_of(&[integer(call.tensor(0)?)?])?;
+        with_number!(dtype, T => {
+            let mut out = call.zeros::<T>(&shape)?;
+            let n = if is_periodic { out.len() } else { out.len().saturating_sub(1) } as f64;
+            for (idx, out) in out.iter_mut().enumerate() {
+                let angle = TAU * idx as f64 / n;
+                *out = T::from_f64(a - b * angle.cos() + c * (2.0 * angle).cos());
+            }
+            one(Tensor::new(&shape, out))
+        })
+    }))
+}
