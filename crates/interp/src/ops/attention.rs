@@ -164,7 +164,13 @@ impl Attention {
             };
             scores.fill(R::ZERO);
             query.scaled_rows(&sizes, rows.clone(), R::from_f64(scale), &mut scaled);
-            scores::add_products(&sizes, rows.clone(), &scaled, |batch, head| key.matrix(batch, head).transposed(), scores);
+            scores::add_products(
+                &sizes,
+                rows.clone(),
+                &scaled,
+                |batch, head| key.matrix(batch, head).transposed(),
+                scores,
+            );
             keep(Watched::Product, scores, watched);
             scores::cap(R::from_f32(self.softcap), scores);
             keep(Watched::Capped, scores, watched);

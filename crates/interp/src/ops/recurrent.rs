@@ -79,7 +79,13 @@ impl<R: Gate> Direction<'_, R> {
         if let Some(limit) = self.clip {
             let low = R::ZERO - limit;
             for x in values.iter_mut() {
-                *x = if *x > limit { limit } else if *x < low { low } else { *x };
+                *x = if *x > limit {
+                    limit
+                } else if *x < low {
+                    low
+                } else {
+                    *x
+                };
             }
         }
         R::activate(self.activations[function], values);
@@ -115,7 +121,9 @@ struct Weights<R: Gate> {
 fn layer<C: Cell>(site: &Site<'_>) -> Result<Kernel> {
     let layer = Layer::<C>::read(site)?;
     let (Some(w), Some(r)) = (site.constant(1), site.constant(2)) else {
-        return Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => layer.run::<R>(call, None))));
+        return Ok(Box::new(
+            move |call| with_real!(call.tensor(0)?.dtype(), R => layer.run::<R>(call, None)),
+        ));
     };
     with_real!(w.dtype(), R => {
         let weights = layer.pack::<R>(w, r)?;
@@ -129,7 +137,9 @@ impl<C: Cell> Layer<C> {
             "forward" => &[false],
             "reverse" => &[true],
             "bidirectional" => &[false, true],
-            other => return Err(Error::invalid_model(format!("direction {other:?} is none that ONNX knows"))),
+            other => {
+                return Err(Error::invalid_model(format!("direction {other:?} is none that ONNX knows")));
+            }
         };
         Ok(Layer {
             cell: C::read(site)?,

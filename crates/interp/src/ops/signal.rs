@@ -1,4 +1,7 @@
 //! Fourier transforms of signals, and the windows and matrices that go with them.
+//!
+//! Spectra are computed in f64 and rounded once, so that what should vanish does. Inverse transforms are computed in the
+//! type of the spectrum, whose rounding is not undone.
 
 mod fourier;
 mod mel;
@@ -38,7 +41,10 @@ fn dft(site: &Site<'_>) -> Result<Kernel> {
     let axis = if site.opset < 20 { Some(site.int("axis", 1)?) } else { None };
     let (is_inverse, is_onesided) = (site.flag("inverse", false)?, site.flag("onesided", false)?);
     let dft = Dft { axis, is_inverse, is_onesided, plans: Plans::default() };
-    Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => dft.run::<R>(call))))
+    Ok(Box::new(move |call| match dft.is_inverse {
+        true => with_real!(call.tensor(0)?.dtype(), R => dft.run::<R>(call)),
+        false => dft.run::<f64>(call),
+    }))
 }
 
 impl Dft {

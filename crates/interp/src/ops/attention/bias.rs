@@ -69,7 +69,8 @@ impl BiasAttrs {
             (Some(lengths), None) => lengths.iter().map(|length| length - sizes.n_queries as i64).collect(),
             (None, n_past) => vec![n_past.unwrap_or(0) as i64; sizes.batch],
         };
-        let mask = call.optional(3)?.map(|mask| Mask::over(mask, sizes, self.hides_rest, call)).transpose()?;
+        let mask =
+            call.optional(3)?.map(|mask| Mask::over(mask, sizes, self.hides_rest, call)).transpose()?;
         Ok(Bias { sizes: *sizes, mask, is_causal: self.is_causal, window: self.window, offsets, lengths })
     }
 

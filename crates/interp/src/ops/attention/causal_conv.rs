@@ -11,7 +11,9 @@ pub(super) fn causal_conv(site: &Site<'_>) -> Result<Kernel> {
     let is_activated = match site.str("activation", "none")? {
         "none" => false,
         "silu" | "swish" => true,
-        other => return Err(Error::invalid_model(format!("activation is silu, swish or none, found {other:?}"))),
+        other => {
+            return Err(Error::invalid_model(format!("activation is silu, swish or none, found {other:?}")));
+        }
     };
     Ok(Box::new(move |call| run(call, is_activated)))
 }

@@ -41,7 +41,8 @@ impl Flex {
         if [q, k, v].iter().any(|tensor| tensor.shape().len() != 4) {
             return Err(Error::invalid_data("queries, keys and values must have four dimensions"));
         }
-        let (query, key, value) = (Heads::<R>::of(q, None)?, Heads::<R>::of(k, None)?, Heads::<R>::of(v, None)?);
+        let (query, key, value) =
+            (Heads::<R>::of(q, None)?, Heads::<R>::of(k, None)?, Heads::<R>::of(v, None)?);
         let sizes = Sizes::of(&query, &key, &value)?;
         let precision = self.precision.unwrap_or(R::DTYPE);
         let shape = [sizes.batch, sizes.n_heads, sizes.n_queries, sizes.n_keys];

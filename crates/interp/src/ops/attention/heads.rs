@@ -176,6 +176,8 @@ pub(super) fn dims(shape: &[usize], n_heads: Option<i64>) -> Result<(usize, usiz
             }
             Ok((batch, n_heads, len, hidden / n_heads, true))
         }
-        _ => Err(Error::invalid_data(format!("expected three or four dimensions, found the shape {shape:?}"))),
+        _ => {
+            Err(Error::invalid_data(format!("expected three or four dimensions, found the shape {shape:?}")))
+        }
     }
 }

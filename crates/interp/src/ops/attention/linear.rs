@@ -75,7 +75,9 @@ impl Linear {
                 }
                 ref found => {
                     let expected = format!("[{batch}, {len}, one of {widths:?}]");
-                    Err(Error::invalid_data(format!("operand {slot} has the shape {found:?}, not {expected}")))
+                    Err(Error::invalid_data(format!(
+                        "operand {slot} has the shape {found:?}, not {expected}"
+                    )))
                 }
             }
         };
@@ -91,7 +93,9 @@ impl Linear {
             }
             Some(past) => {
                 let found = past.shape();
-                return Err(Error::invalid_data(format!("past_state has the shape {found:?}, expected {state_shape:?}")));
+                return Err(Error::invalid_data(format!(
+                    "past_state has the shape {found:?}, expected {state_shape:?}"
+                )));
             }
             None => (call.zeros::<f32>(&state_shape)?, dtype),
         };

@@ -95,7 +95,9 @@ fn softmax_through<R: Score, P: SoftmaxRows>(row_len: usize, scores: &[R], out: 
 
 /// Sets to zero what rows say that may not see anything, or whose scores are all minus infinity.
 pub(super) fn clear_masked<R: Score>(row_len: usize, masked: &[bool], scores: &[R], chances: &mut [R]) {
-    for (row, (scores, chances)) in scores.chunks_exact(row_len).zip(chances.chunks_exact_mut(row_len)).enumerate() {
+    for (row, (scores, chances)) in
+        scores.chunks_exact(row_len).zip(chances.chunks_exact_mut(row_len)).enumerate()
+    {
         let is_masked = masked.get(row).copied().unwrap_or(false);
         if is_masked || (chances[0].is_nan() && scores.iter().all(|score| *score == R::LOWEST)) {
             chances.fill(R::ZERO);

@@ -54,8 +54,9 @@ impl Cell for Lstm {
                 add_product(output, &weights[n..2 * n], cell);
                 direction.activate(OF_GATES, output);
             }
+            // Here, where "the input of activations" could be meant too, nobody clips.
             out.copy_from_slice(cell);
-            direction.activate(OF_CELL, out);
+            R::activate(direction.activations[OF_CELL], out);
             out.iter_mut().zip(&*output).for_each(|(out, &gate)| *out = *out * gate);
         }
     }

@@ -52,6 +52,8 @@ impl Plans {
 pub(super) fn components(shape: &[usize]) -> Result<(&[usize], usize)> {
     match shape {
         [dims @ .., n_parts @ 1..=2] if !dims.is_empty() => Ok((dims, *n_parts)),
-        _ => Err(Error::invalid_data(format!("a signal has one or two parts in its last dimension, found {shape:?}"))),
+        _ => Err(Error::invalid_data(format!(
+            "a signal has one or two parts in its last dimension, found {shape:?}"
+        ))),
     }
 }

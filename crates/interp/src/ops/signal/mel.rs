@@ -17,7 +17,8 @@ pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {
             return Err(Error::invalid_data(format!("a dft_length of {dft_len} at a sample_rate of {rate}")));
         }
         let shape = shape_of(&[dft_len / 2 + 1, n_bands])?;
-        let [low, high] = [edge(call, 3)?, edge(call, 4)?].map(|hertz| 2595.0 * (1.0 + hertz / 700.0).log10());
+        let [low, high] =
+            [edge(call, 3)?, edge(call, 4)?].map(|hertz| 2595.0 * (1.0 + hertz / 700.0).log10());
         with_number!(dtype, T => {
             let mut out = call.zeros::<T>(&shape)?;
             let step = (high - low) / (n_bands + 2) as f64;

@@ -1,21 +1,19 @@
 //! The Fourier transform of one stretch of a signal after another.
 
-use super::fourier::{Plans, Wave, components};
+use super::fourier::{Plans, components};
 use crate::call::Call;
 use crate::indices::integer;
 use crate::op::{Kernel, Outputs, Site, one};
-use crate::real::{numbers, rounded, with_real};
+use crate::real::{numbers, rounded};
 use quantfit_ir::{Complex, Error, Result, Tensor};
 
 pub(super) fn stft(site: &Site<'_>) -> Result<Kernel> {
     let is_onesided = site.flag("onesided", true)?;
     let plans = Plans::default();
-    Ok(Box::new(move |call| {
-        with_real!(call.tensor(0)?.dtype(), R => run::<R>(call, is_onesided, &plans))
-    }))
+    Ok(Box::new(move |call| run(call, is_onesided, &plans)))
 }
 
-fn run<R: Wave>(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs> {
+fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs> {
     let signal = call.tensor(0)?;
     let (&[batch, signal_len], n_parts) = components(signal.shape())? else {
         let found = signal.shape();
@@ -30,21 +28,21 @@ fn run<R: Wave>(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result
     let n_frames = (signal_len - len) / step + 1;
     let n_bins = if is_onesided { len / 2 + 1 } else { len };
     let shape = [batch, n_frames, n_bins, 2];
-    let mut out = call.zeros::<R>(&shape)?;
-    let plan = plans.plan::<R>(len, false, 1, call)?;
+    let mut out = call.zeros::<f64>(&shape)?;
+    let plan = plans.plan::<f64>(len, false, 1, call)?;
     let mut frame = vec![Complex::default(); len];
     let mut scratch = vec![Complex::default(); plan.get_inplace_scratch_len()];
     let window = match window {
-        Some(window) => numbers::<R>(window, signal.dtype())?.into_owned(),
-        None => vec![R::ONE; len],
+        Some(window) => numbers::<f64>(window, signal.dtype())?.into_owned(),
+        None => vec![1.0; len],
     };
-    let values = numbers::<R>(signal, signal.dtype())?;
+    let values = numbers::<f64>(signal, signal.dtype())?;
     for (idx, out) in out.chunks_exact_mut(n_bins * 2).enumerate() {
         call.context.step()?;
         let first = idx / n_frames * signal_len + idx % n_frames * step;
         let values = values[first * n_parts..][..len * n_parts].chunks_exact(n_parts);
         for ((to, from), &factor) in frame.iter_mut().zip(values).zip(&window) {
-            let im = from.get(1).map_or(R::ZERO, |&im| im * factor);
+            let im = from.get(1).map_or(0.0, |&im| im * factor);
             *to = Complex { re: from[0] * factor, im };
         }
         plan.process_with_scratch(&mut frame, &mut scratch);
