@@ -281,6 +281,11 @@ impl<C: Cell> Layer<C> {
             }
             sequences.write(direction, is_reverse, step, &state.output, &mut outputs.y);
         }
+        // What the state of a sequence without steps is, nobody says; ONNX Runtime has it zero.
+        if sequences.sizes.len > 0 {
+            let without = (0..batch).filter(|&one| sequences.lengths[one] == 0);
+            without.for_each(|one| state.clear(one, hidden));
+        }
         sequences.sizes.put_state(direction, &state.output, &mut outputs.last[0]);
         if let Some(cell) = outputs.last.get_mut(1) {
             sequences.sizes.put_state(direction, &state.cell, cell);
@@ -309,6 +314,13 @@ struct Made<R> {
 }
 
 impl<R: Number> State<R> {
+    /// Forgets a sequence.
+    fn clear(&mut self, one: usize, hidden: usize) {
+        for rows in [&mut self.output, &mut self.cell].into_iter().filter(|rows| !rows.is_empty()) {
+            rows[one * hidden..][..hidden].fill(R::ZERO);
+        }
+    }
+
     /// Takes back the step for some of the sequences.
     fn keep(&mut self, before: &State<R>, which: &[usize], hidden: usize) {
         let restore = |now: &mut [R], before: &[R], one: usize| {
