@@ -27,7 +27,7 @@ pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {
                 let bin = ((dft_len + 1) as f64 * hertz / rate as f64).floor();
                 let is_there = (0.0..shape[0] as f64).contains(&bin);
                 is_there.then_some(bin as usize).ok_or_else(|| {
-                    Error::invalid_data(format!("a band at {hertz} hertz is not in a spectrum of {} bins", shape[0]))
+                    Error::invalid_data(format!("a band at {hertz:.0} hertz is not in a spectrum of {} bins", shape[0]))
                 })
             };
             for band in 0..shape[1] {
