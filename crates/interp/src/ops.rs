@@ -96,6 +96,7 @@ static OPS: &[(&str, &[&[OpRow]])] = &[
         ],
     ),
     ("ai.onnx.ml", &[ml::ROWS]),
+    ("ai.onnx.preview", &[attention::PREVIEW_ROWS]),
     ("com.microsoft", &[contrib_fused::ROWS, contrib_quantized::ROWS]),
 ];
 

@@ -133,7 +133,8 @@ impl Padding {
         match self {
             _ if (edge..=last - edge).contains(&place) => place,
             Padding::Zeros => place,
-            Padding::Border => place.clamp(0.0, last),
+            // So far outside, all neighbours are the outermost element.
+            Padding::Border => place.clamp(-2.0, last + 2.0),
             Padding::Reflection { .. } => reflect(place, edge, last - edge),
         }
     }

@@ -29,7 +29,7 @@ impl Coordinates {
     /// The place in the input; in f32, as those who made the model computed it. Ties depend on that.
     pub(super) fn original(self, resized: usize, axis: &Axis) -> f32 {
         let (x, scale) = (resized as f32, axis.scale);
-        let (input, output) = (axis.input as f32, axis.output as f32);
+        let (input, output, resized) = (axis.input as f32, axis.output as f32, axis.resized);
         match self {
             Coordinates::HalfPixel => (x + 0.5) / scale - 0.5,
             Coordinates::HalfPixelSymmetric => {
@@ -39,13 +39,13 @@ impl Coordinates {
             Coordinates::PytorchHalfPixel if axis.output <= 1 => 0.0,
             Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,
             Coordinates::AlignCorners if axis.output <= 1 => 0.0,
-            Coordinates::AlignCorners => x * (input - 1.0) / (output - 1.0),
+            Coordinates::AlignCorners => x * (input - 1.0) / (resized - 1.0),
             Coordinates::Asymmetric => x / scale,
             Coordinates::TfHalfPixelForNearest => (x + 0.5) / scale,
             Coordinates::TfCropAndResize => {
                 let (start, end) = axis.roi;
                 if axis.output > 1 {
-                    start * (input - 1.0) + x * (end - start) * (input - 1.0) / (output - 1.0)
+                    start * (input - 1.0) + x * (end - start) * (input - 1.0) / (resized - 1.0)
                 } else {
                     0.5 * (start + end) * (input - 1.0)
                 }

@@ -27,6 +27,8 @@ pub(super) struct Geometry<'a> {
 pub(super) struct Axis {
     pub(super) input: usize,
     pub(super) output: usize,
+    /// How long the output were if that needed not be an integer.
+    pub(super) resized: f32,
     pub(super) scale: f32,
     /// Where the region begins and ends, from 0 to 1.
     pub(super) roi: (f32, f32),
@@ -34,7 +36,7 @@ pub(super) struct Axis {
 
 impl Axis {
     fn same(len: usize) -> Axis {
-        Axis { input: len, output: len, scale: 1.0, roi: (0.0, 1.0) }
+        Axis { input: len, output: len, resized: len as f32, scale: 1.0, roi: (0.0, 1.0) }
     }
 
     /// Whether nothing happens along it.
@@ -68,7 +70,8 @@ impl Geometry<'_> {
                 for (&axis, &size) in named.iter().zip(sizes) {
                     let negative = |_| Error::invalid_data(format!("a size of {size}"));
                     let (input, output) = (self.shape[axis], usize::try_from(size).map_err(negative)?);
-                    found[axis] = Axis { output, scale: output as f32 / input as f32, ..Axis::same(input) };
+                    let (resized, scale) = (output as f32, output as f32 / input as f32);
+                    found[axis] = Axis { output, resized, scale, ..Axis::same(input) };
                 }
                 self.keep_proportions(&named, &mut found)?;
             }
@@ -100,7 +103,7 @@ impl Geometry<'_> {
         for &axis in named {
             let input = self.shape[axis];
             let output = length(f64::from(scale) * input as f64 + 0.5)?;
-            found[axis] = Axis { output, scale, ..Axis::same(input) };
+            found[axis] = Axis { output, resized: scale * input as f32, scale, ..Axis::same(input) };
         }
         Ok(())
     }
@@ -111,8 +114,9 @@ fn scaled(input: usize, scale: f32) -> Result<Axis> {
     if scale.is_nan() || scale <= 0.0 {
         return Err(Error::invalid_data(format!("a scale of {scale}")));
     }
-    let output = if scale == 1.0 { input } else { length(f64::from(input as f32 * scale))? };
-    Ok(Axis { output, scale, ..Axis::same(input) })
+    let resized = input as f32 * scale;
+    let output = if scale == 1.0 { input } else { length(f64::from(resized))? };
+    Ok(Axis { output, resized, scale, ..Axis::same(input) })
 }
 
 fn length(len: f64) -> Result<usize> {

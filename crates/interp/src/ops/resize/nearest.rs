@@ -23,6 +23,9 @@ pub(super) fn nearest(
         let n_elements = call.reserve::<T>(&shape)?;
         let sources = changed.iter().map(|axis| {
             let source = |resized| {
+                if axis.is_same() {
+                    return Some(resized);
+                }
                 let original = coordinates.original(resized, axis);
                 (!coordinates.is_outside(original, axis)).then(|| rounding.round(original, axis))
             };

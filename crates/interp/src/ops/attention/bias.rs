@@ -1,0 +1,193 @@
+//! What is added to scores: the mask, and minus infinity where a query may not see a key.
+
+use super::heads::Sizes;
+use super::scores::Score;
+use crate::call::Call;
+use crate::indices::integers;
+use crate::number::{Number, with_number};
+use crate::op::Site;
+use quantfit_ir::{DType, Error, Result, Tensor};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The attributes that hide keys.
+pub(super) struct BiasAttrs {
+    is_causal: bool,
+    /// How many keys to the left and to the right of a query's own position it may see, if that is limited.
+    window: [Option<i64>; 2],
+    /// Whether a mask for fewer keys hides those that follow.
+    hides_rest: bool,
+}
+
+/// What is added to the scores of an attention.
+pub(super) struct Bias<'a, R: Clone> {
+    pub(super) sizes: Sizes,
+    mask: Option<Mask<'a, R>>,
+    is_causal: bool,
+    window: [Option<i64>; 2],
+    /// By batch: the position of the first query among the keys.
+    offsets: Vec<i64>,
+    /// By batch: how many keys there are; the others are padding.
+    lengths: Option<Vec<i64>>,
+}
+
+struct Mask<'a, R: Clone> {
+    values: Cow<'a, [R]>,
+    /// From one batch, head and query to the next.
+    steps: [usize; 3],
+    /// For how many keys there are values.
+    len: usize,
+    /// Whether there is one value for all keys.
+    is_single: bool,
+}
+
+impl BiasAttrs {
+    pub(super) fn read(site: &Site<'_>) -> Result<BiasAttrs> {
+        let side = |name| match site.int(name, -1)? {
+            -1 => Ok(None),
+            size if size >= 0 => Ok(Some(size)),
+            size => Err(Error::invalid_model(format!("{name} is -1 or more, found {size}"))),
+        };
+        Ok(BiasAttrs {
+            is_causal: site.flag("is_causal", false)?,
+            window: [side("left_window_size")?, side("right_window_size")?],
+            hides_rest: site.opset >= 24,
+        })
+    }
+
+    pub(super) fn over<'c, R: Score>(
+        &self,
+        sizes: &Sizes,
+        call: &'c Call<'_, '_>,
+        n_past: Option<usize>,
+    ) -> Result<Bias<'c, R>> {
+        let lengths = call.optional(6)?.map(|lengths| self.lengths(lengths, sizes)).transpose()?;
+        let offsets = match (&lengths, n_past) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_data("nonpad_kv_seqlen and past_key exclude each other"));
+            }
+            (Some(lengths), None) => lengths.iter().map(|length| length - sizes.n_queries as i64).collect(),
+            (None, n_past) => vec![n_past.unwrap_or(0) as i64; sizes.batch],
+        };
+        let mask =
+            call.optional(3)?.map(|mask| Mask::over(mask, sizes, self.hides_rest, call)).transpose()?;
+        Ok(Bias { sizes: *sizes, mask, is_causal: self.is_causal, window: self.window, offsets, lengths })
+    }
+
+    fn lengths(&self, given: &Tensor, sizes: &Sizes) -> Result<Vec<i64>> {
+        let lengths = integers(given)?.into_owned();
+        let is_fitting = |length: &i64| (0..=sizes.n_keys as i64).contains(length);
+        if lengths.len() != sizes.batch || !lengths.iter().all(is_fitting) {
+            let (batch, n_keys) = (sizes.batch, sizes.n_keys);
+            return Err(Error::invalid_data(format!(
+                "nonpad_kv_seqlen {lengths:?} is not {batch} lengths up to {n_keys}"
+            )));
+        }
+        Ok(lengths)
+    }
+}
+
+impl<R: Score> Bias<'_, R> {
+    /// Adds to the scores of some rows; says which of them may not see any key. None are listed if all may see all.
+    pub(super) fn add(&self, rows: Range<usize>, scores: &mut [R]) -> Vec<bool> {
+        let hides = self.is_causal || self.window != [None; 2] || self.lengths.is_some();
+        if !hides && self.mask.is_none() {
+            return vec![];
+        }
+        let rows = rows.zip(scores.chunks_exact_mut(self.sizes.n_keys));
+        rows.map(|(row, scores)| {
+            let (batch, head, query) = self.sizes.place(row);
+            let seen = self.seen(batch, query);
+            match &self.mask {
+                Some(mask) => mask.add(batch, head, query, seen, scores),
+                None => {
+                    hide(&seen, scores);
+                    seen.is_empty()
+                }
+            }
+        })
+        .collect()
+    }
+
+    /// The keys that a query may see.
+    fn seen(&self, batch: usize, query: usize) -> Range<usize> {
+        let position = self.offsets[batch] + query as i64;
+        let mut end = self.lengths.as_ref().map_or(self.sizes.n_keys as i64, |lengths| lengths[batch]);
+        let [left, right] = self.window;
+        if let Some(reach) = if self.is_causal { Some(0) } else { right } {
+            end = end.min(position.saturating_add(reach).saturating_add(1));
+        }
+        let start = left.map_or(0, |reach| position.saturating_sub(reach)).clamp(0, self.sizes.n_keys as i64);
+        start as usize..end.max(start) as usize
+    }
+}
+
+impl<'a, R: Score> Mask<'a, R> {
+    fn over(mask: &'a Tensor, sizes: &Sizes, hides_rest: bool, call: &Call<'_, '_>) -> Result<Mask<'a, R>> {
+        let shape = mask.shape();
+        let misfit = || {
+            let Sizes { batch, n_heads, n_queries, n_keys, .. } = *sizes;
+            let expected = [batch, n_heads, n_queries, n_keys];
+            Error::invalid_data(format!("a mask of shape {shape:?} does not broadcast to {expected:?}"))
+        };
+        let (len, outer) = match shape.split_last() {
+            Some((&len, outer)) => (len, outer),
+            None => (1, &[][..]),
+        };
+        let is_single = len == 1 && (!hides_rest || shape.is_empty());
+        if outer.len() > 3 || len > sizes.n_keys || (len < sizes.n_keys && !hides_rest && !is_single) {
+            return Err(misfit());
+        }
+        let mut steps = [0; 3];
+        let mut step = len;
+        let expected = [sizes.batch, sizes.n_heads, sizes.n_queries];
+        for (back, &dim) in outer.iter().rev().enumerate() {
+            if dim != 1 {
+                if dim != expected[2 - back] {
+                    return Err(misfit());
+                }
+                steps[2 - back] = step;
+            }
+            step *= dim;
+        }
+        Ok(Mask { values: added(mask, call)?, steps, len, is_single })
+    }
+
+    /// Adds to the scores of a query; whether nothing is left for it to see.
+    fn add(&self, batch: usize, head: usize, query: usize, seen: Range<usize>, scores: &mut [R]) -> bool {
+        let place = [batch, head, query];
+        let first: usize = place.iter().zip(self.steps).map(|(at, step)| at * step).sum();
+        let values = &self.values[first..first + self.len];
+        let end = if self.is_single { seen.end } else { seen.end.min(self.len) };
+        let seen = seen.start.min(end)..end;
+        hide(&seen, scores);
+        let scores = &mut scores[seen.clone()];
+        if self.is_single {
+            scores.iter_mut().for_each(|score| *score += values[0]);
+            return seen.is_empty() || values[0] == R::LOWEST;
+        }
+        let values = &values[seen];
+        scores.iter_mut().zip(values).for_each(|(score, &value)| *score += value);
+        values.iter().all(|value| *value == R::LOWEST)
+    }
+}
+
+/// Adds minus infinity to what is not seen. What is no number stays none.
+fn hide<R: Score>(seen: &Range<usize>, scores: &mut [R]) {
+    let (before, rest) = scores.split_at_mut(seen.start);
+    let after = &mut rest[seen.len()..];
+    before.iter_mut().chain(after).for_each(|score| *score += R::LOWEST);
+}
+
+/// What a mask adds: zero and minus infinity, if it says true and false.
+fn added<'a, R: Score>(mask: &'a Tensor, call: &Call<'_, '_>) -> Result<Cow<'a, [R]>> {
+    if mask.dtype() == R::DTYPE {
+        return Ok(Cow::Borrowed(mask.values()?));
+    }
+    call.reserve::<R>(mask.shape())?;
+    if mask.dtype() == DType::Bool {
+        let added = |&seen: &bool| if seen { R::ZERO } else { R::LOWEST };
+        return Ok(mask.values::<bool>()?.iter().map(added).collect());
+    }
+    with_number!(mask.dtype(), T => Ok(mask.values::<T>()?.iter().map(|x| R::from_f64(x.to_f64())).collect()))
+}

@@ -1,0 +1,60 @@
+//! The cell with gates for how much is updated, and how much of the past the candidate sees.
+
+use super::activation::{Activation, Gate};
+use super::{Cell, Direction, State};
+use crate::op::Site;
+use quantfit_ir::Result;
+
+pub(super) struct Gru {
+    /// The past is multiplied by its weights before the reset gate, instead of after it.
+    linear_before_reset: bool,
+}
+
+/// The groups of recurrent weights, which are the functions too: of the update and reset gates, and of the candidate.
+const GATES: usize = 0;
+const CANDIDATE: usize = 1;
+
+impl Cell for Gru {
+    const GATES: &'static [usize] = &[2, 1];
+    const ACTIVATIONS: &'static [Activation] = &[Activation::SIGMOID, Activation::TANH];
+    const HAS_CELL_STATE: bool = false;
+
+    fn read(site: &Site<'_>) -> Result<Gru> {
+        Ok(Gru { linear_before_reset: site.flag("linear_before_reset", false)? })
+    }
+
+    fn own_bias(&self) -> usize {
+        if self.linear_before_reset { 2 } else { 3 }
+    }
+
+    /// The gates are in the order update, reset, candidate.
+    fn step<R: Gate>(&self, direction: &Direction<'_, R>, gates: &mut [R], state: &mut State<R>) {
+        let n = direction.hidden;
+        let past = &mut state.output;
+        direction.add_recurrent(past, GATES, gates, 2 * n, 3 * n);
+        gates.chunks_exact_mut(3 * n).for_each(|gates| direction.activate(GATES, &mut gates[..2 * n]));
+        if self.linear_before_reset {
+            let mut seen = vec![R::ZERO; past.len()];
+            if !direction.bias.is_empty() {
+                seen.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(direction.bias));
+            }
+            direction.add_recurrent(past, CANDIDATE, &mut seen, n, n);
+            for (gates, seen) in gates.chunks_exact_mut(3 * n).zip(seen.chunks_exact(n)) {
+                let (gates, candidate) = gates.split_at_mut(2 * n);
+                let resets = gates[n..].iter().zip(seen);
+                candidate.iter_mut().zip(resets).for_each(|(sum, (&reset, &seen))| *sum += reset * seen);
+            }
+        } else {
+            let resets = gates.chunks_exact(3 * n).flat_map(|gates| &gates[n..2 * n]);
+            let seen: Vec<R> = resets.zip(&*past).map(|(&reset, &past)| reset * past).collect();
+            direction.add_recurrent(&seen, CANDIDATE, &mut gates[2 * n..], n, 3 * n);
+        }
+        for (gates, past) in gates.chunks_exact_mut(3 * n).zip(past.chunks_exact_mut(n)) {
+            let (gates, candidate) = gates.split_at_mut(2 * n);
+            direction.activate(CANDIDATE, candidate);
+            for ((past, &update), &candidate) in past.iter_mut().zip(&gates[..n]).zip(&*candidate) {
+                *past = (R::ONE - update) * candidate + update * *past;
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Windows made of one or two cosines.
+
+use crate::indices::integer;
+use crate::number::{Number, with_number};
+use crate::op::{Kernel, Site, one};
+use crate::room::shape_of;
+use quantfit_ir::{DType, Result, Tensor};
+use std::f64::consts::TAU;
+
+/// `a - b·cos(2πx) + c·cos(4πx)` for x from 0 to 1; to before 1 if the window is periodic. Integers are cut off behind
+/// the point of what f32 makes of it, which is 1 where it is nearly 1.
+pub(super) fn window(site: &Site<'_>, [a, b, c]: [f64; 3]) -> Result<Kernel> {
+    let is_periodic = site.flag("periodic", true)?;
+    let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);
+    Ok(Box::new(move |call| {
+        let shape = shape_of(&[integer(call.tensor(0)?)?])?;
+        with_number!(dtype, T => {
+            let mut out = call.zeros::<T>(&shape)?;
+            let n = if is_periodic { out.len() } else { out.len().saturating_sub(1) } as f64;
+            for (idx, out) in out.iter_mut().enumerate() {
+                let angle = TAU * idx as f64 / n;
+                let value = a - b * angle.cos() + c * (2.0 * angle).cos();
+                *out = if T::IS_INTEGER { T::from_f32(value as f32) } else { T::from_f64(value) };
+            }
+            one(Tensor::new(&shape, out))
+        })
+    }))
+}
