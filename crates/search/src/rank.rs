@@ -5,48 +5,38 @@
 
 use crate::calibrate::watch;
 use crate::evaluator::Evaluator;
-use crate::sensitivity::Sensitivity;
+use crate::ranking::{Ranked, Ranking};
+use crate::sensitivity::{Channels, Sensitivity, Similarity};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Place, Result, Tensor, isolate};
 use quantfit_quant::{Layer, QuantConfig, Record, fake_quant};
 
-/// The layers, the worst first.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Ranking(pub Vec<Ranked>);
-
-/// A layer's place in the ranking.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranked {
+/// A layer replayed on a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Replayed<'a> {
     /// The layer.
-    pub layer: String,
-    /// How similar its quantized output is to the original, the mean over the calibration batches.
-    pub similarity: f64,
+    pub layer: &'a str,
+    /// Which batch of the calibration data, from 0.
+    pub batch: usize,
+    /// What the layer reads, without its constants.
+    pub inputs: &'a [Tensor],
+    /// What it gives in the original.
+    pub original: &'a Tensor,
+    /// What it gives quantized.
+    pub quantized: &'a Tensor,
 }
 
-impl Ranking {
-    /// The `n` worst layers.
-    pub fn worst(&self, n: usize) -> Vec<String> {
-        self.0.iter().take(n).map(|ranked| ranked.layer.clone()).collect()
-    }
+/// Is shown every layer's replay.
+pub type ReplayTap<'a> = &'a dyn Fn(&Replayed<'_>) -> Result<()>;
 
-    /// How many layers there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// Ranks the layers that `config` enables in a prepared model. Layers of equal similarity keep the model's order.
+/// Ranks the layers that `config` enables in a prepared model, each by its own output. `tap` is shown every replay.
 pub fn rank(
     model: &Model,
     config: &QuantConfig,
     record: &Record,
     evaluator: &mut impl Evaluator,
     sensitivity: &dyn Sensitivity,
+    tap: ReplayTap<'_>,
 ) -> Result<Ranking> {
     let enabled = config.enabled(model);
     let mut replays = enabled
@@ -54,11 +44,9 @@ pub fn rank(
         .map(|(layer, _)| Replay::new(model, config, record, layer))
         .collect::<Result<Vec<_>>>()?;
     watch(model, config, evaluator, &mut |place, tensor| {
-        replays.iter_mut().try_for_each(|replay| replay.see(place, tensor, sensitivity))
+        replays.iter_mut().try_for_each(|replay| replay.see(place, tensor, sensitivity, tap))
     })?;
-    let mut ranking: Vec<Ranked> = replays.into_iter().map(Replay::finish).collect::<Result<_>>()?;
-    ranking.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
-    Ok(Ranking(ranking))
+    Ok(Ranking::of(replays.into_iter().map(Replay::finish).collect::<Result<_>>()?))
 }
 
 /// A layer waiting for what it reads and what it gave.
@@ -69,8 +57,9 @@ struct Replay {
     /// What it reads, as far as it has come.
     inputs: Vec<(Place, Option<Tensor>)>,
     output: Place,
-    sum: f64,
-    n_batches: usize,
+    /// Whether the output's channels come last, or after the batch.
+    channels_last: bool,
+    mean: Mean,
 }
 
 impl Replay {
@@ -89,12 +78,18 @@ impl Replay {
             session: Session::new(&alone)?,
             inputs,
             output: Place { graph: layer.graph, value: layer.node.into() },
-            sum: 0.0,
-            n_batches: 0,
+            channels_last: ["Gemm", "MatMul"].contains(&layer.op.as_str()),
+            mean: Mean::default(),
         })
     }
 
-    fn see(&mut self, place: Place, tensor: &Tensor, sensitivity: &dyn Sensitivity) -> Result<()> {
+    fn see(
+        &mut self,
+        place: Place,
+        tensor: &Tensor,
+        sensitivity: &dyn Sensitivity,
+        tap: ReplayTap<'_>,
+    ) -> Result<()> {
         for (_, input) in self.inputs.iter_mut().filter(|(wanted, _)| *wanted == place) {
             *input = Some(tensor.clone());
         }
@@ -104,19 +99,49 @@ impl Replay {
         let inputs: Option<Vec<Tensor>> = self.inputs.iter_mut().map(|(_, input)| input.take()).collect();
         let inputs = inputs.expect("a layer runs after what it reads has been made");
         let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer))?;
-        let similarity = sensitivity.similarity(tensor.values()?, quantized[0].values()?);
-        if !similarity.is_finite() {
-            return Err(Error::evaluator(format!("the sensitivity is {similarity}")).at(&self.layer));
+        let (layer, batch) = (self.layer.as_str(), self.mean.n_batches);
+        tap(&Replayed { layer, batch, inputs: &inputs, original: tensor, quantized: &quantized[0] })?;
+        let channels = Channels::of(tensor.shape(), self.channels_last);
+        let similarity = sensitivity.compare(tensor.values()?, quantized[0].values()?, channels);
+        self.mean.add(similarity).map_err(|error| error.at(&self.layer))
+    }
+
+    fn finish(self) -> Result<Ranked> {
+        let Similarity { value, worst_channel } =
+            self.mean.finish().map_err(|error| error.at(&self.layer))?;
+        Ok(Ranked { layers: vec![self.layer], similarity: value, worst_channel, cost: 0 })
+    }
+}
+
+/// The mean similarity over batches.
+#[derive(Default)]
+pub(crate) struct Mean {
+    sum: Similarity,
+    n_batches: usize,
+}
+
+impl Mean {
+    pub(crate) fn add(&mut self, similarity: Similarity) -> Result<()> {
+        let Similarity { value, worst_channel } = similarity;
+        if !value.is_finite() || !worst_channel.is_finite() {
+            return Err(Error::evaluator(format!(
+                "the sensitivity is {value}, {worst_channel} in the worst channel"
+            )));
         }
-        self.sum += similarity;
+        self.sum.value += value;
+        self.sum.worst_channel += worst_channel;
         self.n_batches += 1;
         Ok(())
     }
 
-    fn finish(self) -> Result<Ranked> {
+    pub(crate) fn finish(self) -> Result<Similarity> {
         if self.n_batches == 0 {
-            return Err(Error::invalid_data("no calibration data reached this layer").at(&self.layer));
+            return Err(Error::invalid_data("no calibration data reached this layer"));
         }
-        Ok(Ranked { layer: self.layer, similarity: self.sum / self.n_batches as f64 })
+        let n_batches = self.n_batches as f64;
+        Ok(Similarity {
+            value: self.sum.value / n_batches,
+            worst_channel: self.sum.worst_channel / n_batches,
+        })
     }
 }

@@ -2,9 +2,9 @@
 
 use super::say;
 use comfy_table::{CellAlignment, Table, presets};
-use quantfit::ir::{Dim, Graph, NodeId, Op, Pass, Place, TensorType, ValueId, with_element};
+use quantfit::ir::{Pass, Place, ValueId};
 use quantfit::quant::{NameNodes, layer};
-use quantfit::{Model, Session, Tensor};
+use quantfit::{Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut model = quantfit::load_model(&args.model)?;
     NameNodes.run(&mut model)?;
-    let shapes = match shapes(&model) {
+    let shapes = match sample_shapes(&model) {
         Ok(shapes) => shapes,
         Err(error) => {
             say(&format!("shapes are unknown, the model can't be run: {error}"));
@@ -73,42 +73,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn describe(shape: &[usize]) -> String {
     let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
     dims.join("x")
-}
-
-/// The shape of every value that is computed from one sample of zeros.
-fn shapes(model: &Model) -> quantfit::Result<BTreeMap<Place, Vec<usize>>> {
-    let session = Session::new(model)?;
-    let zeros = |ty: &Option<TensorType>| {
-        let unknown = || quantfit::Error::invalid_model("an input has no type");
-        let ty = ty.as_ref().ok_or_else(unknown)?;
-        let dims = ty.shape.as_ref().ok_or_else(unknown)?;
-        let shape: Vec<usize> = dims.iter().map(|dim| Dim::known(dim).unwrap_or(1)).collect();
-        Ok(with_element!(ty.dtype, T => Tensor::full(&shape, T::default())))
-    };
-    let required = session.inputs().iter().filter(|input| !input.has_default);
-    let inputs: Vec<Tensor> = required.map(|input| zeros(&input.ty)).collect::<quantfit::Result<_>>()?;
-    let mut shapes = BTreeMap::new();
-    session.run_tapped(&inputs, &mut |place, tensor| {
-        shapes.insert(place, tensor.shape().to_vec());
-        Ok(())
-    })?;
-    Ok(shapes)
-}
-
-/// How many multiplications and additions a layer takes; for a pool, its additions.
-fn multiply_adds(
-    graph: &Graph,
-    id: NodeId,
-    op: &Op,
-    input: Option<&Vec<usize>>,
-    output: Option<&Vec<usize>>,
-) -> Option<usize> {
-    let weight = graph.operand(id, 1).and_then(|value| graph.constant(value)).map(Tensor::shape);
-    let output: usize = output?.iter().product();
-    match op.name.as_str() {
-        "Conv" => Some(output * weight?[1..].iter().product::<usize>()),
-        "ConvTranspose" => Some(input?.iter().product::<usize>() * weight?[1..].iter().product::<usize>()),
-        "AveragePool" => Some(output * op.ints("kernel_shape").ok()??.iter().product::<i64>() as usize),
-        _ => Some(output * input?.last()?),
-    }
 }
