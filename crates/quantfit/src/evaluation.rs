@@ -62,6 +62,18 @@ impl Evaluation {
         }
     }
 
+    /// Goals that the original itself misses are a mistake.
+    fn check_original(&self, values: &[f64]) -> Result<()> {
+        match self.goals.iter().zip(values).find(|&(goal, &value)| !goal.judge(value, value).satisfied) {
+            Some((goal, value)) => Err(Error::evaluator(format!(
+                "the original's {} is {value:.6}, and the goal is {}; ask for less",
+                goal.name,
+                goal.shown()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// How long a number of trials will take, by those so far.
     fn estimate(&self, n_trials: usize) -> Option<Duration> {
         let (n, total) = self.trials;
@@ -111,7 +123,10 @@ impl Evaluator for Evaluation {
     }
 
     fn metric_eval(&mut self, original: &Score, quantized: &Score) -> Result<Verdict, EvaluatorError> {
-        self.original.get_or_insert_with(|| original.clone());
+        if self.original.is_none() {
+            self.check_original(&original.values)?;
+            self.original = Some(original.clone());
+        }
         Ok(judge_all(&self.goals, &original.values, &quantized.values))
     }
 

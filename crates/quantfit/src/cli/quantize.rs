@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
 use quantfit::{
     CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, QuantConfig, Report,
-    Score, Scorer, SearchOptions, Session, Stop, create_quant_config, dump_replay, layer_costs, load_config,
-    report_json, search_and_save,
+    Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay, layer_costs,
+    load_config, report_json, search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -182,7 +182,9 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
                 parsed.collect::<quantfit::Result<Vec<_>>>()?.into_iter().unzip();
             let data = read_data(eval)?;
             let evaluation = data.feed(session.inputs(), &feeding)?;
-            (Box::new(DataScorer::new(evaluation, &data, metrics, model)?), goals)
+            let scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            check_drops(&scorer, &goals)?;
+            (Box::new(scorer), goals)
         }
         (None, None) => unreachable!("clap asks for one of them"),
     };
@@ -196,6 +198,24 @@ fn default_config(model: &Model, n_batches: usize) -> anyhow::Result<QuantConfig
     let file = folder.path().join("the default configuration");
     create_quant_config(&file, model, &[], n_batches)?;
     Ok(load_config(&file)?)
+}
+
+/// A drop from what is perfect says nothing where perfect is 200 decibels, nor does a part of 0.
+fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
+    for (metric, goal) in scorer.metrics.iter().zip(goals) {
+        let bound = match (metric.name.as_str(), goal.target) {
+            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
+            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
+            _ => continue,
+        };
+        if scorer.is_measured_by_original(metric) {
+            let name = &metric.name;
+            bail!(
+                "metric {name:?}: the original is its own measure, so a drop says nothing; write {name}{bound} and a number"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<()> {

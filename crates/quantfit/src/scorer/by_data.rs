@@ -52,6 +52,11 @@ impl DataScorer {
         Ok(DataScorer { evaluation, metrics, labels, targets })
     }
 
+    /// Whether a metric compares with what the original gives, which the original matches perfectly.
+    pub fn is_measured_by_original(&self, metric: &Metric) -> bool {
+        metric.row().truth == Truth::Targets && matches!(self.targets, Targets::Original { .. })
+    }
+
     /// Lets the original say what is right, if that is wanted and has not been done.
     fn ask_original(&mut self, scoring: &mut Scoring<'_>) -> Result<()> {
         let Targets::Original { model, outputs: outputs @ None } = &mut self.targets else { return Ok(()) };
@@ -169,8 +174,7 @@ mod tests {
             scorer.score(model, &mut scoring).unwrap().values[0]
         };
         assert_eq!(score(&model()), 0.0);
-        let off =
-            "model m opset 17\n%x = input : f32[N,3]\n%c = const 2.0 : f32\n%y = Add(%x, %c)\nreturn %y\n";
+        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
         assert_eq!(score(&off.parse().unwrap()), 4.0);
     }
 }

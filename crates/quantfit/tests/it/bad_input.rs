@@ -197,10 +197,18 @@ fn goals_and_budgets_that_make_no_sense() {
         complaint(&["--metric", "auc"]),
         "error: auc: auc wants one or two outputs and one label for each sample, found 10 outputs"
     );
+    assert_eq!(
+        complaint(&["--metric", "sqnr"]),
+        "error: metric \"sqnr\": the original is its own measure, so a drop says nothing; write sqnr>= and a number"
+    );
+    assert_eq!(
+        complaint(&["--metric", "mse=1%"]),
+        "error: metric \"mse\": the original is its own measure, so a drop says nothing; write mse<= and a number"
+    );
     // The original, judged by itself, misses what is asked of it.
     assert_eq!(
         complaint(&["--metric", "top1>=0.999"]),
-        "error: the original model misses the target itself, with a loss of 0; check the target"
+        "error: the original's top1 is 0.994981, and the goal is >=0.999; ask for less"
     );
 }
 
