@@ -96,19 +96,21 @@ pub fn strategy_named(name: &str) -> Result<&'static dyn Strategy> {
     found.map(|row| row.strategy as &dyn Strategy).ok_or_else(unknown)
 }
 
-/// What is not looked into further when trials to come are counted.
-const FAR_AHEAD: usize = 100;
+/// How much is looked at to count the trials to come: each asks the strategy, which reads the whole history.
+const TRIALS_READ: usize = 10_000;
 
 /// How many trials are to come if things go on as they look: if just the layers of the smallest trial that satisfied,
-/// or all if none did, have to be rolled back.
+/// or all if none did, have to be rolled back. Where that is far away, fewer.
 pub fn trials_ahead(strategy: &dyn Strategy, ranking: &Ranking, history: &[Trial]) -> usize {
     let satisfying = history.iter().filter(|trial| trial.verdict.satisfied);
     let everything = ranking.worst(ranking.len());
     let guilty = satisfying.map(|trial| &trial.rolled_back).min_by_key(|layers| layers.len());
     let guilty = guilty.unwrap_or(&everything);
     let mut imagined = history.to_vec();
+    let mut n_read = 0;
     while let Some(rolled_back) = strategy.next(ranking, &imagined) {
-        if imagined.len() - history.len() == FAR_AHEAD || rolled_back.len() >= everything.len() {
+        n_read += imagined.len();
+        if n_read > TRIALS_READ || rolled_back.len() >= everything.len() {
             break;
         }
         let satisfied = guilty.iter().all(|layer| rolled_back.contains(layer));

@@ -124,6 +124,7 @@ impl Scorer for DataScorer {
 mod tests {
     use super::*;
     use crate::data::{Feeding, metric_named};
+    use crate::goal::{Goal, Target};
     use crate::scorer::Misses;
     use crate::stop::Stop;
 
@@ -132,43 +133,56 @@ mod tests {
         "model m opset 17\n%x = input : f32[N,3]\n%y = Identity(%x)\nreturn %y\n".parse().unwrap()
     }
 
-    fn scorer(metric: &str, n_samples: usize) -> DataScorer {
-        let x = (0..3 * n_samples).map(|idx| (idx * idx % 7) as f32).collect();
+    fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
+        let values =
+            |factor: usize| (0..3 * n_samples).map(|idx| (idx * idx * factor % 7) as f32 - 2.0).collect();
         let labels = (0..n_samples as i64).map(|idx| idx % 3).collect();
-        let arrays = [
-            ("x".to_owned(), Tensor::new(&[n_samples, 3], x)),
+        let mut arrays = std::collections::BTreeMap::from([
+            ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1))),
             ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels)),
-        ];
-        let data = DataSet { source: "data".to_owned(), arrays: arrays.into() };
+        ]);
+        if has_targets {
+            arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)));
+        }
+        let data = DataSet { source: "data".to_owned(), arrays };
         let session = Session::new(&model()).unwrap();
         let feeding = Feeding { batch: Some(4), ..Feeding::default() };
         let feed = data.feed(session.inputs(), &feeding).unwrap();
-        DataScorer::new(feed, &data, vec![metric_named(metric).unwrap()], &model()).unwrap()
+        DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
     }
 
     #[test]
-    fn stopping_early_never_changes_whether_a_bound_is_missed() {
-        for metric in ["top1", "top2"] {
+    fn stopping_early_never_changes_a_verdict() {
+        for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
+            let mut n_stopped = 0;
             for n_samples in [1, 4, 13, 40] {
-                let mut scorer = scorer(metric, n_samples);
+                let metric = metric_named(name).unwrap();
+                let mut scorer = scorer(&metric, n_samples, true);
                 let mut score = |misses: Option<Misses<'_>>| {
                     let mut scoring = Scoring { progress: &mut (), misses, stop: &Stop::default() };
                     scorer.score(&model(), &mut scoring).unwrap()
                 };
                 let whole = score(None).values[0];
-                for bound in (0..=n_samples).map(|n| n as f64 / n_samples as f64) {
-                    let found = score(Some(&|best: &[f64]| best[0] < bound));
-                    assert_eq!(found.values[0] < bound, whole < bound, "{metric} of {n_samples}, {bound}");
-                    assert!(found.stopped_after.is_none() || whole < bound);
+                // Bounds below, at and above what the metric really is, whatever its sign.
+                for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
+                    let goal = Goal::of(&metric, Target::Bound(whole + offset));
+                    let satisfied = |values: &[f64]| goal.judge(whole, values[0]).satisfied;
+                    let found = score(Some(&|best: &[f64]| !satisfied(best)));
+                    assert_eq!(
+                        satisfied(&found.values),
+                        satisfied(&[whole]),
+                        "{name} of {n_samples}, {offset}"
+                    );
+                    n_stopped += usize::from(found.stopped_after.is_some());
                 }
-                assert!(n_samples < 40 || score(Some(&|best| best[0] < 1.0)).stopped_after.is_some());
             }
+            assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
         }
     }
 
     #[test]
     fn without_targets_the_original_is_right() {
-        let mut scorer = scorer("mse", 9);
+        let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
         let mut score = |model: &Model| {
             let mut scoring = Scoring { progress: &mut (), misses: None, stop: &Stop::default() };
             scorer.score(model, &mut scoring).unwrap().values[0]
