@@ -1,6 +1,6 @@
 //! The accuracy-driven loop: evaluate, rank, roll back, repeat.
 //!
-//! [`search`] finds which layers of a model must stay float so that the user's [`Evaluator`] is satisfied. The rest is
+//! [`search()`] finds which layers of a model must stay float so that the user's [`Evaluator`] is satisfied. The rest is
 //! pure: a [`Strategy`] is arithmetic on the trials so far, a [`Sensitivity`] compares two outputs. No files here, and
 //! no clock.
 
