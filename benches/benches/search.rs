@@ -1,10 +1,10 @@
 //! A session, a calibration and a whole search, on a bundled model.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use quantfit::data::{DataSet, Feed, Feeding, metric_named, read_npz};
+use quantfit::data::{DataSet, Feed, Feeding, read_npz};
 use quantfit::quant::{deploy, prepare};
 use quantfit::search::{SearchOptions, calibrate, search};
-use quantfit::{DataScorer, Evaluation, MaxDrop, Model, QuantConfig, Session, load_model};
+use quantfit::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
 use std::hint::black_box;
 use std::path::Path;
 
@@ -22,9 +22,9 @@ fn data(model: &Model, file: &str) -> (DataSet, Feed) {
 
 fn evaluation(model: &Model) -> Evaluation {
     let ((_, calibration), (data, samples)) = (data(model, "calib.npz"), data(model, "eval.npz"));
-    let metric = metric_named("top1").expect("there is top1");
-    let scorer = Box::new(DataScorer::new(samples, &data, metric).expect("there are labels"));
-    Evaluation { calibration, scorer, max_drop: MaxDrop::Absolute(0.002), progress: Box::new(()) }
+    let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
+    let scorer = DataScorer::new(samples, &data, vec![metric], model).expect("there are labels");
+    Evaluation::new(calibration, Box::new(scorer), vec![goal])
 }
 
 fn benches(c: &mut Criterion) {

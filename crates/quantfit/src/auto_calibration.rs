@@ -34,9 +34,7 @@ pub fn create_quant_config(
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
 /// `save_path` is a folder and a prefix, such as `out/resnet`; if it ends in a slash there is no prefix.
-/// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
-/// model, the final configuration, and the record (to `record_file`); if none does, files of those names are removed,
-/// so that no older model is taken for the result. Neither the model nor `config_file` is changed.
+/// Neither the model nor `config_file` is changed. [`search_and_save`] does the same and takes more options.
 pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     model: &Model,
     evaluator: &mut E,
@@ -46,12 +44,30 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     strategy: impl Into<StrategyChoice<'a>>,
     sensitivity: impl Into<SensitivityChoice<'a>>,
 ) -> Result<Report<E::Metric>> {
-    let options =
-        SearchOptions { strategy: strategy.into().resolve()?, sensitivity: sensitivity.into().resolve()? };
-    let config = read_text(config_file)?;
-    let config = QuantConfig::from_json(&config).map_err(|error| error.at(config_file.display()))?;
-    let files = OutputFiles::new(save_path, record_file);
-    let report = search(model, &config, evaluator, &options)?;
+    let (strategy, sensitivity) = (strategy.into().resolve()?, sensitivity.into().resolve()?);
+    let options = SearchOptions { strategy, sensitivity, ..SearchOptions::default() };
+    let config = load_config(config_file)?;
+    search_and_save(model, evaluator, &config, &OutputFiles::new(save_path, record_file), &options)
+}
+
+/// Reads a configuration.
+pub fn load_config(path: &Path) -> Result<QuantConfig> {
+    QuantConfig::from_json(&read_text(path)?).map_err(|error| error.at(path.display()))
+}
+
+/// Quantizes a model as far as the evaluator allows, and writes what came of it.
+///
+/// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
+/// model, the final configuration, and the record; if none does, files of those names are removed, so that no older
+/// model is taken for the result.
+pub fn search_and_save<E: Evaluator>(
+    model: &Model,
+    evaluator: &mut E,
+    config: &QuantConfig,
+    files: &OutputFiles,
+    options: &SearchOptions<'_>,
+) -> Result<Report<E::Metric>> {
+    let report = search(model, config, evaluator, options)?;
     write_file(&files.ranking, ranking_json(&report.ranking).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
@@ -85,6 +101,10 @@ pub struct OutputFiles {
     pub ranking: PathBuf,
     /// The trials.
     pub history: PathBuf,
+    /// Everything about the search; only the command writes it.
+    pub report: PathBuf,
+    /// The scores, as they come; only the command writes it.
+    pub journal: PathBuf,
 }
 
 impl OutputFiles {
@@ -105,6 +125,8 @@ impl OutputFiles {
             record: record_file.to_owned(),
             ranking: report("ranking_information"),
             history: report("record"),
+            report: folder.join(format!("{prefix}report.json")),
+            journal: folder.join(format!("{prefix}journal.jsonl")),
         }
     }
 
@@ -113,7 +135,7 @@ impl OutputFiles {
         [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
     }
 
-    /// All files, in the order in which they are written.
+    /// What [`search_and_save`] writes, in that order.
     pub fn all(&self) -> [&Path; 6] {
         let [fake_quant, deploy, final_config, record] = self.models();
         [&self.ranking, &self.history, fake_quant, deploy, final_config, record]

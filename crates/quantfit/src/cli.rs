@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod inspect;
+mod interrupt;
 pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;

@@ -1,28 +1,33 @@
-//! A ready-made evaluator: calibrates on a data set, scores by data or by a command, and judges by the drop.
+//! A ready-made evaluator: calibrates on a data set, scores by data or by a command, and judges by goals.
 
-use crate::data::{DataSet, Feed, Metric};
-use crate::files::save_model;
-use quantfit_interp::Session;
+use crate::data::Feed;
+use crate::goal::{Goal, judge_all};
+use crate::journal::Journal;
+use crate::scorer::{Misses, Score, Scorer, Scoring};
+use crate::stop::Stop;
 use quantfit_ir::{Error, Model, Result, Tensor};
-use quantfit_search::{Evaluator, EvaluatorError, Stage, Verdict};
-use std::process::{Command, Stdio};
+use quantfit_search::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
+use std::time::{Duration, Instant};
 
-/// Calibrates, scores and judges by one number; larger is better.
+/// Calibrates, scores and judges by one number for each goal.
 pub struct Evaluation {
     /// The calibration data.
     pub calibration: Feed,
-    /// Gives the number.
+    /// Gives the numbers.
     pub scorer: Box<dyn Scorer>,
-    /// How much less than the original's is good enough.
-    pub max_drop: MaxDrop,
+    /// What the numbers must be.
+    pub goals: Vec<Goal>,
     /// Is told how far things are.
     pub progress: Box<dyn Progress>,
-}
-
-/// Gives a model a number.
-pub trait Scorer {
-    /// The number of a model; larger is better.
-    fn score(&mut self, model: &Model, progress: &mut dyn Progress) -> Result<f64>;
+    /// Whether a trial stops as soon as it can no longer meet its goals. The first one never does.
+    pub early_stop: bool,
+    /// Ends the search before its time.
+    pub stop: Stop,
+    /// Where scores are written down, and recalled from.
+    pub journal: Option<Journal>,
+    original: Option<Score>,
+    is_first: bool,
+    trials: (usize, Duration),
 }
 
 /// Is told how far things are.
@@ -40,47 +45,44 @@ impl Progress for () {
     fn advance(&mut self, _done: usize, _total: usize) {}
 }
 
-/// How much the metric may fall.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MaxDrop {
-    /// By this much.
-    Absolute(f64),
-    /// By this part of the original's, 0.01 for one percent.
-    Relative(f64),
-}
-
-impl MaxDrop {
-    /// Parses `0.01` as absolute and `1%` as relative.
-    pub fn parse(text: &str) -> Result<MaxDrop> {
-        let (number, percent) = match text.strip_suffix('%') {
-            Some(number) => (number, true),
-            None => (text, false),
-        };
-        match number.trim().parse::<f64>() {
-            Ok(number) if number >= 0.0 && number.is_finite() => {
-                Ok(if percent { MaxDrop::Relative(number / 100.0) } else { MaxDrop::Absolute(number) })
-            }
-            _ => Err(Error::invalid_config(format!(
-                "{text:?} is no drop; write 0.01, or 1% of the original's metric"
-            ))),
+impl Evaluation {
+    /// An evaluator that nobody watches or stops, and that scores every trial to its end.
+    pub fn new(calibration: Feed, scorer: Box<dyn Scorer>, goals: Vec<Goal>) -> Evaluation {
+        Evaluation {
+            calibration,
+            scorer,
+            goals,
+            progress: Box::new(()),
+            early_stop: false,
+            stop: Stop::default(),
+            journal: None,
+            original: None,
+            is_first: true,
+            trials: (0, Duration::ZERO),
         }
     }
 
-    /// The verdict on a metric; the loss is in the units of the drop.
-    pub fn judge(self, original: f64, quantized: f64) -> Verdict {
-        let loss = match self {
-            MaxDrop::Absolute(_) => original - quantized,
-            MaxDrop::Relative(_) if original == quantized => 0.0,
-            MaxDrop::Relative(_) => (original - quantized) / original.abs(),
-        };
-        let (MaxDrop::Absolute(limit) | MaxDrop::Relative(limit)) = self;
-        // A drop of just the limit passes, whatever rounding made of it.
-        Verdict { satisfied: loss <= limit + 1e-12, loss }
+    /// Goals that the original itself misses are a mistake.
+    fn check_original(&self, values: &[f64]) -> Result<()> {
+        match self.goals.iter().zip(values).find(|&(goal, &value)| !goal.judge(value, value).satisfied) {
+            Some((goal, value)) => Err(Error::evaluator(format!(
+                "the original's {} is {value:.6}, and the goal is {}; ask for less",
+                goal.name,
+                goal.shown()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// How long a number of trials will take, by those so far.
+    fn estimate(&self, n_trials: usize) -> Option<Duration> {
+        let (n, total) = self.trials;
+        (n > 0).then(|| total.mul_f64(n_trials as f64 / n as f64))
     }
 }
 
 impl Evaluator for Evaluation {
-    type Metric = f64;
+    type Metric = Score;
 
     fn calibration(
         &mut self,
@@ -89,18 +91,43 @@ impl Evaluator for Evaluation {
     ) -> Result<(), EvaluatorError> {
         let n_batches = batch_num.min(self.calibration.n_batches());
         for (idx, samples) in self.calibration.batches().take(n_batches).enumerate() {
+            self.stop.check()?;
             self.progress.advance(idx, n_batches);
             forward(&self.calibration.inputs(samples)?)?;
         }
         Ok(())
     }
 
-    fn evaluate(&mut self, model: &Model) -> Result<f64, EvaluatorError> {
-        Ok(self.scorer.score(model, &mut *self.progress)?)
+    fn evaluate(&mut self, model: &Model) -> Result<Score, EvaluatorError> {
+        let began = Instant::now();
+        let goals = &self.goals;
+        let original = self.original.as_ref().filter(|_| self.early_stop && !self.is_first);
+        let misses =
+            original.map(|original| move |best: &[f64]| !judge_all(goals, &original.values, best).satisfied);
+        let mut scoring = Scoring {
+            progress: &mut *self.progress,
+            misses: misses.as_ref().map(|misses| misses as Misses<'_>),
+            stop: &self.stop,
+        };
+        let score = self.scorer.score(model, &mut scoring)?;
+        if score.values.len() != goals.len() {
+            let (found, wanted) = (score.values.len(), goals.len());
+            return Err(
+                Error::evaluator(format!("the scorer gives {found} numbers for {wanted} goals")).into()
+            );
+        }
+        if self.original.is_some() {
+            self.trials = (self.trials.0 + 1, self.trials.1 + began.elapsed());
+        }
+        Ok(score)
     }
 
-    fn metric_eval(&mut self, original: &f64, quantized: &f64) -> Result<Verdict, EvaluatorError> {
-        Ok(self.max_drop.judge(*original, *quantized))
+    fn metric_eval(&mut self, original: &Score, quantized: &Score) -> Result<Verdict, EvaluatorError> {
+        if self.original.is_none() {
+            self.check_original(&original.values)?;
+            self.original = Some(original.clone());
+        }
+        Ok(judge_all(&self.goals, &original.values, &quantized.values))
     }
 
     fn announce(&mut self, stage: Stage<'_>) {
@@ -108,103 +135,37 @@ impl Evaluator for Evaluation {
             Stage::Original => "scoring the original".to_owned(),
             Stage::Calibration => "calibrating".to_owned(),
             Stage::Trial { index: 0, n_layers, .. } => format!("scoring all {n_layers} layers in int8"),
-            Stage::Trial { rolled_back, n_layers, .. } => {
-                format!("scoring {} of {n_layers} layers in float", rolled_back.len())
+            Stage::Trial { index, rolled_back, n_layers, n_ahead } => {
+                let left = self
+                    .estimate(n_ahead + 1)
+                    .map_or(String::new(), |time| format!(", {:.0} s", time.as_secs_f64()));
+                format!(
+                    "trial {}, about {n_ahead} more{left}: scoring {} of {n_layers} layers in float",
+                    index + 1,
+                    rolled_back.len()
+                )
             }
             Stage::Ranking => "ranking the layers".to_owned(),
         };
+        self.is_first = matches!(stage, Stage::Trial { index: 0, .. });
+        if !self.is_first && self.original.is_some() && !matches!(stage, Stage::Calibration) {
+            self.stop.obey_the_clock();
+        }
         self.progress.begin(&what);
     }
-}
 
-/// Scores by a metric over a data set, run by our interpreter.
-pub struct DataScorer {
-    /// The samples.
-    pub evaluation: Feed,
-    /// Their labels.
-    pub labels: Vec<i64>,
-    /// What is counted.
-    pub metric: &'static Metric,
-}
-
-impl DataScorer {
-    /// A scorer of the samples of a feed, with the labels from the data set that they come from.
-    pub fn new(evaluation: Feed, data: &DataSet, metric: &'static Metric) -> Result<DataScorer> {
-        let labels = data.targets("labels", evaluation.n_samples())?;
-        let labels = crate::data::labels(labels).map_err(|error| error.at(&data.source))?;
-        Ok(DataScorer { evaluation, labels, metric })
+    fn interruption(&mut self) -> Option<Interruption> {
+        self.stop.reason()
     }
-}
 
-impl Scorer for DataScorer {
-    fn score(&mut self, model: &Model, progress: &mut dyn Progress) -> Result<f64> {
-        let session = Session::new(model)?;
-        let mut sum = 0.0;
-        for (idx, samples) in self.evaluation.batches().enumerate() {
-            progress.advance(idx, self.evaluation.n_batches());
-            let outputs = session.run(&self.evaluation.inputs(samples.clone())?)?;
-            sum += (self.metric.scores)(&outputs, &self.labels[samples])?.iter().sum::<f64>();
+    fn recall(&mut self, candidate: Candidate<'_>) -> Option<Score> {
+        self.journal.as_ref()?.recall(candidate)
+    }
+
+    fn scored(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<(), EvaluatorError> {
+        match &mut self.journal {
+            Some(journal) => Ok(journal.write(candidate, score)?),
+            None => Ok(()),
         }
-        Ok(sum / self.evaluation.n_samples() as f64)
-    }
-}
-
-/// Scores by a command that is given the path of an ONNX file and prints a number on its last line.
-pub struct CommandScorer {
-    /// The program and its first arguments; the path comes last.
-    pub command: Vec<String>,
-}
-
-impl CommandScorer {
-    /// A scorer by a command line, split into words as a shell does; nothing in it is expanded.
-    pub fn parse(line: &str) -> Result<CommandScorer> {
-        let command = shlex::split(line).filter(|words| !words.is_empty());
-        let command = command.ok_or_else(|| {
-            Error::evaluator("the command can't be split into words; check its quotes").at(line)
-        })?;
-        Ok(CommandScorer { command })
-    }
-}
-
-impl Scorer for CommandScorer {
-    fn score(&mut self, model: &Model, _progress: &mut dyn Progress) -> Result<f64> {
-        let failed = |message: String| Error::evaluator(message).at(self.command.join(" "));
-        let folder = tempfile::tempdir().map_err(|error| failed(format!("no temporary folder: {error}")))?;
-        let path = folder.path().join("model.onnx");
-        save_model(model, &path)?;
-        let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).arg(&path).stdin(Stdio::null()).stderr(Stdio::inherit());
-        let output = command.output().map_err(|error| failed(format!("can't be run: {error}")))?;
-        if !output.status.success() {
-            return Err(failed(format!("failed with {}", output.status)));
-        }
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let last = printed.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("").trim();
-        match last.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            _ => Err(failed(format!("must print a number on its last line, found {last:?}"))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drops_are_absolute_or_relative() {
-        assert_eq!(MaxDrop::parse("0.01").unwrap(), MaxDrop::Absolute(0.01));
-        assert_eq!(MaxDrop::parse("1%").unwrap(), MaxDrop::Relative(0.01));
-        assert!(
-            MaxDrop::parse("-1").is_err()
-                && MaxDrop::parse("much").is_err()
-                && MaxDrop::parse("nan").is_err()
-        );
-        assert!(MaxDrop::Absolute(0.1).judge(0.9, 0.8).satisfied);
-        assert!(!MaxDrop::Absolute(0.1).judge(0.9, 0.79).satisfied);
-        // One percent of -2 is 0.02.
-        assert!(MaxDrop::Relative(0.01).judge(-2.0, -2.02).satisfied);
-        assert!(!MaxDrop::Relative(0.01).judge(-2.0, -2.03).satisfied);
-        assert!(!MaxDrop::Relative(0.01).judge(0.5, f64::NAN).satisfied);
     }
 }

@@ -7,16 +7,27 @@
 //! are in `quantfit-ir`, `quantfit-infer` and `quantfit-quant`.
 
 mod auto_calibration;
+mod costs;
 pub mod data;
+mod dump;
 mod evaluation;
 mod files;
+mod goal;
+mod journal;
 mod report;
+mod scorer;
+mod stop;
 
 pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
+    load_config, search_and_save,
 };
-pub use evaluation::{CommandScorer, DataScorer, Evaluation, MaxDrop, Progress, Scorer};
+pub use costs::{layer_costs, multiply_adds, sample_shapes};
+pub use dump::dump_replay;
+pub use evaluation::{Evaluation, Progress};
 pub use files::{load_model, save_model, write_file};
+pub use goal::{Goal, MaxDrop, Target};
+pub use journal::Journal;
 pub use quantfit_infer as infer;
 pub use quantfit_interp::{Data, Limits, Session};
 pub use quantfit_ir as ir;
@@ -26,9 +37,12 @@ pub use quantfit_quant as quant;
 pub use quantfit_quant::{QuantConfig, Record};
 pub use quantfit_search as search;
 pub use quantfit_search::{
-    BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Report, Sensitivity, Strategy, Verdict,
-    WorstFirst,
+    BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,
+    Strategy, Verdict, WorstFirst,
 };
+pub use report::{report_json, trials_per_second};
+pub use scorer::{CommandScorer, DataScorer, Misses, Score, Scorer, Scoring};
+pub use stop::Stop;
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110)]
 enum Command {
-    Quantize(cli::quantize::Args),
+    Quantize(Box<cli::quantize::Args>),
     Config(cli::config::Args),
     Inspect(cli::inspect::Args),
     Print(cli::print::Args),

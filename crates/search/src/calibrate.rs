@@ -36,13 +36,19 @@ pub(crate) fn watch(
     see: &mut dyn FnMut(Place, &Tensor) -> Result<()>,
 ) -> Result<()> {
     let session = Session::new(model)?;
+    each_batch(config, evaluator, &mut |inputs| session.run_tapped(inputs, see).map(drop))
+}
+
+/// Shows the inputs of each batch of calibration data to `see`.
+pub(crate) fn each_batch(
+    config: &QuantConfig,
+    evaluator: &mut impl Evaluator,
+    see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+) -> Result<()> {
     let mut n_batches = 0;
     let mut forward = |inputs: &[Tensor]| {
         n_batches += 1;
-        if n_batches > config.batch_num {
-            return Ok(());
-        }
-        session.run_tapped(inputs, see).map(drop)
+        if n_batches > config.batch_num { Ok(()) } else { see(inputs) }
     };
     evaluator.calibration(config.batch_num, &mut forward).map_err(failed)?;
     if n_batches < config.batch_num {

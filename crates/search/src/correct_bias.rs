@@ -22,7 +22,7 @@ pub(crate) fn correct_bias(
     watch(model, config, evaluator, &mut |place, tensor| {
         replays.iter_mut().try_for_each(|(replay, means)| {
             let axis = replay.layer.output_axis().unwrap_or(-1);
-            replay.see(place, tensor, |float, quantized| means.observe(float, quantized, axis))
+            replay.see(place, tensor, |_, _, float, quantized| means.observe(float, quantized, axis))
         })
     })?;
     for (replay, means) in replays {

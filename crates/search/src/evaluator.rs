@@ -12,7 +12,7 @@ pub trait Evaluator {
     type Metric: Clone;
 
     /// Calls `forward` with the inputs of at least `batch_num` batches, one tensor for each model input, in order.
-    /// Is called to calibrate, and once more to rank the layers; it must give the same data each time.
+    /// Is called to calibrate, and again to rank the layers; it must give the same data each time.
     fn calibration(
         &mut self,
         batch_num: usize,
@@ -33,6 +33,42 @@ pub trait Evaluator {
     fn announce(&mut self, stage: Stage<'_>) {
         let _ = stage;
     }
+
+    /// Whether the search is to end with the best so far; asked before each trial but the first, and when one of the
+    /// functions above has failed with [`ErrorKind::Cancelled`](quantfit_ir::ErrorKind::Cancelled).
+    fn interruption(&mut self) -> Option<Interruption> {
+        None
+    }
+
+    /// The score of a candidate, if an earlier run over the same data has written it down.
+    fn recall(&mut self, candidate: Candidate<'_>) -> Option<Self::Metric> {
+        let _ = candidate;
+        None
+    }
+
+    /// Is given the score of each candidate as soon as it is known, to write it down.
+    fn scored(&mut self, candidate: Candidate<'_>, metric: &Self::Metric) -> Result<(), EvaluatorError> {
+        let _ = (candidate, metric);
+        Ok(())
+    }
+}
+
+/// What can be scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidate<'a> {
+    /// The original model.
+    Original,
+    /// The simulation of quantization with these layers left in float.
+    RolledBack(&'a [String]),
+}
+
+/// Why a search is to end before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// Time is up.
+    OutOfTime,
+    /// The user wants an end.
+    Cancelled,
 }
 
 /// What the search does next.
@@ -50,6 +86,9 @@ pub enum Stage<'a> {
         rolled_back: &'a [String],
         /// How many layers there are.
         n_layers: usize,
+        /// How many trials are to come after this one, if things go on as they look; see
+        /// [`trials_ahead`](crate::trials_ahead).
+        n_ahead: usize,
     },
     /// The layers are replayed one by one and ranked.
     Ranking,

@@ -35,13 +35,13 @@ impl Replay {
         Ok(Replay { layer: layer.clone(), session: Session::new(&alone)?, inputs, output })
     }
 
-    /// Takes in a value of the float model. If it is the layer's output, `compare` gets it, and then the first output of
-    /// the quantized layer.
+    /// Takes in a value of the float model. If it is the layer's output, `compare` gets the layer, its inputs, this output,
+    /// and the first output of the quantized layer.
     pub(crate) fn see(
         &mut self,
         place: Place,
         tensor: &Tensor,
-        compare: impl FnOnce(&Tensor, &Tensor) -> Result<()>,
+        compare: impl FnOnce(&Layer, &[Tensor], &Tensor, &Tensor) -> Result<()>,
     ) -> Result<()> {
         for (_, input) in self.inputs.iter_mut().filter(|(wanted, _)| *wanted == place) {
             *input = Some(tensor.clone());
@@ -53,6 +53,6 @@ impl Replay {
         let inputs: Option<Vec<Tensor>> = self.inputs.iter().map(|(_, input)| input.clone()).collect();
         let inputs = inputs.expect("a layer runs after what it reads has been made");
         let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
-        compare(tensor, &quantized[0]).map_err(|error| error.at(&self.layer.name))
+        compare(&self.layer, &inputs, tensor, &quantized[0]).map_err(|error| error.at(&self.layer.name))
     }
 }

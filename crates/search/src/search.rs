@@ -1,12 +1,16 @@
 //! The loop.
 
 use crate::calibrate::calibrate;
-use crate::evaluator::{Evaluator, Stage, Verdict, failed};
-use crate::rank::{Ranking, rank};
-use crate::sensitivity::{CosineSimilarity, Sensitivity};
-use crate::strategy::{BinarySearch, Strategy};
-use quantfit_ir::{Error, Model, Result};
+use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
+use crate::outcome::{Ending, Quantized, Report, Trial};
+use crate::rank::{ReplayTap, rank};
+use crate::rank_output::OutputRanking;
+use crate::ranking::Ranking;
+use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
+use crate::strategy::{BinarySearch, Strategy, trials_ahead};
+use quantfit_ir::{Error, ErrorKind, Model, Result};
 use quantfit_quant::{QuantConfig, Record, deploy, fake_quant, prepare};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How to search.
 #[derive(Clone, Copy)]
@@ -15,62 +19,35 @@ pub struct SearchOptions<'a> {
     pub strategy: &'a dyn Strategy,
     /// Ranks them.
     pub sensitivity: &'a dyn Sensitivity,
+    /// How many trials there may be; the one with every layer quantized is the first and always made.
+    pub max_trials: Option<usize>,
+    /// Layers that are rolled back together or not at all. Names of layers that are not quantized are ignored.
+    pub groups: &'a [Vec<String>],
+    /// What it costs to leave a layer in float, in multiply-accumulates; 0 for layers that are not named.
+    pub costs: Option<&'a BTreeMap<String, u64>>,
+    /// Is shown every layer's replay. If there is one, the layers are ranked even if quantizing all of them satisfies.
+    pub replays: Option<ReplayTap<'a>>,
 }
 
 impl Default for SearchOptions<'_> {
-    /// The original tool's: binary search over the cosine similarity.
+    /// The original tool's: binary search over the cosine similarity, to its end.
     fn default() -> Self {
-        SearchOptions { strategy: &BinarySearch, sensitivity: &CosineSimilarity }
+        SearchOptions {
+            strategy: &BinarySearch,
+            sensitivity: &CosineSimilarity,
+            max_trials: None,
+            groups: &[],
+            costs: None,
+            replays: None,
+        }
     }
-}
-
-/// One configuration, calibrated, quantized and judged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
-    /// The layers left in float.
-    pub rolled_back: Vec<String>,
-    /// What the evaluator thinks of it.
-    pub verdict: Verdict,
-}
-
-/// What a search found out.
-#[derive(Debug, Clone)]
-pub struct Report<M> {
-    /// The score of the original model.
-    pub original: M,
-    /// The names of all layers that the configuration enables.
-    pub layers: Vec<String>,
-    /// The layers, the worst first; empty if quantizing all of them satisfied.
-    pub ranking: Ranking,
-    /// The trials, in order.
-    pub history: Vec<Trial>,
-    /// The score of each trial.
-    pub metrics: Vec<M>,
-    /// The satisfying model with the fewest layers rolled back; `None` if nothing but the float model satisfies.
-    pub outcome: Option<Quantized<M>>,
-}
-
-/// A model that satisfies, and how it came about.
-#[derive(Debug, Clone)]
-pub struct Quantized<M> {
-    /// Its score.
-    pub metric: M,
-    /// The layers left in float.
-    pub rolled_back: Vec<String>,
-    /// The configuration with those layers disabled.
-    pub config: QuantConfig,
-    /// The scales and offsets.
-    pub record: Record,
-    /// The model that simulates quantization: the one that was scored.
-    pub fake_quant: Model,
-    /// The model that holds integers.
-    pub deploy: Model,
 }
 
 /// Finds which layers must stay float so that the evaluator is satisfied: scores the original, quantizes everything
 /// that `config` enables, and, if that is not good enough, ranks the layers and rolls back what the strategy names.
 ///
-/// The model itself is not changed. That the target can't be met is a result, not an error.
+/// The model itself is not changed. That the target can't be met is a result, not an error; so is an interruption,
+/// once the trial with every layer quantized is over.
 pub fn search<E: Evaluator>(
     model: &Model,
     config: &QuantConfig,
@@ -84,9 +61,17 @@ pub fn search<E: Evaluator>(
     if layers.is_empty() {
         return Err(Error::invalid_config("no layer is to be quantized; enable one"));
     }
+    let groups = checked(options.groups, &layers)?;
 
-    evaluator.announce(Stage::Original);
-    let original = evaluator.evaluate(model).map_err(failed)?;
+    let original = match evaluator.recall(Candidate::Original) {
+        Some(original) => original,
+        None => {
+            evaluator.announce(Stage::Original);
+            let original = evaluator.evaluate(model).map_err(failed)?;
+            evaluator.scored(Candidate::Original, &original).map_err(failed)?;
+            original
+        }
+    };
     let itself = judge(evaluator, &original, &original)?;
     if !itself.satisfied {
         let message = format!(
@@ -96,50 +81,231 @@ pub fn search<E: Evaluator>(
         return Err(Error::evaluator(message));
     }
 
-    let mut report = Report {
+    evaluator.announce(Stage::Calibration);
+    let record = calibrate(&prepared, config, evaluator)?;
+    let report = Report {
         original,
         layers,
         ranking: Ranking::default(),
         history: vec![],
         metrics: vec![],
+        n_recalled: 0,
+        ending: Ending::Finished,
         outcome: None,
     };
-    let mut rolled_back: Vec<String> = Vec::new();
-    loop {
-        let config = config.rolled_back(&rolled_back);
-        evaluator.announce(Stage::Calibration);
-        let record = calibrate(&prepared, &config, evaluator)?;
-        let mut quantized = prepared.clone();
-        fake_quant(&config, &record).run(&mut quantized)?;
-        let (index, n_layers) = (report.history.len(), report.layers.len());
-        evaluator.announce(Stage::Trial { index, rolled_back: &rolled_back, n_layers });
-        let metric = evaluator.evaluate(&quantized).map_err(failed)?;
-        let verdict = judge(evaluator, &report.original, &metric)?;
-        if index == 0 && !verdict.satisfied {
-            evaluator.announce(Stage::Ranking);
-            report.ranking = rank(&prepared, &config, &record, evaluator, options.sensitivity)?;
-        }
-        let is_best = report.outcome.as_ref().is_none_or(|best| rolled_back.len() < best.rolled_back.len());
-        if verdict.satisfied && is_best {
-            let mut deployed = prepared.clone();
-            deploy(&config, &record).run(&mut deployed)?;
-            let (metric, rolled_back) = (metric.clone(), rolled_back.clone());
-            report.outcome = Some(Quantized {
-                metric,
-                rolled_back,
-                config,
-                record,
-                fake_quant: quantized,
-                deploy: deployed,
-            });
-        }
-        report.history.push(Trial { rolled_back, verdict });
-        report.metrics.push(metric);
-        match next(&report, options.strategy)? {
-            Some(next) => rolled_back = next,
-            None => return Ok(report),
+    let mut search = Search { prepared, config, record, groups, evaluator, options, report };
+    search.report.ending = search.run()?;
+    search.report.outcome = search.outcome()?;
+    Ok(search.report)
+}
+
+struct Search<'a, E: Evaluator> {
+    prepared: Model,
+    config: &'a QuantConfig,
+    /// Of all layers; a layer's range does not depend on which others are quantized.
+    record: Record,
+    groups: Vec<Vec<String>>,
+    evaluator: &'a mut E,
+    options: &'a SearchOptions<'a>,
+    report: Report<E::Metric>,
+}
+
+impl<E: Evaluator> Search<'_, E> {
+    /// Makes trials until there is a reason not to.
+    fn run(&mut self) -> Result<Ending> {
+        let mut rolled_back = Vec::new();
+        loop {
+            match self.step(rolled_back) {
+                Ok(Next::Trial(next)) => rolled_back = next,
+                Ok(Next::End(ending)) => return Ok(ending),
+                Err(error) if error.kind == ErrorKind::Cancelled && !self.report.history.is_empty() => {
+                    return Ok(self.interruption().unwrap_or(Ending::Interrupted));
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
+
+    /// Makes one trial, and says what comes next.
+    fn step(&mut self, rolled_back: Vec<String>) -> Result<Next> {
+        self.trial(rolled_back)?;
+        let [first] = &self.report.history[..] else { return self.next() };
+        let all_satisfy = first.verdict.satisfied;
+        if !all_satisfy || self.options.replays.is_some() {
+            self.report.ranking = self.ranking()?;
+        }
+        if all_satisfy { Ok(Next::End(Ending::AllQuantized)) } else { self.next() }
+    }
+
+    fn trial(&mut self, rolled_back: Vec<String>) -> Result<()> {
+        let metric = match self.evaluator.recall(Candidate::RolledBack(&rolled_back)) {
+            Some(metric) => {
+                self.report.n_recalled += 1;
+                metric
+            }
+            None => self.scored(&rolled_back)?,
+        };
+        let verdict = judge(self.evaluator, &self.report.original, &metric)?;
+        self.report.history.push(Trial { rolled_back, verdict });
+        self.report.metrics.push(metric);
+        Ok(())
+    }
+
+    fn scored(&mut self, rolled_back: &[String]) -> Result<E::Metric> {
+        let Report { history, layers, ranking, .. } = &self.report;
+        let n_ahead = match ranking.is_empty() {
+            true => 0,
+            // The trial at hand is one of those.
+            false => trials_ahead(self.options.strategy, ranking, history).saturating_sub(1),
+        };
+        let (index, n_layers) = (history.len(), layers.len());
+        let (config, record) = self.of_trial(rolled_back);
+        let mut quantized = self.prepared.clone();
+        fake_quant(&config, &record).run(&mut quantized)?;
+        self.evaluator.announce(Stage::Trial { index, rolled_back, n_layers, n_ahead });
+        let metric = self.evaluator.evaluate(&quantized).map_err(failed)?;
+        self.evaluator.scored(Candidate::RolledBack(rolled_back), &metric).map_err(failed)?;
+        Ok(metric)
+    }
+
+    /// The configuration of a trial, and the record of the layers that it enables.
+    fn of_trial(&self, rolled_back: &[String]) -> (QuantConfig, Record) {
+        let mut record = self.record.clone();
+        record.layers.retain(|layer, _| !rolled_back.contains(layer));
+        (self.config.rolled_back(rolled_back), record)
+    }
+
+    /// All layers, ranked.
+    fn ranking(&mut self) -> Result<Ranking> {
+        self.evaluator.announce(Stage::Ranking);
+        let (sensitivity, nobody): (_, ReplayTap<'_>) = (self.options.sensitivity, &|_| Ok(()));
+        let is_by_layer = sensitivity.scope() == Scope::Layer;
+        let tap = self.options.replays;
+        let mut by_layer = Ranking::default();
+        if is_by_layer || tap.is_some() {
+            let tap = tap.unwrap_or(nobody);
+            by_layer = rank(&self.prepared, self.config, &self.record, self.evaluator, sensitivity, tap)?;
+        }
+        if is_by_layer {
+            return Ok(self.priced(by_layer).grouped(&self.groups));
+        }
+        self.ranking_by_output(None)
+    }
+
+    /// All places ranked alone, or those that a trial has left in int8 beside each other.
+    fn ranking_by_output(&mut self, beside: Option<&[String]>) -> Result<Ranking> {
+        let places = self.places();
+        let output = OutputRanking {
+            model: &self.prepared,
+            config: self.config,
+            record: &self.record,
+            sensitivity: self.options.sensitivity,
+        };
+        let ranking = match beside {
+            Some(rolled_back) => output.beside(self.evaluator, &places, rolled_back),
+            None => output.alone(self.evaluator, &places),
+        };
+        Ok(self.priced(ranking?))
+    }
+
+    /// What can be rolled back, in the model's order.
+    fn places(&self) -> Vec<Vec<String>> {
+        let mut places: Vec<Vec<String>> = Vec::new();
+        for layer in &self.report.layers {
+            let group = self.groups.iter().find(|group| group.contains(layer));
+            match group {
+                Some(group) if group[0] != *layer => {}
+                Some(group) => places.push(group.clone()),
+                None => places.push(vec![layer.clone()]),
+            }
+        }
+        places
+    }
+
+    fn priced(&self, mut ranking: Ranking) -> Ranking {
+        let cost =
+            |layer: &String| self.options.costs.and_then(|costs| costs.get(layer)).copied().unwrap_or(0);
+        ranking.0.iter_mut().for_each(|place| place.cost = place.layers.iter().map(cost).sum());
+        Ranking::of(ranking.0)
+    }
+
+    /// What the strategy wants next, if there is still time for it.
+    fn next(&mut self) -> Result<Next> {
+        let strategy = self.options.strategy;
+        let last = self.report.history.last().expect("there is at least the first trial");
+        let next = if strategy.reranks() && !last.verdict.satisfied {
+            let rolled_back = last.rolled_back.clone();
+            self.evaluator.announce(Stage::Ranking);
+            let latest = self.ranking_by_output(Some(&rolled_back))?;
+            strategy.next(&latest, &self.report.history)
+        } else {
+            strategy.next(&self.report.ranking, &self.report.history)
+        };
+        let Some(next) = next else { return Ok(Next::End(Ending::Finished)) };
+        self.check(&next)?;
+        if next.len() >= self.report.layers.len() {
+            // With every layer in float there is nothing to produce.
+            return Ok(Next::End(Ending::Finished));
+        }
+        if self.options.max_trials.is_some_and(|most| self.report.history.len() >= most) {
+            return Ok(Next::End(Ending::OutOfTrials));
+        }
+        Ok(self.interruption().map_or(Next::Trial(next), Next::End))
+    }
+
+    /// Checks what a strategy proposes.
+    fn check(&self, next: &[String]) -> Result<()> {
+        if let Some(unknown) = next.iter().find(|layer| !self.report.layers.contains(layer)) {
+            return Err(Error::evaluator(format!(
+                "the strategy rolls back {unknown:?}, which is no layer of the search"
+            )));
+        }
+        let as_set = |layers: &[String]| layers.iter().cloned().collect::<BTreeSet<String>>();
+        let proposed = as_set(next);
+        if proposed.len() != next.len() {
+            return Err(Error::evaluator("the strategy names a layer twice"));
+        }
+        if self.report.history.iter().any(|trial| as_set(&trial.rolled_back) == proposed) {
+            return Err(Error::evaluator("the strategy proposed the same layers twice"));
+        }
+        let is_torn = |group: &&Vec<String>| {
+            let n_in = group.iter().filter(|layer| proposed.contains(*layer)).count();
+            n_in != 0 && n_in != group.len()
+        };
+        match self.groups.iter().find(is_torn) {
+            Some(group) => Err(Error::evaluator(format!(
+                "the strategy rolls back only a part of {}, which move together",
+                group.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn interruption(&mut self) -> Option<Ending> {
+        let ending = |interruption| match interruption {
+            Interruption::OutOfTime => Ending::OutOfTime,
+            Interruption::Cancelled => Ending::Interrupted,
+        };
+        self.evaluator.interruption().map(ending)
+    }
+
+    /// The best trial's models.
+    fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
+        let Some(best) = self.report.best() else { return Ok(None) };
+        let rolled_back = self.report.history[best].rolled_back.clone();
+        let metric = self.report.metrics[best].clone();
+        let (config, record) = self.of_trial(&rolled_back);
+        let (mut simulation, mut integers) = (self.prepared.clone(), self.prepared.clone());
+        fake_quant(&config, &record).run(&mut simulation)?;
+        deploy(&config, &record).run(&mut integers)?;
+        Ok(Some(Quantized { metric, rolled_back, config, record, fake_quant: simulation, deploy: integers }))
+    }
+}
+
+/// What comes after a trial.
+enum Next {
+    Trial(Vec<String>),
+    End(Ending),
 }
 
 fn judge<E: Evaluator>(evaluator: &mut E, original: &E::Metric, quantized: &E::Metric) -> Result<Verdict> {
@@ -150,22 +316,16 @@ fn judge<E: Evaluator>(evaluator: &mut E, original: &E::Metric, quantized: &E::M
     Ok(verdict)
 }
 
-/// The layers to roll back next; `None` when the search is over.
-fn next<M>(report: &Report<M>, strategy: &dyn Strategy) -> Result<Option<Vec<String>>> {
-    if report.history[0].verdict.satisfied {
-        return Ok(None);
+/// The groups without layers that are not in the search; no layer may be in two.
+fn checked(groups: &[Vec<String>], layers: &[String]) -> Result<Vec<Vec<String>>> {
+    let mut seen = BTreeSet::new();
+    let mut kept = Vec::new();
+    for group in groups {
+        let group: Vec<String> = layers.iter().filter(|layer| group.contains(layer)).cloned().collect();
+        if let Some(twice) = group.iter().find(|layer| !seen.insert((*layer).clone())) {
+            return Err(Error::invalid_config("is in two groups of layers that move together").at(twice));
+        }
+        kept.extend((!group.is_empty()).then_some(group));
     }
-    let Some(next) = strategy.next(&report.ranking, &report.history) else { return Ok(None) };
-    if let Some(unknown) = next.iter().find(|layer| !report.layers.contains(layer)) {
-        return Err(Error::evaluator(format!(
-            "the strategy rolls back {unknown:?}, which is no layer of the search"
-        )));
-    }
-    let as_set = |layers: &[String]| layers.iter().cloned().collect::<std::collections::BTreeSet<String>>();
-    let proposed = as_set(&next);
-    if report.history.iter().any(|trial| as_set(&trial.rolled_back) == proposed) {
-        return Err(Error::evaluator("the strategy proposed the same layers twice"));
-    }
-    // With every layer in float there is nothing to produce.
-    Ok((proposed.len() < report.layers.len()).then_some(next))
+    Ok(kept)
 }

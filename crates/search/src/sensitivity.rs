@@ -1,49 +1,128 @@
-//! Sensitivity: how close the output of a quantized layer is to that of the original.
+//! Sensitivity: how close the output of a quantized layer, or network, is to that of the original.
+
+mod cosine;
+mod divergence;
+mod error;
+mod of_output;
+
+pub use cosine::CosineSimilarity;
+pub use divergence::Divergence;
+pub use error::{MeanSquaredError, Sqnr};
+pub use of_output::OfOutput;
 
 use quantfit_ir::{Error, Result};
 
-/// Compares two outputs of a layer.
+/// Compares two outputs.
 pub trait Sensitivity {
     /// The similarity; larger means closer, so an error metric returns its negative. The slices are equally long.
     fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64;
-}
 
-/// `0.5 + 0.5·cos(original, quantized)`: 1 for the same direction, 0 for the opposite.
-/// An original of zeros gives 1, else a quantized output of zeros gives 0. Blind to a common factor.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CosineSimilarity;
+    /// The same of values that are arranged in channels, and of the worst channel, which decides between equals.
+    fn compare(&self, original: &[f32], quantized: &[f32], channels: Channels) -> Similarity {
+        let _ = channels;
+        Similarity { value: self.similarity(original, quantized), worst_channel: 0.0 }
+    }
 
-impl Sensitivity for CosineSimilarity {
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
-        let (norm, other) = (dot(original, original), dot(quantized, quantized));
-        if norm == 0.0 {
-            return 1.0;
-        }
-        if other == 0.0 {
-            return 0.0;
-        }
-        0.5 + 0.5 * dot(original, quantized) / (norm.sqrt() * other.sqrt())
+    /// Which outputs are compared.
+    fn scope(&self) -> Scope {
+        Scope::Layer
     }
 }
 
-/// The sensitivity of that name: `cosine`, or `CosineSimilarity` as the original tool calls it.
+/// Which outputs a sensitivity compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The layer's own, on the original's input: one pass over the calibration data ranks all layers.
+    Layer,
+    /// The network's, with just one layer quantized: one pass over the calibration data for each layer.
+    Network,
+}
+
+/// How similar two outputs are; larger means closer.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Similarity {
+    /// As a whole.
+    pub value: f64,
+    /// In the worst channel; 0 if the sensitivity does not tell.
+    pub worst_channel: f64,
+}
+
+/// How values are arranged: `outer` times `n` channels of `inner` values each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// The product of the dimensions before the channels.
+    pub outer: usize,
+    /// How many channels there are.
+    pub n: usize,
+    /// The product of the dimensions after them.
+    pub inner: usize,
+}
+
+impl Channels {
+    /// The channels of a shape: its last dimension, or the one after the batch. A shape without is one channel.
+    pub fn of(shape: &[usize], are_last: bool) -> Channels {
+        let axis = if are_last { shape.len().wrapping_sub(1) } else { 1 };
+        match shape.get(axis) {
+            Some(&n) => {
+                let (outer, inner) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+                Channels { outer, n, inner }
+            }
+            None => Channels { outer: 1, n: 1, inner: shape.iter().product() },
+        }
+    }
+}
+
+/// A sensitivity and its names.
+pub struct SensitivityRow {
+    /// On the command line; with `output-` in front, of the network's output.
+    pub name: &'static str,
+    /// In the original tool, or as it would be there.
+    pub original: &'static str,
+    /// Of a layer's output.
+    of_layer: &'static (dyn Sensitivity + Sync),
+    /// Of the network's.
+    of_network: &'static (dyn Sensitivity + Sync),
+}
+
+/// The sensitivities.
+pub static SENSITIVITIES: &[SensitivityRow] = &[
+    SensitivityRow {
+        name: "cosine",
+        original: "CosineSimilarity",
+        of_layer: &CosineSimilarity,
+        of_network: &OfOutput(CosineSimilarity),
+    },
+    SensitivityRow {
+        name: "mse",
+        original: "MeanSquaredError",
+        of_layer: &MeanSquaredError,
+        of_network: &OfOutput(MeanSquaredError),
+    },
+    SensitivityRow { name: "sqnr", original: "Sqnr", of_layer: &Sqnr, of_network: &OfOutput(Sqnr) },
+    SensitivityRow {
+        name: "kl",
+        original: "Divergence",
+        of_layer: &Divergence,
+        of_network: &OfOutput(Divergence),
+    },
+];
+
+/// The sensitivity of that name: one of the table's, or `output-` and one of the table's.
 pub fn sensitivity_named(name: &str) -> Result<&'static dyn Sensitivity> {
-    match name {
-        "cosine" | "CosineSimilarity" => Ok(&CosineSimilarity),
-        _ => Err(Error::invalid_config(format!("there is no sensitivity {name:?}; use \"cosine\""))),
-    }
-}
-
-/// The scalar product, in eight interleaved sums.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let mut sums = [0.0f64; 8];
-    let (whole_a, rest_a) = a.as_chunks::<8>();
-    let (whole_b, rest_b) = b.as_chunks::<8>();
-    for (a, b) in whole_a.iter().zip(whole_b) {
-        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (&a, &b))| *sum += f64::from(a) * f64::from(b));
-    }
-    let rest: f64 = rest_a.iter().zip(rest_b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    sums.iter().sum::<f64>() + rest
+    let (of_network, row) = match name.strip_prefix("output-") {
+        Some(row) => (true, row),
+        None => (false, name),
+    };
+    let found = SENSITIVITIES.iter().find(|known| row == known.name || row == known.original);
+    let unknown = || {
+        let names: Vec<String> = SENSITIVITIES.iter().map(|row| format!("{:?}", row.name)).collect();
+        Error::invalid_config(format!(
+            "there is no sensitivity {name:?}; use one of {}, or \"output-\" and one of these",
+            names.join(", ")
+        ))
+    };
+    let found = found.ok_or_else(unknown)?;
+    Ok(if of_network { found.of_network } else { found.of_layer })
 }
 
 #[cfg(test)]
@@ -51,12 +130,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_edge_cases_of_cosine() {
-        let cosine = |a: &[f32], b: &[f32]| CosineSimilarity.similarity(a, b);
-        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]), 1.0);
-        assert_eq!(cosine(&[1.0, 2.0], &[0.0, 0.0]), 0.0);
-        assert!(cosine(&[1.0, 2.0], &[-1.0, -2.0]) < 1e-15);
-        assert!((cosine(&[1.0; 19], &[7.0; 19]) - 1.0).abs() < 1e-15);
-        assert!((cosine(&[1.0, 0.0], &[0.0, 1.0]) - 0.5).abs() < 1e-15);
+    fn closer_is_larger_by_every_sensitivity() {
+        let original = [1.0f32, -2.0, 3.0, 0.5, 0.25, -4.0];
+        let off = |error: f32| {
+            let sign = |idx: usize| if idx.is_multiple_of(2) { error } else { -error };
+            original.iter().enumerate().map(|(idx, x)| x + sign(idx)).collect::<Vec<f32>>()
+        };
+        let channels = Channels { outer: 2, n: 3, inner: 1 };
+        for row in SENSITIVITIES {
+            for sensitivity in [row.of_layer, row.of_network] {
+                let value = |error: f32| sensitivity.compare(&original, &off(error), channels).value;
+                assert!(value(0.0) > value(0.1) && value(0.1) > value(0.4), "{}", row.name);
+                let alone = |error: f32| sensitivity.similarity(&original, &off(error));
+                assert!(alone(0.0) > alone(0.1) && alone(0.1) > alone(0.4), "{}", row.name);
+                let nothing = sensitivity.compare(&[], &[], Channels { outer: 0, n: 3, inner: 1 });
+                assert!(nothing.value.is_finite() && nothing.worst_channel.is_finite(), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(sensitivity_named("output-kl").ok().unwrap().scope(), Scope::Network);
+        assert_eq!(sensitivity_named("CosineSimilarity").ok().unwrap().scope(), Scope::Layer);
+        assert!(sensitivity_named("output-").is_err());
+    }
+
+    #[test]
+    fn channels_of_shapes() {
+        assert_eq!(Channels::of(&[2, 3, 4, 5], false), Channels { outer: 2, n: 3, inner: 20 });
+        assert_eq!(Channels::of(&[2, 7, 3], true), Channels { outer: 14, n: 3, inner: 1 });
+        assert_eq!(Channels::of(&[], true), Channels { outer: 1, n: 1, inner: 1 });
+        assert_eq!(Channels::of(&[4], false), Channels { outer: 1, n: 1, inner: 4 });
     }
 }

@@ -1,17 +1,22 @@
 //! `quantfit quantize`: the main job.
 
+mod budget;
+mod identity;
+mod table;
+
+use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{FeedingArgs, read_data, say, say_error};
-use anyhow::Context;
-use comfy_table::{CellAlignment, Table, presets};
-use quantfit::data::{METRICS, metric_named};
+use anyhow::{Context, bail};
+use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
 use quantfit::{
-    CommandScorer, DataScorer, Evaluation, MaxDrop, OutputFiles, Report, Scorer, Session,
-    accuracy_based_auto_calibration, create_quant_config,
+    CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, QuantConfig, Report,
+    Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay, layer_costs,
+    load_config, report_json, search_and_save,
 };
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Quantize a model to int8, and keep the accuracy that you ask for
 ///
@@ -23,34 +28,54 @@ pub(crate) struct Args {
     /// Calibration data: one array for each model input
     #[arg(long, value_name = "CALIB.npz")]
     calib: PathBuf,
-    /// Evaluation data: the same, and `labels`
+    /// Evaluation data: the same, and `labels` or `targets`
     #[arg(long, value_name = "EVAL.npz", required_unless_present = "eval_cmd")]
     eval: Option<PathBuf>,
     /// Which layers to quantize, and how; default: all, as `quantfit config` writes it
     #[arg(long, value_name = "C.json")]
     config: Option<PathBuf>,
-    /// What is measured on the evaluation data
-    #[arg(long, default_value = "top1", value_parser = METRICS.iter().map(|metric| metric.name).collect::<Vec<_>>())]
-    metric: String,
-    /// How much the metric may fall: absolute as in 0.01, or relative to the original's as in 1%
-    #[arg(long, value_name = "DROP", default_value = "0.01", value_parser = MaxDrop::parse)]
-    max_drop: MaxDrop,
+    /// What is measured on the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; with a
+    /// goal of its own as in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
+    #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1")]
+    metrics: Vec<String>,
+    /// How much worse a metric without a goal of its own may get: absolute as in 0.01, or relative to the original's as
+    /// in 1%
+    #[arg(long, value_name = "DROP", default_value = "0.01", allow_hyphen_values = true)]
+    max_drop: String,
     #[command(flatten)]
     feeding: FeedingArgs,
-    /// Names the layers to roll back: binary-search or worst-first
-    #[arg(long, default_value = "binary-search")]
+    /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
+    #[arg(long, default_value = "minimal")]
     strategy: String,
-    /// Ranks the layers: cosine
+    /// Ranks the layers: cosine, mse, sqnr or kl of their own output, output-cosine and so on of the network's
     #[arg(long, default_value = "cosine")]
     sensitivity: String,
+    /// Layers that are rolled back together or not at all; may be repeated
+    #[arg(long = "group", value_name = "LAYER,LAYER,…")]
+    groups: Vec<String>,
+    /// End with the best so far after so many trials
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_trials: Option<u32>,
+    /// End with the best so far after this time: 90s, 15m or 2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    time_budget: Option<String>,
+    /// Score every trial to its end, even if it can no longer meet the goals
+    #[arg(long)]
+    no_early_stop: bool,
+    /// Go on where an interrupted run over the same model, configuration, data and goals has ended
+    #[arg(long)]
+    resume: bool,
     /// Measure with a command instead: it is given the path of an ONNX file and prints a number, larger is better
-    #[arg(long, value_name = "CMD", conflicts_with = "eval")]
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics"])]
     eval_cmd: Option<String>,
+    /// Write what each layer reads and gives, in float and quantized, to this folder
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
     /// Folder and prefix of the files that are written; default: the model's name, in this folder
     #[arg(long, value_name = "DIR/prefix")]
     save: Option<PathBuf>,
-    /// Write a summary as JSON
-    #[arg(long, value_name = "SUMMARY.json")]
+    /// Write the report here as well
+    #[arg(long, value_name = "REPORT.json")]
     json: Option<PathBuf>,
 }
 
@@ -58,68 +83,146 @@ pub(crate) struct Args {
 const TARGET_MISSED: u8 = 2;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
+    let deadline = deadline.and_then(|budget| began.checked_add(budget));
+    let (strategy, sensitivity) = (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
+    let groups: Vec<Vec<String>> = args
+        .groups
+        .iter()
+        .map(|group| group.split(',').map(|layer| layer.trim().to_owned()).collect())
+        .collect();
     let model = quantfit::load_model(&args.model)?;
-    let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
-    let feeding = args.feeding.feeding();
-    let calibration = read_data(&args.calib)?.feed(session.inputs(), &feeding)?;
-    let n_batches = calibration.n_batches();
-    let scorer: Box<dyn Scorer> = match (&args.eval_cmd, &args.eval) {
-        (Some(command), _) => Box::new(CommandScorer::parse(command)?),
-        (None, Some(eval)) => {
-            let data = read_data(eval)?;
-            let evaluation = data.feed(session.inputs(), &feeding)?;
-            Box::new(DataScorer::new(evaluation, &data, metric_named(&args.metric)?)?)
-        }
-        (None, None) => unreachable!("clap asks for one of them"),
+    let mut evaluation = evaluation(args, &model)?;
+    let config = match &args.config {
+        Some(config) => load_config(config)?,
+        None => default_config(&model, evaluation.calibration.n_batches())?,
     };
-    drop(session);
-    let (max_drop, progress) = (args.max_drop, Box::new(Terminal::new()));
-    let mut evaluation = Evaluation { calibration, scorer, max_drop, progress };
-
-    let default_folder = tempfile::tempdir()?;
-    let config_file = match &args.config {
-        Some(config) => config.clone(),
-        None => {
-            let config = default_folder.path().join("the default configuration");
-            create_quant_config(&config, &model, &[], n_batches)?;
-            config
-        }
-    };
+    check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let record = record_file(&save);
-    let files = OutputFiles::new(&save, &record);
-    let report = accuracy_based_auto_calibration(
-        &model,
-        &mut evaluation,
-        &config_file,
-        &record,
-        &save,
-        args.strategy.as_str(),
-        args.sensitivity.as_str(),
-    )?;
-    drop(evaluation);
-    say(&table(args, &report, &files).to_string());
-    if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
-        say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
+    let files = OutputFiles::new(&save, &record_file(&save));
+    let run = identity::identity(args, &model, &config, &evaluation.goals)?;
+    evaluation.journal = Some(match args.resume {
+        true => Journal::resume(&files.journal, &run)?,
+        false => Journal::begin(&files.journal, &run),
+    });
+    evaluation.stop = Stop::at(deadline);
+    evaluation.early_stop = !args.no_early_stop;
+    stop_on_interrupt(&evaluation.stop)?;
+
+    // Costs only decide between equals, so a model that can't be asked for them can still be quantized.
+    let costs = layer_costs(&model).ok();
+    let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
+    let options = SearchOptions {
+        strategy,
+        sensitivity,
+        max_trials: args.max_trials.map(|n| n as usize),
+        groups: &groups,
+        costs: costs.as_ref(),
+        replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
+    };
+    let report = search_and_save(&model, &mut evaluation, &config, &files, &options)?;
+    let Evaluation { goals, .. } = evaluation;
+    finish(args, &goals, &report, &files, began)
+}
+
+/// Prints and writes the report, and says how it went.
+fn finish(
+    args: &Args,
+    goals: &[Goal],
+    report: &Report<Score>,
+    files: &OutputFiles,
+    began: Instant,
+) -> anyhow::Result<ExitCode> {
+    let elapsed = began.elapsed();
+    table::print(args, goals, report, files, elapsed);
+    let mut json = report_json(report, goals, elapsed);
+    let written = files.all().into_iter().chain([&*files.report, &*files.journal]);
+    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == files.report).collect();
+    json["model"] = serde_json::json!(args.model);
+    json["files"] = serde_json::json!(written);
+    let text = serde_json::to_string_pretty(&json)? + "\n";
+    for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
+        quantfit::write_file(path, text.as_bytes())?;
     }
-    written(&files).for_each(|path| say(&format!("wrote {}", path.display())));
-    if let Some(path) = &args.json {
-        quantfit::write_file(path, (summary(args, &report, &files).to_string() + "\n").as_bytes())?;
-    }
+    written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
     if report.outcome.is_some() {
         return Ok(ExitCode::SUCCESS);
     }
-    let least = report.history.iter().min_by(|a, b| a.verdict.loss.total_cmp(&b.verdict.loss));
-    let least = least.expect("there is at least the trial with every layer quantized");
+    let history = report.history.iter().zip(&report.metrics);
+    let least = history.min_by(|(a, _), (b, _)| a.verdict.loss.total_cmp(&b.verdict.loss));
+    let (least, score) = least.expect("there is at least the trial with every layer quantized");
+    let targets: Vec<String> = goals.iter().map(Goal::shown).collect();
     say_error(&format!(
-        "no quantization meets the target: with {} of {} layers rolled back the loss is still {:.6} (target {}); see {}",
+        "no quantization {} the target: with {} of {} layers rolled back the loss is still {}{:.6} (target {}); see {}",
+        if report.ending == Ending::Finished { "meets" } else { "tried so far meets" },
         least.rolled_back.len(),
         report.layers.len(),
+        if score.stopped_after.is_some() { "at least " } else { "" },
         least.verdict.loss,
-        target(args.max_drop),
+        targets.join(", "),
         files.history.display(),
     ));
     Ok(ExitCode::from(TARGET_MISSED))
+}
+
+/// What scores and judges, from the arguments.
+fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
+    let max_drop = MaxDrop::parse(&args.max_drop)?;
+    let session = Session::new(model).with_context(|| args.model.display().to_string())?;
+    let feeding = args.feeding.feeding();
+    let calibration = read_data(&args.calib)?.feed(session.inputs(), &feeding)?;
+    let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, &args.eval) {
+        (Some(command), _) => {
+            (Box::new(CommandScorer::parse(command)?), vec![Goal::drop_of("metric", max_drop)])
+        }
+        (None, Some(eval)) => {
+            let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
+            let (metrics, goals): (Vec<_>, Vec<Goal>) =
+                parsed.collect::<quantfit::Result<Vec<_>>>()?.into_iter().unzip();
+            let data = read_data(eval)?;
+            let evaluation = data.feed(session.inputs(), &feeding)?;
+            let scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            check_drops(&scorer, &goals)?;
+            (Box::new(scorer), goals)
+        }
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let mut evaluation = Evaluation::new(calibration, scorer, goals);
+    evaluation.progress = Box::new(Terminal::new());
+    Ok(evaluation)
+}
+
+fn default_config(model: &Model, n_batches: usize) -> anyhow::Result<QuantConfig> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("the default configuration");
+    create_quant_config(&file, model, &[], n_batches)?;
+    Ok(load_config(&file)?)
+}
+
+/// A drop from what is perfect says nothing where perfect is 200 decibels, nor does a part of 0.
+fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
+    for (metric, goal) in scorer.metrics.iter().zip(goals) {
+        let bound = match (metric.name.as_str(), goal.target) {
+            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
+            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
+            _ => continue,
+        };
+        if scorer.is_measured_by_original(metric) {
+            let name = &metric.name;
+            bail!(
+                "metric {name:?}: the original is its own measure, so a drop says nothing; write {name}{bound} and a number"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<()> {
+    match groups.iter().flatten().find(|layer| !config.layers.contains_key(*layer)) {
+        Some(unknown) => bail!("group: {unknown:?} is no layer of the configuration; see `quantfit inspect`"),
+        None => Ok(()),
+    }
 }
 
 /// `<prefix>_scale_offset_record.txt`, beside the models.
@@ -131,71 +234,4 @@ fn record_file(save: &Path) -> PathBuf {
         .to_string_lossy()
         .replace("deploy_model.onnx", "scale_offset_record.txt");
     deploy.with_file_name(name)
-}
-
-fn target(max_drop: MaxDrop) -> String {
-    match max_drop {
-        MaxDrop::Absolute(drop) => drop.to_string(),
-        MaxDrop::Relative(drop) => format!("{}%", drop * 100.0),
-    }
-}
-
-/// The files that this run has left.
-fn written(files: &OutputFiles) -> impl Iterator<Item = &Path> {
-    files.all().into_iter().filter(|path| path.exists())
-}
-
-/// The table at the end.
-fn table(args: &Args, report: &Report<f64>, files: &OutputFiles) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let name = if args.eval_cmd.is_some() { "metric" } else { &args.metric };
-    table.set_header(["", name, "loss", "layers in int8", "layers in float", "size"]);
-    let n_layers = report.layers.len();
-    let size = |path: &Path| {
-        std::fs::metadata(path).map_or("".to_owned(), |file| format!("{:.1} kB", file.len() as f64 / 1000.0))
-    };
-    let row = |label: &str, metric: f64, loss: Option<f64>, n_float: usize, size: String| {
-        let loss = loss.map_or(String::new(), |loss| format!("{loss:.6}"));
-        let [int8, float] = [n_layers - n_float, n_float].map(|n| n.to_string());
-        [label.to_owned(), format!("{metric:.6}"), loss, int8, float, size]
-    };
-    table.add_row(row("original", report.original, None, n_layers, size(&args.model)));
-    table.add_row(row(
-        "all quantized",
-        report.metrics[0],
-        Some(report.history[0].verdict.loss),
-        0,
-        String::new(),
-    ));
-    if let Some(quantized) = &report.outcome {
-        let loss = args.max_drop.judge(report.original, quantized.metric).loss;
-        let n_float = quantized.rolled_back.len();
-        table.add_row(row("result", quantized.metric, Some(loss), n_float, size(&files.deploy)));
-    }
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
-}
-
-/// The summary that `--json` asks for.
-fn summary(args: &Args, report: &Report<f64>, files: &OutputFiles) -> serde_json::Value {
-    let trials = report.history.iter().zip(&report.metrics).map(|(trial, metric)| {
-        json!({
-            "rolled_back": trial.rolled_back,
-            "metric": metric,
-            "loss": trial.verdict.loss,
-            "satisfied": trial.verdict.satisfied,
-        })
-    });
-    json!({
-        "model": args.model,
-        "original": report.original,
-        "all_quantized": report.metrics[0],
-        "final": report.outcome.as_ref().map(|quantized| quantized.metric),
-        "target_met": report.outcome.is_some(),
-        "layers": report.layers,
-        "rolled_back": report.outcome.as_ref().map(|quantized| &quantized.rolled_back),
-        "trials": trials.collect::<Vec<_>>(),
-        "files": written(files).collect::<Vec<_>>(),
-    })
 }

@@ -150,11 +150,11 @@ fn names_that_do_not_exist() {
     let scratch = Scratch::new();
     assert_eq!(
         complaint(&scratch, &[], &["--strategy", "guess"]),
-        "error: there is no strategy \"guess\"; use one of \"binary-search\", \"worst-first\""
+        "error: there is no strategy \"guess\"; use one of \"minimal\", \"anytime\", \"binary-search\", \"gallop\", \"worst-first\", \"greedy\""
     );
     assert_eq!(
         complaint(&scratch, &[], &["--sensitivity", "mood"]),
-        "error: there is no sensitivity \"mood\"; use \"cosine\""
+        "error: there is no sensitivity \"mood\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or \"output-\" and one of these"
     );
     let run = quantfit(&[
         "config",
@@ -165,4 +165,61 @@ fn names_that_do_not_exist() {
         "x",
     ]);
     assert_eq!(run.stderr, "error: layer \"x\": is no layer that can be quantized; see `quantfit inspect`\n");
+}
+
+#[test]
+fn goals_and_budgets_that_make_no_sense() {
+    let scratch = Scratch::new();
+    let complaint = |more: &[&str]| complaint(&scratch, &[], more);
+    let found = complaint(&["--metric", "mood"]);
+    assert!(
+        found.starts_with("error: there is no metric \"mood\"; use one of \"topK\", \"miou\", "),
+        "{found}"
+    );
+    assert_eq!(
+        complaint(&["--metric", "top1<=1"]),
+        "error: metric \"top1<=1\": higher is better here; write top1>= and a number"
+    );
+    assert_eq!(
+        complaint(&["--max-drop", "-1"]),
+        "error: \"-1\" is no drop; write 0.01, or 1% of the original's metric"
+    );
+    assert_eq!(complaint(&["--time-budget", "soon"]), "error: \"soon\" is no time; write 90s, 15m or 2h");
+    assert_eq!(
+        complaint(&["--group", "fc,nothing"]),
+        "error: group: \"nothing\" is no layer of the configuration; see `quantfit inspect`"
+    );
+    assert_eq!(
+        complaint(&["--group", "fc,stem.conv", "--group", "fc"]),
+        "error: fc: is in two groups of layers that move together"
+    );
+    assert_eq!(
+        complaint(&["--metric", "auc"]),
+        "error: auc: auc wants one or two outputs and one label for each sample, found 10 outputs"
+    );
+    assert_eq!(
+        complaint(&["--metric", "sqnr"]),
+        "error: metric \"sqnr\": the original is its own measure, so a drop says nothing; write sqnr>= and a number"
+    );
+    assert_eq!(
+        complaint(&["--metric", "mse=1%"]),
+        "error: metric \"mse\": the original is its own measure, so a drop says nothing; write mse<= and a number"
+    );
+    // The original, judged by itself, misses what is asked of it.
+    assert_eq!(
+        complaint(&["--metric", "top1>=0.999"]),
+        "error: the original's top1 is 0.994981, and the goal is >=0.999; ask for less"
+    );
+}
+
+#[test]
+fn journals_of_other_runs() {
+    let scratch = Scratch::new();
+    scratch.text("m_journal.jsonl", "{\"journal\":1,\"run\":\"another\"}\n");
+    assert_eq!(
+        complaint(&scratch, &[], &["--resume"]),
+        "error: m_journal.jsonl: belongs to another model, configuration, data or goal; begin anew without --resume"
+    );
+    scratch.text("m_journal.jsonl", "no journal\n");
+    assert_eq!(complaint(&scratch, &[], &["--resume"]), "error: m_journal.jsonl: is no journal");
 }

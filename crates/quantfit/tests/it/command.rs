@@ -3,16 +3,18 @@
 use crate::{Scratch, fixture, quantfit};
 use serde_json::Value;
 
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 8] = [
     "accuracy_based_auto_calibration_final_config.json",
     "accuracy_based_auto_calibration_ranking_information.json",
     "accuracy_based_auto_calibration_record.json",
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
+    "m_journal.jsonl",
+    "m_report.json",
     "m_scale_offset_record.txt",
 ];
 
-fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
+pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
     let save = scratch.path("m");
     let mut args = vec!["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save];
@@ -20,7 +22,7 @@ fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     quantfit(&args)
 }
 
-fn json(scratch: &Scratch, name: &str) -> Value {
+pub(crate) fn json(scratch: &Scratch, name: &str) -> Value {
     let text = std::fs::read_to_string(scratch.path(name)).expect("the file is written");
     serde_json::from_str(&text).expect("the file is JSON")
 }
@@ -59,9 +61,13 @@ fn a_saved_model_gives_the_promised_accuracy() {
         let data = quantfit::data::DataSet { source: String::new(), arrays };
         let feed = data.feed(session.inputs(), &Default::default()).expect("the data fit");
         let metric = quantfit::data::metric_named("top1").expect("there is top1");
-        let mut scorer = quantfit::DataScorer::new(feed, &data, metric).expect("there are labels");
-        let score = quantfit::Scorer::score(&mut scorer, &model, &mut ()).expect("the model can be scored");
-        assert_eq!(json(&scratch, "summary.json")["final"], score);
+        let mut scorer =
+            quantfit::DataScorer::new(feed, &data, vec![metric], &model).expect("there are labels");
+        let mut scoring =
+            quantfit::Scoring { progress: &mut (), misses: None, stop: &quantfit::Stop::default() };
+        let score =
+            quantfit::Scorer::score(&mut scorer, &model, &mut scoring).expect("the model can be scored");
+        assert_eq!(json(&scratch, "summary.json")["final"], score.values[0]);
     }
 }
 
@@ -70,7 +76,7 @@ fn a_target_that_can_not_be_met_gives_no_model() {
     let scratch = Scratch::new();
     // An older result must not be taken for one of this run.
     assert_eq!(quantize(&scratch, "digits-hard", &["--max-drop", "0.9"]).code, 0);
-    assert_eq!(scratch.files().len(), 6);
+    assert_eq!(scratch.files(), MODELS);
     let command = scratch.text("score.sh", "if grep -q QuantizeLinear $1; then echo 0; else echo 1; fi\n");
     let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits-hard", file));
     let score = format!("sh {}", command.display());
@@ -79,9 +85,16 @@ fn a_target_that_can_not_be_met_gives_no_model() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 1);
     assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
-    assert_eq!(scratch.files(), [MODELS[1], MODELS[2], "score.sh"]);
-    // None, 6, 9 and 11 of twelve layers in float, and none of it enough.
-    assert_eq!(json(&scratch, MODELS[2]).as_array().map(Vec::len), Some(4));
+    assert_eq!(scratch.files(), [MODELS[1], MODELS[2], MODELS[5], MODELS[6], "score.sh"]);
+    // None, 1, 2, 4, 8, 10 and 11 of twelve layers in float, then a half, a quarter and an eighth in int8, and none of
+    // it enough.
+    let trials = json(&scratch, MODELS[2]);
+    let n_float = |trial: &Value| {
+        let layers = trial["roll_back_config"].as_object().expect("a trial names the layers");
+        layers.values().filter(|is_kept| **is_kept == Value::Bool(false)).count()
+    };
+    let n_float: Vec<usize> = trials.as_array().expect("there are trials").iter().map(n_float).collect();
+    assert_eq!(n_float, [0, 1, 2, 4, 8, 10, 11, 6, 6, 9, 9, 9, 9, 10, 10, 10, 10, 10]);
     assert_eq!(json(&scratch, MODELS[1]).as_array().map(Vec::len), Some(12));
 }
 

@@ -1,8 +1,9 @@
 //! The literal reading of the requirement's step 4e.
 
-use super::{Bounds, Strategy};
-use crate::rank::Ranking;
-use crate::search::Trial;
+use super::Strategy;
+use super::bounds::Bounds;
+use crate::outcome::Trial;
+use crate::ranking::Ranking;
 
 /// One more layer each time, the worst of those that are left.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,5 +13,17 @@ impl Strategy for WorstFirst {
     fn next(&self, ranking: &Ranking, history: &[Trial]) -> Option<Vec<String>> {
         let bounds = Bounds::of(ranking, history);
         bounds.are_open().then(|| ranking.worst(bounds.fails + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::simulation::check_prefixes;
+
+    #[test]
+    fn one_more_each_time() {
+        check_prefixes(5, 3, &WorstFirst, &[1, 2, 3]);
+        check_prefixes(3, 3, &WorstFirst, &[1, 2, 3]);
     }
 }

@@ -1,0 +1,122 @@
+//! What is printed when the search is over.
+
+use super::Args;
+use crate::cli::say;
+use comfy_table::{CellAlignment, Table, presets};
+use quantfit::search::Ending;
+use quantfit::{Goal, OutputFiles, Report, Score, trials_per_second};
+use std::path::Path;
+use std::time::Duration;
+
+/// How many of the layers that stay in int8 are shown: those that rank worst.
+const KEPT_SHOWN: usize = 3;
+
+/// Prints what came of it.
+pub(super) fn print(
+    args: &Args,
+    goals: &[Goal],
+    report: &Report<Score>,
+    files: &OutputFiles,
+    elapsed: Duration,
+) {
+    say(&scores(args, goals, report, files).to_string());
+    if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
+        say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
+        say(&layers(report, &quantized.rolled_back).to_string());
+    }
+    say(&trials(report, elapsed));
+}
+
+/// Metrics, losses, layers and sizes of original, first trial and result.
+fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFiles) -> Table {
+    let mut header = vec![String::new()];
+    header.extend(goals.iter().map(|goal| goal.name.clone()));
+    header.extend(["loss", "layers in int8", "layers in float", "size"].map(str::to_owned));
+    let mut table = plain(header);
+    let n_layers = report.layers.len();
+    let size = |path: &Path| {
+        std::fs::metadata(path).map_or("".to_owned(), |file| format!("{:.1} kB", file.len() as f64 / 1000.0))
+    };
+    let row = |label: &str, score: &Score, loss: Option<f64>, n_float: usize, size: String| {
+        let mut row = vec![label.to_owned()];
+        row.extend(score.values.iter().map(|value| format!("{value:.6}")));
+        row.push(loss.map_or(String::new(), |loss| format!("{loss:.6}")));
+        row.extend([n_layers - n_float, n_float].map(|n| n.to_string()));
+        row.push(size);
+        row
+    };
+    table.add_row(row("original", &report.original, None, n_layers, size(&args.model)));
+    let first = &report.history[0];
+    table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
+    if let (Some(quantized), Some(best)) = (&report.outcome, report.best()) {
+        let loss = report.history[best].verdict.loss;
+        let n_float = quantized.rolled_back.len();
+        table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+/// The layers that were rolled back, and the worst of the others.
+fn layers(report: &Report<Score>, rolled_back: &[String]) -> Table {
+    let mut table = plain(["layer", "", "similarity", "multiply-adds"].map(str::to_owned).to_vec());
+    let rows = report.ranking.0.iter().flat_map(|place| place.layers.iter().map(move |layer| (layer, place)));
+    let mut n_kept = 0;
+    for (layer, place) in rows {
+        let is_float = rolled_back.contains(layer);
+        n_kept += usize::from(!is_float);
+        if !is_float && n_kept > KEPT_SHOWN {
+            continue;
+        }
+        let kind = if is_float { "float" } else { "int8" };
+        table.add_row([
+            layer.clone(),
+            kind.to_owned(),
+            format!("{:.6}", place.similarity),
+            if place.cost == 0 { "?".to_owned() } else { place.cost.to_string() },
+        ]);
+    }
+    table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+fn plain(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table
+}
+
+/// How much was tried, and whether less would do.
+fn trials(report: &Report<Score>, elapsed: Duration) -> String {
+    let n_trials = report.history.len();
+    let n_stopped = report.metrics.iter().filter(|score| score.stopped_after.is_some()).count();
+    let mut how = Vec::new();
+    if n_stopped > 0 {
+        how.push(format!("{n_stopped} stopped early"));
+    }
+    if report.n_recalled > 0 {
+        how.push(format!("{} recalled", report.n_recalled));
+    }
+    let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
+    let plural = if n_trials == 1 { "" } else { "s" };
+    let speed = trials_per_second(report, elapsed);
+    let end = match (&report.outcome, report.ending) {
+        (_, Ending::OutOfTrials) => "the allowed trials are used up",
+        (_, Ending::OutOfTime) => "the time is used up",
+        (_, Ending::Interrupted) => "interrupted",
+        (None, _) => "nothing more to try",
+        (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
+        (Some(_), _) => "the strategy has ended",
+    };
+    let minimal = match (&report.outcome, report.untried().len()) {
+        (Some(quantized), _) if quantized.rolled_back.is_empty() => String::new(),
+        (None, _) => String::new(),
+        (_, 0) => "; no layer in float can be put back alone".to_owned(),
+        (_, n) => format!("; {n} of the layers in float not tried in int8 again"),
+    };
+    format!(
+        "{n_trials} trial{plural}{how} in {:.1} s, {speed:.1} a second: {end}{minimal}",
+        elapsed.as_secs_f64()
+    )
+}

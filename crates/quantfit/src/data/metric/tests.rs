@@ -1,0 +1,79 @@
+//! Metrics of made-up outputs.
+
+use super::*;
+
+/// The metric of `n` samples, counted in one go.
+fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], targets: &[f32]) -> f64 {
+    let outputs = [Tensor::new(shape, output.to_vec())];
+    let mut tally = metric_named(name).unwrap().tally();
+    tally.add(&Batch { labels, targets, ..Batch::of(&outputs, n).unwrap() }).unwrap();
+    tally.value()
+}
+
+#[test]
+fn the_first_of_equals_counts() {
+    let output = [1.0, 1.0, 0.0, 2.0, 5.0, f32::NAN];
+    assert_eq!(value("top1", 3, &[3, 2], &output, &[0, 0, 0], &[]), 2.0 / 3.0);
+    assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[2], &[]), 1.0);
+    assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[1], &[]), 0.0);
+    assert_eq!(value("top1", 1, &[1, 3], &[3.0, 1.0, 2.0], &[7], &[]), 0.0);
+}
+
+#[test]
+fn errors_by_hand() {
+    let (output, targets) = ([1.0, 2.0, 3.0, 0.0], [1.0, 0.0, 3.0, 4.0]);
+    assert_eq!(value("mse", 2, &[2, 2], &output, &[], &targets), 5.0);
+    let cosine = value("cosine", 2, &[2, 2], &output, &[], &targets);
+    assert!((cosine - (1.0 / 5f64.sqrt() + 9.0 / 15.0) / 2.0).abs() < 1e-12);
+    let sqnr = value("sqnr", 2, &[2, 2], &output, &[], &targets);
+    assert!((sqnr - 10.0 * (26.0f64 / 20.0).log10()).abs() < 1e-12);
+    let psnr = value("psnr", 2, &[2, 2], &output, &[], &targets);
+    assert!((psnr - 10.0 * (16.0f64 / 5.0).log10()).abs() < 1e-12);
+    assert_eq!(value("sqnr", 1, &[1, 1], &[1.0], &[], &[1.0]), 200.0);
+    assert_eq!(value("sqnr", 1, &[1, 1], &[f32::NAN], &[], &[1.0]), -200.0);
+}
+
+#[test]
+fn orders_by_hand() {
+    // Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4.
+    let spearman = value("spearman", 4, &[4, 1], &[0.0, 1.0, 1.0, 2.0], &[], &[1.0, 2.0, 3.0, 9.0]);
+    assert!((spearman - 4.5 / (4.5f64 * 5.0).sqrt()).abs() < 1e-12);
+    // Of four pairs three are in order, and one is a tie.
+    assert_eq!(value("auc", 4, &[4], &[0.1, 0.5, 0.5, 0.9], &[0, 0, 1, 1], &[]), 0.875);
+    assert_eq!(value("auc", 2, &[2, 2], &[0.0, 1.0, 3.0, 1.0], &[1, 0], &[]), 1.0);
+}
+
+#[test]
+fn classes_overlap() {
+    // Two classes at four positions: predicted 0 1 1 0, labelled 0 0 1 and one to be ignored.
+    let scores = [0.9, 0.2, 0.2, 0.9, 0.1, 0.8, 0.8, 0.1];
+    assert_eq!(value("miou", 1, &[1, 2, 4], &scores, &[0, 0, 1, 255], &[]), 0.5);
+    assert_eq!(value("miou", 1, &[1, 4], &[0.0, 1.0, 1.0, 0.0], &[0, 0, 1, 255], &[]), 0.5);
+}
+
+#[test]
+fn ranges_hold_what_is_to_come() {
+    let outputs = [Tensor::new(&[4, 2], vec![0.3f32, 0.1, -0.2, 0.7, 1.1, 1.3, 0.4, 0.5])];
+    let (labels, targets) = ([0i64, 0, 1, 1], [0.2f32, 0.1, 0.4, 0.4, -1.0, -1.3, 0.1, 0.9]);
+    for name in ["top1", "mse", "cosine", "sqnr"] {
+        let metric = metric_named(name).unwrap();
+        let mut whole = metric.tally();
+        whole.add(&Batch { labels: &labels, targets: &targets, ..Batch::of(&outputs, 4).unwrap() }).unwrap();
+        for n in 1..4 {
+            let mut part = metric.tally();
+            let batch = Batch::of(&outputs, n).unwrap();
+            part.add(&Batch { labels: &labels[..n], targets: &targets[..2 * n], ..batch }).unwrap();
+            let (least, most) = part.range(4 - n);
+            assert!(least <= whole.value() && whole.value() <= most, "{name} after {n}");
+        }
+    }
+}
+
+#[test]
+fn names_and_numbers() {
+    assert_eq!(metric_named("top5").unwrap().k, 5);
+    for unknown in ["top", "top0", "topK", "top-5", "accuracy", ""] {
+        let message = metric_named(unknown).err().unwrap().to_string();
+        assert!(message.starts_with(&format!("there is no metric {unknown:?}; use one of \"topK\", ")));
+    }
+}

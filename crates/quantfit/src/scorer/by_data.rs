@@ -1,0 +1,194 @@
+//! Scores by metrics over a data set, run by our interpreter.
+
+use super::{Score, Scorer, Scoring};
+use crate::data::{Batch, Better, DataSet, Feed, Metric, Tally, Truth, labels, numbers};
+use quantfit_interp::Session;
+use quantfit_ir::{Error, Model, Result, Tensor};
+use std::ops::Range;
+
+/// Scores by metrics over a data set.
+pub struct DataScorer {
+    /// The samples.
+    pub evaluation: Feed,
+    /// What is counted.
+    pub metrics: Vec<Metric>,
+    labels: Vec<i64>,
+    targets: Targets,
+}
+
+/// What outputs are compared with.
+enum Targets {
+    /// No metric asks.
+    None,
+    /// Values of the data set, as many for each sample.
+    Given(Vec<f32>),
+    /// What the original gives, batch by batch; made when it is first needed.
+    Original { model: Box<Model>, outputs: Option<Vec<Vec<f32>>> },
+}
+
+impl DataScorer {
+    /// A scorer of the samples of a feed. Labels and targets are from the data set that the samples come from; if it
+    /// has no targets, and a metric wants some, they are what `original` gives.
+    pub fn new(
+        evaluation: Feed,
+        data: &DataSet,
+        metrics: Vec<Metric>,
+        original: &Model,
+    ) -> Result<DataScorer> {
+        let wants = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
+        let n_samples = evaluation.n_samples();
+        let labels = match wants(Truth::Labels) {
+            true => labels(data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
+            false => vec![],
+        };
+        let targets = match (wants(Truth::Targets), data.arrays.contains_key("targets")) {
+            (false, _) => Targets::None,
+            (true, true) => {
+                let targets = numbers(data.targets("targets", n_samples)?);
+                Targets::Given(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
+            }
+            (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
+        };
+        Ok(DataScorer { evaluation, metrics, labels, targets })
+    }
+
+    /// Whether a metric compares with what the original gives, which the original matches perfectly.
+    pub fn is_measured_by_original(&self, metric: &Metric) -> bool {
+        metric.row().truth == Truth::Targets && matches!(self.targets, Targets::Original { .. })
+    }
+
+    /// Lets the original say what is right, if that is wanted and has not been done.
+    fn ask_original(&mut self, scoring: &mut Scoring<'_>) -> Result<()> {
+        let Targets::Original { model, outputs: outputs @ None } = &mut self.targets else { return Ok(()) };
+        let session = Session::new(model)?;
+        let mut found = Vec::new();
+        for samples in self.evaluation.batches() {
+            scoring.stop.check()?;
+            let given = session.run(&self.evaluation.inputs(samples.clone())?)?;
+            found.push(Batch::of(&given, samples.len())?.output.into_owned());
+        }
+        *outputs = Some(found);
+        Ok(())
+    }
+
+    fn batch<'a>(&'a self, outputs: &'a [Tensor], idx: usize, samples: &Range<usize>) -> Result<Batch<'a>> {
+        let batch = Batch::of(outputs, samples.len())?;
+        let n_samples = self.evaluation.n_samples();
+        let targets = match &self.targets {
+            Targets::None => &[][..],
+            Targets::Given(values) => of_samples(values, samples, n_samples),
+            Targets::Original { outputs, .. } => &outputs.as_ref().expect("the original has been asked")[idx],
+        };
+        Ok(Batch { labels: of_samples(&self.labels, samples, n_samples), targets, ..batch })
+    }
+}
+
+fn of_samples<'a, T>(values: &'a [T], samples: &Range<usize>, n_samples: usize) -> &'a [T] {
+    let row = values.len() / n_samples;
+    &values[samples.start * row..samples.end * row]
+}
+
+impl Scorer for DataScorer {
+    fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
+        self.ask_original(scoring)?;
+        let session = Session::new(model)?;
+        let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
+        let (n_batches, n_samples) = (self.evaluation.n_batches(), self.evaluation.n_samples());
+        for (idx, samples) in self.evaluation.batches().enumerate() {
+            scoring.stop.check()?;
+            scoring.progress.advance(idx, n_batches);
+            let outputs = session.run(&self.evaluation.inputs(samples.clone())?)?;
+            let batch = self.batch(&outputs, idx, &samples)?;
+            for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+                tally.add(&batch).map_err(|error| error.at(&metric.name))?;
+            }
+            let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
+            let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
+                let (least, most) = tally.range(n_samples - samples.end);
+                if metric.row().better == Better::Higher { most } else { least }
+            });
+            let best: Vec<f64> = best.collect();
+            if misses(&best) {
+                return Ok(Score { values: best, stopped_after: Some(samples.end) });
+            }
+        }
+        let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
+        match values.iter().position(|value| value.is_nan()) {
+            Some(idx) => Err(Error::evaluator("is not a number").at(&self.metrics[idx].name)),
+            None => Ok(Score { values, stopped_after: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Feeding, metric_named};
+    use crate::goal::{Goal, Target};
+    use crate::scorer::Misses;
+    use crate::stop::Stop;
+
+    /// A model that gives its input, for one sample of three classes.
+    fn model() -> Model {
+        "model m opset 17\n%x = input : f32[N,3]\n%y = Identity(%x)\nreturn %y\n".parse().unwrap()
+    }
+
+    fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
+        let values =
+            |factor: usize| (0..3 * n_samples).map(|idx| (idx * idx * factor % 7) as f32 - 2.0).collect();
+        let labels = (0..n_samples as i64).map(|idx| idx % 3).collect();
+        let mut arrays = std::collections::BTreeMap::from([
+            ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1))),
+            ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels)),
+        ]);
+        if has_targets {
+            arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)));
+        }
+        let data = DataSet { source: "data".to_owned(), arrays };
+        let session = Session::new(&model()).unwrap();
+        let feeding = Feeding { batch: Some(4), ..Feeding::default() };
+        let feed = data.feed(session.inputs(), &feeding).unwrap();
+        DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
+    }
+
+    #[test]
+    fn stopping_early_never_changes_a_verdict() {
+        for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
+            let mut n_stopped = 0;
+            for n_samples in [1, 4, 13, 40] {
+                let metric = metric_named(name).unwrap();
+                let mut scorer = scorer(&metric, n_samples, true);
+                let mut score = |misses: Option<Misses<'_>>| {
+                    let mut scoring = Scoring { progress: &mut (), misses, stop: &Stop::default() };
+                    scorer.score(&model(), &mut scoring).unwrap()
+                };
+                let whole = score(None).values[0];
+                // Bounds below, at and above what the metric really is, whatever its sign.
+                for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
+                    let goal = Goal::of(&metric, Target::Bound(whole + offset));
+                    let satisfied = |values: &[f64]| goal.judge(whole, values[0]).satisfied;
+                    let found = score(Some(&|best: &[f64]| !satisfied(best)));
+                    assert_eq!(
+                        satisfied(&found.values),
+                        satisfied(&[whole]),
+                        "{name} of {n_samples}, {offset}"
+                    );
+                    n_stopped += usize::from(found.stopped_after.is_some());
+                }
+            }
+            assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
+        }
+    }
+
+    #[test]
+    fn without_targets_the_original_is_right() {
+        let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
+        let mut score = |model: &Model| {
+            let mut scoring = Scoring { progress: &mut (), misses: None, stop: &Stop::default() };
+            scorer.score(model, &mut scoring).unwrap().values[0]
+        };
+        assert_eq!(score(&model()), 0.0);
+        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
+        assert_eq!(score(&off.parse().unwrap()), 4.0);
+    }
+}

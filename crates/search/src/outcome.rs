@@ -1,0 +1,106 @@
+//! What a search finds out.
+
+use crate::evaluator::Verdict;
+use crate::ranking::Ranking;
+use quantfit_ir::Model;
+use quantfit_quant::{QuantConfig, Record};
+use std::collections::BTreeSet;
+
+/// One configuration, quantized and judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The layers left in float.
+    pub rolled_back: Vec<String>,
+    /// What the evaluator thinks of it.
+    pub verdict: Verdict,
+}
+
+/// What a search found out.
+#[derive(Debug, Clone)]
+pub struct Report<M> {
+    /// The score of the original model.
+    pub original: M,
+    /// The names of all layers that the configuration enables.
+    pub layers: Vec<String>,
+    /// The layers, the worst first; empty if they were not ranked, as when quantizing all of them satisfied.
+    pub ranking: Ranking,
+    /// The trials, in order.
+    pub history: Vec<Trial>,
+    /// The score of each trial.
+    pub metrics: Vec<M>,
+    /// How many of the trials an earlier run had scored.
+    pub n_recalled: usize,
+    /// Why there were no more trials.
+    pub ending: Ending,
+    /// The satisfying model with the fewest layers rolled back; `None` if none was found.
+    pub outcome: Option<Quantized<M>>,
+}
+
+/// A model that satisfies, and how it came about.
+#[derive(Debug, Clone)]
+pub struct Quantized<M> {
+    /// Its score.
+    pub metric: M,
+    /// The layers left in float.
+    pub rolled_back: Vec<String>,
+    /// The configuration with those layers disabled.
+    pub config: QuantConfig,
+    /// The scales and offsets.
+    pub record: Record,
+    /// The model that simulates quantization: the one that was scored.
+    pub fake_quant: Model,
+    /// The model that holds integers.
+    pub deploy: Model,
+}
+
+/// Why a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Every layer in int8 satisfies.
+    AllQuantized,
+    /// The strategy had nothing more to try.
+    Finished,
+    /// So many trials were allowed.
+    OutOfTrials,
+    /// The evaluator says that time is up.
+    OutOfTime,
+    /// The evaluator says that the user wants an end.
+    Interrupted,
+}
+
+impl<M> Report<M> {
+    /// The trial that the outcome comes from, by its position: of those that satisfy the one with the fewest layers
+    /// rolled back, of equals the cheapest.
+    pub fn best(&self) -> Option<usize> {
+        let satisfying = (0..self.history.len()).filter(|&idx| self.history[idx].verdict.satisfied);
+        satisfying.min_by_key(|&idx| {
+            let rolled_back = &self.history[idx].rolled_back;
+            (rolled_back.len(), self.cost(rolled_back))
+        })
+    }
+
+    /// What it costs to leave some layers in float, each group counted whole.
+    pub fn cost(&self, rolled_back: &[String]) -> u64 {
+        self.ranking.places_of(rolled_back).into_iter().map(|place| self.ranking.0[place].cost).sum()
+    }
+
+    /// Those of the layers rolled back of which nobody knows whether they could be put back into int8 alone. If there
+    /// are none, the outcome is 1-minimal. Layers that move together count together.
+    pub fn untried(&self) -> Vec<String> {
+        let Some(best) = self.best() else { return vec![] };
+        let best: BTreeSet<&String> = self.history[best].rolled_back.iter().collect();
+        let misses = |rolled_back: &BTreeSet<&String>| {
+            let is_it = |rolled: &&[String]| rolled.iter().collect::<BTreeSet<_>>() == *rolled_back;
+            let missing = self.history.iter().filter(|trial| !trial.verdict.satisfied);
+            missing.map(|trial| &trial.rolled_back[..]).any(|rolled| is_it(&rolled))
+        };
+        let is_untried = |place: &&crate::Ranked| {
+            let mut without = best.clone();
+            place.layers.iter().for_each(|layer| {
+                without.remove(layer);
+            });
+            without.len() < best.len() && !misses(&without)
+        };
+        self.ranking.0.iter().filter(is_untried).flat_map(|place| place.layers.clone()).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! The original tool's sensitivity.
+
+use super::{Channels, Sensitivity, Similarity};
+
+/// `0.5 + 0.5·cos(original, quantized)`: 1 for the same direction, 0 for the opposite.
+/// An original of zeros gives 1, else a quantized output of zeros gives 0. Blind to a common factor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CosineSimilarity;
+
+impl Sensitivity for CosineSimilarity {
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
+        Products::of(original, quantized).similarity()
+    }
+
+    fn compare(&self, original: &[f32], quantized: &[f32], channels: Channels) -> Similarity {
+        let row = channels.inner.max(1);
+        let mut products = vec![Products::default(); channels.n];
+        let rows = original.chunks(row).zip(quantized.chunks(row));
+        for (idx, (original, quantized)) in rows.enumerate() {
+            products[idx % channels.n].add(Products::of(original, quantized));
+        }
+        let worst_channel = products.iter().map(|channel| channel.similarity()).fold(1.0, f64::min);
+        Similarity { value: self.similarity(original, quantized), worst_channel }
+    }
+}
+
+/// The three scalar products that a cosine is made of.
+#[derive(Clone, Copy, Default)]
+struct Products {
+    original: f64,
+    quantized: f64,
+    mixed: f64,
+}
+
+impl Products {
+    fn of(original: &[f32], quantized: &[f32]) -> Products {
+        Products {
+            original: dot(original, original),
+            quantized: dot(quantized, quantized),
+            mixed: dot(original, quantized),
+        }
+    }
+
+    fn add(&mut self, other: Products) {
+        self.original += other.original;
+        self.quantized += other.quantized;
+        self.mixed += other.mixed;
+    }
+
+    fn similarity(&self) -> f64 {
+        match (self.original, self.quantized) {
+            (0.0, _) => 1.0,
+            (_, 0.0) => 0.0,
+            (original, quantized) => 0.5 + 0.5 * self.mixed / (original.sqrt() * quantized.sqrt()),
+        }
+    }
+}
+
+/// The scalar product, in eight interleaved sums.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut sums = [0.0f64; 8];
+    let (whole_a, rest_a) = a.as_chunks::<8>();
+    let (whole_b, rest_b) = b.as_chunks::<8>();
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (&a, &b))| *sum += f64::from(a) * f64::from(b));
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edge_cases_of_cosine() {
+        let cosine = |a: &[f32], b: &[f32]| CosineSimilarity.similarity(a, b);
+        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]), 1.0);
+        assert_eq!(cosine(&[1.0, 2.0], &[0.0, 0.0]), 0.0);
+        assert!(cosine(&[1.0, 2.0], &[-1.0, -2.0]) < 1e-15);
+        assert!((cosine(&[1.0; 19], &[7.0; 19]) - 1.0).abs() < 1e-15);
+        assert!((cosine(&[1.0, 0.0], &[0.0, 1.0]) - 0.5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_worst_channel_shows_what_the_whole_hides() {
+        // Two samples of two channels of two values; the second channel is small and turned around.
+        let original = [900.0, 800.0, 1.0, 2.0, 700.0, 800.0, 2.0, 1.0];
+        let quantized = [900.0, 800.0, -1.0, -2.0, 700.0, 800.0, -2.0, -1.0];
+        let found = CosineSimilarity.compare(&original, &quantized, Channels { outer: 2, n: 2, inner: 2 });
+        assert!(found.value > 0.99999 && found.worst_channel < 1e-12);
+    }
+}

@@ -1,0 +1,106 @@
+//! For tests: strategies set on made-up targets.
+
+use super::Strategy;
+use crate::evaluator::Verdict;
+use crate::outcome::Trial;
+use crate::ranking::{Ranked, Ranking};
+use proptest::prelude::{Just, prop};
+use proptest::strategy::Strategy as _;
+use std::collections::BTreeSet;
+
+/// Layers `layer0`, `layer1`, …, the worst first.
+pub(super) fn ranking(n_layers: usize) -> Ranking {
+    let ranked = |idx: usize| Ranked {
+        layers: vec![format!("layer{idx}")],
+        similarity: idx as f64,
+        worst_channel: 0.0,
+        cost: 0,
+    };
+    Ranking((0..n_layers).map(ranked).collect())
+}
+
+/// A trial that rolls back some of those layers.
+pub(super) fn trial(places: &[usize], satisfied: bool) -> Trial {
+    let rolled_back = places.iter().map(|place| format!("layer{place}")).collect();
+    Trial { rolled_back, verdict: Verdict { satisfied, loss: 0.0 } }
+}
+
+pub(super) fn places(places: &[usize]) -> Vec<usize> {
+    places.to_vec()
+}
+
+/// How a search ended.
+#[derive(Debug, PartialEq)]
+pub(super) struct Searched {
+    /// The satisfying trial with the fewest layers rolled back.
+    pub(super) best: Option<Vec<usize>>,
+    /// Without the one that rolls back none and fails.
+    pub(super) n_trials: usize,
+}
+
+/// Lets a strategy search until it stops. `satisfies` judges sets of places, in ascending order, neither none nor all.
+pub(super) fn searched(
+    strategy: &dyn Strategy,
+    n_layers: usize,
+    satisfies: impl Fn(&[usize]) -> bool,
+) -> Searched {
+    let ranking = ranking(n_layers);
+    let mut history = vec![trial(&[], false)];
+    let mut tried = BTreeSet::new();
+    let mut best: Option<Vec<usize>> = None;
+    while let Some(next) = strategy.next(&ranking, &history) {
+        let places = ranking.places_of(&next);
+        assert!(!places.is_empty() && places.len() < n_layers, "{places:?} needs no trial");
+        assert!(tried.insert(places.clone()), "{places:?} is tried twice");
+        let satisfied = satisfies(&places);
+        history.push(trial(&places, satisfied));
+        if satisfied && best.as_ref().is_none_or(|best| places.len() < best.len()) {
+            best = Some(places);
+        }
+    }
+    Searched { best, n_trials: history.len() - 1 }
+}
+
+/// Whether no single place can be put back.
+pub(super) fn is_one_minimal(best: &[usize], satisfies: impl Fn(&[usize]) -> bool) -> bool {
+    (0..best.len()).all(|idx| {
+        let without = [&best[..idx], &best[idx + 1..]].concat();
+        without.is_empty() || !satisfies(&without)
+    })
+}
+
+/// Up to 100 places, and one to three guilty ones among them.
+pub(super) fn guilty_places() -> impl proptest::strategy::Strategy<Value = (usize, Vec<usize>)> {
+    (1usize..100).prop_flat_map(|n_places| {
+        let guilty = prop::collection::btree_set(0..n_places, 1..=3.min(n_places));
+        (Just(n_places), guilty.prop_map(|guilty| guilty.into_iter().collect()))
+    })
+}
+
+/// How many layers each trial rolls back, after the one that rolls back none and fails; `None` at the end if the
+/// strategy wants all of them. `satisfies` says whether so many are enough.
+pub(super) fn visits(
+    strategy: &dyn Strategy,
+    n_layers: usize,
+    satisfies: impl Fn(usize) -> bool,
+) -> Vec<Option<usize>> {
+    let ranking = ranking(n_layers);
+    let mut history = vec![trial(&[], false)];
+    let mut visits = vec![];
+    while let Some(rolled_back) = strategy.next(&ranking, &history) {
+        if rolled_back.len() == n_layers {
+            visits.push(None);
+            break;
+        }
+        visits.push(Some(rolled_back.len()));
+        let satisfied = satisfies(rolled_back.len());
+        history.push(Trial { rolled_back, verdict: Verdict { satisfied, loss: 0.0 } });
+    }
+    visits
+}
+
+/// Checks the lengths of the prefixes that a strategy tries if so many layers are needed.
+pub(super) fn check_prefixes(n_layers: usize, needed: usize, strategy: &dyn Strategy, expected: &[usize]) {
+    let expected: Vec<Option<usize>> = expected.iter().map(|&n| (n < n_layers).then_some(n)).collect();
+    assert_eq!(visits(strategy, n_layers, |n| n >= needed), expected, "{n_layers} layers, {needed} needed");
+}

@@ -1,0 +1,190 @@
+//! Searches over a made-up network, with an evaluator that knows which layers are guilty.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use quantfit_ir::{Error, Graph, Model, Result, Tensor};
+use quantfit_quant::QuantConfig;
+use quantfit_search::{
+    BinarySearch, Candidate, CosineSimilarity, Ending, Evaluator, EvaluatorError, Minimal, Ranking, Report,
+    SearchOptions, Strategy, Trial, Verdict, search,
+};
+use std::collections::BTreeMap;
+
+/// Four layers in a row.
+fn model() -> Model {
+    let layer = |(name, x, y): &(&str, &str, &str)| {
+        format!("%w{name} = const [1.0, 0.5, -2.0, 0.25] : f32[2,2]\n%{y} = MatMul(%{x}, %w{name}) @{name}\n")
+    };
+    let layers: String =
+        [("a", "x", "p"), ("b", "p", "q"), ("c", "q", "r"), ("d", "r", "y")].iter().map(layer).collect();
+    format!("model m opset 17\n%x = input : f32[N,2]\n{layers}return %y\n").parse().unwrap()
+}
+
+/// The layers of a model that read a quantized activation.
+fn in_int8(graph: &Graph) -> Vec<String> {
+    let is_quantized = |id| {
+        let made_by = graph.operand(id, 0).map(|value| graph.node(value.node));
+        made_by.and_then(|node| node.as_op()).is_some_and(|op| op.name == "DequantizeLinear")
+    };
+    let ids = graph.topo().into_iter().filter(|&id| is_quantized(id));
+    ids.map(|id| graph.node(id).name.clone()).collect()
+}
+
+/// Satisfied as long as the guilty layers are in float. A score is the layers in int8.
+#[derive(Default)]
+struct Judge {
+    guilty: Vec<&'static str>,
+    /// How many scores it gives before it is cancelled.
+    patience: Option<usize>,
+    n_scored: usize,
+    n_passes: usize,
+    memory: BTreeMap<Vec<String>, Vec<String>>,
+}
+
+impl Evaluator for Judge {
+    type Metric = Vec<String>;
+
+    fn calibration(
+        &mut self,
+        batch_num: usize,
+        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), EvaluatorError> {
+        self.n_passes += 1;
+        for _ in 0..batch_num {
+            forward(&[Tensor::new(&[2, 2], vec![1.0f32, -1.5, 0.5, 2.0])])?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Vec<String>, EvaluatorError> {
+        if self.patience.is_some_and(|patience| self.n_scored >= patience) {
+            return Err(Error::cancelled("enough").into());
+        }
+        self.n_scored += 1;
+        Ok(in_int8(&model.graph))
+    }
+
+    fn metric_eval(&mut self, _: &Vec<String>, in_int8: &Vec<String>) -> Result<Verdict, EvaluatorError> {
+        let n_guilty = self.guilty.iter().filter(|layer| in_int8.iter().any(|other| other == *layer)).count();
+        Ok(Verdict { satisfied: n_guilty == 0, loss: n_guilty as f64 })
+    }
+
+    fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
+        match candidate {
+            Candidate::Original => None,
+            Candidate::RolledBack(layers) => self.memory.get(layers).cloned(),
+        }
+    }
+
+    fn scored(&mut self, candidate: Candidate<'_>, metric: &Vec<String>) -> Result<(), EvaluatorError> {
+        if let Candidate::RolledBack(layers) = candidate {
+            self.memory.insert(layers.to_vec(), metric.clone());
+        }
+        Ok(())
+    }
+}
+
+fn searched(judge: &mut Judge, options: &SearchOptions<'_>) -> Result<Report<Vec<String>>> {
+    let model = model();
+    search(&model, &QuantConfig::for_model(&model), judge, options)
+}
+
+fn minimal<'a>() -> SearchOptions<'a> {
+    SearchOptions { strategy: &Minimal, ..SearchOptions::default() }
+}
+
+#[test]
+fn the_guilty_stay_float_and_all_others_do_not() {
+    for guilty in [vec!["a"], vec!["d"], vec!["a", "c"], vec!["b", "c", "d"]] {
+        let mut judge = Judge { guilty: guilty.clone(), ..Judge::default() };
+        let report = searched(&mut judge, &minimal()).unwrap();
+        assert!(report.untried().is_empty());
+        let outcome = report.outcome.unwrap();
+        let mut rolled_back = outcome.rolled_back;
+        rolled_back.sort();
+        assert_eq!(rolled_back, guilty);
+        assert!(in_int8(&outcome.fake_quant.graph).iter().all(|layer| !rolled_back.contains(layer)));
+        assert_eq!(outcome.record.layers.len(), 4 - guilty.len());
+        // Once to calibrate, once to rank.
+        assert_eq!(judge.n_passes, 2);
+        // With the original, no score is given twice.
+        assert_eq!(judge.n_scored, report.history.len() + 1);
+    }
+}
+
+#[test]
+fn what_was_scored_before_is_recalled() {
+    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
+    let first = searched(&mut judge, &minimal()).unwrap();
+    judge.n_scored = 0;
+    let second = searched(&mut judge, &minimal()).unwrap();
+    assert_eq!((judge.n_scored, second.n_recalled), (1, first.history.len()));
+    assert_eq!(first.history, second.history);
+}
+
+#[test]
+fn an_end_before_its_time_keeps_the_best() {
+    let mut judge = Judge { guilty: vec!["b"], patience: Some(1), ..Judge::default() };
+    let error = searched(&mut judge, &minimal()).unwrap_err();
+    assert_eq!(error.message, "enough");
+    for patience in 2..4 {
+        let mut judge = Judge { guilty: vec!["b"], patience: Some(patience), ..Judge::default() };
+        let report = searched(&mut judge, &minimal()).unwrap();
+        assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, patience - 1));
+    }
+    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
+    let report = searched(&mut judge, &SearchOptions { max_trials: Some(2), ..minimal() }).unwrap();
+    assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, 2));
+}
+
+#[test]
+fn groups_and_costs_reach_the_ranking() {
+    let groups = [vec!["d".to_owned(), "a".to_owned()]];
+    let costs = BTreeMap::from([("a".to_owned(), 5), ("d".to_owned(), 7)]);
+    let mut judge = Judge { guilty: vec!["a"], ..Judge::default() };
+    let options = SearchOptions { groups: &groups, costs: Some(&costs), ..minimal() };
+    let report = searched(&mut judge, &options).unwrap();
+    assert_eq!((report.ranking.len(), report.ranking.place_of("d").unwrap().cost), (3, 12));
+    let outcome = report.outcome.as_ref().unwrap();
+    assert_eq!((outcome.rolled_back.len(), report.cost(&outcome.rolled_back)), (2, 12));
+    let twice = [vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]];
+    let error = searched(&mut judge, &SearchOptions { groups: &twice, ..minimal() }).unwrap_err();
+    assert_eq!(error.to_string(), "a: is in two groups of layers that move together");
+}
+
+/// Always names the same layers.
+struct Stubborn(&'static [&'static str]);
+
+impl Strategy for Stubborn {
+    fn next(&self, _: &Ranking, _: &[Trial]) -> Option<Vec<String>> {
+        Some(self.0.iter().map(|layer| (*layer).to_owned()).collect())
+    }
+}
+
+#[test]
+fn strategies_that_misbehave() {
+    let groups = [vec!["a".to_owned(), "c".to_owned()]];
+    let complaint = |layers: &'static [&'static str]| {
+        let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
+        let options = SearchOptions {
+            strategy: &Stubborn(layers),
+            sensitivity: &CosineSimilarity,
+            groups: &groups,
+            ..SearchOptions::default()
+        };
+        searched(&mut judge, &options).unwrap_err().message
+    };
+    assert_eq!(complaint(&["e"]), "the strategy rolls back \"e\", which is no layer of the search");
+    assert_eq!(complaint(&["d", "d"]), "the strategy names a layer twice");
+    assert_eq!(complaint(&["d"]), "the strategy proposed the same layers twice");
+    assert_eq!(complaint(&["a"]), "the strategy rolls back only a part of a, c, which move together");
+}
+
+#[test]
+fn without_guilty_layers_nothing_is_ranked() {
+    let mut judge = Judge::default();
+    let options = SearchOptions { strategy: &BinarySearch, ..SearchOptions::default() };
+    let report = searched(&mut judge, &options).unwrap();
+    assert_eq!((report.ending, report.history.len()), (Ending::AllQuantized, 1));
+    assert!(report.ranking.is_empty() && report.outcome.unwrap().rolled_back.is_empty());
+}
