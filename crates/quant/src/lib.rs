@@ -4,15 +4,19 @@
 //! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
 //! carries the numbers.
 
+mod batch_norm;
 mod calibration;
 mod config;
 mod layer;
+mod linear;
 mod names;
 mod observer;
 mod params;
 mod passes;
 mod prototext;
+mod rank;
 mod record;
+mod region;
 mod weight;
 
 pub use calibration::Calibration;
@@ -22,7 +26,10 @@ pub use config::{
 pub use layer::{Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, Histogram, Statistics, activation_params};
 pub use params::QuantParams;
-pub use passes::{FoldBatchNorm, FoldQuantizedWeights, InsertQuantDequant, NameNodes};
+pub use passes::{
+    DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
+    LowerBatchNorm, NameNodes, RemoveNoOps, SinkConstants,
+};
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
 
