@@ -1,7 +1,6 @@
 //! Constant folding as a pass: what depends on constants alone becomes constant.
 
 use crate::context::Limits;
-use crate::data::Data;
 use crate::session::Session;
 use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
 

@@ -66,7 +66,12 @@ impl Pass for FoldScaleShift<'_> {
 impl FoldScaleShift<'_> {
     /// A Gemm with its own factors in weight and bias.
     fn own_factors(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
-        let linear = Linear::at(graph, id).filter(|linear| linear.alpha != 1.0 || linear.beta != 1.0)?;
+        let op = graph.node(id).as_op().filter(|op| op.is("Gemm"))?;
+        let is_factor = |name: &str| op.float(name).is_ok_and(|factor| factor.is_some_and(|factor| factor != 1.0));
+        if !is_factor("alpha") && !is_factor("beta") {
+            return None;
+        }
+        let linear = Linear::at(graph, id)?;
         let n_channels = linear.layout.n_outputs();
         let is_skipped = self.skip.contains(&graph.node(id).name);
         linear.scaled(&vec![1.0; n_channels], &vec![0.0; n_channels]).filter(|_| !is_skipped)

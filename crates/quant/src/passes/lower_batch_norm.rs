@@ -16,7 +16,7 @@ use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, V
 /// ```qir before
 /// model m opset 17
 /// %x = input : f32[N,2,4,4]
-/// %gamma = const [2.0, 1.0] : f32[2]
+/// %gamma = const [2.0, 3.0] : f32[2]
 /// %beta = const [0.5, 0.25] : f32[2]
 /// %mean = const [1.0, 0.0] : f32[2]
 /// %var = const [4.0, 1.0] : f32[2]
@@ -28,7 +28,7 @@ use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, V
 /// ```qir after
 /// model m opset 17
 /// %x = input : f32[N,2,4,4]
-/// %bn.scale = const [1.0, 1.0] : f32[2,1,1]
+/// %bn.scale = const [1.0, 3.0] : f32[2,1,1]
 /// %bn.scaled = Mul(%x, %bn.scale)
 /// %bn.shift = const [-0.5, 0.25] : f32[2,1,1]
 /// %n = Add(%bn.scaled, %bn.shift) @bn
@@ -119,7 +119,8 @@ fn lower(graph: &mut Graph, norm: NodeId, scale: &[f64], shift: &[f64], names: &
     };
     let (scale, shift) = (constant(graph, "scale", scale), constant(graph, "shift", shift));
     let scaled = Value { name: names.fresh(&format!("{label}.scaled")), ..result.clone() };
-    let mul = graph.add(Node::op("", Op::new("Mul"), [scaled]), &[Some(input), scale]);
+    let mul_name = scaled.name.clone();
+    let mul = graph.add(Node::op(&mul_name, Op::new("Mul"), [scaled]), &[Some(input), scale]);
     let add = graph.add(Node::op(&name, Op::new("Add"), [result]), &[Some(mul.into()), shift]);
     graph.replace_uses(norm.into(), add.into());
     crate::linear::detach(graph, norm);
