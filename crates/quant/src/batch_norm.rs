@@ -18,9 +18,11 @@ pub(crate) fn scale_and_shift(graph: &Graph, norm: NodeId) -> Option<(Vec<f64>, 
         return None;
     }
     let epsilon = f64::from(op.float("epsilon").ok()?.unwrap_or(1e-5));
-    let scale = gamma.iter().zip(var).map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt());
+    let scale =
+        gamma.iter().zip(var).map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt());
     let scale: Vec<f64> = scale.collect();
-    let shift = beta.iter().zip(mean).zip(&scale).map(|((&beta, &mean), s)| f64::from(beta) - f64::from(mean) * s);
+    let shift =
+        beta.iter().zip(mean).zip(&scale).map(|((&beta, &mean), s)| f64::from(beta) - f64::from(mean) * s);
     let shift = shift.collect();
     Some((scale, shift))
 }

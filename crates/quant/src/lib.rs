@@ -27,8 +27,8 @@ pub use layer::{Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, Histogram, Statistics, activation_params};
 pub use params::QuantParams;
 pub use passes::{
-    DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
-    LowerBatchNorm, NameNodes, RemoveNoOps, SinkConstants,
+    DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
+    InsertQuantDequant, LowerBatchNorm, NameNodes, RemoveNoOps, SinkConstants,
 };
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;

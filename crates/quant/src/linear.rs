@@ -185,7 +185,8 @@ impl Linear {
         if let NodeKind::Op(op) = &mut graph.node_mut(self.node).kind
             && op.is("Gemm")
         {
-            let of_old = |name: &str| name == "alpha" && self.alpha == 1.0 || name == "beta" && self.beta == 1.0;
+            let of_old =
+                |name: &str| name == "alpha" && self.alpha == 1.0 || name == "beta" && self.beta == 1.0;
             op.attrs.retain(|name, _| !of_old(name));
         }
     }

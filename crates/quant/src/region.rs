@@ -54,7 +54,7 @@ pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Lin
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(graph, layers, value.node, form, &mut pending)?;
+        region.look_up(graph, layers, value.node, &forms, form, &mut pending)?;
         for (user, slot) in graph.users(value) {
             region.look_down(graph, layers, (user, slot), form, &mut pending)?;
         }
@@ -71,6 +71,7 @@ impl Region {
         graph: &Graph,
         layers: &BTreeMap<NodeId, Linear>,
         id: NodeId,
+        forms: &HashMap<ValueId, Form>,
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
@@ -92,10 +93,12 @@ impl Region {
             return Some(());
         }
         let input = graph.operand(id, 0)?;
-        let before = if form == Form::Flat && !keeps_form(graph, op, id, form) {
-            Form::Second(rank(graph, input)?)
-        } else {
-            form
+        let before = match forms.get(&input) {
+            Some(&known) => known,
+            None if form == Form::Flat && !keeps_form(graph, op, id, form) => {
+                Form::Second(rank(graph, input)?)
+            }
+            None => form,
         };
         pending.push((input, before));
         (after(graph, op, id, before)? == form).then_some(())

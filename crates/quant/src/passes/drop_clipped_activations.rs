@@ -58,7 +58,8 @@ fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
     let bounds = bounds(graph, id, opset)?;
     let users = graph.users(id.into());
     let is_output = graph.outputs().contains(&id.into());
-    let saturates = |&(user, slot): &(NodeId, usize)| slot == 0 && saturates(graph, user, bounds).unwrap_or(false);
+    let saturates =
+        |&(user, slot): &(NodeId, usize)| slot == 0 && saturates(graph, user, bounds).unwrap_or(false);
     if is_output || users.is_empty() || !users.iter().all(saturates) {
         return None;
     }

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 /// balanced in turn until nothing changes.
 ///
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond the
-/// greatest there is, for that would only move the trouble. Left alone: channels that are nearly zero on one side, weights
+/// greatest there is, for that would only move the trouble. Left alone: values whose
+/// channels would be scaled by factors that differ less than eightfold, channels that are nearly zero on one side, weights
 /// that somebody else reads too, and values that are graph outputs or that anything else reads, such as a Clip.
 ///
 /// ```qir before
@@ -35,11 +36,11 @@ use std::collections::BTreeMap;
 /// ```qir after
 /// model m opset 17
 /// %x = input : f32[N,1,4,4]
-/// %first.w = const [1.0, 1.0] : f32[2,1,1,1]
+/// %first.w = const splat(1.0) : f32[2,1,1,1]
 /// %first.b = const [0.5, 0.25] : f32[2]
 /// %c = Conv(%x, %first.w, %first.b) @first
 /// %r = Relu(%c)
-/// %second.w = const [1.0, 1.0] : f32[1,2,1,1]
+/// %second.w = const splat(1.0) : f32[1,2,1,1]
 /// %y = Conv(%r, %second.w) @second
 /// return %y
 /// ```
@@ -50,6 +51,10 @@ const MAX_ROUNDS: usize = 100;
 
 /// A channel smaller than this part of the greatest counts as zero; so no factor is beyond 2^±8 of the usual one.
 const NEGLIGIBLE: f64 = 1.0 / 65536.0;
+
+/// Channels whose factors differ by less than two to this power are like enough: without such a threshold, rounding
+/// may go back and forth between two regions for ever.
+const MIN_SPREAD: i32 = 3;
 
 /// Weights of that size are left alone, so that nothing overflows, and what is lost to underflow is nothing.
 const HUGE: f32 = 1e15;
@@ -111,7 +116,10 @@ impl Balance {
         let addends = regions.iter().flat_map(|region| {
             let n_channels = region.n_channels;
             region.addends.iter().filter_map(move |&(node, slot, after)| {
-                Some(((node, slot), Addend::of(graph.constant(graph.operand(node, slot)?)?, after, n_channels)?))
+                Some((
+                    (node, slot),
+                    Addend::of(graph.constant(graph.operand(node, slot)?)?, after, n_channels)?,
+                ))
             })
         });
         let addends = addends.collect();
@@ -124,7 +132,8 @@ impl Balance {
             let mut changed = false;
             for idx in 0..self.regions.len() {
                 let exponents = self.exponents(&self.regions[idx]);
-                if exponents.iter().any(|&exponent| exponent != 0) {
+                let extremes = exponents.iter().max().zip(exponents.iter().min());
+                if extremes.is_some_and(|(most, least)| most - least >= MIN_SPREAD) {
                     self.scale(idx, &exponents);
                     changed = true;
                 }
@@ -165,8 +174,9 @@ impl Balance {
         let usual = alive.get(alive.len() / 2).map_or(0.0, |middle| middle.round());
         let exponent = |(wanted, bias): (Option<f64>, f64)| {
             let Some(wanted) = wanted else { return 0 };
+            // Never further than wanted, and never the other way: so it settles.
             let least = if bias > 0.0 { usual + (bias / most_bias).log2().ceil() } else { f64::NEG_INFINITY };
-            wanted.round().max(least) as i32
+            wanted.round().max(least.min(0.0)) as i32
         };
         wanted.into_iter().zip(bias).map(exponent).collect()
     }
@@ -183,7 +193,10 @@ impl Balance {
             add(&mut self.layers.get_mut(id).expect("a region is made of layers").inputs, *repeat);
         }
         for (node, slot, _) in &region.addends {
-            add(&mut self.addends.get_mut(&(*node, *slot)).expect("addends are those of regions").exponents, 1);
+            add(
+                &mut self.addends.get_mut(&(*node, *slot)).expect("addends are those of regions").exponents,
+                1,
+            );
         }
     }
 
@@ -213,7 +226,8 @@ impl Balance {
 impl Scaled {
     fn new(linear: Linear) -> Scaled {
         let layout = linear.layout;
-        let greatest = |cell: &[f32]| cell.iter().fold(0.0, |most: f64, &value| most.max(f64::from(value).abs()));
+        let greatest =
+            |cell: &[f32]| cell.iter().fold(0.0, |most: f64, &value| most.max(f64::from(value).abs()));
         let extents = linear.weight.chunks(layout.inner).map(greatest).collect();
         let (outputs, inputs) = (vec![0; layout.n_outputs()], vec![0; layout.n_inputs()]);
         Scaled { linear, extents, outputs, inputs }

@@ -67,7 +67,8 @@ impl FoldScaleShift<'_> {
     /// A Gemm with its own factors in weight and bias.
     fn own_factors(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
         let op = graph.node(id).as_op().filter(|op| op.is("Gemm"))?;
-        let is_factor = |name: &str| op.float(name).is_ok_and(|factor| factor.is_some_and(|factor| factor != 1.0));
+        let is_factor =
+            |name: &str| op.float(name).is_ok_and(|factor| factor.is_some_and(|factor| factor != 1.0));
         if !is_factor("alpha") && !is_factor("beta") {
             return None;
         }

@@ -1,7 +1,7 @@
 //! Batch normalization where no layer in front can take it.
 
 use crate::batch_norm::scale_and_shift;
-use crate::linear::{Linear, is_read_once};
+use crate::linear::{Linear, detach, is_read_once};
 use crate::names::Names;
 use crate::rank::rank;
 use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
@@ -49,12 +49,14 @@ impl Pass for LowerBatchNorm<'_> {
         let mut names = Names::of_values(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
-            for norm in graph.topo() {
+            // Readers first, so that of two in a row the first finds what the second leaves.
+            for norm in graph.topo().into_iter().rev() {
                 let Some((scale, shift)) = scale_and_shift(graph, norm) else { continue };
                 if let Some(folded) = self.fold_into_reader(graph, norm, &scale, &shift) {
                     let (input, reader) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
                     graph.set_operand(reader, 0, input);
+                    detach(graph, norm);
                     changed = true;
                 } else {
                     changed |= lower(graph, norm, &scale, &shift, &mut names).is_some();
@@ -71,16 +73,11 @@ impl Pass for LowerBatchNorm<'_> {
 
 impl LowerBatchNorm<'_> {
     /// The one reader with the normalization in it, if that can be.
-    fn fold_into_reader(
-        &self,
-        graph: &Graph,
-        norm: NodeId,
-        scale: &[f64],
-        shift: &[f64],
-    ) -> Option<Linear> {
+    fn fold_into_reader(&self, graph: &Graph, norm: NodeId, scale: &[f64], shift: &[f64]) -> Option<Linear> {
         let &[(reader, 0)] = graph.users(norm.into()).as_slice() else { return None };
         let op = graph.node(reader).as_op()?;
-        let is_able = op.is("Conv") && never_pads(op) || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
+        let is_able =
+            op.is("Conv") && never_pads(op) || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
         let linear = Linear::at(graph, reader)?;
         if !is_able
             || !is_read_once(graph, norm.into())
@@ -123,6 +120,6 @@ fn lower(graph: &mut Graph, norm: NodeId, scale: &[f64], shift: &[f64], names: &
     let mul = graph.add(Node::op(&mul_name, Op::new("Mul"), [scaled]), &[Some(input), scale]);
     let add = graph.add(Node::op(&name, Op::new("Add"), [result]), &[Some(mul.into()), shift]);
     graph.replace_uses(norm.into(), add.into());
-    crate::linear::detach(graph, norm);
+    detach(graph, norm);
     Some(())
 }
