@@ -28,7 +28,7 @@ impl Layout {
             ("MatMul", 2) => (1, false),
             _ => return None,
         };
-        let groups = usize::try_from(groups).ok().filter(|&n| n > 0 && shape[0] % n == 0)?;
+        let groups = usize::try_from(groups).ok().filter(|&n| n > 0 && shape[0].is_multiple_of(n))?;
         let inner = shape[2..].iter().product();
         Some(Layout { rows: shape[0], columns: shape[1], inner, groups, rows_are_outputs })
     }

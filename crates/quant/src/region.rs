@@ -117,7 +117,7 @@ impl Region {
         if let Some(layer) = layers.get(&user) {
             let n_inputs = layer.layout.n_inputs();
             let repeat = match form {
-                Form::Flat if n_inputs % self.n_channels == 0 => n_inputs / self.n_channels,
+                Form::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
                 Form::Second(_) | Form::Last if n_inputs == self.n_channels => 1,
                 _ => return None,
             };
