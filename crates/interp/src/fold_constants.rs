@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn several_outputs_and_subgraphs_are_folded() {
         let (_, text) = folded(
-            "model m opset 17\n%c = input : bool[]\n%y = If(%c;) {else_branch = graph {\n  %e = const [0.0] : f32[1]\n  \
+            "model m opset 17\n%c = input : bool[]\n%y = If(%c) {else_branch = graph {\n  %e = const [0.0] : f32[1]\n  \
              return %e\n}, then_branch = graph {\n  %t = const [1.0, 2.0] : f32[2]\n  %a, %b = Split(%t)\n  return %b\n\
              }}\nreturn %y\n",
         );
