@@ -29,6 +29,7 @@ mod compile;
 mod context;
 mod data;
 mod floats;
+mod fold_constants;
 mod indices;
 mod number;
 mod op;
@@ -43,4 +44,5 @@ mod strided;
 
 pub use context::{Limits, Tap};
 pub use data::{Data, Sequence};
+pub use fold_constants::FoldConstants;
 pub use session::{Input, Session};

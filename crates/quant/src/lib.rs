@@ -5,15 +5,19 @@
 //! carries the numbers.
 
 mod balancing;
+mod batch_norm;
 mod calibration;
 mod config;
 mod layer;
+mod linear;
 mod names;
 mod observer;
 mod params;
 mod passes;
 mod prototext;
+mod rank;
 mod record;
+mod region;
 mod weight;
 
 pub use balancing::Balancing;
@@ -25,7 +29,10 @@ pub use config::{
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use params::QuantParams;
-pub use passes::{Balance, FoldBatchNorm, FoldQuantizedWeights, InsertQuantDequant, NameNodes, ShiftBias};
+pub use passes::{
+    Balance, DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
+    InsertQuantDequant, LowerBatchNorm, NameNodes, RemoveNoOps, ShiftBias, SinkConstants,
+};
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
 

@@ -1,0 +1,120 @@
+//! Relu and Clip in front of a quantization that clips the same.
+
+use quantfit_ir::{Graph, Model, NodeId, Pass, Result, Tensor, ValueId};
+
+/// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
+/// bound, becomes the least integer, everything below does too, and likewise above. The integers stay the same, bit by
+/// bit.
+///
+/// Reads nothing but the graph, so it also works on models that another tool quantized.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %low = const [0.0] : f32[]
+/// %high = const [6.0] : f32[]
+/// %r = Clip(%x, %low, %high)
+/// %scale = const [0.0234375] : f32[]
+/// %offset = const [-128] : i8[]
+/// %q = QuantizeLinear(%r, %scale, %offset)
+/// return %q
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %scale = const [0.0234375] : f32[]
+/// %offset = const [-128] : i8[]
+/// %q = QuantizeLinear(%x, %scale, %offset)
+/// return %q
+/// ```
+pub struct DropClippedActivations;
+
+impl Pass for DropClippedActivations {
+    fn name(&self) -> &'static str {
+        "drop-clipped-activations"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let opset = model.opset();
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                let Some(input) = redundant(graph, id, opset) else { continue };
+                graph.replace_uses(id.into(), input);
+                changed = true;
+            }
+            Ok(())
+        })?;
+        if changed {
+            model.graph.remove_dead();
+        }
+        Ok(changed)
+    }
+}
+
+/// What a Relu or Clip reads, if its readers clip as much.
+fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
+    let bounds = bounds(graph, id, opset)?;
+    let users = graph.users(id.into());
+    let is_output = graph.outputs().contains(&id.into());
+    let saturates =
+        |&(user, slot): &(NodeId, usize)| slot == 0 && saturates(graph, user, bounds).unwrap_or(false);
+    if is_output || users.is_empty() || !users.iter().all(saturates) {
+        return None;
+    }
+    graph.operand(id, 0)
+}
+
+/// What a node does not let below and above; no bound is infinite.
+fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
+    let op = graph.node(id).as_op()?;
+    let (low, high) = if op.is("Relu") {
+        (0.0, f32::INFINITY)
+    } else if op.is("Clip") {
+        let bound = |name: &str, slot: usize, none: f32| match graph.operand(id, slot) {
+            _ if opset < 11 => op.float(name).ok().map(|bound| bound.unwrap_or(none)),
+            Some(value) => graph.constant(value)?.values::<f32>().ok()?.first().copied(),
+            None => Some(none),
+        };
+        (bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?)
+    } else {
+        return None;
+    };
+    (low <= high).then_some((low, high))
+}
+
+/// Whether a QuantizeLinear gives the least integer at the lower bound, and the greatest at the upper.
+fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
+    let op = graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
+    let scale = graph.constant(graph.operand(id, 1)?)?.values::<f32>().ok()?;
+    let ((qmin, qmax), offset) = match graph.operand(id, 2) {
+        Some(value) => integers(graph.constant(value)?)?,
+        None if op.int("output_dtype").ok()?.unwrap_or(0) == 0 => ((0, 255), vec![0; scale.len()]),
+        None => return None,
+    };
+    let clips = |(&scale, &offset): (&f32, &i32)| {
+        let quantized = |bound: f32| (bound / scale).round_ties_even() + offset as f32;
+        let is_usual = scale > 0.0 && scale.is_finite();
+        is_usual
+            && (low == f32::NEG_INFINITY || quantized(low) <= qmin as f32)
+            && (high == f32::INFINITY || quantized(high) >= qmax as f32)
+    };
+    Some(scale.len() == offset.len() && scale.iter().zip(&offset).all(clips))
+}
+
+/// The range of an offset's type, and its values.
+fn integers(offset: &Tensor) -> Option<((i32, i32), Vec<i32>)> {
+    fn widened<T: quantfit_ir::Element + Copy + Into<i32>>(offset: &Tensor) -> Option<Vec<i32>> {
+        Some(offset.values::<T>().ok()?.iter().map(|&value| value.into()).collect())
+    }
+    let range = |bits: u32, is_signed: bool| {
+        let n = 1 << bits;
+        if is_signed { (-n / 2, n / 2 - 1) } else { (0, n - 1) }
+    };
+    widened::<i8>(offset)
+        .map(|values| (range(8, true), values))
+        .or_else(|| Some((range(8, false), widened::<u8>(offset)?)))
+        .or_else(|| Some((range(16, true), widened::<i16>(offset)?)))
+        .or_else(|| Some((range(16, false), widened::<u16>(offset)?)))
+}

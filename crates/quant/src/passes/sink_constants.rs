@@ -1,0 +1,101 @@
+//! Constants where they are read.
+
+use crate::linear::is_read_once;
+use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+
+/// Moves a constant into the subgraph that captures it, if nobody else reads it: so a layer in the branch of an If or the
+/// body of a Loop has its weight beside it, and other passes see that it is constant.
+///
+/// Left alone: constants that two subgraphs read, or a subgraph and the graph around it, and defaults of inputs.
+///
+/// ```qir before
+/// model m opset 17
+/// %c = input : bool[]
+/// %x = input : f32[N,2]
+/// %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+/// %y = If(%c; %x, %x, %w) {else_branch = graph {
+///   %x.1 = capture
+///   return %x.1
+/// }, then_branch = graph {
+///   %x.2 = capture
+///   %w.2 = capture
+///   %z = MatMul(%x.2, %w.2)
+///   return %z
+/// }}
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %c = input : bool[]
+/// %x = input : f32[N,2]
+/// %y = If(%c; %x, %x) {else_branch = graph {
+///   %x.1 = capture
+///   return %x.1
+/// }, then_branch = graph {
+///   %x.2 = capture
+///   %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+///   %z = MatMul(%x.2, %w)
+///   return %z
+/// }}
+/// return %y
+/// ```
+pub struct SinkConstants;
+
+impl Pass for SinkConstants {
+    fn name(&self) -> &'static str {
+        "sink-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let changed = sink(&mut model.graph);
+        if changed {
+            model.graph.remove_dead();
+        }
+        Ok(changed)
+    }
+}
+
+/// Sinks what can be sunk from a graph, and then from its subgraphs: a constant may go down several steps.
+fn sink(graph: &mut Graph) -> bool {
+    let mut changed = false;
+    for id in graph.topo() {
+        let moved = movable(graph, id);
+        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
+        let mut first = 0;
+        for subgraph in op.subgraphs_mut() {
+            let captures = subgraph.captures().to_vec();
+            for (slot, constant) in &moved {
+                if let Some(&capture) = slot.checked_sub(first).and_then(|idx| captures.get(idx)) {
+                    put(subgraph, capture, constant.clone());
+                    changed = true;
+                }
+            }
+            first += captures.len();
+            changed |= sink(subgraph);
+        }
+    }
+    changed
+}
+
+/// The constants that only one subgraph of a node reads: which of the node's captured operands, and what it is.
+fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, (Value, Tensor))> {
+    let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
+    let captured = graph.operands(id).iter().enumerate().skip(n_formal);
+    let constant = |(slot, operand): (usize, &Option<ValueId>)| {
+        let value = (*operand)?;
+        let node = graph.node(value.node);
+        let NodeKind::Const(tensor) = &node.kind else { return None };
+        let is_free = is_read_once(graph, value);
+        is_free.then(|| (slot - n_formal, (node.outputs[0].clone(), tensor.clone())))
+    };
+    captured.filter_map(constant).collect()
+}
+
+/// Puts a constant into a subgraph in the place of a capture, which is then dead.
+fn put(subgraph: &mut Graph, capture: NodeId, (value, tensor): (Value, Tensor)) {
+    let mut node = Node::constant(value.name.clone(), tensor);
+    node.outputs[0] = value;
+    let constant = subgraph.add(node, &[]);
+    subgraph.replace_uses(capture.into(), constant.into());
+}
