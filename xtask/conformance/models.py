@@ -12,6 +12,9 @@ ONNX Runtime runs without optimizations, so that its values are those of the mod
 Tensors: every value that the nodes of the model's graph compute, those inside subgraphs and strings excepted, for SAMPLES
 samples. Shapes, types and the places of NaN and of infinities must be the same, integers and booleans equal; of floats the
 greatest absolute difference, divided by the greatest finite magnitude in ONNX Runtime's tensor, must be at most CLOSE.
+Where a network magnifies rounding errors of its first nodes, as a difference of nearly equal numbers does, its later
+values may be further apart, up to INHERITED; then ONNX Runtime runs the node alone on the operands that our interpreter
+computed, and that result must agree as said. The table counts these values as inherited.
 Metric: over all data; the two must be equal within half a unit of the third decimal.
 Time: a batch of samples as meta.json says, at most TIMED of them, one thread, the two in turns; the least of each is
 compared. Ours must take at most SLOWEST times as long.
@@ -27,8 +30,9 @@ import time
 import numpy as np
 import onnx
 import onnxruntime as ort
+from onnx import helper, numpy_helper
 
-CLOSE, SAMPLES, TIMED, SLOWEST = 1e-4, 2, 8, 2.0
+CLOSE, INHERITED, SAMPLES, TIMED, SLOWEST = 1e-4, 1e-2, 2, 8, 2.0
 SECONDS, ROUNDS = 2.0, 5
 OURS = {"f16": "float16", "f32": "float32", "f64": "float64", "bool": "bool"}
 OURS |= {f"{short}{bits}": f"{long}{bits}" for short, long in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)}
@@ -87,6 +91,7 @@ class Ours:
 
 
 def theirs(model):
+    """A session of ONNX Runtime."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -94,15 +99,38 @@ def theirs(model):
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def exposed(path):
+def exposed(model):
     """The model with every value that its nodes compute as an output."""
-    model = onnx.load(path)
-    known = {output.name for output in model.graph.output}
-    for node in model.graph.node:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {output.name for output in copy.graph.output}
+    for node in copy.graph.node:
         if node.op_type != "Constant":
             names = [name for name in node.output if name and name not in known]
-            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return model.SerializeToString()
+            copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return copy.SerializeToString()
+
+
+def constants(model):
+    """The constants of a model's graph, by name."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return found
+
+
+def alone(model, name, values):
+    """What ONNX Runtime makes of `values` in the node that computes the value `name`."""
+    node = next(node for node in model.graph.node if name in node.output)
+    feeds = {operand: values[operand] for operand in node.input if operand}
+    inputs = [
+        helper.make_tensor_value_info(operand, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for operand, array in feeds.items()
+    ]
+    graph = helper.make_graph([node], "alone", inputs, [onnx.ValueInfoProto(name=name)])
+    single = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return theirs(single.SerializeToString()).run(None, feeds)[0]
 
 
 def difference(ours, expected):
@@ -120,23 +148,28 @@ def difference(ours, expected):
     return 0.0 if error == 0 else float(error / greatest) if greatest > 0 else f"is up to {error} instead of 0"
 
 
-def compared(model, ours, feeds):
-    """How many tensors were compared, the worst difference and its place, and complaints."""
+def compared(path, ours, feeds):
+    """How many tensors were compared, how many inherit differences, the worst difference and its place, complaints."""
+    model = onnx.load(path)
     session = theirs(exposed(model))
     names = [output.name for output in session.get_outputs()]
     expected = dict(zip(names, session.run(names, feeds)))
     found, _ = ours.ask(feeds, watch=True)
-    worst, where, n, complaints = 0.0, "", 0, []
+    known = constants(model) | feeds | found
+    worst, where, n, n_inherited, complaints = 0.0, "", 0, 0, []
     for name, value in expected.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind in "OSU":
             continue
         n += 1
         error = difference(found[name], value) if name in found else "is not computed"
-        if isinstance(error, str) or not error <= CLOSE:
-            complaints.append(f"{name} {error if isinstance(error, str) else f'differs by {error:.1e}'}")
-        if not isinstance(error, str) and error >= worst:
+        if isinstance(error, float) and error >= worst:
             worst, where = error, name
-    return n, worst, where, complaints
+        if isinstance(error, float) and CLOSE < error <= INHERITED:
+            n_inherited += 1
+            error = difference(found[name], alone(model, name, known))
+        if isinstance(error, str) or error > CLOSE:
+            complaints.append(f"{name} {error if isinstance(error, str) else f'differs by {error:.1e}'}")
+    return n, n_inherited, worst, where, complaints
 
 
 def timed(ours, session, feeds):
@@ -157,7 +190,8 @@ def check(serve, folder):
     try:
         inputs = [value.name for value in session.get_inputs()]
         batch = min(folder.meta.get("batch", 32), SAMPLES)
-        n, worst, where, complaints = compared(folder.model, ours, next(folder.batches("calib", inputs, batch, batch)))
+        feeds = next(folder.batches("calib", inputs, batch, batch))
+        n, n_inherited, worst, where, complaints = compared(folder.model, ours, feeds)
         metrics = [folder.score(ours), folder.score(session)]
         if not abs(metrics[0] - metrics[1]) <= 5e-4:
             complaints.append(f"the metric is {metrics[0]} instead of {metrics[1]}")
@@ -169,7 +203,7 @@ def check(serve, folder):
     finally:
         ours.close()
     times = " ".join(f"{1e3 * second:9.2f}" for second in seconds)
-    return f"{n:7} {worst:10.1e}  {metrics[0]:8.4f} {metrics[1]:8.4f} {times} {ratio:6.2f}  {where}", complaints
+    return f"{n:7} {n_inherited:9} {worst:10.1e}  {metrics[0]:8.4f} {metrics[1]:8.4f} {times} {ratio:6.2f}  {where}", complaints
 
 
 def main(serve, directory, *names):
@@ -177,7 +211,7 @@ def main(serve, directory, *names):
     import zoo
 
     n_failed = 0
-    print(f"{'model':26} tensors difference      ours      ORT  ours (ms)  ORT (ms)  ratio  greatest difference in")
+    print(f"{'model':26} tensors inherited difference      ours      ORT  ours (ms)  ORT (ms)  ratio  greatest difference in")
     for path in sorted(pathlib.Path(directory).iterdir()):
         if not (path / "model.onnx").exists() or names and path.name not in names:
             continue

@@ -25,6 +25,7 @@ mod axes;
 mod blocks;
 mod broadcast;
 mod call;
+mod catalogue;
 mod compile;
 mod context;
 mod data;
@@ -41,6 +42,7 @@ mod sampling;
 mod session;
 mod strided;
 
+pub use catalogue::{Operator, operators};
 pub use context::{Limits, Tap};
 pub use data::Data;
 pub use session::{Input, Session};
