@@ -12,5 +12,6 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
-    conformance::conformance(sh)
+    conformance::nodes(sh, false)?;
+    conformance::bundled(sh)
 }

@@ -26,8 +26,8 @@ enum Command {
     Ci,
     /// Check the things that are no lints
     Tidy,
-    /// Check our interpreter and our outputs against ONNX Runtime
-    Conformance,
+    /// Check our interpreter and our outputs against ONNX and ONNX Runtime; without options, with the bundled models
+    Conformance(conformance::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Quantize { args } => return quantize::quantize(&sh, &here, &args),
         Command::Ci => ci::ci(&sh)?,
         Command::Tidy => tidy::tidy(&sh)?,
-        Command::Conformance => conformance::conformance(&sh)?,
+        Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

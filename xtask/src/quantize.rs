@@ -39,7 +39,17 @@ fn prefix(model: &Path) -> Option<String> {
 /// Builds the `quantfit` command and says where it is.
 pub(crate) fn build(sh: &Shell) -> anyhow::Result<PathBuf> {
     cmd!(sh, "cargo build --quiet --release --package quantfit --bin quantfit").quiet().run()?;
+    Ok(built(sh, "quantfit"))
+}
+
+/// Builds an example of `fixtures` and says where it is.
+pub(crate) fn build_example(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
+    cmd!(sh, "cargo build --quiet --release --package fixtures --example {name}").quiet().run()?;
+    Ok(built(sh, &format!("examples/{name}")))
+}
+
+fn built(sh: &Shell, program: &str) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    Ok(target.join("release").join(format!("quantfit{}", std::env::consts::EXE_SUFFIX)))
+    target.join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX))
 }

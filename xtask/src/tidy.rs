@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quantfit-onnx", &["quantfit-ir"]),
     ("quantfit-infer", &["quantfit-ir"]),
     ("quantfit-interp", &["quantfit-ir", "quantfit-kernels"]),
-    ("quantfit-quant", &["quantfit-ir", "quantfit-kernels"]),
+    ("quantfit-quant", &["quantfit-infer", "quantfit-ir", "quantfit-kernels"]),
     ("quantfit-search", &["quantfit-ir", "quantfit-interp", "quantfit-quant"]),
     (
         "quantfit",

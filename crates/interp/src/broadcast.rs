@@ -41,8 +41,8 @@ pub(crate) fn zip<A: Element, B: Element, O>(
     let mut out = Vec::with_capacity(shape.iter().product());
     for_each_row([a_shape, b_shape], shape, |[a_at, b_at], [a_step, b_step], n| match (a_step, b_step) {
         (1, 1) => out.extend(a[a_at..a_at + n].iter().zip(&b[b_at..b_at + n]).map(|(a, b)| f(a, b))),
-        (1, _) => out.extend(a[a_at..a_at + n].iter().map(|a| f(a, &b[b_at]))),
-        (_, 1) => out.extend(b[b_at..b_at + n].iter().map(|b| f(&a[a_at], b))),
+        (1, _) => out.extend(with_same(&a[a_at..a_at + n], &b[b_at], &f)),
+        (_, 1) => out.extend(with_same(&b[b_at..b_at + n], &a[a_at], |b, a| f(a, b))),
         _ => out.extend((0..n).map(|_| f(&a[a_at], &b[b_at]))),
     });
     out
@@ -60,9 +60,21 @@ pub(crate) fn zip_in_place<A: Element, B: Element>(
         (row, rest) = std::mem::take(&mut rest).split_at_mut(n);
         match b_step {
             1 => row.iter_mut().zip(&b[b_at..b_at + n]).for_each(|(a, b)| *a = f(a, b)),
-            _ => row.iter_mut().for_each(|a| *a = f(a, &b[b_at])),
+            _ => {
+                let b = &b[b_at];
+                row.iter_mut().for_each(|a| *a = f(a, b));
+            }
         }
     });
+}
+
+/// A row with the same element of the other operand again and again.
+fn with_same<'a, A, B, O>(
+    row: &'a [A],
+    other: &'a B,
+    f: impl Fn(&A, &B) -> O + 'a,
+) -> impl Iterator<Item = O> + 'a {
+    row.iter().map(move |element| f(element, other))
 }
 
 /// The elements repeated to `shape`.

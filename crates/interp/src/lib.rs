@@ -25,6 +25,7 @@ mod axes;
 mod blocks;
 mod broadcast;
 mod call;
+mod catalogue;
 mod compile;
 mod context;
 mod data;
@@ -42,6 +43,7 @@ mod sampling;
 mod session;
 mod strided;
 
+pub use catalogue::{Operator, operators};
 pub use context::{Limits, Tap};
 pub use data::{Data, Sequence};
 pub use fold_constants::FoldConstants;

@@ -49,7 +49,7 @@ mod unary;
 mod window;
 
 /// The families of each domain.
-static OPS: &[(&str, &[&[OpRow]])] = &[
+pub(crate) static OPS: &[(&str, &[&[OpRow]])] = &[
     (
         "",
         &[

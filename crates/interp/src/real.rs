@@ -1,7 +1,8 @@
 //! The types that operators compute in: f32 for halves, whose results are rounded once, and its own for every other type.
 
 use crate::number::{Number, with_float};
-use quantfit_ir::{DType, Error, Result, Tensor};
+use half::slice::HalfFloatSliceExt;
+use quantfit_ir::{DType, Error, Result, Tensor, bf16, f16};
 use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -74,8 +75,16 @@ pub(crate) fn numbers<T: Number>(tensor: &Tensor, dtype: DType) -> Result<Cow<'_
     if dtype == T::DTYPE {
         return Ok(Cow::Borrowed(tensor.values()?));
     }
-    let widened = |halves: &mut dyn Iterator<Item = f32>| Ok(Cow::Owned(halves.map(T::from_f32).collect()));
-    with_float!(dtype, H => widened(&mut tensor.values::<H>()?.iter().map(|half| half.to_f32())))
+    let mut wide = vec![0.0f32; tensor.len()];
+    match dtype {
+        DType::F16 => tensor.values::<f16>()?.convert_to_f32_slice(&mut wide),
+        DType::Bf16 => tensor.values::<bf16>()?.convert_to_f32_slice(&mut wide),
+        _ => with_float!(dtype, H => {
+            wide.iter_mut().zip(tensor.values::<H>()?).for_each(|(wide, x)| *wide = x.to_f32());
+            Ok(())
+        })?,
+    }
+    Ok(Cow::Owned(wide.into_iter().map(T::from_f32).collect()))
 }
 
 /// The elements of a tensor to compute with, without a copy if that is what they are and nobody shares them.
@@ -91,7 +100,20 @@ pub(crate) fn rounded<T: Number>(dtype: DType, shape: &[usize], values: Vec<T>) 
     if dtype == T::DTYPE {
         return Ok(Tensor::new(shape, values));
     }
-    with_float!(dtype, H => Ok(Tensor::new(shape, values.into_iter().map(|x| H::from_f32(x.to_f32())).collect())))
+    let wide: Vec<f32> = values.into_iter().map(|x| x.to_f32()).collect();
+    match dtype {
+        DType::F16 => {
+            let mut halves = vec![f16::ZERO; wide.len()];
+            halves.convert_from_f32_slice(&wide);
+            Ok(Tensor::new(shape, halves))
+        }
+        DType::Bf16 => {
+            let mut halves = vec![bf16::ZERO; wide.len()];
+            halves.convert_from_f32_slice(&wide);
+            Ok(Tensor::new(shape, halves))
+        }
+        _ => with_float!(dtype, H => Ok(Tensor::new(shape, wide.into_iter().map(H::from_f32).collect()))),
+    }
 }
 
 /// Rounds numbers in place to what `dtype` can hold, where an operator rounds on the way.

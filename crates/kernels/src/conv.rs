@@ -1,7 +1,7 @@
 //! fp32 convolution over one to three spatial dimensions, batch and channels first (`NC…`), with groups.
 //!
-//! Every output is one chain of multiply-adds over input channel, depth, height and width of the window, in
-//! this order, starting from its bias: the same bits from every fused kernel.
+//! Every output is its bias plus products over input channel, depth, height and width of the window, in this
+//! order, summed as those of a [product](crate::gemm): the same bits from every fused kernel.
 //! The reference skips taps that fall on padding; the fast kernels multiply them by zero.
 //! For finite weights the results are equal, up to the sign of a zero; an infinite or NaN weight makes NaN of
 //! padding.
@@ -127,7 +127,11 @@ impl Kernel {
         match self.algorithm {
             #[cfg(target_arch = "x86_64")]
             Algorithm::DepthwiseAvx512 => shape.is_depthwise() && avx512::supports(shape),
-            Algorithm::Depthwise(_) => shape.is_depthwise(),
+            // It sums in one chain.
+            Algorithm::Depthwise(_) => {
+                let taps = shape.kernel.iter().copied().fold(1, usize::saturating_mul);
+                shape.is_depthwise() && taps <= gemm::STRETCH
+            }
             Algorithm::Im2col(..) | Algorithm::Reference => true,
         }
     }

@@ -1,8 +1,8 @@
 //! fp32 transposed convolution over one to three spatial dimensions, batch and channels first (`NC…`), with
 //! groups.
 //!
-//! Every output is its bias plus, tap after tap in the order of the window, one chain of multiply-adds over
-//! the input channels: the same bits from every fused kernel.
+//! Every output is its bias plus, tap after tap in the order of the window, the products over the input
+//! channels, summed as those of a [product](crate::gemm): the same bits from every fused kernel.
 //! The caller says how large the output is, so that output padding and automatic padding are theirs.
 
 mod col2im;

@@ -1,7 +1,9 @@
 //! fp32 matrix product: `C = init + A·B`, on strided or packed operands.
 //!
-//! **Invariant.** Every element of C is one sequential chain of fused multiply-adds over the depth,
-//! in ascending order, starting from its init value.
+//! **Invariant.** The depth is cut into stretches of [`STRETCH`]. The products of each are summed by one sequential chain
+//! of fused multiply-adds, in ascending order, that of the first stretch starting from the init value and the others from
+//! zero, and their sums are added in order; what C holds is added to like the sum of a stretch before the first.
+//! Rounding errors grow with the length of a stretch and the number of stretches, instead of their product.
 //! So its bits depend neither on the kernel, the tile it falls into, the threads, nor on the other rows and
 //! columns.
 //! The kernels marked [`fused`](Kernel::fused) keep this to the bit; the portable one rounds products on
@@ -22,8 +24,9 @@ mod wide;
 use std::sync::LazyLock;
 
 pub(crate) use blocked::{DepthBlock, RightBlock};
-pub(crate) use pack::depth_blocks;
+pub(crate) use pack::{DEPTH_BLOCK as STRETCH, depth_blocks};
 pub use pack::{PackedLeft, PackedRight};
+pub(crate) use reference::sum;
 pub(crate) use tile::{Offsets, RightRows, Start, Tile, check_tile, run_edge};
 
 use crate::matrix::{Matrix, MatrixMut};
@@ -213,7 +216,7 @@ impl Kernel {
 }
 
 impl Left<'_> {
-    /// The number of columns of this factor, which is the length of each chain.
+    /// The number of columns of this factor, which is how many products are summed.
     pub fn depth(&self) -> usize {
         match self {
             Left::Plain(matrix) => matrix.columns,

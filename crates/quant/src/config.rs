@@ -121,22 +121,11 @@ fn is_off(flag: &bool) -> bool {
 }
 
 impl QuantConfig {
-    /// The default configuration of a model: products and joins quantized, activations by IFMR, weights by ARQ.
+    /// The default configuration of a prepared model: products and joins quantized, activations by IFMR, weights by ARQ.
     pub fn for_model(model: &Model) -> QuantConfig {
         let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != Kind::Other);
-        QuantConfig {
-            version: 1,
-            batch_num: 1,
-            activation_offset: true,
-            joint_quant: false,
-            do_fusion: true,
-            fakequant_precision_mode: Precision::Default,
-            skip_fusion_layers: Vec::new(),
-            tensor_quantize: Vec::new(),
-            equalize: true,
-            correct_bias: true,
-            layers: usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect(),
-        }
+        let layers = usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect();
+        QuantConfig { layers, ..QuantConfig::default() }
     }
 
     /// The same configuration with some layers left in float.
@@ -241,6 +230,25 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
             format!("is not in the model; did you mean {nearest:?}")
         }
         _ => "is not in the model".to_owned(),
+    }
+}
+
+/// What a new configuration says before it names layers.
+impl Default for QuantConfig {
+    fn default() -> QuantConfig {
+        QuantConfig {
+            version: 1,
+            batch_num: 1,
+            activation_offset: true,
+            joint_quant: false,
+            do_fusion: true,
+            fakequant_precision_mode: Precision::Default,
+            skip_fusion_layers: Vec::new(),
+            tensor_quantize: Vec::new(),
+            equalize: true,
+            correct_bias: true,
+            layers: BTreeMap::new(),
+        }
     }
 }
 

@@ -36,15 +36,27 @@ pub use passes::{
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
 
-use quantfit_ir::Pipeline;
+use quantfit_infer::InferShapes;
+use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names for all nodes, batch normalizations folded.
+/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales and normalizations folded,
+/// ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
-    let mut passes = Pipeline(vec![Box::new(NameNodes)]);
+    let skip = &config.skip_fusion_layers[..];
+    let mut passes: Vec<Box<dyn Pass + '_>> =
+        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
     if config.do_fusion {
-        passes.0.push(Box::new(FoldBatchNorm { skip: &config.skip_fusion_layers }));
+        passes.push(Box::new(FoldScaleShift { skip }));
+        passes.push(Box::new(FoldBatchNorm { skip }));
+        // What comes after a normalization stands behind the layer only now.
+        passes.push(Box::new(FoldScaleShift { skip }));
+        passes.push(Box::new(LowerBatchNorm { skip }));
     }
-    passes
+    if config.equalize {
+        passes.push(Box::new(Equalize));
+    }
+    passes.push(Box::new(InferShapes));
+    Pipeline(passes)
 }
 
 /// The model that simulates quantization, from a prepared one: balanced, biases shifted, quantize and dequantize around
@@ -61,5 +73,6 @@ pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'
 pub fn deploy<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     let mut passes = fake_quant(config, record);
     passes.0.push(Box::new(FoldQuantizedWeights));
+    passes.0.push(Box::new(DropClippedActivations));
     passes
 }

@@ -2,10 +2,10 @@
 
 use crate::files::{read_text, save_model, write_file};
 use crate::report::{history_json, ranking_json};
-use quantfit_ir::{Error, Model, Pass, Result};
-use quantfit_quant::{NameNodes, QuantConfig};
+use quantfit_ir::{Error, Model, Result};
+use quantfit_quant::QuantConfig;
 use quantfit_search::{
-    Evaluator, Report, SearchOptions, Sensitivity, Strategy, search, sensitivity_named, strategy_named,
+    Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named, strategy_named,
 };
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,7 @@ pub fn create_quant_config(
     skip_layers: &[String],
     batch_num: usize,
 ) -> Result<()> {
-    let mut named = model.clone();
-    NameNodes.run(&mut named)?;
-    let mut config = QuantConfig::for_model(&named);
+    let mut config = QuantConfig::for_model(&prepared(model, &QuantConfig::default())?);
     config.batch_num = batch_num;
     for layer in skip_layers {
         let unknown = || {
@@ -28,6 +26,15 @@ pub fn create_quant_config(
         };
         config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
     }
+    write_file(config_file, config.to_json().as_bytes())
+}
+
+/// Writes the configuration of a model that a short definition describes: the text-proto `.cfg` of the original tool.
+pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
+    let definition = read_text(definition_file)?;
+    let model = prepared(model, &QuantConfig::default())?;
+    let config = QuantConfig::from_definition(&definition, &model);
+    let config = config.map_err(|error| error.at(definition_file.display()))?;
     write_file(config_file, config.to_json().as_bytes())
 }
 

@@ -1,14 +1,14 @@
 //! What layers cost: multiply-accumulates for one sample.
 
 use quantfit_infer::infer;
-use quantfit_ir::{Dim, Model, Pass, Place, Result, Tensor, TensorType, Type, ValueId};
-use quantfit_quant::{Layer, NameNodes, layers};
+use quantfit_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
+use quantfit_quant::{Layer, QuantConfig, layers};
+use quantfit_search::prepared;
 use std::collections::BTreeMap;
 
 /// The multiply-accumulates of each layer for one sample; layers whose shapes nobody knows are left out.
 pub fn layer_costs(model: &Model) -> Result<BTreeMap<String, u64>> {
-    let mut model = model.clone();
-    NameNodes.run(&mut model)?;
+    let model = prepared(model, &QuantConfig::default())?;
     let shapes = sample_shapes(&model)?;
     let cost = |layer: Layer| Some((layer.name.clone(), multiply_adds(&model, &layer, &shapes)? as u64));
     Ok(layers(&model).into_iter().filter_map(cost).collect())

@@ -1,6 +1,7 @@
 //! The loop.
 
 use crate::calibrate::calibrate;
+use crate::prepared::prepared;
 use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
 use crate::outcome::{Ending, Quantized, Report, Trial};
 use crate::rank::{ReplayTap, rank};
@@ -9,7 +10,7 @@ use crate::ranking::Ranking;
 use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
 use crate::strategy::{BinarySearch, Strategy, trials_ahead};
 use quantfit_ir::{Error, ErrorKind, Model, Result};
-use quantfit_quant::{QuantConfig, Record, deploy, fake_quant, prepare};
+use quantfit_quant::{QuantConfig, Record, deploy, fake_quant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to search.
@@ -54,8 +55,7 @@ pub fn search<E: Evaluator>(
     evaluator: &mut E,
     options: &SearchOptions<'_>,
 ) -> Result<Report<E::Metric>> {
-    let mut prepared = model.clone();
-    prepare(config).run(&mut prepared)?;
+    let prepared = prepared(model, config)?;
     config.check(&prepared)?;
     let layers: Vec<String> = config.enabled(&prepared).into_iter().map(|(layer, _)| layer.name).collect();
     if layers.is_empty() {

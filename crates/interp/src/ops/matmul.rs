@@ -45,13 +45,14 @@ impl GemmAttrs {
     fn multiply<T: Factor>(&self, call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Result<Outputs> {
         let (a, b) = (call.tensor(0)?, call.tensor(1)?);
         let dtype = a.dtype();
-        let (a_values, b_values) = (numbers::<T>(a, dtype)?, numbers::<T>(b, dtype)?);
+        expect_type(b, dtype)?;
+        let a_values = numbers::<T>(a, dtype)?;
         let a = matrix(a.shape(), &a_values, self.transposed[0])?;
-        let b = matrix(b.shape(), &b_values, self.transposed[1])?;
-        if a.columns != b.rows {
-            return Err(Error::invalid_data(format!("{} columns meet {} rows", a.columns, b.rows)));
+        let [b_rows, b_columns] = sizes(b.shape(), self.transposed[1])?;
+        if a.columns != b_rows {
+            return Err(Error::invalid_data(format!("{} columns meet {b_rows} rows", a.columns)));
         }
-        let shape = [a.rows, b.columns];
+        let shape = [a.rows, b_columns];
         call.reserve::<T>(&shape)?;
         let added = match call.optional(2)? {
             Some(c) if self.beta != 0.0 => {
@@ -71,7 +72,11 @@ impl GemmAttrs {
         let c = MatrixMut::row_major(&mut out, shape[0], shape[1]);
         match packed {
             Some(packed) => T::multiply_packed(a, packed, c),
-            None => T::multiply_all(vec![Product { a, b, c }]),
+            None => {
+                let b_values = numbers::<T>(b, dtype)?;
+                let b = matrix(b.shape(), &b_values, self.transposed[1])?;
+                T::multiply_all(vec![Product { a, b, c }]);
+            }
         }
         if !is_plain {
             let added = added.unwrap_or_else(|| vec![T::ZERO; out.len()]);
@@ -84,11 +89,18 @@ impl GemmAttrs {
 }
 
 fn matrix<'a, T: Copy>(shape: &[usize], values: &'a [T], transposed: bool) -> Result<Matrix<'a, T>> {
-    let &[rows, columns] = shape else {
-        return Err(Error::invalid_data(format!("expected a matrix, found the shape {shape:?}")));
-    };
+    let [rows, columns] = sizes(shape, false)?;
     let matrix = Matrix::row_major(values, rows, columns);
     Ok(if transposed { matrix.transposed() } else { matrix })
+}
+
+/// The rows and columns of a matrix.
+fn sizes(shape: &[usize], transposed: bool) -> Result<[usize; 2]> {
+    match *shape {
+        [rows, columns] if transposed => Ok([columns, rows]),
+        [rows, columns] => Ok([rows, columns]),
+        _ => Err(Error::invalid_data(format!("expected a matrix, found the shape {shape:?}"))),
+    }
 }
 
 /// NumPy's matmul. A constant matrix on the right is packed once.
@@ -114,12 +126,13 @@ fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Resul
     expect_type(b, dtype)?;
     let sizes = MatMulSizes::of(a.shape(), b.shape())?;
     let mut out = call.zeros::<T>(&sizes.shape)?;
-    let (a, b) = (numbers::<T>(a, dtype)?, numbers::<T>(b, dtype)?);
+    let a = numbers::<T>(a, dtype)?;
     let MatMulSizes { m, k, n, .. } = sizes;
     if let Some(packed) = packed {
         let rows = out.len() / n.max(1);
         T::multiply_packed(Matrix::row_major(&a, rows, k), packed, MatrixMut::row_major(&mut out, rows, n));
     } else if !out.is_empty() {
+        let b = numbers::<T>(b, dtype)?;
         let results = out.chunks_exact_mut(m * n).zip(sizes.positions());
         let products = results.map(|(out, [a_at, b_at])| Product {
             a: Matrix::row_major(&a[a_at * m * k..][..m * k], m, k),

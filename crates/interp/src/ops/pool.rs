@@ -46,6 +46,9 @@ fn average_pool(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
+        if sizes.is_global() {
+            return one(reduce(call, Reduction::Mean, &spatial_axes(x)?)?);
+        }
         if x.dtype() != DType::F64 && sizes.is_fast() {
             let mut out = call.zeros::<f32>(&sizes.out_shape)?;
             pool::average_pool(&sizes.shape, divisor, &numbers(x, x.dtype())?, &mut out).map_err(invalid)?;
@@ -240,6 +243,16 @@ impl PoolAttrs {
 }
 
 impl PoolSizes {
+    /// Whether the only window covers the whole input, and nothing else.
+    fn is_global(&self) -> bool {
+        let PoolShape { input, kernel, output, pads_begin, dilations, .. } = &self.shape;
+        input == kernel
+            && output.iter().all(|&n| n == 1)
+            && pads_begin.iter().all(|&n| n == 0)
+            && dilations.iter().zip(kernel).all(|(&dilation, &n)| dilation == 1 || n == 1)
+            && self.shape.pads_end.iter().all(|&n| n == 0)
+    }
+
     /// Whether there are fast kernels for as many dimensions.
     fn is_fast(&self) -> bool {
         (1..=3).contains(&self.shape.input.len())

@@ -3,7 +3,7 @@
 use crate::axes::{Along, axis};
 use crate::number::{FLOATS, Number, with_float};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use crate::real::{Real, into_numbers, rounded, with_real};
+use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use quantfit_ir::{Result, Tensor};
 use quantfit_kernels::softmax as fast;
 use quantfit_kernels::transpose::transpose;
@@ -17,10 +17,16 @@ pub(super) static ROWS: &[OpRow] = &[
 fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
     let normalized = Normalized::read(site)?;
     Ok(Box::new(move |call| {
-        let x = call.take(0)?;
+        let x = call.tensor(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());
         let along = normalized.over(&shape)?;
         with_real!(dtype, R => {
+            if along.inner == 1 && !x.is_empty() {
+                let mut out = call.zeros::<R>(&shape)?;
+                R::softmax_rows(logarithm, along.len, &numbers::<R>(x, dtype)?, &mut out);
+                return one(rounded(dtype, &shape, out)?);
+            }
+            let x = call.take(0)?;
             call.reserve::<R>(&shape)?;
             one(rounded(dtype, &shape, softmax_along::<R>(logarithm, along, into_numbers(x)?))?)
         })

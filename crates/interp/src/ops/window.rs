@@ -104,12 +104,15 @@ impl Moves {
         self.kernel[axis].saturating_sub(1).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// How many windows there are in each dimension. Rounding up, no window begins behind the input and its first
-    /// padding.
+    /// How many windows there are in each dimension. Rounding up, the last one may reach beyond the padding, the only one
+    /// too, but none begins behind the input and its first padding.
     pub(super) fn output(&self, input: &[usize], ceil: bool) -> Result<Vec<usize>> {
         let along = |axis: usize| {
             let (begin, stride) = (self.pads_begin[axis], self.strides[axis]);
             let (padded, reach) = (input[axis] + begin + self.pads_end[axis], self.reach(axis));
+            if ceil && padded < reach && reach < padded + stride {
+                return Ok(1);
+            }
             let rest = padded.checked_sub(reach).ok_or_else(|| {
                 Error::invalid_data(format!(
                     "a window that reaches over {reach} does not fit into {padded} padded positions"

@@ -1,6 +1,7 @@
 //! What a convolution is, in the order that every kernel keeps.
 
 use super::ConvShape;
+use crate::gemm;
 use crate::window::Window;
 
 /// `output = bias + input * weights`, one element at a time.
@@ -13,20 +14,18 @@ pub(super) fn conv(
     output: &mut [f32],
 ) {
     let (in_channels, out_channels) = (shape.group_in_channels(), shape.group_out_channels());
+    let taps: Vec<[usize; 3]> = window.tap_positions().collect();
     for (plane, output) in output.chunks_exact_mut(window.output_len()).enumerate() {
         let (image, channel) = (plane / shape.out_channels, plane % shape.out_channels);
         let first = image * shape.in_channels + channel / out_channels * in_channels;
         for (at, y) in window.outputs().zip(output) {
-            let mut sum = bias.map_or(0.0, |bias| bias[channel]);
-            for c in 0..in_channels {
-                for (t, tap) in window.tap_positions().enumerate() {
-                    if let Some(x) = window.input_index(at, tap) {
-                        let weight = weights[(channel * in_channels + c) * window.taps() + t];
-                        sum = input[(first + c) * window.input_len() + x].mul_add(weight, sum);
-                    }
-                }
-            }
-            *y = sum;
+            let start = bias.map_or(0.0, |bias| bias[channel]);
+            *y = gemm::sum(in_channels * taps.len(), start, false, |p, sum| {
+                let (c, t) = (p / taps.len(), p % taps.len());
+                let Some(x) = window.input_index(at, taps[t]) else { return sum };
+                let weight = weights[(channel * in_channels + c) * taps.len() + t];
+                input[(first + c) * window.input_len() + x].mul_add(weight, sum)
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a transposed convolution is, in the order that every kernel keeps.
 
 use super::ConvTransposeShape;
+use crate::gemm;
 use crate::window::{Window, positions};
 
 /// The output, one element at a time; `window` is that of the forward convolution.
@@ -20,13 +21,11 @@ pub(super) fn conv_transpose(
             let mut sum = bias.map_or(0.0, |bias| bias[channel]);
             for (t, tap) in window.tap_positions().enumerate() {
                 let Some(x) = source(window, at, tap) else { continue };
-                let mut product = 0.0f32;
-                for c in group * in_channels..(group + 1) * in_channels {
+                sum += gemm::sum(in_channels, 0.0, false, |c, sum| {
+                    let c = group * in_channels + c;
                     let weight = weights[(c * out_channels + channel % out_channels) * window.taps() + t];
-                    product = weight
-                        .mul_add(input[(image * shape.in_channels + c) * window.output_len() + x], product);
-                }
-                sum += product;
+                    weight.mul_add(input[(image * shape.in_channels + c) * window.output_len() + x], sum)
+                });
             }
             *y = sum;
         }

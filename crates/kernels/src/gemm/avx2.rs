@@ -62,11 +62,7 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
     right.check(depth, LANES);
     let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
     match start {
-        Start::Zero => {}
-        Start::Continue => {
-            // SAFETY: `check_tile` found VECTORS * 8 columns from `column` on in each row.
-            each(&mut sums, |i, j| unsafe { _mm256_loadu_ps(c[i].as_ptr().add(column + j)) });
-        }
+        Start::Zero | Start::Continue => {}
         Start::Rows(values) => each(&mut sums, |i, _| _mm256_set1_ps(values[i])),
         // SAFETY: `check_tile` found VECTORS * 8 values.
         Start::Columns(values) => each(&mut sums, |_, j| unsafe { _mm256_loadu_ps(values.as_ptr().add(j)) }),
@@ -88,10 +84,14 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
+    let continues = matches!(start, Start::Continue);
     for (row, sums) in c.iter_mut().zip(sums) {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `check_tile` found VECTORS * 8 columns from `column` on in each row.
-            unsafe { _mm256_storeu_ps(row.as_mut_ptr().add(column + v * LANES), *sum) };
+            unsafe {
+                let at = row.as_mut_ptr().add(column + v * LANES);
+                _mm256_storeu_ps(at, if continues { _mm256_add_ps(_mm256_loadu_ps(at), *sum) } else { *sum });
+            }
         }
     }
 }

@@ -64,11 +64,7 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
     right.check(depth, LANES);
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     match start {
-        Start::Zero => {}
-        Start::Continue => {
-            // SAFETY: `check_tile` found VECTORS * 16 columns from `column` on in each row.
-            each(&mut sums, |i, j| unsafe { _mm512_loadu_ps(c[i].as_ptr().add(column + j)) });
-        }
+        Start::Zero | Start::Continue => {}
         Start::Rows(values) => each(&mut sums, |i, _| _mm512_set1_ps(values[i])),
         // SAFETY: `check_tile` found VECTORS * 16 values.
         Start::Columns(values) => each(&mut sums, |_, j| unsafe { _mm512_loadu_ps(values.as_ptr().add(j)) }),
@@ -90,10 +86,14 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
+    let continues = matches!(start, Start::Continue);
     for (row, sums) in c.iter_mut().zip(sums) {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `check_tile` found VECTORS * 16 columns from `column` on in each row.
-            unsafe { _mm512_storeu_ps(row.as_mut_ptr().add(column + v * LANES), *sum) };
+            unsafe {
+                let at = row.as_mut_ptr().add(column + v * LANES);
+                _mm512_storeu_ps(at, if continues { _mm512_add_ps(_mm512_loadu_ps(at), *sum) } else { *sum });
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::parallel::{self, balanced};
 use crate::transpose::transpose_into;
 
 /// The depth of a block: a right panel of it stays in the first-level cache, a left block in the second.
-pub(super) const DEPTH_BLOCK: usize = 256;
+pub(crate) const DEPTH_BLOCK: usize = 128;
 
 /// Roughly the operations per element that packing costs.
 const COST: usize = 8;

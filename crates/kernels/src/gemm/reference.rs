@@ -1,23 +1,33 @@
 //! What a product is, in the order that every kernel keeps.
 
-use super::{Init, Left, Right};
+use super::{Init, Left, Right, depth_blocks};
 
 /// `rows = init + a·b`, one element at a time.
 pub(super) fn gemm(a: Left<'_>, b: Right<'_>, init: Init<'_>, rows: &mut [&mut [f32]]) {
     for (i, row) in rows.iter_mut().enumerate() {
         for (j, c) in row.iter_mut().enumerate() {
-            let mut sum = match init {
+            let start = match init {
                 Init::Zero => 0.0,
                 Init::Accumulate => *c,
                 Init::Rows(values) => values[i],
                 Init::Columns(values) => values[j],
             };
-            for p in 0..a.depth() {
-                sum = a.at(i, p).mul_add(b.at(p, j), sum);
-            }
-            *c = sum;
+            let continues = matches!(init, Init::Accumulate);
+            *c = sum(a.depth(), start, continues, |p, sum| a.at(i, p).mul_add(b.at(p, j), sum));
         }
     }
+}
+
+/// A start value plus so many products, in the order that every kernel keeps: `add(p, sum)` adds product `p`. The first
+/// chain starts from the start value, unless that `continues` an earlier sum.
+pub(crate) fn sum(depth: usize, start: f32, continues: bool, add: impl Fn(usize, f32) -> f32) -> f32 {
+    let mut total = start;
+    for stretch in depth_blocks(depth) {
+        let starts_chain = stretch.start == 0 && !continues;
+        let sum = stretch.fold(if starts_chain { start } else { 0.0 }, |sum, p| add(p, sum));
+        total = if starts_chain { sum } else { total + sum };
+    }
+    total
 }
 
 impl Left<'_> {

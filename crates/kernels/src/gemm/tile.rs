@@ -22,14 +22,15 @@ pub(crate) struct Tile {
 }
 
 /// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)`, for as many rows as `c` has and as many
-/// columns as the vectors of `right`.
+/// columns as the vectors of `right`: a chain of multiply-adds, to which at last is added what C holds if that is the
+/// start.
 ///
 /// `left` holds the rows of the tile interleaved: `left(i, p)` is `left[p * c.len() + i]`.
 /// Panics if a slice is too short.
 pub(crate) type RunTile =
     fn(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f32]], column: usize);
 
-/// What the sums of a tile start from.
+/// What the sums of a tile start from: the chain itself, or, where C is continued, what the chain is added to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Start<'a, T = f32> {
     /// Zero.

@@ -40,8 +40,7 @@ fn multiply<const ROWS: usize>(
     let mut sums = [[f32x4::ZERO; 2]; ROWS];
     for (i, sums) in sums.iter_mut().enumerate() {
         *sums = match start {
-            Start::Zero => [f32x4::ZERO; 2],
-            Start::Continue => load(&c[i][column..]),
+            Start::Zero | Start::Continue => [f32x4::ZERO; 2],
             Start::Rows(values) => [f32x4::splat(values[i]); 2],
             Start::Columns(values) => load(values),
         };
@@ -58,7 +57,11 @@ fn multiply<const ROWS: usize>(
             *sums = [factor.mul_add(values[0], sums[0]), factor.mul_add(values[1], sums[1])];
         }
     }
-    for (row, sums) in c.iter_mut().zip(sums) {
+    for (row, mut sums) in c.iter_mut().zip(sums) {
+        if matches!(start, Start::Continue) {
+            let before = load(&row[column..]);
+            sums = [before[0] + sums[0], before[1] + sums[1]];
+        }
         row[column..column + LANES].copy_from_slice(&sums[0].to_array());
         row[column + LANES..column + COLUMNS].copy_from_slice(&sums[1].to_array());
     }

@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Where to write the configuration
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
+    /// A short definition, the text-proto .cfg of AMCT, that says what differs from the defaults
+    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers"])]
+    definition: Option<PathBuf>,
     /// How many batches of calibration data to use
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     batch_num: u32,
@@ -24,7 +27,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = quantfit::load_model(&args.model)?;
-    quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?;
+    match &args.definition {
+        Some(definition) => quantfit::create_quant_config_from(&args.output, &model, definition)?,
+        None => quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?,
+    }
     say(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,9 @@
 use super::say;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::infer::infer;
-use quantfit::ir::{Pass, Place, ValueId};
-use quantfit::quant::{NameNodes, layer};
-use quantfit::{Tensor, multiply_adds, sample_shapes};
+use quantfit::ir::{Place, ValueId};
+use quantfit::quant::layer;
+use quantfit::{QuantConfig, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,9 +22,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut model = quantfit::load_model(&args.model)?;
-    NameNodes.run(&mut model)?;
-    let inference = infer(&mut model)?;
+    let model = quantfit::load_model(&args.model)?;
+    let inference = infer(&mut model.clone())?;
+    let model = quantfit::search::prepared(&model, &QuantConfig::default())?;
     inference.contradictions().for_each(|finding| say(&format!("contradiction: {finding}")));
     let shapes = sample_shapes(&model)?;
     let mut table = Table::new();

@@ -44,6 +44,12 @@ pub(crate) struct Args {
     max_drop: String,
     #[command(flatten)]
     feeding: FeedingArgs,
+    /// Leave the ranges of channels as they are in the float model
+    #[arg(long)]
+    no_equalize: bool,
+    /// Leave the mean error of quantization in the outputs of layers
+    #[arg(long)]
+    no_correct_bias: bool,
     /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
     #[arg(long, default_value = "minimal")]
     strategy: String,
@@ -94,10 +100,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     let model = quantfit::load_model(&args.model)?;
     let mut evaluation = evaluation(args, &model)?;
-    let config = match &args.config {
+    let mut config = match &args.config {
         Some(config) => load_config(config)?,
         None => default_config(&model, evaluation.calibration.n_batches())?,
     };
+    config.equalize &= !args.no_equalize;
+    config.correct_bias &= !args.no_correct_bias;
     check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
     let files = OutputFiles::new(&save, &record_file(&save));

@@ -1,5 +1,6 @@
 //! Normalization of vectors to length 1, of channels by their neighbours, and by mean and variance over any axes.
 
+use super::moments::sum;
 use crate::axes::{Along, axes, axis};
 use crate::broadcast::for_each_row;
 use crate::call::Call;
@@ -23,6 +24,13 @@ pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
         with_real!(dtype, R => {
             call.reserve::<R>(&shape)?;
             let mut x = into_numbers::<R>(x)?;
+            if inner == 1 {
+                for row in x.chunks_exact_mut(len.max(1)) {
+                    let length = if is_absolute { sum(row, f64::abs) } else { sum(row, |x| x * x).sqrt() };
+                    row.iter_mut().for_each(|x| *x = shortened(*x, length));
+                }
+                return one(rounded(dtype, &shape, x)?);
+            }
             let mut lengths = vec![0.0; inner];
             for block in x.chunks_exact_mut((len * inner).max(1)) {
                 lengths.fill(0.0);
@@ -35,14 +43,17 @@ pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
                     lengths.iter_mut().for_each(|length| *length = length.sqrt());
                 }
                 for row in block.chunks_exact_mut(inner) {
-                    for (x, &length) in row.iter_mut().zip(&lengths) {
-                        *x = if length == 0.0 { R::ZERO } else { R::from_f64(x.to_f64() / length) };
-                    }
+                    row.iter_mut().zip(&lengths).for_each(|(x, &length)| *x = shortened(*x, length));
                 }
             }
             one(rounded(dtype, &shape, x)?)
         })
     }))
+}
+
+/// An element of a vector of that length, when the vector is divided by it.
+fn shortened<R: Real>(x: R, length: f64) -> R {
+    if length == 0.0 { R::ZERO } else { R::from_f64(x.to_f64() / length) }
 }
 
 /// `x / (bias + alpha / size · Σ y²)^beta`, `y` being the elements of `size` neighbouring channels.
@@ -119,27 +130,37 @@ pub(super) fn mean_variance(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn standardize<R: Real>(x: &mut [R], shape: &[usize], kept: &[usize]) {
+    let means = averages(x, shape, kept, |x, _| x);
+    let variances = averages(x, shape, kept, |x, at| (x - means[at]) * (x - means[at]));
+    let deviations: Vec<f64> = variances.into_iter().map(|variance| variance.sqrt() + 1e-9).collect();
+    let standard = |x: R, at: usize| R::from_f64((x.to_f64() - means[at]) / deviations[at]);
+    let mut rest = x;
+    for_each_row([kept], shape, |[at], [step], len| {
+        let row;
+        (row, rest) = std::mem::take(&mut rest).split_at_mut(len);
+        match step {
+            0 => row.iter_mut().for_each(|x| *x = standard(*x, at)),
+            _ => row.iter_mut().enumerate().for_each(|(idx, x)| *x = standard(*x, at + idx)),
+        }
+    });
+}
+
+/// The average of what `f` makes of the elements that `kept` brings together, and of the place where it puts them.
+fn averages<R: Real>(x: &[R], shape: &[usize], kept: &[usize], f: impl Fn(f64, usize) -> f64) -> Vec<f64> {
     let n_kept: usize = kept.iter().product();
     let n = (x.len() / n_kept.max(1)) as f64;
-    let average = |x: &[R], f: &dyn Fn(f64, usize) -> f64| {
-        let (mut sums, mut first) = (vec![0.0; n_kept], 0);
-        for_each_row([kept], shape, |[at], [step], len| {
-            for (idx, x) in x[first..first + len].iter().enumerate() {
-                sums[at + idx * step] += f(x.to_f64(), at + idx * step);
-            }
-            first += len;
-        });
-        sums.iter_mut().for_each(|sum| *sum /= n);
-        sums
-    };
-    let means = average(x, &|x, _| x);
-    let variances = average(x, &|x, at| (x - means[at]) * (x - means[at]));
-    let mut first = 0;
+    let (mut sums, mut rest) = (vec![0.0; n_kept], x);
     for_each_row([kept], shape, |[at], [step], len| {
-        for (idx, x) in x[first..first + len].iter_mut().enumerate() {
-            let at = at + idx * step;
-            *x = R::from_f64((x.to_f64() - means[at]) / (variances[at].sqrt() + 1e-9));
+        let (row, behind) = rest.split_at(len);
+        rest = behind;
+        match step {
+            0 => sums[at] += sum(row, |x| f(x, at)),
+            _ => {
+                let sums = sums[at..at + len].iter_mut().zip(row).enumerate();
+                sums.for_each(|(idx, (sum, x))| *sum += f(x.to_f64(), at + idx));
+            }
         }
-        first += len;
     });
+    sums.iter_mut().for_each(|sum| *sum /= n);
+    sums
 }
