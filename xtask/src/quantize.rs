@@ -8,23 +8,40 @@ use xshell::{Shell, cmd};
 /// The bundled model that needs a search.
 const EXAMPLE: &str = "fixtures/models/digits-hard";
 
-/// Runs `quantfit quantize` with `args` from the folder `here`; without any, on the bundled model.
+/// Runs `quantfit quantize` with `args` from the folder `here`; without any, on the bundled model, first as it is and then
+/// with the preparation that makes the search unnecessary.
 pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Result<ExitCode> {
     let program = build(sh)?;
-    let root = sh.current_dir();
-    let mut args = args.to_vec();
-    if args.is_empty() {
-        let data = |file: &str| root.join(EXAMPLE).join(file).display().to_string();
-        args =
-            vec![data("model.onnx"), "--calib".into(), data("calib.npz"), "--eval".into(), data("eval.npz")];
-        args.extend(["--metric", "top1", "--max-drop", "0.002"].map(str::to_owned));
+    if !args.is_empty() {
+        return run(sh, &program, here, args.to_vec());
     }
+    let mut code = ExitCode::SUCCESS;
+    for (title, more) in [
+        (
+            "As it is: two layers can't be quantized, and the search finds them.",
+            &["--no-equalize", "--no-correct-bias"][..],
+        ),
+        ("Prepared: with the ranges of channels made equal, every layer can.", &[]),
+    ] {
+        println!("{title}\n");
+        let data = |file: &str| format!("{EXAMPLE}/{file}");
+        let args = [&data("model.onnx"), "--calib", &data("calib.npz"), "--eval", &data("eval.npz")];
+        let args =
+            args.into_iter().chain(["--metric", "top1", "--max-drop", "0.002"]).chain(more.iter().copied());
+        code = run(sh, &program, &sh.current_dir(), args.map(str::to_owned).collect())?;
+        println!();
+    }
+    Ok(code)
+}
+
+fn run(sh: &Shell, program: &Path, here: &Path, mut args: Vec<String>) -> anyhow::Result<ExitCode> {
     if !args.iter().any(|arg| arg == "--save" || arg.starts_with("--save=")) {
         let model = args.iter().find(|arg| arg.ends_with(".onnx")).map(Path::new).and_then(prefix);
-        let save = root.join("target/quantize").join(model.unwrap_or_else(|| "model".to_owned()));
+        let save = Path::new("target/quantize").join(model.unwrap_or_else(|| "model".to_owned()));
+        let save = if here == sh.current_dir() { save } else { sh.current_dir().join(save) };
         args.extend(["--save".to_owned(), save.display().to_string()]);
     }
-    let status = Command::new(&program).arg("quantize").args(&args).current_dir(here).status();
+    let status = Command::new(program).arg("quantize").args(&args).current_dir(here).status();
     let status = status.with_context(|| program.display().to_string())?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

@@ -5,7 +5,8 @@ use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Result};
 use quantfit_quant::QuantConfig;
 use quantfit_search::{
-    Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named, strategy_named,
+    Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named,
+    strategy_named,
 };
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ mod stop;
 
 pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
-    create_quant_config_from,    load_config, search_and_save,
+    create_quant_config_from, load_config, search_and_save,
 };
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;

@@ -1,9 +1,9 @@
 //! The loop.
 
 use crate::calibrate::calibrate;
-use crate::prepared::prepared;
 use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
 use crate::outcome::{Ending, Quantized, Report, Trial};
+use crate::prepared::prepared;
 use crate::rank::{ReplayTap, rank};
 use crate::rank_output::OutputRanking;
 use crate::ranking::Ranking;

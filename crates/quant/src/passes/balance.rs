@@ -26,7 +26,7 @@ use std::collections::HashMap;
 /// model m opset 17
 /// %x = input : f32[N,2]
 /// %fc.balance = const [0.5, 2.0] : f32[2]
-/// %fc.balanced = Mul(%x, %fc.balance) @fc.mul
+/// %fc.balanced = Mul(%x, %fc.balance) @fc.mul : f32[N,2]
 /// %fc.w = const [2.0, 4.0, 1.5, 2.0] : f32[2,2]
 /// %y = MatMul(%fc.balanced, %fc.w) @fc
 /// return %y

@@ -29,7 +29,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = quantfit::load_model(&args.model)?;
     match &args.definition {
         Some(definition) => quantfit::create_quant_config_from(&args.output, &model, definition)?,
-        None => quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?,
+        None => {
+            quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?
+        }
     }
     say(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
