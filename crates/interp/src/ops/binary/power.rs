@@ -35,11 +35,13 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
 }
 
 fn same_type<T: Number>(x: Tensor, exponent: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    if let [e] = exponent.values::<T>()?
-        && x.shape() == shape
-        && e.to_f64() == 2.0
-    {
-        return raised(x, exponent, shape, |x: T, _: T| x.mul(x));
+    // Squares and cubes are most of what networks ask for.
+    match exponent.values::<T>()? {
+        [e] if e.to_f64() == 2.0 => return raised(x, exponent, shape, |x: T, _: T| x.mul(x)),
+        [e] if e.to_f64() == 3.0 && T::DTYPE == DType::F32 => {
+            return raised(x, exponent, shape, |x: T, _: T| x.mul(x).mul(x));
+        }
+        _ => {}
     }
     if T::DTYPE == DType::F64 {
         return raised(x, exponent, shape, |x: T, e: T| T::from_f64(x.to_f64().powf(e.to_f64())));
