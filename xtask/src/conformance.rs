@@ -80,7 +80,7 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
 }
 
 /// A virtual environment with the pinned packages, made where there is none or where the pins have changed.
-fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
+pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
     let folder = sh.current_dir().join("target/conformance/venv");
     let pins = sh.read_file("xtask/conformance/requirements.txt")?;
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });

@@ -2,6 +2,7 @@
 //!
 //! It builds and calls the project's own programs and links none of them.
 
+mod bench;
 mod ci;
 mod conformance;
 mod quantize;
@@ -22,6 +23,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure quantfit beside its peers
+    Bench(bench::Args),
     /// Run what CI runs
     Ci,
     /// Check the things that are no lints
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match command {
         // Paths that a user writes are meant from where they stand.
         Command::Quantize { args } => return quantize::quantize(&sh, &here, &args),
+        Command::Bench(args) => bench::bench(&sh, &here, &args)?,
         Command::Ci => ci::ci(&sh)?,
         Command::Tidy => tidy::tidy(&sh)?,
         Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,

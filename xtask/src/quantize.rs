@@ -19,7 +19,7 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
     for (title, more) in [
         (
             "As it is: two layers can't be quantized, and the search finds them.",
-            &["--no-equalize", "--no-correct-bias"][..],
+            &["--no-equalize", "--no-balance", "--no-correct-bias"][..],
         ),
         ("Prepared: with the ranges of channels made equal, every layer can.", &[]),
     ] {

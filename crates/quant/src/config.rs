@@ -47,6 +47,9 @@ pub struct QuantConfig {
     /// Whether the ranges of channels are made equal between neighbouring layers, which changes no result in float.
     #[serde(default, skip_serializing_if = "is_off")]
     pub equalize: bool,
+    /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub auto_balance: bool,
     /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
     #[serde(default, skip_serializing_if = "is_off")]
     pub correct_bias: bool,
@@ -121,7 +124,7 @@ fn is_off(flag: &bool) -> bool {
 }
 
 impl QuantConfig {
-    /// The default configuration of a prepared model: products and joins quantized, activations by IFMR, weights by ARQ.
+    /// The default configuration of a prepared model: products and joins quantized, and everything that helps.
     pub fn for_model(model: &Model) -> QuantConfig {
         let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != Kind::Other);
         let layers = usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect();
@@ -246,6 +249,7 @@ impl Default for QuantConfig {
             skip_fusion_layers: Vec::new(),
             tensor_quantize: Vec::new(),
             equalize: true,
+            auto_balance: true,
             correct_bias: true,
             layers: BTreeMap::new(),
         }
@@ -267,6 +271,7 @@ impl LayerConfig {
     /// The default configuration of a layer.
     pub fn for_layer(layer: &Layer) -> LayerConfig {
         let mut config = LayerConfig::default();
+        config.activation_quant_params.method = ActivationMethod::Auto;
         config.weight_quant_params.channel_wise =
             layer.quantizable().channel_wise && layer.can_be_channel_wise();
         config

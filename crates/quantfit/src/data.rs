@@ -8,11 +8,12 @@ pub use metric::{Better, METRICS, Metric, MetricRow, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
 use quantfit_interp::Input;
-use quantfit_ir::{DType, Error, Result, Tensor, TensorType, with_element};
+use quantfit_ir::{DType, Dim, Error, Result, Tensor, TensorType, with_element};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Named arrays, those with dimensions stacked sample by sample along the first one.
+/// Named arrays, those with dimensions stacked sample by sample along the first one, or along the one that the model names
+/// as it names the first dimension of its other inputs.
 #[derive(Debug, Clone)]
 pub struct DataSet {
     /// Where it comes from, for messages.
@@ -35,13 +36,49 @@ pub struct Feeding {
 /// A data set that fits a model's inputs.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// One array for each model input, in order, converted only when a batch is cut from it.
-    inputs: Vec<(Tensor, Option<TensorType>)>,
+    /// For each model input, in order.
+    inputs: Vec<Fed>,
     feeding: Feeding,
     batch: usize,
     n_samples: usize,
     /// Whether the model takes batches of just that size.
     is_fixed: bool,
+}
+
+/// What one input of the model is fed with.
+#[derive(Debug, Clone)]
+struct Fed {
+    /// Converted only when a batch is cut from it.
+    array: Tensor,
+    ty: Option<TensorType>,
+    /// The dimension that counts samples.
+    axis: usize,
+}
+
+impl Fed {
+    /// How many samples there are; an array without dimensions serves any number.
+    fn n_samples(&self) -> Option<usize> {
+        self.array.shape().get(self.axis).copied()
+    }
+
+    /// How many samples the model takes at a time, if it says so.
+    fn fixed(&self) -> Option<usize> {
+        self.ty.as_ref()?.shape.as_ref()?.get(self.axis)?.known()
+    }
+}
+
+/// The dimension of an input that counts samples.
+fn sample_axis(input: &Input, inputs: &[Input]) -> usize {
+    fn dims(input: &Input) -> &[Dim] {
+        input.ty.as_ref().and_then(|ty| ty.shape.as_deref()).unwrap_or_default()
+    }
+    if dims(input).first().is_none_or(|dim| dim.known().is_none()) {
+        return 0;
+    }
+    let symbols =
+        inputs.iter().filter_map(|other| dims(other).first().filter(|dim| matches!(dim, Dim::Symbol(_))));
+    let named = |symbol: &Dim| dims(input).iter().position(|dim| dim == symbol);
+    symbols.filter_map(named).next().unwrap_or(0)
 }
 
 const DEFAULT_BATCH: usize = 32;
@@ -72,11 +109,11 @@ impl DataSet {
                     input.name
                 ))));
             }
-            fits(array, input).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
-            fed.push((array.clone(), input.ty.clone()));
+            let axis = sample_axis(input, inputs);
+            fits(array, input, axis).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
+            fed.push(Fed { array: array.clone(), ty: input.ty.clone(), axis });
         }
-        let lengths =
-            fed.iter().filter(|(array, _)| !array.shape().is_empty()).map(|(array, _)| array.shape()[0]);
+        let lengths = fed.iter().filter_map(Fed::n_samples);
         let (shortest, longest) = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(1));
         if shortest != longest {
             return Err(at(Error::invalid_data(format!(
@@ -86,7 +123,7 @@ impl DataSet {
         if longest == 0 {
             return Err(at(Error::invalid_data("there are no samples")));
         }
-        let fixed = fed.iter().find_map(|(_, ty)| ty.as_ref()?.shape.as_ref()?.first()?.known());
+        let fixed = fed.iter().find_map(Fed::fixed);
         if let (Some(fixed), Some(wanted)) = (fixed, feeding.batch)
             && fixed != wanted
         {
@@ -140,12 +177,12 @@ impl Feed {
     /// The model's inputs for some samples. Where the model takes batches of a fixed size, the last sample is repeated
     /// to fill one up; what the model says of the repetitions is to be left out.
     pub fn inputs(&self, samples: Range<usize>) -> Result<Vec<Tensor>> {
-        let input = |(array, ty): &(Tensor, Option<TensorType>)| {
+        let input = |Fed { array, ty, axis }: &Fed| {
             if array.shape().is_empty() {
                 return Ok(array.clone());
             }
-            let n_rows = if self.is_fixed { self.batch } else { samples.len() };
-            let batch = rows(array, samples.clone(), n_rows);
+            let n_samples = if self.is_fixed { self.batch } else { samples.len() };
+            let batch = cut(array, *axis, samples.clone(), n_samples);
             match ty {
                 Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
                     normalized(&batch, &self.feeding)
@@ -157,17 +194,17 @@ impl Feed {
     }
 }
 
-/// Checks that rows of an array can be fed to an input.
-fn fits(array: &Tensor, input: &Input) -> Result<()> {
+/// Checks that samples of an array can be fed to an input.
+fn fits(array: &Tensor, input: &Input, axis: usize) -> Result<()> {
     let Some(ty) = &input.ty else { return Ok(()) };
     if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
         return Err(Error::invalid_data(format!("is {}, the model wants {}", array.dtype(), ty.dtype)));
     }
     let Some(dims) = &ty.shape else { return Ok(()) };
     let shape = array.shape();
-    // The first dimension is the batch, whatever its length; an array without dimensions is fed as it is.
-    let fits = shape.len() == dims.len()
-        && dims.iter().zip(shape).skip(1).all(|(dim, &n)| dim.known().is_none_or(|d| d == n));
+    // The samples may be any number; an array without dimensions is fed as it is.
+    let fits = |(idx, (dim, &n)): (usize, (&Dim, &usize))| idx == axis || dim.known().is_none_or(|d| d == n);
+    let fits = shape.len() == dims.len() && dims.iter().zip(shape).enumerate().all(fits);
     if fits {
         return Ok(());
     }
@@ -175,15 +212,19 @@ fn fits(array: &Tensor, input: &Input) -> Result<()> {
     Err(Error::invalid_data(format!("has the shape [{}], the model wants {ty}", shape.join(","))))
 }
 
-/// Some rows of an array, the last one repeated until there are `n_rows`.
-fn rows(array: &Tensor, samples: Range<usize>, n_rows: usize) -> Tensor {
+/// Some samples of an array, the last one repeated until there are `n_samples`.
+fn cut(array: &Tensor, axis: usize, samples: Range<usize>, n_samples: usize) -> Tensor {
     let mut shape = array.shape().to_vec();
-    let row: usize = shape[1..].iter().product();
-    shape[0] = n_rows;
+    let (n_held, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    shape[axis] = n_samples;
     with_element!(array.dtype(), T => {
         let values = array.values::<T>().expect("the type is the tensor's own");
-        let mut batch = values[samples.start * row..samples.end * row].to_vec();
-        (samples.len()..n_rows).for_each(|_| batch.extend_from_slice(&values[(samples.end - 1) * row..samples.end * row]));
+        let mut batch: Vec<T> = Vec::with_capacity(shape.iter().product());
+        for part in values.chunks_exact((n_held * inner).max(1)) {
+            batch.extend_from_slice(&part[samples.start * inner..samples.end * inner]);
+            let last = &part[(samples.end - 1) * inner..samples.end * inner];
+            (samples.len()..n_samples).for_each(|_| batch.extend_from_slice(last));
+        }
         Tensor::new(&shape, batch)
     })
 }
@@ -225,7 +266,16 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_ir::Dim;
+
+    #[test]
+    fn samples_may_be_counted_by_a_later_dimension() {
+        let array = Tensor::new(&[2, 3, 1], vec![0.0f32, 1.0, 2.0, 10.0, 11.0, 12.0]);
+        let batch = cut(&array, 1, 1..3, 3);
+        assert_eq!(
+            (batch.shape(), batch.values::<f32>().unwrap()),
+            (&[2, 3, 1][..], &[1.0, 2.0, 2.0, 11.0, 12.0, 12.0][..])
+        );
+    }
 
     fn data(arrays: &[(&str, Tensor)]) -> DataSet {
         let arrays = arrays.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();

@@ -5,8 +5,8 @@
 //! no clock.
 
 mod calibrate;
-mod correct_bias;
 mod evaluator;
+mod layer_error;
 mod outcome;
 mod prepared;
 mod rank;

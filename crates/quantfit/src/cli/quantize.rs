@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// Leave the ranges of channels as they are in the float model
     #[arg(long)]
     no_equalize: bool,
+    /// Leave ranges between activations and weights as they are, but for layers whose configuration says otherwise
+    #[arg(long)]
+    no_balance: bool,
     /// Leave the mean error of quantization in the outputs of layers
     #[arg(long)]
     no_correct_bias: bool,
@@ -105,6 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => default_config(&model, evaluation.calibration.n_batches())?,
     };
     config.equalize &= !args.no_equalize;
+    config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
     check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());

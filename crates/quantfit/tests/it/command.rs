@@ -16,7 +16,7 @@ const MODELS: [&str; 8] = [
 
 /// Quantizes a bundled model as it is: when its ranges are made equal the hard one is no longer hard.
 pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
-    prepared(scratch, model, &[&["--no-equalize", "--no-correct-bias"], more].concat())
+    prepared(scratch, model, &[&["--no-equalize", "--no-balance", "--no-correct-bias"], more].concat())
 }
 
 /// Quantizes a bundled model with everything that helps.
