@@ -1,6 +1,7 @@
 //! `cargo xtask quantize`: the main job, built with optimizations.
 
 use anyhow::Context;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use xshell::{Shell, cmd};
@@ -23,13 +24,13 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
         ),
         ("Prepared: with the ranges of channels made equal, every layer can.", &[]),
     ] {
-        println!("{title}\n");
+        writeln!(std::io::stdout(), "{title}\n")?;
         let data = |file: &str| format!("{EXAMPLE}/{file}");
         let args = [&data("model.onnx"), "--calib", &data("calib.npz"), "--eval", &data("eval.npz")];
         let args =
             args.into_iter().chain(["--metric", "top1", "--max-drop", "0.002"]).chain(more.iter().copied());
         code = run(sh, &program, &sh.current_dir(), args.map(str::to_owned).collect())?;
-        println!();
+        writeln!(std::io::stdout())?;
     }
     Ok(code)
 }
