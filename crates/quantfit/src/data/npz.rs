@@ -1,22 +1,25 @@
 //! `.npz` files: zip archives of NumPy arrays.
 
-use npyz::npz::{NpzArchive, NpzWriter};
 use npyz::{DType as NpyType, Deserialize, NpyFile, Order, TypeChar, WriterBuilder};
 use quantfit_ir::{Element, Error, Result, Tensor, f16, with_element};
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::Path;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// Reads every array of a file.
 pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let at = |error: Error| error.at(path.display());
-    let wrong = |error: std::io::Error| at(Error::invalid_data(error.to_string()));
-    let mut archive = NpzArchive::open(path).map_err(wrong)?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
+    let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| wrong(&error))?;
     let mut arrays = BTreeMap::new();
-    for name in names {
-        let array = archive.by_name(&name).map_err(wrong)?;
-        let array = array.ok_or_else(|| at(Error::invalid_data(format!("array {name:?} can't be found"))))?;
+    for idx in 0..archive.len() {
+        let entry = archive.by_index(idx).map_err(|error| wrong(&error))?;
+        let name = entry.name().map_err(|error| wrong(&error))?.into_owned();
+        let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
+        let array = NpyFile::new(entry).map_err(|error| wrong(&error))?;
         let tensor = read_array(array).map_err(|error| at(error.at(format!("array {name:?}"))))?;
         arrays.insert(name, tensor);
     }
@@ -68,17 +71,21 @@ pub fn write_npz<'a>(
     out: impl Write + Seek,
     arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<()> {
-    let wrong = |error: std::io::Error| Error::invalid_data(error.to_string());
-    let mut npz = NpzWriter::new(out);
+    let wrong = |error: &dyn std::fmt::Display| Error::invalid_data(error.to_string());
+    let mut archive = ZipWriter::new(out);
+    let options =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(true);
     for (name, tensor) in arrays {
         let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
         let dtype = tensor.dtype();
+        archive.start_file(format!("{name}.npy"), options).map_err(|error| wrong(&error))?;
         with_element!(dtype, [F32 F64 F16 I8 U8 I16 U16 I32 U32 I64 U64 Bool], T => {
-            let writer = npz.array(name, Default::default()).map_err(wrong)?;
-            let mut writer = writer.default_dtype().shape(&shape).begin_nd().map_err(wrong)?;
-            writer.extend(tensor.values::<T>()?).map_err(wrong)?;
-            writer.finish().map_err(wrong)?;
+            let writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut archive);
+            let mut writer = writer.begin_nd().map_err(|error| wrong(&error))?;
+            writer.extend(tensor.values::<T>()?).map_err(|error| wrong(&error))?;
+            writer.finish().map_err(|error| wrong(&error))?;
         }, _ => return Err(Error::unsupported(format!("{name}: arrays of {dtype} can't be written"))));
     }
+    archive.finish().map_err(|error| wrong(&error))?;
     Ok(())
 }
