@@ -10,7 +10,7 @@ mod layers;
 mod weight;
 
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
-pub use weight::{AdaRound, WeightConfig, WeightMethod};
+pub use weight::{WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
 use quantfit_ir::{Error, Model, Result};

@@ -23,7 +23,7 @@ mod weight;
 pub use balancing::Balancing;
 pub use calibration::Calibration;
 pub use config::{
-    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+    ActivationConfig, ActivationMethod, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};

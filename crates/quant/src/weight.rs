@@ -23,7 +23,7 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
             ranges.into_iter().map(|(min, max)| QuantParams::symmetric(min, max, bits)),
             bits,
         ),
-        WeightMethod::Mse | WeightMethod::AdaRound(_) => least_error(values, &channels, &ranges, bits),
+        WeightMethod::Mse => least_error(values, &channels, &ranges, bits),
     })
 }
 
