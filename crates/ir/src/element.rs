@@ -144,7 +144,7 @@ element_types! {
     F4E2M1 F4E2M1, "f4e2m1", 1, 23;
 }
 
-/// The Rust type that holds one element of a data type: `element_type!(F16)` is [`f16`].
+/// The Rust type that holds one element of a data type: `element_type!(F16)` is [`f16`](struct@f16).
 #[macro_export]
 macro_rules! element_type {
     (F32) => { f32 };

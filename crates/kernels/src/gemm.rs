@@ -1,6 +1,6 @@
 //! fp32 matrix product: `C = init + A·B`, on strided or packed operands.
 //!
-//! **Invariant.** The depth is cut into stretches of [`STRETCH`]. The products of each are summed by one sequential chain
+//! **Invariant.** The depth is cut into stretches of `STRETCH`. The products of each are summed by one sequential chain
 //! of fused multiply-adds, in ascending order, that of the first stretch starting from the init value and the others from
 //! zero, and their sums are added in order; what C holds is added to like the sum of a stretch before the first.
 //! Rounding errors grow with the length of a stretch and the number of stretches, instead of their product.
