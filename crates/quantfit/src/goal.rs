@@ -95,6 +95,14 @@ impl Goal {
         }
     }
 
+    /// What a loss of 1 is in the metric's own units: the original's, if the target is relative.
+    pub fn unit(&self, original: f64) -> f64 {
+        match self.target {
+            Target::Drop(MaxDrop::Relative(_)) => original.abs(),
+            Target::Drop(MaxDrop::Absolute(_)) | Target::Bound(_) => 1.0,
+        }
+    }
+
     /// The target as it is written on the command line.
     pub fn shown(&self) -> String {
         match (self.target, self.better) {
@@ -109,11 +117,14 @@ impl Goal {
 /// first.
 pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
     let metrics = original.iter().zip(quantized);
-    let verdicts: Vec<Verdict> = goals
-        .iter()
-        .zip(metrics)
-        .map(|(goal, (&original, &quantized))| goal.judge(original, quantized))
-        .collect();
+    let verdicts =
+        goals.iter().zip(metrics).map(|(goal, (&original, &quantized))| goal.judge(original, quantized));
+    all_of(verdicts)
+}
+
+/// One verdict of those on several metrics.
+pub(crate) fn all_of(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let verdicts: Vec<Verdict> = verdicts.collect();
     let missed = verdicts.iter().find(|verdict| !verdict.satisfied).or(verdicts.first());
     missed.copied().unwrap_or(Verdict { satisfied: true, loss: 0.0 })
 }

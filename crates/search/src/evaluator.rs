@@ -92,6 +92,11 @@ pub enum Stage<'a> {
     },
     /// The layers are replayed one by one and ranked.
     Ranking,
+    /// A model that was saved is read back from its file and scored.
+    Saved {
+        /// Which one: `fake-quant` or `deploy`.
+        name: &'static str,
+    },
 }
 
 /// What an evaluator thinks of a model.

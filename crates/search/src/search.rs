@@ -26,6 +26,8 @@ pub struct SearchOptions<'a> {
     pub groups: &'a [Vec<String>],
     /// What it costs to leave a layer in float, in multiply-accumulates; 0 for layers that are not named.
     pub costs: Option<&'a BTreeMap<String, u64>>,
+    /// Whether the outcome is the trial that came closest if none satisfies, instead of none.
+    pub keep_best: bool,
     /// Is shown every layer's replay. If there is one, the layers are ranked even if quantizing all of them satisfies.
     pub replays: Option<ReplayTap<'a>>,
 }
@@ -39,6 +41,7 @@ impl Default for SearchOptions<'_> {
             max_trials: None,
             groups: &[],
             costs: None,
+            keep_best: false,
             replays: None,
         }
     }
@@ -92,6 +95,7 @@ pub fn search<E: Evaluator>(
         n_recalled: 0,
         ending: Ending::Finished,
         outcome: None,
+        rescored: vec![],
     };
     let mut search = Search { prepared, config, record, groups, evaluator, options, report };
     search.report.ending = search.run()?;
@@ -291,7 +295,8 @@ impl<E: Evaluator> Search<'_, E> {
 
     /// The best trial's models.
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
-        let Some(best) = self.report.best() else { return Ok(None) };
+        let closest = || self.report.closest().filter(|_| self.options.keep_best);
+        let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
         let rolled_back = self.report.history[best].rolled_back.clone();
         let metric = self.report.metrics[best].clone();
         let (config, record) = self.of_trial(&rolled_back);
@@ -308,7 +313,11 @@ enum Next {
     End(Ending),
 }
 
-fn judge<E: Evaluator>(evaluator: &mut E, original: &E::Metric, quantized: &E::Metric) -> Result<Verdict> {
+pub(crate) fn judge<E: Evaluator>(
+    evaluator: &mut E,
+    original: &E::Metric,
+    quantized: &E::Metric,
+) -> Result<Verdict> {
     let verdict = evaluator.metric_eval(original, quantized).map_err(failed)?;
     if verdict.loss.is_nan() {
         return Err(Error::evaluator("the loss is not a number; check what the evaluator returns"));

@@ -4,7 +4,7 @@ use super::Args;
 use crate::cli::say;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::search::Ending;
-use quantfit::{Goal, OutputFiles, Report, Score, trials_per_second};
+use quantfit::{Confidence, Goal, Interval, OutputFiles, Report, Score, interval, trials_per_second};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,11 +15,15 @@ const KEPT_SHOWN: usize = 3;
 pub(super) fn print(
     args: &Args,
     goals: &[Goal],
+    confidence: Confidence,
     report: &Report<Score>,
     files: &OutputFiles,
     elapsed: Duration,
 ) {
     say(&scores(args, goals, report, files).to_string());
+    if let Some(losses) = losses(goals, confidence, report) {
+        say(&losses.to_string());
+    }
     if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
         say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
         say(&layers(report, &quantized.rolled_back).to_string());
@@ -48,13 +52,47 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
     table.add_row(row("original", &report.original, None, n_layers, size(&args.model)));
     let first = &report.history[0];
     table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
-    if let (Some(quantized), Some(best)) = (&report.outcome, report.best()) {
-        let loss = report.history[best].verdict.loss;
+    if let Some(quantized) = &report.outcome {
         let n_float = quantized.rolled_back.len();
-        table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
+        for saved in &report.rescored {
+            let path = if saved.name == "deploy" { &files.deploy } else { &files.fake_quant };
+            let label = format!("{} file", saved.name);
+            table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
+        }
+        if let (true, Some(best)) = (report.rescored.is_empty(), report.best().or_else(|| report.closest())) {
+            let loss = report.history[best].verdict.loss;
+            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
+        }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
+}
+
+/// The losses of the result beside what is allowed, and how far chance may have moved them, if that is known.
+fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
+    let result = report.final_metric()?;
+    let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
+    let mut table = plain(header.map(str::to_owned).to_vec());
+    let samples = result.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
+    for (idx, goal) in goals.iter().enumerate() {
+        let of_loss = interval(goal, idx, &report.original, result, confidence)?;
+        let Interval { loss, standard_error, ends: [least, most] } = of_loss;
+        let remark = if of_loss.is_noise() { format!("within the noise{samples}") } else { String::new() };
+        table.add_row([
+            goal.name.clone(),
+            goal.shown(),
+            format!("{loss:.6}"),
+            format!("{standard_error:.6}"),
+            format!("{least:.6} to {most:.6}"),
+            remark,
+        ]);
+    }
+    table
+        .column_iter_mut()
+        .skip(1)
+        .take(4)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    Some(table)
 }
 
 /// The layers that were rolled back, and the worst of the others.
