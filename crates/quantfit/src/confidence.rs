@@ -90,16 +90,21 @@ pub(crate) fn judge_surely(
     noise: Noise,
     confidence: Confidence,
 ) -> Verdict {
+    let worse = worse_end(goal, quantized, noise, confidence);
+    let (verdict, at_worst) = (goal.judge(original, quantized), goal.judge(original, worse));
+    Verdict { satisfied: verdict.satisfied && at_worst.satisfied, loss: verdict.loss }
+}
+
+/// The worse end of the interval that counts for a goal.
+pub(crate) fn worse_end(goal: &Goal, quantized: f64, noise: Noise, confidence: Confidence) -> f64 {
     let error = match goal.target {
         Target::Drop(_) => noise.of_difference,
         Target::Bound(_) => noise.of_value,
     };
-    let worse = match goal.better {
+    match goal.better {
         Better::Higher => quantized - confidence.reach() * error,
         Better::Lower => quantized + confidence.reach() * error,
-    };
-    let (verdict, at_worst) = (goal.judge(original, quantized), goal.judge(original, worse));
-    Verdict { satisfied: verdict.satisfied && at_worst.satisfied, loss: verdict.loss }
+    }
 }
 
 #[cfg(test)]

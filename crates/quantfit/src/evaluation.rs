@@ -1,6 +1,6 @@
 //! A ready-made evaluator: calibrates on a data set, scores by data or by a command, and judges by goals.
 
-use crate::confidence::{Confidence, judge_surely};
+use crate::confidence::{Confidence, judge_surely, worse_end};
 use crate::data::Feed;
 use crate::goal::{Goal, all_of, judge_all};
 use crate::journal::Journal;
@@ -103,10 +103,10 @@ impl Evaluation {
         let Some(missed) = verdicts.iter().position(|verdict| !verdict.satisfied) else { return Ok(()) };
         let samples = original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
         Err(Error::evaluator(format!(
-            "the noise{samples} is more than {} allows even the original at {} confidence; use more samples, or ask \
-             for less",
-            self.goals[missed].shown(),
-            confidence.shown()
+            "at {} confidence the noise{samples} alone is more than the goal of {} allows; use more samples, or ask for \
+             less",
+            confidence.shown(),
+            self.goals[missed].shown()
         ))
         .at(&self.goals[missed].name))
     }
@@ -210,6 +210,20 @@ impl Evaluator for Evaluation {
             Some(confidence) => all_of(self.sure_verdicts(confidence, original, quantized).into_iter()),
             None => judge_all(&self.goals, &original.values, &quantized.values),
         })
+    }
+
+    /// That of the goal that is missed most, at the worse end of the interval if there must be confidence.
+    fn shortfall(&mut self, original: &Score, quantized: &Score, _verdict: Verdict) -> f64 {
+        let of_goal = |idx: usize, goal: &Goal| {
+            let (before, after) = (original.values[idx], quantized.values[idx]);
+            let after = match (self.confidence, quantized.noise.get(idx)) {
+                (Some(confidence), Some(&noise)) => worse_end(goal, after, noise, confidence),
+                _ => after,
+            };
+            let estimated = goal.shortfall(before, quantized.estimates()[idx]);
+            goal.shortfall(before, after).max(estimated)
+        };
+        self.goals.iter().enumerate().map(|(idx, goal)| of_goal(idx, goal)).fold(0.0, f64::max)
     }
 
     fn announce(&mut self, stage: Stage<'_>) {

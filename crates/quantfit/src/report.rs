@@ -73,8 +73,7 @@ pub fn report_json(
         value["model"] = json!(saved.name);
         value
     });
-    let closest =
-        report.closest().filter(|_| report.best().is_none()).map(|closest| &report.history[closest]);
+    let closest = report.best().is_none().then(|| &report.history[report.closest]);
     json!({
         "original": first(&report.original),
         "all_quantized": first(&report.metrics[0]),

@@ -29,6 +29,13 @@ pub trait Evaluator {
         quantized: &Self::Metric,
     ) -> Result<Verdict, EvaluatorError>;
 
+    /// How far a score is from satisfying, to tell which trial came closest if none satisfies: less is closer. The loss,
+    /// unless the evaluator knows better.
+    fn shortfall(&mut self, original: &Self::Metric, quantized: &Self::Metric, verdict: Verdict) -> f64 {
+        let _ = (original, quantized);
+        verdict.loss
+    }
+
     /// Is told what comes next, for those who show progress.
     fn announce(&mut self, stage: Stage<'_>) {
         let _ = stage;

@@ -32,8 +32,11 @@ pub struct Report<M> {
     pub n_recalled: usize,
     /// Why there were no more trials.
     pub ending: Ending,
+    /// The trial that came closest if none satisfies, by its position: the one with the least
+    /// [shortfall](crate::Evaluator::shortfall), of equals the one with the fewest layers rolled back.
+    pub closest: usize,
     /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if that is wanted,
-    /// the [closest](Report::closest).
+    /// closest.
     pub outcome: Option<Quantized<M>>,
     /// What the outcome's models scored once they had been saved and read back; [`search`](crate::search()) itself
     /// saves nothing and leaves it empty.
@@ -92,17 +95,6 @@ impl<M> Report<M> {
             let rolled_back = &self.history[idx].rolled_back;
             (rolled_back.len(), self.cost(rolled_back))
         })
-    }
-
-    /// The trial that came closest, by its position: the one with the least loss, of equals the one with the fewest
-    /// layers rolled back.
-    pub fn closest(&self) -> Option<usize> {
-        let by_loss = |&a: &usize, &b: &usize| {
-            let [a, b] = [a, b].map(|idx| &self.history[idx]);
-            let by_length = a.rolled_back.len().cmp(&b.rolled_back.len());
-            a.verdict.loss.total_cmp(&b.verdict.loss).then(by_length)
-        };
-        (0..self.history.len()).min_by(by_loss)
     }
 
     /// Whether the outcome satisfies: in its trial, and again wherever it was read back from a file.

@@ -94,11 +94,13 @@ pub fn search<E: Evaluator>(
         metrics: vec![],
         n_recalled: 0,
         ending: Ending::Finished,
+        closest: 0,
         outcome: None,
         rescored: vec![],
     };
     let mut search = Search { prepared, config, record, groups, evaluator, options, report };
     search.report.ending = search.run()?;
+    search.report.closest = search.closest();
     search.report.outcome = search.outcome()?;
     Ok(search.report)
 }
@@ -293,9 +295,22 @@ impl<E: Evaluator> Search<'_, E> {
         self.evaluator.interruption().map(ending)
     }
 
+    /// The trial that came closest, by its position.
+    fn closest(&mut self) -> usize {
+        let Report { original, history, metrics, .. } = &self.report;
+        let trials = history.iter().zip(metrics).enumerate();
+        let distances = trials.map(|(idx, (trial, metric))| {
+            let shortfall = self.evaluator.shortfall(original, metric, trial.verdict);
+            (shortfall, trial.rolled_back.len(), idx)
+        });
+        let closer =
+            |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        distances.min_by(closer).map_or(0, |(_, _, idx)| idx)
+    }
+
     /// The best trial's models.
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
-        let closest = || self.report.closest().filter(|_| self.options.keep_best);
+        let closest = || self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
         let rolled_back = self.report.history[best].rolled_back.clone();
         let metric = self.report.metrics[best].clone();

@@ -53,7 +53,7 @@ impl Scorer for CommandScorer {
         let last = printed.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("").trim();
         match last.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Score::of(vec![number])),
-            _ => Err(failed(format!("must print a number on its last line, found {last:?}"))),
+            _ => Err(failed(format!("must print a finite number on its last line, found {last:?}"))),
         }
     }
 }

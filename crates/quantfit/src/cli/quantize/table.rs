@@ -59,8 +59,8 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
             let label = format!("{} file", saved.name);
             table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
         }
-        if let (true, Some(best)) = (report.rescored.is_empty(), report.best().or_else(|| report.closest())) {
-            let loss = report.history[best].verdict.loss;
+        if report.rescored.is_empty() {
+            let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
             table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
         }
     }
@@ -139,7 +139,8 @@ fn trials(report: &Report<Score>, elapsed: Duration) -> String {
     let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
     let plural = if n_trials == 1 { "" } else { "s" };
     let speed = trials_per_second(report, elapsed);
-    let end = match (&report.outcome, report.ending) {
+    let best = report.outcome.as_ref().filter(|_| report.best().is_some());
+    let end = match (best, report.ending) {
         (_, Ending::OutOfTrials) => "the allowed trials are used up",
         (_, Ending::OutOfTime) => "the time is used up",
         (_, Ending::Interrupted) => "interrupted",
@@ -147,7 +148,7 @@ fn trials(report: &Report<Score>, elapsed: Duration) -> String {
         (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
         (Some(_), _) => "the strategy has ended",
     };
-    let minimal = match (&report.outcome, report.untried().len()) {
+    let minimal = match (best, report.untried().len()) {
         (Some(quantized), _) if quantized.rolled_back.is_empty() => String::new(),
         (None, _) => String::new(),
         (_, 0) => "; no layer in float can be put back alone".to_owned(),

@@ -73,8 +73,7 @@ fn missed(evaluation: &Evaluation, report: &Report<Score>, files: &OutputFiles) 
         }
         return;
     }
-    let closest = report.closest().expect("there is at least the trial with every layer quantized");
-    let (trial, score) = (&report.history[closest], &report.metrics[closest]);
+    let (trial, score) = (&report.history[report.closest], &report.metrics[report.closest]);
     let is_over = report.ending == Ending::Finished && evaluation.failure.is_none();
     say_error(&format!(
         "no quantization {} the target: with {} of {} layers rolled back the loss is still {}{:.6} ({targets}); see {}",
