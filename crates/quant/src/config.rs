@@ -220,7 +220,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
         let mut named =
             graph.node_ids().filter(|&id| graph.node(id).name == name && graph.node(id).as_op().is_some());
         if let Some(id) = named.next() {
-            return match crate::layer::layer(graph, position, id) {
+            return match crate::layer::layer(model, graph, position, id) {
                 Some(Err(reason)) => format!("can't be quantized: {reason}; remove it"),
                 _ => "is no quantizable operator; remove it".to_owned(),
             };

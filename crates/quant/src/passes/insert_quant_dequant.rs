@@ -91,6 +91,10 @@ impl Pass for InsertQuantDequant<'_> {
             }
             Ok(())
         })?;
+        if !work.is_empty() {
+            // Float biases whose place integers have taken.
+            model.graph.remove_dead();
+        }
         Ok(!work.is_empty())
     }
 }
@@ -129,7 +133,7 @@ impl Pairs<'_> {
     }
 
     /// Makes a layer read its bias from 32-bit integers, whose scales are those of the products that they are added to.
-    /// A bias that is not constant, or beyond those integers, stays as it is.
+    /// A bias that is not constant, or beyond those integers, or that the channels share, stays as it is.
     fn insert_bias(&mut self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &QuantParams) {
         let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value));
         let Some(values) =
@@ -138,6 +142,9 @@ impl Pairs<'_> {
             return;
         };
         let scales: Vec<f32> = weight.scale.iter().map(|scale| scale * activation.scale[0]).collect();
+        if ![1, values.len()].contains(&scales.len()) {
+            return;
+        }
         let integer = |(bias, scale): (&f32, &f32)| {
             let integer = (f64::from(*bias) / f64::from(*scale)).round_ties_even();
             (integer.abs() <= MAX_BIAS).then_some(integer as i32)
