@@ -13,6 +13,7 @@ pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
 pub use weight::{WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
+use crate::passes::opset_for;
 use quantfit_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -161,6 +162,14 @@ impl QuantConfig {
             Ok((layer, LayerConfig { activation_quant_params, ..LayerConfig::default() }))
         };
         self.tensor_quantize.iter().map(tensor).collect()
+    }
+
+    /// The oldest operator set that can say what is to be quantized.
+    pub fn min_opset(&self) -> i64 {
+        let layers = self.layers.values().filter(|layer| layer.quant_enable);
+        let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
+        let activations = layers.map(|layer| &layer.activation_quant_params).chain(tensors);
+        opset_for(activations.map(|activation| activation.num_bits).max().unwrap_or(8))
     }
 
     /// Whether a layer's activation has an offset.

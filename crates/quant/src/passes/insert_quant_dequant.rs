@@ -4,6 +4,7 @@ use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::names::Names;
 use crate::params::QuantParams;
+use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
 use quantfit_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
@@ -45,9 +46,6 @@ pub struct InsertQuantDequant<'a> {
     pub record: &'a Record,
 }
 
-/// The oldest operator set whose QuantizeLinear has an axis.
-const MIN_OPSET: i64 = 13;
-
 /// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
@@ -65,9 +63,11 @@ impl Pass for InsertQuantDequant<'_> {
             Record::check(entry, &layer, model)?;
             work.push((layer, entry));
         }
-        if !work.is_empty() && model.opset() < MIN_OPSET {
+        let bits = work.iter().flat_map(|(_, entry)| &entry.activations).map(|params| params.bits);
+        let needed = bits.max().map_or(0, opset_for);
+        if model.opset() < needed {
             let message = format!(
-                "the model is written in opset {}, and quantizing needs {MIN_OPSET}; convert it first",
+                "the model is written in opset {}, and quantizing needs {needed}; raise it first",
                 model.opset()
             );
             return Err(Error::unsupported(message));
