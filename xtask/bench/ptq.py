@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,ort-percentile,nncf")
     parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
     print(f"{'model':26} {'float':>9} {'quantfit':>9} {'layers':>8}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
     n_models = n_close = n_best = 0

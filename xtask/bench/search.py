@@ -93,7 +93,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,nncf-ac")
     parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
     columns = ["int8_ops", "float_ops", "evals", "wall_s", "cpu_s"]
     sums = {tool: dict.fromkeys([*columns, "n", "n_met"], 0) for tool in ["quantfit", *tools]}
