@@ -175,10 +175,10 @@ impl OutputFiles {
         [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
     }
 
-    /// What [`search_and_save`] writes, in that order.
-    pub fn all(&self) -> [&Path; 7] {
+    /// What [`search_and_save`] writes if there is an outcome, in that order.
+    pub fn all(&self) -> [&Path; 6] {
         let [fake_quant, deploy, final_config, record] = self.models();
-        [&self.ranking, &self.history, fake_quant, deploy, final_config, record, &self.closest_config]
+        [&self.ranking, &self.history, fake_quant, deploy, final_config, record]
     }
 }
 

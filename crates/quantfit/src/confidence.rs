@@ -63,6 +63,8 @@ pub struct Interval {
     pub standard_error: f64,
     /// What it may well be at its best and at its worst.
     pub ends: [f64; 2],
+    /// Whether the goal is met even at its worst.
+    pub is_sure: bool,
 }
 
 impl Interval {
@@ -72,7 +74,8 @@ impl Interval {
         let unit = goal.unit(original);
         let standard_error = noise.of_difference / unit;
         let reach = confidence.reach() * standard_error;
-        Interval { loss, standard_error, ends: [loss - reach, loss + reach] }
+        let is_sure = judge_surely(goal, original, quantized, noise, confidence).satisfied;
+        Interval { loss, standard_error, ends: [loss - reach, loss + reach], is_sure }
     }
 
     /// Whether chance alone may make such a loss.
@@ -140,6 +143,6 @@ mod tests {
         let interval = Interval::of(&goal("top1=10%"), 0.4, 0.38, noise, confidence);
         assert!((interval.loss - 0.05).abs() < 1e-12 && (interval.standard_error - 0.025).abs() < 1e-12);
         assert!((interval.ends[0] - 0.001).abs() < 1e-4 && (interval.ends[1] - 0.099).abs() < 1e-4);
-        assert!(!interval.is_noise());
+        assert!(!interval.is_noise() && interval.is_sure);
     }
 }

@@ -123,6 +123,7 @@ fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confiden
             "standard_error": interval.standard_error,
             "interval": interval.ends,
             "is_noise": interval.is_noise(),
+            "is_sure": interval.is_sure,
         })
     };
     json!({

@@ -159,7 +159,7 @@ fn write_report(
     let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
     table::print(args, &evaluation.goals, confidence, report, files, elapsed);
     let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
-    let written = files.all().into_iter().chain([&*files.report, &*files.journal]);
+    let written = files.all().into_iter().chain([&*files.closest_config, &files.report, &files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);

@@ -76,15 +76,21 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
     let samples = result.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
     for (idx, goal) in goals.iter().enumerate() {
         let of_loss = interval(goal, idx, &report.original, result, confidence)?;
-        let Interval { loss, standard_error, ends: [least, most] } = of_loss;
-        let remark = if of_loss.is_noise() { format!("within the noise{samples}") } else { String::new() };
+        let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
+        let mut remarks = Vec::new();
+        if of_loss.is_noise() {
+            remarks.push(format!("within the noise{samples}"));
+        }
+        if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
+            remarks.push("may well miss the goal on others".to_owned());
+        }
         table.add_row([
             goal.name.clone(),
             goal.shown(),
             format!("{loss:.6}"),
             format!("{standard_error:.6}"),
             format!("{least:.6} to {most:.6}"),
-            remark,
+            remarks.join(", "),
         ]);
     }
     table
