@@ -1,4 +1,4 @@
-//! The parameters of a weight: they follow from the weight alone.
+//! The parameters of a weight: they follow from the weight alone. Which integers AdaRound takes does not.
 
 use crate::config::{WeightConfig, WeightMethod};
 use crate::layer::Weight;
