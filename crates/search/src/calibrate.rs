@@ -1,5 +1,6 @@
 //! Calibrating: the float model runs on the evaluator's data, and every layer's inputs are observed.
 
+use crate::ada_round::ada_round;
 use crate::correct_bias::correct_bias;
 use crate::evaluator::{Evaluator, failed};
 use quantfit_interp::Session;
@@ -22,6 +23,7 @@ pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evalu
     for (name, entry) in balance.layers {
         record.layers.entry(name).or_default().balance = entry.balance;
     }
+    ada_round(&balanced, config, &mut record, evaluator)?;
     if config.correct_bias {
         correct_bias(model, config, &mut record, evaluator)?;
     }
