@@ -32,7 +32,7 @@ impl Rows {
         let shape = layer.tensor(model, weight).shape();
         let n_out = shape[weight.axis];
         let groups = weight.input.map_or(1, |input| input.groups);
-        if n_out % groups != 0 {
+        if !n_out.is_multiple_of(groups) {
             return Err(Error::invalid_model(format!("{n_out} output channels are not {groups} groups")));
         }
         let node = model.graphs()[layer.graph].node(layer.node);
