@@ -10,6 +10,7 @@ mod insert_quant_dequant;
 mod lower_batch_norm;
 mod name_nodes;
 mod remove_no_ops;
+mod round_weights;
 mod shift_bias;
 mod sink_constants;
 
@@ -23,5 +24,6 @@ pub use insert_quant_dequant::InsertQuantDequant;
 pub use lower_batch_norm::LowerBatchNorm;
 pub use name_nodes::NameNodes;
 pub use remove_no_ops::RemoveNoOps;
+pub use round_weights::RoundWeights;
 pub use shift_bias::ShiftBias;
 pub use sink_constants::SinkConstants;
