@@ -9,6 +9,7 @@ use crate::config::AdaRound;
 use crate::params::QuantParams;
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use std::ops::Range;
 
 /// How many rows one step of the descent sees.
 const ROWS_OF_STEP: usize = 256;
@@ -71,16 +72,29 @@ impl Activation {
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
-    /// An output channel that the learned rounding does not serve better on the rows given is rounded to nearest.
+    /// It learns on the first three quarters of the rows. An output channel that what was learned does not serve better on
+    /// the others is rounded to nearest: few rows and many weights fit each other too well.
     pub fn learn(&self, config: &AdaRound) -> Vec<bool> {
+        let n_rows = self.n_rows();
+        let (seen, unseen) = (self.rows(0..n_rows - n_rows / 4), self.rows(n_rows - n_rows / 4..n_rows));
         let nearest = self.nearest();
-        let mut up = Descent::new(self).run(config);
+        let mut up = Descent::new(&seen).run(config);
         let k = self.depth();
-        let errors = self.errors(&up).into_iter().zip(self.errors(&nearest));
+        let errors = unseen.errors(&up).into_iter().zip(unseen.errors(&nearest));
         for (channel, _) in errors.enumerate().filter(|(_, (learned, of_nearest))| learned >= of_nearest) {
             up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
         }
         up
+    }
+
+    /// The same layer with some of the rows.
+    fn rows(&self, rows: Range<usize>) -> Rounding<'_> {
+        let (k, n_out) = (self.depth(), self.scale.len());
+        Rounding {
+            inputs: &self.inputs[rows.start * k..rows.end * k],
+            outputs: &self.outputs[rows.start * n_out..rows.end * n_out],
+            ..*self
+        }
     }
 
     /// Rounding to nearest: for each element, whether that is up.
@@ -344,7 +358,7 @@ mod tests {
         for activation in [Activation::Identity, Activation::Clip(0.0, 6.0), Activation::LeakyRelu(0.1)] {
             for scale in [1.0 / 7.0, 1.0 / 31.0] {
                 let scales = [scale; OUT];
-                let on = |rows: std::ops::Range<usize>| Rounding {
+                let on = |rows: Range<usize>| Rounding {
                     inputs: &inputs[rows.start * K..rows.end * K],
                     outputs: &outputs[rows.start * OUT..rows.end * OUT],
                     weight: &weight,
@@ -368,10 +382,31 @@ mod tests {
     }
 
     #[test]
+    fn what_only_fits_the_rows_learned_on_is_not_kept() {
+        // Noise, and hardly more rows than there are weights: whatever is learned holds for these rows alone.
+        let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
+        let mut outputs = vec![0.0; 40 * OUT];
+        product(&inputs, &weight, Init::Zero, &mut outputs, [40, 4 * K, OUT]);
+        let activation = Activation::Identity;
+        let all = Rounding {
+            inputs: &inputs,
+            outputs: &outputs,
+            weight: &weight,
+            scale: &scale,
+            bits: 6,
+            activation,
+        };
+        let up = all.learn(&config(300));
+        let unseen = all.rows(30..40);
+        let of = |up: &[bool]| unseen.errors(up);
+        assert!(of(&up).iter().zip(of(&all.nearest())).all(|(learned, nearest)| *learned <= nearest));
+    }
+
+    #[test]
     fn what_is_beyond_the_integers_stays_there() {
         let rounding = Rounding {
-            inputs: &[1.0, 1.0, 1.0],
-            outputs: &[0.0],
+            inputs: &[1.0; 12],
+            outputs: &[0.0; 4],
             weight: &[40.5, -40.5, 31.0],
             scale: &[1.0],
             bits: 6,

@@ -38,13 +38,14 @@ impl DataScorer {
         let wants = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
         let n_samples = evaluation.n_samples();
         let labels = match wants(Truth::Labels) {
-            true => labels(data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
+            true => labels(&data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
             false => vec![],
         };
         let targets = match (wants(Truth::Targets), data.arrays.contains_key("targets")) {
             (false, _) => Targets::None,
             (true, true) => {
-                let targets = numbers(data.targets("targets", n_samples)?);
+                let targets = data.targets("targets", n_samples)?;
+                let targets = numbers(&targets);
                 Targets::Given(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
