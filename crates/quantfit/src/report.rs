@@ -69,6 +69,7 @@ pub fn report_json(report: &Report<Score>, goals: &[Goal], elapsed: Duration) ->
     let trials = report.history.iter().zip(&report.metrics).map(|(trial, score)| {
         json!({
             "rolled_back": trial.rolled_back,
+            "ladder": trial.rungs,
             "metric": first(score),
             "metrics": score.values,
             "stopped_after": score.stopped_after,
@@ -84,6 +85,7 @@ pub fn report_json(report: &Report<Score>, goals: &[Goal], elapsed: Duration) ->
         "goals": goals.iter().enumerate().map(of_goal).collect::<Vec<_>>(),
         "layers": report.layers,
         "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
+        "ladder": outcome.map(|quantized| &quantized.rungs),
         "ranking": ranked.collect::<Vec<_>>(),
         "trials": trials.collect::<Vec<_>>(),
         "ending": ending(report.ending),

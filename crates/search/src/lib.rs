@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod evaluator;
+mod ladder;
 mod layer_error;
 mod outcome;
 mod prepared;
@@ -19,7 +20,8 @@ mod strategy;
 
 pub use calibrate::calibrate;
 pub use evaluator::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
-pub use outcome::{Ending, Quantized, Report, Trial};
+pub use ladder::{LADDER, Rung, rung_named};
+pub use outcome::{Ending, Quantized, Report, Rungs, Trial};
 pub use prepared::prepared;
 pub use rank::{ReplayTap, Replayed, rank};
 pub use ranking::{Ranked, Ranking};

@@ -8,7 +8,7 @@ use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{FeedingArgs, read_data, say, say_error};
 use anyhow::{Context, bail};
-use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
+use quantfit::search::{Ending, ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use quantfit::{
     CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, QuantConfig, Report,
     Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay, layer_costs,
@@ -62,6 +62,10 @@ pub(crate) struct Args {
     /// Layers that are rolled back together or not at all; may be repeated
     #[arg(long = "group", value_name = "LAYER,LAYER,…")]
     groups: Vec<String>,
+    /// Before layers go to float, try what is between: method, bias and int16, or some of those; see docs/search.md
+    #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
+    #[arg(value_delimiter = ',', default_missing_value = "method,bias,int16")]
+    ladder: Vec<String>,
     /// End with the best so far after so many trials
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
@@ -96,6 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
     let deadline = deadline.and_then(|budget| began.checked_add(budget));
     let (strategy, sensitivity) = (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
+    let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<quantfit::Result<Vec<_>>>()?;
     let groups: Vec<Vec<String>> = args
         .groups
         .iter()
@@ -129,6 +134,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         strategy,
         sensitivity,
         max_trials: args.max_trials.map(|n| n as usize),
+        ladder: &ladder,
         groups: &groups,
         costs: costs.as_ref(),
         replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),

@@ -4,6 +4,7 @@ use super::{Score, Scorer, Scoring};
 use crate::data::{Batch, Better, DataSet, Feed, Metric, Tally, Truth, labels, numbers};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Scores by metrics over a data set.
@@ -61,11 +62,13 @@ impl DataScorer {
     fn ask_original(&mut self, scoring: &mut Scoring<'_>) -> Result<()> {
         let Targets::Original { model, outputs: outputs @ None } = &mut self.targets else { return Ok(()) };
         let session = Session::new(model)?;
+        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
         let mut found = Vec::new();
-        for samples in self.evaluation.batches() {
+        for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
-            let given = session.run(&self.evaluation.inputs(samples.clone())?)?;
-            found.push(Batch::of(&given, samples.len())?.output.into_owned());
+            for (given, samples) in run(&session, &self.evaluation, wave).into_iter().zip(wave) {
+                found.push(Batch::of(&given?, samples.len())?.output.into_owned());
+            }
         }
         *outputs = Some(found);
         Ok(())
@@ -88,28 +91,40 @@ fn of_samples<'a, T>(values: &'a [T], samples: &Range<usize>, n_samples: usize) 
     &values[samples.start * row..samples.end * row]
 }
 
+/// What a model gives for some batches, each of which a thread may run. No output depends on how many threads there are.
+fn run(session: &Session, feed: &Feed, batches: &[Range<usize>]) -> Vec<Result<Vec<Tensor>>> {
+    batches.par_iter().map(|samples| session.run(&feed.inputs(samples.clone())?)).collect()
+}
+
 impl Scorer for DataScorer {
+    /// As many batches as there are threads run at once. What they give is counted in order, so that neither the score
+    /// nor where it stops depends on the number of threads.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
         let session = Session::new(model)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
-        let (n_batches, n_samples) = (self.evaluation.n_batches(), self.evaluation.n_samples());
-        for (idx, samples) in self.evaluation.batches().enumerate() {
+        let n_samples = self.evaluation.n_samples();
+        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
+        let mut idx = 0;
+        for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
-            scoring.progress.advance(idx, n_batches);
-            let outputs = session.run(&self.evaluation.inputs(samples.clone())?)?;
-            let batch = self.batch(&outputs, idx, &samples)?;
-            for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
-                tally.add(&batch).map_err(|error| error.at(&metric.name))?;
-            }
-            let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
-            let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
-                let (least, most) = tally.range(n_samples - samples.end);
-                if metric.row().better == Better::Higher { most } else { least }
-            });
-            let best: Vec<f64> = best.collect();
-            if misses(&best) {
-                return Ok(Score { values: best, stopped_after: Some(samples.end) });
+            scoring.progress.advance(idx, batches.len());
+            for (outputs, samples) in run(&session, &self.evaluation, wave).into_iter().zip(wave) {
+                let outputs = outputs?;
+                let batch = self.batch(&outputs, idx, samples)?;
+                for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+                    tally.add(&batch).map_err(|error| error.at(&metric.name))?;
+                }
+                idx += 1;
+                let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
+                let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
+                    let (least, most) = tally.range(n_samples - samples.end);
+                    if metric.row().better == Better::Higher { most } else { least }
+                });
+                let best: Vec<f64> = best.collect();
+                if misses(&best) {
+                    return Ok(Score { values: best, stopped_after: Some(samples.end) });
+                }
             }
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
