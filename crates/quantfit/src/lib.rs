@@ -7,6 +7,7 @@
 //! are in `quantfit-ir`, `quantfit-infer` and `quantfit-quant`.
 
 mod auto_calibration;
+mod compare;
 mod costs;
 pub mod data;
 mod dump;
@@ -22,6 +23,7 @@ pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config, search_and_save,
 };
+pub use compare::{Difference, compare};
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
 pub use evaluation::{Evaluation, Progress};

@@ -28,7 +28,7 @@ pub use ranking::{Ranked, Ranking};
 pub use search::{SearchOptions, search};
 pub use sensitivity::{
     Channels, CosineSimilarity, Divergence, MeanSquaredError, OfOutput, SENSITIVITIES, Scope, Sensitivity,
-    SensitivityRow, Similarity, Sqnr, sensitivity_named,
+    SensitivityRow, Similarity, Sqnr, decibels, sensitivity_named,
 };
 pub use strategy::{
     Anytime, BinarySearch, Gallop, Greedy, Minimal, STRATEGIES, Strategy, StrategyRow, WorstFirst,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod command;
+mod compare;
 mod options;
 
 use std::path::{Path, PathBuf};
