@@ -2,6 +2,9 @@
 
 mod by_command;
 mod by_data;
+mod cuts;
+mod fingerprint;
+mod kept;
 
 pub use by_command::CommandScorer;
 pub use by_data::DataScorer;

@@ -2,6 +2,7 @@
 
 mod budget;
 mod identity;
+mod size;
 mod table;
 
 use super::interrupt::stop_on_interrupt;
@@ -75,6 +76,9 @@ pub(crate) struct Args {
     /// Score every trial to its end, even if it can no longer meet the goals
     #[arg(long)]
     no_early_stop: bool,
+    /// Keep so much of what trials compute, so that the next run only what has changed: 256M, 2G, or 0 for nothing
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    cache_mem: String,
     /// Go on where an interrupted run over the same model, configuration, data and goals has ended
     #[arg(long)]
     resume: bool,
@@ -200,7 +204,8 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
                 parsed.collect::<quantfit::Result<Vec<_>>>()?.into_iter().unzip();
             let data = read_data(eval)?;
             let evaluation = data.feed(session.inputs(), &feeding)?;
-            let scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            scorer.cache_memory = size::parse(&args.cache_mem)?;
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }

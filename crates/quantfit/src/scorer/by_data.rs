@@ -1,5 +1,6 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
+use super::kept::{Kept, Made, Start};
 use super::{Score, Scorer, Scoring};
 use crate::data::{Batch, Better, DataSet, Feed, Metric, Tally, Truth, labels, numbers};
 use quantfit_interp::Session;
@@ -13,9 +14,16 @@ pub struct DataScorer {
     pub evaluation: Feed,
     /// What is counted.
     pub metrics: Vec<Metric>,
+    /// How many bytes of activations are kept between trials, which then run only what has changed; the scores are the
+    /// same, bit for bit. 256 MiB at first.
+    pub cache_memory: usize,
     labels: Vec<i64>,
     targets: Targets,
+    kept: Kept,
 }
+
+/// How much memory activations may take that are kept between trials.
+const CACHE_MEMORY: usize = 256 << 20;
 
 /// What outputs are compared with.
 enum Targets {
@@ -50,7 +58,8 @@ impl DataScorer {
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
         };
-        Ok(DataScorer { evaluation, metrics, labels, targets })
+        let kept = Kept::new(evaluation.n_batches());
+        Ok(DataScorer { evaluation, metrics, cache_memory: CACHE_MEMORY, labels, targets, kept })
     }
 
     /// Whether a metric compares with what the original gives, which the original matches perfectly.
@@ -66,7 +75,11 @@ impl DataScorer {
         let mut found = Vec::new();
         for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
-            for (given, samples) in run(&session, &self.evaluation, wave).into_iter().zip(wave) {
+            let given: Vec<Result<Vec<Tensor>>> = wave
+                .par_iter()
+                .map(|samples| session.run(&self.evaluation.inputs(samples.clone())?))
+                .collect();
+            for (given, samples) in given.into_iter().zip(wave) {
                 found.push(Batch::of(&given?, samples.len())?.output.into_owned());
             }
         }
@@ -91,17 +104,13 @@ fn of_samples<'a, T>(values: &'a [T], samples: &Range<usize>, n_samples: usize) 
     &values[samples.start * row..samples.end * row]
 }
 
-/// What a model gives for some batches, each of which a thread may run. No output depends on how many threads there are.
-fn run(session: &Session, feed: &Feed, batches: &[Range<usize>]) -> Vec<Result<Vec<Tensor>>> {
-    batches.par_iter().map(|samples| session.run(&feed.inputs(samples.clone())?)).collect()
-}
-
 impl Scorer for DataScorer {
     /// As many batches as there are threads run at once. What they give is counted in order, so that neither the score
     /// nor where it stops depends on the number of threads.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
-        let session = Session::new(model)?;
+        let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
+        let mut run = self.kept.run(model, self.cache_memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
@@ -109,9 +118,17 @@ impl Scorer for DataScorer {
         for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
             scoring.progress.advance(idx, batches.len());
-            for (outputs, samples) in run(&session, &self.evaluation, wave).into_iter().zip(wave) {
-                let outputs = outputs?;
-                let batch = self.batch(&outputs, idx, samples)?;
+            let starts =
+                (idx..).zip(wave).map(|(idx, samples)| Ok((self.kept.start(&mut run, idx)?, samples)));
+            let starts = starts.collect::<Result<Vec<_>>>()?;
+            let on = |(start, samples): (Start, &Range<usize>)| {
+                run.on(self.evaluation.inputs(samples.clone())?, start)
+            };
+            let made: Vec<Result<Made>> = starts.into_par_iter().map(on).collect();
+            for (made, samples) in made.into_iter().zip(wave) {
+                let mut made = made?;
+                self.kept.keep(idx, &mut made);
+                let batch = self.batch(&made.outputs, idx, samples)?;
                 for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
                     tally.add(&batch).map_err(|error| error.at(&metric.name))?;
                 }
@@ -192,6 +209,28 @@ mod tests {
                 }
             }
             assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_score_does_not_depend_on_the_number_of_threads() {
+        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n%y = Mul(%x, %c)\nreturn %y\n";
+        let off: Model = off.parse().unwrap();
+        for (name, bound) in [("top1", 0.9), ("mse", 0.1), ("cosine", 0.999)] {
+            let metric = metric_named(name).unwrap();
+            let scores = [1, 2, 3, 7].map(|n_threads| {
+                let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                threads.install(|| {
+                    let goal = Goal::of(&metric, Target::Bound(bound));
+                    let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
+                    [None, Some(&misses as Misses<'_>)].map(|misses| {
+                        let mut scoring = Scoring { progress: &mut (), misses, stop: &Stop::default() };
+                        scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
+                    })
+                })
+            });
+            assert!(scores[0][1].stopped_after.is_some(), "{name}");
+            assert!(scores.iter().all(|score| *score == scores[0]), "{name}: {scores:?}");
         }
     }
 
