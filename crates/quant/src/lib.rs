@@ -4,6 +4,7 @@
 //! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
 //! carries the numbers.
 
+mod ada_round;
 mod balancing;
 mod batch_norm;
 mod calibration;
@@ -20,10 +21,11 @@ mod record;
 mod region;
 mod weight;
 
+pub use ada_round::{Activation, Rounding};
 pub use balancing::Balancing;
 pub use calibration::Calibration;
 pub use config::{
-    ActivationConfig, ActivationMethod, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
@@ -31,7 +33,8 @@ pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activati
 pub use params::QuantParams;
 pub use passes::{
     Balance, DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
-    InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, ShiftBias, SinkConstants,
+    InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias,
+    SinkConstants,
 };
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
@@ -64,11 +67,12 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     Pipeline(passes)
 }
 
-/// The model that simulates quantization, from a prepared one: balanced, biases shifted, quantize and dequantize around
-/// each operand.
+/// The model that simulates quantization, from a prepared one: balanced, weights rounded as was learned, biases
+/// shifted, quantize and dequantize around each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
         Box::new(Balance { config, record }),
+        Box::new(RoundWeights { config, record }),
         Box::new(ShiftBias { config, record }),
         Box::new(InsertQuantDequant { config, record }),
     ])

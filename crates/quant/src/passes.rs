@@ -11,6 +11,7 @@ mod lower_batch_norm;
 mod name_nodes;
 mod raise_opset;
 mod remove_no_ops;
+mod round_weights;
 mod shift_bias;
 mod sink_constants;
 
@@ -26,5 +27,6 @@ pub use name_nodes::NameNodes;
 pub use raise_opset::RaiseOpset;
 pub(crate) use raise_opset::opset_for;
 pub use remove_no_ops::RemoveNoOps;
+pub use round_weights::RoundWeights;
 pub use shift_bias::ShiftBias;
 pub use sink_constants::SinkConstants;

@@ -4,6 +4,7 @@
 //! pure: a [`Strategy`] is arithmetic on the trials so far, a [`Sensitivity`] compares two outputs. No files here, and
 //! no clock.
 
+mod ada_round;
 mod calibrate;
 mod evaluator;
 mod ladder;
@@ -14,6 +15,7 @@ mod rank;
 mod rank_output;
 mod ranking;
 mod replay;
+mod rescore;
 mod search;
 mod sensitivity;
 mod strategy;
@@ -21,10 +23,11 @@ mod strategy;
 pub use calibrate::calibrate;
 pub use evaluator::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
 pub use ladder::{LADDER, Rung, rung_named};
-pub use outcome::{Ending, Quantized, Report, Rungs, Trial};
+pub use outcome::{Ending, Quantized, Report, Rescored, Rungs, Trial};
 pub use prepared::prepared;
 pub use rank::{ReplayTap, Replayed, rank};
 pub use ranking::{Ranked, Ranking};
+pub use rescore::rescore;
 pub use search::{SearchOptions, search};
 pub use sensitivity::{
     Channels, CosineSimilarity, Divergence, MeanSquaredError, OfOutput, SENSITIVITIES, Scope, Sensitivity,
