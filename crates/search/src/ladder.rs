@@ -9,7 +9,10 @@ use crate::outcome::{Ending, Rungs};
 use crate::search::Search;
 use crate::strategy::shrunk;
 use quantfit_ir::{Error, Result};
-use quantfit_quant::{ActivationMethod, LayerConfig, QuantConfig, Record};
+use quantfit_quant::{
+    ActivationMethod, AdaRound, Layer, LayerConfig, QuantConfig, Record, WeightMethod, layers,
+};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A rung of the ladder.
@@ -20,7 +23,7 @@ pub struct Rung {
     /// What it does.
     pub about: &'static str,
     /// Changes the configuration of a layer, which is enabled; false if there is nothing to change.
-    change: fn(&mut QuantConfig, &str) -> bool,
+    change: fn(&mut QuantConfig, &Layer) -> bool,
 }
 
 /// The rungs, from the cheapest at run time to the dearest. Above them is float.
@@ -34,6 +37,11 @@ pub static LADDER: &[Rung] = &[
         name: "bias",
         about: "the mean error of the outputs goes into the bias",
         change: |config, _| !std::mem::replace(&mut config.correct_bias, true),
+    },
+    Rung {
+        name: "ada-round",
+        about: "which weights are rounded up is learned",
+        change: |config, layer| layer.can_learn_rounding() && of_layer(config, layer, learned),
     },
     Rung {
         name: "int16",
@@ -50,8 +58,8 @@ pub fn rung_named(name: &str) -> Result<&'static Rung> {
     LADDER.iter().find(|rung| rung.name == name).ok_or_else(unknown)
 }
 
-fn of_layer(config: &mut QuantConfig, layer: &str, change: fn(&mut LayerConfig) -> bool) -> bool {
-    config.layers.get_mut(layer).is_some_and(change)
+fn of_layer(config: &mut QuantConfig, layer: &Layer, change: fn(&mut LayerConfig) -> bool) -> bool {
+    config.layers.get_mut(&layer.name).is_some_and(change)
 }
 
 fn another_method(layer: &mut LayerConfig) -> bool {
@@ -61,6 +69,15 @@ fn another_method(layer: &mut LayerConfig) -> bool {
         _ => ActivationMethod::MinMax,
     };
     true
+}
+
+fn learned(layer: &mut LayerConfig) -> bool {
+    let method = &mut layer.weight_quant_params.method;
+    let is_new = !matches!(method, WeightMethod::AdaRound(_));
+    if is_new {
+        *method = WeightMethod::AdaRound(AdaRound::default());
+    }
+    is_new
 }
 
 fn wider(layer: &mut LayerConfig) -> bool {
@@ -107,7 +124,9 @@ impl<E: Evaluator> Search<'_, E> {
         let others: Vec<String> =
             self.report.layers.iter().filter(|layer| !rolled_back.contains(layer)).cloned().collect();
         let plain = self.config.rolled_back(&others);
-        let is_reached = |layer: &String| (rung.change)(&mut plain.clone(), layer);
+        let of_name = layers(&self.prepared).into_iter().map(|layer| (layer.name.clone(), layer));
+        let of_name: BTreeMap<String, Layer> = of_name.collect();
+        let is_reached = |name: &String| (rung.change)(&mut plain.clone(), &of_name[name]);
         let in_float = self.report.ranking.0.iter().map(|place| place.layers.clone());
         let places: Vec<Vec<String>> = in_float
             .filter(|place| place.iter().all(|layer| rolled_back.contains(layer)))
@@ -117,7 +136,7 @@ impl<E: Evaluator> Search<'_, E> {
         let left: Vec<String> = rolled_back.iter().filter(|layer| !layers.contains(layer)).cloned().collect();
         let mut config = plain.rolled_back(&left);
         for layer in &layers {
-            (rung.change)(&mut config, layer);
+            (rung.change)(&mut config, &of_name[layer]);
         }
         if !layers.is_empty() {
             self.evaluator.announce(Stage::Calibration);
@@ -175,7 +194,9 @@ mod tests {
     use super::*;
 
     fn changed(rung: &str, config: &mut QuantConfig) -> bool {
-        (rung_named(rung).unwrap().change)(config, "a")
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
+                    %y = MatMul(%x, %w) @a\nreturn %y\n";
+        (rung_named(rung).unwrap().change)(config, &layers(&text.parse().unwrap())[0])
     }
 
     #[test]
@@ -186,6 +207,7 @@ mod tests {
         assert!(changed("method", &mut config) && method(&config) == ActivationMethod::MinMax);
         assert!(changed("method", &mut config) && method(&config) == ActivationMethod::Mse);
         assert!(changed("bias", &mut config) && config.correct_bias && !changed("bias", &mut config));
+        assert!(changed("ada-round", &mut config) && !changed("ada-round", &mut config));
         assert!(changed("int16", &mut config) && !changed("int16", &mut config));
         assert_eq!(config.layers["a"].activation_quant_params.num_bits, 16);
     }

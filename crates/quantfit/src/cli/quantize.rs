@@ -69,9 +69,9 @@ pub(crate) struct Args {
     /// Layers that are rolled back together or not at all; may be repeated
     #[arg(long = "group", value_name = "LAYER,LAYER,…")]
     groups: Vec<String>,
-    /// Before layers go to float, try what is between: method, bias and int16, or some of those; see docs/search.md
+    /// Before layers go to float, try what is between: method, bias, ada-round and int16, or some of those; see docs/search.md
     #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
-    #[arg(value_delimiter = ',', default_missing_value = "method,bias,int16")]
+    #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
     ladder: Vec<String>,
     /// End with the best so far after so many trials
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

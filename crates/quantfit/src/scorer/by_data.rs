@@ -265,7 +265,8 @@ mod tests {
                     let goal = Goal::of(&metric, Target::Bound(bound));
                     let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
                     [None, Some(&misses as Misses<'_>)].map(|misses| {
-                        let mut scoring = Scoring { progress: &mut (), misses, stop: &Stop::default() };
+                        let mut scoring =
+                            Scoring { progress: &mut (), misses, is_original: false, stop: &Stop::default() };
                         scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
                     })
                 })

@@ -108,7 +108,7 @@ fn of_attr(attr: &Attr) -> Option<Fingerprint> {
 mod tests {
     use super::*;
 
-    fn fingerprints(text: &str) -> impl Fn(&str) -> Fingerprint {
+    fn fingerprints(text: &str) -> impl Fn(&str) -> Fingerprint + use<> {
         let model: Model = text.parse().unwrap();
         let all = Fingerprints::of(&model, &mut 0);
         move |name| all.0[&model.graph.value_named(name).unwrap()]
@@ -131,10 +131,11 @@ mod tests {
 
     #[test]
     fn attributes_slots_and_chance_count() {
-        let given = fingerprints(&format!(
+        let text = format!(
             "{HEAD}%a, %b = Split(%x) {{axis = 1}}\n%c = Softmax(%a) {{axis = 0}}\n%d = Softmax(%a) {{axis = 1}}\n\
              %e = RandomNormalLike(%a)\n%f = RandomNormalLike(%a)\nreturn %b, %c, %d, %e, %f\n"
-        ));
+        );
+        let given = fingerprints(&text);
         assert!(given("a") != given("b") && given("c") != given("d") && given("e") != given("f"));
     }
 }
