@@ -238,7 +238,7 @@ mod tests {
                     assert!(kept.byte_size() <= memory, "{} of {memory}", kept.byte_size());
                 }
             }
-            assert_eq!(n_started > 20, memory > 100, "{n_started} with {memory}");
+            assert_eq!(n_started > 20, memory > 0, "{n_started} with {memory}");
         }
     }
 }
