@@ -33,7 +33,8 @@ pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activati
 pub use params::QuantParams;
 pub use passes::{
     Balance, DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
-    InsertQuantDequant, LowerBatchNorm, NameNodes, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants,
+    InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias,
+    SinkConstants,
 };
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
@@ -41,12 +42,17 @@ pub use weight::weight_params;
 use quantfit_infer::InferShapes;
 use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales and normalizations folded,
+/// What makes a model ready to be quantized: names and types, an operator set that has what quantization needs, nothing that does nothing, scales and normalizations folded,
 /// ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
-    let mut passes: Vec<Box<dyn Pass + '_>> =
-        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
+    let mut passes: Vec<Box<dyn Pass + '_>> = vec![
+        Box::new(NameNodes),
+        Box::new(RaiseOpset { to: config.min_opset() }),
+        Box::new(SinkConstants),
+        Box::new(InferShapes),
+        Box::new(RemoveNoOps),
+    ];
     if config.do_fusion {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));

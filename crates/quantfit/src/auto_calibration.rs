@@ -1,12 +1,12 @@
 //! The two calls of the original tool, under their names.
 
-use crate::files::{read_text, save_model, write_file};
+use crate::files::{load_model, read_text, save_model, write_file};
 use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Result};
 use quantfit_quant::QuantConfig;
 use quantfit_search::{
-    Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named,
-    strategy_named,
+    Evaluator, Interruption, Report, SearchOptions, Sensitivity, Strategy, prepared, rescore, search,
+    sensitivity_named, strategy_named,
 };
 use std::path::{Path, PathBuf};
 
@@ -65,9 +65,10 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
-/// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
-/// model, the final configuration, and the record; if none does, files of those names are removed, so that no older
-/// model is taken for the result.
+/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy model, the
+/// final configuration, and the record, and both models are read back and scored once more: [`Report::rescored`] says
+/// what that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
+/// that no older model is taken for the result, and the configuration that came closest is written instead.
 pub fn search_and_save<E: Evaluator>(
     model: &Model,
     evaluator: &mut E,
@@ -75,7 +76,7 @@ pub fn search_and_save<E: Evaluator>(
     files: &OutputFiles,
     options: &SearchOptions<'_>,
 ) -> Result<Report<E::Metric>> {
-    let report = search(model, config, evaluator, options)?;
+    let mut report = search(model, config, evaluator, options)?;
     write_file(&files.ranking, ranking_json(&report.ranking).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
@@ -84,14 +85,42 @@ pub fn search_and_save<E: Evaluator>(
             save_model(&quantized.deploy, &files.deploy)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
+            remove(&files.closest_config)?;
+            rescore_files(files, evaluator, &mut report)?;
         }
-        None => files.models().into_iter().filter(|path| path.exists()).try_for_each(|path| {
-            std::fs::remove_file(path).map_err(|error| {
-                Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display())
-            })
-        })?,
+        None => {
+            files.models().into_iter().try_for_each(remove)?;
+            let closest = config.rolled_back(&report.history[report.closest].rolled_back);
+            write_file(&files.closest_config, closest.to_json().as_bytes())?;
+        }
     }
     Ok(report)
+}
+
+/// Removes a file of an earlier run, if there is one.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the models back that were saved, and scores them, unless the user wants an end.
+fn rescore_files<E: Evaluator>(
+    files: &OutputFiles,
+    evaluator: &mut E,
+    report: &mut Report<E::Metric>,
+) -> Result<()> {
+    for (name, path) in [("fake-quant", &files.fake_quant), ("deploy", &files.deploy)] {
+        if evaluator.interruption() == Some(Interruption::Cancelled) {
+            return Ok(());
+        }
+        let rescored = rescore(name, &load_model(path)?, evaluator, &report.original);
+        report.rescored.extend(rescored.map_err(|error| error.at(path.display()))?);
+    }
+    Ok(())
 }
 
 /// Where the results go.
@@ -105,6 +134,8 @@ pub struct OutputFiles {
     pub final_config: PathBuf,
     /// The scales and offsets.
     pub record: PathBuf,
+    /// The configuration that came closest, if none satisfies.
+    pub closest_config: PathBuf,
     /// The layers, the worst first.
     pub ranking: PathBuf,
     /// The trials.
@@ -131,6 +162,7 @@ impl OutputFiles {
             deploy: folder.join(format!("{prefix}deploy_model.onnx")),
             final_config: report("final_config"),
             record: record_file.to_owned(),
+            closest_config: report("closest_config"),
             ranking: report("ranking_information"),
             history: report("record"),
             report: folder.join(format!("{prefix}report.json")),
@@ -138,12 +170,12 @@ impl OutputFiles {
         }
     }
 
-    /// What exists only if a configuration satisfies.
+    /// What exists only if there is an outcome.
     fn models(&self) -> [&Path; 4] {
         [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
     }
 
-    /// What [`search_and_save`] writes, in that order.
+    /// What [`search_and_save`] writes if there is an outcome, in that order.
     pub fn all(&self) -> [&Path; 6] {
         let [fake_quant, deploy, final_config, record] = self.models();
         [&self.ranking, &self.history, fake_quant, deploy, final_config, record]

@@ -15,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Command {
     Quantize(Box<cli::quantize::Args>),
     Config(cli::config::Args),
+    Compare(cli::compare::Args),
     Inspect(cli::inspect::Args),
     Print(cli::print::Args),
     Run(cli::run::Args),
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Quantize(args) => cli::quantize::run(&args),
         Command::Config(args) => cli::config::run(&args),
+        Command::Compare(args) => cli::compare::run(&args),
         Command::Inspect(args) => cli::inspect::run(&args),
         Command::Print(args) => cli::print::run(&args),
         Command::Run(args) => cli::run::run(&args),
