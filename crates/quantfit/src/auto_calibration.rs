@@ -90,8 +90,7 @@ pub fn search_and_save<E: Evaluator>(
         }
         None => {
             files.models().into_iter().try_for_each(remove)?;
-            let closest = config.rolled_back(&report.history[report.closest].rolled_back);
-            write_file(&files.closest_config, closest.to_json().as_bytes())?;
+            write_file(&files.closest_config, report.closest_config.to_json().as_bytes())?;
         }
     }
     Ok(report)

@@ -43,9 +43,11 @@ pub struct Evaluation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scored {
     Original,
-    /// To its end, whatever becomes of it: the first trial, and what was saved.
-    Whole,
+    /// The first trial, to its end whatever becomes of it.
+    First,
     Trial,
+    /// To its end and afresh, so that a mistake in what is remembered does not prove itself.
+    Saved,
 }
 
 /// Is told how far things are.
@@ -140,6 +142,7 @@ impl Evaluation {
             progress: &mut *self.progress,
             misses: misses.as_ref().map(|misses| misses as Misses<'_>),
             is_original: self.stage == Scored::Original,
+            afresh: self.stage == Scored::Saved,
             stop: &self.stop,
         };
         let mut score = self.scorer.score(model, &mut scoring)?;
@@ -239,7 +242,8 @@ impl Evaluator for Evaluation {
         };
         self.stage = match stage {
             Stage::Original => Scored::Original,
-            Stage::Trial { index: 0, .. } | Stage::Saved { .. } => Scored::Whole,
+            Stage::Trial { index: 0, .. } => Scored::First,
+            Stage::Saved { .. } => Scored::Saved,
             Stage::Calibration | Stage::Trial { .. } | Stage::Ranking => Scored::Trial,
         };
         self.stop.obey_the_clock(match stage {

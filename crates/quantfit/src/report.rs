@@ -84,7 +84,11 @@ pub fn report_json(
         "layers": report.layers,
         "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
         "ladder": outcome.map(|quantized| &quantized.rungs),
-        "closest": closest.map(|trial| json!({ "rolled_back": trial.rolled_back, "loss": trial.verdict.loss })),
+        "closest": closest.map(|trial| json!({
+            "rolled_back": trial.rolled_back,
+            "ladder": trial.rungs,
+            "loss": trial.verdict.loss,
+        })),
         "rescored": rescored.collect::<Vec<_>>(),
         "ranking": ranked.collect::<Vec<_>>(),
         "trials": trials.collect::<Vec<_>>(),

@@ -33,6 +33,8 @@ pub struct Scoring<'a> {
     pub misses: Option<Misses<'a>>,
     /// Whether the model is the original, with which all others are compared.
     pub is_original: bool,
+    /// Whether the whole model is to run, even what other models have in common with it and is known of them.
+    pub afresh: bool,
     /// Whether to go on at all.
     pub stop: &'a Stop,
 }

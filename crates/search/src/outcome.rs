@@ -40,6 +40,8 @@ pub struct Report<M> {
     /// The trial that came closest if none satisfies, by its position: the one with the least
     /// [shortfall](crate::Evaluator::shortfall), of equals the one with the fewest layers rolled back.
     pub closest: usize,
+    /// Its configuration.
+    pub closest_config: QuantConfig,
     /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if that is wanted,
     /// closest.
     pub outcome: Option<Quantized<M>>,

@@ -99,13 +99,14 @@ pub fn search<E: Evaluator>(
         n_recalled: 0,
         ending: Ending::Finished,
         closest: 0,
+        closest_config: config.clone(),
         outcome: None,
         rescored: vec![],
     };
     let climbed = BTreeMap::new();
     let mut search = Search { prepared, config, record, climbed, groups, evaluator, options, report };
     search.report.ending = search.run()?;
-    search.report.closest = search.closest();
+    (search.report.closest, search.report.closest_config) = search.closest();
     search.report.outcome = search.outcome()?;
     Ok(search.report)
 }
@@ -323,8 +324,8 @@ impl<E: Evaluator> Search<'_, E> {
         self.evaluator.interruption().map(ending)
     }
 
-    /// The trial that came closest, by its position.
-    fn closest(&mut self) -> usize {
+    /// The trial that came closest, by its position, and its configuration.
+    fn closest(&mut self) -> (usize, QuantConfig) {
         let Report { original, history, metrics, .. } = &self.report;
         let trials = history.iter().zip(metrics).enumerate();
         let distances = trials.map(|(idx, (trial, metric))| {
@@ -333,7 +334,9 @@ impl<E: Evaluator> Search<'_, E> {
         });
         let closer =
             |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        distances.min_by(closer).map_or(0, |(_, _, idx)| idx)
+        let closest = distances.min_by(closer).map_or(0, |(_, _, idx)| idx);
+        let Trial { rolled_back, rungs, .. } = &history[closest];
+        (closest, self.of_trial(rolled_back, rungs).0)
     }
 
     /// The best trial's models.

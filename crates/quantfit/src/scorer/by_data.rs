@@ -107,7 +107,7 @@ impl DataScorer {
             let progress = &mut *scoring.progress;
             self.score(
                 &original,
-                &mut Scoring { progress, misses: None, is_original: true, stop: scoring.stop },
+                &mut Scoring { progress, misses: None, is_original: true, afresh: false, stop: scoring.stop },
             )?;
         }
         if scoring.is_original {
@@ -142,7 +142,8 @@ impl Scorer for DataScorer {
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
         let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
-        let mut run = self.kept.run(model, self.cache_memory, first)?;
+        let cache_memory = if scoring.afresh { 0 } else { self.cache_memory };
+        let mut run = self.kept.run(model, cache_memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
@@ -231,8 +232,13 @@ mod tests {
                 let metric = metric_named(name).unwrap();
                 let mut scorer = scorer(&metric, n_samples, true);
                 let mut score = |misses: Option<Misses<'_>>| {
-                    let mut scoring =
-                        Scoring { progress: &mut (), misses, is_original: false, stop: &Stop::default() };
+                    let mut scoring = Scoring {
+                        progress: &mut (),
+                        misses,
+                        is_original: false,
+                        afresh: false,
+                        stop: &Stop::default(),
+                    };
                     scorer.score(&model(), &mut scoring).unwrap()
                 };
                 let whole = score(None).values[0];
@@ -265,8 +271,13 @@ mod tests {
                     let goal = Goal::of(&metric, Target::Bound(bound));
                     let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
                     [None, Some(&misses as Misses<'_>)].map(|misses| {
-                        let mut scoring =
-                            Scoring { progress: &mut (), misses, is_original: false, stop: &Stop::default() };
+                        let mut scoring = Scoring {
+                            progress: &mut (),
+                            misses,
+                            is_original: false,
+                            afresh: false,
+                            stop: &Stop::default(),
+                        };
                         scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
                     })
                 })
@@ -280,8 +291,13 @@ mod tests {
     fn without_targets_the_original_is_right() {
         let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
         let mut score = |model: &Model| {
-            let mut scoring =
-                Scoring { progress: &mut (), misses: None, is_original: false, stop: &Stop::default() };
+            let mut scoring = Scoring {
+                progress: &mut (),
+                misses: None,
+                is_original: false,
+                afresh: false,
+                stop: &Stop::default(),
+            };
             scorer.score(model, &mut scoring).unwrap().values[0]
         };
         assert_eq!(score(&model()), 0.0);

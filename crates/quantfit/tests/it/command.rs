@@ -86,6 +86,7 @@ fn a_saved_model_gives_the_promised_accuracy() {
             progress: &mut (),
             misses: None,
             is_original: true,
+            afresh: false,
             stop: &quantfit::Stop::default(),
         };
         let score =
