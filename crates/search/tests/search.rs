@@ -7,7 +7,7 @@ use quantfit_ir::{DType, Error, Graph, Model, Result, Tensor};
 use quantfit_quant::QuantConfig;
 use quantfit_search::{
     BinarySearch, Candidate, CosineSimilarity, Ending, Evaluator, EvaluatorError, LADDER, Minimal, Ranking,
-    Report, Rung, SearchOptions, Strategy, Trial, Verdict, calibrate, search,
+    Report, Rung, SearchOptions, Strategy, Trial, Verdict, calibrate, rescore, search,
 };
 use std::collections::BTreeMap;
 
@@ -345,4 +345,34 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
         config.check(&prepared).unwrap_err().to_string(),
         "layer \"layer1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"
     );
+}
+
+#[test]
+fn what_comes_closest_is_the_outcome_if_that_is_wanted() {
+    let misled = || Judge { guilty: vec!["a", "b", "c", "d"], ..Judge::default() };
+    let missed = searched(&mut misled(), &minimal()).unwrap();
+    assert!(missed.outcome.is_none() && !missed.is_met());
+    let kept = searched(&mut misled(), &SearchOptions { keep_best: true, ..minimal() }).unwrap();
+    assert_eq!(kept.history, missed.history);
+    let closest = &kept.history[kept.closest];
+    let least = kept.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
+    assert_eq!((closest.verdict.loss, closest.verdict.satisfied), (least, false));
+    assert!(!kept.is_met());
+    assert_eq!(kept.outcome.unwrap().rolled_back, closest.rolled_back);
+}
+
+#[test]
+fn a_saved_model_that_misses_is_no_success() {
+    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
+    let mut report = searched(&mut judge, &minimal()).unwrap();
+    assert!(report.is_met());
+    let good = report.outcome.as_ref().unwrap().fake_quant.clone();
+    for (guilty, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
+        judge.guilty = guilty;
+        let again = rescore("deploy", &good, &mut judge, &report.original).unwrap();
+        report.rescored = again.into_iter().collect();
+        assert_eq!((report.is_met(), report.final_metric()), (is_met, Some(&in_int8(&good.graph))));
+    }
+    judge.patience = Some(0);
+    assert!(rescore("deploy", &good, &mut judge, &report.original).unwrap().is_none());
 }
