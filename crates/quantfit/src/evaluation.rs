@@ -5,7 +5,7 @@ use crate::data::Feed;
 use crate::goal::{Goal, all_of, judge_all, judge_each};
 use crate::journal::Journal;
 use crate::peak_memory::peak_memory;
-use crate::scorer::{Misses, Score, Scorer, Scoring};
+use crate::scorer::{Misses, Score, Scored, Scorer, Scoring};
 use crate::stop::Stop;
 use quantfit_ir::{Error, ErrorKind, Model, Result, Tensor};
 use quantfit_search::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
@@ -37,17 +37,6 @@ pub struct Evaluation {
     has_trial: bool,
     stage: Scored,
     trials: (usize, Duration),
-}
-
-/// What is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scored {
-    Original,
-    /// The first trial, to its end whatever becomes of it.
-    First,
-    Trial,
-    /// To its end and afresh, so that a mistake in what is remembered does not prove itself.
-    Saved,
 }
 
 /// Is told how far things are.
@@ -141,8 +130,7 @@ impl Evaluation {
         let mut scoring = Scoring {
             progress: &mut *self.progress,
             misses: misses.as_ref().map(|misses| misses as Misses<'_>),
-            is_original: self.stage == Scored::Original,
-            afresh: self.stage == Scored::Saved,
+            scored: self.stage,
             stop: &self.stop,
         };
         let mut score = self.scorer.score(model, &mut scoring)?;

@@ -46,7 +46,7 @@ pub use quantfit_search::{
     Strategy, Verdict, WorstFirst,
 };
 pub use report::{interval, report_json, trials_per_second};
-pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scorer, Scoring};
+pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scored, Scorer, Scoring};
 pub use stop::Stop;
 
 /// The examples of the README, compiled.

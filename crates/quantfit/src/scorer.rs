@@ -24,6 +24,17 @@ pub trait Scorer {
 /// Says whether numbers miss the goals.
 pub type Misses<'a> = &'a dyn Fn(&[f64]) -> bool;
 
+/// What is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scored {
+    /// The original, with which all others are compared.
+    Original,
+    /// A model that is scored to its end, whatever becomes of it, by itself: the first trial, and what was saved.
+    Whole,
+    /// A trial that may make use of what others have computed.
+    Trial,
+}
+
 /// What surrounds a scorer's work.
 pub struct Scoring<'a> {
     /// Is told how far it is.
@@ -31,10 +42,8 @@ pub struct Scoring<'a> {
     /// Whether numbers miss the goals; absent if they are wanted whatever they are. A scorer that knows the best that
     /// its numbers can still become may stop if these miss.
     pub misses: Option<Misses<'a>>,
-    /// Whether the model is the original, with which all others are compared.
-    pub is_original: bool,
-    /// Whether the whole model is to run, even what other models have in common with it and is known of them.
-    pub afresh: bool,
+    /// What the model is.
+    pub scored: Scored,
     /// Whether to go on at all.
     pub stop: &'a Stop,
 }

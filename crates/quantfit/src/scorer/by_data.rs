@@ -1,7 +1,7 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
 use super::kept::{Kept, Made, Start};
-use super::{Effort, Score, Scorer, Scoring};
+use super::{Effort, Score, Scored, Scorer, Scoring};
 use crate::data::{Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, numbers};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
@@ -15,7 +15,7 @@ pub struct DataScorer {
     /// What is counted.
     pub metrics: Vec<Metric>,
     /// How many bytes of activations are kept between trials, which then run only what has changed; the scores are the
-    /// same, bit for bit. 256 MiB at first.
+    /// same, bit for bit. 256 MiB unless it is set. The first trial keeps nothing, for mostly it is the last.
     pub cache_memory: usize,
     labels: Vec<i64>,
     targets: Targets,
@@ -102,15 +102,15 @@ impl DataScorer {
 
     /// The noise of each metric. What the original gives is kept; if it was scored in an earlier run, it is again.
     fn noise(&mut self, tallies: Vec<Box<dyn Tally>>, scoring: &mut Scoring<'_>) -> Result<Vec<Noise>> {
-        if !scoring.is_original && self.baseline.is_none() {
+        if scoring.scored != Scored::Original && self.baseline.is_none() {
             let original = self.original.clone();
             let progress = &mut *scoring.progress;
             self.score(
                 &original,
-                &mut Scoring { progress, misses: None, is_original: true, afresh: false, stop: scoring.stop },
+                &mut Scoring { progress, misses: None, scored: Scored::Original, stop: scoring.stop },
             )?;
         }
-        if scoring.is_original {
+        if scoring.scored == Scored::Original {
             self.baseline = Some(tallies);
             let baseline = self.baseline.iter().flatten();
             return Ok(baseline.map(|tally| noise(&**tally, &**tally)).collect());
@@ -142,8 +142,8 @@ impl Scorer for DataScorer {
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
         let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
-        let cache_memory = if scoring.afresh { 0 } else { self.cache_memory };
-        let mut run = self.kept.run(model, cache_memory, first)?;
+        let memory = if scoring.scored == Scored::Trial { self.cache_memory } else { 0 };
+        let mut run = self.kept.run(model, memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
@@ -232,13 +232,8 @@ mod tests {
                 let metric = metric_named(name).unwrap();
                 let mut scorer = scorer(&metric, n_samples, true);
                 let mut score = |misses: Option<Misses<'_>>| {
-                    let mut scoring = Scoring {
-                        progress: &mut (),
-                        misses,
-                        is_original: false,
-                        afresh: false,
-                        stop: &Stop::default(),
-                    };
+                    let mut scoring =
+                        Scoring { progress: &mut (), misses, scored: Scored::Trial, stop: &Stop::default() };
                     scorer.score(&model(), &mut scoring).unwrap()
                 };
                 let whole = score(None).values[0];
@@ -274,8 +269,7 @@ mod tests {
                         let mut scoring = Scoring {
                             progress: &mut (),
                             misses,
-                            is_original: false,
-                            afresh: false,
+                            scored: Scored::Trial,
                             stop: &Stop::default(),
                         };
                         scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
@@ -291,13 +285,8 @@ mod tests {
     fn without_targets_the_original_is_right() {
         let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
         let mut score = |model: &Model| {
-            let mut scoring = Scoring {
-                progress: &mut (),
-                misses: None,
-                is_original: false,
-                afresh: false,
-                stop: &Stop::default(),
-            };
+            let mut scoring =
+                Scoring { progress: &mut (), misses: None, scored: Scored::Trial, stop: &Stop::default() };
             scorer.score(model, &mut scoring).unwrap().values[0]
         };
         assert_eq!(score(&model()), 0.0);

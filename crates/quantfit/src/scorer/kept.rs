@@ -2,8 +2,7 @@
 //!
 //! A value is known by all that computes it: operators, attributes and constants, back to the model's inputs. Where two
 //! models compute a value alike it has the same bits, so what one has made the other may start from. Kept are the values
-//! of the second quantized model and of the latest, at [cuts](super::cuts) through the graph that fit into the memory: if
-//! the first satisfies there is no second, and nothing is to be kept.
+//! of the first model and of the latest, at [cuts](super::cuts) through the graph that fit into the memory.
 
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Fingerprint, Fingerprints};
@@ -20,7 +19,6 @@ pub(super) struct Kept {
     costs: HashMap<String, Cost>,
     /// Of the first model for which anything was kept.
     first: HashSet<Fingerprint>,
-    n_quantized: usize,
     n_unknown: u64,
 }
 
@@ -48,12 +46,11 @@ impl Kept {
             values: vec![HashMap::new(); n_batches],
             costs: HashMap::new(),
             first: HashSet::new(),
-            n_quantized: 0,
             n_unknown: 0,
         }
     }
 
-    /// Takes up a model. Of its values, and of the second quantized model's, as many are kept as fit into `memory` bytes.
+    /// Takes up a model. Of its values, and of the first model's, as many are kept as fit into `memory` bytes.
     /// `inputs` are those of some batch, to see what the values take.
     pub(super) fn run<'a>(
         &mut self,
@@ -61,18 +58,13 @@ impl Kept {
         memory: usize,
         inputs: impl FnOnce() -> Result<Vec<Tensor>>,
     ) -> Result<Run<'a>> {
-        let is_quantized = || model.graph.node_ids().any(|id| model.graph.node(id).is("QuantizeLinear"));
         let mut run = Run {
             model,
             fingerprints: Fingerprints::default(),
             wanted: HashMap::new(),
             sessions: BTreeMap::from([(vec![], Session::new(model)?)]),
         };
-        if memory == 0 || !is_quantized() {
-            return Ok(run);
-        }
-        self.n_quantized += 1;
-        if self.n_quantized == 1 {
+        if memory == 0 {
             return Ok(run);
         }
         run.fingerprints = Fingerprints::of(model, &mut self.n_unknown);

@@ -85,8 +85,7 @@ fn a_saved_model_gives_the_promised_accuracy() {
         let mut scoring = quantfit::Scoring {
             progress: &mut (),
             misses: None,
-            is_original: true,
-            afresh: false,
+            scored: quantfit::Scored::Original,
             stop: &quantfit::Stop::default(),
         };
         let score =
