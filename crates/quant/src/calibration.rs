@@ -3,7 +3,7 @@
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and hands over the
 //! values that [`Calibration::places`] names.
 
-use crate::config::{ActivationMethod, LayerConfig, Precision, QuantConfig};
+use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
 use crate::observer::{Histogram, Statistics, Weighted, activation_params};
 use crate::params::QuantParams;
@@ -21,6 +21,20 @@ pub struct Calibration {
     precision: Precision,
     statistics: BTreeMap<Place, Statistics>,
 }
+
+/// A narrower range for an activation than the usual one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Narrower {
+    /// The layers that read the activation, by name, and as which of their activations.
+    pub readers: Vec<(String, usize)>,
+    /// The parameters of that range.
+    pub params: QuantParams,
+}
+
+const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
+
+/// Of fewer values no distribution can be told.
+const LEAST_VALUES: u64 = 2048;
 
 /// A layer whose inputs are observed.
 #[derive(Debug, Clone)]
@@ -116,6 +130,47 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
+    /// Of the activations whose method is `auto`: those for which the Kullback-Leibler divergence prefers a range of
+    /// less than half the width. Squared errors and divergence then disagree on whether what is rare and far away
+    /// matters, and only what the network makes of it can tell.
+    pub fn narrower(&self) -> Vec<Narrower> {
+        let narrower = |(place, statistics): (&Place, &Statistics)| {
+            let readers: Vec<&Watched> =
+                self.layers.iter().filter(|watched| watched.inputs.contains(place)).collect();
+            let first = readers.first()?;
+            let config = &first.config.activation_quant_params;
+            let is_alike = |watched: &&Watched| {
+                watched.config.activation_quant_params == *config
+                    && watched.asymmetric == first.asymmetric
+                    && !(self.joint && watched.layer.op == "Add")
+            };
+            if config.method != ActivationMethod::Auto
+                || statistics.n_values < LEAST_VALUES
+                || !readers.iter().all(is_alike)
+            {
+                return None;
+            }
+            let usual = self.params(statistics, config, first.asymmetric);
+            let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
+            let params = self.params(statistics, &by_divergence, first.asymmetric);
+            let operands = readers.iter().flat_map(|watched| {
+                let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| *input == place);
+                inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
+            });
+            let readers = operands.collect();
+            (params.scale[0] < 0.5 * usual.scale[0]).then_some(Narrower { readers, params })
+        };
+        self.statistics.iter().filter_map(narrower).collect()
+    }
+
+    fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {
+        let mut params = activation_params(statistics, config, asymmetric);
+        if self.precision == Precision::ForceFp16Quant {
+            params.scale.iter_mut().for_each(|scale| *scale = as_fp16(*scale));
+        }
+        params
+    }
+
     fn activations(&self, watched: &Watched) -> Result<Vec<QuantParams>> {
         let config = &watched.config.activation_quant_params;
         let params = |statistics: &Statistics| {
@@ -123,11 +178,7 @@ impl Calibration {
                 let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
                 return Err(Error::invalid_data(message));
             }
-            let mut params = activation_params(statistics, config, watched.asymmetric);
-            if self.precision == Precision::ForceFp16Quant {
-                params.scale.iter_mut().for_each(|scale| *scale = as_fp16(*scale));
-            }
-            Ok(params)
+            Ok(self.params(statistics, config, watched.asymmetric))
         };
         if !(self.joint && watched.layer.op == "Add") {
             return watched.inputs.iter().map(|place| params(&self.statistics[place])).collect();

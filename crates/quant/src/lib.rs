@@ -23,7 +23,7 @@ mod weight;
 
 pub use ada_round::{Activation, Rounding};
 pub use balancing::Balancing;
-pub use calibration::Calibration;
+pub use calibration::{Calibration, Narrower};
 pub use config::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,

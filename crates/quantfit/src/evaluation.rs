@@ -230,8 +230,7 @@ impl Evaluator for Evaluation {
         };
         self.stage = match stage {
             Stage::Original => Scored::Original,
-            Stage::Trial { index: 0, .. } => Scored::First,
-            Stage::Saved { .. } => Scored::Saved,
+            Stage::Trial { index: 0, .. } | Stage::Saved { .. } => Scored::Whole,
             Stage::Calibration | Stage::Trial { .. } | Stage::Ranking => Scored::Trial,
         };
         self.stop.obey_the_clock(match stage {

@@ -3,6 +3,7 @@
 use crate::ada_round::ada_round;
 use crate::evaluator::{Evaluator, failed};
 use crate::layer_error::{LayerError, layer_errors};
+use crate::narrow::narrow;
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
 use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record};
@@ -40,6 +41,7 @@ fn measured(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator)
     let mut calibration = Calibration::new(&balanced, config)?;
     watch(&balanced, config, evaluator, &mut |place, tensor| calibration.observe(place, tensor))?;
     let mut record = calibration.finish()?;
+    narrow(&balanced, config, &mut record, calibration.narrower(), evaluator)?;
     for (name, entry) in balance.layers {
         record.layers.entry(name).or_default().balance = entry.balance;
     }

@@ -9,6 +9,7 @@ mod calibrate;
 mod evaluator;
 mod ladder;
 mod layer_error;
+mod narrow;
 mod outcome;
 mod prepared;
 mod rank;
