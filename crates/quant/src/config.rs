@@ -50,6 +50,9 @@ pub struct QuantConfig {
     /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
     #[serde(default, skip_serializing_if = "is_off")]
     pub auto_balance: bool,
+    /// Whether `auto_balance` may put a Mul in front of a layer, where no layer before it can take the factors.
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    pub balance_nodes: bool,
     /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
     #[serde(default, skip_serializing_if = "is_off")]
     pub correct_bias: bool,
@@ -121,6 +124,10 @@ fn yes() -> bool {
 
 fn is_off(flag: &bool) -> bool {
     !flag
+}
+
+fn is_on(flag: &bool) -> bool {
+    *flag
 }
 
 impl QuantConfig {
@@ -250,6 +257,7 @@ impl Default for QuantConfig {
             tensor_quantize: Vec::new(),
             equalize: true,
             auto_balance: true,
+            balance_nodes: true,
             correct_bias: true,
             layers: BTreeMap::new(),
         }

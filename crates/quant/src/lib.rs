@@ -7,17 +7,24 @@
 mod balancing;
 mod batch_norm;
 mod calibration;
+mod coding;
 mod config;
+mod flavour;
+mod grow;
 mod layer;
 mod linear;
 mod names;
 mod observer;
 mod params;
 mod passes;
+mod product;
+mod profile;
 mod prototext;
+mod quantized;
 mod rank;
 mod record;
 mod region;
+mod sources;
 mod weight;
 
 pub use balancing::Balancing;
@@ -26,13 +33,18 @@ pub use config::{
     ActivationConfig, ActivationMethod, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
+pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use params::QuantParams;
 pub use passes::{
-    Balance, DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
-    InsertQuantDequant, LowerBatchNorm, NameNodes, RemoveNoOps, ShiftBias, SinkConstants,
+    Balance, CarryThrough, DropClippedActivations, Equalize, ExpandWeights, FloatConstants, FoldBatchNorm,
+    FoldChannelFactors, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant, LowerBatchNorm,
+    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, ReadAscend, RemoveNoOps, RemoveRequantization,
+    ShiftBias, SignedActivations, SinkConstants, UnsignedActivations, balances_for_free,
 };
+pub use profile::{PROFILES, Profile};
+pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
 pub use weight::weight_params;
 
@@ -67,12 +79,4 @@ pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'
         Box::new(ShiftBias { config, record }),
         Box::new(InsertQuantDequant { config, record }),
     ])
-}
-
-/// The model that holds integers, from a prepared one.
-pub fn deploy<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
-    let mut passes = fake_quant(config, record);
-    passes.0.push(Box::new(FoldQuantizedWeights));
-    passes.0.push(Box::new(DropClippedActivations));
-    passes
 }

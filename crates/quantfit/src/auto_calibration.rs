@@ -1,9 +1,10 @@
 //! The two calls of the original tool, under their names.
 
+use crate::emission::save_deployed;
 use crate::files::{read_text, save_model, write_file};
 use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Result};
-use quantfit_quant::QuantConfig;
+use quantfit_quant::{Emission, Flavour, Profile, QuantConfig};
 use quantfit_search::{
     Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named,
     strategy_named,
@@ -12,14 +13,18 @@ use std::path::{Path, PathBuf};
 
 /// Writes the default configuration of a model: every layer that can be quantized is, but for `skip_layers`.
 /// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
+/// What the target does not take is turned off; returned is a line for each.
 pub fn create_quant_config(
     config_file: &Path,
     model: &Model,
     skip_layers: &[String],
     batch_num: usize,
-) -> Result<()> {
-    let mut config = QuantConfig::for_model(&prepared(model, &QuantConfig::default())?);
+    target: &Profile,
+) -> Result<Vec<String>> {
+    let prepared = prepared(model, &QuantConfig::default())?;
+    let mut config = QuantConfig::for_model(&prepared);
     config.batch_num = batch_num;
+    let restrictions = target.restrict(&mut config, &prepared);
     for layer in skip_layers {
         let unknown = || {
             Error::invalid_config("is no layer that can be quantized; see `quantfit inspect`")
@@ -27,7 +32,8 @@ pub fn create_quant_config(
         };
         config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
     }
-    write_file(config_file, config.to_json().as_bytes())
+    write_file(config_file, config.to_json().as_bytes())?;
+    Ok(restrictions)
 }
 
 /// Writes the configuration of a model that a short definition describes: the text-proto `.cfg` of the original tool.
@@ -66,7 +72,7 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
 /// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
-/// model, the final configuration, and the record; if none does, files of those names are removed, so that no older
+/// models, the final configuration, and the record; if none does, files of those names are removed, so that no older
 /// model is taken for the result.
 pub fn search_and_save<E: Evaluator>(
     model: &Model,
@@ -81,7 +87,7 @@ pub fn search_and_save<E: Evaluator>(
     match &report.outcome {
         Some(quantized) => {
             save_model(&quantized.fake_quant, &files.fake_quant)?;
-            save_model(&quantized.deploy, &files.deploy)?;
+            save_deployed(&quantized.fake_quant, files)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
         }
@@ -99,8 +105,10 @@ pub fn search_and_save<E: Evaluator>(
 pub struct OutputFiles {
     /// The model that simulates quantization.
     pub fake_quant: PathBuf,
-    /// The model that holds integers.
-    pub deploy: PathBuf,
+    /// The models that run on the target, each in its form.
+    pub deploy: Vec<(Flavour, PathBuf)>,
+    /// How they are made.
+    pub emission: Emission,
     /// The configuration with the rolled-back layers disabled.
     pub final_config: PathBuf,
     /// The scales and offsets.
@@ -128,7 +136,8 @@ impl OutputFiles {
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
         OutputFiles {
             fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
-            deploy: folder.join(format!("{prefix}deploy_model.onnx")),
+            deploy: vec![(Flavour::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
+            emission: Emission::default(),
             final_config: report("final_config"),
             record: record_file.to_owned(),
             ranking: report("ranking_information"),
@@ -138,15 +147,35 @@ impl OutputFiles {
         }
     }
 
+    /// The same files with deploy models made otherwise and in other forms; the first keeps the plain name.
+    #[must_use]
+    pub fn deployed(mut self, emission: Emission, flavours: &[Flavour]) -> OutputFiles {
+        let Some((_, plain)) = self.deploy.first().cloned() else { return self };
+        let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = |flavour: &Flavour| {
+            let of_form = format!("deploy_{}_model.onnx", flavour.name());
+            plain.with_file_name(name.replace("deploy_model.onnx", &of_form))
+        };
+        let path = |idx: usize, flavour: &Flavour| if idx == 0 { plain.clone() } else { path(flavour) };
+        self.deploy =
+            flavours.iter().enumerate().map(|(idx, flavour)| (*flavour, path(idx, flavour))).collect();
+        self.emission = emission;
+        self
+    }
+
     /// What exists only if a configuration satisfies.
-    fn models(&self) -> [&Path; 4] {
-        [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
+    fn models(&self) -> Vec<&Path> {
+        let mut models = vec![&*self.fake_quant];
+        models.extend(self.deploy.iter().map(|(_, path)| &**path));
+        models.extend([&*self.final_config, &*self.record]);
+        models
     }
 
     /// What [`search_and_save`] writes, in that order.
-    pub fn all(&self) -> [&Path; 6] {
-        let [fake_quant, deploy, final_config, record] = self.models();
-        [&self.ranking, &self.history, fake_quant, deploy, final_config, record]
+    pub fn all(&self) -> Vec<&Path> {
+        let mut all = vec![&*self.ranking, &*self.history];
+        all.extend(self.models());
+        all
     }
 }
 

@@ -7,9 +7,11 @@
 //! are in `quantfit-ir`, `quantfit-infer` and `quantfit-quant`.
 
 mod auto_calibration;
+mod conversion;
 mod costs;
 pub mod data;
 mod dump;
+mod emission;
 mod evaluation;
 mod files;
 mod goal;
@@ -22,6 +24,7 @@ pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config, search_and_save,
 };
+pub use conversion::{convert_model, convert_qat_model};
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
 pub use evaluation::{Evaluation, Progress};
@@ -34,7 +37,7 @@ pub use quantfit_ir as ir;
 pub use quantfit_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use quantfit_onnx as onnx;
 pub use quantfit_quant as quant;
-pub use quantfit_quant::{QuantConfig, Record};
+pub use quantfit_quant::{Emission, Flavour, PROFILES, Profile, QuantConfig, Record};
 pub use quantfit_search as search;
 pub use quantfit_search::{
     BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,

@@ -15,6 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Command {
     Quantize(Box<cli::quantize::Args>),
     Config(cli::config::Args),
+    Convert(cli::convert::Args),
+    ConvertQat(cli::convert::QatArgs),
     Inspect(cli::inspect::Args),
     Print(cli::print::Args),
     Run(cli::run::Args),
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Quantize(args) => cli::quantize::run(&args),
         Command::Config(args) => cli::config::run(&args),
+        Command::Convert(args) => cli::convert::run(&args),
+        Command::ConvertQat(args) => cli::convert::run_qat(&args),
         Command::Inspect(args) => cli::inspect::run(&args),
         Command::Print(args) => cli::print::run(&args),
         Command::Run(args) => cli::run::run(&args),

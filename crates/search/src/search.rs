@@ -10,7 +10,7 @@ use crate::ranking::Ranking;
 use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
 use crate::strategy::{BinarySearch, Strategy, trials_ahead};
 use quantfit_ir::{Error, ErrorKind, Model, Result};
-use quantfit_quant::{QuantConfig, Record, deploy, fake_quant};
+use quantfit_quant::{QuantConfig, Record, fake_quant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to search.
@@ -289,16 +289,15 @@ impl<E: Evaluator> Search<'_, E> {
         self.evaluator.interruption().map(ending)
     }
 
-    /// The best trial's models.
+    /// The best trial's model.
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
         let Some(best) = self.report.best() else { return Ok(None) };
         let rolled_back = self.report.history[best].rolled_back.clone();
         let metric = self.report.metrics[best].clone();
         let (config, record) = self.of_trial(&rolled_back);
-        let (mut simulation, mut integers) = (self.prepared.clone(), self.prepared.clone());
+        let mut simulation = self.prepared.clone();
         fake_quant(&config, &record).run(&mut simulation)?;
-        deploy(&config, &record).run(&mut integers)?;
-        Ok(Some(Quantized { metric, rolled_back, config, record, fake_quant: simulation, deploy: integers }))
+        Ok(Some(Quantized { metric, rolled_back, config, record, fake_quant: simulation }))
     }
 }
 

@@ -6,13 +6,14 @@ mod table;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{FeedingArgs, read_data, say, say_error};
+use super::{DeployArgs, FeedingArgs, read_data, say, say_error};
 use anyhow::{Context, bail};
+use quantfit::quant::Precision;
 use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
 use quantfit::{
-    CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, QuantConfig, Report,
-    Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay, layer_costs,
-    load_config, report_json, search_and_save,
+    CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, Profile, QuantConfig,
+    Report, Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay,
+    layer_costs, load_config, report_json, search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ pub(crate) struct Args {
     /// Leave the mean error of quantization in the outputs of layers
     #[arg(long)]
     no_correct_bias: bool,
+    #[command(flatten)]
+    deploy: DeployArgs,
     /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
     #[arg(long, default_value = "minimal")]
     strategy: String,
@@ -101,18 +104,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|group| group.split(',').map(|layer| layer.trim().to_owned()).collect())
         .collect();
+    let target = args.deploy.target()?;
     let model = quantfit::load_model(&args.model)?;
     let mut evaluation = evaluation(args, &model)?;
     let mut config = match &args.config {
         Some(config) => load_config(config)?,
-        None => default_config(&model, evaluation.calibration.n_batches())?,
+        None => default_config(&model, evaluation.calibration.n_batches(), target)?,
     };
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
     check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let files = OutputFiles::new(&save, &record_file(&save));
+    let mut files = args.deploy.files(&save)?;
+    files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &evaluation.goals)?;
     evaluation.journal = Some(match args.resume {
         true => Journal::resume(&files.journal, &run)?,
@@ -150,7 +155,7 @@ fn finish(
     table::print(args, goals, report, files, elapsed);
     let mut json = report_json(report, goals, elapsed);
     let written = files.all().into_iter().chain([&*files.report, &*files.journal]);
-    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == files.report).collect();
+    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
     let text = serde_json::to_string_pretty(&json)? + "\n";
@@ -205,10 +210,10 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     Ok(evaluation)
 }
 
-fn default_config(model: &Model, n_batches: usize) -> anyhow::Result<QuantConfig> {
+fn default_config(model: &Model, n_batches: usize, target: &Profile) -> anyhow::Result<QuantConfig> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("the default configuration");
-    create_quant_config(&file, model, &[], n_batches)?;
+    create_quant_config(&file, model, &[], n_batches, target)?.iter().for_each(|line| say_error(line));
     Ok(load_config(&file)?)
 }
 
@@ -235,15 +240,4 @@ fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<
         Some(unknown) => bail!("group: {unknown:?} is no layer of the configuration; see `quantfit inspect`"),
         None => Ok(()),
     }
-}
-
-/// `<prefix>_scale_offset_record.txt`, beside the models.
-fn record_file(save: &Path) -> PathBuf {
-    let deploy = OutputFiles::new(save, Path::new("")).deploy;
-    let name = deploy
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .replace("deploy_model.onnx", "scale_offset_record.txt");
-    deploy.with_file_name(name)
 }

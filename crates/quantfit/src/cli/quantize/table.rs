@@ -51,7 +51,13 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
     if let (Some(quantized), Some(best)) = (&report.outcome, report.best()) {
         let loss = report.history[best].verdict.loss;
         let n_float = quantized.rolled_back.len();
-        table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
+        table.add_row(row(
+            "result",
+            &quantized.metric,
+            Some(loss),
+            n_float,
+            files.deploy.first().map_or(String::new(), |(_, path)| size(path)),
+        ));
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table

@@ -1,0 +1,229 @@
+//! What runtimes accept and what they run in int8: one row each.
+//!
+//! The facts, and where they are from, are in `docs/runtimes.md`. Passes and configuration look only at the row.
+
+use crate::coding::{Coding, quantized_as, stored};
+use crate::config::QuantConfig;
+use crate::layer::layers;
+use quantfit_ir::{Error, Graph, Model, NodeId, Result};
+
+/// A runtime, as far as the files that are written for it depend on it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The name that `--target` takes.
+    pub name: &'static str,
+    /// Whether 8-bit activations are unsigned in the files.
+    pub unsigned: bool,
+    /// Whether every offset must be 0.
+    pub symmetric: bool,
+    /// Whether a bias may be 32-bit integers with a DequantizeLinear.
+    pub integer_bias: bool,
+    /// Whether balancing may put a Mul between layers: it keeps the layer in front from giving integers.
+    pub explicit_balance: bool,
+    /// The operators that are quantized; empty: whatever can be.
+    pub quantized: &'static [&'static str],
+    /// The operators that run in int8 as soon as their operands are quantized.
+    pub int8: &'static [&'static str],
+    /// Those that do if their result is quantized too.
+    pub int8_throughout: &'static [&'static str],
+    /// The operators whose weights may have a scale for each output channel.
+    pub per_channel: &'static [&'static str],
+    /// The operators between two layers that pass integers on.
+    pub carrying: &'static [&'static str],
+}
+
+/// What moves numbers without changing any.
+const MOVING: &[&str] = &[
+    "Concat",
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "MaxPool",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
+
+/// Every runtime that there is a row for; the first is the default.
+pub static PROFILES: &[Profile] = &[
+    Profile {
+        name: "onnxruntime-x86",
+        unsigned: true,
+        symmetric: false,
+        integer_bias: true,
+        explicit_balance: false,
+        quantized: &[],
+        int8: &["Gemm", "MatMul"],
+        int8_throughout: &[
+            "Add",
+            "AveragePool",
+            "Concat",
+            "Conv",
+            "GlobalAveragePool",
+            "LeakyRelu",
+            "Mul",
+            "Sigmoid",
+            "Softmax",
+        ],
+        per_channel: WITH_CHANNELS,
+        carrying: &[
+            "Concat",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "MaxPool",
+            "Reshape",
+            "Resize",
+            "Slice",
+            "Squeeze",
+            "Transpose",
+            "Unsqueeze",
+        ],
+    },
+    Profile {
+        name: "onnxruntime-arm",
+        unsigned: false,
+        symmetric: false,
+        integer_bias: true,
+        explicit_balance: false,
+        quantized: &[],
+        int8: &["Gemm", "MatMul"],
+        int8_throughout: &[
+            "Add",
+            "AveragePool",
+            "Concat",
+            "Conv",
+            "GlobalAveragePool",
+            "LeakyRelu",
+            "Mul",
+            "Sigmoid",
+            "Softmax",
+        ],
+        per_channel: WITH_CHANNELS,
+        carrying: &[
+            "Concat",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "MaxPool",
+            "Reshape",
+            "Resize",
+            "Slice",
+            "Squeeze",
+            "Transpose",
+            "Unsqueeze",
+        ],
+    },
+    Profile {
+        name: "tensorrt",
+        unsigned: false,
+        symmetric: true,
+        integer_bias: false,
+        explicit_balance: true,
+        quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
+        int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
+        int8_throughout: &[],
+        per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        carrying: MOVING,
+    },
+    Profile {
+        name: "openvino",
+        unsigned: true,
+        symmetric: false,
+        integer_bias: true,
+        explicit_balance: true,
+        quantized: &[],
+        int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
+        int8_throughout: &[],
+        per_channel: WITH_CHANNELS,
+        carrying: MOVING,
+    },
+    Profile {
+        name: "ascend",
+        unsigned: false,
+        symmetric: false,
+        integer_bias: true,
+        explicit_balance: true,
+        quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
+        int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
+        int8_throughout: &[],
+        per_channel: &["Conv", "ConvTranspose"],
+        carrying: &[],
+    },
+    Profile {
+        name: "generic",
+        unsigned: false,
+        symmetric: false,
+        integer_bias: true,
+        explicit_balance: true,
+        quantized: &[],
+        int8: WITH_CHANNELS,
+        int8_throughout: &[],
+        per_channel: WITH_CHANNELS,
+        carrying: MOVING,
+    },
+];
+
+impl Profile {
+    /// The row of that name.
+    pub fn named(name: &str) -> Result<&'static Profile> {
+        PROFILES.iter().find(|row| row.name == name).ok_or_else(|| {
+            let names: Vec<&str> = PROFILES.iter().map(|row| row.name).collect();
+            Error::invalid_config(format!("there is no target {name:?}; use one of {}", names.join(", ")))
+        })
+    }
+
+    /// Turns off in a configuration what the runtime does not take, and says what and why, one line each.
+    pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.symmetric && config.activation_offset {
+            config.activation_offset = false;
+            lines.push(format!("activations have no offset: {} takes none", self.name));
+        }
+        if !self.explicit_balance && config.auto_balance {
+            config.balance_nodes = false;
+        }
+        for layer in layers(model) {
+            let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
+            if of_layer.quant_enable && !self.quantized.is_empty() && !self.quantized.contains(&layer.op) {
+                of_layer.quant_enable = false;
+                lines.push(format!("{} stays float: {} has no int8 {}", layer.name, self.name, layer.op));
+            }
+            if self.symmetric && of_layer.activation_quant_params.asymmetric == Some(true) {
+                of_layer.activation_quant_params.asymmetric = Some(false);
+            }
+            let per_channel = self.per_channel.contains(&layer.op);
+            if !layer.weights.is_empty() && !per_channel && of_layer.weight_quant_params.channel_wise {
+                of_layer.weight_quant_params.channel_wise = false;
+                let line = format!(
+                    "{} has one scale for its weight: {} takes no more for {}",
+                    layer.name, self.name, layer.op
+                );
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    /// Whether the runtime runs a node of a quantized model in int8.
+    pub(crate) fn runs_in_int8(&self, graph: &Graph, id: NodeId) -> bool {
+        let Some(op) = graph.node(id).as_op().filter(|op| op.domain.is_empty()) else { return false };
+        let throughout = self.int8_throughout.contains(&op.name.as_str());
+        if !throughout && !self.int8.contains(&op.name.as_str()) {
+            return false;
+        }
+        let operands = graph.operands(id).iter().flatten().enumerate();
+        let are_coded = operands.take(2).all(|(_, &value)| {
+            stored(graph, value).is_some()
+                || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
+        });
+        are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
+    }
+}
