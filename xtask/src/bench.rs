@@ -10,8 +10,11 @@ use xshell::{Shell, cmd};
 pub(crate) struct Args {
     /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/ptq.py says what the
     /// folder must hold
+    #[arg(long, value_name = "DIR", required_unless_present = "runtime")]
+    ptq: Option<PathBuf>,
+    /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
     #[arg(long, value_name = "DIR")]
-    ptq: PathBuf,
+    runtime: Option<PathBuf>,
     /// A script that runs a peer on a folder: the peers' metrics are printed beside
     #[arg(long, value_name = "ON_FOLDER.py")]
     peers: Option<PathBuf>,
@@ -26,7 +29,13 @@ pub(crate) struct Args {
 /// Measures what is asked for; paths are meant from the folder `here`.
 pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> {
     let (python, program) = (python(sh)?, build(sh)?);
-    let folder = here.join(&args.ptq);
+    let only = &args.only;
+    if let Some(folder) = &args.runtime {
+        let folder = here.join(folder);
+        cmd!(sh, "{python} xtask/bench/runtime.py {program} {folder} {only...}").run()?;
+    }
+    let Some(folder) = &args.ptq else { return Ok(()) };
+    let folder = here.join(folder);
     let mut more: Vec<PathBuf> = Vec::new();
     if let Some(peers) = &args.peers {
         more.extend(["--peers".into(), here.join(peers)]);
@@ -34,7 +43,6 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     if let Some(python) = &args.python {
         more.extend(["--python".into(), here.join(python)]);
     }
-    let only = &args.only;
     cmd!(sh, "{python} xtask/bench/ptq.py {program} {folder} {more...} {only...}").run()?;
     Ok(())
 }

@@ -86,6 +86,9 @@ pub struct LayerConfig {
     /// Whether it is quantized at all.
     #[serde(default = "yes")]
     pub quant_enable: bool,
+    /// Whether only the weights are quantized, and the layer computes with floats.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub weights_only: bool,
     /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dmq_balancer_param: Option<f64>,
@@ -268,6 +271,7 @@ impl Default for LayerConfig {
     fn default() -> LayerConfig {
         LayerConfig {
             quant_enable: true,
+            weights_only: false,
             dmq_balancer_param: None,
             activation_quant_params: ActivationConfig::default(),
             weight_quant_params: WeightConfig::default(),
@@ -298,6 +302,10 @@ impl LayerConfig {
         if wants_channels && !layer.can_be_channel_wise() {
             let message = format!("this {} can't have a scale for each channel; set it to false", layer.op);
             return Err(Error::invalid_config(message).at("channel_wise"));
+        }
+        if self.weights_only && layer.weights.is_empty() {
+            return Err(Error::invalid_config(format!("this {} has no weights; set it to false", layer.op))
+                .at("weights_only"));
         }
         if self.dmq_balancer_param.is_some() && layer.input_channels().is_none() {
             let message = format!("this {} has no weight to move ranges to; remove it", layer.op);

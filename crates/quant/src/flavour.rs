@@ -3,9 +3,9 @@
 //! They read nothing but the graph: QuantizeLinear and DequantizeLinear around layers, whoever put them there.
 
 use crate::passes::{
-    CarryThrough, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
-    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, RemoveRequantization,
-    SignedActivations, UnsignedActivations,
+    CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
+    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
+    RemoveRequantization, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
 use quantfit_ir::{DType, Error, Pass, Pipeline, Result};
@@ -68,34 +68,74 @@ impl Default for Emission {
 
 /// Makes the model that runs on a target of one that simulates quantization.
 pub fn emit(flavour: Flavour, how: &Emission) -> Pipeline<'static> {
-    let &Emission { target, contrib, short_scales } = how;
-    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(FoldQuantizedWeights)];
-    if flavour == Flavour::Ascend {
-        passes.push(Box::new(DropClippedActivations));
-        passes.push(Box::new(SignedActivations));
-        passes.push(Box::new(LowerToAscend { short_scales }));
-        passes.push(Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }));
-        return Pipeline(passes);
-    }
-    passes.push(Box::new(FoldChannelFactors));
-    if flavour != Flavour::Integer {
-        passes.push(Box::new(CarryThrough { operators: target.carrying }));
-    }
-    passes.push(Box::new(DropClippedActivations));
-    if target.unsigned {
-        passes.push(Box::new(UnsignedActivations));
-    }
-    match flavour {
-        Flavour::Qdq if !target.integer_bias => {
-            passes.push(Box::new(FloatConstants { dtypes: &[DType::I32] }))
-        }
-        Flavour::QOperator => passes.push(Box::new(LowerToQLinear { contrib })),
-        _ => {}
-    }
-    if flavour != Flavour::Qdq {
-        passes.push(Box::new(LowerToInteger));
-        passes.push(Box::new(RemoveRequantization));
-    }
-    passes.push(Box::new(ExpandWeights { target }));
-    Pipeline(passes)
+    Pipeline(match flavour {
+        Flavour::Qdq => qdq(how.target),
+        Flavour::QOperator => qoperator(how.target, how.contrib),
+        Flavour::Integer => integer(how.target),
+        Flavour::Ascend => ascend(how.short_scales),
+    })
+}
+
+fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(CarryThrough { operators: target.carrying }),
+        Box::new(DropClippedActivations),
+        // What clips less than its quantization does must not keep the layer in front from giving integers.
+        Box::new(CarryThrough { operators: target.clipping }),
+        Box::new(QuantizeAddedBias),
+        Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),
+        signs(target),
+        Box::new(ClipIntegers),
+        Box::new(ExpandWeights { target }),
+        Box::new(Trim),
+    ]
+}
+
+fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(CarryThrough { operators: target.carrying }),
+        Box::new(DropClippedActivations),
+        Box::new(CarryThrough { operators: target.clipping }),
+        signs(target),
+        Box::new(ClipIntegers),
+        Box::new(LowerToQLinear { contrib }),
+        Box::new(LowerToInteger),
+        Box::new(RemoveRequantization),
+        Box::new(ExpandWeights { target }),
+        Box::new(Trim),
+    ]
+}
+
+fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(DropClippedActivations),
+        signs(target),
+        Box::new(LowerToInteger),
+        Box::new(RemoveRequantization),
+        Box::new(ExpandWeights { target }),
+        Box::new(Trim),
+    ]
+}
+
+fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(DropClippedActivations),
+        Box::new(SignedActivations),
+        Box::new(LowerToAscend { short_scales }),
+        // The compiler knows no DequantizeLinear.
+        Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
+        Box::new(Trim),
+    ]
+}
+
+/// What makes activations unsigned, or signed.
+fn signs(target: &Profile) -> Box<dyn Pass> {
+    if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
 }

@@ -24,7 +24,9 @@ mod quantized;
 mod rank;
 mod record;
 mod region;
+mod saturation;
 mod sources;
+mod useful;
 mod weight;
 
 pub use balancing::Balancing;
@@ -38,14 +40,16 @@ pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, 
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use params::QuantParams;
 pub use passes::{
-    Balance, CarryThrough, DropClippedActivations, Equalize, ExpandWeights, FloatConstants, FoldBatchNorm,
-    FoldChannelFactors, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant, LowerBatchNorm,
-    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, ReadAscend, RemoveNoOps, RemoveRequantization,
-    ShiftBias, SignedActivations, SinkConstants, UnsignedActivations, balances_for_free,
+    Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
+    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
+    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, ReadAscend,
+    RemoveNoOps, RemoveRequantization, ShiftBias, SignedActivations, SinkConstants, Trim,
+    UnsignedActivations, balances_for_free,
 };
 pub use profile::{PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
+pub use saturation::saturating_pairs;
 pub use weight::weight_params;
 
 use quantfit_infer::InferShapes;
@@ -63,6 +67,7 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
         // What comes after a normalization stands behind the layer only now.
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(LowerBatchNorm { skip }));
+        passes.push(Box::new(FoldPads));
     }
     if config.equalize {
         passes.push(Box::new(Equalize));

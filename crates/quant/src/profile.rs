@@ -5,6 +5,7 @@
 use crate::coding::{Coding, quantized_as, stored};
 use crate::config::QuantConfig;
 use crate::layer::layers;
+use crate::useful::without_use;
 use quantfit_ir::{Error, Graph, Model, NodeId, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
@@ -28,6 +29,8 @@ pub struct Profile {
     pub int8_throughout: &'static [&'static str],
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
+    /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
+    pub clipping: &'static [&'static str],
     /// The operators between two layers that pass integers on.
     pub carrying: &'static [&'static str],
 }
@@ -73,6 +76,7 @@ pub static PROFILES: &[Profile] = &[
             "Softmax",
         ],
         per_channel: WITH_CHANNELS,
+        clipping: &["Clip", "Relu"],
         carrying: &[
             "Concat",
             "Expand",
@@ -107,6 +111,7 @@ pub static PROFILES: &[Profile] = &[
             "Softmax",
         ],
         per_channel: WITH_CHANNELS,
+        clipping: &["Clip", "Relu"],
         carrying: &[
             "Concat",
             "Expand",
@@ -131,6 +136,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        clipping: &[],
         carrying: MOVING,
     },
     Profile {
@@ -143,6 +149,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
         per_channel: WITH_CHANNELS,
+        clipping: &[],
         carrying: MOVING,
     },
     Profile {
@@ -155,6 +162,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
         per_channel: &["Conv", "ConvTranspose"],
+        clipping: &[],
         carrying: &[],
     },
     Profile {
@@ -167,6 +175,7 @@ pub static PROFILES: &[Profile] = &[
         int8: WITH_CHANNELS,
         int8_throughout: &[],
         per_channel: WITH_CHANNELS,
+        clipping: &[],
         carrying: MOVING,
     },
 ];
@@ -207,6 +216,17 @@ impl Profile {
                     layer.name, self.name, layer.op
                 );
                 lines.push(line);
+            }
+        }
+        for layer in without_use(model, config, self) {
+            let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
+            let why = format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
+            if layer.weights.is_empty() {
+                of_layer.quant_enable = false;
+                lines.push(format!("{} stays float: {why}", layer.name));
+            } else {
+                of_layer.weights_only = true;
+                lines.push(format!("{} has only its weights in int8: {why}", layer.name));
             }
         }
         lines

@@ -87,7 +87,7 @@ pub fn search_and_save<E: Evaluator>(
     match &report.outcome {
         Some(quantized) => {
             save_model(&quantized.fake_quant, &files.fake_quant)?;
-            save_deployed(&quantized.fake_quant, files)?;
+            save_deployed(model, &quantized.fake_quant, files)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
         }
@@ -109,6 +109,8 @@ pub struct OutputFiles {
     pub deploy: Vec<(Flavour, PathBuf)>,
     /// How they are made.
     pub emission: Emission,
+    /// Which nodes of the original each of their nodes came from.
+    pub map: PathBuf,
     /// The configuration with the rolled-back layers disabled.
     pub final_config: PathBuf,
     /// The scales and offsets.
@@ -138,6 +140,7 @@ impl OutputFiles {
             fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
             deploy: vec![(Flavour::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
             emission: Emission::default(),
+            map: folder.join(format!("{prefix}quant.json")),
             final_config: report("final_config"),
             record: record_file.to_owned(),
             ranking: report("ranking_information"),
@@ -167,7 +170,7 @@ impl OutputFiles {
     fn models(&self) -> Vec<&Path> {
         let mut models = vec![&*self.fake_quant];
         models.extend(self.deploy.iter().map(|(_, path)| &**path));
-        models.extend([&*self.final_config, &*self.record]);
+        models.extend([&*self.map, &*self.final_config, &*self.record]);
         models
     }
 

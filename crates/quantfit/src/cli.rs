@@ -24,6 +24,15 @@ pub(crate) fn say_error(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
 
+/// Prints the lines that say what a target does not take: a few, and how many more there are.
+pub(crate) fn say_restrictions(lines: &[String]) {
+    const SHOWN: usize = 3;
+    lines.iter().take(SHOWN).for_each(|line| say_error(line));
+    if lines.len() > SHOWN {
+        say_error(&format!("… and {} more like these; the configuration has them all", lines.len() - SHOWN));
+    }
+}
+
 /// How data are fed.
 #[derive(clap::Args)]
 pub(crate) struct FeedingArgs {

@@ -24,22 +24,24 @@ pub fn convert_model(model: &Model, record: &Record, fuse: bool, files: &OutputF
         correct_bias: false,
         ..QuantConfig::default()
     };
-    let mut model = prepared(model, &config)?;
+    let original = model;
+    let mut model = prepared(original, &config)?;
     config = of_record(config, record, &model)?;
     config.check(&model)?;
     fake_quant(&config, record).run(&mut model)?;
     save_model(&model, &files.fake_quant)?;
-    save_deployed(&model, files)
+    save_deployed(original, &model, files)
 }
 
 /// Writes the deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training,
 /// and the record of its layers. A model that is quantized in another way is refused.
 pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
     check_is_qdq(model)?;
-    let mut model = model.clone();
+    let original = model;
+    let mut model = original.clone();
     NameNodes.run(&mut model)?;
     write_file(&files.record, record_of(&model).to_text().as_bytes())?;
-    save_deployed(&model, files)
+    save_deployed(original, &model, files)
 }
 
 /// The configuration that enables the layers, and the single inputs, of a record.

@@ -16,6 +16,7 @@ mod evaluation;
 mod files;
 mod goal;
 mod journal;
+mod layer_map;
 mod report;
 mod scorer;
 mod stop;
@@ -27,6 +28,7 @@ pub use auto_calibration::{
 pub use conversion::{convert_model, convert_qat_model};
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
+pub use emission::{DeploySize, deploy_sizes};
 pub use evaluation::{Evaluation, Progress};
 pub use files::{load_model, save_model, write_file};
 pub use goal::{Goal, MaxDrop, Target};

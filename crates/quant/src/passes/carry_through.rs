@@ -6,7 +6,7 @@ use crate::names::Names;
 use quantfit_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
-/// takes the greatest of some: so the layer in front gives integers, and the operation passes them on.
+/// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.
 ///
 /// The QuantizeLinear behind it stays, and changes nothing any more. Integers are the same, bit by bit. Left alone:
 /// interpolation, the indices of a pooling, and values that anybody reads as floats, or with another scale.

@@ -68,7 +68,7 @@ fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
 }
 
 /// What a node does not let below and above; no bound is infinite.
-fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
+pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
     let op = graph.node(id).as_op()?;
     let (low, high) = if op.is("Relu") {
         (0.0, f32::INFINITY)

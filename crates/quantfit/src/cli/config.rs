@@ -1,6 +1,6 @@
 //! `quantfit config`: the default configuration, to edit.
 
-use super::{say, say_error};
+use super::{say, say_restrictions};
 use quantfit::{PROFILES, Profile};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num as usize);
             let lines =
                 quantfit::create_quant_config(&args.output, &model, &args.skip_layers, batch_num, target)?;
-            lines.iter().for_each(|line| say_error(line));
+            say_restrictions(&lines);
         }
     }
     say(&format!("wrote {}", args.output.display()));

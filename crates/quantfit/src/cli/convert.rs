@@ -66,6 +66,6 @@ fn save_path(model: &Path, save: Option<&PathBuf>) -> PathBuf {
 }
 
 fn wrote<'a>(first: impl Iterator<Item = &'a Path>, files: &'a OutputFiles) {
-    let paths = first.chain(files.deploy.iter().map(|(_, path)| &**path));
+    let paths = first.chain(files.deploy.iter().map(|(_, path)| &**path)).chain([&*files.map]);
     paths.for_each(|path| say(&format!("wrote {}", path.display())));
 }

@@ -6,14 +6,14 @@ mod table;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{DeployArgs, FeedingArgs, read_data, say, say_error};
+use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
 use quantfit::quant::Precision;
 use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
 use quantfit::{
-    CommandScorer, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, Profile, QuantConfig,
-    Report, Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config, dump_replay,
-    layer_costs, load_config, report_json, search_and_save,
+    CommandScorer, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, Profile,
+    QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config,
+    deploy_sizes, dump_replay, layer_costs, load_config, report_json, search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,6 +56,10 @@ pub(crate) struct Args {
     no_correct_bias: bool,
     #[command(flatten)]
     deploy: DeployArgs,
+    /// Quantize the weights of these layers, or of all, to 7 bits: for processors without VNNI, on which sums of products
+    /// saturate
+    #[arg(long, value_name = "LAYER,…", value_delimiter = ',')]
+    reduce_range: Vec<String>,
     /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
     #[arg(long, default_value = "minimal")]
     strategy: String,
@@ -114,6 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
+    reduce_range(&args.reduce_range, &mut config)?;
     check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
     let mut files = args.deploy.files(&save)?;
@@ -158,9 +163,16 @@ fn finish(
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
+    let sizes = deploy_sizes(files, &args.model)?;
+    let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
+    json["sizes"] = sizes.iter().map(of_file).collect();
     let text = serde_json::to_string_pretty(&json)? + "\n";
     for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
         quantfit::write_file(path, text.as_bytes())?;
+    }
+    for size in &sizes {
+        let warn = |warning: &String| say_error(&format!("warning: {}: {warning}", size.path.display()));
+        size.warning.iter().for_each(warn);
     }
     written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
     if report.outcome.is_some() {
@@ -213,7 +225,7 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
 fn default_config(model: &Model, n_batches: usize, target: &Profile) -> anyhow::Result<QuantConfig> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("the default configuration");
-    create_quant_config(&file, model, &[], n_batches, target)?.iter().for_each(|line| say_error(line));
+    say_restrictions(&create_quant_config(&file, model, &[], n_batches, target)?);
     Ok(load_config(&file)?)
 }
 
@@ -231,6 +243,18 @@ fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
                 "metric {name:?}: the original is its own measure, so a drop says nothing; write {name}{bound} and a number"
             );
         }
+    }
+    Ok(())
+}
+
+/// Gives the weights of some layers 7 bits.
+fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
+    let all: Vec<String> = config.layers.keys().cloned().collect();
+    for name in if names == ["all"] { &all } else { names } {
+        let Some(layer) = config.layers.get_mut(name) else {
+            bail!("reduce-range: {name:?} is no layer of the configuration; see `quantfit inspect`");
+        };
+        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
     }
     Ok(())
 }
