@@ -2,8 +2,7 @@
 
     python ptq.py QUANTFIT DIR [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
-DIR holds one folder a model, with model.onnx, calib.npz and meta.json (batches, normalization), and a module zoo.py that
-prints the metric of a folder's model on its last line. ON_FOLDER.py runs a peer on a folder and prints one line of JSON;
+DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON;
 PYTHON is the interpreter that has the peers. NAMEs choose some of the folders.
 
 Everything is at its defaults, every layer that can be quantized is, and the metric is that of the saved file in ONNX
@@ -13,72 +12,51 @@ it; that is counted at the end.
 
 import argparse
 import json
-import pathlib
-import shlex
 import subprocess
 import sys
 import tempfile
 
-import numpy as np
+from folder import folders, peer
 
 CLOSE = 0.01
 
 
-def ours(program, folder, meta, data):
+def ours(program, folder):
     with tempfile.TemporaryDirectory() as scratch:
-        flags = ["--batch", str(meta.get("calib_batch", 8))]
-        for norm in list(meta.get("norm", {}).values())[:1]:
-            flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
-        config = f"{scratch}/config.json"
-        arrays = np.load(data / "calib.npz", allow_pickle=False)
-        axes = meta.get("batch_axis", {})
-        n_samples = min(arrays[name].shape[axes.get(name, 0)] for name in arrays.files if arrays[name].ndim)
-        n_batches = max(1, min(n_samples, meta.get("ncal", n_samples)) // meta.get("calib_batch", 8))
-        command = [program, "config", folder / "model.onnx", "-o", config, "--batch-num", str(n_batches)]
-        subprocess.run(command, check=True, capture_output=True)
-        score = shlex.join([sys.executable, str(folder.parent / "zoo.py"), str(folder)])
-        summary = f"{scratch}/summary.json"
+        config, summary = f"{scratch}/config.json", f"{scratch}/summary.json"
+        folder.config(program, config)
         # Whatever the first trial gives is taken.
-        command = [program, "quantize", folder / "model.onnx", "--calib", data / "calib.npz", "--eval-cmd", score]
-        command += ["--config", config, "--max-drop", "1000000", "--save", f"{scratch}/out", "--json", summary]
-        run = subprocess.run(command + flags, capture_output=True, text=True)
+        command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz"]
+        command += ["--eval-cmd", folder.score_command(), "--config", config, "--max-drop", "1000000"]
+        command += ["--save", f"{scratch}/out", "--json", summary, *folder.feeding()]
+        run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             return None, None, f"error: {run.stderr.strip()[-100:]}"
         report = json.load(open(summary))
-        final = subprocess.run([*shlex.split(score), f"{scratch}/out_deploy_model.onnx"], capture_output=True, text=True)
-        return report["original"], float(final.stdout.split()[-1]), f"all {len(report['layers'])}"
+        return report["original"], folder.score(f"{scratch}/out_deploy_model.onnx"), f"all {len(report['layers'])}"
 
 
-def peer(python, script, tool, folder):
-    run = subprocess.run([python, script, tool, folder], capture_output=True, text=True)
-    try:
-        result = json.loads(run.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        return None, f"error: {run.stderr.strip()[-60:]}"
+def result_and_ops(result):
     if "final" not in result:
-        return None, "error"
+        return None, f"error: {result.get('error', '')}"
     return result["final"], f"{result['int8_ops']}/{result['int8_ops'] + result['float_ops']}"
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("folder")
     parser.add_argument("--peers")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,ort-percentile,nncf")
     parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
     print(f"{'model':26} {'float':>9} {'quantfit':>9} {'layers':>8}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
     n_models = n_close = n_best = 0
-    for folder in sorted(path.parent for path in args.folder.glob("*/model.onnx")):
-        if args.names and folder.name not in args.names:
-            continue
-        meta = json.load(open(folder / "meta.json"))
-        data = folder.parent / meta["data"] if "data" in meta else folder
-        original, found, layers = ours(args.program, folder, meta, data)
-        peers = [peer(args.python, args.peers, tool, folder) for tool in tools]
+    for folder in folders(args.folder, args.names):
+        original, found, layers = ours(args.program, folder)
+        peers = [result_and_ops(peer(args.python, args.peers, tool, folder)) for tool in tools]
         n_models += 1
         if found is None:
             print(f"{folder.name:26} {layers}", flush=True)

@@ -8,19 +8,25 @@ use xshell::{Shell, cmd};
 /// What is to be measured.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/ptq.py says what the
+    /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py says what the
     /// folder must hold
-    #[arg(long, value_name = "DIR", required_unless_present = "runtime")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime"], conflicts_with = "search")]
     ptq: Option<PathBuf>,
+    /// Search on every model of a folder, to lose no more than 1 %, and print what was found and what it took
+    #[arg(long, value_name = "DIR")]
+    search: Option<PathBuf>,
     /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
-    /// A script that runs a peer on a folder: the peers' metrics are printed beside
+    /// A script that runs a peer on a folder: the peers' figures are printed beside
     #[arg(long, value_name = "ON_FOLDER.py")]
     peers: Option<PathBuf>,
     /// The Python that has the peers
     #[arg(long, value_name = "PYTHON", requires = "peers")]
     python: Option<PathBuf>,
+    /// The peers, as the script calls them
+    #[arg(long, value_name = "a,b", requires = "peers")]
+    tools: Option<String>,
     /// Only this model; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -34,7 +40,11 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
         let folder = here.join(folder);
         cmd!(sh, "{python} xtask/bench/runtime.py {program} {folder} {only...}").run()?;
     }
-    let Some(folder) = &args.ptq else { return Ok(()) };
+    let (script, folder) = match (&args.ptq, &args.search) {
+        (Some(folder), _) => ("xtask/bench/ptq.py", folder),
+        (None, Some(folder)) => ("xtask/bench/search.py", folder),
+        (None, None) => return Ok(()),
+    };
     let folder = here.join(folder);
     let mut more: Vec<PathBuf> = Vec::new();
     if let Some(peers) = &args.peers {
@@ -43,6 +53,9 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     if let Some(python) = &args.python {
         more.extend(["--python".into(), here.join(python)]);
     }
-    cmd!(sh, "{python} xtask/bench/ptq.py {program} {folder} {more...} {only...}").run()?;
+    if let Some(tools) = &args.tools {
+        more.extend(["--tools".into(), tools.into()]);
+    }
+    cmd!(sh, "{python} {script} {program} {folder} {more...} {only...}").run()?;
     Ok(())
 }

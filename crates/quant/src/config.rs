@@ -13,6 +13,7 @@ pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
 pub use weight::{WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
+use crate::passes::opset_for;
 use quantfit_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -173,6 +174,14 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
+    /// The oldest operator set that can say what is to be quantized.
+    pub fn min_opset(&self) -> i64 {
+        let layers = self.layers.values().filter(|layer| layer.quant_enable);
+        let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
+        let activations = layers.map(|layer| &layer.activation_quant_params).chain(tensors);
+        opset_for(activations.map(|activation| activation.num_bits).max().unwrap_or(8))
+    }
+
     /// Whether a layer's activation has an offset.
     pub fn is_asymmetric(&self, layer: &LayerConfig) -> bool {
         layer.activation_quant_params.asymmetric.unwrap_or(self.activation_offset)
@@ -230,7 +239,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
         let mut named =
             graph.node_ids().filter(|&id| graph.node(id).name == name && graph.node(id).as_op().is_some());
         if let Some(id) = named.next() {
-            return match crate::layer::layer(graph, position, id) {
+            return match crate::layer::layer(model, graph, position, id) {
                 Some(Err(reason)) => format!("can't be quantized: {reason}; remove it"),
                 _ => "is no quantizable operator; remove it".to_owned(),
             };

@@ -7,7 +7,7 @@ mod quantizable;
 pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
 
 use crate::weight::Channels;
-use quantfit_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor};
+use quantfit_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +126,7 @@ impl Layer {
     }
 
     /// The dimension of the output that counts output channels, from the end if negative; `None` for layers without
-    /// weights and for recurrent ones.
+    /// weights, for recurrent ones, and where it is not known.
     pub fn output_axis(&self) -> Option<isize> {
         let (weight, _) = self.input_channels()?;
         match self.op {
@@ -154,20 +154,34 @@ pub fn layers(model: &Model) -> Vec<Layer> {
     let graphs = model.graphs().into_iter().enumerate();
     graphs
         .flat_map(|(position, graph)| {
-            graph.topo().into_iter().filter_map(move |id| layer(graph, position, id)?.ok())
+            graph.topo().into_iter().filter_map(move |id| layer(model, graph, position, id)?.ok())
         })
         .collect()
 }
 
-/// Whether a node is a layer: `None` for operators that are never one, and otherwise the layer, or why it is none.
-pub fn layer(graph: &Graph, position: usize, id: NodeId) -> Option<std::result::Result<Layer, String>> {
+/// Whether a node of the model's graph at a position is a layer: `None` for operators that are never one, and otherwise
+/// the layer, or why it is none.
+pub fn layer(
+    model: &Model,
+    graph: &Graph,
+    position: usize,
+    id: NodeId,
+) -> Option<std::result::Result<Layer, String>> {
     let node = graph.node(id);
     let site = quantizable::Site::of(graph, id)?;
     let row = QUANTIZABLE.iter().find(|row| site.op.is(row.name))?;
     if node.name.is_empty() {
         return Some(Err("the node has no name".to_owned()));
     }
-    Some((row.operands)(&site).map(|operands| Layer {
+    let computed = |operands: quantizable::Operands| {
+        let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
+        let mut activations = operands.activations.iter().filter_map(activation);
+        match activations.find(|&(_, value)| is_captured_constant(model, graph, position, value)) {
+            Some((slot, _)) => Err(format!("input {slot} is a constant that several subgraphs read")),
+            None => Ok(operands),
+        }
+    };
+    Some((row.operands)(&site).and_then(computed).map(|operands| Layer {
         name: node.name.clone(),
         op: row.name,
         graph: position,
@@ -175,4 +189,13 @@ pub fn layer(graph: &Graph, position: usize, id: NodeId) -> Option<std::result::
         activations: operands.activations,
         weights: operands.weights,
     }))
+}
+
+/// Whether a value is captured from a constant of a graph around it, so that no node ever makes it.
+fn is_captured_constant(model: &Model, graph: &Graph, position: usize, value: ValueId) -> bool {
+    if !graph.captures().contains(&value.node) {
+        return false;
+    }
+    let origin = model.origin(Place { graph: position, value });
+    model.graphs()[origin.graph].constant(origin.value).is_some()
 }

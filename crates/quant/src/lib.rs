@@ -42,8 +42,8 @@ pub use params::QuantParams;
 pub use passes::{
     Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
     FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
-    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, ReadAscend,
-    RemoveNoOps, RemoveRequantization, ShiftBias, SignedActivations, SinkConstants, Trim,
+    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, ShiftBias, SignedActivations, SinkConstants, Trim,
     UnsignedActivations, balances_for_free,
 };
 pub use profile::{PROFILES, Profile};
@@ -55,12 +55,17 @@ pub use weight::weight_params;
 use quantfit_infer::InferShapes;
 use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales and normalizations folded,
+/// What makes a model ready to be quantized: names and types, an operator set that has what quantization needs, nothing that does nothing, scales and normalizations folded,
 /// ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
-    let mut passes: Vec<Box<dyn Pass + '_>> =
-        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
+    let mut passes: Vec<Box<dyn Pass + '_>> = vec![
+        Box::new(NameNodes),
+        Box::new(RaiseOpset { to: config.min_opset() }),
+        Box::new(SinkConstants),
+        Box::new(InferShapes),
+        Box::new(RemoveNoOps),
+    ];
     if config.do_fusion {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));

@@ -122,8 +122,8 @@ impl Record {
             }
         }
         LayerRecord::check_balance(&entry.balance, layer, model)?;
-        let n_outputs =
-            layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).shape()[weight.axis]);
+        let weight = layer.weights.first().filter(|_| layer.output_axis().is_some());
+        let n_outputs = weight.map_or(0, |weight| layer.tensor(model, weight).shape()[weight.axis]);
         if ![0, n_outputs].contains(&entry.bias_shift.len()) {
             return differs(entry.bias_shift.len(), "shifts of the bias", &n_outputs.to_string());
         }

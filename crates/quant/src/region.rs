@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) n_channels: usize,
+    pub(crate) values: Vec<ValueId>,
     /// The layers whose output channels are the region's.
     pub(crate) producers: Vec<NodeId>,
     /// The layers that read them, and how many of a layer's input channels in a row belong to one of the region's.
@@ -40,7 +41,8 @@ impl Form {
 /// The region that a layer's output belongs to, if everything around it is one of `layers`.
 pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Linear>) -> Option<Region> {
     let n_channels = layers.get(&first)?.layout.n_outputs();
-    let mut region = Region { n_channels, producers: vec![], consumers: vec![], addends: vec![] };
+    let mut region =
+        Region { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
     let mut forms: HashMap<ValueId, Form> = HashMap::new();
     let mut pending: Vec<(ValueId, Form)> = vec![(first.into(), form_of_layer(graph, first)?)];
     while let Some((value, form)) = pending.pop() {
@@ -59,6 +61,8 @@ pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Lin
             region.look_down(graph, layers, (user, slot), form, &mut pending)?;
         }
     }
+    region.values = forms.into_keys().collect();
+    region.values.sort_unstable();
     region.producers.sort_unstable();
     region.consumers.sort_unstable();
     (!region.consumers.is_empty()).then_some(region)

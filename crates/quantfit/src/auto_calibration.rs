@@ -1,13 +1,13 @@
 //! The two calls of the original tool, under their names.
 
 use crate::emission::save_deployed;
-use crate::files::{read_text, save_model, write_file};
+use crate::files::{load_model, read_text, save_model, write_file};
 use crate::report::{history_json, ranking_json};
-use quantfit_ir::{Error, Model, Result};
-use quantfit_quant::{Emission, Flavour, Profile, QuantConfig};
+use quantfit_ir::{Error, Model, Pass, Result};
+use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend};
 use quantfit_search::{
-    Evaluator, Report, SearchOptions, Sensitivity, Strategy, prepared, search, sensitivity_named,
-    strategy_named,
+    Evaluator, Interruption, Report, SearchOptions, Sensitivity, Strategy, prepared, rescore, search,
+    sensitivity_named, strategy_named,
 };
 use std::path::{Path, PathBuf};
 
@@ -71,9 +71,10 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
-/// Ranking and history are written in any case. If a configuration satisfies, so are the fake-quant and the deploy
-/// models, the final configuration, and the record; if none does, files of those names are removed, so that no older
-/// model is taken for the result.
+/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy models, the
+/// final configuration, and the record, and the former and the first of the latter are read back and scored once more: [`Report::rescored`] says
+/// what that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
+/// that no older model is taken for the result, and the configuration that came closest is written instead.
 pub fn search_and_save<E: Evaluator>(
     model: &Model,
     evaluator: &mut E,
@@ -81,7 +82,7 @@ pub fn search_and_save<E: Evaluator>(
     files: &OutputFiles,
     options: &SearchOptions<'_>,
 ) -> Result<Report<E::Metric>> {
-    let report = search(model, config, evaluator, options)?;
+    let mut report = search(model, config, evaluator, options)?;
     write_file(&files.ranking, ranking_json(&report.ranking).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
@@ -90,14 +91,45 @@ pub fn search_and_save<E: Evaluator>(
             save_deployed(model, &quantized.fake_quant, files)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
+            remove(&files.closest_config)?;
+            rescore_files(files, evaluator, &mut report)?;
         }
-        None => files.models().into_iter().filter(|path| path.exists()).try_for_each(|path| {
-            std::fs::remove_file(path).map_err(|error| {
-                Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display())
-            })
-        })?,
+        None => {
+            files.models().into_iter().try_for_each(remove)?;
+            let closest = config.rolled_back(&report.history[report.closest].rolled_back);
+            write_file(&files.closest_config, closest.to_json().as_bytes())?;
+        }
     }
     Ok(report)
+}
+
+/// Removes a file of an earlier run, if there is one.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the models back that were saved, and scores them, unless the user wants an end.
+fn rescore_files<E: Evaluator>(
+    files: &OutputFiles,
+    evaluator: &mut E,
+    report: &mut Report<E::Metric>,
+) -> Result<()> {
+    for (name, path) in [("fake-quant", &*files.fake_quant), ("deploy", files.first_deploy())] {
+        if evaluator.interruption() == Some(Interruption::Cancelled) {
+            return Ok(());
+        }
+        let mut saved = load_model(path)?;
+        // Of the deploy model of AMCT, only its compiler knows the operators.
+        ReadAscend.run(&mut saved)?;
+        let rescored = rescore(name, &saved, evaluator, &report.original);
+        report.rescored.extend(rescored.map_err(|error| error.at(path.display()))?);
+    }
+    Ok(())
 }
 
 /// Where the results go.
@@ -115,6 +147,8 @@ pub struct OutputFiles {
     pub final_config: PathBuf,
     /// The scales and offsets.
     pub record: PathBuf,
+    /// The configuration that came closest, if none satisfies.
+    pub closest_config: PathBuf,
     /// The layers, the worst first.
     pub ranking: PathBuf,
     /// The trials.
@@ -143,6 +177,7 @@ impl OutputFiles {
             map: folder.join(format!("{prefix}quant.json")),
             final_config: report("final_config"),
             record: record_file.to_owned(),
+            closest_config: report("closest_config"),
             ranking: report("ranking_information"),
             history: report("record"),
             report: folder.join(format!("{prefix}report.json")),
@@ -166,7 +201,12 @@ impl OutputFiles {
         self
     }
 
-    /// What exists only if a configuration satisfies.
+    /// The deploy model in the first form.
+    pub fn first_deploy(&self) -> &Path {
+        self.deploy.first().map_or(Path::new(""), |(_, path)| path)
+    }
+
+    /// What exists only if there is an outcome.
     fn models(&self) -> Vec<&Path> {
         let mut models = vec![&*self.fake_quant];
         models.extend(self.deploy.iter().map(|(_, path)| &**path));
@@ -174,7 +214,7 @@ impl OutputFiles {
         models
     }
 
-    /// What [`search_and_save`] writes, in that order.
+    /// What [`search_and_save`] writes if there is an outcome, in that order.
     pub fn all(&self) -> Vec<&Path> {
         let mut all = vec![&*self.ranking, &*self.history];
         all.extend(self.models());

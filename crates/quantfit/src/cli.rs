@@ -1,5 +1,6 @@
 //! What the commands share: where their words go, and the data flags.
 
+pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod inspect;

@@ -3,8 +3,8 @@
 mod metric;
 mod npz;
 
-pub(crate) use metric::{Batch, Tally, labels, numbers};
-pub use metric::{Better, METRICS, Metric, MetricRow, Truth, metric_named};
+pub(crate) use metric::{Batch, Tally, labels, noise, numbers};
+pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
 use quantfit_interp::Input;

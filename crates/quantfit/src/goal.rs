@@ -95,6 +95,32 @@ impl Goal {
         }
     }
 
+    /// By how much a metric misses the goal: 0 if it does not, 1 if it is twice as far from the original's as it may be.
+    /// So what is missed of different goals can be compared. Where there is no room at all, it is the plain distance.
+    pub fn shortfall(&self, original: f64, quantized: f64) -> f64 {
+        let room = match self.target {
+            Target::Drop(MaxDrop::Absolute(drop)) => drop,
+            Target::Drop(MaxDrop::Relative(drop)) => drop * original.abs(),
+            Target::Bound(bound) => (original - bound).abs(),
+        };
+        let worst = match self.better {
+            Better::Higher => original - room,
+            Better::Lower => original + room,
+        };
+        match self.judge(original, quantized).satisfied {
+            true => 0.0,
+            false => (quantized - worst).abs() / if room > 0.0 { room } else { 1.0 },
+        }
+    }
+
+    /// What a loss of 1 is in the metric's own units: the original's, if the target is relative.
+    pub fn unit(&self, original: f64) -> f64 {
+        match self.target {
+            Target::Drop(MaxDrop::Relative(_)) => original.abs(),
+            Target::Drop(MaxDrop::Absolute(_)) | Target::Bound(_) => 1.0,
+        }
+    }
+
     /// The target as it is written on the command line.
     pub fn shown(&self) -> String {
         match (self.target, self.better) {
@@ -109,11 +135,14 @@ impl Goal {
 /// first.
 pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
     let metrics = original.iter().zip(quantized);
-    let verdicts: Vec<Verdict> = goals
-        .iter()
-        .zip(metrics)
-        .map(|(goal, (&original, &quantized))| goal.judge(original, quantized))
-        .collect();
+    let verdicts =
+        goals.iter().zip(metrics).map(|(goal, (&original, &quantized))| goal.judge(original, quantized));
+    all_of(verdicts)
+}
+
+/// One verdict of those on several metrics.
+pub(crate) fn all_of(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let verdicts: Vec<Verdict> = verdicts.collect();
     let missed = verdicts.iter().find(|verdict| !verdict.satisfied).or(verdicts.first());
     missed.copied().unwrap_or(Verdict { satisfied: true, loss: 0.0 })
 }
@@ -191,6 +220,17 @@ mod tests {
         assert!(goal("mse<=0.1").judge(0.0, 0.1).satisfied && !goal("mse<=0.1").judge(0.0, 0.2).satisfied);
         let both = [goal("top1=0.1"), goal("mse<=1")];
         assert_eq!(judge_all(&both, &[0.9, 0.0], &[0.85, 3.0]), Verdict { satisfied: false, loss: 3.0 });
+    }
+
+    #[test]
+    fn what_is_missed_of_different_goals_can_be_compared() {
+        let missed = |text: &str, original, quantized| goal(text).shortfall(original, quantized);
+        assert_eq!(missed("top1=0.25", 1.0, 0.75), 0.0);
+        assert_eq!(missed("top1=0.25", 1.0, 0.5), 1.0);
+        assert_eq!(missed("top1=25%", 0.5, 0.25), 1.0);
+        assert_eq!(missed("mse=0.25", 1.0, 1.5), 1.0);
+        assert_eq!(missed("sqnr>=100", 200.0, 0.0), 1.0);
+        assert_eq!(missed("top1=0", 1.0, 0.5), 0.5);
     }
 
     #[test]

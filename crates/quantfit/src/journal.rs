@@ -1,7 +1,8 @@
 //! The journal: the score of every candidate, written down as soon as it is known, so that an interrupted run can be
 //! resumed. One JSON object a line; numbers are text, because they must come back bit for bit.
 
-use crate::scorer::Score;
+use crate::data::Noise;
+use crate::scorer::{Effort, Score};
 use quantfit_ir::{Error, Result};
 use quantfit_search::Candidate;
 use serde::{Deserialize, Serialize};
@@ -37,12 +38,21 @@ struct Line {
     rolled_back: Option<Vec<String>>,
     values: Vec<String>,
     stopped_after: Option<usize>,
+    estimates: Vec<String>,
+    /// Of each value, and of its difference from the original's.
+    noise: Vec<[String; 2]>,
+    samples: Option<usize>,
+    seconds: f64,
+    peak_memory: Option<u64>,
 }
+
+/// The version of the format.
+const VERSION: u32 = 2;
 
 impl Journal {
     /// A journal of a new run. The first trial's score begins its file, in place of any older one.
     pub fn begin(path: &Path, run: &str) -> Journal {
-        let head = Head { journal: 1, run: run.to_owned() };
+        let head = Head { journal: VERSION, run: run.to_owned() };
         let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
         Journal { path: path.to_owned(), known: BTreeMap::new(), pending, file: None }
     }
@@ -62,7 +72,7 @@ impl Journal {
         let Some(head) = lines.next() else { return Ok(Journal::begin(path, run)) };
         let at = |error: Error| error.at(path.display());
         let head: Head = serde_json::from_str(head).map_err(|_| at(Error::syntax("is no journal")))?;
-        if (head.journal, head.run.as_str()) != (1, run) {
+        if (head.journal, head.run.as_str()) != (VERSION, run) {
             return Err(at(Error::invalid_config(
                 "belongs to another model, configuration, data or goal; begin anew without --resume",
             )));
@@ -88,8 +98,18 @@ impl Journal {
             Candidate::Original => None,
             Candidate::RolledBack(layers) => Some(layers.to_vec()),
         };
-        let values = score.values.iter().map(|value| format!("{value:?}")).collect();
-        let line = Line { rolled_back, values, stopped_after: score.stopped_after };
+        let text = |value: &f64| format!("{value:?}");
+        let noise = score.noise.iter().map(|noise| [&noise.of_value, &noise.of_difference].map(text));
+        let line = Line {
+            rolled_back,
+            values: score.values.iter().map(text).collect(),
+            stopped_after: score.stopped_after,
+            estimates: score.estimates.iter().map(text).collect(),
+            noise: noise.collect(),
+            samples: score.effort.samples,
+            seconds: score.effort.seconds,
+            peak_memory: score.effort.peak_memory,
+        };
         self.pending += &serde_json::to_string(&line).expect("a line is JSON");
         self.pending.push('\n');
         self.known.insert(key(candidate), score.clone());
@@ -125,9 +145,18 @@ fn read(line: &str) -> Result<(Key, Score)> {
     let line: Line = serde_json::from_str(line).map_err(|error| Error::syntax(error.to_string()))?;
     let number =
         |text: &String| text.parse::<f64>().map_err(|_| Error::syntax(format!("{text:?} is no number")));
-    let values = line.values.iter().map(number).collect::<Result<_>>()?;
-    let key = line.rolled_back.map(|layers| layers.into_iter().collect());
-    Ok((key, Score { values, stopped_after: line.stopped_after }))
+    let numbers = |texts: &[String]| texts.iter().map(number).collect::<Result<Vec<f64>>>();
+    let noise = line.noise.iter().map(|[of_value, of_difference]| {
+        Ok(Noise { of_value: number(of_value)?, of_difference: number(of_difference)? })
+    });
+    let score = Score {
+        values: numbers(&line.values)?,
+        stopped_after: line.stopped_after,
+        estimates: numbers(&line.estimates)?,
+        noise: noise.collect::<Result<_>>()?,
+        effort: Effort { samples: line.samples, seconds: line.seconds, peak_memory: line.peak_memory },
+    };
+    Ok((line.rolled_back.map(|layers| layers.into_iter().collect()), score))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
@@ -139,7 +168,13 @@ mod tests {
     use super::*;
 
     fn score(value: f64) -> Score {
-        Score { values: vec![value, f64::INFINITY], stopped_after: Some(3) }
+        Score {
+            values: vec![value, f64::INFINITY],
+            stopped_after: Some(3),
+            estimates: vec![-value, 1.0 / 3.0],
+            noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }],
+            effort: Effort { samples: Some(3), seconds: 1.5, peak_memory: None },
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! are in `quantfit-ir`, `quantfit-infer` and `quantfit-quant`.
 
 mod auto_calibration;
+mod compare;
+mod confidence;
 mod conversion;
 mod costs;
 pub mod data;
@@ -17,6 +19,7 @@ mod files;
 mod goal;
 mod journal;
 mod layer_map;
+mod peak_memory;
 mod report;
 mod scorer;
 mod stop;
@@ -25,6 +28,8 @@ pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config, search_and_save,
 };
+pub use compare::{Difference, compare};
+pub use confidence::{Confidence, Interval};
 pub use conversion::{convert_model, convert_qat_model};
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
@@ -45,8 +50,8 @@ pub use quantfit_search::{
     BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,
     Strategy, Verdict, WorstFirst,
 };
-pub use report::{report_json, trials_per_second};
-pub use scorer::{CommandScorer, DataScorer, Misses, Score, Scorer, Scoring};
+pub use report::{interval, report_json, trials_per_second};
+pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scorer, Scoring};
 pub use stop::Stop;
 
 /// The examples of the README, compiled.

@@ -15,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Command {
     Quantize(Box<cli::quantize::Args>),
     Config(cli::config::Args),
+    Compare(cli::compare::Args),
     Convert(cli::convert::Args),
     ConvertQat(cli::convert::QatArgs),
     Inspect(cli::inspect::Args),
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Quantize(args) => cli::quantize::run(&args),
         Command::Config(args) => cli::config::run(&args),
+        Command::Compare(args) => cli::compare::run(&args),
         Command::Convert(args) => cli::convert::run(&args),
         Command::ConvertQat(args) => cli::convert::run_qat(&args),
         Command::Inspect(args) => cli::inspect::run(&args),

@@ -1,8 +1,9 @@
 //! What a search found out as JSON: ranking and history in the original tool's layout, and a report of our own.
 
+use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
-use crate::scorer::Score;
-use quantfit_search::{Ending, Ranking, Report};
+use crate::scorer::{Effort, Score};
+use quantfit_search::{Ending, Ranking, Report, Verdict};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -41,18 +42,14 @@ fn lines(values: &[Value]) -> String {
 }
 
 /// Everything about a search by goals; `docs/files.md` lists the keys. The plain numbers are those of the first goal.
-pub fn report_json(report: &Report<Score>, goals: &[Goal], elapsed: Duration) -> Value {
+pub fn report_json(
+    report: &Report<Score>,
+    goals: &[Goal],
+    confidence: Confidence,
+    elapsed: Duration,
+) -> Value {
     let first = |score: &Score| score.values.first().copied();
     let outcome = report.outcome.as_ref();
-    let of_goal = |(idx, goal): (usize, &Goal)| {
-        json!({
-            "metric": goal.name,
-            "target": goal.shown(),
-            "original": report.original.values[idx],
-            "all_quantized": report.metrics[0].values[idx],
-            "final": outcome.map(|quantized| quantized.metric.values[idx]),
-        })
-    };
     let is_rolled_back =
         |layer: &String| outcome.is_some_and(|quantized| quantized.rolled_back.contains(layer));
     let ranked = report.ranking.0.iter().flat_map(|ranked| {
@@ -67,32 +64,88 @@ pub fn report_json(report: &Report<Score>, goals: &[Goal], elapsed: Duration) ->
         })
     });
     let trials = report.history.iter().zip(&report.metrics).map(|(trial, score)| {
-        json!({
-            "rolled_back": trial.rolled_back,
-            "metric": first(score),
-            "metrics": score.values,
-            "stopped_after": score.stopped_after,
-            "loss": trial.verdict.loss,
-            "satisfied": trial.verdict.satisfied,
-        })
+        let mut value = scored(score, trial.verdict);
+        value["rolled_back"] = json!(trial.rolled_back);
+        value
     });
+    let rescored = report.rescored.iter().map(|saved| {
+        let mut value = scored(&saved.metric, saved.verdict);
+        value["model"] = json!(saved.name);
+        value
+    });
+    let closest = report.best().is_none().then(|| &report.history[report.closest]);
     json!({
         "original": first(&report.original),
         "all_quantized": first(&report.metrics[0]),
-        "final": outcome.map(|quantized| first(&quantized.metric)),
-        "target_met": outcome.is_some(),
-        "goals": goals.iter().enumerate().map(of_goal).collect::<Vec<_>>(),
+        "final": report.final_metric().map(first),
+        "target_met": report.is_met(),
+        "goals": goals.iter().enumerate().map(|(idx, goal)| of_goal(report, goal, idx, confidence)).collect::<Vec<_>>(),
         "layers": report.layers,
         "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
+        "closest": closest.map(|trial| json!({ "rolled_back": trial.rolled_back, "loss": trial.verdict.loss })),
+        "rescored": rescored.collect::<Vec<_>>(),
         "ranking": ranked.collect::<Vec<_>>(),
         "trials": trials.collect::<Vec<_>>(),
         "ending": ending(report.ending),
-        "one_minimal": outcome.is_some() && report.untried().is_empty(),
+        "one_minimal": report.best().is_some() && report.untried().is_empty(),
         "untried": report.untried(),
         "recalled": report.n_recalled,
         "seconds": elapsed.as_secs_f64(),
         "trials_per_second": trials_per_second(report, elapsed),
+        "original_effort": effort(&report.original),
     })
+}
+
+/// A score, what it took, and what came of it.
+fn scored(score: &Score, verdict: Verdict) -> Value {
+    let mut value = effort(score);
+    value["metric"] = json!(score.values.first());
+    value["metrics"] = json!(score.values);
+    value["stopped_after"] = json!(score.stopped_after);
+    value["loss"] = json!(verdict.loss);
+    value["satisfied"] = json!(verdict.satisfied);
+    value
+}
+
+fn effort(score: &Score) -> Value {
+    let Effort { samples, seconds, peak_memory } = score.effort;
+    json!({ "samples": samples, "seconds": seconds, "peak_memory": peak_memory })
+}
+
+fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confidence) -> Value {
+    let original = report.original.values[idx];
+    let result = report.final_metric();
+    let interval = result.and_then(|score| interval(goal, idx, &report.original, score, confidence));
+    let of_interval = |interval: Interval| {
+        json!({
+            "confidence": confidence.part(),
+            "loss": interval.loss,
+            "standard_error": interval.standard_error,
+            "interval": interval.ends,
+            "is_noise": interval.is_noise(),
+            "is_sure": interval.is_sure,
+        })
+    };
+    json!({
+        "metric": goal.name,
+        "target": goal.shown(),
+        "original": original,
+        "all_quantized": report.metrics[0].values[idx],
+        "final": result.map(|score| score.values[idx]),
+        "loss": interval.map(of_interval),
+    })
+}
+
+/// The interval of a score's loss, if its noise is known.
+pub fn interval(
+    goal: &Goal,
+    idx: usize,
+    original: &Score,
+    quantized: &Score,
+    confidence: Confidence,
+) -> Option<Interval> {
+    let noise = *quantized.noise.get(idx)?;
+    Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
 }
 
 /// How many trials were scored in a second, those of an earlier run not counted.

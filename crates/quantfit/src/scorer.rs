@@ -2,10 +2,12 @@
 
 mod by_command;
 mod by_data;
+mod process;
 
 pub use by_command::CommandScorer;
 pub use by_data::DataScorer;
 
+use crate::data::Noise;
 use crate::evaluation::Progress;
 use crate::stop::Stop;
 use quantfit_ir::{Model, Result};
@@ -26,16 +28,47 @@ pub struct Scoring<'a> {
     /// Whether numbers miss the goals; absent if they are wanted whatever they are. A scorer that knows the best that
     /// its numbers can still become may stop if these miss.
     pub misses: Option<Misses<'a>>,
+    /// Whether the model is the original, with which all others are compared.
+    pub is_original: bool,
     /// Whether to go on at all.
     pub stop: &'a Stop,
 }
 
 /// The numbers of a model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
     /// One for each goal.
     pub values: Vec<f64>,
     /// How many samples were looked at, if it was not all of them. The values are then the best that they could still
     /// have become, and miss the goals.
     pub stopped_after: Option<usize>,
+    /// What the samples that were looked at say, one number for each goal, if it was not all of them.
+    pub estimates: Vec<f64>,
+    /// How far the values may be off because the samples are few, for each goal; empty if nobody knows.
+    pub noise: Vec<Noise>,
+    /// What it took.
+    pub effort: Effort,
+}
+
+impl Score {
+    /// A score of which nothing but the values is known.
+    pub fn of(values: Vec<f64>) -> Score {
+        Score { values, ..Score::default() }
+    }
+
+    /// The values, or what the samples that were looked at say of them.
+    pub fn estimates(&self) -> &[f64] {
+        if self.estimates.is_empty() { &self.values } else { &self.estimates }
+    }
+}
+
+/// What it took to score a model.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Effort {
+    /// How many samples were looked at, if the scorer knows of samples.
+    pub samples: Option<usize>,
+    /// How long it took.
+    pub seconds: f64,
+    /// The most memory, in bytes, that the process had ever held when it was over, where the system tells.
+    pub peak_memory: Option<u64>,
 }

@@ -30,9 +30,9 @@ impl Stop {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// From now on the time counts.
-    pub(crate) fn obey_the_clock(&mut self) {
-        self.obeys_the_clock = true;
+    /// Whether the time counts from now on.
+    pub(crate) fn obey_the_clock(&mut self, obeys: bool) {
+        self.obeys_the_clock = obeys;
     }
 
     /// Why to stop, if there is a reason.
@@ -64,7 +64,7 @@ mod tests {
     fn the_clock_counts_only_when_it_is_told_to() {
         let mut stop = Stop::at(Some(Instant::now()));
         assert!(stop.check().is_ok());
-        stop.obey_the_clock();
+        stop.obey_the_clock(true);
         assert_eq!(stop.reason(), Some(Interruption::OutOfTime));
         let copy = stop.clone();
         copy.cancel();

@@ -29,6 +29,13 @@ pub trait Evaluator {
         quantized: &Self::Metric,
     ) -> Result<Verdict, EvaluatorError>;
 
+    /// How far a score is from satisfying, to tell which trial came closest if none satisfies: less is closer. The loss,
+    /// unless the evaluator knows better.
+    fn shortfall(&mut self, original: &Self::Metric, quantized: &Self::Metric, verdict: Verdict) -> f64 {
+        let _ = (original, quantized);
+        verdict.loss
+    }
+
     /// Is told what comes next, for those who show progress.
     fn announce(&mut self, stage: Stage<'_>) {
         let _ = stage;
@@ -92,6 +99,11 @@ pub enum Stage<'a> {
     },
     /// The layers are replayed one by one and ranked.
     Ranking,
+    /// A model that was saved is read back from its file and scored.
+    Saved {
+        /// Which one: `fake-quant` or `deploy`.
+        name: &'static str,
+    },
 }
 
 /// What an evaluator thinks of a model.

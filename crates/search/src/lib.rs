@@ -13,20 +13,22 @@ mod rank;
 mod rank_output;
 mod ranking;
 mod replay;
+mod rescore;
 mod search;
 mod sensitivity;
 mod strategy;
 
 pub use calibrate::calibrate;
 pub use evaluator::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
-pub use outcome::{Ending, Quantized, Report, Trial};
+pub use outcome::{Ending, Quantized, Report, Rescored, Trial};
 pub use prepared::prepared;
 pub use rank::{ReplayTap, Replayed, rank};
 pub use ranking::{Ranked, Ranking};
+pub use rescore::rescore;
 pub use search::{SearchOptions, search};
 pub use sensitivity::{
     Channels, CosineSimilarity, Divergence, MeanSquaredError, OfOutput, SENSITIVITIES, Scope, Sensitivity,
-    SensitivityRow, Similarity, Sqnr, sensitivity_named,
+    SensitivityRow, Similarity, Sqnr, decibels, sensitivity_named,
 };
 pub use strategy::{
     Anytime, BinarySearch, Gallop, Greedy, Minimal, STRATEGIES, Strategy, StrategyRow, WorstFirst,

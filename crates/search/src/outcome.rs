@@ -32,8 +32,26 @@ pub struct Report<M> {
     pub n_recalled: usize,
     /// Why there were no more trials.
     pub ending: Ending,
-    /// The satisfying model with the fewest layers rolled back; `None` if none was found.
+    /// The trial that came closest if none satisfies, by its position: the one with the least
+    /// [shortfall](crate::Evaluator::shortfall), of equals the one with the fewest layers rolled back.
+    pub closest: usize,
+    /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if that is wanted,
+    /// closest.
     pub outcome: Option<Quantized<M>>,
+    /// What the outcome's models scored once they had been saved and read back; [`search`](crate::search()) itself
+    /// saves nothing and leaves it empty.
+    pub rescored: Vec<Rescored<M>>,
+}
+
+/// A model that was saved, read back from its file, and scored once more.
+#[derive(Debug, Clone)]
+pub struct Rescored<M> {
+    /// Which one: `fake-quant` or `deploy`.
+    pub name: &'static str,
+    /// Its score.
+    pub metric: M,
+    /// What the evaluator thinks of that.
+    pub verdict: Verdict,
 }
 
 /// A model that satisfies, and how it came about.
@@ -76,6 +94,17 @@ impl<M> Report<M> {
             let rolled_back = &self.history[idx].rolled_back;
             (rolled_back.len(), self.cost(rolled_back))
         })
+    }
+
+    /// Whether the outcome satisfies: in its trial, and again wherever it was read back from a file.
+    pub fn is_met(&self) -> bool {
+        self.best().is_some() && self.rescored.iter().all(|saved| saved.verdict.satisfied)
+    }
+
+    /// The outcome's score: that of the file that was read back last, else that of the trial.
+    pub fn final_metric(&self) -> Option<&M> {
+        let saved = self.rescored.last().map(|saved| &saved.metric);
+        saved.or(self.outcome.as_ref().map(|quantized| &quantized.metric))
     }
 
     /// What it costs to leave some layers in float, each group counted whole.

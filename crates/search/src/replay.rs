@@ -4,7 +4,7 @@
 //! the same inputs. No activation is stored.
 
 use quantfit_interp::Session;
-use quantfit_ir::{Model, Place, Result, Tensor, ValueId, isolate};
+use quantfit_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
 use quantfit_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer waiting for what it reads and what it gave.
@@ -51,7 +51,10 @@ impl Replay {
         }
         // An input from outside a loop is made once, and read in each iteration.
         let inputs: Option<Vec<Tensor>> = self.inputs.iter().map(|(_, input)| input.clone()).collect();
-        let inputs = inputs.expect("a layer runs after what it reads has been made");
+        let Some(inputs) = inputs else {
+            let message = "the layer reads a value that is not made when the model runs; disable the layer";
+            return Err(Error::unsupported(message).at(&self.layer.name));
+        };
         let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
         compare(&self.layer, &inputs, tensor, &quantized[0]).map_err(|error| error.at(&self.layer.name))
     }

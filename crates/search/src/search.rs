@@ -26,6 +26,8 @@ pub struct SearchOptions<'a> {
     pub groups: &'a [Vec<String>],
     /// What it costs to leave a layer in float, in multiply-accumulates; 0 for layers that are not named.
     pub costs: Option<&'a BTreeMap<String, u64>>,
+    /// Whether the outcome is the trial that came closest if none satisfies, instead of none.
+    pub keep_best: bool,
     /// Is shown every layer's replay. If there is one, the layers are ranked even if quantizing all of them satisfies.
     pub replays: Option<ReplayTap<'a>>,
 }
@@ -39,6 +41,7 @@ impl Default for SearchOptions<'_> {
             max_trials: None,
             groups: &[],
             costs: None,
+            keep_best: false,
             replays: None,
         }
     }
@@ -91,10 +94,13 @@ pub fn search<E: Evaluator>(
         metrics: vec![],
         n_recalled: 0,
         ending: Ending::Finished,
+        closest: 0,
         outcome: None,
+        rescored: vec![],
     };
     let mut search = Search { prepared, config, record, groups, evaluator, options, report };
     search.report.ending = search.run()?;
+    search.report.closest = search.closest();
     search.report.outcome = search.outcome()?;
     Ok(search.report)
 }
@@ -289,9 +295,23 @@ impl<E: Evaluator> Search<'_, E> {
         self.evaluator.interruption().map(ending)
     }
 
+    /// The trial that came closest, by its position.
+    fn closest(&mut self) -> usize {
+        let Report { original, history, metrics, .. } = &self.report;
+        let trials = history.iter().zip(metrics).enumerate();
+        let distances = trials.map(|(idx, (trial, metric))| {
+            let shortfall = self.evaluator.shortfall(original, metric, trial.verdict);
+            (shortfall, trial.rolled_back.len(), idx)
+        });
+        let closer =
+            |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        distances.min_by(closer).map_or(0, |(_, _, idx)| idx)
+    }
+
     /// The best trial's model.
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
-        let Some(best) = self.report.best() else { return Ok(None) };
+        let closest = || self.options.keep_best.then_some(self.report.closest);
+        let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
         let rolled_back = self.report.history[best].rolled_back.clone();
         let metric = self.report.metrics[best].clone();
         let (config, record) = self.of_trial(&rolled_back);
@@ -307,7 +327,11 @@ enum Next {
     End(Ending),
 }
 
-fn judge<E: Evaluator>(evaluator: &mut E, original: &E::Metric, quantized: &E::Metric) -> Result<Verdict> {
+pub(crate) fn judge<E: Evaluator>(
+    evaluator: &mut E,
+    original: &E::Metric,
+    quantized: &E::Metric,
+) -> Result<Verdict> {
     let verdict = evaluator.metric_eval(original, quantized).map_err(failed)?;
     if verdict.loss.is_nan() {
         return Err(Error::evaluator("the loss is not a number; check what the evaluator returns"));

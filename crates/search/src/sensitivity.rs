@@ -7,7 +7,7 @@ mod of_output;
 
 pub use cosine::CosineSimilarity;
 pub use divergence::Divergence;
-pub use error::{MeanSquaredError, Sqnr};
+pub use error::{MeanSquaredError, Sqnr, decibels};
 pub use of_output::OfOutput;
 
 use quantfit_ir::{Error, Result};

@@ -188,3 +188,38 @@ fn without_guilty_layers_nothing_is_ranked() {
     assert_eq!((report.ending, report.history.len()), (Ending::AllQuantized, 1));
     assert!(report.ranking.is_empty() && report.outcome.unwrap().rolled_back.is_empty());
 }
+
+/// Layers in two subgraphs, whose weight both capture and so neither can hold, are layers of two activations, one of
+/// which no node ever gives.
+#[test]
+fn a_weight_that_two_subgraphs_share_is_no_activation() {
+    let branch = |x: &str, y: &str, n: usize| {
+        format!(
+            "%{y} = If(%c; %{x}, %{x}, %w) {{else_branch = graph {{
+  %x.e{n} = capture
+  return %x.e{n}
+}}, then_branch = graph {{
+  %x.t{n} = capture
+  %w.t{n} = capture
+  %z.t{n} = MatMul(%x.t{n}, %w.t{n}) @layer{n}
+  return %z.t{n}
+}}}}
+"
+        )
+    };
+    let head = "model m opset 17
+%c = const [true] : bool[]
+%x = input : f32[N,2]
+%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+";
+    let model: Model =
+        format!("{head}{}{}return %y\n", branch("x", "p", 1), branch("p", "y", 2)).parse().unwrap();
+    let prepared = quantfit_search::prepared(&model, &QuantConfig::default()).unwrap();
+    assert_eq!(QuantConfig::for_model(&prepared).layers.len(), 0);
+    let mut config = QuantConfig::default();
+    config.layers.insert("layer1".to_owned(), quantfit_quant::LayerConfig::default());
+    assert_eq!(
+        config.check(&prepared).unwrap_err().to_string(),
+        "layer \"layer1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"
+    );
+}

@@ -144,6 +144,11 @@ fn with_weight(activation: usize, weight: Weight) -> Result<Operands, String> {
 
 fn conv(site: &Site<'_>) -> Result<Operands, String> {
     let groups = groups(site)?;
+    if let Some(n_outputs) = site.constant(1).and_then(|weight| weight.shape().first().copied())
+        && n_outputs % groups != 0
+    {
+        return Err(format!("{n_outputs} output channels can't be cut into {groups} groups"));
+    }
     let input = InputChannels { activation: 1, weight: 1, groups };
     with_weight(site.activation(0)?, site.weight(1, 0, Some(input))?)
 }
@@ -152,7 +157,7 @@ fn conv(site: &Site<'_>) -> Result<Operands, String> {
 fn conv_transpose(site: &Site<'_>) -> Result<Operands, String> {
     let per_channel = groups(site)? == 1;
     let input = InputChannels { activation: 1, weight: 0, groups: 1 };
-    let weight = site.weight(1, 1, Some(input))?;
+    let weight = site.weight(1, 1, per_channel.then_some(input))?;
     with_weight(site.activation(0)?, Weight { per_channel, ..weight })
 }
 
@@ -193,7 +198,10 @@ fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
         }
     };
     let is_matrix = rank(weight) == 2;
-    let weight = site.weight(weight_slot, axis, is_matrix.then_some(input))?;
+    // A vector on the right has no dimension before its last; where the rank is not known, it may be one.
+    let is_vector =
+        weight_slot == 0 && site.ty(1).and_then(|ty| ty.shape.as_ref()).is_none_or(|dims| dims.len() < 2);
+    let weight = site.weight(weight_slot, axis, (is_matrix && !is_vector).then_some(input))?;
     with_weight(site.activation(activation)?, Weight { per_channel: is_matrix, ..weight })
 }
 

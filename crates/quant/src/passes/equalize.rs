@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 /// balanced in turn until nothing changes.
 ///
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond the
-/// greatest there is, for that would only move the trouble. Left alone: values whose
-/// channels would be scaled by factors that differ less than eightfold, channels that are nearly zero on one side, weights
-/// that somebody else reads too, and values that are graph outputs or that anything else reads, such as a Clip.
+/// greatest there is, for that would only move the trouble. A value whose channels are scaled is another one, and gets
+/// another name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
+/// that are nearly zero on one side, weights that somebody else reads too, and values that are graph outputs or that
+/// anything else reads, such as a Clip.
 ///
 /// ```qir before
 /// model m opset 17
@@ -38,10 +39,10 @@ use std::collections::BTreeMap;
 /// %x = input : f32[N,1,4,4]
 /// %first.w = const splat(1.0) : f32[2,1,1,1]
 /// %first.b = const [0.5, 0.25] : f32[2]
-/// %c = Conv(%x, %first.w, %first.b) @first
-/// %r = Relu(%c)
+/// %c.equalized = Conv(%x, %first.w, %first.b) @first
+/// %r.equalized = Relu(%c.equalized) @r
 /// %second.w = const splat(1.0) : f32[1,2,1,1]
-/// %y = Conv(%r, %second.w) @second
+/// %y = Conv(%r.equalized, %second.w) @second
 /// return %y
 /// ```
 pub struct Equalize;
@@ -203,6 +204,11 @@ impl Balance {
     fn write(self, graph: &mut Graph, names: &mut Names) -> bool {
         let is_scaled = |exponents: &[i32]| exponents.iter().any(|&exponent| exponent != 0);
         let mut changed = false;
+        let is_scaled_here = |region: &&Region| is_scaled(&self.layers[&region.producers[0]].outputs);
+        for &value in self.regions.iter().filter(is_scaled_here).flat_map(|region| &region.values) {
+            let name = names.fresh(&format!("{}.equalized", graph.value(value).name));
+            graph.node_mut(value.node).outputs[value.slot].name = name;
+        }
         for layer in self.layers.into_values() {
             if is_scaled(&layer.outputs) || is_scaled(&layer.inputs) {
                 layer.into_linear().write(graph, names);

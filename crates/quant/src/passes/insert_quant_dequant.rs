@@ -4,6 +4,7 @@ use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::names::Names;
 use crate::params::QuantParams;
+use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
 use quantfit_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
@@ -45,9 +46,6 @@ pub struct InsertQuantDequant<'a> {
     pub record: &'a Record,
 }
 
-/// The oldest operator set whose QuantizeLinear has an axis.
-const MIN_OPSET: i64 = 13;
-
 /// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
@@ -69,9 +67,11 @@ impl Pass for InsertQuantDequant<'_> {
             }
             work.push((layer, entry));
         }
-        if !work.is_empty() && model.opset() < MIN_OPSET {
+        let bits = work.iter().flat_map(|(_, entry)| &entry.activations).map(|params| params.bits);
+        let needed = bits.max().map_or(0, opset_for);
+        if model.opset() < needed {
             let message = format!(
-                "the model is written in opset {}, and quantizing needs {MIN_OPSET}; convert it first",
+                "the model is written in opset {}, and quantizing needs {needed}; raise it first",
                 model.opset()
             );
             return Err(Error::unsupported(message));
@@ -95,6 +95,10 @@ impl Pass for InsertQuantDequant<'_> {
             }
             Ok(())
         })?;
+        if !work.is_empty() {
+            // Float biases whose place integers have taken.
+            model.graph.remove_dead();
+        }
         Ok(!work.is_empty())
     }
 }
@@ -133,7 +137,7 @@ impl Pairs<'_> {
     }
 
     /// Makes a layer read its bias from 32-bit integers, whose scales are those of the products that they are added to.
-    /// A bias that is not constant, or beyond those integers, stays as it is.
+    /// A bias that is not constant, or beyond those integers, or that the channels share, stays as it is.
     fn insert_bias(&mut self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &QuantParams) {
         let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value));
         let Some(values) =
@@ -142,6 +146,9 @@ impl Pairs<'_> {
             return;
         };
         let scales: Vec<f32> = weight.scale.iter().map(|scale| scale * activation.scale[0]).collect();
+        if ![1, values.len()].contains(&scales.len()) {
+            return;
+        }
         let integer = |(bias, scale): (&f32, &f32)| {
             let integer = (f64::from(*bias) / f64::from(*scale)).round_ties_even();
             (integer.abs() <= MAX_BIAS).then_some(integer as i32)

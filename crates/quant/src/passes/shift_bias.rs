@@ -64,9 +64,11 @@ impl Pass for ShiftBias<'_> {
                     None => add(graph, layer, shift, &mut names),
                 }
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        if !work.is_empty() {
+            model.graph.remove_dead();
+        }
         Ok(!work.is_empty())
     }
 }
@@ -106,6 +108,7 @@ fn add(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) {
         layer.weights.first().and_then(|weight| graph.constant(graph.operand(layer.node, weight.slot)?));
     let behind = match layer.output_axis() {
         Some(axis) if axis < 0 => axis.unsigned_abs() - 1,
+        // Of a convolution, whose weight has the dimensions of the output.
         _ => weight.map_or(0, |weight| weight.shape().len().saturating_sub(2)),
     };
     let mut shape = vec![shift.len()];

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (position, graph) in graphs.iter().enumerate() {
         for id in graph.topo() {
             let Some(op) = graph.node(id).as_op() else { continue };
-            let Some(found) = layer(graph, position, id) else {
+            let Some(found) = layer(&model, graph, position, id) else {
                 *others.entry(&op.name).or_default() += 1;
                 continue;
             };

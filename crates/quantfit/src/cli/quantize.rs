@@ -1,19 +1,21 @@
 //! `quantfit quantize`: the main job.
 
+mod again;
 mod budget;
 mod identity;
 mod table;
+mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
 use quantfit::quant::Precision;
-use quantfit::search::{Ending, ReplayTap, Replayed, sensitivity_named, strategy_named};
+use quantfit::search::{ReplayTap, Replayed, sensitivity_named, strategy_named};
 use quantfit::{
-    CommandScorer, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles, Profile,
-    QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config,
-    deploy_sizes, dump_replay, layer_costs, load_config, report_json, search_and_save,
+    CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
+    OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
+    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, report_json, search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +45,10 @@ pub(crate) struct Args {
     /// in 1%
     #[arg(long, value_name = "DROP", default_value = "0.01", allow_hyphen_values = true)]
     max_drop: String,
+    /// Demand that the goals are met even at the worse end of the interval that holds a loss with this probability, such
+    /// as 0.95; without it the interval is only shown
+    #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd")]
+    confidence: Option<String>,
     #[command(flatten)]
     feeding: FeedingArgs,
     /// Leave the ranges of channels as they are in the float model
@@ -84,6 +90,12 @@ pub(crate) struct Args {
     /// Measure with a command instead: it is given the path of an ONNX file and prints a number, larger is better
     #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics"])]
     eval_cmd: Option<String>,
+    /// End the command if it takes longer for a model: 90s, 15m or 2h
+    #[arg(long, value_name = "TIME", requires = "eval_cmd", allow_hyphen_values = true)]
+    eval_timeout: Option<String>,
+    /// If the goals can't be met, write the model that comes closest, and still exit with 2
+    #[arg(long)]
+    keep_best: bool,
     /// Write what each layer reads and gives, in float and quantized, to this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -94,9 +106,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REPORT.json")]
     json: Option<PathBuf>,
 }
-
-/// What the exit code says when no model meets the target.
-const TARGET_MISSED: u8 = 2;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -141,28 +150,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         max_trials: args.max_trials.map(|n| n as usize),
         groups: &groups,
         costs: costs.as_ref(),
+        keep_best: args.keep_best,
         replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
     };
     let report = search_and_save(&model, &mut evaluation, &config, &files, &options)?;
-    let Evaluation { goals, .. } = evaluation;
-    finish(args, &goals, &report, &files, began)
+    write_report(args, &evaluation, &report, &files, began)?;
+    Ok(verdict::say(args, &evaluation, &report, &files))
 }
 
-/// Prints and writes the report, and says how it went.
-fn finish(
+/// Prints and writes what was found out.
+fn write_report(
     args: &Args,
-    goals: &[Goal],
+    evaluation: &Evaluation,
     report: &Report<Score>,
     files: &OutputFiles,
     began: Instant,
-) -> anyhow::Result<ExitCode> {
-    let elapsed = began.elapsed();
-    table::print(args, goals, report, files, elapsed);
-    let mut json = report_json(report, goals, elapsed);
-    let written = files.all().into_iter().chain([&*files.report, &*files.journal]);
+) -> anyhow::Result<()> {
+    let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
+    table::print(args, &evaluation.goals, confidence, report, files, elapsed);
+    let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
+    let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
+    json["failure"] = serde_json::json!(evaluation.failure.as_ref().map(ToString::to_string));
     let sizes = deploy_sizes(files, &args.model)?;
     let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
     json["sizes"] = sizes.iter().map(of_file).collect();
@@ -175,24 +186,7 @@ fn finish(
         size.warning.iter().for_each(warn);
     }
     written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
-    if report.outcome.is_some() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let history = report.history.iter().zip(&report.metrics);
-    let least = history.min_by(|(a, _), (b, _)| a.verdict.loss.total_cmp(&b.verdict.loss));
-    let (least, score) = least.expect("there is at least the trial with every layer quantized");
-    let targets: Vec<String> = goals.iter().map(Goal::shown).collect();
-    say_error(&format!(
-        "no quantization {} the target: with {} of {} layers rolled back the loss is still {}{:.6} (target {}); see {}",
-        if report.ending == Ending::Finished { "meets" } else { "tried so far meets" },
-        least.rolled_back.len(),
-        report.layers.len(),
-        if score.stopped_after.is_some() { "at least " } else { "" },
-        least.verdict.loss,
-        targets.join(", "),
-        files.history.display(),
-    ));
-    Ok(ExitCode::from(TARGET_MISSED))
+    Ok(())
 }
 
 /// What scores and judges, from the arguments.
@@ -203,7 +197,9 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     let calibration = read_data(&args.calib)?.feed(session.inputs(), &feeding)?;
     let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, &args.eval) {
         (Some(command), _) => {
-            (Box::new(CommandScorer::parse(command)?), vec![Goal::drop_of("metric", max_drop)])
+            let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
+            let scorer = CommandScorer { timeout, ..CommandScorer::parse(command)? };
+            (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
         (None, Some(eval)) => {
             let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
@@ -218,6 +214,7 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
         (None, None) => unreachable!("clap asks for one of them"),
     };
     let mut evaluation = Evaluation::new(calibration, scorer, goals);
+    evaluation.confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
     evaluation.progress = Box::new(Terminal::new());
     Ok(evaluation)
 }

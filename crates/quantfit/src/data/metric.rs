@@ -2,10 +2,14 @@
 
 mod classes;
 mod errors;
+mod mean;
+mod noise;
 mod ranks;
 
 use classes::{Overlap, TopK};
 use errors::{Cosine, MeanError, NoiseRatio};
+pub use noise::Noise;
+pub(crate) use noise::noise;
 use quantfit_ir::{DType, Error, Result, Tensor, f16, with_element};
 use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
@@ -147,8 +151,26 @@ pub(crate) trait Tally {
     /// Counts some samples.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()>;
 
+    /// How many samples have been counted.
+    fn n(&self) -> usize;
+
+    /// The metric of some of the samples, named by their position; NaN may stand for that of none.
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64;
+
     /// The metric of all that has been counted.
-    fn value(&self) -> f64;
+    fn value(&self) -> f64 {
+        self.value_of(&|_| true)
+    }
+
+    /// What each sample contributes, if the metric is the mean of that.
+    fn contributions(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// Whether a sample contributes just 0 or 1.
+    fn is_count(&self) -> bool {
+        false
+    }
 
     /// The least and the greatest that the metric can still become if so many samples follow. Bounds must hold after
     /// rounding, too.

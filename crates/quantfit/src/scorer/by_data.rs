@@ -1,7 +1,7 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
-use super::{Score, Scorer, Scoring};
-use crate::data::{Batch, Better, DataSet, Feed, Metric, Tally, Truth, labels, numbers};
+use super::{Effort, Score, Scorer, Scoring};
+use crate::data::{Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, numbers};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use std::ops::Range;
@@ -14,6 +14,9 @@ pub struct DataScorer {
     pub metrics: Vec<Metric>,
     labels: Vec<i64>,
     targets: Targets,
+    original: Model,
+    /// What the original's samples gave, once it has been scored.
+    baseline: Option<Vec<Box<dyn Tally>>>,
 }
 
 /// What outputs are compared with.
@@ -49,7 +52,7 @@ impl DataScorer {
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
         };
-        Ok(DataScorer { evaluation, metrics, labels, targets })
+        Ok(DataScorer { evaluation, metrics, labels, targets, original: original.clone(), baseline: None })
     }
 
     /// Whether a metric compares with what the original gives, which the original matches perfectly.
@@ -69,6 +72,25 @@ impl DataScorer {
         }
         *outputs = Some(found);
         Ok(())
+    }
+
+    /// The noise of each metric. What the original gives is kept; if it was scored in an earlier run, it is again.
+    fn noise(&mut self, tallies: Vec<Box<dyn Tally>>, scoring: &mut Scoring<'_>) -> Result<Vec<Noise>> {
+        if !scoring.is_original && self.baseline.is_none() {
+            let original = self.original.clone();
+            let progress = &mut *scoring.progress;
+            self.score(
+                &original,
+                &mut Scoring { progress, misses: None, is_original: true, stop: scoring.stop },
+            )?;
+        }
+        if scoring.is_original {
+            self.baseline = Some(tallies);
+            let baseline = self.baseline.iter().flatten();
+            return Ok(baseline.map(|tally| noise(&**tally, &**tally)).collect());
+        }
+        let pairs = self.baseline.iter().flatten().zip(&tallies);
+        Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
     }
 
     fn batch<'a>(&'a self, outputs: &'a [Tensor], idx: usize, samples: &Range<usize>) -> Result<Batch<'a>> {
@@ -109,14 +131,22 @@ impl Scorer for DataScorer {
             });
             let best: Vec<f64> = best.collect();
             if misses(&best) {
-                return Ok(Score { values: best, stopped_after: Some(samples.end) });
+                return Ok(Score {
+                    values: best,
+                    stopped_after: Some(samples.end),
+                    estimates: tallies.iter().map(|tally| tally.value()).collect(),
+                    noise: vec![],
+                    effort: Effort { samples: Some(samples.end), ..Effort::default() },
+                });
             }
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
-        match values.iter().position(|value| value.is_nan()) {
-            Some(idx) => Err(Error::evaluator("is not a number").at(&self.metrics[idx].name)),
-            None => Ok(Score { values, stopped_after: None }),
+        if let Some(idx) = values.iter().position(|value| value.is_nan()) {
+            return Err(Error::evaluator("is not a number").at(&self.metrics[idx].name));
         }
+        let noise = self.noise(tallies, scoring)?;
+        let effort = Effort { samples: Some(n_samples), ..Effort::default() };
+        Ok(Score { values, noise, effort, ..Score::default() })
     }
 }
 
@@ -159,7 +189,8 @@ mod tests {
                 let metric = metric_named(name).unwrap();
                 let mut scorer = scorer(&metric, n_samples, true);
                 let mut score = |misses: Option<Misses<'_>>| {
-                    let mut scoring = Scoring { progress: &mut (), misses, stop: &Stop::default() };
+                    let mut scoring =
+                        Scoring { progress: &mut (), misses, is_original: false, stop: &Stop::default() };
                     scorer.score(&model(), &mut scoring).unwrap()
                 };
                 let whole = score(None).values[0];
@@ -184,7 +215,8 @@ mod tests {
     fn without_targets_the_original_is_right() {
         let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
         let mut score = |model: &Model| {
-            let mut scoring = Scoring { progress: &mut (), misses: None, stop: &Stop::default() };
+            let mut scoring =
+                Scoring { progress: &mut (), misses: None, is_original: false, stop: &Stop::default() };
             scorer.score(model, &mut scoring).unwrap().values[0]
         };
         assert_eq!(score(&model()), 0.0);

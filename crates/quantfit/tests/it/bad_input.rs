@@ -131,10 +131,12 @@ fn evaluators_that_fail() {
     assert_eq!(command("false"), "error: false: failed with exit status: 1");
     let found = command("echo model is");
     assert!(
-        found.starts_with("error: echo model is: must print a number on its last line, found \"model is "),
+        found.starts_with(
+            "error: echo model is: must print a finite number on its last line, found \"model is "
+        ),
         "{found}"
     );
-    assert_eq!(command("true"), "error: true: must print a number on its last line, found \"\"");
+    assert_eq!(command("true"), "error: true: must print a finite number on its last line, found \"\"");
     assert_eq!(
         command("/no/such/program"),
         "error: /no/such/program: can't be run: No such file or directory (os error 2)"

@@ -4,7 +4,10 @@
 
 mod bad_input;
 mod command;
+mod compare;
+mod killed;
 mod options;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +24,13 @@ fn quantfit(args: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_quantfit")).args(args).output().expect("the command runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     let code = output.status.code().expect("the command ends by itself");
-    Run { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    Run { code, stdout: text(output.stdout), stderr: without_progress(&text(output.stderr)) }
+}
+
+/// Messages without the lines of progress, which are there only where something takes its time.
+fn without_progress(stderr: &str) -> String {
+    let is_progress = |line: &&str| line.ends_with(" left") || line.ends_with(", time left unknown");
+    stderr.lines().filter(|line| !is_progress(line)).map(|line| format!("{line}\n")).collect()
 }
 
 /// A file of a bundled model.

@@ -169,9 +169,10 @@ fn an_interrupt_ends_the_search_with_what_there_is() {
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = crate::without_progress(&String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.starts_with("stopping with the best so far"), "{stderr}");
+    assert!(stderr.contains("\nto go on: ") && stderr.ends_with(" --resume\n"), "{stderr}");
     let report = json(&scratch, REPORT);
     assert_eq!((&report["ending"], trials(&report).len()), (&json!("interrupted"), 1));
 }

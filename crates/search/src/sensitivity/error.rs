@@ -25,7 +25,7 @@ impl Sensitivity for Sqnr {
 }
 
 /// `10·log10(signal / noise)`, held between -200 and 200; 200 where there is no noise.
-fn decibels(signal: f64, noise: f64) -> f64 {
+pub fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { 200.0 } else { (10.0 * (signal / noise).log10()).clamp(-200.0, 200.0) }
 }
 

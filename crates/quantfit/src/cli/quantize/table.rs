@@ -4,7 +4,7 @@ use super::Args;
 use crate::cli::say;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::search::Ending;
-use quantfit::{Goal, OutputFiles, Report, Score, trials_per_second};
+use quantfit::{Confidence, Goal, Interval, OutputFiles, Report, Score, interval, trials_per_second};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,11 +15,15 @@ const KEPT_SHOWN: usize = 3;
 pub(super) fn print(
     args: &Args,
     goals: &[Goal],
+    confidence: Confidence,
     report: &Report<Score>,
     files: &OutputFiles,
     elapsed: Duration,
 ) {
     say(&scores(args, goals, report, files).to_string());
+    if let Some(losses) = losses(goals, confidence, report) {
+        say(&losses.to_string());
+    }
     if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
         say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
         say(&layers(report, &quantized.rolled_back).to_string());
@@ -48,19 +52,53 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
     table.add_row(row("original", &report.original, None, n_layers, size(&args.model)));
     let first = &report.history[0];
     table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
-    if let (Some(quantized), Some(best)) = (&report.outcome, report.best()) {
-        let loss = report.history[best].verdict.loss;
+    if let Some(quantized) = &report.outcome {
         let n_float = quantized.rolled_back.len();
-        table.add_row(row(
-            "result",
-            &quantized.metric,
-            Some(loss),
-            n_float,
-            files.deploy.first().map_or(String::new(), |(_, path)| size(path)),
-        ));
+        for saved in &report.rescored {
+            let path = if saved.name == "deploy" { files.first_deploy() } else { &files.fake_quant };
+            let label = format!("{} file", saved.name);
+            table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
+        }
+        if report.rescored.is_empty() {
+            let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
+            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(files.first_deploy())));
+        }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
+}
+
+/// The losses of the result beside what is allowed, and how far chance may have moved them, if that is known.
+fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
+    let result = report.final_metric()?;
+    let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
+    let mut table = plain(header.map(str::to_owned).to_vec());
+    let samples = result.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
+    for (idx, goal) in goals.iter().enumerate() {
+        let of_loss = interval(goal, idx, &report.original, result, confidence)?;
+        let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
+        let mut remarks = Vec::new();
+        if of_loss.is_noise() {
+            remarks.push(format!("within the noise{samples}"));
+        }
+        if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
+            remarks.push("may well miss the goal on others".to_owned());
+        }
+        table.add_row([
+            goal.name.clone(),
+            goal.shown(),
+            format!("{loss:.6}"),
+            format!("{standard_error:.6}"),
+            format!("{least:.6} to {most:.6}"),
+            remarks.join(", "),
+        ]);
+    }
+    table
+        .column_iter_mut()
+        .skip(1)
+        .take(4)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    Some(table)
 }
 
 /// The layers that were rolled back, and the worst of the others.
@@ -107,7 +145,8 @@ fn trials(report: &Report<Score>, elapsed: Duration) -> String {
     let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
     let plural = if n_trials == 1 { "" } else { "s" };
     let speed = trials_per_second(report, elapsed);
-    let end = match (&report.outcome, report.ending) {
+    let best = report.outcome.as_ref().filter(|_| report.best().is_some());
+    let end = match (best, report.ending) {
         (_, Ending::OutOfTrials) => "the allowed trials are used up",
         (_, Ending::OutOfTime) => "the time is used up",
         (_, Ending::Interrupted) => "interrupted",
@@ -115,7 +154,7 @@ fn trials(report: &Report<Score>, elapsed: Duration) -> String {
         (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
         (Some(_), _) => "the strategy has ended",
     };
-    let minimal = match (&report.outcome, report.untried().len()) {
+    let minimal = match (best, report.untried().len()) {
         (Some(quantized), _) if quantized.rolled_back.is_empty() => String::new(),
         (None, _) => String::new(),
         (_, 0) => "; no layer in float can be put back alone".to_owned(),

@@ -1,5 +1,6 @@
 //! Metrics of classifiers.
 
+use super::mean::Mean;
 use super::{Batch, Tally};
 use quantfit_ir::{Error, Result};
 use std::collections::BTreeMap;
@@ -7,13 +8,12 @@ use std::collections::BTreeMap;
 /// How many samples have their label among the `k` greatest outputs.
 pub(super) struct TopK {
     k: usize,
-    n_right: usize,
-    n_samples: usize,
+    is_right: Mean,
 }
 
 impl TopK {
     pub(super) fn new(k: usize) -> TopK {
-        TopK { k, n_right: 0, n_samples: 0 }
+        TopK { k, is_right: Mean::default() }
     }
 }
 
@@ -32,27 +32,39 @@ impl Tally for TopK {
                 !row[label].is_nan()
                     && row.iter().enumerate().filter(|&other| is_ahead(other)).count() < self.k
             });
-            self.n_right += usize::from(is_right);
+            self.is_right.add(f64::from(u8::from(is_right)));
         }
-        self.n_samples += batch.n;
         Ok(())
     }
 
-    fn value(&self) -> f64 {
-        self.n_right as f64 / self.n_samples as f64
+    fn n(&self) -> usize {
+        self.is_right.n()
     }
 
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        self.is_right.value_of(is_counted)
+    }
+
+    /// Sums of ones are exact.
     fn range(&self, n_left: usize) -> (f64, f64) {
-        let share = |n_right: usize| n_right as f64 / (self.n_samples + n_left) as f64;
-        (share(self.n_right), share(self.n_right + n_left))
+        let share = |n_right: f64| n_right / (self.n() + n_left) as f64;
+        (share(self.is_right.sum), share(self.is_right.sum + n_left as f64))
+    }
+
+    fn contributions(&self) -> Option<&[f64]> {
+        Some(&self.is_right.contributions)
+    }
+
+    fn is_count(&self) -> bool {
+        true
     }
 }
 
 /// Intersection and union of predicted and labelled positions, by class.
 #[derive(Default)]
 pub(super) struct Overlap {
-    /// Of each class: how often predicted, labelled, and both.
-    classes: BTreeMap<i64, [u64; 3]>,
+    /// Of each sample and class: how often predicted, labelled, and both.
+    samples: Vec<BTreeMap<i64, [u64; 3]>>,
 }
 
 impl Tally for Overlap {
@@ -67,6 +79,7 @@ impl Tally for Overlap {
             )));
         }
         for (row, labels) in batch.output.chunks_exact(found).zip(batch.labels.chunks_exact(wanted)) {
+            let mut classes: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
             for (position, &label) in
                 labels.iter().enumerate().filter(|&(_, &label)| label >= 0 && label != 255)
             {
@@ -78,18 +91,29 @@ impl Tally for Overlap {
                             as i64
                     }
                 };
-                self.classes.entry(class).or_default()[0] += 1;
-                let labelled = self.classes.entry(label).or_default();
+                classes.entry(class).or_default()[0] += 1;
+                let labelled = classes.entry(label).or_default();
                 labelled[1] += 1;
                 labelled[2] += u64::from(class == label);
             }
+            self.samples.push(classes);
         }
         Ok(())
     }
 
-    fn value(&self) -> f64 {
+    fn n(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let mut classes: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
+        let counted = self.samples.iter().enumerate().filter(|&(idx, _)| is_counted(idx));
+        for (&class, counts) in counted.flat_map(|(_, sample)| sample) {
+            let sums = classes.entry(class).or_default();
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
         let of_class =
             |[predicted, labelled, both]: &[u64; 3]| *both as f64 / (predicted + labelled - both) as f64;
-        self.classes.values().map(of_class).sum::<f64>() / self.classes.len().max(1) as f64
+        classes.values().map(of_class).sum::<f64>() / classes.len().max(1) as f64
     }
 }

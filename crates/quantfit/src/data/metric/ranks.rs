@@ -8,6 +8,9 @@ use quantfit_ir::{Error, Result};
 pub(super) struct RankCorrelation {
     outputs: Vec<f32>,
     targets: Vec<f32>,
+    /// The sample that each of them is of.
+    samples: Vec<usize>,
+    n_samples: usize,
 }
 
 impl Tally for RankCorrelation {
@@ -15,13 +18,23 @@ impl Tally for RankCorrelation {
         for (output, targets) in batch.pairs()? {
             self.outputs.extend_from_slice(output);
             self.targets.extend_from_slice(targets);
+            self.samples.extend(output.iter().map(|_| self.n_samples));
+            self.n_samples += 1;
         }
         Ok(())
     }
 
+    fn n(&self) -> usize {
+        self.n_samples
+    }
+
     /// Pearson's correlation of the ranks; 0 where either has just one value.
-    fn value(&self) -> f64 {
-        let (outputs, targets) = (ranks(&self.outputs), ranks(&self.targets));
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let counted = |values: &[f32]| -> Vec<f32> {
+            let of_samples = values.iter().zip(&self.samples).filter(|&(_, &sample)| is_counted(sample));
+            of_samples.map(|(&value, _)| value).collect()
+        };
+        let (outputs, targets) = (ranks(&counted(&self.outputs)), ranks(&counted(&self.targets)));
         let mean = (outputs.len() as f64 + 1.0) / 2.0;
         let covariance =
             |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum() };
@@ -55,10 +68,16 @@ impl Tally for RocArea {
         Ok(())
     }
 
+    fn n(&self) -> usize {
+        self.scores.len()
+    }
+
     /// The share of pairs of a positive and a negative sample that are in order, ties by half; 0.5 without pairs.
-    fn value(&self) -> f64 {
-        let ranks = ranks(&self.scores);
-        let of_positives = ranks.iter().zip(&self.is_positive).filter(|(_, is_positive)| **is_positive);
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let counted: Vec<usize> = (0..self.n()).filter(|&sample| is_counted(sample)).collect();
+        let scores: Vec<f32> = counted.iter().map(|&sample| self.scores[sample]).collect();
+        let ranks = ranks(&scores);
+        let of_positives = ranks.iter().zip(&counted).filter(|&(_, &sample)| self.is_positive[sample]);
         let (n_positive, sum) = of_positives.fold((0.0, 0.0), |(n, sum), (rank, _)| (n + 1.0, sum + rank));
         let n_negative = ranks.len() as f64 - n_positive;
         if n_positive * n_negative == 0.0 {

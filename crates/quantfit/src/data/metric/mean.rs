@@ -1,0 +1,27 @@
+//! A mean over samples, and what each of them contributes to it.
+
+/// The contributions, one a sample, and their sum in that order.
+#[derive(Default)]
+pub(super) struct Mean {
+    pub(super) contributions: Vec<f64>,
+    pub(super) sum: f64,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, contribution: f64) {
+        self.contributions.push(contribution);
+        self.sum += contribution;
+    }
+
+    /// How many samples there are.
+    pub(super) fn n(&self) -> usize {
+        self.contributions.len()
+    }
+
+    /// The mean of those samples that are counted.
+    pub(super) fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let counted = self.contributions.iter().enumerate().filter(|&(idx, _)| is_counted(idx));
+        let (n, sum) = counted.fold((0u32, 0.0), |(n, sum), (_, contribution)| (n + 1, sum + contribution));
+        sum / f64::from(n)
+    }
+}

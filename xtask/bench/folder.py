@@ -1,0 +1,62 @@
+"""A folder that holds a model and its data, as quantfit is given it.
+
+model.onnx, calib.npz, eval.npz and meta.json, which tells the metric, batches, normalization, and, as "data", the sibling
+folder that holds the arrays, if it is not this one. Beside the folders lies zoo.py, which prints the metric of a folder's
+model, or of another file, on its last line.
+"""
+
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+
+
+class Folder:
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.name = self.path.name
+        self.model = self.path / "model.onnx"
+        self.meta = json.load(open(self.path / "meta.json"))
+        self.data = self.path.parent / self.meta["data"] if "data" in self.meta else self.path
+
+    def feeding(self):
+        """How quantfit is to feed the arrays."""
+        flags = ["--batch", str(self.meta.get("calib_batch", 8))]
+        for norm in list(self.meta.get("norm", {}).values())[:1]:
+            flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
+        return flags
+
+    def config(self, program, path):
+        """Writes the default configuration for the calibration data that meta.json allows."""
+        arrays = np.load(self.data / "calib.npz", allow_pickle=False)
+        axes = self.meta.get("batch_axis", {})
+        n_samples = min(arrays[name].shape[axes.get(name, 0)] for name in arrays.files if arrays[name].ndim)
+        n_batches = max(1, min(n_samples, self.meta.get("ncal", n_samples)) // self.meta.get("calib_batch", 8))
+        command = [program, "config", self.model, "-o", path, "--batch-num", str(n_batches)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def score_command(self):
+        return shlex.join([sys.executable, str(self.path.parent / "zoo.py"), str(self.path)])
+
+    def score(self, model):
+        """The metric of a file in ONNX Runtime."""
+        run = subprocess.run([*shlex.split(self.score_command()), model], capture_output=True, text=True, check=True)
+        return float(run.stdout.split()[-1])
+
+
+def folders(path, names):
+    """The folders of a folder, or those that are named."""
+    found = (Folder(model.parent) for model in sorted(pathlib.Path(path).glob("*/model.onnx")))
+    return [folder for folder in found if not names or folder.name in names]
+
+
+def peer(python, script, tool, folder):
+    """What a script says of a peer: a dictionary, with an "error" if it failed."""
+    run = subprocess.run([python, script, tool, folder.path], capture_output=True, text=True)
+    try:
+        return json.loads(run.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"error": run.stderr.strip()[-60:]}

@@ -1,0 +1,123 @@
+"""Searches with quantfit, and with peers, for the int8 model that loses no more than 1 % of the float model's metric.
+
+    python search.py QUANTFIT DIR [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
+
+DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is
+the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model.
+
+A line for each model and tool: the metric of the saved file in ONNX Runtime (of quantfit's deploy model; what quantfit itself
+says of it stands beside), whether that is within the target, weighted operators in int8 and in float, evaluations as
+multiples of the whole evaluation data (those that are for the report alone included), seconds, seconds of processor time,
+and the most memory held. quantfit scores with its own top1 where that is the folder's metric, and else by zoo.py as a command,
+whose starts count. In the end, sums.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import onnx
+
+from folder import folders, peer
+
+DROP = 0.01
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"}
+# What int8 values pass through unchanged.
+TRANSPARENT = {
+    "Cast", "Clip", "Flatten", "Identity", "MaxPool", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+}
+
+
+def weighted_ops(path):
+    """How many weighted operators read dequantized values only, and how many do not."""
+    graph = onnx.load(path, load_external_data=False).graph
+    makers = {name: node for node in graph.node for name in node.output}
+
+    def is_int8(name, depth=6):
+        node = makers.get(name)
+        if node is None:
+            return False
+        through = node.op_type in TRANSPARENT and depth > 0 and is_int8(node.input[0], depth - 1)
+        return node.op_type == "DequantizeLinear" or through
+
+    counts = [0, 0]
+    for node in graph.node:
+        if node.op_type in WEIGHTED:
+            n_data = 1 if node.op_type in ("LSTM", "GRU", "RNN") else 2
+            counts[not all(is_int8(name) for name in node.input[:n_data])] += 1
+    return counts
+
+
+def evaluations(report):
+    """How many times the evaluation data were gone through; a command that can't tell always does."""
+    efforts = [report["original_effort"], *report["trials"], *report["rescored"]]
+    whole = max((effort["samples"] or 1 for effort in efforts), default=1)
+    return sum((effort["samples"] or whole) / whole for effort in efforts)
+
+
+def ours(program, folder):
+    with tempfile.TemporaryDirectory() as scratch:
+        config, report, log = f"{scratch}/config.json", f"{scratch}/report.json", f"{scratch}/log"
+        folder.config(program, config)
+        command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz", "--config", config]
+        command += ["--max-drop", f"{DROP:%}", "--save", f"{scratch}/out", "--json", report, *folder.feeding()]
+        if folder.meta["metric"] == "top1" and "out" not in folder.meta:
+            command += ["--eval", folder.data / "eval.npz", "--metric", "top1"]
+        else:
+            command += ["--eval-cmd", folder.score_command()]
+        began = time.time()
+        with open(log, "w") as output:
+            child = subprocess.Popen(command, stdout=output, stderr=output)
+            _, status, usage = os.wait4(child.pid, 0)
+        result = {"wall_s": time.time() - began, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss / 1024}
+        deploy = f"{scratch}/out_deploy_model.onnx"
+        if not os.path.exists(deploy):
+            return {**result, "error": open(log).read().strip()[-60:] or f"status {status}"}
+        found = json.load(open(report))
+        int8_ops, float_ops = weighted_ops(deploy)
+        return {
+            **result, "float": found["original"], "reported": found["final"], "final": folder.score(deploy),
+            "int8_ops": int8_ops, "float_ops": float_ops, "evals": evaluations(found),
+        }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("folder")
+    parser.add_argument("--peers")
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--tools", default="ort-minmax,nncf-ac")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_intermixed_args()
+    tools = args.tools.split(",") if args.peers else []
+    columns = ["int8_ops", "float_ops", "evals", "wall_s", "cpu_s"]
+    sums = {tool: dict.fromkeys([*columns, "n", "n_met"], 0) for tool in ["quantfit", *tools]}
+    print(f"{'model':26} {'tool':14} {'float':>8} {'final':>8} {'reported':>8} {'met':>4} {'int8':>5} {'float':>5} "
+          f"{'evals':>7} {'s':>7} {'cpu s':>7} {'MB':>6}")
+    for folder in folders(args.folder, args.names):
+        for tool in sums:
+            result = ours(args.program, folder) if tool == "quantfit" else peer(args.python, args.peers, tool, folder)
+            if "final" not in result:
+                print(f"{folder.name:26} {tool:14} {result.get('error', 'no result')}", flush=True)
+                continue
+            is_met = result["final"] >= result["float"] - DROP * abs(result["float"])
+            reported = f"{result['reported']:8.4f}" if "reported" in result else " " * 8
+            print(f"{folder.name:26} {tool:14} {result['float']:8.4f} {result['final']:8.4f} {reported} "
+                  f"{'yes' if is_met else 'no':>4} {result['int8_ops']:5} {result['float_ops']:5} {result['evals']:7.1f} "
+                  f"{result['wall_s']:7.1f} {result['cpu_s']:7.1f} {result['rss_mb']:6.0f}", flush=True)
+            total = sums[tool]
+            for column in columns:
+                total[column] += result[column]
+            total["n"] += 1
+            total["n_met"] += is_met
+    for tool, total in sums.items():
+        print(f"{'all':26} {tool:14} {'':8} {'':8} {'':8} {total['n_met']:>4} {total['int8_ops']:5} {total['float_ops']:5} "
+              f"{total['evals']:7.1f} {total['wall_s']:7.1f} {total['cpu_s']:7.1f}  ({total['n']} models)")
+
+
+main()
