@@ -36,13 +36,15 @@ impl Pass for FoldPads {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let Some((input, pads)) = folded(graph, id, opset) else { continue };
-                if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
-                    op.attrs.insert("pads".to_owned(), Attr::Ints(pads));
-                    op.attrs.remove("auto_pad");
+                // There may be several in a row.
+                while let Some((input, pads)) = folded(graph, id, opset) {
+                    if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
+                        op.attrs.insert("pads".to_owned(), Attr::Ints(pads));
+                        op.attrs.remove("auto_pad");
+                    }
+                    graph.set_operand(id, 0, Some(input));
+                    changed = true;
                 }
-                graph.set_operand(id, 0, Some(input));
-                changed = true;
             }
             Ok(())
         })?;

@@ -3,13 +3,14 @@
 use crate::{Scratch, fixture, quantfit};
 use serde_json::Value;
 
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 9] = [
     "accuracy_based_auto_calibration_final_config.json",
     "accuracy_based_auto_calibration_ranking_information.json",
     "accuracy_based_auto_calibration_record.json",
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
     "m_journal.jsonl",
+    "m_quant.json",
     "m_report.json",
     "m_scale_offset_record.txt",
 ];
