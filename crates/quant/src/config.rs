@@ -10,7 +10,7 @@ mod layers;
 mod weight;
 
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
-pub use weight::{WeightConfig, WeightMethod};
+pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
 use crate::passes::opset_for;
@@ -315,6 +315,15 @@ impl LayerConfig {
         if self.weights_only && layer.weights.is_empty() {
             return Err(Error::invalid_config(format!("this {} has no weights; set it to false", layer.op))
                 .at("weights_only"));
+        }
+        let learns = matches!(self.weight_quant_params.method, WeightMethod::AdaRound(_));
+        if learns && !layer.weights.is_empty() && !layer.can_learn_rounding() {
+            let message = format!(
+                "\"ada_quantize\" is for Conv, Gemm, and MatMul with a constant matrix on the right, not for this {}; use \
+                 \"mse_quantize\"",
+                layer.op
+            );
+            return Err(Error::invalid_config(message).at("wts_algo"));
         }
         if self.dmq_balancer_param.is_some() && layer.input_channels().is_none() {
             let message = format!("this {} has no weight to move ranges to; remove it", layer.op);

@@ -137,6 +137,19 @@ impl Layer {
         }
     }
 
+    /// Whether the layer is a product of what it reads and one constant matrix, so that the rounding of its weight can be
+    /// learned row by row: a Conv, a Gemm, or a MatMul whose right factor is the weight.
+    pub fn can_learn_rounding(&self) -> bool {
+        match &self.weights[..] {
+            [weight] => match self.op {
+                "Conv" | "Gemm" => true,
+                "MatMul" => weight.slot == 1 && weight.per_channel,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// The layer's row.
     pub fn quantizable(&self) -> &'static QuantizableOp {
         QUANTIZABLE.iter().find(|row| row.name == self.op).expect("a layer has a row")

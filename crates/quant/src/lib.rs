@@ -4,6 +4,7 @@
 //! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
 //! carries the numbers.
 
+mod ada_round;
 mod balancing;
 mod batch_norm;
 mod calibration;
@@ -29,10 +30,11 @@ mod sources;
 mod useful;
 mod weight;
 
+pub use ada_round::{Activation, Rounding};
 pub use balancing::Balancing;
 pub use calibration::Calibration;
 pub use config::{
-    ActivationConfig, ActivationMethod, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
 pub use flavour::{Emission, Flavour, emit};
@@ -43,8 +45,8 @@ pub use passes::{
     Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
     FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
     LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, ShiftBias, SignedActivations, SinkConstants, Trim,
-    UnsignedActivations, balances_for_free,
+    ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShiftBias, SignedActivations, SinkConstants,
+    Trim, UnsignedActivations, balances_for_free,
 };
 pub use profile::{PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};
@@ -55,8 +57,8 @@ pub use weight::weight_params;
 use quantfit_infer::InferShapes;
 use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, an operator set that has what quantization needs, nothing that does nothing, scales and normalizations folded,
-/// ranges made equal. Constants that other constants are computed from should have been folded before.
+/// What makes a model ready to be quantized: names and types, an operator set that has what quantization needs, nothing
+/// that does nothing, scales, normalizations and pads folded, ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
     let mut passes: Vec<Box<dyn Pass + '_>> = vec![
@@ -81,11 +83,12 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     Pipeline(passes)
 }
 
-/// The model that simulates quantization, from a prepared one: balanced, biases shifted, quantize and dequantize around
-/// each operand.
+/// The model that simulates quantization, from a prepared one: balanced, weights rounded as was learned, biases
+/// shifted, quantize and dequantize around each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
         Box::new(Balance { config, record }),
+        Box::new(RoundWeights { config, record }),
         Box::new(ShiftBias { config, record }),
         Box::new(InsertQuantDequant { config, record }),
     ])

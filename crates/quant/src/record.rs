@@ -4,7 +4,7 @@
 use crate::layer::Layer;
 use crate::params::QuantParams;
 use crate::prototext::{Field, Message, quote};
-use quantfit_ir::{Error, Model, Result};
+use quantfit_ir::{DType, Error, Model, Result, Tensor};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub struct Record {
     pub layers: BTreeMap<String, LayerRecord>,
 }
 
-/// Scales and offsets of one layer.
+/// Scales and offsets of one layer, and what else was learned of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
     /// Of the activations, in the order of [`Layer::activations`]; each has one entry.
@@ -26,6 +26,9 @@ pub struct LayerRecord {
     pub balance: Vec<f32>,
     /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
     pub bias_shift: Vec<f32>,
+    /// The first weight, balanced, with every element an integer times its scale; `None`: it is rounded to nearest. The
+    /// text form does not hold it.
+    pub rounded: Option<Tensor>,
 }
 
 impl Record {
@@ -119,6 +122,18 @@ impl Record {
             if n_scales != 1 && (n_scales != n_channels || !weight.per_channel) {
                 let expected = if weight.per_channel { format!("1 or {n_channels}") } else { "1".to_owned() };
                 return differs(n_scales, "weight scales", &expected);
+            }
+        }
+        if let Some(rounded) = &entry.rounded {
+            let shape = layer.weights.first().map(|weight| layer.tensor(model, weight).shape());
+            if shape != Some(rounded.shape()) || rounded.dtype() != DType::F32 {
+                let message = format!(
+                    "the record's rounded weight is {}{:?}, the layer's is f32{:?}",
+                    rounded.dtype(),
+                    rounded.shape(),
+                    shape.unwrap_or_default()
+                );
+                return Err(Error::invalid_config(message).at(&layer.name));
             }
         }
         LayerRecord::check_balance(&entry.balance, layer, model)?;

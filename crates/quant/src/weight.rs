@@ -1,4 +1,4 @@
-//! The parameters of a weight: they follow from the weight alone.
+//! The parameters of a weight: they follow from the weight alone. Which integers AdaRound takes does not.
 
 use crate::config::{WeightConfig, WeightMethod};
 use crate::layer::Weight;
@@ -23,7 +23,7 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
             ranges.into_iter().map(|(min, max)| QuantParams::symmetric(min, max, bits)),
             bits,
         ),
-        WeightMethod::Mse => least_error(values, &channels, &ranges, bits),
+        WeightMethod::Mse | WeightMethod::AdaRound(_) => least_error(values, &channels, &ranges, bits),
     })
 }
 

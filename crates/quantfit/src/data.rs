@@ -1,14 +1,16 @@
 //! Data sets: named arrays, cut into the batches that a model takes.
 
+mod array;
 mod metric;
 mod npz;
 
+pub use array::Array;
 pub(crate) use metric::{Batch, Tally, labels, noise, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
 use quantfit_interp::Input;
-use quantfit_ir::{DType, Dim, Error, Result, Tensor, TensorType, with_element};
+use quantfit_ir::{DType, Dim, Error, Result, Tensor, TensorType};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -19,7 +21,7 @@ pub struct DataSet {
     /// Where it comes from, for messages.
     pub source: String,
     /// The arrays, by name.
-    pub arrays: BTreeMap<String, Tensor>,
+    pub arrays: BTreeMap<String, Array>,
 }
 
 /// How a data set is fed to a model.
@@ -48,8 +50,8 @@ pub struct Feed {
 /// What one input of the model is fed with.
 #[derive(Debug, Clone)]
 struct Fed {
-    /// Converted only when a batch is cut from it.
-    array: Tensor,
+    /// Read and converted only when a batch is cut from it.
+    array: Array,
     ty: Option<TensorType>,
     /// The dimension that counts samples.
     axis: usize,
@@ -143,12 +145,12 @@ impl DataSet {
     }
 
     /// An array that the metric needs, with as many entries as there are samples.
-    pub fn targets(&self, name: &str, n_samples: usize) -> Result<&Tensor> {
+    pub fn targets(&self, name: &str, n_samples: usize) -> Result<Tensor> {
         let at = |error: Error| error.at(&self.source);
         let missing = || at(Error::invalid_data(format!("has no array {name:?}, which the metric wants")));
         let array = self.arrays.get(name).ok_or_else(missing)?;
         match array.shape().first() {
-            Some(&n) if n == n_samples => Ok(array),
+            Some(&n) if n == n_samples => array.whole().map_err(at),
             found => {
                 let n_targets = found.copied().unwrap_or(1);
                 Err(at(Error::invalid_data(format!("has {n_samples} samples and {n_targets} {name}"))))
@@ -179,10 +181,10 @@ impl Feed {
     pub fn inputs(&self, samples: Range<usize>) -> Result<Vec<Tensor>> {
         let input = |Fed { array, ty, axis }: &Fed| {
             if array.shape().is_empty() {
-                return Ok(array.clone());
+                return array.whole();
             }
             let n_samples = if self.is_fixed { self.batch } else { samples.len() };
-            let batch = cut(array, *axis, samples.clone(), n_samples);
+            let batch = array.cut(*axis, samples.clone(), n_samples)?;
             match ty {
                 Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
                     normalized(&batch, &self.feeding)
@@ -195,7 +197,7 @@ impl Feed {
 }
 
 /// Checks that samples of an array can be fed to an input.
-fn fits(array: &Tensor, input: &Input, axis: usize) -> Result<()> {
+fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     let Some(ty) = &input.ty else { return Ok(()) };
     if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
         return Err(Error::invalid_data(format!("is {}, the model wants {}", array.dtype(), ty.dtype)));
@@ -210,23 +212,6 @@ fn fits(array: &Tensor, input: &Input, axis: usize) -> Result<()> {
     }
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     Err(Error::invalid_data(format!("has the shape [{}], the model wants {ty}", shape.join(","))))
-}
-
-/// Some samples of an array, the last one repeated until there are `n_samples`.
-fn cut(array: &Tensor, axis: usize, samples: Range<usize>, n_samples: usize) -> Tensor {
-    let mut shape = array.shape().to_vec();
-    let (n_held, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
-    shape[axis] = n_samples;
-    with_element!(array.dtype(), T => {
-        let values = array.values::<T>().expect("the type is the tensor's own");
-        let mut batch: Vec<T> = Vec::with_capacity(shape.iter().product());
-        for part in values.chunks_exact((n_held * inner).max(1)) {
-            batch.extend_from_slice(&part[samples.start * inner..samples.end * inner]);
-            let last = &part[(samples.end - 1) * inner..samples.end * inner];
-            (samples.len()..n_samples).for_each(|_| batch.extend_from_slice(last));
-        }
-        Tensor::new(&shape, batch)
-    })
 }
 
 /// `(x - mean) / std`, channel by channel: the second dimension counts channels, or the last one if that fits instead.
@@ -267,18 +252,9 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn samples_may_be_counted_by_a_later_dimension() {
-        let array = Tensor::new(&[2, 3, 1], vec![0.0f32, 1.0, 2.0, 10.0, 11.0, 12.0]);
-        let batch = cut(&array, 1, 1..3, 3);
-        assert_eq!(
-            (batch.shape(), batch.values::<f32>().unwrap()),
-            (&[2, 3, 1][..], &[1.0, 2.0, 2.0, 11.0, 12.0, 12.0][..])
-        );
-    }
-
     fn data(arrays: &[(&str, Tensor)]) -> DataSet {
-        let arrays = arrays.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
+        let arrays =
+            arrays.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone().into())).collect();
         DataSet { source: "data.npz".to_owned(), arrays }
     }
 

@@ -1,5 +1,6 @@
 //! Calibrating: the float model runs on the evaluator's data, and every layer's inputs are observed.
 
+use crate::ada_round::ada_round;
 use crate::evaluator::{Evaluator, failed};
 use crate::layer_error::{LayerError, layer_errors};
 use quantfit_interp::Session;
@@ -42,6 +43,7 @@ fn measured(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator)
     for (name, entry) in balance.layers {
         record.layers.entry(name).or_default().balance = entry.balance;
     }
+    ada_round(&balanced, config, &mut record, evaluator)?;
     let mut errors = BTreeMap::new();
     if config.correct_bias || config.auto_balance {
         errors = layer_errors(model, config, &record, evaluator)?;

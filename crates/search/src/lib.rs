@@ -4,6 +4,7 @@
 //! pure: a [`Strategy`] is arithmetic on the trials so far, a [`Sensitivity`] compares two outputs. No files here, and
 //! no clock.
 
+mod ada_round;
 mod calibrate;
 mod evaluator;
 mod layer_error;

@@ -3,7 +3,9 @@
 //! What it says of a layer by name counts more than what it says of the layer's type, that more than what it says of
 //! all layers, and that more than the defaults. Fields of methods that quantfit does not have are refused by name.
 
-use super::{ActivationConfig, ActivationMethod, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig};
+use super::{
+    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
+};
 use super::{WeightConfig, WeightMethod};
 use crate::layer::{Layer, layers};
 use crate::prototext::{Field, Message};
@@ -174,7 +176,9 @@ fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
     match field.name.as_str() {
         "arq_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Arq, entries),
         "mse_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Mse, entries),
-        "ada_quantize" => Err(refused(field, "ada_quantize is not supported yet; use mse_quantize")),
+        "ada_quantize" => {
+            weight(&mut layer.weight_quant_params, WeightMethod::AdaRound(AdaRound::default()), entries)
+        }
         "ifmr_quantize" => {
             activation(&mut layer.activation_quant_params, ActivationMethod::Ifmr(Ifmr::default()), entries)
         }
@@ -206,9 +210,14 @@ fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
 fn weight(config: &mut WeightConfig, method: WeightMethod, entries: &[Field]) -> Result<()> {
     config.method = method;
     for entry in entries {
-        match entry.name.as_str() {
-            "channel_wise" => config.channel_wise = entry.flag()?,
-            "quant_bits" => config.num_bits = entry.number()?,
+        match (entry.name.as_str(), &mut config.method) {
+            ("channel_wise", _) => config.channel_wise = entry.flag()?,
+            ("quant_bits", _) => config.num_bits = entry.number()?,
+            ("num_iteration", WeightMethod::AdaRound(ada)) => ada.num_iteration = entry.number()?,
+            ("reg_param", WeightMethod::AdaRound(ada)) => ada.reg_param = entry.number()?,
+            ("beta_range_start", WeightMethod::AdaRound(ada)) => ada.beta_range[0] = entry.number()?,
+            ("beta_range_end", WeightMethod::AdaRound(ada)) => ada.beta_range[1] = entry.number()?,
+            ("warm_start", WeightMethod::AdaRound(ada)) => ada.warm_start = entry.number()?,
             _ => return Err(entry.unknown()),
         }
     }

@@ -1,37 +1,88 @@
-//! `.npz` files: zip archives of NumPy arrays.
+//! `.npz` files: zip archives of NumPy arrays. Large arrays are unpacked into files, not into memory.
 
-use npyz::{DType as NpyType, Deserialize, NpyFile, Order, TypeChar, WriterBuilder};
-use quantfit_ir::{Element, Error, Result, Tensor, f16, with_element};
+use super::Array;
+use npyz::{
+    DType as NpyType, Deserialize, Endianness, NpyFile, NpyHeader, Order, TypeChar, TypeStr, WriterBuilder,
+};
+use quantfit_ir::{DType, Element, Error, Result, Tensor, f16, with_element};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek, Write};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// Reads every array of a file.
-pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+/// Arrays of more bytes than this are kept in files.
+const MOST_HELD: u64 = 1 << 20;
+
+/// Reads every array of a file. One of more than a mebibyte is unpacked into a temporary file, which nobody else sees and
+/// which is gone with the array, so that a batch takes as much memory as its samples do, however many there are.
+pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     let at = |error: Error| error.at(path.display());
     let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
     let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| wrong(&error))?;
     let mut arrays = BTreeMap::new();
     for idx in 0..archive.len() {
-        let entry = archive.by_index(idx).map_err(|error| wrong(&error))?;
+        let mut entry = archive.by_index(idx).map_err(|error| wrong(&error))?;
         let name = entry.name().map_err(|error| wrong(&error))?.into_owned();
         let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
-        let array = NpyFile::new(entry).map_err(|error| wrong(&error))?;
-        let tensor = read_array(array).map_err(|error| at(error.at(format!("array {name:?}"))))?;
-        arrays.insert(name, tensor);
+        let header = NpyHeader::from_reader(&mut entry).map_err(|error| wrong(&error))?;
+        let array = read_array(header, entry).map_err(|error| at(error.at(format!("array {name:?}"))))?;
+        arrays.insert(name, array);
     }
     Ok(arrays)
 }
 
-fn read_array<R: Read>(file: NpyFile<R>) -> Result<Tensor> {
-    let NpyType::Plain(ty) = file.dtype() else {
+fn read_array(header: NpyHeader, mut entry: impl Read) -> Result<Array> {
+    let NpyType::Plain(ty) = header.dtype() else {
         return Err(Error::unsupported("structured arrays can't be fed"));
     };
-    let size = ty.size_field();
-    match (ty.type_char(), size) {
+    let shape = shape(&header)?;
+    let n_elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
+    let n_bytes = n_elements.and_then(|n| n.checked_mul(ty.size_field()));
+    match (dtype(&ty), n_bytes) {
+        (Some(dtype), Some(n_bytes)) if n_bytes > MOST_HELD && header.order() == Order::C => {
+            let wrong = |error: std::io::Error| Error::invalid_data(format!("can't be unpacked: {error}"));
+            let mut file = tempfile::tempfile().map_err(wrong)?;
+            let n_found = std::io::copy(&mut entry.by_ref().take(n_bytes), &mut file).map_err(wrong)?;
+            if n_found != n_bytes {
+                let message = format!("{n_found} bytes can't fill {n_bytes}; the file is cut off");
+                return Err(Error::invalid_data(message));
+            }
+            Ok(Array::filed(dtype, shape, file))
+        }
+        _ => read_tensor(NpyFile::with_header(header, entry), &ty).map(Array::from),
+    }
+}
+
+/// The type of elements that need no conversion.
+fn dtype(ty: &TypeStr) -> Option<DType> {
+    if ty.endianness() == Endianness::Big {
+        return None;
+    }
+    Some(match (ty.type_char(), ty.size_field()) {
+        (TypeChar::Float, 4) => DType::F32,
+        (TypeChar::Float, 8) => DType::F64,
+        (TypeChar::Float, 2) => DType::F16,
+        (TypeChar::Int, 1) => DType::I8,
+        (TypeChar::Int, 2) => DType::I16,
+        (TypeChar::Int, 4) => DType::I32,
+        (TypeChar::Int, 8) => DType::I64,
+        (TypeChar::Uint, 1) => DType::U8,
+        (TypeChar::Uint, 2) => DType::U16,
+        (TypeChar::Uint, 4) => DType::U32,
+        (TypeChar::Uint, 8) => DType::U64,
+        _ => return None,
+    })
+}
+
+fn shape(header: &NpyHeader) -> Result<Vec<usize>> {
+    let shape = header.shape().iter().map(|&n| usize::try_from(n));
+    shape.collect::<Result<_, _>>().map_err(|_| Error::invalid_data("is too large"))
+}
+
+fn read_tensor<R: Read>(file: NpyFile<R>, ty: &TypeStr) -> Result<Tensor> {
+    match (ty.type_char(), ty.size_field()) {
         (TypeChar::Float, 4) => read::<f32, R>(file),
         (TypeChar::Float, 8) => read::<f64, R>(file),
         (TypeChar::Float, 2) => read::<f16, R>(file),
@@ -50,9 +101,7 @@ fn read_array<R: Read>(file: NpyFile<R>) -> Result<Tensor> {
 
 fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
     let wrong = |error: std::io::Error| Error::invalid_data(error.to_string());
-    let shape = file.shape().iter().map(|&n| usize::try_from(n));
-    let shape: Vec<usize> =
-        shape.collect::<Result<_, _>>().map_err(|_| Error::invalid_data("is too large"))?;
+    let shape = shape(file.header())?;
     let order = file.order();
     let values: Vec<T> = file.into_vec().map_err(wrong)?;
     if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(values.len()) {

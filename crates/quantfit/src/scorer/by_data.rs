@@ -41,13 +41,14 @@ impl DataScorer {
         let wants = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
         let n_samples = evaluation.n_samples();
         let labels = match wants(Truth::Labels) {
-            true => labels(data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
+            true => labels(&data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
             false => vec![],
         };
         let targets = match (wants(Truth::Targets), data.arrays.contains_key("targets")) {
             (false, _) => Targets::None,
             (true, true) => {
-                let targets = numbers(data.targets("targets", n_samples)?);
+                let targets = data.targets("targets", n_samples)?;
+                let targets = numbers(&targets);
                 Targets::Given(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
@@ -168,11 +169,11 @@ mod tests {
             |factor: usize| (0..3 * n_samples).map(|idx| (idx * idx * factor % 7) as f32 - 2.0).collect();
         let labels = (0..n_samples as i64).map(|idx| idx % 3).collect();
         let mut arrays = std::collections::BTreeMap::from([
-            ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1))),
-            ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels)),
+            ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1)).into()),
+            ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels).into()),
         ]);
         if has_targets {
-            arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)));
+            arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)).into());
         }
         let data = DataSet { source: "data".to_owned(), arrays };
         let session = Session::new(&model()).unwrap();
