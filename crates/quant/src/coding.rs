@@ -118,7 +118,8 @@ fn dtype_without_offset(graph: &Graph, id: NodeId) -> Option<DType> {
     }
     let input = graph.operand(id, 0)?;
     let of_type = || Some(graph.value(input).tensor_type()?.dtype);
-    graph.constant(input).map(Tensor::dtype).or_else(of_type)
+    let of_maker = || Some(Coding::of_quantize(graph, input.node)?.dtype);
+    graph.constant(input).map(Tensor::dtype).or_else(of_type).or_else(of_maker)
 }
 
 /// The elements of a tensor of integers of at most 32 bits.

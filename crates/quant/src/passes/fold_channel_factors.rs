@@ -22,8 +22,8 @@ use quantfit_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, Va
 /// %scale = const [0.5, 1.0] : f32[2]
 /// %offset = const splat(0) : i8[2]
 /// %w.dq = DequantizeLinear(%w, %scale, %offset) {axis = 1}
-/// %fc = MatMul(%x, %w.dq)
-/// %r = Relu(%fc)
+/// %fc = MatMul(%x, %w.dq) : f32[N,2]
+/// %r = Relu(%fc) : f32[N,2]
 /// %factor = const [0.5, 2.0] : f32[2]
 /// %y = Mul(%r, %factor)
 /// return %y
@@ -36,8 +36,8 @@ use quantfit_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, Va
 /// %w.dq.scale = const [0.25, 2.0] : f32[2]
 /// %w.dq.offset = const splat(0) : i8[2]
 /// %w.dq = DequantizeLinear(%w, %w.dq.scale, %w.dq.offset) {axis = 1}
-/// %fc = MatMul(%x, %w.dq)
-/// %y = Relu(%fc) @r
+/// %fc = MatMul(%x, %w.dq) : f32[N,2]
+/// %y = Relu(%fc) @r : f32[N,2]
 /// return %y
 /// ```
 pub struct FoldChannelFactors;
