@@ -1,7 +1,7 @@
 //! The two calls of the original tool, under their names.
 
-use crate::emission::save_deployed;
-use crate::files::{load_model, read_text, save_model, write_file};
+use crate::emission::save_models;
+use crate::files::{load_model, read_text, write_file};
 use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Pass, Result};
 use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend};
@@ -87,8 +87,7 @@ pub fn search_and_save<E: Evaluator>(
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
         Some(quantized) => {
-            save_model(&quantized.fake_quant, &files.fake_quant)?;
-            save_deployed(model, &quantized.fake_quant, files)?;
+            save_models(model, &quantized.fake_quant, files)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
             remove(&files.closest_config)?;

@@ -1,8 +1,8 @@
 //! Models made without calibration: from factors that somebody else has found, or that a model holds already.
 
 use crate::auto_calibration::OutputFiles;
-use crate::emission::save_deployed;
-use crate::files::{save_model, write_file};
+use crate::emission::{save_deployed, save_models};
+use crate::files::write_file;
 use quantfit_ir::{Error, Model, Pass, Result};
 use quantfit_quant::{
     LayerConfig, NameNodes, QuantConfig, Record, TensorConfig, WeightConfig, check_is_float, check_is_qdq,
@@ -29,8 +29,7 @@ pub fn convert_model(model: &Model, record: &Record, fuse: bool, files: &OutputF
     config = of_record(config, record, &model)?;
     config.check(&model)?;
     fake_quant(&config, record).run(&mut model)?;
-    save_model(&model, &files.fake_quant)?;
-    save_deployed(original, &model, files)
+    save_models(original, &model, files)
 }
 
 /// Writes the deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training,

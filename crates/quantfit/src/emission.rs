@@ -8,14 +8,29 @@ use quantfit_quant::emit;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// Writes the deploy models of a fake-quant model, one for each form, and the map of their nodes to the original's.
+/// Writes a fake-quant model and its deploy models, one for each form, and the map of their nodes to the original's.
+pub(crate) fn save_models(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
+    save_model(fake_quant, &files.fake_quant)?;
+    save(original, fake_quant, files, vec![(&files.fake_quant, fake_quant)])
+}
+
+/// Writes the deploy models of a fake-quant model alone, and their map.
 pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
+    save(original, fake_quant, files, vec![])
+}
+
+fn save(
+    original: &Model,
+    fake_quant: &Model,
+    files: &OutputFiles,
+    written: Vec<(&Path, &Model)>,
+) -> Result<()> {
     let mut maps = Map::new();
     let mut add = |path: &Path, model: &Model| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         maps.insert(name, json!(layer_map(original, model)));
     };
-    add(&files.fake_quant, fake_quant);
+    written.into_iter().for_each(|(path, model)| add(path, model));
     for (flavour, path) in &files.deploy {
         let mut deployed = fake_quant.clone();
         emit(*flavour, &files.emission).run(&mut deployed).map_err(|error| error.at(path.display()))?;

@@ -29,7 +29,7 @@ pub(crate) fn layer_map(original: &Model, output: &Model) -> BTreeMap<String, Ve
     for (graph, id) in operations(output) {
         let node = graph.node(id);
         let mut found = BTreeSet::new();
-        found.extend(of_name(&node.label().to_owned(), &position));
+        found.extend(of_name(node.label(), &position));
         for value in &node.outputs {
             found.extend(maker.get(value.name.as_str()));
         }

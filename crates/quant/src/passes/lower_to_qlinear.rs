@@ -97,7 +97,8 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
         let mut operands = coded_operands(graph, names, &format!("{label}.x"), &left)?;
         operands.extend(coded_operands(graph, names, &format!("{label}.x1"), &right)?);
         operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
-        return Some(put(graph, id, Op::new("QLinearMatMul"), operands));
+        put(graph, id, Op::new("QLinearMatMul"), operands);
+        return Some(());
     }
     let product = Product::at(graph, id)?;
     let mut op = Op::new(match product.op {
@@ -114,7 +115,8 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
         let bias = product.bias.map(|bias| Tensor::new(&[bias.len()], bias));
         operands.extend(bias.map(|bias| constant(graph, names, &format!("{label}.b"), bias)));
     }
-    Some(put(graph, id, op, operands))
+    put(graph, id, op, operands);
+    Some(())
 }
 
 /// Bytes, their scale and their offset.
@@ -174,7 +176,8 @@ fn move_bytes(graph: &mut Graph, id: NodeId, coding: &Coding) -> Option<()> {
     let mut operands = graph.operands(id).to_vec();
     operands.iter_mut().zip(bytes).for_each(|(operand, bytes)| *operand = Some(bytes));
     let op = op.clone();
-    Some(put_slots(graph, id, op, &operands))
+    put_slots(graph, id, op, &operands);
+    Some(())
 }
 
 /// Puts an operation of integers in the place of one of floats and of the QuantizeLinear behind it.
