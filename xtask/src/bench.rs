@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
+    /// Let ONNX Runtime score every trial of a search, and not only where quantfit lacks the metric
+    #[arg(long, requires = "search")]
+    by_command: bool,
     /// A script that runs a peer on a folder: the peers' figures are printed beside
     #[arg(long, value_name = "ON_FOLDER.py")]
     peers: Option<PathBuf>,
@@ -47,6 +50,9 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     };
     let folder = here.join(folder);
     let mut more: Vec<PathBuf> = Vec::new();
+    if args.by_command {
+        more.push("--by-command".into());
+    }
     if let Some(peers) = &args.peers {
         more.extend(["--peers".into(), here.join(peers)]);
     }

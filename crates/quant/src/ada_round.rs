@@ -5,17 +5,14 @@
 //! minimize the squared error behind the activation, summed over channels and averaged over rows, plus
 //! `reg_param * sum(1 - |2h - 1|^beta)`.
 
+mod descent;
+
 use crate::config::AdaRound;
 use crate::params::QuantParams;
+use descent::Descent;
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
-
-/// How many rows one step of the descent sees.
-const ROWS_OF_STEP: usize = 256;
-
-/// The step of Adam: with ten times less, a few hundred steps do not suffice to cross from one side to the other.
-const RATE: f32 = 1e-2;
 
 /// A layer as a product of matrices: what it reads and what it gives, row by row.
 #[derive(Debug, Clone, Copy)]
@@ -162,159 +159,6 @@ fn product(rows: &[f32], weight: &[f32], init: Init<'_>, into: &mut [f32], [n, k
     );
 }
 
-/// The descent: what it reads, in an order of its own, and where it is.
-struct Descent<'a> {
-    rounding: &'a Rounding<'a>,
-    inputs: Vec<f32>,
-    outputs: Vec<f32>,
-    /// The scale of each element.
-    scales: Vec<f32>,
-    /// Each element in steps, rounded down.
-    floors: Vec<f32>,
-    elements: Vec<Element>,
-    /// By how much the soft rounding changes each element.
-    change: Vec<f32>,
-}
-
-/// What is learned of an element, and Adam's two moments.
-#[derive(Clone, Copy)]
-struct Element {
-    a: f32,
-    mean: f32,
-    square: f32,
-}
-
-impl Element {
-    /// The logistic function, and how much of a step is added: 0 to 1.
-    fn soft(self) -> (f32, f32) {
-        let sigmoid = 1.0 / (1.0 + (-self.a).exp());
-        (sigmoid, (1.2 * sigmoid - 0.1).clamp(0.0, 1.0))
-    }
-}
-
-impl<'a> Descent<'a> {
-    /// Starts from the weight as it is.
-    fn new(rounding: &'a Rounding<'a>) -> Descent<'a> {
-        let (k, n_out) = (rounding.depth(), rounding.scale.len());
-        let order = shuffled(rounding.n_rows());
-        let row = |values: &[f32], len: usize| -> Vec<f32> {
-            order.iter().flat_map(|&row| &values[row * len..][..len]).copied().collect()
-        };
-        let element = |steps: f32| {
-            let part = steps - steps.floor();
-            Element { a: -(1.2 / (part + 0.1) - 1.0).ln(), mean: 0.0, square: 0.0 }
-        };
-        Descent {
-            inputs: row(rounding.inputs, k),
-            outputs: row(rounding.outputs, n_out),
-            scales: rounding.scales().collect(),
-            floors: rounding.steps().map(f32::floor).collect(),
-            elements: rounding.steps().map(element).collect(),
-            change: vec![0.0; rounding.weight.len()],
-            rounding,
-        }
-    }
-
-    fn run(mut self, config: &AdaRound) -> Vec<bool> {
-        let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
-        let n_rows = self.rounding.n_rows();
-        let n_parts = n_rows.div_ceil(ROWS_OF_STEP).max(1);
-        let mut gradient = vec![0.0; self.change.len()];
-        for step in 0..config.num_iteration {
-            let part = step % n_parts;
-            let (from, to) = (n_rows * part / n_parts, n_rows * (part + 1) / n_parts);
-            self.soften();
-            let errors = self.output_gradient(from, to);
-            gemm(
-                Left::Plain(Matrix::row_major(&errors, to - from, n_out).transposed()),
-                Right::Plain(Matrix::row_major(&self.inputs[from * k..to * k], to - from, k)),
-                Init::Zero,
-                MatrixMut::row_major(&mut gradient, n_out, k),
-            );
-            self.step(&gradient, config, step);
-        }
-        self.elements.iter().map(|element| element.soft().1 >= 0.5).collect()
-    }
-
-    /// Finds what the soft rounding makes of each element.
-    fn soften(&mut self) {
-        let places = self.floors.iter().zip(&self.scales).zip(self.rounding.weight);
-        for ((change, element), ((floor, scale), w)) in self.change.iter_mut().zip(&self.elements).zip(places)
-        {
-            *change = self.rounding.clip(floor + element.soft().1) * scale - w;
-        }
-    }
-
-    /// The derivative of the squared error of some rows by the outputs before the activation.
-    fn output_gradient(&self, from: usize, to: usize) -> Vec<f32> {
-        let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
-        let expected = &self.outputs[from * n_out..to * n_out];
-        let mut outputs = expected.to_vec();
-        let rows = &self.inputs[from * k..to * k];
-        product(rows, &self.change, Init::Accumulate, &mut outputs, [to - from, k, n_out]);
-        let (activation, factor) = (self.rounding.activation, 2.0 / (to - from).max(1) as f32);
-        for (output, &expected) in outputs.iter_mut().zip(expected) {
-            let error = activation.of(*output) - activation.of(expected);
-            *output = factor * error * activation.derivative(*output);
-        }
-        outputs
-    }
-
-    /// A step of Adam (Kingma and Ba, 2015).
-    fn step(&mut self, gradient: &[f32], config: &AdaRound, step: usize) {
-        const MEAN: f32 = 0.9;
-        const SQUARE: f32 = 0.999;
-        let (qmin, qmax) = QuantParams::range(self.rounding.bits);
-        let bounds = qmin as f32..qmax as f32;
-        let beta = beta(config, step).map(|beta| beta as f32);
-        let reg = config.reg_param as f32;
-        let n_steps = step as f64 + 1.0;
-        let bias = |decay: f32| (1.0 - f64::from(decay).powf(n_steps)) as f32;
-        let (mean_bias, square_bias) = (bias(MEAN), bias(SQUARE));
-        let places = gradient.iter().zip(&self.scales).zip(&self.floors);
-        for (element, ((gradient, scale), floor)) in self.elements.iter_mut().zip(places) {
-            let (sigmoid, h) = element.soft();
-            // Beyond the integers, both sides are the same one.
-            let is_free = h > 0.0 && h < 1.0 && bounds.contains(floor);
-            let slope = if is_free {
-                let side = 2.0 * h - 1.0;
-                let to_a_side =
-                    beta.map_or(0.0, |beta| -2.0 * beta * side.signum() * side.abs().powf(beta - 1.0));
-                (gradient * scale + reg * to_a_side) * 1.2 * sigmoid * (1.0 - sigmoid)
-            } else {
-                0.0
-            };
-            element.mean = MEAN * element.mean + (1.0 - MEAN) * slope;
-            element.square = SQUARE * element.square + (1.0 - SQUARE) * slope * slope;
-            let deviation = (element.square / square_bias).sqrt() + 1e-8;
-            element.a -= RATE * (element.mean / mean_bias) / deviation;
-        }
-    }
-}
-
-/// The exponent of the rounding term at a step: a half wave of a cosine from the first to the second of `beta_range`,
-/// `None` while the term does not count.
-fn beta(config: &AdaRound, step: usize) -> Option<f64> {
-    let (step, n_steps) = (step as f64, config.num_iteration as f64);
-    let start = config.warm_start * n_steps;
-    let [first, last] = config.beta_range;
-    let part = (step - start) / (n_steps - start);
-    (step >= start).then(|| last + 0.5 * (first - last) * (1.0 + (part * std::f64::consts::PI).cos()))
-}
-
-/// The numbers up to `n` in an order that is always the same: neighbouring rows are much alike, and a step should see
-/// all kinds.
-fn shuffled(n: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    for last in (1..n).rev() {
-        // Knuth's generator; its upper bits are the better ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(last, ((state >> 33) as usize) % (last + 1));
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,13 +258,5 @@ mod tests {
         };
         assert_eq!(rounding.values(&rounding.learn(&config(10))), [31.0, -32.0, 31.0]);
         assert_eq!(rounding.values(&[true; 3]), [31.0, -32.0, 31.0]);
-    }
-
-    #[test]
-    fn beta_falls_after_the_warm_up() {
-        let betas = [0, 199, 200, 600, 999].map(|step| beta(&config(1000), step));
-        assert_eq!(betas[..3], [None, None, Some(20.0)]);
-        assert!((betas[3].unwrap() - 11.0).abs() < 1e-9);
-        assert!((betas[4].unwrap() - 2.0).abs() < 1e-3);
     }
 }

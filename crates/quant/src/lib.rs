@@ -57,17 +57,12 @@ pub use weight::weight_params;
 use quantfit_infer::InferShapes;
 use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, an operator set that has what quantization needs, nothing
-/// that does nothing, scales, normalizations and pads folded, ranges made equal. Constants that other constants are computed from should have been folded before.
+/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales, normalizations and pads
+/// folded, ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
-    let mut passes: Vec<Box<dyn Pass + '_>> = vec![
-        Box::new(NameNodes),
-        Box::new(RaiseOpset { to: config.min_opset() }),
-        Box::new(SinkConstants),
-        Box::new(InferShapes),
-        Box::new(RemoveNoOps),
-    ];
+    let mut passes: Vec<Box<dyn Pass + '_>> =
+        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
     if config.do_fusion {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));
@@ -83,10 +78,11 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     Pipeline(passes)
 }
 
-/// The model that simulates quantization, from a prepared one: balanced, weights rounded as was learned, biases
+/// The model that simulates quantization, from a prepared one: raised to an operator set that can say so, balanced, weights rounded as was learned, biases
 /// shifted, quantize and dequantize around each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
+        Box::new(RaiseOpset { to: config.min_opset() }),
         Box::new(Balance { config, record }),
         Box::new(RoundWeights { config, record }),
         Box::new(ShiftBias { config, record }),

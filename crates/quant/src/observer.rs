@@ -45,3 +45,97 @@ fn range(statistics: &Statistics, method: &ActivationMethod, bits: u8, asymmetri
         ActivationMethod::Auto => auto::range(statistics, bits, asymmetric),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::error::{error_of, params_of};
+    use super::*;
+    use crate::config::Ifmr;
+    use quantfit_ir::Tensor;
+
+    /// Batches of two channels, `[n, 2]`: bulks of several shapes and places, with more or less far tails.
+    fn batches(seed: u64) -> Vec<Tensor> {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 + 0.5) / (1u64 << 24) as f32
+        };
+        let (center, spread, tail) = (uniform() * 4.0 - 2.0, 0.1 + uniform(), 1.0 + 30.0 * uniform().powi(3));
+        let is_rectified = uniform() < 0.5;
+        let mut batch = |n: usize| {
+            let value = |_| {
+                let far = if uniform() < 0.002 { tail } else { 1.0 };
+                let value = center + spread * far * (uniform() + uniform() + uniform() - 1.5);
+                if is_rectified { value.max(0.0) } else { value }
+            };
+            Tensor::new(&[n, 2], (0..2 * n).map(value).collect())
+        };
+        [700, 1, 1500, 300].map(&mut batch).to_vec()
+    }
+
+    fn observed(batches: &[Tensor]) -> Statistics {
+        let weighted = Weighted { axis: 1, weights: vec![1, 40], histogram: Histogram::default() };
+        let mut statistics = Statistics { weighted: Some(weighted), ..Statistics::default() };
+        batches.iter().for_each(|batch| statistics.observe(batch).unwrap());
+        statistics
+    }
+
+    fn methods() -> Vec<ActivationMethod> {
+        let both_ends = Ifmr { both_ends: true, ..Ifmr::default() };
+        vec![
+            ActivationMethod::MinMax,
+            ActivationMethod::Percentile(0.999),
+            ActivationMethod::Ifmr(Ifmr::default()),
+            ActivationMethod::Ifmr(both_ends),
+            ActivationMethod::Hfmg { num_of_bins: 1024 },
+            ActivationMethod::Kl { num_of_bins: 1024 },
+            ActivationMethod::Mse,
+            ActivationMethod::Auto,
+        ]
+    }
+
+    #[test]
+    fn shards_give_what_the_whole_gives() {
+        for seed in 0..6 {
+            let batches = batches(seed);
+            let whole = observed(&batches);
+            for split in 1..batches.len() {
+                let mut shards = observed(&batches[split..]);
+                shards += &observed(&batches[..split]);
+                for method in methods() {
+                    for asymmetric in [true, false] {
+                        let of = |statistics: &Statistics| range(statistics, &method, 8, asymmetric);
+                        assert_eq!(of(&shards), of(&whole), "{seed} {split} {method:?} {asymmetric}");
+                    }
+                }
+            }
+            // The sums of extremes are the only ones of floats: their order shows in the last bit.
+            let mut shards = observed(&batches[2..]);
+            shards += &observed(&batches[..2]);
+            let of = |statistics: &Statistics| range(statistics, &ActivationMethod::MovingAverage, 8, true);
+            let (found, expected) = (of(&shards), of(&whole));
+            let is_near = |a: f32, b: f32| (a - b).abs() <= b.abs() * f32::EPSILON;
+            assert!(is_near(found.0, expected.0) && is_near(found.1, expected.1), "{found:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn searched_ranges_err_no_more_than_the_whole_one() {
+        for seed in 0..12 {
+            let statistics = observed(&batches(seed));
+            let whole = (statistics.min.min(0.0), statistics.max.max(0.0));
+            let weighted = &statistics.weighted.as_ref().unwrap().histogram;
+            // Each by its own measure.
+            let measured =
+                [(ActivationMethod::Mse, &statistics.histogram), (ActivationMethod::Auto, weighted)];
+            for (method, histogram) in measured {
+                for (bits, asymmetric) in [(8, true), (8, false), (16, true)] {
+                    let bins = percentile::fine_bins(histogram);
+                    let error = |range| error_of(&bins, &params_of(range, bits, asymmetric));
+                    let found = error(range(&statistics, &method, bits, asymmetric));
+                    assert!(found <= error(whole), "{seed} {method:?} {bits} {asymmetric}");
+                }
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use crate::layer::Layer;
 use crate::params::QuantParams;
 use crate::prototext::{Field, Message, quote};
-use quantfit_ir::{DType, Error, Model, Result, Tensor};
+use quantfit_ir::{Error, Model, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -26,9 +26,8 @@ pub struct LayerRecord {
     pub balance: Vec<f32>,
     /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
     pub bias_shift: Vec<f32>,
-    /// The first weight, balanced, with every element an integer times its scale; `None`: it is rounded to nearest. The
-    /// text form does not hold it.
-    pub rounded: Option<Tensor>,
+    /// Whether each element of the first weight, balanced, is rounded up and not down; empty: to nearest.
+    pub rounded_up: Vec<bool>,
 }
 
 impl Record {
@@ -124,17 +123,9 @@ impl Record {
                 return differs(n_scales, "weight scales", &expected);
             }
         }
-        if let Some(rounded) = &entry.rounded {
-            let shape = layer.weights.first().map(|weight| layer.tensor(model, weight).shape());
-            if shape != Some(rounded.shape()) || rounded.dtype() != DType::F32 {
-                let message = format!(
-                    "the record's rounded weight is {}{:?}, the layer's is f32{:?}",
-                    rounded.dtype(),
-                    rounded.shape(),
-                    shape.unwrap_or_default()
-                );
-                return Err(Error::invalid_config(message).at(&layer.name));
-            }
+        let n_elements = layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).len());
+        if ![0, n_elements].contains(&entry.rounded_up.len()) {
+            return differs(entry.rounded_up.len(), "elements rounded up or down", &n_elements.to_string());
         }
         LayerRecord::check_balance(&entry.balance, layer, model)?;
         let weight = layer.weights.first().filter(|_| layer.output_axis().is_some());
@@ -192,6 +183,7 @@ impl LayerRecord {
                 "offset_r" => recurrence.offset.push(entry.number()?),
                 "tensor_balance_factor" => layer.balance.push(entry.number()?),
                 "bias_shift" => layer.bias_shift.push(entry.number()?),
+                "rounded_up" => layer.rounded_up = flags(entry)?,
                 "act_type" => activation.bits = bits(entry)?,
                 "wts_type" => weight.bits = bits(entry)?,
                 "dst_type" => (activation.bits, weight.bits) = (bits(entry)?, bits(entry)?),
@@ -231,6 +223,10 @@ impl LayerRecord {
         }
         self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
+        if !self.rounded_up.is_empty() {
+            let digits: String = self.rounded_up.iter().map(|&up| if up { '1' } else { '0' }).collect();
+            writeln!(out, "    rounded_up: \"{digits}\"")?;
+        }
         if let Some(activation) = self.activations.first() {
             writeln!(out, "    act_type: \"INT{}\"", activation.bits)?;
         }
@@ -240,6 +236,19 @@ impl LayerRecord {
         }
         writeln!(out, "  }}\n}}")
     }
+}
+
+/// A digit for each flag.
+fn flags(field: &Field) -> Result<Vec<bool>> {
+    let flag = |digit: char| match digit {
+        '0' => Ok(false),
+        '1' => Ok(true),
+        _ => {
+            let message = format!("rounded_up must be digits 0 and 1, found {digit:?}");
+            Err(Error::invalid_config(message).at(format!("line {}", field.line)))
+        }
+    };
+    field.text()?.chars().map(flag).collect()
 }
 
 fn bits(field: &Field) -> Result<u8> {
@@ -284,6 +293,18 @@ record {
         assert_eq!(record.layer("fc").unwrap().balance, [1.3, 0.8]);
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         assert!(record.to_text().starts_with(&EXAMPLE[..EXAMPLE.find("record {\n  key: \"fc\"").unwrap()]));
+    }
+
+    #[test]
+    fn what_was_learned_round_trips() {
+        let text = EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"01100\"");
+        let record = Record::from_text(&text).unwrap();
+        let fc = record.layer("fc").unwrap();
+        assert_eq!(fc.rounded_up, [false, true, true, false, false]);
+        assert_eq!(fc.bias_shift, [0.5]);
+        assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
+        let error = Record::from_text(&text.replace("01100", "012")).unwrap_err();
+        assert!(error.to_string().contains("rounded_up must be digits 0 and 1, found '2'"), "{error}");
     }
 
     #[test]

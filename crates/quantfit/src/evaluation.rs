@@ -2,7 +2,7 @@
 
 use crate::confidence::{Confidence, judge_surely, worse_end};
 use crate::data::Feed;
-use crate::goal::{Goal, all_of, judge_all};
+use crate::goal::{Goal, all_of, judge_all, judge_each};
 use crate::journal::Journal;
 use crate::peak_memory::peak_memory;
 use crate::scorer::{Misses, Score, Scorer, Scoring};
@@ -122,14 +122,7 @@ impl Evaluation {
     /// The verdict on a trial that was stopped: it misses, and its loss is what the samples looked at say of the goal
     /// that it is sure to miss.
     fn verdict_on_stopped(&self, original: &Score, stopped: &Score) -> Verdict {
-        let judged = |quantized: &[f64]| -> Vec<Verdict> {
-            let values = original.values.iter().zip(quantized);
-            self.goals
-                .iter()
-                .zip(values)
-                .map(|(goal, (&original, &value))| goal.judge(original, value))
-                .collect()
-        };
+        let judged = |values: &[f64]| judge_each(&self.goals, &original.values, values);
         let (at_best, estimated) = (judged(&stopped.values), judged(stopped.estimates()));
         let missed = at_best.iter().position(|verdict| !verdict.satisfied).unwrap_or(0);
         let loss = at_best[missed].loss.max(estimated[missed].loss);
@@ -207,7 +200,7 @@ impl Evaluator for Evaluation {
             return Ok(self.verdict_on_stopped(original, quantized));
         }
         Ok(match self.confidence {
-            Some(confidence) => all_of(self.sure_verdicts(confidence, original, quantized).into_iter()),
+            Some(confidence) => all_of(&self.sure_verdicts(confidence, original, quantized)),
             None => judge_all(&self.goals, &original.values, &quantized.values),
         })
     }

@@ -131,20 +131,22 @@ impl Goal {
     }
 }
 
-/// The verdict on several metrics: all goals must be met. The loss is that of the first that is not, or else of the
-/// first.
-pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
-    let metrics = original.iter().zip(quantized);
-    let verdicts =
-        goals.iter().zip(metrics).map(|(goal, (&original, &quantized))| goal.judge(original, quantized));
-    all_of(verdicts)
+/// The verdict on each of several metrics.
+pub(crate) fn judge_each(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Vec<Verdict> {
+    let metrics = goals.iter().zip(original.iter().zip(quantized));
+    metrics.map(|(goal, (&original, &quantized))| goal.judge(original, quantized)).collect()
 }
 
-/// One verdict of those on several metrics.
-pub(crate) fn all_of(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
-    let verdicts: Vec<Verdict> = verdicts.collect();
+/// The verdict on several metrics: all goals must be met. The loss is that of the first that is not, or else of the
+/// first.
+pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
     let missed = verdicts.iter().find(|verdict| !verdict.satisfied).or(verdicts.first());
     missed.copied().unwrap_or(Verdict { satisfied: true, loss: 0.0 })
+}
+
+/// That of [`judge_each`].
+pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
+    all_of(&judge_each(goals, original, quantized))
 }
 
 /// What rounding may do to a metric that is just as wanted.

@@ -4,7 +4,7 @@
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
 use quantfit_ir::{Error, Result};
-use quantfit_search::Candidate;
+use quantfit_search::{Candidate, Rungs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -20,8 +20,8 @@ pub struct Journal {
     file: Option<File>,
 }
 
-/// The layers rolled back; `None` is the original.
-type Key = Option<BTreeSet<String>>;
+/// The layers rolled back, and those on a rung of the ladder; `None` is the original.
+type Key = Option<(BTreeSet<String>, Rungs)>;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,8 @@ struct Head {
 #[derive(Serialize, Deserialize)]
 struct Line {
     rolled_back: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Rungs::is_empty")]
+    rungs: Rungs,
     values: Vec<String>,
     stopped_after: Option<usize>,
     estimates: Vec<String>,
@@ -96,12 +98,17 @@ impl Journal {
     pub fn write(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {
         let rolled_back = match candidate {
             Candidate::Original => None,
-            Candidate::RolledBack(layers) => Some(layers.to_vec()),
+            Candidate::RolledBack { layers, .. } => Some(layers.to_vec()),
+        };
+        let rungs = match candidate {
+            Candidate::Original => Rungs::new(),
+            Candidate::RolledBack { rungs, .. } => rungs.clone(),
         };
         let text = |value: &f64| format!("{value:?}");
         let noise = score.noise.iter().map(|noise| [&noise.of_value, &noise.of_difference].map(text));
         let line = Line {
             rolled_back,
+            rungs,
             values: score.values.iter().map(text).collect(),
             stopped_after: score.stopped_after,
             estimates: score.estimates.iter().map(text).collect(),
@@ -137,7 +144,7 @@ fn opened(path: &Path) -> Result<File> {
 fn key(candidate: Candidate<'_>) -> Key {
     match candidate {
         Candidate::Original => None,
-        Candidate::RolledBack(layers) => Some(layers.iter().cloned().collect()),
+        Candidate::RolledBack { layers, rungs } => Some((layers.iter().cloned().collect(), rungs.clone())),
     }
 }
 
@@ -156,7 +163,8 @@ fn read(line: &str) -> Result<(Key, Score)> {
         noise: noise.collect::<Result<_>>()?,
         effort: Effort { samples: line.samples, seconds: line.seconds, peak_memory: line.peak_memory },
     };
-    Ok((line.rolled_back.map(|layers| layers.into_iter().collect()), score))
+    let rungs = line.rungs;
+    Ok((line.rolled_back.map(|layers| (layers.into_iter().collect(), rungs)), score))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
@@ -177,23 +185,29 @@ mod tests {
         }
     }
 
+    fn rolled_back<'a>(layers: &'a [String], rungs: &'a Rungs) -> Candidate<'a> {
+        Candidate::RolledBack { layers, rungs }
+    }
+
     #[test]
     fn scores_come_back_bit_for_bit_and_half_a_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let layers = ["b".to_owned(), "a".to_owned()];
+        let (none, rungs) = (Rungs::new(), Rungs::from([("c".to_owned(), "int16".to_owned())]));
         let mut journal = Journal::begin(&path, "run");
         journal.write(Candidate::Original, &score(0.1 + 0.2)).unwrap();
         assert!(!path.exists(), "without a trial there is nothing to resume");
-        journal.write(Candidate::RolledBack(&layers), &score(-0.0)).unwrap();
+        journal.write(rolled_back(&layers, &none), &score(-0.0)).unwrap();
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"rolled_back\":[\"c").unwrap();
         for _ in 0..2 {
             let journal = Journal::resume(&path, "run").unwrap();
             assert_eq!(journal.recall(Candidate::Original), Some(score(0.1 + 0.2)));
             let swapped = ["a".to_owned(), "b".to_owned()];
-            assert_eq!(journal.recall(Candidate::RolledBack(&swapped)), Some(score(-0.0)));
-            assert_eq!(journal.recall(Candidate::RolledBack(&[])), None);
+            assert_eq!(journal.recall(rolled_back(&swapped, &none)), Some(score(-0.0)));
+            assert_eq!(journal.recall(rolled_back(&[], &none)), None);
+            assert_eq!(journal.recall(rolled_back(&swapped, &rungs)), None);
         }
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("}\n"));
     }
@@ -202,7 +216,7 @@ mod tests {
     fn another_run_is_not_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        Journal::begin(&path, "one").write(Candidate::RolledBack(&[]), &score(1.0)).unwrap();
+        Journal::begin(&path, "one").write(rolled_back(&[], &Rungs::new()), &score(1.0)).unwrap();
         let message = Journal::resume(&path, "two").err().unwrap().message;
         assert!(message.starts_with("belongs to another model"), "{message}");
         std::fs::write(&path, "hello\n").unwrap();

@@ -66,6 +66,7 @@ pub fn report_json(
     let trials = report.history.iter().zip(&report.metrics).map(|(trial, score)| {
         let mut value = scored(score, trial.verdict);
         value["rolled_back"] = json!(trial.rolled_back);
+        value["ladder"] = json!(trial.rungs);
         value
     });
     let rescored = report.rescored.iter().map(|saved| {
@@ -82,6 +83,7 @@ pub fn report_json(
         "goals": goals.iter().enumerate().map(|(idx, goal)| of_goal(report, goal, idx, confidence)).collect::<Vec<_>>(),
         "layers": report.layers,
         "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
+        "ladder": outcome.map(|quantized| &quantized.rungs),
         "closest": closest.map(|trial| json!({ "rolled_back": trial.rolled_back, "loss": trial.verdict.loss })),
         "rescored": rescored.collect::<Vec<_>>(),
         "ranking": ranked.collect::<Vec<_>>(),

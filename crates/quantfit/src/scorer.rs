@@ -2,6 +2,9 @@
 
 mod by_command;
 mod by_data;
+mod cuts;
+mod fingerprint;
+mod kept;
 mod process;
 
 pub use by_command::CommandScorer;

@@ -16,7 +16,7 @@ use rows::Rows;
 /// calibration data are run again.
 const MOST_NUMBERS: usize = 1 << 28;
 
-/// Puts the learned weights into the record, of all layers that are configured so. The model is the balanced one.
+/// Puts into the record what is rounded up, for all layers that are configured so. The model is the balanced one.
 ///
 /// # Errors
 /// As those of the evaluator, and a record that has no entry for such a layer.
@@ -45,9 +45,9 @@ pub(crate) fn ada_round(
             together.iter_mut().try_for_each(|learner| learner.see(place, tensor))
         })?;
         for learner in together {
-            let rounded = learner.learn(model, record).map_err(|error| error.at(&learner.layer.name))?;
+            let rounded_up = learner.learn(model, record).map_err(|error| error.at(&learner.layer.name))?;
             if let Some(entry) = record.layers.get_mut(&learner.layer.name) {
-                entry.rounded = Some(rounded);
+                entry.rounded_up = rounded_up;
             }
         }
     }
@@ -95,8 +95,8 @@ impl Learner {
         }
     }
 
-    /// The weight, rounded as was learned.
-    fn learn(&self, model: &Model, record: &Record) -> Result<Tensor> {
+    /// Whether each element of the weight is rounded up.
+    fn learn(&self, model: &Model, record: &Record) -> Result<Vec<bool>> {
         let weight = &self.layer.weights[0];
         let tensor = self.layer.tensor(model, weight);
         let (values, shape) = (tensor.values::<f32>()?, tensor.shape());
@@ -107,7 +107,7 @@ impl Learner {
         let by_output = if is_transposed { transposed(values, depth, n_out) } else { values.to_vec() };
         let n_groups = weight.input.map_or(1, |input| input.groups);
         let per_group = n_out / n_groups;
-        let mut rounded = Vec::with_capacity(values.len());
+        let mut rounded_up = Vec::with_capacity(values.len());
         for group in 0..n_groups {
             let outputs = group * per_group..(group + 1) * per_group;
             let scale: Vec<f32> =
@@ -120,15 +120,14 @@ impl Learner {
                 bits: params.bits,
                 activation: self.activation,
             };
-            rounded.extend(rounding.values(&rounding.learn(&self.ada)));
+            rounded_up.extend(rounding.learn(&self.ada));
         }
-        let rounded = if is_transposed { transposed(&rounded, n_out, depth) } else { rounded };
-        Ok(Tensor::new(shape, rounded))
+        Ok(if is_transposed { transposed(&rounded_up, n_out, depth) } else { rounded_up })
     }
 }
 
 /// A matrix of `rows` times `columns`, row by row, with rows and columns exchanged.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+fn transposed<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The user's side of the bargain: data to calibrate with, a score, and a judgement.
 
+use crate::outcome::Rungs;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use std::error::Error as StdError;
 
@@ -65,8 +66,13 @@ pub trait Evaluator {
 pub enum Candidate<'a> {
     /// The original model.
     Original,
-    /// The simulation of quantization with these layers left in float.
-    RolledBack(&'a [String]),
+    /// The simulation of quantization.
+    RolledBack {
+        /// The layers left in float.
+        layers: &'a [String],
+        /// Those that are quantized otherwise than the configuration says.
+        rungs: &'a Rungs,
+    },
 }
 
 /// Why a search is to end before its time.

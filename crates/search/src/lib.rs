@@ -7,6 +7,7 @@
 mod ada_round;
 mod calibrate;
 mod evaluator;
+mod ladder;
 mod layer_error;
 mod outcome;
 mod prepared;
@@ -21,7 +22,8 @@ mod strategy;
 
 pub use calibrate::calibrate;
 pub use evaluator::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
-pub use outcome::{Ending, Quantized, Report, Rescored, Trial};
+pub use ladder::{LADDER, Rung, rung_named};
+pub use outcome::{Ending, Quantized, Report, Rescored, Rungs, Trial};
 pub use prepared::prepared;
 pub use rank::{ReplayTap, Replayed, rank};
 pub use ranking::{Ranked, Ranking};

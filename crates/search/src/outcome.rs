@@ -4,13 +4,18 @@ use crate::evaluator::Verdict;
 use crate::ranking::Ranking;
 use quantfit_ir::Model;
 use quantfit_quant::{QuantConfig, Record};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The layers that are on a rung of the [ladder](crate::LADDER), and its name.
+pub type Rungs = BTreeMap<String, String>;
 
 /// One configuration, quantized and judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// The layers left in float.
     pub rolled_back: Vec<String>,
+    /// Those that are quantized otherwise than the configuration says.
+    pub rungs: Rungs,
     /// What the evaluator thinks of it.
     pub verdict: Verdict,
 }
@@ -61,7 +66,9 @@ pub struct Quantized<M> {
     pub metric: M,
     /// The layers left in float.
     pub rolled_back: Vec<String>,
-    /// The configuration with those layers disabled.
+    /// The layers on a rung of the ladder.
+    pub rungs: Rungs,
+    /// The configuration with the layers in float disabled, and those on a rung changed.
     pub config: QuantConfig,
     /// The scales and offsets.
     pub record: Record,
@@ -87,12 +94,12 @@ pub enum Ending {
 
 impl<M> Report<M> {
     /// The trial that the outcome comes from, by its position: of those that satisfy the one with the fewest layers
-    /// rolled back, of equals the cheapest.
+    /// rolled back, of equals the one with the fewest on a rung of the ladder, then the cheapest.
     pub fn best(&self) -> Option<usize> {
         let satisfying = (0..self.history.len()).filter(|&idx| self.history[idx].verdict.satisfied);
         satisfying.min_by_key(|&idx| {
-            let rolled_back = &self.history[idx].rolled_back;
-            (rolled_back.len(), self.cost(rolled_back))
+            let Trial { rolled_back, rungs, .. } = &self.history[idx];
+            (rolled_back.len(), rungs.len(), self.cost(rolled_back))
         })
     }
 
@@ -116,11 +123,15 @@ impl<M> Report<M> {
     /// are none, the outcome is 1-minimal. Layers that move together count together.
     pub fn untried(&self) -> Vec<String> {
         let Some(best) = self.best() else { return vec![] };
-        let best: BTreeSet<&String> = self.history[best].rolled_back.iter().collect();
+        let Trial { rolled_back: best, rungs, .. } = &self.history[best];
+        let best: BTreeSet<&String> = best.iter().collect();
         let misses = |rolled_back: &BTreeSet<&String>| {
-            let is_it = |rolled: &&[String]| rolled.iter().collect::<BTreeSet<_>>() == *rolled_back;
-            let missing = self.history.iter().filter(|trial| !trial.verdict.satisfied);
-            missing.map(|trial| &trial.rolled_back[..]).any(|rolled| is_it(&rolled))
+            let is_it = |trial: &Trial| {
+                // On what rung the layers are that were put back does not matter.
+                let mut others = trial.rungs.iter().filter(|(layer, _)| !best.contains(layer));
+                trial.rolled_back.iter().collect::<BTreeSet<_>>() == *rolled_back && others.by_ref().eq(rungs)
+            };
+            self.history.iter().any(|trial| !trial.verdict.satisfied && is_it(trial))
         };
         let is_untried = |place: &&crate::Ranked| {
             let mut without = best.clone();

@@ -2,7 +2,8 @@
 
 use crate::calibrate::calibrate;
 use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
-use crate::outcome::{Ending, Quantized, Report, Trial};
+use crate::ladder::{Calibrated, Rung};
+use crate::outcome::{Ending, Quantized, Report, Rungs, Trial};
 use crate::prepared::prepared;
 use crate::rank::{ReplayTap, rank};
 use crate::rank_output::OutputRanking;
@@ -22,6 +23,8 @@ pub struct SearchOptions<'a> {
     pub sensitivity: &'a dyn Sensitivity,
     /// How many trials there may be; the one with every layer quantized is the first and always made.
     pub max_trials: Option<usize>,
+    /// What is tried with layers before they are left in float, in that order; see [`LADDER`](crate::LADDER).
+    pub ladder: &'a [&'static Rung],
     /// Layers that are rolled back together or not at all. Names of layers that are not quantized are ignored.
     pub groups: &'a [Vec<String>],
     /// What it costs to leave a layer in float, in multiply-accumulates; 0 for layers that are not named.
@@ -39,6 +42,7 @@ impl Default for SearchOptions<'_> {
             strategy: &BinarySearch,
             sensitivity: &CosineSimilarity,
             max_trials: None,
+            ladder: &[],
             groups: &[],
             costs: None,
             keep_best: false,
@@ -98,43 +102,55 @@ pub fn search<E: Evaluator>(
         outcome: None,
         rescored: vec![],
     };
-    let mut search = Search { prepared, config, record, groups, evaluator, options, report };
+    let climbed = BTreeMap::new();
+    let mut search = Search { prepared, config, record, climbed, groups, evaluator, options, report };
     search.report.ending = search.run()?;
     search.report.closest = search.closest();
     search.report.outcome = search.outcome()?;
     Ok(search.report)
 }
 
-struct Search<'a, E: Evaluator> {
-    prepared: Model,
-    config: &'a QuantConfig,
+pub(crate) struct Search<'a, E: Evaluator> {
+    pub(crate) prepared: Model,
+    pub(crate) config: &'a QuantConfig,
     /// Of all layers; a layer's range does not depend on which others are quantized.
     record: Record,
+    /// What the rungs of the ladder make of layers, as far as they have been reached.
+    pub(crate) climbed: BTreeMap<&'static str, Calibrated>,
     groups: Vec<Vec<String>>,
-    evaluator: &'a mut E,
-    options: &'a SearchOptions<'a>,
-    report: Report<E::Metric>,
+    pub(crate) evaluator: &'a mut E,
+    pub(crate) options: &'a SearchOptions<'a>,
+    pub(crate) report: Report<E::Metric>,
 }
 
 impl<E: Evaluator> Search<'_, E> {
     /// Makes trials until there is a reason not to.
     fn run(&mut self) -> Result<Ending> {
+        match self.follow_the_strategy() {
+            Ok(Ending::Finished) => self.climb(),
+            ending => ending,
+        }
+        .or_else(|error| match error.kind {
+            ErrorKind::Cancelled if !self.report.history.is_empty() => {
+                Ok(self.interruption().unwrap_or(Ending::Interrupted))
+            }
+            _ => Err(error),
+        })
+    }
+
+    fn follow_the_strategy(&mut self) -> Result<Ending> {
         let mut rolled_back = Vec::new();
         loop {
-            match self.step(rolled_back) {
-                Ok(Next::Trial(next)) => rolled_back = next,
-                Ok(Next::End(ending)) => return Ok(ending),
-                Err(error) if error.kind == ErrorKind::Cancelled && !self.report.history.is_empty() => {
-                    return Ok(self.interruption().unwrap_or(Ending::Interrupted));
-                }
-                Err(error) => return Err(error),
+            match self.step(rolled_back)? {
+                Next::Trial(next) => rolled_back = next,
+                Next::End(ending) => return Ok(ending),
             }
         }
     }
 
     /// Makes one trial, and says what comes next.
     fn step(&mut self, rolled_back: Vec<String>) -> Result<Next> {
-        self.trial(rolled_back)?;
+        self.trial(rolled_back, Rungs::new())?;
         let [first] = &self.report.history[..] else { return self.next() };
         let all_satisfy = first.verdict.satisfied;
         if !all_satisfy || self.options.replays.is_some() {
@@ -143,21 +159,23 @@ impl<E: Evaluator> Search<'_, E> {
         if all_satisfy { Ok(Next::End(Ending::AllQuantized)) } else { self.next() }
     }
 
-    fn trial(&mut self, rolled_back: Vec<String>) -> Result<()> {
-        let metric = match self.evaluator.recall(Candidate::RolledBack(&rolled_back)) {
+    /// Scores a candidate, and judges it.
+    pub(crate) fn trial(&mut self, rolled_back: Vec<String>, rungs: Rungs) -> Result<()> {
+        let candidate = Candidate::RolledBack { layers: &rolled_back, rungs: &rungs };
+        let metric = match self.evaluator.recall(candidate) {
             Some(metric) => {
                 self.report.n_recalled += 1;
                 metric
             }
-            None => self.scored(&rolled_back)?,
+            None => self.scored(&rolled_back, &rungs)?,
         };
         let verdict = judge(self.evaluator, &self.report.original, &metric)?;
-        self.report.history.push(Trial { rolled_back, verdict });
+        self.report.history.push(Trial { rolled_back, rungs, verdict });
         self.report.metrics.push(metric);
         Ok(())
     }
 
-    fn scored(&mut self, rolled_back: &[String]) -> Result<E::Metric> {
+    fn scored(&mut self, rolled_back: &[String], rungs: &Rungs) -> Result<E::Metric> {
         let Report { history, layers, ranking, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
             true => 0,
@@ -165,20 +183,27 @@ impl<E: Evaluator> Search<'_, E> {
             false => trials_ahead(self.options.strategy, ranking, history).saturating_sub(1),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let (config, record) = self.of_trial(rolled_back);
+        let (config, record) = self.of_trial(rolled_back, rungs);
         let mut quantized = self.prepared.clone();
         fake_quant(&config, &record).run(&mut quantized)?;
         self.evaluator.announce(Stage::Trial { index, rolled_back, n_layers, n_ahead });
         let metric = self.evaluator.evaluate(&quantized).map_err(failed)?;
-        self.evaluator.scored(Candidate::RolledBack(rolled_back), &metric).map_err(failed)?;
+        let candidate = Candidate::RolledBack { layers: rolled_back, rungs };
+        self.evaluator.scored(candidate, &metric).map_err(failed)?;
         Ok(metric)
     }
 
     /// The configuration of a trial, and the record of the layers that it enables.
-    fn of_trial(&self, rolled_back: &[String]) -> (QuantConfig, Record) {
+    fn of_trial(&self, rolled_back: &[String], rungs: &Rungs) -> (QuantConfig, Record) {
+        let mut config = self.config.rolled_back(rolled_back);
         let mut record = self.record.clone();
         record.layers.retain(|layer, _| !rolled_back.contains(layer));
-        (self.config.rolled_back(rolled_back), record)
+        for (layer, rung) in rungs {
+            let climbed = &self.climbed[rung.as_str()];
+            config.layers.insert(layer.clone(), climbed.config.layers[layer].clone());
+            record.layers.insert(layer.clone(), climbed.record.layers[layer].clone());
+        }
+        (config, record)
     }
 
     /// All layers, ranked.
@@ -253,10 +278,13 @@ impl<E: Evaluator> Search<'_, E> {
             // With every layer in float there is nothing to produce.
             return Ok(Next::End(Ending::Finished));
         }
-        if self.options.max_trials.is_some_and(|most| self.report.history.len() >= most) {
-            return Ok(Next::End(Ending::OutOfTrials));
-        }
-        Ok(self.interruption().map_or(Next::Trial(next), Next::End))
+        Ok(self.reason_to_end().map_or(Next::Trial(next), Next::End))
+    }
+
+    /// Why there may be no further trial.
+    pub(crate) fn reason_to_end(&mut self) -> Option<Ending> {
+        let is_over = self.options.max_trials.is_some_and(|most| self.report.history.len() >= most);
+        if is_over { Some(Ending::OutOfTrials) } else { self.interruption() }
     }
 
     /// Checks what a strategy proposes.
@@ -312,12 +340,12 @@ impl<E: Evaluator> Search<'_, E> {
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
         let closest = || self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
-        let rolled_back = self.report.history[best].rolled_back.clone();
+        let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
         let metric = self.report.metrics[best].clone();
-        let (config, record) = self.of_trial(&rolled_back);
+        let (config, record) = self.of_trial(&rolled_back, &rungs);
         let mut simulation = self.prepared.clone();
         fake_quant(&config, &record).run(&mut simulation)?;
-        Ok(Some(Quantized { metric, rolled_back, config, record, fake_quant: simulation }))
+        Ok(Some(Quantized { metric, rolled_back, rungs, config, record, fake_quant: simulation }))
     }
 }
 

@@ -9,6 +9,8 @@ mod greedy;
 mod minimal;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod table;
 mod worst_first;
 
 pub use anytime::Anytime;
@@ -16,10 +18,11 @@ pub use binary_search::BinarySearch;
 pub use gallop::Gallop;
 pub use greedy::Greedy;
 pub use minimal::Minimal;
+pub(crate) use minimal::shrunk;
 pub use worst_first::WorstFirst;
 
 use crate::evaluator::Verdict;
-use crate::outcome::Trial;
+use crate::outcome::{Rungs, Trial};
 use crate::ranking::Ranking;
 use quantfit_ir::{Error, Result};
 
@@ -114,7 +117,7 @@ pub fn trials_ahead(strategy: &dyn Strategy, ranking: &Ranking, history: &[Trial
             break;
         }
         let satisfied = guilty.iter().all(|layer| rolled_back.contains(layer));
-        imagined.push(Trial { rolled_back, verdict: Verdict { satisfied, loss: 0.0 } });
+        imagined.push(Trial { rolled_back, rungs: Rungs::new(), verdict: Verdict { satisfied, loss: 0.0 } });
     }
     imagined.len() - history.len()
 }

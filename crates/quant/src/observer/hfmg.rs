@@ -128,6 +128,33 @@ mod tests {
     }
 
     #[test]
+    fn each_step_frees_as_many_bins_as_it_can() {
+        // One value a step. From the left 1 bin goes with a value, from the right 3; then 1 and 1, and the right one is
+        // taken; then 1 and 1 again. At 8 / 4 = 2 bins' distance it stops.
+        let counts = [1.0, 5.0, 9.0, 1.0, 1.0, 1.0, 0.0, 0.0];
+        assert_eq!(trimmed(&counts), [(0, 7), (0, 4), (0, 3), (0, 2)]);
+        // Where the left end frees more it is the left one that moves.
+        let counts = [0.0, 0.0, 1.0, 4.0, 9.0, 9.0, 4.0, 3.0];
+        assert_eq!(trimmed(&counts)[1], (3, 7));
+    }
+
+    #[test]
+    fn no_worse_than_the_whole_range() {
+        for power in 1..6 {
+            let values: Vec<f32> = (0..40_000).map(|idx| (idx as f32 / 20_000.0 - 1.0).powi(power)).collect();
+            let mut statistics = Statistics::default();
+            statistics.observe(&quantfit_ir::Tensor::new(&[values.len()], values)).unwrap();
+            let (min, max) = (f64::from(statistics.min), f64::from(statistics.max));
+            let width = (max - min) / 1024.0;
+            let counts = linear_bins(&statistics.histogram.bins(width / 4.0), min, width, 1024);
+            let (low, high) = range(&statistics, 1024, 8);
+            let bin = |x: f32| ((f64::from(x) - min) / width).round() as usize;
+            let found = loss(&counts, bin(low), bin(high) - 1, 256);
+            assert!(found <= loss(&counts, 0, 1023, 256), "{power}: {low} {high}");
+        }
+    }
+
+    #[test]
     fn a_lone_outlier_is_trimmed() {
         let mut values: Vec<f32> = (0..1_000_000).map(|idx| (idx % 1000) as f32 / 1000.0).collect();
         values.push(3.0);

@@ -114,6 +114,43 @@ mod tests {
     }
 
     #[test]
+    fn the_search_as_the_document_states_it() {
+        // Three zeros and a 1, two factors, 2 bits. The factor 1 gives the step 1/3 and no error; ½ gives 1/6, and 1 is
+        // clipped to ½. With the outlier 4 beside 96 times 1, the factors of 4 from ½ to 1 give the steps ⅔, 1, 4/3:
+        // 1 becomes 4/3 (1½ steps, to even), 1 and 4/3, and 4 becomes 2, 3, 4. The errors are 96/9 + 4, 0 + 1 and 96/9.
+        let config = Ifmr {
+            max_percentile: 1.0,
+            min_percentile: 1.0,
+            search_range: [0.5, 1.25],
+            search_step: 0.25,
+            both_ends: false,
+        };
+        let mut values = vec![1.0f32; 96];
+        values.push(4.0);
+        assert_eq!(range(&statistics(&values), &config, 2, true), (0.0, 3.0));
+        let config = Ifmr { search_range: [0.5, 1.5], search_step: 0.5, ..config };
+        assert_eq!(range(&statistics(&[0.0, 0.0, 0.0, 1.0]), &config, 2, true), (0.0, 1.0));
+    }
+
+    #[test]
+    fn no_worse_than_the_whole_range() {
+        // Fewer values than the percentile leaves any out of: the factor 1 is the whole range.
+        let config = Ifmr::default();
+        for (seed, sign) in [(4, 1.0), (5, -1.0), (6, 1.0)] {
+            let values = tailed(seed, sign);
+            let statistics = statistics(&values);
+            let bins =
+                statistics.histogram.bins((f64::from(statistics.max) - f64::from(statistics.min)) / 4096.0);
+            let loss = |(low, high): (f32, f32)| {
+                let (low, high) = (f64::from(low), f64::from(high));
+                squared_error(&bins, low, high, (high - low) / 255.0)
+            };
+            let whole = (statistics.min.min(0.0), statistics.max.max(0.0));
+            assert!(loss(range(&statistics, &config, 8, true)) <= loss(whole), "{seed}");
+        }
+    }
+
+    #[test]
     fn zeros_need_no_range() {
         assert_eq!(range(&statistics(&[0.0; 8]), &Ifmr::default(), 8, true), (0.0, 0.0));
     }

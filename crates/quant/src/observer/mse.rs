@@ -1,6 +1,6 @@
 //! The range of least squared quantization error: both ends are moved in turn until neither gains.
 
-use super::error::{error_of, params_of};
+use super::error::{error_up_to, params_of};
 use super::percentile::fine_bins;
 use super::{Histogram, Statistics};
 
@@ -18,9 +18,9 @@ pub(super) fn range(
     asymmetric: bool,
 ) -> (f32, f32) {
     let bins = fine_bins(histogram);
-    let error = |range: (f32, f32)| error_of(&bins, &params_of(range, bits, asymmetric));
+    let error = |bound, range| error_up_to(bound, &bins, &params_of(range, bits, asymmetric));
     let mut best = (statistics.min.min(0.0), statistics.max.max(0.0));
-    let mut least = error(best);
+    let mut least = error(f64::INFINITY, best);
     for _ in 0..MAX_ROUNDS {
         let before = least;
         for end in [End::High, End::Low] {
@@ -29,7 +29,7 @@ pub(super) fn range(
                 Some(*range)
             });
             for candidate in tries {
-                let found = error(candidate);
+                let found = error(least, candidate);
                 if found < least {
                     (best, least) = (candidate, found);
                 }

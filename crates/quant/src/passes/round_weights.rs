@@ -8,11 +8,10 @@ use crate::record::Record;
 use crate::weight::Channels;
 use quantfit_ir::{Model, Node, Pass, Result, Tensor};
 
-/// Puts the record's `rounded` weights in the place of the weights of the enabled layers that have one.
+/// Rounds the weights of the enabled layers for which the record says what is rounded up (`rounded_up`): every element
+/// becomes an integer times its scale, so that quantizing it gives these integers, which need not be the nearest ones.
 ///
-/// Every element of such a weight is an integer times its scale, so that quantizing it gives these integers, which
-/// need not be the nearest ones. Other weights of fewer than 8 bits are cut off where their integers end, since those
-/// of QuantizeLinear go on.
+/// Other weights of fewer than 8 bits are cut off where their integers end, since those of QuantizeLinear go on.
 ///
 /// ```qir before
 /// model m opset 17
@@ -43,15 +42,15 @@ impl Pass for RoundWeights<'_> {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut work: Vec<(Layer, usize, Tensor)> = Vec::new();
-        for (layer, _) in self.config.enabled(model) {
+        for (layer, of_layer) in self.config.enabled(model) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, &layer, model)?;
             for (idx, (weight, params)) in layer.weights.iter().zip(&entry.weights).enumerate() {
                 let tensor = layer.tensor(model, weight);
-                let found = match &entry.rounded {
-                    Some(rounded) if idx == 0 => rounded.clone(),
-                    _ => cut_off(tensor, weight.axis, params)?,
-                };
+                let up = if idx == 0 { &entry.rounded_up[..] } else { &[] };
+                // The text of a record does not say how many bits fewer than 8 there are.
+                let bits = params.bits.min(of_layer.weight_quant_params.num_bits);
+                let found = rounded(tensor, weight.axis, &params.scale, bits, up)?;
                 if found != *tensor {
                     work.push((layer.clone(), weight.slot, found));
                 }
@@ -71,18 +70,22 @@ impl Pass for RoundWeights<'_> {
     }
 }
 
-/// The weight without what is beyond its integers; the whole weight where those of QuantizeLinear end too.
-fn cut_off(tensor: &Tensor, axis: usize, params: &QuantParams) -> Result<Tensor> {
-    if params.bits >= 8 {
+/// The weight as it will be before it is quantized; as it is, if nothing was learned and no integer is left out.
+fn rounded(tensor: &Tensor, axis: usize, scale: &[f32], bits: u8, up: &[bool]) -> Result<Tensor> {
+    if up.is_empty() && bits >= 8 {
         return Ok(tensor.clone());
     }
     let values = tensor.values::<f32>()?;
     let channels =
-        if params.scale.len() > 1 { Channels::of(tensor.shape(), axis) } else { Channels::one(values.len()) };
-    let (qmin, qmax) = QuantParams::range(params.bits);
-    let inside = values.iter().enumerate().map(|(idx, &value)| {
-        let channel = channels.of_element(idx);
-        value.clamp(params.dequantize(qmin, channel), params.dequantize(qmax, channel))
-    });
-    Ok(Tensor::new(tensor.shape(), inside.collect()))
+        if scale.len() > 1 { Channels::of(tensor.shape(), axis) } else { Channels::one(values.len()) };
+    let (qmin, qmax) = QuantParams::range(bits);
+    let of_element = |(idx, &value): (usize, &f32)| {
+        let scale = scale[channels.of_element(idx)];
+        let (low, high) = (qmin as f32 * scale, qmax as f32 * scale);
+        match up.get(idx) {
+            Some(&up) => (((value / scale).floor() + f32::from(u8::from(up))) * scale).clamp(low, high),
+            None => value.clamp(low, high),
+        }
+    };
+    Ok(Tensor::new(tensor.shape(), values.iter().enumerate().map(of_element).collect()))
 }

@@ -3,6 +3,7 @@
 mod again;
 mod budget;
 mod identity;
+mod size;
 mod table;
 mod verdict;
 
@@ -11,7 +12,7 @@ use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
 use quantfit::quant::Precision;
-use quantfit::search::{ReplayTap, Replayed, sensitivity_named, strategy_named};
+use quantfit::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use quantfit::{
     CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
     OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
@@ -75,6 +76,10 @@ pub(crate) struct Args {
     /// Layers that are rolled back together or not at all; may be repeated
     #[arg(long = "group", value_name = "LAYER,LAYER,…")]
     groups: Vec<String>,
+    /// Before layers go to float, try what is between: method, bias, ada-round and int16, or some of those; see docs/search.md
+    #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
+    #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
+    ladder: Vec<String>,
     /// End with the best so far after so many trials
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
@@ -84,6 +89,9 @@ pub(crate) struct Args {
     /// Score every trial to its end, even if it can no longer meet the goals
     #[arg(long)]
     no_early_stop: bool,
+    /// Keep so much of what trials compute, so that the next run only what has changed: 256M, 2G, or 0 for nothing
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    cache_mem: String,
     /// Go on where an interrupted run over the same model, configuration, data and goals has ended
     #[arg(long)]
     resume: bool,
@@ -112,6 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
     let deadline = deadline.and_then(|budget| began.checked_add(budget));
     let (strategy, sensitivity) = (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
+    let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<quantfit::Result<Vec<_>>>()?;
     let groups: Vec<Vec<String>> = args
         .groups
         .iter()
@@ -148,6 +157,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         strategy,
         sensitivity,
         max_trials: args.max_trials.map(|n| n as usize),
+        ladder: &ladder,
         groups: &groups,
         costs: costs.as_ref(),
         keep_best: args.keep_best,
@@ -207,7 +217,8 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
                 parsed.collect::<quantfit::Result<Vec<_>>>()?.into_iter().unzip();
             let data = read_data(eval)?;
             let evaluation = data.feed(session.inputs(), &feeding)?;
-            let scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            scorer.cache_memory = size::parse(&args.cache_mem)?;
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }

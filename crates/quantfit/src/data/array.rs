@@ -78,7 +78,7 @@ impl Filed {
     fn whole(&self) -> Result<Tensor> {
         match self.shape.first() {
             Some(&n) => self.part(0, 0..n),
-            None => self.read(&[], [0..1]),
+            None => self.read(&[], std::iter::once(0..1)),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
+use super::kept::{Kept, Made, Start};
 use super::{Effort, Score, Scorer, Scoring};
 use crate::data::{Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, numbers};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Scores by metrics over a data set.
@@ -12,12 +14,19 @@ pub struct DataScorer {
     pub evaluation: Feed,
     /// What is counted.
     pub metrics: Vec<Metric>,
+    /// How many bytes of activations are kept between trials, which then run only what has changed; the scores are the
+    /// same, bit for bit. 256 MiB at first.
+    pub cache_memory: usize,
     labels: Vec<i64>,
     targets: Targets,
+    kept: Kept,
     original: Model,
     /// What the original's samples gave, once it has been scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
 }
+
+/// How much memory activations may take that are kept between trials.
+const CACHE_MEMORY: usize = 256 << 20;
 
 /// What outputs are compared with.
 enum Targets {
@@ -53,7 +62,17 @@ impl DataScorer {
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
         };
-        Ok(DataScorer { evaluation, metrics, labels, targets, original: original.clone(), baseline: None })
+        let (original, kept) = (original.clone(), Kept::new(evaluation.n_batches()));
+        Ok(DataScorer {
+            evaluation,
+            metrics,
+            cache_memory: CACHE_MEMORY,
+            labels,
+            targets,
+            kept,
+            original,
+            baseline: None,
+        })
     }
 
     /// Whether a metric compares with what the original gives, which the original matches perfectly.
@@ -65,11 +84,17 @@ impl DataScorer {
     fn ask_original(&mut self, scoring: &mut Scoring<'_>) -> Result<()> {
         let Targets::Original { model, outputs: outputs @ None } = &mut self.targets else { return Ok(()) };
         let session = Session::new(model)?;
+        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
         let mut found = Vec::new();
-        for samples in self.evaluation.batches() {
+        for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
-            let given = session.run(&self.evaluation.inputs(samples.clone())?)?;
-            found.push(Batch::of(&given, samples.len())?.output.into_owned());
+            let given: Vec<Result<Vec<Tensor>>> = wave
+                .par_iter()
+                .map(|samples| session.run(&self.evaluation.inputs(samples.clone())?))
+                .collect();
+            for (given, samples) in given.into_iter().zip(wave) {
+                found.push(Batch::of(&given?, samples.len())?.output.into_owned());
+            }
         }
         *outputs = Some(found);
         Ok(())
@@ -112,33 +137,49 @@ fn of_samples<'a, T>(values: &'a [T], samples: &Range<usize>, n_samples: usize) 
 }
 
 impl Scorer for DataScorer {
+    /// As many batches as there are threads run at once. What they give is counted in order, so that neither the score
+    /// nor where it stops depends on the number of threads.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
-        let session = Session::new(model)?;
+        let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
+        let mut run = self.kept.run(model, self.cache_memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
-        let (n_batches, n_samples) = (self.evaluation.n_batches(), self.evaluation.n_samples());
-        for (idx, samples) in self.evaluation.batches().enumerate() {
+        let n_samples = self.evaluation.n_samples();
+        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
+        let mut idx = 0;
+        for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
-            scoring.progress.advance(idx, n_batches);
-            let outputs = session.run(&self.evaluation.inputs(samples.clone())?)?;
-            let batch = self.batch(&outputs, idx, &samples)?;
-            for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
-                tally.add(&batch).map_err(|error| error.at(&metric.name))?;
-            }
-            let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
-            let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
-                let (least, most) = tally.range(n_samples - samples.end);
-                if metric.row().better == Better::Higher { most } else { least }
-            });
-            let best: Vec<f64> = best.collect();
-            if misses(&best) {
-                return Ok(Score {
-                    values: best,
-                    stopped_after: Some(samples.end),
-                    estimates: tallies.iter().map(|tally| tally.value()).collect(),
-                    noise: vec![],
-                    effort: Effort { samples: Some(samples.end), ..Effort::default() },
+            scoring.progress.advance(idx, batches.len());
+            let starts =
+                (idx..).zip(wave).map(|(idx, samples)| Ok((self.kept.start(&mut run, idx)?, samples)));
+            let starts = starts.collect::<Result<Vec<_>>>()?;
+            let on = |(start, samples): (Start, &Range<usize>)| {
+                run.on(self.evaluation.inputs(samples.clone())?, start)
+            };
+            let made: Vec<Result<Made>> = starts.into_par_iter().map(on).collect();
+            for (made, samples) in made.into_iter().zip(wave) {
+                let mut made = made?;
+                self.kept.keep(idx, &mut made);
+                let batch = self.batch(&made.outputs, idx, samples)?;
+                for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+                    tally.add(&batch).map_err(|error| error.at(&metric.name))?;
+                }
+                idx += 1;
+                let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
+                let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
+                    let (least, most) = tally.range(n_samples - samples.end);
+                    if metric.row().better == Better::Higher { most } else { least }
                 });
+                let best: Vec<f64> = best.collect();
+                if misses(&best) {
+                    return Ok(Score {
+                        values: best,
+                        stopped_after: Some(samples.end),
+                        estimates: tallies.iter().map(|tally| tally.value()).collect(),
+                        noise: vec![],
+                        effort: Effort { samples: Some(samples.end), ..Effort::default() },
+                    });
+                }
             }
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
@@ -209,6 +250,29 @@ mod tests {
                 }
             }
             assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_score_does_not_depend_on_the_number_of_threads() {
+        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n%y = Mul(%x, %c)\nreturn %y\n";
+        let off: Model = off.parse().unwrap();
+        for (name, bound) in [("top1", 0.9), ("mse", 0.1), ("cosine", 0.999)] {
+            let metric = metric_named(name).unwrap();
+            let scores = [1, 2, 3, 7].map(|n_threads| {
+                let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                threads.install(|| {
+                    let goal = Goal::of(&metric, Target::Bound(bound));
+                    let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
+                    [None, Some(&misses as Misses<'_>)].map(|misses| {
+                        let mut scoring =
+                            Scoring { progress: &mut (), misses, is_original: false, stop: &Stop::default() };
+                        scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
+                    })
+                })
+            });
+            assert!(scores[0][1].stopped_after.is_some(), "{name}");
+            assert!(scores.iter().all(|score| *score == scores[0]), "{name}: {scores:?}");
         }
     }
 

@@ -53,7 +53,7 @@ fn anytime(answers: &Answers) -> Result<(), Untried> {
 fn reached(answers: &Answers, places: Places, fewest: usize) -> Result<Places, Untried> {
     let prefix = &places[..fewest.min(places.len())];
     let start = if answers.satisfies(prefix)? { prefix.to_vec() } else { places };
-    shrunk(answers, start)
+    shrunk(answers.n_places(), start, |places| answers.satisfies(places))
 }
 
 /// Puts pairs back as long as that satisfies; only a target that is not monotone allows it where no single place can go.
@@ -64,7 +64,7 @@ fn without_pairs(answers: &Answers, mut places: Places) -> Result<Places, Untrie
                 let is_kept = |idx: &usize| *idx != first && *idx != second;
                 let without: Places = (0..places.len()).filter(is_kept).map(|idx| places[idx]).collect();
                 if answers.satisfies(&without)? {
-                    places = shrunk(answers, without)?;
+                    places = shrunk(answers.n_places(), without, |places| answers.satisfies(places))?;
                     continue 'again;
                 }
             }

@@ -28,11 +28,15 @@ impl Strategy for Minimal {
 /// Places that satisfy, and no longer do if any one is taken away; all of them if the procedure gives up.
 pub(super) fn minimal(answers: &Answers) -> Result<Places, Untried> {
     let prefix = gallop::prefix(answers)?;
-    shrunk(answers, (0..prefix).collect())
+    shrunk(answers.n_places(), (0..prefix).collect(), |places| answers.satisfies(places))
 }
 
-/// The same from places that satisfy.
-pub(super) fn shrunk(answers: &Answers, mut places: Places) -> Result<Places, Untried> {
+/// The same from places that satisfy, of so many in all.
+pub(crate) fn shrunk<E>(
+    n_places: usize,
+    mut places: Vec<usize>,
+    mut satisfies: impl FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<usize>, E> {
     let mut size = places.len().div_ceil(2);
     loop {
         let n_before = places.len();
@@ -40,14 +44,14 @@ pub(super) fn shrunk(answers: &Answers, mut places: Places) -> Result<Places, Un
         while end > 0 {
             let start = end.saturating_sub(size);
             let without = [&places[..start], &places[end..]].concat();
-            if answers.satisfies(&without)? {
+            if satisfies(&without)? {
                 places = without;
             }
             end = start;
         }
-        let is_everything = places.len() == answers.n_places();
+        let is_everything = places.len() == n_places;
         let is_minimal = size <= 1 && places.len() == n_before;
-        if is_minimal || is_everything && size <= answers.n_places().div_ceil(SMALLEST_PART) {
+        if is_minimal || is_everything && size <= n_places.div_ceil(SMALLEST_PART) {
             return Ok(places);
         }
         size = size.div_ceil(2);

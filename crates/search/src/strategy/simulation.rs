@@ -2,7 +2,7 @@
 
 use super::Strategy;
 use crate::evaluator::Verdict;
-use crate::outcome::Trial;
+use crate::outcome::{Rungs, Trial};
 use crate::ranking::{Ranked, Ranking};
 use proptest::prelude::{Just, prop};
 use proptest::strategy::Strategy as _;
@@ -22,7 +22,7 @@ pub(super) fn ranking(n_layers: usize) -> Ranking {
 /// A trial that rolls back some of those layers.
 pub(super) fn trial(places: &[usize], satisfied: bool) -> Trial {
     let rolled_back = places.iter().map(|place| format!("layer{place}")).collect();
-    Trial { rolled_back, verdict: Verdict { satisfied, loss: 0.0 } }
+    Trial { rolled_back, rungs: Rungs::new(), verdict: Verdict { satisfied, loss: 0.0 } }
 }
 
 pub(super) fn places(places: &[usize]) -> Vec<usize> {
@@ -38,8 +38,18 @@ pub(super) struct Searched {
     pub(super) n_trials: usize,
 }
 
-/// Lets a strategy search until it stops. `satisfies` judges sets of places, in ascending order, neither none nor all.
+/// Lets a strategy search until it stops or wants all layers. `satisfies` judges sets of places, in ascending order, neither none nor all.
 pub(super) fn searched(
+    strategy: &dyn Strategy,
+    n_layers: usize,
+    satisfies: impl Fn(&[usize]) -> bool,
+) -> Searched {
+    searched_up_to(usize::MAX, strategy, n_layers, satisfies)
+}
+
+/// The same, with so many trials at most.
+pub(super) fn searched_up_to(
+    most_trials: usize,
     strategy: &dyn Strategy,
     n_layers: usize,
     satisfies: impl Fn(&[usize]) -> bool,
@@ -48,9 +58,14 @@ pub(super) fn searched(
     let mut history = vec![trial(&[], false)];
     let mut tried = BTreeSet::new();
     let mut best: Option<Vec<usize>> = None;
-    while let Some(next) = strategy.next(&ranking, &history) {
+    while history.len() <= most_trials
+        && let Some(next) = strategy.next(&ranking, &history)
+    {
         let places = ranking.places_of(&next);
-        assert!(!places.is_empty() && places.len() < n_layers, "{places:?} needs no trial");
+        assert!(!places.is_empty(), "the first trial is there already");
+        if places.len() == n_layers {
+            break;
+        }
         assert!(tried.insert(places.clone()), "{places:?} is tried twice");
         let satisfied = satisfies(&places);
         history.push(trial(&places, satisfied));
@@ -94,7 +109,7 @@ pub(super) fn visits(
         }
         visits.push(Some(rolled_back.len()));
         let satisfied = satisfies(rolled_back.len());
-        history.push(Trial { rolled_back, verdict: Verdict { satisfied, loss: 0.0 } });
+        history.push(Trial { rolled_back, rungs: Rungs::new(), verdict: Verdict { satisfied, loss: 0.0 } });
     }
     visits
 }

@@ -6,7 +6,8 @@ use quantfit::{Goal, Model, QuantConfig};
 use sha2::{Digest, Sha256};
 
 /// A hash of model, configuration, data and goals. What the evaluation command does is beyond it, and the strategy is
-/// left out: any may use what another has scored.
+/// left out: any may use what another has scored. But what a rung of the ladder makes of a layer depends on which layers
+/// reach it together, so with a ladder all counts that decides that.
 pub(super) fn identity(
     args: &Args,
     model: &Model,
@@ -35,5 +36,10 @@ pub(super) fn identity(
         format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
             .as_bytes(),
     );
+    if !args.ladder.is_empty() {
+        part(
+            format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),
+        );
+    }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -28,6 +28,11 @@ pub(super) fn print(
         say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
         say(&layers(report, &quantized.rolled_back).to_string());
     }
+    let rungs = report.outcome.iter().flat_map(|quantized| &quantized.rungs);
+    let rungs: Vec<String> = rungs.map(|(layer, rung)| format!("{layer} ({rung})")).collect();
+    if !rungs.is_empty() {
+        say(&format!("layers on the ladder: {}", rungs.join(", ")));
+    }
     say(&trials(report, elapsed));
 }
 

@@ -1,0 +1,29 @@
+//! Sizes of memory, as they are written on the command line.
+
+use anyhow::Context;
+
+/// Parses `64K`, `256M`, `2G` or a number of bytes.
+pub(super) fn parse(text: &str) -> anyhow::Result<usize> {
+    let (number, shift) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(number) if text.ends_with('K') => (number, 10),
+        Some(number) if text.ends_with('M') => (number, 20),
+        Some(number) => (number, 30),
+        None => (text, 0),
+    };
+    let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    size.with_context(|| format!("{text:?} is no size; write 256M, 2G, or 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        let sizes = ["0", "7", "64K", "256M", "2G"].map(|text| parse(text).unwrap());
+        assert_eq!(sizes, [0, 7, 64 << 10, 256 << 20, 2 << 30]);
+        for wrong in ["", "M", "-1", "1.5G", "99999999999999999999", "99999999999999G", "1 M", "3T"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
