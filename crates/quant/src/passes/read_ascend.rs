@@ -26,13 +26,13 @@ use quantfit_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Resu
 /// ```qir after
 /// model m opset 17
 /// %x = input : f32[N,2]
+/// %w = const [2, -2, 6, 127] : i8[2,2]
+/// %fc.offset = const [3] : i8[]
 /// %q.factor = const [2.0] : f32[]
 /// %q.scaled = Mul(%x, %q.factor) : f32[N,2]
 /// %q.scale = const [1.0] : f32[]
 /// %q.offset = const [3] : i8[]
 /// %q = QuantizeLinear(%q.scaled, %q.scale, %q.offset) @fc.quant : i8[N,2]
-/// %w = const [2, -2, 6, 127] : i8[2,2]
-/// %fc.offset = const [3] : i8[]
 /// %sums = MatMulInteger(%q, %w, %fc.offset) @fc : i32[N,2]
 /// %y.float = Cast(%sums) {to = 1} : f32[N,2]
 /// %y.scale = const [0.5] : f32[]
