@@ -3,10 +3,10 @@
 //! The facts, and where they are from, are in `docs/runtimes.md`. Passes and configuration look only at the row.
 
 use crate::coding::{Coding, quantized_as, stored};
-use crate::config::QuantConfig;
+use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::layers;
 use crate::useful::without_use;
-use quantfit_ir::{Error, Graph, Model, NodeId, Result};
+use quantfit_ir::{DType, Error, Graph, Model, NodeId, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
 #[derive(Debug, PartialEq, Eq)]
@@ -189,6 +189,34 @@ impl Profile {
         })
     }
 
+    /// Checks that a configuration asks for nothing that the runtime refuses.
+    pub fn check_config(&self, config: &QuantConfig) -> Result<()> {
+        let has_offset = |layer: &&LayerConfig| layer.quant_enable && config.is_asymmetric(layer);
+        if !self.symmetric || !config.layers.values().any(|layer| has_offset(&layer)) {
+            return Ok(());
+        }
+        let message = format!(
+            "{} takes no offsets; set activation_offset to false, or make the file with `quantfit config --target {}`",
+            self.name, self.name
+        );
+        Err(Error::invalid_config(message))
+    }
+
+    /// Checks that a quantized model has nothing that the runtime refuses.
+    pub fn check_model(&self, model: &Model) -> Result<()> {
+        for graph in model.graphs().into_iter().filter(|_| self.symmetric) {
+            for id in graph.topo() {
+                let Some(coding) = Coding::of_quantize(graph, id) else { continue };
+                let middle = if coding.dtype == DType::U8 { 128 } else { 0 };
+                if coding.offset.iter().any(|&offset| offset != middle) {
+                    let message = format!("has an offset, and {} takes none; quantize without", self.name);
+                    return Err(Error::invalid_model(message).at(graph.node(id).label()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Turns off in a configuration what the runtime does not take, and says what and why, one line each.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
         let mut lines = Vec::new();
@@ -245,5 +273,33 @@ impl Profile {
                 || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
         });
         are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_refused_where_none_are_taken() {
+        let tensorrt = Profile::named("tensorrt").unwrap();
+        let mut config = QuantConfig::default();
+        config.layers.insert("conv".to_owned(), LayerConfig::default());
+        assert!(
+            tensorrt.check_config(&config).unwrap_err().to_string().starts_with("tensorrt takes no offsets")
+        );
+        config.activation_offset = false;
+        tensorrt.check_config(&config).unwrap();
+        let model = |offset: &str| {
+            let text = format!(
+                "model m opset 17\n%x = input : f32[2]\n%s = const [0.5] : f32[]\n%o = const [{offset}] : i8[]\n\
+                 %q = QuantizeLinear(%x, %s, %o)\nreturn %q\n"
+            );
+            text.parse::<Model>().unwrap()
+        };
+        tensorrt.check_model(&model("0")).unwrap();
+        let refused = tensorrt.check_model(&model("3")).unwrap_err().to_string();
+        assert_eq!(refused, "q: has an offset, and tensorrt takes none; quantize without");
+        PROFILES[0].check_model(&model("3")).unwrap();
     }
 }

@@ -25,6 +25,7 @@ fn save(
     files: &OutputFiles,
     written: Vec<(&Path, &Model)>,
 ) -> Result<()> {
+    files.emission.target.check_model(fake_quant)?;
     let mut maps = Map::new();
     let mut add = |path: &Path, model: &Model| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
