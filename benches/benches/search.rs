@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use quantfit::data::{DataSet, Feed, Feeding, read_npz};
-use quantfit::quant::{deploy, prepare};
+use quantfit::quant::{Emission, Flavour, emit, fake_quant, prepare};
 use quantfit::search::{SearchOptions, calibrate, search};
 use quantfit::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
 use std::hint::black_box;
@@ -36,7 +36,8 @@ fn benches(c: &mut Criterion) {
     prepare(&config).run(&mut prepared).expect("the model can be prepared");
     let record = calibrate(&prepared, &config, &mut evaluation).expect("the data are good");
     let mut deployed = prepared.clone();
-    deploy(&config, &record).run(&mut deployed).expect("the model can be quantized");
+    fake_quant(&config, &record).run(&mut deployed).expect("the model can be quantized");
+    emit(Flavour::Qdq, &Emission::default()).run(&mut deployed).expect("the model can be deployed");
 
     let batch = evaluation.calibration.inputs(0..32).expect("there are that many samples");
     for (name, model) in [("float", &prepared), ("int8", &deployed)] {

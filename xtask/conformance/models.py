@@ -227,4 +227,5 @@ def main(serve, directory, *names):
         sys.exit(f"{n_failed} models differ")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

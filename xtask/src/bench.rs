@@ -10,11 +10,14 @@ use xshell::{Shell, cmd};
 pub(crate) struct Args {
     /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py says what the
     /// folder must hold
-    #[arg(long, value_name = "DIR", required_unless_present = "search", conflicts_with = "search")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime"], conflicts_with = "search")]
     ptq: Option<PathBuf>,
     /// Search on every model of a folder, to lose no more than 1 %, and print what was found and what it took
     #[arg(long, value_name = "DIR")]
     search: Option<PathBuf>,
+    /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
+    #[arg(long, value_name = "DIR")]
+    runtime: Option<PathBuf>,
     /// Let ONNX Runtime score every trial of a search, and not only where quantfit lacks the metric
     #[arg(long, requires = "search")]
     by_command: bool,
@@ -35,10 +38,15 @@ pub(crate) struct Args {
 /// Measures what is asked for; paths are meant from the folder `here`.
 pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> {
     let (python, program) = (python(sh)?, build(sh)?);
+    let only = &args.only;
+    if let Some(folder) = &args.runtime {
+        let folder = here.join(folder);
+        cmd!(sh, "{python} xtask/bench/runtime.py {program} {folder} {only...}").run()?;
+    }
     let (script, folder) = match (&args.ptq, &args.search) {
         (Some(folder), _) => ("xtask/bench/ptq.py", folder),
         (None, Some(folder)) => ("xtask/bench/search.py", folder),
-        (None, None) => unreachable!("clap asks for one of them"),
+        (None, None) => return Ok(()),
     };
     let folder = here.join(folder);
     let mut more: Vec<PathBuf> = Vec::new();
@@ -54,7 +62,6 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     if let Some(tools) = &args.tools {
         more.extend(["--tools".into(), tools.into()]);
     }
-    let only = &args.only;
     cmd!(sh, "{python} {script} {program} {folder} {more...} {only...}").run()?;
     Ok(())
 }

@@ -49,10 +49,12 @@ pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs models on their data, in our interpreter and in ONNX Runtime.
+/// Runs models on their data, in our interpreter and in ONNX Runtime, and so their quantized files in every form.
 fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
-    let (python, program) = (python(sh)?, build_example(sh, "serve")?);
-    cmd!(sh, "{python} xtask/conformance/models.py {program} {folder} {only...}").run()?;
+    let (python, serve, program) = (python(sh)?, build_example(sh, "serve")?, build(sh)?);
+    let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
+    cmd!(sh, "{python} xtask/conformance/flavours.py {program} {serve} {folder} {only...}").run()?;
+    agree?;
     Ok(())
 }
 

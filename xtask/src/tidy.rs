@@ -41,6 +41,7 @@ const MAX_LINES: usize = 400;
 pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
     let mut broken = Vec::new();
     arrows(sh, &mut broken)?;
+    without_protobuf(sh, &mut broken)?;
     let files = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let files: Vec<PathBuf> = files.lines().map(PathBuf::from).filter(|path| sh.path_exists(path)).collect();
     for path in &files {
@@ -53,6 +54,17 @@ pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
     }
     passes(sh, &files, &mut broken)?;
     if broken.is_empty() { Ok(()) } else { bail!("tidy:\n{}", broken.join("\n")) }
+}
+
+/// Who takes only the passes links no protobuf, by whatever way.
+fn without_protobuf(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
+    let tree = cmd!(sh, "cargo tree --package quantfit-quant --edges normal --prefix none").quiet().read()?;
+    for (package, _) in CONFINED.iter().filter(|(package, _)| package.ends_with("protobuf")) {
+        if tree.lines().any(|line| line.split(' ').next() == Some(package)) {
+            broken.push(format!("quantfit-quant: links {package}, see `cargo tree`"));
+        }
+    }
+    Ok(())
 }
 
 /// Dependencies are those of the table, and nothing depends on the developers' packages.

@@ -51,6 +51,9 @@ pub struct QuantConfig {
     /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
     #[serde(default, skip_serializing_if = "is_off")]
     pub auto_balance: bool,
+    /// Whether `auto_balance` may put a Mul in front of a layer, where no layer before it can take the factors.
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    pub balance_nodes: bool,
     /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
     #[serde(default, skip_serializing_if = "is_off")]
     pub correct_bias: bool,
@@ -84,6 +87,9 @@ pub struct LayerConfig {
     /// Whether it is quantized at all.
     #[serde(default = "yes")]
     pub quant_enable: bool,
+    /// Whether only the weights are quantized, and the layer computes with floats.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub weights_only: bool,
     /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dmq_balancer_param: Option<f64>,
@@ -122,6 +128,10 @@ fn yes() -> bool {
 
 fn is_off(flag: &bool) -> bool {
     !flag
+}
+
+fn is_on(flag: &bool) -> bool {
+    *flag
 }
 
 impl QuantConfig {
@@ -259,6 +269,7 @@ impl Default for QuantConfig {
             tensor_quantize: Vec::new(),
             equalize: true,
             auto_balance: true,
+            balance_nodes: true,
             correct_bias: true,
             layers: BTreeMap::new(),
         }
@@ -269,6 +280,7 @@ impl Default for LayerConfig {
     fn default() -> LayerConfig {
         LayerConfig {
             quant_enable: true,
+            weights_only: false,
             dmq_balancer_param: None,
             activation_quant_params: ActivationConfig::default(),
             weight_quant_params: WeightConfig::default(),
@@ -299,6 +311,10 @@ impl LayerConfig {
         if wants_channels && !layer.can_be_channel_wise() {
             let message = format!("this {} can't have a scale for each channel; set it to false", layer.op);
             return Err(Error::invalid_config(message).at("channel_wise"));
+        }
+        if self.weights_only && layer.weights.is_empty() {
+            return Err(Error::invalid_config(format!("this {} has no weights; set it to false", layer.op))
+                .at("weights_only"));
         }
         let learns = matches!(self.weight_quant_params.method, WeightMethod::AdaRound(_));
         if learns && !layer.weights.is_empty() && !layer.can_learn_rounding() {

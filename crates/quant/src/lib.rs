@@ -8,17 +8,26 @@ mod ada_round;
 mod balancing;
 mod batch_norm;
 mod calibration;
+mod coding;
 mod config;
+mod flavour;
+mod grow;
 mod layer;
 mod linear;
 mod names;
 mod observer;
 mod params;
 mod passes;
+mod product;
+mod profile;
 mod prototext;
+mod quantized;
 mod rank;
 mod record;
 mod region;
+mod saturation;
+mod sources;
+mod useful;
 mod weight;
 
 pub use ada_round::{Activation, Rounding};
@@ -28,22 +37,28 @@ pub use config::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
+pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use params::QuantParams;
 pub use passes::{
-    Balance, DropClippedActivations, Equalize, FoldBatchNorm, FoldQuantizedWeights, FoldScaleShift,
-    InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias,
-    SinkConstants,
+    Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
+    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
+    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShiftBias, SignedActivations, SinkConstants,
+    Trim, UnsignedActivations, balances_for_free,
 };
+pub use profile::{PROFILES, Profile};
+pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
+pub use saturation::saturating_pairs;
 pub use weight::weight_params;
 
 use quantfit_infer::InferShapes;
 use quantfit_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales and normalizations folded,
-/// ranges made equal. Constants that other constants are computed from should have been folded before.
+/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales, normalizations and pads
+/// folded, ranges made equal. Constants that other constants are computed from should have been folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
@@ -54,6 +69,7 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
         // What comes after a normalization stands behind the layer only now.
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(LowerBatchNorm { skip }));
+        passes.push(Box::new(FoldPads));
     }
     if config.equalize {
         passes.push(Box::new(Equalize));
@@ -72,12 +88,4 @@ pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'
         Box::new(ShiftBias { config, record }),
         Box::new(InsertQuantDequant { config, record }),
     ])
-}
-
-/// The model that holds integers, from a prepared one.
-pub fn deploy<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
-    let mut passes = fake_quant(config, record);
-    passes.0.push(Box::new(FoldQuantizedWeights));
-    passes.0.push(Box::new(DropClippedActivations));
-    passes
 }

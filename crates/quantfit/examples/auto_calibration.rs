@@ -4,8 +4,8 @@
 
 use quantfit::data::{DataSet, Feed, Feeding, read_npz};
 use quantfit::{
-    Evaluator, EvaluatorError, Model, Result, Session, Tensor, Verdict, accuracy_based_auto_calibration,
-    create_quant_config, load_model,
+    Evaluator, EvaluatorError, Model, PROFILES, Result, Session, Tensor, Verdict,
+    accuracy_based_auto_calibration, create_quant_config, load_model,
 };
 use std::path::Path;
 
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
 
     // Step 2: a configuration, in which every layer may be quantized. It is a file, to be edited.
     let config_file = out.with_file_name("quant_config.json");
-    create_quant_config(&config_file, &model, &[], batch_num)?;
+    create_quant_config(&config_file, &model, &[], batch_num, &PROFILES[0])?;
 
     // Step 3: the search. It scores the original, quantizes everything, and rolls back what costs too much.
     let report = accuracy_based_auto_calibration(

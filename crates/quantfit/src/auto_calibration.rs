@@ -1,9 +1,10 @@
 //! The two calls of the original tool, under their names.
 
-use crate::files::{load_model, read_text, save_model, write_file};
+use crate::emission::save_models;
+use crate::files::{load_model, read_text, write_file};
 use crate::report::{history_json, ranking_json};
-use quantfit_ir::{Error, Model, Result};
-use quantfit_quant::QuantConfig;
+use quantfit_ir::{Error, Model, Pass, Result};
+use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend};
 use quantfit_search::{
     Evaluator, Interruption, Report, SearchOptions, Sensitivity, Strategy, prepared, rescore, search,
     sensitivity_named, strategy_named,
@@ -12,14 +13,18 @@ use std::path::{Path, PathBuf};
 
 /// Writes the default configuration of a model: every layer that can be quantized is, but for `skip_layers`.
 /// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
+/// What the target does not take is turned off; returned is a line for each.
 pub fn create_quant_config(
     config_file: &Path,
     model: &Model,
     skip_layers: &[String],
     batch_num: usize,
-) -> Result<()> {
-    let mut config = QuantConfig::for_model(&prepared(model, &QuantConfig::default())?);
+    target: &Profile,
+) -> Result<Vec<String>> {
+    let prepared = prepared(model, &QuantConfig::default())?;
+    let mut config = QuantConfig::for_model(&prepared);
     config.batch_num = batch_num;
+    let restrictions = target.restrict(&mut config, &prepared);
     for layer in skip_layers {
         let unknown = || {
             Error::invalid_config("is no layer that can be quantized; see `quantfit inspect`")
@@ -27,7 +32,8 @@ pub fn create_quant_config(
         };
         config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
     }
-    write_file(config_file, config.to_json().as_bytes())
+    write_file(config_file, config.to_json().as_bytes())?;
+    Ok(restrictions)
 }
 
 /// Writes the configuration of a model that a short definition describes: the text-proto `.cfg` of the original tool.
@@ -65,8 +71,8 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
-/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy model, the
-/// final configuration, and the record, and both models are read back and scored once more: [`Report::rescored`] says
+/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy models, the
+/// final configuration, and the record, and the former and the first of the latter are read back and scored once more: [`Report::rescored`] says
 /// what that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
 /// that no older model is taken for the result, and the configuration that came closest is written instead.
 pub fn search_and_save<E: Evaluator>(
@@ -81,8 +87,7 @@ pub fn search_and_save<E: Evaluator>(
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
         Some(quantized) => {
-            save_model(&quantized.fake_quant, &files.fake_quant)?;
-            save_model(&quantized.deploy, &files.deploy)?;
+            save_models(model, &quantized.fake_quant, files)?;
             write_file(&files.final_config, quantized.config.to_json().as_bytes())?;
             write_file(&files.record, quantized.record.to_text().as_bytes())?;
             remove(&files.closest_config)?;
@@ -112,11 +117,14 @@ fn rescore_files<E: Evaluator>(
     evaluator: &mut E,
     report: &mut Report<E::Metric>,
 ) -> Result<()> {
-    for (name, path) in [("fake-quant", &files.fake_quant), ("deploy", &files.deploy)] {
+    for (name, path) in [("fake-quant", &*files.fake_quant), ("deploy", files.first_deploy())] {
         if evaluator.interruption() == Some(Interruption::Cancelled) {
             return Ok(());
         }
-        let rescored = rescore(name, &load_model(path)?, evaluator, &report.original);
+        let mut saved = load_model(path)?;
+        // Of the deploy model of AMCT, only its compiler knows the operators.
+        ReadAscend.run(&mut saved)?;
+        let rescored = rescore(name, &saved, evaluator, &report.original);
         report.rescored.extend(rescored.map_err(|error| error.at(path.display()))?);
     }
     Ok(())
@@ -127,8 +135,12 @@ fn rescore_files<E: Evaluator>(
 pub struct OutputFiles {
     /// The model that simulates quantization.
     pub fake_quant: PathBuf,
-    /// The model that holds integers.
-    pub deploy: PathBuf,
+    /// The models that run on the target, each in its form.
+    pub deploy: Vec<(Flavour, PathBuf)>,
+    /// How they are made.
+    pub emission: Emission,
+    /// Which nodes of the original each of their nodes came from.
+    pub map: PathBuf,
     /// The configuration with the rolled-back layers disabled.
     pub final_config: PathBuf,
     /// The scales and offsets.
@@ -158,7 +170,9 @@ impl OutputFiles {
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
         OutputFiles {
             fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
-            deploy: folder.join(format!("{prefix}deploy_model.onnx")),
+            deploy: vec![(Flavour::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
+            emission: Emission::default(),
+            map: folder.join(format!("{prefix}quant.json")),
             final_config: report("final_config"),
             record: record_file.to_owned(),
             closest_config: report("closest_config"),
@@ -169,15 +183,40 @@ impl OutputFiles {
         }
     }
 
+    /// The same files with deploy models made otherwise and in other forms; the first keeps the plain name.
+    #[must_use]
+    pub fn deployed(mut self, emission: Emission, flavours: &[Flavour]) -> OutputFiles {
+        let Some((_, plain)) = self.deploy.first().cloned() else { return self };
+        let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = |flavour: &Flavour| {
+            let of_form = format!("deploy_{}_model.onnx", flavour.name());
+            plain.with_file_name(name.replace("deploy_model.onnx", &of_form))
+        };
+        let path = |idx: usize, flavour: &Flavour| if idx == 0 { plain.clone() } else { path(flavour) };
+        self.deploy =
+            flavours.iter().enumerate().map(|(idx, flavour)| (*flavour, path(idx, flavour))).collect();
+        self.emission = emission;
+        self
+    }
+
+    /// The deploy model in the first form.
+    pub fn first_deploy(&self) -> &Path {
+        self.deploy.first().map_or(Path::new(""), |(_, path)| path)
+    }
+
     /// What exists only if there is an outcome.
-    fn models(&self) -> [&Path; 4] {
-        [&self.fake_quant, &self.deploy, &self.final_config, &self.record]
+    fn models(&self) -> Vec<&Path> {
+        let mut models = vec![&*self.fake_quant];
+        models.extend(self.deploy.iter().map(|(_, path)| &**path));
+        models.extend([&*self.map, &*self.final_config, &*self.record]);
+        models
     }
 
     /// What [`search_and_save`] writes if there is an outcome, in that order.
-    pub fn all(&self) -> [&Path; 6] {
-        let [fake_quant, deploy, final_config, record] = self.models();
-        [&self.ranking, &self.history, fake_quant, deploy, final_config, record]
+    pub fn all(&self) -> Vec<&Path> {
+        let mut all = vec![&*self.ranking, &*self.history];
+        all.extend(self.models());
+        all
     }
 }
 

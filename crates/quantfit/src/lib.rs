@@ -9,13 +9,16 @@
 mod auto_calibration;
 mod compare;
 mod confidence;
+mod conversion;
 mod costs;
 pub mod data;
 mod dump;
+mod emission;
 mod evaluation;
 mod files;
 mod goal;
 mod journal;
+mod layer_map;
 mod peak_memory;
 mod report;
 mod scorer;
@@ -27,8 +30,10 @@ pub use auto_calibration::{
 };
 pub use compare::{Difference, compare};
 pub use confidence::{Confidence, Interval};
+pub use conversion::{convert_model, convert_qat_model};
 pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
+pub use emission::{DeploySize, deploy_sizes};
 pub use evaluation::{Evaluation, Progress};
 pub use files::{load_model, save_model, write_file};
 pub use goal::{Goal, MaxDrop, Target};
@@ -39,7 +44,7 @@ pub use quantfit_ir as ir;
 pub use quantfit_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use quantfit_onnx as onnx;
 pub use quantfit_quant as quant;
-pub use quantfit_quant::{QuantConfig, Record};
+pub use quantfit_quant::{Emission, Flavour, PROFILES, Profile, QuantConfig, Record};
 pub use quantfit_search as search;
 pub use quantfit_search::{
     BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,

@@ -6,7 +6,7 @@ use crate::layer_error::{LayerError, layer_errors};
 use crate::narrow::narrow;
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
-use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record};
+use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record, balances_for_free};
 use std::collections::BTreeMap;
 
 /// The record of a prepared model: its layers' scales and offsets, from the first `batch_num` batches that the
@@ -64,10 +64,13 @@ const STRENGTH: f64 = 0.7;
 /// A layer is balanced if no more than this part of its error is left: dividing costs a multiplication at run time.
 const WORTH_IT: f64 = 0.7;
 
-/// The configuration with every layer balanced that can be and has no strength of its own.
+/// The configuration with every layer balanced that can be, as cheaply as is asked for, and has no strength of its own.
 fn balanced(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut balanced = config.clone();
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.output_axis().is_some()) {
+        if !config.balance_nodes && !balances_for_free(model, layer) {
+            continue;
+        }
         if let Some(of_layer) = balanced.layers.get_mut(&layer.name) {
             of_layer.dmq_balancer_param.get_or_insert(STRENGTH);
         }

@@ -74,10 +74,9 @@ pub struct Quantized<M> {
     pub config: QuantConfig,
     /// The scales and offsets.
     pub record: Record,
-    /// The model that simulates quantization: the one that was scored.
+    /// The model that simulates quantization: the one that was scored. What runs on a target is made of it by
+    /// [`emit`](quantfit_quant::emit).
     pub fake_quant: Model,
-    /// The model that holds integers.
-    pub deploy: Model,
 }
 
 /// Why a search ended.

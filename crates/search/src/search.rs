@@ -11,7 +11,7 @@ use crate::ranking::Ranking;
 use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
 use crate::strategy::{BinarySearch, Strategy, trials_ahead};
 use quantfit_ir::{Error, ErrorKind, Model, Result};
-use quantfit_quant::{QuantConfig, Record, deploy, fake_quant};
+use quantfit_quant::{QuantConfig, Record, fake_quant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to search.
@@ -339,25 +339,16 @@ impl<E: Evaluator> Search<'_, E> {
         (closest, self.of_trial(rolled_back, rungs).0)
     }
 
-    /// The best trial's models.
+    /// The best trial's model.
     fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
         let closest = || self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
         let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
         let metric = self.report.metrics[best].clone();
         let (config, record) = self.of_trial(&rolled_back, &rungs);
-        let (mut simulation, mut integers) = (self.prepared.clone(), self.prepared.clone());
+        let mut simulation = self.prepared.clone();
         fake_quant(&config, &record).run(&mut simulation)?;
-        deploy(&config, &record).run(&mut integers)?;
-        Ok(Some(Quantized {
-            metric,
-            rolled_back,
-            rungs,
-            config,
-            record,
-            fake_quant: simulation,
-            deploy: integers,
-        }))
+        Ok(Some(Quantized { metric, rolled_back, rungs, config, record, fake_quant: simulation }))
     }
 }
 

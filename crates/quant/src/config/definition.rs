@@ -138,6 +138,7 @@ fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
         "do_fusion" => config.do_fusion = field.flag()?,
         "equalize" => config.equalize = field.flag()?,
         "auto_balance" => config.auto_balance = field.flag()?,
+        "balance_nodes" => config.balance_nodes = field.flag()?,
         "correct_bias" => config.correct_bias = field.flag()?,
         "fakequant_precision_mode" => {
             config.fakequant_precision_mode = match field.word()? {

@@ -1,9 +1,10 @@
 //! Moving the ranges of channels from activations to weights.
 
 use crate::config::QuantConfig;
-use crate::layer::Layer;
+use crate::layer::{Layer, layers};
 use crate::names::Names;
 use crate::record::{LayerRecord, Record};
+use crate::sources::sources;
 use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashMap;
 
@@ -70,6 +71,29 @@ impl Pass for Balance<'_> {
         })?;
         Ok(!work.is_empty())
     }
+}
+
+/// Whether a layer's activation can be divided without a Mul in the model that runs: because constants in front take it at
+/// once, or take it as [`FoldChannelFactors`](crate::FoldChannelFactors) when the layers in front hold integers.
+pub fn balances_for_free(model: &Model, layer: &Layer) -> bool {
+    let graph = model.graphs()[layer.graph];
+    let (Some((weight, _)), Some(value)) =
+        (layer.input_channels(), graph.operand(layer.node, layer.activations[0]))
+    else {
+        return false;
+    };
+    let others = layers(model);
+    let is_layer = |node: NodeId| {
+        others
+            .iter()
+            .any(|other| other.graph == layer.graph && other.node == node && other.output_axis().is_some())
+    };
+    let n_channels = weight.n_inputs(layer.tensor(model, weight));
+    let behind = dimensions_behind_channels(graph, layer);
+    let is_in_constants = || behind == 0 && divided_constants(graph, value, &vec![1.0; n_channels]).is_some();
+    !graph.outputs().contains(&value)
+        && graph.users(value).iter().all(|&(user, _)| is_layer(user))
+        && (is_in_constants() || sources(graph, value, behind, n_channels).is_some())
 }
 
 fn balanced_weight(model: &Model, layer: &Layer, balance: &[f32]) -> Tensor {

@@ -1,6 +1,7 @@
 //! Relu and Clip in front of a quantization that clips the same.
 
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result, Tensor, ValueId};
+use crate::coding::Coding;
+use quantfit_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
 /// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
 /// bound, becomes the least integer, everything below does too, and likewise above. The integers stay the same, bit by
@@ -67,7 +68,7 @@ fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
 }
 
 /// What a node does not let below and above; no bound is infinite.
-fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
+pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
     let op = graph.node(id).as_op()?;
     let (low, high) = if op.is("Relu") {
         (0.0, f32::INFINITY)
@@ -86,35 +87,12 @@ fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
 
 /// Whether a QuantizeLinear gives the least integer at the lower bound, and the greatest at the upper.
 fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
-    let op = graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
-    let scale = graph.constant(graph.operand(id, 1)?)?.values::<f32>().ok()?;
-    let ((qmin, qmax), offset) = match graph.operand(id, 2) {
-        Some(value) => integers(graph.constant(value)?)?,
-        None if op.int("output_dtype").ok()?.unwrap_or(0) == 0 => ((0, 255), vec![0; scale.len()]),
-        None => return None,
-    };
+    let coding = Coding::of_quantize(graph, id)?;
+    let (qmin, qmax) = coding.range()?;
     let clips = |(&scale, &offset): (&f32, &i32)| {
         let quantized = |bound: f32| (bound / scale).round_ties_even() + offset as f32;
-        let is_usual = scale > 0.0 && scale.is_finite();
-        is_usual
-            && (low == f32::NEG_INFINITY || quantized(low) <= qmin as f32)
+        (low == f32::NEG_INFINITY || quantized(low) <= qmin as f32)
             && (high == f32::INFINITY || quantized(high) >= qmax as f32)
     };
-    Some(scale.len() == offset.len() && scale.iter().zip(&offset).all(clips))
-}
-
-/// The range of an offset's type, and its values.
-fn integers(offset: &Tensor) -> Option<((i32, i32), Vec<i32>)> {
-    fn widened<T: quantfit_ir::Element + Copy + Into<i32>>(offset: &Tensor) -> Option<Vec<i32>> {
-        Some(offset.values::<T>().ok()?.iter().map(|&value| value.into()).collect())
-    }
-    let range = |bits: u32, is_signed: bool| {
-        let n = 1 << bits;
-        if is_signed { (-n / 2, n / 2 - 1) } else { (0, n - 1) }
-    };
-    widened::<i8>(offset)
-        .map(|values| (range(8, true), values))
-        .or_else(|| Some((range(8, false), widened::<u8>(offset)?)))
-        .or_else(|| Some((range(16, true), widened::<i16>(offset)?)))
-        .or_else(|| Some((range(16, false), widened::<u16>(offset)?)))
+    Some(coding.scale.iter().zip(&coding.offset).all(clips))
 }

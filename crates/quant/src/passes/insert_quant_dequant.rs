@@ -55,12 +55,16 @@ impl Pass for InsertQuantDequant<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let enabled = self.config.enabled(model).into_iter().map(|(layer, _)| layer);
-        let tensors = self.config.tensors(model)?.into_iter().map(|(layer, _)| layer);
+        let enabled =
+            self.config.enabled(model).into_iter().map(|(layer, of_layer)| (layer, of_layer.weights_only));
+        let tensors = self.config.tensors(model)?.into_iter().map(|(layer, _)| (layer, false));
         let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
-        for layer in enabled.chain(tensors) {
+        for (mut layer, weights_only) in enabled.chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, &layer, model)?;
+            if weights_only {
+                layer.activations.clear();
+            }
             work.push((layer, entry));
         }
         let bits = work.iter().flat_map(|(_, entry)| &entry.activations).map(|params| params.bits);
@@ -83,8 +87,8 @@ impl Pass for InsertQuantDequant<'_> {
                     let axis = (params.scale.len() > 1).then_some(weight.axis);
                     pairs.insert(layer, weight.slot, &numbered("w", number), params, axis);
                 }
-                if let (Some(slot), [activation], [weight]) =
-                    (layer.bias_slot(), &entry.activations[..], &entry.weights[..])
+                if let (Some(slot), [_], [activation], [weight]) =
+                    (layer.bias_slot(), &layer.activations[..], &entry.activations[..], &entry.weights[..])
                 {
                     pairs.insert_bias(layer, slot, activation, weight);
                 }

@@ -2,12 +2,13 @@
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
+use crate::linear::{constant_operand, is_read_once};
 use crate::names::Names;
 use crate::record::Record;
 use quantfit_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 
 /// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias where it has one or can
-/// have one, else by an Add of its own.
+/// have one, or to that of the Add behind it, else by an Add of its own.
 ///
 /// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019),
 /// with shifts that were measured on calibration data.
@@ -59,6 +60,7 @@ impl Pass for ShiftBias<'_> {
                         let bias = graph.add(Node::constant(name, bias), &[]);
                         graph.set_operand(layer.node, slot, Some(bias.into()));
                     }
+                    None if add_to_bias_behind(graph, layer, shift, &mut names).is_some() => {}
                     None => add(graph, layer, shift, &mut names),
                 }
             }
@@ -78,6 +80,25 @@ fn shifted(graph: &Graph, layer: &Layer, slot: usize, shift: &[f32]) -> Option<T
     };
     let bias = graph.constant(bias).filter(|bias| bias.shape() == [shift.len()])?.values::<f32>().ok()?;
     Some(Tensor::new(&[shift.len()], bias.iter().zip(shift).map(|(bias, shift)| bias + shift).collect()))
+}
+
+/// Adds the shift to the bias of a MatMul: the constant of the Add that is its only reader.
+fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
+    let &[(add, _)] = graph.users(layer.node.into()).as_slice() else { return None };
+    if !graph.node(add).is("Add")
+        || layer.output_axis() != Some(-1)
+        || !is_read_once(graph, layer.node.into())
+    {
+        return None;
+    }
+    let (slot, bias) = constant_operand(graph, add)?;
+    let values = bias.values::<f32>().ok().filter(|_| bias.shape() == [shift.len()])?;
+    let shifted = values.iter().zip(shift).map(|(bias, shift)| bias + shift).collect();
+    let shifted =
+        Node::constant(names.fresh(&format!("{}.b", layer.name)), Tensor::new(&[shift.len()], shifted));
+    let shifted = graph.add(shifted, &[]);
+    graph.set_operand(add, slot, Some(shifted.into()));
+    Some(())
 }
 
 /// Puts an Add behind the layer, which takes over the name of its result.

@@ -1,6 +1,7 @@
 //! `quantfit config`: the default configuration, to edit.
 
-use super::say;
+use super::{say, say_restrictions};
+use quantfit::{PROFILES, Profile};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,11 +16,14 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
     /// A short definition, the text-proto .cfg of AMCT, that says what differs from the defaults
-    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers"])]
+    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers", "target"])]
     definition: Option<PathBuf>,
     /// How many batches of calibration data to use
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     batch_num: u32,
+    /// What the model is to run on: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
+    target: String,
     /// A layer to leave in float; may be repeated
     #[arg(long = "skip-layer", value_name = "NAME")]
     skip_layers: Vec<String>,
@@ -30,7 +34,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.definition {
         Some(definition) => quantfit::create_quant_config_from(&args.output, &model, definition)?,
         None => {
-            quantfit::create_quant_config(&args.output, &model, &args.skip_layers, args.batch_num as usize)?
+            let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num as usize);
+            let lines =
+                quantfit::create_quant_config(&args.output, &model, &args.skip_layers, batch_num, target)?;
+            say_restrictions(&lines);
         }
     }
     say(&format!("wrote {}", args.output.display()));

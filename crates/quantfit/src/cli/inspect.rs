@@ -4,15 +4,16 @@ use super::say;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::infer::infer;
 use quantfit::ir::{Place, ValueId};
-use quantfit::quant::layer;
-use quantfit::{QuantConfig, Tensor, multiply_adds, sample_shapes};
+use quantfit::quant::{Layer, LayerConfig, layer, saturating_pairs, weight_params};
+use quantfit::{Model, QuantConfig, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Show a model's layers: which can be quantized, and why others can't
 ///
-/// Shapes are those of one sample; dimensions that the model leaves open are taken as 1.
+/// Shapes are those of one sample; dimensions that the model leaves open are taken as 1. The column `saturates` says how
+/// many pairs of neighbouring weights can saturate on processors without VNNI; see --reduce-range of `quantize`.
 ///
 /// Example: quantfit inspect model.onnx
 #[derive(clap::Args)]
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let shapes = sample_shapes(&model)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "int8"]);
+    table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "saturates", "int8"]);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     let graphs = model.graphs();
     for (position, graph) in graphs.iter().enumerate() {
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                     .ok()
                     .and_then(|layer| multiply_adds(&model, layer, &shapes))
                     .map_or("?".to_owned(), |n| n.to_string()),
+                found.as_ref().ok().and_then(|layer| saturates(&model, layer)).unwrap_or_default(),
                 found.map_or_else(|reason| format!("no: {reason}"), |_| "yes".to_owned()),
             ]);
         }
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     table
         .column_iter_mut()
         .skip(4)
-        .take(2)
+        .take(3)
         .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     say(&table.to_string());
     let others: Vec<String> = others.iter().map(|(name, n)| format!("{n} {name}")).collect();
@@ -69,6 +71,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(&format!("other operators, never layers: {}", others.join(", ")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The part of neighbouring weights whose products can saturate on processors without VNNI, as `quantize` would make them.
+fn saturates(model: &Model, layer: &Layer) -> Option<String> {
+    let weight = layer.weights.first()?;
+    let tensor = layer.tensor(model, weight);
+    let params = weight_params(tensor, *weight, &LayerConfig::for_layer(layer).weight_quant_params).ok()?;
+    let (n_risky, n_pairs) = saturating_pairs(tensor, weight, &params)?;
+    (n_risky > 0).then(|| format!("{:.1} %", n_risky as f64 / n_pairs as f64 * 100.0))
 }
 
 fn describe(shape: &[usize]) -> String {

@@ -9,13 +9,14 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{FeedingArgs, read_data, say};
+use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
+use quantfit::quant::Precision;
 use quantfit::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use quantfit::{
-    CommandScorer, Confidence, DataScorer, Evaluation, Goal, Journal, MaxDrop, Model, OutputFiles,
-    QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target, create_quant_config,
-    dump_replay, layer_costs, load_config, report_json, search_and_save,
+    CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
+    OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
+    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, report_json, search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,6 +61,12 @@ pub(crate) struct Args {
     /// Leave the mean error of quantization in the outputs of layers
     #[arg(long)]
     no_correct_bias: bool,
+    #[command(flatten)]
+    deploy: DeployArgs,
+    /// Quantize the weights of these layers, or of all, to 7 bits: for processors without VNNI, on which sums of products
+    /// saturate
+    #[arg(long, value_name = "LAYER,…", value_delimiter = ',')]
+    reduce_range: Vec<String>,
     /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
     #[arg(long, default_value = "minimal")]
     strategy: String,
@@ -119,18 +126,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|group| group.split(',').map(|layer| layer.trim().to_owned()).collect())
         .collect();
+    let target = args.deploy.target()?;
     let model = quantfit::load_model(&args.model)?;
     let mut evaluation = evaluation(args, &model)?;
     let mut config = match &args.config {
         Some(config) => load_config(config)?,
-        None => default_config(&model, evaluation.calibration.n_batches())?,
+        None => default_config(&model, evaluation.calibration.n_batches(), target)?,
     };
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
+    target.check_config(&config)?;
+    reduce_range(&args.reduce_range, &mut config)?;
     check_groups(&groups, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let files = OutputFiles::new(&save, &record_file(&save));
+    let mut files = args.deploy.files(&save)?;
+    files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &evaluation.goals)?;
     evaluation.journal = Some(match args.resume {
         true => Journal::resume(&files.journal, &run)?,
@@ -169,14 +180,21 @@ fn write_report(
     let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
     table::print(args, &evaluation.goals, confidence, report, files, elapsed);
     let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
-    let written = files.all().into_iter().chain([&*files.closest_config, &files.report, &files.journal]);
-    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == files.report).collect();
+    let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
+    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
     json["failure"] = serde_json::json!(evaluation.failure.as_ref().map(ToString::to_string));
+    let sizes = deploy_sizes(files, &args.model)?;
+    let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
+    json["sizes"] = sizes.iter().map(of_file).collect();
     let text = serde_json::to_string_pretty(&json)? + "\n";
     for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
         quantfit::write_file(path, text.as_bytes())?;
+    }
+    for size in &sizes {
+        let warn = |warning: &String| say_error(&format!("warning: {}: {warning}", size.path.display()));
+        size.warning.iter().for_each(warn);
     }
     written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
     Ok(())
@@ -213,10 +231,10 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     Ok(evaluation)
 }
 
-fn default_config(model: &Model, n_batches: usize) -> anyhow::Result<QuantConfig> {
+fn default_config(model: &Model, n_batches: usize, target: &Profile) -> anyhow::Result<QuantConfig> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("the default configuration");
-    create_quant_config(&file, model, &[], n_batches)?;
+    say_restrictions(&create_quant_config(&file, model, &[], n_batches, target)?);
     Ok(load_config(&file)?)
 }
 
@@ -238,20 +256,21 @@ fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives the weights of some layers 7 bits.
+fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
+    let all: Vec<String> = config.layers.keys().cloned().collect();
+    for name in if names == ["all"] { &all } else { names } {
+        let Some(layer) = config.layers.get_mut(name) else {
+            bail!("reduce-range: {name:?} is no layer of the configuration; see `quantfit inspect`");
+        };
+        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
+    }
+    Ok(())
+}
+
 fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<()> {
     match groups.iter().flatten().find(|layer| !config.layers.contains_key(*layer)) {
         Some(unknown) => bail!("group: {unknown:?} is no layer of the configuration; see `quantfit inspect`"),
         None => Ok(()),
     }
-}
-
-/// `<prefix>_scale_offset_record.txt`, beside the models.
-fn record_file(save: &Path) -> PathBuf {
-    let deploy = OutputFiles::new(save, Path::new("")).deploy;
-    let name = deploy
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .replace("deploy_model.onnx", "scale_offset_record.txt");
-    deploy.with_file_name(name)
 }

@@ -3,7 +3,8 @@
 use super::{FeedingArgs, read_data, say};
 use anyhow::{Context, bail, ensure};
 use quantfit::data::write_npz;
-use quantfit::ir::{Place, with_element};
+use quantfit::ir::{Pass, Place, with_element};
+use quantfit::quant::ReadAscend;
 use quantfit::{Session, Tensor};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +31,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let model = quantfit::load_model(&args.model)?;
+    let mut model = quantfit::load_model(&args.model)?;
+    // A deploy model of AMCT has operators that only its compiler knows.
+    ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
     let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
     let mut taps: BTreeMap<Place, &str> = BTreeMap::new();

@@ -3,13 +3,14 @@
 use crate::{Scratch, fixture, quantfit};
 use serde_json::Value;
 
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 9] = [
     "accuracy_based_auto_calibration_final_config.json",
     "accuracy_based_auto_calibration_ranking_information.json",
     "accuracy_based_auto_calibration_record.json",
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
     "m_journal.jsonl",
+    "m_quant.json",
     "m_report.json",
     "m_scale_offset_record.txt",
 ];
@@ -119,7 +120,7 @@ fn a_target_that_can_not_be_met_gives_no_model() {
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
     assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
     let closest = "accuracy_based_auto_calibration_closest_config.json";
-    assert_eq!(scratch.files(), [closest, MODELS[1], MODELS[2], MODELS[5], MODELS[6], "score.sh"]);
+    assert_eq!(scratch.files(), [closest, MODELS[1], MODELS[2], MODELS[5], MODELS[7], "score.sh"]);
     // None, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8, and none of
     // it enough.
     let trials = json(&scratch, MODELS[2]);
@@ -182,7 +183,7 @@ fn inspect_and_print_show_the_model() {
     let run = quantfit(&["inspect", &fixture("digits", "model.onnx")]);
     let conv = run.stdout.lines().find(|line| line.contains("block1.conv2")).expect("the layer is shown");
     let words: Vec<&str> = conv.split_whitespace().collect();
-    assert_eq!(words, ["block1.conv2", "Conv", "1x16x8x8", "1x16x8x8", "2320", "147456", "yes"]);
+    assert_eq!(words, ["block1.conv2", "Conv", "1x16x8x8", "1x16x8x8", "2320", "147456", "5.4", "%", "yes"]);
     let run = quantfit(&["print", &fixture("digits", "model.onnx")]);
     assert!(run.stdout.starts_with("model ") && run.stdout.ends_with("return %logits\n"));
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod command;
 mod compare;
+mod convert;
 mod killed;
 mod options;
 mod trust;

@@ -60,13 +60,13 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
     if let Some(quantized) = &report.outcome {
         let n_float = quantized.rolled_back.len();
         for saved in &report.rescored {
-            let path = if saved.name == "deploy" { &files.deploy } else { &files.fake_quant };
+            let path = if saved.name == "deploy" { files.first_deploy() } else { &files.fake_quant };
             let label = format!("{} file", saved.name);
             table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
         }
         if report.rescored.is_empty() {
             let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
-            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(&files.deploy)));
+            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(files.first_deploy())));
         }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));

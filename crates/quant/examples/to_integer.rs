@@ -1,0 +1,31 @@
+//! A model with QuantizeLinear and DequantizeLinear, whoever made it, in the form with ConvInteger and MatMulInteger.
+//! Nothing of protobuf and no interpreter is linked.
+//!
+//! `cargo run --package quantfit-quant --example to_integer`
+
+use quantfit_ir::{Model, Result};
+use quantfit_quant::{Emission, Flavour, Profile, emit};
+
+const MODEL: &str = "\
+model m opset 17
+%x = input : f32[N,2]
+%scale = const [0.5] : f32[]
+%offset = const [3] : i8[]
+%q = QuantizeLinear(%x, %scale, %offset)
+%dq = DequantizeLinear(%q, %scale, %offset)
+%w.q = const [2, -2, 6, 127] : i8[2,2]
+%w.scale = const [0.5, 1.0] : f32[2]
+%w = DequantizeLinear(%w.q, %w.scale) {axis = 1}
+%y = MatMul(%dq, %w) @fc
+return %y
+";
+
+fn main() -> Result<()> {
+    let mut model: Model = MODEL.parse()?;
+    let how = Emission { target: Profile::named("generic")?, ..Emission::default() };
+    emit(Flavour::Integer, &how).run(&mut model)?;
+    let ops = model.graph.topo().into_iter().filter_map(|id| model.graph.node(id).as_op());
+    let ops: Vec<&str> = ops.map(|op| op.name.as_str()).collect();
+    assert_eq!(ops, ["QuantizeLinear", "MatMulInteger", "Cast", "Mul"]);
+    Ok(())
+}

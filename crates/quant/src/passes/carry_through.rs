@@ -1,0 +1,100 @@
+//! Quantization, moved in front of what only moves numbers.
+
+use crate::coding::{Coding, quantized_as};
+use crate::grow::pair;
+use crate::names::Names;
+use quantfit_ir::{Graph, Model, NodeId, Pass, Result};
+
+/// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
+/// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.
+///
+/// The QuantizeLinear behind it stays, and changes nothing any more. Integers are the same, bit by bit. Left alone:
+/// interpolation, the indices of a pooling, and values that anybody reads as floats, or with another scale.
+/// Reads nothing but the graph, so it also works on models that another tool quantized.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2,4,4]
+/// %m = MaxPool(%x) {kernel_shape = [2, 2]} : f32[N,2,3,3]
+/// %scale = const [0.5] : f32[]
+/// %offset = const [0] : i8[]
+/// %q = QuantizeLinear(%m, %scale, %offset)
+/// return %q
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2,4,4]
+/// %m.x.scale = const [0.5] : f32[]
+/// %m.x.offset = const [0] : i8[]
+/// %m.x.q = QuantizeLinear(%x, %m.x.scale, %m.x.offset) : i8[N,2,4,4]
+/// %m.x.dq = DequantizeLinear(%m.x.q, %m.x.scale, %m.x.offset) : f32[N,2,4,4]
+/// %m = MaxPool(%m.x.dq) {kernel_shape = [2, 2]} : f32[N,2,3,3]
+/// %scale = const [0.5] : f32[]
+/// %offset = const [0] : i8[]
+/// %q = QuantizeLinear(%m, %scale, %offset)
+/// return %q
+/// ```
+pub struct CarryThrough {
+    /// The operators that the target passes integers through.
+    pub operators: &'static [&'static str],
+}
+
+impl Pass for CarryThrough {
+    fn name(&self) -> &'static str {
+        "carry-through"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut names = Names::of_values(model);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            // Readers first, so that one step reaches through several operations.
+            for id in graph.topo().into_iter().rev() {
+                let Some((coding, slots)) = self.carried(graph, id) else { continue };
+                let label = graph.node(id).label().to_owned();
+                for slot in slots {
+                    let Some(value) = graph.operand(id, slot) else { continue };
+                    let suffix = if slot == 0 { "x".to_owned() } else { format!("x{slot}") };
+                    let made = pair(graph, &mut names, &format!("{label}.{suffix}"), value, &coding);
+                    graph.set_operand(id, slot, made.or(Some(value)));
+                    changed |= made.is_some();
+                }
+            }
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+}
+
+impl CarryThrough {
+    /// With which coding to quantize which inputs of an operation.
+    fn carried(&self, graph: &Graph, id: NodeId) -> Option<(Coding, Vec<usize>)> {
+        let node = graph.node(id);
+        let op = node.as_op().filter(|op| op.domain.is_empty())?;
+        let is_alone = node.outputs.iter().skip(1).all(|value| value.name.is_empty());
+        if !is_alone || !self.operators.contains(&op.name.as_str()) || !moves(graph, id) {
+            return None;
+        }
+        let coding = quantized_as(graph, id.into()).filter(|coding| coding.per_tensor().is_some())?;
+        let inputs = if op.is("Concat") { 0..graph.operands(id).len() } else { 0..1 };
+        let is_open = |&slot: &usize| {
+            let value = graph.operand(id, slot);
+            value.is_some_and(|value| Coding::of_dequantized(graph, value).as_ref() != Some(&coding))
+        };
+        let open: Vec<usize> = inputs.filter(is_open).collect();
+        (!open.is_empty()).then_some((coding, open))
+    }
+}
+
+/// Whether an operation of such an operator does nothing but move numbers, or take the greatest.
+fn moves(graph: &Graph, id: NodeId) -> bool {
+    let Some(op) = graph.node(id).as_op() else { return false };
+    match op.name.as_str() {
+        "Resize" => {
+            matches!(op.str("mode"), Ok(None | Some("nearest")))
+                && !op.attrs.contains_key("extrapolation_value")
+        }
+        _ => true,
+    }
+}

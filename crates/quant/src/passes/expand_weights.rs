@@ -1,0 +1,92 @@
+//! Weights of layers that run in float.
+
+use crate::coding::stored;
+use crate::grow::{constant, operation, type_with};
+use crate::names::Names;
+use crate::profile::Profile;
+use quantfit_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor};
+
+/// Writes the DequantizeLinear of a constant as Cast and Mul where all that read it run in float on the target.
+///
+/// Runtimes keep a DequantizeLinear for the layer behind it, and compute it anew each time if that layer does not take
+/// integers; Cast and Mul of constants they compute once, when they load the model. The numbers are the same, and the
+/// file holds the same integers. Left alone: offsets that are not 0.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [2, -2, 6, 127] : i8[2,2]
+/// %scale = const [0.5, 1.0] : f32[2]
+/// %w.dq = DequantizeLinear(%w, %scale) {axis = 1}
+/// %y = MatMul(%x, %w.dq)
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [2, -2, 6, 127] : i8[2,2]
+/// %w.dq.float = Cast(%w) {to = 1} : f32[2,2]
+/// %w.dq.scale = const [0.5, 1.0] : f32[1,2]
+/// %w.dq.mul = Mul(%w.dq.float, %w.dq.scale) : f32[2,2]
+/// %y = MatMul(%x, %w.dq.mul)
+/// return %y
+/// ```
+pub struct ExpandWeights {
+    /// Says which layers run in int8.
+    pub target: &'static Profile,
+}
+
+impl Pass for ExpandWeights {
+    fn name(&self) -> &'static str {
+        "expand-weights"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut names = Names::of_values(model);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                if !self.is_for_floats(graph, id) {
+                    continue;
+                }
+                changed |= expand(graph, id, &mut names).is_some();
+            }
+            graph.remove_dead();
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+}
+
+impl ExpandWeights {
+    fn is_for_floats(&self, graph: &Graph, id: NodeId) -> bool {
+        let readers = graph.users(id.into());
+        let stored = stored(graph, id.into());
+        let has_no_offset =
+            stored.is_some_and(|stored| stored.coding.offset.iter().all(|&offset| offset == 0));
+        has_no_offset
+            && !readers.is_empty()
+            && !graph.outputs().contains(&id.into())
+            && readers.iter().all(|&(reader, _)| !self.target.runs_in_int8(graph, reader))
+    }
+}
+
+fn expand(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<()> {
+    let stored = stored(graph, id.into())?;
+    let (shape, coding) = (stored.integers.shape().to_vec(), stored.coding.clone());
+    let mut scale_shape = vec![1; if coding.axis.is_some() { shape.len() } else { 0 }];
+    if let Some(axis) = coding.axis {
+        let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
+        *scale_shape.get_mut(axis)? = coding.scale.len();
+    }
+    let integers = graph.operand(id, 0)?;
+    let name = graph.node(id).outputs[0].name.clone();
+    let ty = type_with(graph, integers, DType::F32);
+    let cast = Op::new("Cast").with("to", Attr::Int(DType::F32.number()));
+    let floats = operation(graph, names, &format!("{name}.float"), cast, ty.clone(), &[integers]);
+    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(&scale_shape, coding.scale));
+    let scaled = operation(graph, names, &format!("{name}.mul"), Op::new("Mul"), ty, &[floats, scale]);
+    graph.replace_uses(id.into(), scaled);
+    Some(())
+}

@@ -1,0 +1,76 @@
+//! Stored integers as floats, for runtimes that take no others.
+
+use crate::coding::{integers, stored};
+use crate::grow::constant;
+use crate::names::Names;
+use crate::weight::Channels;
+use quantfit_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
+
+/// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,1,4,4]
+/// %w = input : f32[2,1,1,1]
+/// %b = const [3, -4] : i32[2]
+/// %scale = const [0.5, 0.25] : f32[2]
+/// %b.dq = DequantizeLinear(%b, %scale) {axis = 0}
+/// %y = Conv(%x, %w, %b.dq)
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,1,4,4]
+/// %w = input : f32[2,1,1,1]
+/// %b.dq.float = const [1.5, -1.0] : f32[2]
+/// %y = Conv(%x, %w, %b.dq.float)
+/// return %y
+/// ```
+pub struct FloatConstants {
+    /// Those types.
+    pub dtypes: &'static [DType],
+}
+
+impl Pass for FloatConstants {
+    fn name(&self) -> &'static str {
+        "float-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut names = Names::of_values(model);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                let Some(floats) = self.floats(graph, id) else { continue };
+                let name = format!("{}.float", graph.node(id).outputs[0].name);
+                let floats = constant(graph, &mut names, &name, floats);
+                graph.replace_uses(id.into(), floats);
+                changed = true;
+            }
+            graph.remove_dead();
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+}
+
+impl FloatConstants {
+    fn floats(&self, graph: &Graph, id: NodeId) -> Option<Tensor> {
+        let stored = stored(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.coding.dtype))?;
+        let (shape, coding) = (stored.integers.shape(), &stored.coding);
+        let channels = match coding.axis {
+            None => Channels::one(stored.integers.len()),
+            Some(axis) => {
+                let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
+                Channels::of(shape, Some(axis).filter(|&axis| axis < shape.len())?)
+            }
+        };
+        let float = |(idx, q): (usize, i32)| {
+            let channel = channels.of_element(idx);
+            (q - coding.offset[channel]) as f32 * coding.scale[channel]
+        };
+        let floats = integers(stored.integers)?.into_iter().enumerate().map(float).collect();
+        Some(Tensor::new(shape, floats))
+    }
+}

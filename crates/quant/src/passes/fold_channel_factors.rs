@@ -1,0 +1,176 @@
+//! Factors of channels, moved into the weights in front.
+
+use crate::coding::{integer_tensor, stored};
+use crate::grow::constant;
+use crate::linear::is_read_once;
+use crate::names::Names;
+use crate::sources::{Source, sources};
+use crate::weight::Channels;
+use quantfit_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
+
+/// Removes a Mul by positive constants, one for all or one for each channel, behind layers whose weights and biases can
+/// take them: of integers the scales are multiplied and the integers stay, so a weight gets a scale for each channel.
+///
+/// That is what balancing leaves in front of a layer. Relu, LeakyRelu, pooling and a Concat of channels may lie between.
+/// Left alone: values that anybody else reads, factors behind a Clip, and layers that nothing but their products make.
+/// Reads nothing but the graph, so it also works on models that another tool quantized.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [2, -2, 6, 127] : i8[2,2]
+/// %scale = const [0.5, 1.0] : f32[2]
+/// %offset = const splat(0) : i8[2]
+/// %w.dq = DequantizeLinear(%w, %scale, %offset) {axis = 1}
+/// %fc = MatMul(%x, %w.dq) : f32[N,2]
+/// %r = Relu(%fc) : f32[N,2]
+/// %factor = const [0.5, 2.0] : f32[2]
+/// %y = Mul(%r, %factor)
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %w = const [2, -2, 6, 127] : i8[2,2]
+/// %w.dq.scale = const [0.25, 2.0] : f32[2]
+/// %w.dq.offset = const splat(0) : i8[2]
+/// %w.dq = DequantizeLinear(%w, %w.dq.scale, %w.dq.offset) {axis = 1}
+/// %fc = MatMul(%x, %w.dq) : f32[N,2]
+/// %y = Relu(%fc) @r : f32[N,2]
+/// return %y
+/// ```
+pub struct FoldChannelFactors;
+
+impl Pass for FoldChannelFactors {
+    fn name(&self) -> &'static str {
+        "fold-channel-factors"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut names = Names::of_values(model);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                let Some((input, factors, sources)) = folded(graph, id) else { continue };
+                for source in sources {
+                    scale(graph, source, &factors, &mut names);
+                }
+                let result = graph.node(id).outputs[0].clone();
+                graph.replace_uses(id.into(), input);
+                crate::linear::detach(graph, id);
+                let ty = graph.value(input).ty.clone();
+                let value = &mut graph.node_mut(input.node).outputs[input.slot];
+                *value = quantfit_ir::Value { ty, ..result };
+                changed = true;
+            }
+            graph.remove_dead();
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+}
+
+/// What a Mul multiplies, by what, and the constants that can take it.
+fn folded(graph: &Graph, id: NodeId) -> Option<(ValueId, Vec<f32>, Vec<Source>)> {
+    if !graph.node(id).is("Mul") {
+        return None;
+    }
+    let (slot, tensor) = crate::linear::constant_operand(graph, id)?;
+    let input = graph.operand(id, 1 - slot).filter(|&input| is_read_once(graph, input))?;
+    let factors = tensor.values::<f32>().ok()?;
+    let behind = match tensor.shape().iter().position(|&n| n != 1) {
+        Some(axis) if tensor.shape()[axis] == factors.len() => tensor.shape().len() - 1 - axis,
+        Some(_) => return None,
+        None => channels_behind(graph, input)?,
+    };
+    let n_channels = if factors.len() == 1 { channels_at(graph, input, behind)? } else { factors.len() };
+    let grows = crate::rank::rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
+    let is_usual = factors.iter().all(|&factor| factor > 0.0 && factor.is_finite());
+    if grows || !is_usual || graph.constant(input).is_some() {
+        return None;
+    }
+    let factors = if factors.len() == 1 { vec![factors[0]; n_channels] } else { factors.to_vec() };
+    let sources = sources(graph, input, behind, n_channels)?;
+    Some((input, factors, sources))
+}
+
+/// How many dimensions follow that of the channels, where a factor does not tell.
+fn channels_behind(graph: &Graph, value: ValueId) -> Option<usize> {
+    match crate::rank::rank(graph, value)? {
+        rank @ 3.. if made_by_convolution(graph, value) => Some(rank - 2),
+        _ => Some(0),
+    }
+}
+
+fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
+    let mut value = value;
+    while let Some(op) = graph.node(value.node).as_op() {
+        match op.name.as_str() {
+            "Conv" | "ConvTranspose" => return true,
+            "Gemm" | "MatMul" => return false,
+            _ => match graph.operand(value.node, 0) {
+                Some(input) => value = input,
+                None => return false,
+            },
+        }
+    }
+    false
+}
+
+/// How many channels a value has, as its type says.
+fn channels_at(graph: &Graph, value: ValueId, behind: usize) -> Option<usize> {
+    let dims = graph.value(value).tensor_type()?.shape.as_ref()?;
+    dims.get(dims.len().checked_sub(1 + behind)?)?.known()
+}
+
+/// Multiplies the channels of a constant, or the scales of its integers.
+fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) {
+    let Source { node, slot, behind, first, len } = source;
+    let factors = &factors[first..first + len];
+    let value = graph.operand(node, slot).expect("a source has its constant");
+    let Some(stored) = stored(graph, value) else {
+        let mut tensor = graph.constant(value).expect("a source is constant").clone();
+        let channels = Channels::of(tensor.shape(), tensor.shape().len() - 1 - behind);
+        let values = tensor.values_mut::<f32>().expect("a source is of f32");
+        values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.of_element(idx)]);
+        let name = graph.value(value).name.clone();
+        let scaled = constant(graph, names, &name, tensor);
+        return graph.set_operand(node, slot, Some(scaled));
+    };
+    let axis = stored.integers.shape().len() - 1 - behind;
+    let (of_all, coding) = (stored.coding.scale.len() == 1, stored.coding.clone());
+    let at = |channel: usize| if of_all { 0 } else { channel };
+    let scales =
+        factors.iter().enumerate().map(|(channel, factor)| coding.scale[at(channel)] * factor).collect();
+    let offsets: Vec<i32> = (0..len).map(|channel| coding.offset[at(channel)]).collect();
+    let integers = graph.operand(value.node, 0);
+    let mut dequantize = graph.node(value.node).clone();
+    let name = dequantize.outputs[0].name.clone();
+    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(&[len], scales));
+    let mut operands = vec![integers, Some(scale)];
+    if graph.operand(value.node, 2).is_some() {
+        let offset =
+            integer_tensor(coding.dtype, &[len], &offsets).expect("a coding's type holds its offsets");
+        operands.push(Some(constant(graph, names, &format!("{name}.offset"), offset)));
+    }
+    if let NodeKind::Op(op) = &mut dequantize.kind {
+        op.attrs.insert("axis".to_owned(), Attr::Int(axis as i64));
+    }
+    let is_only_reader = is_read_once(graph, value);
+    if !is_only_reader {
+        dequantize.outputs[0].name = names.fresh(&name);
+        dequantize.name = dequantize.outputs[0].name.clone();
+        let copy = quantfit_ir::Node::op(
+            &dequantize.name,
+            dequantize.as_op().expect("it is an operation").clone(),
+            dequantize.outputs.clone(),
+        );
+        let copy = graph.add(copy, &operands);
+        return graph.set_operand(node, slot, Some(copy.into()));
+    }
+    graph.node_mut(value.node).kind = dequantize.kind;
+    for (slot, operand) in operands.into_iter().enumerate() {
+        graph.set_operand(value.node, slot, operand);
+    }
+}

@@ -1,0 +1,103 @@
+//! The bias of a product of matrices, as integers.
+
+use crate::grow::{constant, operation};
+use crate::linear::{constant_operand, is_read_once};
+use crate::names::Names;
+use crate::product::Product;
+use crate::rank::rank;
+use quantfit_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
+
+/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as the
+/// bias of a Gemm is: runtimes that make a Gemm of the two compute it with integers then.
+///
+/// Left alone: products of stacks of matrices, and biases beyond those integers. Reads nothing but the graph, so it also
+/// works on models that another tool quantized.
+///
+/// ```qir before
+/// model m opset 17
+/// %q = input : i8[N,2]
+/// %s = const [0.5] : f32[]
+/// %o = const [3] : i8[]
+/// %x = DequantizeLinear(%q, %s, %o) : f32[N,2]
+/// %w.q = const [2, -2, 6, 127] : i8[2,2]
+/// %w.s = const [0.5, 1.0] : f32[2]
+/// %w = DequantizeLinear(%w.q, %w.s) {axis = 1}
+/// %fc = MatMul(%x, %w) : f32[N,2]
+/// %b = const [1.0, -2.0] : f32[2]
+/// %y = Add(%fc, %b) @add
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %q = input : i8[N,2]
+/// %s = const [0.5] : f32[]
+/// %o = const [3] : i8[]
+/// %x = DequantizeLinear(%q, %s, %o) : f32[N,2]
+/// %w.q = const [2, -2, 6, 127] : i8[2,2]
+/// %w.s = const [0.5, 1.0] : f32[2]
+/// %w = DequantizeLinear(%w.q, %w.s) {axis = 1}
+/// %fc = MatMul(%x, %w) : f32[N,2]
+/// %add.b.q = const [4, -4] : i32[2]
+/// %add.b.scale = const [0.25, 0.5] : f32[2]
+/// %add.b = DequantizeLinear(%add.b.q, %add.b.scale) {axis = 0}
+/// %y = Add(%fc, %add.b) @add
+/// return %y
+/// ```
+pub struct QuantizeAddedBias;
+
+/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+const MAX_BIAS: f64 = (1u32 << 30) as f64;
+
+impl Pass for QuantizeAddedBias {
+    fn name(&self) -> &'static str {
+        "quantize-added-bias"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let mut names = Names::of_values(model);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                let Some((slot, bias, scales)) = bias(graph, id) else { continue };
+                let label = graph.node(id).label().to_owned();
+                let shape: &[usize] = if scales.len() == 1 { &[] } else { &[scales.len()] };
+                let bias = Tensor::new(&[bias.len()], bias);
+                let bias = constant(graph, &mut names, &format!("{label}.b.q"), bias);
+                let op = Op::new("DequantizeLinear");
+                let op = if shape.is_empty() { op } else { op.with("axis", Attr::Int(0)) };
+                let scale =
+                    constant(graph, &mut names, &format!("{label}.b.scale"), Tensor::new(shape, scales));
+                let bias = operation(graph, &mut names, &format!("{label}.b"), op, None, &[bias, scale]);
+                graph.set_operand(id, slot, Some(bias));
+                changed = true;
+            }
+            graph.remove_dead();
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+}
+
+/// Of an Add behind a MatMul: where the bias is, the integers, and their scales.
+fn bias(graph: &Graph, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
+    if !graph.node(id).is("Add") {
+        return None;
+    }
+    let (slot, tensor) = constant_operand(graph, id)?;
+    let sum = graph.operand(id, 1 - slot).filter(|&sum| is_read_once(graph, sum))?;
+    let product = Product::at(graph, sum.node).filter(|product| product.op == "MatMul")?;
+    let n_channels = product.weight.shape()[1];
+    let values = tensor.values::<f32>().ok()?;
+    if rank(graph, sum) != Some(2) || tensor.shape() != [n_channels] {
+        return None;
+    }
+    let scales = product.scales();
+    let integer = |(channel, value): (usize, &f32)| {
+        let scale = scales[if scales.len() == 1 { 0 } else { channel }];
+        let integer = (f64::from(*value) / f64::from(scale)).round_ties_even();
+        (integer.abs() <= MAX_BIAS).then_some(integer as i32)
+    };
+    let integers = values.iter().enumerate().map(integer).collect::<Option<_>>()?;
+    Some((slot, integers, scales))
+}

@@ -1,0 +1,86 @@
+//! What a file need not say.
+
+use quantfit_ir::{Graph, Model, NodeKind, Op, Pass, Result};
+use std::collections::BTreeSet;
+
+/// Removes what nothing needs: constants and operations that no output depends on, the types of values inside the graph,
+/// functions that nobody calls, and operator sets that no operator is of.
+///
+/// Types inside a graph can all be inferred, and some runtimes refuse a model whose types say less than their own.
+///
+/// ```qir before
+/// model m opset 17, com.microsoft 1
+/// %x = input : f32[N,2]
+/// %unused = const [1.0] : f32[1]
+/// %r = Relu(%x) : f32[N,2]
+/// %y = Neg(%r) : f32[N,2]
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %r = Relu(%x)
+/// %y = Neg(%r) : f32[N,2]
+/// return %y
+/// ```
+pub struct Trim;
+
+impl Pass for Trim {
+    fn name(&self) -> &'static str {
+        "trim"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let before = size(model);
+        model.graph.remove_dead();
+        let called: BTreeSet<(String, String)> =
+            ops(model).map(|op| (op.domain.clone(), op.name.clone())).collect();
+        model.functions.retain(|function| called.contains(&(function.domain.clone(), function.name.clone())));
+        let mut used: BTreeSet<&str> = ops(model).map(|op| op.domain.as_str()).collect();
+        used.insert("");
+        let unused: Vec<String> =
+            model.opsets.keys().filter(|domain| !used.contains(domain.as_str())).cloned().collect();
+        for domain in &unused {
+            model.opsets.remove(domain);
+        }
+        let mut changed = before != size(model) || !unused.is_empty();
+        model.try_for_each_graph(|_, graph| {
+            changed |= forget_types(graph);
+            Ok::<_, quantfit_ir::Error>(())
+        })?;
+        Ok(changed)
+    }
+}
+
+fn size(model: &Model) -> (usize, usize) {
+    (model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum(), model.functions.len())
+}
+
+/// The operations of a model, those of its functions too.
+fn ops(model: &Model) -> impl Iterator<Item = &Op> {
+    fn of(graph: &Graph) -> Vec<&Op> {
+        let ops: Vec<&Op> = graph.dag().node_weights().filter_map(|node| node.as_op()).collect();
+        let inner: Vec<&Op> = ops.iter().flat_map(|op| op.subgraphs()).flat_map(of).collect();
+        [ops, inner].concat()
+    }
+    let functions = model.functions.iter().flat_map(|function| of(&function.graph));
+    of(&model.graph).into_iter().chain(functions)
+}
+
+/// Forgets the types of what operations make and no output is.
+fn forget_types(graph: &mut Graph) -> bool {
+    let outputs = graph.outputs().to_vec();
+    let mut changed = false;
+    for id in graph.topo() {
+        let node = graph.node_mut(id);
+        if !matches!(node.kind, NodeKind::Op(_)) {
+            continue;
+        }
+        for (slot, value) in node.outputs.iter_mut().enumerate() {
+            let is_output = outputs.iter().any(|output| output.node == id && output.slot == slot);
+            changed |= !is_output && value.ty.take().is_some();
+        }
+    }
+    changed
+}

@@ -1,0 +1,97 @@
+//! Unsigned activations.
+
+use crate::coding::{Coding, integer_tensor};
+use crate::grow::constant;
+use crate::names::Names;
+use quantfit_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
+
+/// Quantizes activations to unsigned bytes: 128 is added to offset and integers, which stand for the same numbers.
+///
+/// Processors that multiply unsigned by signed bytes are several times slower with two signed ones. Left alone:
+/// constants, integers that anything but a DequantizeLinear reads, and scales along a dimension.
+/// Reads nothing but the graph, so it also works on models that another tool quantized.
+///
+/// ```qir before
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %scale = const [0.5] : f32[]
+/// %offset = const [-3] : i8[]
+/// %q = QuantizeLinear(%x, %scale, %offset) : i8[N,2]
+/// %y = DequantizeLinear(%q, %scale, %offset)
+/// return %y
+/// ```
+///
+/// ```qir after
+/// model m opset 17
+/// %x = input : f32[N,2]
+/// %scale = const [0.5] : f32[]
+/// %offset.u8 = const [125] : u8[]
+/// %q = QuantizeLinear(%x, %scale, %offset.u8) : u8[N,2]
+/// %y = DequantizeLinear(%q, %scale, %offset.u8)
+/// return %y
+/// ```
+pub struct UnsignedActivations;
+
+impl Pass for UnsignedActivations {
+    fn name(&self) -> &'static str {
+        "unsigned-activations"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        change_sign(model, DType::U8)
+    }
+}
+
+/// Adds 128 to the signed bytes of activations, or takes it away from unsigned ones: their type becomes `to`.
+pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
+    let (from, shift) = if to == DType::U8 { (DType::I8, 128) } else { (DType::U8, -128) };
+    let mut names = Names::of_values(model);
+    let mut changed = false;
+    model.try_for_each_graph(|_, graph| {
+        for id in graph.topo() {
+            let Some((offset, readers)) = of_sign(graph, id, from) else { continue };
+            let old = graph.operand(id, 2);
+            let shape = old.and_then(|old| graph.constant(old)).map_or(&[][..], Tensor::shape).to_vec();
+            let name = old.map_or_else(
+                || format!("{}.offset", graph.node(id).label()),
+                |old| graph.value(old).name.clone(),
+            );
+            let Some(tensor) = integer_tensor(to, &shape, &vec![offset + shift; shape.iter().product()])
+            else {
+                continue;
+            };
+            let changed_offset = constant(graph, &mut names, &format!("{name}.{}", to.name()), tensor);
+            for node in readers.into_iter().chain([id]) {
+                graph.set_operand(node, 2, Some(changed_offset));
+            }
+            if let Some(Type::Tensor(ty)) = &mut graph.node_mut(id).outputs[0].ty {
+                ty.dtype = to;
+            }
+            changed = true;
+        }
+        Ok(())
+    })?;
+    if changed {
+        model.graph.remove_dead();
+    }
+    Ok(changed)
+}
+
+/// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that read them, if nobody else does.
+fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)> {
+    let coding = Coding::of_quantize(graph, id).filter(|coding| coding.dtype == dtype)?;
+    let (_, offset) = coding.per_tensor()?;
+    let states_type = graph.node(id).as_op()?.attrs.contains_key("output_dtype");
+    let is_constant = graph.constant(graph.operand(id, 0)?).is_some();
+    let readers = graph.users(id.into());
+    let understands = |&(user, slot): &(NodeId, usize)| {
+        let theirs = Coding::of_dequantized(graph, user.into());
+        let fits = |theirs: Coding| {
+            theirs.per_tensor().is_some() && theirs.dtype == dtype && theirs.offset == coding.offset
+        };
+        slot == 0 && theirs.is_some_and(fits)
+    };
+    let is_free = !is_constant && !states_type && !graph.outputs().contains(&id.into());
+    (is_free && readers.iter().all(understands))
+        .then(|| (offset, readers.into_iter().map(|(user, _)| user).collect()))
+}

@@ -1,0 +1,134 @@
+//! Layers of a quantized model that can be computed with integers: a product of coded activations and stored weights.
+//!
+//! It reads nodes and changes nothing.
+
+use crate::coding::{Coding, Stored, integers, stored};
+use quantfit_ir::{DType, Graph, NodeId, Tensor, ValueId};
+
+/// A value that a DequantizeLinear makes of bytes with one scale for all.
+#[derive(Debug, Clone)]
+pub(crate) struct Coded {
+    /// The bytes.
+    pub(crate) bytes: ValueId,
+    /// What they stand for.
+    pub(crate) coding: Coding,
+    pub(crate) scale: f32,
+    pub(crate) offset: i32,
+}
+
+/// The bytes behind a value, if it is dequantized from such.
+pub(crate) fn coded(graph: &Graph, value: ValueId) -> Option<Coded> {
+    let coding = Coding::of_dequantized(graph, value).filter(Coding::is_byte)?;
+    let (scale, offset) = coding.per_tensor()?;
+    Some(Coded { bytes: graph.operand(value.node, 0)?, coding, scale, offset })
+}
+
+/// A Conv, ConvTranspose, Gemm or MatMul of bytes.
+#[derive(Debug)]
+pub(crate) struct Product {
+    /// The operator.
+    pub(crate) op: &'static str,
+    pub(crate) x: Coded,
+    /// The integers of the weight; those of a Gemm as `[in, out]`, whatever its attributes.
+    pub(crate) weight: Tensor,
+    /// One for all output channels, or one for each.
+    pub(crate) weight_scale: Vec<f32>,
+    /// The same; `None` if all are 0.
+    pub(crate) weight_offset: Option<Vec<i32>>,
+    /// One for each output channel, in units of the products.
+    pub(crate) bias: Option<Vec<i32>>,
+    /// How many dimensions of the result follow that of the output channels.
+    pub(crate) behind: usize,
+}
+
+/// How far the scale of a bias may be from the product of the others' to be taken for it.
+const SAME_SCALE: f32 = 1e-5;
+
+impl Product {
+    /// The node, if it is one.
+    pub(crate) fn at(graph: &Graph, id: NodeId) -> Option<Product> {
+        let op = graph.node(id).as_op()?;
+        let name = *["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().find(|&&name| op.is(name))?;
+        let x = coded(graph, graph.operand(id, 0)?)?;
+        let Stored { integers: weight, coding, .. } = stored(graph, graph.operand(id, 1)?)?;
+        let rank = weight.shape().len();
+        let is_transposed = name == "Gemm" && op.int("transB").ok()?.unwrap_or(0) != 0;
+        let (channels, behind) = match name {
+            "Conv" if rank >= 3 => (0, rank - 2),
+            "ConvTranspose" if rank >= 3 && op.int("group").ok()?.unwrap_or(1) == 1 => (1, rank - 2),
+            "Gemm" | "MatMul" if rank == 2 => (usize::from(!is_transposed), 0),
+            _ => return None,
+        };
+        if name == "Gemm" {
+            let factor = |name| op.float(name).ok().map(|factor| factor.unwrap_or(1.0));
+            let is_plain = factor("alpha")? == 1.0 && factor("beta")? == 1.0;
+            (is_plain && op.int("transA").ok()?.unwrap_or(0) == 0).then_some(())?;
+        }
+        let along = |axis: i64| axis == channels as i64 || axis + rank as i64 == channels as i64;
+        if !coding.is_byte() || !coding.axis.is_none_or(along) {
+            return None;
+        }
+        let n_channels = weight.shape()[channels];
+        let bias = match if name == "MatMul" { None } else { graph.operand(id, 2) } {
+            None => None,
+            Some(value) => Some(bias(graph, value, n_channels, x.scale, &coding.scale)?),
+        };
+        let has_offset = coding.offset.iter().any(|&offset| offset != 0);
+        Some(Product {
+            op: name,
+            x,
+            weight: if is_transposed { transposed(weight)? } else { weight.clone() },
+            weight_scale: coding.scale,
+            weight_offset: has_offset.then_some(coding.offset),
+            bias,
+            behind,
+        })
+    }
+
+    /// The scales of the sums: one for all, or one for each output channel.
+    pub(crate) fn scales(&self) -> Vec<f32> {
+        self.weight_scale.iter().map(|scale| scale * self.x.scale).collect()
+    }
+
+    /// The shape with which something that has one entry for each output channel meets the result.
+    pub(crate) fn channel_shape(&self, n_entries: usize) -> Vec<usize> {
+        if n_entries == 1 {
+            return vec![];
+        }
+        let mut shape = vec![n_entries];
+        shape.resize(1 + self.behind, 1);
+        shape
+    }
+}
+
+/// A bias of integers whose scales are those of the products.
+fn bias(
+    graph: &Graph,
+    value: ValueId,
+    n_channels: usize,
+    x_scale: f32,
+    weight_scale: &[f32],
+) -> Option<Vec<i32>> {
+    let stored = stored(graph, value).filter(|stored| stored.coding.dtype == DType::I32)?;
+    let is_same = |(channel, scale): (usize, &f32)| {
+        let product = x_scale * weight_scale[if weight_scale.len() == 1 { 0 } else { channel }];
+        (scale / product - 1.0).abs() <= SAME_SCALE
+    };
+    let scales = &stored.coding.scale;
+    let fits = scales.len() == weight_scale.len() || weight_scale.len() == 1 || scales.len() == 1;
+    let all_same = match scales.len() {
+        1 => (0..weight_scale.len()).all(|channel| is_same((channel, &scales[0]))),
+        _ => scales.iter().enumerate().all(is_same),
+    };
+    let has_offset = stored.coding.offset.iter().any(|&offset| offset != 0);
+    let is_usual = fits && all_same && !has_offset && stored.integers.shape() == [n_channels];
+    if is_usual { integers(stored.integers) } else { None }
+}
+
+/// A matrix of bytes with rows and columns exchanged.
+pub(crate) fn transposed(matrix: &Tensor) -> Option<Tensor> {
+    let &[n_rows, n_columns] = matrix.shape() else { return None };
+    let old = integers(matrix)?;
+    let new: Vec<i32> = (0..old.len()).map(|idx| old[idx % n_rows * n_columns + idx / n_rows]).collect();
+    crate::coding::integer_tensor(matrix.dtype(), &[n_columns, n_rows], &new)
+}

@@ -1,0 +1,50 @@
+//! Where processors without VNNI saturate: they add two products of unsigned and signed bytes in 16 bits.
+
+use crate::layer::Weight;
+use crate::params::QuantParams;
+use crate::weight::Channels;
+use quantfit_ir::Tensor;
+
+/// The greatest unsigned byte times a sum of this magnitude is beyond 16 bits.
+const TOO_MUCH: i32 = 129;
+
+/// How many pairs of a weight's neighbouring input channels can saturate, and how many pairs there are. Quantized to 7 bits
+/// none can. `None` for weights that do not meet the input's channels.
+pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) -> Option<(usize, usize)> {
+    let input = weight.input?;
+    let shape = tensor.shape();
+    let values = tensor.values::<f32>().ok()?;
+    let (inputs, outputs) = (Channels::of(shape, input.weight), Channels::of(shape, weight.axis));
+    let step: usize = shape[input.weight + 1..].iter().product();
+    let quantized = |idx: usize| {
+        let channel = if params.scale.len() == 1 { 0 } else { outputs.of_element(idx) };
+        params.quantize(values[idx], channel)
+    };
+    let (mut n_risky, mut n_pairs) = (0, 0);
+    for idx in 0..values.len() {
+        let channel = inputs.of_element(idx);
+        if channel % 2 == 0 && channel + 1 < inputs.len {
+            n_pairs += 1;
+            n_risky += usize::from((quantized(idx) + quantized(idx + step)).abs() >= TOO_MUCH);
+        }
+    }
+    Some((n_risky, n_pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::InputChannels;
+
+    #[test]
+    fn neighbours_of_one_sign_saturate() {
+        let input = InputChannels { activation: 1, weight: 1, groups: 1 };
+        let weight = Weight { slot: 1, axis: 0, per_channel: true, input: Some(input) };
+        let tensor = Tensor::new(&[1, 4], vec![127.0f32, 2.0, 127.0, -127.0]);
+        let of_bits = |scale: f32, bits: u8| {
+            saturating_pairs(&tensor, &weight, &QuantParams::per_tensor(scale, 0, bits)).unwrap()
+        };
+        assert_eq!(of_bits(1.0, 8), (1, 2));
+        assert_eq!(of_bits(127.0 / 63.0, 7), (0, 2));
+    }
+}

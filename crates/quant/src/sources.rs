@@ -1,0 +1,122 @@
+//! Where the channels of a value come from: the products whose weights and biases can take a positive factor of each
+//! channel, because everything on the way lets it through.
+
+use crate::coding::stored;
+use crate::linear::is_read_once;
+use crate::rank::rank;
+use quantfit_ir::{DType, Graph, NodeId, ValueId};
+
+/// A constant whose elements belong to some of a value's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Who reads it, in which input slot: as it is, or behind a DequantizeLinear.
+    pub(crate) node: NodeId,
+    pub(crate) slot: usize,
+    /// Its dimension that counts channels, from the end.
+    pub(crate) behind: usize,
+    /// The first of the value's channels that are its own, and how many those are.
+    pub(crate) first: usize,
+    pub(crate) len: usize,
+}
+
+/// The constants that scale a value, if the value is read by nobody else and nothing else scales it. `behind` is how many
+/// dimensions follow that of its `len` channels.
+pub(crate) fn sources(graph: &Graph, value: ValueId, behind: usize, len: usize) -> Option<Vec<Source>> {
+    let mut found = Vec::new();
+    find(graph, value, behind, (0, len), &mut found)?;
+    Some(found)
+}
+
+fn find(
+    graph: &Graph,
+    value: ValueId,
+    behind: usize,
+    (first, len): (usize, usize),
+    found: &mut Vec<Source>,
+) -> Option<()> {
+    let (id, node) = (value.node, graph.node(value.node));
+    let op = node.as_op().filter(|op| op.domain.is_empty() && value.slot == 0)?;
+    if !node.outputs.iter().skip(1).all(|value| value.name.is_empty()) {
+        return None;
+    }
+    let mut take = |slot: usize, behind: usize| {
+        let source = Source { node: id, slot, behind, first, len };
+        let fits = channels_of_constant(graph, source) == Some(len);
+        fits.then(|| found.push(source))
+    };
+    let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<Source>| {
+        let input = graph.operand(id, slot).filter(|&input| is_read_once(graph, input))?;
+        find(graph, input, behind, range, found)
+    };
+    match op.name.as_str() {
+        "Conv" | "ConvTranspose" | "Gemm" => {
+            let rank = constant_rank(graph, graph.operand(id, 1)?)?;
+            let of_weight = match op.name.as_str() {
+                "Conv" => rank - 1,
+                "ConvTranspose" if op.int("group").ok()?.unwrap_or(1) == 1 => rank.checked_sub(2)?,
+                "Gemm" => usize::from(op.int("transB").ok()?.unwrap_or(0) != 0),
+                _ => return None,
+            };
+            if behind != rank.checked_sub(2)? {
+                return None;
+            }
+            take(1, of_weight)?;
+            graph.operand(id, 2).map_or(Some(()), |_| take(2, 0))
+        }
+        "MatMul" if behind == 0 => take(1, 0),
+        "Add" => {
+            let constant =
+                (0..2).find(|&slot| graph.operand(id, slot).is_some_and(|v| graph.constant(v).is_some()))?;
+            take(constant, behind)?;
+            go_on(1 - constant, (first, len), found)
+        }
+        "Identity" | "LeakyRelu" | "Relu" => go_on(0, (first, len), found),
+        "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "MaxPool" if behind > 0 => {
+            go_on(0, (first, len), found)
+        }
+        "Concat" => {
+            let rank = rank(graph, value)?;
+            let axis = op.int("axis").ok()??;
+            let axis = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok()?;
+            if axis + behind + 1 != rank {
+                return None;
+            }
+            let mut at = first;
+            for slot in 0..graph.operands(id).len() {
+                let dims = graph.value(graph.operand(id, slot)?).tensor_type()?.shape.as_ref()?;
+                let n_channels = dims.get(axis)?.known()?;
+                go_on(slot, (at, n_channels), found)?;
+                at += n_channels;
+            }
+            (at == first + len).then_some(())
+        }
+        _ => None,
+    }
+}
+
+/// The number of dimensions of a constant, as it is or behind a DequantizeLinear.
+fn constant_rank(graph: &Graph, value: ValueId) -> Option<usize> {
+    let rank = match stored(graph, value) {
+        Some(stored) => stored.integers.shape().len(),
+        None => graph.constant(value)?.shape().len(),
+    };
+    (rank > 0).then_some(rank)
+}
+
+/// How many channels a constant has along the dimension that a source says; for integers the scale must lie along it, or
+/// be one for all.
+fn channels_of_constant(graph: &Graph, source: Source) -> Option<usize> {
+    let value = graph.operand(source.node, source.slot)?;
+    if let Some(stored) = stored(graph, value) {
+        let shape = stored.integers.shape();
+        let axis = shape.len().checked_sub(1 + source.behind)?;
+        let along = |at: i64| at == axis as i64 || at + shape.len() as i64 == axis as i64;
+        return stored.coding.axis.is_none_or(along).then(|| shape[axis]);
+    }
+    let tensor = graph.constant(value).filter(|tensor| tensor.dtype() == DType::F32)?;
+    let axis = tensor.shape().len().checked_sub(1 + source.behind)?;
+    // What is added to a value must lie along the channels alone.
+    let is_flat =
+        tensor.len() == tensor.shape()[axis] || source.slot == 1 && !graph.node(source.node).is("Add");
+    is_flat.then(|| tensor.shape()[axis])
+}

@@ -1,0 +1,67 @@
+//! Models made without calibration: from factors that somebody else has found, or that a model holds already.
+
+use crate::auto_calibration::OutputFiles;
+use crate::emission::{save_deployed, save_models};
+use crate::files::write_file;
+use quantfit_ir::{Error, Model, Pass, Result};
+use quantfit_quant::{
+    LayerConfig, NameNodes, QuantConfig, Record, TensorConfig, WeightConfig, check_is_float, check_is_qdq,
+    fake_quant, layers, record_of,
+};
+use quantfit_search::prepared;
+
+/// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
+/// `convert_model` does.
+///
+/// `fuse` says whether normalizations, scales and shifts are folded into the layers before them first: the record must
+/// have been made of a model in which they were, or were not. A model that is quantized already is refused.
+pub fn convert_model(model: &Model, record: &Record, fuse: bool, files: &OutputFiles) -> Result<()> {
+    check_is_float(model)?;
+    let mut config = QuantConfig {
+        do_fusion: fuse,
+        equalize: false,
+        auto_balance: false,
+        correct_bias: false,
+        ..QuantConfig::default()
+    };
+    let original = model;
+    let mut model = prepared(original, &config)?;
+    config = of_record(config, record, &model)?;
+    config.check(&model)?;
+    fake_quant(&config, record).run(&mut model)?;
+    save_models(original, &model, files)
+}
+
+/// Writes the deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training,
+/// and the record of its layers. A model that is quantized in another way is refused.
+pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
+    check_is_qdq(model)?;
+    let original = model;
+    let mut model = original.clone();
+    NameNodes.run(&mut model)?;
+    write_file(&files.record, record_of(&model).to_text().as_bytes())?;
+    save_deployed(original, &model, files)
+}
+
+/// The configuration that enables the layers, and the single inputs, of a record.
+fn of_record(mut config: QuantConfig, record: &Record, model: &Model) -> Result<QuantConfig> {
+    let known = layers(model);
+    for name in record.layers.keys() {
+        if known.iter().any(|layer| layer.name == *name) {
+            let weight_quant_params = WeightConfig { channel_wise: false, ..WeightConfig::default() };
+            let layer = LayerConfig { weight_quant_params, ..LayerConfig::default() };
+            config.layers.insert(name.clone(), layer);
+            continue;
+        }
+        let input = name.rsplit_once(':').and_then(|(node, input)| Some((node, input.parse().ok()?)));
+        let Some((layer_name, input_index)) = input else {
+            return Err(
+                Error::invalid_config("is in the record and is no layer of the model; remove it").at(name)
+            );
+        };
+        let activation_quant_params = Default::default();
+        let layer_name = layer_name.to_owned();
+        config.tensor_quantize.push(TensorConfig { layer_name, input_index, activation_quant_params });
+    }
+    Ok(config)
+}

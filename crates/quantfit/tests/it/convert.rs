@@ -1,0 +1,105 @@
+//! `convert` and `convert-qat`, and what they refuse; the forms, and the map of nodes.
+
+use crate::command::{json, quantize};
+use crate::{Scratch, fixture, quantfit};
+use serde_json::Value;
+
+fn read(scratch: &Scratch, name: &str) -> Vec<u8> {
+    std::fs::read(scratch.path(name)).expect("the file is written")
+}
+
+#[test]
+fn a_record_gives_the_models_that_it_was_written_with() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
+    let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
+    let model = fixture("digits", "model.onnx");
+    let run = quantfit(&["convert", &model, "--record", &record, "--save", &save]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for kind in ["fake_quant_model.onnx", "deploy_model.onnx"] {
+        assert!(
+            read(&scratch, &format!("m_{kind}")) == read(&scratch, &format!("c_{kind}")),
+            "{kind} differs"
+        );
+    }
+}
+
+#[test]
+fn a_simulation_is_converted_to_every_form() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
+    let (model, save) = (scratch.path("m_fake_quant_model.onnx"), scratch.path("c"));
+    let forms = ["--deploy", "qdq,qoperator,integer,ascend", "--save", &save];
+    let run = quantfit(&[&["convert-qat", &model][..], &forms].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let printed = |name: &str| quantfit(&["print", &scratch.path(name)]).stdout;
+    assert_eq!(printed("m_deploy_model.onnx"), printed("c_deploy_model.onnx"));
+    assert!(read(&scratch, "m_scale_offset_record.txt") == read(&scratch, "c_scale_offset_record.txt"));
+    let has = |form: &str, op: &str| {
+        let run = quantfit(&["print", &scratch.path(&format!("c_deploy_{form}_model.onnx"))]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.contains(&format!(" = {op}(")), "{form} has no {op}");
+        assert!(!run.stdout.contains(" = Conv(%input"), "{form} has a convolution of floats");
+    };
+    has("qoperator", "QLinearConv");
+    has("integer", "ConvInteger");
+    has("ascend", "AscendDequant");
+}
+
+#[test]
+fn quantized_models_are_refused() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits", &["--deploy", "qdq,integer"]).code, 0);
+    let (record, deployed) = (scratch.path("m_scale_offset_record.txt"), scratch.path("m_deploy_model.onnx"));
+    let run = quantfit(&["convert", &deployed, "--record", &record, "--save", &scratch.path("c")]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("the model is already quantized; convert its float original"),
+        "{}",
+        run.stderr
+    );
+    let integer = scratch.path("m_deploy_integer_model.onnx");
+    let run = quantfit(&["convert-qat", &integer, "--save", &scratch.path("c")]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("is a ConvInteger"), "{}", run.stderr);
+    let run = quantfit(&["convert-qat", &fixture("digits", "model.onnx"), "--save", &scratch.path("c")]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("has no QuantizeLinear"), "{}", run.stderr);
+}
+
+#[test]
+fn every_node_of_the_original_is_in_the_map() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits", &["--deploy", "qdq,qoperator", "--contrib"]).code, 0);
+    let model = quantfit::load_model(fixture("digits", "model.onnx").as_ref()).expect("the model is bundled");
+    let nodes = model.graph.dag().node_weights().filter(|node| node.as_op().is_some());
+    let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
+    let map = json(&scratch, "m_quant.json");
+    for file in ["m_fake_quant_model.onnx", "m_deploy_model.onnx", "m_deploy_qoperator_model.onnx"] {
+        let of_file = map[file].as_object().expect("the map has each file");
+        let found: Vec<&str> =
+            of_file.values().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+        let lost: Vec<&String> = names.iter().filter(|name| !found.contains(&name.as_str())).collect();
+        assert!(lost.is_empty(), "{file}: {lost:?}");
+        assert!(of_file.values().all(|sources| sources != &serde_json::json!([])), "{file}: {of_file:?}");
+    }
+}
+
+#[test]
+fn the_report_has_sizes_and_targets_are_told_apart() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits", &["--target", "generic"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let size = &json(&scratch, "m_report.json")["sizes"][0];
+    assert_eq!(size["bytes"], read(&scratch, "m_deploy_model.onnx").len());
+    assert!(quantfit(&["print", &scratch.path("m_deploy_model.onnx")]).stdout.contains(": i8[]"));
+    assert_eq!(quantize(&scratch, "digits", &["--target", "onnxruntime-x86"]).code, 0);
+    assert!(quantfit(&["print", &scratch.path("m_deploy_model.onnx")]).stdout.contains(": u8[]"));
+    let run = quantize(&scratch, "digits", &["--target", "abacus"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("there is no target \"abacus\"; use one of onnxruntime-x86"),
+        "{}",
+        run.stderr
+    );
+}
