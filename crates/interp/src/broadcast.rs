@@ -29,15 +29,6 @@ pub(crate) fn zip<A: Element, B: Element, O>(
     shape: &[usize],
     f: impl Fn(&A, &B) -> O,
 ) -> Vec<O> {
-    if a_shape == b_shape {
-        return a.iter().zip(b).map(|(a, b)| f(a, b)).collect();
-    }
-    if b.len() == 1 && a_shape == shape {
-        return a.iter().map(|a| f(a, &b[0])).collect();
-    }
-    if a.len() == 1 && b_shape == shape {
-        return b.iter().map(|b| f(&a[0], b)).collect();
-    }
     let mut out = Vec::with_capacity(shape.iter().product());
     for_each_row([a_shape, b_shape], shape, |[a_at, b_at], [a_step, b_step], n| match (a_step, b_step) {
         (1, 1) => out.extend(a[a_at..a_at + n].iter().zip(&b[b_at..b_at + n]).map(|(a, b)| f(a, b))),
@@ -94,41 +85,67 @@ pub(crate) fn for_each_row<const N: usize>(
     shape: &[usize],
     mut row: impl FnMut([usize; N], [usize; N], usize),
 ) {
-    if shape.contains(&0) {
-        return;
-    }
-    // Innermost first: the length, and each operand's step in elements, 0 where it is repeated.
-    let mut dims: Vec<(usize, [usize; N])> = Vec::new();
-    let mut strides = [1; N];
-    for (back, &n) in shape.iter().rev().enumerate() {
-        let own = operands.map(|operand| operand.len().checked_sub(back + 1).map_or(1, |idx| operand[idx]));
-        let steps: [usize; N] = std::array::from_fn(|k| if own[k] == 1 { 0 } else { strides[k] });
-        strides = std::array::from_fn(|k| strides[k] * own[k]);
-        if n == 1 {
-            continue;
-        }
-        match dims.last_mut() {
-            Some((inner, inner_steps)) if (0..N).all(|k| steps[k] == inner_steps[k] * *inner) => *inner *= n,
-            _ => dims.push((n, steps)),
-        }
-    }
-    let (n, steps) = if dims.is_empty() { (1, [0; N]) } else { dims.remove(0) };
-    let mut index = vec![0; dims.len()];
-    let mut starts = [0; N];
+    let Some(mut rows) = Rows::of(operands, shape) else { return };
     loop {
-        row(starts, steps, n);
-        let mut level = 0;
-        loop {
-            let Some(&(len, steps)) = dims.get(level) else { return };
-            index[level] += 1;
-            (0..N).for_each(|k| starts[k] += steps[k]);
-            if index[level] < len {
-                break;
-            }
-            index[level] = 0;
-            (0..N).for_each(|k| starts[k] -= steps[k] * len);
-            level += 1;
+        row(rows.starts, rows.steps, rows.n);
+        if !rows.advance() {
+            return;
         }
+    }
+}
+
+/// A row of a broadcast, and the way to the next. It knows nothing of the elements, so that it is compiled once and not
+/// for every type and function.
+struct Rows<const N: usize> {
+    starts: [usize; N],
+    steps: [usize; N],
+    n: usize,
+    /// Of the dimensions around the row, innermost first: the length, and each operand's step, 0 where it is repeated.
+    outer: Vec<(usize, [usize; N])>,
+    index: Vec<usize>,
+}
+
+impl<const N: usize> Rows<N> {
+    /// At the first row, if there is one.
+    fn of(operands: [&[usize]; N], shape: &[usize]) -> Option<Rows<N>> {
+        if shape.contains(&0) {
+            return None;
+        }
+        let mut dims: Vec<(usize, [usize; N])> = Vec::new();
+        let mut strides = [1; N];
+        for (back, &n) in shape.iter().rev().enumerate() {
+            let mut steps = [0; N];
+            for (k, operand) in operands.iter().enumerate() {
+                let own = operand.len().checked_sub(back + 1).map_or(1, |idx| operand[idx]);
+                if own != 1 {
+                    steps[k] = strides[k];
+                }
+                strides[k] *= own;
+            }
+            match dims.last_mut() {
+                _ if n == 1 => {}
+                Some((inner, inner_steps)) if (0..N).all(|k| steps[k] == inner_steps[k] * *inner) => {
+                    *inner *= n;
+                }
+                _ => dims.push((n, steps)),
+            }
+        }
+        let (n, steps) = if dims.is_empty() { (1, [0; N]) } else { dims.remove(0) };
+        Some(Rows { starts: [0; N], steps, n, index: vec![0; dims.len()], outer: dims })
+    }
+
+    /// Goes on to the next row, if there is one.
+    fn advance(&mut self) -> bool {
+        for (index, &(len, steps)) in self.index.iter_mut().zip(&self.outer) {
+            *index += 1;
+            (0..N).for_each(|k| self.starts[k] += steps[k]);
+            if *index < len {
+                return true;
+            }
+            *index = 0;
+            (0..N).for_each(|k| self.starts[k] -= steps[k] * len);
+        }
+        false
     }
 }
 

@@ -87,24 +87,36 @@ pub(crate) fn for_each<const N: usize>(
     dims: &[(usize, [isize; N])],
     mut run: impl FnMut([usize; N]),
 ) {
-    let mut at = starts;
-    let mut index = vec![0; dims.len()];
+    let mut walk = Walk { at: starts, dims, index: vec![0; dims.len()] };
     loop {
-        run(at);
-        let mut level = dims.len();
-        loop {
-            let Some(outer) = level.checked_sub(1) else { return };
-            level = outer;
-            let (len, steps) = dims[level];
-            index[level] += 1;
-            if index[level] < len {
-                (0..N).for_each(|k| at[k] = at[k].wrapping_add_signed(steps[k]));
-                break;
-            }
-            let back = index[level] as isize - 1;
-            (0..N).for_each(|k| at[k] = at[k].wrapping_add_signed(-(steps[k] * back)));
-            index[level] = 0;
+        run(walk.at);
+        if !walk.advance() {
+            return;
         }
+    }
+}
+
+/// Where walkers are, and the way on: compiled once, not for every type and function.
+struct Walk<'a, const N: usize> {
+    at: [usize; N],
+    dims: &'a [(usize, [isize; N])],
+    index: Vec<usize>,
+}
+
+impl<const N: usize> Walk<'_, N> {
+    /// Goes on to the next place, if there is one.
+    fn advance(&mut self) -> bool {
+        for (index, &(len, steps)) in self.index.iter_mut().zip(self.dims).rev() {
+            *index += 1;
+            if *index < len {
+                (0..N).for_each(|k| self.at[k] = self.at[k].wrapping_add_signed(steps[k]));
+                return true;
+            }
+            let back = *index as isize - 1;
+            (0..N).for_each(|k| self.at[k] = self.at[k].wrapping_add_signed(-(steps[k] * back)));
+            *index = 0;
+        }
+        false
     }
 }
 
