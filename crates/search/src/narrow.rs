@@ -11,9 +11,6 @@ use quantfit_quant::{Narrower, QuantConfig, Record, fake_quant};
 /// worse off with it: what is far away may be all that some samples are about.
 const WORTH_IT: f64 = 0.7;
 
-/// How many batches are enough to tell.
-const MOST_BATCHES: usize = 8;
-
 /// Puts a narrower range into the record wherever it serves the network better: each is tried with just the layers that
 /// read it quantized, so that none depends on another.
 ///
@@ -28,8 +25,7 @@ pub(crate) fn narrow(
     if narrower.is_empty() {
         return Ok(());
     }
-    let config = QuantConfig { batch_num: config.batch_num.min(MOST_BATCHES), ..config.clone() };
-    let float = outputs(&Session::new(model)?, &config, evaluator)?;
+    let float = outputs(&Session::new(model)?, config, evaluator)?;
     for Narrower { readers, params } in narrower {
         let mut narrowed = record.clone();
         for (layer, operand) in &readers {
@@ -43,7 +39,7 @@ pub(crate) fn narrow(
         let mut noise = |record: &Record| -> Result<Vec<f64>> {
             let mut quantized = model.clone();
             fake_quant(&alone, record).run(&mut quantized)?;
-            noise(&float, &outputs(&Session::new(&quantized)?, &config, evaluator)?)
+            noise(&float, &outputs(&Session::new(&quantized)?, config, evaluator)?)
         };
         let (usual, narrow) = (noise(record)?, noise(&narrowed)?);
         let is_never_worse = narrow.iter().zip(&usual).all(|(narrow, usual)| narrow <= usual);
