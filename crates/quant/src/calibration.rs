@@ -5,7 +5,7 @@
 
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
-use crate::observer::{Histogram, Statistics, Weighted, activation_params};
+use crate::observer::{Histogram, Statistics, Weighted, activation_params, without_sentinels};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
@@ -29,6 +29,8 @@ pub struct Narrower {
     pub readers: Vec<(String, usize)>,
     /// The parameters of that range.
     pub params: QuantParams,
+    /// Whether all that lies outside is a code and not a measure: one value, often and far from all others.
+    pub is_coded: bool,
 }
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
@@ -130,37 +132,48 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// Of the activations whose method is `auto`: those for which the Kullback-Leibler divergence prefers a range of
-    /// less than half the width. Squared errors and divergence then disagree on whether what is rare and far away
-    /// matters, and only what the network makes of it can tell.
+    /// Narrower ranges for activations whose method is `auto`, where only what the network makes of it can tell whether
+    /// they serve it better: those without codes, and those of less than half the width that the Kullback-Leibler
+    /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
     pub fn narrower(&self) -> Vec<Narrower> {
-        let narrower = |(place, statistics): (&Place, &Statistics)| {
-            let readers: Vec<&Watched> =
-                self.layers.iter().filter(|watched| watched.inputs.contains(place)).collect();
-            let first = readers.first()?;
-            let config = &first.config.activation_quant_params;
-            let is_alike = |watched: &&Watched| {
-                watched.config.activation_quant_params == *config
-                    && watched.asymmetric == first.asymmetric
-                    && !(self.joint && watched.layer.op == "Add")
-            };
-            if config.method != ActivationMethod::Auto
-                || statistics.n_values < LEAST_VALUES
-                || !readers.iter().all(is_alike)
-            {
-                return None;
-            }
-            let usual = self.params(statistics, config, first.asymmetric);
-            let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
-            let params = self.params(statistics, &by_divergence, first.asymmetric);
-            let operands = readers.iter().flat_map(|watched| {
-                let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| *input == place);
-                inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
-            });
-            let readers = operands.collect();
-            (params.scale[0] < 0.5 * usual.scale[0]).then_some(Narrower { readers, params })
+        self.statistics.iter().flat_map(|(place, statistics)| self.narrower_at(*place, statistics)).collect()
+    }
+
+    fn narrower_at(&self, place: Place, statistics: &Statistics) -> Vec<Narrower> {
+        let readers: Vec<&Watched> =
+            self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
+        let Some(first) = readers.first() else { return vec![] };
+        let config = &first.config.activation_quant_params;
+        let is_alike = |watched: &&Watched| {
+            watched.config.activation_quant_params == *config
+                && watched.asymmetric == first.asymmetric
+                && !(self.joint && watched.layer.op == "Add")
         };
-        self.statistics.iter().filter_map(narrower).collect()
+        if config.method != ActivationMethod::Auto
+            || statistics.n_values < LEAST_VALUES
+            || !readers.iter().all(is_alike)
+        {
+            return vec![];
+        }
+        let operands = readers.iter().flat_map(|watched| {
+            let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| **input == place);
+            inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
+        });
+        let readers: Vec<(String, usize)> = operands.collect();
+        let narrower = |params, is_coded| Narrower { readers: readers.clone(), params, is_coded };
+        let params = |statistics: &Statistics, config: &ActivationConfig| {
+            self.params(statistics, config, first.asymmetric)
+        };
+        let usual = params(statistics, config);
+        let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
+        let without_codes = without_sentinels(statistics).map(|others| params(&others, config));
+        let by_divergence = params(statistics, &by_divergence);
+        let without_codes = without_codes.filter(|params| params.scale[0] < usual.scale[0]);
+        let by_divergence = Some(by_divergence).filter(|params| params.scale[0] < 0.5 * usual.scale[0]);
+        [(without_codes, true), (by_divergence, false)]
+            .into_iter()
+            .filter_map(|(params, is_coded)| Some(narrower(params?, is_coded)))
+            .collect()
     }
 
     fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {

@@ -11,9 +11,11 @@ mod ifmr;
 mod kl;
 mod mse;
 mod percentile;
+mod sentinel;
 mod statistics;
 
 pub use histogram::{Bin, Histogram};
+pub(crate) use sentinel::without_sentinels;
 pub use statistics::{ChannelMaxima, Statistics, Weighted};
 
 use crate::config::{ActivationConfig, ActivationMethod};

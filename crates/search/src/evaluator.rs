@@ -134,3 +134,29 @@ pub(crate) fn failed(error: EvaluatorError) -> Error {
         Err(error) => Error::evaluator(error.to_string()),
     }
 }
+
+/// Gives batches, and is content.
+#[cfg(test)]
+pub(crate) struct Batches(pub(crate) Vec<Tensor>);
+
+#[cfg(test)]
+impl Evaluator for Batches {
+    type Metric = ();
+
+    fn calibration(
+        &mut self,
+        batch_num: usize,
+        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), EvaluatorError> {
+        self.0.iter().cycle().take(batch_num).try_for_each(|batch| forward(std::slice::from_ref(batch)))?;
+        Ok(())
+    }
+
+    fn evaluate(&mut self, _: &Model) -> Result<(), EvaluatorError> {
+        Ok(())
+    }
+
+    fn metric_eval(&mut self, _: &(), _: &()) -> Result<Verdict, EvaluatorError> {
+        Ok(Verdict { satisfied: true, loss: 0.0 })
+    }
+}

@@ -6,11 +6,13 @@
 
 mod ada_round;
 mod calibrate;
+mod correct_bias;
 mod evaluator;
 mod ladder;
 mod layer_error;
 mod narrow;
 mod outcome;
+mod output_noise;
 mod prepared;
 mod rank;
 mod rank_output;

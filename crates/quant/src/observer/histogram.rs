@@ -67,6 +67,15 @@ impl Histogram {
         joined
     }
 
+    /// The counts of those bins that lie in `low..=high`.
+    pub(super) fn within(&self, low: f64, high: f64) -> Histogram {
+        let mut within = Histogram::default();
+        for bin in self.ascending().filter(|bin| low <= bin.low && bin.high <= high) {
+            within.count(&[((bin.low + bin.high) / 2.0) as f32], bin.count);
+        }
+        within
+    }
+
     fn ascending(&self) -> impl Iterator<Item = Bin> {
         let bin = |octave: usize, sub: usize, count: u64| {
             // Of the magnitude alone; the last bin of an octave ends where the next one begins.
