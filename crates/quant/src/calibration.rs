@@ -11,7 +11,9 @@ use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
 use half::f16;
 use quantfit_ir::{Error, Model, Place, Result, Tensor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A calibration under way.
 #[derive(Debug, Clone)]
@@ -20,6 +22,16 @@ pub struct Calibration {
     joint: bool,
     precision: Precision,
     statistics: BTreeMap<Place, Statistics>,
+    /// What was made of the statistics, until there are more; nothing where no value came.
+    chosen: OnceLock<BTreeMap<Place, Vec<Chosen>>>,
+}
+
+/// The parameters of an activation, and by what they were chosen.
+#[derive(Debug, Clone)]
+struct Chosen {
+    config: ActivationConfig,
+    asymmetric: bool,
+    params: QuantParams,
 }
 
 /// A narrower range for an activation than the usual one.
@@ -87,6 +99,7 @@ impl Calibration {
             joint: config.joint_quant,
             precision: config.fakequant_precision_mode,
             statistics,
+            chosen: OnceLock::new(),
         })
     }
 
@@ -98,6 +111,7 @@ impl Calibration {
     /// Takes in a value of the float model; values that are not wanted are ignored.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
+        self.chosen.take();
         statistics.observe(tensor).map_err(|error| {
             let reader = self.layers.iter().find(|watched| watched.inputs.contains(&place));
             error.at(format!("the input of {}", reader.expect("a wanted value has a reader").layer.name))
@@ -114,6 +128,7 @@ impl Calibration {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
         }
+        self.chosen.take();
         self.statistics.values_mut().zip(other.values()).for_each(|(mine, theirs)| *mine += theirs);
         Ok(())
     }
@@ -136,14 +151,18 @@ impl Calibration {
     /// they serve it better: those without codes, and those of less than half the width that the Kullback-Leibler
     /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
     pub fn narrower(&self) -> Vec<Narrower> {
-        self.statistics.iter().flat_map(|(place, statistics)| self.narrower_at(*place, statistics)).collect()
+        let chosen = self.chosen();
+        let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.narrower_at(*place, chosen);
+        chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn narrower_at(&self, place: Place, statistics: &Statistics) -> Vec<Narrower> {
+    fn narrower_at(&self, place: Place, chosen: &[Chosen]) -> Vec<Narrower> {
+        let statistics = &self.statistics[&place];
         let readers: Vec<&Watched> =
             self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
         let Some(first) = readers.first() else { return vec![] };
         let config = &first.config.activation_quant_params;
+        let Some(usual) = find(chosen, config, first.asymmetric) else { return vec![] };
         let is_alike = |watched: &&Watched| {
             watched.config.activation_quant_params == *config
                 && watched.asymmetric == first.asymmetric
@@ -164,7 +183,6 @@ impl Calibration {
         let params = |statistics: &Statistics, config: &ActivationConfig| {
             self.params(statistics, config, first.asymmetric)
         };
-        let usual = params(statistics, config);
         let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
         let without_codes = without_sentinels(statistics).map(|others| params(&others, config));
         let by_divergence = params(statistics, &by_divergence);
@@ -174,6 +192,27 @@ impl Calibration {
             .into_iter()
             .filter_map(|(params, is_coded)| Some(narrower(params?, is_coded)))
             .collect()
+    }
+
+    /// The parameters of all activations, as each of their readers asks for them.
+    fn chosen(&self) -> &BTreeMap<Place, Vec<Chosen>> {
+        let of_place = |(&place, statistics): (&Place, &Statistics)| {
+            let mut chosen: Vec<Chosen> = Vec::new();
+            for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&place)) {
+                let (config, asymmetric) = (&watched.config.activation_quant_params, watched.asymmetric);
+                if find(&chosen, config, asymmetric).is_none() {
+                    let params = self.params(statistics, config, asymmetric);
+                    chosen.push(Chosen { config: config.clone(), asymmetric, params });
+                }
+            }
+            (place, chosen)
+        };
+        self.chosen.get().unwrap_or_else(|| {
+            let seen = self.statistics.par_iter().filter(|(_, statistics)| statistics.n_values > 0);
+            // Made outside of the lock, under which no thread may wait for others.
+            let made = seen.map(of_place).collect();
+            self.chosen.get_or_init(|| made)
+        })
     }
 
     fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {
@@ -186,20 +225,30 @@ impl Calibration {
 
     fn activations(&self, watched: &Watched) -> Result<Vec<QuantParams>> {
         let config = &watched.config.activation_quant_params;
-        let params = |statistics: &Statistics| {
-            if statistics.n_values == 0 {
-                let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
-                return Err(Error::invalid_data(message));
-            }
-            Ok(self.params(statistics, config, watched.asymmetric))
+        let unreached = || {
+            let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
+            Error::invalid_data(message)
         };
         if !(self.joint && watched.layer.op == "Add") {
-            return watched.inputs.iter().map(|place| params(&self.statistics[place])).collect();
+            let params = |place: &Place| {
+                let chosen = self.chosen().get(place);
+                let found = chosen.and_then(|chosen| find(chosen, config, watched.asymmetric));
+                found.cloned().ok_or_else(unreached)
+            };
+            return watched.inputs.iter().map(params).collect();
         }
         let mut joint = Statistics::default();
         watched.inputs.iter().for_each(|place| joint += &self.statistics[place]);
-        Ok(vec![params(&joint)?; watched.inputs.len()])
+        if joint.n_values == 0 {
+            return Err(unreached());
+        }
+        Ok(vec![self.params(&joint, config, watched.asymmetric); watched.inputs.len()])
     }
+}
+
+fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -> Option<&'a QuantParams> {
+    let found = chosen.iter().find(|chosen| chosen.config == *config && chosen.asymmetric == asymmetric);
+    found.map(|chosen| &chosen.params)
 }
 
 /// A histogram in which each channel counts as the squared weights that it meets, if every reader of the value has
@@ -241,6 +290,37 @@ fn as_fp16(scale: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// That of a model with one layer, and where its input is made.
+    fn calibration() -> (Calibration, Place) {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
+                    %y = MatMul(%x, %w) @fc\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let calibration = Calibration::new(&model, &QuantConfig::for_model(&model)).unwrap();
+        let place = calibration.places().next().unwrap();
+        (calibration, place)
+    }
+
+    #[test]
+    fn what_is_chosen_follows_the_data() {
+        let scale =
+            |calibration: &Calibration| calibration.finish().unwrap().layers["fc"].activations[0].scale[0];
+        let evenly_up_to =
+            |most: f32| Tensor::new(&[500, 2], (1..=1000).map(|idx| idx as f32 / 1000.0 * most).collect());
+        let (mut calibration, place) = calibration();
+        assert!(
+            calibration.finish().unwrap_err().to_string().contains("no calibration data reached this layer")
+        );
+        assert!(calibration.narrower().is_empty());
+        calibration.observe(place, &evenly_up_to(1.0)).unwrap();
+        let one = calibration.clone();
+        assert!((0.9 / 255.0..1.1 / 255.0).contains(&scale(&calibration)));
+        calibration.observe(place, &evenly_up_to(2.0)).unwrap();
+        assert!(scale(&calibration) > 1.5 / 255.0);
+        let mut merged = one;
+        merged.merge(&calibration.statistics).unwrap();
+        assert!(scale(&merged) > 1.5 / 255.0);
+    }
 
     #[test]
     fn scales_of_16_bits() {

@@ -50,7 +50,7 @@ fn range(statistics: &Statistics, method: &ActivationMethod, bits: u8, asymmetri
 
 #[cfg(test)]
 mod tests {
-    use super::error::{error_of, params_of};
+    use super::error::{Masses, error_of, params_of};
     use super::*;
     use crate::config::Ifmr;
     use quantfit_ir::Tensor;
@@ -132,8 +132,8 @@ mod tests {
                 [(ActivationMethod::Mse, &statistics.histogram), (ActivationMethod::Auto, weighted)];
             for (method, histogram) in measured {
                 for (bits, asymmetric) in [(8, true), (8, false), (16, true)] {
-                    let bins = percentile::fine_bins(histogram);
-                    let error = |range| error_of(&bins, &params_of(range, bits, asymmetric));
+                    let masses = Masses::of(&percentile::fine_bins(histogram));
+                    let error = |range| error_of(&masses, &params_of(range, bits, asymmetric));
                     let found = error(range(&statistics, &method, bits, asymmetric));
                     assert!(found <= error(whole), "{seed} {method:?} {bits} {asymmetric}");
                 }

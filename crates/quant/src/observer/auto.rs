@@ -4,7 +4,7 @@
 //! weights that it meets. So the candidates of all other methods, and the best by this measure, are compared on the
 //! histogram in which each channel counts as those weights say.
 
-use super::error::{error_of, params_of};
+use super::error::{Masses, error_of, params_of};
 use super::percentile::fine_bins;
 use super::{Statistics, mse, percentile};
 use crate::config::Ifmr;
@@ -13,7 +13,7 @@ use crate::config::Ifmr;
 pub(super) fn range(statistics: &Statistics, bits: u8, asymmetric: bool) -> (f32, f32) {
     let histogram =
         statistics.weighted.as_ref().map_or(&statistics.histogram, |weighted| &weighted.histogram);
-    let bins = fine_bins(histogram);
+    let masses = Masses::of(&fine_bins(histogram));
     let candidates = [
         (statistics.min, statistics.max),
         percentile::range(statistics, 0.99999),
@@ -22,7 +22,7 @@ pub(super) fn range(statistics: &Statistics, bits: u8, asymmetric: bool) -> (f32
         mse::range(statistics, &statistics.histogram, bits, asymmetric),
         mse::range(statistics, histogram, bits, asymmetric),
     ];
-    let by_error = candidates.map(|range| (error_of(&bins, &params_of(range, bits, asymmetric)), range));
+    let by_error = candidates.map(|range| (error_of(&masses, &params_of(range, bits, asymmetric)), range));
     let best = by_error.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
     best.map_or((statistics.min, statistics.max), |(_, range)| range)
 }

@@ -5,7 +5,7 @@
 //! the offset is 0 both ends move alike. The error is that of the histogram's bins.
 
 use super::Statistics;
-use super::error::squared_error;
+use super::error::{Masses, squared_error};
 use super::percentile::order_statistic;
 use crate::config::Ifmr;
 use crate::params::QuantParams;
@@ -36,9 +36,10 @@ pub(super) fn range(statistics: &Statistics, config: &Ifmr, bits: u8, asymmetric
             factors().map(|f| (-f * reach, f * reach, f * reach / steps)).collect()
         }
     };
+    let masses = Masses::of(&bins);
     let best = candidates
         .into_iter()
-        .map(|(low, high, step)| (squared_error(&bins, low, high, step), low, high))
+        .map(|(low, high, step)| (squared_error(&masses, low, high, step), low, high))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     let Some((_, low, high)) = best else { return (min as f32, max as f32) };
     if asymmetric || max >= -min { (low as f32, high as f32) } else { (low as f32, 0.0) }
@@ -141,9 +142,10 @@ mod tests {
             let statistics = statistics(&values);
             let bins =
                 statistics.histogram.bins((f64::from(statistics.max) - f64::from(statistics.min)) / 4096.0);
+            let masses = Masses::of(&bins);
             let loss = |(low, high): (f32, f32)| {
                 let (low, high) = (f64::from(low), f64::from(high));
-                squared_error(&bins, low, high, (high - low) / 255.0)
+                squared_error(&masses, low, high, (high - low) / 255.0)
             };
             let whole = (statistics.min.min(0.0), statistics.max.max(0.0));
             assert!(loss(range(&statistics, &config, 8, true)) <= loss(whole), "{seed}");

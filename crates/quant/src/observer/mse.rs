@@ -1,6 +1,6 @@
 //! The range of least squared quantization error: both ends are moved in turn until neither gains.
 
-use super::error::{error_up_to, params_of};
+use super::error::{Masses, error_up_to, params_of};
 use super::percentile::fine_bins;
 use super::{Histogram, Statistics};
 
@@ -17,8 +17,8 @@ pub(super) fn range(
     bits: u8,
     asymmetric: bool,
 ) -> (f32, f32) {
-    let bins = fine_bins(histogram);
-    let error = |bound, range| error_up_to(bound, &bins, &params_of(range, bits, asymmetric));
+    let masses = Masses::of(&fine_bins(histogram));
+    let error = |bound, range| error_up_to(bound, &masses, &params_of(range, bits, asymmetric));
     let mut best = (statistics.min.min(0.0), statistics.max.max(0.0));
     let mut least = error(f64::INFINITY, best);
     for _ in 0..MAX_ROUNDS {
