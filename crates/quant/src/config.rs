@@ -82,7 +82,7 @@ impl Precision {
 
 /// How one layer is quantized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")]
 pub struct LayerConfig {
     /// Whether it is quantized at all.
     #[serde(default = "yes")]
