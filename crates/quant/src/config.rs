@@ -30,7 +30,7 @@ pub struct QuantConfig {
     /// Whether activations have an offset, where a layer does not say.
     #[serde(default = "yes")]
     pub activation_offset: bool,
-    /// Whether the inputs of an Add share one scale and offset.
+    /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
     #[serde(default, skip_serializing_if = "is_off")]
     pub joint_quant: bool,
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
