@@ -14,6 +14,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
 use crate::passes::opset_for;
+use crate::record::{LayerRecord, Record};
 use quantfit_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,12 +175,14 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
-    /// The oldest operator set that can say what is to be quantized.
-    pub fn min_opset(&self) -> i64 {
-        let layers = self.layers.values().filter(|layer| layer.quant_enable);
+    /// The oldest operator set that can say what is to be quantized, and that with these scales.
+    pub fn min_opset(&self, record: &Record) -> i64 {
+        let layers = || self.layers.iter().filter(|(_, layer)| layer.quant_enable);
         let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
-        let activations = layers.map(|layer| &layer.activation_quant_params).chain(tensors);
-        opset_for(activations.map(|activation| activation.num_bits).max().unwrap_or(8))
+        let activations = layers().map(|(_, layer)| &layer.activation_quant_params).chain(tensors);
+        let bits = activations.map(|activation| activation.num_bits).max().unwrap_or(8);
+        let mut entries = layers().filter_map(|(name, _)| record.layers.get(name));
+        opset_for(bits, entries.any(LayerRecord::has_blocks))
     }
 
     /// Whether a layer's activation has an offset.
