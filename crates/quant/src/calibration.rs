@@ -166,7 +166,7 @@ impl Calibration {
         let is_alike = |watched: &&Watched| {
             watched.config.activation_quant_params == *config
                 && watched.asymmetric == first.asymmetric
-                && !(self.joint && watched.layer.op == "Add")
+                && !self.shares(watched)
         };
         if config.method != ActivationMethod::Auto
             || statistics.n_values < LEAST_VALUES
@@ -215,6 +215,11 @@ impl Calibration {
         })
     }
 
+    /// Whether a layer's inputs share scale and offset.
+    fn shares(&self, watched: &Watched) -> bool {
+        self.joint && ["Add", "Concat"].contains(&watched.layer.op)
+    }
+
     fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {
         let mut params = activation_params(statistics, config, asymmetric);
         if self.precision == Precision::ForceFp16Quant {
@@ -229,7 +234,7 @@ impl Calibration {
             let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
             Error::invalid_data(message)
         };
-        if !(self.joint && watched.layer.op == "Add") {
+        if !self.shares(watched) {
             let params = |place: &Place| {
                 let chosen = self.chosen().get(place);
                 let found = chosen.and_then(|chosen| find(chosen, config, watched.asymmetric));
@@ -325,7 +330,30 @@ mod tests {
     #[test]
     fn scales_of_16_bits() {
         assert_eq!(as_fp16(0.1), 0.099975586);
+        // Beyond 65504 and below 2^-14, as the square of one.
+        assert_eq!(as_fp16(90_000.0), 90_000.0);
         let tiny = as_fp16(1e-6);
         assert!((tiny / 1e-6 - 1.0).abs() < 1e-3 && f16::from_f32(tiny.sqrt()).to_f32().powi(2) == tiny);
+    }
+    #[test]
+    fn what_is_joined_shares_a_scale() {
+        let text = "model m opset 17\n%x = input : f32[2,2]\n%y = input : f32[2,2]\n%s = Add(%x, %y) @add : f32[2,2]\n\
+                    %c = Concat(%x, %y) {axis = 0} @concat : f32[4,2]\nreturn %s, %c\n";
+        let model: Model = text.parse().unwrap();
+        let both = ["add", "concat"].map(|name| (name.to_owned(), LayerConfig::default()));
+        for joint_quant in [false, true] {
+            let config = QuantConfig { joint_quant, layers: both.clone().into(), ..QuantConfig::default() };
+            let mut calibration = Calibration::new(&model, &config).unwrap();
+            let places: Vec<Place> = calibration.places().collect();
+            for (place, reach) in places.into_iter().zip([1.0f32, 10.0]) {
+                let values = Tensor::new(&[2, 2], vec![-reach, 0.0, 0.5 * reach, reach]);
+                calibration.observe(place, &values).unwrap();
+            }
+            let record = calibration.finish().unwrap();
+            for name in ["add", "concat"] {
+                let [a, b] = &record.layers[name].activations[..] else { panic!("{name} has two inputs") };
+                assert_eq!(a == b, joint_quant, "{name}");
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Kind, Layer, layers};
 use crate::passes::opset_for;
+use crate::record::{LayerRecord, Record};
 use quantfit_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ pub struct QuantConfig {
     /// Whether activations have an offset, where a layer does not say.
     #[serde(default = "yes")]
     pub activation_offset: bool,
-    /// Whether the inputs of an Add share one scale and offset.
+    /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
     #[serde(default, skip_serializing_if = "is_off")]
     pub joint_quant: bool,
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
@@ -82,7 +83,7 @@ impl Precision {
 
 /// How one layer is quantized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")]
 pub struct LayerConfig {
     /// Whether it is quantized at all.
     #[serde(default = "yes")]
@@ -174,12 +175,14 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
-    /// The oldest operator set that can say what is to be quantized.
-    pub fn min_opset(&self) -> i64 {
-        let layers = self.layers.values().filter(|layer| layer.quant_enable);
+    /// The oldest operator set that can say what is to be quantized, and that with these scales.
+    pub fn min_opset(&self, record: &Record) -> i64 {
+        let layers = || self.layers.iter().filter(|(_, layer)| layer.quant_enable);
         let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
-        let activations = layers.map(|layer| &layer.activation_quant_params).chain(tensors);
-        opset_for(activations.map(|activation| activation.num_bits).max().unwrap_or(8))
+        let activations = layers().map(|(_, layer)| &layer.activation_quant_params).chain(tensors);
+        let bits = activations.map(|activation| activation.num_bits).max().unwrap_or(8);
+        let mut entries = layers().filter_map(|(name, _)| record.layers.get(name));
+        opset_for(bits, entries.any(LayerRecord::has_blocks))
     }
 
     /// Whether a layer's activation has an offset.

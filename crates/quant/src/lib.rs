@@ -11,6 +11,7 @@ mod calibration;
 mod coding;
 mod config;
 mod flavour;
+mod granularity;
 mod grow;
 mod layer;
 mod linear;
@@ -82,7 +83,7 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
 /// shifted, quantize and dequantize around each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
-        Box::new(RaiseOpset { to: config.min_opset() }),
+        Box::new(RaiseOpset { to: config.min_opset(record) }),
         Box::new(Balance { config, record }),
         Box::new(RoundWeights { config, record }),
         Box::new(ShiftBias { config, record }),

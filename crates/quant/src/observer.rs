@@ -122,6 +122,18 @@ mod tests {
     }
 
     #[test]
+    fn extremes_and_their_mean() {
+        let mut statistics = Statistics::default();
+        for batch in [[-1.0f32, 3.0], [-4.0, 2.0], [-1.0, 4.0]] {
+            statistics.observe(&Tensor::new(&[2], batch.to_vec())).unwrap();
+        }
+        let of = |method| range(&statistics, &method, 8, true);
+        assert_eq!(of(ActivationMethod::MinMax), (-4.0, 4.0));
+        // (-1 - 4 - 1) / 3 and (3 + 2 + 4) / 3.
+        assert_eq!(of(ActivationMethod::MovingAverage), (-2.0, 3.0));
+    }
+
+    #[test]
     fn searched_ranges_err_no_more_than_the_whole_one() {
         for seed in 0..12 {
             let statistics = observed(&batches(seed));

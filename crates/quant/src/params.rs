@@ -11,18 +11,24 @@ pub(crate) const MIN_SCALE: f64 = f32::EPSILON as f64;
 /// How a tensor is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantParams {
-    /// The step between two integers: one entry for the tensor, or one for each channel. Finite and positive.
+    /// The step between two integers: one entry for the tensor, one for each channel, or one for each block. Finite and
+    /// positive.
     pub scale: Vec<f32>,
     /// The integer that stands for 0, as many as scales.
     pub offset: Vec<i32>,
     /// The width of the integers, 2 to 16.
     pub bits: u8,
+    /// How many neighbours along a weight's input channels share a scale, at least 1; absent: there are no blocks.
+    ///
+    /// As ONNX's DequantizeLinear has it from operator set 21 on: scales lie row by row in the shape of the weight, in
+    /// which the length of that dimension is divided by the size of a block and rounded up.
+    pub block_size: Option<usize>,
 }
 
 impl QuantParams {
     /// One scale and offset for a whole tensor.
     pub fn per_tensor(scale: f32, offset: i32, bits: u8) -> QuantParams {
-        QuantParams { scale: vec![scale], offset: vec![offset], bits }
+        QuantParams { scale: vec![scale], offset: vec![offset], bits, block_size: None }
     }
 
     /// The least and the greatest integer.
@@ -62,7 +68,7 @@ impl QuantParams {
 
     /// The parameters of several channels, one after the other.
     pub(crate) fn per_channel(channels: impl IntoIterator<Item = QuantParams>, bits: u8) -> QuantParams {
-        let mut all = QuantParams { scale: Vec::new(), offset: Vec::new(), bits };
+        let mut all = QuantParams { scale: Vec::new(), offset: Vec::new(), bits, block_size: None };
         for channel in channels {
             all.scale.extend(channel.scale);
             all.offset.extend(channel.offset);
@@ -70,25 +76,30 @@ impl QuantParams {
         all
     }
 
-    /// The integer for `x` in a channel. Not a number becomes the offset.
-    pub fn quantize(&self, x: f32, channel: usize) -> i32 {
+    /// The integer for `x`, by the scale of that index: that of the channel, or of the block. Not a number becomes the
+    /// offset.
+    pub fn quantize(&self, x: f32, idx: usize) -> i32 {
         let (qmin, qmax) = QuantParams::range(self.bits);
         // A quotient beyond all integers saturates in the cast, and NaN becomes 0.
-        let q = (x / self.scale[channel]).round_ties_even() as i32;
-        q.saturating_add(self.offset[channel]).clamp(qmin, qmax)
+        let q = (x / self.scale[idx]).round_ties_even() as i32;
+        q.saturating_add(self.offset[idx]).clamp(qmin, qmax)
     }
 
-    /// The number that an integer of a channel stands for.
-    pub fn dequantize(&self, q: i32, channel: usize) -> f32 {
-        (q - self.offset[channel]) as f32 * self.scale[channel]
+    /// The number that an integer stands for, by the scale of that index.
+    pub fn dequantize(&self, q: i32, idx: usize) -> f32 {
+        (q - self.offset[idx]) as f32 * self.scale[idx]
     }
 
-    /// Checks that scales and their reciprocals are finite and positive, offsets in range, and the counts equal.
+    /// Checks that scales and their reciprocals are finite and positive, offsets in range, the counts equal, and blocks
+    /// not empty.
     pub fn check(&self) -> Result<()> {
         let (qmin, qmax) = QuantParams::range(self.bits);
         if self.scale.is_empty() || self.scale.len() != self.offset.len() {
             let (scales, offsets) = (self.scale.len(), self.offset.len());
             return Err(Error::invalid_config(format!("there are {scales} scales and {offsets} offsets")));
+        }
+        if self.block_size == Some(0) {
+            return Err(Error::invalid_config("block_size must be at least 1, found 0"));
         }
         let is_usable = |s: f32| s.is_finite() && s > 0.0 && (1.0 / s).is_finite();
         if let Some(scale) = self.scale.iter().find(|&&s| !is_usable(s)) {
@@ -143,5 +154,7 @@ mod tests {
         assert!(message(QuantParams::per_tensor(0.0, 0, 8)).starts_with("scale 0 must be positive"));
         assert!(message(QuantParams::per_tensor(1e-45, 0, 8)).starts_with("scale 0.0"));
         assert_eq!(message(QuantParams::per_tensor(1.0, 128, 8)), "offset 128 is not in -128..=127");
+        let empty_blocks = QuantParams { block_size: Some(0), ..QuantParams::per_tensor(1.0, 0, 8) };
+        assert_eq!(message(empty_blocks), "block_size must be at least 1, found 0");
     }
 }

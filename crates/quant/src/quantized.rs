@@ -53,7 +53,7 @@ fn is_quantized(op: &Op) -> bool {
 /// dequantized, the scales and offsets in the signed domain. Layers need names.
 ///
 /// Layers are as [`QUANTIZABLE`] lists them. What has a scale along a dimension of an activation, or an offset of a weight,
-/// has no place in a record and is left out.
+/// has no place in a record and is left out, and so is a weight in blocks.
 pub fn record_of(model: &Model) -> Record {
     let mut record = Record::default();
     for graph in model.graphs() {
@@ -100,7 +100,7 @@ fn weight(graph: &Graph, value: ValueId) -> Option<Option<QuantParams>> {
     }
     let offset: Vec<i32> = coding.offset.iter().map(|&offset| signed(&coding, offset)).collect();
     let fits = coding.is_byte() && offset.iter().all(|&offset| offset == 0);
-    Some(fits.then_some(QuantParams { scale: coding.scale, offset, bits: 8 }))
+    Some(fits.then_some(QuantParams { scale: coding.scale, offset, bits: 8, block_size: None }))
 }
 
 fn signed(coding: &Coding, offset: i32) -> i32 {

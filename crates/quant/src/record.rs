@@ -1,7 +1,8 @@
 //! The record: the scale and offset of every quantized layer. Its text is AMCT's scale-offset record, so that
 //! existing files load.
 
-use crate::layer::Layer;
+use crate::granularity::blocked;
+use crate::layer::{Layer, Weight};
 use crate::params::QuantParams;
 use crate::prototext::{Field, Message, quote};
 use quantfit_ir::{Error, Model, Result};
@@ -20,7 +21,8 @@ pub struct Record {
 pub struct LayerRecord {
     /// Of the activations, in the order of [`Layer::activations`]; each has one entry.
     pub activations: Vec<QuantParams>,
-    /// Of the weights, in the order of [`Layer::weights`]: one entry, or one for each output channel.
+    /// Of the weights, in the order of [`Layer::weights`]: one entry, one for each output channel, or
+    /// one for each block of the first.
     pub weights: Vec<QuantParams>,
     /// What each channel of the first activation is divided by, and the weight multiplied; empty: nothing.
     pub balance: Vec<f32>,
@@ -116,9 +118,11 @@ impl Record {
             return differs(entry.weights.len(), "weights", &layer.weights.len().to_string());
         }
         for (weight, params) in layer.weights.iter().zip(&entry.weights) {
-            let n_channels = layer.tensor(model, weight).shape()[weight.axis];
-            let n_scales = params.scale.len();
-            if n_scales != 1 && (n_scales != n_channels || !weight.per_channel) {
+            let shape = layer.tensor(model, weight).shape();
+            let (n_scales, n_channels) = (params.scale.len(), shape[weight.axis]);
+            if let Some(size) = params.block_size {
+                check_blocks(params, size, weight, shape).map_err(|error| error.at(&layer.name))?;
+            } else if n_scales != 1 && (n_scales != n_channels || !weight.per_channel) {
                 let expected = if weight.per_channel { format!("1 or {n_channels}") } else { "1".to_owned() };
                 return differs(n_scales, "weight scales", &expected);
             }
@@ -137,7 +141,28 @@ impl Record {
     }
 }
 
+/// Checks that there is a scale for each block of a weight of that shape.
+fn check_blocks(params: &QuantParams, size: usize, weight: &Weight, shape: &[usize]) -> Result<()> {
+    let Some(input) = weight.input else {
+        let message = "this weight can't have blocks; remove block_size and give it one scale";
+        return Err(Error::invalid_config(message));
+    };
+    let expected = blocked(shape, input.weight, size);
+    let (found, needed) = (params.scale.len(), expected.iter().product::<usize>());
+    if found == needed {
+        return Ok(());
+    }
+    Err(Error::invalid_config(format!(
+        "the record has {found} weight scales, the layer needs {needed} in blocks of {size}, of the shape {expected:?}"
+    )))
+}
+
 impl LayerRecord {
+    /// Whether a weight has scales for blocks.
+    pub(crate) fn has_blocks(&self) -> bool {
+        self.weights.iter().any(|params| params.block_size.is_some())
+    }
+
     /// Checks that there is no balance factor, or one for each input channel.
     pub(crate) fn check_balance(balance: &[f32], layer: &Layer, model: &Model) -> Result<()> {
         let n_inputs =
@@ -152,6 +177,9 @@ impl LayerRecord {
     fn check(&self) -> Result<()> {
         self.activations.iter().try_for_each(QuantParams::check).map_err(|error| error.at("activation"))?;
         self.weights.iter().try_for_each(QuantParams::check).map_err(|error| error.at("weight"))?;
+        if self.activations.iter().any(|params| params.block_size.is_some()) {
+            return Err(Error::invalid_config("an activation can't have blocks; give it one scale"));
+        }
         let offsets = self.weights.iter().flat_map(|params| &params.offset);
         if let Some(offset) = offsets.copied().find(|&offset| offset != 0) {
             return Err(Error::invalid_config(format!("offset_w must be 0, found {offset}")));
@@ -169,7 +197,7 @@ impl LayerRecord {
 
     /// Reads AMCT's message of a layer. Fields of other quantization schemes are refused, not ignored.
     fn read(field: &Field) -> Result<LayerRecord> {
-        let empty = || QuantParams { scale: vec![], offset: vec![], bits: 8 };
+        let empty = || QuantParams { scale: vec![], offset: vec![], bits: 8, block_size: None };
         let (mut activation, mut weight, mut recurrence) = (empty(), empty(), empty());
         let mut layer = LayerRecord::default();
         for entry in &field.message()?.0 {
@@ -179,6 +207,7 @@ impl LayerRecord {
                 "offset_d" => activation.offset = vec![entry.number()?],
                 "scale_w" => weight.scale.push(entry.number()?),
                 "offset_w" => weight.offset.push(entry.number()?),
+                "block_size" => weight.block_size = Some(entry.number()?),
                 "scale_r" => recurrence.scale.push(entry.number()?),
                 "offset_r" => recurrence.offset.push(entry.number()?),
                 "tensor_balance_factor" => layer.balance.push(entry.number()?),
@@ -220,6 +249,9 @@ impl LayerRecord {
         for (params, letter) in self.weights.iter().zip(["w", "r"]) {
             params.scale.iter().try_for_each(|scale| writeln!(out, "    scale_{letter}: {scale}"))?;
             params.offset.iter().try_for_each(|offset| writeln!(out, "    offset_{letter}: {offset}"))?;
+        }
+        if let Some(size) = self.weights.first().and_then(|params| params.block_size) {
+            writeln!(out, "    block_size: {size}")?;
         }
         self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
@@ -317,6 +349,17 @@ record {
         };
         assert!(record.to_text().contains("key: \"add:2\""));
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
+    }
+
+    #[test]
+    fn blocks_round_trip() {
+        let text = EXAMPLE.replace("scale_w: 0.00311", "scale_w: 0.00311 block_size: 32");
+        let record = Record::from_text(&text).unwrap();
+        assert_eq!(record.layer("conv1").unwrap().weights[0].block_size, Some(32));
+        assert_eq!(record.layer("fc").unwrap().weights[0].block_size, None);
+        assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
+        let error = Record::from_text(&text.replace("block_size: 32", "block_size: 0")).unwrap_err();
+        assert_eq!(error.to_string(), "conv1: weight: block_size must be at least 1, found 0");
     }
 
     #[test]

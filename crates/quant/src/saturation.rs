@@ -1,5 +1,6 @@
 //! Where processors without VNNI saturate: they add two products of unsigned and signed bytes in 16 bits.
 
+use crate::granularity::Granularity;
 use crate::layer::Weight;
 use crate::params::QuantParams;
 use crate::weight::Channels;
@@ -14,12 +15,9 @@ pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) 
     let input = weight.input?;
     let shape = tensor.shape();
     let values = tensor.values::<f32>().ok()?;
-    let (inputs, outputs) = (Channels::of(shape, input.weight), Channels::of(shape, weight.axis));
+    let (inputs, scales) = (Channels::of(shape, input.weight), Granularity::of(params, weight, shape));
     let step: usize = shape[input.weight + 1..].iter().product();
-    let quantized = |idx: usize| {
-        let channel = if params.scale.len() == 1 { 0 } else { outputs.of_element(idx) };
-        params.quantize(values[idx], channel)
-    };
+    let quantized = |idx: usize| params.quantize(values[idx], scales.scale_of(idx));
     let (mut n_risky, mut n_pairs) = (0, 0);
     for idx in 0..values.len() {
         let channel = inputs.of_element(idx);

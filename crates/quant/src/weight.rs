@@ -70,7 +70,7 @@ pub(crate) struct Channels {
     /// How many channels there are.
     pub(crate) len: usize,
     /// Neighbouring elements of one channel.
-    inner: usize,
+    pub(crate) inner: usize,
 }
 
 impl Channels {

@@ -123,7 +123,7 @@ impl ActivationConfig {
 
 /// The keys as they stand in the file; which may stand together depends on the method.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object of keys")]
 struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_bits: Option<u8>,

@@ -6,8 +6,8 @@
 use super::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
 };
-use super::{WeightConfig, WeightMethod};
-use crate::layer::{Layer, layers};
+use super::{WeightConfig, WeightMethod, bounds::within};
+use crate::layer::{Layer, QUANTIZABLE, layers};
 use crate::prototext::{Field, Message};
 use quantfit_ir::{Error, Model, Result};
 use regex::Regex;
@@ -20,6 +20,8 @@ impl QuantConfig {
         let mut config = QuantConfig::for_model(model);
         let all = layers(model);
         definition.globals.iter().try_for_each(|field| global(&mut config, field))?;
+        let types = definition.skip_types.iter().chain(definition.types.iter().map(|(field, _)| field));
+        types.into_iter().try_for_each(is_operator)?;
         config.skip_fusion_layers = named(&all, &definition.skip_fusion_layers)?;
         for tensor in &mut config.tensor_quantize {
             tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))?;
@@ -32,7 +34,7 @@ impl QuantConfig {
             let Some(mut of_layer) = config.layers.get(&layer.name).cloned() else { continue };
             definition.common.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
             for (op, calibrations) in &definition.types {
-                if op == layer.op {
+                if op.text()? == layer.op {
                     calibrations.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
                 }
             }
@@ -44,9 +46,9 @@ impl QuantConfig {
             if !layer.can_be_channel_wise() {
                 of_layer.weight_quant_params.channel_wise = false;
             }
-            let is_skipped =
-                skipped.contains(&layer.name) || definition.skip_types.iter().any(|op| op == layer.op);
-            of_layer.quant_enable = !is_skipped;
+            let is_skipped_type = |field: &Field| field.text().is_ok_and(|op| op == layer.op);
+            of_layer.quant_enable =
+                !skipped.contains(&layer.name) && !definition.skip_types.iter().any(is_skipped_type);
             of_layer.check().map_err(|error| error.at(&layer.name))?;
             config.layers.insert(layer.name.clone(), of_layer);
         }
@@ -60,10 +62,11 @@ impl QuantConfig {
 struct Definition {
     globals: Vec<Field>,
     skip_layers: Vec<Field>,
-    skip_types: Vec<String>,
+    skip_types: Vec<Field>,
     skip_fusion_layers: Vec<Field>,
     common: Vec<Field>,
-    types: Vec<(String, Vec<Field>)>,
+    /// By the field that names the operator.
+    types: Vec<(Field, Vec<Field>)>,
     /// By the field that names the layer.
     layers: Vec<(Field, Vec<Field>)>,
 }
@@ -74,13 +77,10 @@ impl Definition {
         for field in Message::parse(text)?.0 {
             match field.name.as_str() {
                 "skip_layers" => definition.skip_layers.push(field),
-                "skip_layer_types" => definition.skip_types.push(field.text()?.to_owned()),
+                "skip_layer_types" => definition.skip_types.push(field),
                 "skip_fusion_layers" => definition.skip_fusion_layers.push(field),
-                "common_config" => definition.common.extend(field.message()?.0.clone()),
-                "override_layer_types" => {
-                    let (key, calibrations) = overridden(&field, "layer_type")?;
-                    definition.types.push((key.text()?.to_owned(), calibrations));
-                }
+                "common_config" => definition.common.extend(methods(&field)?),
+                "override_layer_types" => definition.types.push(overridden(&field, "layer_type")?),
                 "override_layer_configs" => definition.layers.push(overridden(&field, "layer_name")?),
                 _ => definition.globals.push(field),
             }
@@ -95,13 +95,42 @@ fn overridden(field: &Field, key_name: &str) -> Result<(Field, Vec<Field>)> {
     for entry in &field.message()?.0 {
         match entry.name.as_str() {
             name if name == key_name => key = Some(entry.clone()),
-            "calibration_config" => calibrations.extend(entry.message()?.0.clone()),
+            "calibration_config" => calibrations.extend(methods(entry)?),
             _ => return Err(entry.unknown()),
         }
     }
     let missing =
         || Error::syntax(format!("{} has no {key_name}", field.name)).at(format!("line {}", field.line));
     Ok((key.ok_or_else(missing)?, calibrations))
+}
+
+/// The fields of a CalibrationConfig, which has one method for weights at most, and one for activations.
+fn methods(config: &Field) -> Result<Vec<Field>> {
+    const OF_WEIGHTS: &[&str] = &["ada_quantize", "arq_quantize", "mse_quantize", "nuq_quantize"];
+    let fields = &config.message()?.0;
+    let group = |field: &Field| match field.name.as_str() {
+        "dmq_balancer" => "balancer",
+        name if OF_WEIGHTS.contains(&name) => "method for weights",
+        _ => "method for activations",
+    };
+    for (idx, field) in fields.iter().enumerate() {
+        if let Some(first) = fields[..idx].iter().find(|first| group(first) == group(field)) {
+            let message = format!("{} and {} are both a {}; keep one", first.name, field.name, group(field));
+            return Err(Error::invalid_config(message).at(format!("line {}", field.line)));
+        }
+    }
+    Ok(fields.clone())
+}
+
+/// Checks that a field names an operator that can be quantized, whether the model has one or not.
+fn is_operator(field: &Field) -> Result<()> {
+    let text = field.text()?;
+    if QUANTIZABLE.iter().any(|row| row.name == text) {
+        return Ok(());
+    }
+    let names: Vec<&str> = QUANTIZABLE.iter().map(|row| row.name).collect();
+    let message = format!("there is no layer type {text:?}; use one of {}", names.join(", "));
+    Err(Error::invalid_config(message).at(format!("line {}", field.line)))
 }
 
 /// The expression that matches the layers a field names.
@@ -132,7 +161,12 @@ fn named(layers: &[Layer], fields: &[Field]) -> Result<Vec<String>> {
 
 fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
     match field.name.as_str() {
-        "batch_num" => config.batch_num = field.number()?,
+        "batch_num" => {
+            let batch_num: usize = field.number()?;
+            within("batch_num", batch_num > 0, "at least 1", batch_num)
+                .map_err(|error| error.at(format!("line {}", field.line)))?;
+            config.batch_num = batch_num;
+        }
         "activation_offset" => config.activation_offset = field.flag()?,
         "joint_quant" => config.joint_quant = field.flag()?,
         "do_fusion" => config.do_fusion = field.flag()?,
@@ -301,6 +335,17 @@ return %c
         assert_eq!(
             message("batch_num : 1\nskip_layers : \"tail\""),
             "line 2: skip_layers \"tail\" names no layer that can be quantized"
+        );
+        assert_eq!(message("batch_num : 0"), "line 1: batch_num: must be at least 1, found 0");
+        assert!(
+            message("skip_layer_types : \"Linear\"").starts_with("line 1: there is no layer type \"Linear\"")
+        );
+        let type_of = |name: &str| format!("override_layer_types : {{ layer_type : \"{name}\" }}");
+        assert!(message(&type_of("Linear")).starts_with("line 1: there is no layer type \"Linear\""));
+        assert!(config(&type_of("Conv")).is_ok());
+        assert_eq!(
+            message("common_config : {\nifmr_quantize : { }\nhfmg_quantize : { } }"),
+            "line 3: ifmr_quantize and hfmg_quantize are both a method for activations; keep one"
         );
         assert_eq!(message("common_config : { arq : { } }"), "line 1: there is no field \"arq\" here");
         assert!(message("common_config : { nuq_quantize : { } }").contains("nuq_quantize is not supported"));

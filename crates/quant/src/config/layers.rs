@@ -5,7 +5,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Every key that is no global one is a layer. A key that occurs twice is an error, and errors name the layer.
+/// Every key that is no global one is a layer. A key that occurs twice is an error, in a layer too, and errors name the
+/// layer.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, LayerConfig>, D::Error> {
@@ -21,12 +22,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut layers = BTreeMap::new();
             while let Some(name) = map.next_key::<String>()? {
-                let value: serde_json::Value = map.next_value()?;
-                if !value.is_object() {
-                    return Err(A::Error::custom(format!("there is no key {name:?}")));
-                }
-                let layer = serde_json::from_value(value)
-                    .map_err(|error| A::Error::custom(format!("{name}: {error}")))?;
+                let layer = map.next_value().map_err(|error| A::Error::custom(format!("{name}: {error}")))?;
                 if layers.insert(name.clone(), layer).is_some() {
                     return Err(A::Error::custom(format!("{name}: occurs twice")));
                 }

@@ -72,7 +72,7 @@ impl WeightConfig {
 
 /// The keys as they stand in the file; those of AdaRound stand beside it only.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object of keys")]
 struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_bits: Option<u8>,

@@ -227,13 +227,18 @@ fn all_activations(site: &Site<'_>) -> Result<Operands, String> {
 
 /// The sum of two feature maps of one shape. A sum with a constant is a bias, one that broadcasts is a mask or a
 /// shift, what is not known to be f32 may be arithmetic on shapes, and what is not made by layers is part of a function
-/// that is written out, as Gelu often is: they stay as they are.
+/// that is written out, as Gelu often is: they stay as they are. So does what a Softmax reads: one side is a mask or a bias
+/// of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
 fn add(site: &Site<'_>) -> Result<Operands, String> {
     let operands = two_activations(site)?;
     match (site.ty(0), site.ty(1)) {
         (Some(a), Some(b)) if a.shape.is_some() && a.shape == b.shape => {}
         (Some(a), Some(b)) => return Err(format!("the inputs are {a} and {b}, and must have one shape")),
         _ => return Err("the inputs' types are not known".to_owned()),
+    }
+    let readers = site.graph.users(site.id.into());
+    if readers.iter().any(|&(reader, _)| site.graph.node(reader).is("Softmax")) {
+        return Err("its result goes into a Softmax, so one input is a mask".to_owned());
     }
     match operands.activations.iter().find(|&&slot| !is_feature_map(site.graph, site.operand(slot))) {
         Some(slot) => Err(format!("input {slot} is not made by a layer")),

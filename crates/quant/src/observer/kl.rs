@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_divergence_by_hand() {
+        // Bins 1, 3, 2, 2 on two levels, nothing outside: of eight values the levels hold 4 and 4, each spread over two
+        // bins, so every bin is ¼ instead of ⅛, ⅜, ¼, ¼.
+        let expected = 0.125 * 0.5f64.ln() + 0.375 * 1.5f64.ln();
+        assert!((divergence(&[1.0, 3.0, 2.0, 2.0], 4, 2) - expected).abs() < 1e-12);
+        // Cut after two bins, the four values outside go to the last: ⅛ and ⅞ instead of ¼ and ¾, which the levels hold.
+        let expected = 0.125 * 0.5f64.ln() + 0.875 * (0.875f64 / 0.75).ln();
+        assert!((divergence(&[1.0, 3.0, 2.0, 2.0], 2, 2) - expected).abs() < 1e-12);
+    }
+
+    #[test]
     fn a_thin_tail_is_cut() {
         // A normal distribution by summing twelve uniform numbers, with a few values far out.
         let mut state = 1u64;

@@ -1,13 +1,14 @@
 //! Integer constants in place of quantized float ones.
 
+use crate::granularity::{Granularity, blocked};
 use crate::params::QuantParams;
 use crate::weight::Channels;
 use quantfit_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
 
 /// Computes QuantizeLinear of a constant, so that the file holds the integers and no float copy.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized. Left alone: blocked
-/// quantization, and offsets of other types than 8 and 16 bit integers.
+/// Reads nothing but the graph, so it also works on models that another tool quantized. Left alone: offsets of
+/// other types than 8 and 16 bit integers.
 ///
 /// ```qir before
 /// model m opset 17
@@ -58,27 +59,32 @@ fn quantized(graph: &Graph, id: NodeId) -> Option<Tensor> {
     let op = graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
     let constant = |slot: usize| graph.constant(graph.operand(id, slot)?);
     let (source, scale, offset) = (constant(0)?, constant(1)?, constant(2)?);
-    let is_blocked = op.int("block_size").ok()?.unwrap_or(0) != 0;
     let values = source.values::<f32>().ok()?;
-    let channels = match scale.shape() {
-        [] | [1] => Channels::one(values.len()),
-        [_] => {
-            let axis = op.int("axis").ok()?.unwrap_or(1);
-            let rank = source.shape().len() as i64;
-            let axis = if axis < 0 { axis + rank } else { axis };
-            (0..rank).contains(&axis).then(|| Channels::of(source.shape(), axis as usize))?
+    let axis = || {
+        let axis = op.int("axis").ok()?.unwrap_or(1);
+        let rank = source.shape().len() as i64;
+        usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < rank as usize)
+    };
+    let size = usize::try_from(op.int("block_size").ok()?.unwrap_or(0)).ok()?;
+    let scales = match scale.shape() {
+        [] | [1] if size == 0 => Granularity::One,
+        &[n] if size == 0 && source.shape()[axis()?] == n => {
+            Granularity::Channels(Channels::of(source.shape(), axis()?))
+        }
+        shape if size > 0 && blocked(source.shape(), axis()?, size) == shape => {
+            Granularity::Blocks { along: Channels::of(source.shape(), axis()?), size }
         }
         _ => return None,
     };
-    if is_blocked || channels.len != scale.len() || scale.len() != offset.len() {
+    if scale.len() != offset.len() {
         return None;
     }
     let scale = scale.values::<f32>().ok()?.to_vec();
     match offset.dtype() {
-        DType::I8 => integers::<i8>(source, values, scale, offset, channels, |q| q as i8, 0),
-        DType::U8 => integers::<u8>(source, values, scale, offset, channels, |q| (q + 128) as u8, 128),
-        DType::I16 => integers::<i16>(source, values, scale, offset, channels, |q| q as i16, 0),
-        DType::U16 => integers::<u16>(source, values, scale, offset, channels, |q| (q + 32768) as u16, 32768),
+        DType::I8 => integers::<i8>(source, values, scale, offset, scales, |q| q as i8, 0),
+        DType::U8 => integers::<u8>(source, values, scale, offset, scales, |q| (q + 128) as u8, 128),
+        DType::I16 => integers::<i16>(source, values, scale, offset, scales, |q| q as i16, 0),
+        DType::U16 => integers::<u16>(source, values, scale, offset, scales, |q| (q + 32768) as u16, 32768),
         _ => None,
     }
 }
@@ -89,13 +95,12 @@ fn integers<T: Element + Copy + Into<i32>>(
     values: &[f32],
     scale: Vec<f32>,
     offset: &Tensor,
-    channels: Channels,
+    scales: Granularity,
     cast: impl Fn(i32) -> T,
     shift: i32,
 ) -> Option<Tensor> {
     let offset = offset.values::<T>().ok()?.iter().map(|&offset| offset.into() - shift).collect();
-    let params = QuantParams { scale, offset, bits: 8 * size_of::<T>() as u8 };
-    let integers =
-        values.iter().enumerate().map(|(idx, &x)| cast(params.quantize(x, channels.of_element(idx))));
+    let params = QuantParams { scale, offset, bits: 8 * size_of::<T>() as u8, block_size: None };
+    let integers = values.iter().enumerate().map(|(idx, &x)| cast(params.quantize(x, scales.scale_of(idx))));
     Some(Tensor::new(source.shape(), integers.collect()))
 }

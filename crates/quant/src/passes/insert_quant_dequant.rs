@@ -1,7 +1,8 @@
 //! Quantization made visible in the graph.
 
 use crate::config::QuantConfig;
-use crate::layer::Layer;
+use crate::granularity::{axis, scale_shape};
+use crate::layer::{Layer, Weight};
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
@@ -14,7 +15,8 @@ use std::collections::HashMap;
 /// Puts QuantizeLinear and DequantizeLinear in front of the activations and the weights of every enabled layer.
 ///
 /// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
-/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
+/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a
+/// DequantizeLinear. Where a weight has a scale for each block, sums have none: activations and bias stay float.
 ///
 /// ```qir before
 /// model m opset 17
@@ -62,13 +64,15 @@ impl Pass for InsertQuantDequant<'_> {
         for (mut layer, weights_only) in enabled.chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, &layer, model)?;
-            if weights_only {
+            // ONNX Runtime takes quantized activations beside blocks for a product of integers, and fails.
+            if weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
             work.push((layer, entry));
         }
-        let bits = work.iter().flat_map(|(_, entry)| &entry.activations).map(|params| params.bits);
-        let needed = bits.max().map_or(0, opset_for);
+        let params = work.iter().flat_map(|(_, entry)| entry.activations.iter().chain(&entry.weights));
+        let needed =
+            params.map(|params| opset_for(params.bits, params.block_size.is_some())).max().unwrap_or(0);
         if model.opset() < needed {
             let message = format!(
                 "the model is written in opset {}, and quantizing needs {needed}; raise it first",
@@ -81,11 +85,11 @@ impl Pass for InsertQuantDequant<'_> {
             let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
-                    pairs.insert(layer, slot, &numbered("x", number), params, None);
+                    pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }
                 for ((weight, params), number) in layer.weights.iter().zip(&entry.weights).zip(0..) {
-                    let axis = (params.scale.len() > 1).then_some(weight.axis);
-                    pairs.insert(layer, weight.slot, &numbered("w", number), params, axis);
+                    let scales = pairs.scales(layer, weight, params);
+                    pairs.insert(layer, weight.slot, &numbered("w", number), params, &scales);
                 }
                 if let (Some(slot), [_], [activation], [weight]) =
                     (layer.bias_slot(), &layer.activations[..], &entry.activations[..], &entry.weights[..])
@@ -108,6 +112,14 @@ fn numbered(operand: &str, number: usize) -> String {
     if number == 0 { operand.to_owned() } else { format!("{operand}{number}") }
 }
 
+/// How the scales of an operand lie: one for all, or along a dimension.
+#[derive(Debug, Default)]
+struct Scales {
+    shape: Vec<usize>,
+    axis: Option<usize>,
+    block_size: Option<usize>,
+}
+
 /// The pairs put into a graph so far.
 struct Pairs<'a> {
     graph: &'a mut Graph,
@@ -117,20 +129,24 @@ struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
+    /// How the scales of a weight lie.
+    fn scales(&self, layer: &Layer, weight: &Weight, params: &QuantParams) -> Scales {
+        let value = self.graph.operand(layer.node, weight.slot).expect("a layer has its weights");
+        let shape = self.graph.constant(value).expect("a layer's weights are constant").shape();
+        Scales {
+            shape: scale_shape(params, weight, shape),
+            axis: axis(params, weight),
+            block_size: params.block_size,
+        }
+    }
+
     /// Makes a layer read an operand through a pair, an existing one if there is the same already.
-    fn insert(
-        &mut self,
-        layer: &Layer,
-        slot: usize,
-        operand: &str,
-        params: &QuantParams,
-        axis: Option<usize>,
-    ) {
+    fn insert(&mut self, layer: &Layer, slot: usize, operand: &str, params: &QuantParams, scales: &Scales) {
         let value = self.graph.operand(layer.node, slot).expect("a layer has its operands");
-        let key = (value, format!("{params:?} {axis:?}"));
+        let key = (value, format!("{params:?} {scales:?}"));
         let dequantized = match self.made.get(&key) {
             Some(&made) => made,
-            None => self.add(&format!("{}.{operand}", layer.name), value, params, axis),
+            None => self.add(&format!("{}.{operand}", layer.name), value, params, scales),
         };
         self.made.insert(key, dequantized);
         self.graph.set_operand(layer.node, slot, Some(dequantized));
@@ -158,27 +174,36 @@ impl Pairs<'_> {
         else {
             return;
         };
-        let axis = (scales.len() > 1).then_some(0);
-        let scale_shape: &[usize] = if axis.is_some() { &[scales.len()] } else { &[] };
+        let along = match scales.len() {
+            1 => Scales::default(),
+            n => Scales { shape: vec![n], axis: Some(0), block_size: None },
+        };
         let prefix = format!("{}.b", layer.name);
         let integers = self.constant(&prefix, "q", Tensor::new(&[integers.len()], integers));
-        let scale = self.constant(&prefix, "scale", Tensor::new(scale_shape, scales.clone()));
+        let scale = self.constant(&prefix, "scale", Tensor::new(&along.shape, scales.clone()));
         let ty =
             self.graph.value(integers).tensor_type().map(|ty| TensorType { dtype: DType::F32, ..ty.clone() });
         let dequantized =
-            self.op("DequantizeLinear", &prefix, "dq", ty.map(Type::Tensor), axis, &[integers, scale]);
+            self.op("DequantizeLinear", &prefix, "dq", ty.map(Type::Tensor), &along, &[integers, scale]);
         self.graph.set_operand(layer.node, slot, Some(dequantized));
     }
 
-    fn add(&mut self, prefix: &str, value: ValueId, params: &QuantParams, axis: Option<usize>) -> ValueId {
-        let shape: &[usize] = if axis.is_some() { &[params.scale.len()] } else { &[] };
-        let scale = self.constant(prefix, "scale", Tensor::new(shape, params.scale.clone()));
-        let offset = self.constant(prefix, "offset", offset_tensor(params, shape));
+    fn add(&mut self, prefix: &str, value: ValueId, params: &QuantParams, scales: &Scales) -> ValueId {
+        let scale = self.constant(prefix, "scale", Tensor::new(&scales.shape, params.scale.clone()));
+        let offset = self.constant(prefix, "offset", offset_tensor(params, &scales.shape));
         let dtype = self.graph.constant(offset).map_or(DType::I8, Tensor::dtype);
         let source = self.graph.value(value).tensor_type().cloned();
         let quantized_type = source.clone().map(|ty| Type::Tensor(TensorType { dtype, ..ty }));
-        let quantized = self.op("QuantizeLinear", prefix, "q", quantized_type, axis, &[value, scale, offset]);
-        self.op("DequantizeLinear", prefix, "dq", source.map(Type::Tensor), axis, &[quantized, scale, offset])
+        let quantized =
+            self.op("QuantizeLinear", prefix, "q", quantized_type, scales, &[value, scale, offset]);
+        self.op(
+            "DequantizeLinear",
+            prefix,
+            "dq",
+            source.map(Type::Tensor),
+            scales,
+            &[quantized, scale, offset],
+        )
     }
 
     fn constant(&mut self, prefix: &str, what: &str, tensor: Tensor) -> ValueId {
@@ -192,13 +217,16 @@ impl Pairs<'_> {
         prefix: &str,
         what: &str,
         ty: Option<Type>,
-        axis: Option<usize>,
+        scales: &Scales,
         operands: &[ValueId],
     ) -> ValueId {
         let name = self.names.fresh(&format!("{prefix}.{what}"));
         let mut op = Op::new(op);
-        if let Some(axis) = axis {
+        if let Some(axis) = scales.axis {
             op = op.with("axis", Attr::Int(axis as i64));
+        }
+        if let Some(size) = scales.block_size {
+            op = op.with("block_size", Attr::Int(size as i64));
         }
         let value = Value { ty, ..Value::new(name.clone()) };
         self.graph

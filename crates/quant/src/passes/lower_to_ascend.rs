@@ -70,7 +70,7 @@ impl Pass for LowerToAscend {
                 changed |= quant(graph, id)?;
             }
             for id in graph.topo() {
-                changed |= anti_quant(graph, id).is_some();
+                changed |= anti_quant(graph, id)?;
             }
             graph.remove_dead();
             Ok(())
@@ -221,13 +221,18 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized, and floats of stored constants.
-fn anti_quant(graph: &mut Graph, id: NodeId) -> Option<()> {
-    let coding = Coding::of_dequantized(graph, id.into())?;
-    let (scale, offset) = coding.per_tensor()?;
-    if stored(graph, id.into()).is_some() {
-        return None;
+/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Stored constants are not its business.
+fn anti_quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
+    if !graph.node(id).is("DequantizeLinear") {
+        return Ok(false);
     }
+    let Some(coding) = Coding::of(graph, id) else {
+        let message = "has no form here: its scales are computed, or lie in blocks; use another deploy form";
+        return Err(Error::unsupported(message).at(graph.node(id).label()));
+    };
+    let Some((scale, offset)) = coding.per_tensor().filter(|_| stored(graph, id.into()).is_none()) else {
+        return Ok(false);
+    };
     let op = Op::new("AscendAntiQuant")
         .with("scale", Attr::Float(scale))
         .with("offset", Attr::Float(offset as f32))
@@ -238,5 +243,5 @@ fn anti_quant(graph: &mut Graph, id: NodeId) -> Option<()> {
     graph.replace_uses(id.into(), node.into());
     detach(graph, id);
     graph.node_mut(id).outputs[0].name = String::new();
-    Some(())
+    Ok(true)
 }

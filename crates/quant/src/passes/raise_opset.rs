@@ -8,7 +8,7 @@ use quantfit_infer::InferShapes;
 use quantfit_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Rewrites a model in a newer operator set of ONNX, if it is written in an older one than quantization needs: opset 13
-/// has the first QuantizeLinear with a scale for each channel, opset 21 the first of 16 bits.
+/// has the first QuantizeLinear with a scale for each channel, opset 21 the first of 16 bits or with blocks.
 ///
 /// What an operator was given as an attribute becomes a constant operand, and what means something else by now is said
 /// in today's words. Functions of the model have operator sets of their own and stay as they are. An error: models older
@@ -37,9 +37,9 @@ pub struct RaiseOpset {
     pub to: i64,
 }
 
-/// The oldest operator set whose QuantizeLinear gives integers of so many bits, with a scale for each channel.
-pub(crate) fn opset_for(bits: u8) -> i64 {
-    if bits > 8 { 21 } else { 13 }
+/// The oldest operator set whose QuantizeLinear gives integers of so many bits, with a scale for each channel or block.
+pub(crate) fn opset_for(bits: u8, is_blocked: bool) -> i64 {
+    if bits > 8 || is_blocked { 21 } else { 13 }
 }
 
 /// The oldest operator set that is understood: from here on, operands broadcast as they do today.

@@ -1,11 +1,11 @@
 //! Learned rounding made visible in the weights.
 
 use crate::config::QuantConfig;
+use crate::granularity::Granularity;
 use crate::layer::Layer;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::record::Record;
-use crate::weight::Channels;
 use quantfit_ir::{Model, Node, Pass, Result, Tensor};
 
 /// Rounds the weights of the enabled layers for which the record says what is rounded up (`rounded_up`): every element
@@ -50,7 +50,13 @@ impl Pass for RoundWeights<'_> {
                 let up = if idx == 0 { &entry.rounded_up[..] } else { &[] };
                 // The text of a record does not say how many bits fewer than 8 there are.
                 let bits = params.bits.min(of_layer.weight_quant_params.num_bits);
-                let found = rounded(tensor, weight.axis, &params.scale, bits, up)?;
+                let found = rounded(
+                    tensor,
+                    Granularity::of(params, weight, tensor.shape()),
+                    &params.scale,
+                    bits,
+                    up,
+                )?;
                 if found != *tensor {
                     work.push((layer.clone(), weight.slot, found));
                 }
@@ -71,16 +77,14 @@ impl Pass for RoundWeights<'_> {
 }
 
 /// The weight as it will be before it is quantized; as it is, if nothing was learned and no integer is left out.
-fn rounded(tensor: &Tensor, axis: usize, scale: &[f32], bits: u8, up: &[bool]) -> Result<Tensor> {
+fn rounded(tensor: &Tensor, scales: Granularity, scale: &[f32], bits: u8, up: &[bool]) -> Result<Tensor> {
     if up.is_empty() && bits >= 8 {
         return Ok(tensor.clone());
     }
     let values = tensor.values::<f32>()?;
-    let channels =
-        if scale.len() > 1 { Channels::of(tensor.shape(), axis) } else { Channels::one(values.len()) };
     let (qmin, qmax) = QuantParams::range(bits);
     let of_element = |(idx, &value): (usize, &f32)| {
-        let scale = scale[channels.of_element(idx)];
+        let scale = scale[scales.scale_of(idx)];
         let (low, high) = (qmin as f32 * scale, qmax as f32 * scale);
         match up.get(idx) {
             Some(&up) => (((value / scale).floor() + f32::from(u8::from(up))) * scale).clamp(low, high),
