@@ -76,7 +76,7 @@ impl Pass for InsertQuantDequant<'_> {
             );
             return Err(Error::unsupported(message));
         }
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         model.try_for_each_graph(|position, graph| {
             let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
