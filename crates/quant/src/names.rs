@@ -1,4 +1,4 @@
-//! Fresh names: a model's value names must be unique in nested graphs too.
+//! Fresh names: those of values must be unique in nested graphs too, and some runtimes demand it of those of nodes.
 
 use quantfit_ir::Model;
 use std::collections::HashSet;
@@ -7,11 +7,16 @@ use std::collections::HashSet;
 pub(crate) struct Names(HashSet<String>);
 
 impl Names {
-    /// The value names of a model, subgraphs included.
-    pub(crate) fn of_values(model: &Model) -> Names {
+    /// The names of a model's values and nodes, subgraphs included.
+    pub(crate) fn of(model: &Model) -> Names {
         let graphs = model.graphs().into_iter();
         let nodes = graphs.flat_map(|graph| graph.node_ids().map(move |id| graph.node(id)));
-        Names(nodes.flat_map(|node| node.outputs.iter().map(|value| value.name.clone())).collect())
+        Names(
+            nodes
+                .flat_map(|node| node.outputs.iter().map(|value| &value.name).chain([&node.name]))
+                .cloned()
+                .collect(),
+        )
     }
 
     /// No names.

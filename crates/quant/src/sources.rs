@@ -63,7 +63,8 @@ fn find(
             take(1, of_weight)?;
             graph.operand(id, 2).map_or(Some(()), |_| take(2, 0))
         }
-        "MatMul" if behind == 0 => take(1, 0),
+        // Of a stack of matrices, channels can't be told apart by one axis; a vector has none.
+        "MatMul" if behind == 0 && constant_rank(graph, graph.operand(id, 1)?)? == 2 => take(1, 0),
         "Add" => {
             let constant =
                 (0..2).find(|&slot| graph.operand(id, slot).is_some_and(|v| graph.constant(v).is_some()))?;

@@ -25,7 +25,9 @@ impl Replay {
         let names = alone.graph.inputs().iter().map(|&id| &alone.graph.node(id).outputs[0].name);
         let place = |name: &String| {
             let value = graph.value_named(name).expect("an isolated input has the name of the operand");
-            (model.origin(Place { graph: layer.graph, value }), None)
+            let origin = model.origin(Place { graph: layer.graph, value });
+            // A constant that is captured is made by nobody.
+            (origin, model.graphs()[origin.graph].constant(origin.value).cloned())
         };
         let inputs = names.map(place).collect();
         fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
@@ -57,5 +59,39 @@ impl Replay {
         };
         let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
         compare(&self.layer, &inputs, tensor, &quantized[0]).map_err(|error| error.at(&self.layer.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantfit_quant::{LayerRecord, QuantParams, layers};
+
+    #[test]
+    fn a_captured_constant_is_not_waited_for() {
+        let text = "model m opset 17\n%c = input : bool[]\n%x = input : f32[1,2]\n%b = const [1.0, 2.0] : f32[2]\n\
+                    %y = If(%c; %x, %x, %b) {else_branch = graph {\n  %x.1 = capture\n  return %x.1\n}, \
+                    then_branch = graph {\n  %x.2 = capture\n  %b.2 = capture\n  \
+                    %w = const [1.0, 0.0, 0.0, 1.0] : f32[2,2]\n  %z = Gemm(%x.2, %w, %b.2) @fc\n  return %z\n}}\n\
+                    %s = Add(%y, %b)\nreturn %s\n";
+        let model: Model = text.parse().unwrap();
+        let config = QuantConfig::for_model(&model);
+        let layer = layers(&model).into_iter().find(|layer| layer.name == "fc").unwrap();
+        let params = || vec![QuantParams::symmetric(-127.0, 127.0, 8)];
+        let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
+        let record = Record { layers: [("fc".to_owned(), entry)].into() };
+        let mut replay = Replay::new(&model, &config, &record, &layer).unwrap();
+        let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
+        let place = Place { graph: 0, value: model.graph.value_named("x").unwrap() };
+        let mut compared = false;
+        for (place, tensor) in [(place, &x), (replay.output, &sum)] {
+            let compare = |_: &Layer, _: &[Tensor], float: &Tensor, quantized: &Tensor| {
+                compared = true;
+                assert_eq!(float.values::<f32>().unwrap(), quantized.values::<f32>().unwrap());
+                Ok(())
+            };
+            replay.see(place, tensor, compare).unwrap();
+        }
+        assert!(compared);
     }
 }

@@ -55,7 +55,7 @@ impl Pass for Balance<'_> {
         }
         let weights: Vec<Tensor> =
             work.iter().map(|(layer, balance)| balanced_weight(model, layer, balance)).collect();
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         model.try_for_each_graph(|position, graph| {
             let here: Vec<_> =
                 work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == position).collect();
@@ -130,7 +130,7 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
         let inverse = Tensor::new(&shape, balance.iter().map(|factor| 1.0 / factor).collect());
         let inverse = graph.add(Node::constant(names.fresh(&format!("{name}.balance")), inverse), &[]);
         let divided = Value { name: names.fresh(&format!("{name}.balanced")), ..graph.value(value).clone() };
-        let node = Node::op(&format!("{name}.mul"), Op::new("Mul"), [divided]);
+        let node = Node::op(&names.fresh(&format!("{name}.mul")), Op::new("Mul"), [divided]);
         let divided = graph.add(node, &[Some(value), Some(inverse.into())]);
         for layer in layers {
             graph.set_operand(layer.node, layer.activations[0], Some(divided.into()));

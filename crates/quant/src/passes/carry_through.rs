@@ -46,7 +46,7 @@ impl Pass for CarryThrough {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             // Readers first, so that one step reaches through several operations.

@@ -47,7 +47,7 @@ impl Pass for ClipIntegers {
         if model.opset() < 12 {
             return Ok(false);
         }
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {

@@ -66,7 +66,7 @@ impl Pass for Equalize {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             let mut balance = Balance::of(graph);

@@ -48,7 +48,7 @@ impl Pass for FoldChannelFactors {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {

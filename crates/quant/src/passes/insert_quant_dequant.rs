@@ -15,8 +15,10 @@ use std::collections::HashMap;
 /// Puts QuantizeLinear and DequantizeLinear in front of the activations and the weights of every enabled layer.
 ///
 /// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
-/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a
-/// DequantizeLinear. Where a weight has a scale for each block, sums have none: activations and bias stay float.
+/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
+/// Where it is too large for them, the scale of its channel's weights grows until it fits: products so much smaller than
+/// their bias are lost in floats too, and runtimes that make integers of a float bias let it overflow.
+/// Where a weight has a scale for each block, sums have none: activations and bias stay float.
 ///
 /// ```qir before
 /// model m opset 17
@@ -80,21 +82,27 @@ impl Pass for InsertQuantDequant<'_> {
             );
             return Err(Error::unsupported(message));
         }
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         model.try_for_each_graph(|position, graph| {
             let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }
-                for ((weight, params), number) in layer.weights.iter().zip(&entry.weights).zip(0..) {
+                let mut weights = entry.weights.clone();
+                let mut bias = None;
+                if let (Some(slot), [_], [activation], [weight]) =
+                    (layer.bias_slot(), &layer.activations[..], &entry.activations[..], &mut weights[..])
+                {
+                    pairs.fit_bias(layer, slot, activation, weight);
+                    bias = Some((slot, activation));
+                }
+                for ((weight, params), number) in layer.weights.iter().zip(&weights).zip(0..) {
                     let scales = pairs.scales(layer, weight, params);
                     pairs.insert(layer, weight.slot, &numbered("w", number), params, &scales);
                 }
-                if let (Some(slot), [_], [activation], [weight]) =
-                    (layer.bias_slot(), &layer.activations[..], &entry.activations[..], &entry.weights[..])
-                {
-                    pairs.insert_bias(layer, slot, activation, weight);
+                if let Some((slot, activation)) = bias {
+                    pairs.insert_bias(layer, slot, activation, &weights[0]);
                 }
             }
             Ok(())
@@ -152,15 +160,30 @@ impl Pairs<'_> {
         self.graph.set_operand(layer.node, slot, Some(dequantized));
     }
 
+    /// The elements of a constant bias with a dimension of its own.
+    fn bias(&self, layer: &Layer, slot: usize) -> Option<&[f32]> {
+        let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value))?;
+        (constant.shape().len() == 1).then(|| constant.values::<f32>().ok())?
+    }
+
+    /// Makes the scales of a weight's channels large enough for the integers of the bias.
+    fn fit_bias(&self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &mut QuantParams) {
+        let Some(values) = self.bias(layer, slot).filter(|values| values.len() == weight.scale.len()) else {
+            return;
+        };
+        for (scale, bias) in weight.scale.iter_mut().zip(values) {
+            // A little more, so that rounding the product of the scales does no harm.
+            let least = f64::from(bias.abs()) / f64::from(activation.scale[0]) / (MAX_BIAS * (1.0 - 1e-6));
+            if least > f64::from(*scale) && (least as f32).is_finite() {
+                *scale = least as f32;
+            }
+        }
+    }
+
     /// Makes a layer read its bias from 32-bit integers, whose scales are those of the products that they are added to.
     /// A bias that is not constant, or beyond those integers, or that the channels share, stays as it is.
     fn insert_bias(&mut self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &QuantParams) {
-        let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value));
-        let Some(values) =
-            constant.filter(|bias| bias.shape().len() == 1).and_then(|bias| bias.values::<f32>().ok())
-        else {
-            return;
-        };
+        let Some(values) = self.bias(layer, slot) else { return };
         let scales: Vec<f32> = weight.scale.iter().map(|scale| scale * activation.scale[0]).collect();
         if ![1, values.len()].contains(&scales.len()) {
             return;

@@ -55,7 +55,7 @@ impl Pass for LowerToAscend {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
@@ -70,7 +70,7 @@ impl Pass for LowerToAscend {
                 changed |= quant(graph, id)?;
             }
             for id in graph.topo() {
-                changed |= anti_quant(graph, id)?;
+                changed |= anti_quant(graph, id, &mut names)?;
             }
             graph.remove_dead();
             Ok(())
@@ -109,7 +109,7 @@ impl LowerToAscend {
             let slot = if last == id { 2 } else { constant_operand(graph, last)?.0 };
             graph.set_operand(last, slot, Some(bias));
         }
-        name_quant(graph, product.x.bytes, &label);
+        name_quant(graph, product.x.bytes, &label, names);
         self.dequantize(graph, last, &label, &scales, names)
     }
 
@@ -121,7 +121,7 @@ impl LowerToAscend {
         let x: Coded = coded(graph, graph.operand(id, 0)?)?;
         let label = graph.node(id).label().to_owned();
         graph.set_operand(id, 0, Some(x.bytes));
-        name_quant(graph, x.bytes, &label);
+        name_quant(graph, x.bytes, &label, names);
         self.dequantize(graph, id, &label, &[x.scale], names)
     }
 
@@ -144,8 +144,8 @@ impl LowerToAscend {
         };
         graph.node_mut(id).outputs[0] = sums;
         let op = Op::new("AscendDequant").with("dtype", Attr::Int(0));
-        let node =
-            Node::op(&format!("{label}.dequant"), op, [Value { ty: with_floats(result.ty), ..result }]);
+        let name = names.fresh(&format!("{label}.dequant"));
+        let node = Node::op(&name, op, [Value { ty: with_floats(result.ty), ..result }]);
         let dequant = graph.add(node, &[Some(id.into()), Some(param)]);
         graph.replace_uses(id.into(), dequant.into());
         Some(())
@@ -182,10 +182,10 @@ fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<
 }
 
 /// Names the QuantizeLinear in front of a layer, if it has no such name yet.
-fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str) {
+fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names) {
     let node = graph.node_mut(bytes.node);
     if node.is("QuantizeLinear") && !node.name.ends_with(".quant") {
-        node.name = format!("{label}.quant");
+        node.name = names.fresh(&format!("{label}.quant"));
     }
 }
 
@@ -222,7 +222,7 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
 }
 
 /// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Stored constants are not its business.
-fn anti_quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
+fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
     if !graph.node(id).is("DequantizeLinear") {
         return Ok(false);
     }
@@ -239,7 +239,8 @@ fn anti_quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
         .with("dst_type", Attr::Str(b"INT8".to_vec()));
     let input = graph.operand(id, 0);
     let (label, result) = (graph.node(id).label().to_owned(), graph.node(id).outputs[0].clone());
-    let node = graph.add(Node::op(&format!("{label}.anti_quant"), op, [result]), &[input]);
+    let name = names.fresh(&format!("{label}.anti_quant"));
+    let node = graph.add(Node::op(&name, op, [result]), &[input]);
     graph.replace_uses(id.into(), node.into());
     detach(graph, id);
     graph.node_mut(id).outputs[0].name = String::new();

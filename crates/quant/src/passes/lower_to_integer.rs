@@ -45,7 +45,7 @@ impl Pass for LowerToInteger {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
@@ -93,7 +93,7 @@ fn scale(graph: &mut Graph, id: NodeId, sums: ValueId, scales: &Tensor, names: &
     let floats = operation(graph, names, &format!("{label}.float"), cast, ty, &[sums]);
     let scale = constant(graph, names, &format!("{label}.scale"), scales.clone());
     let result = graph.node(id).outputs[0].clone();
-    let scaled = Node::op(&format!("{label}.mul"), Op::new("Mul"), [result]);
+    let scaled = Node::op(&names.fresh(&format!("{label}.mul")), Op::new("Mul"), [result]);
     let scaled = graph.add(scaled, &[Some(floats), Some(scale)]);
     graph.replace_uses(id.into(), scaled.into());
     crate::linear::detach(graph, id);
@@ -123,7 +123,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> 
         let offsets = integer_tensor(product.weight.dtype(), shape, offsets)?;
         operands.push(Some(constant(graph, names, &format!("{label}.w.offset"), offsets)));
     }
-    let name = if name.is_empty() { format!("{label}.sums") } else { name };
+    let name = if name.is_empty() { names.fresh(&format!("{label}.sums")) } else { name };
     let value = quantfit_ir::Value {
         ty: ty.clone().map(Type::Tensor),
         ..quantfit_ir::Value::new(names.fresh(&format!("{label}.sums")))

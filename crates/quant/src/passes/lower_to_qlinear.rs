@@ -54,7 +54,7 @@ impl Pass for LowerToQLinear {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         let (mut changed, mut has_contrib) = (false, false);
         let opset = model.opset();
         model.try_for_each_graph(|_, graph| {

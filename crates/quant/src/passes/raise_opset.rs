@@ -72,7 +72,7 @@ impl Pass for RaiseOpset {
         }
         // Ranks and types decide how some operators are rewritten.
         InferShapes.run(model)?;
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         for opset in from + 1..=self.to {
             model.try_for_each_graph(|_, graph| raise(graph, opset, &mut names))?;
         }

@@ -1,11 +1,11 @@
-//! Operations that give back what they are given.
+//! Operations that give back what they are given, or what nobody reads.
 
 use crate::rank::rank;
 use quantfit_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
 
 /// Removes operations that change nothing: Identity, Dropout where nothing is trained, Concat of one, Reshape, Expand,
-/// Transpose, Flatten, Cast, Pad and Slice that give back their operand as far as types and constants prove it, and
-/// two Transposes that cancel.
+/// Transpose, Flatten, Cast, Pad and Slice that give back their operand as far as types and constants prove it,
+/// two Transposes that cancel, and what no output depends on.
 ///
 /// Graph outputs keep their names. Left alone: what would make an input, a constant or another output a graph output.
 ///
@@ -36,7 +36,10 @@ impl Pass for RemoveNoOps {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let opset = model.opset();
-        let mut changed = false;
+        // What is dead is no layer, and must not count as a reader of what is not.
+        let before = n_nodes(model);
+        model.graph.remove_dead();
+        let mut changed = n_nodes(model) != before;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
                 if let Some(source) = source(graph, id, opset) {
@@ -50,6 +53,10 @@ impl Pass for RemoveNoOps {
         }
         Ok(changed)
     }
+}
+
+fn n_nodes(model: &Model) -> usize {
+    model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum()
 }
 
 /// Lets everybody read `source` instead of what `id` gives, if names allow.

@@ -62,7 +62,7 @@ impl Pass for RoundWeights<'_> {
                 }
             }
         }
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         model.try_for_each_graph(|position, graph| {
             for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == position) {
                 let name = names.fresh(&format!("{}.rounded", layer.name));

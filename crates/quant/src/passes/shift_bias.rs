@@ -51,7 +51,7 @@ impl Pass for ShiftBias<'_> {
                 work.push((layer, &entry.bias_shift));
             }
         }
-        let mut names = Names::of_values(model);
+        let mut names = Names::of(model);
         model.try_for_each_graph(|position, graph| {
             for (layer, shift) in work.iter().filter(|(layer, _)| layer.graph == position) {
                 match layer.bias_slot().and_then(|slot| Some((slot, shifted(graph, layer, slot, shift)?))) {

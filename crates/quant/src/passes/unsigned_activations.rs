@@ -45,7 +45,7 @@ impl Pass for UnsignedActivations {
 /// Adds 128 to the signed bytes of activations, or takes it away from unsigned ones: their type becomes `to`.
 pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     let (from, shift) = if to == DType::U8 { (DType::I8, 128) } else { (DType::U8, -128) };
-    let mut names = Names::of_values(model);
+    let mut names = Names::of(model);
     let mut changed = false;
     model.try_for_each_graph(|_, graph| {
         for id in graph.topo() {
