@@ -54,6 +54,28 @@ const MOVING: &[&str] = &[
 
 const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
 
+/// Whatever can be quantized but LSTM, GRU and RNN.
+const WITHOUT_RECURRENCES: &[&str] = &[
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSwish",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Resize",
+    "Sigmoid",
+    "Softmax",
+];
+
 /// Every runtime that there is a row for; the first is the default.
 pub static PROFILES: &[Profile] = &[
     Profile {
@@ -145,10 +167,10 @@ pub static PROFILES: &[Profile] = &[
         symmetric: false,
         integer_bias: true,
         explicit_balance: true,
-        quantized: &[],
+        quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
-        per_channel: WITH_CHANNELS,
+        per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: &[],
         carrying: MOVING,
     },
@@ -279,6 +301,15 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn openvino_keeps_recurrences_and_nothing_else_in_float() {
+        let openvino = Profile::named("openvino").unwrap();
+        for row in crate::layer::QUANTIZABLE {
+            let is_recurrent = ["LSTM", "GRU", "RNN"].contains(&row.name);
+            assert_eq!(openvino.quantized.contains(&row.name), !is_recurrent, "{}", row.name);
+        }
+    }
 
     #[test]
     fn offsets_are_refused_where_none_are_taken() {
