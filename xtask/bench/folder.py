@@ -29,13 +29,13 @@ class Folder:
             flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
         return flags
 
-    def config(self, program, path):
-        """Writes the default configuration for the calibration data that meta.json allows."""
+    def config(self, program, path, target):
+        """Writes the default configuration for a target and the calibration data that meta.json allows."""
         arrays = np.load(self.data / "calib.npz", allow_pickle=False)
         axes = self.meta.get("batch_axis", {})
         n_samples = min(arrays[name].shape[axes.get(name, 0)] for name in arrays.files if arrays[name].ndim)
         n_batches = max(1, min(n_samples, self.meta.get("ncal", n_samples)) // self.meta.get("calib_batch", 8))
-        command = [program, "config", self.model, "-o", path, "--batch-num", str(n_batches)]
+        command = [program, "config", self.model, "-o", path, "--batch-num", str(n_batches), "--target", target]
         subprocess.run(command, check=True, capture_output=True)
 
     def score_command(self):

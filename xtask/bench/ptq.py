@@ -1,13 +1,14 @@
 """Quantizes models once, without a search, with quantfit and with peers, and prints what each gives.
 
-    python ptq.py QUANTFIT DIR [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
+    python ptq.py QUANTFIT DIR [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
 DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON;
 PYTHON is the interpreter that has the peers. NAMEs choose some of the folders.
 
 Everything is at its defaults, every layer that can be quantized is, and the metric is that of the saved file in ONNX
-Runtime. Beside it stands how many weighted operators are in int8. A model is lost if it is further from float than 1 % of
-it; that is counted at the end.
+Runtime. Beside it stands how many layers are quantized, and, where the target would gain nothing from integer activations,
+how many of these only in their weights; for the peers, how many weighted operators are in int8. A model is lost if it is
+further from float than 1 % of it; that is counted at the end.
 """
 
 import argparse
@@ -21,19 +22,22 @@ from folder import folders, peer
 CLOSE = 0.01
 
 
-def ours(program, folder):
+def ours(program, folder, target):
     with tempfile.TemporaryDirectory() as scratch:
         config, summary = f"{scratch}/config.json", f"{scratch}/summary.json"
-        folder.config(program, config)
+        folder.config(program, config, target)
         # Whatever the first trial gives is taken.
         command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz"]
         command += ["--eval-cmd", folder.score_command(), "--config", config, "--max-drop", "1000000"]
-        command += ["--save", f"{scratch}/out", "--json", summary, *folder.feeding()]
+        command += ["--save", f"{scratch}/out", "--json", summary, "--target", target, *folder.feeding()]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             return None, None, f"error: {run.stderr.strip()[-100:]}"
         report = json.load(open(summary))
-        return report["original"], folder.score(f"{scratch}/out_deploy_model.onnx"), f"all {len(report['layers'])}"
+        of_layers = [value for value in json.load(open(config)).values() if isinstance(value, dict)]
+        n_weights_only = sum(layer.get("weights_only", False) for layer in of_layers)
+        layers = f"{len(report['layers'])}" + (f" ({n_weights_only} w)" if n_weights_only else "")
+        return report["original"], folder.score(f"{scratch}/out_deploy_model.onnx"), layers
 
 
 def result_and_ops(result):
@@ -46,16 +50,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("folder")
+    parser.add_argument("--target", default="onnxruntime-x86")
     parser.add_argument("--peers")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,ort-percentile,nncf")
     parser.add_argument("names", nargs="*")
     args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
-    print(f"{'model':26} {'float':>9} {'quantfit':>9} {'layers':>8}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
+    print(f"{'model':26} {'float':>9} {'quantfit':>9} {'layers':>11}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
     n_models = n_close = n_best = 0
     for folder in folders(args.folder, args.names):
-        original, found, layers = ours(args.program, folder)
+        original, found, layers = ours(args.program, folder, args.target)
         peers = [result_and_ops(peer(args.python, args.peers, tool, folder)) for tool in tools]
         n_models += 1
         if found is None:
@@ -63,7 +68,7 @@ def main():
             continue
         n_close += found >= original - CLOSE * abs(original)
         n_best += all(result is None or found >= result for result, _ in peers)
-        line = f"{folder.name:26} {original:9.4f} {found:9.4f} {layers:>8}"
+        line = f"{folder.name:26} {original:9.4f} {found:9.4f} {layers:>11}"
         for result, ops in peers:
             line += f" {result:15.4f} {ops:>8}" if result is not None else f" {ops[:24]:>24}"
         print(line, flush=True)

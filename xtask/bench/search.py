@@ -1,6 +1,6 @@
 """Searches with quantfit, and with peers, for the int8 model that loses no more than 1 % of the float model's metric.
 
-    python search.py QUANTFIT DIR [--by-command] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
+    python search.py QUANTFIT DIR [--by-command] [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
 DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is
 the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model.
@@ -60,12 +60,12 @@ def evaluations(report):
     return sum((effort["samples"] or whole) / whole for effort in efforts)
 
 
-def ours(program, folder, by_command):
+def ours(program, folder, target, by_command):
     with tempfile.TemporaryDirectory() as scratch:
         config, report, log = f"{scratch}/config.json", f"{scratch}/report.json", f"{scratch}/log"
-        folder.config(program, config)
+        folder.config(program, config, target)
         command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz", "--config", config]
-        command += ["--max-drop", f"{DROP:%}", "--save", f"{scratch}/out", "--json", report, *folder.feeding()]
+        command += ["--max-drop", f"{DROP:%}", "--save", f"{scratch}/out", "--json", report, "--target", target, *folder.feeding()]
         if folder.meta["metric"] == "top1" and "out" not in folder.meta and not by_command:
             command += ["--eval", folder.data / "eval.npz", "--metric", "top1"]
         else:
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("folder")
     parser.add_argument("--by-command", action="store_true")
+    parser.add_argument("--target", default="onnxruntime-x86")
     parser.add_argument("--peers")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,nncf-ac")
@@ -104,7 +105,7 @@ def main():
     for folder in folders(args.folder, args.names):
         for tool in sums:
             if tool == "quantfit":
-                result = ours(args.program, folder, args.by_command)
+                result = ours(args.program, folder, args.target, args.by_command)
             else:
                 result = peer(args.python, args.peers, tool, folder)
             if "final" not in result:

@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Let ONNX Runtime score every trial of a search, and not only where quantfit lacks the metric
     #[arg(long, requires = "search")]
     by_command: bool,
+    /// What the models are to run on, as `quantfit config --target` has it; not for --runtime
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// A script that runs a peer on a folder: the peers' figures are printed beside
     #[arg(long, value_name = "ON_FOLDER.py")]
     peers: Option<PathBuf>,
@@ -52,6 +55,9 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     let mut more: Vec<PathBuf> = Vec::new();
     if args.by_command {
         more.push("--by-command".into());
+    }
+    if let Some(target) = &args.target {
+        more.extend(["--target".into(), target.into()]);
     }
     if let Some(peers) = &args.peers {
         more.extend(["--peers".into(), here.join(peers)]);

@@ -13,23 +13,35 @@ use quantfit_search::prepared;
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
 /// `convert_model` does.
 ///
-/// `fuse` says whether normalizations, scales and shifts are folded into the layers before them first: the record must
-/// have been made of a model in which they were, or were not. A model that is quantized already is refused.
-pub fn convert_model(model: &Model, record: &Record, fuse: bool, files: &OutputFiles) -> Result<()> {
+/// `config` is what the record was made with: the model is prepared as it says, and the layers that it enables are
+/// quantized. `None` is a record of the original tool, for a model with normalizations, scales and shifts folded into the
+/// layers before them; all its layers are quantized. A model that is quantized already is refused.
+pub fn convert_model(
+    model: &Model,
+    record: &Record,
+    config: Option<&QuantConfig>,
+    files: &OutputFiles,
+) -> Result<()> {
     check_is_float(model)?;
-    let mut config = QuantConfig {
-        do_fusion: fuse,
-        equalize: false,
-        auto_balance: false,
-        correct_bias: false,
-        ..QuantConfig::default()
+    if config.is_none() && record.layers.values().any(|entry| !entry.bias_shift.is_empty()) {
+        let message = "the record has biases shifted, as quantfit does it in models that it has prepared; give the \
+                       configuration that it was made with";
+        return Err(Error::invalid_config(message));
+    }
+    let (prepared, config) = match config {
+        Some(config) => (prepared(model, config)?, config.clone()),
+        None => {
+            let (equalize, auto_balance, correct_bias) = (false, false, false);
+            let config = QuantConfig { equalize, auto_balance, correct_bias, ..QuantConfig::default() };
+            let prepared = prepared(model, &config)?;
+            let config = of_record(config, record, &prepared)?;
+            (prepared, config)
+        }
     };
-    let original = model;
-    let mut model = prepared(original, &config)?;
-    config = of_record(config, record, &model)?;
-    config.check(&model)?;
-    fake_quant(&config, record).run(&mut model)?;
-    save_models(original, &model, files)
+    config.check(&prepared)?;
+    let mut quantized = prepared;
+    fake_quant(&config, record).run(&mut quantized)?;
+    save_models(model, &quantized, files)
 }
 
 /// Writes the deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training,

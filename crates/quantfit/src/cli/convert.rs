@@ -1,7 +1,7 @@
 //! `quantfit convert` and `quantfit convert-qat`: models without calibration.
 
 use super::{DeployArgs, say};
-use quantfit::{OutputFiles, Record, convert_model, convert_qat_model};
+use quantfit::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,9 +15,10 @@ pub(crate) struct Args {
     /// Scales and offsets: a scale-offset record of AMCT, as `quantize` writes it
     #[arg(long, value_name = "RECORD.txt")]
     record: PathBuf,
-    /// Take the layers as they are: the record was made without folding normalizations into them
-    #[arg(long)]
-    no_fusion: bool,
+    /// The configuration that the record was made with, as `quantize` writes it beside the record; without one, layers
+    /// have normalizations folded into them and nothing else is done before
+    #[arg(long, value_name = "CONFIG.json")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     deploy: DeployArgs,
     /// Folder and prefix of the files that are written; default: the model's name, in this folder
@@ -31,8 +32,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = text.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
     let record = Record::from_text(&text);
     let record = record.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
+    let config = args.config.as_deref().map(load_config).transpose()?;
     let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
-    convert_model(&model, &record, !args.no_fusion, &files)
+    convert_model(&model, &record, config.as_ref(), &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     wrote(std::iter::once(&*files.fake_quant), &files);
     Ok(ExitCode::SUCCESS)

@@ -21,7 +21,7 @@ pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::
 }
 
 /// Quantizes a bundled model with everything that helps.
-fn prepared(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
+pub(crate) fn prepared(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
     let save = scratch.path("m");
     let mut args = vec!["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save];

@@ -1,6 +1,6 @@
 //! `convert` and `convert-qat`, and what they refuse; the forms, and the map of nodes.
 
-use crate::command::{json, quantize};
+use crate::command::{json, prepared, quantize};
 use crate::{Scratch, fixture, quantfit};
 use serde_json::Value;
 
@@ -11,16 +11,34 @@ fn read(scratch: &Scratch, name: &str) -> Vec<u8> {
 #[test]
 fn a_record_gives_the_models_that_it_was_written_with() {
     let scratch = Scratch::new();
-    assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
+    assert_eq!(prepared(&scratch, "digits", &[]).code, 0);
     let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
     let model = fixture("digits", "model.onnx");
-    let run = quantfit(&["convert", &model, "--record", &record, "--save", &save]);
+    let convert = ["convert", &model, "--record", &record, "--save", &save];
+    // How the model was prepared is not left to be guessed.
+    let run = quantfit(&convert);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("give the configuration that it was made with"), "{}", run.stderr);
+    let config = scratch.path("accuracy_based_auto_calibration_final_config.json");
+    let run = quantfit(&[&convert[..], &["--config", &config]].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_same_models(&scratch);
+}
+
+#[test]
+fn a_record_of_layers_as_they_are_needs_no_configuration() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
+    let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
+    let run = quantfit(&["convert", &fixture("digits", "model.onnx"), "--record", &record, "--save", &save]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_same_models(&scratch);
+}
+
+/// What `convert` has written is what `quantize` has.
+fn assert_same_models(scratch: &Scratch) {
     for kind in ["fake_quant_model.onnx", "deploy_model.onnx"] {
-        assert!(
-            read(&scratch, &format!("m_{kind}")) == read(&scratch, &format!("c_{kind}")),
-            "{kind} differs"
-        );
+        assert!(read(scratch, &format!("m_{kind}")) == read(scratch, &format!("c_{kind}")), "{kind} differs");
     }
 }
 
