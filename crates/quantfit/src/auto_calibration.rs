@@ -1,7 +1,7 @@
 //! The two calls of the original tool, under their names.
 
 use crate::emission::save_models;
-use crate::files::{load_model, read_text, write_file};
+use crate::files::{data_file, load_model, read_text, remove, write_file};
 use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Pass, Result};
 use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend};
@@ -94,21 +94,14 @@ pub fn search_and_save<E: Evaluator>(
             rescore_files(files, evaluator, &mut report)?;
         }
         None => {
-            files.models().into_iter().try_for_each(remove)?;
+            for file in files.models() {
+                remove(file)?;
+                remove(&data_file(file))?;
+            }
             write_file(&files.closest_config, report.closest_config.to_json().as_bytes())?;
         }
     }
     Ok(report)
-}
-
-/// Removes a file of an earlier run, if there is one.
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Reads the models back that were saved, and scores them, unless the user wants an end.

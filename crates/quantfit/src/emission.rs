@@ -1,7 +1,7 @@
 //! What runs on a target, made of what was simulated: the files, where their nodes come from, and how large they are.
 
 use crate::auto_calibration::OutputFiles;
-use crate::files::{load_model, save_model, write_file};
+use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
 use quantfit_ir::{DType, Error, Model, Result};
 use quantfit_quant::emit;
@@ -54,11 +54,10 @@ pub struct DeploySize {
     pub warning: Option<String>,
 }
 
-/// The sizes of the deploy models, beside that of the float model's file.
-pub fn deploy_sizes(files: &OutputFiles, float: &Path) -> Result<Vec<DeploySize>> {
-    let float_bytes = size(float);
+/// The sizes of the deploy models; those of more than a third of the float model's `float_bytes` get a warning.
+pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeploySize>> {
     let of_file = |path: &PathBuf| {
-        let bytes = size(path);
+        let bytes = saved_bytes(path);
         let warning = match bytes > float_bytes / 3 {
             true => Some(reason(&load_model(path)?, bytes, float_bytes)),
             false => None,
@@ -66,13 +65,6 @@ pub fn deploy_sizes(files: &OutputFiles, float: &Path) -> Result<Vec<DeploySize>
         Ok(DeploySize { path: path.clone(), bytes, warning })
     };
     files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(of_file).collect()
-}
-
-/// Bytes of a file and of the tensors beside it.
-fn size(path: &Path) -> u64 {
-    let data =
-        path.with_file_name(path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".data");
-    [path, &data].into_iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
 }
 
 fn reason(model: &Model, bytes: u64, float_bytes: u64) -> String {

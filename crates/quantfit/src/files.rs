@@ -3,7 +3,7 @@
 use quantfit_ir::{Error, Model, Result};
 use quantfit_onnx::{ExportOptions, export};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a text file.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
@@ -46,16 +46,50 @@ pub fn load_model(path: &Path) -> Result<Model> {
 }
 
 /// Writes an ONNX file, and a file of tensors beside it, `<file>.data`, if the model is too large for one file.
+/// If it is not, a file of that name is removed: it belongs to the model that is replaced.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let options = ExportOptions { data_file: format!("{name}.data"), ..ExportOptions::default() };
+    let data = data_file(path);
+    let name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let options = ExportOptions { data_file: name, ..ExportOptions::default() };
     let exported = export(model, &options).map_err(|error| error.at(path.display()))?;
     if let Some(external) = &exported.external {
         write_with(&path.with_file_name(&external.name), |file| {
             buffered(file, |out| external.write_to(out))
         })?;
     }
-    write_with(path, |file| buffered(file, |out| exported.write_to(out)))
+    write_with(path, |file| buffered(file, |out| exported.write_to(out)))?;
+    if exported.external.is_none() { remove(&data) } else { Ok(()) }
+}
+
+/// Where [`save_model`] puts the tensors of a model that is too large for one file.
+pub(crate) fn data_file(path: &Path) -> PathBuf {
+    path.with_file_name(path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".data")
+}
+
+/// Bytes of a file of [`save_model`], and of the tensors beside it; 0 if there is none.
+pub fn saved_bytes(path: &Path) -> u64 {
+    let files = [path.to_owned(), data_file(path)];
+    files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
+}
+
+/// Bytes of any file that `model` was read from, and of tensors in other files, however those are called: as many as its
+/// constants take at least.
+pub fn model_bytes(path: &Path, model: &Model) -> u64 {
+    let graphs = model.graphs();
+    let constants =
+        graphs.iter().flat_map(|graph| graph.dag().node_weights()).filter_map(|node| node.as_constant());
+    let in_constants = constants.map(|tensor| tensor.byte_size() as u64).sum();
+    std::fs::metadata(path).map_or(0, |file| file.len()).max(in_constants)
+}
+
+/// Removes a file of an earlier run, if there is one.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn buffered(
@@ -65,4 +99,41 @@ fn buffered(
     let mut out = std::io::BufWriter::new(file);
     write(&mut out)?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantfit_onnx::External;
+
+    fn model() -> Model {
+        let values = vec!["1.0"; 1024].join(", ");
+        let text = format!(
+            "model m opset 17\n%x = input : f32[N,1024]\n%w = const [{values}] : f32[1024]\n%y = Add(%x, %w)\nreturn %y\n"
+        );
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn tensors_in_a_file_of_any_name_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        let options = ExportOptions { external: External::Above(0), data_file: "weights.bin".to_owned() };
+        let exported = export(&model(), &options).unwrap();
+        write_file(&path, &exported.to_bytes()).unwrap();
+        write_with(&folder.path().join("weights.bin"), |out| exported.external.unwrap().write_to(out))
+            .unwrap();
+        assert!(saved_bytes(&path) < 4096);
+        assert_eq!(model_bytes(&path, &load_model(&path).unwrap()), 4096);
+    }
+
+    #[test]
+    fn the_tensors_of_a_model_that_is_replaced_go_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        write_file(&data_file(&path), b"of a larger model").unwrap();
+        save_model(&model(), &path).unwrap();
+        assert!(!data_file(&path).exists());
+        assert_eq!(saved_bytes(&path), std::fs::metadata(&path).unwrap().len());
+    }
 }

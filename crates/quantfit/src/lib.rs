@@ -35,7 +35,7 @@ pub use costs::{layer_costs, multiply_adds, sample_shapes};
 pub use dump::dump_replay;
 pub use emission::{DeploySize, deploy_sizes};
 pub use evaluation::{Evaluation, Progress};
-pub use files::{load_model, save_model, write_file};
+pub use files::{load_model, model_bytes, save_model, saved_bytes, write_file};
 pub use goal::{Goal, MaxDrop, Target};
 pub use journal::Journal;
 pub use quantfit_infer as infer;

@@ -16,7 +16,8 @@ use quantfit::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strat
 use quantfit::{
     CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
     OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
-    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, report_json, search_and_save,
+    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, model_bytes, report_json,
+    search_and_save,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -165,7 +166,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
     };
     let report = search_and_save(&model, &mut evaluation, &config, &files, &options)?;
-    write_report(args, &evaluation, &report, &files, began)?;
+    let float_bytes = model_bytes(&args.model, &model);
+    write_report(args, &evaluation, &report, &files, float_bytes, began)?;
     Ok(verdict::say(args, &evaluation, &report, &files))
 }
 
@@ -175,17 +177,18 @@ fn write_report(
     evaluation: &Evaluation,
     report: &Report<Score>,
     files: &OutputFiles,
+    float_bytes: u64,
     began: Instant,
 ) -> anyhow::Result<()> {
     let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
-    table::print(args, &evaluation.goals, confidence, report, files, elapsed);
+    table::print(&evaluation.goals, confidence, report, files, float_bytes, elapsed);
     let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
     let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
     json["failure"] = serde_json::json!(evaluation.failure.as_ref().map(ToString::to_string));
-    let sizes = deploy_sizes(files, &args.model)?;
+    let sizes = deploy_sizes(files, float_bytes)?;
     let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
     json["sizes"] = sizes.iter().map(of_file).collect();
     let text = serde_json::to_string_pretty(&json)? + "\n";

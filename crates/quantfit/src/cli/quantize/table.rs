@@ -1,10 +1,11 @@
 //! What is printed when the search is over.
 
-use super::Args;
 use crate::cli::say;
 use comfy_table::{CellAlignment, Table, presets};
 use quantfit::search::Ending;
-use quantfit::{Confidence, Goal, Interval, OutputFiles, Report, Score, interval, trials_per_second};
+use quantfit::{
+    Confidence, Goal, Interval, OutputFiles, Report, Score, interval, saved_bytes, trials_per_second,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ const KEPT_SHOWN: usize = 3;
 
 /// Prints what came of it.
 pub(super) fn print(
-    args: &Args,
     goals: &[Goal],
     confidence: Confidence,
     report: &Report<Score>,
     files: &OutputFiles,
+    float_bytes: u64,
     elapsed: Duration,
 ) {
-    say(&scores(args, goals, report, files).to_string());
+    say(&scores(goals, report, files, float_bytes).to_string());
     if let Some(losses) = losses(goals, confidence, report) {
         say(&losses.to_string());
     }
@@ -37,14 +38,16 @@ pub(super) fn print(
 }
 
 /// Metrics, losses, layers and sizes of original, first trial and result.
-fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFiles) -> Table {
+fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_bytes: u64) -> Table {
     let mut header = vec![String::new()];
     header.extend(goals.iter().map(|goal| goal.name.clone()));
     header.extend(["loss", "layers in int8", "layers in float", "size"].map(str::to_owned));
     let mut table = plain(header);
     let n_layers = report.layers.len();
-    let size = |path: &Path| {
-        std::fs::metadata(path).map_or("".to_owned(), |file| format!("{:.1} kB", file.len() as f64 / 1000.0))
+    let shown = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1000.0);
+    let size = |path: &Path| match saved_bytes(path) {
+        0 => String::new(),
+        bytes => shown(bytes),
     };
     let row = |label: &str, score: &Score, loss: Option<f64>, n_float: usize, size: String| {
         let mut row = vec![label.to_owned()];
@@ -54,7 +57,7 @@ fn scores(args: &Args, goals: &[Goal], report: &Report<Score>, files: &OutputFil
         row.push(size);
         row
     };
-    table.add_row(row("original", &report.original, None, n_layers, size(&args.model)));
+    table.add_row(row("original", &report.original, None, n_layers, shown(float_bytes)));
     let first = &report.history[0];
     table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
     if let Some(quantized) = &report.outcome {
