@@ -1,24 +1,31 @@
 //! `cargo xtask conformance`: our interpreter and what we write, against tools that nobody here wrote.
 
 use crate::quantize::{build, build_example};
+use clap::ArgGroup;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
 /// What is to be checked.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("tables").args(["nodes", "runtimes"]).multiple(true)))]
+#[command(group(ArgGroup::new("folders").args(["models", "runtimes"]).multiple(true)))]
 pub(crate) struct Args {
     /// Run the node tests of the onnx package; docs/conformance.tsv and docs/ops.md must say what comes of them
     #[arg(long)]
     nodes: bool,
-    /// Rewrite the two files instead
-    #[arg(long, requires = "nodes")]
+    /// Rewrite what the files say instead
+    #[arg(long, requires = "tables")]
     bless: bool,
     /// Run every model of a folder on its data, and compare all that is computed, and the time, with ONNX Runtime;
     /// xtask/conformance/models.py says what the folder must hold
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Of that folder, only this model; may be repeated
-    #[arg(long, value_name = "NAME", requires = "models")]
+    /// Run the quantized files of the bundled models, and of such a folder, in OpenVINO and in tract; docs/runtimes.md
+    /// must say what comes of them
+    #[arg(long, value_name = "DIR")]
+    runtimes: Option<Option<PathBuf>>,
+    /// Only this model; may be repeated
+    #[arg(long, value_name = "NAME", requires = "folders")]
     only: Vec<String>,
 }
 
@@ -33,7 +40,11 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if let Some(folder) = &args.models {
         models(sh, &here.join(folder), &args.only)?;
     }
-    if args.nodes || args.models.is_some() { Ok(()) } else { bundled(sh) }
+    if let Some(folder) = &args.runtimes {
+        let folder = folder.as_ref().map(|folder| here.join(folder));
+        runtimes(sh, folder.as_deref(), &args.only, args.bless)?;
+    }
+    if args.nodes || args.models.is_some() || args.runtimes.is_some() { Ok(()) } else { bundled(sh) }
 }
 
 /// Runs the node tests of the pinned onnx package. Every case must pass, or be listed with the reason why not.
@@ -55,6 +66,18 @@ fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
     let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
     cmd!(sh, "{python} xtask/conformance/flavours.py {program} {serve} {folder} {only...}").run()?;
     agree?;
+    Ok(())
+}
+
+/// Runs the quantized files of the bundled models, and of those of a folder, in other runtimes than ONNX Runtime.
+fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> anyhow::Result<()> {
+    let python = environment(sh, "venv-runtimes", "requirements-runtimes.txt")?;
+    let (program, serve) = (build(sh)?, build_example(sh, "serve")?);
+    let mode = if bless { "bless" } else { "compare" };
+    let folder = folder.unwrap_or(Path::new(""));
+    let page = "docs/runtimes.md";
+    cmd!(sh, "{python} xtask/conformance/runtimes.py {program} {serve} {page} {mode} {folder} {only...}")
+        .run()?;
     Ok(())
 }
 
@@ -81,10 +104,16 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A virtual environment with the pinned packages, made where there is none or where the pins have changed.
+/// The virtual environment of everything but the other runtimes.
 pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let folder = sh.current_dir().join("target/conformance/venv");
-    let pins = sh.read_file("xtask/conformance/requirements.txt")?;
+    environment(sh, "venv", "requirements.txt")
+}
+
+/// A virtual environment with pinned packages, made where there is none or where the pins have changed.
+fn environment(sh: &Shell, name: &str, pins: &str) -> anyhow::Result<PathBuf> {
+    let folder = sh.current_dir().join("target/conformance").join(name);
+    let requirements = Path::new("xtask/conformance").join(pins);
+    let pins = sh.read_file(&requirements)?;
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let stamp = folder.join("requirements.txt");
     if sh.read_file(&stamp).is_ok_and(|installed| installed == pins) {
@@ -92,11 +121,7 @@ pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
     }
     sh.remove_path(&folder)?;
     cmd!(sh, "python3 -m venv {folder}").run()?;
-    cmd!(
-        sh,
-        "{python} -m pip install --quiet --disable-pip-version-check -r xtask/conformance/requirements.txt"
-    )
-    .run()?;
+    cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check -r {requirements}").run()?;
     sh.write_file(&stamp, pins)?;
     Ok(python)
 }
