@@ -15,7 +15,6 @@ file is 1.
 
 import collections
 import json
-import math
 import pathlib
 import shlex
 import subprocess
@@ -75,13 +74,11 @@ def integers(path, ours, feeds):
     return n_equal, n_inherited, dict(different)
 
 
-def tolerances(folder, metric):
-    """How much two metrics may differ: by one sample or a thousandth; and by rounding that a network magnifies."""
+def tolerance(folder, metric):
+    """How much two metrics may differ: by one sample or a thousandth."""
     labels = folder.arrays("eval").get("labels")
     n_samples = 1000 if labels is None else len(labels)
-    is_share = folder.meta["metric"] in ("top1", "clip_acc")
-    share = math.sqrt(max(0, metric * (1 - metric)) / n_samples) if is_share else 0
-    return max(SAME_METRIC * max(1, abs(metric)), 1.5 / n_samples), share
+    return max(SAME_METRIC * max(1, abs(metric)), 1.5 / n_samples)
 
 
 def check(program, serve, folder):
@@ -111,15 +108,12 @@ def check(program, serve, folder):
                         metric = folder.score(session)
                     else:
                         metric = folder.score(ours)
-                    same, share = tolerances(folder, reported)
-                    inherited = same < abs(metric - reported) <= share and abs(folder.score(ours) - metric) <= same
                 finally:
                     ours.close()
                 size = path.stat().st_size / pathlib.Path(folder.model).stat().st_size
                 listed = ", ".join(f"{n} {op}" for op, n in different.items())
-                note = " (inherited)" if inherited else ""
-                rows.append(f"{form:10} {size:5.2f} {n_equal:6} {n_inherited:9} {metric:9.4f} {reported:9.4f}{note}  {listed}")
-                if abs(metric - reported) > same and not inherited:
+                rows.append(f"{form:10} {size:5.2f} {n_equal:6} {n_inherited:9} {metric:9.4f} {reported:9.4f}  {listed}")
+                if abs(metric - reported) > tolerance(folder, reported):
                     complaints.append(f"{form}: the metric is {metric}, and {reported} was reported")
                 if different:
                     complaints.append(f"{form}: integers differ behind {listed}")
