@@ -1,6 +1,6 @@
 //! Compiling a graph: operators to kernels, in order, constants folded on the way.
 
-use crate::context::{Context, Limits, Watch};
+use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
 use crate::ops;
@@ -66,7 +66,7 @@ impl<'a> Compiler<'a> {
         let graphs = model.graphs().into_iter().enumerate();
         let positions = graphs.map(|(position, graph)| (std::ptr::from_ref(graph), position)).collect();
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
-        let context = Context::new(limits, Watch::Nobody);
+        let context = Context::new(limits, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
         Compiler { model, opsets, limits, attrs, positions, depth: 0, budget }.graph(&model.graph, &[])
     }

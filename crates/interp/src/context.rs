@@ -22,35 +22,23 @@ impl Default for Limits {
 /// Sees a value of a graph right after it is made; an error ends the run.
 pub type Tap<'a> = &'a mut (dyn FnMut(Place, &Tensor) -> Result<()> + 'a);
 
-/// The same, and what it makes of the value is what later nodes read.
-pub type Revise<'a> = &'a mut (dyn FnMut(Place, &mut Tensor) -> Result<()> + 'a);
-
-/// Who looks at a run.
-pub(crate) enum Watch<'a> {
-    Nobody,
-    Tap(RefCell<Tap<'a>>),
-    Revise(RefCell<Revise<'a>>),
-}
-
 /// The state of one run, shared with the subgraphs it runs.
 pub(crate) struct Context<'a> {
     limits: Limits,
     alive: Cell<u64>,
     steps: Cell<u64>,
-    watch: Watch<'a>,
+    tap: Option<RefCell<Tap<'a>>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(limits: Limits, watch: Watch<'a>) -> Context<'a> {
-        Context { limits, alive: Cell::new(0), steps: Cell::new(0), watch }
+    pub(crate) fn new(limits: Limits, tap: Option<Tap<'a>>) -> Context<'a> {
+        Context { limits, alive: Cell::new(0), steps: Cell::new(0), tap: tap.map(RefCell::new) }
     }
 
-    /// Shows a value that was made to who looks at the run.
-    pub(crate) fn show(&self, place: Place, tensor: &mut Tensor) -> Result<()> {
-        match &self.watch {
-            Watch::Nobody => Ok(()),
-            Watch::Tap(tap) => (tap.borrow_mut())(place, tensor),
-            Watch::Revise(revise) => (revise.borrow_mut())(place, tensor),
+    pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {
+        match &self.tap {
+            Some(tap) => (tap.borrow_mut())(place, tensor),
+            None => Ok(()),
         }
     }
 

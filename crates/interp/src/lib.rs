@@ -44,7 +44,7 @@ mod session;
 mod strided;
 
 pub use catalogue::{Operator, operators};
-pub use context::{Limits, Revise, Tap};
+pub use context::{Limits, Tap};
 pub use data::{Data, Sequence};
 pub use fold_constants::FoldConstants;
 pub use session::{Input, Session};

@@ -77,14 +77,13 @@ impl Program {
         }
         for (feed, item) in self.inputs.iter().zip(inputs) {
             let item = item.or_else(|| feed.default.clone().map(Data::Tensor));
-            let mut item = item.ok_or_else(|| Error::invalid_data("an input of a subgraph is missing"))?;
-            show(context, feed.place, &mut item)?;
+            let item = item.ok_or_else(|| Error::invalid_data("an input of a subgraph is missing"))?;
+            watch(context, feed.place, &item)?;
             slots[feed.slot] = Some(item);
         }
         let alive = context.alive();
         context.born(self.used_up.iter().filter_map(|&slot| slots[slot].as_ref()).map(Data::byte_size).sum());
-        // Whoever reads these has them already.
-        self.folded.iter().try_for_each(|(place, tensor)| context.show(*place, &mut tensor.clone()))?;
+        self.folded.iter().try_for_each(|(place, tensor)| context.tap(*place, tensor))?;
         for step in &self.steps {
             step.run(&mut slots, context).map_err(|error| error.at(&step.label))?;
         }
@@ -97,13 +96,13 @@ impl Step {
     fn run(&self, slots: &mut [Option<Data>], context: &Context<'_>) -> Result<()> {
         let mut outputs = self.execute(slots, context)?.into_iter();
         for made in &self.outputs {
-            let Some(mut item) = outputs.next() else {
+            let Some(item) = outputs.next() else {
                 if made.slot.is_none() {
                     continue;
                 }
                 return Err(Error::unsupported(format!("{} does not make that many outputs", self.describe)));
             };
-            show(context, made.place, &mut item)?;
+            watch(context, made.place, &item)?;
             if let Some(slot) = made.slot {
                 context.born(item.byte_size());
                 slots[slot] = Some(item);
@@ -161,9 +160,9 @@ impl Source {
     }
 }
 
-fn show(context: &Context<'_>, place: Option<Place>, item: &mut Data) -> Result<()> {
+fn watch(context: &Context<'_>, place: Option<Place>, item: &Data) -> Result<()> {
     match (place, item) {
-        (Some(place), Data::Tensor(tensor)) => context.show(place, tensor),
+        (Some(place), Data::Tensor(tensor)) => context.tap(place, tensor),
         _ => Ok(()),
     }
 }

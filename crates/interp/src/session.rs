@@ -1,11 +1,10 @@
 //! A model made runnable.
 
 use crate::compile::Compiler;
-use crate::context::{Context, Limits, Revise, Tap, Watch};
+use crate::context::{Context, Limits, Tap};
 use crate::data::Data;
 use crate::program::Program;
 use quantfit_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
-use std::cell::RefCell;
 
 /// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
 ///
@@ -63,39 +62,30 @@ impl Session {
 
     /// Runs the model on one tensor for each input, in order. Inputs with a default may be left out at the end.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.run_watched(inputs, Watch::Nobody)
+        self.run_with(inputs, None)
     }
 
     /// The same, and `tap` sees every tensor that is made, in subgraphs too, right when it is made: the inputs first,
     /// then the others in the order of execution; constants of the model are not shown. An error of `tap` ends the run.
     pub fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>> {
-        self.run_watched(inputs, Watch::Tap(RefCell::new(tap)))
+        self.run_with(inputs, Some(tap))
     }
 
-    /// The same, and what `revise` makes of a tensor takes its place. Values that depend on no input can't be revised.
-    pub fn run_revised(&self, inputs: &[Tensor], revise: Revise<'_>) -> Result<Vec<Tensor>> {
-        self.run_watched(inputs, Watch::Revise(RefCell::new(revise)))
-    }
-
-    fn run_watched(&self, inputs: &[Tensor], watch: Watch<'_>) -> Result<Vec<Tensor>> {
+    fn run_with(&self, inputs: &[Tensor], tap: Option<Tap<'_>>) -> Result<Vec<Tensor>> {
         let inputs = inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
-        self.run_with(inputs, watch)?.into_iter().map(Data::into_tensor).collect()
+        self.run_data(inputs, tap)?.into_iter().map(Data::into_tensor).collect()
     }
 
     /// Runs the model on values of any kind, one for each input; `None`, and what is left out at the end, takes the
     /// input's default.
-    pub fn run_data(&self, inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
-        self.run_with(inputs, tap.map_or(Watch::Nobody, |tap| Watch::Tap(RefCell::new(tap))))
-    }
-
-    fn run_with(&self, mut inputs: Vec<Option<Data>>, watch: Watch<'_>) -> Result<Vec<Data>> {
+    pub fn run_data(&self, mut inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
         if inputs.len() > self.inputs.len() {
             let (expected, found) = (self.inputs.len(), inputs.len());
             return Err(Error::invalid_data(format!("the model has {expected} inputs, {found} are fed")));
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
-        self.program.run(inputs, [], &Context::new(self.limits, watch))
+        self.program.run(inputs, [], &Context::new(self.limits, tap))
     }
 }
 

@@ -6,7 +6,6 @@
 
 mod ada_round;
 mod calibrate;
-mod correct_bias;
 mod evaluator;
 mod ladder;
 mod layer_error;

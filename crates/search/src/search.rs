@@ -1,7 +1,6 @@
 //! The loop.
 
 use crate::calibrate::calibrate;
-use crate::correct_bias::correct_in_sequence;
 use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
 use crate::ladder::{Calibrated, Rung};
 use crate::outcome::{Ending, Quantized, Report, Rungs, Trial};
@@ -90,10 +89,7 @@ pub fn search<E: Evaluator>(
     }
 
     evaluator.announce(Stage::Calibration);
-    let mut record = calibrate(&prepared, config, evaluator)?;
-    if config.correct_bias {
-        correct_in_sequence(&prepared, config, &mut record, evaluator)?;
-    }
+    let record = calibrate(&prepared, config, evaluator)?;
     let report = Report {
         original,
         layers,
