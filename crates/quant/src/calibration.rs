@@ -335,6 +335,7 @@ mod tests {
         let tiny = as_fp16(1e-6);
         assert!((tiny / 1e-6 - 1.0).abs() < 1e-3 && f16::from_f32(tiny.sqrt()).to_f32().powi(2) == tiny);
     }
+
     #[test]
     fn what_is_joined_shares_a_scale() {
         let text = "model m opset 17\n%x = input : f32[2,2]\n%y = input : f32[2,2]\n%s = Add(%x, %y) @add : f32[2,2]\n\
