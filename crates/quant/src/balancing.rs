@@ -65,6 +65,13 @@ impl Balancing {
         }
     }
 
+    /// Takes in what a balancing of the same model and configuration has seen of other data.
+    pub fn merge(&mut self, other: &Balancing) {
+        for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
+            mine.activation.merge(&theirs.activation);
+        }
+    }
+
     /// A record that holds nothing but balance factors.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();

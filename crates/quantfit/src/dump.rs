@@ -6,7 +6,8 @@ use quantfit_ir::{Result, Tensor};
 use quantfit_search::Replayed;
 use std::path::Path;
 
-/// Writes a replay to `<folder>/<layer>_batch<n>.npz`: `input` (and `input1`, …, where the layer reads more), `output`
+/// Writes a replay to `<folder>/<layer>_batch<n>.npz`, and that of a later run on the same batch, as loops have them, to
+/// `<layer>_batch<n>_run<m>.npz`: `input` (and `input1`, …, where the layer reads more), `output`
 /// of the original and `quantized`. What can't be part of a file's name is replaced by `_`.
 pub fn dump_replay(folder: &Path, replayed: &Replayed<'_>) -> Result<()> {
     let names: Vec<String> = (0..replayed.inputs.len())
@@ -18,5 +19,6 @@ pub fn dump_replay(folder: &Path, replayed: &Replayed<'_>) -> Result<()> {
     write_npz(&mut bytes, arrays).map_err(|error| error.at(replayed.layer))?;
     let is_plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let name: String = replayed.layer.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    write_file(&folder.join(format!("{name}_batch{}.npz", replayed.batch)), bytes.get_ref())
+    let run = if replayed.run == 0 { String::new() } else { format!("_run{}", replayed.run) };
+    write_file(&folder.join(format!("{name}_batch{}{run}.npz", replayed.batch)), bytes.get_ref())
 }

@@ -6,8 +6,9 @@
 
 mod rows;
 
-use crate::calibrate::watch;
+use crate::batches::each_batch;
 use crate::evaluator::Evaluator;
+use quantfit_interp::Session;
 use quantfit_ir::{Graph, Model, Place, Result, Tensor, ValueId};
 use quantfit_quant::{Activation, AdaRound, Layer, LayerConfig, QuantConfig, Record, Rounding, WeightMethod};
 use rows::Rows;
@@ -16,7 +17,8 @@ use rows::Rows;
 /// calibration data are run again.
 const MOST_NUMBERS: usize = 1 << 28;
 
-/// Puts into the record what is rounded up, for all layers that are configured so. The model is the balanced one.
+/// Puts into the record what is rounded up, for all layers that are configured so, and says whether there are any. The
+/// model is the balanced one.
 ///
 /// # Errors
 /// As those of the evaluator, and a record that has no entry for such a layer.
@@ -25,13 +27,17 @@ pub(crate) fn ada_round(
     config: &QuantConfig,
     record: &mut Record,
     evaluator: &mut impl Evaluator,
-) -> Result<()> {
+) -> Result<bool> {
     let learner = |(layer, of_layer): (Layer, &LayerConfig)| match of_layer.weight_quant_params.method {
         WeightMethod::AdaRound(ada) if layer.can_learn_rounding() => Some(Learner::new(model, layer, ada)),
         _ => None,
     };
     let learners = config.enabled(model).into_iter().filter_map(learner);
     let mut waiting = learners.collect::<Result<Vec<_>>>()?.into_iter().peekable();
+    if waiting.peek().is_none() {
+        return Ok(false);
+    }
+    let session = Session::new(model)?;
     while waiting.peek().is_some() {
         let mut n_numbers = 0;
         let mut together: Vec<Learner> = Vec::new();
@@ -41,9 +47,11 @@ pub(crate) fn ada_round(
             n_numbers += next.rows.most_numbers();
             together.push(next);
         }
-        watch(model, config, evaluator, &mut |place, tensor| {
+        // One batch after the other: which rows are sampled depends on their order.
+        let see = &mut |place, tensor: &Tensor| {
             together.iter_mut().try_for_each(|learner| learner.see(place, tensor))
-        })?;
+        };
+        each_batch(config, evaluator, &mut |inputs| session.run_tapped(inputs, see).map(drop))?;
         for learner in together {
             let rounded_up = learner.learn(model, record).map_err(|error| error.at(&learner.layer.name))?;
             if let Some(entry) = record.layers.get_mut(&learner.layer.name) {
@@ -51,7 +59,7 @@ pub(crate) fn ada_round(
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A layer whose rounding is learned.

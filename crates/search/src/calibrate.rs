@@ -1,11 +1,12 @@
 //! Calibrating: the float model runs on the evaluator's data, and every layer's inputs are observed.
 
 use crate::ada_round::ada_round;
-use crate::evaluator::{Evaluator, failed};
+use crate::batches::each_batch_at_once;
+use crate::evaluator::Evaluator;
 use crate::layer_error::{LayerError, layer_errors};
 use crate::narrow::narrow;
 use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
+use quantfit_ir::{Model, Pass, Place, Result, Tensor};
 use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record, balances_for_free};
 use std::collections::BTreeMap;
 
@@ -15,47 +16,92 @@ use std::collections::BTreeMap;
 /// Layers stay independent of each other: what one gets does not depend on which others are quantized, but for those
 /// that read the same activation and are balanced together.
 pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator) -> Result<Record> {
-    let plain = measured(model, config, evaluator)?;
-    if !config.auto_balance {
-        return Ok(plain.record);
+    let is_asked = |layer: &&String| config.layers[*layer].dmq_balancer_param.is_some();
+    let asked: Vec<String> = config.layers.keys().filter(is_asked).cloned().collect();
+    let to_balance = if config.auto_balance { &balanced(config, model) } else { config };
+    let (mut record, balance) = plain(model, &config.rolled_back(&asked), to_balance, evaluator)?;
+    let in_balance = balanced_record(model, config, balance, evaluator)?;
+    let mut errors = BTreeMap::new();
+    if config.correct_bias || config.auto_balance {
+        let [plain, balanced] = layer_errors(model, config, [&record, &in_balance], evaluator)?;
+        errors = plain;
+        take_the_better(model, config, (&mut record, &mut errors), (in_balance, balanced));
+    } else {
+        record.layers.extend(in_balance.layers);
     }
-    let balanced = measured(model, &balanced(config, model), evaluator)?;
-    Ok(the_better(model, config, plain, &balanced))
+    let mut model_in_balance = model.clone();
+    Balance { config, record: &record }.run(&mut model_in_balance)?;
+    let is_learned = ada_round(&model_in_balance, config, &mut record, evaluator)?;
+    if config.correct_bias {
+        if is_learned {
+            [errors] = layer_errors(model, config, [&record], evaluator)?;
+        }
+        for (name, error) in errors {
+            if let Some(entry) = record.layers.get_mut(&name) {
+                entry.bias_shift = error.means;
+            }
+        }
+    }
+    Ok(record)
 }
 
-/// Scales and offsets, and the errors that they make.
-struct Measured {
-    record: Record,
-    /// Empty if nobody wants them.
-    errors: BTreeMap<String, LayerError>,
+/// The record without any balancing, and that of nothing but the factors for the layers that `to_balance` gives a strength,
+/// in one pass over the data.
+fn plain(
+    model: &Model,
+    config: &QuantConfig,
+    to_balance: &QuantConfig,
+    evaluator: &mut impl Evaluator,
+) -> Result<(Record, Record)> {
+    let (calibration, balancing) = (Calibration::new(model, config)?, Balancing::new(model, to_balance));
+    let mut all = (calibration.clone(), balancing.clone());
+    watch(
+        (model, config, evaluator),
+        || (calibration.clone(), balancing.clone()),
+        |(calibration, balancing), place, tensor| {
+            calibration.observe(place, tensor)?;
+            balancing.observe(place, tensor)
+        },
+        |(calibration, balancing)| {
+            all.0.merge(calibration.statistics())?;
+            all.1.merge(&balancing);
+            Ok(())
+        },
+    )?;
+    let mut record = all.0.finish()?;
+    narrow(model, config, &mut record, all.0.narrower(), evaluator)?;
+    Ok((record, all.1.finish()?))
 }
 
-fn measured(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator) -> Result<Measured> {
-    let mut balancing = Balancing::new(model, config);
-    let mut balanced = model.clone();
-    if !balancing.is_empty() {
-        watch(model, config, evaluator, &mut |place, tensor| balancing.observe(place, tensor))?;
+/// The record of those layers alone that are balanced.
+fn balanced_record(
+    model: &Model,
+    config: &QuantConfig,
+    balance: Record,
+    evaluator: &mut impl Evaluator,
+) -> Result<Record> {
+    if balance.layers.is_empty() {
+        return Ok(balance);
     }
-    let balance = balancing.finish()?;
-    Balance { config, record: &balance }.run(&mut balanced)?;
-    let mut calibration = Calibration::new(&balanced, config)?;
-    watch(&balanced, config, evaluator, &mut |place, tensor| calibration.observe(place, tensor))?;
-    let mut record = calibration.finish()?;
-    narrow(&balanced, config, &mut record, calibration.narrower(), evaluator)?;
+    let others: Vec<String> =
+        config.layers.keys().filter(|layer| !balance.layers.contains_key(*layer)).cloned().collect();
+    let config = QuantConfig { tensor_quantize: vec![], ..config.rolled_back(&others) };
+    let mut model = model.clone();
+    Balance { config: &config, record: &balance }.run(&mut model)?;
+    let calibration = Calibration::new(&model, &config)?;
+    let mut all = calibration.clone();
+    watch(
+        (&model, &config, evaluator),
+        || calibration.clone(),
+        Calibration::observe,
+        |calibration| all.merge(calibration.statistics()),
+    )?;
+    let mut record = all.finish()?;
+    narrow(&model, &config, &mut record, all.narrower(), evaluator)?;
     for (name, entry) in balance.layers {
         record.layers.entry(name).or_default().balance = entry.balance;
     }
-    ada_round(&balanced, config, &mut record, evaluator)?;
-    let mut errors = BTreeMap::new();
-    if config.correct_bias || config.auto_balance {
-        errors = layer_errors(model, config, &record, evaluator)?;
-    }
-    for (name, error) in errors.iter().filter(|_| config.correct_bias) {
-        if let Some(entry) = record.layers.get_mut(name) {
-            entry.bias_shift = error.means.clone();
-        }
-    }
-    Ok(Measured { record, errors })
+    Ok(record)
 }
 
 /// How strongly ranges are moved where nobody says.
@@ -78,16 +124,20 @@ fn balanced(config: &QuantConfig, model: &Model) -> QuantConfig {
     balanced
 }
 
-/// The plain record, with the entries of the balanced one for those layers that gain; layers that read one activation
-/// go together.
-fn the_better(model: &Model, config: &QuantConfig, plain: Measured, balanced: &Measured) -> Record {
+/// Puts the entries and errors of balanced layers among the plain ones where the layers gain, or were asked to be balanced;
+/// layers that read one activation go together.
+fn take_the_better(
+    model: &Model,
+    config: &QuantConfig,
+    (record, errors): (&mut Record, &mut BTreeMap<String, LayerError>),
+    (mut balanced, mut balanced_errors): (Record, BTreeMap<String, LayerError>),
+) {
     let mut groups: BTreeMap<Place, Vec<String>> = BTreeMap::new();
     for (layer, _) in config.enabled(model) {
-        if let (Some(_), Some(&place)) = (layer.output_axis(), layer.inputs(model).first()) {
-            groups.entry(place).or_default().push(layer.name);
+        if balanced.layers.contains_key(&layer.name) {
+            groups.entry(layer.inputs(model)[0]).or_default().push(layer.name);
         }
     }
-    let mut record = plain.record;
     for group in groups.into_values() {
         let total = |errors: &BTreeMap<String, LayerError>| -> f64 {
             let of_layer = |name: &String| {
@@ -96,42 +146,29 @@ fn the_better(model: &Model, config: &QuantConfig, plain: Measured, balanced: &M
             };
             group.iter().map(of_layer).sum()
         };
-        if total(&balanced.errors) < WORTH_IT * total(&plain.errors) {
-            let entries = group.into_iter().filter_map(|name| balanced.record.layers.get_key_value(&name));
-            record.layers.extend(entries.map(|(name, entry)| (name.clone(), entry.clone())));
+        let is_asked = group.iter().any(|name| !record.layers.contains_key(name));
+        if is_asked || total(&balanced_errors) < WORTH_IT * total(errors) {
+            let entries = group.iter().filter_map(|name| balanced.layers.remove_entry(name));
+            record.layers.extend(entries);
+            let of_group = group.iter().filter_map(|name| balanced_errors.remove_entry(name));
+            errors.extend(of_group);
         }
     }
-    record
 }
 
-/// Runs the float model on the calibration data and shows every value to `see`.
-pub(crate) fn watch(
-    model: &Model,
-    config: &QuantConfig,
-    evaluator: &mut impl Evaluator,
-    see: &mut dyn FnMut(Place, &Tensor) -> Result<()>,
+/// Runs the float model on the calibration data, on several batches at once. Each batch has an observer of its own, that
+/// `see` shows every value, and `take` gets them in the order of the batches.
+fn watch<O: Send>(
+    (model, config, evaluator): (&Model, &QuantConfig, &mut impl Evaluator),
+    observer: impl Fn() -> O + Sync,
+    see: impl Fn(&mut O, Place, &Tensor) -> Result<()> + Sync,
+    take: impl FnMut(O) -> Result<()>,
 ) -> Result<()> {
     let session = Session::new(model)?;
-    each_batch(config, evaluator, &mut |inputs| session.run_tapped(inputs, see).map(drop))
-}
-
-/// Shows the inputs of each batch of calibration data to `see`.
-pub(crate) fn each_batch(
-    config: &QuantConfig,
-    evaluator: &mut impl Evaluator,
-    see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
-) -> Result<()> {
-    let mut n_batches = 0;
-    let mut forward = |inputs: &[Tensor]| {
-        n_batches += 1;
-        if n_batches > config.batch_num { Ok(()) } else { see(inputs) }
+    let of_batch = |_, inputs: &[Tensor]| {
+        let mut observer = observer();
+        session.run_tapped(inputs, &mut |place, tensor| see(&mut observer, place, tensor))?;
+        Ok(observer)
     };
-    evaluator.calibration(config.batch_num, &mut forward).map_err(failed)?;
-    if n_batches < config.batch_num {
-        let expected = config.batch_num;
-        let message =
-            format!("the calibration data have {n_batches} batches, and batch_num asks for {expected}");
-        return Err(Error::invalid_data(message));
-    }
-    Ok(())
+    each_batch_at_once(config, evaluator, of_batch, take)
 }

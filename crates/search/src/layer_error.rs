@@ -1,11 +1,13 @@
 //! What quantization does to the outputs of layers: how far each channel is off on average, and how much error is left.
 
-use crate::calibrate::watch;
+use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use crate::replay::Replay;
+use quantfit_interp::Session;
 use quantfit_ir::{Model, Result, Tensor};
 use quantfit_quant::{QuantConfig, Record};
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 /// The error at a layer's output, each layer quantized alone, on the inputs that it has in the float model.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,23 +19,46 @@ pub(crate) struct LayerError {
     pub(crate) corrected: f64,
 }
 
-/// The errors of the enabled layers whose outputs have channels, by name.
-pub(crate) fn layer_errors(
+/// The errors of those enabled layers that a record has and whose outputs have channels, by name; for each of the records.
+pub(crate) fn layer_errors<const N: usize>(
     model: &Model,
     config: &QuantConfig,
-    record: &Record,
+    records: [&Record; N],
     evaluator: &mut impl Evaluator,
-) -> Result<BTreeMap<String, LayerError>> {
-    let layers = config.enabled(model).into_iter().filter(|(layer, _)| layer.output_axis().is_some());
-    let replay = |layer| Ok((Replay::new(model, config, record, &layer)?, Sums::default()));
-    let mut replays: Vec<(Replay, Sums)> = layers.map(|(layer, _)| replay(layer)).collect::<Result<_>>()?;
-    watch(model, config, evaluator, &mut |place, tensor| {
-        replays.iter_mut().try_for_each(|(replay, sums)| {
-            let axis = replay.layer.output_axis().unwrap_or(-1);
-            replay.see(place, tensor, |_, _, float, quantized| sums.observe(float, quantized, axis))
-        })
+) -> Result<[BTreeMap<String, LayerError>; N]> {
+    let mut replays: Vec<(usize, isize, Replay)> = Vec::new();
+    for (layer, _) in config.enabled(model) {
+        let Some(axis) = layer.output_axis() else { continue };
+        for (idx, record) in records.into_iter().enumerate() {
+            if record.layers.contains_key(&layer.name) {
+                replays.push((idx, axis, Replay::new(model, config, record, &layer)?));
+            }
+        }
+    }
+    let session = Session::new(model)?;
+    let of_batch = |_, inputs: &[Tensor]| {
+        let begun = replays.iter().map(|(_, _, replay)| (replay.begin(), Sums::default()));
+        let mut begun: Vec<_> = begun.collect();
+        session.run_tapped(inputs, &mut |place, tensor| {
+            replays.iter().zip(&mut begun).try_for_each(|((_, axis, replay), (seen, sums))| {
+                match replay.see(seen, place, tensor)? {
+                    Some((_, quantized)) => sums.observe(tensor, &quantized, *axis),
+                    None => Ok(()),
+                }
+            })
+        })?;
+        Ok(begun.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>())
+    };
+    let mut sums: Vec<Sums> = replays.iter().map(|_| Sums::default()).collect();
+    each_batch_at_once(config, evaluator, of_batch, |of_batch| {
+        sums.iter_mut().zip(&of_batch).for_each(|(sums, of_batch)| *sums += of_batch);
+        Ok(())
     })?;
-    Ok(replays.into_iter().map(|(replay, sums)| (replay.layer.name, sums.finish())).collect())
+    let mut errors = [const { BTreeMap::new() }; N];
+    for ((idx, _, replay), sums) in replays.into_iter().zip(sums) {
+        errors[idx].insert(replay.layer.name, sums.finish());
+    }
+    Ok(errors)
 }
 
 #[derive(Default)]
@@ -79,6 +104,16 @@ impl Sums {
             relative: self.squared_errors / squares,
             corrected: (self.squared_errors - of_means).max(0.0) / squares,
         }
+    }
+}
+
+impl AddAssign<&Sums> for Sums {
+    fn add_assign(&mut self, other: &Sums) {
+        self.channels.resize(self.channels.len().max(other.channels.len()), 0.0);
+        self.channels.iter_mut().zip(&other.channels).for_each(|(mine, theirs)| *mine += theirs);
+        self.squared_errors += other.squared_errors;
+        self.squares += other.squares;
+        self.n_values += other.n_values;
     }
 }
 

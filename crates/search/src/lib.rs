@@ -5,6 +5,7 @@
 //! no clock.
 
 mod ada_round;
+mod batches;
 mod calibrate;
 mod evaluator;
 mod ladder;

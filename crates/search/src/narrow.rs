@@ -1,18 +1,21 @@
 //! Ranges that only the network can choose: whether rare values far away matter does not show in the error at a layer,
 //! where they are the loudest of all.
 
+use crate::batches::{each_batch_at_once, first_batches};
 use crate::evaluator::Evaluator;
 use crate::output_noise::output_noise;
 use quantfit_interp::Session;
-use quantfit_ir::{Model, Result};
+use quantfit_ir::{Model, Result, Tensor};
 use quantfit_quant::{Narrower, QuantConfig, Record, fake_quant};
+use rayon::prelude::*;
 
 /// A narrower range is taken if it leaves no more than this part of the error at the network's outputs, and, unless just
 /// codes lie outside, no batch is worse off with it: what is far away may be all that some samples are about.
 const WORTH_IT: f64 = 0.7;
 
 /// Puts a narrower range into the record wherever it serves the network better: each is tried with just the layers that
-/// read it quantized, so that none depends on another.
+/// read it quantized, so that none depends on another. Most are worse for one of the first batches already, and are not
+/// tried on the others.
 ///
 /// A network without outputs of f32, or whose outputs change their shapes, can't tell and keeps the usual ranges.
 pub(crate) fn narrow(
@@ -26,6 +29,7 @@ pub(crate) fn narrow(
         return Ok(());
     }
     let float = Session::new(model)?;
+    let first = first_batches(config, evaluator)?;
     for Narrower { readers, params, is_coded } in narrower {
         let mut narrowed = record.clone();
         for (layer, operand) in &readers {
@@ -41,10 +45,28 @@ pub(crate) fn narrow(
             fake_quant(&alone, record).run(&mut quantized)?;
             Session::new(&quantized)
         };
-        let sessions = (quantized(record)?, quantized(&narrowed)?);
-        let [usual, narrow] = output_noise(&float, [&sessions.0, &sessions.1], config, evaluator)?;
-        let is_never_worse = narrow.iter().zip(&usual).all(|(narrow, usual)| narrow <= usual);
-        if (is_coded || is_never_worse) && narrow.iter().sum::<f64>() < WORTH_IT * usual.iter().sum::<f64>() {
+        let (usual, narrow) = (quantized(record)?, quantized(&narrowed)?);
+        let noise = |inputs: &[Tensor]| {
+            let expected = float.run(inputs)?;
+            Ok([output_noise(&expected, &usual, inputs)?, output_noise(&expected, &narrow, inputs)?])
+        };
+        let is_harmless = |[usual, narrow]: [f64; 2]| is_coded || narrow <= usual;
+        let of_first: Vec<[f64; 2]> = first.par_iter().map(|inputs| noise(inputs)).collect::<Result<_>>()?;
+        if !of_first.into_iter().all(is_harmless) {
+            continue;
+        }
+        let mut of_all: Vec<[f64; 2]> = Vec::new();
+        each_batch_at_once(
+            config,
+            evaluator,
+            |_, inputs| noise(inputs),
+            |noise| {
+                of_all.push(noise);
+                Ok(())
+            },
+        )?;
+        let sum = |which: usize| of_all.iter().map(|noise| noise[which]).sum::<f64>();
+        if sum(1) < WORTH_IT * sum(0) && of_all.into_iter().all(is_harmless) {
             *record = narrowed;
         }
     }

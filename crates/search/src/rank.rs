@@ -1,10 +1,11 @@
 //! Ranking: every layer replayed alone with its quantization, its output compared with the original's.
 
-use crate::calibrate::watch;
+use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use crate::ranking::{Ranked, Ranking};
 use crate::replay::Replay;
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
+use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use quantfit_quant::{QuantConfig, Record};
 
@@ -15,6 +16,8 @@ pub struct Replayed<'a> {
     pub layer: &'a str,
     /// Which batch of the calibration data, from 0.
     pub batch: usize,
+    /// Which run of the layer on that batch, from 0: in a loop there are several.
+    pub run: usize,
     /// What the layer reads, without its constants.
     pub inputs: &'a [Tensor],
     /// What it gives in the original.
@@ -23,8 +26,8 @@ pub struct Replayed<'a> {
     pub quantized: &'a Tensor,
 }
 
-/// Is shown every layer's replay.
-pub type ReplayTap<'a> = &'a dyn Fn(&Replayed<'_>) -> Result<()>;
+/// Is shown every layer's replay, those on several batches at once.
+pub type ReplayTap<'a> = &'a (dyn Fn(&Replayed<'_>) -> Result<()> + Sync);
 
 /// Ranks the layers that `config` enables in a prepared model, each by its own output. `tap` is shown every replay.
 pub fn rank(
@@ -35,18 +38,30 @@ pub fn rank(
     sensitivity: &dyn Sensitivity,
     tap: ReplayTap<'_>,
 ) -> Result<Ranking> {
-    let replay = |(layer, _)| Ok((Replay::new(model, config, record, &layer)?, Mean::default()));
-    let mut replays: Vec<(Replay, Mean)> =
-        config.enabled(model).into_iter().map(replay).collect::<Result<_>>()?;
-    watch(model, config, evaluator, &mut |place, tensor| {
-        replays.iter_mut().try_for_each(|(replay, mean)| {
-            // Recurrent layers have their channels last too.
-            let channels_last = replay.layer.output_axis() != Some(1);
-            replay.see(place, tensor, |layer, inputs, original, quantized| {
-                tap(&Replayed { layer: &layer.name, batch: mean.n_batches, inputs, original, quantized })?;
-                let channels = Channels::of(original.shape(), channels_last);
-                mean.add(sensitivity.compare(original.values()?, quantized.values()?, channels))
+    let replay = |(layer, _)| Replay::new(model, config, record, &layer);
+    let replays: Vec<Replay> = config.enabled(model).into_iter().map(replay).collect::<Result<_>>()?;
+    let session = Session::new(model)?;
+    let of_batch = |batch: usize, inputs: &[Tensor]| {
+        let mut begun: Vec<_> = replays.iter().map(|replay| (replay.begin(), Vec::new())).collect();
+        session.run_tapped(inputs, &mut |place, original| {
+            replays.iter().zip(&mut begun).try_for_each(|(replay, (seen, similarities))| {
+                let Some((inputs, quantized)) = replay.see(seen, place, original)? else { return Ok(()) };
+                let (layer, run) = (&*replay.layer.name, similarities.len());
+                tap(&Replayed { layer, batch, run, inputs: &inputs, original, quantized: &quantized })?;
+                // Recurrent layers have their channels last too.
+                let channels = Channels::of(original.shape(), replay.layer.output_axis() != Some(1));
+                let (original, quantized) = (original.values()?, quantized.values()?);
+                similarities.push(sensitivity.compare(original, quantized, channels));
+                Ok(())
             })
+        })?;
+        Ok(begun.into_iter().map(|(_, similarities)| similarities).collect::<Vec<_>>())
+    };
+    let mut means: Vec<Mean> = replays.iter().map(|_| Mean::default()).collect();
+    each_batch_at_once(config, evaluator, of_batch, |of_batch| {
+        means.iter_mut().zip(&replays).zip(of_batch).try_for_each(|((mean, replay), similarities)| {
+            let added = similarities.into_iter().try_for_each(|similarity| mean.add(similarity));
+            added.map_err(|error| error.at(&replay.layer.name))
         })
     })?;
     let ranked = |(replay, mean): (Replay, Mean)| {
@@ -54,7 +69,7 @@ pub fn rank(
             mean.finish().map_err(|error| error.at(&replay.layer.name))?;
         Ok(Ranked { layers: vec![replay.layer.name], similarity: value, worst_channel, cost: 0 })
     };
-    Ok(Ranking::of(replays.into_iter().map(ranked).collect::<Result<_>>()?))
+    Ok(Ranking::of(replays.into_iter().zip(means).map(ranked).collect::<Result<_>>()?))
 }
 
 /// The mean similarity over batches.

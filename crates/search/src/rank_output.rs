@@ -3,7 +3,7 @@
 //! One quantized network after the other runs on the calibration data, so that only one is in memory; of the original
 //! just the outputs are kept.
 
-use crate::calibrate::each_batch;
+use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use crate::rank::Mean;
 use crate::ranking::{Ranked, Ranking};
@@ -94,13 +94,16 @@ impl OutputRanking<'_> {
         let mut model = self.model.clone();
         fake_quant(config, self.record).run(&mut model)?;
         let session = Session::new(&model)?;
-        let mut outputs = Vec::new();
-        each_batch(self.config, evaluator, &mut |inputs| {
+        let of_batch = |_, inputs: &[Tensor]| {
             let mut given = session.run(inputs)?;
             given.retain(|tensor| tensor.dtype() == DType::F32);
-            if given.is_empty() {
-                return Err(Error::unsupported("the model has no output of f32 to compare"));
+            match given.is_empty() {
+                true => Err(Error::unsupported("the model has no output of f32 to compare")),
+                false => Ok(given),
             }
+        };
+        let mut outputs = Vec::new();
+        each_batch_at_once(self.config, evaluator, of_batch, |given| {
             outputs.push(given);
             Ok(())
         })?;

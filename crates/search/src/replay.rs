@@ -7,15 +7,18 @@ use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
 use quantfit_quant::{Layer, QuantConfig, Record, fake_quant};
 
-/// A layer waiting for what it reads and what it gave.
+/// A layer that can be replayed, on several batches at once.
 pub(crate) struct Replay {
     pub(crate) layer: Layer,
     /// The layer alone, quantized.
     session: Session,
-    /// What it reads, as far as it has come.
+    /// What it reads; constants that are captured are known from the start.
     inputs: Vec<(Place, Option<Tensor>)>,
     output: Place,
 }
+
+/// What a layer reads on one batch, as far as it has come.
+pub(crate) struct Seen(Vec<Option<Tensor>>);
 
 impl Replay {
     /// A replay of a layer of the model with its entry of the record.
@@ -37,28 +40,40 @@ impl Replay {
         Ok(Replay { layer: layer.clone(), session: Session::new(&alone)?, inputs, output })
     }
 
-    /// Takes in a value of the float model. If it is the layer's output, `compare` gets the layer, its inputs, this output,
-    /// and the first output of the quantized layer.
+    /// The layer waiting for what it reads on a batch.
+    pub(crate) fn begin(&self) -> Seen {
+        Seen(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())
+    }
+
+    /// Takes in a value of the float model. If it is the layer's output, returned are the layer's inputs and the first output
+    /// of the quantized layer.
     pub(crate) fn see(
-        &mut self,
+        &self,
+        seen: &mut Seen,
         place: Place,
         tensor: &Tensor,
-        compare: impl FnOnce(&Layer, &[Tensor], &Tensor, &Tensor) -> Result<()>,
-    ) -> Result<()> {
-        for (_, input) in self.inputs.iter_mut().filter(|(wanted, _)| *wanted == place) {
-            *input = Some(tensor.clone());
+    ) -> Result<Option<(Vec<Tensor>, Tensor)>> {
+        for ((wanted, _), input) in self.inputs.iter().zip(&mut seen.0) {
+            if *wanted == place {
+                *input = Some(tensor.clone());
+            }
         }
         if place != self.output {
-            return Ok(());
+            return Ok(None);
         }
-        // An input from outside a loop is made once, and read in each iteration.
-        let inputs: Option<Vec<Tensor>> = self.inputs.iter().map(|(_, input)| input.clone()).collect();
+        // An input from outside a loop is made once, and read in each iteration; outside of loops nothing is kept for longer
+        // than it is needed.
+        let inputs: Option<Vec<Tensor>> = match self.layer.graph {
+            0 => seen.0.iter_mut().map(Option::take).collect(),
+            _ => seen.0.iter().cloned().collect(),
+        };
         let Some(inputs) = inputs else {
             let message = "the layer reads a value that is not made when the model runs; disable the layer";
             return Err(Error::unsupported(message).at(&self.layer.name));
         };
         let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
-        compare(&self.layer, &inputs, tensor, &quantized[0]).map_err(|error| error.at(&self.layer.name))
+        let quantized = quantized.into_iter().next();
+        Ok(quantized.map(|quantized| (inputs, quantized)))
     }
 }
 
@@ -80,18 +95,12 @@ mod tests {
         let params = || vec![QuantParams::symmetric(-127.0, 127.0, 8)];
         let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
-        let mut replay = Replay::new(&model, &config, &record, &layer).unwrap();
+        let replay = Replay::new(&model, &config, &record, &layer).unwrap();
         let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
         let place = Place { graph: 0, value: model.graph.value_named("x").unwrap() };
-        let mut compared = false;
-        for (place, tensor) in [(place, &x), (replay.output, &sum)] {
-            let compare = |_: &Layer, _: &[Tensor], float: &Tensor, quantized: &Tensor| {
-                compared = true;
-                assert_eq!(float.values::<f32>().unwrap(), quantized.values::<f32>().unwrap());
-                Ok(())
-            };
-            replay.see(place, tensor, compare).unwrap();
-        }
-        assert!(compared);
+        let mut seen = replay.begin();
+        assert!(replay.see(&mut seen, place, &x).unwrap().is_none());
+        let (_, quantized) = replay.see(&mut seen, replay.output, &sum).unwrap().unwrap();
+        assert_eq!(quantized.values::<f32>().unwrap(), sum.values::<f32>().unwrap());
     }
 }

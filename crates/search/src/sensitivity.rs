@@ -13,7 +13,7 @@ pub use of_output::OfOutput;
 use quantfit_ir::{Error, Result};
 
 /// Compares two outputs.
-pub trait Sensitivity {
+pub trait Sensitivity: Sync {
     /// The similarity; larger means closer, so an error metric returns its negative. The slices are equally long.
     fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64;
 

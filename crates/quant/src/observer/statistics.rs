@@ -107,6 +107,12 @@ impl ChannelMaxima {
             maxima[channel] = maxima[channel].max(greatest);
         })
     }
+
+    /// Takes in what was seen of other data.
+    pub(crate) fn merge(&mut self, other: &ChannelMaxima) {
+        self.maxima.resize(self.maxima.len().max(other.maxima.len()), 0.0);
+        self.maxima.iter_mut().zip(&other.maxima).for_each(|(mine, theirs)| *mine = mine.max(*theirs));
+    }
 }
 
 /// Calls `see` with every run of values of one channel.
@@ -142,8 +148,7 @@ impl AddAssign<&Statistics> for Statistics {
             mine.histogram += &theirs.histogram;
         }
         if let (Some(mine), Some(theirs)) = (&mut self.channels, &other.channels) {
-            mine.maxima.resize(mine.maxima.len().max(theirs.maxima.len()), 0.0);
-            mine.maxima.iter_mut().zip(&theirs.maxima).for_each(|(mine, theirs)| *mine = mine.max(*theirs));
+            mine.merge(theirs);
         }
     }
 }
