@@ -5,7 +5,7 @@ mod metric;
 mod npz;
 
 pub use array::Array;
-pub(crate) use metric::{Batch, Tally, labels, noise, numbers};
+pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
@@ -170,6 +170,11 @@ impl Feed {
         self.n_samples.div_ceil(self.batch)
     }
 
+    /// How many samples there are in a batch, but perhaps the last.
+    pub(crate) fn batch_len(&self) -> usize {
+        self.batch
+    }
+
     /// Which samples are in each batch.
     pub fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let (batch, n_samples) = (self.batch, self.n_samples);
@@ -179,12 +184,17 @@ impl Feed {
     /// The model's inputs for some samples. Where the model takes batches of a fixed size, the last sample is repeated
     /// to fill one up; what the model says of the repetitions is to be left out.
     pub fn inputs(&self, samples: Range<usize>) -> Result<Vec<Tensor>> {
+        self.inputs_of(&samples.collect::<Vec<_>>())
+    }
+
+    /// The same for samples in any order, not more than make a batch.
+    pub(crate) fn inputs_of(&self, samples: &[usize]) -> Result<Vec<Tensor>> {
         let input = |Fed { array, ty, axis }: &Fed| {
             if array.shape().is_empty() {
                 return array.whole();
             }
             let n_samples = if self.is_fixed { self.batch } else { samples.len() };
-            let batch = array.cut(*axis, samples.clone(), n_samples)?;
+            let batch = array.pick(*axis, samples, n_samples)?;
             match ty {
                 Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
                     normalized(&batch, &self.feeding)

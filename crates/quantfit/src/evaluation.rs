@@ -33,8 +33,8 @@ pub struct Evaluation {
     /// it has found is not lost.
     pub failure: Option<Error>,
     original: Option<Score>,
-    /// Whether a trial has been judged.
-    has_trial: bool,
+    /// The first trial, once it has been judged.
+    first: Option<Score>,
     stage: Scored,
     trials: (usize, Duration),
 }
@@ -68,7 +68,7 @@ impl Evaluation {
             journal: None,
             failure: None,
             original: None,
-            has_trial: false,
+            first: None,
             stage: Scored::Original,
             trials: (0, Duration::ZERO),
         }
@@ -131,6 +131,7 @@ impl Evaluation {
             progress: &mut *self.progress,
             misses: misses.as_ref().map(|misses| misses as Misses<'_>),
             scored: self.stage,
+            references: self.original.as_ref().zip(self.first.as_ref()).map(<[&Score; 2]>::from),
             stop: &self.stop,
         };
         let mut score = self.scorer.score(model, &mut scoring)?;
@@ -172,7 +173,7 @@ impl Evaluator for Evaluation {
 
     fn evaluate(&mut self, model: &Model) -> Result<Score, EvaluatorError> {
         match self.scored(model) {
-            Err(error) if self.has_trial && error.kind != ErrorKind::Cancelled => {
+            Err(error) if self.first.is_some() && error.kind != ErrorKind::Cancelled => {
                 self.failure = Some(error);
                 Err(Error::cancelled("a model could not be scored").into())
             }
@@ -186,7 +187,7 @@ impl Evaluator for Evaluation {
             self.original = Some(original.clone());
             return Ok(judge_all(&self.goals, &original.values, &quantized.values));
         }
-        self.has_trial = true;
+        self.first.get_or_insert_with(|| quantized.clone());
         if quantized.stopped_after.is_some() {
             return Ok(self.verdict_on_stopped(original, quantized));
         }

@@ -43,13 +43,15 @@ struct Line {
     estimates: Vec<String>,
     /// Of each value, and of its difference from the original's.
     noise: Vec<[String; 2]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    contributions: Vec<Vec<String>>,
     samples: Option<usize>,
     seconds: f64,
     peak_memory: Option<u64>,
 }
 
 /// The version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl Journal {
     /// A journal of a new run. The first trial's score begins its file, in place of any older one.
@@ -113,6 +115,11 @@ impl Journal {
             stopped_after: score.stopped_after,
             estimates: score.estimates.iter().map(text).collect(),
             noise: noise.collect(),
+            contributions: score
+                .contributions
+                .iter()
+                .map(|values| values.iter().map(text).collect())
+                .collect(),
             samples: score.effort.samples,
             seconds: score.effort.seconds,
             peak_memory: score.effort.peak_memory,
@@ -161,6 +168,7 @@ fn read(line: &str) -> Result<(Key, Score)> {
         stopped_after: line.stopped_after,
         estimates: numbers(&line.estimates)?,
         noise: noise.collect::<Result<_>>()?,
+        contributions: line.contributions.iter().map(|texts| numbers(texts)).collect::<Result<_>>()?,
         effort: Effort { samples: line.samples, seconds: line.seconds, peak_memory: line.peak_memory },
     };
     let rungs = line.rungs;
@@ -181,6 +189,7 @@ mod tests {
             stopped_after: Some(3),
             estimates: vec![-value, 1.0 / 3.0],
             noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }],
+            contributions: vec![vec![value / 7.0, 0.0], vec![1e300, f64::INFINITY]],
             effort: Effort { samples: Some(3), seconds: 1.5, peak_memory: None },
         }
     }

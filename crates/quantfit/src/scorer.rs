@@ -5,6 +5,7 @@ mod by_data;
 mod cuts;
 mod fingerprint;
 mod kept;
+mod order;
 mod process;
 
 pub use by_command::CommandScorer;
@@ -44,6 +45,8 @@ pub struct Scoring<'a> {
     pub misses: Option<Misses<'a>>,
     /// What the model is.
     pub scored: Scored,
+    /// The scores of the original and of the first trial, as soon as they are known.
+    pub references: Option<[&'a Score; 2]>,
     /// Whether to go on at all.
     pub stop: &'a Stop,
 }
@@ -60,6 +63,8 @@ pub struct Score {
     pub estimates: Vec<f64>,
     /// How far the values may be off because the samples are few, for each goal; empty if nobody knows.
     pub noise: Vec<Noise>,
+    /// What each sample contributes to each of them, if all are means of that; of the original and the first trial alone.
+    pub contributions: Vec<Vec<f64>>,
     /// What it took.
     pub effort: Effort,
 }

@@ -62,13 +62,13 @@ impl Array {
 
     /// Some samples, which `axis` counts, the last one repeated until there are `n_samples`. It is an error if the
     /// file can't be read.
-    pub(super) fn cut(&self, axis: usize, samples: Range<usize>, n_samples: usize) -> Result<Tensor> {
+    pub(super) fn pick(&self, axis: usize, samples: &[usize], n_samples: usize) -> Result<Tensor> {
         match &self.0 {
-            Source::Held(tensor) => Ok(cut(tensor, axis, samples, n_samples)),
+            Source::Held(tensor) => Ok(picked(tensor, axis, samples, n_samples)),
             Source::Filed(filed) => {
                 let part = filed.part(axis, samples)?;
-                let n_read = part.shape()[axis];
-                Ok(if n_read == n_samples { part } else { cut(&part, axis, 0..n_read, n_samples) })
+                let all: Vec<usize> = (0..samples.len()).collect();
+                Ok(if all.len() == n_samples { part } else { picked(&part, axis, &all, n_samples) })
             }
         }
     }
@@ -77,18 +77,25 @@ impl Array {
 impl Filed {
     fn whole(&self) -> Result<Tensor> {
         match self.shape.first() {
-            Some(&n) => self.part(0, 0..n),
+            Some(&n) => self.part(0, &(0..n).collect::<Vec<_>>()),
             None => self.read(&[], std::iter::once(0..1)),
         }
     }
 
-    fn part(&self, axis: usize, samples: Range<usize>) -> Result<Tensor> {
+    fn part(&self, axis: usize, samples: &[usize]) -> Result<Tensor> {
         let (n_held, inner) = (self.shape[axis], self.shape[axis + 1..].iter().product::<usize>());
         let mut shape = self.shape.clone();
         shape[axis] = samples.len();
         let n_outer: usize = self.shape[..axis].iter().product();
-        let starts = (0..n_outer).map(|outer| outer * n_held + samples.start);
-        self.read(&shape, starts.map(|start| start * inner..(start + samples.len()) * inner))
+        let neighbours: Vec<&[usize]> = samples.chunk_by(|a, b| a + 1 == *b).collect();
+        let runs = (0..n_outer).flat_map(|outer| {
+            let run = move |run: &&[usize]| {
+                let start = outer * n_held + run[0];
+                start * inner..(start + run.len()) * inner
+            };
+            neighbours.iter().map(run)
+        });
+        self.read(&shape, runs)
     }
 
     /// Runs of elements, one after the other, as a tensor.
@@ -107,7 +114,7 @@ impl Filed {
 }
 
 /// Some samples of a tensor, the last one repeated until there are `n_samples`.
-fn cut(tensor: &Tensor, axis: usize, samples: Range<usize>, n_samples: usize) -> Tensor {
+fn picked(tensor: &Tensor, axis: usize, samples: &[usize], n_samples: usize) -> Tensor {
     let mut shape = tensor.shape().to_vec();
     let (n_held, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
     shape[axis] = n_samples;
@@ -115,8 +122,9 @@ fn cut(tensor: &Tensor, axis: usize, samples: Range<usize>, n_samples: usize) ->
         let values = tensor.values::<T>().expect("the type is the tensor's own");
         let mut batch: Vec<T> = Vec::with_capacity(shape.iter().product());
         for part in values.chunks_exact((n_held * inner).max(1)) {
-            batch.extend_from_slice(&part[samples.start * inner..samples.end * inner]);
-            let last = &part[(samples.end - 1) * inner..samples.end * inner];
+            let of = |sample: &usize| &part[sample * inner..(sample + 1) * inner];
+            samples.iter().for_each(|sample| batch.extend_from_slice(of(sample)));
+            let last = samples.last().map_or(&[][..], of);
             (samples.len()..n_samples).for_each(|_| batch.extend_from_slice(last));
         }
         Tensor::new(&shape, batch)
@@ -137,7 +145,7 @@ mod tests {
     #[test]
     fn samples_may_be_counted_by_a_later_dimension() {
         let array = Tensor::new(&[2, 3, 1], vec![0.0f32, 1.0, 2.0, 10.0, 11.0, 12.0]);
-        let batch = cut(&array, 1, 1..3, 3);
+        let batch = picked(&array, 1, &[1, 2], 3);
         assert_eq!(
             (batch.shape(), batch.values::<f32>().unwrap()),
             (&[2, 3, 1][..], &[1.0, 2.0, 2.0, 11.0, 12.0, 12.0][..])
@@ -151,9 +159,9 @@ mod tests {
         assert_eq!((filed.dtype(), filed.shape()), (held.dtype(), held.shape()));
         assert_eq!(filed.whole().unwrap(), tensor);
         for axis in 0..3 {
-            for samples in [0..1, 1..2, 0..2] {
+            for samples in [&[0][..], &[1], &[0, 1], &[1, 0], &[1, 1]] {
                 for n_samples in [samples.len(), 5] {
-                    let of = |array: &Array| array.cut(axis, samples.clone(), n_samples).unwrap();
+                    let of = |array: &Array| array.pick(axis, samples, n_samples).unwrap();
                     assert_eq!(of(&filed), of(&held), "{axis} {samples:?} {n_samples}");
                 }
             }

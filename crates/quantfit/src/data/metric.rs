@@ -9,7 +9,7 @@ mod ranks;
 use classes::{Overlap, TopK};
 use errors::{Cosine, MeanError, NoiseRatio};
 pub use noise::Noise;
-pub(crate) use noise::noise;
+pub(crate) use noise::{noise, noise_of_mean};
 use quantfit_ir::{DType, Error, Result, Tensor, f16, with_element};
 use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
@@ -167,6 +167,12 @@ pub(crate) trait Tally {
         None
     }
 
+    /// Takes the samples, which were counted in some other order, for counted in the order of their numbers: the first one
+    /// counted was `order[0]`. Only metrics that are means need to know how.
+    fn sort(&mut self, order: &[usize]) {
+        let _ = order;
+    }
+
     /// Whether a sample contributes just 0 or 1.
     fn is_count(&self) -> bool {
         false
@@ -189,9 +195,9 @@ pub(crate) struct Batch<'a> {
     /// Its values for those samples.
     pub(crate) output: Cow<'a, [f32]>,
     /// Labels, all of a sample's together.
-    pub(crate) labels: &'a [i64],
+    pub(crate) labels: Cow<'a, [i64]>,
     /// Targets, all of a sample's together.
-    pub(crate) targets: &'a [f32],
+    pub(crate) targets: Cow<'a, [f32]>,
 }
 
 impl<'a> Batch<'a> {
@@ -215,7 +221,7 @@ impl<'a> Batch<'a> {
                 Cow::Owned(values)
             }
         };
-        Ok(Batch { n, shape, output, labels: &[], targets: &[] })
+        Ok(Batch { n, shape, output, labels: Cow::Borrowed(&[]), targets: Cow::Borrowed(&[]) })
     }
 
     /// The rows of output and targets, which must be equally long.

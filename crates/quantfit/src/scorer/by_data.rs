@@ -1,11 +1,15 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
 use super::kept::{Kept, Made, Start};
+use super::order::{estimate, worst_first};
 use super::{Effort, Score, Scored, Scorer, Scoring};
-use crate::data::{Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, numbers};
+use crate::data::{
+    Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, noise_of_mean, numbers,
+};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Scores by metrics over a data set.
@@ -100,15 +104,21 @@ impl DataScorer {
         Ok(())
     }
 
-    /// The noise of each metric. What the original gives is kept; if it was scored in an earlier run, it is again.
+    /// The noise of each metric. What the original gives is kept; if it was scored in an earlier run, and its score does not
+    /// say what is needed, it is scored again.
     fn noise(&mut self, tallies: Vec<Box<dyn Tally>>, scoring: &mut Scoring<'_>) -> Result<Vec<Noise>> {
+        let original = scoring.references.map_or(&[][..], |[original, _]| &original.contributions);
+        if !original.is_empty() {
+            let of_metric = |(before, tally): (&Vec<f64>, &Box<dyn Tally>)| {
+                tally.contributions().map(|after| noise_of_mean(before, after, tally.is_count()))
+            };
+            return Ok(original.iter().zip(&tallies).filter_map(of_metric).collect());
+        }
         if scoring.scored != Scored::Original && self.baseline.is_none() {
             let original = self.original.clone();
-            let progress = &mut *scoring.progress;
-            self.score(
-                &original,
-                &mut Scoring { progress, misses: None, scored: Scored::Original, stop: scoring.stop },
-            )?;
+            let (progress, stop) = (&mut *scoring.progress, scoring.stop);
+            let scored = Scored::Original;
+            self.score(&original, &mut Scoring { progress, misses: None, scored, references: None, stop })?;
         }
         if scoring.scored == Scored::Original {
             self.baseline = Some(tallies);
@@ -119,26 +129,37 @@ impl DataScorer {
         Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
     }
 
-    fn batch<'a>(&'a self, outputs: &'a [Tensor], idx: usize, samples: &Range<usize>) -> Result<Batch<'a>> {
+    fn batch<'a>(&'a self, outputs: &'a [Tensor], samples: &[usize]) -> Result<Batch<'a>> {
         let batch = Batch::of(outputs, samples.len())?;
         let n_samples = self.evaluation.n_samples();
         let targets = match &self.targets {
-            Targets::None => &[][..],
+            Targets::None => Cow::Borrowed(&[][..]),
             Targets::Given(values) => of_samples(values, samples, n_samples),
-            Targets::Original { outputs, .. } => &outputs.as_ref().expect("the original has been asked")[idx],
+            Targets::Original { outputs, .. } => {
+                let outputs = outputs.as_ref().expect("the original has been asked");
+                let of_sample = |&sample: &usize| {
+                    let (idx, of_batch) = (sample / self.evaluation.batch_len(), self.evaluation.batch_len());
+                    let n_here = of_batch.min(n_samples - idx * of_batch);
+                    let row = outputs[idx].len() / n_here;
+                    &outputs[idx][sample % of_batch * row..][..row]
+                };
+                Cow::Owned(samples.iter().flat_map(of_sample).copied().collect())
+            }
         };
         Ok(Batch { labels: of_samples(&self.labels, samples, n_samples), targets, ..batch })
     }
 }
 
-fn of_samples<'a, T>(values: &'a [T], samples: &Range<usize>, n_samples: usize) -> &'a [T] {
+/// The rows of some samples.
+fn of_samples<'a, T: Clone>(values: &'a [T], samples: &[usize], n_samples: usize) -> Cow<'a, [T]> {
     let row = values.len() / n_samples;
-    &values[samples.start * row..samples.end * row]
+    let of_sample = |&sample: &usize| &values[sample * row..(sample + 1) * row];
+    Cow::Owned(samples.iter().flat_map(of_sample).cloned().collect())
 }
 
 impl Scorer for DataScorer {
     /// As many batches as there are threads run at once. What they give is counted in order, so that neither the score
-    /// nor where it stops depends on the number of threads.
+    /// nor where it stops depends on the number of threads. If it may stop, the samples at risk come first.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
         let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
@@ -146,50 +167,73 @@ impl Scorer for DataScorer {
         let mut run = self.kept.run(model, memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
-        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
-        let mut idx = 0;
+        let references = scoring.references.filter(|_| scoring.misses.is_some());
+        let better = self.metrics.first().map_or(Better::Higher, |metric| metric.row().better);
+        let sorted = references.and_then(|references| worst_first(references, better));
+        let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
+        let batches: Vec<&[usize]> = order.chunks(self.evaluation.batch_len()).collect();
+        let (mut idx, mut n_seen) = (0, 0);
         for wave in batches.chunks(rayon::current_num_threads()) {
             scoring.stop.check()?;
             scoring.progress.advance(idx, batches.len());
             let starts =
-                (idx..).zip(wave).map(|(idx, samples)| Ok((self.kept.start(&mut run, idx)?, samples)));
+                (idx..).zip(wave).map(|(idx, samples)| Ok((self.kept.start(&mut run, idx)?, *samples)));
             let starts = starts.collect::<Result<Vec<_>>>()?;
-            let on = |(start, samples): (Start, &Range<usize>)| {
-                run.on(self.evaluation.inputs(samples.clone())?, start)
-            };
+            let on = |(start, samples): (Start, &[usize])| run.on(self.evaluation.inputs_of(samples)?, start);
             let made: Vec<Result<Made>> = starts.into_par_iter().map(on).collect();
             for (made, samples) in made.into_iter().zip(wave) {
                 let mut made = made?;
                 self.kept.keep(idx, &mut made);
-                let batch = self.batch(&made.outputs, idx, samples)?;
+                let batch = self.batch(&made.outputs, samples)?;
                 for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
                     tally.add(&batch).map_err(|error| error.at(&metric.name))?;
                 }
                 idx += 1;
-                let Some(misses) = scoring.misses.filter(|_| samples.end < n_samples) else { continue };
+                n_seen += samples.len();
+                let Some(misses) = scoring.misses.filter(|_| n_seen < n_samples) else { continue };
                 let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
-                    let (least, most) = tally.range(n_samples - samples.end);
+                    let (least, most) = tally.range(n_samples - n_seen);
                     if metric.row().better == Better::Higher { most } else { least }
                 });
                 let best: Vec<f64> = best.collect();
                 if misses(&best) {
+                    let estimate = |(goal, tally): (usize, &Box<dyn Tally>)| match (
+                        references.filter(|_| sorted.is_some()),
+                        tally.contributions(),
+                    ) {
+                        (Some(references), Some(seen)) => estimate(seen, &order, references, goal),
+                        _ => tally.value(),
+                    };
                     return Ok(Score {
                         values: best,
-                        stopped_after: Some(samples.end),
-                        estimates: tallies.iter().map(|tally| tally.value()).collect(),
-                        noise: vec![],
-                        effort: Effort { samples: Some(samples.end), ..Effort::default() },
+                        stopped_after: Some(n_seen),
+                        estimates: tallies.iter().enumerate().map(estimate).collect(),
+                        effort: Effort { samples: Some(n_seen), ..Effort::default() },
+                        ..Score::default()
                     });
                 }
             }
+        }
+        if let Some(order) = &sorted {
+            tallies.iter_mut().for_each(|tally| tally.sort(order));
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
         if let Some(idx) = values.iter().position(|value| value.is_nan()) {
             return Err(Error::evaluator("is not a number").at(&self.metrics[idx].name));
         }
+        let contributions = match scoring.scored {
+            Scored::Trial => None,
+            _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
+        };
         let noise = self.noise(tallies, scoring)?;
         let effort = Effort { samples: Some(n_samples), ..Effort::default() };
-        Ok(Score { values, noise, effort, ..Score::default() })
+        Ok(Score {
+            values,
+            noise,
+            effort,
+            contributions: contributions.unwrap_or_default(),
+            ..Score::default()
+        })
     }
 }
 
@@ -224,40 +268,58 @@ mod tests {
         DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
     }
 
+    fn off() -> Model {
+        let text = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n\
+                    %y = Mul(%x, %c)\nreturn %y\n";
+        text.parse().unwrap()
+    }
+
     #[test]
     fn stopping_early_never_changes_a_verdict() {
         for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
-            let mut n_stopped = 0;
+            let (mut n_stopped, mut n_seen) = (0, [0, 0]);
             for n_samples in [1, 4, 13, 40] {
                 let metric = metric_named(name).unwrap();
                 let mut scorer = scorer(&metric, n_samples, true);
-                let mut score = |misses: Option<Misses<'_>>| {
-                    let mut scoring =
-                        Scoring { progress: &mut (), misses, scored: Scored::Trial, stop: &Stop::default() };
-                    scorer.score(&model(), &mut scoring).unwrap()
+                let mut score = |model: &Model, scored, misses: Option<Misses<'_>>, references| {
+                    let (progress, stop) = (&mut (), &Stop::default());
+                    let mut scoring = Scoring { progress, misses, scored, references, stop };
+                    scorer.score(model, &mut scoring).unwrap()
                 };
-                let whole = score(None).values[0];
+                let original = score(&model(), Scored::Original, None, None);
+                let first = score(&off(), Scored::Whole, None, None);
+                assert_eq!(first.contributions.is_empty(), name == "sqnr");
+                let whole = score(&off(), Scored::Trial, None, None);
+                assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
                 // Bounds below, at and above what the metric really is, whatever its sign.
                 for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
-                    let goal = Goal::of(&metric, Target::Bound(whole + offset));
-                    let satisfied = |values: &[f64]| goal.judge(whole, values[0]).satisfied;
-                    let found = score(Some(&|best: &[f64]| !satisfied(best)));
-                    assert_eq!(
-                        satisfied(&found.values),
-                        satisfied(&[whole]),
-                        "{name} of {n_samples}, {offset}"
-                    );
-                    n_stopped += usize::from(found.stopped_after.is_some());
+                    let goal = Goal::of(&metric, Target::Bound(whole.values[0] + offset));
+                    let satisfied = |values: &[f64]| goal.judge(whole.values[0], values[0]).satisfied;
+                    let misses = |best: &[f64]| !satisfied(best);
+                    for (references, n_seen) in [None, Some([&original, &first])].into_iter().zip(&mut n_seen)
+                    {
+                        let found = score(&off(), Scored::Trial, Some(&misses), references);
+                        let what = format!("{name} of {n_samples}, {offset}");
+                        assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{what}");
+                        if found.stopped_after.is_none() {
+                            assert_eq!(
+                                (&found.values, &found.noise),
+                                (&whole.values, &whole.noise),
+                                "{what}"
+                            );
+                        }
+                        n_stopped += usize::from(found.stopped_after.is_some());
+                        *n_seen += found.effort.samples.unwrap();
+                    }
                 }
             }
             assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
+            assert!(n_seen[1] <= n_seen[0], "{name}: {n_seen:?} samples looked at");
         }
     }
 
     #[test]
     fn a_score_does_not_depend_on_the_number_of_threads() {
-        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n%y = Mul(%x, %c)\nreturn %y\n";
-        let off: Model = off.parse().unwrap();
         for (name, bound) in [("top1", 0.9), ("mse", 0.1), ("cosine", 0.999)] {
             let metric = metric_named(name).unwrap();
             let scores = [1, 2, 3, 7].map(|n_threads| {
@@ -270,9 +332,10 @@ mod tests {
                             progress: &mut (),
                             misses,
                             scored: Scored::Trial,
+                            references: None,
                             stop: &Stop::default(),
                         };
-                        scorer(&metric, 101, true).score(&off, &mut scoring).unwrap()
+                        scorer(&metric, 101, true).score(&off(), &mut scoring).unwrap()
                     })
                 })
             });
@@ -285,8 +348,13 @@ mod tests {
     fn without_targets_the_original_is_right() {
         let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
         let mut score = |model: &Model| {
-            let mut scoring =
-                Scoring { progress: &mut (), misses: None, scored: Scored::Trial, stop: &Stop::default() };
+            let mut scoring = Scoring {
+                progress: &mut (),
+                misses: None,
+                scored: Scored::Trial,
+                references: None,
+                stop: &Stop::default(),
+            };
             scorer.score(model, &mut scoring).unwrap().values[0]
         };
         assert_eq!(score(&model()), 0.0);

@@ -87,6 +87,7 @@ fn a_saved_model_gives_the_promised_accuracy() {
             progress: &mut (),
             misses: None,
             scored: quantfit::Scored::Original,
+            references: None,
             stop: &quantfit::Stop::default(),
         };
         let score =

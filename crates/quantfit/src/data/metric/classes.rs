@@ -24,7 +24,7 @@ impl Tally for TopK {
             return Err(Error::invalid_data("this metric wants one label for each sample"));
         }
         let rows = batch.output.chunks_exact(batch.output.len() / batch.n);
-        for (row, &label) in rows.zip(batch.labels) {
+        for (row, &label) in rows.zip(&*batch.labels) {
             let label = usize::try_from(label).ok().filter(|&label| label < row.len());
             let is_right = label.is_some_and(|label| {
                 let is_ahead =
@@ -53,6 +53,10 @@ impl Tally for TopK {
 
     fn contributions(&self) -> Option<&[f64]> {
         Some(&self.is_right.contributions)
+    }
+
+    fn sort(&mut self, order: &[usize]) {
+        self.is_right.sort(order);
     }
 
     fn is_count(&self) -> bool {

@@ -28,9 +28,14 @@ impl Tally for MeanError {
         Some(&self.0.contributions)
     }
 
-    /// Adding what is not negative never makes a sum smaller, nor does rounding it.
+    fn sort(&mut self, order: &[usize]) {
+        self.0.sort(order);
+    }
+
+    /// Adding what is not negative never makes a sum smaller; in another order it may be rounded otherwise.
     fn range(&self, n_left: usize) -> (f64, f64) {
-        (self.0.sum / (self.n() + n_left) as f64, f64::INFINITY)
+        let n = (self.n() + n_left) as f64;
+        (self.0.sum * (1.0 - 2.0 * n * f64::EPSILON) / n, f64::INFINITY)
     }
 }
 
@@ -65,6 +70,10 @@ impl Tally for Cosine {
 
     fn contributions(&self) -> Option<&[f64]> {
         Some(&self.0.contributions)
+    }
+
+    fn sort(&mut self, order: &[usize]) {
+        self.0.sort(order);
     }
 
     /// The rounding of `n` summands of at most 1 is less than `n²` roundings of 1.

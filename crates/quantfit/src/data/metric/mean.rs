@@ -13,6 +13,14 @@ impl Mean {
         self.sum += contribution;
     }
 
+    /// Puts contributions that came in some order of the samples into that of the samples themselves.
+    pub(super) fn sort(&mut self, order: &[usize]) {
+        let mut contributions = vec![0.0; order.len()];
+        order.iter().zip(&self.contributions).for_each(|(&sample, &value)| contributions[sample] = value);
+        *self = Mean::default();
+        contributions.into_iter().for_each(|contribution| self.add(contribution));
+    }
+
     /// How many samples there are.
     pub(super) fn n(&self) -> usize {
         self.contributions.len()

@@ -25,18 +25,7 @@ const N_GROUPS: usize = 100;
 /// to the group of its position modulo 100, or is one for itself if there are fewer samples.
 pub(crate) fn noise(original: &dyn Tally, quantized: &dyn Tally) -> Noise {
     if let (Some(before), Some(after)) = (original.contributions(), quantized.contributions()) {
-        let differences = after.iter().zip(before).map(|(after, before)| after - before);
-        // That a few samples are all right, or none has changed, does not prove that all ever will be or none ever
-        // will: there are two right and two wrong ones more (Agresti and Coull 1998), and one that becomes right and
-        // one that becomes wrong (Bonett and Price 2012).
-        let (values, changes) = match quantized.is_count() {
-            true => (&[1.0, 1.0, 0.0, 0.0][..], &[1.0, -1.0][..]),
-            false => (&[][..], &[][..]),
-        };
-        return Noise {
-            of_value: error_of_mean(after.iter().chain(values).copied()),
-            of_difference: error_of_mean(differences.chain(changes.iter().copied())),
-        };
+        return noise_of_mean(before, after, quantized.is_count());
     }
     let n_groups = quantized.n().min(N_GROUPS);
     if n_groups < 2 {
@@ -50,6 +39,20 @@ pub(crate) fn noise(original: &dyn Tally, quantized: &dyn Tally) -> Noise {
     Noise {
         of_value: scale * error_of_mean(values.iter().copied()),
         of_difference: scale * error_of_mean(differences),
+    }
+}
+
+/// The noise of a mean, of what each sample contributes to it.
+pub(crate) fn noise_of_mean(original: &[f64], quantized: &[f64], is_count: bool) -> Noise {
+    let differences = quantized.iter().zip(original).map(|(after, before)| after - before);
+    // That a few samples are all right, or none has changed, does not prove that all ever will be or none ever
+    // will: there are two right and two wrong ones more (Agresti and Coull 1998), and one that becomes right and
+    // one that becomes wrong (Bonett and Price 2012).
+    let (values, changes) =
+        if is_count { (&[1.0, 1.0, 0.0, 0.0][..], &[1.0, -1.0][..]) } else { (&[][..], &[][..]) };
+    Noise {
+        of_value: error_of_mean(quantized.iter().chain(values).copied()),
+        of_difference: error_of_mean(differences.chain(changes.iter().copied())),
     }
 }
 
@@ -74,7 +77,9 @@ mod tests {
         let n = labels.len();
         let outputs = [Tensor::new(&[n, outputs.len() / n], outputs.to_vec())];
         let mut tally = metric_named(name).unwrap().tally();
-        tally.add(&Batch { labels, targets, ..Batch::of(&outputs, n).unwrap() }).unwrap();
+        tally
+            .add(&Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() })
+            .unwrap();
         tally
     }
 

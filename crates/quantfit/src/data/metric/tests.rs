@@ -6,7 +6,9 @@ use super::*;
 fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], targets: &[f32]) -> f64 {
     let outputs = [Tensor::new(shape, output.to_vec())];
     let mut tally = metric_named(name).unwrap().tally();
-    tally.add(&Batch { labels, targets, ..Batch::of(&outputs, n).unwrap() }).unwrap();
+    tally
+        .add(&Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() })
+        .unwrap();
     tally.value()
 }
 
@@ -58,11 +60,18 @@ fn ranges_hold_what_is_to_come() {
     for name in ["top1", "mse", "cosine", "sqnr"] {
         let metric = metric_named(name).unwrap();
         let mut whole = metric.tally();
-        whole.add(&Batch { labels: &labels, targets: &targets, ..Batch::of(&outputs, 4).unwrap() }).unwrap();
+        whole
+            .add(&Batch {
+                labels: labels[..].into(),
+                targets: targets[..].into(),
+                ..Batch::of(&outputs, 4).unwrap()
+            })
+            .unwrap();
         for n in 1..4 {
             let mut part = metric.tally();
             let batch = Batch::of(&outputs, n).unwrap();
-            part.add(&Batch { labels: &labels[..n], targets: &targets[..2 * n], ..batch }).unwrap();
+            part.add(&Batch { labels: labels[..n].into(), targets: targets[..2 * n].into(), ..batch })
+                .unwrap();
             let (least, most) = part.range(4 - n);
             assert!(least <= whole.value() && whole.value() <= most, "{name} after {n}");
         }
