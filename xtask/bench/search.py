@@ -57,7 +57,7 @@ def evaluations(report):
     """How many times the evaluation data were gone through; a command that can't tell always does."""
     efforts = [report["original_effort"], *report["trials"], *report["rescored"]]
     whole = max((effort["samples"] or 1 for effort in efforts), default=1)
-    return sum((effort["samples"] or whole) / whole for effort in efforts)
+    return sum((whole if effort["samples"] is None else effort["samples"]) / whole for effort in efforts)
 
 
 def ours(program, folder, target, by_command):

@@ -1,5 +1,6 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
+use super::fingerprint::Fingerprint;
 use super::kept::{Kept, Made, Start};
 use super::order::{estimate, worst_first};
 use super::{Effort, Score, Scored, Scorer, Scoring};
@@ -10,6 +11,7 @@ use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Scores by metrics over a data set.
@@ -25,6 +27,8 @@ pub struct DataScorer {
     targets: Targets,
     kept: Kept,
     original: Model,
+    /// The scores of models that were scored to their end, by what their outputs are computed by.
+    known: HashMap<Vec<Fingerprint>, Score>,
     /// What the original's samples gave, once it has been scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
 }
@@ -74,6 +78,7 @@ impl DataScorer {
             labels,
             targets,
             kept,
+            known: HashMap::new(),
             original,
             baseline: None,
         })
@@ -160,7 +165,24 @@ fn of_samples<'a, T: Clone>(values: &'a [T], samples: &[usize], n_samples: usize
 impl Scorer for DataScorer {
     /// As many batches as there are threads run at once. What they give is counted in order, so that neither the score
     /// nor where it stops depends on the number of threads. If it may stop, the samples at risk come first.
+    ///
+    /// A model whose outputs are computed exactly as those of one before, such as a file that was read back, is not run: it
+    /// has the same score.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
+        let computed_by = self.kept.outputs(model);
+        if let Some(score) = self.known.get(&computed_by) {
+            return Ok(Score { effort: Effort { samples: Some(0), ..Effort::default() }, ..score.clone() });
+        }
+        let score = self.run(model, scoring)?;
+        if scoring.scored != Scored::Original && score.stopped_after.is_none() {
+            self.known.insert(computed_by, score.clone());
+        }
+        Ok(score)
+    }
+}
+
+impl DataScorer {
+    fn run(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         self.ask_original(scoring)?;
         let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
         let memory = if scoring.scored == Scored::Trial { self.cache_memory } else { 0 };
@@ -238,127 +260,4 @@ impl Scorer for DataScorer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::{Feeding, metric_named};
-    use crate::goal::{Goal, Target};
-    use crate::scorer::Misses;
-    use crate::stop::Stop;
-
-    /// A model that gives its input, for one sample of three classes.
-    fn model() -> Model {
-        "model m opset 17\n%x = input : f32[N,3]\n%y = Identity(%x)\nreturn %y\n".parse().unwrap()
-    }
-
-    fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
-        let values =
-            |factor: usize| (0..3 * n_samples).map(|idx| (idx * idx * factor % 7) as f32 - 2.0).collect();
-        let labels = (0..n_samples as i64).map(|idx| idx % 3).collect();
-        let mut arrays = std::collections::BTreeMap::from([
-            ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1)).into()),
-            ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels).into()),
-        ]);
-        if has_targets {
-            arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)).into());
-        }
-        let data = DataSet { source: "data".to_owned(), arrays };
-        let session = Session::new(&model()).unwrap();
-        let feeding = Feeding { batch: Some(4), ..Feeding::default() };
-        let feed = data.feed(session.inputs(), &feeding).unwrap();
-        DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
-    }
-
-    fn off() -> Model {
-        let text = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n\
-                    %y = Mul(%x, %c)\nreturn %y\n";
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn stopping_early_never_changes_a_verdict() {
-        for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
-            let (mut n_stopped, mut n_seen) = (0, [0, 0]);
-            for n_samples in [1, 4, 13, 40] {
-                let metric = metric_named(name).unwrap();
-                let mut scorer = scorer(&metric, n_samples, true);
-                let mut score = |model: &Model, scored, misses: Option<Misses<'_>>, references| {
-                    let (progress, stop) = (&mut (), &Stop::default());
-                    let mut scoring = Scoring { progress, misses, scored, references, stop };
-                    scorer.score(model, &mut scoring).unwrap()
-                };
-                let original = score(&model(), Scored::Original, None, None);
-                let first = score(&off(), Scored::Whole, None, None);
-                assert_eq!(first.contributions.is_empty(), name == "sqnr");
-                let whole = score(&off(), Scored::Trial, None, None);
-                assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
-                // Bounds below, at and above what the metric really is, whatever its sign.
-                for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
-                    let goal = Goal::of(&metric, Target::Bound(whole.values[0] + offset));
-                    let satisfied = |values: &[f64]| goal.judge(whole.values[0], values[0]).satisfied;
-                    let misses = |best: &[f64]| !satisfied(best);
-                    for (references, n_seen) in [None, Some([&original, &first])].into_iter().zip(&mut n_seen)
-                    {
-                        let found = score(&off(), Scored::Trial, Some(&misses), references);
-                        let what = format!("{name} of {n_samples}, {offset}");
-                        assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{what}");
-                        if found.stopped_after.is_none() {
-                            assert_eq!(
-                                (&found.values, &found.noise),
-                                (&whole.values, &whole.noise),
-                                "{what}"
-                            );
-                        }
-                        n_stopped += usize::from(found.stopped_after.is_some());
-                        *n_seen += found.effort.samples.unwrap();
-                    }
-                }
-            }
-            assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
-            assert!(n_seen[1] <= n_seen[0], "{name}: {n_seen:?} samples looked at");
-        }
-    }
-
-    #[test]
-    fn a_score_does_not_depend_on_the_number_of_threads() {
-        for (name, bound) in [("top1", 0.9), ("mse", 0.1), ("cosine", 0.999)] {
-            let metric = metric_named(name).unwrap();
-            let scores = [1, 2, 3, 7].map(|n_threads| {
-                let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-                threads.install(|| {
-                    let goal = Goal::of(&metric, Target::Bound(bound));
-                    let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
-                    [None, Some(&misses as Misses<'_>)].map(|misses| {
-                        let mut scoring = Scoring {
-                            progress: &mut (),
-                            misses,
-                            scored: Scored::Trial,
-                            references: None,
-                            stop: &Stop::default(),
-                        };
-                        scorer(&metric, 101, true).score(&off(), &mut scoring).unwrap()
-                    })
-                })
-            });
-            assert!(scores[0][1].stopped_after.is_some(), "{name}");
-            assert!(scores.iter().all(|score| *score == scores[0]), "{name}: {scores:?}");
-        }
-    }
-
-    #[test]
-    fn without_targets_the_original_is_right() {
-        let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
-        let mut score = |model: &Model| {
-            let mut scoring = Scoring {
-                progress: &mut (),
-                misses: None,
-                scored: Scored::Trial,
-                references: None,
-                stop: &Stop::default(),
-            };
-            scorer.score(model, &mut scoring).unwrap().values[0]
-        };
-        assert_eq!(score(&model()), 0.0);
-        let off = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
-        assert_eq!(score(&off.parse().unwrap()), 4.0);
-    }
-}
+mod tests;

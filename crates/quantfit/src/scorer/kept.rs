@@ -83,6 +83,17 @@ impl Kept {
         Ok(run)
     }
 
+    /// What the outputs of a model are computed by.
+    pub(super) fn outputs(&mut self, model: &Model) -> Vec<Fingerprint> {
+        let fingerprints = Fingerprints::of(model, &mut self.n_unknown);
+        let mut unknown = || {
+            self.n_unknown += 1;
+            [self.n_unknown, 0]
+        };
+        let of_output = |value: &ValueId| fingerprints.0.get(value).copied().unwrap_or_else(&mut unknown);
+        model.graph.outputs().iter().map(of_output).collect()
+    }
+
     /// Where a batch starts from: the kept values that the outputs depend on, and no other kept one between.
     pub(super) fn start(&self, run: &mut Run<'_>, batch: usize) -> Result<Start> {
         let kept = &self.values[batch];

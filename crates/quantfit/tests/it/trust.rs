@@ -33,7 +33,10 @@ fn the_number_that_is_reported_is_that_of_the_file() {
     let rescored = report["rescored"].as_array().unwrap();
     let models: Vec<&Value> = rescored.iter().map(|saved| &saved["model"]).collect();
     assert_eq!(models, ["fake-quant", "deploy"]);
-    assert!(rescored.iter().all(|saved| saved["satisfied"] == true && saved["samples"] == 797));
+    assert!(rescored.iter().all(|saved| saved["satisfied"] == true));
+    // The simulation's file computes what the trial did.
+    let samples: Vec<&Value> = rescored.iter().map(|saved| &saved["samples"]).collect();
+    assert_eq!(samples, [0, 797]);
     assert_eq!(report["final"], rescored[1]["metric"]);
     assert!(run.stdout.contains("\n deploy file "), "{}", run.stdout);
 }

@@ -1,0 +1,144 @@
+use super::*;
+use crate::data::{Feeding, metric_named};
+use crate::goal::{Goal, Target};
+use crate::scorer::Misses;
+use crate::stop::Stop;
+
+/// A model that gives its input, for one sample of three classes.
+fn model() -> Model {
+    "model m opset 17\n%x = input : f32[N,3]\n%y = Identity(%x)\nreturn %y\n".parse().unwrap()
+}
+
+fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
+    let values =
+        |factor: usize| (0..3 * n_samples).map(|idx| (idx * idx * factor % 7) as f32 - 2.0).collect();
+    let labels = (0..n_samples as i64).map(|idx| idx % 3).collect();
+    let mut arrays = std::collections::BTreeMap::from([
+        ("x".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(1)).into()),
+        ("labels".to_owned(), Tensor::new::<i64>(&[n_samples], labels).into()),
+    ]);
+    if has_targets {
+        arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)).into());
+    }
+    let data = DataSet { source: "data".to_owned(), arrays };
+    let session = Session::new(&model()).unwrap();
+    let feeding = Feeding { batch: Some(4), ..Feeding::default() };
+    let feed = data.feed(session.inputs(), &feeding).unwrap();
+    DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
+}
+
+fn off() -> Model {
+    let text = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n\
+                %y = Mul(%x, %c)\nreturn %y\n";
+    text.parse().unwrap()
+}
+
+#[test]
+fn stopping_early_never_changes_a_verdict() {
+    for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
+        let (mut n_stopped, mut n_seen) = (0, [0, 0]);
+        for n_samples in [1, 4, 13, 40] {
+            let metric = metric_named(name).unwrap();
+            let score = |model: &Model, scored, misses: Option<Misses<'_>>, references| {
+                let mut scorer = scorer(&metric, n_samples, true);
+                let (progress, stop) = (&mut (), &Stop::default());
+                let mut scoring = Scoring { progress, misses, scored, references, stop };
+                scorer.score(model, &mut scoring).unwrap()
+            };
+            let original = score(&model(), Scored::Original, None, None);
+            let first = score(&off(), Scored::Whole, None, None);
+            assert_eq!(first.contributions.is_empty(), name == "sqnr");
+            let whole = score(&off(), Scored::Trial, None, None);
+            assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
+            // Bounds below, at and above what the metric really is, whatever its sign.
+            for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
+                let goal = Goal::of(&metric, Target::Bound(whole.values[0] + offset));
+                let satisfied = |values: &[f64]| goal.judge(whole.values[0], values[0]).satisfied;
+                let misses = |best: &[f64]| !satisfied(best);
+                for (references, n_seen) in [None, Some([&original, &first])].into_iter().zip(&mut n_seen) {
+                    let found = score(&off(), Scored::Trial, Some(&misses), references);
+                    let what = format!("{name} of {n_samples}, {offset}");
+                    assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{what}");
+                    if found.stopped_after.is_none() {
+                        assert_eq!((&found.values, &found.noise), (&whole.values, &whole.noise), "{what}");
+                    }
+                    n_stopped += usize::from(found.stopped_after.is_some());
+                    *n_seen += found.effort.samples.unwrap();
+                }
+            }
+        }
+        assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
+        assert!(n_seen[1] <= n_seen[0], "{name}: {n_seen:?} samples looked at");
+    }
+}
+
+#[test]
+fn a_score_does_not_depend_on_the_number_of_threads() {
+    for (name, bound) in [("top1", 0.9), ("mse", 0.1), ("cosine", 0.999)] {
+        let metric = metric_named(name).unwrap();
+        let scores = [1, 2, 3, 7].map(|n_threads| {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            threads.install(|| {
+                let goal = Goal::of(&metric, Target::Bound(bound));
+                let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
+                [None, Some(&misses as Misses<'_>)].map(|misses| {
+                    let mut scoring = Scoring {
+                        progress: &mut (),
+                        misses,
+                        scored: Scored::Trial,
+                        references: None,
+                        stop: &Stop::default(),
+                    };
+                    scorer(&metric, 101, true).score(&off(), &mut scoring).unwrap()
+                })
+            })
+        });
+        assert!(scores[0][1].stopped_after.is_some(), "{name}");
+        assert!(scores.iter().all(|score| *score == scores[0]), "{name}: {scores:?}");
+    }
+}
+
+#[test]
+fn a_model_that_is_computed_alike_is_not_run_again() {
+    let mut scorer = scorer(&metric_named("mse").unwrap(), 9, true);
+    let mut score = |model: &str| {
+        let (progress, stop, scored) = (&mut (), &Stop::default(), Scored::Whole);
+        let mut scoring = Scoring { progress, misses: None, scored, references: None, stop };
+        scorer.score(&model.parse().unwrap(), &mut scoring).unwrap()
+    };
+    let model = |constant: &str, name: &str| {
+        format!(
+            "model m opset 17\n%x = input : f32[N,3]\n%c = const [{constant}] : f32[1]\n\
+                 %{name} = Add(%x, %c)\nreturn %{name}\n"
+        )
+    };
+    let (first, other) = (score(&model("2.0", "y")), score(&model("2.0000002", "y")));
+    let again = score(&model("2.0", "renamed"));
+    assert_eq!(
+        [first.effort, other.effort, again.effort].map(|effort| effort.samples),
+        [Some(9), Some(9), Some(0)]
+    );
+    assert_eq!((&again.values, &again.noise), (&first.values, &first.noise));
+    let constant = "model m opset 17\n%x = input : f32[N,3]\n%c = const [1.0, 2.0, 3.0] : f32[1,3]\n\
+                    %s = Shape(%x)\n%y = Expand(%c, %s)\nreturn %y\n";
+    assert_eq!([score(constant), score(constant)].map(|score| score.effort.samples), [Some(9), Some(0)]);
+}
+
+#[test]
+fn without_targets_the_original_is_right() {
+    let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
+    let mut score = |model: &Model| {
+        let mut scoring = Scoring {
+            progress: &mut (),
+            misses: None,
+            scored: Scored::Trial,
+            references: None,
+            stop: &Stop::default(),
+        };
+        scorer.score(model, &mut scoring).unwrap().values[0]
+    };
+    assert_eq!(score(&model()), 0.0);
+    let off =
+        "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
+    assert_eq!(score(&off.parse().unwrap()), 4.0);
+}
