@@ -20,7 +20,7 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
     for (title, more) in [
         (
             "As it is: two layers can't be quantized, and the search finds them.",
-            &["--no-equalize", "--no-balance", "--no-correct-bias"][..],
+            &["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding"][..],
         ),
         ("Prepared: with the ranges of channels made equal, every layer can.", &[]),
     ] {

@@ -138,7 +138,7 @@ impl Rounding<'_> {
     }
 
     /// Each element in steps of its scale.
-    fn steps(&self) -> impl Iterator<Item = f32> {
+    pub(crate) fn steps(&self) -> impl Iterator<Item = f32> {
         self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
     }
 

@@ -58,6 +58,9 @@ pub struct QuantConfig {
     /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
     #[serde(default, skip_serializing_if = "is_off")]
     pub correct_bias: bool,
+    /// Whether weights that can be are rounded so that their layer's output changes least, and not to nearest.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub fit_rounding: bool,
     /// The layers, by name.
     #[serde(flatten, deserialize_with = "layers::deserialize")]
     pub layers: BTreeMap<String, LayerConfig>,
@@ -274,6 +277,7 @@ impl Default for QuantConfig {
             auto_balance: true,
             balance_nodes: true,
             correct_bias: true,
+            fit_rounding: true,
             layers: BTreeMap::new(),
         }
     }

@@ -10,6 +10,7 @@ mod batch_norm;
 mod calibration;
 mod coding;
 mod config;
+mod fit_rounding;
 mod flavour;
 mod granularity;
 mod grow;

@@ -128,7 +128,8 @@ impl Record {
             }
         }
         let n_elements = layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).len());
-        if ![0, n_elements].contains(&entry.rounded_up.len()) {
+        // What a file says comes in fours.
+        if ![0, n_elements, n_elements.next_multiple_of(4)].contains(&entry.rounded_up.len()) {
             return differs(entry.rounded_up.len(), "elements rounded up or down", &n_elements.to_string());
         }
         LayerRecord::check_balance(&entry.balance, layer, model)?;
@@ -256,7 +257,11 @@ impl LayerRecord {
         self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
         if !self.rounded_up.is_empty() {
-            let digits: String = self.rounded_up.iter().map(|&up| if up { '1' } else { '0' }).collect();
+            let digit = |flags: &[bool]| {
+                (0..4).fold(0, |digit, idx| digit << 1 | u8::from(flags.get(idx) == Some(&true)))
+            };
+            let digits: String =
+                self.rounded_up.chunks(4).map(|flags| format!("{:x}", digit(flags))).collect();
             writeln!(out, "    rounded_up: \"{digits}\"")?;
         }
         if let Some(activation) = self.activations.first() {
@@ -270,17 +275,17 @@ impl LayerRecord {
     }
 }
 
-/// A digit for each flag.
+/// A hexadecimal digit for each four flags, the first one its highest bit.
 fn flags(field: &Field) -> Result<Vec<bool>> {
-    let flag = |digit: char| match digit {
-        '0' => Ok(false),
-        '1' => Ok(true),
-        _ => {
-            let message = format!("rounded_up must be digits 0 and 1, found {digit:?}");
-            Err(Error::invalid_config(message).at(format!("line {}", field.line)))
-        }
-    };
-    field.text()?.chars().map(flag).collect()
+    let mut flags = Vec::new();
+    for digit in field.text()?.chars() {
+        let Some(value) = digit.to_digit(16) else {
+            let message = format!("rounded_up must be hexadecimal digits, found {digit:?}");
+            return Err(Error::invalid_config(message).at(format!("line {}", field.line)));
+        };
+        flags.extend((0..4).rev().map(|bit| value >> bit & 1 == 1));
+    }
+    Ok(flags)
 }
 
 fn bits(field: &Field) -> Result<u8> {
@@ -329,14 +334,14 @@ record {
 
     #[test]
     fn what_was_learned_round_trips() {
-        let text = EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"01100\"");
+        let text = EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"68\"");
         let record = Record::from_text(&text).unwrap();
         let fc = record.layer("fc").unwrap();
-        assert_eq!(fc.rounded_up, [false, true, true, false, false]);
+        assert_eq!(fc.rounded_up, [false, true, true, false, true, false, false, false]);
         assert_eq!(fc.bias_shift, [0.5]);
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
-        let error = Record::from_text(&text.replace("01100", "012")).unwrap_err();
-        assert!(error.to_string().contains("rounded_up must be digits 0 and 1, found '2'"), "{error}");
+        let error = Record::from_text(&text.replace("68", "6g")).unwrap_err();
+        assert!(error.to_string().contains("rounded_up must be hexadecimal digits, found 'g'"), "{error}");
     }
 
     #[test]

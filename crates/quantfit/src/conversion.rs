@@ -31,8 +31,13 @@ pub fn convert_model(
     let (prepared, config) = match config {
         Some(config) => (prepared(model, config)?, config.clone()),
         None => {
-            let (equalize, auto_balance, correct_bias) = (false, false, false);
-            let config = QuantConfig { equalize, auto_balance, correct_bias, ..QuantConfig::default() };
+            let config = QuantConfig {
+                equalize: false,
+                auto_balance: false,
+                correct_bias: false,
+                fit_rounding: false,
+                ..QuantConfig::default()
+            };
             let prepared = prepared(model, &config)?;
             let config = of_record(config, record, &prepared)?;
             (prepared, config)

@@ -1,10 +1,10 @@
 //! Calibrating: the float model runs on the evaluator's data, and every layer's inputs are observed.
 
-use crate::ada_round::ada_round;
 use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use crate::layer_error::{LayerError, layer_errors};
 use crate::narrow::narrow;
+use crate::rounding::round_weights;
 use quantfit_interp::Session;
 use quantfit_ir::{Model, Pass, Place, Result, Tensor};
 use quantfit_quant::{Balance, Balancing, Calibration, QuantConfig, Record, balances_for_free};
@@ -21,25 +21,15 @@ pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evalu
     let to_balance = if config.auto_balance { &balanced(config, model) } else { config };
     let (mut record, balance) = plain(model, &config.rolled_back(&asked), to_balance, evaluator)?;
     let in_balance = balanced_record(model, config, balance, evaluator)?;
-    let mut errors = BTreeMap::new();
-    if config.correct_bias || config.auto_balance {
-        let [plain, balanced] = layer_errors(model, config, [&record, &in_balance], evaluator)?;
-        errors = plain;
-        take_the_better(model, config, (&mut record, &mut errors), (in_balance, balanced));
-    } else {
+    if !config.correct_bias && !config.auto_balance {
         record.layers.extend(in_balance.layers);
+        return Ok(record);
     }
-    let mut model_in_balance = model.clone();
-    Balance { config, record: &record }.run(&mut model_in_balance)?;
-    let is_learned = ada_round(&model_in_balance, config, &mut record, evaluator)?;
-    if config.correct_bias {
-        if is_learned {
-            [errors] = layer_errors(model, config, [&record], evaluator)?;
-        }
-        for (name, error) in errors {
-            if let Some(entry) = record.layers.get_mut(&name) {
-                entry.bias_shift = error.means;
-            }
+    let [mut errors, errors_in_balance] = layer_errors(model, config, [&record, &in_balance], evaluator)?;
+    take_the_better(model, config, (&mut record, &mut errors), (in_balance, errors_in_balance));
+    for (name, error) in errors.into_iter().filter(|_| config.correct_bias) {
+        if let Some(entry) = record.layers.get_mut(&name) {
+            entry.bias_shift = error.means;
         }
     }
     Ok(record)
@@ -70,6 +60,7 @@ fn plain(
     )?;
     let mut record = all.0.finish()?;
     narrow(model, config, &mut record, all.0.narrower(), evaluator)?;
+    round_weights(model, config, &mut record, evaluator)?;
     Ok((record, all.1.finish()?))
 }
 
@@ -98,6 +89,7 @@ fn balanced_record(
     )?;
     let mut record = all.finish()?;
     narrow(&model, &config, &mut record, all.narrower(), evaluator)?;
+    round_weights(&model, &config, &mut record, evaluator)?;
     for (name, entry) in balance.layers {
         record.layers.entry(name).or_default().balance = entry.balance;
     }

@@ -4,7 +4,6 @@
 //! pure: a [`Strategy`] is arithmetic on the trials so far, a [`Sensitivity`] compares two outputs. No files here, and
 //! no clock.
 
-mod ada_round;
 mod batches;
 mod calibrate;
 mod evaluator;
@@ -19,6 +18,7 @@ mod rank_output;
 mod ranking;
 mod replay;
 mod rescore;
+mod rounding;
 mod search;
 mod sensitivity;
 mod strategy;

@@ -174,6 +174,7 @@ fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
         "auto_balance" => config.auto_balance = field.flag()?,
         "balance_nodes" => config.balance_nodes = field.flag()?,
         "correct_bias" => config.correct_bias = field.flag()?,
+        "fit_rounding" => config.fit_rounding = field.flag()?,
         "fakequant_precision_mode" => {
             config.fakequant_precision_mode = match field.word()? {
                 "DEFAULT" => Precision::Default,

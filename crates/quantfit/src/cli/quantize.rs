@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// Leave the mean error of quantization in the outputs of layers
     #[arg(long)]
     no_correct_bias: bool,
+    /// Round every weight to the nearest integer
+    #[arg(long)]
+    no_fit_rounding: bool,
     #[command(flatten)]
     deploy: DeployArgs,
     /// Quantize the weights of these layers, or of all, to 7 bits: for processors without VNNI, on which sums of products
@@ -137,6 +140,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
+    config.fit_rounding &= !args.no_fit_rounding;
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;
     check_groups(&groups, &config)?;

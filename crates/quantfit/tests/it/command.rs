@@ -17,7 +17,11 @@ const MODELS: [&str; 9] = [
 
 /// Quantizes a bundled model as it is: when its ranges are made equal the hard one is no longer hard.
 pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
-    prepared(scratch, model, &[&["--no-equalize", "--no-balance", "--no-correct-bias"], more].concat())
+    prepared(
+        scratch,
+        model,
+        &[&["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding"], more].concat(),
+    )
 }
 
 /// Quantizes a bundled model with everything that helps.

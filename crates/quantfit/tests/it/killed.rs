@@ -18,7 +18,14 @@ fn start(scratch: &Scratch, more: &[&str]) -> Child {
     let args =
         ["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save, "--max-drop", "0.002"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_quantfit"));
-    command.args(args).args(["--no-equalize", "--no-balance", "--no-correct-bias", "--batch", "50"]);
+    command.args(args).args([
+        "--no-equalize",
+        "--no-balance",
+        "--no-correct-bias",
+        "--no-fit-rounding",
+        "--batch",
+        "50",
+    ]);
     command.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 

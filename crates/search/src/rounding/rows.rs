@@ -4,30 +4,30 @@
 
 use quantfit_ir::{Error, Model, Op, Result, Tensor};
 use quantfit_quant::Layer;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How many rows are kept.
+/// How many rows are kept, in about equal parts of each batch.
 const MOST_ROWS: usize = 2048;
 
-/// A sample in which every row that was seen is equally likely to be (Vitter's algorithm R), with a generator of its
-/// own: the same rows give the same sample.
-pub(super) struct Rows {
+/// How a layer reads and gives rows.
+pub(super) struct Reading {
     /// The window of a Conv.
     window: Option<Window>,
     groups: usize,
     /// The length of a row of inputs, over all groups, and of outputs.
     lengths: [usize; 2],
-    inputs: Vec<f32>,
-    outputs: Vec<f32>,
-    n_rows: usize,
-    n_seen: u64,
-    state: u64,
 }
 
-impl Rows {
-    /// An empty sample for a layer whose rounding can be learned.
-    pub(super) fn new(model: &Model, layer: &Layer) -> Result<Rows> {
+/// Rows of inputs and of outputs.
+#[derive(Default)]
+pub(super) struct Rows {
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+}
+
+impl Reading {
+    /// Of a layer whose rounding can be learned.
+    pub(super) fn new(model: &Model, layer: &Layer) -> Result<Reading> {
         let weight = &layer.weights[0];
         let shape = layer.tensor(model, weight).shape();
         let n_out = shape[weight.axis];
@@ -37,52 +37,55 @@ impl Rows {
         }
         let node = model.graphs()[layer.graph].node(layer.node);
         let window = node.as_op().filter(|_| layer.op == "Conv").map(|op| Window::read(op, &shape[2..]));
-        Ok(Rows {
+        Ok(Reading {
             window: window.transpose()?,
             groups,
             lengths: [shape.iter().product::<usize>() / n_out * groups, n_out],
-            inputs: vec![],
-            outputs: vec![],
-            n_rows: 0,
-            n_seen: 0,
-            state: 1,
         })
     }
 
-    /// How many numbers the sample can come to hold.
+    /// How many numbers the rows can come to hold.
     pub(super) fn most_numbers(&self) -> usize {
         self.lengths.iter().sum::<usize>() * MOST_ROWS
     }
 
     /// The inputs of the outputs of a group, `[rows, k]`.
-    pub(super) fn inputs_of(&self, group: usize) -> Vec<f32> {
+    pub(super) fn inputs_of(&self, rows: &Rows, group: usize) -> Vec<f32> {
         let len = self.lengths[0] / self.groups;
-        columns(&self.inputs, self.lengths[0], group * len..(group + 1) * len)
+        columns(&rows.inputs, self.lengths[0], group * len..(group + 1) * len)
     }
 
     /// Some outputs, `[rows, outputs]`.
-    pub(super) fn outputs_of(&self, outputs: Range<usize>) -> Vec<f32> {
-        columns(&self.outputs, self.lengths[1], outputs)
+    pub(super) fn outputs_of(&self, rows: &Rows, outputs: Range<usize>) -> Vec<f32> {
+        columns(&rows.outputs, self.lengths[1], outputs)
     }
 
-    /// Takes in what the layer read and gave in one run.
-    pub(super) fn take(&mut self, input: &Tensor, output: &Tensor) -> Result<()> {
+    /// Some of the rows that the layer read and gave in one run, on one of so many batches: as many from each part of what it
+    /// gave, and the same ones whenever it gives as much on that batch.
+    pub(super) fn sample(
+        &self,
+        input: &Tensor,
+        output: &Tensor,
+        batch: usize,
+        n_batches: usize,
+    ) -> Result<Rows> {
         let [k, n_out] = self.lengths;
-        let n_rows = output.len() / n_out;
-        let mut chosen: BTreeMap<usize, usize> = BTreeMap::new();
-        for row in 0..n_rows {
-            if let Some(place) = self.place() {
-                chosen.insert(place, row);
-            }
-        }
-        self.inputs.resize(self.n_rows * k, 0.0);
-        self.outputs.resize(self.n_rows * n_out, 0.0);
+        let n_rows = output.len() / n_out.max(1);
+        let n_parts = MOST_ROWS.div_ceil(n_batches).min(n_rows);
+        let mut state = batch as u64 + 1;
+        let mut chosen = (0..n_parts).map(|part| {
+            let (start, end) = (part * n_rows / n_parts, (part + 1) * n_rows / n_parts);
+            // Knuth's generator; its upper bits are the better ones.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            start + (((state >> 32) * (end - start) as u64) >> 32) as usize
+        });
+        let mut rows = Rows { inputs: vec![0.0; n_parts * k], outputs: vec![0.0; n_parts * n_out] };
         let (from, into) = (input.values::<f32>()?, output.values::<f32>()?);
         let (shape, positions) = (input.shape(), &output.shape()[2.min(output.shape().len())..]);
         let moves = self.window.as_ref().map(|window| window.over(shape)).transpose()?;
-        for (place, row) in chosen {
-            let inputs = &mut self.inputs[place * k..][..k];
-            let outputs = &mut self.outputs[place * n_out..][..n_out];
+        for (place, row) in chosen.by_ref().enumerate() {
+            let inputs = &mut rows.inputs[place * k..][..k];
+            let outputs = &mut rows.outputs[place * n_out..][..n_out];
             match (&self.window, &moves) {
                 (Some(window), Some(pads)) => {
                     let n_positions: usize = positions.iter().product();
@@ -100,21 +103,15 @@ impl Rows {
                 }
             }
         }
-        Ok(())
+        Ok(rows)
     }
+}
 
-    /// Where the next row goes, if it goes anywhere.
-    fn place(&mut self) -> Option<usize> {
-        self.n_seen += 1;
-        if self.n_rows < MOST_ROWS {
-            self.n_rows += 1;
-            return Some(self.n_rows - 1);
-        }
-        // Knuth's generator; its upper bits are the better ones.
-        self.state =
-            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let place = ((self.state >> 32) * self.n_seen) >> 32;
-        usize::try_from(place).ok().filter(|&place| place < MOST_ROWS)
+impl Rows {
+    /// Puts other rows behind.
+    pub(super) fn extend(&mut self, other: &Rows) {
+        self.inputs.extend_from_slice(&other.inputs);
+        self.outputs.extend_from_slice(&other.outputs);
     }
 }
 
@@ -247,16 +244,17 @@ mod tests {
         model.graph.remove_dead();
         let layer = layers(&model).remove(0);
         assert!(layer.can_learn_rounding());
-        let mut rows = Rows::new(&model, &layer).unwrap();
+        let reading = Reading::new(&model, &layer).unwrap();
         let x = numbers(input);
         let y = Session::new(&model).unwrap().run(std::slice::from_ref(&x)).unwrap().remove(0);
-        rows.take(&x, &y).unwrap();
+        let rows = reading.sample(&x, &y, 0, 1).unwrap();
         let w = layer.tensor(&model, &layer.weights[0]).values::<f32>().unwrap();
-        let n_out = rows.lengths[1];
-        let (k, per_group) = (w.len() / n_out, n_out / rows.groups);
+        let n_out = reading.lengths[1];
+        let (k, per_group) = (w.len() / n_out, n_out / reading.groups);
         let mut found = Vec::new();
-        let groups: Vec<Vec<f32>> = (0..rows.groups).map(|group| rows.inputs_of(group)).collect();
-        for row in 0..rows.n_rows {
+        let groups: Vec<Vec<f32>> =
+            (0..reading.groups).map(|group| reading.inputs_of(&rows, group)).collect();
+        for row in 0..y.len() / n_out {
             for output in 0..n_out {
                 let inputs = &groups[output / per_group][row * k..][..k];
                 let at = |tap: usize| {
@@ -266,7 +264,6 @@ mod tests {
             }
         }
         assert_eq!(found, rows.outputs, "{op}");
-        assert_eq!(rows.n_rows * n_out, y.len());
     }
 
     #[test]
@@ -297,19 +294,20 @@ mod tests {
                             %y = MatMul(%x, %w) @fc\nreturn %y\n"
             .parse()
             .unwrap();
+        let reading = Reading::new(&model, &layers(&model)[0]).unwrap();
         let sample = || {
-            let mut rows = Rows::new(&model, &layers(&model)[0]).unwrap();
+            let mut rows = Rows::default();
             for batch in 0..10 {
                 let values = (0..1000).map(|idx| (batch * 1000 + idx) as f32).collect();
                 let tensor = Tensor::new(&[1000, 1], values);
-                rows.take(&tensor, &tensor).unwrap();
+                rows.extend(&reading.sample(&tensor, &tensor, batch, 10).unwrap());
             }
             rows.inputs
         };
         let rows = sample();
-        assert_eq!(rows.len(), MOST_ROWS);
-        let mean = rows.iter().sum::<f32>() / MOST_ROWS as f32;
-        assert!((mean - 5000.0).abs() < 200.0, "{mean}");
+        assert_eq!(rows.len(), 2050);
+        let mean = rows.iter().sum::<f32>() / 2050.0;
+        assert!((mean - 5000.0).abs() < 20.0, "{mean}");
         assert_eq!(sample(), rows);
     }
 }

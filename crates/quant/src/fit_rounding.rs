@@ -1,0 +1,185 @@
+//! Fitted rounding: which elements of a weight are rounded up so that the layer's output changes least, by coordinate descent
+//! on the second moments of what the layer reads. It runs nothing.
+//!
+//! The objective is that of AdaRound without its activation and of GPTQ (Frantar et al., 2023), `d H d'` for a channel whose
+//! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
+//! integers next to it.
+
+use crate::ada_round::Rounding;
+use crate::params::QuantParams;
+use quantfit_kernels::gemm::{Init, Left, Right, gemm};
+use quantfit_kernels::matrix::{Matrix, MatrixMut};
+
+/// How often each weight may choose.
+const MOST_SWEEPS: usize = 20;
+
+impl Rounding<'_> {
+    /// For each element of the weight, whether it is rounded up.
+    ///
+    /// `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If what the mean changes
+    /// goes into the bias, `is_mean_corrected`, just what varies around it counts. The outputs are not looked at.
+    ///
+    /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
+    /// rounded to nearest: few rows and many weights fit each other too well.
+    pub fn fit(&self, step: f32, is_mean_corrected: bool) -> Vec<bool> {
+        let (n_out, nearest) = (self.scale.len(), self.nearest());
+        let k = self.weight.len() / n_out;
+        let mut rows = self.inputs.to_vec();
+        if is_mean_corrected {
+            center(&mut rows, k);
+        }
+        let n_rows = rows.len() / k.max(1);
+        let (seen, unseen) = rows.split_at((n_rows - n_rows / 4) * k);
+        let noise = step * step / 12.0;
+        let moments = moments(seen, k, noise);
+        let mut gradients = vec![0.0; n_out * k];
+        product(&self.changes(&nearest), &moments, &mut gradients, k);
+        let mut up = nearest.clone();
+        for channel in 0..n_out {
+            let range = channel * k..(channel + 1) * k;
+            let steps: Vec<f32> =
+                self.weight[range.clone()].iter().map(|w| w / self.scale[channel]).collect();
+            descend(&moments, &mut gradients[range.clone()], &steps, self.bits, &mut up[range]);
+        }
+        let [before, after] = [&nearest, &up].map(|up| errors(unseen, &self.changes(up), k, noise));
+        for channel in (0..n_out).filter(|&channel| after[channel] >= before[channel]) {
+            up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
+        }
+        up
+    }
+
+    /// By how many steps each weight changes.
+    fn changes(&self, up: &[bool]) -> Vec<f32> {
+        let change = |(steps, &up): (f32, &bool)| integer(steps, up, self.bits) - steps;
+        self.steps().zip(up).map(change).collect()
+    }
+}
+
+/// Takes the mean of rows of length `k` away from them.
+fn center(rows: &mut [f32], k: usize) {
+    let n_rows = (rows.len() / k.max(1)) as f64;
+    let mut means = vec![0.0f64; k];
+    for row in rows.chunks_exact(k) {
+        means.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / n_rows);
+    }
+    for row in rows.chunks_exact_mut(k) {
+        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= *mean as f32);
+    }
+}
+
+/// The second moments of rows of length `k`, with noise on the diagonal; `[k, k]`.
+fn moments(rows: &[f32], k: usize, noise: f32) -> Vec<f32> {
+    let n_rows = rows.len() / k.max(1);
+    let mut moments = vec![0.0; k * k];
+    let matrix = Matrix::row_major(rows, n_rows, k);
+    let into = MatrixMut::row_major(&mut moments, k, k);
+    gemm(Left::Plain(matrix.transposed()), Right::Plain(matrix), Init::Zero, into);
+    moments.iter_mut().for_each(|moment| *moment /= n_rows.max(1) as f32);
+    moments.iter_mut().step_by(k + 1).for_each(|moment| *moment += noise);
+    moments
+}
+
+/// `[n, k]` times the transpose of `[m, k]`.
+fn product(left: &[f32], right: &[f32], into: &mut [f32], k: usize) {
+    let (n, m) = (left.len() / k.max(1), right.len() / k.max(1));
+    let right = Matrix::row_major(right, m, k).transposed();
+    let into = MatrixMut::row_major(into, n, m);
+    gemm(Left::Plain(Matrix::row_major(left, n, k)), Right::Plain(right), Init::Zero, into);
+}
+
+/// The mean squared error of each channel on some rows, with the noise of their rounding.
+fn errors(rows: &[f32], changes: &[f32], k: usize, noise: f32) -> Vec<f64> {
+    let (n_rows, n_out) = (rows.len() / k.max(1), changes.len() / k.max(1));
+    let mut outputs = vec![0.0; n_rows * n_out];
+    product(rows, changes, &mut outputs, k);
+    let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
+    let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
+    for row in outputs.chunks_exact(n_out) {
+        errors.iter_mut().zip(row).for_each(|(error, x)| *error += f64::from(x * x) / n_rows as f64);
+    }
+    errors
+}
+
+fn integer(steps: f32, up: bool, bits: u8) -> f32 {
+    let (qmin, qmax) = QuantParams::range(bits);
+    (steps.floor() + f32::from(u8::from(up))).clamp(qmin as f32, qmax as f32)
+}
+
+/// Each weight in turn goes to the other side if that makes the error smaller, until none does. The gradient is half that of
+/// the error by the weights.
+fn descend(moments: &[f32], gradient: &mut [f32], steps: &[f32], bits: u8, up: &mut [bool]) {
+    let k = steps.len();
+    for _ in 0..MOST_SWEEPS {
+        let mut has_changed = false;
+        for idx in 0..k {
+            let change = integer(steps[idx], !up[idx], bits) - integer(steps[idx], up[idx], bits);
+            let row = &moments[idx * k..][..k];
+            // How the error changes, by more than rounding may make of it.
+            let (linear, square) = (2.0 * change * gradient[idx], change * change * row[idx]);
+            if linear + square < -1e-5 * square {
+                up[idx] = !up[idx];
+                gradient.iter_mut().zip(row).for_each(|(gradient, moment)| *gradient += change * moment);
+                has_changed = true;
+            }
+        }
+        if !has_changed {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ada_round::Activation;
+
+    fn rounding<'a>(inputs: &'a [f32], weight: &'a [f32], scale: &'a [f32]) -> Rounding<'a> {
+        Rounding { inputs, outputs: &[], weight, scale, bits: 8, activation: Activation::Identity }
+    }
+
+    /// By hand: inputs are always equal, so only the sum of the weights counts, and 0.4 + 0.4 is nearly 1.
+    #[test]
+    fn errors_of_like_inputs_cancel() {
+        let inputs = [1.0, 1.0, -2.0, -2.0, 3.0, 3.0, -1.0, -1.0, 2.0, 2.0, -3.0, -3.0, 1.5, 1.5, -1.5, -1.5];
+        let weight = [0.4, 0.4];
+        let rounding = rounding(&inputs, &weight, &[1.0]);
+        assert_eq!(rounding.nearest(), [false, false]);
+        assert_eq!(rounding.fit(0.0, false), [true, false]);
+        // The noise of the inputs' own rounding goes through either weight: with much of it nearest is best.
+        assert_eq!(rounding.fit(100.0, false), [false, false]);
+    }
+
+    #[test]
+    fn a_constant_input_counts_unless_the_bias_takes_its_error() {
+        let inputs = [5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0];
+        let (one, mixed) = ([0.4, 0.3], inputs.map(|x| x + 1.0));
+        let plain = rounding(&mixed, &one, &[1.0]).fit(0.0, false);
+        let corrected = rounding(&mixed, &one, &[1.0]).fit(0.0, true);
+        assert_eq!((plain, corrected), (vec![false, true], vec![false, false]));
+    }
+
+    /// On rows that repeat, what is seen is what is not.
+    #[test]
+    fn it_is_never_worse_than_nearest() {
+        let mut state = 1u64;
+        let mut number = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        let mut n_better = 0;
+        for _ in 0..500 {
+            let inputs = [(); 12].map(|()| 4.0 * number()).repeat(4);
+            let weight = [(); 6].map(|()| 3.0 * number());
+            let (step, scale) = (0.1 * (number() + 1.0), [0.05, 0.7]);
+            let rounding = rounding(&inputs, &weight, &scale);
+            let noise = step * step / 12.0;
+            let [fitted, nearest] = [rounding.fit(step, false), rounding.nearest()]
+                .map(|up| errors(&inputs, &rounding.changes(&up), 3, noise));
+            for (fitted, nearest) in fitted.iter().zip(nearest) {
+                assert!(*fitted <= nearest * (1.0 + 1e-4), "{fitted} {nearest}");
+                n_better += usize::from(*fitted < nearest * 0.9);
+            }
+        }
+        assert!(n_better > 200, "{n_better} of 1000 channels");
+    }
+}
