@@ -1,16 +1,20 @@
 """Quantizes models once, without a search, writes them in every form, and checks each file.
 
     python flavours.py QUANTFIT SERVE DIR [NAME...]
+    python flavours.py SERVE FOLDER MODEL.onnx
 
 QUANTFIT is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs), and DIR holds models as
-models.py says. NAMEs choose some of the folders.
+models.py says. NAMEs choose some of the folders. The second form is how the command scores a model: it prints the metric
+that our interpreter gives on the data of a folder.
 
 Checked of each file: onnx.checker takes it, and ONNX Runtime loads it with all optimizations and with none (Ascend's
 operators are known to neither). Integers: every integer tensor that ONNX Runtime computes without optimizations is equal
 to ours, or else the node gives the same as ours when ONNX Runtime runs it on the operands that our interpreter computed,
-so that the difference is inherited from rounding before it; what differs even then is counted by operator. Metric: that
-of the file is the one that was reported for the simulation, up to one sample or a thousandth. Size: that of the float
-file is 1.
+so that the difference is inherited from rounding before it; what differs even then is counted by operator. Metric: what
+our interpreter gave for this file, as the command reports it, is what ONNX Runtime gives for it, up to one sample or a
+thousandth: without optimizations, which is the arithmetic of the file, and with all. Those make QLinear operators of a
+file with QuantizeLinear and DequantizeLinear, so it must give what was reported for the form qoperator then. The simulation
+runs without optimizations alone, as it is nothing to deploy. Size: that of the float file is 1.
 """
 
 import collections
@@ -31,8 +35,8 @@ FORMS = ("qdq", "qoperator", "integer", "ascend")
 SAME_METRIC = 1e-3
 
 
-def quantized(program, folder, target, forms, out, score=None):
-    """The files of one form each, and what was reported of the simulation; `score` is a command instead of zoo.py."""
+def quantized(program, folder, target, forms, out, score):
+    """The files of one form each, and the metric that was reported for each, the simulation's too; `score` is a command."""
     meta, path = folder.meta, pathlib.Path(folder.path)
     data = path.parent / meta["data"] if "data" in meta else path
     flags = ["--batch", str(meta.get("calib_batch", 8))]
@@ -41,15 +45,15 @@ def quantized(program, folder, target, forms, out, score=None):
     config, summary = out / "config.json", out / "summary.json"
     command = [program, "config", path / "model.onnx", "-o", config, "--batch-num", "2", "--target", target]
     subprocess.run(command, check=True, capture_output=True)
-    score = score or shlex.join([sys.executable, str(path.parent / "zoo.py"), str(path)])
     command = [program, "quantize", path / "model.onnx", "--calib", data / "calib.npz", "--eval-cmd", score]
     command += ["--config", config, "--max-drop", "1000000", "--save", f"{out}/m", "--json", summary]
     run = subprocess.run([*command, "--target", target, "--deploy", ",".join(forms), *flags], capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip())
     names = ["deploy"] + [f"deploy_{form}" for form in forms[1:]]
-    report = json.load(open(summary))
-    return {form: out / f"m_{name}_model.onnx" for form, name in zip(forms, names)}, report["final"]
+    reported = {saved["model"]: saved["metric"] for saved in json.load(open(summary))["rescored"]}
+    files = {form: (out / f"m_{name}_model.onnx", reported[name]) for form, name in zip(forms, names)}
+    return {"simulation": (out / "m_fake_quant_model.onnx", reported["fake-quant"])} | files
 
 
 def integers(path, ours, feeds):
@@ -74,6 +78,13 @@ def integers(path, ours, feeds):
     return n_equal, n_inherited, dict(different)
 
 
+def optimizing(path):
+    """A session of ONNX Runtime with all optimizations."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 def tolerance(folder, metric):
     """How much two metrics may differ: by one sample or a thousandth."""
     labels = folder.arrays("eval").get("labels")
@@ -88,36 +99,51 @@ def check(program, serve, folder):
         for target, forms in (("onnxruntime-x86", FORMS[:3]), ("ascend", FORMS[3:])):
             out = pathlib.Path(scratch) / target
             out.mkdir()
-            files, reported = quantized(program, folder, target, forms, out)
-            if "ascend" not in forms:
-                files = {"simulation": out / "m_fake_quant_model.onnx"} | files
-            for form, path in files.items():
+            score = shlex.join([sys.executable, __file__, serve, folder.path])
+            files = quantized(program, folder, target, forms, out, score)
+            if "ascend" in forms:
+                del files["simulation"]
+            for form, (path, reported) in files.items():
                 ours = Ours(serve, path)
                 try:
                     n_equal = n_inherited = 0
                     different = {}
                     if form != "ascend":
                         onnx.checker.check_model(str(path), full_check=True)
-                        ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+                        optimized = optimizing(path)
                         inputs = ours.names["inputs"]
                         feeds = next(folder.batches("calib", inputs, min(folder.meta.get("batch", 32), 2), 2))
                         n_equal, n_inherited, different = integers(path, ours, feeds)
-                        options = ort.SessionOptions()
-                        options.log_severity_level = 4
-                        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-                        metric = folder.score(session)
+                        metrics = [folder.score(theirs(path))]
+                        if form != "simulation":
+                            metrics.append(folder.score(optimized))
                     else:
-                        metric = folder.score(ours)
+                        metrics = [folder.score(ours)]
                 finally:
                     ours.close()
                 size = path.stat().st_size / pathlib.Path(folder.model).stat().st_size
                 listed = ", ".join(f"{n} {op}" for op, n in different.items())
-                rows.append(f"{form:10} {size:5.2f} {n_equal:6} {n_inherited:9} {metric:9.4f} {reported:9.4f}  {listed}")
-                if abs(metric - reported) > tolerance(folder, reported):
-                    complaints.append(f"{form}: the metric is {metric}, and {reported} was reported")
+                shown = " ".join(f"{metric:9.4f}" for metric in metrics).ljust(19)
+                rows.append(f"{form:10} {size:5.2f} {n_equal:6} {n_inherited:9} {reported:9.4f} {shown}  {listed}")
+                _, as_integers = files["qoperator" if form == "qdq" else form]
+                for metric, due, how in zip(metrics, (reported, as_integers), ("", " with optimizations")):
+                    if abs(metric - due) > tolerance(folder, due):
+                        complaints.append(f"{form}: the metric is {metric}{how}, and {due} was reported")
                 if different:
                     complaints.append(f"{form}: integers differ behind {listed}")
     return rows, complaints
+
+
+def score(serve, folder, path):
+    """Prints the metric of a model in our interpreter."""
+    sys.path.insert(0, str(pathlib.Path(folder).parent))
+    import zoo
+
+    ours = Ours(serve, path)
+    try:
+        print(zoo.Folder(folder).score(ours))
+    finally:
+        ours.close()
 
 
 def main(program, serve, directory, *names):
@@ -125,7 +151,7 @@ def main(program, serve, directory, *names):
     import zoo
 
     n_failed = 0
-    print(f"{'model':26} {'form':10}  size  equal inherited    metric  reported  different")
+    print(f"{'model':26} {'form':10}  size  equal inherited  reported    metric optimized  different")
     for path in sorted(pathlib.Path(directory).iterdir()):
         if not (path / "model.onnx").exists() or names and path.name not in names:
             continue
@@ -143,4 +169,4 @@ def main(program, serve, directory, *names):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    score(*sys.argv[1:]) if sys.argv[-1].endswith(".onnx") else main(*sys.argv[1:])

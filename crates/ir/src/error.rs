@@ -1,8 +1,10 @@
 //! The one error type of the workspace.
 //!
-//! Messages read `where: what is wrong; what to do`, in lower case and without a full stop.
+//! Messages read `where: what is wrong; what to do`, in lower case and without a full stop, on one line whatever the names
+//! in them hold.
 //! The kind is for programs, the text is for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What the workspace's functions return.
@@ -88,11 +90,33 @@ constructors! {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.at {
-            Some(at) => write!(f, "{at}: {}", self.message),
-            None => f.write_str(&self.message),
+        if let Some(at) = &self.at {
+            write!(f, "{}: ", one_line(at))?;
         }
+        f.write_str(&one_line(&self.message))
     }
 }
 
+/// A text with its control characters escaped, such as the line feeds that names of nodes may hold.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped =
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
+    Cow::Owned(escaped.collect())
+}
+
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_a_name_holds() {
+        let error = Error::invalid_model("reads \u{1b}[31m\r").at("a\nb");
+        assert_eq!(error.to_string(), r"a\nb: reads \u{1b}[31m\r");
+        assert_eq!(Error::invalid_model("größer").to_string(), "größer");
+    }
+}

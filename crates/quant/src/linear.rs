@@ -112,6 +112,15 @@ impl Linear {
         Some(linear)
     }
 
+    /// What the one Add that reads a MatMul of two dimensions adds to each output channel, if that is constant.
+    pub(crate) fn added_bias(graph: &Graph, node: NodeId) -> Option<Vec<f32>> {
+        let linear = Linear::at(graph, node).filter(|_| graph.node(node).is("MatMul"))?;
+        let [(add, _)] = graph.users(node.into())[..] else { return None };
+        let (_, tensor) = constant_operand(graph, add).filter(|_| graph.node(add).is("Add"))?;
+        let is_matrix = crate::rank::rank(graph, node.into()) == Some(2);
+        is_matrix.then(|| linear.per_channel(graph, tensor))?
+    }
+
     /// Whether it is a MatMul and has no bias yet.
     pub(crate) fn lacks_bias_operand(&self, graph: &Graph) -> bool {
         graph.node(self.node).is("MatMul") && self.add.is_none()

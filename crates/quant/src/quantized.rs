@@ -9,7 +9,7 @@ use quantfit_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 
 /// Checks that a model holds no operator of a quantized one.
 pub fn check_is_float(model: &Model) -> Result<()> {
-    refuse(model, |op| is_quantizer(op) || is_quantized(op), "convert its float original, or use convert-qat")
+    refuse(model, |op| is_quantizer(op) || is_quantized(op), "give its float original, or use convert-qat")
 }
 
 /// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way.

@@ -30,6 +30,9 @@ pub struct LayerRecord {
     pub bias_shift: Vec<f32>,
     /// Whether each element of the first weight, balanced, is rounded up and not down; empty: to nearest.
     pub rounded_up: Vec<bool>,
+    /// Whether the constants that the scales are of were changed first, as the configuration alone says: by channels whose
+    /// ranges were made equal, or by folding otherwise than is usual.
+    pub prepared: bool,
 }
 
 impl Record {
@@ -214,6 +217,7 @@ impl LayerRecord {
                 "tensor_balance_factor" => layer.balance.push(entry.number()?),
                 "bias_shift" => layer.bias_shift.push(entry.number()?),
                 "rounded_up" => layer.rounded_up = flags(entry)?,
+                "prepared" => layer.prepared = entry.flag()?,
                 "act_type" => activation.bits = bits(entry)?,
                 "wts_type" => weight.bits = bits(entry)?,
                 "dst_type" => (activation.bits, weight.bits) = (bits(entry)?, bits(entry)?),
@@ -263,6 +267,9 @@ impl LayerRecord {
             let digits: String =
                 self.rounded_up.chunks(4).map(|flags| format!("{:x}", digit(flags))).collect();
             writeln!(out, "    rounded_up: \"{digits}\"")?;
+        }
+        if self.prepared {
+            writeln!(out, "    prepared: true")?;
         }
         if let Some(activation) = self.activations.first() {
             writeln!(out, "    act_type: \"INT{}\"", activation.bits)?;
@@ -334,11 +341,12 @@ record {
 
     #[test]
     fn what_was_learned_round_trips() {
-        let text = EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"68\"");
+        let text =
+            EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"68\" prepared: true");
         let record = Record::from_text(&text).unwrap();
         let fc = record.layer("fc").unwrap();
         assert_eq!(fc.rounded_up, [false, true, true, false, true, false, false, false]);
-        assert_eq!(fc.bias_shift, [0.5]);
+        assert_eq!((&fc.bias_shift[..], fc.prepared), (&[0.5][..], true));
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         let error = Record::from_text(&text.replace("68", "6g")).unwrap_err();
         assert!(error.to_string().contains("rounded_up must be hexadecimal digits, found 'g'"), "{error}");

@@ -4,7 +4,7 @@ use crate::emission::save_models;
 use crate::files::{data_file, load_model, read_text, remove, write_file};
 use crate::report::{history_json, ranking_json};
 use quantfit_ir::{Error, Model, Pass, Result};
-use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend};
+use quantfit_quant::{Emission, Flavour, Profile, QuantConfig, ReadAscend, check_is_float};
 use quantfit_search::{
     Evaluator, Interruption, Report, SearchOptions, Sensitivity, Strategy, prepared, rescore, search,
     sensitivity_named, strategy_named,
@@ -21,6 +21,7 @@ pub fn create_quant_config(
     batch_num: usize,
     target: &Profile,
 ) -> Result<Vec<String>> {
+    check_is_float(model)?;
     let prepared = prepared(model, &QuantConfig::default())?;
     let mut config = QuantConfig::for_model(&prepared);
     config.batch_num = batch_num;
@@ -38,6 +39,7 @@ pub fn create_quant_config(
 
 /// Writes the configuration of a model that a short definition describes: the text-proto `.cfg` of the original tool.
 pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
+    check_is_float(model)?;
     let definition = read_text(definition_file)?;
     let model = prepared(model, &QuantConfig::default())?;
     let config = QuantConfig::from_definition(&definition, &model);
@@ -72,9 +74,10 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 /// Quantizes a model as far as the evaluator allows, and writes what came of it.
 ///
 /// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy models, the
-/// final configuration, and the record, and the former and the first of the latter are read back and scored once more: [`Report::rescored`] says
-/// what that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
-/// that no older model is taken for the result, and the configuration that came closest is written instead.
+/// final configuration, and the record, and every model is read back and scored once more: [`Report::rescored`] says what
+/// that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
+/// that no older model is taken for the result, and the configuration that came closest is written instead. A model that is
+/// quantized already is refused.
 pub fn search_and_save<E: Evaluator>(
     model: &Model,
     evaluator: &mut E,
@@ -82,6 +85,7 @@ pub fn search_and_save<E: Evaluator>(
     files: &OutputFiles,
     options: &SearchOptions<'_>,
 ) -> Result<Report<E::Metric>> {
+    check_is_float(model)?;
     let mut report = search(model, config, evaluator, options)?;
     write_file(&files.ranking, ranking_json(&report.ranking).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
@@ -110,14 +114,14 @@ fn rescore_files<E: Evaluator>(
     evaluator: &mut E,
     report: &mut Report<E::Metric>,
 ) -> Result<()> {
-    for (name, path) in [("fake-quant", &*files.fake_quant), ("deploy", files.first_deploy())] {
+    for (name, path) in files.scored() {
         if evaluator.interruption() == Some(Interruption::Cancelled) {
             return Ok(());
         }
         let mut saved = load_model(path)?;
         // Of the deploy model of AMCT, only its compiler knows the operators.
         ReadAscend.run(&mut saved)?;
-        let rescored = rescore(name, &saved, evaluator, &report.original);
+        let rescored = rescore(&name, &saved, evaluator, &report.original);
         report.rescored.extend(rescored.map_err(|error| error.at(path.display()))?);
     }
     Ok(())
@@ -195,6 +199,21 @@ impl OutputFiles {
     /// The deploy model in the first form.
     pub fn first_deploy(&self) -> &Path {
         self.deploy.first().map_or(Path::new(""), |(_, path)| path)
+    }
+
+    /// The models that are read back and scored, by the name that [`Report::rescored`] has for them.
+    pub fn scored(&self) -> Vec<(String, &Path)> {
+        let name = |idx, form: &Flavour| match idx {
+            0 => "deploy".to_owned(),
+            _ => format!("deploy_{}", form.name()),
+        };
+        let deploy = self.deploy.iter().enumerate().map(|(idx, (form, path))| (name(idx, form), &**path));
+        std::iter::once(("fake-quant".to_owned(), &*self.fake_quant)).chain(deploy).collect()
+    }
+
+    /// The file of a model of that name.
+    pub fn file_of(&self, name: &str) -> &Path {
+        self.scored().into_iter().find(|(of, _)| of == name).map_or(Path::new(""), |(_, path)| path)
     }
 
     /// What exists only if there is an outcome.

@@ -11,6 +11,7 @@ pub(crate) mod quantize;
 pub(crate) mod run;
 
 use quantfit::data::{DataSet, Feeding, read_npz};
+use quantfit::ir::one_line;
 use quantfit::{Emission, Flavour, OutputFiles, PROFILES, Profile};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,9 @@ pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
 }
 
-/// Prints a line of a message.
+/// Prints a line of a message, which stays one whatever the names in it hold.
 pub(crate) fn say_error(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(writeln!(std::io::stderr(), "{}", one_line(line)));
 }
 
 /// Prints the lines that say what a target does not take: a few, and how many more there are.

@@ -8,7 +8,7 @@ use quantfit_quant::{
     LayerConfig, NameNodes, QuantConfig, Record, TensorConfig, WeightConfig, check_is_float, check_is_qdq,
     fake_quant, layers, record_of,
 };
-use quantfit_search::prepared;
+use quantfit_search::{changed_layers, prepared};
 
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
 /// `convert_model` does.
@@ -44,9 +44,28 @@ pub fn convert_model(
         }
     };
     config.check(&prepared)?;
+    check_prepared(model, &prepared, &config, record)?;
     let mut quantized = prepared;
     fake_quant(&config, record).run(&mut quantized)?;
     save_models(model, &quantized, files)
+}
+
+/// Checks that weights that were changed before the record was made are changed here too.
+fn check_prepared(model: &Model, prepared: &Model, config: &QuantConfig, record: &Record) -> Result<()> {
+    let mut marked =
+        record.layers.iter().filter(|(_, entry)| entry.prepared).map(|(name, _)| name).peekable();
+    if marked.peek().is_none() {
+        return Ok(());
+    }
+    let changed = changed_layers(model, prepared, config)?;
+    match marked.find(|name| !changed.contains(*name)) {
+        Some(name) => {
+            let message = "the record is of another weight than the model's, prepared as a configuration says; give the \
+                           configuration that it was made with";
+            Err(Error::invalid_config(message).at(name))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Writes the deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training,
@@ -56,8 +75,8 @@ pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
     let original = model;
     let mut model = original.clone();
     NameNodes.run(&mut model)?;
-    write_file(&files.record, record_of(&model).to_text().as_bytes())?;
-    save_deployed(original, &model, files)
+    save_deployed(original, &model, files)?;
+    write_file(&files.record, record_of(&model).to_text().as_bytes())
 }
 
 /// The configuration that enables the layers, and the single inputs, of a record.

@@ -6,37 +6,41 @@ use crate::layer_map::layer_map;
 use quantfit_ir::{DType, Error, Model, Result};
 use quantfit_quant::emit;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Writes a fake-quant model and its deploy models, one for each form, and the map of their nodes to the original's.
 pub(crate) fn save_models(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
-    save_model(fake_quant, &files.fake_quant)?;
-    save(original, fake_quant, files, vec![(&files.fake_quant, fake_quant)])
+    let mut models = deployed(fake_quant, files)?;
+    models.insert(0, (&files.fake_quant, Cow::Borrowed(fake_quant)));
+    save(original, &models, files)
 }
 
 /// Writes the deploy models of a fake-quant model alone, and their map.
 pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
-    save(original, fake_quant, files, vec![])
+    save(original, &deployed(fake_quant, files)?, files)
 }
 
-fn save(
-    original: &Model,
-    fake_quant: &Model,
-    files: &OutputFiles,
-    written: Vec<(&Path, &Model)>,
-) -> Result<()> {
+/// A model and the file that it goes to.
+type Written<'a> = (&'a Path, Cow<'a, Model>);
+
+/// The deploy models. All are made before any is written, so that a form that can't be had leaves nothing behind.
+fn deployed<'a>(fake_quant: &Model, files: &'a OutputFiles) -> Result<Vec<Written<'a>>> {
     files.emission.target.check_model(fake_quant)?;
+    let made = files.deploy.iter().map(|(flavour, path)| {
+        let mut model = fake_quant.clone();
+        emit(*flavour, &files.emission).run(&mut model).map_err(|error| error.at(path.display()))?;
+        Ok((&**path, Cow::Owned(model)))
+    });
+    made.collect()
+}
+
+fn save(original: &Model, models: &[Written<'_>], files: &OutputFiles) -> Result<()> {
     let mut maps = Map::new();
-    let mut add = |path: &Path, model: &Model| {
+    for (path, model) in models {
+        save_model(model, path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         maps.insert(name, json!(layer_map(original, model)));
-    };
-    written.into_iter().for_each(|(path, model)| add(path, model));
-    for (flavour, path) in &files.deploy {
-        let mut deployed = fake_quant.clone();
-        emit(*flavour, &files.emission).run(&mut deployed).map_err(|error| error.at(path.display()))?;
-        save_model(&deployed, path)?;
-        add(path, &deployed);
     }
     let text = serde_json::to_string_pretty(&Value::Object(maps));
     let text = text.map_err(|error| Error::invalid_data(error.to_string()).at(files.map.display()))?;

@@ -23,6 +23,7 @@ mod peak_memory;
 mod report;
 mod scorer;
 mod stop;
+mod unreached;
 
 pub use auto_calibration::{
     OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
@@ -53,6 +54,7 @@ pub use quantfit_search::{
 pub use report::{interval, report_json, trials_per_second};
 pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scored, Scorer, Scoring};
 pub use stop::Stop;
+pub use unreached::unreached_layers;
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

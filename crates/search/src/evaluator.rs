@@ -107,8 +107,8 @@ pub enum Stage<'a> {
     Ranking,
     /// A model that was saved is read back from its file and scored.
     Saved {
-        /// Which one: `fake-quant` or `deploy`.
-        name: &'static str,
+        /// Which one, as [`Rescored`](crate::Rescored) says.
+        name: &'a str,
     },
 }
 

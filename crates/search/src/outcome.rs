@@ -53,8 +53,8 @@ pub struct Report<M> {
 /// A model that was saved, read back from its file, and scored once more.
 #[derive(Debug, Clone)]
 pub struct Rescored<M> {
-    /// Which one: `fake-quant` or `deploy`.
-    pub name: &'static str,
+    /// Which one: `fake-quant`, `deploy`, or `deploy_FORM` for a further form.
+    pub name: String,
     /// Its score.
     pub metric: M,
     /// What the evaluator thinks of that.
@@ -110,9 +110,10 @@ impl<M> Report<M> {
         self.best().is_some() && self.rescored.iter().all(|saved| saved.verdict.satisfied)
     }
 
-    /// The outcome's score: that of the file that was read back last, else that of the trial.
+    /// The outcome's score: that of the deploy file in the first form, else of whatever was read back, else of the trial.
     pub fn final_metric(&self) -> Option<&M> {
-        let saved = self.rescored.last().map(|saved| &saved.metric);
+        let deploy = self.rescored.iter().find(|saved| saved.name == "deploy");
+        let saved = deploy.or(self.rescored.last()).map(|saved| &saved.metric);
         saved.or(self.outcome.as_ref().map(|quantized| &quantized.metric))
     }
 

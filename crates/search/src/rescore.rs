@@ -8,7 +8,7 @@ use quantfit_ir::{ErrorKind, Model, Result};
 /// Scores and judges a model that was written to a file and read back. `None` if the evaluator has no more time for it,
 /// which it says by failing with [`ErrorKind::Cancelled`].
 pub fn rescore<E: Evaluator>(
-    name: &'static str,
+    name: &str,
     model: &Model,
     evaluator: &mut E,
     original: &E::Metric,
@@ -17,7 +17,7 @@ pub fn rescore<E: Evaluator>(
     match evaluator.evaluate(model).map_err(failed) {
         Ok(metric) => {
             let verdict = judge(evaluator, original, &metric)?;
-            Ok(Some(Rescored { name, metric, verdict }))
+            Ok(Some(Rescored { name: name.to_owned(), metric, verdict }))
         }
         Err(error) if error.kind == ErrorKind::Cancelled => Ok(None),
         Err(error) => Err(error),

@@ -4,7 +4,7 @@ use crate::calibrate::calibrate;
 use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
 use crate::ladder::{Calibrated, Rung};
 use crate::outcome::{Ending, Quantized, Report, Rungs, Trial};
-use crate::prepared::prepared;
+use crate::prepared::{changed_layers, prepared};
 use crate::rank::{ReplayTap, rank};
 use crate::rank_output::OutputRanking;
 use crate::ranking::Ranking;
@@ -108,6 +108,11 @@ pub fn search<E: Evaluator>(
     search.report.ending = search.run()?;
     (search.report.closest, search.report.closest_config) = search.closest();
     search.report.outcome = search.outcome()?;
+    if let Some(quantized) = &mut search.report.outcome {
+        for layer in changed_layers(model, &search.prepared, config)? {
+            quantized.record.layers.entry(layer).and_modify(|entry| entry.prepared = true);
+        }
+    }
     Ok(search.report)
 }
 

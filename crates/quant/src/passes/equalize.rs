@@ -90,9 +90,10 @@ struct Balance {
 
 /// A layer: its output channels are divided, its input channels multiplied.
 struct Scaled {
+    /// Without its weight, which is read again when it is scaled: all of them at once are as large as the model.
     linear: Linear,
-    /// The greatest absolute weight of each row and column.
-    extents: Vec<f64>,
+    /// The greatest absolute weight of each row and column, or, where that is one, the weights.
+    extents: Tensor,
     outputs: Vec<i32>,
     inputs: Vec<i32>,
 }
@@ -106,8 +107,14 @@ struct Addend {
 
 impl Balance {
     fn of(graph: &Graph) -> Balance {
-        let layers = graph.topo().into_iter().filter_map(|id| Some((id, equalizable(graph, id)?)));
-        let layers: BTreeMap<NodeId, Linear> = layers.collect();
+        let (mut layers, mut extents) = (BTreeMap::new(), BTreeMap::new());
+        for id in graph.topo() {
+            let Some(mut linear) = equalizable(graph, id) else { continue };
+            let weight = graph.operand(id, 1).and_then(|value| graph.constant(value));
+            extents.extend(weight.map(|weight| (id, extents_of(&linear, weight))));
+            linear.weight = vec![];
+            layers.insert(id, linear);
+        }
         let mut regions: Vec<Region> = Vec::new();
         for id in graph.topo() {
             if !regions.iter().any(|region| region.producers.contains(&id)) {
@@ -124,7 +131,8 @@ impl Balance {
             })
         });
         let addends = addends.collect();
-        let layers = layers.into_iter().map(|(id, linear)| (id, Scaled::new(linear))).collect();
+        let scaled = |(id, linear)| Some((id, Scaled::new(linear, extents.remove(&id)?)));
+        let layers = layers.into_iter().filter_map(scaled).collect();
         Balance { layers, regions, addends }
     }
 
@@ -209,9 +217,11 @@ impl Balance {
             let name = names.fresh(&format!("{}.equalized", graph.value(value).name));
             graph.node_mut(value.node).outputs[value.slot].name = name;
         }
-        for layer in self.layers.into_values() {
-            if is_scaled(&layer.outputs) || is_scaled(&layer.inputs) {
-                layer.into_linear().write(graph, names);
+        for (id, layer) in self.layers {
+            if (is_scaled(&layer.outputs) || is_scaled(&layer.inputs))
+                && let Some(linear) = Linear::at(graph, id)
+            {
+                layer.applied(linear).write(graph, names);
                 changed = true;
             }
         }
@@ -230,11 +240,8 @@ impl Balance {
 }
 
 impl Scaled {
-    fn new(linear: Linear) -> Scaled {
+    fn new(linear: Linear, extents: Tensor) -> Scaled {
         let layout = linear.layout;
-        let greatest =
-            |cell: &[f32]| cell.iter().fold(0.0, |most: f64, &value| most.max(f64::from(value).abs()));
-        let extents = linear.weight.chunks(layout.inner).map(greatest).collect();
         let (outputs, inputs) = (vec![0; layout.n_outputs()], vec![0; layout.n_inputs()]);
         Scaled { linear, extents, outputs, inputs }
     }
@@ -242,21 +249,26 @@ impl Scaled {
     /// Shows the output channel, the input channel and the extent of every row and column, as it is scaled now.
     fn each_extent(&self, mut see: impl FnMut(usize, usize, f64)) {
         let layout = self.linear.layout;
-        for (idx, extent) in self.extents.iter().enumerate() {
+        for (idx, extent) in self.extents.values::<f32>().unwrap_or_default().iter().enumerate() {
             let (output, input) = layout.channels(idx / layout.columns, idx % layout.columns);
-            see(output, input, extent * f64::from(self.inputs[input] - self.outputs[output]).exp2());
+            see(
+                output,
+                input,
+                f64::from(extent.abs()) * f64::from(self.inputs[input] - self.outputs[output]).exp2(),
+            );
         }
     }
 
-    fn into_linear(mut self) -> Linear {
-        let layout = self.linear.layout;
-        for (idx, weight) in self.linear.weight.iter_mut().enumerate() {
+    /// The layer, scaled.
+    fn applied(&self, mut linear: Linear) -> Linear {
+        let layout = linear.layout;
+        for (idx, weight) in linear.weight.iter_mut().enumerate() {
             let (output, input) = layout.channels_of_element(idx);
             *weight = scaled(*weight, self.inputs[input] - self.outputs[output]) as f32;
         }
-        let bias = self.linear.bias.iter_mut().flatten().zip(&self.outputs);
+        let bias = linear.bias.iter_mut().flatten().zip(&self.outputs);
         bias.for_each(|(value, &exponent)| *value = scaled(*value, -exponent) as f32);
-        self.linear
+        linear
     }
 }
 
@@ -270,6 +282,17 @@ impl Addend {
         shape[rank - 1 - after] = n_channels;
         Some(Addend { values, shape, exponents: vec![0; n_channels] })
     }
+}
+
+/// The greatest absolute weight of each row and column of a layer; its weight, shared, where each has one.
+fn extents_of(linear: &Linear, weight: &Tensor) -> Tensor {
+    let inner = linear.layout.inner;
+    if inner == 1 {
+        return weight.clone();
+    }
+    let greatest = |cell: &[f32]| cell.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+    let extents: Vec<f32> = linear.weight.chunks(inner).map(greatest).collect();
+    Tensor::new(&[extents.len()], extents)
 }
 
 /// A layer whose weight nobody else reads and whose numbers are all of usual size.

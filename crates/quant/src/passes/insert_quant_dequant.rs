@@ -3,6 +3,7 @@
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
 use crate::layer::{Layer, Weight};
+use crate::linear::Linear;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 /// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
 /// Where it is too large for them, the scale of its channel's weights grows until it fits: products so much smaller than
 /// their bias are lost in floats too, and runtimes that make integers of a float bias let it overflow.
+/// So it does for what is added behind a MatMul of two dimensions, of which runtimes make a bias.
 /// Where a weight has a scale for each block, sums have none: activations and bias stay float.
 ///
 /// ```qir before
@@ -91,11 +93,11 @@ impl Pass for InsertQuantDequant<'_> {
                 }
                 let mut weights = entry.weights.clone();
                 let mut bias = None;
-                if let (Some(slot), [_], [activation], [weight]) =
-                    (layer.bias_slot(), &layer.activations[..], &entry.activations[..], &mut weights[..])
+                if let ([_], [activation], [weight]) =
+                    (&layer.activations[..], &entry.activations[..], &mut weights[..])
                 {
-                    pairs.fit_bias(layer, slot, activation, weight);
-                    bias = Some((slot, activation));
+                    pairs.fit_bias(layer, activation, weight);
+                    bias = layer.bias_slot().map(|slot| (slot, activation));
                 }
                 for ((weight, params), number) in layer.weights.iter().zip(&weights).zip(0..) {
                     let scales = pairs.scales(layer, weight, params);
@@ -166,11 +168,15 @@ impl Pairs<'_> {
         (constant.shape().len() == 1).then(|| constant.values::<f32>().ok())?
     }
 
-    /// Makes the scales of a weight's channels large enough for the integers of the bias.
-    fn fit_bias(&self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &mut QuantParams) {
-        let Some(values) = self.bias(layer, slot).filter(|values| values.len() == weight.scale.len()) else {
-            return;
+    /// Makes the scales of a weight's channels large enough for the integers of the bias, be it the layer's own or added
+    /// behind it.
+    fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams) {
+        let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
+        let values = match layer.bias_slot() {
+            Some(slot) => of_slot(slot),
+            None => Linear::added_bias(self.graph, layer.node),
         };
+        let Some(values) = values.filter(|values| values.len() == weight.scale.len()) else { return };
         for (scale, bias) in weight.scale.iter_mut().zip(values) {
             // A little more, so that rounding the product of the scales does no harm.
             let least = f64::from(bias.abs()) / f64::from(activation.scale[0]) / (MAX_BIAS * (1.0 - 1e-6));

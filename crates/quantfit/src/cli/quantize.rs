@@ -11,13 +11,14 @@ use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
+use quantfit::data::Feed;
 use quantfit::quant::Precision;
 use quantfit::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use quantfit::{
     CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
     OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
     create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, model_bytes, report_json,
-    search_and_save,
+    search_and_save, unreached_layers,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut evaluation = evaluation(args, &model)?;
     let mut config = match &args.config {
         Some(config) => load_config(config)?,
-        None => default_config(&model, evaluation.calibration.n_batches(), target)?,
+        None => default_config(&model, &evaluation.calibration, target)?,
     };
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
@@ -238,11 +239,21 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     Ok(evaluation)
 }
 
-fn default_config(model: &Model, n_batches: usize, target: &Profile) -> anyhow::Result<QuantConfig> {
+/// The default configuration, less what the target does not take and what can't be calibrated.
+fn default_config(model: &Model, calibration: &Feed, target: &Profile) -> anyhow::Result<QuantConfig> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("the default configuration");
-    say_restrictions(&create_quant_config(&file, model, &[], n_batches, target)?);
-    Ok(load_config(&file)?)
+    let restrictions = create_quant_config(&file, model, &[], calibration.n_batches(), target)?;
+    let mut config = load_config(&file)?;
+    let unreached = unreached_layers(model, &config, calibration)?;
+    for layer in &unreached {
+        config.layers.entry(layer.clone()).and_modify(|of_layer| of_layer.quant_enable = false);
+    }
+    if !unreached.is_empty() {
+        say_error(&format!("{} stay float: no calibration data reach them", unreached.join(", ")));
+    }
+    say_restrictions(&restrictions);
+    Ok(config)
 }
 
 /// A drop from what is perfect says nothing where perfect is 200 decibels, nor does a part of 0.

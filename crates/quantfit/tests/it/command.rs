@@ -59,6 +59,50 @@ fn the_hard_model_keeps_all_layers_but_two() {
 }
 
 #[test]
+fn layers_of_a_branch_that_is_never_taken_stay_float() {
+    let scratch = Scratch::new();
+    let text = "model m opset 17
+%x = input : f32[N,2]
+%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+%h = MatMul(%x, %w) @always
+%zero = const [-1000.0] : f32[]
+%least = ReduceMin(%x) {keepdims = 0}
+%is.low = Less(%least, %zero)
+%y = If(%is.low; %h, %h) {else_branch = graph {
+  %h.1 = capture
+  return %h.1
+}, then_branch = graph {
+  %h.2 = capture
+  %twice = Add(%h.2, %h.2) @twice
+  %v = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+  %never.y = MatMul(%twice, %v) @never
+  return %never.y
+}}
+return %y
+";
+    let model = scratch.path("branches.onnx");
+    quantfit::save_model(&text.parse().unwrap(), model.as_ref()).unwrap();
+    let x = quantfit::Tensor::new(&[4, 2], vec![0.5f32, -1.0, 2.0, 0.25, 1.0, 1.0, -2.0, 0.0]);
+    let labels = quantfit::Tensor::new(&[4], vec![0i64, 1, 1, 0]);
+    let data = scratch.npz("data.npz", &[("x", x), ("labels", labels)]);
+    let (save, config) = (scratch.path("m"), scratch.path("c.json"));
+    let args = ["quantize", &model, "--calib", &data, "--eval", &data, "--save", &save, "--max-drop", "1"];
+    let run = quantfit(&args);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("never stay float: no calibration data reach them\n"), "{}", run.stderr);
+    let found = json(&scratch, MODELS[0]);
+    assert_eq!(
+        (&found["never"]["quant_enable"], &found["always"]["quant_enable"]),
+        (&false.into(), &true.into())
+    );
+    // Who asks for a layer is told that it can't be had.
+    assert_eq!(quantfit(&["config", &model, "-o", &config, "--batch-num", "1"]).code, 0);
+    let run = quantfit(&[&args[..], &["--config", &config]].concat());
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("never: no calibration data reached this layer"), "{}", run.stderr);
+}
+
+#[test]
 fn prepared_the_hard_model_keeps_all_layers() {
     let scratch = Scratch::new();
     let summary = scratch.path("summary.json");

@@ -35,6 +35,45 @@ fn a_record_of_layers_as_they_are_needs_no_configuration() {
     assert_same_models(&scratch);
 }
 
+#[test]
+fn a_record_of_weights_that_were_changed_needs_its_configuration() {
+    let scratch = Scratch::new();
+    assert_eq!(prepared(&scratch, "digits-hard", &["--no-balance", "--no-correct-bias"]).code, 0);
+    let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
+    let model = fixture("digits-hard", "model.onnx");
+    let convert = ["convert", &model, "--record", &record, "--save", &save];
+    let refused = |more: &[&str]| {
+        let run = quantfit(&[&convert[..], more].concat());
+        assert_eq!(run.code, 1);
+        assert!(run.stderr.ends_with("give the configuration that it was made with\n"), "{}", run.stderr);
+        assert!(!scratch.files().iter().any(|file| file.starts_with("c_")), "{:?}", scratch.files());
+    };
+    refused(&[]);
+    let config = scratch.path("accuracy_based_auto_calibration_final_config.json");
+    let text = std::fs::read_to_string(&config).expect("the file is written");
+    let other = text.replace("\"equalize\": true", "\"equalize\": false");
+    assert_ne!(text, other);
+    refused(&["--config", &scratch.text("other.json", &other).display().to_string()]);
+    let run = quantfit(&[&convert[..], &["--config", &config]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_same_models(&scratch);
+}
+
+#[test]
+fn a_form_that_can_not_be_had_leaves_nothing_behind() {
+    let scratch = Scratch::new();
+    let text = "model m opset 21\n%x = input : f32[N,4]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[4,1]\n%y = MatMul(%x, %w) @fc\nreturn %y\n";
+    let model = scratch.path("blocks.onnx");
+    quantfit::save_model(&text.parse().unwrap(), model.as_ref()).unwrap();
+    let entry = "scale_d: 1 scale_w: 1 scale_w: 2 offset_w: 0 offset_w: 0 block_size: 2";
+    let record = scratch.text("r.txt", &format!("record {{ key: \"fc\" value {{ {entry} }} }}"));
+    let record = record.display().to_string();
+    let args = ["convert", &model, "--record", &record, "--save", &scratch.path("c"), "--target", "ascend"];
+    let run = quantfit(&[&args[..], &["--deploy", "qdq,ascend"]].concat());
+    assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+    assert_eq!(scratch.files(), ["blocks.onnx", "r.txt"]);
+}
+
 /// What `convert` has written is what `quantize` has.
 fn assert_same_models(scratch: &Scratch) {
     for kind in ["fake_quant_model.onnx", "deploy_model.onnx"] {
@@ -72,11 +111,23 @@ fn quantized_models_are_refused() {
     let run = quantfit(&["convert", &deployed, "--record", &record, "--save", &scratch.path("c")]);
     assert_eq!(run.code, 1);
     assert!(
-        run.stderr.contains("the model is already quantized; convert its float original"),
+        run.stderr.contains("the model is already quantized; give its float original, or use convert-qat"),
         "{}",
         run.stderr
     );
+    let [calib, eval] = ["calib.npz", "eval.npz"].map(|file| fixture("digits", file));
     let integer = scratch.path("m_deploy_integer_model.onnx");
+    for model in [&deployed, &integer] {
+        let (save, config) = (scratch.path("c"), scratch.path("c.json"));
+        for run in [
+            quantfit(&["quantize", model, "--calib", &calib, "--eval", &eval, "--save", &save]),
+            quantfit(&["config", model, "-o", &config]),
+        ] {
+            assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+            assert!(run.stderr.contains("give its float original, or use convert-qat"), "{}", run.stderr);
+        }
+    }
+    assert!(!scratch.files().iter().any(|file| file.starts_with('c')), "{:?}", scratch.files());
     let run = quantfit(&["convert-qat", &integer, "--save", &scratch.path("c")]);
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("is a ConvInteger"), "{}", run.stderr);

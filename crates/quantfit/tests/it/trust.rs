@@ -27,18 +27,21 @@ fn advised<'a>(run: &'a Run, advice: &str) -> &'a str {
 #[test]
 fn the_number_that_is_reported_is_that_of_the_file() {
     let scratch = Scratch::new();
-    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.02"]);
+    let forms = "qdq,integer,qoperator";
+    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.02", "--deploy", forms]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let report = json(&scratch, REPORT);
     let rescored = report["rescored"].as_array().unwrap();
     let models: Vec<&Value> = rescored.iter().map(|saved| &saved["model"]).collect();
-    assert_eq!(models, ["fake-quant", "deploy"]);
+    assert_eq!(models, ["fake-quant", "deploy", "deploy_integer", "deploy_qoperator"]);
     assert!(rescored.iter().all(|saved| saved["satisfied"] == true));
     // The simulation's file computes what the trial did.
     let samples: Vec<&Value> = rescored.iter().map(|saved| &saved["samples"]).collect();
-    assert_eq!(samples, [0, 797]);
+    assert_eq!(samples, [0, 797, 797, 797]);
     assert_eq!(report["final"], rescored[1]["metric"]);
-    assert!(run.stdout.contains("\n deploy file "), "{}", run.stdout);
+    for file in ["deploy", "deploy_integer", "deploy_qoperator"] {
+        assert!(run.stdout.contains(&format!("\n {file} file ")), "{}", run.stdout);
+    }
 }
 
 #[test]

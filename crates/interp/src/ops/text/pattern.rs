@@ -12,7 +12,12 @@ pub(super) fn full_match(site: &Site<'_>) -> Result<Kernel> {
     let pattern = site.op.str("pattern")?.ok_or_else(missing)?;
     let wrong = |reason: &str| Error::invalid_model(format!("pattern {pattern:?} can't be read: {reason}"));
     let translated = translated(pattern).map_err(wrong)?;
-    let regex = Regex::new(&format!("\\A(?:{translated})\\z")).map_err(|error| wrong(&error.to_string()))?;
+    let regex = Regex::new(&format!("\\A(?:{translated})\\z")).map_err(|error| {
+        // The lines before the last show the translation, which nobody has written.
+        let message = error.to_string();
+        let reason = message.lines().last().unwrap_or_default();
+        wrong(reason.strip_prefix("error: ").unwrap_or(reason))
+    })?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         call.reserve::<bool>(x.shape())?;

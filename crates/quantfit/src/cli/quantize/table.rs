@@ -63,7 +63,7 @@ fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_byt
     if let Some(quantized) = &report.outcome {
         let n_float = quantized.rolled_back.len();
         for saved in &report.rescored {
-            let path = if saved.name == "deploy" { files.first_deploy() } else { &files.fake_quant };
+            let path = files.file_of(&saved.name);
             let label = format!("{} file", saved.name);
             table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
         }

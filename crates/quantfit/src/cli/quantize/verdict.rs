@@ -63,7 +63,7 @@ fn missed(evaluation: &Evaluation, report: &Report<Score>, files: &OutputFiles) 
     };
     if report.best().is_some() {
         for saved in report.rescored.iter().filter(|saved| !saved.verdict.satisfied) {
-            let path = if saved.name == "deploy" { files.first_deploy() } else { &files.fake_quant };
+            let path = files.file_of(&saved.name);
             say_error(&format!(
                 "{}: misses the target when it is read back, with a loss of {:.6} ({targets}); ask for a little more than you \
                  need",
