@@ -231,6 +231,7 @@ impl Evaluator for Evaluation {
         };
         self.stage = match stage {
             Stage::Original => Scored::Original,
+            Stage::Saved { name: "fake-quant" } => Scored::Simulation,
             Stage::Trial { index: 0, .. } | Stage::Saved { .. } => Scored::Whole,
             Stage::Calibration | Stage::Trial { .. } | Stage::Ranking => Scored::Trial,
         };

@@ -32,6 +32,8 @@ pub enum Scored {
     Original,
     /// A model that is scored to its end, whatever becomes of it, by itself: the first trial, and what was saved.
     Whole,
+    /// The same of the saved model that simulates quantization, which is to be run just as it is written.
+    Simulation,
     /// A trial that may make use of what others have computed.
     Trial,
 }

@@ -12,7 +12,7 @@ use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
 use quantfit::data::Feed;
-use quantfit::quant::Precision;
+use quantfit::quant::{Emission, Precision};
 use quantfit::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use quantfit::{
     CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
@@ -228,6 +228,8 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
             let evaluation = data.feed(session.inputs(), &feeding)?;
             let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;
+            scorer.deployed =
+                Some(Emission { target: args.deploy.target()?, contrib: true, short_scales: false });
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }

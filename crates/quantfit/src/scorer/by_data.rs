@@ -9,6 +9,7 @@ use crate::data::{
 };
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Result, Tensor};
+use quantfit_quant::{Emission, Flavour, emit};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,6 +24,10 @@ pub struct DataScorer {
     /// How many bytes of activations are kept between trials, which then run only what has changed; the scores are the
     /// same, bit for bit. 256 MiB unless it is set. The first trial keeps nothing, for mostly it is the last.
     pub cache_memory: usize,
+    /// As what quantized models are run: as the deploy model for a target, with the integer operators that runtimes make of
+    /// QuantizeLinear and DequantizeLinear, which round otherwise than the simulation. The file of the simulation itself
+    /// is run as it is. Of the default target unless it is set; `None` runs everything as it is.
+    pub deployed: Option<Emission>,
     labels: Vec<i64>,
     targets: Targets,
     kept: Kept,
@@ -75,6 +80,7 @@ impl DataScorer {
             evaluation,
             metrics,
             cache_memory: CACHE_MEMORY,
+            deployed: Some(Emission { contrib: true, ..Emission::default() }),
             labels,
             targets,
             kept,
@@ -169,11 +175,17 @@ impl Scorer for DataScorer {
     /// A model whose outputs are computed exactly as those of one before, such as a file that was read back, is not run: it
     /// has the same score.
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
-        let computed_by = self.kept.outputs(model);
+        let mut model = Cow::Borrowed(model);
+        if let (Some(how), Scored::Whole | Scored::Trial) = (&self.deployed, scoring.scored) {
+            for form in [Flavour::Qdq, Flavour::QOperator] {
+                emit(form, how).run(model.to_mut())?;
+            }
+        }
+        let computed_by = self.kept.outputs(&model);
         if let Some(score) = self.known.get(&computed_by) {
             return Ok(Score { effort: Effort { samples: Some(0), ..Effort::default() }, ..score.clone() });
         }
-        let score = self.run(model, scoring)?;
+        let score = self.run(&model, scoring)?;
         if scoring.scored != Scored::Original && score.stopped_after.is_none() {
             self.known.insert(computed_by, score.clone());
         }

@@ -81,7 +81,7 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
     let result = report.final_metric()?;
     let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
     let mut table = plain(header.map(str::to_owned).to_vec());
-    let samples = result.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
+    let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
     for (idx, goal) in goals.iter().enumerate() {
         let of_loss = interval(goal, idx, &report.original, result, confidence)?;
         let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
