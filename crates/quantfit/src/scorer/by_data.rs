@@ -120,10 +120,11 @@ impl DataScorer {
     fn noise(&mut self, tallies: Vec<Box<dyn Tally>>, scoring: &mut Scoring<'_>) -> Result<Vec<Noise>> {
         let original = scoring.references.map_or(&[][..], |[original, _]| &original.contributions);
         if !original.is_empty() {
-            let of_metric = |(before, tally): (&Vec<f64>, &Box<dyn Tally>)| {
+            let pairs = original.iter().zip(&tallies);
+            let of_means = pairs.filter_map(|(before, tally)| {
                 tally.contributions().map(|after| noise_of_mean(before, after, tally.is_count()))
-            };
-            return Ok(original.iter().zip(&tallies).filter_map(of_metric).collect());
+            });
+            return Ok(of_means.collect());
         }
         if scoring.scored != Scored::Original && self.baseline.is_none() {
             let original = self.original.clone();
@@ -231,17 +232,17 @@ impl DataScorer {
                 });
                 let best: Vec<f64> = best.collect();
                 if misses(&best) {
-                    let estimate = |(goal, tally): (usize, &Box<dyn Tally>)| match (
-                        references.filter(|_| sorted.is_some()),
-                        tally.contributions(),
-                    ) {
-                        (Some(references), Some(seen)) => estimate(seen, &order, references, goal),
-                        _ => tally.value(),
-                    };
+                    let references = references.filter(|_| sorted.is_some());
+                    let estimates = tallies.iter().enumerate().map(|(goal, tally)| {
+                        match (references, tally.contributions()) {
+                            (Some(references), Some(seen)) => estimate(seen, &order, references, goal),
+                            _ => tally.value(),
+                        }
+                    });
                     return Ok(Score {
                         values: best,
                         stopped_after: Some(n_seen),
-                        estimates: tallies.iter().enumerate().map(estimate).collect(),
+                        estimates: estimates.collect(),
                         effort: Effort { samples: Some(n_seen), ..Effort::default() },
                         ..Score::default()
                     });

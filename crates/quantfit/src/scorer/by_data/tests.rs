@@ -1,3 +1,5 @@
+//! Scores do not depend on threads, on the order of samples, or on what was scored before.
+
 use super::*;
 use crate::data::{Feeding, metric_named};
 use crate::goal::{Goal, Target};
