@@ -102,8 +102,7 @@ impl Rounding<'_> {
 
     /// The weight with each element on the grid: an integer times its channel's step.
     pub fn values(&self, up: &[bool]) -> Vec<f32> {
-        let integers =
-            self.steps().zip(up).map(|(steps, &up)| self.clip(steps.floor() + f32::from(u8::from(up))));
+        let integers = self.steps().zip(up).map(|(steps, &up)| self.integer(steps, up));
         integers.zip(self.scales()).map(|(integer, scale)| integer * scale).collect()
     }
 
@@ -142,6 +141,11 @@ impl Rounding<'_> {
         self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
     }
 
+    /// What becomes of an element of so many steps.
+    pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
+        self.clip(steps.floor() + f32::from(u8::from(up)))
+    }
+
     fn clip(&self, integer: f32) -> f32 {
         let (qmin, qmax) = QuantParams::range(self.bits);
         integer.clamp(qmin as f32, qmax as f32)
@@ -149,7 +153,13 @@ impl Rounding<'_> {
 }
 
 /// `[n, k]` times the transpose of `[out, k]`.
-fn product(rows: &[f32], weight: &[f32], init: Init<'_>, into: &mut [f32], [n, k, n_out]: [usize; 3]) {
+pub(crate) fn product(
+    rows: &[f32],
+    weight: &[f32],
+    init: Init<'_>,
+    into: &mut [f32],
+    [n, k, n_out]: [usize; 3],
+) {
     let right = Matrix::row_major(weight, n_out, k).transposed();
     gemm(
         Left::Plain(Matrix::row_major(rows, n, k)),

@@ -5,8 +5,7 @@
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
 //! integers next to it.
 
-use crate::ada_round::Rounding;
-use crate::params::QuantParams;
+use crate::ada_round::{Rounding, product};
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
@@ -33,13 +32,13 @@ impl Rounding<'_> {
         let noise = step * step / 12.0;
         let moments = moments(seen, k, noise);
         let mut gradients = vec![0.0; n_out * k];
-        product(&self.changes(&nearest), &moments, &mut gradients, k);
+        product(&self.changes(&nearest), &moments, Init::Zero, &mut gradients, [n_out, k, k]);
         let mut up = nearest.clone();
         for channel in 0..n_out {
             let range = channel * k..(channel + 1) * k;
             let steps: Vec<f32> =
                 self.weight[range.clone()].iter().map(|w| w / self.scale[channel]).collect();
-            descend(&moments, &mut gradients[range.clone()], &steps, self.bits, &mut up[range]);
+            self.descend(&moments, &mut gradients[range.clone()], &steps, &mut up[range]);
         }
         let [before, after] = [&nearest, &up].map(|up| errors(unseen, &self.changes(up), k, noise));
         for channel in (0..n_out).filter(|&channel| after[channel] >= before[channel]) {
@@ -50,8 +49,31 @@ impl Rounding<'_> {
 
     /// By how many steps each weight changes.
     fn changes(&self, up: &[bool]) -> Vec<f32> {
-        let change = |(steps, &up): (f32, &bool)| integer(steps, up, self.bits) - steps;
+        let change = |(steps, &up): (f32, &bool)| self.integer(steps, up) - steps;
         self.steps().zip(up).map(change).collect()
+    }
+
+    /// Each weight in turn goes to the other side if that makes the error smaller, until none does. The gradient is half that of
+    /// the error by the weights.
+    fn descend(&self, moments: &[f32], gradient: &mut [f32], steps: &[f32], up: &mut [bool]) {
+        let k = steps.len();
+        for _ in 0..MOST_SWEEPS {
+            let mut has_changed = false;
+            for idx in 0..k {
+                let change = self.integer(steps[idx], !up[idx]) - self.integer(steps[idx], up[idx]);
+                let row = &moments[idx * k..][..k];
+                // How the error changes, by more than rounding may make of it.
+                let (linear, square) = (2.0 * change * gradient[idx], change * change * row[idx]);
+                if linear + square < -1e-5 * square {
+                    up[idx] = !up[idx];
+                    gradient.iter_mut().zip(row).for_each(|(gradient, moment)| *gradient += change * moment);
+                    has_changed = true;
+                }
+            }
+            if !has_changed {
+                return;
+            }
+        }
     }
 }
 
@@ -79,53 +101,17 @@ fn moments(rows: &[f32], k: usize, noise: f32) -> Vec<f32> {
     moments
 }
 
-/// `[n, k]` times the transpose of `[m, k]`.
-fn product(left: &[f32], right: &[f32], into: &mut [f32], k: usize) {
-    let (n, m) = (left.len() / k.max(1), right.len() / k.max(1));
-    let right = Matrix::row_major(right, m, k).transposed();
-    let into = MatrixMut::row_major(into, n, m);
-    gemm(Left::Plain(Matrix::row_major(left, n, k)), Right::Plain(right), Init::Zero, into);
-}
-
 /// The mean squared error of each channel on some rows, with the noise of their rounding.
 fn errors(rows: &[f32], changes: &[f32], k: usize, noise: f32) -> Vec<f64> {
     let (n_rows, n_out) = (rows.len() / k.max(1), changes.len() / k.max(1));
     let mut outputs = vec![0.0; n_rows * n_out];
-    product(rows, changes, &mut outputs, k);
+    product(rows, changes, Init::Zero, &mut outputs, [n_rows, k, n_out]);
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
     for row in outputs.chunks_exact(n_out) {
         errors.iter_mut().zip(row).for_each(|(error, x)| *error += f64::from(x * x) / n_rows as f64);
     }
     errors
-}
-
-fn integer(steps: f32, up: bool, bits: u8) -> f32 {
-    let (qmin, qmax) = QuantParams::range(bits);
-    (steps.floor() + f32::from(u8::from(up))).clamp(qmin as f32, qmax as f32)
-}
-
-/// Each weight in turn goes to the other side if that makes the error smaller, until none does. The gradient is half that of
-/// the error by the weights.
-fn descend(moments: &[f32], gradient: &mut [f32], steps: &[f32], bits: u8, up: &mut [bool]) {
-    let k = steps.len();
-    for _ in 0..MOST_SWEEPS {
-        let mut has_changed = false;
-        for idx in 0..k {
-            let change = integer(steps[idx], !up[idx], bits) - integer(steps[idx], up[idx], bits);
-            let row = &moments[idx * k..][..k];
-            // How the error changes, by more than rounding may make of it.
-            let (linear, square) = (2.0 * change * gradient[idx], change * change * row[idx]);
-            if linear + square < -1e-5 * square {
-                up[idx] = !up[idx];
-                gradient.iter_mut().zip(row).for_each(|(gradient, moment)| *gradient += change * moment);
-                has_changed = true;
-            }
-        }
-        if !has_changed {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]
