@@ -54,6 +54,12 @@ impl Call<'_, '_> {
     pub(crate) fn zeros<T: Element>(&self, shape: &[usize]) -> Result<Vec<T>> {
         Ok(vec![T::default(); self.reserve::<T>(shape)?])
     }
+
+    /// Elements for a tensor of that shape, whatever they hold: for those who write all of them.
+    pub(crate) fn unset<T: Element>(&self, shape: &[usize]) -> Result<Vec<T>> {
+        let n_elements = self.reserve::<T>(shape)?;
+        Ok(self.context.spare.take(n_elements).unwrap_or_else(|| vec![T::default(); n_elements]))
+    }
 }
 
 fn missing(slot: usize) -> Error {

@@ -1,5 +1,6 @@
 //! What one run carries along: its limits, what it has used of them, and who watches.
 
+use crate::spare::Spare;
 use quantfit_ir::{Error, Place, Result, Tensor};
 use std::cell::{Cell, RefCell};
 
@@ -28,11 +29,18 @@ pub(crate) struct Context<'a> {
     alive: Cell<u64>,
     steps: Cell<u64>,
     tap: Option<RefCell<Tap<'a>>>,
+    pub(crate) spare: Spare,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(limits: Limits, tap: Option<Tap<'a>>) -> Context<'a> {
-        Context { limits, alive: Cell::new(0), steps: Cell::new(0), tap: tap.map(RefCell::new) }
+        Context {
+            limits,
+            alive: Cell::new(0),
+            steps: Cell::new(0),
+            tap: tap.map(RefCell::new),
+            spare: Spare::default(),
+        }
     }
 
     pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {

@@ -41,6 +41,7 @@ mod real;
 mod room;
 mod sampling;
 mod session;
+mod spare;
 mod strided;
 
 pub use catalogue::{Operator, operators};

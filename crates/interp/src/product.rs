@@ -11,11 +11,11 @@ pub(crate) trait Factor: Number {
 
     fn pack(b: Matrix<'_, Self>) -> Self::Packed;
 
-    /// `c += a · b`
-    fn multiply_packed(a: Matrix<'_, Self>, b: &Self::Packed, c: MatrixMut<'_, Self>);
+    /// `c = a · b`, whatever `c` holds, or `c += a · b`.
+    fn multiply_packed(a: Matrix<'_, Self>, b: &Self::Packed, is_added: bool, c: MatrixMut<'_, Self>);
 
-    /// `c += a · b` for every product.
-    fn multiply_all(products: Vec<Product<'_, Self>>);
+    /// The same for every product.
+    fn multiply_all(products: Vec<Product<'_, Self>>, is_added: bool);
 }
 
 /// One product of several.
@@ -32,19 +32,23 @@ impl Factor for f32 {
         gemm::pack_right(b)
     }
 
-    fn multiply_packed(a: Matrix<'_, f32>, b: &PackedRight, c: MatrixMut<'_, f32>) {
-        gemm::gemm(Left::Plain(a), Right::Packed(b), Init::Accumulate, c);
+    fn multiply_packed(a: Matrix<'_, f32>, b: &PackedRight, is_added: bool, c: MatrixMut<'_, f32>) {
+        gemm::gemm(Left::Plain(a), Right::Packed(b), init(is_added), c);
     }
 
-    fn multiply_all(products: Vec<Product<'_, f32>>) {
+    fn multiply_all(products: Vec<Product<'_, f32>>, is_added: bool) {
         let product = |Product { a, b, c }| gemm::Product {
             a: Left::Plain(a),
             b: Right::Plain(b),
-            init: Init::Accumulate,
+            init: init(is_added),
             c,
         };
         gemm::gemm_batch(products.into_iter().map(product).collect());
     }
+}
+
+fn init(is_added: bool) -> Init<'static> {
+    if is_added { Init::Accumulate } else { Init::Zero }
 }
 
 /// A matrix in rows that lie one after another.
@@ -65,12 +69,12 @@ macro_rules! plain {
                 Rows { values, rows: b.rows, columns: b.columns }
             }
 
-            fn multiply_packed(a: Matrix<'_, $ty>, b: &Rows<$ty>, c: MatrixMut<'_, $ty>) {
-                multiply(a, Matrix::row_major(&b.values, b.rows, b.columns), c);
+            fn multiply_packed(a: Matrix<'_, $ty>, b: &Rows<$ty>, is_added: bool, c: MatrixMut<'_, $ty>) {
+                multiply(a, Matrix::row_major(&b.values, b.rows, b.columns), is_added, c);
             }
 
-            fn multiply_all(products: Vec<Product<'_, $ty>>) {
-                products.into_iter().for_each(|Product { a, b, c }| multiply(a, b, c));
+            fn multiply_all(products: Vec<Product<'_, $ty>>, is_added: bool) {
+                products.into_iter().for_each(|Product { a, b, c }| multiply(a, b, is_added, c));
             }
         })*
     };
@@ -78,13 +82,16 @@ macro_rules! plain {
 
 plain! { f64, i8, u8, i16, u16, i32, u32, i64, u64 }
 
-/// `c += a · b`; where the columns of `b` are adjacent, so is what the inner loop reads.
-fn multiply<T: Number>(a: Matrix<'_, T>, b: Matrix<'_, T>, c: MatrixMut<'_, T>) {
+/// `c = a · b`, or `c += a · b`; where the columns of `b` are adjacent, so is what the inner loop reads.
+fn multiply<T: Number>(a: Matrix<'_, T>, b: Matrix<'_, T>, is_added: bool, c: MatrixMut<'_, T>) {
     if c.rows == 0 || c.columns == 0 {
         return;
     }
     for (row, c_row) in c.data.chunks_mut(c.row_stride.max(1)).take(c.rows).enumerate() {
         let c_row = &mut c_row[..c.columns];
+        if !is_added {
+            c_row.fill(T::ZERO);
+        }
         for depth in 0..a.columns {
             let factor = a.at(row, depth);
             if b.column_stride == 1 {

@@ -129,7 +129,13 @@ impl Step {
         let is_last = |source: &Source| matches!(source, Source::Slot { is_last: true, .. });
         let sizes = self.operands.iter().zip(&operands).filter(|(source, _)| is_last(source));
         let freed = sizes.map(|(_, item)| item.as_ref().map_or(0, Data::byte_size)).sum();
-        let outputs = (self.kernel)(&mut Call { operands, context })?;
+        let mut call = Call { operands, context };
+        let outputs = (self.kernel)(&mut call)?;
+        for (source, operand) in self.operands.iter().zip(call.operands) {
+            if let Some(Data::Tensor(tensor)) = operand.filter(|_| is_last(source)) {
+                context.spare.keep_tensor(tensor);
+            }
+        }
         context.died(freed);
         Ok(outputs)
     }

@@ -91,6 +91,14 @@ impl Tensor {
         Ok(values)
     }
 
+    /// The elements in row-major order, if they are of that type and nobody shares them.
+    pub fn into_unshared_values<T: Element>(self) -> Option<Vec<T>> {
+        let array = T::take(self.0).ok()?.try_into_owned_nocopy().ok()?;
+        let (values, offset) = array.into_raw_vec_and_offset();
+        debug_assert!(offset.unwrap_or(0) == 0, "tensors own whole vectors");
+        Some(values)
+    }
+
     /// The same elements under another shape, shared; `None` if the number of elements differs.
     pub fn reshaped(&self, shape: &[usize]) -> Option<Tensor> {
         let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;

@@ -9,14 +9,21 @@ mod im2col;
 mod pixels;
 mod reference;
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 pub use crate::gemm_integer::{Bytes, ZeroPoints};
 
+use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::conv::{Channels, ConvShape};
 use crate::error::{Error, Result, expect_len};
 use crate::gemm_integer::{self, PackedRight};
 use crate::isa::Isa;
+use crate::parallel;
+
+thread_local! {
+    static SUMS: Cell<AlignedBuffer<i32>> = const { Cell::new(AlignedBuffer::EMPTY) };
+}
 
 /// One row of the table: a way to convolve that this machine can run.
 #[derive(Clone, Debug)]
@@ -151,6 +158,22 @@ impl PreparedConvInteger {
         input_zero: i32,
         output: &mut [i32],
     ) -> Result<()> {
+        self.run_then(shape, input, input_zero, output, |_, sums, output| output.copy_from_slice(sums))
+    }
+
+    /// The same, and each sum goes through `finish` right away, which is given an output channel, sums of some of its positions,
+    /// and where in the output what becomes of them goes.
+    ///
+    /// # Errors
+    /// As [`PreparedConvInteger::run`].
+    pub fn run_then<U: Send>(
+        &self,
+        shape: &ConvShape,
+        input: Bytes<'_>,
+        input_zero: i32,
+        output: &mut [U],
+        finish: impl Fn(usize, &[i32], &mut [U]) + Sync,
+    ) -> Result<()> {
         let window = shape.window()?;
         if Channels::of(shape) != self.channels {
             return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
@@ -164,26 +187,33 @@ impl PreparedConvInteger {
         if !numbers.contains(&input_zero) {
             return Err(Error::new(format!("zero point {input_zero} is not in the range of the input")));
         }
-        if input.is_empty() {
-            // Nothing but padding.
-            output.fill(0);
-            return Ok(());
-        }
         if output.is_empty() {
             return Ok(());
         }
-        match (self.kernel.algorithm, &self.weights) {
-            (Algorithm::Depthwise(isa), Weights::Centred(weights)) => {
-                depthwise::conv(isa, shape, window, input, input_zero, weights, output);
+        let plane_len = window.output_len();
+        let weights = match (self.kernel.algorithm, &self.weights) {
+            (Algorithm::Im2col(gemm), Weights::Packed(weights)) if !input.is_empty() => {
+                let zeros = &self.zeros;
+                im2col::conv(gemm, shape, window, input, input_zero, weights, zeros, output, &finish);
+                return Ok(());
             }
-            (Algorithm::Im2col(gemm), Weights::Packed(weights)) => {
-                im2col::conv(gemm, shape, window, input, input_zero, weights, &self.zeros, output);
+            (_, Weights::Centred(weights)) => weights,
+            // Nothing but padding: no weight is read.
+            (_, Weights::Packed(_)) => &vec![],
+        };
+        with_scratch(&SUMS, output.len(), |sums| {
+            match self.kernel.algorithm {
+                _ if input.is_empty() => sums.fill(0),
+                Algorithm::Depthwise(isa) => {
+                    depthwise::conv(isa, shape, window, input, input_zero, weights, sums)
+                }
+                _ => reference::conv(shape, &window, input, input_zero, weights, sums),
             }
-            (_, Weights::Centred(weights)) => {
-                reference::conv(shape, &window, input, input_zero, weights, output)
-            }
-            (_, Weights::Packed(_)) => unreachable!("only im2col packs"),
-        }
+            let planes = sums.chunks_exact(plane_len).zip(output.chunks_exact_mut(plane_len)).enumerate();
+            parallel::for_each(sums.len(), planes.collect(), |(idx, (sums, output))| {
+                finish(idx % shape.out_channels, sums, output);
+            });
+        });
         Ok(())
     }
 }

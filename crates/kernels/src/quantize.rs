@@ -105,6 +105,16 @@ pub fn fake_quantize(affine: Affine, input: &[f32], output: &mut [f32]) {
     best().fake_quantize(affine, input, output);
 }
 
+/// Quantizes sums with the best kernel; see [`LoopKernel::requantize`].
+pub fn requantize<T: Quantized>(bias: i32, factor: f32, zero_point: T, sums: &[i32], output: &mut [T]) {
+    best().requantize(bias, factor, zero_point, sums, output);
+}
+
+/// Quantizes sums with the best kernel; see [`LoopKernel::requantize_each`].
+pub fn requantize_each<T: Quantized>(factors: &[f32], zero_point: T, sums: &[i32], output: &mut [T]) {
+    best().requantize_each(factors, zero_point, sums, output);
+}
+
 /// Calls `run` for every slice of a tensor that shares a mapping: `affines` along one axis, `inner` elements
 /// each.
 ///
@@ -154,6 +164,49 @@ impl LoopKernel {
         });
     }
 
+    /// `output = saturate(round_half_even((sum + bias) * factor) + zero_point)`, the sum of the two wrapping, the product in f32.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn requantize<T: Quantized>(
+        &self,
+        bias: i32,
+        factor: f32,
+        zero_point: T,
+        sums: &[i32],
+        output: &mut [T],
+    ) {
+        assert_eq!(sums.len(), output.len(), "sums and output differ in length");
+        let affine = Affine::of(1.0, zero_point);
+        let scaled = |sum: i32| sum.wrapping_add(bias) as f32 * factor;
+        match self.isa {
+            Some(isa) => isa.run(Requantize { affine, scaled, sums: sums.iter().copied(), output }),
+            None => reference::requantize(affine, scaled, sums.iter().copied(), output),
+        }
+    }
+
+    /// The same without a bias, and a factor for each sum.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn requantize_each<T: Quantized>(
+        &self,
+        factors: &[f32],
+        zero_point: T,
+        sums: &[i32],
+        output: &mut [T],
+    ) {
+        assert_eq!(sums.len(), output.len(), "sums and output differ in length");
+        assert_eq!(sums.len(), factors.len(), "sums and factors differ in length");
+        let affine = Affine::of(1.0, zero_point);
+        let sums = sums.iter().copied().zip(factors.iter().copied());
+        let scaled = |(sum, factor): (i32, f32)| sum as f32 * factor;
+        match self.isa {
+            Some(isa) => isa.run(Requantize { affine, scaled, sums, output }),
+            None => reference::requantize(affine, scaled, sums, output),
+        }
+    }
+
     /// [`quantize`](Self::quantize) and [`dequantize`](Self::dequantize) in one pass, to the same bits.
     ///
     /// # Panics
@@ -182,7 +235,12 @@ const ROUNDER: f32 = (3 << 22) as f32;
 /// As the bounds are integers, clamping first changes nothing but what can be rounded this way.
 #[inline(always)]
 fn steps(input: f32, scale: f32, low: f32, high: f32) -> f32 {
-    let steps = input / scale;
+    limited(input / scale, low, high)
+}
+
+/// The same of a quotient.
+#[inline(always)]
+fn limited(steps: f32, low: f32, high: f32) -> f32 {
     let steps = if steps.is_nan() { 0.0 } else { steps };
     let steps = if steps > low { steps } else { low };
     let steps = if steps < high { steps } else { high };
@@ -206,6 +264,27 @@ impl<T: Quantized> Loops for Quantize<'_, T> {
         let offset = affine.zero_point.wrapping_sub(ROUNDER.to_bits() as i32);
         for (x, q) in self.input.iter().zip(self.output) {
             let steps = steps(*x, affine.scale, low, high);
+            *q = T::from_i32((steps.to_bits() as i32).wrapping_add(offset));
+        }
+    }
+}
+
+struct Requantize<'a, T, S, F> {
+    affine: Affine,
+    scaled: F,
+    sums: S,
+    output: &'a mut [T],
+}
+
+impl<T: Quantized, S: Iterator, F: Fn(S::Item) -> f32> Loops for Requantize<'_, T, S, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _fused: bool) {
+        let (low, high) = self.affine.bounds();
+        let offset = self.affine.zero_point.wrapping_sub(ROUNDER.to_bits() as i32);
+        for (sum, q) in self.sums.zip(self.output) {
+            let steps = limited((self.scaled)(sum), low, high);
             *q = T::from_i32((steps.to_bits() as i32).wrapping_add(offset));
         }
     }

@@ -26,7 +26,7 @@ fn conv(site: &Site<'_>) -> Result<Kernel> {
         if !is_fast(dtype, x.shape()) {
             return with_real!(dtype, R => convolve_plainly::<R>(call, &sizes));
         }
-        let mut out = call.zeros::<f32>(&sizes.out_shape)?;
+        let mut out = call.unset::<f32>(&sizes.out_shape)?;
         let x = numbers::<f32>(x, dtype)?;
         let bias = call.optional(2)?.map(|bias| numbers::<f32>(bias, dtype)).transpose()?;
         match &prepared {

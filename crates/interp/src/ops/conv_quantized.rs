@@ -1,12 +1,13 @@
 //! Convolutions of quantized operands.
 
 use super::conv::{ConvAttrs, ConvSizes, invalid};
-use super::requantize::{bytes, only, requantize, scales, zero_points};
+use super::requantize::{bytes, only, scales, zero_points};
 use crate::call::Call;
 use crate::op::{Kernel, NEWEST, OpRow, Operand, Site, one};
 use crate::real::expect_type;
 use quantfit_ir::{DType, Error, Result, Tensor, with_element};
-use quantfit_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, conv_integer, prepare};
+use quantfit_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, prepare};
+use quantfit_kernels::quantize::requantize;
 
 const BYTES: &[DType] = &[DType::I8, DType::U8];
 
@@ -18,7 +19,9 @@ pub(super) static ROWS: &[OpRow] = &[
 fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
     let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
     Ok(Box::new(move |call| {
-        let (sizes, sums) = conv.sums(call)?;
+        let sizes = conv.sizes(call)?;
+        let mut sums = call.unset::<i32>(&sizes.out_shape)?;
+        conv.run(call, &sizes, &mut sums, |_, sums, out| out.copy_from_slice(sums))?;
         one(Tensor::new(&sizes.out_shape, sums))
     }))
 }
@@ -27,19 +30,15 @@ fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
 fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
     let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
     Ok(Box::new(move |call| {
-        let (sizes, sums) = conv.sums(call)?;
+        let sizes = conv.sizes(call)?;
+        let channels = Channels::of(call, sizes.shape.out_channels)?;
         with_element!(call.tensor(7)?.dtype(), [I8 U8], T => {
-            let mut out = call.zeros::<T>(&sizes.out_shape)?;
+            let mut out = call.unset::<T>(&sizes.out_shape)?;
             let zero_point = only("zero point of the output", call.values::<T>(7)?)?;
-            let channels = Channels::of(call, sizes.shape.out_channels)?;
-            let plane_len = sizes.out_shape[2..].iter().product::<usize>().max(1);
-            let planes = sums.chunks_exact(plane_len).zip(out.chunks_exact_mut(plane_len));
-            let mut biased = vec![];
-            for ((sums, out), &(factor, bias)) in planes.zip(channels.0.iter().cycle()) {
-                biased.clear();
-                biased.extend(sums.iter().map(|sum| sum.wrapping_add(bias)));
-                requantize(&biased, |_| factor, zero_point, out);
-            }
+            conv.run(call, &sizes, &mut out, |channel, sums, out| {
+                let (factor, bias) = channels.0[channel];
+                requantize(bias, factor, zero_point, sums, out);
+            })?;
             one(Tensor::new(&sizes.out_shape, out))
         }, other => Err(Error::invalid_data(format!("the zero point of the output is of {other}"))))
     }))
@@ -100,31 +99,42 @@ impl IntegerConv {
         Ok(IntegerConv { attrs, slots, prepared: prepared.transpose()? })
     }
 
-    /// `Σ (x - x zero) · (weight - weight zero)`
-    fn sums(&self, call: &Call<'_, '_>) -> Result<(ConvSizes, Vec<i32>)> {
+    fn sizes(&self, call: &Call<'_, '_>) -> Result<ConvSizes> {
+        self.attrs.over(call.tensor(0)?.shape(), call.tensor(self.slots.weight)?.shape())
+    }
+
+    /// `finish(channel, Σ (x - x zero) · (weight - weight zero))` for all of `out`.
+    fn run<U: Send>(
+        &self,
+        call: &Call<'_, '_>,
+        sizes: &ConvSizes,
+        out: &mut [U],
+        finish: impl Fn(usize, &[i32], &mut [U]) + Sync,
+    ) -> Result<()> {
         let (x, weight) = (call.tensor(0)?, call.tensor(self.slots.weight)?);
-        let sizes = self.attrs.over(x.shape(), weight.shape())?;
-        let mut sums = call.zeros::<i32>(&sizes.out_shape)?;
         let x_zero = match call.optional(self.slots.x_zero)? {
             Some(zero) => only("zero point of the input", &zero_points(zero, x.dtype())?)?,
             None => 0,
         };
         if let Some(prepared) = &self.prepared {
-            prepared.run(&sizes.shape, bytes(x)?, x_zero, &mut sums).map_err(invalid)?;
-            return Ok((sizes, sums));
+            return prepared.run_then(&sizes.shape, bytes(x)?, x_zero, out, finish).map_err(invalid);
         }
-        let zeros = weight_zeros(weight, call.optional(self.slots.weight_zero)?, sizes.shape.out_channels)?;
+        let n_channels = sizes.shape.out_channels;
+        let zeros = weight_zeros(weight, call.optional(self.slots.weight_zero)?, n_channels)?;
         let (x, weight) = (bytes(x)?, bytes(weight)?);
         if is_fast(&sizes.out_shape) {
-            conv_integer(&sizes.shape, x, x_zero, weight, ZeroPoints::Each(&zeros), &mut sums)
-                .map_err(invalid)?;
-        } else {
-            let per_channel = (weight.len() / zeros.len().max(1)).max(1);
-            let x: Vec<i32> = (0..x.len()).map(|idx| x.at(idx) - x_zero).collect();
-            let weight = (0..weight.len()).map(|idx| weight.at(idx) - zeros[idx / per_channel]);
-            sizes.convolve(&x, &weight.collect::<Vec<i32>>(), &mut sums);
+            let prepared = prepare(&sizes.shape, weight, ZeroPoints::Each(&zeros)).map_err(invalid)?;
+            return prepared.run_then(&sizes.shape, x, x_zero, out, finish).map_err(invalid);
         }
-        Ok((sizes, sums))
+        let per_channel = (weight.len() / zeros.len().max(1)).max(1);
+        let x: Vec<i32> = (0..x.len()).map(|idx| x.at(idx) - x_zero).collect();
+        let weight = (0..weight.len()).map(|idx| weight.at(idx) - zeros[idx / per_channel]);
+        let mut sums = call.zeros::<i32>(&sizes.out_shape)?;
+        sizes.convolve(&x, &weight.collect::<Vec<i32>>(), &mut sums);
+        let plane_len = sizes.out_shape[2..].iter().product::<usize>().max(1);
+        let planes = sums.chunks_exact(plane_len).zip(out.chunks_exact_mut(plane_len));
+        planes.enumerate().for_each(|(idx, (sums, out))| finish(idx % n_channels, sums, out));
+        Ok(())
     }
 }
 

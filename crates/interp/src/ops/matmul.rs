@@ -65,17 +65,17 @@ impl GemmAttrs {
             _ => None,
         };
         let is_plain = self.alpha == 1.0 && (added.is_none() || self.beta == 1.0);
-        let (mut out, added) = match added {
-            Some(added) if is_plain => (added, None),
-            added => (call.zeros::<T>(&shape)?, added),
+        let (mut out, is_added, added) = match added {
+            Some(added) if is_plain => (added, true, None),
+            added => (call.unset::<T>(&shape)?, false, added),
         };
         let c = MatrixMut::row_major(&mut out, shape[0], shape[1]);
         match packed {
-            Some(packed) => T::multiply_packed(a, packed, c),
+            Some(packed) => T::multiply_packed(a, packed, is_added, c),
             None => {
                 let b_values = numbers::<T>(b, dtype)?;
                 let b = matrix(b.shape(), &b_values, self.transposed[1])?;
-                T::multiply_all(vec![Product { a, b, c }]);
+                T::multiply_all(vec![Product { a, b, c }], is_added);
             }
         }
         if !is_plain {
@@ -125,12 +125,13 @@ fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Resul
     let dtype = a.dtype();
     expect_type(b, dtype)?;
     let sizes = MatMulSizes::of(a.shape(), b.shape())?;
-    let mut out = call.zeros::<T>(&sizes.shape)?;
+    let mut out = call.unset::<T>(&sizes.shape)?;
     let a = numbers::<T>(a, dtype)?;
     let MatMulSizes { m, k, n, .. } = sizes;
     if let Some(packed) = packed {
         let rows = out.len() / n.max(1);
-        T::multiply_packed(Matrix::row_major(&a, rows, k), packed, MatrixMut::row_major(&mut out, rows, n));
+        let to = MatrixMut::row_major(&mut out, rows, n);
+        T::multiply_packed(Matrix::row_major(&a, rows, k), packed, false, to);
     } else if !out.is_empty() {
         let b = numbers::<T>(b, dtype)?;
         let results = out.chunks_exact_mut(m * n).zip(sizes.positions());
@@ -139,7 +140,7 @@ fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Resul
             b: Matrix::row_major(&b[b_at * k * n..][..k * n], k, n),
             c: MatrixMut::row_major(out, m, n),
         });
-        T::multiply_all(products.collect());
+        T::multiply_all(products.collect(), false);
     }
     one(rounded(dtype, &sizes.shape, out)?)
 }

@@ -1,7 +1,7 @@
 //! Matrix products of quantized operands.
 
 use super::matmul::{MatMulSizes, is_single};
-use super::requantize::{bytes, only, requantize, scales, zero_points};
+use super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
@@ -10,6 +10,7 @@ use quantfit_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
 };
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use quantfit_kernels::quantize::requantize_each;
 
 const BYTES: &[DType] = &[DType::I8, DType::U8];
 
@@ -36,7 +37,7 @@ fn qlinear_matmul(site: &Site<'_>) -> Result<Kernel> {
         let b_scale =
             of_columns(call.tensor(3)?.shape(), call.tensor(4)?.shape(), &scales(call.tensor(4)?)?)?;
         with_element!(call.tensor(7)?.dtype(), [I8 U8], T => {
-            let mut out = call.zeros::<T>(&sizes.shape)?;
+            let mut out = call.unset::<T>(&sizes.shape)?;
             let zero_point = only("zero point of the output", call.values::<T>(7)?)?;
             if out.is_empty() {
                 return one(Tensor::new(&sizes.shape, out));
@@ -52,7 +53,7 @@ fn qlinear_matmul(site: &Site<'_>) -> Result<Kernel> {
                         factors.clear();
                         factors.extend((0..n).map(factor));
                     }
-                    requantize(sums, |column| factors[column], zero_point, out);
+                    requantize_each(&factors, zero_point, sums, out);
                 }
             }
             one(Tensor::new(&sizes.shape, out))

@@ -50,7 +50,7 @@ fn average_pool(site: &Site<'_>) -> Result<Kernel> {
             return one(reduce(call, Reduction::Mean, &spatial_axes(x)?)?);
         }
         if x.dtype() != DType::F64 && sizes.is_fast() {
-            let mut out = call.zeros::<f32>(&sizes.out_shape)?;
+            let mut out = call.unset::<f32>(&sizes.out_shape)?;
             pool::average_pool(&sizes.shape, divisor, &numbers(x, x.dtype())?, &mut out).map_err(invalid)?;
             return one(rounded(x.dtype(), &sizes.out_shape, out)?);
         }
@@ -104,11 +104,12 @@ fn maxima<T: Ordered + Number>(
     x: &[T],
     order: Option<Order>,
 ) -> Result<Outputs> {
-    let mut out = call.zeros::<T>(&sizes.out_shape)?;
     if order.is_none() && sizes.is_fast() {
+        let mut out = call.unset::<T>(&sizes.out_shape)?;
         pool::max_pool(&sizes.shape, x, &mut out).map_err(invalid)?;
         return one(Tensor::new(&sizes.out_shape, out));
     }
+    let mut out = call.zeros::<T>(&sizes.out_shape)?;
     let mut indices = call.zeros::<i64>(&sizes.out_shape)?;
     plain::max(sizes, x, &mut out, &mut indices);
     let mut outputs = one(Tensor::new(&sizes.out_shape, out))?;

@@ -126,7 +126,7 @@ where
     T: Quantized + quantfit_kernels::quantize::Quantized,
 {
     let shape = call.tensor(0)?.shape();
-    let mut out = call.zeros::<T>(shape)?;
+    let mut out = call.unset::<T>(shape)?;
     let zeros = zero_points::<T>(call, scale.len())?;
     runs.for_each(|range, at, step| {
         let (x, out) = (&x[range.clone()], &mut out[range]);
@@ -161,7 +161,7 @@ pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
             return Err(Error::unsupported(format!("no kernel for op DequantizeLinear to {output}")));
         }
         let scale = in_precision(scale, DType::F32)?;
-        let mut out = call.zeros::<f32>(x.shape())?;
+        let mut out = call.unset::<f32>(x.shape())?;
         with_element!(x.dtype(), [I8 U8 I16 U16 I32], T => {
             let zeros = zero_points::<T>(call, scale.len())?;
             if T::DTYPE == DType::I32 && zeros.iter().any(|zero| zero.to_i32() != 0) {
@@ -205,7 +205,7 @@ fn dequantized<T: Dequantized>(x: &[T], scale: &[f32], zeros: &[T], out: &mut [f
 fn dynamic_quantize() -> Kernel {
     Box::new(|call| {
         let x = call.tensor(0)?;
-        let mut out = call.zeros::<u8>(x.shape())?;
+        let mut out = call.unset::<u8>(x.shape())?;
         let values = x.values::<f32>()?;
         let (scale, zero) = dynamic_range(values);
         quantize_run(Affine::of(scale, zero), values, &mut out);

@@ -95,7 +95,8 @@ impl<R: Gate> Direction<'_, R> {
     fn add_recurrent(&self, rows: &[R], group: usize, gates: &mut [R], columns: usize, width: usize) {
         let n_rows = rows.len() / self.hidden;
         let gates = MatrixMut { data: gates, rows: n_rows, columns, row_stride: width };
-        R::multiply_packed(Matrix::row_major(rows, n_rows, self.hidden), &self.recurrent[group], gates);
+        let rows = Matrix::row_major(rows, n_rows, self.hidden);
+        R::multiply_packed(rows, &self.recurrent[group], true, gates);
     }
 }
 
@@ -253,6 +254,7 @@ impl<C: Cell> Layer<C> {
         R::multiply_packed(
             Matrix::row_major(&x, rows, input),
             &weights.input,
+            true,
             MatrixMut::row_major(&mut gates, rows, width),
         );
         let peepholes = match C::HAS_CELL_STATE {

@@ -5,28 +5,6 @@
 use crate::real::numbers;
 use quantfit_ir::{DType, Error, Result, Tensor};
 use quantfit_kernels::gemm_integer::Bytes;
-use quantfit_kernels::quantize::{Affine, Quantized, quantize};
-
-/// How many sums are scaled before they are rounded: few enough to stay in the cache.
-const BLOCK: usize = 2048;
-
-/// Rounds `sums` scaled, one after the other, by what `factors` gives, to `out`.
-pub(super) fn requantize<T: Quantized>(
-    sums: &[i32],
-    factors: impl Fn(usize) -> f32,
-    zero_point: T,
-    out: &mut [T],
-) {
-    let affine = Affine::of(1.0, zero_point);
-    let mut scaled = [0.0; BLOCK];
-    for (block, (sums, out)) in sums.chunks(BLOCK).zip(out.chunks_mut(BLOCK)).enumerate() {
-        let scaled = &mut scaled[..sums.len()];
-        for (idx, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-            *scaled = sum as f32 * factors(block * BLOCK + idx);
-        }
-        quantize(affine, scaled, out);
-    }
-}
 
 /// The scales of a tensor: floats of any width up to f32.
 pub(super) fn scales(tensor: &Tensor) -> Result<Vec<f32>> {

@@ -1,10 +1,12 @@
 //! Integer convolution as a matrix product: the channels of a position are brought next to each other
 //! (`NHWC`), windows become rows of bytes, and the product is written back channel by channel.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::pixels::{Bits, interleave};
 use super::{Bytes, ZeroPoints};
+use crate::buffer::{AlignedBuffer, Kept, with_scratch};
 use crate::conv::ConvShape;
 use crate::gemm_integer::{ByteMatrix, Kernel, PackedRight, Right};
 use crate::matrix::{Matrix, MatrixMut};
@@ -16,19 +18,31 @@ use crate::window::Window;
 /// cache.
 const POSITIONS: usize = 224;
 
+thread_local! {
+    static UNSIGNED: Cell<AlignedBuffer<u8>> = const { Cell::new(AlignedBuffer::EMPTY) };
+    static SIGNED: Cell<AlignedBuffer<i8>> = const { Cell::new(AlignedBuffer::EMPTY) };
+}
+
 /// A byte of one sign or the other.
-trait Byte: Bits + Default + Send + Sync {
+trait Byte: Bits + Default + Send + Sync + 'static {
+    /// Where a thread keeps pixels.
+    const KEPT: &'static Kept<Self>;
+
     /// A matrix of such bytes.
     fn matrix(matrix: Matrix<'_, Self>) -> ByteMatrix<'_>;
 }
 
 impl Byte for u8 {
+    const KEPT: &'static Kept<u8> = &UNSIGNED;
+
     fn matrix(matrix: Matrix<'_, u8>) -> ByteMatrix<'_> {
         ByteMatrix::U8(matrix)
     }
 }
 
 impl Byte for i8 {
+    const KEPT: &'static Kept<i8> = &SIGNED;
+
     fn matrix(matrix: Matrix<'_, i8>) -> ByteMatrix<'_> {
         ByteMatrix::I8(matrix)
     }
@@ -68,9 +82,9 @@ fn pack_bytes<T: Byte>(
     (0..shape.groups).map(group).collect()
 }
 
-/// `output = Σ (input - zero) · (weights - weight zeros)`, the weights packed group by group.
+/// `output = finish(channel, Σ (input - zero) · (weights - weight zeros))`, the weights packed group by group.
 #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, and how to compute it")]
-pub(super) fn conv(
+pub(super) fn conv<U: Send>(
     kernel: &Kernel,
     shape: &ConvShape,
     window: Window,
@@ -78,14 +92,18 @@ pub(super) fn conv(
     zero: i32,
     weights: &[PackedRight],
     weight_zeros: &[i32],
-    output: &mut [i32],
+    output: &mut [U],
+    finish: &Finish<'_, U>,
 ) {
     let layer = Layer { kernel, shape, window, zero, weights, weight_zeros };
     match input {
-        Bytes::U8(input) => layer.run(input, zero as u8, output),
-        Bytes::I8(input) => layer.run(input, zero as i8, output),
+        Bytes::U8(input) => layer.run(input, zero as u8, output, finish),
+        Bytes::I8(input) => layer.run(input, zero as i8, output, finish),
     }
 }
+
+/// What becomes of the sums of some positions of an output channel.
+type Finish<'a, U> = dyn Fn(usize, &[i32], &mut [U]) + Sync + 'a;
 
 /// What all pieces share.
 struct Layer<'a> {
@@ -98,24 +116,36 @@ struct Layer<'a> {
 }
 
 /// Some output positions of one group of channels of one image, with the slice of each output channel.
-struct Piece<'a, T> {
+struct Piece<'a, T, U> {
     /// The input, channels next to each other.
     pixels: &'a [T],
     group: usize,
     positions: Range<usize>,
-    output: Vec<&'a mut [i32]>,
+    output: Vec<&'a mut [U]>,
 }
 
 impl Layer<'_> {
-    fn run<T: Byte>(&self, input: &[T], padding: T, output: &mut [i32]) {
+    fn run<T: Byte, U: Send>(&self, input: &[T], padding: T, output: &mut [U], finish: &Finish<'_, U>) {
+        let in_channels = self.shape.group_in_channels();
+        let image_len = in_channels * self.window.input_len();
+        with_scratch(T::KEPT, input.len(), |pixels| {
+            let images = input.chunks_exact(image_len).zip(pixels.chunks_exact_mut(image_len)).collect();
+            parallel::for_each(input.len(), images, |(image, pixels)| {
+                interleave(image, in_channels, pixels);
+            });
+            self.run_pixels(pixels, padding, output, finish);
+        });
+    }
+
+    fn run_pixels<T: Byte, U: Send>(
+        &self,
+        pixels: &[T],
+        padding: T,
+        output: &mut [U],
+        finish: &Finish<'_, U>,
+    ) {
         let (in_channels, out_channels) = (self.shape.group_in_channels(), self.shape.group_out_channels());
         let image_len = in_channels * self.window.input_len();
-        let mut pixels = vec![T::default(); input.len()];
-        let images = input.chunks_exact(image_len).zip(pixels.chunks_exact_mut(image_len)).collect();
-        parallel::for_each(input.len(), images, |(image, pixels)| {
-            interleave(image, in_channels, pixels);
-        });
-
         let operations = output.len() * in_channels * self.window.taps() / 4;
         let mut pieces = Vec::new();
         let outputs = output.chunks_exact_mut(out_channels * self.window.output_len());
@@ -132,11 +162,17 @@ impl Layer<'_> {
             }
         }
         parallel::for_each_with(operations, pieces, Scratch::default, |scratch, piece| {
-            self.run_piece(piece, padding, scratch);
+            self.run_piece(piece, padding, scratch, finish);
         });
     }
 
-    fn run_piece<T: Byte>(&self, piece: Piece<'_, T>, padding: T, scratch: &mut Scratch<T>) {
+    fn run_piece<T: Byte, U>(
+        &self,
+        piece: Piece<'_, T, U>,
+        padding: T,
+        scratch: &mut Scratch<T>,
+        finish: &Finish<'_, U>,
+    ) {
         let (in_channels, out_channels) = (self.shape.group_in_channels(), self.shape.group_out_channels());
         let (rows, depth) = (piece.positions.len(), in_channels * self.window.taps());
         let left = if self.window.is_pointwise() {
@@ -159,8 +195,9 @@ impl Layer<'_> {
             MatrixMut::row_major(&mut scratch.products, rows, out_channels),
         );
         transpose(&scratch.products, rows, out_channels, &mut scratch.by_channel);
-        for (output, channel) in piece.output.into_iter().zip(scratch.by_channel.chunks_exact(rows)) {
-            output.copy_from_slice(channel);
+        let sums = scratch.by_channel.chunks_exact(rows);
+        for (idx, (output, sums)) in piece.output.into_iter().zip(sums).enumerate() {
+            finish(piece.group * out_channels + idx, sums, output);
         }
     }
 }

@@ -20,6 +20,17 @@ pub(super) fn fake_quantize(affine: Affine, input: &[f32], output: &mut [f32]) {
     }
 }
 
+pub(super) fn requantize<T: Quantized, S>(
+    affine: Affine,
+    scaled: impl Fn(S) -> f32,
+    sums: impl Iterator<Item = S>,
+    output: &mut [T],
+) {
+    for (sum, q) in sums.zip(output) {
+        *q = T::from_i32(quantize_one(affine, scaled(sum)));
+    }
+}
+
 fn quantize_one(affine: Affine, x: f32) -> i32 {
     // The cast saturates and makes 0 of NaN.
     let steps = (x / affine.scale).round_ties_even() as i64;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use quantfit_kernels::loops::kernels;
-use quantfit_kernels::quantize::{Affine, Quantized, per_axis, quantize};
+use quantfit_kernels::quantize::{Affine, Quantized, per_axis, quantize, requantize, requantize_each};
 
 use crate::random::Random;
 
@@ -19,6 +19,34 @@ proptest! {
             check::<u16>(&input, scale, random.bits() as u16);
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_requantizes_as_the_reference(len in 0..300usize, factor in scales(), seed: u64) {
+        let mut random = Random::new(seed);
+        let sums: Vec<i32> = (0..len).map(|_| random.bits() as i32 >> (random.bits() % 32)).collect();
+        let factors: Vec<f32> = random.floats(len).into_iter().map(|x| x * factor).collect();
+        let (bias, zero) = (random.bits() as i32 >> 12, random.bits() as i8);
+        let mut results = kernels().iter().map(|kernel| {
+            let (mut signed, mut unsigned) = (vec![1i8; len], vec![1u8; len]);
+            kernel.requantize(bias, factor, zero, &sums, &mut signed);
+            kernel.requantize_each(&factors, zero as u8, &sums, &mut unsigned);
+            (signed, unsigned)
+        });
+        let expected = results.next_back().unwrap();
+        results.for_each(|found| assert_eq!(found, expected));
+    }
+}
+
+#[test]
+fn sums_become_bytes_by_hand() {
+    let (mut signed, mut unsigned) = ([0i8; 5], [0u8; 3]);
+    requantize(3, 0.5, -2, &[0, 2, -6, 1000, i32::MAX], &mut signed);
+    // 1.5 and 2.5 become 2, -1.5 becomes -2; the last one wraps.
+    assert_eq!(signed, [0, 0, -4, 127, -128]);
+    requantize_each(&[0.5, 0.25, 100.0], 10, &[3, -2, 5], &mut unsigned);
+    assert_eq!(unsigned, [12, 10, 255]);
 }
 
 fn scales() -> impl Strategy<Value = f32> {

@@ -44,7 +44,7 @@ pub(super) fn add_products<'a, R: Score>(
         products.push(Product { a, b, c: MatrixMut::row_major(c, rows.len(), b.columns) });
         (left, out) = (rest, others);
     }
-    R::multiply_all(products);
+    R::multiply_all(products, true);
 }
 
 /// Keeps the scores between plus and minus a number, if it is positive.

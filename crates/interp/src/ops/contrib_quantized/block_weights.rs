@@ -62,7 +62,7 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
         let a = numbers::<f32>(a, dtype)?;
         let n_rows = out.len() / weights.n_columns;
         let to = MatrixMut::row_major(&mut out, n_rows, weights.n_columns);
-        f32::multiply_packed(Matrix::row_major(&a, n_rows, depth), packed, to);
+        f32::multiply_packed(Matrix::row_major(&a, n_rows, depth), packed, true, to);
         one(rounded(dtype, &shape, out)?)
     }))
 }

@@ -1,12 +1,11 @@
 //! Pools of quantized operands: bytes, their scale and zero point, and those of the result.
 
 use super::super::contrib_fused::part::{OPSET, part, run};
-use super::super::requantize::requantize;
 use super::coding::Coding;
 use crate::number::unexpected;
 use crate::op::{Kernel, Site, one};
 use quantfit_ir::{Error, Op, Result, Tensor, with_element};
-use quantfit_kernels::quantize::Integer;
+use quantfit_kernels::quantize::{Integer, requantize};
 
 /// In f32.
 pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
@@ -52,7 +51,7 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
             let sums: Vec<i32> =
                 planes.map(|plane| i32::try_from(sum(plane)).map_err(too_large)).collect::<Result<_>>()?;
             let factor = from.scale / (to.scale * plane_len as f32);
-            requantize(&sums, |_| factor, to.zero, &mut out);
+            requantize(0, factor, to.zero, &sums, &mut out[..sums.len()]);
             one(Tensor::new(&shape, out))
         }, other => Err(unexpected(other)))
     }))

@@ -2,7 +2,7 @@
 
 use super::super::contrib_fused::part::{only_output, part, run_with};
 use super::super::quantize::dynamic_range;
-use super::super::requantize::{bytes, only, requantize, scales, zero_points};
+use super::super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::number::unexpected;
@@ -13,7 +13,7 @@ use quantfit_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
 };
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
-use quantfit_kernels::quantize::{Affine, quantize};
+use quantfit_kernels::quantize::{Affine, quantize, requantize_each};
 
 /// `A` is quantized by its own range; operands are `A`, `B`, its scale and zero point, and a bias.
 pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {
@@ -126,7 +126,7 @@ pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
             let mut out = call.zeros::<T>(&shape)?;
             let zero = only("zero point of the output", zero.values::<T>()?)?;
             let rows = sums.chunks_exact(shape[1].max(1)).zip(out.chunks_exact_mut(shape[1].max(1)));
-            rows.for_each(|(sums, out)| requantize(sums, |column| factors[column], zero, out));
+            rows.for_each(|(sums, out)| requantize_each(&factors, zero, sums, out));
             one(Tensor::new(&shape, out))
         }, other => Err(unexpected(other)))
     }))

@@ -132,7 +132,7 @@ pub(super) fn contract<'a, T: Factor>(
     let dims = [&*batch, &left, &right].concat();
     let (n_rows, n_columns) = (size(&left), size(&right));
     let labels = |dims: &[Dim]| dims.iter().map(|dim| dim.label).collect::<Vec<_>>();
-    let mut out = call.zeros::<T>(&lens(&dims))?;
+    let mut out = call.unset::<T>(&lens(&dims))?;
     if n_rows.saturating_mul(n_columns).saturating_mul(size(&depth)) < WORTH_A_PRODUCT {
         let of_b = |dims: &[Dim]| b.sorted(&labels(dims), |label| dims.iter().any(|dim| dim.label == label));
         let (b_batch, b_depth) = (of_b(&batch), of_b(&depth));
@@ -160,7 +160,7 @@ pub(super) fn contract<'a, T: Factor>(
             b: b.matrix(idx),
             c: MatrixMut::row_major(out, n_rows, n_columns),
         });
-        T::multiply_all(products.collect());
+        T::multiply_all(products.collect(), false);
     }
     Ok(Operand::dense(out, &dims))
 }

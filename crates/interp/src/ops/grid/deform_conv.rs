@@ -100,7 +100,7 @@ impl Layer<'_> {
                 b: Matrix::row_major(&columns[group * depth * n_places..], depth, n_places),
                 c: MatrixMut::row_major(out, rows, n_places),
             });
-            R::multiply_all(products.collect());
+            R::multiply_all(products.collect(), true);
         }
         one(rounded(dtype, &shape, out)?)
     }
