@@ -8,7 +8,7 @@
 mod descent;
 
 use crate::config::AdaRound;
-use crate::params::QuantParams;
+use crate::params::{QuantParams, round_half_even};
 use descent::Descent;
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
@@ -97,7 +97,7 @@ impl Rounding<'_> {
     /// Rounding to nearest: for each element, whether that is up.
     pub fn nearest(&self) -> Vec<bool> {
         let steps = self.steps();
-        steps.map(|steps| steps.round_ties_even() > steps.floor()).collect()
+        steps.map(|steps| round_half_even(steps) > floor(steps)).collect()
     }
 
     /// The weight with each element on the grid: an integer times its channel's step.
@@ -143,13 +143,20 @@ impl Rounding<'_> {
 
     /// What becomes of an element of so many steps.
     pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
-        self.clip(steps.floor() + f32::from(u8::from(up)))
+        self.clip(floor(steps) + f32::from(u8::from(up)))
     }
 
     fn clip(&self, integer: f32) -> f32 {
         let (qmin, qmax) = QuantParams::range(self.bits);
         integer.clamp(qmin as f32, qmax as f32)
     }
+}
+
+/// The greatest integer that is not greater, for numbers that fit into one of 32 bits. Unlike `f32::floor` it is no function
+/// call on processors without SSE 4.1.
+fn floor(x: f32) -> f32 {
+    let towards_zero = x as i32 as f32;
+    if towards_zero > x { towards_zero - 1.0 } else { towards_zero }
 }
 
 /// `[n, k]` times the transpose of `[out, k]`.

@@ -118,6 +118,15 @@ impl Calibration {
         })
     }
 
+    /// Takes in values of several places, all at once.
+    pub fn observe_all(&mut self, values: &BTreeMap<Place, Tensor>) -> Result<()> {
+        self.chosen.take();
+        self.statistics
+            .par_iter_mut()
+            .filter_map(|(place, statistics)| Some((statistics, values.get(place)?)))
+            .try_for_each(|(statistics, tensor)| statistics.observe(tensor))
+    }
+
     /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
     pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
         &self.statistics

@@ -8,6 +8,16 @@ use quantfit_ir::{Error, Result};
 /// The smallest scale that is used: the distance from 1 to the next larger 32-bit float.
 pub(crate) const MIN_SCALE: f64 = f32::EPSILON as f64;
 
+/// More steps than there are between any two integers of 16 bits.
+const MOST_STEPS: f32 = (1u32 << 20) as f32;
+
+/// The nearest integer, the even one for halves, of numbers of at most 2^22: beyond 2^23 an `f32` has no fraction. Unlike
+/// `round_ties_even` it is no function call on processors without SSE 4.1.
+pub(crate) fn round_half_even(x: f32) -> f32 {
+    const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
+    (x + NO_FRACTION) - NO_FRACTION
+}
+
 /// How a tensor is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantParams {
@@ -80,8 +90,8 @@ impl QuantParams {
     /// offset.
     pub fn quantize(&self, x: f32, idx: usize) -> i32 {
         let (qmin, qmax) = QuantParams::range(self.bits);
-        // A quotient beyond all integers saturates in the cast, and NaN becomes 0.
-        let q = (x / self.scale[idx]).round_ties_even() as i32;
+        // NaN stays that, and becomes 0 in the cast.
+        let q = round_half_even((x / self.scale[idx]).clamp(-MOST_STEPS, MOST_STEPS)) as i32;
         q.saturating_add(self.offset[idx]).clamp(qmin, qmax)
     }
 
@@ -117,6 +127,16 @@ impl QuantParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_are_rounded_to_the_even_integer() {
+        for x in (-4000i16..4000).map(|idx| f32::from(idx) / 8.0).chain([3_999_999.5, -4_194_303.5]) {
+            assert_eq!(round_half_even(x), x.round_ties_even(), "{x}");
+        }
+        let params = QuantParams::per_tensor(0.5, 7, 8);
+        let q = [1.25, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30].map(|x| params.quantize(x, 0));
+        assert_eq!(q, [9, 7, 127, -128, 127]);
+    }
 
     #[test]
     fn asymmetric_covers_zero() {

@@ -55,6 +55,7 @@ pub use read_ascend::ReadAscend;
 pub use remove_no_ops::RemoveNoOps;
 pub use remove_requantization::RemoveRequantization;
 pub use round_weights::RoundWeights;
+pub(crate) use round_weights::rounded;
 pub use shift_bias::ShiftBias;
 pub use signed_activations::SignedActivations;
 pub use sink_constants::SinkConstants;

@@ -4,11 +4,12 @@
 //! pure: a [`Strategy`] is arithmetic on the trials so far, a [`Sensitivity`] compares two outputs. No files here, and
 //! no clock.
 
+mod balance;
 mod batches;
 mod calibrate;
 mod evaluator;
 mod ladder;
-mod layer_error;
+mod mean_error;
 mod narrow;
 mod outcome;
 mod output_noise;
@@ -19,6 +20,8 @@ mod ranking;
 mod replay;
 mod rescore;
 mod rounding;
+mod row_error;
+mod sample;
 mod search;
 mod sensitivity;
 mod strategy;

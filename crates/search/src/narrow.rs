@@ -30,6 +30,8 @@ pub(crate) fn narrow(
     }
     let float = Session::new(model)?;
     let first = first_batches(config, evaluator)?;
+    let expected: Vec<Vec<Tensor>> =
+        first.par_iter().map(|inputs| float.run(inputs)).collect::<Result<_>>()?;
     for Narrower { readers, params, is_coded } in narrower {
         let mut narrowed = record.clone();
         for (layer, operand) in &readers {
@@ -45,21 +47,23 @@ pub(crate) fn narrow(
             fake_quant(&alone, record).run(&mut quantized)?;
             Session::new(&quantized)
         };
-        let (usual, narrow) = (quantized(record)?, quantized(&narrowed)?);
-        let noise = |inputs: &[Tensor]| {
-            let expected = float.run(inputs)?;
-            Ok([output_noise(&expected, &usual, inputs)?, output_noise(&expected, &narrow, inputs)?])
+        let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
+        let (usual, narrow) = (usual?, narrow?);
+        let noise = |expected: &[Tensor], inputs: &[Tensor]| -> Result<[f64; 2]> {
+            let noise = |session| output_noise(expected, session, inputs);
+            let (usual, narrow) = rayon::join(|| noise(&usual), || noise(&narrow));
+            Ok([usual?, narrow?])
         };
         let is_harmless = |[usual, narrow]: [f64; 2]| is_coded || narrow <= usual;
-        let of_first: Vec<[f64; 2]> = first.par_iter().map(|inputs| noise(inputs)).collect::<Result<_>>()?;
-        if !of_first.into_iter().all(is_harmless) {
+        let mut of_first = expected.iter().zip(&first).map(|(expected, inputs)| noise(expected, inputs));
+        if !of_first.try_fold(true, |so_far, noise| Ok(so_far && is_harmless(noise?)))? {
             continue;
         }
         let mut of_all: Vec<[f64; 2]> = Vec::new();
         each_batch_at_once(
             config,
             evaluator,
-            |_, inputs| noise(inputs),
+            |_, inputs| noise(&float.run(inputs)?, inputs),
             |noise| {
                 of_all.push(noise);
                 Ok(())

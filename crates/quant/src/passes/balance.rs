@@ -86,7 +86,7 @@ pub fn balances_for_free(model: &Model, layer: &Layer) -> bool {
     let is_layer = |node: NodeId| {
         others
             .iter()
-            .any(|other| other.graph == layer.graph && other.node == node && other.output_axis().is_some())
+            .any(|other| other.graph == layer.graph && other.node == node && other.can_learn_rounding())
     };
     let n_channels = weight.n_inputs(layer.tensor(model, weight));
     let behind = dimensions_behind_channels(graph, layer);

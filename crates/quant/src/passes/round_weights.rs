@@ -77,7 +77,13 @@ impl Pass for RoundWeights<'_> {
 }
 
 /// The weight as it will be before it is quantized; as it is, if nothing was learned and no integer is left out.
-fn rounded(tensor: &Tensor, scales: Granularity, scale: &[f32], bits: u8, up: &[bool]) -> Result<Tensor> {
+pub(crate) fn rounded(
+    tensor: &Tensor,
+    scales: Granularity,
+    scale: &[f32],
+    bits: u8,
+    up: &[bool],
+) -> Result<Tensor> {
     if up.is_empty() && bits >= 8 {
         return Ok(tensor.clone());
     }

@@ -1,0 +1,155 @@
+//! What quantization makes of a layer's operands, as numbers, and of the product of them: the same that the passes put into
+//! a model, for those who compute with one layer and have no model of it.
+
+use crate::ada_round::product;
+use crate::config::LayerConfig;
+use crate::granularity::Granularity;
+use crate::layer::Layer;
+use crate::params::QuantParams;
+use crate::passes::rounded;
+use crate::record::LayerRecord;
+use quantfit_ir::{Model, Result};
+use quantfit_kernels::gemm::Init;
+use quantfit_kernels::quantize::{Affine, fake_quantize};
+
+/// The first weight of a layer, rounded as the record says, quantized and dequantized; in the order of its elements. A scale
+/// that [`InsertQuantDequant`](crate::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
+pub fn simulated_weight(
+    model: &Model,
+    layer: &Layer,
+    config: &LayerConfig,
+    entry: &LayerRecord,
+) -> Result<Vec<f32>> {
+    let (weight, params) = (&layer.weights[0], &entry.weights[0]);
+    let tensor = layer.tensor(model, weight);
+    let scales = Granularity::of(params, weight, tensor.shape());
+    let bits = params.bits.min(config.weight_quant_params.num_bits);
+    let rounded = rounded(tensor, scales, &params.scale, bits, &entry.rounded_up)?;
+    let simulated = |(idx, &value): (usize, &f32)| {
+        let scale = scales.scale_of(idx);
+        params.dequantize(params.quantize(value, scale), scale)
+    };
+    Ok(rounded.values::<f32>()?.iter().enumerate().map(simulated).collect())
+}
+
+/// Values of the first activation of a layer, quantized and dequantized; of a layer whose weights alone are quantized they
+/// stay as they are.
+pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &[f32]) -> Vec<f32> {
+    let params = entry.activations.first().filter(|_| !config.weights_only && !entry.has_blocks());
+    let Some(params) = params else { return values.to_vec() };
+    let (min, max) = QuantParams::range(params.bits);
+    let affine = Affine { scale: params.scale[0], zero_point: params.offset[0], min, max };
+    let mut simulated = vec![0.0; values.len()];
+    fake_quantize(affine, values, &mut simulated);
+    simulated
+}
+
+/// The operands of a product of matrices, float and quantized: what a layer reads, `[rows, depth]`, and its weight,
+/// `[outputs, depth]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Operands<'a> {
+    /// What is read.
+    pub inputs: &'a [f32],
+    /// The same, quantized and dequantized.
+    pub quantized_inputs: &'a [f32],
+    /// The weight.
+    pub weight: &'a [f32],
+    /// The same, quantized and dequantized.
+    pub quantized_weight: &'a [f32],
+    /// The length of a row; not 0.
+    pub depth: usize,
+}
+
+impl Operands<'_> {
+    /// The squares of all outputs and of their errors, summed; if `is_mean_corrected`, just what the errors of each output
+    /// vary around their mean.
+    pub fn signal_and_noise(&self, is_mean_corrected: bool) -> (f64, f64) {
+        let [n_rows, n_out] = [self.inputs, self.weight].map(|values| values.len() / self.depth);
+        let sizes = [n_rows, self.depth, n_out];
+        let mut outputs = vec![0.0; n_rows * n_out];
+        product(self.inputs, self.weight, Init::Zero, &mut outputs, sizes);
+        let signal = squares(&outputs);
+        let of_inputs = difference(self.inputs, self.quantized_inputs);
+        let of_weight = difference(self.weight, self.quantized_weight);
+        product(&of_inputs, self.weight, Init::Zero, &mut outputs, sizes);
+        product(self.quantized_inputs, &of_weight, Init::Accumulate, &mut outputs, sizes);
+        let noise = squares(&outputs);
+        if !is_mean_corrected {
+            return (signal, noise);
+        }
+        let of_means = means(&outputs, n_out).iter().map(|mean| mean * mean).sum::<f64>() * n_rows as f64;
+        (signal, (noise - of_means).max(0.0))
+    }
+}
+
+/// The mean of each column of a matrix whose rows have a length.
+fn means(rows: &[f32], len: usize) -> Vec<f64> {
+    let n_rows = (rows.len() / len).max(1) as f64;
+    let mut means = vec![0.0; len];
+    for row in rows.chunks_exact(len) {
+        means.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
+    }
+    means.iter_mut().for_each(|mean| *mean /= n_rows);
+    means
+}
+
+fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+fn squares(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{QuantConfig, layers};
+
+    #[test]
+    fn errors_by_hand() {
+        let operands = Operands {
+            inputs: &[1.0, 2.0, 3.0, 4.0],
+            quantized_inputs: &[1.0, 2.5, 3.0, 4.5],
+            weight: &[1.0, 1.0, 2.0, -1.0],
+            quantized_weight: &[1.0, 1.0, 1.0, -1.0],
+            depth: 2,
+        };
+        // Outputs are 3, 0 and 7, 2; quantized 3.5, -1.5 and 7.5, -1.5.
+        assert_eq!(operands.signal_and_noise(false), (62.0, 0.25 + 2.25 + 0.25 + 12.25));
+        assert_eq!(operands.signal_and_noise(true), (62.0, 2.0));
+    }
+
+    #[test]
+    fn operands_by_hand() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [0.75, 2.25, 3.0, 9.0] : f32[2,2]\n\
+                    %y = MatMul(%x, %w) @fc\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let (layer, config) = (layers(&model).remove(0), QuantConfig::for_model(&model));
+        let mut entry = LayerRecord {
+            activations: vec![QuantParams::per_tensor(0.5, -128, 8)],
+            weights: vec![QuantParams {
+                scale: vec![1.0, 0.0625],
+                offset: vec![0; 2],
+                bits: 8,
+                block_size: None,
+            }],
+            rounded_up: vec![false, false, true, false],
+            ..LayerRecord::default()
+        };
+        let mut of_layer = config.layers["fc"].clone();
+        // Channel by channel: 0.75 down, 3 is one up; 2.25 is on the grid, 9 beyond 127 steps.
+        assert_eq!(
+            simulated_weight(&model, &layer, &of_layer, &entry).unwrap(),
+            [0.0, 2.25, 4.0, 127.0 * 0.0625]
+        );
+        let simulated = |of_layer: &LayerConfig, entry: &LayerRecord| {
+            simulated_activation(of_layer, entry, &[-1.0, 0.7, 200.0])
+        };
+        assert_eq!(simulated(&of_layer, &entry), [0.0, 0.5, 127.5]);
+        of_layer.weights_only = true;
+        assert_eq!(simulated(&of_layer, &entry), [-1.0, 0.7, 200.0]);
+        entry.activations.clear();
+        assert_eq!(simulated(&LayerConfig::default(), &entry), [-1.0, 0.7, 200.0]);
+    }
+}

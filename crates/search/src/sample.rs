@@ -1,0 +1,187 @@
+//! What layers read, sampled from the float model in bounded memory: what rounding, balancing and the correction of biases
+//! are found by, each layer on its own.
+
+mod rows;
+mod window;
+
+use crate::batches::each_batch_at_once;
+use crate::evaluator::Evaluator;
+use quantfit_interp::Session;
+use quantfit_ir::{Model, Place, Result, Tensor, ValueId};
+use quantfit_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
+pub(crate) use rows::{Reading, Rows};
+
+/// How many numbers are kept at once; if that does not suffice for all layers, the calibration data are run again.
+const MOST_NUMBERS: usize = 1 << 26;
+
+/// A layer that is a product of rows and one constant matrix.
+pub(crate) struct Sampled {
+    pub(crate) layer: Layer,
+    pub(crate) config: LayerConfig,
+    pub(crate) reading: Reading,
+    input: Place,
+    output: Place,
+}
+
+/// The layers that are sampled, and what the first of them read.
+pub(crate) struct Samples {
+    /// Those that memory suffices for at once. Layers that read one activation are together.
+    groups: Vec<Vec<Sampled>>,
+    /// Of the first group.
+    first: Vec<Rows>,
+    batch_num: usize,
+}
+
+/// What some layers have read on one batch.
+pub(crate) struct Sampling {
+    batch: usize,
+    batch_num: usize,
+    /// What each has before it as long as it has not run, and what is kept.
+    seen: Vec<(Option<Tensor>, Rows)>,
+}
+
+impl Samples {
+    /// Those of all enabled layers that are such products.
+    pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<Samples> {
+        let enabled = config.enabled(model).into_iter().filter(|(layer, _)| layer.can_learn_rounding());
+        let sampled = enabled.map(|(layer, of_layer)| Sampled::new(model, layer, of_layer));
+        let mut sampled: Vec<Sampled> = sampled.collect::<Result<_>>()?;
+        sampled.sort_by_key(|sampled| sampled.input);
+        let (mut groups, mut n_numbers) = (Vec::<Vec<Sampled>>::new(), 0);
+        for sampled in sampled {
+            let n_of_layer = sampled.reading.most_numbers();
+            let is_together =
+                |last: &Sampled| n_numbers + n_of_layer <= MOST_NUMBERS || last.input == sampled.input;
+            match groups.last_mut().filter(|group| group.last().is_some_and(is_together)) {
+                Some(group) => group.push(sampled),
+                None => {
+                    groups.push(vec![sampled]);
+                    n_numbers = 0;
+                }
+            }
+            n_numbers += n_of_layer;
+        }
+        Ok(Samples { groups, first: Vec::new(), batch_num: config.batch_num })
+    }
+
+    /// The first group, ready for a batch.
+    pub(crate) fn begin(&self, batch: usize) -> Sampling {
+        Sampling::new(self.groups.first().map_or(&[], Vec::as_slice), batch, self.batch_num)
+    }
+
+    /// Takes in a value of the float model for the first group.
+    pub(crate) fn observe(&self, sampling: &mut Sampling, place: Place, tensor: &Tensor) -> Result<()> {
+        self.groups.first().map_or(Ok(()), |group| sampling.observe(group, place, tensor))
+    }
+
+    /// What the first group has read on all batches, in their order.
+    pub(crate) fn keep(&mut self, first: Vec<Rows>) {
+        self.first = first;
+    }
+
+    /// Shows `see` all layers with what they read, group by group; for all groups but the first the model runs again.
+    pub(crate) fn for_each_group(
+        &self,
+        model: &Model,
+        config: &QuantConfig,
+        evaluator: &mut impl Evaluator,
+        mut see: impl FnMut(&[Sampled], &[Rows]) -> Result<()>,
+    ) -> Result<()> {
+        let Some((first, others)) = self.groups.split_first() else { return Ok(()) };
+        see(first, &self.first)?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        let session = Session::new(model)?;
+        for group in others {
+            let of_batch = |batch: usize, inputs: &[Tensor]| {
+                let mut sampling = Sampling::new(group, batch, self.batch_num);
+                session.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
+                Ok(sampling)
+            };
+            let mut rows = Vec::new();
+            each_batch_at_once(config, evaluator, of_batch, |sampling| {
+                sampling.append_to(&mut rows);
+                Ok(())
+            })?;
+            see(group, &rows)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sampled {
+    fn new(model: &Model, layer: Layer, config: &LayerConfig) -> Result<Sampled> {
+        let is_learned = is_learned(config);
+        Ok(Sampled {
+            config: config.clone(),
+            input: layer.inputs(model)[0],
+            output: Place { graph: layer.graph, value: ValueId::from(layer.node) },
+            reading: Reading::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
+            layer,
+        })
+    }
+
+    /// Whether its rounding is learned.
+    pub(crate) fn is_learned(&self) -> bool {
+        is_learned(&self.config)
+    }
+
+    /// A matrix in the order of the layer's weight, one row for each output.
+    pub(crate) fn by_output<T: Copy>(&self, weight: &[T]) -> Vec<T> {
+        if self.layer.weights[0].axis == 1 {
+            transposed(weight, self.reading.depth())
+        } else {
+            weight.to_vec()
+        }
+    }
+
+    /// The other way round.
+    pub(crate) fn in_order<T: Copy>(&self, by_output: Vec<T>) -> Vec<T> {
+        if self.layer.weights[0].axis == 1 {
+            let n_out = by_output.len() / self.reading.depth().max(1);
+            transposed(&by_output, n_out)
+        } else {
+            by_output
+        }
+    }
+}
+
+fn is_learned(config: &LayerConfig) -> bool {
+    matches!(config.weight_quant_params.method, WeightMethod::AdaRound(_))
+}
+
+/// A matrix of so many rows, row by row, with rows and columns exchanged.
+fn transposed<T: Copy>(values: &[T], n_rows: usize) -> Vec<T> {
+    let n_columns = values.len() / n_rows.max(1);
+    (0..n_columns).flat_map(|column| (0..n_rows).map(move |row| values[row * n_columns + column])).collect()
+}
+
+impl Sampling {
+    fn new(group: &[Sampled], batch: usize, batch_num: usize) -> Sampling {
+        Sampling { batch, batch_num, seen: group.iter().map(|_| (None, Rows::default())).collect() }
+    }
+
+    fn observe(&mut self, group: &[Sampled], place: Place, tensor: &Tensor) -> Result<()> {
+        for (sampled, (pending, rows)) in group.iter().zip(&mut self.seen) {
+            if place == sampled.input {
+                *pending = Some(tensor.clone());
+            }
+            // An input from outside a loop is made once, and read in each iteration.
+            if let Some(input) = &*pending
+                && place == sampled.output
+            {
+                let sample = sampled.reading.sample(input, tensor, self.batch, self.batch_num);
+                rows.extend(&sample.map_err(|error| error.at(&sampled.layer.name))?);
+                pending.take_if(|_| sampled.layer.graph == 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was read behind what was read on other batches.
+    pub(crate) fn append_to(self, all: &mut Vec<Rows>) {
+        all.resize_with(self.seen.len(), Rows::default);
+        all.iter_mut().zip(&self.seen).for_each(|(all, (_, rows))| all.extend(rows));
+    }
+}

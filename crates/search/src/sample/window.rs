@@ -1,0 +1,100 @@
+//! Which pixels of an image the window of a Conv covers.
+
+use quantfit_ir::{Error, Op, Result};
+
+/// How the window of a Conv moves.
+pub(super) struct Window {
+    kernel: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    padding: Padding,
+}
+
+/// How many zeros stand before the input.
+enum Padding {
+    Before(Vec<usize>),
+    /// As many outputs as inputs by stride; the odd zero behind, or before.
+    Same {
+        odd_before: bool,
+    },
+}
+
+impl Window {
+    pub(super) fn read(op: &Op, kernel: &[usize]) -> Result<Window> {
+        let sizes = |name: &str, default: usize, len: usize| -> Result<Vec<usize>> {
+            let Some(values) = op.ints(name)? else { return Ok(vec![default; len]) };
+            let sizes: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
+            sizes.filter(|sizes| sizes.len() == len).ok_or_else(|| {
+                Error::unsupported(format!("{name} is {values:?}; sampling needs {len} sizes"))
+            })
+        };
+        let rank = kernel.len();
+        let padding = match op.str("auto_pad")?.unwrap_or("NOTSET") {
+            "SAME_UPPER" => Padding::Same { odd_before: false },
+            "SAME_LOWER" => Padding::Same { odd_before: true },
+            "VALID" => Padding::Before(vec![0; rank]),
+            _ => Padding::Before(sizes("pads", 0, 2 * rank)?[..rank].to_vec()),
+        };
+        Ok(Window {
+            kernel: kernel.to_vec(),
+            strides: sizes("strides", 1, rank)?,
+            dilations: sizes("dilations", 1, rank)?,
+            padding,
+        })
+    }
+
+    /// How many zeros stand before an input of that shape, in each dimension.
+    pub(super) fn over(&self, shape: &[usize]) -> Result<Vec<usize>> {
+        if shape.len() != self.kernel.len() + 2 {
+            let message = format!("the input is {shape:?}, the window {:?}", self.kernel);
+            return Err(Error::invalid_data(message));
+        }
+        let before = |axis: usize| match &self.padding {
+            Padding::Before(pads) => pads[axis],
+            Padding::Same { odd_before } => {
+                let (size, stride) = (shape[axis + 2], self.strides[axis].max(1));
+                let reach = (self.kernel[axis].max(1) - 1) * self.dilations[axis] + 1;
+                let wanted = size.div_ceil(stride).saturating_sub(1) * stride + reach;
+                let pad = wanted.saturating_sub(size);
+                if *odd_before { pad.div_ceil(2) } else { pad / 2 }
+            }
+        };
+        Ok((0..self.kernel.len()).map(before).collect())
+    }
+
+    /// Copies what a window that starts somewhere covers of an image, `[channels, sizes…]`: for each channel, tap by tap;
+    /// zeros outside.
+    pub(super) fn patch(&self, image: &[f32], shape: &[usize], starts: &[isize], patch: &mut [f32]) {
+        let (n_pixels, n_taps) =
+            (shape[1..].iter().product::<usize>(), self.kernel.iter().product::<usize>());
+        for tap in 0..n_taps {
+            let pixel = self.pixel(tap, &shape[1..], starts);
+            for channel in 0..shape[0] {
+                patch[channel * n_taps + tap] = pixel.map_or(0.0, |pixel| image[channel * n_pixels + pixel]);
+            }
+        }
+    }
+
+    /// The pixel under a tap.
+    fn pixel(&self, mut tap: usize, sizes: &[usize], starts: &[isize]) -> Option<usize> {
+        let (mut pixel, mut stride) = (0, 1);
+        for axis in (0..sizes.len()).rev() {
+            let offset = tap % self.kernel[axis] * self.dilations[axis];
+            tap /= self.kernel[axis];
+            let at = usize::try_from(starts[axis] + offset as isize).ok().filter(|&at| at < sizes[axis])?;
+            pixel += at * stride;
+            stride *= sizes[axis];
+        }
+        Some(pixel)
+    }
+
+    /// Where the window of an output position starts; before the input if negative.
+    pub(super) fn starts(&self, mut position: usize, positions: &[usize], pads: &[usize]) -> Vec<isize> {
+        let mut starts = vec![0; positions.len()];
+        for axis in (0..positions.len()).rev() {
+            starts[axis] = (position % positions[axis] * self.strides[axis]) as isize - pads[axis] as isize;
+            position /= positions[axis];
+        }
+        starts
+    }
+}
