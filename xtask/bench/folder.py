@@ -38,12 +38,14 @@ class Folder:
         command = [program, "config", self.model, "-o", path, "--batch-num", str(n_batches), "--target", target]
         subprocess.run(command, check=True, capture_output=True)
 
-    def score_command(self):
-        return shlex.join([sys.executable, str(self.path.parent / "zoo.py"), str(self.path)])
+    def scorer_command(self):
+        """What reads paths of models and prints their metrics, line by line."""
+        return shlex.join([sys.executable, str(pathlib.Path(__file__).parent / "scorer.py"), str(self.path)])
 
     def score(self, model):
         """The metric of a file in ONNX Runtime."""
-        run = subprocess.run([*shlex.split(self.score_command()), model], capture_output=True, text=True, check=True)
+        command = [sys.executable, self.path.parent / "zoo.py", self.path, model]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
         return float(run.stdout.split()[-1])
 
 

@@ -28,7 +28,7 @@ def ours(program, folder, target):
         folder.config(program, config, target)
         # Whatever the first trial gives is taken.
         command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz"]
-        command += ["--eval-cmd", folder.score_command(), "--config", config, "--max-drop", "1000000"]
+        command += ["--eval-cmd", folder.scorer_command(), "--eval-stays", "--config", config, "--max-drop", "1000000"]
         command += ["--save", f"{scratch}/out", "--json", summary, "--target", target, *folder.feeding()]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:

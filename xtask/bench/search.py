@@ -8,8 +8,8 @@ the interpreter that has the peers. NAMEs choose some of the folders. The tools 
 A line for each model and tool: the metric of the saved file in ONNX Runtime (of quantfit's deploy model; what quantfit itself
 says of it stands beside), whether that is within the target, weighted operators in int8 and in float, evaluations as
 multiples of the whole evaluation data (those that are for the report alone included), seconds, seconds of processor time,
-and the most memory held. quantfit scores with its own top1 where that is the folder's metric, and else by zoo.py as a command,
-whose starts count; with --by-command always by that, so that it is ONNX Runtime's numbers that meet the target, whose
+and the most memory held. quantfit scores with its own top1 where that is the folder's metric, and else by zoo.py in a
+command that stays; with --by-command always by that, so that it is ONNX Runtime's numbers that meet the target, whose
 optimizations may turn an answer or two. In the end, sums.
 """
 
@@ -69,7 +69,7 @@ def ours(program, folder, target, by_command):
         if folder.meta["metric"] == "top1" and "out" not in folder.meta and not by_command:
             command += ["--eval", folder.data / "eval.npz", "--metric", "top1"]
         else:
-            command += ["--eval-cmd", folder.score_command()]
+            command += ["--eval-cmd", folder.scorer_command(), "--eval-stays"]
         began = time.time()
         with open(log, "w") as output:
             child = subprocess.Popen(command, stdout=output, stderr=output)

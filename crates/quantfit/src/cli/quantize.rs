@@ -103,6 +103,10 @@ pub(crate) struct Args {
     /// Measure with a command instead: it is given the path of an ONNX file and prints a number, larger is better
     #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics"])]
     eval_cmd: Option<String>,
+    /// The command stays: it is started once, reads the path of a model in each line, and answers with a line that is a
+    /// number
+    #[arg(long, requires = "eval_cmd")]
+    eval_stays: bool,
     /// End the command if it takes longer for a model: 90s, 15m or 2h
     #[arg(long, value_name = "TIME", requires = "eval_cmd", allow_hyphen_values = true)]
     eval_timeout: Option<String>,
@@ -217,7 +221,8 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, &args.eval) {
         (Some(command), _) => {
             let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
-            let scorer = CommandScorer { timeout, ..CommandScorer::parse(command)? };
+            let mut scorer = CommandScorer::parse(command)?;
+            (scorer.timeout, scorer.stays) = (timeout, args.eval_stays);
             (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
         (None, Some(eval)) => {

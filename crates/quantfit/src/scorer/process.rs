@@ -1,7 +1,8 @@
-//! A program that is run for what it prints, and that can be ended with everything that it has started.
+//! A program that is run for what it prints, once or as long as there are questions, and that can be ended with everything
+//! that it has started.
 
-use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,79 @@ pub(super) fn run(
     }
 }
 
+/// A program that stays: it reads a question in a line, and prints the answer in one.
+pub(super) struct Staying {
+    child: Child,
+    questions: ChildStdin,
+    lines: mpsc::Receiver<std::io::Result<String>>,
+}
+
+/// What came of a question.
+pub(super) enum Answered {
+    /// The line that is the answer.
+    Line(String),
+    /// The program ended instead.
+    Exited(ExitStatus),
+    /// It took longer than it may; it has to be ended.
+    OutOfTime,
+    /// Nobody wants the answer any more; it has to be ended.
+    Cancelled,
+}
+
+impl Staying {
+    /// Starts a program, on Unix in a process group of its own.
+    pub(super) fn start(command: &mut Command) -> std::io::Result<Staying> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let questions = child.stdin.take().expect("standard input is a pipe");
+        let pipe = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+        let (each, lines) = mpsc::channel();
+        std::thread::spawn(move || pipe.lines().try_for_each(|line| each.send(line)));
+        Ok(Staying { child, questions, lines })
+    }
+
+    /// Asks, and waits for a line that is an answer, as long as it may take; other lines are passed over.
+    pub(super) fn ask(
+        &mut self,
+        question: &str,
+        limit: Option<Duration>,
+        is_cancelled: impl Fn() -> bool,
+        is_answer: impl Fn(&str) -> bool,
+    ) -> std::io::Result<Answered> {
+        let began = Instant::now();
+        // One that has ended can't be written to, and is found to have ended below.
+        let _ = writeln!(self.questions, "{question}").and_then(|()| self.questions.flush());
+        loop {
+            match self.lines.recv_timeout(TICK) {
+                Ok(line) => {
+                    let line = line?;
+                    if is_answer(&line) {
+                        return Ok(Answered::Line(line));
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Ok(Answered::Exited(self.child.wait()?));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if limit.is_some_and(|limit| began.elapsed() >= limit) {
+                return Ok(Answered::OutOfTime);
+            }
+            if is_cancelled() {
+                return Ok(Answered::Cancelled);
+            }
+        }
+    }
+}
+
+impl Drop for Staying {
+    fn drop(&mut self) {
+        // It can't be ended only if it has ended.
+        let _ = end(&mut self.child);
+    }
+}
+
 /// Ends a program at once, and on Unix its whole group.
 fn end(child: &mut Child) -> std::io::Result<()> {
     #[cfg(unix)]
@@ -83,6 +157,27 @@ mod tests {
         let Ended::Exited(status, bytes) = sh("seq 100000; exit 3", None, false) else { panic!("it ends") };
         assert_eq!((status.code(), bytes.len()), (Some(3), 588_895));
         assert!(run(&mut Command::new("/no/such/program"), None, || false).is_err());
+    }
+
+    #[test]
+    fn one_that_stays_is_asked_again_and_again() {
+        let script = "n=0; while read line; do n=$((n+1)); echo note; echo \"$line $n\"; done";
+        let mut staying = Staying::start(Command::new("sh").args(["-c", script])).unwrap();
+        let mut ask = |question: &str, limit, is_cancelled: bool| {
+            staying.ask(question, limit, || is_cancelled, |line| line.starts_with("is")).unwrap()
+        };
+        for (question, expected) in [("is a", "is a 1"), ("is b", "is b 2")] {
+            let Answered::Line(line) = ask(question, None, false) else { panic!("it answers") };
+            assert_eq!(line, expected);
+        }
+        let limit = Some(Duration::from_millis(100));
+        assert!(matches!(ask("what", limit, false), Answered::OutOfTime));
+        assert!(matches!(ask("what", None, true), Answered::Cancelled));
+        let mut ended = Staying::start(Command::new("sh").args(["-c", "read line; exit 3"])).unwrap();
+        let Answered::Exited(status) = ended.ask("is c", None, || false, |_| true).unwrap() else {
+            panic!("it ends")
+        };
+        assert_eq!(status.code(), Some(3));
     }
 
     #[test]

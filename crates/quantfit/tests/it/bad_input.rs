@@ -156,6 +156,15 @@ fn evaluators_that_fail() {
         command("echo 'open"),
         "error: echo 'open: the command can't be split into words; check its quotes"
     );
+    let staying = |line: &str| complaint(&scratch, &[], &["--eval-stays", "--eval-cmd", line]);
+    assert_eq!(
+        staying("sh -c 'read path; echo is; exit 3'"),
+        "error: sh -c read path; echo is; exit 3: ended with exit status: 3 before it gave a number for a model"
+    );
+    assert_eq!(
+        staying("sh -c 'read path; echo NaN'"),
+        "error: sh -c read path; echo NaN: must print a finite number on its last line, found \"NaN\""
+    );
 }
 
 #[test]

@@ -151,6 +151,24 @@ fn a_dump_holds_what_every_layer_reads_and_gives() {
 
 #[cfg(unix)]
 #[test]
+fn a_command_that_stays_is_started_once() {
+    let scratch = Scratch::new();
+    let started = scratch.path("started");
+    let script = format!(
+        "echo >> {started}\nwhile read path; do if grep -q QuantizeLinear $path; then echo 1; else echo 2; fi; done\n"
+    );
+    let score = format!("sh {}", scratch.text("score.sh", &script).display());
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| crate::fixture("digits-hard", file));
+    let save = scratch.path("m");
+    let args = ["--eval-cmd", &score, "--eval-stays", "--max-drop", "1", "--save", &save];
+    let run = crate::quantfit(&[&["quantize", &onnx, "--calib", &calib], &args[..]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(json(&scratch, REPORT)["final"], json!(1.0));
+    assert_eq!(std::fs::read_to_string(started).unwrap(), "\n");
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupt_ends_the_search_with_what_there_is() {
     use std::process::{Command, Stdio};
     let scratch = Scratch::new();
