@@ -142,6 +142,15 @@ impl Calibration {
         Ok(())
     }
 
+    /// Gives all that it has seen to a calibration of the same model and configuration, and is as new: with memory that need not
+    /// be asked for again.
+    pub fn drain_into(&mut self, other: &mut Calibration) -> Result<()> {
+        other.merge(&self.statistics)?;
+        self.chosen.take();
+        self.statistics.values_mut().for_each(Statistics::clear);
+        Ok(())
+    }
+
     /// The record of all layers.
     pub fn finish(&self) -> Result<Record> {
         let entry = |watched: &Watched| {

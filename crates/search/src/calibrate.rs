@@ -11,6 +11,7 @@ use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
 use quantfit_quant::{Balance, Balancing, Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// The record of a prepared model: its layers' scales and offsets, from the first `batch_num` batches that the
 /// evaluator gives. Fewer batches than that are an error.
@@ -26,14 +27,14 @@ pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evalu
     narrower
         .retain(|narrower| !narrower.readers.iter().any(|(reader, _)| factors.layers.contains_key(reader)));
     narrow(model, config, &mut record, narrower, evaluator)?;
-    if factors.layers.is_empty() {
-        round_weights(model, config, (model, &samples), &mut record, evaluator)?;
-    } else {
-        let balanced = in_balance(model, config, factors, &mut record, evaluator)?;
-        round_weights(model, config, (&balanced, &samples), &mut record, evaluator)?;
-    }
+    let balanced = match factors.layers.is_empty() {
+        true => None,
+        false => Some(in_balance(model, config, factors, &mut record, evaluator)?),
+    };
+    let balanced = balanced.as_ref().unwrap_or(model);
+    round_weights(model, config, (balanced, &samples), &mut record, evaluator)?;
     if config.correct_bias {
-        for (name, means) in mean_errors(model, config, &record, evaluator)? {
+        for (name, means) in mean_errors((model, balanced), config, &record, evaluator)? {
             record.layers.entry(name).or_default().bias_shift = means;
         }
     }
@@ -52,20 +53,19 @@ fn first_pass(
         (Calibration::new(model, config)?, Balancing::new(model, to_balance));
     let mut samples = Samples::new(model, config)?;
     let mut rows: Vec<Rows> = Vec::new();
-    let begun = (calibration.clone(), balancing.clone());
+    let (observers, unbalanced) = (Observers::of(&calibration), balancing.clone());
     watch(
         (model, config, evaluator),
-        |batch| (begun.clone(), samples.begin(batch)),
-        |((calibration, balancing), sampling), place, tensor| {
+        |batch| (observers.take(), unbalanced.clone(), samples.begin(batch)),
+        |(calibration, balancing, sampling), place, tensor| {
             calibration.observe(place, tensor)?;
             balancing.observe(place, tensor)?;
             samples.observe(sampling, place, tensor)
         },
-        |((of_batch, balanced), sampling)| {
-            calibration.merge(of_batch.statistics())?;
+        |(of_batch, balanced, sampling)| {
             balancing.merge(&balanced);
             sampling.append_to(&mut rows);
-            Ok(())
+            observers.give_back(of_batch, &mut calibration)
         },
     )?;
     samples.keep(rows);
@@ -84,12 +84,12 @@ fn in_balance(
     let mut balanced = model.clone();
     Balance { config: &config, record: &factors }.run(&mut balanced)?;
     let mut calibration = Calibration::new(&balanced, &config)?;
-    let begun = calibration.clone();
+    let observers = Observers::of(&calibration);
     watch(
         (&balanced, &config, evaluator),
-        |_| begun.clone(),
+        |_| observers.take(),
         Calibration::observe,
-        |of_batch| calibration.merge(of_batch.statistics()),
+        |of_batch| observers.give_back(of_batch, &mut calibration),
     )?;
     let mut found = calibration.finish()?;
     narrow(&balanced, &config, &mut found, calibration.narrower(), evaluator)?;
@@ -121,6 +121,29 @@ fn round_weights(
         record.layers.extend(entries);
         Ok(())
     })
+}
+
+/// Calibrations that have seen nothing yet, one for each batch under way.
+struct Observers {
+    begun: Calibration,
+    spare: Mutex<Vec<Calibration>>,
+}
+
+impl Observers {
+    fn of(begun: &Calibration) -> Observers {
+        Observers { begun: begun.clone(), spare: Mutex::default() }
+    }
+
+    fn take(&self) -> Calibration {
+        let spare = self.spare.lock().expect("nothing panics under the lock").pop();
+        spare.unwrap_or_else(|| self.begun.clone())
+    }
+
+    fn give_back(&self, mut used: Calibration, all: &mut Calibration) -> Result<()> {
+        used.drain_into(all)?;
+        self.spare.lock().expect("nothing panics under the lock").push(used);
+        Ok(())
+    }
 }
 
 /// Runs the float model on the calibration data, on several batches at once. Each batch has an observer of its own, that

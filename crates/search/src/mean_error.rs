@@ -1,37 +1,45 @@
 //! How far each output channel of a layer is off on average when it is quantized.
 //!
-//! Layers are replayed on all of the data, and not on samples of it: what is left of a mean error is the same at every
-//! position, so that pooling does not average it away as it does other errors.
+//! All of the data count, and not just rows of samples: what is left of a mean error is the same at every position, so that
+//! pooling does not average it away as it does other errors. Of a product the means of what it reads suffice; other layers
+//! are replayed.
+
+mod of_product;
+mod of_replay;
 
 use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
-use crate::replay::Replay;
+use crate::replay::{Replay, Seen};
+use crate::sample::products;
+use of_product::{OfProduct, Product};
+use of_replay::OfReplay;
 use quantfit_interp::Session;
 use quantfit_ir::{Model, Result, Tensor};
 use quantfit_quant::{QuantConfig, Record};
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
 /// The mean of float minus quantized in each output channel of those enabled layers whose outputs have channels, by name. Each
-/// is quantized alone, on the inputs that it has in the float model.
+/// is quantized alone, on the inputs that it has in the float model; `balanced` is that with balanced weights.
 pub(crate) fn mean_errors(
-    model: &Model,
+    (model, balanced): (&Model, &Model),
     config: &QuantConfig,
     record: &Record,
     evaluator: &mut impl Evaluator,
 ) -> Result<BTreeMap<String, Vec<f32>>> {
-    let replay = |layer| Replay::new(model, config, record, &layer);
-    let enabled = config.enabled(model).into_iter();
-    let replays = enabled.filter_map(|(layer, _)| Some((layer.output_axis()?, layer)));
-    let replays = replays.map(|(axis, layer)| Ok((axis, replay(layer)?))).collect::<Result<Vec<_>>>()?;
-    if replays.is_empty() {
-        return Ok(BTreeMap::new());
-    }
+    let products = products(model, config)?.into_iter();
+    let products = products.map(|sampled| Product::new(sampled, record)).collect::<Result<Vec<_>>>()?;
+    let others = config.enabled(model).into_iter().filter(|(layer, _)| !layer.can_learn_rounding());
+    let others = others.filter_map(|(layer, _)| Some((layer.output_axis()?, layer)));
+    let replay = |(axis, layer)| Ok((axis, Replay::new(model, config, record, &layer)?));
+    let replays: Vec<(isize, Replay)> = others.map(replay).collect::<Result<_>>()?;
     let session = Session::new(model)?;
     let of_batch = |_, inputs: &[Tensor]| {
-        let begun = replays.iter().map(|(_, replay)| (replay.begin(), Sums::default()));
-        let mut begun: Vec<_> = begun.collect();
+        let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
+        let begun = replays.iter().map(|(_, replay)| (replay.begin(), OfReplay::default()));
+        let mut begun: Vec<(Seen, OfReplay)> = begun.collect();
         session.run_tapped(inputs, &mut |place, tensor| {
+            let of_products = products.iter().zip(&mut of_products);
+            of_products.into_iter().try_for_each(|(product, sums)| product.observe(sums, place, tensor))?;
             replays.iter().zip(&mut begun).try_for_each(|((axis, replay), (seen, sums))| {
                 match replay.see(seen, place, tensor)? {
                     Some((_, quantized)) => sums.observe(tensor, &quantized, *axis),
@@ -39,64 +47,89 @@ pub(crate) fn mean_errors(
                 }
             })
         })?;
-        Ok(begun.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>())
+        Ok((of_products, begun.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>()))
     };
-    let mut sums: Vec<Sums> = replays.iter().map(|_| Sums::default()).collect();
-    each_batch_at_once(config, evaluator, of_batch, |of_batch| {
-        sums.iter_mut().zip(&of_batch).for_each(|(sums, of_batch)| *sums += of_batch);
+    let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
+    let mut of_replays: Vec<OfReplay> = replays.iter().map(|_| OfReplay::default()).collect();
+    each_batch_at_once(config, evaluator, of_batch, |(more_of_products, more_of_replays)| {
+        of_products.iter_mut().zip(&more_of_products).for_each(|(sums, more)| *sums += more);
+        of_replays.iter_mut().zip(&more_of_replays).for_each(|(sums, more)| *sums += more);
         Ok(())
     })?;
-    Ok(replays.into_iter().zip(sums).map(|((_, replay), sums)| (replay.layer.name, sums.means())).collect())
-}
-
-#[derive(Default)]
-struct Sums {
-    /// Of the differences of each channel.
-    channels: Vec<f64>,
-    /// Values of each channel.
-    n_values: usize,
-}
-
-impl Sums {
-    fn observe(&mut self, float: &Tensor, quantized: &Tensor, axis: isize) -> Result<()> {
-        let shape = float.shape();
-        let axis = if axis < 0 { shape.len() - axis.unsigned_abs() } else { axis as usize };
-        let (n_channels, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>().max(1));
-        self.channels.resize(n_channels, 0.0);
-        let (float, quantized) = (float.values::<f32>()?, quantized.values::<f32>()?);
-        for (idx, (float, quantized)) in float.chunks(inner).zip(quantized.chunks(inner)).enumerate() {
-            let sum: f64 = float.iter().zip(quantized).map(|(float, found)| f64::from(float - found)).sum();
-            self.channels[idx % n_channels] += sum;
-        }
-        self.n_values += float.len() / n_channels.max(1);
-        Ok(())
+    let mut means = BTreeMap::new();
+    for (product, sums) in products.iter().zip(of_products) {
+        means.insert(product.name().to_owned(), product.mean_error(balanced, &sums)?);
     }
-
-    fn means(self) -> Vec<f32> {
-        let n_values = self.n_values.max(1) as f64;
-        self.channels.into_iter().map(|sum| (sum / n_values) as f32).collect()
-    }
-}
-
-impl AddAssign<&Sums> for Sums {
-    fn add_assign(&mut self, other: &Sums) {
-        self.channels.resize(self.channels.len().max(other.channels.len()), 0.0);
-        self.channels.iter_mut().zip(&other.channels).for_each(|(mine, theirs)| *mine += theirs);
-        self.n_values += other.n_values;
-    }
+    let of_replays = replays.into_iter().zip(of_replays);
+    means.extend(of_replays.map(|((_, replay), sums)| (replay.layer.name, sums.means())));
+    Ok(means)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batches::first_batches;
+    use crate::evaluator::Batches;
+    use quantfit_ir::Pass;
+    use quantfit_quant::{Balance, Calibration, LayerRecord};
 
+    fn numbers(shape: &[usize], seed: usize) -> Tensor {
+        let value = |idx: usize| ((idx * 7919 + seed * 104_729 + 13) % 1009) as f32 / 250.0 - 1.5;
+        Tensor::new(shape, (0..shape.iter().product()).map(value).collect())
+    }
+
+    /// A layer of each kind, balanced or not: the means of what is read give what a replay does. There is no bias, which a
+    /// replay rounds.
     #[test]
-    fn means_of_channels() {
-        let mut sums = Sums::default();
-        let float = Tensor::new(&[2, 2], vec![1.0f32, 2.0, 3.0, 4.0]);
-        let quantized = Tensor::new(&[2, 2], vec![0.5f32, 2.5, 2.5, 3.5]);
-        sums.observe(&float, &quantized, -1).unwrap();
-        // Channel 0 is off by ½ both times; channel 1 by -½ and ½.
-        assert_eq!(sums.means(), [0.5, 0.0]);
+    fn a_product_is_off_by_what_a_replay_shows() {
+        let text = "model m opset 17\n%x = input : f32[2,4,9,8]\n%w = const splat(1.0) : f32[6,2,3,3]\n\
+                    %y = Conv(%x, %w) {group = 2, pads = [1, 1, 1, 0], strides = [2, 1]} @conv\n\
+                    %v = const splat(1.0) : f32[8,5]\n%z = MatMul(%x, %v) @fc\nreturn %y, %z\n";
+        let mut model: Model = text.parse().unwrap();
+        for (name, seed) in [("w", 1), ("v", 2)] {
+            let value = model.graph.value_named(name).unwrap();
+            let tensor = numbers(model.graph.constant(value).unwrap().shape(), seed);
+            let constant = model.graph.add(quantfit_ir::Node::constant(format!("{name}.1"), tensor), &[]);
+            model.graph.replace_uses(value, constant.into());
+        }
+        model.graph.remove_dead();
+        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let mut data = Batches(vec![numbers(&[2, 4, 9, 8], 3), numbers(&[2, 4, 9, 8], 4)]);
+        for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {
+            let mut balanced = model.clone();
+            let mut record = Record::default();
+            let entry = LayerRecord { balance: factors.clone(), ..LayerRecord::default() };
+            record.layers.insert("conv".to_owned(), entry);
+            record.layers.insert("fc".to_owned(), LayerRecord::default());
+            Balance { config: &config, record: &record }.run(&mut balanced).unwrap();
+            let mut calibration = Calibration::new(&balanced, &config).unwrap();
+            let session = Session::new(&balanced).unwrap();
+            for batch in first_batches(&config, &mut data).unwrap() {
+                session.run_tapped(&batch, &mut |place, tensor| calibration.observe(place, tensor)).unwrap();
+            }
+            let mut found = calibration.finish().unwrap();
+            found.layers.get_mut("conv").unwrap().balance = factors;
+            let means = mean_errors((&model, &balanced), &config, &found, &mut data).unwrap();
+            for (layer, _) in config.enabled(&model) {
+                let replay = Replay::new(&model, &config, &found, &layer).unwrap();
+                let session = Session::new(&model).unwrap();
+                let mut sums = OfReplay::default();
+                for batch in &data.0 {
+                    let mut seen = replay.begin();
+                    let mut see = |place, tensor: &Tensor| -> Result<()> {
+                        if let Some((_, quantized)) = replay.see(&mut seen, place, tensor)? {
+                            sums.observe(tensor, &quantized, layer.output_axis().unwrap())?;
+                        }
+                        Ok(())
+                    };
+                    session.run_tapped(std::slice::from_ref(batch), &mut see).unwrap();
+                }
+                let expected = sums.means();
+                assert!(expected.iter().any(|mean| mean.abs() > 1e-4), "{expected:?}");
+                for (found, expected) in means[&layer.name].iter().zip(&expected) {
+                    assert!((found - expected).abs() < 2e-5, "{}: {found} {expected}", layer.name);
+                }
+            }
+        }
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct Sampled {
     pub(crate) layer: Layer,
     pub(crate) config: LayerConfig,
     pub(crate) reading: Reading,
-    input: Place,
-    output: Place,
+    pub(crate) input: Place,
+    pub(crate) output: Place,
 }
 
 /// The layers that are sampled, and what the first of them read.
@@ -43,9 +43,7 @@ pub(crate) struct Sampling {
 impl Samples {
     /// Those of all enabled layers that are such products.
     pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<Samples> {
-        let enabled = config.enabled(model).into_iter().filter(|(layer, _)| layer.can_learn_rounding());
-        let sampled = enabled.map(|(layer, of_layer)| Sampled::new(model, layer, of_layer));
-        let mut sampled: Vec<Sampled> = sampled.collect::<Result<_>>()?;
+        let mut sampled = products(model, config)?;
         sampled.sort_by_key(|sampled| sampled.input);
         let (mut groups, mut n_numbers) = (Vec::<Vec<Sampled>>::new(), 0);
         for sampled in sampled {
@@ -108,6 +106,12 @@ impl Samples {
         }
         Ok(())
     }
+}
+
+/// The enabled layers that are products of rows and one constant matrix.
+pub(crate) fn products(model: &Model, config: &QuantConfig) -> Result<Vec<Sampled>> {
+    let enabled = config.enabled(model).into_iter().filter(|(layer, _)| layer.can_learn_rounding());
+    enabled.map(|(layer, of_layer)| Sampled::new(model, layer, of_layer)).collect()
 }
 
 impl Sampled {

@@ -214,18 +214,6 @@ fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
         "ada_quantize" => {
             weight(&mut layer.weight_quant_params, WeightMethod::AdaRound(AdaRound::default()), entries)
         }
-        "ifmr_quantize" => {
-            activation(&mut layer.activation_quant_params, ActivationMethod::Ifmr(Ifmr::default()), entries)
-        }
-        "hfmg_quantize" => activation(
-            &mut layer.activation_quant_params,
-            ActivationMethod::Hfmg { num_of_bins: 4096 },
-            entries,
-        ),
-        "auto_quantize" => activation(&mut layer.activation_quant_params, ActivationMethod::Auto, entries),
-        "min_max_quantize" => {
-            activation(&mut layer.activation_quant_params, ActivationMethod::MinMax, entries)
-        }
         "dmq_balancer" => {
             let mut strength = 0.5;
             for entry in entries {
@@ -238,8 +226,26 @@ fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
             Ok(())
         }
         "nuq_quantize" => Err(refused(field, "nuq_quantize is not supported; use arq_quantize")),
-        _ => Err(field.unknown()),
+        name => match activation_method(name) {
+            Some(method) => activation(&mut layer.activation_quant_params, method, entries),
+            None => Err(field.unknown()),
+        },
     }
+}
+
+/// The method of a field, with its default parameters. `mse_quantize` is AMCT's for weights.
+fn activation_method(name: &str) -> Option<ActivationMethod> {
+    Some(match name {
+        "activation_mse_quantize" => ActivationMethod::Mse,
+        "auto_quantize" => ActivationMethod::Auto,
+        "hfmg_quantize" => ActivationMethod::Hfmg { num_of_bins: 4096 },
+        "ifmr_quantize" => ActivationMethod::Ifmr(Ifmr::default()),
+        "kl_quantize" => ActivationMethod::Kl { num_of_bins: 2048 },
+        "min_max_quantize" => ActivationMethod::MinMax,
+        "moving_average_quantize" => ActivationMethod::MovingAverage,
+        "percentile_quantize" => ActivationMethod::Percentile(0.9999),
+        _ => return None,
+    })
 }
 
 fn weight(config: &mut WeightConfig, method: WeightMethod, entries: &[Field]) -> Result<()> {
@@ -276,7 +282,13 @@ fn activation(config: &mut ActivationConfig, method: ActivationMethod, entries: 
                     }
                 };
             }
-            ("num_of_bins", ActivationMethod::Hfmg { num_of_bins }) => *num_of_bins = entry.number()?,
+            (
+                "num_of_bins",
+                ActivationMethod::Hfmg { num_of_bins } | ActivationMethod::Kl { num_of_bins },
+            ) => {
+                *num_of_bins = entry.number()?;
+            }
+            ("percentile", ActivationMethod::Percentile(percentile)) => *percentile = entry.number()?,
             ("search_range_start", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[0] = entry.number()?,
             ("search_range_end", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[1] = entry.number()?,
             ("search_step", ActivationMethod::Ifmr(ifmr)) => ifmr.search_step = entry.number()?,
@@ -305,6 +317,21 @@ return %c
 
     fn config(text: &str) -> Result<QuantConfig> {
         QuantConfig::from_definition(text, &MODEL.parse().unwrap())
+    }
+
+    #[test]
+    fn every_method_for_activations_has_a_field() {
+        let method = |text: &str| {
+            let config = config(&format!("common_config : {{ {text} }}")).unwrap();
+            config.layers["conv1"].activation_quant_params.method.clone()
+        };
+        assert_eq!(method("activation_mse_quantize : { }"), ActivationMethod::Mse);
+        assert_eq!(
+            method("kl_quantize : { num_of_bins : 1024 }"),
+            ActivationMethod::Kl { num_of_bins: 1024 }
+        );
+        assert_eq!(method("moving_average_quantize : { }"), ActivationMethod::MovingAverage);
+        assert_eq!(method("percentile_quantize : { percentile : 0.99 }"), ActivationMethod::Percentile(0.99));
     }
 
     #[test]

@@ -44,7 +44,12 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts finite numbers, each `weight` times.
     pub fn count(&mut self, values: &[f32], weight: u64) {
+        const FEW: usize = 64;
         const N_AT_ONCE: usize = 512;
+        if values.len() < FEW {
+            values.iter().for_each(|value| *self.count_of(value.to_bits()) += weight);
+            return;
+        }
         let mut others = [0.0f32; N_AT_ONCE];
         for values in values.chunks(N_AT_ONCE) {
             // Rectified values are 0 half of the time, and counts of one bin have to wait for each other.
@@ -59,6 +64,11 @@ impl Histogram {
             }
             others[..n_others].iter().for_each(|value| *self.count_of(value.to_bits()) += weight);
         }
+    }
+
+    /// Forgets all counts, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.octaves.iter_mut().flatten().for_each(|bins| bins.fill(0));
     }
 
     fn count_of(&mut self, bits: u32) -> &mut u64 {

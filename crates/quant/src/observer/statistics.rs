@@ -78,6 +78,16 @@ impl Statistics {
         Ok(())
     }
 
+    /// Forgets all that was seen, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let (mut histogram, mut weighted) = (std::mem::take(&mut self.histogram), self.weighted.take());
+        histogram.clear();
+        weighted.iter_mut().for_each(|weighted| weighted.histogram.clear());
+        let mut channels = self.channels.take();
+        channels.iter_mut().for_each(|channels| channels.maxima.clear());
+        *self = Statistics { histogram, weighted, channels, ..Statistics::default() };
+    }
+
     /// Takes extremes in; to be called before the values are counted.
     fn widen(&mut self, min: f32, max: f32) {
         let is_first = self.n_values == 0;
@@ -176,7 +186,12 @@ mod tests {
         shards += &observed(&[a, b]);
         assert_eq!(shards, whole);
         assert_eq!((whole.min, whole.max, whole.n_values, whole.n_batches), (-4.0, 7.25, 8, 3));
-        assert_eq!(whole.channels.unwrap().maxima, [7.25, 3.0]);
+        assert_eq!(whole.channels.as_ref().unwrap().maxima, [7.25, 3.0]);
+        let mut used = observed(&[b, c]);
+        used.clear();
+        used += &whole;
+        assert_eq!((used.channels, used.min, used.n_batches), (whole.channels.clone(), -4.0, 3));
+        assert!(used.histogram.bins(0.0) == whole.histogram.bins(0.0) && used.weighted.is_some());
         let json = serde_json::to_string(&shards).unwrap();
         assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), shards);
     }

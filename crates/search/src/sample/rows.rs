@@ -5,6 +5,7 @@
 use super::window::Window;
 use quantfit_ir::{Error, Model, Result, Tensor};
 use quantfit_quant::Layer;
+use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 
 /// How many rows are kept, in about equal parts of each batch: sixteen times as many as they are long, within limits. So few
@@ -20,6 +21,8 @@ pub(crate) struct Reading {
     groups: usize,
     /// The length of a row of inputs, over all groups, and of outputs.
     lengths: [usize; 2],
+    /// What the product is multiplied with.
+    factor: f32,
     has_outputs: bool,
 }
 
@@ -43,13 +46,54 @@ impl Reading {
         let node = model.graphs()[layer.graph].node(layer.node);
         let op = node.as_op();
         let window = op.filter(|_| layer.op == "Conv").map(|op| Window::read(op, &shape[2..]));
+        let factor = op.filter(|_| layer.op == "Gemm").map(|op| op.float("alpha")).transpose()?.flatten();
         Ok(Reading {
             n_taps: if window.is_some() { shape[2..].iter().product() } else { 1 },
             window: window.transpose()?,
             groups,
             lengths: [shape.iter().product::<usize>() / n_out * groups, n_out],
+            factor: factor.unwrap_or(1.0),
             has_outputs,
         })
+    }
+
+    /// Adds up what each element of a row is over all rows that the layer reads, and returns how many there are.
+    pub(crate) fn add_rows(
+        &self,
+        input: &[f32],
+        shape: &[usize],
+        output: &[usize],
+        sums: &mut [f64],
+    ) -> Result<usize> {
+        let Some(window) = &self.window else {
+            for row in input.chunks_exact(self.lengths[0]) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            return Ok(input.len() / self.lengths[0].max(1));
+        };
+        let (pads, sizes, positions) = (window.over(shape)?, &shape[2..], &output[2..]);
+        let planes = input.chunks_exact(sizes.iter().product::<usize>().max(1));
+        for (channel, plane) in planes.enumerate() {
+            let sums = &mut sums[channel % shape[1] * self.n_taps..][..self.n_taps];
+            let of_plane = window.sums(plane, sizes, positions, &pads);
+            sums.iter_mut().zip(of_plane).for_each(|(sum, of_plane)| *sum += of_plane);
+        }
+        Ok(shape[0] * positions.iter().product::<usize>())
+    }
+
+    /// The length of a row of inputs, over all groups.
+    pub(crate) fn len(&self) -> usize {
+        self.lengths[0]
+    }
+
+    /// What is read, of that shape, each channel divided by its factor if there are some.
+    pub(crate) fn divided<'a>(&self, input: &'a [f32], shape: &[usize], factors: &[f32]) -> Cow<'a, [f32]> {
+        if factors.is_empty() {
+            return Cow::Borrowed(input);
+        }
+        let inner = if self.window.is_some() { shape[2..].iter().product::<usize>().max(1) } else { 1 };
+        let channels = input.chunks_exact(inner).zip(factors.iter().cycle());
+        channels.flat_map(|(values, factor)| values.iter().map(move |value| value / factor)).collect()
     }
 
     /// How many groups of output channels there are, each with inputs of its own.
@@ -60,6 +104,11 @@ impl Reading {
     /// The length of a group's rows of inputs.
     pub(crate) fn depth(&self) -> usize {
         self.lengths[0] / self.groups
+    }
+
+    /// What the product of rows and weight is multiplied with.
+    pub(crate) fn factor(&self) -> f32 {
+        self.factor
     }
 
     fn most_rows(&self) -> usize {
@@ -177,8 +226,15 @@ mod tests {
     use quantfit_ir::{Node, Pass};
     use quantfit_quant::{NameNodes, layers};
 
-    /// Rows of inputs times the weight are the outputs, for every kind of layer.
-    fn check(input: &[usize], weight: &[usize], op: &str) {
+    /// How a layer reads, and what it reads and gives.
+    fn read(input: &[usize], weight: &[usize], op: &str) -> (Reading, Tensor, Tensor) {
+        let (layer, model) = layer(input, weight, op);
+        let x = numbers(input);
+        let y = Session::new(&model).unwrap().run(std::slice::from_ref(&x)).unwrap().remove(0);
+        (Reading::new(&model, &layer, true).unwrap(), x, y)
+    }
+
+    fn layer(input: &[usize], weight: &[usize], op: &str) -> (Layer, Model) {
         let show = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         let text = format!(
             "model m opset 17\n%x = input : f32[{}]\n%w = const splat(1.0) : f32[{}]\n%y = {op}\nreturn %y\n",
@@ -187,19 +243,24 @@ mod tests {
         );
         let mut model: Model = text.parse().unwrap();
         NameNodes.run(&mut model).unwrap();
-        let numbers = |shape: &[usize]| {
-            let values = (0..shape.iter().product::<usize>()).map(|idx| ((idx * 37 + 11) % 23) as f32 - 11.0);
-            Tensor::new(shape, values.collect())
-        };
         let w = model.graph.value_named("w").unwrap();
         let constant = model.graph.add(Node::constant("v", numbers(weight)), &[]);
         model.graph.replace_uses(w, constant.into());
         model.graph.remove_dead();
         let layer = layers(&model).remove(0);
         assert!(layer.can_learn_rounding());
-        let reading = Reading::new(&model, &layer, true).unwrap();
-        let x = numbers(input);
-        let y = Session::new(&model).unwrap().run(std::slice::from_ref(&x)).unwrap().remove(0);
+        (layer, model)
+    }
+
+    fn numbers(shape: &[usize]) -> Tensor {
+        let values = (0..shape.iter().product::<usize>()).map(|idx| ((idx * 37 + 11) % 23) as f32 - 11.0);
+        Tensor::new(shape, values.collect())
+    }
+
+    /// Rows of inputs times the weight are the outputs, for every kind of layer.
+    fn check(input: &[usize], weight: &[usize], op: &str) {
+        let (reading, x, y) = read(input, weight, op);
+        let (layer, model) = layer(input, weight, op);
         let rows = reading.sample(&x, &y, 0, 1).unwrap();
         let w = layer.tensor(&model, &layer.weights[0]).values::<f32>().unwrap();
         let n_out = reading.lengths[1];
@@ -239,6 +300,33 @@ mod tests {
         check(&[1, 2, 6, 7], &[3, 2, 2, 4], "Conv(%x, %w) {auto_pad = \"SAME_LOWER\"}");
         check(&[1, 2, 6, 7], &[3, 2, 2, 4], "Conv(%x, %w) {auto_pad = \"VALID\", pads = [1, 1, 1, 1]}");
         check(&[1, 2, 3, 4, 3], &[2, 2, 2, 2, 2], "Conv(%x, %w)");
+    }
+
+    /// The sums of a window are those of its rows, where all of them are kept.
+    #[test]
+    fn rows_add_up() {
+        let shapes: [(&[usize], &[usize], &str); 6] = [
+            (&[3, 4], &[4, 5], "MatMul(%x, %w)"),
+            (&[2, 3, 7], &[4, 3, 3], "Conv(%x, %w) {pads = [1, 1], strides = [2]}"),
+            (&[1, 3, 20, 19], &[4, 3, 3, 2], "Conv(%x, %w) {pads = [1, 0, 2, 1]}"),
+            (&[1, 4, 6, 5], &[6, 2, 3, 2], "Conv(%x, %w) {group = 2, pads = [1, 0, 2, 1], strides = [2, 1]}"),
+            (
+                &[1, 3, 4, 3],
+                &[3, 1, 3, 3],
+                "Conv(%x, %w) {group = 3, dilations = [2, 4], pads = [3, 4, 3, 4]}",
+            ),
+            (&[1, 2, 3, 4, 3], &[2, 2, 2, 2, 2], "Conv(%x, %w) {strides = [1, 2, 1]}"),
+        ];
+        for (input, weight, op) in shapes {
+            let (reading, x, y) = read(input, weight, op);
+            let rows = reading.sample(&x, &y, 0, 1).unwrap();
+            let mut sums = vec![0.0; reading.len()];
+            let n_rows = reading.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
+            assert_eq!(n_rows * reading.len(), rows.inputs.len(), "{op}");
+            let expected = |idx: usize| rows.inputs.iter().skip(idx).step_by(reading.len()).sum::<f32>();
+            let expected: Vec<f64> = (0..reading.len()).map(|idx| f64::from(expected(idx))).collect();
+            assert_eq!(sums, expected, "{op}");
+        }
     }
 
     #[test]

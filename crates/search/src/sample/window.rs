@@ -1,6 +1,7 @@
 //! Which pixels of an image the window of a Conv covers.
 
 use quantfit_ir::{Error, Op, Result};
+use std::ops::Range;
 
 /// How the window of a Conv moves.
 pub(super) struct Window {
@@ -97,4 +98,72 @@ impl Window {
         }
         starts
     }
+
+    /// For each tap, the sum over all output positions of what it covers of a channel, zeros outside: axis by axis, from the
+    /// last to the first.
+    pub(super) fn sums(
+        &self,
+        plane: &[f32],
+        sizes: &[usize],
+        positions: &[usize],
+        pads: &[usize],
+    ) -> Vec<f64> {
+        let covered = |axis: usize| -> Vec<Range<usize>> {
+            let of_tap = |tap| self.covered(axis, tap, sizes[axis], positions[axis], pads[axis]);
+            (0..self.kernel[axis]).map(of_tap).collect()
+        };
+        let last = self.kernel.len() - 1;
+        let (taps, stride) = (covered(last), self.strides[last]);
+        let mut sums = Vec::with_capacity(plane.len() / sizes[last].max(1) * taps.len());
+        for row in plane.chunks_exact(sizes[last].max(1)) {
+            let whole = sum(row);
+            sums.extend(taps.iter().map(|pixels| match stride {
+                // Taps of a row differ at its ends.
+                1 if !pixels.is_empty() => whole - sum(&row[..pixels.start]) - sum(&row[pixels.end..]),
+                stride => {
+                    row[pixels.clone()].iter().step_by(stride).map(|value| f64::from(*value)).sum::<f64>()
+                }
+            }));
+        }
+        for axis in (0..last).rev() {
+            let (inner, taps) = (self.kernel[axis + 1..].iter().product::<usize>(), covered(axis));
+            let of_outer = |values: &[f64]| {
+                let mut of_taps = vec![0.0; self.kernel[axis] * inner];
+                for (pixels, into) in taps.iter().zip(of_taps.chunks_exact_mut(inner)) {
+                    for pixel in pixels.clone().step_by(self.strides[axis]) {
+                        let values = &values[pixel * inner..][..inner];
+                        into.iter_mut().zip(values).for_each(|(into, value)| *into += value);
+                    }
+                }
+                of_taps
+            };
+            sums = sums.chunks_exact(sizes[axis] * inner).flat_map(of_outer).collect();
+        }
+        sums
+    }
+
+    /// The first pixel that a tap covers along an axis, and the one behind the last.
+    fn covered(&self, axis: usize, tap: usize, size: usize, n_positions: usize, pad: usize) -> Range<usize> {
+        let (stride, offset) = (self.strides[axis].max(1), tap * self.dilations[axis]);
+        let first = pad.saturating_sub(offset).div_ceil(stride);
+        // As many positions as stay within the input.
+        let end = (size + pad).saturating_sub(offset).div_ceil(stride).min(n_positions);
+        if first >= end {
+            return 0..0;
+        }
+        let pixel = |position: usize| position * stride + offset - pad;
+        pixel(first)..pixel(end - 1) + 1
+    }
+}
+
+/// In several chains, so that a processor can add several numbers at once.
+fn sum(values: &[f32]) -> f64 {
+    const CHAINS: usize = 16;
+    let mut sums = [0.0f32; CHAINS];
+    let chunks = values.chunks_exact(CHAINS);
+    let rest: f64 = chunks.remainder().iter().map(|value| f64::from(*value)).sum();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter().map(|sum| f64::from(*sum)).sum::<f64>() + rest
 }
