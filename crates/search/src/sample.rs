@@ -186,6 +186,9 @@ impl Sampling {
     /// Puts what was read behind what was read on other batches.
     pub(crate) fn append_to(self, all: &mut Vec<Rows>) {
         all.resize_with(self.seen.len(), Rows::default);
-        all.iter_mut().zip(&self.seen).for_each(|(all, (_, rows))| all.extend(rows));
+        for (all, (_, rows)) in all.iter_mut().zip(&self.seen) {
+            all.reserve(rows, self.batch_num);
+            all.extend(rows);
+        }
     }
 }

@@ -205,6 +205,14 @@ impl Reading {
 }
 
 impl Rows {
+    /// Makes room for the rows of so many batches, at the first of them: growing would copy what there is.
+    pub(super) fn reserve(&mut self, of_batch: &Rows, n_batches: usize) {
+        if self.inputs.is_empty() {
+            self.inputs.reserve_exact(of_batch.inputs.len() * n_batches);
+            self.outputs.reserve_exact(of_batch.outputs.len() * n_batches);
+        }
+    }
+
     /// Puts other rows behind.
     pub(super) fn extend(&mut self, other: &Rows) {
         self.inputs.extend_from_slice(&other.inputs);
