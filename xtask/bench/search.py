@@ -3,7 +3,8 @@
     python search.py QUANTFIT DIR [--by-command] [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
 DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is
-the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model.
+the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model. quantfit quantizes
+for the target "generic" if nobody says otherwise: as the peers do, whatever it is that some runtime runs slower in int8.
 
 A line for each model and tool: the metric of the saved file in ONNX Runtime (of quantfit's deploy model; what quantfit itself
 says of it stands beside), whether that is within the target, weighted operators in int8 and in float, evaluations as
@@ -91,7 +92,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("folder")
     parser.add_argument("--by-command", action="store_true")
-    parser.add_argument("--target", default="onnxruntime-x86")
+    parser.add_argument("--target", default="generic")
     parser.add_argument("--peers")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--tools", default="ort-minmax,nncf-ac")

@@ -195,8 +195,10 @@ impl QuantConfig {
 
     /// Reads the JSON form and checks every value's range, but not yet the names of layers.
     pub fn from_json(json: &str) -> Result<QuantConfig> {
-        let config: QuantConfig =
-            serde_json::from_str(json).map_err(|error| Error::invalid_config(error.to_string()))?;
+        let mut from = serde_json::Deserializer::from_str(json);
+        let config: QuantConfig = serde_path_to_error::deserialize(&mut from)
+            .map_err(|error| Error::invalid_config(layers::message(&error)))?;
+        from.end().map_err(|error| Error::invalid_config(error.to_string()))?;
         if config.version != 1 {
             return Err(Error::invalid_config(format!("version must be 1, found {}", config.version)));
         }
