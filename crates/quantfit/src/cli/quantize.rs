@@ -217,19 +217,20 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     let max_drop = MaxDrop::parse(&args.max_drop)?;
     let session = Session::new(model).with_context(|| args.model.display().to_string())?;
     let feeding = args.feeding.feeding();
-    let calibration = read_data(&args.calib)?.feed(session.inputs(), &feeding)?;
-    let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, &args.eval) {
+    let eval = || args.eval.as_deref().map(read_data).transpose();
+    let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
+    let calibration = calibration?.feed(session.inputs(), &feeding)?;
+    let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, eval?) {
         (Some(command), _) => {
             let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
             let mut scorer = CommandScorer::parse(command)?;
             (scorer.timeout, scorer.stays) = (timeout, args.eval_stays);
             (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
-        (None, Some(eval)) => {
+        (None, Some(data)) => {
             let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
             let (metrics, goals): (Vec<_>, Vec<Goal>) =
                 parsed.collect::<quantfit::Result<Vec<_>>>()?.into_iter().unzip();
-            let data = read_data(eval)?;
             let evaluation = data.feed(session.inputs(), &feeding)?;
             let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;

@@ -121,7 +121,7 @@ fn configurations_that_do_not_fit() {
     );
     assert!(
         config(r#"{"fc": {"quantize": true}}"#)
-            .starts_with("error: c.json: fc: unknown field `quantize`, expected")
+            .starts_with("error: c.json: fc: quantize: unknown field `quantize`, expected")
     );
     assert_eq!(
         config(r#"{"fc": {"activation_quant_params": {"search_range": [1.3, 0.7]}}}"#),

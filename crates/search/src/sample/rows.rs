@@ -127,7 +127,9 @@ impl Reading {
         if !factors.is_empty() {
             let of_group = &factors[group * depth / self.n_taps..];
             for row in inputs.chunks_exact_mut(depth) {
-                row.iter_mut().enumerate().for_each(|(idx, value)| *value /= of_group[idx / self.n_taps]);
+                for (taps, factor) in row.chunks_exact_mut(self.n_taps).zip(of_group) {
+                    taps.iter_mut().for_each(|value| *value /= factor);
+                }
             }
         }
         inputs
@@ -140,8 +142,8 @@ impl Reading {
         let n_rows = rows.inputs.len() / len.max(1);
         let mut values = rows.inputs.clone();
         if !factors.is_empty() {
-            for (idx, value) in values.iter_mut().enumerate() {
-                *value /= factors[idx / self.n_taps % n_channels];
+            for (taps, factor) in values.chunks_exact_mut(self.n_taps).zip(factors.iter().cycle()) {
+                taps.iter_mut().for_each(|value| *value /= factor);
             }
         }
         match self.window {
