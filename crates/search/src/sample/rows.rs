@@ -10,7 +10,7 @@ use std::ops::{Range, RangeInclusive};
 
 /// How many rows are kept, in about equal parts of each batch: sixteen times as many as they are long, within limits. So few
 /// show how what a row is made of goes together.
-const N_ROWS: RangeInclusive<usize> = 512..=2048;
+const N_ROWS: RangeInclusive<usize> = 512..=1024;
 
 /// How a layer reads and gives rows.
 pub(crate) struct Reading {
