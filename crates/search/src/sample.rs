@@ -41,9 +41,11 @@ pub(crate) struct Sampling {
 }
 
 impl Samples {
-    /// Those of all enabled layers that are such products.
+    /// Those of all enabled layers that are such products, and for which rows are asked.
     pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<Samples> {
         let mut sampled = products(model, config)?;
+        let for_all = config.fit_rounding || config.auto_balance;
+        sampled.retain(|sampled| for_all || sampled.is_learned());
         sampled.sort_by_key(|sampled| sampled.input);
         let (mut groups, mut n_numbers) = (Vec::<Vec<Sampled>>::new(), 0);
         for sampled in sampled {
