@@ -9,6 +9,8 @@ const SHRINK: f32 = 0.97;
 /// About a hundredth of the whole.
 const MAX_TRIES: usize = 150;
 const MAX_ROUNDS: usize = 4;
+/// Both what rounding and what clipping costs are convex in where a range ends, so once it has long become no better it won't.
+const MAX_MISSES: usize = 30;
 
 /// The range to cover, by the error over `histogram`. Never worse than the whole range.
 pub(super) fn range(
@@ -28,10 +30,14 @@ pub(super) fn range(
                 *range = end.shrunk(*range, asymmetric);
                 Some(*range)
             });
+            let mut n_misses = 0;
             for candidate in tries {
                 let found = error(least, candidate);
+                n_misses += 1;
                 if found < least {
-                    (best, least) = (candidate, found);
+                    (best, least, n_misses) = (candidate, found, 0);
+                } else if n_misses == MAX_MISSES {
+                    break;
                 }
             }
         }
