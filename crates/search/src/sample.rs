@@ -110,9 +110,11 @@ impl Samples {
     }
 }
 
-/// The enabled layers that are products of rows and one constant matrix.
+/// The enabled layers that are products of rows and one constant matrix that is not empty.
 pub(crate) fn products(model: &Model, config: &QuantConfig) -> Result<Vec<Sampled>> {
-    let enabled = config.enabled(model).into_iter().filter(|(layer, _)| layer.can_learn_rounding());
+    let is_product =
+        |layer: &Layer| layer.can_learn_rounding() && !layer.tensor(model, &layer.weights[0]).is_empty();
+    let enabled = config.enabled(model).into_iter().filter(|(layer, _)| is_product(layer));
     enabled.map(|(layer, of_layer)| Sampled::new(model, layer, of_layer)).collect()
 }
 
@@ -191,6 +193,24 @@ impl Sampling {
         for (all, (_, rows)) in all.iter_mut().zip(&self.seen) {
             all.reserve(rows, self.batch_num);
             all.extend(rows);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_weight_has_no_rows() {
+        for (weight, n_products) in [("[] : f32[0,2]", 0), ("[] : f32[2,0]", 0), ("[1.0, 2.0] : f32[2,1]", 1)]
+        {
+            let text = format!(
+                "model m opset 17\n%x = input : f32[N,M]\n%w = const {weight}\n%y = MatMul(%x, %w) @fc\nreturn %y\n"
+            );
+            let model: Model = text.parse().unwrap();
+            let config = QuantConfig::for_model(&model);
+            assert_eq!(products(&model, &config).unwrap().len(), n_products, "{weight}");
         }
     }
 }
