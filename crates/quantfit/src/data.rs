@@ -175,6 +175,12 @@ impl Feed {
         self.batch
     }
 
+    /// The same samples, in batches that are no longer than that, if the model takes any.
+    pub(crate) fn in_batches_of_at_most(self, most: usize) -> Feed {
+        let batch = if self.is_fixed { self.batch } else { self.batch.min(most.max(1)) };
+        Feed { batch, ..self }
+    }
+
     /// Which samples are in each batch.
     pub fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let (batch, n_samples) = (self.batch, self.n_samples);

@@ -4,6 +4,7 @@ mod by_command;
 mod by_data;
 mod cuts;
 mod fingerprint;
+mod in_cache;
 mod kept;
 mod order;
 mod process;

@@ -1,6 +1,7 @@
 //! Scores by metrics over a data set, run by our interpreter.
 
 use super::fingerprint::Fingerprint;
+use super::in_cache::in_cache;
 use super::kept::{Kept, Made, Start};
 use super::order::{estimate, worst_first};
 use super::{Effort, Score, Scored, Scorer, Scoring};
@@ -52,7 +53,8 @@ enum Targets {
 }
 
 impl DataScorer {
-    /// A scorer of the samples of a feed. Labels and targets are from the data set that the samples come from; if it
+    /// A scorer of the samples of a feed, which run in batches as long as the feed's or, where what the original makes of one
+    /// would not stay in the processor's cache, in shorter ones. Labels and targets are from the data set that the samples come from; if it
     /// has no targets, and a metric wants some, they are what `original` gives.
     pub fn new(
         evaluation: Feed,
@@ -75,6 +77,7 @@ impl DataScorer {
             }
             (true, false) => Targets::Original { model: Box::new(original.clone()), outputs: None },
         };
+        let evaluation = in_cache(evaluation, original)?;
         let (original, kept) = (original.clone(), Kept::new(evaluation.n_batches()));
         Ok(DataScorer {
             evaluation,
