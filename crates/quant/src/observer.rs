@@ -13,10 +13,12 @@ mod mse;
 mod percentile;
 mod sentinel;
 mod statistics;
+mod weighted;
 
 pub use histogram::{Bin, Histogram};
 pub(crate) use sentinel::without_sentinels;
-pub use statistics::{ChannelMaxima, Statistics, Weighted};
+pub use statistics::{ChannelMaxima, Statistics};
+pub use weighted::Weighted;
 
 use crate::config::{ActivationConfig, ActivationMethod};
 use crate::params::QuantParams;

@@ -256,12 +256,12 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
     let table: Vec<(f32, f32)> = (0..n_channels)
         .map(|c| (of_channel(&feeding.mean, c, 0.0), of_channel(&feeding.std, c, 1.0)))
         .collect();
-    let values = batch.values::<u8>()?.iter().enumerate();
-    let values = values.map(|(idx, &x)| {
-        let (mean, std) = table[idx / inner % n_channels];
-        (f32::from(x) - mean) / std
-    });
-    Ok(Tensor::new(shape, values.collect()))
+    let runs = batch.values::<u8>()?.chunks(inner.max(1)).zip(table.iter().cycle());
+    let mut values: Vec<f32> = Vec::with_capacity(batch.len());
+    for (run, &(mean, std)) in runs {
+        values.extend(run.iter().map(|&x| (f32::from(x) - mean) / std));
+    }
+    Ok(Tensor::new(shape, values))
 }
 
 #[cfg(test)]

@@ -8,14 +8,15 @@ use quantfit_interp::Session;
 use quantfit_ir::{Model, Result, Tensor};
 use quantfit_quant::{Narrower, QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A narrower range is taken if it leaves no more than this part of the error at the network's outputs, and, unless just
 /// codes lie outside, no batch is worse off with it: what is far away may be all that some samples are about.
 const WORTH_IT: f64 = 0.7;
 
 /// Puts a narrower range into the record wherever it serves the network better: each is tried with just the layers that
-/// read it quantized, so that none depends on another. Most are worse for one of the first batches already, and are not
-/// tried on the others.
+/// read it quantized, so that none depends on another. Most are worse for one of the first batches already; what is worse
+/// for one batch is not tried on further ones.
 ///
 /// A network without outputs of f32, or whose outputs change their shapes, can't tell and keeps the usual ranges.
 pub(crate) fn narrow(
@@ -55,22 +56,31 @@ pub(crate) fn narrow(
             Ok([usual?, narrow?])
         };
         let is_harmless = |[usual, narrow]: [f64; 2]| is_coded || narrow <= usual;
-        let mut of_first = expected.iter().zip(&first).map(|(expected, inputs)| noise(expected, inputs));
-        if !of_first.try_fold(true, |so_far, noise| Ok(so_far && is_harmless(noise?)))? {
+        let mut of_all: Vec<[f64; 2]> = Vec::new();
+        for (expected, inputs) in expected.iter().zip(&first) {
+            if of_all.iter().copied().all(is_harmless) {
+                of_all.push(noise(expected, inputs)?);
+            }
+        }
+        let harms = AtomicBool::new(!of_all.iter().copied().all(is_harmless));
+        if harms.load(Relaxed) {
             continue;
         }
-        let mut of_all: Vec<[f64; 2]> = Vec::new();
         each_batch_at_once(
             config,
             evaluator,
-            |_, inputs| noise(&float.run(inputs)?, inputs),
+            |idx, inputs| match idx < first.len() || harms.load(Relaxed) {
+                true => Ok(None),
+                false => noise(&float.run(inputs)?, inputs).map(Some),
+            },
             |noise| {
-                of_all.push(noise);
+                harms.fetch_or(noise.is_some_and(|noise| !is_harmless(noise)), Relaxed);
+                of_all.extend(noise);
                 Ok(())
             },
         )?;
         let sum = |which: usize| of_all.iter().map(|noise| noise[which]).sum::<f64>();
-        if sum(1) < WORTH_IT * sum(0) && of_all.into_iter().all(is_harmless) {
+        if !harms.into_inner() && sum(1) < WORTH_IT * sum(0) {
             *record = narrowed;
         }
     }

@@ -31,6 +31,14 @@ pub(super) fn requantize<T: Quantized, S>(
     }
 }
 
+pub(super) fn add<T: Quantized>([of_a, of_b]: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+    let affine = Affine { zero_point: 0, ..Affine::of(1.0, T::default()) };
+    for ((a, b), q) in a.iter().zip(b).zip(output) {
+        let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);
+        *q = T::from_i32(quantize_one(affine, a.mul_add(of_a, b.mul_add(of_b, rest))));
+    }
+}
+
 fn quantize_one(affine: Affine, x: f32) -> i32 {
     // The cast saturates and makes 0 of NaN.
     let steps = (x / affine.scale).round_ties_even() as i64;

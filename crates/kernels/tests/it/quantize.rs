@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use quantfit_kernels::loops::kernels;
-use quantfit_kernels::quantize::{Affine, Quantized, per_axis, quantize, requantize, requantize_each};
+use quantfit_kernels::quantize::{Affine, Quantized, add, per_axis, quantize, requantize, requantize_each};
 
 use crate::random::Random;
 
@@ -37,6 +37,32 @@ proptest! {
         let expected = results.next_back().unwrap();
         results.for_each(|found| assert_eq!(found, expected));
     }
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_adds_as_the_reference(len in 0..300usize, a in scales(), b in scales(), seed: u64) {
+        let mut random = Random::new(seed);
+        let [x, y]: [Vec<u8>; 2] = [(); 2].map(|()| (0..len).map(|_| random.bits() as u8).collect());
+        let [signed_x, signed_y] = [&x, &y].map(|bytes| bytes.iter().map(|byte| *byte as i8).collect::<Vec<_>>());
+        let rest = f32::from(random.bits() as i16) / 64.0;
+        let mut results = kernels().iter().map(|kernel| {
+            let (mut signed, mut unsigned) = (vec![1i8; len], vec![1u8; len]);
+            kernel.add([a, b], rest, &signed_x, &signed_y, &mut signed);
+            kernel.add([a, b], rest, &x, &y, &mut unsigned);
+            (signed, unsigned)
+        });
+        let expected = results.next_back().unwrap();
+        results.for_each(|found| assert_eq!(found, expected));
+    }
+}
+
+#[test]
+fn bytes_are_added_by_hand() {
+    let mut sums = [0u8; 4];
+    add([0.5, 2.0], -1.0, &[3u8, 4, 255, 0], &[0, 1, 255, 0], &mut sums);
+    // 0.5 becomes 0, 3 stays.
+    assert_eq!(sums, [0, 3, 255, 0]);
 }
 
 #[test]

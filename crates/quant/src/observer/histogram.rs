@@ -71,6 +71,22 @@ impl Histogram {
         self.octaves.iter_mut().flatten().for_each(|bins| bins.fill(0));
     }
 
+    /// Adds the lower halves of the counts to one histogram, the upper halves to another, and forgets them.
+    pub(super) fn drain_halves(&mut self, lower: &mut Histogram, upper: &mut Histogram) {
+        for (octave, bins) in self.octaves.iter_mut().enumerate() {
+            let Some(bins) = bins.as_mut().filter(|bins| bins.iter().any(|count| *count > 0)) else {
+                continue;
+            };
+            let [lower, upper] = [&mut *lower, &mut *upper]
+                .map(|to| to.octaves[octave].get_or_insert_with(|| Box::new([0; SUB_BINS])));
+            for ((count, lower), upper) in bins.iter_mut().zip(lower.iter_mut()).zip(upper.iter_mut()) {
+                *lower += *count & u64::from(u32::MAX);
+                *upper += *count >> 32;
+                *count = 0;
+            }
+        }
+    }
+
     fn count_of(&mut self, bits: u32) -> &mut u64 {
         let octave = &mut self.octaves[(bits >> OCTAVE_SHIFT) as usize];
         let bins = octave.get_or_insert_with(|| Box::new([0; SUB_BINS]));

@@ -3,7 +3,7 @@
 //! Statistics of parts of the data, gathered in any order and on any machine, add up to those of the whole: everything
 //! but two sums of batch extremes is counted in integers or compared, and so exact.
 
-use super::Histogram;
+use super::{Histogram, Weighted};
 use quantfit_ir::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
@@ -29,17 +29,6 @@ pub struct Statistics {
     pub weighted: Option<Weighted>,
     /// The greatest magnitude in each channel, where it is asked for.
     pub channels: Option<ChannelMaxima>,
-}
-
-/// A histogram in which some channels count more than others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Weighted {
-    /// The dimension that counts channels; from the end if negative.
-    pub axis: isize,
-    /// How often a value of each channel counts.
-    pub weights: Vec<u32>,
-    /// The counts.
-    pub histogram: Histogram,
 }
 
 /// The greatest magnitude in each channel.
@@ -68,9 +57,9 @@ impl Statistics {
         self.n_values += values.len() as u64;
         self.sum_of_min += f64::from(extremes.min);
         self.sum_of_max += f64::from(extremes.max);
-        self.histogram.count(values, 1);
-        if let Some(weighted) = &mut self.weighted {
-            weighted.observe(values, tensor.shape())?;
+        match &mut self.weighted {
+            None => self.histogram.count(values, 1),
+            Some(weighted) => weighted.count_both(values, tensor.shape(), &mut self.histogram)?,
         }
         if let Some(channels) = &mut self.channels {
             channels.observe(values, tensor.shape())?;
@@ -96,15 +85,6 @@ impl Statistics {
     }
 }
 
-impl Weighted {
-    fn observe(&mut self, values: &[f32], shape: &[usize]) -> Result<()> {
-        for_each_channel(values, shape, self.axis, |channel, values| {
-            let weight = self.weights.get(channel).copied().unwrap_or(1);
-            self.histogram.count(values, u64::from(weight));
-        })
-    }
-}
-
 impl ChannelMaxima {
     /// Takes in values of that shape.
     pub(crate) fn observe(&mut self, values: &[f32], shape: &[usize]) -> Result<()> {
@@ -126,7 +106,7 @@ impl ChannelMaxima {
 }
 
 /// Calls `see` with every run of values of one channel.
-fn for_each_channel(
+pub(super) fn for_each_channel(
     values: &[f32],
     shape: &[usize],
     axis: isize,

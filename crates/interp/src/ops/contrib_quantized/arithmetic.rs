@@ -1,12 +1,13 @@
 //! Sums and products of quantized operands, element by element.
 
-use super::coding::{Byte, Coding, Table, nearest};
+use super::coding::{Byte, Coding, nearest};
 use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, one};
 use crate::real::expect_type;
 use quantfit_ir::{Result, Tensor, with_element};
 use quantfit_kernels::quantize::Integer;
+use std::borrow::Cow;
 
 /// `round(a·ra + (b·rb + (zc - (za·ra + zb·rb))))`, `ra` and `rb` being scales divided by that of the result; every
 /// product is rounded together with what it is added to.
@@ -17,10 +18,12 @@ pub(super) fn add() -> Kernel {
             let (of_a, of_b) = (a.scale / c.scale, b.scale / c.scale);
             let [a_zero, b_zero, c_zero] = [a, b, c].map(|coding| coding.zero.to_i32() as f32);
             let rest = c_zero - of_a.mul_add(a_zero, of_b * b_zero);
-            // Products of bytes and f32 are exact in f64, where the sum loses less than the rounding to f32 can see.
-            let from_a = Table::of(|a: T| f64::from(a.to_i32()) * f64::from(of_a));
-            let from_b = Table::of(|b: T| f64::from((b.to_i32() as f32).mul_add(of_b, rest)));
-            pairs(call, |a: T, b: T| nearest((from_a.at(a) + from_b.at(b)) as f32))
+            let (a, b) = (call.tensor(0)?, call.tensor(3)?);
+            let shape = broadcast_shape(&[a.shape(), b.shape()])?;
+            let mut out = call.unset::<T>(&shape)?;
+            let [a, b] = [repeated::<T>(a, &shape)?, repeated::<T>(b, &shape)?];
+            quantfit_kernels::quantize::add([of_a, of_b], rest, &a, &b, &mut out);
+            one(Tensor::new(&shape, out))
         }, other => Err(crate::number::unexpected(other)))
     })
 }
@@ -42,6 +45,15 @@ pub(super) fn mul() -> Kernel {
 fn codings<T: Byte>(call: &Call<'_, '_>) -> Result<[Coding<T>; 3]> {
     expect_type(call.tensor(3)?, T::DTYPE)?;
     Ok([Coding::read(call, 1, 2)?, Coding::read(call, 4, 5)?, Coding::read(call, 6, 7)?])
+}
+
+/// The elements, repeated to that shape, to which they broadcast.
+fn repeated<'a, T: Byte>(tensor: &'a Tensor, shape: &[usize]) -> Result<Cow<'a, [T]>> {
+    let values = tensor.values::<T>()?;
+    if tensor.shape() == shape {
+        return Ok(Cow::Borrowed(values));
+    }
+    Ok(Cow::Owned(zip((values, tensor.shape()), (values, tensor.shape()), shape, |value, _| *value)))
 }
 
 fn pairs<T: Byte>(call: &Call<'_, '_>, f: impl Fn(T, T) -> T) -> Result<Outputs> {

@@ -1,0 +1,64 @@
+//! Sums of bytes that stand for numbers, as bytes again.
+
+use super::{COST, Quantized, ROUNDER, limited, reference};
+use crate::isa::Loops;
+use crate::loops::{LoopKernel, best};
+use crate::parallel;
+
+/// Adds with the best kernel; see [`LoopKernel::add`].
+pub fn add<T: Quantized>(factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+    best().add(factors, rest, a, b, output);
+}
+
+impl LoopKernel {
+    /// `output = saturate(round_half_even(a · factors[0] + (b · factors[1] + rest)))` of numbers of at most 8 bits, both
+    /// products rounded together with what is added to them.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn add<T: Quantized>(&self, factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+        assert_eq!(a.len(), output.len(), "operand and output differ in length");
+        assert_eq!(b.len(), output.len(), "operand and output differ in length");
+        parallel::for_each_piece(COST, output, |range, output| {
+            let (a, b) = (&a[range.clone()], &b[range]);
+            match self.isa {
+                Some(isa) => isa.run(Add { factors, rest, a, b, output }),
+                None => reference::add(factors, rest, a, b, output),
+            }
+        });
+    }
+}
+
+struct Add<'a, T> {
+    factors: [f32; 2],
+    rest: f32,
+    a: &'a [T],
+    b: &'a [T],
+    output: &'a mut [T],
+}
+
+impl<T: Quantized> Loops for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, fused: bool) {
+        let Add { factors: [of_a, of_b], rest, .. } = self;
+        let (low, high) = (T::MIN as f32, T::MAX as f32);
+        for ((a, b), q) in self.a.iter().zip(self.b).zip(self.output) {
+            let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);
+            let sum = rounded_once(fused, a, of_a, rounded_once(fused, b, of_b, rest));
+            let steps = limited(sum, low, high);
+            *q = T::from_i32((steps.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32));
+        }
+    }
+}
+
+/// `byte · factor + rest`: the product is exact in f64, where the sum loses less than the rounding to f32 can see.
+#[inline(always)]
+fn rounded_once(fused: bool, byte: f32, factor: f32, rest: f32) -> f32 {
+    if fused {
+        byte.mul_add(factor, rest)
+    } else {
+        (f64::from(byte) * f64::from(factor) + f64::from(rest)) as f32
+    }
+}
