@@ -4,7 +4,7 @@
 
 use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
-use crate::layer::layers;
+use crate::layer::{Layer, layers};
 use crate::useful::without_use;
 use quantfit_ir::{DType, Error, Graph, Model, NodeId, Result};
 
@@ -27,6 +27,9 @@ pub struct Profile {
     pub int8: &'static [&'static str],
     /// Those that do if their result is quantized too.
     pub int8_throughout: &'static [&'static str],
+    /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
+    /// faster in int8, for which windows are copied.
+    pub least_products: usize,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
     /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
@@ -97,6 +100,7 @@ pub static PROFILES: &[Profile] = &[
             "Sigmoid",
             "Softmax",
         ],
+        least_products: 16,
         per_channel: WITH_CHANNELS,
         clipping: &["Clip", "Relu"],
         carrying: &[
@@ -132,6 +136,7 @@ pub static PROFILES: &[Profile] = &[
             "Sigmoid",
             "Softmax",
         ],
+        least_products: 0,
         per_channel: WITH_CHANNELS,
         clipping: &["Clip", "Relu"],
         carrying: &[
@@ -157,6 +162,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
+        least_products: 0,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: &[],
         carrying: MOVING,
@@ -170,6 +176,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
+        least_products: 0,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: &[],
         carrying: MOVING,
@@ -183,6 +190,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
+        least_products: 0,
         per_channel: &["Conv", "ConvTranspose"],
         clipping: &[],
         carrying: &[],
@@ -196,6 +204,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &[],
         int8: WITH_CHANNELS,
         int8_throughout: &[],
+        least_products: 0,
         per_channel: WITH_CHANNELS,
         clipping: &[],
         carrying: MOVING,
@@ -268,18 +277,22 @@ impl Profile {
                 lines.push(line);
             }
         }
-        for layer in without_use(model, config, self) {
-            let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
-            let why = format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
-            if layer.weights.is_empty() {
-                of_layer.quant_enable = false;
-                lines.push(format!("{} stays float: {why}", layer.name));
-            } else {
-                of_layer.weights_only = true;
-                lines.push(format!("{} has only its weights in int8: {why}", layer.name));
-            }
-        }
+        let small: Vec<Layer> =
+            layers(model).into_iter().filter(|layer| self.is_small(layer, model)).collect();
+        let why = |_: &Layer| format!("{} runs a Conv of so few channels faster in float", self.name);
+        turn_off(config, small, why, &mut lines);
+        let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
+        turn_off(config, without_use(model, config, self), why, &mut lines);
         lines
+    }
+
+    /// Whether a layer is a Conv that makes too few products.
+    fn is_small(&self, layer: &Layer, model: &Model) -> bool {
+        let Some(weight) = layer.weights.first().filter(|_| layer.op == "Conv") else { return false };
+        let op = model.graphs()[layer.graph].node(layer.node).as_op();
+        let groups = op.and_then(|op| op.int("group").ok()).flatten().unwrap_or(1);
+        let products = layer.tensor(model, weight).shape().iter().take(2).product::<usize>();
+        groups == 1 && products < self.least_products
     }
 
     /// Whether the runtime runs a node of a quantized model in int8.
@@ -295,6 +308,28 @@ impl Profile {
                 || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
         });
         are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
+    }
+}
+
+/// Leaves of layers only the weights in int8, where they have any, and says why.
+fn turn_off(
+    config: &mut QuantConfig,
+    layers: Vec<Layer>,
+    why: impl Fn(&Layer) -> String,
+    lines: &mut Vec<String>,
+) {
+    for layer in layers {
+        let Some(of_layer) = config.layers.get_mut(&layer.name).filter(|of_layer| of_layer.quant_enable)
+        else {
+            continue;
+        };
+        if layer.weights.is_empty() {
+            of_layer.quant_enable = false;
+            lines.push(format!("{} stays float: {}", layer.name, why(&layer)));
+        } else {
+            of_layer.weights_only = true;
+            lines.push(format!("{} has only its weights in int8: {}", layer.name, why(&layer)));
+        }
     }
 }
 
@@ -332,5 +367,31 @@ mod tests {
         let refused = tensorrt.check_model(&model("3")).unwrap_err().to_string();
         assert_eq!(refused, "q: has an offset, and tensorrt takes none; quantize without");
         PROFILES[0].check_model(&model("3")).unwrap();
+    }
+
+    #[test]
+    fn a_conv_of_few_channels_is_left_to_floats_where_that_is_faster() {
+        let model = |channels: usize, groups: usize| {
+            let text = format!(
+                "model m opset 17\n%x = input : f32[1,{},8,8]\n%w = const splat(1.0) : f32[{channels},1,3,3]\n\
+                 %y = Conv(%x, %w) {{group = {groups}}} @first\n%v = const splat(1.0) : f32[32,{channels},3,3]\n\
+                 %z = Conv(%y, %v) @second\n%u = const splat(1.0) : f32[4,32,1,1]\n%a = Conv(%z, %u) @third\n\
+                 return %a\n",
+                groups
+            );
+            text.parse::<Model>().unwrap()
+        };
+        let lines = |target: &str, channels: usize, groups: usize| {
+            let model = model(channels, groups);
+            let mut config = QuantConfig::for_model(&model);
+            Profile::named(target).unwrap().restrict(&mut config, &model).join("\n")
+        };
+        let why = "onnxruntime-x86 runs a Conv of so few channels faster in float";
+        let first = format!("first has only its weights in int8: {why}");
+        assert!(lines("onnxruntime-x86", 8, 1).starts_with(&first));
+        for other in [lines("onnxruntime-x86", 16, 1), lines("onnxruntime-x86", 8, 8), lines("generic", 8, 1)]
+        {
+            assert!(!other.contains(why), "{other}");
+        }
     }
 }

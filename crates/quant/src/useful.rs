@@ -12,7 +12,8 @@ use std::collections::HashMap;
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
 /// layer gives in int8 nor give all their readers what they read in int8.
 pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
-    let mut enabled: Vec<Layer> = config.enabled(model).into_iter().map(|(layer, _)| layer).collect();
+    let enabled = config.enabled(model).into_iter().filter(|(_, of_layer)| !of_layer.weights_only);
+    let mut enabled: Vec<Layer> = enabled.map(|(layer, _)| layer).collect();
     let graphs = model.graphs();
     let mut found = Vec::new();
     loop {

@@ -4,13 +4,13 @@ use crate::coding::stored;
 use crate::grow::{constant, operation, type_with};
 use crate::names::Names;
 use crate::profile::Profile;
-use quantfit_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor};
+use quantfit_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Writes the DequantizeLinear of a constant as Cast and Mul where all that read it run in float on the target.
 ///
 /// Runtimes keep a DequantizeLinear for the layer behind it, and compute it anew each time if that layer does not take
 /// integers; Cast and Mul of constants they compute once, when they load the model. The numbers are the same, and the
-/// file holds the same integers. Left alone: offsets that are not 0.
+/// file holds the same integers. Left alone: offsets that are not 0, and what is added to a product that runs in int8.
 ///
 /// ```qir before
 /// model m opset 17
@@ -68,7 +68,16 @@ impl ExpandWeights {
         has_no_offset
             && !readers.is_empty()
             && !graph.outputs().contains(&id.into())
-            && readers.iter().all(|&(reader, _)| !self.target.runs_in_int8(graph, reader))
+            && !readers.iter().any(|&(reader, _)| self.runs_in_int8(graph, reader))
+    }
+
+    /// So does an Add that is the bias of a MatMul that does: runtimes make one Gemm of both.
+    fn runs_in_int8(&self, graph: &Graph, id: NodeId) -> bool {
+        let is_int8_product = |value: &ValueId| {
+            graph.node(value.node).is("MatMul") && self.target.runs_in_int8(graph, value.node)
+        };
+        self.target.runs_in_int8(graph, id)
+            || (graph.node(id).is("Add") && graph.operands(id).iter().flatten().any(is_int8_product))
     }
 }
 

@@ -89,7 +89,7 @@ fn bias(graph: &Graph, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
     let product = Product::at(graph, sum.node).filter(|product| product.op == "MatMul")?;
     let n_channels = product.weight.shape()[1];
     let values = tensor.values::<f32>().ok()?;
-    if rank(graph, sum) != Some(2) || tensor.shape() != [n_channels] {
+    if rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
         return None;
     }
     let scales = product.scales();

@@ -92,10 +92,11 @@ fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &m
         return None;
     }
     let (slot, bias) = constant_operand(graph, add)?;
-    let values = bias.values::<f32>().ok().filter(|_| bias.shape() == [shift.len()])?;
+    let is_row = bias.len() == shift.len() && bias.shape().last() == Some(&shift.len());
+    let values = bias.values::<f32>().ok().filter(|_| is_row)?;
     let shifted = values.iter().zip(shift).map(|(bias, shift)| bias + shift).collect();
     let shifted =
-        Node::constant(names.fresh(&format!("{}.b", layer.name)), Tensor::new(&[shift.len()], shifted));
+        Node::constant(names.fresh(&format!("{}.b", layer.name)), Tensor::new(bias.shape(), shifted));
     let shifted = graph.add(shifted, &[]);
     graph.set_operand(add, slot, Some(shifted.into()));
     Some(())
