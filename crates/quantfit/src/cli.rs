@@ -38,7 +38,8 @@ pub(crate) fn say_restrictions(lines: &[String]) {
 /// How data are fed.
 #[derive(clap::Args)]
 pub(crate) struct FeedingArgs {
-    /// Samples in a batch; default: what the model fixes, or 32
+    /// Samples in a batch, or fewer in evaluation where a batch is too large for the cache; default: what the model fixes,
+    /// or 32
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
     /// Subtracted from uint8 arrays: one number, or one for each channel

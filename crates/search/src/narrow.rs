@@ -1,6 +1,7 @@
 //! Ranges that only the network can choose: whether rare values far away matter does not show in the error at a layer,
 //! where they are the loudest of all.
 
+use crate::balance::alone;
 use crate::batches::{each_batch_at_once, first_batches};
 use crate::evaluator::Evaluator;
 use crate::output_noise::output_noise;
@@ -40,51 +41,68 @@ pub(crate) fn narrow(
                 entry.activations[*operand] = params.clone();
             }
         }
-        let is_reader = |layer: &&String| readers.iter().any(|(reader, _)| reader == *layer);
-        let others: Vec<String> = config.layers.keys().filter(|layer| !is_reader(layer)).cloned().collect();
-        let alone = QuantConfig { tensor_quantize: vec![], ..config.rolled_back(&others) };
+        let config_of_readers = alone(config, |layer| readers.iter().any(|(reader, _)| reader == layer));
         let quantized = |record: &Record| {
             let mut quantized = model.clone();
-            fake_quant(&alone, record).run(&mut quantized)?;
+            fake_quant(&config_of_readers, record).run(&mut quantized)?;
             Session::new(&quantized)
         };
         let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
-        let (usual, narrow) = (usual?, narrow?);
-        let noise = |expected: &[Tensor], inputs: &[Tensor]| -> Result<[f64; 2]> {
-            let noise = |session| output_noise(expected, session, inputs);
-            let (usual, narrow) = rayon::join(|| noise(&usual), || noise(&narrow));
-            Ok([usual?, narrow?])
-        };
-        let is_harmless = |[usual, narrow]: [f64; 2]| is_coded || narrow <= usual;
-        let mut of_all: Vec<[f64; 2]> = Vec::new();
-        for (expected, inputs) in expected.iter().zip(&first) {
-            if of_all.iter().copied().all(is_harmless) {
-                of_all.push(noise(expected, inputs)?);
-            }
-        }
-        let harms = AtomicBool::new(!of_all.iter().copied().all(is_harmless));
-        if harms.load(Relaxed) {
-            continue;
-        }
-        each_batch_at_once(
-            config,
-            evaluator,
-            |idx, inputs| match idx < first.len() || harms.load(Relaxed) {
-                true => Ok(None),
-                false => noise(&float.run(inputs)?, inputs).map(Some),
-            },
-            |noise| {
-                harms.fetch_or(noise.is_some_and(|noise| !is_harmless(noise)), Relaxed);
-                of_all.extend(noise);
-                Ok(())
-            },
-        )?;
-        let sum = |which: usize| of_all.iter().map(|noise| noise[which]).sum::<f64>();
-        if !harms.into_inner() && sum(1) < WORTH_IT * sum(0) {
+        let trial = Trial { float: &float, usual: usual?, narrow: narrow?, is_coded };
+        if trial.is_better(&first, &expected, config, evaluator)? {
             *record = narrowed;
         }
     }
     Ok(())
+}
+
+/// The network in float, and with the layers quantized that read one activation, with its usual range and a narrower one.
+struct Trial<'a> {
+    float: &'a Session,
+    usual: Session,
+    narrow: Session,
+    is_coded: bool,
+}
+
+impl Trial<'_> {
+    /// Whether the narrower range serves the network better; of the first batches, the float outputs are known.
+    fn is_better(
+        &self,
+        first: &[Vec<Tensor>],
+        expected: &[Vec<Tensor>],
+        config: &QuantConfig,
+        evaluator: &mut impl Evaluator,
+    ) -> Result<bool> {
+        let is_harmless = |[usual, narrow]: [f64; 2]| self.is_coded || narrow <= usual;
+        let (harms, mut of_all) = (AtomicBool::new(false), Vec::new());
+        let mut take = |noise: Option<[f64; 2]>| {
+            harms.fetch_or(noise.is_some_and(|noise| !is_harmless(noise)), Relaxed);
+            of_all.extend(noise);
+            Ok(())
+        };
+        for (expected, inputs) in expected.iter().zip(first) {
+            if !harms.load(Relaxed) {
+                take(Some(self.noise(expected, inputs)?))?;
+            }
+        }
+        if harms.load(Relaxed) {
+            return Ok(false);
+        }
+        let of_batch = |idx: usize, inputs: &[Tensor]| match idx < first.len() || harms.load(Relaxed) {
+            true => Ok(None),
+            false => self.noise(&self.float.run(inputs)?, inputs).map(Some),
+        };
+        each_batch_at_once(config, evaluator, of_batch, take)?;
+        let sum = |which: usize| of_all.iter().map(|noise: &[f64; 2]| noise[which]).sum::<f64>();
+        Ok(!harms.into_inner() && sum(1) < WORTH_IT * sum(0))
+    }
+
+    /// What is off at the outputs on a batch, with the usual range and with the narrower one.
+    fn noise(&self, expected: &[Tensor], inputs: &[Tensor]) -> Result<[f64; 2]> {
+        let noise = |session| output_noise(expected, session, inputs);
+        let (usual, narrow) = rayon::join(|| noise(&self.usual), || noise(&self.narrow));
+        Ok([usual?, narrow?])
+    }
 }
 
 #[cfg(test)]
