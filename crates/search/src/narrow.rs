@@ -48,8 +48,8 @@ pub(crate) fn narrow(
             Session::new(&quantized)
         };
         let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
-        let trial = Trial { float: &float, usual: usual?, narrow: narrow?, is_coded };
-        if trial.is_better(&first, &expected, config, evaluator)? {
+        let comparison = Comparison { float: &float, usual: usual?, narrow: narrow?, is_coded };
+        if comparison.is_better(&first, &expected, config, evaluator)? {
             *record = narrowed;
         }
     }
@@ -57,14 +57,14 @@ pub(crate) fn narrow(
 }
 
 /// The network in float, and with the layers quantized that read one activation, with its usual range and a narrower one.
-struct Trial<'a> {
+struct Comparison<'a> {
     float: &'a Session,
     usual: Session,
     narrow: Session,
     is_coded: bool,
 }
 
-impl Trial<'_> {
+impl Comparison<'_> {
     /// Whether the narrower range serves the network better; of the first batches, the float outputs are known.
     fn is_better(
         &self,
