@@ -235,7 +235,7 @@ fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
     let shape = batch.shape();
     let n_channels = feeding.mean.len().max(feeding.std.len()).max(1);
     let inner: usize = match shape {
-        _ if n_channels == 1 => 1,
+        _ if n_channels == 1 => batch.len(),
         [_, c, rest @ ..] if *c == n_channels => rest.iter().product(),
         [.., c] if *c == n_channels => 1,
         _ => {

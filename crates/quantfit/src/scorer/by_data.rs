@@ -54,8 +54,8 @@ enum Targets {
 
 impl DataScorer {
     /// A scorer of the samples of a feed, which run in batches as long as the feed's or, where what the original makes of one
-    /// would not stay in the processor's cache, in shorter ones. Labels and targets are from the data set that the samples come from; if it
-    /// has no targets, and a metric wants some, they are what `original` gives.
+    /// would not stay in the processor's cache, in shorter ones. Labels and targets are from the data set that the samples
+    /// come from; if it has no targets, and a metric wants some, they are what `original` gives.
     pub fn new(
         evaluation: Feed,
         data: &DataSet,

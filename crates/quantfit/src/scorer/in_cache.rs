@@ -2,7 +2,7 @@
 
 use crate::data::Feed;
 use quantfit_interp::Session;
-use quantfit_ir::{Model, Result};
+use quantfit_ir::{Model, Result, Tensor};
 
 /// What a tensor may take that shall still be in the processor's cache when the next operator reads it.
 const LARGEST: usize = 4 << 20;
@@ -12,7 +12,7 @@ const LARGEST: usize = 4 << 20;
 pub(super) fn in_cache(evaluation: Feed, model: &Model) -> Result<Feed> {
     let one = evaluation.inputs(0..1)?;
     let mut largest = 1;
-    let mut see = |_, tensor: &quantfit_ir::Tensor| {
+    let mut see = |_, tensor: &Tensor| {
         largest = largest.max(tensor.byte_size());
         Ok(())
     };
@@ -24,7 +24,6 @@ pub(super) fn in_cache(evaluation: Feed, model: &Model) -> Result<Feed> {
 mod tests {
     use super::*;
     use crate::data::{Array, DataSet, Feeding};
-    use quantfit_ir::Tensor;
 
     /// The batch that is made of `batch` samples of 1 MiB of which the model makes `factor` times as much.
     fn batch_len(dim: &str, batch: usize, factor: usize) -> usize {
