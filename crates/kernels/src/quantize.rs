@@ -7,10 +7,10 @@
 //! Every kernel gives the same bits for every input.
 //! Choosing scales is not done here.
 
-mod add;
+mod add_bytes;
 mod reference;
 
-pub use add::add;
+pub use add_bytes::add_bytes;
 
 use crate::isa::Loops;
 use crate::loops::{LoopKernel, best};

@@ -31,7 +31,7 @@ pub(super) fn requantize<T: Quantized, S>(
     }
 }
 
-pub(super) fn add<T: Quantized>([of_a, of_b]: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+pub(super) fn add_bytes<T: Quantized>([of_a, of_b]: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
     let affine = Affine { zero_point: 0, ..Affine::of(1.0, T::default()) };
     for ((a, b), q) in a.iter().zip(b).zip(output) {
         let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use quantfit_kernels::loops::kernels;
-use quantfit_kernels::quantize::{Affine, Quantized, add, per_axis, quantize, requantize, requantize_each};
+use quantfit_kernels::quantize::{
+    Affine, Quantized, add_bytes, per_axis, quantize, requantize, requantize_each,
+};
 
 use crate::random::Random;
 
@@ -48,8 +50,8 @@ proptest! {
         let rest = f32::from(random.bits() as i16) / 64.0;
         let mut results = kernels().iter().map(|kernel| {
             let (mut signed, mut unsigned) = (vec![1i8; len], vec![1u8; len]);
-            kernel.add([a, b], rest, &signed_x, &signed_y, &mut signed);
-            kernel.add([a, b], rest, &x, &y, &mut unsigned);
+            kernel.add_bytes([a, b], rest, &signed_x, &signed_y, &mut signed);
+            kernel.add_bytes([a, b], rest, &x, &y, &mut unsigned);
             (signed, unsigned)
         });
         let expected = results.next_back().unwrap();
@@ -60,7 +62,7 @@ proptest! {
 #[test]
 fn bytes_are_added_by_hand() {
     let mut sums = [0u8; 4];
-    add([0.5, 2.0], -1.0, &[3u8, 4, 255, 0], &[0, 1, 255, 0], &mut sums);
+    add_bytes([0.5, 2.0], -1.0, &[3u8, 4, 255, 0], &[0, 1, 255, 0], &mut sums);
     // 0.5 becomes 0, 3 stays.
     assert_eq!(sums, [0, 3, 255, 0]);
 }

@@ -22,7 +22,7 @@ pub(super) fn add() -> Kernel {
             let shape = broadcast_shape(&[a.shape(), b.shape()])?;
             let mut out = call.unset::<T>(&shape)?;
             let [a, b] = [repeated::<T>(a, &shape)?, repeated::<T>(b, &shape)?];
-            quantfit_kernels::quantize::add([of_a, of_b], rest, &a, &b, &mut out);
+            quantfit_kernels::quantize::add_bytes([of_a, of_b], rest, &a, &b, &mut out);
             one(Tensor::new(&shape, out))
         }, other => Err(crate::number::unexpected(other)))
     })

@@ -19,7 +19,7 @@ pub(super) struct Coding<T> {
 }
 
 /// One result for each byte, by its place among all bytes.
-pub(super) struct Table<O>([O; 256]);
+pub(super) struct Table<T>([T; 256]);
 
 impl<T: Byte> Coding<T> {
     /// Reads the two operands; without a zero point it is 0.
@@ -47,12 +47,12 @@ impl<T: Byte> Coding<T> {
     }
 }
 
-impl<O: Copy + Default> Table<O> {
-    pub(super) fn of<T: Byte>(f: impl Fn(T) -> O) -> Table<O> {
+impl<T: Byte> Table<T> {
+    pub(super) fn of(f: impl Fn(T) -> T) -> Table<T> {
         Table(std::array::from_fn(|idx| f(T::from_i32(T::MIN + idx as i32))))
     }
 
-    pub(super) fn at<T: Byte>(&self, byte: T) -> O {
+    pub(super) fn at(&self, byte: T) -> T {
         // A byte's distance to the least one is below 256.
         self.0[(byte.to_i32() - T::MIN) as usize & 255]
     }

@@ -5,9 +5,9 @@ use crate::isa::Loops;
 use crate::loops::{LoopKernel, best};
 use crate::parallel;
 
-/// Adds with the best kernel; see [`LoopKernel::add`].
-pub fn add<T: Quantized>(factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
-    best().add(factors, rest, a, b, output);
+/// Adds with the best kernel; see [`LoopKernel::add_bytes`].
+pub fn add_bytes<T: Quantized>(factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+    best().add_bytes(factors, rest, a, b, output);
 }
 
 impl LoopKernel {
@@ -16,20 +16,20 @@ impl LoopKernel {
     ///
     /// # Panics
     /// If the slices differ in length.
-    pub fn add<T: Quantized>(&self, factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+    pub fn add_bytes<T: Quantized>(&self, factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
         assert_eq!(a.len(), output.len(), "operand and output differ in length");
         assert_eq!(b.len(), output.len(), "operand and output differ in length");
         parallel::for_each_piece(COST, output, |range, output| {
             let (a, b) = (&a[range.clone()], &b[range]);
             match self.isa {
-                Some(isa) => isa.run(Add { factors, rest, a, b, output }),
-                None => reference::add(factors, rest, a, b, output),
+                Some(isa) => isa.run(AddBytes { factors, rest, a, b, output }),
+                None => reference::add_bytes(factors, rest, a, b, output),
             }
         });
     }
 }
 
-struct Add<'a, T> {
+struct AddBytes<'a, T> {
     factors: [f32; 2],
     rest: f32,
     a: &'a [T],
@@ -37,12 +37,12 @@ struct Add<'a, T> {
     output: &'a mut [T],
 }
 
-impl<T: Quantized> Loops for Add<'_, T> {
+impl<T: Quantized> Loops for AddBytes<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, fused: bool) {
-        let Add { factors: [of_a, of_b], rest, .. } = self;
+        let AddBytes { factors: [of_a, of_b], rest, .. } = self;
         let (low, high) = (T::MIN as f32, T::MAX as f32);
         for ((a, b), q) in self.a.iter().zip(self.b).zip(self.output) {
             let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);
