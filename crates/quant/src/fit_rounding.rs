@@ -12,6 +12,9 @@ use quantfit_kernels::matrix::{Matrix, MatrixMut};
 /// How often each weight may choose.
 const MOST_SWEEPS: usize = 20;
 
+/// How many rows are copied at once.
+const N_ROWS: usize = 256;
+
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
@@ -23,14 +26,11 @@ impl Rounding<'_> {
     pub fn fit(&self, step: f32, is_mean_corrected: bool) -> Vec<bool> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
         let k = self.weight.len() / n_out;
-        let mut rows = self.inputs.to_vec();
-        if is_mean_corrected {
-            center(&mut rows, k);
-        }
-        let n_rows = rows.len() / k.max(1);
-        let (seen, unseen) = rows.split_at((n_rows - n_rows / 4) * k);
+        let n_rows = self.inputs.len() / k.max(1);
+        let means = if is_mean_corrected { means(self.inputs, k) } else { vec![0.0; k] };
+        let (seen, unseen) = self.inputs.split_at((n_rows - n_rows / 4) * k);
         let noise = step * step / 12.0;
-        let moments = moments(seen, k, noise);
+        let moments = moments(seen, &means, noise);
         let mut gradients = vec![0.0; n_out * k];
         product(&self.changes(&nearest), &moments, Init::Zero, &mut gradients, [n_out, k, k]);
         let mut up = nearest.clone();
@@ -40,7 +40,7 @@ impl Rounding<'_> {
                 self.weight[range.clone()].iter().map(|w| w / self.scale[channel]).collect();
             self.descend(&moments, &mut gradients[range.clone()], &steps, &mut up[range]);
         }
-        let [before, after] = [&nearest, &up].map(|up| errors(unseen, &self.changes(up), k, noise));
+        let [before, after] = [&nearest, &up].map(|up| errors(unseen, &self.changes(up), &means, noise));
         for channel in (0..n_out).filter(|&channel| after[channel] >= before[channel]) {
             up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
         }
@@ -77,39 +77,50 @@ impl Rounding<'_> {
     }
 }
 
-/// Takes the mean of rows of length `k` away from them.
-fn center(rows: &mut [f32], k: usize) {
+/// The mean of rows of length `k`.
+fn means(rows: &[f32], k: usize) -> Vec<f32> {
     let n_rows = (rows.len() / k.max(1)) as f64;
     let mut means = vec![0.0f64; k];
-    for row in rows.chunks_exact(k) {
+    for row in rows.chunks_exact(k.max(1)) {
         means.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / n_rows);
     }
-    for row in rows.chunks_exact_mut(k) {
-        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= *mean as f32);
-    }
+    means.into_iter().map(|mean| mean as f32).collect()
 }
 
-/// The second moments of rows of length `k`, with noise on the diagonal; `[k, k]`.
-fn moments(rows: &[f32], k: usize, noise: f32) -> Vec<f32> {
+/// Rows less the means, a few at a time.
+fn few_centered<'a>(rows: &'a [f32], means: &'a [f32]) -> impl Iterator<Item = Vec<f32>> {
+    let k = means.len().max(1);
+    rows.chunks(N_ROWS * k).map(move |few| few.iter().zip(means.iter().cycle()).map(|(x, m)| x - m).collect())
+}
+
+/// The second moments of rows less the means, with noise on the diagonal; `[k, k]`.
+fn moments(rows: &[f32], means: &[f32], noise: f32) -> Vec<f32> {
+    let k = means.len();
     let n_rows = rows.len() / k.max(1);
     let mut moments = vec![0.0; k * k];
-    let matrix = Matrix::row_major(rows, n_rows, k);
-    let into = MatrixMut::row_major(&mut moments, k, k);
-    gemm(Left::Plain(matrix.transposed()), Right::Plain(matrix), Init::Zero, into);
+    for few in few_centered(rows, means) {
+        let matrix = Matrix::row_major(&few, few.len() / k, k);
+        let into = MatrixMut::row_major(&mut moments, k, k);
+        gemm(Left::Plain(matrix.transposed()), Right::Plain(matrix), Init::Accumulate, into);
+    }
     moments.iter_mut().for_each(|moment| *moment /= n_rows.max(1) as f32);
     moments.iter_mut().step_by(k + 1).for_each(|moment| *moment += noise);
     moments
 }
 
-/// The mean squared error of each channel on some rows, with the noise of their rounding.
-fn errors(rows: &[f32], changes: &[f32], k: usize, noise: f32) -> Vec<f64> {
+/// The mean squared error of each channel on some rows less the means, with the noise of their rounding.
+fn errors(rows: &[f32], changes: &[f32], means: &[f32], noise: f32) -> Vec<f64> {
+    let k = means.len();
     let (n_rows, n_out) = (rows.len() / k.max(1), changes.len() / k.max(1));
-    let mut outputs = vec![0.0; n_rows * n_out];
-    product(rows, changes, Init::Zero, &mut outputs, [n_rows, k, n_out]);
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
-    for row in outputs.chunks_exact(n_out) {
-        errors.iter_mut().zip(row).for_each(|(error, x)| *error += f64::from(x * x) / n_rows as f64);
+    for few in few_centered(rows, means) {
+        let sizes = [few.len() / k, k, n_out];
+        let mut outputs = vec![0.0; sizes[0] * n_out];
+        product(&few, changes, Init::Zero, &mut outputs, sizes);
+        for row in outputs.chunks_exact(n_out) {
+            errors.iter_mut().zip(row).for_each(|(error, x)| *error += f64::from(x * x) / n_rows as f64);
+        }
     }
     errors
 }
@@ -160,7 +171,7 @@ mod tests {
             let rounding = rounding(&inputs, &weight, &scale);
             let noise = step * step / 12.0;
             let [fitted, nearest] = [rounding.fit(step, false), rounding.nearest()]
-                .map(|up| errors(&inputs, &rounding.changes(&up), 3, noise));
+                .map(|up| errors(&inputs, &rounding.changes(&up), &[0.0; 3], noise));
             for (fitted, nearest) in fitted.iter().zip(nearest) {
                 assert!(*fitted <= nearest * (1.0 + 1e-4), "{fitted} {nearest}");
                 n_better += usize::from(*fitted < nearest * 0.9);

@@ -43,7 +43,7 @@ pub use config::{
 pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
-pub use operands::{Operands, simulated_activation, simulated_weight};
+pub use operands::{Operands, OutputErrors, simulated_activation, simulated_weight};
 pub use params::QuantParams;
 pub use passes::{
     Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,

@@ -60,37 +60,46 @@ pub struct Operands<'a> {
     pub depth: usize,
 }
 
-impl Operands<'_> {
+/// What quantization does to the outputs of a product, added up over rows.
+#[derive(Debug, Clone, Default)]
+pub struct OutputErrors {
+    signal: f64,
+    noise: f64,
+    /// The errors of each output.
+    sums: Vec<f64>,
+    n_rows: usize,
+}
+
+impl OutputErrors {
+    /// Adds rows.
+    pub fn add(&mut self, operands: Operands<'_>) {
+        let Operands { inputs, quantized_inputs, weight, quantized_weight, depth } = operands;
+        let [n_rows, n_out] = [inputs, weight].map(|values| values.len() / depth);
+        let sizes = [n_rows, depth, n_out];
+        let mut outputs = vec![0.0; n_rows * n_out];
+        product(inputs, weight, Init::Zero, &mut outputs, sizes);
+        self.signal += squares(&outputs);
+        let of_inputs = difference(inputs, quantized_inputs);
+        let of_weight = difference(weight, quantized_weight);
+        product(&of_inputs, weight, Init::Zero, &mut outputs, sizes);
+        product(quantized_inputs, &of_weight, Init::Accumulate, &mut outputs, sizes);
+        self.noise += squares(&outputs);
+        self.sums.resize(n_out, 0.0);
+        for row in outputs.chunks_exact(n_out) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, error)| *sum += f64::from(*error));
+        }
+        self.n_rows += n_rows;
+    }
+
     /// The squares of all outputs and of their errors, summed; if `is_mean_corrected`, just what the errors of each output
     /// vary around their mean.
     pub fn signal_and_noise(&self, is_mean_corrected: bool) -> (f64, f64) {
-        let [n_rows, n_out] = [self.inputs, self.weight].map(|values| values.len() / self.depth);
-        let sizes = [n_rows, self.depth, n_out];
-        let mut outputs = vec![0.0; n_rows * n_out];
-        product(self.inputs, self.weight, Init::Zero, &mut outputs, sizes);
-        let signal = squares(&outputs);
-        let of_inputs = difference(self.inputs, self.quantized_inputs);
-        let of_weight = difference(self.weight, self.quantized_weight);
-        product(&of_inputs, self.weight, Init::Zero, &mut outputs, sizes);
-        product(self.quantized_inputs, &of_weight, Init::Accumulate, &mut outputs, sizes);
-        let noise = squares(&outputs);
         if !is_mean_corrected {
-            return (signal, noise);
+            return (self.signal, self.noise);
         }
-        let of_means = means(&outputs, n_out).iter().map(|mean| mean * mean).sum::<f64>() * n_rows as f64;
-        (signal, (noise - of_means).max(0.0))
+        let of_means = self.sums.iter().map(|sum| sum * sum).sum::<f64>() / self.n_rows.max(1) as f64;
+        (self.signal, (self.noise - of_means).max(0.0))
     }
-}
-
-/// The mean of each column of a matrix whose rows have a length.
-fn means(rows: &[f32], len: usize) -> Vec<f64> {
-    let n_rows = (rows.len() / len).max(1) as f64;
-    let mut means = vec![0.0; len];
-    for row in rows.chunks_exact(len) {
-        means.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
-    }
-    means.iter_mut().for_each(|mean| *mean /= n_rows);
-    means
 }
 
 fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
@@ -116,8 +125,16 @@ mod tests {
             depth: 2,
         };
         // Outputs are 3, 0 and 7, 2; quantized 3.5, -1.5 and 7.5, -1.5.
-        assert_eq!(operands.signal_and_noise(false), (62.0, 0.25 + 2.25 + 0.25 + 12.25));
-        assert_eq!(operands.signal_and_noise(true), (62.0, 2.0));
+        let mut errors = OutputErrors::default();
+        errors.add(operands);
+        assert_eq!(errors.signal_and_noise(false), (62.0, 0.25 + 2.25 + 0.25 + 12.25));
+        assert_eq!(errors.signal_and_noise(true), (62.0, 2.0));
+        let mut by_row = OutputErrors::default();
+        for row in [0..2, 2..4] {
+            let (inputs, quantized_inputs) = (&operands.inputs[row.clone()], &operands.quantized_inputs[row]);
+            by_row.add(Operands { inputs, quantized_inputs, ..operands });
+        }
+        assert_eq!(by_row.signal_and_noise(true), (62.0, 2.0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::sample::{Rows, Sampled, Samples};
 use quantfit_ir::{Model, Pass, Place, Result};
 use quantfit_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How strongly ranges are moved where nobody says.
 const STRENGTH: f64 = 0.7;
@@ -56,13 +56,15 @@ pub(crate) fn keep_the_better(
     Balance { config: &plain, record: factors }.run(&mut balanced)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     samples.for_each_group(model, config, evaluator, |group, rows| {
-        let here = |name: &str| group.iter().any(|sampled| sampled.layer.name == name);
-        let here = alone(&plain, here);
         let group: Vec<(&Sampled, &Rows)> = group
             .iter()
             .zip(rows)
-            .filter(|(sampled, _)| plain.layers[&sampled.layer.name].quant_enable)
+            // A layer of a branch that is never taken has no rows.
+            .filter(|(sampled, rows)| {
+                plain.layers[&sampled.layer.name].quant_enable && sampled.reading.n_rows(rows) > 0
+            })
             .collect();
+        let here = alone(&plain, |name| group.iter().any(|(sampled, _)| sampled.layer.name == name));
         let as_is = errors_of(model, &here, &group, &Record::default())?;
         let in_balance = errors_of(&balanced, &here, &group, factors)?;
         for ((sampled, _), pair) in group.iter().zip(as_is.into_iter().zip(in_balance)) {
@@ -99,8 +101,14 @@ fn errors_of(
         let tensor = sampled.reading.as_tensor(rows, balance(&sampled.layer.name));
         (sampled.layer.inputs(model)[0], tensor)
     };
-    calibration.observe_all(&group.par_iter().map(read).collect())?;
+    let mut seen = BTreeSet::new();
+    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
+    // The tensors are copies; a few at once leave no thread idle.
+    for few in unlike.chunks(2 * rayon::current_num_threads()) {
+        calibration.observe_all(&few.par_iter().map(|layer| read(layer)).collect())?;
+    }
     let record = calibration.finish()?;
+    drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
         let mut entry = LayerRecord { balance: balance(name).to_vec(), ..record.layer(name)?.clone() };

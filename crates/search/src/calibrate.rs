@@ -9,7 +9,7 @@ use crate::rounding::rounded_up;
 use crate::sample::{Rows, Sampled, Samples};
 use quantfit_interp::Session;
 use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
-use quantfit_quant::{Balance, Balancing, Calibration, LayerRecord, QuantConfig, Record};
+use quantfit_quant::{Balance, Balancing, Calibration, LayerRecord, Narrower, QuantConfig, Record};
 use rayon::prelude::*;
 use std::sync::Mutex;
 
@@ -21,9 +21,8 @@ use std::sync::Mutex;
 pub fn calibrate(model: &Model, config: &QuantConfig, evaluator: &mut impl Evaluator) -> Result<Record> {
     let to_balance = if config.auto_balance { &with_candidates(config, model) } else { config };
     let (calibration, mut factors, samples) = first_pass(model, config, to_balance, evaluator)?;
+    let (mut record, mut narrower) = finished(calibration)?;
     keep_the_better(model, config, &mut factors, &samples, evaluator)?;
-    let mut record = calibration.finish()?;
-    let mut narrower = calibration.narrower();
     narrower
         .retain(|narrower| !narrower.readers.iter().any(|(reader, _)| factors.layers.contains_key(reader)));
     narrow(model, config, &mut record, narrower, evaluator)?;
@@ -91,13 +90,19 @@ fn in_balance(
         Calibration::observe,
         |of_batch| observers.give_back(of_batch, &mut calibration),
     )?;
-    let mut found = calibration.finish()?;
-    narrow(&balanced, &config, &mut found, calibration.narrower(), evaluator)?;
+    drop(observers);
+    let (mut found, narrower) = finished(calibration)?;
+    narrow(&balanced, &config, &mut found, narrower, evaluator)?;
     for (name, entry) in factors.layers {
         found.layers.entry(name).or_default().balance = entry.balance;
     }
     record.layers.extend(found.layers);
     Ok(balanced)
+}
+
+/// What a calibration has found. It has many bins, which need not stay while the network is run again.
+fn finished(calibration: Calibration) -> Result<(Record, Vec<Narrower>)> {
+    Ok((calibration.finish()?, calibration.narrower()))
 }
 
 /// Puts into the record which way the weights of sampled layers are rounded; they are those of the model in balance.

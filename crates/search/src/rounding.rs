@@ -34,7 +34,7 @@ pub(crate) fn rounded_up(
         let scale: Vec<f32> =
             outputs.clone().map(|output| params.scale[output % params.scale.len()]).collect();
         let rounding = Rounding {
-            inputs: &reading.inputs_of(rows, group, &entry.balance),
+            inputs: &reading.inputs_of(rows, 0..reading.n_rows(rows), group, &entry.balance),
             outputs: &reading.outputs_of(rows, outputs.clone()),
             weight: &weight[outputs.start * depth..outputs.end * depth],
             scale: &scale,

@@ -120,10 +120,26 @@ impl Reading {
         (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.most_rows()
     }
 
-    /// What the outputs of a group are made of, `[rows, depth]`, each channel divided by its factor if there are some.
-    pub(crate) fn inputs_of(&self, rows: &Rows, group: usize, factors: &[f32]) -> Vec<f32> {
-        let depth = self.depth();
-        let mut inputs = columns(&rows.inputs, self.lengths[0], group * depth..(group + 1) * depth);
+    /// How many rows were kept.
+    pub(crate) fn n_rows(&self, rows: &Rows) -> usize {
+        rows.inputs.len() / self.lengths[0].max(1)
+    }
+
+    /// What the outputs of a group are made of, `[rows, depth]`, in some of the rows; each channel divided by its factor if
+    /// there are some.
+    pub(crate) fn inputs_of<'a>(
+        &self,
+        rows: &'a Rows,
+        range: Range<usize>,
+        group: usize,
+        factors: &[f32],
+    ) -> Cow<'a, [f32]> {
+        let (depth, len) = (self.depth(), self.lengths[0]);
+        let inputs = &rows.inputs[range.start * len..range.end * len];
+        if self.groups == 1 && factors.is_empty() {
+            return Cow::Borrowed(inputs);
+        }
+        let mut inputs = columns(inputs, len, group * depth..(group + 1) * depth);
         if !factors.is_empty() {
             let of_group = &factors[group * depth / self.n_taps..];
             for row in inputs.chunks_exact_mut(depth) {
@@ -132,14 +148,14 @@ impl Reading {
                 }
             }
         }
-        inputs
+        Cow::Owned(inputs)
     }
 
     /// All that was read, as a tensor whose channels are where those of the layer's input are: `[rows, channels, taps]`, or
     /// `[rows, channels]`; each channel divided by its factor if there are some.
     pub(crate) fn as_tensor(&self, rows: &Rows, factors: &[f32]) -> Tensor {
-        let (len, n_channels) = (self.lengths[0], self.lengths[0] / self.n_taps);
-        let n_rows = rows.inputs.len() / len.max(1);
+        let n_channels = self.lengths[0] / self.n_taps;
+        let n_rows = self.n_rows(rows);
         let mut values = rows.inputs.clone();
         if !factors.is_empty() {
             for (taps, factor) in values.chunks_exact_mut(self.n_taps).zip(factors.iter().cycle()) {
@@ -276,8 +292,9 @@ mod tests {
         let n_out = reading.lengths[1];
         let (k, per_group) = (w.len() / n_out, n_out / reading.groups);
         let mut found = Vec::new();
+        let n_rows = reading.n_rows(&rows);
         let groups: Vec<Vec<f32>> =
-            (0..reading.groups).map(|group| reading.inputs_of(&rows, group, &[])).collect();
+            (0..reading.groups).map(|group| reading.inputs_of(&rows, 0..n_rows, group, &[]).into()).collect();
         for row in 0..y.len() / n_out {
             for output in 0..n_out {
                 let inputs = &groups[output / per_group][row * k..][..k];
