@@ -72,10 +72,10 @@ impl Balancing {
         }
     }
 
-    /// A record that holds nothing but balance factors.
+    /// A record that holds nothing but balance factors, of the layers that something has been seen of.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();
-        for group in self.groups.values() {
+        for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
             let maxima = &group.activation.maxima;
             if maxima.len() != group.weights.len() {
                 let message = format!(

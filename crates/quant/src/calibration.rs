@@ -248,6 +248,11 @@ impl Calibration {
 
     fn activations(&self, watched: &Watched) -> Result<Vec<QuantParams>> {
         let config = &watched.config.activation_quant_params;
+        if watched.config.weights_only
+            && watched.inputs.iter().any(|place| self.statistics[place].n_values == 0)
+        {
+            return Ok(vec![]);
+        }
         let unreached = || {
             let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
             Error::invalid_data(message)

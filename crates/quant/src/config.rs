@@ -166,6 +166,26 @@ impl QuantConfig {
         layers(model).into_iter().filter_map(config).collect()
     }
 
+    /// Leaves of layers only the weights in int8, and those without in float, and says so and why, one line each.
+    pub fn leave_weights(&mut self, layers: &[Layer], why: impl Fn(&Layer) -> String) -> Vec<String> {
+        let mut lines = Vec::new();
+        for layer in layers {
+            let Some(of_layer) = self.layers.get_mut(&layer.name).filter(|of_layer| of_layer.quant_enable)
+            else {
+                continue;
+            };
+            let what = if layer.weights.is_empty() {
+                of_layer.quant_enable = false;
+                "stays float"
+            } else {
+                of_layer.weights_only = true;
+                "has only its weights in int8"
+            };
+            lines.push(format!("{} {what}: {}", layer.name, why(layer)));
+        }
+        lines
+    }
+
     /// The single inputs that are to be quantized, each as a layer of its own with a name like `pool:0`.
     pub fn tensors(&self, model: &Model) -> Result<Vec<(Layer, LayerConfig)>> {
         let tensor = |tensor: &TensorConfig| {

@@ -280,9 +280,9 @@ impl Profile {
         let small: Vec<Layer> =
             layers(model).into_iter().filter(|layer| self.is_small(layer, model)).collect();
         let why = |_: &Layer| format!("{} runs a Conv of so few channels faster in float", self.name);
-        turn_off(config, small, why, &mut lines);
+        lines.extend(config.leave_weights(&small, why));
         let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
-        turn_off(config, without_use(model, config, self), why, &mut lines);
+        lines.extend(config.leave_weights(&without_use(model, config, self), why));
         lines
     }
 
@@ -308,28 +308,6 @@ impl Profile {
                 || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
         });
         are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
-    }
-}
-
-/// Leaves of layers only the weights in int8, where they have any, and says why.
-fn turn_off(
-    config: &mut QuantConfig,
-    layers: Vec<Layer>,
-    why: impl Fn(&Layer) -> String,
-    lines: &mut Vec<String>,
-) {
-    for layer in layers {
-        let Some(of_layer) = config.layers.get_mut(&layer.name).filter(|of_layer| of_layer.quant_enable)
-        else {
-            continue;
-        };
-        if layer.weights.is_empty() {
-            of_layer.quant_enable = false;
-            lines.push(format!("{} stays float: {}", layer.name, why(&layer)));
-        } else {
-            of_layer.weights_only = true;
-            lines.push(format!("{} has only its weights in int8: {}", layer.name, why(&layer)));
-        }
     }
 }
 

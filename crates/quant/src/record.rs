@@ -1,6 +1,7 @@
 //! The record: the scale and offset of every quantized layer. Its text is AMCT's scale-offset record, so that
 //! existing files load.
 
+use crate::config::LayerConfig;
 use crate::granularity::blocked;
 use crate::layer::{Layer, Weight};
 use crate::params::QuantParams;
@@ -19,7 +20,8 @@ pub struct Record {
 /// Scales and offsets of one layer, and what else was learned of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
-    /// Of the activations, in the order of [`Layer::activations`]; each has one entry.
+    /// Of the activations, in the order of [`Layer::activations`]; each has one entry. Empty if only weights are quantized
+    /// and nothing is known of activations.
     pub activations: Vec<QuantParams>,
     /// Of the weights, in the order of [`Layer::weights`]: one entry, one for each output channel, or
     /// one for each block of the first.
@@ -105,15 +107,20 @@ impl Record {
         self.layers.get(name).ok_or_else(missing)
     }
 
-    /// Checks that an entry fits its layer: as many activations, and for each weight one scale or one for each output
-    /// channel.
-    pub(crate) fn check(entry: &LayerRecord, layer: &Layer, model: &Model) -> Result<()> {
+    /// Checks that an entry fits its layer: as many activations, unless only its weights are quantized, and for each weight
+    /// one scale or one for each output channel.
+    pub(crate) fn check(
+        entry: &LayerRecord,
+        (layer, of_layer): (&Layer, &LayerConfig),
+        model: &Model,
+    ) -> Result<()> {
         let differs = |found: usize, what: &str, expected: &str| {
             Err(Error::invalid_config(format!("the record has {found} {what}, the layer needs {expected}"))
                 .at(&layer.name))
         };
         let n_activations = layer.activations.len();
-        if entry.activations.len() != n_activations {
+        let needs_none = of_layer.weights_only && entry.activations.is_empty();
+        if entry.activations.len() != n_activations && !needs_none {
             return differs(entry.activations.len(), "activations", &n_activations.to_string());
         }
         // The original tool writes a weight scale for layers that have no weight.
@@ -234,7 +241,9 @@ impl LayerRecord {
         if activation.offset.is_empty() {
             activation.offset = vec![0];
         }
-        layer.activations = vec![activation];
+        if !activation.scale.is_empty() || weight.scale.is_empty() {
+            layer.activations = vec![activation];
+        }
         recurrence.bits = weight.bits;
         for mut params in [weight, recurrence].into_iter().filter(|params| !params.scale.is_empty()) {
             if params.offset.is_empty() {

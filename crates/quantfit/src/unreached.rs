@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 /// The enabled layers whose ranges nothing can be known of, as none of their data come by. Costs a run over the data if
 /// layers stand in subgraphs, and nothing otherwise.
-pub fn unreached_layers(model: &Model, config: &QuantConfig, data: &Feed) -> Result<Vec<String>> {
+pub fn unreached_layers(model: &Model, config: &QuantConfig, data: &Feed) -> Result<Vec<Layer>> {
     let prepared = prepared(model, config)?;
     let layers = config.enabled(&prepared).into_iter().map(|(layer, _)| layer);
     let inside: Vec<Layer> = layers.filter(|layer| layer.graph > 0).collect();
@@ -27,5 +27,5 @@ pub fn unreached_layers(model: &Model, config: &QuantConfig, data: &Feed) -> Res
         })?;
     }
     let is_unreached = |layer: &Layer| layer.inputs(&prepared).iter().any(|place| !seen.contains(place));
-    Ok(inside.into_iter().filter(is_unreached).map(|layer| layer.name).collect())
+    Ok(inside.into_iter().filter(is_unreached).collect())
 }

@@ -65,8 +65,12 @@ pub fn rank(
         })
     })?;
     let ranked = |(replay, mean): (Replay, Mean)| {
-        let Similarity { value, worst_channel } =
-            mean.finish().map_err(|error| error.at(&replay.layer.name))?;
+        // A layer of a branch that is never taken does the least harm.
+        let similarity = match mean.n_batches {
+            0 => Ok(sensitivity.compare(&[1.0], &[1.0], Channels::of(&[], false))),
+            _ => mean.finish(),
+        };
+        let Similarity { value, worst_channel } = similarity.map_err(|error| error.at(&replay.layer.name))?;
         Ok(Ranked { layers: vec![replay.layer.name], similarity: value, worst_channel, cost: 0 })
     };
     Ok(Ranking::of(replays.into_iter().zip(means).map(ranked).collect::<Result<_>>()?))
@@ -102,5 +106,36 @@ impl Mean {
             value: self.sum.value / n_batches,
             worst_channel: self.sum.worst_channel / n_batches,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate;
+    use crate::evaluator::Batches;
+    use crate::sensitivity::CosineSimilarity;
+
+    /// Layers in a branch that is never taken rank behind one that quantization changes. The range of the first is known, as
+    /// it reads a value of the graph around.
+    #[test]
+    fn what_no_data_reach_does_no_harm() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [0.3, 0.7, 1.1, -0.9] : f32[2,2]\n\
+                    %h = MatMul(%x, %w) @always\n%c = const [false] : bool[]\n\
+                    %y = If(%c; %h, %h) {else_branch = graph {\n  %h.1 = capture\n  return %h.1\n}, \
+                    then_branch = graph {\n  %h.2 = capture\n  %v = const [0.3, 0.7, 1.1, -0.9] : f32[2,2]\n  \
+                    %z = MatMul(%h.2, %v) @first\n  %u = MatMul(%z, %v) @second\n  return %u\n}}\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(&model) };
+        let mut data = Batches(vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]);
+        let refused = calibrate(&model, &config, &mut data).unwrap_err();
+        assert!(refused.to_string().contains("second: no calibration data reached"), "{refused}");
+        config.layers.get_mut("second").unwrap().weights_only = true;
+        let record = calibrate(&model, &config, &mut data).unwrap();
+        assert_eq!(["first", "second"].map(|layer| record.layers[layer].activations.len()), [1, 0]);
+        let ranking = rank(&model, &config, &record, &mut data, &CosineSimilarity, &|_| Ok(())).unwrap();
+        let ranked: Vec<(&str, bool)> =
+            ranking.0.iter().map(|ranked| (&*ranked.layers[0], ranked.similarity == 1.0)).collect();
+        assert_eq!(ranked, [("always", false), ("first", true), ("second", true)]);
     }
 }

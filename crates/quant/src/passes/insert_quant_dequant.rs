@@ -61,15 +61,14 @@ impl Pass for InsertQuantDequant<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let enabled =
-            self.config.enabled(model).into_iter().map(|(layer, of_layer)| (layer, of_layer.weights_only));
-        let tensors = self.config.tensors(model)?.into_iter().map(|(layer, _)| (layer, false));
+        let tensors = self.config.tensors(model)?;
+        let tensors = tensors.iter().map(|(layer, of_layer)| (layer.clone(), of_layer));
         let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
-        for (mut layer, weights_only) in enabled.chain(tensors) {
+        for (mut layer, of_layer) in self.config.enabled(model).into_iter().chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
-            Record::check(entry, &layer, model)?;
+            Record::check(entry, (&layer, of_layer), model)?;
             // ONNX Runtime takes quantized activations beside blocks for a product of integers, and fails.
-            if weights_only || entry.has_blocks() {
+            if of_layer.weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
             work.push((layer, entry));

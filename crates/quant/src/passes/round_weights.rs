@@ -44,7 +44,7 @@ impl Pass for RoundWeights<'_> {
         let mut work: Vec<(Layer, usize, Tensor)> = Vec::new();
         for (layer, of_layer) in self.config.enabled(model) {
             let entry = self.record.layer(&layer.name)?;
-            Record::check(entry, &layer, model)?;
+            Record::check(entry, (&layer, of_layer), model)?;
             for (idx, (weight, params)) in layer.weights.iter().zip(&entry.weights).enumerate() {
                 let tensor = layer.tensor(model, weight);
                 let up = if idx == 0 { &entry.rounded_up[..] } else { &[] };

@@ -44,9 +44,9 @@ impl Pass for ShiftBias<'_> {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut work: Vec<(Layer, &[f32])> = Vec::new();
-        for (layer, _) in self.config.enabled(model) {
+        for (layer, of_layer) in self.config.enabled(model) {
             let entry = self.record.layer(&layer.name)?;
-            Record::check(entry, &layer, model)?;
+            Record::check(entry, (&layer, of_layer), model)?;
             if !entry.bias_shift.is_empty() {
                 work.push((layer, &entry.bias_shift));
             }

@@ -138,10 +138,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let target = args.deploy.target()?;
     let model = quantfit::load_model(&args.model)?;
     let mut evaluation = evaluation(args, &model)?;
-    let mut config = match &args.config {
-        Some(config) => load_config(config)?,
-        None => default_config(&model, &evaluation.calibration, target)?,
-    };
+    let mut config = config(args, &model, &evaluation.calibration, target)?;
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
     config.correct_bias &= !args.no_correct_bias;
@@ -247,20 +244,20 @@ fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
     Ok(evaluation)
 }
 
-/// The default configuration, less what the target does not take and what can't be calibrated.
-fn default_config(model: &Model, calibration: &Feed, target: &Profile) -> anyhow::Result<QuantConfig> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("the default configuration");
-    let restrictions = create_quant_config(&file, model, &[], calibration.n_batches(), target)?;
-    let mut config = load_config(&file)?;
+/// The configuration that is asked for, or the default less what the target does not take; what can't be calibrated is left out.
+fn config(args: &Args, model: &Model, calibration: &Feed, target: &Profile) -> anyhow::Result<QuantConfig> {
+    let (mut config, restrictions) = match &args.config {
+        Some(file) => (load_config(file)?, vec![]),
+        None => {
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("the default configuration");
+            let restrictions = create_quant_config(&file, model, &[], calibration.n_batches(), target)?;
+            (load_config(&file)?, restrictions)
+        }
+    };
     let unreached = unreached_layers(model, &config, calibration)?;
-    for layer in &unreached {
-        config.layers.entry(layer.clone()).and_modify(|of_layer| of_layer.quant_enable = false);
-    }
-    if !unreached.is_empty() {
-        say_error(&format!("{} stay float: no calibration data reach them", unreached.join(", ")));
-    }
-    say_restrictions(&restrictions);
+    let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
+    say_restrictions(&[unreached, restrictions].concat());
     Ok(config)
 }
 
