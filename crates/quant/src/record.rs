@@ -1,6 +1,8 @@
 //! The record: the scale and offset of every quantized layer. Its text is AMCT's scale-offset record, so that
 //! existing files load.
 
+mod flags;
+
 use crate::config::LayerConfig;
 use crate::granularity::blocked;
 use crate::layer::{Layer, Weight};
@@ -223,7 +225,7 @@ impl LayerRecord {
                 "offset_r" => recurrence.offset.push(entry.number()?),
                 "tensor_balance_factor" => layer.balance.push(entry.number()?),
                 "bias_shift" => layer.bias_shift.push(entry.number()?),
-                "rounded_up" => layer.rounded_up = flags(entry)?,
+                "rounded_up" => layer.rounded_up = flags::read(entry)?,
                 "prepared" => layer.prepared = entry.flag()?,
                 "act_type" => activation.bits = bits(entry)?,
                 "wts_type" => weight.bits = bits(entry)?,
@@ -270,12 +272,7 @@ impl LayerRecord {
         self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
         if !self.rounded_up.is_empty() {
-            let digit = |flags: &[bool]| {
-                (0..4).fold(0, |digit, idx| digit << 1 | u8::from(flags.get(idx) == Some(&true)))
-            };
-            let digits: String =
-                self.rounded_up.chunks(4).map(|flags| format!("{:x}", digit(flags))).collect();
-            writeln!(out, "    rounded_up: \"{digits}\"")?;
+            writeln!(out, "    rounded_up: \"{}\"", flags::written(&self.rounded_up))?;
         }
         if self.prepared {
             writeln!(out, "    prepared: true")?;
@@ -289,19 +286,6 @@ impl LayerRecord {
         }
         writeln!(out, "  }}\n}}")
     }
-}
-
-/// A hexadecimal digit for each four flags, the first one its highest bit.
-fn flags(field: &Field) -> Result<Vec<bool>> {
-    let mut flags = Vec::new();
-    for digit in field.text()?.chars() {
-        let Some(value) = digit.to_digit(16) else {
-            let message = format!("rounded_up must be hexadecimal digits, found {digit:?}");
-            return Err(Error::invalid_config(message).at(format!("line {}", field.line)));
-        };
-        flags.extend((0..4).rev().map(|bit| value >> bit & 1 == 1));
-    }
-    Ok(flags)
 }
 
 fn bits(field: &Field) -> Result<u8> {
