@@ -18,19 +18,21 @@ const N_ROWS: usize = 256;
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
-    /// `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If what the mean changes
-    /// goes into the bias, `is_mean_corrected`, just what varies around it counts. The outputs are not looked at.
+    /// The inputs are divided by `factors`, one for each element of a row, which the weight has been multiplied with; empty:
+    /// they are as they are. `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If
+    /// what the mean changes goes into the bias, `is_mean_corrected`, just what varies around it counts. The outputs are not
+    /// looked at.
     ///
     /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
     /// rounded to nearest: few rows and many weights fit each other too well.
-    pub fn fit(&self, step: f32, is_mean_corrected: bool) -> Vec<bool> {
+    pub fn fit(&self, factors: &[f32], step: f32, is_mean_corrected: bool) -> Vec<bool> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
         let k = self.weight.len() / n_out;
         let n_rows = self.inputs.len() / k.max(1);
         let means = if is_mean_corrected { means(self.inputs, k) } else { vec![0.0; k] };
         let (seen, unseen) = self.inputs.split_at((n_rows - n_rows / 4) * k);
         let noise = step * step / 12.0;
-        let moments = moments(seen, &means, noise);
+        let moments = moments(seen, &means, factors, noise);
         let mut gradients = vec![0.0; n_out * k];
         product(&self.changes(&nearest), &moments, Init::Zero, &mut gradients, [n_out, k, k]);
         let mut up = nearest.clone();
@@ -40,7 +42,8 @@ impl Rounding<'_> {
                 self.weight[range.clone()].iter().map(|w| w / self.scale[channel]).collect();
             self.descend(&moments, &mut gradients[range.clone()], &steps, &mut up[range]);
         }
-        let [before, after] = [&nearest, &up].map(|up| errors(unseen, &self.changes(up), &means, noise));
+        let [before, after] =
+            [&nearest, &up].map(|up| errors(unseen, &self.changes(up), &means, factors, noise));
         for channel in (0..n_out).filter(|&channel| after[channel] >= before[channel]) {
             up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
         }
@@ -93,8 +96,8 @@ fn few_centered<'a>(rows: &'a [f32], means: &'a [f32]) -> impl Iterator<Item = V
     rows.chunks(N_ROWS * k).map(move |few| few.iter().zip(means.iter().cycle()).map(|(x, m)| x - m).collect())
 }
 
-/// The second moments of rows less the means, with noise on the diagonal; `[k, k]`.
-fn moments(rows: &[f32], means: &[f32], noise: f32) -> Vec<f32> {
+/// The second moments of rows less the means, divided by factors, with noise on the diagonal; `[k, k]`.
+fn moments(rows: &[f32], means: &[f32], factors: &[f32], noise: f32) -> Vec<f32> {
     let k = means.len();
     let n_rows = rows.len() / k.max(1);
     let mut moments = vec![0.0; k * k];
@@ -104,20 +107,28 @@ fn moments(rows: &[f32], means: &[f32], noise: f32) -> Vec<f32> {
         gemm(Left::Plain(matrix.transposed()), Right::Plain(matrix), Init::Accumulate, into);
     }
     moments.iter_mut().for_each(|moment| *moment /= n_rows.max(1) as f32);
+    for (row, factor) in moments.chunks_exact_mut(k.max(1)).zip(factors) {
+        row.iter_mut().zip(factors).for_each(|(moment, other)| *moment /= factor * other);
+    }
     moments.iter_mut().step_by(k + 1).for_each(|moment| *moment += noise);
     moments
 }
 
-/// The mean squared error of each channel on some rows less the means, with the noise of their rounding.
-fn errors(rows: &[f32], changes: &[f32], means: &[f32], noise: f32) -> Vec<f64> {
+/// The mean squared error of each channel on some rows less the means, divided by factors, with the noise of their rounding.
+fn errors(rows: &[f32], changes: &[f32], means: &[f32], factors: &[f32], noise: f32) -> Vec<f64> {
     let k = means.len();
     let (n_rows, n_out) = (rows.len() / k.max(1), changes.len() / k.max(1));
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
+    // The product with a change of the weight is what counts: dividing that is as good as dividing the rows.
+    let divided: Vec<f32> = match factors {
+        [] => changes.to_vec(),
+        _ => changes.iter().zip(factors.iter().cycle()).map(|(change, factor)| change / factor).collect(),
+    };
     for few in few_centered(rows, means) {
         let sizes = [few.len() / k, k, n_out];
         let mut outputs = vec![0.0; sizes[0] * n_out];
-        product(&few, changes, Init::Zero, &mut outputs, sizes);
+        product(&few, &divided, Init::Zero, &mut outputs, sizes);
         for row in outputs.chunks_exact(n_out) {
             errors.iter_mut().zip(row).for_each(|(error, x)| *error += f64::from(x * x) / n_rows as f64);
         }
@@ -141,18 +152,33 @@ mod tests {
         let weight = [0.4, 0.4];
         let rounding = rounding(&inputs, &weight, &[1.0]);
         assert_eq!(rounding.nearest(), [false, false]);
-        assert_eq!(rounding.fit(0.0, false), [true, false]);
+        assert_eq!(rounding.fit(&[], 0.0, false), [true, false]);
         // The noise of the inputs' own rounding goes through either weight: with much of it nearest is best.
-        assert_eq!(rounding.fit(100.0, false), [false, false]);
+        assert_eq!(rounding.fit(&[], 100.0, false), [false, false]);
     }
 
     #[test]
     fn a_constant_input_counts_unless_the_bias_takes_its_error() {
         let inputs = [5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0];
         let (one, mixed) = ([0.4, 0.3], inputs.map(|x| x + 1.0));
-        let plain = rounding(&mixed, &one, &[1.0]).fit(0.0, false);
-        let corrected = rounding(&mixed, &one, &[1.0]).fit(0.0, true);
+        let plain = rounding(&mixed, &one, &[1.0]).fit(&[], 0.0, false);
+        let corrected = rounding(&mixed, &one, &[1.0]).fit(&[], 0.0, true);
         assert_eq!((plain, corrected), (vec![false, true], vec![false, false]));
+    }
+
+    /// As good as dividing the rows first.
+    #[test]
+    fn factors_divide_the_inputs() {
+        let inputs: Vec<f32> = (0..240).map(|idx| ((idx * 7919 + 13) % 101) as f32 / 8.0 - 6.0).collect();
+        let (factors, weight) = ([0.5, 4.0, 1.0], [0.4, 0.45, 2.3, 1.7, -0.6, 0.1]);
+        let divided: Vec<f32> = inputs.iter().zip(factors.iter().cycle()).map(|(x, f)| x / f).collect();
+        let (scale, step) = ([0.3, 0.7], 0.25);
+        for is_mean_corrected in [false, true] {
+            let found = rounding(&inputs, &weight, &scale).fit(&factors, step, is_mean_corrected);
+            let expected = rounding(&divided, &weight, &scale).fit(&[], step, is_mean_corrected);
+            assert_eq!(found, expected);
+            assert_ne!(found, rounding(&inputs, &weight, &scale).fit(&[], step, is_mean_corrected));
+        }
     }
 
     /// On rows that repeat, what is seen is what is not.
@@ -170,8 +196,8 @@ mod tests {
             let (step, scale) = (0.1 * (number() + 1.0), [0.05, 0.7]);
             let rounding = rounding(&inputs, &weight, &scale);
             let noise = step * step / 12.0;
-            let [fitted, nearest] = [rounding.fit(step, false), rounding.nearest()]
-                .map(|up| errors(&inputs, &rounding.changes(&up), &[0.0; 3], noise));
+            let [fitted, nearest] = [rounding.fit(&[], step, false), rounding.nearest()]
+                .map(|up| errors(&inputs, &rounding.changes(&up), &[0.0; 3], &[], noise));
             for (fitted, nearest) in fitted.iter().zip(nearest) {
                 assert!(*fitted <= nearest * (1.0 + 1e-4), "{fitted} {nearest}");
                 n_better += usize::from(*fitted < nearest * 0.9);

@@ -33,8 +33,10 @@ pub(crate) fn rounded_up(
         let outputs = group * per_group..(group + 1) * per_group;
         let scale: Vec<f32> =
             outputs.clone().map(|output| params.scale[output % params.scale.len()]).collect();
+        // Fitting divides no copy of the rows.
+        let balance = if ada.is_some() { &entry.balance[..] } else { &[] };
         let rounding = Rounding {
-            inputs: &reading.inputs_of(rows, 0..reading.n_rows(rows), group, &entry.balance),
+            inputs: &reading.inputs_of(rows, 0..reading.n_rows(rows), group, balance),
             outputs: &reading.outputs_of(rows, outputs.clone()),
             weight: &weight[outputs.start * depth..outputs.end * depth],
             scale: &scale,
@@ -43,7 +45,7 @@ pub(crate) fn rounded_up(
         };
         rounded_up.extend(match ada {
             Some(ada) => rounding.learn(ada),
-            None => rounding.fit(step, config.correct_bias),
+            None => rounding.fit(&reading.factors_of(group, &entry.balance), step, config.correct_bias),
         });
     }
     Ok(sampled.in_order(rounded_up))

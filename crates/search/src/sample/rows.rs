@@ -140,15 +140,15 @@ impl Reading {
             return Cow::Borrowed(inputs);
         }
         let mut inputs = columns(inputs, len, group * depth..(group + 1) * depth);
-        if !factors.is_empty() {
-            let of_group = &factors[group * depth / self.n_taps..];
-            for row in inputs.chunks_exact_mut(depth) {
-                for (taps, factor) in row.chunks_exact_mut(self.n_taps).zip(of_group) {
-                    taps.iter_mut().for_each(|value| *value /= factor);
-                }
-            }
-        }
+        let factors = self.factors_of(group, factors);
+        inputs.iter_mut().zip(factors.iter().cycle()).for_each(|(value, factor)| *value /= factor);
         Cow::Owned(inputs)
+    }
+
+    /// What each element of a group's rows of inputs is divided by if there is a factor for each channel; none if there is none.
+    pub(crate) fn factors_of(&self, group: usize, factors: &[f32]) -> Vec<f32> {
+        let elements = factors.iter().flat_map(|factor| std::iter::repeat_n(*factor, self.n_taps));
+        elements.skip(group * self.depth()).take(self.depth()).collect()
     }
 
     /// All that was read, as a tensor whose channels are where those of the layer's input are: `[rows, channels, taps]`, or
