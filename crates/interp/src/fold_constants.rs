@@ -2,12 +2,10 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, ValueId, isolate};
-use std::collections::{BTreeMap, BTreeSet};
+use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
 
 /// Computes operations all of whose operands are constant, once and for all: so weights behind a Reshape, Transpose or
-/// Identity, shapes and tables become constants that other passes see. What a subgraph makes of constants that it captures
-/// becomes constant in the subgraph.
+/// Identity, shapes and tables become constants that other passes see.
 ///
 /// Left alone: quantization and dequantization, which is how a graph says what is quantized; operators that draw random
 /// numbers or own subgraphs; functions of the model; what can't be computed, which is an error only if it runs; and
@@ -69,98 +67,61 @@ impl Pass for FoldConstants {
         // A node runs in a model of its own, which needs no more of this one than its versions.
         let mut header = Model::new("", 0);
         header.opsets = model.opsets.clone();
-        let functions =
+        let functions: Vec<(String, String)> =
             model.functions.iter().map(|function| (function.domain.clone(), function.name.clone())).collect();
-        let mut folding = Folding { header, functions, grown: 0, changed: false };
-        folding.fold(&mut model.graph, &Captured::new());
-        if folding.changed {
-            model.graph.remove_dead();
-        }
-        Ok(folding.changed)
-    }
-}
-
-/// What is known to be constant of what a subgraph captures.
-type Captured = BTreeMap<ValueId, Tensor>;
-
-struct Folding {
-    header: Model,
-    /// The model's functions: their domains and names.
-    functions: BTreeSet<(String, String)>,
-    /// How much larger results have been than what they are made of.
-    grown: u64,
-    changed: bool,
-}
-
-impl Folding {
-    /// Folds a graph from its inputs on, and the subgraphs of each node when what they capture has been folded.
-    fn fold(&mut self, graph: &mut Graph, captured: &Captured) {
-        for id in graph.topo() {
-            let NodeKind::Op(op) = &graph.node(id).kind else { continue };
-            if op.subgraphs().next().is_some() {
-                self.fold_subgraphs(graph, id, captured);
-            } else if self.is_foldable(op) {
-                let results = self.results(graph, id, captured).into_iter().flatten();
+        let is_function =
+            |op: &Op| functions.iter().any(|(domain, name)| *domain == op.domain && *name == op.name);
+        let mut grown = 0;
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            for id in graph.topo() {
+                let is_able = graph.node(id).as_op().is_some_and(|op| !is_function(op) && is_foldable(op));
+                if !is_able {
+                    continue;
+                }
+                let Some(results) = results(&header, graph, id, &mut grown) else { continue };
                 for (slot, tensor) in results {
                     replace(graph, id, slot, tensor);
-                    self.changed = true;
                 }
+                changed = true;
             }
+            Ok(())
+        })?;
+        if changed {
+            model.graph.remove_dead();
         }
-    }
-
-    fn fold_subgraphs(&mut self, graph: &mut Graph, id: NodeId, captured: &Captured) {
-        let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
-        let tensor = |operand: &Option<ValueId>| constant(graph, captured, (*operand)?).cloned();
-        let mut tensors = graph.operands(id)[n_formal..].iter().map(tensor).collect::<Vec<_>>().into_iter();
-        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { return };
-        for subgraph in op.subgraphs_mut() {
-            let captures = subgraph.captures().to_vec();
-            let known = captures.into_iter().zip(tensors.by_ref());
-            let captured = known.filter_map(|(capture, tensor)| Some((capture.into(), tensor?))).collect();
-            self.fold(subgraph, &captured);
-        }
-    }
-
-    fn is_foldable(&self, op: &Op) -> bool {
-        let is_excluded = op.domain.is_empty() && EXCLUDED.contains(&op.name.as_str());
-        !is_excluded && !self.functions.contains(&(op.domain.clone(), op.name.clone()))
-    }
-
-    /// What a node gives in each slot that has a name, if everything that it reads is constant.
-    fn results(&mut self, graph: &Graph, id: NodeId, captured: &Captured) -> Option<Vec<(usize, Tensor)>> {
-        let operands = graph.operands(id).iter().flatten();
-        let sizes: Option<Vec<u64>> = operands
-            .clone()
-            .map(|&value| constant(graph, captured, value).map(|tensor| tensor.byte_size() as u64))
-            .collect();
-        let sizes = sizes.filter(|sizes| !sizes.is_empty() || graph.node(id).is("Constant"))?;
-        let n_read: u64 = sizes.iter().sum();
-        let most = SMALL.max(n_read.saturating_mul(MAX_GROWTH));
-        // Kernels may want room beside their result.
-        let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
-        let session = Session::with_limits(&isolate(&self.header, graph, id), limits).ok()?;
-        // In a model of its own, a node has an input for each value that it captures.
-        let captures: Vec<ValueId> = operands.copied().filter(|value| captured.contains_key(value)).collect();
-        let first = |(idx, value): (usize, &ValueId)| !captures[..idx].contains(value);
-        let inputs = captures.iter().enumerate().filter(|&read| first(read));
-        let inputs: Vec<Tensor> = inputs.map(|(_, value)| captured[value].clone()).collect();
-        let tensors = session.run(&inputs).ok()?;
-        let n_made: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
-        let total = self.grown + n_made.saturating_sub(n_read);
-        if n_made > most || total > MAX_TOTAL_GROWTH {
-            return None;
-        }
-        self.grown = total;
-        let values = graph.node(id).outputs.iter().enumerate();
-        let named = values.filter(|(_, value)| !value.name.is_empty()).map(|(slot, _)| slot);
-        Some(named.zip(tensors).collect())
+        Ok(changed)
     }
 }
 
-/// The tensor, if the value is constant or captures what is.
-fn constant<'a>(graph: &'a Graph, captured: &'a Captured, value: ValueId) -> Option<&'a Tensor> {
-    graph.constant(value).or_else(|| captured.get(&value))
+fn is_foldable(op: &Op) -> bool {
+    let is_excluded = op.domain.is_empty() && EXCLUDED.contains(&op.name.as_str());
+    !is_excluded && op.subgraphs().next().is_none()
+}
+
+/// What a node gives in each slot that has a name, if everything that it reads is constant.
+fn results(header: &Model, graph: &Graph, id: NodeId, grown: &mut u64) -> Option<Vec<(usize, Tensor)>> {
+    let operands = graph.operands(id).iter().flatten();
+    let sizes: Option<Vec<u64>> =
+        operands.map(|&value| graph.constant(value).map(|tensor| tensor.byte_size() as u64)).collect();
+    let sizes = sizes.filter(|sizes| !sizes.is_empty() || graph.node(id).is("Constant"))?;
+    let n_read: u64 = sizes.iter().sum();
+    let most = SMALL.max(n_read.saturating_mul(MAX_GROWTH));
+    // Kernels may want room beside their result.
+    let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
+    let session = Session::with_limits(&isolate(header, graph, id), limits).ok()?;
+    let items = session.run_data(vec![], None).ok()?;
+    let tensors: Option<Vec<Tensor>> = items.into_iter().map(|item| item.into_tensor().ok()).collect();
+    let tensors = tensors?;
+    let n_made: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
+    let total = *grown + n_made.saturating_sub(n_read);
+    if n_made > most || total > MAX_TOTAL_GROWTH {
+        return None;
+    }
+    *grown = total;
+    let values = graph.node(id).outputs.iter().enumerate();
+    let named = values.filter(|(_, value)| !value.name.is_empty()).map(|(slot, _)| slot);
+    Some(named.zip(tensors).collect())
 }
 
 /// Puts a constant in the place of what a node gives in a slot, under its name.
@@ -169,7 +130,7 @@ fn replace(graph: &mut Graph, id: NodeId, slot: usize, tensor: Tensor) {
     let mut node = Node::constant(result.name, tensor);
     node.outputs[0].notes = result.notes;
     let constant = graph.add(node, &[]);
-    graph.replace_uses(ValueId { node: id, slot }, constant.into());
+    graph.replace_uses(quantfit_ir::ValueId { node: id, slot }, constant.into());
 }
 
 #[cfg(test)]
@@ -218,16 +179,5 @@ mod tests {
              }}\nreturn %y\n",
         );
         assert!(text.contains("%b = const [2.0] : f32[1]") && !text.contains("Split"), "{text}");
-    }
-
-    #[test]
-    fn what_branches_capture_is_constant() {
-        let (_, text) = folded(
-            "model m opset 17\n%c = input : bool[]\n%w = const [1.0, 2.0] : f32[2]\n\
-             %y = If(%c; %w, %w) {else_branch = graph {\n  %w.1 = capture\n  %a = Neg(%w.1)\n  return %a\n}, \
-             then_branch = graph {\n  %w.2 = capture\n  %b = Mul(%w.2, %w.2)\n  return %b\n}}\nreturn %y\n",
-        );
-        assert!(text.contains("%a = const [-1.0, -2.0]") && text.contains("%b = const [1.0, 4.0]"), "{text}");
-        assert!(text.contains("If(%c)"), "{text}");
     }
 }

@@ -5,7 +5,7 @@
 use crate::passes::{
     CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
     FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
-    RemoveRequantization, SignedActivations, Trim, UnsignedActivations,
+    RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
 use quantfit_ir::{DType, Error, Pass, Pipeline, Result};
@@ -89,6 +89,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         signs(target),
         Box::new(ClipIntegers),
         Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
         Box::new(Trim),
     ]
 }
@@ -106,6 +107,7 @@ fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
         Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
         Box::new(Trim),
     ]
 }
@@ -119,6 +121,7 @@ fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
         Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
         Box::new(Trim),
     ]
 }
@@ -131,6 +134,7 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
         Box::new(LowerToAscend { short_scales }),
         // The compiler knows no DequantizeLinear.
         Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
+        Box::new(ShareConstants),
         Box::new(Trim),
     ]
 }

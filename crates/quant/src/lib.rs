@@ -49,8 +49,8 @@ pub use passes::{
     Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
     FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
     LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShiftBias, SignedActivations, SinkConstants,
-    Trim, UnsignedActivations, balances_for_free,
+    ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShareConstants, ShiftBias,
+    SignedActivations, SinkConstants, Trim, UnsignedActivations, balances_for_free,
 };
 pub use profile::{PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};

@@ -5,8 +5,8 @@ use crate::emission::{save_deployed, save_models};
 use crate::files::write_file;
 use quantfit_ir::{Error, Model, Pass, Result};
 use quantfit_quant::{
-    LayerConfig, NameNodes, QuantConfig, Record, TensorConfig, WeightConfig, check_is_float, check_is_qdq,
-    fake_quant, layers, record_of,
+    LayerConfig, NameNodes, QuantConfig, Record, SinkConstants, TensorConfig, WeightConfig, check_is_float,
+    check_is_qdq, fake_quant, layers, record_of,
 };
 use quantfit_search::{changed_layers, prepared};
 
@@ -75,6 +75,8 @@ pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
     let original = model;
     let mut model = original.clone();
     NameNodes.run(&mut model)?;
+    // So the weights of branches that share them are constant where they are read.
+    SinkConstants.run(&mut model)?;
     save_deployed(original, &model, files)?;
     write_file(&files.record, record_of(&model).to_text().as_bytes())
 }

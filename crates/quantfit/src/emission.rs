@@ -3,8 +3,8 @@
 use crate::auto_calibration::OutputFiles;
 use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
-use quantfit_ir::{DType, Error, Model, Result};
-use quantfit_quant::emit;
+use quantfit_ir::{DType, Error, Model, Pass, Result};
+use quantfit_quant::{ShareConstants, emit};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 /// Writes a fake-quant model and its deploy models, one for each form, and the map of their nodes to the original's.
 pub(crate) fn save_models(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
     let mut models = deployed(fake_quant, files)?;
-    models.insert(0, (&files.fake_quant, Cow::Borrowed(fake_quant)));
+    let mut shared = fake_quant.clone();
+    ShareConstants.run(&mut shared)?;
+    models.insert(0, (&files.fake_quant, Cow::Owned(shared)));
     save(original, &models, files)
 }
 

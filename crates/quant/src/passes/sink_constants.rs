@@ -1,12 +1,14 @@
 //! Constants where they are read.
 
-use crate::linear::is_read_once;
+use crate::names::Names;
 use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use std::collections::HashSet;
 
-/// Moves a constant into the subgraph that captures it, if nobody else reads it: so a layer in the branch of an If or the
-/// body of a Loop has its weight beside it, and other passes see that it is constant.
+/// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the
+/// body of a Loop has its weight beside it, and other passes see that it is constant. Several subgraphs get one each, which
+/// share their memory; [`ShareConstants`](crate::ShareConstants) goes the other way.
 ///
-/// Left alone: constants that two subgraphs read, or a subgraph and the graph around it, and defaults of inputs.
+/// Left alone: constants that the graph around reads too, and defaults of inputs.
 ///
 /// ```qir before
 /// model m opset 17
@@ -48,7 +50,8 @@ impl Pass for SinkConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let changed = sink(&mut model.graph);
+        let mut names = Names::of(model);
+        let changed = sink(&mut model.graph, &mut names);
         if changed {
             model.graph.remove_dead();
         }
@@ -57,43 +60,51 @@ impl Pass for SinkConstants {
 }
 
 /// Sinks what can be sunk from a graph, and then from its subgraphs: a constant may go down several steps.
-fn sink(graph: &mut Graph) -> bool {
+fn sink(graph: &mut Graph, names: &mut Names) -> bool {
     let mut changed = false;
+    // The first to get a constant takes its name along.
+    let mut moved: HashSet<ValueId> = HashSet::new();
     for id in graph.topo() {
-        let moved = movable(graph, id);
+        let movable = movable(graph, id);
         let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
         let mut first = 0;
         for subgraph in op.subgraphs_mut() {
             let captures = subgraph.captures().to_vec();
-            for (slot, constant) in &moved {
-                if let Some(&capture) = slot.checked_sub(first).and_then(|idx| captures.get(idx)) {
-                    put(subgraph, capture, constant.clone());
-                    changed = true;
+            for (slot, source, (value, tensor)) in &movable {
+                let Some(&capture) = slot.checked_sub(first).and_then(|idx| captures.get(idx)) else {
+                    continue;
+                };
+                let mut value = value.clone();
+                if !moved.insert(*source) {
+                    value.name = names.fresh(&value.name);
                 }
+                put(subgraph, capture, value, tensor.clone());
+                changed = true;
             }
             first += captures.len();
-            changed |= sink(subgraph);
+            changed |= sink(subgraph, names);
         }
     }
     changed
 }
 
-/// The constants that only one subgraph of a node reads: which of the node's captured operands, and what it is.
-fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, (Value, Tensor))> {
-    let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
-    let captured = graph.operands(id).iter().enumerate().skip(n_formal);
+/// The constants that only subgraphs read, as far as a node's do: which of its captured operands, and what it is.
+fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, ValueId, (Value, Tensor))> {
+    let n_formal = |id: NodeId| graph.operands(id).len() - graph.node(id).n_captures();
+    let captured = graph.operands(id).iter().enumerate().skip(n_formal(id));
     let constant = |(slot, operand): (usize, &Option<ValueId>)| {
         let value = (*operand)?;
         let node = graph.node(value.node);
         let NodeKind::Const(tensor) = &node.kind else { return None };
-        let is_free = is_read_once(graph, value);
-        is_free.then(|| (slot - n_formal, (node.outputs[0].clone(), tensor.clone())))
+        let is_captured = |&(user, slot): &(NodeId, usize)| slot >= n_formal(user);
+        let is_free = graph.users(value).iter().all(is_captured) && !graph.outputs().contains(&value);
+        is_free.then(|| (slot - n_formal(id), value, (node.outputs[0].clone(), tensor.clone())))
     };
     captured.filter_map(constant).collect()
 }
 
 /// Puts a constant into a subgraph in the place of a capture, which is then dead.
-fn put(subgraph: &mut Graph, capture: NodeId, (value, tensor): (Value, Tensor)) {
+fn put(subgraph: &mut Graph, capture: NodeId, value: Value, tensor: Tensor) {
     let mut node = Node::constant(value.name.clone(), tensor);
     node.outputs[0] = value;
     let constant = subgraph.add(node, &[]);
