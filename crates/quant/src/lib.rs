@@ -10,6 +10,7 @@ mod batch_norm;
 mod calibration;
 mod coding;
 mod config;
+mod costs;
 mod fit_rounding;
 mod flavour;
 mod granularity;
@@ -40,6 +41,7 @@ pub use config::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
     WeightConfig, WeightMethod,
 };
+pub use costs::{multiply_adds, sample_shapes};
 pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
@@ -52,7 +54,7 @@ pub use passes::{
     ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShareConstants, ShiftBias,
     SignedActivations, SinkConstants, Trim, UnsignedActivations, balances_for_free,
 };
-pub use profile::{PROFILES, Profile};
+pub use profile::{Overhead, PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
 pub use saturation::saturating_pairs;

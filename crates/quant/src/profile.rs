@@ -5,7 +5,7 @@
 use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::{Layer, layers};
-use crate::useful::without_use;
+use crate::useful::{without_gain, without_use};
 use quantfit_ir::{DType, Error, Graph, Model, NodeId, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
@@ -30,12 +30,25 @@ pub struct Profile {
     /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
     /// faster in int8, for which windows are copied.
     pub least_products: usize,
+    /// What quantizing what a layer reads costs, where that is known.
+    pub overhead: Option<Overhead>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
     /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
     pub clipping: &'static [&'static str],
     /// The operators between two layers that pass integers on.
     pub carrying: &'static [&'static str],
+}
+
+/// What it costs to quantize a value for layers, in multiply-adds that int8 must save.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overhead {
+    /// Of a value.
+    pub fixed: usize,
+    /// Of each of its elements.
+    pub each_value: usize,
+    /// Of each of its elements besides, if bytes go through a MaxPool then, as floats would through a faster one.
+    pub each_pooled: usize,
 }
 
 /// What moves numbers without changing any.
@@ -101,6 +114,7 @@ pub static PROFILES: &[Profile] = &[
             "Softmax",
         ],
         least_products: 16,
+        overhead: Some(Overhead { fixed: 100_000, each_value: 20, each_pooled: 120 }),
         per_channel: WITH_CHANNELS,
         clipping: &["Clip", "Relu"],
         carrying: &[
@@ -137,6 +151,7 @@ pub static PROFILES: &[Profile] = &[
             "Softmax",
         ],
         least_products: 0,
+        overhead: None,
         per_channel: WITH_CHANNELS,
         clipping: &["Clip", "Relu"],
         carrying: &[
@@ -163,6 +178,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
         least_products: 0,
+        overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: &[],
         carrying: MOVING,
@@ -177,6 +193,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
         least_products: 0,
+        overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: &[],
         carrying: MOVING,
@@ -191,6 +208,7 @@ pub static PROFILES: &[Profile] = &[
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
         least_products: 0,
+        overhead: None,
         per_channel: &["Conv", "ConvTranspose"],
         clipping: &[],
         carrying: &[],
@@ -205,6 +223,7 @@ pub static PROFILES: &[Profile] = &[
         int8: WITH_CHANNELS,
         int8_throughout: &[],
         least_products: 0,
+        overhead: None,
         per_channel: WITH_CHANNELS,
         clipping: &[],
         carrying: MOVING,
@@ -283,6 +302,11 @@ impl Profile {
         lines.extend(config.leave_weights(&small, why));
         let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
         lines.extend(config.leave_weights(&without_use(model, config, self), why));
+        if let Some(overhead) = &self.overhead {
+            let why =
+                |_: &Layer| format!("{} would take longer to quantize its inputs than int8 saves", self.name);
+            lines.extend(config.leave_weights(&without_gain(model, config, self, overhead), why));
+        }
         lines
     }
 

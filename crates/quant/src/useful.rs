@@ -1,19 +1,20 @@
 //! Layers that a runtime gains nothing from in int8: what reads their result takes floats, so that it would have to be
-//! quantized for them alone, and what makes their activation gives floats.
+//! quantized for them alone, and what makes their activation gives floats; or they make too little of what is quantized for
+//! them.
 //!
 //! It looks at the float model and at the configuration, and changes nothing.
 
 use crate::config::QuantConfig;
+use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::Layer;
-use crate::profile::Profile;
-use quantfit_ir::{Graph, Model, NodeId, ValueId};
-use std::collections::HashMap;
+use crate::profile::{Overhead, Profile};
+use quantfit_ir::{Graph, Model, NodeId, Place, ValueId};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
 /// layer gives in int8 nor give all their readers what they read in int8.
 pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
-    let enabled = config.enabled(model).into_iter().filter(|(_, of_layer)| !of_layer.weights_only);
-    let mut enabled: Vec<Layer> = enabled.map(|(layer, _)| layer).collect();
+    let mut enabled = with_integers(model, config);
     let graphs = model.graphs();
     let mut found = Vec::new();
     loop {
@@ -31,6 +32,58 @@ pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile
         found.extend(useless);
         enabled = useful;
     }
+}
+
+/// Of the enabled layers, those of islands that save less than it costs to quantize what they read: layers that give each
+/// other integers. Islands whose shapes nobody knows stay.
+pub(crate) fn without_gain(
+    model: &Model,
+    config: &QuantConfig,
+    profile: &Profile,
+    overhead: &Overhead,
+) -> Vec<Layer> {
+    let (enabled, Ok(shapes)) = (with_integers(model, config), sample_shapes(model)) else { return vec![] };
+    let mut found = Vec::new();
+    for (position, graph) in model.graphs().into_iter().enumerate() {
+        let around = Neighbours::new(graph, position, &enabled, profile);
+        for island in around.islands() {
+            let saved = || {
+                let with_weights = island.layers.iter().filter(|layer| !layer.weights.is_empty());
+                with_weights.map(|layer| multiply_adds(model, layer, &shapes)).sum::<Option<usize>>()
+            };
+            let cost = || overhead.of(&island, position, &shapes);
+            if saved().zip(cost()).is_some_and(|(saved, cost)| saved < cost) {
+                found.extend(island.layers.into_iter().cloned());
+            }
+        }
+    }
+    found
+}
+
+/// The enabled layers that are not left with just their weights in int8.
+fn with_integers(model: &Model, config: &QuantConfig) -> Vec<Layer> {
+    let enabled = config.enabled(model).into_iter().filter(|(_, of_layer)| !of_layer.weights_only);
+    enabled.map(|(layer, _)| layer).collect()
+}
+
+impl Overhead {
+    /// What quantizing costs that an island reads; nothing if the shape of something is not known.
+    fn of(&self, island: &Island<'_>, graph: usize, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
+        let of_value = |&(value, is_pooled): &(ValueId, bool)| {
+            let n_values = shapes.get(&Place { graph, value })?.iter().product::<usize>();
+            let each = self.each_value + if is_pooled { self.each_pooled } else { 0 };
+            Some(self.fixed + each * n_values)
+        };
+        island.floats.iter().map(of_value).sum()
+    }
+}
+
+/// Layers that give each other integers.
+#[derive(Default)]
+struct Island<'a> {
+    layers: Vec<&'a Layer>,
+    /// What is quantized for them, and whether that is in front of a MaxPool, as it is if one lies between.
+    floats: HashSet<(ValueId, bool)>,
 }
 
 /// The layers of a graph, and what lies between them.
@@ -78,5 +131,49 @@ impl<'a> Neighbours<'a> {
             Some(_) => self.reads_integers(maker),
             None => self.passes_on(maker) && self.reads_integers(maker),
         })
+    }
+
+    /// The layers, each with those that it gets integers from or gives them.
+    fn islands(&self) -> Vec<Island<'a>> {
+        let mut islands: Vec<Island<'a>> = Vec::new();
+        for id in self.graph.topo() {
+            let Some(layer) = self.layers.get(&id) else { continue };
+            let mut island = Island { layers: vec![layer], ..Island::default() };
+            let mut makers = HashSet::new();
+            for &slot in &layer.activations {
+                if let Some(value) = self.graph.operand(id, slot) {
+                    self.trace(value, layer.op == "MaxPool", &mut makers, &mut island.floats);
+                }
+            }
+            let gives =
+                |other: &mut Island<'a>| other.layers.iter().any(|layer| makers.contains(&layer.node));
+            for other in islands.extract_if(.., gives) {
+                island.layers.extend(other.layers);
+                island.floats.extend(other.floats);
+            }
+            islands.push(island);
+        }
+        islands
+    }
+
+    /// Goes back from a value to the layers that make it, or to the floats that are quantized for it.
+    fn trace(
+        &self,
+        value: ValueId,
+        is_pooled: bool,
+        makers: &mut HashSet<NodeId>,
+        floats: &mut HashSet<(ValueId, bool)>,
+    ) {
+        let id = value.node;
+        if self.layers.contains_key(&id) {
+            makers.insert(id);
+        } else if self.passes_on(id) {
+            let n_moved = if self.graph.node(id).is("Concat") { self.graph.operands(id).len() } else { 1 };
+            let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
+            let moved = self.graph.operands(id).iter().take(n_moved).flatten();
+            moved.for_each(|&value| self.trace(value, is_pooled, makers, floats));
+        } else if self.graph.constant(value).is_none() {
+            floats.insert((value, is_pooled));
+        }
     }
 }

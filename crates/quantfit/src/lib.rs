@@ -32,7 +32,7 @@ pub use auto_calibration::{
 pub use compare::{Difference, compare};
 pub use confidence::{Confidence, Interval};
 pub use conversion::{convert_model, convert_qat_model};
-pub use costs::{layer_costs, multiply_adds, sample_shapes};
+pub use costs::layer_costs;
 pub use dump::dump_replay;
 pub use emission::{DeploySize, deploy_sizes};
 pub use evaluation::{Evaluation, Progress};
@@ -45,7 +45,9 @@ pub use quantfit_ir as ir;
 pub use quantfit_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use quantfit_onnx as onnx;
 pub use quantfit_quant as quant;
-pub use quantfit_quant::{Emission, Flavour, PROFILES, Profile, QuantConfig, Record};
+pub use quantfit_quant::{
+    Emission, Flavour, PROFILES, Profile, QuantConfig, Record, multiply_adds, sample_shapes,
+};
 pub use quantfit_search as search;
 pub use quantfit_search::{
     BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,

@@ -86,7 +86,20 @@ return %y
     let labels = quantfit::Tensor::new(&[4], vec![0i64, 1, 1, 0]);
     let data = scratch.npz("data.npz", &[("x", x), ("labels", labels)]);
     let (save, config) = (scratch.path("m"), scratch.path("c.json"));
-    let args = ["quantize", &model, "--calib", &data, "--eval", &data, "--save", &save, "--max-drop", "1"];
+    let args = [
+        "quantize",
+        &model,
+        "--calib",
+        &data,
+        "--eval",
+        &data,
+        "--save",
+        &save,
+        "--max-drop",
+        "1",
+        "--target",
+        "generic",
+    ];
     let run = quantfit(&args);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let line = "never has only its weights in int8: no calibration data reach it\n";
@@ -99,7 +112,10 @@ return %y
     assert!(entry.contains("scale_w") && !entry.contains("scale_d"), "{entry}");
     assert_eq!(quantfit::Record::from_text(&deployed).unwrap().layers["never"].activations, []);
     // A configuration that was written without the data is no other.
-    assert_eq!(quantfit(&["config", &model, "-o", &config, "--batch-num", "1"]).code, 0);
+    assert_eq!(
+        quantfit(&["config", &model, "-o", &config, "--batch-num", "1", "--target", "generic"]).code,
+        0
+    );
     let run = quantfit(&[&args[..], &["--config", &config]].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains(line), "{}", run.stderr);

@@ -1,0 +1,55 @@
+//! What layers cost, before anything runs: shapes and multiply-accumulates for one sample.
+
+use crate::layer::Layer;
+use quantfit_infer::infer;
+use quantfit_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
+use std::collections::BTreeMap;
+
+/// The shape of every value for one sample, as far as it is known before anything runs; dimensions that the inputs leave
+/// open are taken as 1.
+pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
+    let mut sample = model.clone();
+    for id in sample.graph.inputs().to_vec() {
+        let Some(Type::Tensor(ty)) = &mut sample.graph.node_mut(id).outputs[0].ty else { continue };
+        let dims = ty.shape.iter_mut().flatten();
+        dims.filter(|dim| dim.known().is_none()).for_each(|dim| *dim = Dim::Known(1));
+    }
+    infer(&mut sample)?;
+    let mut shapes = BTreeMap::new();
+    for (graph, position) in sample.graphs().into_iter().zip(0..) {
+        for node in graph.node_ids() {
+            for (slot, value) in graph.node(node).outputs.iter().enumerate() {
+                let shape = value.tensor_type().and_then(TensorType::known_shape);
+                let place = Place { graph: position, value: ValueId { node, slot } };
+                shapes.extend(shape.map(|shape| (place, shape)));
+            }
+        }
+    }
+    Ok(shapes)
+}
+
+/// How many multiplications and additions a layer takes; for one without weights or factors, how many values it reads.
+pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
+    let graph = model.graphs()[layer.graph];
+    let n_values =
+        |value: ValueId| Some(shapes.get(&Place { graph: layer.graph, value })?.iter().product::<usize>());
+    let first = graph.operand(layer.node, *layer.activations.first()?)?;
+    let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
+    let n_outputs = n_values(layer.node.into());
+    match layer.op {
+        "Conv" => Some(n_outputs? * weights().next()?.shape()[1..].iter().product::<usize>()),
+        "ConvTranspose" => Some(n_values(first)? * weights().next()?.shape()[1..].iter().product::<usize>()),
+        "Gemm" | "MatMul" => {
+            let left = graph.operand(layer.node, 0)?;
+            let place = Place { graph: layer.graph, value: left };
+            let inner = shapes.get(&place).map(|shape| shape.last().copied());
+            let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
+            Some(n_outputs? * inner??)
+        }
+        "LSTM" | "GRU" | "RNN" => {
+            let n_inputs = weights().next()?.shape()[2].max(1);
+            Some(n_values(first)? / n_inputs * weights().map(Tensor::len).sum::<usize>())
+        }
+        _ => n_values(first).map(|n_values| n_values * layer.activations.len()),
+    }
+}
