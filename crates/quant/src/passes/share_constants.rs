@@ -1,7 +1,8 @@
 //! Constants that several graphs hold alike.
 
-use quantfit_ir::{DType, Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
-use std::collections::HashMap;
+use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Holds a constant once, in the model's graph, that several of its subgraphs hold alike: the branches of an If often have the
 /// same weights. It is what [`SinkConstants`](crate::SinkConstants) undoes.
@@ -60,15 +61,16 @@ impl Pass for ShareConstants {
         if shared.is_empty() {
             return Ok(false);
         }
+        let own: HashMap<Content, NodeId> =
+            constants(&model.graph).map(|(id, content)| (content, id)).collect();
         let mut wanted = Vec::new();
-        for (value, tensor) in shared {
-            let own = constants(&model.graph).find(|(_, other)| **other == tensor).map(|(id, _)| id);
-            let id = own.unwrap_or_else(|| {
-                let mut node = Node::constant(value.name.clone(), tensor.clone());
+        for (value, content) in shared {
+            let id = own.get(&content).copied().unwrap_or_else(|| {
+                let mut node = Node::constant(value.name.clone(), content.tensor.clone());
                 node.outputs[0] = value;
                 model.graph.add(node, &[])
             });
-            wanted.push((tensor, id.into()));
+            wanted.push((content, id.into()));
         }
         share(&mut model.graph, &wanted);
         model.graph.remove_dead();
@@ -76,82 +78,96 @@ impl Pass for ShareConstants {
     }
 }
 
-/// What two graphs at least hold, with the first one's name.
-fn shared(model: &Model) -> Vec<(Value, Tensor)> {
-    type Found = (Value, Tensor, Vec<usize>);
-    let mut found: HashMap<(DType, Vec<usize>), Vec<Found>> = HashMap::new();
+/// A tensor that is found by what it holds: tensors are compared only if their hashes are equal.
+#[derive(Clone, PartialEq)]
+struct Content {
+    hash: u64,
+    tensor: Tensor,
+}
+
+impl Eq for Content {}
+
+impl Hash for Content {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
+}
+
+/// What two graphs at least hold, in their order, with the first one's name.
+fn shared(model: &Model) -> Vec<(Value, Content)> {
     let graphs = model.graphs();
     if graphs.len() == 1 {
         return vec![];
     }
-    let mut order = Vec::new();
+    let mut holders: HashMap<Content, (usize, bool)> = HashMap::new();
+    let mut in_order = Vec::new();
     for (position, graph) in graphs.into_iter().enumerate() {
-        for (id, tensor) in constants(graph) {
-            let key = (tensor.dtype(), tensor.shape().to_vec());
-            let alike = found.entry(key.clone()).or_default();
-            match alike.iter_mut().find(|(_, other, _)| other == tensor) {
-                Some((.., holders)) => holders.push(position),
-                None => {
-                    order.push((key, alike.len()));
-                    alike.push((graph.node(id).outputs[0].clone(), tensor.clone(), vec![position]));
-                }
-            }
+        for (id, content) in constants(graph) {
+            let (first, is_shared) = holders.entry(content.clone()).or_insert_with(|| {
+                in_order.push((graph.node(id).outputs[0].clone(), content));
+                (position, false)
+            });
+            *is_shared |= *first != position;
         }
     }
-    let in_order = order.into_iter().map(|(key, idx)| &found[&key][idx]);
-    let several = in_order.filter(|(.., holders)| holders.iter().any(|holder| *holder != holders[0]));
-    several.map(|(value, tensor, _)| (value.clone(), tensor.clone())).collect()
+    in_order.retain(|(_, content)| holders[content].1);
+    in_order
 }
 
 /// The constants that are worth it.
-fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, &Tensor)> {
+fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
     graph.topo().into_iter().filter_map(|id| match &graph.node(id).kind {
-        NodeKind::Const(tensor) if tensor.byte_size() >= LEAST_BYTES => {
-            Some((id, tensor)).filter(|_| !graph.outputs().contains(&id.into()))
+        NodeKind::Const(tensor)
+            if tensor.byte_size() >= LEAST_BYTES && !graph.outputs().contains(&id.into()) =>
+        {
+            let mut hasher = DefaultHasher::new();
+            (tensor.dtype(), tensor.shape(), tensor.to_le_bytes()).hash(&mut hasher);
+            Some((id, Content { hash: hasher.finish(), tensor: tensor.clone() }))
         }
         _ => None,
     })
 }
 
 /// Lets the subgraphs of a graph capture what they or their subgraphs hold of what is wanted, each with its value in the graph.
-fn share(graph: &mut Graph, wanted: &[(Tensor, ValueId)]) {
+fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
+    let values: Vec<Value> = wanted.iter().map(|(_, value)| graph.value(*value).clone()).collect();
     for id in graph.topo() {
         if graph.node(id).as_op().is_none_or(|op| op.subgraphs().next().is_none()) {
             continue;
         }
-        let mut captured =
-            graph.operands(id)[graph.operands(id).len() - graph.node(id).n_captures()..].to_vec();
-        let mut slot = graph.operands(id).len() - captured.len();
-        let values: Vec<Value> = wanted.iter().map(|(_, value)| graph.value(*value).clone()).collect();
+        let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
+        let mut captured = graph.operands(id)[n_formal..].to_vec();
         let mut operands: Vec<Option<ValueId>> = Vec::new();
         let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
         for subgraph in op.subgraphs_mut() {
             operands.extend(captured.drain(..subgraph.captures().len()));
+            let own: Vec<(NodeId, Content)> = constants(subgraph).collect();
+            let mut held = HashSet::new();
+            hold(subgraph, &mut held);
             let mut inside = Vec::new();
-            for ((tensor, value), described) in wanted.iter().zip(&values) {
-                if holds(subgraph, tensor) {
-                    let own: Vec<NodeId> =
-                        constants(subgraph).filter(|(_, own)| *own == tensor).map(|(id, _)| id).collect();
+            for ((content, value), described) in wanted.iter().zip(&values) {
+                if held.contains(content) {
                     let capture = subgraph.add(Node::capture(described.clone()), &[]);
-                    own.into_iter().for_each(|own| subgraph.replace_uses(own.into(), capture.into()));
+                    for (id, _) in own.iter().filter(|(_, own)| own == content) {
+                        subgraph.replace_uses((*id).into(), capture.into());
+                    }
                     operands.push(Some(*value));
-                    inside.push((tensor.clone(), capture.into()));
+                    inside.push((content.clone(), capture.into()));
                 }
             }
             share(subgraph, &inside);
         }
-        for operand in operands {
+        for (operand, slot) in operands.into_iter().zip(n_formal..) {
             graph.set_operand(id, slot, operand);
-            slot += 1;
         }
     }
 }
 
-/// Whether a graph or one of its subgraphs holds a constant.
-fn holds(graph: &Graph, tensor: &Tensor) -> bool {
+/// Adds what a graph and its subgraphs hold.
+fn hold(graph: &Graph, held: &mut HashSet<Content>) {
+    held.extend(constants(graph).map(|(_, content)| content));
     let ops = graph.node_ids().filter_map(|id| graph.node(id).as_op());
-    constants(graph).any(|(_, own)| own == tensor)
-        || ops.flat_map(quantfit_ir::Op::subgraphs).any(|subgraph| holds(subgraph, tensor))
+    ops.flat_map(quantfit_ir::Op::subgraphs).for_each(|subgraph| hold(subgraph, held));
 }
 
 #[cfg(test)]
