@@ -52,10 +52,8 @@ pub(crate) fn without_gain(
     for (position, graph) in model.graphs().into_iter().enumerate() {
         let around = Neighbours::new(graph, position, &enabled, profile);
         for island in around.islands() {
-            let saved = || {
-                let with_weights = island.layers.iter().filter(|layer| !layer.weights.is_empty());
-                with_weights.map(|layer| multiply_adds(model, layer, &shapes)).sum::<Option<usize>>()
-            };
+            let of_layer = |layer: &&Layer| multiply_adds(model, layer, &shapes);
+            let saved = || island.layers.iter().map(of_layer).sum::<Option<usize>>();
             let cost = || overhead.of(&island, position, &shapes);
             if saved().zip(cost()).is_some_and(|(saved, cost)| saved < cost) {
                 found.extend(island.layers.into_iter().cloned());
@@ -144,12 +142,7 @@ impl<'a> Neighbours<'a> {
         for id in self.graph.topo() {
             let Some(layer) = self.layers.get(&id) else { continue };
             let mut island = Island { layers: vec![layer], ..Island::default() };
-            let mut makers = HashSet::new();
-            for &slot in &layer.activations {
-                if let Some(value) = self.graph.operand(id, slot) {
-                    self.trace(value, layer.op == "MaxPool", &mut makers, &mut island.floats);
-                }
-            }
+            let makers = self.trace(layer, &mut island.floats);
             let gives =
                 |other: &mut Island<'a>| other.layers.iter().any(|layer| makers.contains(&layer.node));
             for other in islands.extract_if(.., gives) {
@@ -161,25 +154,27 @@ impl<'a> Neighbours<'a> {
         islands
     }
 
-    /// Goes back from a value to the layers that make it, or to the floats that are quantized for it.
-    fn trace(
-        &self,
-        value: ValueId,
-        is_pooled: bool,
-        makers: &mut HashSet<NodeId>,
-        floats: &mut HashSet<(ValueId, bool)>,
-    ) {
-        let id = value.node;
-        if self.layers.contains_key(&id) {
-            makers.insert(id);
-        } else if self.passes_on(id) {
-            let n_moved = if self.graph.node(id).is("Concat") { self.graph.operands(id).len() } else { 1 };
-            let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
-            let moved = self.graph.operands(id).iter().take(n_moved).flatten();
-            moved.for_each(|&value| self.trace(value, is_pooled, makers, floats));
-        } else if self.graph.constant(value).is_none() {
-            floats.insert((value, is_pooled));
+    /// The layers that make what a layer reads; of what is quantized for it, the floats are added.
+    fn trace(&self, layer: &Layer, floats: &mut HashSet<(ValueId, bool)>) -> HashSet<NodeId> {
+        let read = layer.activations.iter().filter_map(|&slot| self.graph.operand(layer.node, slot));
+        let mut pending: Vec<(ValueId, bool)> = read.map(|value| (value, layer.op == "MaxPool")).collect();
+        let mut seen: HashSet<(ValueId, bool)> = pending.iter().copied().collect();
+        let mut makers = HashSet::new();
+        while let Some((value, is_pooled)) = pending.pop() {
+            let id = value.node;
+            if self.layers.contains_key(&id) {
+                makers.insert(id);
+            } else if self.passes_on(id) {
+                let n_moved =
+                    if self.graph.node(id).is("Concat") { self.graph.operands(id).len() } else { 1 };
+                let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
+                let moved = self.graph.operands(id).iter().take(n_moved).flatten();
+                pending.extend(moved.map(|&value| (value, is_pooled)).filter(|moved| seen.insert(*moved)));
+            } else if self.graph.constant(value).is_none() {
+                floats.insert((value, is_pooled));
+            }
         }
+        makers
     }
 }
 
@@ -218,5 +213,21 @@ mod tests {
         assert_eq!(found("N,1,28,28", 2, "Identity(%r)"), [""; 0]);
         assert_eq!(found("N,1,H,W", 1, pool), [""; 0]);
         assert_eq!(found("", 1, "Identity(%r)"), [""; 0]);
+    }
+
+    /// A product of two activations has no weights, and multiplies all the same: 128 · 64 · 128 for twice 8192 values.
+    #[test]
+    fn a_product_of_activations_counts() {
+        let found = |n: usize| {
+            let text = format!(
+                "model m opset 17\n%a = input : f32[{n},64]\n%b = input : f32[64,{n}]\n%c = MatMul(%a, %b) @product\n\
+                 return %c\n"
+            );
+            let model: Model = text.parse().unwrap();
+            let profile = &PROFILES[0];
+            let config = QuantConfig::for_model(&model);
+            without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
+        };
+        assert_eq!([8, 128].map(found), [1, 0]);
     }
 }
