@@ -31,25 +31,29 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
 /// How many multiplications and additions a layer takes; for one without weights or factors, how many values it reads.
 pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
     let graph = model.graphs()[layer.graph];
-    let n_values =
-        |value: ValueId| Some(shapes.get(&Place { graph: layer.graph, value })?.iter().product::<usize>());
+    let n_values = |value: ValueId| Some(n_elements(shapes.get(&Place { graph: layer.graph, value })?));
     let first = graph.operand(layer.node, *layer.activations.first()?)?;
     let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
     let n_outputs = n_values(layer.node.into());
     match layer.op {
-        "Conv" => Some(n_outputs? * weights().next()?.shape()[1..].iter().product::<usize>()),
-        "ConvTranspose" => Some(n_values(first)? * weights().next()?.shape()[1..].iter().product::<usize>()),
+        "Conv" => Some(n_outputs?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
+        "ConvTranspose" => Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
         "Gemm" | "MatMul" => {
             let left = graph.operand(layer.node, 0)?;
             let place = Place { graph: layer.graph, value: left };
             let inner = shapes.get(&place).map(|shape| shape.last().copied());
             let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
-            Some(n_outputs? * inner??)
+            Some(n_outputs?.saturating_mul(inner??))
         }
         "LSTM" | "GRU" | "RNN" => {
             let n_inputs = weights().next()?.shape()[2].max(1);
-            Some(n_values(first)? / n_inputs * weights().map(Tensor::len).sum::<usize>())
+            Some((n_values(first)? / n_inputs).saturating_mul(weights().map(Tensor::len).sum()))
         }
-        _ => n_values(first).map(|n_values| n_values * layer.activations.len()),
+        _ => n_values(first).map(|n_values| n_values.saturating_mul(layer.activations.len())),
     }
+}
+
+/// As many as a number holds at most: shapes that a file states need not be possible.
+pub(crate) fn n_elements(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |n, dim| n.saturating_mul(*dim))
 }

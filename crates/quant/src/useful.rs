@@ -5,7 +5,7 @@
 //! It looks at the float model and at the configuration, and changes nothing.
 
 use crate::config::QuantConfig;
-use crate::costs::{multiply_adds, sample_shapes};
+use crate::costs::{multiply_adds, n_elements, sample_shapes};
 use crate::layer::Layer;
 use crate::profile::{Overhead, Profile};
 use quantfit_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
@@ -53,7 +53,7 @@ pub(crate) fn without_gain(
         let around = Neighbours::new(graph, position, &enabled, profile);
         for island in around.islands() {
             let of_layer = |layer: &&Layer| multiply_adds(model, layer, &shapes);
-            let saved = || island.layers.iter().map(of_layer).sum::<Option<usize>>();
+            let saved = || total(island.layers.iter().map(of_layer));
             let cost = || overhead.of(&island, position, &shapes);
             if saved().zip(cost()).is_some_and(|(saved, cost)| saved < cost) {
                 found.extend(island.layers.into_iter().cloned());
@@ -69,15 +69,20 @@ fn with_integers(model: &Model, config: &QuantConfig) -> Vec<Layer> {
     enabled.map(|(layer, _)| layer).collect()
 }
 
+/// The sum, if every part is known.
+fn total(mut parts: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    parts.try_fold(0usize, |sum, part| Some(sum.saturating_add(part?)))
+}
+
 impl Overhead {
     /// What quantizing costs that an island reads; nothing if the shape of something is not known.
     fn of(&self, island: &Island<'_>, graph: usize, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
         let of_value = |&(value, is_pooled): &(ValueId, bool)| {
-            let n_values = shapes.get(&Place { graph, value })?.iter().product::<usize>();
+            let n_values = n_elements(shapes.get(&Place { graph, value })?);
             let each = self.each_value + if is_pooled { self.each_pooled } else { 0 };
-            Some(self.fixed + each * n_values)
+            Some(each.saturating_mul(n_values).saturating_add(self.fixed))
         };
-        island.floats.iter().map(of_value).sum()
+        total(island.floats.iter().map(of_value))
     }
 }
 
@@ -229,5 +234,7 @@ mod tests {
             without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
         };
         assert_eq!([8, 128].map(found), [1, 0]);
+        // A shape that is not possible.
+        assert_eq!(found(1 << 60), 0);
     }
 }
