@@ -5,10 +5,6 @@ mod cli;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// A run of a model takes and gives back large buffers all the time, for which the system's allocator asks the system.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Accuracy-driven int8 quantization of ONNX models.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110)]
