@@ -5,6 +5,7 @@ use crate::data::Data;
 use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
 use crate::ops;
 use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
+use crate::sharing::Sharing;
 use quantfit_ir::{
     Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
     ValueId,
@@ -12,6 +13,7 @@ use quantfit_ir::{
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What compiling a graph needs to know of its surroundings.
 pub(crate) struct Compiler<'a> {
@@ -25,6 +27,7 @@ pub(crate) struct Compiler<'a> {
     /// How many functions are around the graph.
     depth: usize,
     budget: &'a Budget,
+    sharing: &'a Sharing<'a>,
 }
 
 /// What compiling has used of what it may use.
@@ -57,7 +60,7 @@ struct Assembly<'a> {
 
 impl<'a> Compiler<'a> {
     /// Compiles a model's graph.
-    pub(crate) fn model(model: &'a Model, limits: Limits) -> Result<Program> {
+    pub(crate) fn model(model: &'a Model, limits: Limits, sharing: &'a Sharing<'a>) -> Result<Program> {
         if model.opset() > NEWEST {
             let newest =
                 format!("opset {} is newer than {NEWEST}, the newest that is known here", model.opset());
@@ -68,7 +71,8 @@ impl<'a> Compiler<'a> {
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
         let context = Context::new(limits, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
-        Compiler { model, opsets, limits, attrs, positions, depth: 0, budget }.graph(&model.graph, &[])
+        Compiler { model, opsets, limits, attrs, positions, depth: 0, budget, sharing }
+            .graph(&model.graph, &[])
     }
 
     /// Compiles a graph whose captured values are constant where `captures` says so.
@@ -170,13 +174,13 @@ impl<'a> Compiler<'a> {
     }
 
     /// The operator's kernel, and the element types that it takes.
-    fn kernel(&self, site: &Site<'_>) -> Result<(Kernel, &'static [DType])> {
+    fn kernel(&self, site: &Site<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
         let Op { domain, name, overload, .. } = site.op;
         if let Some(function) = self.model.function(domain, name, overload) {
-            return Ok((self.call(function, site.op)?, &[]));
+            return Ok((Arc::new(self.call(function, site.op)?), &[]));
         }
         let row = ops::find(site.op, site.opset)?;
-        Ok(((row.compile)(site)?, row.types))
+        Ok((self.sharing.kernel(site, || (row.compile)(site))?, row.types))
     }
 
     /// A kernel that runs the body of a function.
@@ -187,9 +191,9 @@ impl<'a> Compiler<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
-        let Compiler { model, limits, depth, budget, .. } = *self;
+        let Compiler { model, limits, depth, budget, sharing, .. } = *self;
         let (opsets, positions, depth) = (&function.opsets, HashMap::new(), depth + 1);
-        let compiler = Compiler { model, opsets, limits, attrs, positions, depth, budget };
+        let compiler = Compiler { model, opsets, limits, attrs, positions, depth, budget, sharing };
         let body = compiler.graph(&function.graph, &[])?;
         Ok(Box::new(move |call| {
             let inputs =

@@ -41,6 +41,7 @@ mod real;
 mod room;
 mod sampling;
 mod session;
+mod sharing;
 mod spare;
 mod strided;
 

@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::op::{Kernel, Operand, Outputs};
 use quantfit_ir::{DType, Error, Place, Result, Tensor};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// A compiled graph.
 pub(crate) struct Program {
@@ -36,7 +37,7 @@ pub(crate) struct Step {
     pub(crate) describe: String,
     /// The element types that the first operand may have; none listed: any.
     pub(crate) types: &'static [DType],
-    pub(crate) kernel: Kernel,
+    pub(crate) kernel: Arc<Kernel>,
     pub(crate) operands: SmallVec<[Source; 4]>,
     pub(crate) outputs: SmallVec<[Made; 1]>,
 }

@@ -4,6 +4,7 @@ use crate::compile::Compiler;
 use crate::context::{Context, Limits, Tap};
 use crate::data::Data;
 use crate::program::Program;
+use crate::sharing::{Kernels, Sharing};
 use quantfit_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
 
 /// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
@@ -11,6 +12,7 @@ use quantfit_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
 /// One session may run many times, on inputs of different shapes, and in several threads at once.
 pub struct Session {
     program: Program,
+    kernels: Kernels,
     limits: Limits,
     inputs: Vec<Input>,
     outputs: Vec<String>,
@@ -35,6 +37,16 @@ impl Session {
 
     /// Compiles a verified model.
     pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
+        Session::compile(model, limits, None)
+    }
+
+    /// Compiles a verified model that has constants of this session's model, under the same limits. Operators with the same
+    /// attributes and constants, in the same place in memory, take no memory and no time again.
+    pub fn sharing(&self, model: &Model) -> Result<Session> {
+        Session::compile(model, self.limits, Some(&self.kernels))
+    }
+
+    fn compile(model: &Model, limits: Limits, others: Option<&Kernels>) -> Result<Session> {
         let graph = &model.graph;
         let input = |&id| {
             let node = graph.node(id);
@@ -42,12 +54,19 @@ impl Session {
             let has_default = !matches!(node.kind, NodeKind::Input(None));
             Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
         };
+        let sharing = Sharing { others, own: Default::default() };
         Ok(Session {
-            program: Compiler::model(model, limits)?,
+            program: Compiler::model(model, limits, &sharing)?,
+            kernels: sharing.own.into_inner(),
             limits,
             inputs: graph.inputs().iter().map(input).collect(),
             outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kernels(&self) -> &Kernels {
+        &self.kernels
     }
 
     /// The inputs, in order.

@@ -45,7 +45,7 @@ pub(crate) fn narrow(
         let quantized = |record: &Record| {
             let mut quantized = model.clone();
             fake_quant(&config_of_readers, record).run(&mut quantized)?;
-            Session::new(&quantized)
+            float.sharing(&quantized)
         };
         let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
         let comparison = Comparison { float: &float, usual: usual?, narrow: narrow?, is_coded };

@@ -113,7 +113,7 @@ impl Kept {
         }
         let values: Vec<ValueId> = start.keys().copied().collect();
         if !run.sessions.contains_key(&values) {
-            let session = Session::new(&behind(run.model, &values))?;
+            let session = run.sessions[&vec![]].sharing(&behind(run.model, &values))?;
             run.sessions.insert(values, session);
         }
         Ok(start.into_iter().collect())
