@@ -8,25 +8,18 @@
 mod descent;
 
 use crate::config::AdaRound;
-use crate::params::{QuantParams, round_half_even};
+use crate::rounding::{Rounding, product};
 use descent::Descent;
-use quantfit_kernels::gemm::{Init, Left, Right, gemm};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use quantfit_kernels::gemm::Init;
 use std::ops::Range;
 
-/// A layer as a product of matrices: what it reads and what it gives, row by row.
+/// What a layer reads and gives, row by row.
 #[derive(Debug, Clone, Copy)]
-pub struct Rounding<'a> {
+pub struct Examples<'a> {
     /// What the layer reads, `[n, k]`.
     pub inputs: &'a [f32],
     /// What the float layer gives for it, bias included, before the activation, `[n, out]`.
     pub outputs: &'a [f32],
-    /// The weight, `[out, k]`.
-    pub weight: &'a [f32],
-    /// The step between two integers for each of the outputs: their number is `out`, and not 0.
-    pub scale: &'a [f32],
-    /// The width of the integers.
-    pub bits: u8,
     /// What follows the layer.
     pub activation: Activation,
 }
@@ -71,114 +64,52 @@ impl Rounding<'_> {
     ///
     /// It learns on the first three quarters of the rows. An output channel that what was learned does not serve better on
     /// the others is rounded to nearest: few rows and many weights fit each other too well.
-    pub fn learn(&self, config: &AdaRound) -> Vec<bool> {
-        let n_rows = self.n_rows();
-        let (seen, unseen) = (self.rows(0..n_rows - n_rows / 4), self.rows(n_rows - n_rows / 4..n_rows));
+    pub fn learn(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
+        let n_rows = examples.outputs.len() / self.scale.len();
+        let n_seen = n_rows - n_rows / 4;
+        let (seen, unseen) = (self.some(examples, 0..n_seen), self.some(examples, n_seen..n_rows));
         let nearest = self.nearest();
-        let mut up = Descent::new(&seen).run(config);
+        let mut up = Descent::new(self, &seen).run(config);
         let k = self.depth();
-        let errors = unseen.errors(&up).into_iter().zip(unseen.errors(&nearest));
+        let errors = self.errors(&unseen, &up).into_iter().zip(self.errors(&unseen, &nearest));
         for (channel, _) in errors.enumerate().filter(|(_, (learned, of_nearest))| learned >= of_nearest) {
             up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
         }
         up
     }
 
-    /// The same layer with some of the rows.
-    fn rows(&self, rows: Range<usize>) -> Rounding<'_> {
-        let (k, n_out) = (self.depth(), self.scale.len());
-        Rounding {
-            inputs: &self.inputs[rows.start * k..rows.end * k],
-            outputs: &self.outputs[rows.start * n_out..rows.end * n_out],
-            ..*self
-        }
-    }
-
-    /// Rounding to nearest: for each element, whether that is up.
-    pub fn nearest(&self) -> Vec<bool> {
-        let steps = self.steps();
-        steps.map(|steps| round_half_even(steps) > floor(steps)).collect()
-    }
-
-    /// The weight with each element on the grid: an integer times its channel's step.
-    pub fn values(&self, up: &[bool]) -> Vec<f32> {
-        let integers = self.steps().zip(up).map(|(steps, &up)| self.integer(steps, up));
-        integers.zip(self.scales()).map(|(integer, scale)| integer * scale).collect()
-    }
-
     /// The mean squared error of each output channel behind the activation.
-    pub fn errors(&self, up: &[bool]) -> Vec<f64> {
+    pub fn errors(&self, examples: &Examples<'_>, up: &[bool]) -> Vec<f64> {
         let n_out = self.scale.len();
+        let n_rows = examples.outputs.len() / n_out;
         let change: Vec<f32> = self.values(up).iter().zip(self.weight).map(|(found, w)| found - w).collect();
-        let mut outputs = self.outputs.to_vec();
-        product(self.inputs, &change, Init::Accumulate, &mut outputs, [self.n_rows(), self.depth(), n_out]);
+        let mut outputs = examples.outputs.to_vec();
+        product(examples.inputs, &change, Init::Accumulate, &mut outputs, [n_rows, self.depth(), n_out]);
         let mut errors = vec![0.0; n_out];
-        for (idx, (&found, &expected)) in outputs.iter().zip(self.outputs).enumerate() {
-            let error = self.activation.of(found) - self.activation.of(expected);
+        for (idx, (&found, &expected)) in outputs.iter().zip(examples.outputs).enumerate() {
+            let error = examples.activation.of(found) - examples.activation.of(expected);
             errors[idx % n_out] += f64::from(error).powi(2);
         }
-        let n_rows = self.n_rows().max(1) as f64;
-        errors.iter_mut().for_each(|error| *error /= n_rows);
+        errors.iter_mut().for_each(|error| *error /= n_rows.max(1) as f64);
         errors
     }
 
-    fn n_rows(&self) -> usize {
-        self.outputs.len() / self.scale.len()
+    /// Some of the rows.
+    fn some<'a>(&self, examples: &Examples<'a>, rows: Range<usize>) -> Examples<'a> {
+        let (k, n_out) = (self.depth(), self.scale.len());
+        Examples {
+            inputs: &examples.inputs[rows.start * k..rows.end * k],
+            outputs: &examples.outputs[rows.start * n_out..rows.end * n_out],
+            ..*examples
+        }
     }
-
-    fn depth(&self) -> usize {
-        self.weight.len() / self.scale.len()
-    }
-
-    /// The scale of each element.
-    fn scales(&self) -> impl Iterator<Item = f32> {
-        let k = self.depth();
-        self.scale.iter().flat_map(move |&scale| std::iter::repeat_n(scale, k))
-    }
-
-    /// Each element in steps of its scale.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = f32> {
-        self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
-    }
-
-    /// What becomes of an element of so many steps.
-    pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
-        self.clip(floor(steps) + f32::from(u8::from(up)))
-    }
-
-    fn clip(&self, integer: f32) -> f32 {
-        let (qmin, qmax) = QuantParams::range(self.bits);
-        integer.clamp(qmin as f32, qmax as f32)
-    }
-}
-
-/// The greatest integer that is not greater, for numbers that fit into one of 32 bits. Unlike `f32::floor` it is no function
-/// call on processors without SSE 4.1.
-fn floor(x: f32) -> f32 {
-    let towards_zero = x as i32 as f32;
-    if towards_zero > x { towards_zero - 1.0 } else { towards_zero }
-}
-
-/// `[n, k]` times the transpose of `[out, k]`.
-pub(crate) fn product(
-    rows: &[f32],
-    weight: &[f32],
-    init: Init<'_>,
-    into: &mut [f32],
-    [n, k, n_out]: [usize; 3],
-) {
-    let right = Matrix::row_major(weight, n_out, k).transposed();
-    gemm(
-        Left::Plain(Matrix::row_major(rows, n, k)),
-        Right::Plain(right),
-        init,
-        MatrixMut::row_major(into, n, n_out),
-    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quantfit_kernels::gemm::{Left, Right, gemm};
+    use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
     const N: usize = 512;
     const K: usize = 32;
@@ -219,25 +150,19 @@ mod tests {
         for activation in [Activation::Identity, Activation::Clip(0.0, 6.0), Activation::LeakyRelu(0.1)] {
             for scale in [1.0 / 7.0, 1.0 / 31.0] {
                 let scales = [scale; OUT];
-                let on = |rows: Range<usize>| Rounding {
-                    inputs: &inputs[rows.start * K..rows.end * K],
-                    outputs: &outputs[rows.start * OUT..rows.end * OUT],
-                    weight: &weight,
-                    scale: &scales,
-                    bits: 6,
-                    activation,
-                };
-                let (seen, unseen) = (on(0..N), on(N..2 * N));
-                let up = seen.learn(&config(1000));
-                let of = |rounding: &Rounding<'_>, up: &[bool]| rounding.errors(up).iter().sum::<f64>();
-                let nearest = seen.nearest();
+                let all = Examples { inputs: &inputs, outputs: &outputs, activation };
+                let rounding = Rounding { weight: &weight, scale: &scales, bits: 6 };
+                let (seen, unseen) = (rounding.some(&all, 0..N), rounding.some(&all, N..2 * N));
+                let up = rounding.learn(&seen, &config(1000));
+                let of = |rows: &Examples<'_>, up: &[bool]| rounding.errors(rows, up).iter().sum::<f64>();
+                let nearest = rounding.nearest();
                 let ratio = [seen, unseen].map(|rows| of(&rows, &up) / of(&rows, &nearest));
                 assert!(ratio.iter().all(|ratio| *ratio < 0.8), "{activation:?} {scale}: {ratio:?}");
-                for (value, w) in seen.values(&up).iter().zip(&weight) {
+                for (value, w) in rounding.values(&up).iter().zip(&weight) {
                     let (found, steps) = ((value / scale).round(), w / scale);
                     assert!((found - steps.floor()) * (found - steps.ceil()) == 0.0, "{found} for {steps}");
                 }
-                assert_eq!(seen.learn(&config(1000)), up);
+                assert_eq!(rounding.learn(&seen, &config(1000)), up);
             }
         }
     }
@@ -248,32 +173,19 @@ mod tests {
         let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
         let mut outputs = vec![0.0; 40 * OUT];
         product(&inputs, &weight, Init::Zero, &mut outputs, [40, 4 * K, OUT]);
-        let activation = Activation::Identity;
-        let all = Rounding {
-            inputs: &inputs,
-            outputs: &outputs,
-            weight: &weight,
-            scale: &scale,
-            bits: 6,
-            activation,
-        };
-        let up = all.learn(&config(300));
-        let unseen = all.rows(30..40);
-        let of = |up: &[bool]| unseen.errors(up);
-        assert!(of(&up).iter().zip(of(&all.nearest())).all(|(learned, nearest)| *learned <= nearest));
+        let all = Examples { inputs: &inputs, outputs: &outputs, activation: Activation::Identity };
+        let rounding = Rounding { weight: &weight, scale: &scale, bits: 6 };
+        let up = rounding.learn(&all, &config(300));
+        let unseen = rounding.some(&all, 30..40);
+        let of = |up: &[bool]| rounding.errors(&unseen, up);
+        assert!(of(&up).iter().zip(of(&rounding.nearest())).all(|(learned, nearest)| *learned <= nearest));
     }
 
     #[test]
     fn what_is_beyond_the_integers_stays_there() {
-        let rounding = Rounding {
-            inputs: &[1.0; 12],
-            outputs: &[0.0; 4],
-            weight: &[40.5, -40.5, 31.0],
-            scale: &[1.0],
-            bits: 6,
-            activation: Activation::Identity,
-        };
-        assert_eq!(rounding.values(&rounding.learn(&config(10))), [31.0, -32.0, 31.0]);
+        let examples = Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: Activation::Identity };
+        let rounding = Rounding { weight: &[40.5, -40.5, 31.0], scale: &[1.0], bits: 6 };
+        assert_eq!(rounding.values(&rounding.learn(&examples, &config(10))), [31.0, -32.0, 31.0]);
         assert_eq!(rounding.values(&[true; 3]), [31.0, -32.0, 31.0]);
     }
 }

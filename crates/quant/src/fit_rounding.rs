@@ -5,34 +5,42 @@
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
 //! integers next to it.
 
-use crate::ada_round::{Rounding, product};
+use crate::rounding::{Rounding, product};
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use std::ops::Range;
 
 /// How often each weight may choose.
 const MOST_SWEEPS: usize = 20;
 
-/// How many rows are copied at once.
+/// How many rows are looked at together.
 const N_ROWS: usize = 256;
+
+/// What a layer reads, some rows at a time.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// How many rows there are.
+    pub n_rows: usize,
+    /// Some of them, `[n, k]`.
+    pub rows: &'a dyn Fn(Range<usize>) -> Vec<f32>,
+}
 
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
     /// The inputs are divided by `factors`, one for each element of a row, which the weight has been multiplied with; empty:
     /// they are as they are. `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If
-    /// what the mean changes goes into the bias, `is_mean_corrected`, just what varies around it counts. The outputs are not
-    /// looked at.
+    /// what the mean changes goes into the bias, `is_mean_corrected`, just what varies around it counts.
     ///
     /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
     /// rounded to nearest: few rows and many weights fit each other too well.
-    pub fn fit(&self, factors: &[f32], step: f32, is_mean_corrected: bool) -> Vec<bool> {
+    pub fn fit(&self, inputs: Inputs<'_>, factors: &[f32], step: f32, is_mean_corrected: bool) -> Vec<bool> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
-        let k = self.weight.len() / n_out;
-        let n_rows = self.inputs.len() / k.max(1);
-        let means = if is_mean_corrected { means(self.inputs, k) } else { vec![0.0; k] };
-        let (seen, unseen) = self.inputs.split_at((n_rows - n_rows / 4) * k);
+        let k = self.depth();
+        let means = if is_mean_corrected { inputs.means(k) } else { vec![0.0; k] };
+        let n_seen = inputs.n_rows - inputs.n_rows / 4;
         let noise = step * step / 12.0;
-        let moments = moments(seen, &means, factors, noise);
+        let moments = moments(inputs, 0..n_seen, &means, factors, noise);
         let mut gradients = vec![0.0; n_out * k];
         product(&self.changes(&nearest), &moments, Init::Zero, &mut gradients, [n_out, k, k]);
         let mut up = nearest.clone();
@@ -42,8 +50,8 @@ impl Rounding<'_> {
                 self.weight[range.clone()].iter().map(|w| w / self.scale[channel]).collect();
             self.descend(&moments, &mut gradients[range.clone()], &steps, &mut up[range]);
         }
-        let [before, after] =
-            [&nearest, &up].map(|up| errors(unseen, &self.changes(up), &means, factors, noise));
+        let [before, after] = [&nearest, &up]
+            .map(|up| errors(inputs, n_seen..inputs.n_rows, &self.changes(up), &means, factors, noise));
         for channel in (0..n_out).filter(|&channel| after[channel] >= before[channel]) {
             up[channel * k..][..k].copy_from_slice(&nearest[channel * k..][..k]);
         }
@@ -80,28 +88,38 @@ impl Rounding<'_> {
     }
 }
 
-/// The mean of rows of length `k`.
-fn means(rows: &[f32], k: usize) -> Vec<f32> {
-    let n_rows = (rows.len() / k.max(1)) as f64;
-    let mut means = vec![0.0f64; k];
-    for row in rows.chunks_exact(k.max(1)) {
-        means.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / n_rows);
+impl Inputs<'_> {
+    /// Some rows, of length `k`, a few at a time.
+    fn few(self, rows: Range<usize>) -> impl Iterator<Item = Vec<f32>> {
+        let end = rows.end;
+        rows.step_by(N_ROWS).map(move |start| (self.rows)(start..(start + N_ROWS).min(end)))
     }
-    means.into_iter().map(|mean| mean as f32).collect()
-}
 
-/// Rows less the means, a few at a time.
-fn few_centered<'a>(rows: &'a [f32], means: &'a [f32]) -> impl Iterator<Item = Vec<f32>> {
-    let k = means.len().max(1);
-    rows.chunks(N_ROWS * k).map(move |few| few.iter().zip(means.iter().cycle()).map(|(x, m)| x - m).collect())
+    /// The same less the means.
+    fn few_centered(self, rows: Range<usize>, means: &[f32]) -> impl Iterator<Item = Vec<f32>> {
+        self.few(rows).map(|mut few| {
+            few.iter_mut().zip(means.iter().cycle()).for_each(|(x, mean)| *x -= mean);
+            few
+        })
+    }
+
+    /// The mean of all rows, of length `k`.
+    fn means(self, k: usize) -> Vec<f32> {
+        let mut means = vec![0.0f64; k];
+        for few in self.few(0..self.n_rows) {
+            for row in few.chunks_exact(k.max(1)) {
+                means.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / self.n_rows as f64);
+            }
+        }
+        means.into_iter().map(|mean| mean as f32).collect()
+    }
 }
 
 /// The second moments of rows less the means, divided by factors, with noise on the diagonal; `[k, k]`.
-fn moments(rows: &[f32], means: &[f32], factors: &[f32], noise: f32) -> Vec<f32> {
-    let k = means.len();
-    let n_rows = rows.len() / k.max(1);
+fn moments(inputs: Inputs<'_>, rows: Range<usize>, means: &[f32], factors: &[f32], noise: f32) -> Vec<f32> {
+    let (k, n_rows) = (means.len(), rows.len());
     let mut moments = vec![0.0; k * k];
-    for few in few_centered(rows, means) {
+    for few in inputs.few_centered(rows, means) {
         let matrix = Matrix::row_major(&few, few.len() / k, k);
         let into = MatrixMut::row_major(&mut moments, k, k);
         gemm(Left::Plain(matrix.transposed()), Right::Plain(matrix), Init::Accumulate, into);
@@ -115,9 +133,16 @@ fn moments(rows: &[f32], means: &[f32], factors: &[f32], noise: f32) -> Vec<f32>
 }
 
 /// The mean squared error of each channel on some rows less the means, divided by factors, with the noise of their rounding.
-fn errors(rows: &[f32], changes: &[f32], means: &[f32], factors: &[f32], noise: f32) -> Vec<f64> {
-    let k = means.len();
-    let (n_rows, n_out) = (rows.len() / k.max(1), changes.len() / k.max(1));
+fn errors(
+    inputs: Inputs<'_>,
+    rows: Range<usize>,
+    changes: &[f32],
+    means: &[f32],
+    factors: &[f32],
+    noise: f32,
+) -> Vec<f64> {
+    let (k, n_rows) = (means.len(), rows.len());
+    let n_out = changes.len() / k.max(1);
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
     // The product with a change of the weight is what counts: dividing that is as good as dividing the rows.
@@ -125,7 +150,7 @@ fn errors(rows: &[f32], changes: &[f32], means: &[f32], factors: &[f32], noise: 
         [] => changes.to_vec(),
         _ => changes.iter().zip(factors.iter().cycle()).map(|(change, factor)| change / factor).collect(),
     };
-    for few in few_centered(rows, means) {
+    for few in inputs.few_centered(rows, means) {
         let sizes = [few.len() / k, k, n_out];
         let mut outputs = vec![0.0; sizes[0] * n_out];
         product(&few, &divided, Init::Zero, &mut outputs, sizes);
@@ -139,10 +164,25 @@ fn errors(rows: &[f32], changes: &[f32], means: &[f32], factors: &[f32], noise: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ada_round::Activation;
 
-    fn rounding<'a>(inputs: &'a [f32], weight: &'a [f32], scale: &'a [f32]) -> Rounding<'a> {
-        Rounding { inputs, outputs: &[], weight, scale, bits: 8, activation: Activation::Identity }
+    fn rounding<'a>(weight: &'a [f32], scale: &'a [f32]) -> Rounding<'a> {
+        Rounding { weight, scale, bits: 8 }
+    }
+
+    /// Shows `see` rows as inputs.
+    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(Inputs<'_>) -> R) -> R {
+        let some = |range: Range<usize>| rows[range.start * k..range.end * k].to_vec();
+        see(Inputs { n_rows: rows.len() / k, rows: &some })
+    }
+
+    fn fit(
+        rounding: Rounding<'_>,
+        rows: &[f32],
+        factors: &[f32],
+        step: f32,
+        is_mean_corrected: bool,
+    ) -> Vec<bool> {
+        given(rows, rounding.depth(), |inputs| rounding.fit(inputs, factors, step, is_mean_corrected))
     }
 
     /// By hand: inputs are always equal, so only the sum of the weights counts, and 0.4 + 0.4 is nearly 1.
@@ -150,19 +190,19 @@ mod tests {
     fn errors_of_like_inputs_cancel() {
         let inputs = [1.0, 1.0, -2.0, -2.0, 3.0, 3.0, -1.0, -1.0, 2.0, 2.0, -3.0, -3.0, 1.5, 1.5, -1.5, -1.5];
         let weight = [0.4, 0.4];
-        let rounding = rounding(&inputs, &weight, &[1.0]);
+        let rounding = rounding(&weight, &[1.0]);
         assert_eq!(rounding.nearest(), [false, false]);
-        assert_eq!(rounding.fit(&[], 0.0, false), [true, false]);
+        assert_eq!(fit(rounding, &inputs, &[], 0.0, false), [true, false]);
         // The noise of the inputs' own rounding goes through either weight: with much of it nearest is best.
-        assert_eq!(rounding.fit(&[], 100.0, false), [false, false]);
+        assert_eq!(fit(rounding, &inputs, &[], 100.0, false), [false, false]);
     }
 
     #[test]
     fn a_constant_input_counts_unless_the_bias_takes_its_error() {
         let inputs = [5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0, 5.0, 1.0, 5.0, -1.0];
         let (one, mixed) = ([0.4, 0.3], inputs.map(|x| x + 1.0));
-        let plain = rounding(&mixed, &one, &[1.0]).fit(&[], 0.0, false);
-        let corrected = rounding(&mixed, &one, &[1.0]).fit(&[], 0.0, true);
+        let plain = fit(rounding(&one, &[1.0]), &mixed, &[], 0.0, false);
+        let corrected = fit(rounding(&one, &[1.0]), &mixed, &[], 0.0, true);
         assert_eq!((plain, corrected), (vec![false, true], vec![false, false]));
     }
 
@@ -174,10 +214,11 @@ mod tests {
         let divided: Vec<f32> = inputs.iter().zip(factors.iter().cycle()).map(|(x, f)| x / f).collect();
         let (scale, step) = ([0.3, 0.7], 0.25);
         for is_mean_corrected in [false, true] {
-            let found = rounding(&inputs, &weight, &scale).fit(&factors, step, is_mean_corrected);
-            let expected = rounding(&divided, &weight, &scale).fit(&[], step, is_mean_corrected);
-            assert_eq!(found, expected);
-            assert_ne!(found, rounding(&inputs, &weight, &scale).fit(&[], step, is_mean_corrected));
+            let of =
+                |inputs, factors| fit(rounding(&weight, &scale), inputs, factors, step, is_mean_corrected);
+            let found = of(&inputs, &factors);
+            assert_eq!(found, of(&divided, &[]));
+            assert_ne!(found, of(&inputs, &[]));
         }
     }
 
@@ -194,10 +235,14 @@ mod tests {
             let inputs = [(); 12].map(|()| 4.0 * number()).repeat(4);
             let weight = [(); 6].map(|()| 3.0 * number());
             let (step, scale) = (0.1 * (number() + 1.0), [0.05, 0.7]);
-            let rounding = rounding(&inputs, &weight, &scale);
+            let rounding = rounding(&weight, &scale);
             let noise = step * step / 12.0;
-            let [fitted, nearest] = [rounding.fit(&[], step, false), rounding.nearest()]
-                .map(|up| errors(&inputs, &rounding.changes(&up), &[0.0; 3], &[], noise));
+            let error = |up: Vec<bool>| {
+                given(&inputs, 3, |inputs| {
+                    errors(inputs, 0..16, &rounding.changes(&up), &[0.0; 3], &[], noise)
+                })
+            };
+            let [fitted, nearest] = [fit(rounding, &inputs, &[], step, false), rounding.nearest()].map(error);
             for (fitted, nearest) in fitted.iter().zip(nearest) {
                 assert!(*fitted <= nearest * (1.0 + 1e-4), "{fitted} {nearest}");
                 n_better += usize::from(*fitted < nearest * 0.9);

@@ -29,12 +29,13 @@ mod quantized;
 mod rank;
 mod record;
 mod region;
+mod rounding;
 mod saturation;
 mod sources;
 mod useful;
 mod weight;
 
-pub use ada_round::{Activation, Rounding};
+pub use ada_round::{Activation, Examples};
 pub use balancing::Balancing;
 pub use calibration::{Calibration, Narrower};
 pub use config::{
@@ -42,6 +43,7 @@ pub use config::{
     WeightConfig, WeightMethod,
 };
 pub use costs::{multiply_adds, sample_shapes};
+pub use fit_rounding::Inputs;
 pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
@@ -57,6 +59,7 @@ pub use passes::{
 pub use profile::{Overhead, PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
+pub use rounding::Rounding;
 pub use saturation::saturating_pairs;
 pub use weight::weight_params;
 

@@ -1,13 +1,13 @@
 //! What quantization makes of a layer's operands, as numbers, and of the product of them: the same that the passes put into
 //! a model, for those who compute with one layer and have no model of it.
 
-use crate::ada_round::product;
 use crate::config::LayerConfig;
 use crate::granularity::Granularity;
 use crate::layer::Layer;
 use crate::params::QuantParams;
 use crate::passes::rounded;
 use crate::record::LayerRecord;
+use crate::rounding::product;
 use quantfit_ir::{Model, Result};
 use quantfit_kernels::gemm::Init;
 use quantfit_kernels::quantize::{Affine, fake_quantize};

@@ -5,7 +5,7 @@
 
 use crate::sample::{Rows, Sampled};
 use quantfit_ir::{Graph, Model, Result, ValueId};
-use quantfit_quant::{Activation, LayerRecord, QuantConfig, Rounding, WeightMethod};
+use quantfit_quant::{Activation, Examples, Inputs, LayerRecord, QuantConfig, Rounding, WeightMethod};
 
 /// Whether each element of the weight is rounded up; nothing if it is rounded to nearest. The weight is balanced in the model
 /// if the entry has factors.
@@ -25,7 +25,7 @@ pub(crate) fn rounded_up(
     let params = &entry.weights[0];
     let step = entry.activations.first().map_or(0.0, |params| params.scale[0]);
     let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let depth = reading.depth();
+    let (depth, n_rows) = (reading.depth(), reading.n_rows(rows));
     let per_group = weight.len() / depth / reading.groups();
     let activation = activation_behind(model.graphs()[layer.graph], ValueId::from(layer.node));
     let mut rounded_up = Vec::with_capacity(weight.len());
@@ -33,19 +33,23 @@ pub(crate) fn rounded_up(
         let outputs = group * per_group..(group + 1) * per_group;
         let scale: Vec<f32> =
             outputs.clone().map(|output| params.scale[output % params.scale.len()]).collect();
-        // Fitting divides no copy of the rows.
-        let balance = if ada.is_some() { &entry.balance[..] } else { &[] };
         let rounding = Rounding {
-            inputs: &reading.inputs_of(rows, 0..reading.n_rows(rows), group, balance),
-            outputs: &reading.outputs_of(rows, outputs.clone()),
             weight: &weight[outputs.start * depth..outputs.end * depth],
             scale: &scale,
             bits: params.bits,
-            activation,
         };
         rounded_up.extend(match ada {
-            Some(ada) => rounding.learn(ada),
-            None => rounding.fit(&reading.factors_of(group, &entry.balance), step, config.correct_bias),
+            Some(ada) => {
+                let inputs = &reading.inputs_of(rows, 0..n_rows, group, &entry.balance);
+                let outputs = &reading.outputs_of(rows, outputs);
+                rounding.learn(&Examples { inputs, outputs, activation }, ada)
+            }
+            // It divides its results, not the rows.
+            None => {
+                let some = |range| reading.inputs_of(rows, range, group, &[]);
+                let factors = reading.factors_of(group, &entry.balance);
+                rounding.fit(Inputs { n_rows, rows: &some }, &factors, step, config.correct_bias)
+            }
         });
     }
     Ok(sampled.in_order(rounded_up))

@@ -1,6 +1,7 @@
 //! What layers read, sampled from the float model in bounded memory: what rounding, balancing and the correction of biases
 //! are found by, each layer on its own.
 
+mod halves;
 mod rows;
 mod window;
 

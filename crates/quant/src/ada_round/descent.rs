@@ -1,8 +1,9 @@
 //! The descent by which rounding is learned: Adam on the soft rounding of every element.
 
-use super::{Rounding, product};
+use super::{Activation, Examples};
 use crate::config::AdaRound;
 use crate::params::QuantParams;
+use crate::rounding::{Rounding, product};
 use quantfit_kernels::gemm::{Init, Left, Right, gemm};
 use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
@@ -15,6 +16,8 @@ const RATE: f32 = 1e-2;
 /// The descent: what it reads, in an order of its own, and where it is.
 pub(super) struct Descent<'a> {
     rounding: &'a Rounding<'a>,
+    activation: Activation,
+    n_rows: usize,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
     /// The scale of each element.
@@ -44,9 +47,10 @@ impl Element {
 
 impl<'a> Descent<'a> {
     /// Starts from the weight as it is.
-    pub(super) fn new(rounding: &'a Rounding<'a>) -> Descent<'a> {
+    pub(super) fn new(rounding: &'a Rounding<'a>, examples: &Examples<'_>) -> Descent<'a> {
         let (k, n_out) = (rounding.depth(), rounding.scale.len());
-        let order = shuffled(rounding.n_rows());
+        let n_rows = examples.outputs.len() / n_out;
+        let order = shuffled(n_rows);
         let row = |values: &[f32], len: usize| -> Vec<f32> {
             order.iter().flat_map(|&row| &values[row * len..][..len]).copied().collect()
         };
@@ -55,8 +59,10 @@ impl<'a> Descent<'a> {
             Element { a: -(1.2 / (part + 0.1) - 1.0).ln(), mean: 0.0, square: 0.0 }
         };
         Descent {
-            inputs: row(rounding.inputs, k),
-            outputs: row(rounding.outputs, n_out),
+            activation: examples.activation,
+            n_rows,
+            inputs: row(examples.inputs, k),
+            outputs: row(examples.outputs, n_out),
             scales: rounding.scales().collect(),
             floors: rounding.steps().map(f32::floor).collect(),
             elements: rounding.steps().map(element).collect(),
@@ -68,7 +74,7 @@ impl<'a> Descent<'a> {
     /// For each element, the side that it comes to.
     pub(super) fn run(mut self, config: &AdaRound) -> Vec<bool> {
         let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
-        let n_rows = self.rounding.n_rows();
+        let n_rows = self.n_rows;
         let n_parts = n_rows.div_ceil(ROWS_OF_STEP).max(1);
         let mut gradient = vec![0.0; self.change.len()];
         for step in 0..config.num_iteration {
@@ -103,7 +109,7 @@ impl<'a> Descent<'a> {
         let mut outputs = expected.to_vec();
         let rows = &self.inputs[from * k..to * k];
         product(rows, &self.change, Init::Accumulate, &mut outputs, [to - from, k, n_out]);
-        let (activation, factor) = (self.rounding.activation, 2.0 / (to - from).max(1) as f32);
+        let (activation, factor) = (self.activation, 2.0 / (to - from).max(1) as f32);
         for (output, &expected) in outputs.iter_mut().zip(expected) {
             let error = activation.of(*output) - activation.of(expected);
             *output = factor * error * activation.derivative(*output);
@@ -168,7 +174,6 @@ fn shuffled(n: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Activation;
     use super::*;
 
     #[test]
@@ -178,15 +183,9 @@ mod tests {
         assert_eq!((soft(0.0), soft(3.0), soft(-3.0)), (0.5, 1.0, 0.0));
         assert!((soft(3f32.ln()) - 0.8).abs() < 1e-6);
         // The start gives back the weight: 0.3 of a step above the integer below.
-        let rounding = Rounding {
-            inputs: &[1.0],
-            outputs: &[0.0],
-            weight: &[-1.35],
-            scale: &[0.5],
-            bits: 8,
-            activation: Activation::Identity,
-        };
-        let start = Descent::new(&rounding);
+        let rounding = Rounding { weight: &[-1.35], scale: &[0.5], bits: 8 };
+        let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: Activation::Identity };
+        let start = Descent::new(&rounding, &examples);
         assert_eq!(start.floors, [-3.0]);
         assert!((start.elements[0].soft().1 - 0.3).abs() < 1e-5);
     }
