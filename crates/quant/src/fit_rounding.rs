@@ -14,7 +14,7 @@ use std::ops::Range;
 const MOST_SWEEPS: usize = 20;
 
 /// How many rows are looked at together.
-const N_ROWS: usize = 256;
+const N_ROWS: usize = 128;
 
 /// What a layer reads, some rows at a time.
 #[derive(Clone, Copy)]

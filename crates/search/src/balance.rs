@@ -15,6 +15,9 @@ const STRENGTH: f64 = 0.7;
 /// A layer is balanced if no more than this part of its error is left: dividing costs a multiplication at run time.
 const WORTH_IT: f64 = 0.7;
 
+/// How many rows are looked at together.
+const N_ROWS: usize = 64;
+
 /// The configuration with a strength for every layer that can be balanced, as cheaply as is asked for, and has none of its
 /// own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
@@ -97,15 +100,20 @@ fn errors_of(
 ) -> Result<Vec<f64>> {
     let balance = |name: &String| factors.layers.get(name).map_or(&[][..], |entry| &entry.balance);
     let mut calibration = Calibration::new(model, config)?;
-    let read = |(sampled, rows): &(&Sampled, &Rows)| {
-        let tensor = sampled.reading.as_tensor(rows, balance(&sampled.layer.name));
-        (sampled.layer.inputs(model)[0], tensor)
-    };
     let mut seen = BTreeSet::new();
     let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
     // The tensors are copies; a few at once leave no thread idle.
     for few in unlike.chunks(2 * rayon::current_num_threads()) {
-        calibration.observe_all(&few.par_iter().map(|layer| read(layer)).collect())?;
+        let n_rows = few.iter().map(|(sampled, rows)| sampled.reading.n_rows(rows)).max().unwrap_or(0);
+        for start in (0..n_rows).step_by(N_ROWS) {
+            let read = |(sampled, rows): &&(&Sampled, &Rows)| {
+                let range = start..(start + N_ROWS).min(sampled.reading.n_rows(rows));
+                let factors = balance(&sampled.layer.name);
+                let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
+                Some((sampled.layer.inputs(model)[0], tensor))
+            };
+            calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
+        }
     }
     let record = calibration.finish()?;
     drop(calibration);

@@ -50,7 +50,7 @@ fn first_pass(
 ) -> Result<(Calibration, Record, Samples)> {
     let (mut calibration, mut balancing) =
         (Calibration::new(model, config)?, Balancing::new(model, to_balance));
-    let mut samples = Samples::new(model, config)?;
+    let samples = Samples::new(model, config)?;
     let mut rows: Vec<Rows> = Vec::new();
     let (observers, unbalanced) = (Observers::of(&calibration), balancing.clone());
     watch(
@@ -63,12 +63,11 @@ fn first_pass(
         },
         |(of_batch, balanced, sampling)| {
             balancing.merge(&balanced);
-            sampling.append_to(&mut rows);
+            samples.keep(&sampling, &mut rows);
             observers.give_back(of_batch, &mut calibration)
         },
     )?;
-    samples.keep(rows);
-    Ok((calibration, balancing.finish()?, samples))
+    Ok((calibration, balancing.finish()?, samples.finish(rows)))
 }
 
 /// Puts entries of the layers that are balanced, and only of these, into the record; returned is the model in balance.

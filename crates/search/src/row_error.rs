@@ -5,7 +5,7 @@ use quantfit_ir::{Model, Result};
 use quantfit_quant::{LayerRecord, Operands, OutputErrors, simulated_activation, simulated_weight};
 
 /// How many rows are looked at together.
-const N_ROWS: usize = 128;
+const N_ROWS: usize = 64;
 
 /// The squared error of the output in relation to its square; if biases are corrected, just what varies around the mean error.
 /// The weight is balanced in the model if the entry has factors.

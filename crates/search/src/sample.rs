@@ -75,9 +75,14 @@ impl Samples {
         self.groups.first().map_or(Ok(()), |group| sampling.observe(group, place, tensor))
     }
 
-    /// What the first group has read on all batches, in their order.
-    pub(crate) fn keep(&mut self, first: Vec<Rows>) {
-        self.first = first;
+    /// Keeps what the first group has read on a batch, behind what it has read on those before.
+    pub(crate) fn keep(&self, sampling: &Sampling, first: &mut Vec<Rows>) {
+        self.groups.first().into_iter().for_each(|group| sampling.append_to(group, first));
+    }
+
+    /// Takes what the first group has read on all batches.
+    pub(crate) fn finish(self, first: Vec<Rows>) -> Samples {
+        Samples { first, ..self }
     }
 
     /// Shows `see` all layers with what they read, group by group; for all groups but the first the model runs again.
@@ -102,7 +107,7 @@ impl Samples {
             };
             let mut rows = Vec::new();
             each_batch_at_once(config, evaluator, of_batch, |sampling| {
-                sampling.append_to(&mut rows);
+                sampling.append_to(group, &mut rows);
                 Ok(())
             })?;
             see(group, &rows)?;
@@ -180,8 +185,8 @@ impl Sampling {
             if let Some(input) = &*pending
                 && place == sampled.output
             {
-                let sample = sampled.reading.sample(input, tensor, self.batch, self.batch_num);
-                rows.extend(&sample.map_err(|error| error.at(&sampled.layer.name))?);
+                let sample = sampled.reading.sample(rows, input, tensor, self.batch, self.batch_num);
+                sample.map_err(|error| error.at(&sampled.layer.name))?;
                 pending.take_if(|_| sampled.layer.graph == 0);
             }
         }
@@ -189,10 +194,10 @@ impl Sampling {
     }
 
     /// Puts what was read behind what was read on other batches.
-    pub(crate) fn append_to(self, all: &mut Vec<Rows>) {
-        all.resize_with(self.seen.len(), Rows::default);
-        for (all, (_, rows)) in all.iter_mut().zip(&self.seen) {
-            all.reserve(rows, self.batch_num);
+    fn append_to(&self, group: &[Sampled], all: &mut Vec<Rows>) {
+        all.resize_with(group.len(), Rows::default);
+        for (sampled, (all, (_, rows))) in group.iter().zip(all.iter_mut().zip(&self.seen)) {
+            sampled.reading.reserve(all);
             all.extend(rows);
         }
     }

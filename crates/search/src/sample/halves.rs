@@ -22,10 +22,10 @@ impl Halves {
         self.scales.len()
     }
 
-    /// Makes room for so many times as many rows as another has.
-    pub(super) fn reserve(&mut self, other: &Halves, times: usize) {
-        self.values.reserve_exact(other.values.len() * times);
-        self.scales.reserve_exact(other.scales.len() * times);
+    /// Makes room for so many rows.
+    pub(super) fn reserve(&mut self, n_rows: usize, len: usize) {
+        self.values.reserve_exact(n_rows * len);
+        self.scales.reserve_exact(n_rows);
     }
 
     /// Puts a row behind; `row` is not the same afterwards.
@@ -94,7 +94,7 @@ mod tests {
             halves.push(&mut row.clone());
         }
         let mut other = Halves::default();
-        other.reserve(&halves, 2);
+        other.reserve(6, 3);
         other.extend(&halves);
         other.extend(&halves);
         assert_eq!(other.n_rows(), 6);

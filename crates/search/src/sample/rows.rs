@@ -116,6 +116,14 @@ impl Reading {
         (16 * self.depth()).clamp(*N_ROWS.start(), *N_ROWS.end())
     }
 
+    /// Makes room for the rows of all batches: growing would copy what there is.
+    pub(super) fn reserve(&self, rows: &mut Rows) {
+        if rows.inputs.n_rows() == 0 {
+            rows.inputs.reserve(self.most_rows(), self.lengths[0]);
+            rows.outputs.reserve(if self.has_outputs { self.most_rows() } else { 0 }, self.lengths[1]);
+        }
+    }
+
     /// How many numbers the rows can come to hold.
     pub(super) fn most_numbers(&self) -> usize {
         (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.most_rows()
@@ -148,12 +156,11 @@ impl Reading {
         elements.skip(group * self.depth()).take(self.depth()).collect()
     }
 
-    /// All that was read, as a tensor whose channels are where those of the layer's input are: `[rows, channels, taps]`, or
-    /// `[rows, channels]`; each channel divided by its factor if there are some.
-    pub(crate) fn as_tensor(&self, rows: &Rows, factors: &[f32]) -> Tensor {
-        let n_channels = self.lengths[0] / self.n_taps;
-        let n_rows = self.n_rows(rows);
-        let mut values = rows.inputs.part(0..n_rows, 0..self.lengths[0]);
+    /// What was read in some of the rows, as a tensor whose channels are where those of the layer's input are: `[rows, channels,
+    /// taps]`, or `[rows, channels]`; each channel divided by its factor if there are some.
+    pub(crate) fn as_tensor(&self, rows: &Rows, range: Range<usize>, factors: &[f32]) -> Tensor {
+        let (n_rows, n_channels) = (range.len(), self.lengths[0] / self.n_taps);
+        let mut values = rows.inputs.part(range, 0..self.lengths[0]);
         if !factors.is_empty() {
             for (taps, factor) in values.chunks_exact_mut(self.n_taps).zip(factors.iter().cycle()) {
                 taps.iter_mut().for_each(|value| *value /= factor);
@@ -170,18 +177,20 @@ impl Reading {
         rows.outputs.part(0..rows.outputs.n_rows(), outputs)
     }
 
-    /// Some of the rows that the layer read and gave in one run, on one of so many batches: as many from each part of what it
-    /// gave, and the same ones whenever it gives as much on that batch.
+    /// Puts some of the rows that the layer read and gave in one run, on one of so many batches, behind others: as many from each
+    /// part of what it gave, and the same ones whenever it gives as much on that batch.
     pub(super) fn sample(
         &self,
+        rows: &mut Rows,
         input: &Tensor,
         output: &Tensor,
         batch: usize,
         n_batches: usize,
-    ) -> Result<Rows> {
+    ) -> Result<()> {
         let [k, n_out] = self.lengths;
         let n_rows = output.len() / n_out.max(1);
-        let n_parts = self.most_rows().div_ceil(n_batches).min(n_rows);
+        let n_before = |batch: usize| batch * self.most_rows() / n_batches;
+        let n_parts = (n_before(batch + 1) - n_before(batch)).min(n_rows);
         let mut state = batch as u64 + 1;
         let chosen = (0..n_parts).map(|part| {
             let (start, end) = (part * n_rows / n_parts, (part + 1) * n_rows / n_parts);
@@ -189,7 +198,8 @@ impl Reading {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             start + (((state >> 32) * (end - start) as u64) >> 32) as usize
         });
-        let mut rows = Rows::default();
+        rows.inputs.reserve(n_parts, k);
+        rows.outputs.reserve(if self.has_outputs { n_parts } else { 0 }, n_out);
         let (mut inputs, mut outputs) = (vec![0.0; k], vec![0.0; n_out]);
         let (from, into) = (input.values::<f32>()?, output.values::<f32>()?);
         let (shape, positions) = (input.shape(), &output.shape()[2.min(output.shape().len())..]);
@@ -214,19 +224,11 @@ impl Reading {
                 rows.outputs.push(&mut outputs);
             }
         }
-        Ok(rows)
+        Ok(())
     }
 }
 
 impl Rows {
-    /// Makes room for the rows of so many batches, at the first of them: growing would copy what there is.
-    pub(super) fn reserve(&mut self, of_batch: &Rows, n_batches: usize) {
-        if self.inputs.n_rows() == 0 {
-            self.inputs.reserve(&of_batch.inputs, n_batches);
-            self.outputs.reserve(&of_batch.outputs, n_batches);
-        }
-    }
-
     /// Puts other rows behind.
     pub(super) fn extend(&mut self, other: &Rows) {
         self.inputs.extend(&other.inputs);
@@ -272,11 +274,18 @@ mod tests {
         Tensor::new(shape, values.collect())
     }
 
+    /// All rows of one batch.
+    fn sampled(reading: &Reading, x: &Tensor, y: &Tensor) -> Rows {
+        let mut rows = Rows::default();
+        reading.sample(&mut rows, x, y, 0, 1).unwrap();
+        rows
+    }
+
     /// Rows of inputs times the weight are the outputs, for every kind of layer.
     fn check(input: &[usize], weight: &[usize], op: &str) {
         let (reading, x, y) = read(input, weight, op);
         let (layer, model) = layer(input, weight, op);
-        let rows = reading.sample(&x, &y, 0, 1).unwrap();
+        let rows = sampled(&reading, &x, &y);
         let w = layer.tensor(&model, &layer.weights[0]).values::<f32>().unwrap();
         let n_out = reading.lengths[1];
         let (k, per_group) = (w.len() / n_out, n_out / reading.groups);
@@ -339,7 +348,7 @@ mod tests {
         ];
         for (input, weight, op) in shapes {
             let (reading, x, y) = read(input, weight, op);
-            let rows = reading.sample(&x, &y, 0, 1).unwrap();
+            let rows = sampled(&reading, &x, &y);
             let mut sums = vec![0.0; reading.len()];
             let n_rows = reading.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
             assert_eq!(n_rows, reading.n_rows(&rows), "{op}");
@@ -362,13 +371,13 @@ mod tests {
             for batch in 0..10 {
                 let values = (0..1000).map(|idx| (batch * 1000 + idx) as f32).collect();
                 let tensor = Tensor::new(&[1000, 1], values);
-                rows.extend(&reading.sample(&tensor, &tensor, batch, 10).unwrap());
+                reading.sample(&mut rows, &tensor, &tensor, batch, 10).unwrap();
             }
             rows.inputs.part(0..reading.n_rows(&rows), 0..1)
         };
         let rows = sample();
-        assert_eq!(rows.len(), 520);
-        let mean = rows.iter().sum::<f32>() / 520.0;
+        assert_eq!(rows.len(), 512);
+        let mean = rows.iter().sum::<f32>() / 512.0;
         assert!((mean - 5000.0).abs() < 40.0, "{mean}");
         assert_eq!(sample(), rows);
     }
