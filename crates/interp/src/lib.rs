@@ -2,7 +2,8 @@
 //!
 //! A [`Session`] is a model compiled: every operator resolved, its attributes read, its constants packed, the order
 //! fixed. What cannot run fails when the session is made, or, where only the data can tell, with an error that names
-//! node, operator, operator set and data type. It never changes a model and never touches a file.
+//! node, operator, operator set and data type. It never changes a model and never touches a file. Sessions of models that
+//! have constants in common can share what was made of them, [`Session::sharing`].
 //!
 //! ```
 //! use quantfit_interp::Session;

@@ -24,8 +24,8 @@ impl Halves {
 
     /// Makes room for so many rows.
     pub(super) fn reserve(&mut self, n_rows: usize, len: usize) {
-        self.values.reserve_exact(n_rows * len);
-        self.scales.reserve_exact(n_rows);
+        self.values.reserve(n_rows * len);
+        self.scales.reserve(n_rows);
     }
 
     /// Puts a row behind; `row` is not the same afterwards.
