@@ -17,6 +17,9 @@ const BIN_SHIFT: u32 = OCTAVE_SHIFT - SUB_BITS;
 const N_OCTAVES: usize = 1 << (32 - OCTAVE_SHIFT);
 const NEGATIVE: usize = N_OCTAVES / 2;
 
+/// An octave with fewer bins that are not empty does not often occur.
+const FEW_BINS: usize = SUB_BINS / 8;
+
 /// Counts of numbers, by bins of fixed borders. Only octaves that occur take memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<u32, u64>", into = "BTreeMap<u32, u64>")]
@@ -66,9 +69,14 @@ impl Histogram {
         }
     }
 
-    /// Forgets all counts, and keeps the memory.
+    /// Forgets all counts, and keeps the memory of octaves that often occur: with that of others it would come to hold all that
+    /// ever occurred.
     pub(super) fn clear(&mut self) {
-        self.octaves.iter_mut().flatten().for_each(|bins| bins.fill(0));
+        for octave in &mut self.octaves {
+            let n_counted = octave.iter().flat_map(|bins| bins.iter()).filter(|count| **count > 0).count();
+            octave.take_if(|_| n_counted < FEW_BINS);
+            octave.iter_mut().for_each(|bins| bins.fill(0));
+        }
     }
 
     /// Adds the lower halves of the counts to one histogram, the upper halves to another, and forgets them.
