@@ -63,9 +63,7 @@ pub(crate) fn keep_the_better(
             .iter()
             .zip(rows)
             // A layer of a branch that is never taken has no rows.
-            .filter(|(sampled, rows)| {
-                plain.layers[&sampled.layer.name].quant_enable && sampled.reading.n_rows(rows) > 0
-            })
+            .filter(|(sampled, rows)| plain.layers[&sampled.layer.name].quant_enable && rows.n_rows() > 0)
             .collect();
         let here = alone(&plain, |name| group.iter().any(|(sampled, _)| sampled.layer.name == name));
         let as_is = errors_of(model, &here, &group, &Record::default())?;
@@ -104,10 +102,10 @@ fn errors_of(
     let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
     // The tensors are copies; a few at once leave no thread idle.
     for few in unlike.chunks(2 * rayon::current_num_threads()) {
-        let n_rows = few.iter().map(|(sampled, rows)| sampled.reading.n_rows(rows)).max().unwrap_or(0);
+        let n_rows = few.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
         for start in (0..n_rows).step_by(N_ROWS) {
             let read = |(sampled, rows): &&(&Sampled, &Rows)| {
-                let range = start..(start + N_ROWS).min(sampled.reading.n_rows(rows));
+                let range = start..(start + N_ROWS).min(rows.n_rows());
                 let factors = balance(&sampled.layer.name);
                 let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
                 Some((sampled.layer.inputs(model)[0], tensor))

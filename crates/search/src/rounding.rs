@@ -25,7 +25,7 @@ pub(crate) fn rounded_up(
     let params = &entry.weights[0];
     let step = entry.activations.first().map_or(0.0, |params| params.scale[0]);
     let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let (depth, n_rows) = (reading.depth(), reading.n_rows(rows));
+    let (depth, n_rows) = (reading.depth(), rows.n_rows());
     let per_group = weight.len() / depth / reading.groups();
     let activation = activation_behind(model.graphs()[layer.graph], ValueId::from(layer.node));
     let mut rounded_up = Vec::with_capacity(weight.len());

@@ -19,7 +19,7 @@ pub(crate) fn relative_error(
     let Sampled { layer, config, reading, .. } = sampled;
     let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
     let quantized_weight = sampled.by_output(&simulated_weight(model, layer, config, entry)?);
-    let (len, n_rows) = (weight.len() / reading.groups(), reading.n_rows(rows));
+    let (len, n_rows) = (weight.len() / reading.groups(), rows.n_rows());
     let (mut signal, mut noise) = (0.0, 0.0);
     for group in 0..reading.groups() {
         let mut errors = OutputErrors::default();

@@ -129,11 +129,6 @@ impl Reading {
         (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.most_rows()
     }
 
-    /// How many rows were kept.
-    pub(crate) fn n_rows(&self, rows: &Rows) -> usize {
-        rows.inputs.n_rows()
-    }
-
     /// What the outputs of a group are made of, `[rows, depth]`, in some of the rows; each channel divided by its factor if
     /// there are some.
     pub(crate) fn inputs_of(
@@ -229,6 +224,11 @@ impl Reading {
 }
 
 impl Rows {
+    /// How many rows were kept.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.inputs.n_rows()
+    }
+
     /// Puts other rows behind.
     pub(super) fn extend(&mut self, other: &Rows) {
         self.inputs.extend(&other.inputs);
@@ -290,7 +290,7 @@ mod tests {
         let n_out = reading.lengths[1];
         let (k, per_group) = (w.len() / n_out, n_out / reading.groups);
         let mut found = Vec::new();
-        let n_rows = reading.n_rows(&rows);
+        let n_rows = rows.n_rows();
         let groups: Vec<Vec<f32>> =
             (0..reading.groups).map(|group| reading.inputs_of(&rows, 0..n_rows, group, &[])).collect();
         for row in 0..y.len() / n_out {
@@ -351,7 +351,7 @@ mod tests {
             let rows = sampled(&reading, &x, &y);
             let mut sums = vec![0.0; reading.len()];
             let n_rows = reading.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
-            assert_eq!(n_rows, reading.n_rows(&rows), "{op}");
+            assert_eq!(n_rows, rows.n_rows(), "{op}");
             let inputs = rows.inputs.part(0..n_rows, 0..reading.len());
             let expected = |idx: usize| inputs.iter().skip(idx).step_by(reading.len()).sum::<f32>();
             let expected: Vec<f64> = (0..reading.len()).map(|idx| f64::from(expected(idx))).collect();
@@ -373,7 +373,7 @@ mod tests {
                 let tensor = Tensor::new(&[1000, 1], values);
                 reading.sample(&mut rows, &tensor, &tensor, batch, 10).unwrap();
             }
-            rows.inputs.part(0..reading.n_rows(&rows), 0..1)
+            rows.inputs.part(0..rows.n_rows(), 0..1)
         };
         let rows = sample();
         assert_eq!(rows.len(), 512);
