@@ -2,8 +2,8 @@
 //! Throughput is in multiplications and additions.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use quantfit_kernels::conv::{self, ConvShape};
-use quantfit_kernels::conv_integer::{self, Bytes, ZeroPoints};
+use intact8_kernels::conv::{self, ConvShape};
+use intact8_kernels::conv_integer::{self, Bytes, ZeroPoints};
 
 criterion_group!(benches, fp32, integer);
 criterion_main!(benches);

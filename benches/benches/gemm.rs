@@ -3,9 +3,9 @@
 //! Throughput is in multiplications and additions.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use quantfit_kernels::gemm::{self, Init, Left, Right};
-use quantfit_kernels::gemm_integer::{self, ByteMatrix, ZeroPoints};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::gemm::{self, Init, Left, Right};
+use intact8_kernels::gemm_integer::{self, ByteMatrix, ZeroPoints};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// Rows, columns and depth: two cubes, convolutions seen as products, and vectors by matrices.
 const SHAPES: [[usize; 3]; 7] = [

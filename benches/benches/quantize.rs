@@ -5,9 +5,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use quantfit_kernels::elementwise::Unary;
-use quantfit_kernels::loops::kernels;
-use quantfit_kernels::quantize::Affine;
+use intact8_kernels::elementwise::Unary;
+use intact8_kernels::loops::kernels;
+use intact8_kernels::quantize::Affine;
 
 const LEN: usize = 1 << 16;
 

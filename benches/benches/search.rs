@@ -1,10 +1,10 @@
 //! A session, a calibration and a whole search, on a bundled model.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use quantfit::data::{DataSet, Feed, Feeding, read_npz};
-use quantfit::quant::{Emission, Flavour, emit, fake_quant, prepare};
-use quantfit::search::{SearchOptions, calibrate, search};
-use quantfit::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
+use intact8::data::{DataSet, Feed, Feeding, read_npz};
+use intact8::quant::{Emission, Flavour, emit, fake_quant, prepare};
+use intact8::search::{SearchOptions, calibrate, search};
+use intact8::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
 use std::hint::black_box;
 use std::path::Path;
 

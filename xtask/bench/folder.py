@@ -1,4 +1,4 @@
-"""A folder that holds a model and its data, as quantfit is given it.
+"""A folder that holds a model and its data, as intact8 is given it.
 
 model.onnx, calib.npz, eval.npz and meta.json, which tells the metric, batches, normalization, and, as "data", the sibling
 folder that holds the arrays, if it is not this one. Beside the folders lies zoo.py, which prints the metric of a folder's
@@ -23,7 +23,7 @@ class Folder:
         self.data = self.path.parent / self.meta["data"] if "data" in self.meta else self.path
 
     def feeding(self):
-        """How quantfit is to feed the arrays."""
+        """How intact8 is to feed the arrays."""
         flags = ["--batch", str(self.meta.get("calib_batch", 8))]
         for norm in list(self.meta.get("norm", {}).values())[:1]:
             flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]

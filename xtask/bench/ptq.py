@@ -1,6 +1,6 @@
-"""Quantizes models once, without a search, with quantfit and with peers, and prints what each gives.
+"""Quantizes models once, without a search, with intact8 and with peers, and prints what each gives.
 
-    python ptq.py QUANTFIT DIR [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
+    python ptq.py INTACT8 DIR [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
 DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON;
 PYTHON is the interpreter that has the peers. NAMEs choose some of the folders.
@@ -57,7 +57,7 @@ def main():
     parser.add_argument("names", nargs="*")
     args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
-    print(f"{'model':26} {'float':>9} {'quantfit':>9} {'layers':>11}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
+    print(f"{'model':26} {'float':>9} {'intact8':>9} {'layers':>11}" + "".join(f" {tool:>15} {'int8':>8}" for tool in tools))
     n_models = n_close = n_best = 0
     for folder in folders(args.folder, args.names):
         original, found, layers = ours(args.program, folder, args.target)

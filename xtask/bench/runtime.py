@@ -1,6 +1,6 @@
 """Times the default deploy file of models in ONNX Runtime beside the float model, in turns, on one thread.
 
-    python runtime.py QUANTFIT DIR [NAME...]
+    python runtime.py INTACT8 DIR [NAME...]
 
 DIR holds models as ../conformance/models.py says; NAMEs choose some. Every layer that can be quantized is, without a search.
 The least and the median time of each are compared; a batch is what meta.json says, at most 8 samples.

@@ -1,15 +1,15 @@
-"""Searches with quantfit, and with peers, for the int8 model that loses no more than 1 % of the float model's metric.
+"""Searches with intact8, and with peers, for the int8 model that loses no more than 1 % of the float model's metric.
 
-    python search.py QUANTFIT DIR [--by-command] [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
+    python search.py INTACT8 DIR [--by-command] [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
 DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is
-the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model. quantfit quantizes
+the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model. intact8 quantizes
 for the target "generic" if nobody says otherwise: as the peers do, whatever it is that some runtime runs slower in int8.
 
-A line for each model and tool: the metric of the saved file in ONNX Runtime (of quantfit's deploy model; what quantfit itself
+A line for each model and tool: the metric of the saved file in ONNX Runtime (of intact8's deploy model; what intact8 itself
 says of it stands beside), whether that is within the target, weighted operators in int8 and in float, evaluations as
 multiples of the whole evaluation data (those that are for the report alone included), seconds, seconds of processor time,
-and the most memory held. quantfit scores with its own top1 where that is the folder's metric, and else by zoo.py in a
+and the most memory held. intact8 scores with its own top1 where that is the folder's metric, and else by zoo.py in a
 command that stays; with --by-command always by that, so that it is ONNX Runtime's numbers that meet the target, whose
 optimizations may turn an answer or two. In the end, sums.
 """
@@ -100,12 +100,12 @@ def main():
     args = parser.parse_intermixed_args()
     tools = args.tools.split(",") if args.peers else []
     columns = ["int8_ops", "float_ops", "evals", "wall_s", "cpu_s"]
-    sums = {tool: dict.fromkeys([*columns, "n", "n_met"], 0) for tool in ["quantfit", *tools]}
+    sums = {tool: dict.fromkeys([*columns, "n", "n_met"], 0) for tool in ["intact8", *tools]}
     print(f"{'model':26} {'tool':14} {'float':>8} {'final':>8} {'reported':>8} {'met':>4} {'int8':>5} {'float':>5} "
           f"{'evals':>7} {'s':>7} {'cpu s':>7} {'MB':>6}")
     for folder in folders(args.folder, args.names):
         for tool in sums:
-            if tool == "quantfit":
+            if tool == "intact8":
                 result = ours(args.program, folder, args.target, args.by_command)
             else:
                 result = peer(args.python, args.peers, tool, folder)

@@ -1,9 +1,9 @@
 """Quantizes models once, without a search, writes them in every form, and checks each file.
 
-    python flavours.py QUANTFIT SERVE DIR [NAME...]
+    python flavours.py INTACT8 SERVE DIR [NAME...]
     python flavours.py SERVE FOLDER MODEL.onnx
 
-QUANTFIT is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs), and DIR holds models as
+INTACT8 is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs), and DIR holds models as
 models.py says. NAMEs choose some of the folders. The second form is how the command scores a model: it prints the metric
 that our interpreter gives on the data of a folder.
 

@@ -1,8 +1,8 @@
 """Quantizes models once, without a search, and runs the files in runtimes other than ONNX Runtime.
 
-    python runtimes.py QUANTFIT SERVE PAGE.md bless|compare [DIR [NAME...]]
+    python runtimes.py INTACT8 SERVE PAGE.md bless|compare [DIR [NAME...]]
 
-QUANTFIT is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs). The bundled models are
+INTACT8 is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs). The bundled models are
 always among those that are run; DIR holds others, as models.py says. NAMEs choose some of them.
 
 Compared is a file in another runtime with the same file in our interpreter, on all evaluation data:

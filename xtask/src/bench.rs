@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what quantfit gives beside its peers, in one run.
+//! `cargo xtask bench`: what intact8 gives beside its peers, in one run.
 
 use crate::conformance::python;
 use crate::quantize::build;
@@ -18,10 +18,10 @@ pub(crate) struct Args {
     /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
-    /// Let ONNX Runtime score every trial of a search, and not only where quantfit lacks the metric
+    /// Let ONNX Runtime score every trial of a search, and not only where intact8 lacks the metric
     #[arg(long, requires = "search")]
     by_command: bool,
-    /// What the models are to run on, as `quantfit config --target` has it; not for --runtime
+    /// What the models are to run on, as `intact8 config --target` has it; not for --runtime
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// A script that runs a peer on a folder: the peers' figures are printed beside

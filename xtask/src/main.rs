@@ -17,13 +17,13 @@ use xshell::Shell;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
 enum Command {
-    /// Run `quantfit quantize` in release mode; without arguments, on a bundled model
+    /// Run `intact8 quantize` in release mode; without arguments, on a bundled model
     Quantize {
-        /// The arguments of `quantfit quantize`
+        /// The arguments of `intact8 quantize`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure quantfit beside its peers
+    /// Measure intact8 beside its peers
     Bench(bench::Args),
     /// Run what CI runs
     Ci,

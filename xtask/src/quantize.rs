@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 /// The bundled model that needs a search.
 const EXAMPLE: &str = "fixtures/models/digits-hard";
 
-/// Runs `quantfit quantize` with `args` from the folder `here`; without any, on the bundled model, first as it is and then
+/// Runs `intact8 quantize` with `args` from the folder `here`; without any, on the bundled model, first as it is and then
 /// with the preparation that makes the search unnecessary.
 pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Result<ExitCode> {
     let program = build(sh)?;
@@ -54,10 +54,10 @@ fn prefix(model: &Path) -> Option<String> {
     Some(if stem == "model" { folder.unwrap_or(stem) } else { stem }.into_owned())
 }
 
-/// Builds the `quantfit` command and says where it is.
+/// Builds the `intact8` command and says where it is.
 pub(crate) fn build(sh: &Shell) -> anyhow::Result<PathBuf> {
-    cmd!(sh, "cargo build --quiet --release --package quantfit --bin quantfit").quiet().run()?;
-    Ok(built(sh, "quantfit"))
+    cmd!(sh, "cargo build --quiet --release --package intact8 --bin intact8").quiet().run()?;
+    Ok(built(sh, "intact8"))
 }
 
 /// Builds an example of `fixtures` and says where it is.

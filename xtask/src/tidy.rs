@@ -7,23 +7,16 @@ use xshell::{Shell, cmd};
 
 /// Which packages of the workspace a package may depend on, except for tests and benches. `ARCHITECTURE.md` draws it.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("quantfit-ir", &[]),
-    ("quantfit-kernels", &[]),
-    ("quantfit-onnx", &["quantfit-ir"]),
-    ("quantfit-infer", &["quantfit-ir"]),
-    ("quantfit-interp", &["quantfit-ir", "quantfit-kernels"]),
-    ("quantfit-quant", &["quantfit-infer", "quantfit-ir", "quantfit-kernels"]),
-    ("quantfit-search", &["quantfit-ir", "quantfit-interp", "quantfit-quant"]),
+    ("intact8-ir", &[]),
+    ("intact8-kernels", &[]),
+    ("intact8-onnx", &["intact8-ir"]),
+    ("intact8-infer", &["intact8-ir"]),
+    ("intact8-interp", &["intact8-ir", "intact8-kernels"]),
+    ("intact8-quant", &["intact8-infer", "intact8-ir", "intact8-kernels"]),
+    ("intact8-search", &["intact8-ir", "intact8-interp", "intact8-quant"]),
     (
-        "quantfit",
-        &[
-            "quantfit-infer",
-            "quantfit-interp",
-            "quantfit-ir",
-            "quantfit-onnx",
-            "quantfit-quant",
-            "quantfit-search",
-        ],
+        "intact8",
+        &["intact8-infer", "intact8-interp", "intact8-ir", "intact8-onnx", "intact8-quant", "intact8-search"],
     ),
     ("xtask", &[]),
     ("fixtures", &[]),
@@ -32,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Outside packages that only one package may link.
 const CONFINED: &[(&str, &str)] =
-    &[("protobuf", "quantfit-onnx"), ("onnx-protobuf", "quantfit-onnx"), ("memmap2", "quantfit-onnx")];
+    &[("protobuf", "intact8-onnx"), ("onnx-protobuf", "intact8-onnx"), ("memmap2", "intact8-onnx")];
 
 /// A file has one idea; more lines than this have two.
 const MAX_LINES: usize = 400;
@@ -58,10 +51,10 @@ pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
 
 /// Who takes only the passes links no protobuf, by whatever way.
 fn without_protobuf(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
-    let tree = cmd!(sh, "cargo tree --package quantfit-quant --edges normal --prefix none").quiet().read()?;
+    let tree = cmd!(sh, "cargo tree --package intact8-quant --edges normal --prefix none").quiet().read()?;
     for (package, _) in CONFINED.iter().filter(|(package, _)| package.ends_with("protobuf")) {
         if tree.lines().any(|line| line.split(' ').next() == Some(package)) {
-            broken.push(format!("quantfit-quant: links {package}, see `cargo tree`"));
+            broken.push(format!("intact8-quant: links {package}, see `cargo tree`"));
         }
     }
     Ok(())

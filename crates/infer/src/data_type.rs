@@ -1,7 +1,7 @@
 //! Data types that attributes such as `to` of Cast name by ONNX's numbers.
 
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType;
+use intact8_ir::DType;
 
 /// The data type that an attribute names; `None` if it is not there, or 0, which names none.
 pub(crate) fn of_attribute(site: &Site<'_>, name: &str) -> Inferred<Option<DType>> {

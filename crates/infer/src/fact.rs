@@ -3,8 +3,8 @@
 use crate::length::Length;
 use crate::names::Names;
 use crate::number::Number;
+use intact8_ir::{DType, Dim, Tensor, TensorType, Type};
 use ndarray::{ArcArray, IxDyn};
-use quantfit_ir::{DType, Dim, Tensor, TensorType, Type};
 
 /// The lengths of a tensor's dimensions, outermost first.
 pub(crate) type Shape = Vec<Length>;

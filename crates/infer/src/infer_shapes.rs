@@ -3,7 +3,7 @@
 use crate::finding::Inference;
 use crate::names::Names;
 use crate::walk::{Shared, Walked, Walker};
-use quantfit_ir::{Dim, Graph, Model, NodeId, NodeKind, Pass, Result, TensorType, Type, ValueId, verify};
+use intact8_ir::{Dim, Graph, Model, NodeId, NodeKind, Pass, Result, TensorType, Type, ValueId, verify};
 
 /// Writes down the type of every value, as far as it can be known before the model runs.
 ///
@@ -54,7 +54,7 @@ impl Pass for InferShapes {
 
 /// Fills in the types of all values, and lists what could not be inferred and what contradicts itself.
 ///
-/// An error only if the model does not pass [`verify`](quantfit_ir::verify()).
+/// An error only if the model does not pass [`verify`](intact8_ir::verify()).
 pub fn infer(model: &mut Model) -> Result<Inference> {
     verify(model)?;
     let shared = Shared::default();

@@ -4,7 +4,7 @@
 //! dimensions, and each dimension as a number or a symbol. What can't be known is left open and told, with the reason.
 //!
 //! ```
-//! use quantfit_ir::Model;
+//! use intact8_ir::Model;
 //!
 //! let mut model: Model = "\
 //! model m opset 17
@@ -14,10 +14,10 @@
 //! return %y
 //! "
 //! .parse()?;
-//! let inference = quantfit_infer::infer(&mut model)?;
+//! let inference = intact8_infer::infer(&mut model)?;
 //! assert!(inference.changed && inference.findings.is_empty());
 //! assert!(model.to_string().contains("%y = Reshape(%x, %shape) : f32[N,256]"));
-//! # Ok::<(), quantfit_ir::Error>(())
+//! # Ok::<(), intact8_ir::Error>(())
 //! ```
 //!
 //! A length that is computed gets a symbol that says how, such as `2*N+1`, or `(H+1)/2`, which is rounded down. A symbol

@@ -1,7 +1,7 @@
 //! What lengths are called: how a length becomes a dimension of a type.
 
 use crate::length::{Length, Sum};
-use quantfit_ir::Dim;
+use intact8_ir::Dim;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 

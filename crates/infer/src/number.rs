@@ -4,7 +4,7 @@
 //! a fraction is kept as an integer, so that `N` times 2.0 is `2·N`. Booleans are 0 and 1.
 
 use crate::length::Length;
-use quantfit_ir::{DType, Element, Tensor, with_element};
+use intact8_ir::{DType, Element, Tensor, with_element};
 
 /// Integers from here on can't all be told apart as 64-bit floats.
 const EXACT: f64 = 9_007_199_254_740_992.0;

@@ -4,7 +4,7 @@ use crate::data_type;
 use crate::fact::{Elements, Fact, Shape};
 use crate::site::{Inferred, Site, Stop};
 use crate::values::Output;
-use quantfit_ir::DType;
+use intact8_ir::DType;
 
 /// The versions of ONNX's own operator set whose meaning is known here.
 pub(crate) const VERSIONS: std::ops::RangeInclusive<i64> = 7..=28;

@@ -5,7 +5,7 @@ use crate::finding::Finding;
 use crate::length::Length;
 use crate::number::Number;
 use crate::walk::{Walked, Walker};
-use quantfit_ir::{DType, Error, Graph, Op};
+use intact8_ir::{DType, Error, Graph, Op};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

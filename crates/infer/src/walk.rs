@@ -11,7 +11,7 @@ use crate::names::Names;
 use crate::ops;
 use crate::row::VERSIONS;
 use crate::site::{MAX_RANK, Site, Stop};
-use quantfit_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,6 +1,6 @@
 //! Axes as attributes give them: counted from the front, or from the back if negative.
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// The axis of a tensor with `rank` dimensions.
 pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {

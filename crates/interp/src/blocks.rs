@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::room::{n_elements, reserve_text, texts};
-use quantfit_ir::{Element, Result, Tensor, with_element};
+use intact8_ir::{Element, Result, Tensor, with_element};
 
 /// Which blocks: the same ones in each of `outer` parts of the tensor.
 pub(crate) struct Blocks<'a> {

@@ -1,7 +1,7 @@
 //! Broadcasting, as NumPy and ONNX define it: shapes aligned at their ends, dimensions of 1 repeated.
 
 use crate::room::n_elements;
-use quantfit_ir::{Element, Error, Result};
+use intact8_ir::{Element, Error, Result};
 
 /// The shape that several shapes broadcast to, if a tensor can have it.
 pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {

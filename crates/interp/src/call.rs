@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::data::Data;
 use crate::room::n_elements;
-use quantfit_ir::{Element, Error, Result, Tensor};
+use intact8_ir::{Element, Error, Result, Tensor};
 use smallvec::SmallVec;
 
 /// The operands of a kernel, by input slot, and the run that it is part of.

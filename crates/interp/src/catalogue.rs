@@ -2,7 +2,7 @@
 
 use crate::op::NEWEST;
 use crate::ops::OPS;
-use quantfit_ir::DType;
+use intact8_ir::DType;
 use std::ops::RangeInclusive;
 
 /// An operator with a kernel.

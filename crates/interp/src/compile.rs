@@ -6,7 +6,7 @@ use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
 use crate::ops;
 use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
-use quantfit_ir::{
+use intact8_ir::{
     Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
     ValueId,
 };

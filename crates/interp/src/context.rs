@@ -1,7 +1,7 @@
 //! What one run carries along: its limits, what it has used of them, and who watches.
 
 use crate::spare::Spare;
-use quantfit_ir::{Error, Place, Result, Tensor};
+use intact8_ir::{Error, Place, Result, Tensor};
 use std::cell::{Cell, RefCell};
 
 /// What a run may use at most. A model that asks for more gets an error, not the machine's memory.

@@ -1,7 +1,7 @@
 //! What flows between nodes while a model runs: a tensor nearly always.
 
 use crate::room::texts;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::sync::Arc;
 
 /// A value at run time.

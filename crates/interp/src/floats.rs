@@ -4,7 +4,7 @@
 use crate::call::Call;
 use crate::number::{Number, unexpected};
 use crate::op::{Outputs, one};
-use quantfit_ir::{DType, Result, bf16, f16};
+use intact8_ir::{DType, Result, bf16, f16};
 
 /// How many elements are computed at a time where more memory than the result's is needed for them: enough to be worth
 /// several threads, and little to hold.

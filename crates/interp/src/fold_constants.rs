@@ -2,7 +2,7 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
 
 /// Computes operations all of whose operands are constant, once and for all: so weights behind a Reshape, Transpose or
 /// Identity, shapes and tables become constants that other passes see.
@@ -130,7 +130,7 @@ fn replace(graph: &mut Graph, id: NodeId, slot: usize, tensor: Tensor) {
     let mut node = Node::constant(result.name, tensor);
     node.outputs[0].notes = result.notes;
     let constant = graph.add(node, &[]);
-    graph.replace_uses(quantfit_ir::ValueId { node: id, slot }, constant.into());
+    graph.replace_uses(intact8_ir::ValueId { node: id, slot }, constant.into());
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     fn folded(text: &str) -> (bool, String) {
         let mut model: Model = text.parse().unwrap();
         let changed = FoldConstants.run(&mut model).unwrap();
-        quantfit_ir::verify(&model).unwrap();
+        intact8_ir::verify(&model).unwrap();
         assert!(!FoldConstants.run(&mut model).unwrap(), "the pass is not idempotent");
         (changed, model.to_string())
     }

@@ -1,6 +1,6 @@
 //! Operands that count: indices, positions and lengths, in i32 or i64.
 
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 
 /// The elements.

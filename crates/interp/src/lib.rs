@@ -1,4 +1,4 @@
-//! Makes a [`Model`](quantfit_ir::Model) runnable, watchable, and replayable one node at a time.
+//! Makes a [`Model`](intact8_ir::Model) runnable, watchable, and replayable one node at a time.
 //!
 //! A [`Session`] is a model compiled: every operator resolved, its attributes read, its constants packed, the order
 //! fixed. What cannot run fails when the session is made, or, where only the data can tell, with an error that names
@@ -6,14 +6,14 @@
 //! have constants in common can share what was made of them, [`Session::sharing`].
 //!
 //! ```
-//! use quantfit_interp::Session;
-//! use quantfit_ir::{Model, Tensor};
+//! use intact8_interp::Session;
+//! use intact8_ir::{Model, Tensor};
 //!
 //! let text = "model m opset 17\n%x = input : f32[N]\n%y = Relu(%x)\nreturn %y\n";
 //! let session = Session::new(&text.parse::<Model>()?)?;
 //! let outputs = session.run(&[Tensor::new(&[2], vec![-1.0f32, 2.0])])?;
 //! assert_eq!(outputs[0].values::<f32>()?, [0.0, 2.0]);
-//! # Ok::<(), quantfit_ir::Error>(())
+//! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
 #![allow(

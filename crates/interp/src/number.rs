@@ -1,6 +1,6 @@
 //! Arithmetic that is generic over element types, as ONNX means it: integers wrap around, halves round each result.
 
-use quantfit_ir::{DType, Element, bf16, f16, rounded_to_odd};
+use intact8_ir::{DType, Element, bf16, f16, rounded_to_odd};
 
 /// Floats.
 pub(crate) const FLOATS: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16];
@@ -143,7 +143,7 @@ halves! { f16, bf16 }
 /// Runs a block with a type name bound to the element type of a numeric [`DType`]; an error for the others.
 macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr) => {
-        quantfit_ir::with_element!($dtype, [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64], $T => $body,
+        intact8_ir::with_element!($dtype, [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64], $T => $body,
             other => Err($crate::number::unexpected(other)))
     };
 }
@@ -151,7 +151,7 @@ macro_rules! with_number {
 /// Runs a block with a type name bound to the element type of a float [`DType`]; an error for the others.
 macro_rules! with_float {
     ($dtype:expr, $T:ident => $body:expr) => {
-        quantfit_ir::with_element!($dtype, [F32 F64 F16 Bf16], $T => $body,
+        intact8_ir::with_element!($dtype, [F32 F64 F16 Bf16], $T => $body,
             other => Err($crate::number::unexpected(other)))
     };
 }
@@ -159,8 +159,8 @@ macro_rules! with_float {
 pub(crate) use {with_float, with_number};
 
 /// The error for an operand of a type that the operator does not take.
-pub(crate) fn unexpected(dtype: DType) -> quantfit_ir::Error {
-    quantfit_ir::Error::unsupported(format!("no kernel for operands of {dtype}"))
+pub(crate) fn unexpected(dtype: DType) -> intact8_ir::Error {
+    intact8_ir::Error::unsupported(format!("no kernel for operands of {dtype}"))
 }
 
 /// The order of numbers, with NaN above all of them.

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::compile::Compiler;
 use crate::data::Data;
 use crate::program::Subgraph;
-use quantfit_ir::{Attr, DType, Error, Op, Result, Tensor};
+use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 

@@ -1,7 +1,7 @@
 //! The op table: one row an operator, one file a family.
 
 use crate::op::{OpRow, describe};
-use quantfit_ir::{Error, Op, Result};
+use intact8_ir::{Error, Op, Result};
 
 mod activation;
 mod attention;

@@ -1,8 +1,8 @@
 //! Matrix products of every type: f32 by the kernels, the others by plain loops. Halves are the caller's to widen.
 
 use crate::number::Number;
-use quantfit_kernels::gemm::{self, Init, Left, PackedRight, Right};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::gemm::{self, Init, Left, PackedRight, Right};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// A number that matrices are made of.
 pub(crate) trait Factor: Number {

@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::data::Data;
 use crate::op::{Kernel, Operand, Outputs};
-use quantfit_ir::{DType, Error, Place, Result, Tensor};
+use intact8_ir::{DType, Error, Place, Result, Tensor};
 use smallvec::SmallVec;
 use std::sync::Arc;
 

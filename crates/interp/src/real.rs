@@ -2,7 +2,7 @@
 
 use crate::number::{Number, with_float};
 use half::slice::HalfFloatSliceExt;
-use quantfit_ir::{DType, Error, Result, Tensor, bf16, f16};
+use intact8_ir::{DType, Error, Result, Tensor, bf16, f16};
 use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -37,11 +37,11 @@ reals! { f32, f64 }
 macro_rules! with_real {
     ($dtype:expr, $R:ident => $body:expr) => {
         match $crate::real::computed($dtype) {
-            quantfit_ir::DType::F32 => {
+            intact8_ir::DType::F32 => {
                 type $R = f32;
                 $body
             }
-            quantfit_ir::DType::F64 => {
+            intact8_ir::DType::F64 => {
                 type $R = f64;
                 $body
             }
@@ -54,7 +54,7 @@ macro_rules! with_real {
 /// error for the others.
 macro_rules! with_wide {
     ($dtype:expr, $T:ident => $body:expr) => {
-        quantfit_ir::with_element!($crate::real::computed($dtype), [F32 F64 I32 U32 I64 U64], $T => $body,
+        intact8_ir::with_element!($crate::real::computed($dtype), [F32 F64 I32 U32 I64 U64], $T => $body,
             other => Err($crate::number::unexpected(other)))
     };
 }

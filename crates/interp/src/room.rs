@@ -1,7 +1,7 @@
 //! Shapes that come from data: checked before anything is made of them.
 
 use crate::call::Call;
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 
 /// The shape that integers stand for.
 pub(crate) fn shape_of(dims: &[i64]) -> Result<Vec<usize>> {

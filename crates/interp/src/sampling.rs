@@ -2,28 +2,28 @@
 
 use crate::number::{Number, with_number};
 use crate::real::Real;
-use quantfit_ir::{Complex, DType, Element, Result, Tensor};
+use intact8_ir::{Complex, DType, Element, Result, Tensor};
 use std::borrow::Cow;
 
 /// Runs a block with a type name bound to the float type that holds the numbers of a [`DType`], with bits to spare.
 macro_rules! with_sample {
     ($dtype:expr, $R:ident => $body:expr) => {
         match $dtype {
-            quantfit_ir::DType::F32
-            | quantfit_ir::DType::F16
-            | quantfit_ir::DType::Bf16
-            | quantfit_ir::DType::I8
-            | quantfit_ir::DType::U8
-            | quantfit_ir::DType::I16
-            | quantfit_ir::DType::U16 => {
+            intact8_ir::DType::F32
+            | intact8_ir::DType::F16
+            | intact8_ir::DType::Bf16
+            | intact8_ir::DType::I8
+            | intact8_ir::DType::U8
+            | intact8_ir::DType::I16
+            | intact8_ir::DType::U16 => {
                 type $R = f32;
                 $body
             }
-            quantfit_ir::DType::F64
-            | quantfit_ir::DType::I32
-            | quantfit_ir::DType::U32
-            | quantfit_ir::DType::I64
-            | quantfit_ir::DType::U64 => {
+            intact8_ir::DType::F64
+            | intact8_ir::DType::I32
+            | intact8_ir::DType::U32
+            | intact8_ir::DType::I64
+            | intact8_ir::DType::U64 => {
                 type $R = f64;
                 $body
             }

@@ -5,7 +5,7 @@ use crate::context::{Context, Limits, Tap};
 use crate::data::Data;
 use crate::program::Program;
 use crate::sharing::{Kernels, Sharing};
-use quantfit_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
+use intact8_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
 
 /// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
 ///

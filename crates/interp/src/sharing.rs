@@ -3,7 +3,7 @@
 //! Constants are the same if they are in the same place in memory: nothing is compared element by element.
 
 use crate::op::{Kernel, Operand, Site};
-use quantfit_ir::{Attr, Op, Tensor, with_element};
+use intact8_ir::{Attr, Op, Tensor, with_element};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ fn are_same(one: &Attr, other: &Attr) -> bool {
 mod tests {
     use super::*;
     use crate::Session;
-    use quantfit_ir::{Model, Node};
+    use intact8_ir::{Model, Node};
 
     /// A product with a weight and a line behind it.
     fn model(weight: &Tensor, lines: &str) -> Model {

@@ -1,6 +1,6 @@
 //! Memory of tensors that a run has done with, for what it makes next: neither cleared nor asked of the system again.
 
-use quantfit_ir::{Element, Tensor, with_element};
+use intact8_ir::{Element, Tensor, with_element};
 use std::any::Any;
 use std::cell::RefCell;
 

@@ -5,7 +5,7 @@
 
 use crate::call::Call;
 use crate::room::{n_elements, texts};
-use quantfit_ir::{Element, Result, Tensor, with_element};
+use intact8_ir::{Element, Result, Tensor, with_element};
 
 /// A way through a tensor's elements.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 //! Whatever a model asks for, it gets a result or an error within its limits: no panic, no abort, no endless run.
 
+use intact8_interp::{Limits, Session};
+use intact8_ir::{Error, ErrorKind, Model, Tensor};
 use proptest::prelude::*;
 use proptest::sample::select;
-use quantfit_interp::{Limits, Session};
-use quantfit_ir::{Error, ErrorKind, Model, Tensor};
 
 const LIMITS: Limits = Limits { memory: 1 << 20, steps: 2_000 };
 

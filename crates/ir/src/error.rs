@@ -32,7 +32,7 @@ pub enum ErrorKind {
     InvalidConfig,
     /// Tensors that were fed do not fit the model, or hold what can't be used.
     InvalidData,
-    /// Correct, but not something that quantfit can do.
+    /// Correct, but not something that intact8 can do.
     Unsupported,
     /// A limit on memory or steps was reached.
     Limit,

@@ -1,9 +1,9 @@
-//! The IR of quantfit: a [`Model`] is a [`Graph`] of [`Node`]s that produce [`Value`]s, and a [`Pass`] changes it.
+//! The IR of intact8: a [`Model`] is a [`Graph`] of [`Node`]s that produce [`Value`]s, and a [`Pass`] changes it.
 //!
 //! It knows neither ONNX bytes nor serde nor quantization, and runs nothing. Its serialised form is text:
 //!
 //! ```
-//! use quantfit_ir::Model;
+//! use intact8_ir::Model;
 //!
 //! let text = "\
 //! model double opset 17
@@ -13,9 +13,9 @@
 //! return %y
 //! ";
 //! let model: Model = text.parse()?;
-//! quantfit_ir::verify(&model)?;
+//! intact8_ir::verify(&model)?;
 //! assert_eq!(model.to_string(), text);
-//! # Ok::<(), quantfit_ir::Error>(())
+//! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
 mod element;

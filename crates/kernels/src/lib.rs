@@ -3,8 +3,8 @@
 //! Knows no graph, no tensor type and no file format: sizes and strides come as arguments, results go into slices.
 //!
 //! ```
-//! use quantfit_kernels::gemm::{Init, Left, Right, gemm};
-//! use quantfit_kernels::matrix::{Matrix, MatrixMut};
+//! use intact8_kernels::gemm::{Init, Left, Right, gemm};
+//! use intact8_kernels::matrix::{Matrix, MatrixMut};
 //!
 //! let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [0.0; 4]);
 //! let left = Left::Plain(Matrix::row_major(&a, 2, 2));

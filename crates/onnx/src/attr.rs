@@ -3,9 +3,9 @@
 use crate::external::Files;
 use crate::import::subgraph;
 use crate::{tensor, types};
+use intact8_ir::{Attr, AttrKind, Error, Result};
 use onnx_protobuf::{AttributeProto, TypeProto, attribute_proto::AttributeType};
 use protobuf::EnumOrUnknown;
-use quantfit_ir::{Attr, AttrKind, Error, Result};
 
 /// ONNX's number for each kind, which is not told by the other fields of a message.
 const KINDS: [(AttributeType, AttrKind); 14] = [
@@ -113,6 +113,6 @@ fn missing(kind: AttrKind) -> Error {
     Error::invalid_model(format!("the {kind} is missing"))
 }
 
-fn ty(proto: &TypeProto) -> Result<quantfit_ir::Type> {
+fn ty(proto: &TypeProto) -> Result<intact8_ir::Type> {
     types::import(proto).ok_or_else(|| Error::unsupported("the type is opaque or of an unknown data type"))
 }

@@ -5,8 +5,8 @@
 
 use crate::external::Files;
 use crate::tensor;
+use intact8_ir::{Attr, Element, Node, NodeKind, Notes, Result, SparseTensor, Tensor};
 use onnx_protobuf::{NodeProto, TensorProto, attribute_proto::AttributeType};
-use quantfit_ir::{Attr, Element, Node, NodeKind, Notes, Result, SparseTensor, Tensor};
 use std::mem::take;
 
 /// The attribute of a `Constant` that holds a sparse tensor.

@@ -2,7 +2,7 @@
 //!
 //! The numbers are plain integers in a file, so the table can be longer than the one that protobuf's crate knows.
 
-use quantfit_ir::DType;
+use intact8_ir::DType;
 
 /// ONNX's number, the data type, and the bits of one element in packed data; 0 for strings, which are never packed.
 const TABLE: [(i32, DType, usize); 28] = [

@@ -10,8 +10,8 @@ use crate::rope::Rope;
 use crate::wire::field;
 use crate::{notes, types, version, wire};
 use graph::{Body, Exporter, Scope};
+use intact8_ir::{Error, Function, Model, NodeKind, Result, verify};
 use onnx_protobuf::{FunctionProto, ModelProto, OperatorSetIdProto};
-use quantfit_ir::{Error, Function, Model, NodeKind, Result, verify};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -105,13 +105,13 @@ impl ExternalFile {
 /// If the model does not [`verify`], needs more than 2 GiB in one file, or says what ONNX can't: a default value of a
 /// function's input, for one.
 ///
-/// [`Graph::topo`]: quantfit_ir::Graph::topo
+/// [`Graph::topo`]: intact8_ir::Graph::topo
 pub fn export(model: &Model, options: &ExportOptions) -> Result<Exported> {
     verify(model)?;
     if options.external != External::Never && !external::is_inside(&options.data_file) {
         let message =
             format!("{:?} is no name for a data file; give one in the model's folder", options.data_file);
-        return Err(Error::new(quantfit_ir::ErrorKind::InvalidConfig, message));
+        return Err(Error::new(intact8_ir::ErrorKind::InvalidConfig, message));
     }
     let export_above = |above| {
         let mut exporter = Exporter::new(model, DataFile::new(&options.data_file, above));

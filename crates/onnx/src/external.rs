@@ -4,9 +4,9 @@
 //! resolved. This is the only place of the libraries that touches files.
 
 use crate::rope::Rope;
+use intact8_ir::{Error, Result, Tensor};
 use memmap2::Mmap;
 use onnx_protobuf::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
-use quantfit_ir::{Error, Result, Tensor};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;

@@ -1,12 +1,12 @@
-//! ONNX files to and from quantfit's IR: [`import()`] and [`export()`].
+//! ONNX files to and from intact8's IR: [`import()`] and [`export()`].
 //!
 //! Nothing else in the workspace knows protobuf. Bytes come in and go out: the caller reads and writes the files, but
 //! for the tensors that a model keeps in files beside its own, which an import maps into memory.
 //!
 //! ```
-//! use quantfit_onnx::{ExportOptions, export, import};
+//! use intact8_onnx::{ExportOptions, export, import};
 //!
-//! let model: quantfit_ir::Model = "\
+//! let model: intact8_ir::Model = "\
 //! model double opset 17
 //! %x = input : f32[N]
 //! %two = const [2.0] : f32[]
@@ -16,7 +16,7 @@
 //! .parse()?;
 //! let bytes = export(&model, &ExportOptions::default())?.to_bytes();
 //! assert_eq!(import(&bytes, None)?.to_string(), model.to_string());
-//! # Ok::<(), quantfit_ir::Error>(())
+//! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
 mod attr;

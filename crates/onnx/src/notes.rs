@@ -5,9 +5,9 @@
 
 use crate::rope::Rope;
 use crate::wire;
+use intact8_ir::{Error, Notes, Result};
 use onnx_protobuf::StringStringEntryProto;
 use protobuf::{CodedOutputStream, Message};
-use quantfit_ir::{Error, Notes, Result};
 use std::mem::take;
 
 /// The notes of a message, of which `rest` holds the fields that have no name in the IR.

@@ -4,8 +4,8 @@
 //! written. A rope knows its length and shares the tensors with the model: an export takes no second copy of them.
 
 use crate::tensor;
+use intact8_ir::Tensor;
 use protobuf::CodedOutputStream;
-use quantfit_ir::Tensor;
 use std::io::{self, Write};
 
 /// Tensors of fewer bytes are converted at once.

@@ -5,8 +5,8 @@
 
 use crate::dtype;
 use crate::external::Files;
+use intact8_ir::{Complex, DType, Element, Error, Result, SparseTensor, Tensor, TensorType, with_element};
 use onnx_protobuf::{SparseTensorProto, TensorProto, tensor_proto::DataLocation};
-use quantfit_ir::{Complex, DType, Element, Error, Result, SparseTensor, Tensor, TensorType, with_element};
 use std::io::{self, Write};
 use std::mem::take;
 

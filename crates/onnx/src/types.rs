@@ -4,10 +4,10 @@
 //! its type goes the way of everything without a name, into the notes. So do denotations.
 
 use crate::{dtype, notes, wire};
+use intact8_ir::{Dim, Error, Result, TensorType, Type, Value};
 use onnx_protobuf::tensor_shape_proto::{Dimension, dimension};
 use onnx_protobuf::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use protobuf::{Message, MessageField};
-use quantfit_ir::{Dim, Error, Result, TensorType, Type, Value};
 use std::mem::take;
 
 /// The value of that description.

@@ -3,7 +3,7 @@
 //! It is not the version of an operator set: it says which messages, fields and data types a reader must know.
 
 use crate::constant::{self, Form};
-use quantfit_ir::{Attr, DType, Graph, Model, Node, Notes, SparseTensor, Tensor, Type};
+use intact8_ir::{Attr, DType, Graph, Model, Node, Notes, SparseTensor, Tensor, Type};
 
 /// The version to write: the origin's, or what goes with the operator set if there is none, and at least what the
 /// model's content needs.

@@ -4,8 +4,8 @@
 //! no messages deeper than [`MAX_DEPTH`], no length that leads past its message, and no more messages than the bytes
 //! can pay for. It does not look at the values in the fields: whether a model makes sense, the import says.
 
+use intact8_ir::{Error, Result};
 use onnx_protobuf as onnx;
-use quantfit_ir::{Error, Result};
 
 /// The most messages within one another.
 pub(crate) const MAX_DEPTH: usize = 200;

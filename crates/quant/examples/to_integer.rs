@@ -1,10 +1,10 @@
 //! A model with QuantizeLinear and DequantizeLinear, whoever made it, in the form with ConvInteger and MatMulInteger.
 //! Nothing of protobuf and no interpreter is linked.
 //!
-//! `cargo run --package quantfit-quant --example to_integer`
+//! `cargo run --package intact8-quant --example to_integer`
 
-use quantfit_ir::{Model, Result};
-use quantfit_quant::{Emission, Flavour, Profile, emit};
+use intact8_ir::{Model, Result};
+use intact8_quant::{Emission, Flavour, Profile, emit};
 
 const MODEL: &str = "\
 model m opset 17

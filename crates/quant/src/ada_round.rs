@@ -10,7 +10,7 @@ mod descent;
 use crate::config::AdaRound;
 use crate::rounding::{Rounding, product};
 use descent::Descent;
-use quantfit_kernels::gemm::Init;
+use intact8_kernels::gemm::Init;
 use std::ops::Range;
 
 /// What a layer reads and gives, row by row.
@@ -108,8 +108,8 @@ impl Rounding<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_kernels::gemm::{Left, Right, gemm};
-    use quantfit_kernels::matrix::{Matrix, MatrixMut};
+    use intact8_kernels::gemm::{Left, Right, gemm};
+    use intact8_kernels::matrix::{Matrix, MatrixMut};
 
     const N: usize = 512;
     const K: usize = 32;

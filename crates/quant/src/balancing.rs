@@ -6,7 +6,7 @@ use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::observer::ChannelMaxima;
 use crate::record::{LayerRecord, Record};
-use quantfit_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Place, Result, Tensor};
 use std::collections::BTreeMap;
 
 /// The factors of layers that ask for balancing, on their way.

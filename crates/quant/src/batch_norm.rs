@@ -1,6 +1,6 @@
 //! What a BatchNormalization computes.
 
-use quantfit_ir::{Graph, NodeId};
+use intact8_ir::{Graph, NodeId};
 
 /// What a BatchNormalization multiplies each channel by and adds to it; `None` for other nodes, in training mode, and
 /// where that is not constant.

@@ -10,7 +10,7 @@ use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
 use half::f16;
-use quantfit_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Place, Result, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 //!
 //! It reads nodes; the formulas themselves are in `params.rs`.
 
-use quantfit_ir::{DType, Element, Graph, NodeId, Tensor, ValueId};
+use intact8_ir::{DType, Element, Graph, NodeId, Tensor, ValueId};
 
 /// How integers stand for numbers: the constant scales and offsets of a QuantizeLinear or DequantizeLinear.
 #[derive(Debug, Clone, PartialEq)]

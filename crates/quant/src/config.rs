@@ -15,7 +15,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 use crate::layer::{Kind, Layer, layers};
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
-use quantfit_ir::{Error, Model, Result};
+use intact8_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! What layers cost, before anything runs: shapes and multiply-accumulates for one sample.
 
 use crate::layer::Layer;
-use quantfit_infer::infer;
-use quantfit_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
+use intact8_infer::infer;
+use intact8_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
 use std::collections::BTreeMap;
 
 /// The shape of every value for one sample, as far as it is known before anything runs; dimensions that the inputs leave

@@ -6,8 +6,8 @@
 //! integers next to it.
 
 use crate::rounding::{Rounding, product};
-use quantfit_kernels::gemm::{Init, Left, Right, gemm};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::gemm::{Init, Left, Right, gemm};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
 
 /// How often each weight may choose.

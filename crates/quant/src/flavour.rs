@@ -8,7 +8,7 @@ use crate::passes::{
     RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
-use quantfit_ir::{DType, Error, Pass, Pipeline, Result};
+use intact8_ir::{DType, Error, Pass, Pipeline, Result};
 
 /// A form of quantized models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

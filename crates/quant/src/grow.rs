@@ -2,7 +2,7 @@
 
 use crate::coding::{Coding, integer_tensor};
 use crate::names::Names;
-use quantfit_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
+use intact8_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
 
 /// A constant of about that name.
 pub(crate) fn constant(graph: &mut Graph, names: &mut Names, name: &str, tensor: Tensor) -> ValueId {

@@ -7,7 +7,7 @@ mod quantizable;
 pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
 
 use crate::weight::Channels;
-use quantfit_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
+use intact8_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! Quantization of quantfit's IR: layers, configuration, record, calibration, and the passes.
+//! Quantization of intact8's IR: layers, configuration, record, calibration, and the passes.
 //!
 //! It never runs a model: an embedding compiler gets the passes without our interpreter and without protobuf.
 //! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
@@ -63,8 +63,8 @@ pub use rounding::Rounding;
 pub use saturation::saturating_pairs;
 pub use weight::weight_params;
 
-use quantfit_infer::InferShapes;
-use quantfit_ir::{Pass, Pipeline};
+use intact8_infer::InferShapes;
+use intact8_ir::{Pass, Pipeline};
 
 /// What makes a model ready to be quantized: names and types, nothing that does nothing, scales, normalizations and pads
 /// folded, ranges made equal. Constants that other constants are computed from should have been folded before.

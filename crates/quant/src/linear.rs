@@ -4,7 +4,7 @@
 //! This is algebra alone: which of these nodes are quantized is the business of layers.
 
 use crate::names::Names;
-use quantfit_ir::{Graph, Node, NodeId, NodeKind, Op, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Node, NodeId, NodeKind, Op, Tensor, Value, ValueId};
 
 /// How the elements of a weight belong to channels: it is a matrix of `rows` by `columns` with `inner` neighbours in
 /// each cell, and groups of rows that each have columns of their own.

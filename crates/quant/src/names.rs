@@ -1,6 +1,6 @@
 //! Fresh names: those of values must be unique in nested graphs too, and some runtimes demand it of those of nodes.
 
-use quantfit_ir::Model;
+use intact8_ir::Model;
 use std::collections::HashSet;
 
 /// The names in use.

@@ -55,7 +55,7 @@ mod tests {
     use super::error::{Masses, error_of, params_of};
     use super::*;
     use crate::config::Ifmr;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     /// Batches of two channels, `[n, 2]`: bulks of several shapes and places, with more or less far tails.
     fn batches(seed: u64) -> Vec<Tensor> {

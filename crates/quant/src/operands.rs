@@ -8,9 +8,9 @@ use crate::params::QuantParams;
 use crate::passes::rounded;
 use crate::record::LayerRecord;
 use crate::rounding::product;
-use quantfit_ir::{Model, Result};
-use quantfit_kernels::gemm::Init;
-use quantfit_kernels::quantize::{Affine, fake_quantize};
+use intact8_ir::{Model, Result};
+use intact8_kernels::gemm::Init;
+use intact8_kernels::quantize::{Affine, fake_quantize};
 
 /// The first weight of a layer, rounded as the record says, quantized and dequantized; in the order of its elements. A scale
 /// that [`InsertQuantDequant`](crate::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.

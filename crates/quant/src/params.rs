@@ -3,7 +3,7 @@
 //! `q = clamp(round_half_even(x / scale) + offset, qmin, qmax)` and `x' = (q - offset) * scale`,
 //! as ONNX's QuantizeLinear and DequantizeLinear define them, always in the signed domain: `qmin = -2^(bits-1)`.
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// The smallest scale that is used: the distance from 1 to the next larger 32-bit float.
 pub(crate) const MIN_SCALE: f64 = f32::EPSILON as f64;

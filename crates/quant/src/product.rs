@@ -3,7 +3,7 @@
 //! It reads nodes and changes nothing.
 
 use crate::coding::{Coding, Stored, integers, stored};
-use quantfit_ir::{DType, Graph, NodeId, Tensor, ValueId};
+use intact8_ir::{DType, Graph, NodeId, Tensor, ValueId};
 
 /// A value that a DequantizeLinear makes of bytes with one scale for all.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::{Layer, layers};
 use crate::useful::{without_gain, without_use};
-use quantfit_ir::{DType, Error, Graph, Model, NodeId, Result};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
 #[derive(Debug, PartialEq, Eq)]
@@ -246,7 +246,7 @@ impl Profile {
             return Ok(());
         }
         let message = format!(
-            "{} takes no offsets; set activation_offset to false, or make the file with `quantfit config --target {}`",
+            "{} takes no offsets; set activation_offset to false, or make the file with `intact8 config --target {}`",
             self.name, self.name
         );
         Err(Error::invalid_config(message))

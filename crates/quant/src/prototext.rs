@@ -2,7 +2,7 @@
 //!
 //! What fields a message has and of which type is for those who read one. Extensions and `Any` are not here.
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// The fields of a message, in order; a repeated field occurs several times.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -5,7 +5,7 @@ use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
 use crate::product::coded;
 use crate::record::{LayerRecord, Record};
-use quantfit_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 
 /// Checks that a model holds no operator of a quantized one.
 pub fn check_is_float(model: &Model) -> Result<()> {

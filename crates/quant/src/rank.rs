@@ -2,7 +2,7 @@
 //!
 //! This is no shape inference: it follows one operand upwards until something is certain, and gives up early.
 
-use quantfit_ir::{Graph, ValueId};
+use intact8_ir::{Graph, ValueId};
 
 /// How far up it looks.
 const MAX_STEPS: usize = 64;

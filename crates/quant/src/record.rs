@@ -8,7 +8,7 @@ use crate::granularity::blocked;
 use crate::layer::{Layer, Weight};
 use crate::params::QuantParams;
 use crate::prototext::{Field, Message, quote};
-use quantfit_ir::{Error, Model, Result};
+use intact8_ir::{Error, Model, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

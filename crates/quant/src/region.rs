@@ -3,7 +3,7 @@
 
 use crate::linear::Linear;
 use crate::rank::rank;
-use quantfit_ir::{Dim, Graph, NodeId, Op, ValueId};
+use intact8_ir::{Dim, Graph, NodeId, Op, ValueId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The layers around values that can be scaled together.

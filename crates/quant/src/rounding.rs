@@ -1,8 +1,8 @@
 //! The two integers next to each element of a weight, and what it becomes with either. Which one is chosen is found elsewhere.
 
 use crate::params::{QuantParams, round_half_even};
-use quantfit_kernels::gemm::{Init, Left, Right, gemm};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::gemm::{Init, Left, Right, gemm};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// A weight that is rounded.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use crate::granularity::Granularity;
 use crate::layer::Weight;
 use crate::params::QuantParams;
 use crate::weight::Channels;
-use quantfit_ir::Tensor;
+use intact8_ir::Tensor;
 
 /// The greatest unsigned byte times a sum of this magnitude is beyond 16 bits.
 const TOO_MUCH: i32 = 129;

@@ -4,7 +4,7 @@
 use crate::coding::stored;
 use crate::linear::is_read_once;
 use crate::rank::rank;
-use quantfit_ir::{DType, Graph, NodeId, ValueId};
+use intact8_ir::{DType, Graph, NodeId, ValueId};
 
 /// A constant whose elements belong to some of a value's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

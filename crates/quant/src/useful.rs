@@ -8,7 +8,7 @@ use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
 use crate::layer::Layer;
 use crate::profile::{Overhead, Profile};
-use quantfit_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
+use intact8_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another

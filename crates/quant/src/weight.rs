@@ -3,7 +3,7 @@
 use crate::config::{WeightConfig, WeightMethod};
 use crate::layer::Weight;
 use crate::params::QuantParams;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 /// The parameters of a constant weight, for each output channel if the configuration asks for it.
 pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> Result<QuantParams> {

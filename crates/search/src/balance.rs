@@ -4,8 +4,8 @@ use crate::evaluator::Evaluator;
 use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
-use quantfit_ir::{Model, Pass, Place, Result};
-use quantfit_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
+use intact8_ir::{Model, Pass, Place, Result};
+use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! The calibration data, batch by batch: one after the other, or on all cores.
 
 use crate::evaluator::{Evaluator, failed};
-use quantfit_ir::{Error, Result, Tensor};
-use quantfit_quant::QuantConfig;
+use intact8_ir::{Error, Result, Tensor};
+use intact8_quant::QuantConfig;
 use rayon::prelude::*;
 
 /// Shows the inputs of each batch of calibration data to `see`.

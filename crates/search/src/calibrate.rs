@@ -7,9 +7,9 @@ use crate::mean_error::mean_errors;
 use crate::narrow::narrow;
 use crate::rounding::rounded_up;
 use crate::sample::{Rows, Sampled, Samples};
-use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Pass, Place, Result, Tensor};
-use quantfit_quant::{Balance, Balancing, Calibration, LayerRecord, Narrower, QuantConfig, Record};
+use intact8_interp::Session;
+use intact8_ir::{Error, Model, Pass, Place, Result, Tensor};
+use intact8_quant::{Balance, Balancing, Calibration, LayerRecord, Narrower, QuantConfig, Record};
 use rayon::prelude::*;
 use std::sync::Mutex;
 

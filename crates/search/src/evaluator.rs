@@ -1,7 +1,7 @@
 //! The user's side of the bargain: data to calibrate with, a score, and a judgement.
 
 use crate::outcome::Rungs;
-use quantfit_ir::{Error, Model, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor};
 use std::error::Error as StdError;
 
 /// What the functions of an evaluator may fail with: anything.
@@ -43,7 +43,7 @@ pub trait Evaluator {
     }
 
     /// Whether the search is to end with the best so far; asked before each trial but the first, and when one of the
-    /// functions above has failed with [`ErrorKind::Cancelled`](quantfit_ir::ErrorKind::Cancelled).
+    /// functions above has failed with [`ErrorKind::Cancelled`](intact8_ir::ErrorKind::Cancelled).
     fn interruption(&mut self) -> Option<Interruption> {
         None
     }

@@ -8,8 +8,8 @@ use crate::evaluator::{Evaluator, Stage};
 use crate::outcome::{Ending, Rungs};
 use crate::search::Search;
 use crate::strategy::shrunk;
-use quantfit_ir::{Error, Result};
-use quantfit_quant::{
+use intact8_ir::{Error, Result};
+use intact8_quant::{
     ActivationMethod, AdaRound, Layer, LayerConfig, QuantConfig, Record, WeightMethod, layers,
 };
 use std::collections::BTreeMap;

@@ -11,11 +11,11 @@ use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use crate::replay::{Replay, Seen};
 use crate::sample::products;
+use intact8_interp::Session;
+use intact8_ir::{Model, Result, Tensor};
+use intact8_quant::{QuantConfig, Record};
 use of_product::{OfProduct, Product};
 use of_replay::OfReplay;
-use quantfit_interp::Session;
-use quantfit_ir::{Model, Result, Tensor};
-use quantfit_quant::{QuantConfig, Record};
 use std::collections::BTreeMap;
 
 /// The mean of float minus quantized in each output channel of those enabled layers whose outputs have channels, by name. Each
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
     use crate::batches::first_batches;
     use crate::evaluator::Batches;
-    use quantfit_ir::Pass;
-    use quantfit_quant::{Balance, Calibration, LayerRecord};
+    use intact8_ir::Pass;
+    use intact8_quant::{Balance, Calibration, LayerRecord};
 
     fn numbers(shape: &[usize], seed: usize) -> Tensor {
         let value = |idx: usize| ((idx * 7919 + seed * 104_729 + 13) % 1009) as f32 / 250.0 - 1.5;
@@ -89,7 +89,7 @@ mod tests {
         for (name, seed) in [("w", 1), ("v", 2)] {
             let value = model.graph.value_named(name).unwrap();
             let tensor = numbers(model.graph.constant(value).unwrap().shape(), seed);
-            let constant = model.graph.add(quantfit_ir::Node::constant(format!("{name}.1"), tensor), &[]);
+            let constant = model.graph.add(intact8_ir::Node::constant(format!("{name}.1"), tensor), &[]);
             model.graph.replace_uses(value, constant.into());
         }
         model.graph.remove_dead();

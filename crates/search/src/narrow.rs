@@ -5,9 +5,9 @@ use crate::balance::alone;
 use crate::batches::{each_batch_at_once, first_batches};
 use crate::evaluator::Evaluator;
 use crate::output_noise::output_noise;
-use quantfit_interp::Session;
-use quantfit_ir::{Model, Result, Tensor};
-use quantfit_quant::{Narrower, QuantConfig, Record, fake_quant};
+use intact8_interp::Session;
+use intact8_ir::{Model, Result, Tensor};
+use intact8_quant::{Narrower, QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -109,8 +109,8 @@ impl Comparison<'_> {
 mod tests {
     use super::*;
     use crate::evaluator::Batches;
-    use quantfit_ir::Tensor;
-    use quantfit_quant::{LayerRecord, QuantParams};
+    use intact8_ir::Tensor;
+    use intact8_quant::{LayerRecord, QuantParams};
 
     /// The scale that is taken of 1.3 and 0.04, for values up to 4 and a few of 160, with a function behind the layer.
     fn scale(behind: &str) -> f32 {

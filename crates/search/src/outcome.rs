@@ -2,8 +2,8 @@
 
 use crate::evaluator::Verdict;
 use crate::ranking::Ranking;
-use quantfit_ir::Model;
-use quantfit_quant::{QuantConfig, Record};
+use intact8_ir::Model;
+use intact8_quant::{QuantConfig, Record};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The layers that are on a rung of the [ladder](crate::LADDER), and its name.
@@ -75,7 +75,7 @@ pub struct Quantized<M> {
     /// The scales and offsets.
     pub record: Record,
     /// The model that simulates quantization: the one that was scored. What runs on a target is made of it by
-    /// [`emit`](quantfit_quant::emit).
+    /// [`emit`](intact8_quant::emit).
     pub fake_quant: Model,
 }
 

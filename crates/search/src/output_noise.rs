@@ -1,7 +1,7 @@
 //! What quantization does to the network's outputs on a batch.
 
-use quantfit_interp::Session;
-use quantfit_ir::{DType, Result, Tensor};
+use intact8_interp::Session;
+use intact8_ir::{DType, Result, Tensor};
 
 /// The energy of the difference between a quantized network's outputs and the float ones in relation to that of the
 /// latter, summed over the outputs of f32. What can't be compared is not a number, which is never less than another.

@@ -1,8 +1,8 @@
 //! The model in which layers are looked for.
 
-use quantfit_interp::FoldConstants;
-use quantfit_ir::{Model, Pass, Pipeline, Result, Tensor};
-use quantfit_quant::{Layer, NameNodes, QuantConfig, SinkConstants, layers, prepare};
+use intact8_interp::FoldConstants;
+use intact8_ir::{Model, Pass, Pipeline, Result, Tensor};
+use intact8_quant::{Layer, NameNodes, QuantConfig, SinkConstants, layers, prepare};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A copy of the model, ready to be quantized: what can be computed now is constant, and everything that

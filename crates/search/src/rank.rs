@@ -5,9 +5,9 @@ use crate::evaluator::Evaluator;
 use crate::ranking::{Ranked, Ranking};
 use crate::replay::Replay;
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
-use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Result, Tensor};
-use quantfit_quant::{QuantConfig, Record};
+use intact8_interp::Session;
+use intact8_ir::{Error, Model, Result, Tensor};
+use intact8_quant::{QuantConfig, Record};
 
 /// A layer replayed on a batch.
 #[derive(Debug, Clone, Copy)]

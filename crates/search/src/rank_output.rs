@@ -8,9 +8,9 @@ use crate::evaluator::Evaluator;
 use crate::rank::Mean;
 use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
-use quantfit_interp::Session;
-use quantfit_ir::{DType, Error, Model, Result, Tensor};
-use quantfit_quant::{QuantConfig, Record, fake_quant};
+use intact8_interp::Session;
+use intact8_ir::{DType, Error, Model, Result, Tensor};
+use intact8_quant::{QuantConfig, Record, fake_quant};
 
 /// Compares networks by their outputs.
 pub(crate) struct OutputRanking<'a> {

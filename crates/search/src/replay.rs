@@ -3,9 +3,9 @@
 //! The replay is streamed: as soon as the float model has made a layer's inputs and output, the quantized layer runs on
 //! the same inputs. No activation is stored.
 
-use quantfit_interp::Session;
-use quantfit_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
-use quantfit_quant::{Layer, QuantConfig, Record, fake_quant};
+use intact8_interp::Session;
+use intact8_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
+use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer that can be replayed, on several batches at once.
 pub(crate) struct Replay {
@@ -80,7 +80,7 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_quant::{LayerRecord, QuantParams, layers};
+    use intact8_quant::{LayerRecord, QuantParams, layers};
 
     #[test]
     fn a_captured_constant_is_not_waited_for() {

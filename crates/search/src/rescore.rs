@@ -3,7 +3,7 @@
 use crate::evaluator::{Evaluator, Stage, failed};
 use crate::outcome::Rescored;
 use crate::search::judge;
-use quantfit_ir::{ErrorKind, Model, Result};
+use intact8_ir::{ErrorKind, Model, Result};
 
 /// Scores and judges a model that was written to a file and read back. `None` if the evaluator has no more time for it,
 /// which it says by failing with [`ErrorKind::Cancelled`].

@@ -4,8 +4,8 @@
 //! inputs that are not quantized.
 
 use crate::sample::{Rows, Sampled};
-use quantfit_ir::{Graph, Model, Result, ValueId};
-use quantfit_quant::{Activation, Examples, Inputs, LayerRecord, QuantConfig, Rounding, WeightMethod};
+use intact8_ir::{Graph, Model, Result, ValueId};
+use intact8_quant::{Activation, Examples, Inputs, LayerRecord, QuantConfig, Rounding, WeightMethod};
 
 /// Whether each element of the weight is rounded up; nothing if it is rounded to nearest. The weight is balanced in the model
 /// if the entry has factors.

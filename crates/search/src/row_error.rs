@@ -1,8 +1,8 @@
 //! What quantization does to the output of a sampled layer, on the rows that it reads: nothing runs.
 
 use crate::sample::{Rows, Sampled};
-use quantfit_ir::{Model, Result};
-use quantfit_quant::{LayerRecord, Operands, OutputErrors, simulated_activation, simulated_weight};
+use intact8_ir::{Model, Result};
+use intact8_quant::{LayerRecord, Operands, OutputErrors, simulated_activation, simulated_weight};
 
 /// How many rows are looked at together.
 const N_ROWS: usize = 64;

@@ -7,9 +7,9 @@ mod window;
 
 use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
-use quantfit_interp::Session;
-use quantfit_ir::{Model, Place, Result, Tensor, ValueId};
-use quantfit_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
+use intact8_interp::Session;
+use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
 pub(crate) use rows::{Reading, Rows};
 
 /// How many numbers are kept at once; if that does not suffice for all layers, the calibration data are run again.

@@ -10,8 +10,8 @@ use crate::rank_output::OutputRanking;
 use crate::ranking::Ranking;
 use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
 use crate::strategy::{BinarySearch, Strategy, trials_ahead};
-use quantfit_ir::{Error, ErrorKind, Model, Result};
-use quantfit_quant::{QuantConfig, Record, fake_quant};
+use intact8_ir::{Error, ErrorKind, Model, Result};
+use intact8_quant::{QuantConfig, Record, fake_quant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to search.

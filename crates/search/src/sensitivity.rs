@@ -10,7 +10,7 @@ pub use divergence::Divergence;
 pub use error::{MeanSquaredError, Sqnr, decibels};
 pub use of_output::OfOutput;
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// Compares two outputs.
 pub trait Sensitivity: Sync {

@@ -24,7 +24,7 @@ pub use worst_first::WorstFirst;
 use crate::evaluator::Verdict;
 use crate::outcome::{Rungs, Trial};
 use crate::ranking::Ranking;
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// Names the layers to roll back next. Pure: all that a strategy knows is in its arguments.
 pub trait Strategy {

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use proptest::prelude::*;
-use quantfit_ir::{DType, Error, Graph, Model, Result, Tensor};
-use quantfit_quant::QuantConfig;
-use quantfit_search::{
+use intact8_ir::{DType, Error, Graph, Model, Result, Tensor};
+use intact8_quant::QuantConfig;
+use intact8_search::{
     BinarySearch, Candidate, CosineSimilarity, Ending, Evaluator, EvaluatorError, LADDER, Minimal, Ranking,
     Report, Rung, SearchOptions, Strategy, Trial, Verdict, calibrate, rescore, search,
 };
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// Four layers in a row.
@@ -339,11 +339,11 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
 ";
     let model: Model =
         format!("{head}{}{}return %y\n", branch("x", "p", 1), branch("p", "y", 2)).parse().unwrap();
-    let prepared = quantfit_search::prepared(&model, &QuantConfig::default()).unwrap();
+    let prepared = intact8_search::prepared(&model, &QuantConfig::default()).unwrap();
     let config = QuantConfig::for_model(&prepared);
     assert_eq!(config.layers.keys().collect::<Vec<_>>(), ["behind1", "behind2", "layer1", "layer2"]);
     let mut config = QuantConfig::default();
-    config.layers.insert("behind1".to_owned(), quantfit_quant::LayerConfig::default());
+    config.layers.insert("behind1".to_owned(), intact8_quant::LayerConfig::default());
     assert_eq!(
         config.check(&model).unwrap_err().to_string(),
         "layer \"behind1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"

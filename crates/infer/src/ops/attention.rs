@@ -6,7 +6,7 @@ use crate::length::Length;
 use crate::row::ElementType::{By, Common, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::{self, F32, F64};
+use intact8_ir::DType::{self, F32, F64};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Attention", &[Like(0), Like(1), Like(2), Like(0)], attention),

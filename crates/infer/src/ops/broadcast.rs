@@ -6,7 +6,7 @@ use crate::row::ElementType::{By, Common, Is, Like};
 use crate::row::{OpRow, common, one};
 use crate::site::{Inferred, Site, Stop};
 use crate::values::{arithmetic, movement};
-use quantfit_ir::DType::{self, Bool};
+use intact8_ir::DType::{self, Bool};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Add", &[Common(2)], two).folds(arithmetic::add),

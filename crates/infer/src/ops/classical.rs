@@ -6,8 +6,8 @@ use crate::length::Length;
 use crate::row::ElementType::{By, Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::Attr;
-use quantfit_ir::DType::{self, F32, I64, Str};
+use intact8_ir::Attr;
+use intact8_ir::DType::{self, F32, I64, Str};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("ArrayFeatureExtractor", &[Like(0)], extracted),

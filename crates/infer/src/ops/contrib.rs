@@ -13,7 +13,7 @@ use crate::length::Length;
 use crate::row::ElementType::{By, Common, Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::{self, F32, I32};
+use intact8_ir::DType::{self, F32, I32};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("BiasGelu", &[Common(2)], same),

@@ -6,7 +6,7 @@ use crate::length::Length;
 use crate::merge::{is_same, join};
 use crate::row::OpRow;
 use crate::site::{Inferred, Site, Stop, axis};
-use quantfit_ir::DType::{Bool, I64};
+use intact8_ir::DType::{Bool, I64};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::values("If", branch),

@@ -6,7 +6,7 @@ use crate::length::Length;
 use crate::row::ElementType::{Common, Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::I32;
+use intact8_ir::DType::I32;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("CausalConvWithState", &[Common(2)], causal),

@@ -5,7 +5,7 @@ use crate::row::ElementType::{By, Common, Is, Like, Named};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site};
 use crate::values::{arithmetic, movement};
-use quantfit_ir::DType::{self, Bool};
+use intact8_ir::DType::{self, Bool};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Abs", &[Like(0)], same).folds(arithmetic::abs),

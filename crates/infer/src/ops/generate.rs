@@ -7,9 +7,9 @@ use crate::row::ElementType::{By, Common, Named};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
 use crate::values::{Output, arithmetic};
+use intact8_ir::DType::{self, F32, I32};
+use intact8_ir::{Attr, Tensor};
 use ndarray::IxDyn;
-use quantfit_ir::DType::{self, F32, I32};
-use quantfit_ir::{Attr, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("BlackmanWindow", &[Named("output_datatype", Some(F32))], window),

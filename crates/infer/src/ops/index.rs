@@ -6,7 +6,7 @@ use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop, axis};
 use crate::values::movement;
-use quantfit_ir::DType::I64;
+use intact8_ir::DType::I64;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Gather", &[Like(0)], gather).folds(movement::gather),

@@ -6,7 +6,7 @@ use crate::length::Length;
 use crate::row::ElementType::{By, Common, Is, Like};
 use crate::row::{OpRow, common, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::I32;
+use intact8_ir::DType::I32;
 use std::collections::BTreeMap;
 
 pub(super) static ROWS: &[OpRow] = &[

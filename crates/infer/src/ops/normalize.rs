@@ -6,7 +6,7 @@ use crate::length::Length;
 use crate::row::ElementType::{Like, Named};
 use crate::row::OpRow;
 use crate::site::{Inferred, Site, axis};
-use quantfit_ir::DType::F32;
+use intact8_ir::DType::F32;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("BatchNormalization", &[Like(0), Like(3)], batch),

@@ -7,7 +7,7 @@ use crate::length::Length;
 use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::I64;
+use intact8_ir::DType::I64;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("AveragePool", &[Like(0)], pooled),

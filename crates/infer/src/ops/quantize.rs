@@ -5,7 +5,7 @@ use crate::data_type;
 use crate::row::ElementType::{By, Is};
 use crate::row::OpRow;
 use crate::site::{Inferred, Site};
-use quantfit_ir::DType::{self, F32, U8};
+use intact8_ir::DType::{self, F32, U8};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("DequantizeLinear", &[By(dequantized)], same),

@@ -6,7 +6,7 @@ use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop, axes, axis};
 use crate::values::arithmetic;
-use quantfit_ir::DType::I64;
+use intact8_ir::DType::I64;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("ArgMax", &[Is(I64)], arg),

@@ -6,7 +6,7 @@ use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, MAX_RANK, Site, Stop, axes, axis};
 use crate::values::{arithmetic, movement};
-use quantfit_ir::DType::I64;
+use intact8_ir::DType::I64;
 use std::ops::Range;
 
 pub(super) static ROWS: &[OpRow] = &[

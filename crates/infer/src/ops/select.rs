@@ -6,7 +6,7 @@ use crate::number::Number;
 use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, axis};
-use quantfit_ir::DType::I64;
+use intact8_ir::DType::I64;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Compress", &[Like(0)], compress),

@@ -7,8 +7,8 @@ use crate::length::Length;
 use crate::merge::join;
 use crate::row::OpRow;
 use crate::site::{Inferred, Site, Stop, axis};
-use quantfit_ir::Attr;
-use quantfit_ir::DType::{Bool, F32, I64};
+use intact8_ir::Attr;
+use intact8_ir::DType::{Bool, F32, I64};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::values("ConcatFromSequence", concat),

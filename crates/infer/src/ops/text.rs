@@ -5,7 +5,7 @@ use crate::length::Length;
 use crate::row::ElementType::Is;
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
-use quantfit_ir::DType::{F32, I64, Str, U8};
+use intact8_ir::DType::{F32, I64, Str, U8};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("ImageDecoder", &[Is(U8)], image),

@@ -7,8 +7,8 @@ use crate::length::Length;
 use crate::number::Number;
 use crate::ops::reshape::shape_range;
 use crate::site::{Site, axes};
+use intact8_ir::DType;
 use ndarray::{Array1, ArrayD, Axis, IxDyn, Zip};
-use quantfit_ir::DType;
 
 /// The element type that results are rounded to.
 fn dtype(site: &Site<'_>) -> DType {

@@ -7,8 +7,8 @@ use crate::floats::{PIECE, map_floats};
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
 use crate::real::{expect_type, into_numbers, rounded};
-use quantfit_ir::{DType, Error, Result};
-use quantfit_kernels::elementwise::{Binary, Operand, Unary, binary_in_place, unary_in_place};
+use intact8_ir::{DType, Error, Result};
+use intact8_kernels::elementwise::{Binary, Operand, Unary, binary_in_place, unary_in_place};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 pub(super) static ROWS: &[OpRow] = &[

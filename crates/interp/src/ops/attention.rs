@@ -15,7 +15,7 @@ use crate::op::{Kernel, OpRow, Outputs, Site};
 use crate::real::{expect_type, rounded, with_real};
 use bias::{Bias, BiasAttrs};
 use heads::{Heads, Sizes, joined};
-use quantfit_ir::{DType, Error, Result};
+use intact8_ir::{DType, Error, Result};
 use scores::{Score, softmax_of};
 
 pub(super) static ROWS: &[OpRow] = &[

@@ -7,8 +7,8 @@ use crate::broadcast::{broadcast_shape, zip, zip_in_place};
 use crate::call::Call;
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, one};
-use quantfit_ir::{DType, Result, Tensor};
-use quantfit_kernels::elementwise::{Binary, Operand, binary_in_place};
+use intact8_ir::{DType, Result, Tensor};
+use intact8_kernels::elementwise::{Binary, Operand, binary_in_place};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(7, "Add", NUMBERS, |_| Ok(arithmetic(Binary::Add))),

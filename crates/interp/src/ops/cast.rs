@@ -8,10 +8,10 @@ mod text;
 use crate::call::Call;
 use crate::number::{unexpected, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
-use numbers::{Cast, cast_number};
-use quantfit_ir::{
+use intact8_ir::{
     DType, Element, Error, F8E8M0, I2, I4, MiniFloat, PowerRounding, Result, Tensor, U2, U4, with_element,
 };
+use numbers::{Cast, cast_number};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(26, "BitCast", &[], bit_cast),

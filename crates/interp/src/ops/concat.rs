@@ -6,7 +6,7 @@ use crate::indices::integers;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::strided::{Dim, Strided};
-use quantfit_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Concat", opsets: 4..=NEWEST, types: &[], compile: concat },

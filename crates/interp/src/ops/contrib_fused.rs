@@ -11,9 +11,9 @@ use crate::call::Call;
 use crate::number::{FLOATS, Number, WIDE, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
 use crate::strided::Strided;
+use intact8_ir::{Attr, DType, Op, Result, Tensor};
+use intact8_kernels::elementwise::Binary;
 use part::{OPSET, only_output, part, run, run_with};
-use quantfit_ir::{Attr, DType, Op, Result, Tensor};
-use quantfit_kernels::elementwise::Binary;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "Attention", FLOATS, attention::packed),

@@ -9,7 +9,7 @@ mod products;
 
 use super::quantize::{QUANTIZED, dequantize, quantize};
 use crate::op::OpRow;
-use quantfit_ir::DType;
+use intact8_ir::DType;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "DequantizeLinear", QUANTIZED, dequantize),

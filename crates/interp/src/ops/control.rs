@@ -7,7 +7,7 @@ mod scan;
 use crate::data::Data;
 use crate::op::{Kernel, NEWEST, OpRow, Operand, Outputs, Site};
 use body::{Body, Collected};
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "If", opsets: 1..=NEWEST, types: &[DType::Bool], compile: branch },

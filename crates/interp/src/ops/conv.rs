@@ -5,8 +5,8 @@ use crate::call::Call;
 use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::conv::{ConvShape, PreparedConv, prepare};
+use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_kernels::conv::{ConvShape, PreparedConv, prepare};
 
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: FLOATS, compile: conv }];
@@ -33,7 +33,7 @@ fn conv(site: &Site<'_>) -> Result<Kernel> {
             Some(prepared) => prepared.run(&sizes.shape, &x, bias.as_deref(), &mut out),
             None => {
                 let weight = numbers::<f32>(weight, dtype)?;
-                quantfit_kernels::conv::conv(&sizes.shape, &x, &weight, bias.as_deref(), &mut out)
+                intact8_kernels::conv::conv(&sizes.shape, &x, &weight, bias.as_deref(), &mut out)
             }
         }
         .map_err(invalid)?;
@@ -197,6 +197,6 @@ pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
 }
 
 /// What the kernels refuse is the data's fault.
-pub(super) fn invalid(error: quantfit_kernels::Error) -> Error {
+pub(super) fn invalid(error: intact8_kernels::Error) -> Error {
     Error::invalid_data(error.to_string())
 }

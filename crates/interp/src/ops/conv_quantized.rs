@@ -5,9 +5,9 @@ use super::requantize::{bytes, only, scales, zero_points};
 use crate::call::Call;
 use crate::op::{Kernel, NEWEST, OpRow, Operand, Site, one};
 use crate::real::expect_type;
-use quantfit_ir::{DType, Error, Result, Tensor, with_element};
-use quantfit_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, prepare};
-use quantfit_kernels::quantize::requantize;
+use intact8_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, prepare};
+use intact8_kernels::quantize::requantize;
 
 const BYTES: &[DType] = &[DType::I8, DType::U8];
 

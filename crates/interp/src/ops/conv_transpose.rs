@@ -6,8 +6,8 @@ use crate::call::Call;
 use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
+use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
 
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "ConvTranspose", opsets: 1..=NEWEST, types: FLOATS, compile: conv_transpose }];

@@ -6,7 +6,7 @@ mod roi_align;
 use crate::indices::integers;
 use crate::number::FLOATS;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "MaxRoiPool", opsets: 1..=NEWEST, types: FLOATS, compile: max_roi_pool::max_roi_pool },

@@ -10,7 +10,7 @@ use crate::product::Factor;
 use crate::real::{computed, numbers, rounded};
 use contract::{Operand, contract};
 use equation::{Equation, Label};
-use quantfit_ir::{Error, Result, Tensor, with_element};
+use intact8_ir::{Error, Result, Tensor, with_element};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

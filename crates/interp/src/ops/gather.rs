@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::indices::{integers, position};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::strided::{Strided, for_each};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Gather", opsets: 1..=NEWEST, types: &[], compile: gather },

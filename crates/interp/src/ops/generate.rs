@@ -8,7 +8,7 @@ use crate::indices::integer;
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
-use quantfit_ir::{Attr, DType, Element, Error, Result, SparseTensor, Tensor, with_element};
+use intact8_ir::{Attr, DType, Element, Error, Result, SparseTensor, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Constant", opsets: 1..=NEWEST, types: &[], compile: constant },

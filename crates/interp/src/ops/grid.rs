@@ -10,7 +10,7 @@ use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::real::{Real, with_real};
 use crate::sampling::{by_parts, samples, stored, with_sample};
-use quantfit_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor, with_element};
 use sampler::{Method, Padding, Sampler, Taps};
 
 pub(super) static ROWS: &[OpRow] = &[

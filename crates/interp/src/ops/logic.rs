@@ -5,7 +5,7 @@ use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::number::{INTEGERS, NUMBERS, Number, unexpected, with_number};
 use crate::op::{Kernel, OpRow, Outputs, Site, one};
-use quantfit_ir::{DType, Element, Error, MiniFloat, Result, Tensor, with_element};
+use intact8_ir::{DType, Element, Error, MiniFloat, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(7, "And", BOOLEANS, |_| Ok(booleans(|a, b| a & b))),

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::number::FLOATS;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::real::{Real, expect_type, into_numbers, numbers, rounded, with_real};
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 
 pub(super) static ROWS: &[OpRow] = &[

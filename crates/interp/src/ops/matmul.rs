@@ -6,8 +6,8 @@ use crate::number::{FLOATS, Number, WIDE};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::product::{Factor, Product};
 use crate::real::{expect_type, numbers, rounded, with_real, with_wide};
-use quantfit_ir::{Error, Result};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_ir::{Error, Result};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Det", opsets: 11..=NEWEST, types: FLOATS, compile: |_| Ok(Box::new(|call| det(call))) },

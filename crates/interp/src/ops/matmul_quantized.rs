@@ -5,12 +5,12 @@ use super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
-use quantfit_kernels::gemm_integer::{
+use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
+use intact8_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
 };
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
-use quantfit_kernels::quantize::requantize_each;
+use intact8_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::quantize::requantize_each;
 
 const BYTES: &[DType] = &[DType::I8, DType::U8];
 

@@ -5,7 +5,7 @@ mod labels;
 mod linear;
 
 use crate::op::{NEWEST, OpRow};
-use quantfit_ir::DType;
+use intact8_ir::DType;
 
 /// The numbers that nearly all operators of the domain take.
 const FEATURES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32];

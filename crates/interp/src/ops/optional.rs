@@ -2,7 +2,7 @@
 
 use crate::data::Data;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Optional", opsets: 15..=NEWEST, types: &[], compile: optional },

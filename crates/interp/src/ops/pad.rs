@@ -7,7 +7,7 @@ use crate::number::{Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::strided::{Dim, Strided, for_each};
-use quantfit_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "CenterCropPad", opsets: 18..=NEWEST, types: &[], compile: center_crop_pad },

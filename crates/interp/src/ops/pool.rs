@@ -9,9 +9,9 @@ use crate::call::Call;
 use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::real::{numbers, rounded, with_real};
+use intact8_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_kernels::pool::{self, Divisor, Ordered, PoolShape};
 use plain::{Order, lp_norm};
-use quantfit_ir::{DType, Error, Result, Tensor, with_element};
-use quantfit_kernels::pool::{self, Divisor, Ordered, PoolShape};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "AveragePool", opsets: 1..=NEWEST, types: FLOATS, compile: average_pool },

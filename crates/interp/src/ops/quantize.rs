@@ -8,9 +8,9 @@ use crate::number::{Number, unexpected};
 use crate::op::{Kernel, OpRow, Outputs, Site, one};
 use crate::real::rounded;
 use granularity::{Granularity, Runs};
-use quantfit_ir::{DType, Element, Error, F8E8M0, Result, Tensor, bf16, f16, with_element};
-use quantfit_kernels::quantize::{Affine, Integer, dequantize as dequantize_run, quantize as quantize_run};
-use quantfit_kernels::reduce::min_max;
+use intact8_ir::{DType, Element, Error, F8E8M0, Result, Tensor, bf16, f16, with_element};
+use intact8_kernels::quantize::{Affine, Integer, dequantize as dequantize_run, quantize as quantize_run};
+use intact8_kernels::reduce::min_max;
 use quantized::{Dequantized, Quantized};
 use std::borrow::Cow;
 
@@ -123,7 +123,7 @@ fn quantized<T: Quantized>(
 /// The same for types and precisions that there is a kernel for.
 fn quantized_fast<T>(call: &Call<'_, '_>, runs: &Runs, x: &[f32], scale: &[f32]) -> Result<Outputs>
 where
-    T: Quantized + quantfit_kernels::quantize::Quantized,
+    T: Quantized + intact8_kernels::quantize::Quantized,
 {
     let shape = call.tensor(0)?.shape();
     let mut out = call.unset::<T>(shape)?;

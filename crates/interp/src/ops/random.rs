@@ -11,8 +11,8 @@ use crate::number::{FLOATS, Number, with_float, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::room::shape_of;
 use crate::sampling::samples;
+use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use mersenne::Mersenne;
-use quantfit_ir::{DType, Error, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(15, "Bernoulli", FLOATS, bernoulli),

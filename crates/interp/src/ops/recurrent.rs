@@ -15,9 +15,9 @@ use crate::op::{Kernel, OpRow, Outputs, Site};
 use crate::real::{expect_type, numbers, rounded, with_real};
 use activation::{Activation, Gate};
 use gru::Gru;
+use intact8_ir::{Error, Result, Tensor};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use lstm::Lstm;
-use quantfit_ir::{Error, Result, Tensor};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
 use rnn::Rnn;
 use sequences::{Sequences, Sizes};
 

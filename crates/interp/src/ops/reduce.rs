@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::number::{Number, WIDE, unexpected};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use folds::{Fold, L1, L2, LogSum, Max, Mean, Min, Prod, Sum, SumSquare};
-use quantfit_ir::{DType, Result, Tensor, with_element};
+use intact8_ir::{DType, Result, Tensor, with_element};
 
 /// What maxima and minima are taken of.
 const ORDERED: &[DType] = &[

@@ -3,8 +3,8 @@
 //! The factor is `x scale · weight scale / y scale`, computed in this order, as ONNX Runtime does.
 
 use crate::real::numbers;
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::gemm_integer::Bytes;
+use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_kernels::gemm_integer::Bytes;
 
 /// The scales of a tensor: floats of any width up to f32.
 pub(super) fn scales(tensor: &Tensor) -> Result<Vec<f32>> {

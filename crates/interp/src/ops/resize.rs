@@ -9,9 +9,9 @@ use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::sampling::by_parts;
 use coordinates::{Coordinates, Rounding};
 use geometry::{Geometry, Policy};
+use intact8_ir::{DType, Error, Result, Tensor};
 use interpolate::{Curve, Filter, interpolate};
 use nearest::nearest;
-use quantfit_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Resize", opsets: 10..=NEWEST, types: &[], compile: resize },
@@ -97,8 +97,8 @@ fn element_of(dtype: DType, value: f32) -> Result<Tensor> {
     use crate::number::{Number, with_number};
     match dtype {
         DType::Bool => Ok(Tensor::scalar(value != 0.0)),
-        DType::C64 => Ok(Tensor::scalar(quantfit_ir::Complex { re: value, im: 0.0 })),
-        DType::C128 => Ok(Tensor::scalar(quantfit_ir::Complex { re: f64::from(value), im: 0.0 })),
+        DType::C64 => Ok(Tensor::scalar(intact8_ir::Complex { re: value, im: 0.0 })),
+        DType::C128 => Ok(Tensor::scalar(intact8_ir::Complex { re: f64::from(value), im: 0.0 })),
         DType::Str => Err(Error::unsupported("no kernel for an extrapolation_value among strings")),
         dtype => with_number!(dtype, T => Ok(Tensor::scalar(T::from_f32(value)))),
     }

@@ -4,7 +4,7 @@ use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use quantfit_ir::{DType, Element, Error, Result, with_element};
+use intact8_ir::{DType, Element, Error, Result, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow {

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, by_value, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Scatter", opsets: 9..=NEWEST, types: &[], compile: scatter_elements },

@@ -6,7 +6,7 @@ use crate::axes::{self, Along};
 use crate::indices::integer;
 use crate::number::{NUMBERS, Number, by_value, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use quantfit_ir::{Error, Result, Tensor, with_element};
+use intact8_ir::{Error, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
 pub(super) static ROWS: &[OpRow] = &[

@@ -6,8 +6,8 @@ use crate::call::Call;
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
 use crate::real::{Real, expect_type, into_numbers, rounded, with_real};
-use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
-use quantfit_kernels::elementwise::{Binary, Unary, unary_in_place};
+use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
+use intact8_kernels::elementwise::{Binary, Unary, unary_in_place};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Clip", opsets: 6..=10, types: FLOATS, compile: clip_6 },

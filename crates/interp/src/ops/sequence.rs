@@ -7,7 +7,7 @@ use crate::data::{Data, Sequence};
 use crate::indices::{integer, integers, position};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::room::shape_of;
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "ConcatFromSequence", opsets: 11..=NEWEST, types: &[], compile: concat_from_sequence },

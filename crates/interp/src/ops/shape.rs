@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::room::{n_elements, shape_of};
 use crate::strided::{Dim, Strided};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Expand", opsets: 8..=NEWEST, types: &[], compile: |_| Ok(Box::new(expand)) },

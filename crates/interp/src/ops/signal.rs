@@ -15,7 +15,7 @@ use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, OpRow, Outputs, Site, one};
 use crate::real::{numbers, rounded, with_real};
 use fourier::{Plans, Wave, components};
-use quantfit_ir::{Complex, DType, Error, Result};
+use intact8_ir::{Complex, DType, Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(17, "BlackmanWindow", COUNTS, |site| window::window(site, [0.42, 0.5, 0.08])),

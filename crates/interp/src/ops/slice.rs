@@ -5,7 +5,7 @@ use crate::blocks::Blocks;
 use crate::indices::integers;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::strided::{Dim, Strided};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Compress", opsets: 9..=NEWEST, types: &[], compile: compress },

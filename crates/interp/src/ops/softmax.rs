@@ -4,9 +4,9 @@ use crate::axes::{Along, axis};
 use crate::number::{FLOATS, Number, with_float};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
-use quantfit_ir::{Result, Tensor};
-use quantfit_kernels::softmax as fast;
-use quantfit_kernels::transpose::transpose;
+use intact8_ir::{Result, Tensor};
+use intact8_kernels::softmax as fast;
+use intact8_kernels::transpose::transpose;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Hardmax", opsets: 1..=NEWEST, types: FLOATS, compile: hardmax },

@@ -9,7 +9,7 @@ use crate::broadcast::{broadcast_shape, for_each_row, zip};
 use crate::call::Call;
 use crate::op::{NEWEST, OpRow, Outputs, one};
 use crate::room::reserve_text;
-use quantfit_ir::{DType, Result, Tensor};
+use intact8_ir::{DType, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "RegexFullMatch", opsets: 20..=NEWEST, types: &[DType::Str], compile: pattern::full_match },

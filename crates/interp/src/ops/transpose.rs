@@ -3,7 +3,7 @@
 use crate::axes;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::strided::{Dim, Strided};
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "DepthToSpace", opsets: 1..=NEWEST, types: &[], compile: depth_to_space },

@@ -3,8 +3,8 @@
 use crate::floats::{for_each, map_floats};
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, one};
-use quantfit_ir::{DType, with_element};
-use quantfit_kernels::elementwise::{Unary, unary_in_place};
+use intact8_ir::{DType, with_element};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(6, "Abs", NUMBERS, |_| Ok(abs())),

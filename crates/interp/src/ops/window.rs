@@ -5,7 +5,7 @@ mod taps;
 pub(super) use taps::{Run, Taps};
 
 use crate::op::Site;
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// How a window moves, as far as attributes say.
 pub(super) struct WindowAttrs {

@@ -1,7 +1,7 @@
 //! fp32 convolutions: every kernel that supports a shape gives what the reference gives.
 
+use intact8_kernels::conv::{ConvShape, conv, kernels};
 use proptest::prelude::*;
-use quantfit_kernels::conv::{ConvShape, conv, kernels};
 
 use crate::random::{Random, assert_same};
 use crate::threads::on_threads;

@@ -1,8 +1,8 @@
 //! Integer convolutions: exact in every kernel.
 
+use intact8_kernels::conv::ConvShape;
+use intact8_kernels::conv_integer::{Bytes, ZeroPoints, conv_integer, kernels};
 use proptest::prelude::*;
-use quantfit_kernels::conv::ConvShape;
-use quantfit_kernels::conv_integer::{Bytes, ZeroPoints, conv_integer, kernels};
 
 use crate::conv::shapes;
 use crate::random::Random;

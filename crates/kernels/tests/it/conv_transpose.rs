@@ -1,7 +1,7 @@
 //! fp32 transposed convolutions: every kernel gives what the reference gives.
 
+use intact8_kernels::conv_transpose::{ConvTransposeShape, conv_transpose, kernels};
 use proptest::prelude::*;
-use quantfit_kernels::conv_transpose::{ConvTransposeShape, conv_transpose, kernels};
 
 use crate::conv::shapes;
 use crate::random::{Random, assert_same};

@@ -1,7 +1,7 @@
 //! Maps: equal bits from every instruction set, close to the true functions, and the same in place.
 
-use quantfit_kernels::elementwise::{Binary, ErrorBound, Operand, Unary, unary};
-use quantfit_kernels::loops::kernels;
+use intact8_kernels::elementwise::{Binary, ErrorBound, Operand, Unary, unary};
+use intact8_kernels::loops::kernels;
 
 use crate::random::Random;
 

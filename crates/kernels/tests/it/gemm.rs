@@ -1,8 +1,8 @@
 //! fp32 products: equal bits from every fused kernel, whatever the shape, the packing and the threads.
 
+use intact8_kernels::gemm::{Init, Kernel, Left, Product, Right, kernels};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use proptest::prelude::*;
-use quantfit_kernels::gemm::{Init, Kernel, Left, Product, Right, kernels};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
 use crate::random::{Random, assert_same};
 use crate::threads::on_threads;

@@ -1,8 +1,8 @@
 //! Integer products: exact in every kernel, over the full range of bytes of either sign.
 
+use intact8_kernels::gemm_integer::{ByteMatrix, Right, ZeroPoints, kernels};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use proptest::prelude::*;
-use quantfit_kernels::gemm_integer::{ByteMatrix, Right, ZeroPoints, kernels};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
 
 use crate::random::Random;
 use crate::threads::on_threads;

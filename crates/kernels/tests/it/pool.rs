@@ -1,8 +1,8 @@
 //! Pools: every kernel gives what the reference gives, to the bit.
 
+use intact8_kernels::loops::kernels;
+use intact8_kernels::pool::{Divisor, PoolShape, average_pool, max_pool, max_pool_with_indices};
 use proptest::prelude::*;
-use quantfit_kernels::loops::kernels;
-use quantfit_kernels::pool::{Divisor, PoolShape, average_pool, max_pool, max_pool_with_indices};
 
 use crate::conv::shapes;
 use crate::random::{Random, assert_same};

@@ -1,10 +1,10 @@
 //! Quantization: equal bits from every kernel, for every input that a float can be.
 
-use proptest::prelude::*;
-use quantfit_kernels::loops::kernels;
-use quantfit_kernels::quantize::{
+use intact8_kernels::loops::kernels;
+use intact8_kernels::quantize::{
     Affine, Quantized, add_bytes, per_axis, quantize, requantize, requantize_each,
 };
+use proptest::prelude::*;
 
 use crate::random::Random;
 

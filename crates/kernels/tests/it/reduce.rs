@@ -1,8 +1,8 @@
 //! Reductions: equal bits from every kernel, whatever the threads.
 
+use intact8_kernels::loops::kernels;
+use intact8_kernels::reduce::{MinMax, cosine, min_max};
 use proptest::prelude::*;
-use quantfit_kernels::loops::kernels;
-use quantfit_kernels::reduce::{MinMax, cosine, min_max};
 
 use crate::random::Random;
 use crate::threads::on_threads;

@@ -1,11 +1,11 @@
 //! Operations on rows: softmax, layer normalization, and the transpose; equal bits from every instruction
 //! set.
 
+use intact8_kernels::layer_norm::Normalization;
+use intact8_kernels::loops::kernels;
+use intact8_kernels::softmax;
+use intact8_kernels::transpose::transpose;
 use proptest::prelude::*;
-use quantfit_kernels::layer_norm::Normalization;
-use quantfit_kernels::loops::kernels;
-use quantfit_kernels::softmax;
-use quantfit_kernels::transpose::transpose;
 
 use crate::random::{Random, assert_same};
 use crate::threads::on_threads;

@@ -8,13 +8,13 @@ use crate::external::DataFile;
 use crate::rope::Rope;
 use crate::wire::{self, field};
 use crate::{attr, dtype, notes, tensor, types};
+use intact8_ir::{
+    Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Notes, Op, Result, SparseTensor, Tensor,
+    TensorType, Type, Value, ValueId,
+};
 use onnx_protobuf::{
     AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto,
     attribute_proto::AttributeType,
-};
-use quantfit_ir::{
-    Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Notes, Op, Result, SparseTensor, Tensor,
-    TensorType, Type, Value, ValueId,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -7,10 +7,10 @@ use super::domain;
 use crate::constant::{self, Form};
 use crate::external::Files;
 use crate::{attr, notes, tensor, types};
-use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
-use quantfit_ir::{
+use intact8_ir::{
     Attr, Error, Graph, Node, NodeId, NodeKind, Notes, Op, Result, Tensor, Type, Value, ValueId,
 };
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 

@@ -4,8 +4,8 @@ use super::{Activation, Examples};
 use crate::config::AdaRound;
 use crate::params::QuantParams;
 use crate::rounding::{Rounding, product};
-use quantfit_kernels::gemm::{Init, Left, Right, gemm};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::gemm::{Init, Left, Right, gemm};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// How many rows one step sees.
 const ROWS_OF_STEP: usize = 256;

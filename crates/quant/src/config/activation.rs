@@ -1,7 +1,7 @@
 //! How an activation is quantized: the methods, their parameters and the parameters' ranges.
 
 use super::bounds::{percentile, within};
-use quantfit_ir::Result;
+use intact8_ir::Result;
 use serde::{Deserialize, Serialize};
 
 /// How a layer's activations are quantized.

@@ -1,6 +1,6 @@
 //! Checks of single values.
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 use std::fmt::Display;
 
 /// An error that names the key and what was found, unless the value is inside.

@@ -1,7 +1,7 @@
 //! The short form of a configuration: AMCT's text-proto `.cfg`, which says what differs from the defaults.
 //!
 //! What it says of a layer by name counts more than what it says of the layer's type, that more than what it says of
-//! all layers, and that more than the defaults. Fields of methods that quantfit does not have are refused by name.
+//! all layers, and that more than the defaults. Fields of methods that intact8 does not have are refused by name.
 
 use super::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
@@ -9,7 +9,7 @@ use super::{
 use super::{WeightConfig, WeightMethod, bounds::within};
 use crate::layer::{Layer, QUANTIZABLE, layers};
 use crate::prototext::{Field, Message};
-use quantfit_ir::{Error, Model, Result};
+use intact8_ir::{Error, Model, Result};
 use regex::Regex;
 
 impl QuantConfig {

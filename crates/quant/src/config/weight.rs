@@ -1,7 +1,7 @@
 //! How a weight is quantized: the methods, their parameters and the parameters' ranges.
 
 use super::bounds::within;
-use quantfit_ir::Result;
+use intact8_ir::Result;
 use serde::{Deserialize, Serialize};
 
 /// How a layer's weights are quantized.

@@ -1,7 +1,7 @@
 //! The table of operators that can be quantized, and what each demands of its operands.
 
 use super::{InputChannels, Weight};
-use quantfit_ir::{DType, Graph, NodeId, Op, Tensor, TensorType, ValueId};
+use intact8_ir::{DType, Graph, NodeId, Op, Tensor, TensorType, ValueId};
 use std::collections::HashSet;
 
 /// An operator that can be quantized.

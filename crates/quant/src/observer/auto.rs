@@ -31,7 +31,7 @@ pub(super) fn range(statistics: &Statistics, bits: u8, asymmetric: bool) -> (f32
 mod tests {
     use super::*;
     use crate::observer::{Histogram, Weighted};
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     #[test]
     fn a_wide_channel_that_hardly_matters_is_clipped() {

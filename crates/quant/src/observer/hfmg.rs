@@ -143,7 +143,7 @@ mod tests {
         for power in 1..6 {
             let values: Vec<f32> = (0..40_000).map(|idx| (idx as f32 / 20_000.0 - 1.0).powi(power)).collect();
             let mut statistics = Statistics::default();
-            statistics.observe(&quantfit_ir::Tensor::new(&[values.len()], values)).unwrap();
+            statistics.observe(&intact8_ir::Tensor::new(&[values.len()], values)).unwrap();
             let (min, max) = (f64::from(statistics.min), f64::from(statistics.max));
             let width = (max - min) / 1024.0;
             let counts = linear_bins(&statistics.histogram.bins(width / 4.0), min, width, 1024);
@@ -159,7 +159,7 @@ mod tests {
         let mut values: Vec<f32> = (0..1_000_000).map(|idx| (idx % 1000) as f32 / 1000.0).collect();
         values.push(3.0);
         let mut statistics = Statistics::default();
-        statistics.observe(&quantfit_ir::Tensor::new(&[values.len()], values)).unwrap();
+        statistics.observe(&intact8_ir::Tensor::new(&[values.len()], values)).unwrap();
         let (low, high) = range(&statistics, 4096, 8);
         assert!(low.abs() < 1e-3 && (high - 1.0).abs() < 0.01, "{low} {high}");
     }

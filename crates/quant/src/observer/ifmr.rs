@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::config::{ActivationConfig, ActivationMethod};
     use crate::observer::activation_params;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     fn statistics(values: &[f32]) -> Statistics {
         let mut statistics = Statistics::default();

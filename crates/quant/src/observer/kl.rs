@@ -114,7 +114,7 @@ fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     #[test]
     fn sums_tell_divergences() {

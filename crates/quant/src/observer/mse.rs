@@ -68,7 +68,7 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     #[test]
     fn outliers_are_clipped_where_that_pays() {

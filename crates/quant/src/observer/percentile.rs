@@ -51,7 +51,7 @@ pub(super) fn fine_bins(histogram: &Histogram) -> Vec<Bin> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     #[test]
     fn as_much_is_left_out_at_either_end() {

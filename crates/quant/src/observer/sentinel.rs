@@ -50,7 +50,7 @@ pub(crate) fn without_sentinels(statistics: &Statistics) -> Option<Statistics> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_ir::Tensor;
+    use intact8_ir::Tensor;
 
     /// The range without codes, of a bulk from -4 to 4 and other values.
     fn range(others: &[f32]) -> Option<(f32, f32)> {

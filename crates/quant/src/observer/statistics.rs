@@ -4,7 +4,7 @@
 //! but two sums of batch extremes is counted in integers or compared, and so exact.
 
 use super::{Histogram, Weighted};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -44,7 +44,7 @@ impl Statistics {
     /// Takes in the values of one batch, which must be finite.
     pub fn observe(&mut self, tensor: &Tensor) -> Result<()> {
         let values = tensor.values::<f32>()?;
-        let extremes = quantfit_kernels::reduce::min_max(values);
+        let extremes = intact8_kernels::reduce::min_max(values);
         if extremes.non_finite {
             let value = values.iter().find(|value| !value.is_finite()).copied().unwrap_or(f32::NAN);
             return Err(Error::invalid_data(format!("the calibration data give {value} here; check them")));

@@ -2,7 +2,7 @@
 
 use super::Histogram;
 use super::statistics::for_each_channel;
-use quantfit_ir::Result;
+use intact8_ir::Result;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 

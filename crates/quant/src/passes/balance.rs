@@ -5,7 +5,7 @@ use crate::layer::{Layer, layers};
 use crate::names::Names;
 use crate::record::{LayerRecord, Record};
 use crate::sources::sources;
-use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashMap;
 
 /// Divides the activation of every enabled layer by the record's balance factors, channel by channel, and multiplies

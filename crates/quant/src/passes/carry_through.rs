@@ -3,7 +3,7 @@
 use crate::coding::{Coding, quantized_as};
 use crate::grow::pair;
 use crate::names::Names;
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
 /// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.

@@ -5,7 +5,7 @@ use crate::grow::constant;
 use crate::linear::detach;
 use crate::names::Names;
 use crate::product::coded;
-use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, ValueId};
 
 /// Clips the integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same
 /// scale and offset: the bounds are quantized too, and the integers are the same, bit by bit.

@@ -1,7 +1,7 @@
 //! Relu and Clip in front of a quantization that clips the same.
 
 use crate::coding::Coding;
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
 /// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
 /// bound, becomes the least integer, everything below does too, and likewise above. The integers stay the same, bit by

@@ -3,7 +3,7 @@
 use crate::linear::{Linear, is_read_once};
 use crate::names::Names;
 use crate::region::{Region, region};
-use quantfit_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
+use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
 
 /// Scales channels so that the layers which make a value and those which read it have weights of like size in each

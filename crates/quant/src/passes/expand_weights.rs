@@ -4,7 +4,7 @@ use crate::coding::stored;
 use crate::grow::{constant, operation, type_with};
 use crate::names::Names;
 use crate::profile::Profile;
-use quantfit_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
+use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Writes the DequantizeLinear of a constant as Cast and Mul where all that read it run in float on the target.
 ///

@@ -4,7 +4,7 @@ use crate::coding::{integers, stored};
 use crate::grow::constant;
 use crate::names::Names;
 use crate::weight::Channels;
-use quantfit_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
+use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
 /// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
 ///

@@ -4,7 +4,7 @@ use crate::batch_norm::scale_and_shift;
 use crate::linear::Linear;
 use crate::names::Names;
 use crate::rank::rank;
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Folds a BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul that feeds it: the weight is scaled for each
 /// output channel, and the bias takes the rest. A MatMul's bias is the Add behind it.

@@ -6,7 +6,7 @@ use crate::linear::is_read_once;
 use crate::names::Names;
 use crate::sources::{Source, sources};
 use crate::weight::Channels;
-use quantfit_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
+use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
 /// Removes a Mul by positive constants, one for all or one for each channel, behind layers whose weights and biases can
 /// take them: of integers the scales are multiplied and the integers stay, so a weight gets a scale for each channel.
@@ -61,7 +61,7 @@ impl Pass for FoldChannelFactors {
                 crate::linear::detach(graph, id);
                 let ty = graph.value(input).ty.clone();
                 let value = &mut graph.node_mut(input.node).outputs[input.slot];
-                *value = quantfit_ir::Value { ty, ..result };
+                *value = intact8_ir::Value { ty, ..result };
                 changed = true;
             }
             graph.remove_dead();
@@ -161,7 +161,7 @@ fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) 
     if !is_only_reader {
         dequantize.outputs[0].name = names.fresh(&name);
         dequantize.name = dequantize.outputs[0].name.clone();
-        let copy = quantfit_ir::Node::op(
+        let copy = intact8_ir::Node::op(
             &dequantize.name,
             dequantize.as_op().expect("it is an operation").clone(),
             dequantize.outputs.clone(),

@@ -1,6 +1,6 @@
 //! Padding with zeros, as part of the convolution behind it.
 
-use quantfit_ir::{Attr, Graph, Model, NodeId, NodeKind, Op, Pass, Result, ValueId};
+use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Op, Pass, Result, ValueId};
 
 /// Lets a Conv pad by itself what a Pad surrounds with zeros for it, so that nothing lies between the Conv and the layer
 /// in front.

@@ -3,7 +3,7 @@
 use crate::granularity::{Granularity, blocked};
 use crate::params::QuantParams;
 use crate::weight::Channels;
-use quantfit_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
+use intact8_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
 
 /// Computes QuantizeLinear of a constant, so that the file holds the integers and no float copy.
 ///

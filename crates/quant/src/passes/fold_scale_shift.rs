@@ -2,7 +2,7 @@
 
 use crate::linear::{Linear, constant_operand};
 use crate::names::Names;
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Folds Mul, Div, Add and Sub by a constant, the same for all or one for each output channel, into the weight and bias
 /// of the Conv, ConvTranspose, Gemm or MatMul in front; and a Gemm's own factors `alpha` and `beta`.

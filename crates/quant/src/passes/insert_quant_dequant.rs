@@ -8,7 +8,7 @@ use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
-use quantfit_ir::{
+use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
 };
 use std::collections::HashMap;

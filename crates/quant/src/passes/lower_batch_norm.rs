@@ -4,7 +4,7 @@ use crate::batch_norm::scale_and_shift;
 use crate::linear::{Linear, detach, is_read_once};
 use crate::names::Names;
 use crate::rank::rank;
-use quantfit_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
 
 /// Takes a BatchNormalization apart: into the weight and bias of the one Conv or Gemm that reads its result, or else
 /// into a Mul and an Add.

@@ -5,7 +5,7 @@ use crate::grow::{constant, type_with};
 use crate::linear::{constant_operand, detach, is_read_once};
 use crate::names::Names;
 use crate::product::{Coded, Product, coded};
-use quantfit_ir::{
+use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
     Value, ValueId,
 };

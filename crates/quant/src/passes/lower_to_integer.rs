@@ -4,7 +4,7 @@ use crate::coding::integer_tensor;
 use crate::grow::{constant, operation, type_with};
 use crate::names::Names;
 use crate::product::{Product, coded};
-use quantfit_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
+use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to the sums,
 /// and a Cast and a Mul make floats of them.
@@ -124,9 +124,9 @@ fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> 
         operands.push(Some(constant(graph, names, &format!("{label}.w.offset"), offsets)));
     }
     let name = if name.is_empty() { names.fresh(&format!("{label}.sums")) } else { name };
-    let value = quantfit_ir::Value {
+    let value = intact8_ir::Value {
         ty: ty.clone().map(Type::Tensor),
-        ..quantfit_ir::Value::new(names.fresh(&format!("{label}.sums")))
+        ..intact8_ir::Value::new(names.fresh(&format!("{label}.sums")))
     };
     let sums: ValueId = graph.add(Node::op(&name, op, [value]), &operands).into();
     let Some(bias) = &product.bias else { return Some(sums) };

@@ -6,7 +6,7 @@ use crate::coding::{Coding, integer_tensor, quantized_as};
 use crate::grow::{coding_constants, constant};
 use crate::names::Names;
 use crate::product::{Coded, Product, coded};
-use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, Value, ValueId};
 
 /// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and QLinearMatMul, and
 /// what only moves numbers, or takes the greatest, does it with integers.

@@ -1,7 +1,7 @@
 //! Names for all nodes.
 
 use crate::names::Names;
-use quantfit_ir::{Model, NodeKind, Pass, Result};
+use intact8_ir::{Model, NodeKind, Pass, Result};
 
 /// Gives every operation a name of its own, so that configuration, record and reports can speak of it.
 ///

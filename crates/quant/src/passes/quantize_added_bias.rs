@@ -5,7 +5,7 @@ use crate::linear::{constant_operand, is_read_once};
 use crate::names::Names;
 use crate::product::Product;
 use crate::rank::rank;
-use quantfit_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
+use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
 /// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as the
 /// bias of a Gemm is: runtimes that make a Gemm of the two compute it with integers then.

@@ -4,8 +4,8 @@ mod changes;
 
 use crate::names::Names;
 use changes::CHANGES;
-use quantfit_infer::InferShapes;
-use quantfit_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
+use intact8_infer::InferShapes;
+use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Rewrites a model in a newer operator set of ONNX, if it is written in an older one than quantization needs: opset 13
 /// has the first QuantizeLinear with a scale for each channel, opset 21 the first of 16 bits or with blocks.
@@ -108,7 +108,7 @@ struct Site<'a> {
 impl Site<'_> {
     fn op(&mut self) -> &mut Op {
         match &mut self.graph.node_mut(self.id).kind {
-            quantfit_ir::NodeKind::Op(op) => op,
+            intact8_ir::NodeKind::Op(op) => op,
             _ => unreachable!("only operations are rewritten"),
         }
     }
@@ -185,7 +185,7 @@ impl Site<'_> {
     /// Puts an operation in front of the node or behind it; its value gets a name from the node's and `name`.
     fn insert(&mut self, name: &str, op: Op, ty: Option<Type>, operands: &[ValueId]) -> ValueId {
         let name = self.names.fresh(&format!("{}.{name}", self.label));
-        let value = quantfit_ir::Value { ty, ..quantfit_ir::Value::new(name.clone()) };
+        let value = intact8_ir::Value { ty, ..intact8_ir::Value::new(name.clone()) };
         let operands: Vec<Option<ValueId>> = operands.iter().copied().map(Some).collect();
         self.graph.add(Node::op(&name, op, [value]), &operands).into()
     }

@@ -4,7 +4,7 @@ use crate::coding::integer_tensor;
 use crate::grow::{constant, operation, type_with};
 use crate::linear::detach;
 use crate::names::Names;
-use quantfit_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
+use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Writes AMCT's deploy model with operators of ONNX: what AscendQuant, the layers between and AscendDequant compute on
 /// the device, with the same integers. So such a model can be run and checked.
@@ -229,7 +229,7 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
         other => return Err(Error::unsupported(format!("an AscendDequant behind {other} is not supported"))),
     };
     let node = replace(graph, id, sums.0, &sums.1);
-    if let Some(quantfit_ir::Type::Tensor(ty)) = &mut graph.node_mut(node).outputs[0].ty {
+    if let Some(intact8_ir::Type::Tensor(ty)) = &mut graph.node_mut(node).outputs[0].ty {
         ty.dtype = DType::F32;
     }
     Ok(behind)
@@ -242,7 +242,7 @@ fn biased(
     bias: ValueId,
     behind: usize,
     name: &str,
-    ty: Option<quantfit_ir::TensorType>,
+    ty: Option<intact8_ir::TensorType>,
     names: &mut Names,
 ) -> Result<()> {
     let tensor = graph.constant(bias).ok_or_else(|| missing("a constant bias"))?;

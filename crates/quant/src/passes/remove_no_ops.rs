@@ -1,7 +1,7 @@
 //! Operations that give back what they are given, or what nobody reads.
 
 use crate::rank::rank;
-use quantfit_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
+use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
 
 /// Removes operations that change nothing: Identity, Dropout where nothing is trained, Concat of one, Reshape, Expand,
 /// Transpose, Flatten, Cast, Pad and Slice that give back their operand as far as types and constants prove it,

@@ -1,7 +1,7 @@
 //! Quantization of what has just been dequantized.
 
 use crate::coding::Coding;
-use quantfit_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
 /// Removes a DequantizeLinear and a QuantizeLinear of the same scale and offset in a row: they give back the integers.
 ///

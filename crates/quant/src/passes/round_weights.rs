@@ -6,7 +6,7 @@ use crate::layer::Layer;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::record::Record;
-use quantfit_ir::{Model, Node, Pass, Result, Tensor};
+use intact8_ir::{Model, Node, Pass, Result, Tensor};
 
 /// Rounds the weights of the enabled layers for which the record says what is rounded up (`rounded_up`): every element
 /// becomes an integer times its scale, so that quantizing it gives these integers, which need not be the nearest ones.

@@ -1,6 +1,6 @@
 //! Constants that several graphs hold alike.
 
-use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -167,14 +167,14 @@ fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
 fn hold(graph: &Graph, held: &mut HashSet<Content>) {
     held.extend(constants(graph).map(|(_, content)| content));
     let ops = graph.node_ids().filter_map(|id| graph.node(id).as_op());
-    ops.flat_map(quantfit_ir::Op::subgraphs).for_each(|subgraph| hold(subgraph, held));
+    ops.flat_map(intact8_ir::Op::subgraphs).for_each(|subgraph| hold(subgraph, held));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::passes::SinkConstants;
-    use quantfit_ir::verify;
+    use intact8_ir::verify;
 
     /// How many constants each graph holds, and how many values each captures.
     fn counts(model: &Model) -> Vec<(usize, usize)> {

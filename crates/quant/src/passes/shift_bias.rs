@@ -5,7 +5,7 @@ use crate::layer::Layer;
 use crate::linear::{constant_operand, is_read_once};
 use crate::names::Names;
 use crate::record::Record;
-use quantfit_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
+use intact8_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 
 /// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias where it has one or can
 /// have one, or to that of the Add behind it, else by an Add of its own.

@@ -1,7 +1,7 @@
 //! Signed activations.
 
 use super::unsigned_activations::change_sign;
-use quantfit_ir::{DType, Model, Pass, Result};
+use intact8_ir::{DType, Model, Pass, Result};
 
 /// Quantizes activations to signed bytes: 128 is taken from offset and integers, which stand for the same numbers. The
 /// way back from [`UnsignedActivations`](crate::UnsignedActivations), for targets that know no unsigned bytes.

@@ -1,7 +1,7 @@
 //! Constants where they are read.
 
 use crate::names::Names;
-use quantfit_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashSet;
 
 /// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the

@@ -1,6 +1,6 @@
 //! What a file need not say.
 
-use quantfit_ir::{Graph, Model, NodeKind, Op, Pass, Result};
+use intact8_ir::{Graph, Model, NodeKind, Op, Pass, Result};
 use std::collections::BTreeSet;
 
 /// Removes what nothing needs: constants and operations that no output depends on, the types of values inside the graph,
@@ -47,7 +47,7 @@ impl Pass for Trim {
         let mut changed = before != size(model) || !unused.is_empty();
         model.try_for_each_graph(|_, graph| {
             changed |= forget_types(graph);
-            Ok::<_, quantfit_ir::Error>(())
+            Ok::<_, intact8_ir::Error>(())
         })?;
         Ok(changed)
     }

@@ -3,7 +3,7 @@
 use crate::coding::{Coding, integer_tensor};
 use crate::grow::constant;
 use crate::names::Names;
-use quantfit_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
+use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
 
 /// Quantizes activations to unsigned bytes: 128 is added to offset and integers, which stand for the same numbers.
 ///

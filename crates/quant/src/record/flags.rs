@@ -1,7 +1,7 @@
 //! Flags as text: a hexadecimal digit for each four, the first one its highest bit.
 
 use crate::prototext::Field;
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// The digits.
 pub(super) fn written(flags: &[bool]) -> String {

@@ -1,8 +1,8 @@
 //! The mean error of a product: as it is linear, that of the product of the means of what is read.
 
 use crate::sample::Sampled;
-use quantfit_ir::{Model, Place, Result, Tensor};
-use quantfit_quant::{LayerRecord, Record, simulated_activation, simulated_weight};
+use intact8_ir::{Model, Place, Result, Tensor};
+use intact8_quant::{LayerRecord, Record, simulated_activation, simulated_weight};
 use std::ops::AddAssign;
 
 /// A layer that is a product, with its entry of the record.

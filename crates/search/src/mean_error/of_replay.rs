@@ -1,6 +1,6 @@
 //! The mean error of a layer that is replayed.
 
-use quantfit_ir::{Result, Tensor};
+use intact8_ir::{Result, Tensor};
 use std::ops::AddAssign;
 
 /// Sums over outputs.

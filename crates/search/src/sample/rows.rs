@@ -4,8 +4,8 @@
 
 use super::halves::Halves;
 use super::window::Window;
-use quantfit_ir::{Error, Model, Result, Tensor};
-use quantfit_quant::Layer;
+use intact8_ir::{Error, Model, Result, Tensor};
+use intact8_quant::Layer;
 use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 
@@ -239,9 +239,9 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quantfit_interp::Session;
-    use quantfit_ir::{Node, Pass};
-    use quantfit_quant::{NameNodes, layers};
+    use intact8_interp::Session;
+    use intact8_ir::{Node, Pass};
+    use intact8_quant::{NameNodes, layers};
 
     /// How a layer reads, and what it reads and gives.
     fn read(input: &[usize], weight: &[usize], op: &str) -> (Reading, Tensor, Tensor) {

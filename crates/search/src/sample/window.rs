@@ -1,6 +1,6 @@
 //! Which pixels of an image the window of a Conv covers.
 
-use quantfit_ir::{Error, Op, Result};
+use intact8_ir::{Error, Op, Result};
 use std::ops::Range;
 
 /// How the window of a Conv moves.

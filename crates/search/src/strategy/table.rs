@@ -1,6 +1,6 @@
 //! The table of strategies in `docs/search.md`: every strategy set on every made-up target of up to 60 layers.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p quantfit-search` writes it anew.
+//! `UPDATE_EXPECT=1 cargo test -p intact8-search` writes it anew.
 
 use super::simulation::{Searched, is_one_minimal, searched_up_to};
 use super::{STRATEGIES, StrategyRow};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/search.md");
 const BEGIN: &str =
-    "<!-- The table is made by `UPDATE_EXPECT=1 cargo test -p quantfit-search`; do not edit. -->\n\n";
+    "<!-- The table is made by `UPDATE_EXPECT=1 cargo test -p intact8-search`; do not edit. -->\n\n";
 const END: &str = "<!-- The table ends. -->\n";
 
 const MOST_LAYERS: usize = 60;

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
 use crate::op::Site;
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -4,8 +4,8 @@ use crate::call::Call;
 use crate::data::Data;
 use crate::op::{Kernel, Outputs, Site};
 use crate::real::{numbers, rounded};
-use quantfit_ir::{Error, Result, Tensor};
-use quantfit_kernels::elementwise::{Unary, unary_in_place};
+use intact8_ir::{Error, Result, Tensor};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
 
 pub(super) fn causal_conv(site: &Site<'_>) -> Result<Kernel> {
     let is_activated = match site.str("activation", "none")? {

@@ -8,7 +8,7 @@ use crate::data::Data;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::program::Subgraph;
 use crate::real::{expect_type, numbers, rounded, with_real};
-use quantfit_ir::{DType, Error, Result};
+use intact8_ir::{DType, Error, Result};
 
 struct Flex {
     scale: Option<f32>,

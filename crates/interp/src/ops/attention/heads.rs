@@ -3,8 +3,8 @@
 use crate::call::Call;
 use crate::number::Number;
 use crate::real::numbers;
-use quantfit_ir::{Element, Error, Result, Tensor, with_element};
-use quantfit_kernels::matrix::Matrix;
+use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_kernels::matrix::Matrix;
 use std::borrow::Cow;
 use std::ops::Range;
 

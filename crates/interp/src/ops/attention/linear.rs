@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::data::Data;
 use crate::op::{Kernel, Outputs, Site};
 use crate::real::{numbers, rounded};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 struct Linear {
     n_heads: [i64; 2],

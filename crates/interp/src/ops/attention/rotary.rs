@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::indices::{integers, position};
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{numbers, rounded};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Cow;
 
 struct Rotary {

@@ -4,9 +4,9 @@ use super::super::softmax::SoftmaxRows;
 use super::heads::Sizes;
 use crate::product::{Factor, Product};
 use crate::real::{computed, round_in_place};
-use quantfit_ir::{DType, Result};
-use quantfit_kernels::elementwise::{Unary, unary_in_place};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_ir::{DType, Result};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
 
 /// A type that scores are computed in.

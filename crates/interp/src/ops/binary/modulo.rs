@@ -4,7 +4,7 @@ use super::pairs;
 use crate::broadcast::broadcast_shape;
 use crate::number::{Number, with_number};
 use crate::op::{Kernel, Site, one};
-use quantfit_ir::Result;
+use intact8_ir::Result;
 
 /// With the sign of the divisor or, with `fmod`, of the dividend. Integers divided by 0 leave 0.
 pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {

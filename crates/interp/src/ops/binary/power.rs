@@ -5,7 +5,7 @@ use crate::broadcast::{broadcast_shape, zip, zip_in_place};
 use crate::call::Call;
 use crate::number::{Number, unexpected};
 use crate::op::{Outputs, one};
-use quantfit_ir::{DType, Result, Tensor, with_element};
+use intact8_ir::{DType, Result, Tensor, with_element};
 
 /// What can be raised to a power.
 pub(super) const BASES: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I32, DType::I64];

@@ -1,7 +1,7 @@
 //! Between integers and floats of 8 to 64 bits.
 
 use crate::number::Number;
-use quantfit_ir::{DType, bf16, f16};
+use intact8_ir::{DType, bf16, f16};
 
 /// A number that can be made from any other.
 pub(super) trait Cast: Number {

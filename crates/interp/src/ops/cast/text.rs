@@ -3,7 +3,7 @@
 use super::map;
 use crate::call::Call;
 use crate::number::{Number, unexpected};
-use quantfit_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
 
 /// The numbers that strings say, of a type that holds them until they are cast to `to`.
 ///
@@ -22,7 +22,7 @@ pub(super) fn parsed(x: &Tensor, to: DType, call: &Call<'_, '_>) -> Result<Tenso
     }
 }
 
-fn parsed_as<B: quantfit_ir::Element>(
+fn parsed_as<B: intact8_ir::Element>(
     x: &Tensor,
     call: &Call<'_, '_>,
     parse: impl Fn(&str) -> Option<B>,

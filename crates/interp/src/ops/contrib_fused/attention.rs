@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::number::{Number, with_float};
 use crate::op::{Kernel, Outputs, Site};
 use crate::room::shape_of;
-use quantfit_ir::{Attr, DType, Error, Op, Result, Tensor};
-use quantfit_kernels::elementwise::Binary;
+use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
+use intact8_kernels::elementwise::Binary;
 
 /// Operands are query, key, value, the biases of all three one after another, a mask of keys, what is added to the
 /// scores, and the keys and values before.

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::indices::position;
 use crate::op::{Kernel, Site, one};
 use crate::real::{expect_type, numbers, rounded};
-use quantfit_ir::{Attr, Error, Op, Result, Tensor};
+use intact8_ir::{Attr, Error, Op, Result, Tensor};
 
 /// The second output counts, for each sequence, the words that a mask lets through; the third one is the sum.
 pub(super) fn embed(site: &Site<'_>) -> Result<Kernel> {

@@ -4,7 +4,7 @@ use super::add;
 use super::part::{OPSET, part, run_with};
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site};
-use quantfit_ir::{Attr, Op, Result, Tensor};
+use intact8_ir::{Attr, Op, Result, Tensor};
 
 /// Layer normalization of `input + skip + bias`, the last optional; the fourth output is the sum.
 pub(super) fn skip_layer(site: &Site<'_>) -> Result<Kernel> {

@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::data::Data;
 use crate::op::{Kernel, Operand, Outputs, Site};
 use crate::ops::find;
-use quantfit_ir::{Error, Op, Result, Tensor};
+use intact8_ir::{Error, Op, Result, Tensor};
 
 /// The operator set whose meaning the parts have, where no other is asked for.
 pub(in crate::ops) const OPSET: i64 = 23;

@@ -5,8 +5,8 @@ use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, one};
 use crate::real::expect_type;
-use quantfit_ir::{Result, Tensor, with_element};
-use quantfit_kernels::quantize::Integer;
+use intact8_ir::{Result, Tensor, with_element};
+use intact8_kernels::quantize::Integer;
 use std::borrow::Cow;
 
 /// `round(a·ra + (b·rb + (zc - (za·ra + zb·rb))))`, `ra` and `rb` being scales divided by that of the result; every
@@ -22,7 +22,7 @@ pub(super) fn add() -> Kernel {
             let shape = broadcast_shape(&[a.shape(), b.shape()])?;
             let mut out = call.unset::<T>(&shape)?;
             let [a, b] = [repeated::<T>(a, &shape)?, repeated::<T>(b, &shape)?];
-            quantfit_kernels::quantize::add_bytes([of_a, of_b], rest, &a, &b, &mut out);
+            intact8_kernels::quantize::add_bytes([of_a, of_b], rest, &a, &b, &mut out);
             one(Tensor::new(&shape, out))
         }, other => Err(crate::number::unexpected(other)))
     })

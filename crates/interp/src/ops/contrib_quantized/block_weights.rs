@@ -7,9 +7,9 @@ use crate::op::{Kernel, Site, one};
 use crate::product::Factor;
 use crate::real::{expect_type, numbers, rounded};
 use crate::room::n_elements;
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::gemm::PackedRight;
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_kernels::gemm::PackedRight;
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// Operands are `A`, the weights, their scales and zero points, the block of each step along the depth where that is
 /// not its place, and a bias. Constant weights are unpacked once.

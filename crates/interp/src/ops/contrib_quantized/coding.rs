@@ -2,8 +2,8 @@
 
 use super::super::requantize::only;
 use crate::call::Call;
-use quantfit_ir::{Element, Result};
-use quantfit_kernels::quantize::{Affine, Quantized, dequantize, quantize};
+use intact8_ir::{Element, Result};
+use intact8_kernels::quantize::{Affine, Quantized, dequantize, quantize};
 
 /// A byte of either sign.
 pub(super) trait Byte: Element + Quantized {}

@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::number::unexpected;
 use crate::op::{Kernel, Site, one};
 use crate::real::expect_type;
-use quantfit_ir::{Attr, Error, Op, Result, Tensor, with_element};
-use quantfit_kernels::quantize::Integer;
+use intact8_ir::{Attr, Error, Op, Result, Tensor, with_element};
+use intact8_kernels::quantize::Integer;
 
 pub(super) fn leaky_relu(site: &Site<'_>) -> Result<Kernel> {
     let slope = site.float("alpha", 0.01)?;

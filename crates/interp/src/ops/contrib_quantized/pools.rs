@@ -4,8 +4,8 @@ use super::super::contrib_fused::part::{OPSET, part, run};
 use super::coding::Coding;
 use crate::number::unexpected;
 use crate::op::{Kernel, Site, one};
-use quantfit_ir::{Error, Op, Result, Tensor, with_element};
-use quantfit_kernels::quantize::{Integer, requantize};
+use intact8_ir::{Error, Op, Result, Tensor, with_element};
+use intact8_kernels::quantize::{Integer, requantize};
 
 /// In f32.
 pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {

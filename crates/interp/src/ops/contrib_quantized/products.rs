@@ -8,12 +8,12 @@ use crate::call::Call;
 use crate::number::unexpected;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{numbers, rounded};
-use quantfit_ir::{Error, Op, Result, Tensor, with_element};
-use quantfit_kernels::gemm_integer::{
+use intact8_ir::{Error, Op, Result, Tensor, with_element};
+use intact8_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
 };
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
-use quantfit_kernels::quantize::{Affine, quantize, requantize_each};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
+use intact8_kernels::quantize::{Affine, quantize, requantize_each};
 
 /// `A` is quantized by its own range; operands are `A`, `B`, its scale and zero point, and a bias.
 pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {

@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::data::{Data, Sequence};
 use crate::op::Site;
 use crate::program::Subgraph;
-use quantfit_ir::{Error, Result, Type};
+use intact8_ir::{Error, Result, Type};
 
 /// A subgraph.
 pub(super) struct Body {

@@ -6,7 +6,7 @@ use super::scan::stacked;
 use crate::data::Data;
 use crate::indices::integer;
 use crate::op::{Kernel, Outputs, Site};
-use quantfit_ir::{Error, NodeKind, Result, Tensor, Type};
+use intact8_ir::{Error, NodeKind, Result, Tensor, Type};
 
 /// Operands are the number of iterations, the condition, and the values carried from one to the next. The body gets
 /// the iteration's number, the condition, and these values; it gives the next condition, the next values, and what is

@@ -8,7 +8,7 @@ use crate::data::Data;
 use crate::indices::integers;
 use crate::op::{Kernel, Outputs, Site};
 use crate::strided::Strided;
-use quantfit_ir::{Error, Result, Tensor, Type, with_element};
+use intact8_ir::{Error, Result, Tensor, Type, with_element};
 
 /// A body with its states and slices counted.
 struct Scan {

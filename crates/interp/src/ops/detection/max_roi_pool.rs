@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::number::{Number, with_float};
 use crate::op::{Kernel, Outputs, Site, one};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 pub(super) fn max_roi_pool(site: &Site<'_>) -> Result<Kernel> {
     let pooled = site.ints("pooled_shape")?.unwrap_or_default();

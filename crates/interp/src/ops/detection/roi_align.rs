@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::indices::{integers, position};
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{Real, numbers, rounded, with_real};
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// The attributes.
 struct Align {

@@ -4,8 +4,8 @@ use super::equation::Label;
 use crate::call::Call;
 use crate::number::Number;
 use crate::product::{Factor, Product};
-use quantfit_ir::{Error, Result};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_ir::{Error, Result};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::borrow::Cow;
 
 /// Elements seen as an array with labelled dimensions. There is none of length 1: to repeat it is to leave it out.

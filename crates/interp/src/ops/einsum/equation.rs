@@ -1,6 +1,6 @@
 //! The equation of an Einsum: which label every dimension goes by.
 
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// What dimensions are called: those with the same label are walked together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

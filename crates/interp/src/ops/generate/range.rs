@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::number::{Number, with_float};
 use crate::op::{Kernel, Outputs, Site, one};
-use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 
 /// `start + i * delta` for all that is before the limit.
 pub(super) fn range(site: &Site<'_>) -> Result<Kernel> {

@@ -5,7 +5,7 @@ use crate::number::Number;
 use crate::op::{Kernel, Site, one};
 use crate::real::{numbers, rounded, with_real};
 use crate::room::shape_of;
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// Computed in f64, and rounded once.
 pub(super) fn affine_grid(site: &Site<'_>) -> Result<Kernel> {

@@ -6,7 +6,7 @@ use crate::number::Number;
 use crate::op::{Kernel, Site, one};
 use crate::ops::window::{Taps, WindowAttrs};
 use crate::room::shape_of;
-use quantfit_ir::{Complex, DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, with_element};
 
 pub(super) fn col2im(site: &Site<'_>) -> Result<Kernel> {
     let attrs = WindowAttrs::read(site)?;

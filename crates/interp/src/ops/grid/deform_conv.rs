@@ -6,8 +6,8 @@ use crate::op::{Kernel, Outputs, Site, one};
 use crate::ops::window::{Moves, WindowAttrs};
 use crate::product::{Factor, Product};
 use crate::real::{Real, numbers, rounded, with_real};
-use quantfit_ir::{Error, Result};
-use quantfit_kernels::matrix::{Matrix, MatrixMut};
+use intact8_ir::{Error, Result};
+use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// What the taps read is laid out as a matrix, which the weights are multiplied by.
 pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {

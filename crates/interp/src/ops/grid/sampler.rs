@@ -1,7 +1,7 @@
 //! Which elements of an image a place between them is made of.
 
 use crate::real::Real;
-use quantfit_ir::Element;
+use intact8_ir::Element;
 use smallvec::SmallVec;
 
 /// How to sample an image of those sizes.

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
 use crate::op::{Kernel, Site, one};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 /// The features at some places. A vector gives a matrix of one row.
 pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {

@@ -2,7 +2,7 @@
 
 use crate::op::{Kernel, Site, one};
 use crate::room::{reserve_text, texts};
-use quantfit_ir::{DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 use std::collections::HashMap;
 
 /// A table from keys to values, of whatever types.

@@ -4,7 +4,7 @@ use super::features::matrix;
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::room::reserve_text;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 /// What becomes of the scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::moments::moments;
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// `scale · (x - mean) / √(variance + ε) + bias`, channel by channel; channels are the second dimension.
 pub(super) fn batch(site: &Site<'_>) -> Result<Kernel> {

@@ -4,7 +4,7 @@ use super::moments::moments;
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{Real, into_numbers, numbers, round_in_place, rounded, with_real};
-use quantfit_ir::{DType, Error, Result};
+use intact8_ir::{DType, Error, Result};
 
 /// Every channel by its own mean and variance.
 pub(super) fn instance(site: &Site<'_>) -> Result<Kernel> {

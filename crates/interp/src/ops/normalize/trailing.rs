@@ -6,8 +6,8 @@ use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{Real, numbers, round_in_place, rounded};
-use quantfit_ir::{DType, Error, Result, Tensor};
-use quantfit_kernels::layer_norm::{Normalization, layer_norm};
+use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_kernels::layer_norm::{Normalization, layer_norm};
 
 /// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the factors.
 pub(super) fn layer(site: &Site<'_>) -> Result<Kernel> {

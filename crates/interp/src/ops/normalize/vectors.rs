@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::number::Number;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
-use quantfit_ir::{Error, Result};
+use intact8_ir::{Error, Result};
 
 /// Vectors along an axis, divided by their length; those of length 0 are 0.
 pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {

@@ -4,8 +4,8 @@ use super::PoolSizes;
 use crate::number::Number;
 use crate::ops::window::{Run, Taps};
 use crate::real::Real;
-use quantfit_ir::Element;
-use quantfit_kernels::pool::Divisor;
+use intact8_ir::Element;
+use intact8_kernels::pool::Divisor;
 
 /// How indices count the elements of a plane.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use crate::axes::{Along, axis};
 use crate::op::Site;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::ops::Range;
 
 /// What the attributes say.

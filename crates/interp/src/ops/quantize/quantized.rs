@@ -1,6 +1,6 @@
 //! What floats are quantized to: integers of up to 16 bits, and small floats.
 
-use quantfit_ir::{
+use intact8_ir::{
     Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, I2, I4, MiniFloat, U2, U4,
 };
 

@@ -6,7 +6,7 @@ use crate::number::{Number, unexpected, with_float};
 use crate::op::{Kernel, Outputs, Site};
 
 use crate::sampling::samples;
-use quantfit_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, with_element};
 
 /// What can be dropped.
 pub(super) const DROPPED: &[DType] = &[

@@ -4,8 +4,8 @@ use crate::number::Number;
 use crate::op::Site;
 use crate::product::Factor;
 use crate::real::Real;
-use quantfit_ir::{Attr, Error, Result};
-use quantfit_kernels::elementwise::{Unary, unary_in_place};
+use intact8_ir::{Attr, Error, Result};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
 
 /// A function, and `alpha` and `beta` where it has them.
 #[derive(Debug, Clone, Copy, PartialEq)]

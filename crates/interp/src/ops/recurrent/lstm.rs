@@ -3,7 +3,7 @@
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
 use crate::op::Site;
-use quantfit_ir::Result;
+use intact8_ir::Result;
 
 pub(super) struct Lstm {
     /// What is forgotten is what does not enter.

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::Number;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Cow;
 
 /// The sizes of a layer.

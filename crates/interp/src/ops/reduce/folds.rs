@@ -1,7 +1,7 @@
 //! How many elements become one. Floats are summed in f64, integers in their own type, where they wrap around.
 
 use crate::number::Number;
-use quantfit_ir::{bf16, f16};
+use intact8_ir::{bf16, f16};
 
 /// One way to make one number of many.
 pub(super) trait Fold<T: Number> {

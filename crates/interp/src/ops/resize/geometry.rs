@@ -2,7 +2,7 @@
 
 use crate::axes;
 use crate::number::{Number, with_float};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 
 /// What sizes mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::number::Number;
 use crate::real::Real;
 use crate::sampling::{samples, stored, with_sample};
-use quantfit_ir::{Result, Tensor};
+use intact8_ir::{Result, Tensor};
 use std::borrow::Cow;
 
 /// How much a neighbour weighs.

@@ -4,7 +4,7 @@ use super::coordinates::{Coordinates, Rounding};
 use super::element_of;
 use super::geometry::Axis;
 use crate::call::Call;
-use quantfit_ir::{Element, Result, Tensor, with_element};
+use intact8_ir::{Element, Result, Tensor, with_element};
 
 /// Works for elements of every type: none is computed with.
 pub(super) fn nearest(

@@ -4,7 +4,7 @@ use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::number::{Number, by_value};
 use crate::op::{Kernel, Outputs, Site};
-use quantfit_ir::{Complex, DType, Element, Result, Tensor, bf16, f16, with_element};
+use intact8_ir::{Complex, DType, Element, Result, Tensor, bf16, f16, with_element};
 use std::cmp::Ordering;
 
 /// Everything that has an order.

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::real::Real;
-use quantfit_ir::{Complex, Error, Result};
+use intact8_ir::{Complex, Error, Result};
 use rustfft::{Fft, FftDirection, FftNum, FftPlanner};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -5,7 +5,7 @@ use crate::indices::integer;
 use crate::number::{Number, with_float, with_number};
 use crate::op::{Kernel, Site, one};
 use crate::room::shape_of;
-use quantfit_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor};
 
 /// A triangle for each band, from the middle of the band before it to that of the one after it, with 1 in its own.
 pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::indices::integer;
 use crate::op::{Kernel, Outputs, Site, one};
 use crate::real::{numbers, rounded};
-use quantfit_ir::{Complex, Error, Result, Tensor};
+use intact8_ir::{Complex, Error, Result, Tensor};
 
 pub(super) fn stft(site: &Site<'_>) -> Result<Kernel> {
     let is_onesided = site.flag("onesided", true)?;

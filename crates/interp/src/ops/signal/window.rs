@@ -4,7 +4,7 @@ use crate::indices::integer;
 use crate::number::{Number, with_number};
 use crate::op::{Kernel, Site, one};
 use crate::room::shape_of;
-use quantfit_ir::{DType, Result, Tensor};
+use intact8_ir::{DType, Result, Tensor};
 use std::f64::consts::TAU;
 
 /// `a - b·cos(2πx) + c·cos(4πx)` for x from 0 to 1; to before 1 if the window is periodic. Integers are cut off behind

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::indices::integers;
 use crate::op::{Kernel, Site, one};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -2,7 +2,7 @@
 
 use crate::op::{Kernel, Site, one};
 use crate::room::reserve_text;
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use std::collections::HashSet;
 
 /// What becomes of a text.

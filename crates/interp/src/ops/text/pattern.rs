@@ -1,7 +1,7 @@
 //! RegexFullMatch: regular expressions in the syntax of RE2, which is not quite that of the `regex` crate.
 
 use crate::op::{Kernel, Site, one};
-use quantfit_ir::{Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use regex::Regex;
 use std::iter::Peekable;
 use std::str::Chars;

@@ -2,7 +2,7 @@
 
 use crate::op::{Kernel, Outputs, Site};
 use crate::room::reserve_text;
-use quantfit_ir::{Result, Tensor};
+use intact8_ir::{Result, Tensor};
 
 /// Strings of fewer parts than others are filled up with empty ones; the second output says how many are their own.
 pub(super) fn split(site: &Site<'_>) -> Result<Kernel> {

@@ -5,7 +5,7 @@ use crate::coding::Coding;
 use crate::grow::{coding_constants, constant};
 use crate::names::Names;
 use crate::product::{Product, coded};
-use quantfit_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
 
 /// Lowers a node whose result is quantized as said, if there is an operator for it.
 pub(super) fn lower(

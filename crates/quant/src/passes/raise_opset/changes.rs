@@ -4,7 +4,7 @@
 //! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
 
 use super::{Change, Site};
-use quantfit_ir::{Attr, Node, Op, Result, Tensor, Value};
+use intact8_ir::{Attr, Node, Op, Result, Tensor, Value};
 
 pub(super) const CHANGES: &[Change] = &[
     Change { op: "BatchNormalization", opset: 9, rewrite: drop_spatial },

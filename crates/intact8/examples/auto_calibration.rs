@@ -1,0 +1,96 @@
+//! Accuracy-based automatic quantization, step by step, with an evaluator of one's own.
+//!
+//! `cargo run --release --example auto_calibration`
+
+use intact8::data::{DataSet, Feed, Feeding, read_npz};
+use intact8::{
+    Evaluator, EvaluatorError, Model, PROFILES, Result, Session, Tensor, Verdict,
+    accuracy_based_auto_calibration, create_quant_config, load_model,
+};
+use std::path::Path;
+
+/// Step 1: an evaluator. It calibrates a model, scores one, and judges a score by that of the original.
+struct DigitsEvaluator {
+    calibration: Feed,
+    evaluation: Feed,
+    labels: Vec<i64>,
+}
+
+impl Evaluator for DigitsEvaluator {
+    /// A score can be anything; here it is the share of right answers.
+    type Metric = f64;
+
+    /// Runs the model on at least `batch_num` batches.
+    fn calibration(
+        &mut self,
+        batch_num: usize,
+        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), EvaluatorError> {
+        for samples in self.calibration.batches().take(batch_num) {
+            forward(&self.calibration.inputs(samples)?)?;
+        }
+        Ok(())
+    }
+
+    /// Scores a model: the original first, then every trial.
+    fn evaluate(&mut self, model: &Model) -> Result<f64, EvaluatorError> {
+        let session = Session::new(model)?;
+        let mut n_right = 0;
+        for samples in self.evaluation.batches() {
+            let logits = &session.run(&self.evaluation.inputs(samples.clone())?)?[0];
+            let rows = logits.values::<f32>()?.chunks_exact(logits.shape()[1]);
+            for (row, &label) in rows.zip(&self.labels[samples]) {
+                let answer = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+                n_right += usize::from(answer == usize::try_from(label).ok());
+            }
+        }
+        Ok(n_right as f64 / self.labels.len() as f64)
+    }
+
+    /// Satisfied is whoever loses less than 0.2 percentage points.
+    fn metric_eval(&mut self, original: &f64, quantized: &f64) -> Result<Verdict, EvaluatorError> {
+        let loss = original - quantized;
+        Ok(Verdict { satisfied: loss < 0.002, loss })
+    }
+}
+
+fn main() -> Result<()> {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models/digits-hard");
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/examples/digits");
+    let model = load_model(&fixture.join("model.onnx"))?;
+
+    let read = |file: &str| Ok(DataSet { source: file.to_owned(), arrays: read_npz(&fixture.join(file))? });
+    let session = Session::new(&model)?;
+    let (calib, eval): (Result<DataSet>, Result<DataSet>) = (read("calib.npz"), read("eval.npz"));
+    let (calib, eval) = (calib?, eval?);
+    let evaluation = eval.feed(session.inputs(), &Feeding::default())?;
+    let labels = eval.targets("labels", evaluation.n_samples())?.values::<i64>()?.to_vec();
+    let calibration = calib.feed(session.inputs(), &Feeding::default())?;
+    let batch_num = calibration.n_batches();
+    let mut evaluator = DigitsEvaluator { calibration, evaluation, labels };
+
+    // Step 2: a configuration, in which every layer may be quantized. It is a file, to be edited.
+    let config_file = out.with_file_name("quant_config.json");
+    create_quant_config(&config_file, &model, &[], batch_num, &PROFILES[0])?;
+
+    // Step 3: the search. It scores the original, quantizes everything, and rolls back what costs too much.
+    let report = accuracy_based_auto_calibration(
+        &model,
+        &mut evaluator,
+        &config_file,
+        &out.with_file_name("scale_offset_record.txt"),
+        &out,
+        "BinarySearch",
+        "CosineSimilarity",
+    )?;
+
+    // Step 4: the result. Models, configuration, record, ranking and history are written.
+    assert!(
+        report.original > 0.99 && report.metrics[0] < 0.6,
+        "quantizing every layer is not good enough here"
+    );
+    let quantized = report.outcome.expect("rolling back two layers is enough");
+    assert_eq!(quantized.rolled_back, ["block4.conv2", "block1.conv2"]);
+    assert!(report.original - quantized.metric < 0.002);
+    Ok(())
+}

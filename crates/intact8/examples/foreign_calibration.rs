@@ -1,0 +1,51 @@
+//! Calibration with somebody else's runtime: it runs the model, intact8 looks at the values that it wants.
+//!
+//! `cargo run --example foreign_calibration`
+
+use intact8::ir::Place;
+use intact8::quant::{Calibration, fake_quant};
+use intact8::{Emission, Flavour, Model, QuantConfig, Result, Tensor};
+
+const MODEL: &str = "\
+model m opset 17
+%x = input : f32[N,2]
+%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+%h = MatMul(%x, %w) @first
+%r = Relu(%h)
+%y = MatMul(%r, %w) @second
+return %y
+";
+
+/// Some runtime. It calls back with the name and the value of everything that it computes.
+fn run(x: [f32; 2], see: &mut dyn FnMut(&str, [f32; 2]) -> Result<()>) -> Result<()> {
+    let product = |[a, b]: [f32; 2]| [a + 3.0 * b, 2.0 * a + 4.0 * b];
+    see("x", x)?;
+    let relu = product(x).map(|value| value.max(0.0));
+    see("r", relu)?;
+    see("y", product(relu))
+}
+
+fn main() -> Result<()> {
+    let model: Model = MODEL.parse()?;
+    let config = QuantConfig::for_model(&model);
+
+    let mut calibration = Calibration::new(&model, &config)?;
+    let wanted: Vec<Place> = calibration.places().collect();
+    let name = |place: &Place| model.graphs()[place.graph].value(place.value).name.as_str();
+    for x in [[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0]] {
+        run(x, &mut |value, numbers| {
+            let Some(place) = wanted.iter().find(|place| name(place) == value) else { return Ok(()) };
+            calibration.observe(*place, &Tensor::new(&[1, 2], numbers.to_vec()))
+        })?;
+    }
+    let record = calibration.finish()?;
+    assert_eq!(record.layers.keys().collect::<Vec<_>>(), ["first", "second"]);
+
+    // From here on the graph carries the numbers.
+    let mut quantized = model.clone();
+    fake_quant(&config, &record).run(&mut quantized)?;
+    intact8::quant::emit(Flavour::Qdq, &Emission::default()).run(&mut quantized)?;
+    let n_quantizers = quantized.graph.dag().node_weights().filter(|node| node.is("QuantizeLinear")).count();
+    assert_eq!(n_quantizers, 2);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! `intact8 compare`: what quantization did, value by value.
+
+use super::{FeedingArgs, read_data, say};
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table, presets};
+use intact8::{Difference, Session, compare};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Compare a quantized model with its float model, value by value
+///
+/// Both run on the same data. Shown are the values that both compute under one name, in the order of computation:
+/// how close they are, what the float value reaches from and to, what the integers can hold, and which part of the
+/// float values lies outside. The difference grows from layer to layer; where it jumps, look.
+///
+/// Example: intact8 compare model.onnx model_fake_quant_model.onnx --input eval.npz
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The float model, an ONNX file
+    float: PathBuf,
+    /// The quantized model, an ONNX file
+    quantized: PathBuf,
+    /// One array for each model input, named as the input
+    #[arg(long, value_name = "DATA.npz")]
+    input: PathBuf,
+    #[command(flatten)]
+    feeding: FeedingArgs,
+    /// Write the comparison here as well
+    #[arg(long, value_name = "OUT.json")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let float = intact8::load_model(&args.float)?;
+    let quantized = intact8::load_model(&args.quantized)?;
+    let session = Session::new(&float).with_context(|| args.float.display().to_string())?;
+    let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
+    let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
+    say(&table(&differences).to_string());
+    if let Some(path) = &args.json {
+        write(path, &differences)?;
+        say(&format!("wrote {}", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(differences: &[Difference]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "value",
+        "operator",
+        "cosine",
+        "SQNR",
+        "max error",
+        "float range",
+        "int range",
+        "clipped",
+    ]);
+    for difference in differences {
+        let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+        table.add_row([
+            difference.value.clone(),
+            difference.op.clone(),
+            format!("{:.6}", difference.cosine),
+            format!("{:.1} dB", difference.sqnr),
+            format!("{:.3e}", difference.max_error),
+            range(difference.range),
+            difference.quantized_range.map_or(String::new(), range),
+            difference.clipped.map_or(String::new(), |part| format!("{:.3} %", 100.0 * part)),
+        ]);
+    }
+    table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+fn write(path: &Path, differences: &[Difference]) -> anyhow::Result<()> {
+    let row = |difference: &Difference| {
+        serde_json::json!({
+            "value": difference.value,
+            "operator": difference.op,
+            "cosine": difference.cosine,
+            "sqnr": difference.sqnr,
+            "max_error": difference.max_error,
+            "range": difference.range,
+            "quantized_range": difference.quantized_range,
+            "clipped": difference.clipped,
+        })
+    };
+    let rows: Vec<serde_json::Value> = differences.iter().map(row).collect();
+    Ok(intact8::write_file(path, (serde_json::to_string_pretty(&rows)? + "\n").as_bytes())?)
+}

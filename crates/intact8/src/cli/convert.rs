@@ -1,0 +1,73 @@
+//! `intact8 convert` and `intact8 convert-qat`: models without calibration.
+
+use super::{DeployArgs, say};
+use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Quantize a float model with scales and offsets of your own
+///
+/// Example: intact8 convert model.onnx --record record.txt --save out/model
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ONNX file, not quantized
+    model: PathBuf,
+    /// Scales and offsets: a scale-offset record of AMCT, as `quantize` writes it
+    #[arg(long, value_name = "RECORD.txt")]
+    record: PathBuf,
+    /// The configuration that the record was made with, as `quantize` writes it beside the record; without one, layers
+    /// have normalizations folded into them and nothing else is done before
+    #[arg(long, value_name = "CONFIG.json")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    deploy: DeployArgs,
+    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    #[arg(long, value_name = "DIR/prefix")]
+    save: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let model = intact8::load_model(&args.model)?;
+    let text = std::fs::read_to_string(&args.record);
+    let text = text.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
+    let record = Record::from_text(&text);
+    let record = record.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
+    let config = args.config.as_deref().map(load_config).transpose()?;
+    let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    convert_model(&model, &record, config.as_ref(), &files)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
+    wrote(std::iter::once(&*files.fake_quant), &files);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Make deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training
+///
+/// Example: intact8 convert-qat qat.onnx --deploy integer,ascend --target generic --save out/model
+#[derive(clap::Args)]
+pub(crate) struct QatArgs {
+    /// The ONNX file
+    model: PathBuf,
+    #[command(flatten)]
+    deploy: DeployArgs,
+    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    #[arg(long, value_name = "DIR/prefix")]
+    save: Option<PathBuf>,
+}
+
+pub(crate) fn run_qat(args: &QatArgs) -> anyhow::Result<ExitCode> {
+    let model = intact8::load_model(&args.model)?;
+    let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    convert_qat_model(&model, &files)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
+    wrote(std::iter::once(&*files.record), &files);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn save_path(model: &Path, save: Option<&PathBuf>) -> PathBuf {
+    save.cloned().unwrap_or_else(|| model.file_stem().unwrap_or_default().into())
+}
+
+fn wrote<'a>(first: impl Iterator<Item = &'a Path>, files: &'a OutputFiles) {
+    let paths = first.chain(files.deploy.iter().map(|(_, path)| &**path)).chain([&*files.map]);
+    paths.for_each(|path| say(&format!("wrote {}", path.display())));
+}

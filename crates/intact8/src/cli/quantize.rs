@@ -1,0 +1,299 @@
+//! `intact8 quantize`: the main job.
+
+mod again;
+mod budget;
+mod identity;
+mod size;
+mod table;
+mod verdict;
+
+use super::interrupt::stop_on_interrupt;
+use super::progress::Terminal;
+use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
+use anyhow::{Context, bail};
+use intact8::data::Feed;
+use intact8::quant::{Emission, Precision};
+use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
+use intact8::{
+    CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
+    OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
+    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, model_bytes, report_json,
+    search_and_save, unreached_layers,
+};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Quantize a model to int8, and keep the accuracy that you ask for
+///
+/// Example: intact8 quantize model.onnx --calib calib.npz --eval eval.npz --metric top1 --max-drop 1%
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ONNX file
+    model: PathBuf,
+    /// Calibration data: one array for each model input
+    #[arg(long, value_name = "CALIB.npz")]
+    calib: PathBuf,
+    /// Evaluation data: the same, and `labels` or `targets`
+    #[arg(long, value_name = "EVAL.npz", required_unless_present = "eval_cmd")]
+    eval: Option<PathBuf>,
+    /// Which layers to quantize, and how; default: all, as `intact8 config` writes it
+    #[arg(long, value_name = "C.json")]
+    config: Option<PathBuf>,
+    /// What is measured on the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; with a
+    /// goal of its own as in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
+    #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1")]
+    metrics: Vec<String>,
+    /// How much worse a metric without a goal of its own may get: absolute as in 0.01, or relative to the original's as
+    /// in 1%
+    #[arg(long, value_name = "DROP", default_value = "0.01", allow_hyphen_values = true)]
+    max_drop: String,
+    /// Demand that the goals are met even at the worse end of the interval that holds a loss with this probability, such
+    /// as 0.95; without it the interval is only shown
+    #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd")]
+    confidence: Option<String>,
+    #[command(flatten)]
+    feeding: FeedingArgs,
+    /// Leave the ranges of channels as they are in the float model
+    #[arg(long)]
+    no_equalize: bool,
+    /// Leave ranges between activations and weights as they are, but for layers whose configuration says otherwise
+    #[arg(long)]
+    no_balance: bool,
+    /// Leave the mean error of quantization in the outputs of layers
+    #[arg(long)]
+    no_correct_bias: bool,
+    /// Round every weight to the nearest integer
+    #[arg(long)]
+    no_fit_rounding: bool,
+    #[command(flatten)]
+    deploy: DeployArgs,
+    /// Quantize the weights of these layers, or of all, to 7 bits: for processors without VNNI, on which sums of products
+    /// saturate
+    #[arg(long, value_name = "LAYER,…", value_delimiter = ',')]
+    reduce_range: Vec<String>,
+    /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
+    #[arg(long, default_value = "minimal")]
+    strategy: String,
+    /// Ranks the layers: cosine, mse, sqnr or kl of their own output, output-cosine and so on of the network's
+    #[arg(long, default_value = "cosine")]
+    sensitivity: String,
+    /// Layers that are rolled back together or not at all; may be repeated
+    #[arg(long = "group", value_name = "LAYER,LAYER,…")]
+    groups: Vec<String>,
+    /// Before layers go to float, try what is between: method, bias, ada-round and int16, or some of those; see docs/search.md
+    #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
+    #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
+    ladder: Vec<String>,
+    /// End with the best so far after so many trials
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_trials: Option<u32>,
+    /// End with the best so far after this time: 90s, 15m or 2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    time_budget: Option<String>,
+    /// Score every trial to its end, even if it can no longer meet the goals
+    #[arg(long)]
+    no_early_stop: bool,
+    /// Keep so much of what trials compute, so that the next run only what has changed: 256M, 2G, or 0 for nothing
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    cache_mem: String,
+    /// Go on where an interrupted run over the same model, configuration, data and goals has ended
+    #[arg(long)]
+    resume: bool,
+    /// Measure with a command instead: it is given the path of an ONNX file and prints a number, larger is better
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics"])]
+    eval_cmd: Option<String>,
+    /// The command stays: it is started once, reads the path of a model in each line, and answers with a line that is a
+    /// number
+    #[arg(long, requires = "eval_cmd")]
+    eval_stays: bool,
+    /// End the command if it takes longer for a model: 90s, 15m or 2h
+    #[arg(long, value_name = "TIME", requires = "eval_cmd", allow_hyphen_values = true)]
+    eval_timeout: Option<String>,
+    /// If the goals can't be met, write the model that comes closest, and still exit with 2
+    #[arg(long)]
+    keep_best: bool,
+    /// Write what each layer reads and gives, in float and quantized, to this folder
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    #[arg(long, value_name = "DIR/prefix")]
+    save: Option<PathBuf>,
+    /// Write the report here as well
+    #[arg(long, value_name = "REPORT.json")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
+    let deadline = deadline.and_then(|budget| began.checked_add(budget));
+    let (strategy, sensitivity) = (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
+    let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
+    let groups: Vec<Vec<String>> = args
+        .groups
+        .iter()
+        .map(|group| group.split(',').map(|layer| layer.trim().to_owned()).collect())
+        .collect();
+    let target = args.deploy.target()?;
+    let model = intact8::load_model(&args.model)?;
+    let mut evaluation = evaluation(args, &model)?;
+    let mut config = config(args, &model, &evaluation.calibration, target)?;
+    config.equalize &= !args.no_equalize;
+    config.auto_balance &= !args.no_balance;
+    config.correct_bias &= !args.no_correct_bias;
+    config.fit_rounding &= !args.no_fit_rounding;
+    target.check_config(&config)?;
+    reduce_range(&args.reduce_range, &mut config)?;
+    check_groups(&groups, &config)?;
+    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
+    let mut files = args.deploy.files(&save)?;
+    files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
+    let run = identity::identity(args, &model, &config, &evaluation.goals)?;
+    evaluation.journal = Some(match args.resume {
+        true => Journal::resume(&files.journal, &run)?,
+        false => Journal::begin(&files.journal, &run),
+    });
+    evaluation.stop = Stop::at(deadline);
+    evaluation.early_stop = !args.no_early_stop;
+    stop_on_interrupt(&evaluation.stop)?;
+
+    // Costs only decide between equals, so a model that can't be asked for them can still be quantized.
+    let costs = layer_costs(&model).ok();
+    let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
+    let options = SearchOptions {
+        strategy,
+        sensitivity,
+        max_trials: args.max_trials.map(|n| n as usize),
+        ladder: &ladder,
+        groups: &groups,
+        costs: costs.as_ref(),
+        keep_best: args.keep_best,
+        replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
+    };
+    let report = search_and_save(&model, &mut evaluation, &config, &files, &options)?;
+    let float_bytes = model_bytes(&args.model, &model);
+    write_report(args, &evaluation, &report, &files, float_bytes, began)?;
+    Ok(verdict::say(args, &evaluation, &report, &files))
+}
+
+/// Prints and writes what was found out.
+fn write_report(
+    args: &Args,
+    evaluation: &Evaluation,
+    report: &Report<Score>,
+    files: &OutputFiles,
+    float_bytes: u64,
+    began: Instant,
+) -> anyhow::Result<()> {
+    let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
+    table::print(&evaluation.goals, confidence, report, files, float_bytes, elapsed);
+    let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
+    let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
+    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
+    json["model"] = serde_json::json!(args.model);
+    json["files"] = serde_json::json!(written);
+    json["failure"] = serde_json::json!(evaluation.failure.as_ref().map(ToString::to_string));
+    let sizes = deploy_sizes(files, float_bytes)?;
+    let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
+    json["sizes"] = sizes.iter().map(of_file).collect();
+    let text = serde_json::to_string_pretty(&json)? + "\n";
+    for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
+        intact8::write_file(path, text.as_bytes())?;
+    }
+    for size in &sizes {
+        let warn = |warning: &String| say_error(&format!("warning: {}: {warning}", size.path.display()));
+        size.warning.iter().for_each(warn);
+    }
+    written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
+    Ok(())
+}
+
+/// What scores and judges, from the arguments.
+fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
+    let max_drop = MaxDrop::parse(&args.max_drop)?;
+    let session = Session::new(model).with_context(|| args.model.display().to_string())?;
+    let feeding = args.feeding.feeding();
+    let eval = || args.eval.as_deref().map(read_data).transpose();
+    let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
+    let calibration = calibration?.feed(session.inputs(), &feeding)?;
+    let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, eval?) {
+        (Some(command), _) => {
+            let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
+            let mut scorer = CommandScorer::parse(command)?;
+            (scorer.timeout, scorer.stays) = (timeout, args.eval_stays);
+            (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
+        }
+        (None, Some(data)) => {
+            let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
+            let (metrics, goals): (Vec<_>, Vec<Goal>) =
+                parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
+            let evaluation = data.feed(session.inputs(), &feeding)?;
+            let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            scorer.cache_memory = size::parse(&args.cache_mem)?;
+            scorer.deployed =
+                Some(Emission { target: args.deploy.target()?, contrib: true, short_scales: false });
+            check_drops(&scorer, &goals)?;
+            (Box::new(scorer), goals)
+        }
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let mut evaluation = Evaluation::new(calibration, scorer, goals);
+    evaluation.confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
+    evaluation.progress = Box::new(Terminal::new());
+    Ok(evaluation)
+}
+
+/// The configuration that is asked for, or the default less what the target does not take; what can't be calibrated is left out.
+fn config(args: &Args, model: &Model, calibration: &Feed, target: &Profile) -> anyhow::Result<QuantConfig> {
+    let (mut config, restrictions) = match &args.config {
+        Some(file) => (load_config(file)?, vec![]),
+        None => {
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("the default configuration");
+            let restrictions = create_quant_config(&file, model, &[], calibration.n_batches(), target)?;
+            (load_config(&file)?, restrictions)
+        }
+    };
+    let unreached = unreached_layers(model, &config, calibration)?;
+    let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
+    say_restrictions(&[unreached, restrictions].concat());
+    Ok(config)
+}
+
+/// A drop from what is perfect says nothing where perfect is 200 decibels, nor does a part of 0.
+fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
+    for (metric, goal) in scorer.metrics.iter().zip(goals) {
+        let bound = match (metric.name.as_str(), goal.target) {
+            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
+            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
+            _ => continue,
+        };
+        if scorer.is_measured_by_original(metric) {
+            let name = &metric.name;
+            bail!(
+                "metric {name:?}: the original is its own measure, so a drop says nothing; write {name}{bound} and a number"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Gives the weights of some layers 7 bits.
+fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
+    let all: Vec<String> = config.layers.keys().cloned().collect();
+    for name in if names == ["all"] { &all } else { names } {
+        let Some(layer) = config.layers.get_mut(name) else {
+            bail!("reduce-range: {name:?} is no layer of the configuration; see `intact8 inspect`");
+        };
+        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
+    }
+    Ok(())
+}
+
+fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<()> {
+    match groups.iter().flatten().find(|layer| !config.layers.contains_key(*layer)) {
+        Some(unknown) => bail!("group: {unknown:?} is no layer of the configuration; see `intact8 inspect`"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,45 @@
+//! What makes two runs the same for a journal: that no score of one could differ in the other.
+
+use super::Args;
+use anyhow::Context;
+use intact8::{Goal, Model, QuantConfig};
+use sha2::{Digest, Sha256};
+
+/// A hash of model, configuration, data and goals. What the evaluation command does is beyond it, and the strategy is
+/// left out: any may use what another has scored. But what a rung of the ladder makes of a layer depends on which layers
+/// reach it together, so with a ladder all counts that decides that.
+pub(super) fn identity(
+    args: &Args,
+    model: &Model,
+    config: &QuantConfig,
+    goals: &[Goal],
+) -> anyhow::Result<String> {
+    let mut hash = Sha256::new();
+    // Lengths go in front, so that what moves from one part to the next is seen.
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(env!("CARGO_PKG_VERSION").as_bytes());
+    for path in [Some(&args.model), Some(&args.calib), args.eval.as_ref()].into_iter().flatten() {
+        part(&std::fs::read(path).with_context(|| path.display().to_string())?);
+    }
+    // Tensors in files beside the model's are not in its bytes.
+    for graph in model.graphs() {
+        for tensor in graph.topo().into_iter().filter_map(|id| graph.constant(id.into())) {
+            part(&tensor.to_le_bytes());
+        }
+    }
+    part(config.to_json().as_bytes());
+    let goals: Vec<String> = goals.iter().map(|goal| format!("{} {}", goal.name, goal.shown())).collect();
+    part(
+        format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
+            .as_bytes(),
+    );
+    if !args.ladder.is_empty() {
+        part(
+            format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),
+        );
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

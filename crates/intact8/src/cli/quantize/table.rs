@@ -1,0 +1,175 @@
+//! What is printed when the search is over.
+
+use crate::cli::say;
+use comfy_table::{CellAlignment, Table, presets};
+use intact8::search::Ending;
+use intact8::{
+    Confidence, Goal, Interval, OutputFiles, Report, Score, interval, saved_bytes, trials_per_second,
+};
+use std::path::Path;
+use std::time::Duration;
+
+/// How many of the layers that stay in int8 are shown: those that rank worst.
+const KEPT_SHOWN: usize = 3;
+
+/// Prints what came of it.
+pub(super) fn print(
+    goals: &[Goal],
+    confidence: Confidence,
+    report: &Report<Score>,
+    files: &OutputFiles,
+    float_bytes: u64,
+    elapsed: Duration,
+) {
+    say(&scores(goals, report, files, float_bytes).to_string());
+    if let Some(losses) = losses(goals, confidence, report) {
+        say(&losses.to_string());
+    }
+    if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
+        say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
+        say(&layers(report, &quantized.rolled_back).to_string());
+    }
+    let rungs = report.outcome.iter().flat_map(|quantized| &quantized.rungs);
+    let rungs: Vec<String> = rungs.map(|(layer, rung)| format!("{layer} ({rung})")).collect();
+    if !rungs.is_empty() {
+        say(&format!("layers on the ladder: {}", rungs.join(", ")));
+    }
+    say(&trials(report, elapsed));
+}
+
+/// Metrics, losses, layers and sizes of original, first trial and result.
+fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_bytes: u64) -> Table {
+    let mut header = vec![String::new()];
+    header.extend(goals.iter().map(|goal| goal.name.clone()));
+    header.extend(["loss", "layers in int8", "layers in float", "size"].map(str::to_owned));
+    let mut table = plain(header);
+    let n_layers = report.layers.len();
+    let shown = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1000.0);
+    let size = |path: &Path| match saved_bytes(path) {
+        0 => String::new(),
+        bytes => shown(bytes),
+    };
+    let row = |label: &str, score: &Score, loss: Option<f64>, n_float: usize, size: String| {
+        let mut row = vec![label.to_owned()];
+        row.extend(score.values.iter().map(|value| format!("{value:.6}")));
+        row.push(loss.map_or(String::new(), |loss| format!("{loss:.6}")));
+        row.extend([n_layers - n_float, n_float].map(|n| n.to_string()));
+        row.push(size);
+        row
+    };
+    table.add_row(row("original", &report.original, None, n_layers, shown(float_bytes)));
+    let first = &report.history[0];
+    table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
+    if let Some(quantized) = &report.outcome {
+        let n_float = quantized.rolled_back.len();
+        for saved in &report.rescored {
+            let path = files.file_of(&saved.name);
+            let label = format!("{} file", saved.name);
+            table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
+        }
+        if report.rescored.is_empty() {
+            let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
+            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(files.first_deploy())));
+        }
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+/// The losses of the result beside what is allowed, and how far chance may have moved them, if that is known.
+fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
+    let result = report.final_metric()?;
+    let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
+    let mut table = plain(header.map(str::to_owned).to_vec());
+    let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
+    for (idx, goal) in goals.iter().enumerate() {
+        let of_loss = interval(goal, idx, &report.original, result, confidence)?;
+        let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
+        let mut remarks = Vec::new();
+        if of_loss.is_noise() {
+            remarks.push(format!("within the noise{samples}"));
+        }
+        if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
+            remarks.push("may well miss the goal on others".to_owned());
+        }
+        table.add_row([
+            goal.name.clone(),
+            goal.shown(),
+            format!("{loss:.6}"),
+            format!("{standard_error:.6}"),
+            format!("{least:.6} to {most:.6}"),
+            remarks.join(", "),
+        ]);
+    }
+    table
+        .column_iter_mut()
+        .skip(1)
+        .take(4)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    Some(table)
+}
+
+/// The layers that were rolled back, and the worst of the others.
+fn layers(report: &Report<Score>, rolled_back: &[String]) -> Table {
+    let mut table = plain(["layer", "", "similarity", "multiply-adds"].map(str::to_owned).to_vec());
+    let rows = report.ranking.0.iter().flat_map(|place| place.layers.iter().map(move |layer| (layer, place)));
+    let mut n_kept = 0;
+    for (layer, place) in rows {
+        let is_float = rolled_back.contains(layer);
+        n_kept += usize::from(!is_float);
+        if !is_float && n_kept > KEPT_SHOWN {
+            continue;
+        }
+        let kind = if is_float { "float" } else { "int8" };
+        table.add_row([
+            layer.clone(),
+            kind.to_owned(),
+            format!("{:.6}", place.similarity),
+            if place.cost == 0 { "?".to_owned() } else { place.cost.to_string() },
+        ]);
+    }
+    table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+fn plain(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table
+}
+
+/// How much was tried, and whether less would do.
+fn trials(report: &Report<Score>, elapsed: Duration) -> String {
+    let n_trials = report.history.len();
+    let n_stopped = report.metrics.iter().filter(|score| score.stopped_after.is_some()).count();
+    let mut how = Vec::new();
+    if n_stopped > 0 {
+        how.push(format!("{n_stopped} stopped early"));
+    }
+    if report.n_recalled > 0 {
+        how.push(format!("{} recalled", report.n_recalled));
+    }
+    let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
+    let plural = if n_trials == 1 { "" } else { "s" };
+    let speed = trials_per_second(report, elapsed);
+    let best = report.outcome.as_ref().filter(|_| report.best().is_some());
+    let end = match (best, report.ending) {
+        (_, Ending::OutOfTrials) => "the allowed trials are used up",
+        (_, Ending::OutOfTime) => "the time is used up",
+        (_, Ending::Interrupted) => "interrupted",
+        (None, _) => "nothing more to try",
+        (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
+        (Some(_), _) => "the strategy has ended",
+    };
+    let minimal = match (best, report.untried().len()) {
+        (Some(quantized), _) if quantized.rolled_back.is_empty() => String::new(),
+        (None, _) => String::new(),
+        (_, 0) => "; no layer in float can be put back alone".to_owned(),
+        (_, n) => format!("; {n} of the layers in float not tried in int8 again"),
+    };
+    format!(
+        "{n_trials} trial{plural}{how} in {:.1} s, {speed:.1} a second: {end}{minimal}",
+        elapsed.as_secs_f64()
+    )
+}

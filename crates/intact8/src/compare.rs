@@ -1,0 +1,264 @@
+//! A quantized model compared with its float model, value by value.
+//!
+//! Not a sensitivity: both models run as a whole, so a difference holds all that was lost up to its value.
+
+use intact8_interp::Session;
+use intact8_ir::{DType, Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
+use intact8_search::decibels;
+use std::collections::{HashMap, HashSet};
+
+/// How far a value of the quantized model is from that of the same name in the float model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The value's name.
+    pub value: String,
+    /// The operator that makes it in the quantized model; empty for inputs.
+    pub op: String,
+    /// The cosine of the angle between the two, over all elements; 1 if both are zeros, 0 if one is.
+    pub cosine: f64,
+    /// The energy of the float value over that of the difference, in decibels, from -200 to 200.
+    pub sqnr: f64,
+    /// The greatest absolute difference.
+    pub max_error: f64,
+    /// What the float value reaches from and to.
+    pub range: [f64; 2],
+    /// What the integers stand for, from the least to the greatest, if the value is quantized as a whole.
+    pub quantized_range: Option<[f64; 2]>,
+    /// The part of the float value's elements that lie more than half a step outside, where there are integers.
+    pub clipped: Option<f64>,
+}
+
+/// Compares every f32 value that both models compute under one name, in the order in which the quantized model computes
+/// them, over all batches of inputs.
+///
+/// A value inside a loop is compared iteration by iteration. Values whose shapes differ, and those that only one model
+/// has, are left out; if nothing is left that is an error.
+pub fn compare(
+    float: &Model,
+    quantized: &Model,
+    batches: impl IntoIterator<Item = Result<Vec<Tensor>>>,
+) -> Result<Vec<Difference>> {
+    let (float_session, quantized_session) = (Session::new(float)?, Session::new(quantized)?);
+    let (float_names, quantized_names) = (Names::of(float), Names::of(quantized));
+    let shared: HashSet<&str> = quantized_names.all.intersection(&float_names.all).copied().collect();
+    let mut found = Comparison::new(quantized);
+    for inputs in batches {
+        let inputs = inputs?;
+        let mut expected: HashMap<(&str, usize), Tensor> = HashMap::new();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        float_session.run_tapped(&inputs, &mut |place, tensor| {
+            let name = float_names.of_place(place);
+            if shared.contains(name) && tensor.dtype() == DType::F32 {
+                let count = seen.entry(name).or_default();
+                expected.insert((name, *count), tensor.clone());
+                *count += 1;
+            }
+            Ok(())
+        })?;
+        seen.clear();
+        quantized_session.run_tapped(&inputs, &mut |place, tensor| {
+            let name = quantized_names.of_place(place);
+            let count = seen.entry(name).or_default();
+            if let Some(original) = expected.remove(&(name, *count)) {
+                found.observe(place, name, &original, tensor)?;
+            }
+            *count += 1;
+            Ok(())
+        })?;
+    }
+    if found.sums.is_empty() {
+        return Err(Error::invalid_data(
+            "the models share no value by name; compare a model with its own quantization",
+        ));
+    }
+    Ok(found.finish())
+}
+
+/// The names of a model's values.
+struct Names<'a> {
+    graphs: Vec<&'a Graph>,
+    all: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(model: &'a Model) -> Names<'a> {
+        let graphs = model.graphs();
+        let nodes = graphs.iter().flat_map(|graph| graph.node_ids().map(|id| graph.node(id)));
+        let names = nodes.flat_map(|node| node.outputs.iter().map(|value| value.name.as_str()));
+        let all = names.filter(|name| !name.is_empty()).collect();
+        Names { graphs, all }
+    }
+
+    fn of_place(&self, place: Place) -> &'a str {
+        &self.graphs[place.graph].value(place.value).name
+    }
+}
+
+/// What has been found so far.
+struct Comparison<'a> {
+    graphs: Vec<&'a Graph>,
+    /// In the order in which they came first.
+    sums: Vec<Sums>,
+    of_name: HashMap<String, usize>,
+}
+
+struct Sums {
+    difference: Difference,
+    /// The distance of two integers.
+    step: f64,
+    dot: f64,
+    original: f64,
+    quantized: f64,
+    noise: f64,
+    n_clipped: usize,
+    n_values: usize,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(model: &'a Model) -> Comparison<'a> {
+        Comparison { graphs: model.graphs(), sums: vec![], of_name: HashMap::new() }
+    }
+
+    fn observe(&mut self, place: Place, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
+        if quantized.dtype() != DType::F32 || original.shape() != quantized.shape() {
+            return Ok(());
+        }
+        let graph = self.graphs[place.graph];
+        let at = *self.of_name.entry(name.to_owned()).or_insert_with(|| {
+            self.sums.push(Sums::new(graph, place.value, name));
+            self.sums.len() - 1
+        });
+        self.sums[at].add(original.values()?, quantized.values()?);
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<Difference> {
+        self.sums.into_iter().map(Sums::finish).collect()
+    }
+}
+
+impl Sums {
+    fn new(graph: &Graph, value: ValueId, name: &str) -> Sums {
+        let op = graph.node(value.node).as_op().map_or(String::new(), |op| op.name.clone());
+        let readers = graph.users(value).into_iter().filter(|&(_, slot)| slot == 0);
+        let steps = readers.filter_map(|(reader, _)| steps(graph, reader)).next();
+        let difference = Difference {
+            value: name.to_owned(),
+            op,
+            cosine: 1.0,
+            sqnr: 0.0,
+            max_error: 0.0,
+            range: [f64::INFINITY, f64::NEG_INFINITY],
+            quantized_range: steps.map(|(range, _)| range),
+            clipped: None,
+        };
+        let [dot, original, quantized, noise] = [0.0; 4];
+        let step = steps.map_or(0.0, |(_, step)| step);
+        Sums { difference, step, dot, original, quantized, noise, n_clipped: 0, n_values: 0 }
+    }
+
+    fn add(&mut self, original: &[f32], quantized: &[f32]) {
+        let difference = &mut self.difference;
+        let [low, high] = difference.quantized_range.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        for (&a, &b) in original.iter().zip(quantized) {
+            let (a, b) = (f64::from(a), f64::from(b));
+            self.dot += a * b;
+            self.original += a * a;
+            self.quantized += b * b;
+            self.noise += (a - b) * (a - b);
+            difference.max_error = difference.max_error.max((a - b).abs());
+            difference.range = [difference.range[0].min(a), difference.range[1].max(a)];
+            self.n_clipped += usize::from(a < low - self.step / 2.0 || a > high + self.step / 2.0);
+        }
+        self.n_values += original.len();
+    }
+
+    fn finish(mut self) -> Difference {
+        self.difference.cosine = match (self.original, self.quantized) {
+            (0.0, 0.0) => 1.0,
+            (0.0, _) | (_, 0.0) => 0.0,
+            (original, quantized) => self.dot / (original.sqrt() * quantized.sqrt()),
+        };
+        self.difference.sqnr = decibels(self.original, self.noise);
+        if self.difference.quantized_range.is_some() {
+            self.difference.clipped = Some(self.n_clipped as f64 / self.n_values.max(1) as f64);
+        }
+        self.difference
+    }
+}
+
+/// What the integers of a QuantizeLinear with one scale stand for, from the least to the greatest, and how far apart
+/// they are.
+fn steps(graph: &Graph, id: NodeId) -> Option<([f64; 2], f64)> {
+    graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
+    let (scale, offset) = (graph.constant(graph.operand(id, 1)?)?, graph.constant(graph.operand(id, 2)?)?);
+    let &[scale] = scale.values::<f32>().ok()? else { return None };
+    // How many integers there are below the one that means 0, and above the least.
+    let (n_below, n_steps) = match offset.dtype() {
+        DType::U8 => (f64::from(*offset.values::<u8>().ok()?.first()?), 255.0),
+        DType::I8 => (f64::from(*offset.values::<i8>().ok()?.first()?) + 128.0, 255.0),
+        DType::U16 => (f64::from(*offset.values::<u16>().ok()?.first()?), 65535.0),
+        DType::I16 => (f64::from(*offset.values::<i16>().ok()?.first()?) + 32768.0, 65535.0),
+        _ => return None,
+    };
+    let scale = f64::from(scale);
+    Some(([-n_below * scale, (n_steps - n_below) * scale], scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_where() {
+        let float: Model = "model m opset 17
+%x = input : f32[4]
+%r = Relu(%x)
+%y = Neg(%r)
+return %y
+"
+        .parse()
+        .unwrap();
+        let quantized: Model = "model m opset 17
+%x = input : f32[4]
+%r = Relu(%x)
+%scale = const [0.5] : f32[]
+%offset = const [-128] : i8[]
+%q = QuantizeLinear(%r, %scale, %offset)
+%dq = DequantizeLinear(%q, %scale, %offset)
+%y = Neg(%dq)
+return %y
+"
+        .parse()
+        .unwrap();
+        let input = Tensor::new(&[4], vec![-1.0f32, 0.25, 3.0, 129.5]);
+        let found = compare(&float, &quantized, [Ok(vec![input])]).unwrap();
+        let names: Vec<(&str, &str)> = found.iter().map(|d| (d.value.as_str(), d.op.as_str())).collect();
+        assert_eq!(names, [("x", ""), ("r", "Relu"), ("y", "Neg")]);
+        assert_eq!((found[0].sqnr, found[0].quantized_range, found[0].clipped), (200.0, None, None));
+        // 255 steps of ½ upwards from 0; of four values 129.5 is beyond 127.75.
+        assert_eq!((found[1].range, found[1].quantized_range), ([0.0, 129.5], Some([0.0, 127.5])));
+        assert_eq!((found[1].max_error, found[1].clipped), (0.0, Some(0.25)));
+        // 0.25 becomes 0 and 129.5 becomes 127.5.
+        assert_eq!(found[2].max_error, 2.0);
+        let (signal, noise) = (0.0625 + 9.0 + 129.5 * 129.5, 0.0625 + 4.0);
+        assert!((found[2].sqnr - 10.0 * f64::log10(signal / noise)).abs() < 1e-12);
+        let cosine = (9.0 + 129.5 * 127.5) / (signal * (9.0 + 127.5 * 127.5)).sqrt();
+        assert!((found[2].cosine - cosine).abs() < 1e-12);
+    }
+
+    #[test]
+    fn models_without_a_name_in_common() {
+        let model = |x: &str, y: &str| -> Model {
+            format!("model m opset 17\n%{x} = input : f32[1]\n%{y} = Relu(%{x})\nreturn %{y}\n")
+                .parse()
+                .unwrap()
+        };
+        let inputs = [Ok(vec![Tensor::new(&[1], vec![1.0f32])])];
+        let error = compare(&model("a", "b"), &model("c", "d"), inputs).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the models share no value by name; compare a model with its own quantization"
+        );
+    }
+}

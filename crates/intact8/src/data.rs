@@ -1,0 +1,325 @@
+//! Data sets: named arrays, cut into the batches that a model takes.
+
+mod array;
+mod metric;
+mod npz;
+
+pub use array::Array;
+pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
+pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
+pub use npz::{read_npz, write_npz};
+
+use intact8_interp::Input;
+use intact8_ir::{DType, Dim, Error, Result, Tensor, TensorType};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Named arrays, those with dimensions stacked sample by sample along the first one, or along the one that the model names
+/// as it names the first dimension of its other inputs.
+#[derive(Debug, Clone)]
+pub struct DataSet {
+    /// Where it comes from, for messages.
+    pub source: String,
+    /// The arrays, by name.
+    pub arrays: BTreeMap<String, Array>,
+}
+
+/// How a data set is fed to a model.
+#[derive(Debug, Clone, Default)]
+pub struct Feeding {
+    /// Samples in a batch; absent: what the model fixes, or 32.
+    pub batch: Option<usize>,
+    /// What is subtracted from arrays of u8 that are fed to a float input: one number, or one for each channel.
+    pub mean: Vec<f32>,
+    /// What they are then divided by.
+    pub std: Vec<f32>,
+}
+
+/// A data set that fits a model's inputs.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// For each model input, in order.
+    inputs: Vec<Fed>,
+    feeding: Feeding,
+    batch: usize,
+    n_samples: usize,
+    /// Whether the model takes batches of just that size.
+    is_fixed: bool,
+}
+
+/// What one input of the model is fed with.
+#[derive(Debug, Clone)]
+struct Fed {
+    /// Read and converted only when a batch is cut from it.
+    array: Array,
+    ty: Option<TensorType>,
+    /// The dimension that counts samples.
+    axis: usize,
+}
+
+impl Fed {
+    /// How many samples there are; an array without dimensions serves any number.
+    fn n_samples(&self) -> Option<usize> {
+        self.array.shape().get(self.axis).copied()
+    }
+
+    /// How many samples the model takes at a time, if it says so.
+    fn fixed(&self) -> Option<usize> {
+        self.ty.as_ref()?.shape.as_ref()?.get(self.axis)?.known()
+    }
+}
+
+/// The dimension of an input that counts samples.
+fn sample_axis(input: &Input, inputs: &[Input]) -> usize {
+    fn dims(input: &Input) -> &[Dim] {
+        input.ty.as_ref().and_then(|ty| ty.shape.as_deref()).unwrap_or_default()
+    }
+    if dims(input).first().is_none_or(|dim| dim.known().is_none()) {
+        return 0;
+    }
+    let symbols =
+        inputs.iter().filter_map(|other| dims(other).first().filter(|dim| matches!(dim, Dim::Symbol(_))));
+    let named = |symbol: &Dim| dims(input).iter().position(|dim| dim == symbol);
+    symbols.filter_map(named).next().unwrap_or(0)
+}
+
+const DEFAULT_BATCH: usize = 32;
+
+impl DataSet {
+    /// The samples for a model with those inputs. Inputs that have a default need no array.
+    pub fn feed(&self, inputs: &[Input], feeding: &Feeding) -> Result<Feed> {
+        let at = |error: Error| error.at(&self.source);
+        let mut fed = Vec::new();
+        let mut left_out: Option<&str> = None;
+        for input in inputs {
+            let Some(array) = self.arrays.get(&input.name) else {
+                if input.has_default {
+                    left_out = Some(&input.name);
+                    continue;
+                }
+                let known: Vec<String> = self.arrays.keys().map(|name| format!("{name:?}")).collect();
+                let message = format!(
+                    "has no array {:?}, which the model wants; it has {}",
+                    input.name,
+                    known.join(", ")
+                );
+                return Err(at(Error::invalid_data(message)));
+            };
+            if let Some(left_out) = left_out {
+                return Err(at(Error::unsupported(format!(
+                    "has {:?} but not {left_out:?} before it; feed both",
+                    input.name
+                ))));
+            }
+            let axis = sample_axis(input, inputs);
+            fits(array, input, axis).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
+            fed.push(Fed { array: array.clone(), ty: input.ty.clone(), axis });
+        }
+        let lengths = fed.iter().filter_map(Fed::n_samples);
+        let (shortest, longest) = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(1));
+        if shortest != longest {
+            return Err(at(Error::invalid_data(format!(
+                "the arrays hold {shortest} to {longest} samples, and must agree"
+            ))));
+        }
+        if longest == 0 {
+            return Err(at(Error::invalid_data("there are no samples")));
+        }
+        let fixed = fed.iter().find_map(Fed::fixed);
+        if let (Some(fixed), Some(wanted)) = (fixed, feeding.batch)
+            && fixed != wanted
+        {
+            return Err(at(Error::invalid_data(format!("the model takes batches of {fixed}, not {wanted}"))));
+        }
+        let batch = fixed.or(feeding.batch).unwrap_or(DEFAULT_BATCH);
+        if batch == 0 {
+            return Err(at(Error::invalid_data("a batch must hold at least one sample")));
+        }
+        Ok(Feed {
+            inputs: fed,
+            feeding: feeding.clone(),
+            batch,
+            n_samples: longest,
+            is_fixed: fixed.is_some(),
+        })
+    }
+
+    /// An array that the metric needs, with as many entries as there are samples.
+    pub fn targets(&self, name: &str, n_samples: usize) -> Result<Tensor> {
+        let at = |error: Error| error.at(&self.source);
+        let missing = || at(Error::invalid_data(format!("has no array {name:?}, which the metric wants")));
+        let array = self.arrays.get(name).ok_or_else(missing)?;
+        match array.shape().first() {
+            Some(&n) if n == n_samples => array.whole().map_err(at),
+            found => {
+                let n_targets = found.copied().unwrap_or(1);
+                Err(at(Error::invalid_data(format!("has {n_samples} samples and {n_targets} {name}"))))
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// How many samples there are.
+    pub fn n_samples(&self) -> usize {
+        self.n_samples
+    }
+
+    /// How many batches there are.
+    pub fn n_batches(&self) -> usize {
+        self.n_samples.div_ceil(self.batch)
+    }
+
+    /// How many samples there are in a batch, but perhaps the last.
+    pub(crate) fn batch_len(&self) -> usize {
+        self.batch
+    }
+
+    /// The same samples, in batches that are no longer than that, if the model takes any.
+    pub(crate) fn in_batches_of_at_most(self, most: usize) -> Feed {
+        let batch = if self.is_fixed { self.batch } else { self.batch.min(most.max(1)) };
+        Feed { batch, ..self }
+    }
+
+    /// Which samples are in each batch.
+    pub fn batches(&self) -> impl Iterator<Item = Range<usize>> {
+        let (batch, n_samples) = (self.batch, self.n_samples);
+        (0..self.n_batches()).map(move |idx| idx * batch..((idx + 1) * batch).min(n_samples))
+    }
+
+    /// The model's inputs for some samples. Where the model takes batches of a fixed size, the last sample is repeated
+    /// to fill one up; what the model says of the repetitions is to be left out.
+    pub fn inputs(&self, samples: Range<usize>) -> Result<Vec<Tensor>> {
+        self.inputs_of(&samples.collect::<Vec<_>>())
+    }
+
+    /// The same for samples in any order, not more than make a batch.
+    pub(crate) fn inputs_of(&self, samples: &[usize]) -> Result<Vec<Tensor>> {
+        let input = |Fed { array, ty, axis }: &Fed| {
+            if array.shape().is_empty() {
+                return array.whole();
+            }
+            let n_samples = if self.is_fixed { self.batch } else { samples.len() };
+            let batch = array.pick(*axis, samples, n_samples)?;
+            match ty {
+                Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
+                    normalized(&batch, &self.feeding)
+                }
+                _ => Ok(batch),
+            }
+        };
+        self.inputs.iter().map(input).collect()
+    }
+}
+
+/// Checks that samples of an array can be fed to an input.
+fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
+    let Some(ty) = &input.ty else { return Ok(()) };
+    if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
+        return Err(Error::invalid_data(format!("is {}, the model wants {}", array.dtype(), ty.dtype)));
+    }
+    let Some(dims) = &ty.shape else { return Ok(()) };
+    let shape = array.shape();
+    // The samples may be any number; an array without dimensions is fed as it is.
+    let fits = |(idx, (dim, &n)): (usize, (&Dim, &usize))| idx == axis || dim.known().is_none_or(|d| d == n);
+    let fits = shape.len() == dims.len() && dims.iter().zip(shape).enumerate().all(fits);
+    if fits {
+        return Ok(());
+    }
+    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+    Err(Error::invalid_data(format!("has the shape [{}], the model wants {ty}", shape.join(","))))
+}
+
+/// `(x - mean) / std`, channel by channel: the second dimension counts channels, or the last one if that fits instead.
+fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
+    let shape = batch.shape();
+    let n_channels = feeding.mean.len().max(feeding.std.len()).max(1);
+    let inner: usize = match shape {
+        _ if n_channels == 1 => batch.len(),
+        [_, c, rest @ ..] if *c == n_channels => rest.iter().product(),
+        [.., c] if *c == n_channels => 1,
+        _ => {
+            return Err(Error::invalid_data(format!(
+                "{n_channels} means and deviations do not fit the shape {shape:?}"
+            )));
+        }
+    };
+    let of_channel = |list: &[f32], channel: usize, default: f32| match list {
+        [] => default,
+        [one] => *one,
+        list => list[channel],
+    };
+    let lists = [feeding.mean.len(), feeding.std.len()];
+    if lists.iter().any(|&n| n > 1 && n != n_channels) {
+        return Err(Error::invalid_data(format!("there are {} means and {} deviations", lists[0], lists[1])));
+    }
+    let table: Vec<(f32, f32)> = (0..n_channels)
+        .map(|c| (of_channel(&feeding.mean, c, 0.0), of_channel(&feeding.std, c, 1.0)))
+        .collect();
+    let runs = batch.values::<u8>()?.chunks(inner.max(1)).zip(table.iter().cycle());
+    let mut values: Vec<f32> = Vec::with_capacity(batch.len());
+    for (run, &(mean, std)) in runs {
+        values.extend(run.iter().map(|&x| (f32::from(x) - mean) / std));
+    }
+    Ok(Tensor::new(shape, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(arrays: &[(&str, Tensor)]) -> DataSet {
+        let arrays =
+            arrays.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone().into())).collect();
+        DataSet { source: "data.npz".to_owned(), arrays }
+    }
+
+    fn input(dims: &[Option<usize>]) -> Input {
+        let shape = dims.iter().map(|dim| dim.map_or(Dim::Unknown, Dim::Known)).collect();
+        let ty = TensorType { dtype: DType::F32, shape: Some(shape) };
+        Input { name: "x".to_owned(), ty: Some(ty), has_default: false }
+    }
+
+    #[test]
+    fn batches_are_cut_and_a_fixed_batch_is_filled_up() {
+        let data = data(&[("x", Tensor::new(&[3, 1], vec![1.0f32, 2.0, 3.0]))]);
+        let feed = data.feed(&[input(&[Some(2), Some(1)])], &Feeding::default()).unwrap();
+        assert_eq!(feed.batches().collect::<Vec<_>>(), [0..2, 2..3]);
+        assert_eq!(feed.inputs(2..3).unwrap()[0].values::<f32>().unwrap(), [3.0, 3.0]);
+        let feed =
+            data.feed(&[input(&[None, Some(1)])], &Feeding { batch: Some(2), ..Feeding::default() }).unwrap();
+        assert_eq!(feed.inputs(2..3).unwrap()[0].values::<f32>().unwrap(), [3.0]);
+    }
+
+    #[test]
+    fn pictures_are_normalized_by_channel() {
+        let data = data(&[("x", Tensor::new(&[1, 2, 2], vec![10u8, 20, 30, 40]))]);
+        let feeding = Feeding { mean: vec![10.0, 30.0], std: vec![10.0], ..Feeding::default() };
+        let feed = data.feed(&[input(&[None, Some(2), Some(2)])], &feeding).unwrap();
+        assert_eq!(feed.inputs(0..1).unwrap()[0].values::<f32>().unwrap(), [0.0, 1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let message = |array: (&str, Tensor), dims: &[Option<usize>]| {
+            data(&[array]).feed(&[input(dims)], &Feeding::default()).unwrap_err().to_string()
+        };
+        let x = || Tensor::new(&[1, 1], vec![1.0f32]);
+        assert_eq!(
+            message(("y", x()), &[None, None]),
+            "data.npz: has no array \"x\", which the model wants; it has \"y\""
+        );
+        assert_eq!(
+            message(("x", x()), &[None, Some(2)]),
+            "data.npz: array \"x\": has the shape [1,1], the model wants f32[?,2]"
+        );
+        assert_eq!(
+            message(("x", Tensor::scalar(1i64)), &[]),
+            "data.npz: array \"x\": is i64, the model wants f32"
+        );
+        assert_eq!(
+            message(("x", Tensor::new::<f32>(&[0, 1], vec![])), &[None, None]),
+            "data.npz: there are no samples"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Metrics of the order of outputs.
+
+use super::{Batch, Tally};
+use intact8_ir::{Error, Result};
+
+/// Spearman's correlation of all outputs with all targets.
+#[derive(Default)]
+pub(super) struct RankCorrelation {
+    outputs: Vec<f32>,
+    targets: Vec<f32>,
+    /// The sample that each of them is of.
+    samples: Vec<usize>,
+    n_samples: usize,
+}
+
+impl Tally for RankCorrelation {
+    fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
+        for (output, targets) in batch.pairs()? {
+            self.outputs.extend_from_slice(output);
+            self.targets.extend_from_slice(targets);
+            self.samples.extend(output.iter().map(|_| self.n_samples));
+            self.n_samples += 1;
+        }
+        Ok(())
+    }
+
+    fn n(&self) -> usize {
+        self.n_samples
+    }
+
+    /// Pearson's correlation of the ranks; 0 where either has just one value.
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let counted = |values: &[f32]| -> Vec<f32> {
+            let of_samples = values.iter().zip(&self.samples).filter(|&(_, &sample)| is_counted(sample));
+            of_samples.map(|(&value, _)| value).collect()
+        };
+        let (outputs, targets) = (ranks(&counted(&self.outputs)), ranks(&counted(&self.targets)));
+        let mean = (outputs.len() as f64 + 1.0) / 2.0;
+        let covariance =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum() };
+        let spread = covariance(&outputs, &outputs).sqrt() * covariance(&targets, &targets).sqrt();
+        if spread == 0.0 { 0.0 } else { covariance(&outputs, &targets) / spread }
+    }
+}
+
+/// The area under the ROC curve.
+#[derive(Default)]
+pub(super) struct RocArea {
+    scores: Vec<f32>,
+    is_positive: Vec<bool>,
+}
+
+impl Tally for RocArea {
+    /// The output has one value a sample, or two, of which the second speaks for label 1.
+    fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
+        let width = batch.output.len() / batch.n;
+        if width > 2 || batch.labels.len() != batch.n {
+            return Err(Error::invalid_data(format!(
+                "auc wants one or two outputs and one label for each sample, found {width} outputs"
+            )));
+        }
+        if let Some(label) = batch.labels.iter().find(|label| ![0, 1].contains(*label)) {
+            return Err(Error::invalid_data(format!("auc wants labels 0 and 1, found {label}")));
+        }
+        let score = |row: &[f32]| if width == 2 { row[1] - row[0] } else { row[0] };
+        self.scores.extend(batch.output.chunks_exact(width).map(score));
+        self.is_positive.extend(batch.labels.iter().map(|&label| label == 1));
+        Ok(())
+    }
+
+    fn n(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// The share of pairs of a positive and a negative sample that are in order, ties by half; 0.5 without pairs.
+    fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
+        let counted: Vec<usize> = (0..self.n()).filter(|&sample| is_counted(sample)).collect();
+        let scores: Vec<f32> = counted.iter().map(|&sample| self.scores[sample]).collect();
+        let ranks = ranks(&scores);
+        let of_positives = ranks.iter().zip(&counted).filter(|&(_, &sample)| self.is_positive[sample]);
+        let (n_positive, sum) = of_positives.fold((0.0, 0.0), |(n, sum), (rank, _)| (n + 1.0, sum + rank));
+        let n_negative = ranks.len() as f64 - n_positive;
+        if n_positive * n_negative == 0.0 {
+            return 0.5;
+        }
+        (sum - n_positive * (n_positive + 1.0) / 2.0) / (n_positive * n_negative)
+    }
+}
+
+/// The ranks of values, from 1; equals share the mean of theirs.
+fn ranks(values: &[f32]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for equals in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let rank = first as f64 + (equals.len() as f64 + 1.0) / 2.0;
+        equals.iter().for_each(|&idx| ranks[idx] = rank);
+        first += equals.len();
+    }
+    ranks
+}

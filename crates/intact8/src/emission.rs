@@ -1,0 +1,93 @@
+//! What runs on a target, made of what was simulated: the files, where their nodes come from, and how large they are.
+
+use crate::auto_calibration::OutputFiles;
+use crate::files::{load_model, save_model, saved_bytes, write_file};
+use crate::layer_map::layer_map;
+use intact8_ir::{DType, Error, Model, Pass, Result};
+use intact8_quant::{ShareConstants, emit};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// Writes a fake-quant model and its deploy models, one for each form, and the map of their nodes to the original's.
+pub(crate) fn save_models(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
+    let mut models = deployed(fake_quant, files)?;
+    let mut shared = fake_quant.clone();
+    ShareConstants.run(&mut shared)?;
+    models.insert(0, (&files.fake_quant, Cow::Owned(shared)));
+    save(original, &models, files)
+}
+
+/// Writes the deploy models of a fake-quant model alone, and their map.
+pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
+    save(original, &deployed(fake_quant, files)?, files)
+}
+
+/// A model and the file that it goes to.
+type Written<'a> = (&'a Path, Cow<'a, Model>);
+
+/// The deploy models. All are made before any is written, so that a form that can't be had leaves nothing behind.
+fn deployed<'a>(fake_quant: &Model, files: &'a OutputFiles) -> Result<Vec<Written<'a>>> {
+    files.emission.target.check_model(fake_quant)?;
+    let made = files.deploy.iter().map(|(flavour, path)| {
+        let mut model = fake_quant.clone();
+        emit(*flavour, &files.emission).run(&mut model).map_err(|error| error.at(path.display()))?;
+        Ok((&**path, Cow::Owned(model)))
+    });
+    made.collect()
+}
+
+fn save(original: &Model, models: &[Written<'_>], files: &OutputFiles) -> Result<()> {
+    let mut maps = Map::new();
+    for (path, model) in models {
+        save_model(model, path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        maps.insert(name, json!(layer_map(original, model)));
+    }
+    let text = serde_json::to_string_pretty(&Value::Object(maps));
+    let text = text.map_err(|error| Error::invalid_data(error.to_string()).at(files.map.display()))?;
+    write_file(&files.map, (text + "\n").as_bytes())
+}
+
+/// How large a deploy model is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploySize {
+    /// The file.
+    pub path: PathBuf,
+    /// Bytes that it takes, with the file of tensors beside it.
+    pub bytes: u64,
+    /// Where the bytes are, if it takes more than a third of the float model.
+    pub warning: Option<String>,
+}
+
+/// The sizes of the deploy models; those of more than a third of the float model's `float_bytes` get a warning.
+pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeploySize>> {
+    let of_file = |path: &PathBuf| {
+        let bytes = saved_bytes(path);
+        let warning = match bytes > float_bytes / 3 {
+            true => Some(reason(&load_model(path)?, bytes, float_bytes)),
+            false => None,
+        };
+        Ok(DeploySize { path: path.clone(), bytes, warning })
+    };
+    files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(of_file).collect()
+}
+
+fn reason(model: &Model, bytes: u64, float_bytes: u64) -> String {
+    let constants = model.graphs().into_iter().flat_map(|graph| graph.dag().node_weights());
+    let constants = constants.filter_map(|node| node.as_constant());
+    let (mut floats, mut others) = (0, 0);
+    for tensor in constants {
+        let n_bytes = tensor.byte_size() as u64;
+        *if tensor.dtype() == DType::F32 { &mut floats } else { &mut others } += n_bytes;
+    }
+    let kilobytes = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1000.0);
+    format!(
+        "takes {:.0} % of the float model: {} are floats (scales, and the weights of layers in float), {} integers, {} \
+         the graph itself",
+        bytes as f64 / float_bytes.max(1) as f64 * 100.0,
+        kilobytes(floats),
+        kilobytes(others),
+        kilobytes(bytes.saturating_sub(floats + others)),
+    )
+}

@@ -1,0 +1,246 @@
+//! Goals: what a metric must be for a model to be good enough.
+
+use crate::data::{Better, Metric, metric_named};
+use intact8_ir::{Error, Result};
+use intact8_search::Verdict;
+
+/// What is asked of one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// The metric's name, for people.
+    pub name: String,
+    /// Which way is up.
+    pub better: Better,
+    /// What is asked.
+    pub target: Target,
+}
+
+/// What may be asked of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// That it does not get worse by more.
+    Drop(MaxDrop),
+    /// That it is at least, or where lower is better at most, this, whatever the original's is.
+    Bound(f64),
+}
+
+/// How much worse than the original's a metric may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxDrop {
+    /// By this much.
+    Absolute(f64),
+    /// By this part of the original's, 0.01 for one percent.
+    Relative(f64),
+}
+
+impl Goal {
+    /// A number that should be high, and by how much it may fall.
+    pub fn drop_of(name: &str, max_drop: MaxDrop) -> Goal {
+        Goal { name: name.to_owned(), better: Better::Higher, target: Target::Drop(max_drop) }
+    }
+
+    /// Parses a metric and what is asked of it: `top1` may drop by `otherwise`, `top1=1%` by what it says, and
+    /// `sqnr>=30` or `mse<=0.1` must be that good whatever the original is.
+    pub fn parse(text: &str, otherwise: MaxDrop) -> Result<(Metric, Goal)> {
+        let at = |error: Error| error.at(format!("metric {text:?}"));
+        let Some(sign) = text.find(['<', '>', '=']) else {
+            let metric = metric_named(text)?;
+            return Ok((metric.clone(), Goal::of(&metric, Target::Drop(otherwise))));
+        };
+        let (name, target) = text.split_at(sign);
+        let metric = metric_named(name.trim())?;
+        let better = metric.row().better;
+        let bound = match better {
+            Better::Higher => target.strip_prefix(">="),
+            Better::Lower => target.strip_prefix("<="),
+        };
+        let target = match (bound, target.strip_prefix('=')) {
+            (Some(bound), _) => {
+                let number = bound.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+                Target::Bound(number.ok_or_else(|| at(Error::invalid_config("there is no number")))?)
+            }
+            (None, Some(max_drop)) => Target::Drop(MaxDrop::parse(max_drop).map_err(at)?),
+            (None, None) => {
+                let (way, sign) = match better {
+                    Better::Higher => ("higher", ">="),
+                    Better::Lower => ("lower", "<="),
+                };
+                return Err(at(Error::invalid_config(format!(
+                    "{way} is better here; write {}{sign} and a number",
+                    metric.name
+                ))));
+            }
+        };
+        Ok((metric.clone(), Goal::of(&metric, target)))
+    }
+
+    /// A goal for one of the built-in metrics.
+    pub fn of(metric: &Metric, target: Target) -> Goal {
+        Goal { name: metric.name.clone(), better: metric.row().better, target }
+    }
+
+    /// The verdict on a metric. The loss is how much worse than the original's it is, in the units of the target.
+    pub fn judge(&self, original: f64, quantized: f64) -> Verdict {
+        let sign = match self.better {
+            Better::Higher => 1.0,
+            Better::Lower => -1.0,
+        };
+        let (original, quantized) = (sign * original, sign * quantized);
+        match self.target {
+            Target::Drop(max_drop) => max_drop.judge(original, quantized),
+            Target::Bound(bound) => {
+                let loss = if original == quantized { 0.0 } else { original - quantized };
+                Verdict { satisfied: quantized >= sign * bound - ROUNDING, loss }
+            }
+        }
+    }
+
+    /// By how much a metric misses the goal: 0 if it does not, 1 if it is twice as far from the original's as it may be.
+    /// So what is missed of different goals can be compared. Where there is no room at all, it is the plain distance.
+    pub fn shortfall(&self, original: f64, quantized: f64) -> f64 {
+        let room = match self.target {
+            Target::Drop(MaxDrop::Absolute(drop)) => drop,
+            Target::Drop(MaxDrop::Relative(drop)) => drop * original.abs(),
+            Target::Bound(bound) => (original - bound).abs(),
+        };
+        let worst = match self.better {
+            Better::Higher => original - room,
+            Better::Lower => original + room,
+        };
+        match self.judge(original, quantized).satisfied {
+            true => 0.0,
+            false => (quantized - worst).abs() / if room > 0.0 { room } else { 1.0 },
+        }
+    }
+
+    /// What a loss of 1 is in the metric's own units: the original's, if the target is relative.
+    pub fn unit(&self, original: f64) -> f64 {
+        match self.target {
+            Target::Drop(MaxDrop::Relative(_)) => original.abs(),
+            Target::Drop(MaxDrop::Absolute(_)) | Target::Bound(_) => 1.0,
+        }
+    }
+
+    /// The target as it is written on the command line.
+    pub fn shown(&self) -> String {
+        match (self.target, self.better) {
+            (Target::Drop(max_drop), _) => max_drop.shown(),
+            (Target::Bound(bound), Better::Higher) => format!(">={bound}"),
+            (Target::Bound(bound), Better::Lower) => format!("<={bound}"),
+        }
+    }
+}
+
+/// The verdict on each of several metrics.
+pub(crate) fn judge_each(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Vec<Verdict> {
+    let metrics = goals.iter().zip(original.iter().zip(quantized));
+    metrics.map(|(goal, (&original, &quantized))| goal.judge(original, quantized)).collect()
+}
+
+/// The verdict on several metrics: all goals must be met. The loss is that of the first that is not, or else of the
+/// first.
+pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
+    let missed = verdicts.iter().find(|verdict| !verdict.satisfied).or(verdicts.first());
+    missed.copied().unwrap_or(Verdict { satisfied: true, loss: 0.0 })
+}
+
+/// That of [`judge_each`].
+pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
+    all_of(&judge_each(goals, original, quantized))
+}
+
+/// What rounding may do to a metric that is just as wanted.
+const ROUNDING: f64 = 1e-12;
+
+impl MaxDrop {
+    /// Parses `0.01` as absolute and `1%` as relative.
+    pub fn parse(text: &str) -> Result<MaxDrop> {
+        let (number, percent) = match text.strip_suffix('%') {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        match number.trim().parse::<f64>() {
+            Ok(number) if number >= 0.0 && number.is_finite() => {
+                Ok(if percent { MaxDrop::Relative(number / 100.0) } else { MaxDrop::Absolute(number) })
+            }
+            _ => Err(Error::invalid_config(format!(
+                "{text:?} is no drop; write 0.01, or 1% of the original's metric"
+            ))),
+        }
+    }
+
+    /// The verdict on a metric of which more is better; the loss is in the units of the drop.
+    pub fn judge(self, original: f64, quantized: f64) -> Verdict {
+        let loss = match self {
+            _ if original == quantized => 0.0,
+            MaxDrop::Absolute(_) => original - quantized,
+            MaxDrop::Relative(_) => (original - quantized) / original.abs(),
+        };
+        let (MaxDrop::Absolute(limit) | MaxDrop::Relative(limit)) = self;
+        Verdict { satisfied: loss <= limit + ROUNDING, loss }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            MaxDrop::Absolute(drop) => drop.to_string(),
+            MaxDrop::Relative(drop) => format!("{}%", drop * 100.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_absolute_or_relative() {
+        assert_eq!(MaxDrop::parse("0.01").unwrap(), MaxDrop::Absolute(0.01));
+        assert_eq!(MaxDrop::parse("1%").unwrap(), MaxDrop::Relative(0.01));
+        for wrong in ["-1", "much", "nan", "%"] {
+            assert!(MaxDrop::parse(wrong).is_err());
+        }
+        assert!(MaxDrop::Absolute(0.1).judge(0.9, 0.8).satisfied);
+        assert!(!MaxDrop::Absolute(0.1).judge(0.9, 0.79).satisfied);
+        // One percent of -2 is 0.02.
+        assert!(MaxDrop::Relative(0.01).judge(-2.0, -2.02).satisfied);
+        assert!(!MaxDrop::Relative(0.01).judge(-2.0, -2.03).satisfied);
+        assert!(!MaxDrop::Relative(0.01).judge(0.5, f64::NAN).satisfied);
+    }
+
+    fn goal(text: &str) -> Goal {
+        Goal::parse(text, MaxDrop::Absolute(0.5)).unwrap().1
+    }
+
+    #[test]
+    fn goals_know_which_way_is_up() {
+        assert_eq!(goal("top1").target, Target::Drop(MaxDrop::Absolute(0.5)));
+        assert_eq!(goal("top5=1%").target, Target::Drop(MaxDrop::Relative(0.01)));
+        assert!(goal("mse=0.1").judge(1.0, 0.5).satisfied && !goal("mse=0.1").judge(1.0, 1.2).satisfied);
+        assert!(
+            goal("sqnr>=30").judge(200.0, 31.0).satisfied && !goal("sqnr>=30").judge(200.0, 29.0).satisfied
+        );
+        assert!(goal("mse<=0.1").judge(0.0, 0.1).satisfied && !goal("mse<=0.1").judge(0.0, 0.2).satisfied);
+        let both = [goal("top1=0.1"), goal("mse<=1")];
+        assert_eq!(judge_all(&both, &[0.9, 0.0], &[0.85, 3.0]), Verdict { satisfied: false, loss: 3.0 });
+    }
+
+    #[test]
+    fn what_is_missed_of_different_goals_can_be_compared() {
+        let missed = |text: &str, original, quantized| goal(text).shortfall(original, quantized);
+        assert_eq!(missed("top1=0.25", 1.0, 0.75), 0.0);
+        assert_eq!(missed("top1=0.25", 1.0, 0.5), 1.0);
+        assert_eq!(missed("top1=25%", 0.5, 0.25), 1.0);
+        assert_eq!(missed("mse=0.25", 1.0, 1.5), 1.0);
+        assert_eq!(missed("sqnr>=100", 200.0, 0.0), 1.0);
+        assert_eq!(missed("top1=0", 1.0, 0.5), 0.5);
+    }
+
+    #[test]
+    fn goals_that_can_not_be_read() {
+        let message = |text: &str| Goal::parse(text, MaxDrop::Absolute(0.0)).err().unwrap().to_string();
+        assert_eq!(message("mse>=1"), "metric \"mse>=1\": lower is better here; write mse<= and a number");
+        assert_eq!(message("top1>=x"), "metric \"top1>=x\": there is no number");
+        assert!(message("top1=x").starts_with("metric \"top1=x\": \"x\" is no drop"));
+        assert!(message("mood=1").starts_with("there is no metric \"mood\""));
+    }
+}

@@ -1,0 +1,235 @@
+//! The journal: the score of every candidate, written down as soon as it is known, so that an interrupted run can be
+//! resumed. One JSON object a line; numbers are text, because they must come back bit for bit.
+
+use crate::data::Noise;
+use crate::scorer::{Effort, Score};
+use intact8_ir::{Error, Result};
+use intact8_search::{Candidate, Rungs};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Scores by candidate, in memory and in a file.
+pub struct Journal {
+    path: PathBuf,
+    known: BTreeMap<Key, Score>,
+    /// What is to be written once there is a trial; a run that does not come so far leaves no file.
+    pending: String,
+    file: Option<File>,
+}
+
+/// The layers rolled back, and those on a rung of the ladder; `None` is the original.
+type Key = Option<(BTreeSet<String>, Rungs)>;
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// The version of the format.
+    journal: u32,
+    /// Tells runs apart whose scores must not be mixed.
+    run: String,
+}
+
+/// Every other line.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    rolled_back: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Rungs::is_empty")]
+    rungs: Rungs,
+    values: Vec<String>,
+    stopped_after: Option<usize>,
+    estimates: Vec<String>,
+    /// Of each value, and of its difference from the original's.
+    noise: Vec<[String; 2]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    contributions: Vec<Vec<String>>,
+    samples: Option<usize>,
+    seconds: f64,
+    peak_memory: Option<u64>,
+}
+
+/// The version of the format.
+const VERSION: u32 = 3;
+
+impl Journal {
+    /// A journal of a new run. The first trial's score begins its file, in place of any older one.
+    pub fn begin(path: &Path, run: &str) -> Journal {
+        let head = Head { journal: VERSION, run: run.to_owned() };
+        let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
+        Journal { path: path.to_owned(), known: BTreeMap::new(), pending, file: None }
+    }
+
+    /// Goes on with the journal of a run, or begins one if there is none. A journal of another run is an error. What
+    /// an interruption has left of a last line is dropped.
+    pub fn resume(path: &Path, run: &str) -> Result<Journal> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Journal::begin(path, run));
+            }
+            Err(error) => return Err(failed(path, &error)),
+        };
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let mut lines = whole.lines();
+        let Some(head) = lines.next() else { return Ok(Journal::begin(path, run)) };
+        let at = |error: Error| error.at(path.display());
+        let head: Head = serde_json::from_str(head).map_err(|_| at(Error::syntax("is no journal")))?;
+        if (head.journal, head.run.as_str()) != (VERSION, run) {
+            return Err(at(Error::invalid_config(
+                "belongs to another model, configuration, data or goal; begin anew without --resume",
+            )));
+        }
+        let mut known = BTreeMap::new();
+        for (line, number) in lines.zip(2..) {
+            let (key, score) = read(line).map_err(|error| at(error.at(format!("line {number}"))))?;
+            known.insert(key, score);
+        }
+        let file = opened(path)?;
+        file.set_len(whole.len() as u64).map_err(|error| failed(path, &error))?;
+        Ok(Journal { path: path.to_owned(), known, pending: String::new(), file: Some(file) })
+    }
+
+    /// The score of a candidate, if it is known.
+    pub fn recall(&self, candidate: Candidate<'_>) -> Option<Score> {
+        self.known.get(&key(candidate)).cloned()
+    }
+
+    /// Writes a score down, so that it outlives even a power failure.
+    pub fn write(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {
+        let rolled_back = match candidate {
+            Candidate::Original => None,
+            Candidate::RolledBack { layers, .. } => Some(layers.to_vec()),
+        };
+        let rungs = match candidate {
+            Candidate::Original => Rungs::new(),
+            Candidate::RolledBack { rungs, .. } => rungs.clone(),
+        };
+        let text = |value: &f64| format!("{value:?}");
+        let noise = score.noise.iter().map(|noise| [&noise.of_value, &noise.of_difference].map(text));
+        let line = Line {
+            rolled_back,
+            rungs,
+            values: score.values.iter().map(text).collect(),
+            stopped_after: score.stopped_after,
+            estimates: score.estimates.iter().map(text).collect(),
+            noise: noise.collect(),
+            contributions: score
+                .contributions
+                .iter()
+                .map(|values| values.iter().map(text).collect())
+                .collect(),
+            samples: score.effort.samples,
+            seconds: score.effort.seconds,
+            peak_memory: score.effort.peak_memory,
+        };
+        self.pending += &serde_json::to_string(&line).expect("a line is JSON");
+        self.pending.push('\n');
+        self.known.insert(key(candidate), score.clone());
+        if candidate == Candidate::Original {
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                crate::files::write_file(&self.path, b"")?;
+                none.insert(opened(&self.path)?)
+            }
+        };
+        let written = file.write_all(self.pending.as_bytes()).and_then(|()| file.sync_data());
+        written.map_err(|error| failed(&self.path, &error))?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+fn opened(path: &Path) -> Result<File> {
+    OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))
+}
+
+fn key(candidate: Candidate<'_>) -> Key {
+    match candidate {
+        Candidate::Original => None,
+        Candidate::RolledBack { layers, rungs } => Some((layers.iter().cloned().collect(), rungs.clone())),
+    }
+}
+
+fn read(line: &str) -> Result<(Key, Score)> {
+    let line: Line = serde_json::from_str(line).map_err(|error| Error::syntax(error.to_string()))?;
+    let number =
+        |text: &String| text.parse::<f64>().map_err(|_| Error::syntax(format!("{text:?} is no number")));
+    let numbers = |texts: &[String]| texts.iter().map(number).collect::<Result<Vec<f64>>>();
+    let noise = line.noise.iter().map(|[of_value, of_difference]| {
+        Ok(Noise { of_value: number(of_value)?, of_difference: number(of_difference)? })
+    });
+    let score = Score {
+        values: numbers(&line.values)?,
+        stopped_after: line.stopped_after,
+        estimates: numbers(&line.estimates)?,
+        noise: noise.collect::<Result<_>>()?,
+        contributions: line.contributions.iter().map(|texts| numbers(texts)).collect::<Result<_>>()?,
+        effort: Effort { samples: line.samples, seconds: line.seconds, peak_memory: line.peak_memory },
+    };
+    let rungs = line.rungs;
+    Ok((line.rolled_back.map(|layers| (layers.into_iter().collect(), rungs)), score))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::invalid_data(error.to_string()).at(path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(value: f64) -> Score {
+        Score {
+            values: vec![value, f64::INFINITY],
+            stopped_after: Some(3),
+            estimates: vec![-value, 1.0 / 3.0],
+            noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }],
+            contributions: vec![vec![value / 7.0, 0.0], vec![1e300, f64::INFINITY]],
+            effort: Effort { samples: Some(3), seconds: 1.5, peak_memory: None },
+        }
+    }
+
+    fn rolled_back<'a>(layers: &'a [String], rungs: &'a Rungs) -> Candidate<'a> {
+        Candidate::RolledBack { layers, rungs }
+    }
+
+    #[test]
+    fn scores_come_back_bit_for_bit_and_half_a_line_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let layers = ["b".to_owned(), "a".to_owned()];
+        let (none, rungs) = (Rungs::new(), Rungs::from([("c".to_owned(), "int16".to_owned())]));
+        let mut journal = Journal::begin(&path, "run");
+        journal.write(Candidate::Original, &score(0.1 + 0.2)).unwrap();
+        assert!(!path.exists(), "without a trial there is nothing to resume");
+        journal.write(rolled_back(&layers, &none), &score(-0.0)).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"rolled_back\":[\"c").unwrap();
+        for _ in 0..2 {
+            let journal = Journal::resume(&path, "run").unwrap();
+            assert_eq!(journal.recall(Candidate::Original), Some(score(0.1 + 0.2)));
+            let swapped = ["a".to_owned(), "b".to_owned()];
+            assert_eq!(journal.recall(rolled_back(&swapped, &none)), Some(score(-0.0)));
+            assert_eq!(journal.recall(rolled_back(&[], &none)), None);
+            assert_eq!(journal.recall(rolled_back(&swapped, &rungs)), None);
+        }
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("}\n"));
+    }
+
+    #[test]
+    fn another_run_is_not_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        Journal::begin(&path, "one").write(rolled_back(&[], &Rungs::new()), &score(1.0)).unwrap();
+        let message = Journal::resume(&path, "two").err().unwrap().message;
+        assert!(message.starts_with("belongs to another model"), "{message}");
+        std::fs::write(&path, "hello\n").unwrap();
+        assert_eq!(Journal::resume(&path, "two").err().unwrap().message, "is no journal");
+        assert!(Journal::resume(&folder.path().join("none"), "two").is_ok());
+    }
+}

@@ -1,0 +1,37 @@
+//! The `intact8` command: flags, files, progress and tables around the library.
+
+mod cli;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Accuracy-driven int8 quantization of ONNX models.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+enum Command {
+    Quantize(Box<cli::quantize::Args>),
+    Config(cli::config::Args),
+    Compare(cli::compare::Args),
+    Convert(cli::convert::Args),
+    ConvertQat(cli::convert::QatArgs),
+    Inspect(cli::inspect::Args),
+    Print(cli::print::Args),
+    Run(cli::run::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Quantize(args) => cli::quantize::run(&args),
+        Command::Config(args) => cli::config::run(&args),
+        Command::Compare(args) => cli::compare::run(&args),
+        Command::Convert(args) => cli::convert::run(&args),
+        Command::ConvertQat(args) => cli::convert::run_qat(&args),
+        Command::Inspect(args) => cli::inspect::run(&args),
+        Command::Print(args) => cli::print::run(&args),
+        Command::Run(args) => cli::run::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        cli::say_error(&format!("error: {error:#}"));
+        ExitCode::from(1)
+    })
+}

@@ -1,0 +1,170 @@
+//! What a search found out as JSON: ranking and history in the original tool's layout, and a report of our own.
+
+use crate::confidence::{Confidence, Interval};
+use crate::goal::Goal;
+use crate::scorer::{Effort, Score};
+use intact8_search::{Ending, Ranking, Report, Verdict};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// The ranking: an array of `[layer, similarity]`, the worst layer first.
+pub(crate) fn ranking_json(ranking: &Ranking) -> String {
+    let pairs = ranking
+        .0
+        .iter()
+        .flat_map(|ranked| ranked.layers.iter().map(|layer| json!([layer, ranked.similarity])));
+    lines(&pairs.collect::<Vec<_>>())
+}
+
+/// The history: an array of trials. In `roll_back_config`, as in the original, `true` is a layer that stays quantized.
+pub(crate) fn history_json<M>(report: &Report<M>) -> String {
+    let ranked: Vec<&String> = report.ranking.0.iter().flat_map(|ranked| &ranked.layers).collect();
+    let order = if ranked.is_empty() { report.layers.iter().collect() } else { ranked };
+    let trials: Vec<Value> = report
+        .history
+        .iter()
+        .map(|trial| {
+            let is_kept = |layer: &&String| (String::clone(layer), Value::Bool(!trial.rolled_back.contains(layer)));
+            let layers: Map<String, Value> = order.iter().map(is_kept).collect();
+            json!({ "roll_back_config": layers, "metric_eval": [trial.verdict.satisfied, trial.verdict.loss] })
+        })
+        .collect();
+    lines(&trials)
+}
+
+/// A JSON array with one element a line.
+fn lines(values: &[Value]) -> String {
+    if values.is_empty() {
+        return "[]\n".to_owned();
+    }
+    let lines: Vec<String> = values.iter().map(|value| format!("    {value}")).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
+}
+
+/// Everything about a search by goals; `docs/files.md` lists the keys. The plain numbers are those of the first goal.
+pub fn report_json(
+    report: &Report<Score>,
+    goals: &[Goal],
+    confidence: Confidence,
+    elapsed: Duration,
+) -> Value {
+    let first = |score: &Score| score.values.first().copied();
+    let outcome = report.outcome.as_ref();
+    let is_rolled_back =
+        |layer: &String| outcome.is_some_and(|quantized| quantized.rolled_back.contains(layer));
+    let ranked = report.ranking.0.iter().flat_map(|ranked| {
+        ranked.layers.iter().map(|layer| {
+            json!({
+                "layer": layer,
+                "similarity": ranked.similarity,
+                "worst_channel": ranked.worst_channel,
+                "cost": ranked.cost,
+                "in_float": is_rolled_back(layer),
+            })
+        })
+    });
+    let trials = report.history.iter().zip(&report.metrics).map(|(trial, score)| {
+        let mut value = scored(score, trial.verdict);
+        value["rolled_back"] = json!(trial.rolled_back);
+        value["ladder"] = json!(trial.rungs);
+        value
+    });
+    let rescored = report.rescored.iter().map(|saved| {
+        let mut value = scored(&saved.metric, saved.verdict);
+        value["model"] = json!(saved.name);
+        value
+    });
+    let closest = report.best().is_none().then(|| &report.history[report.closest]);
+    json!({
+        "original": first(&report.original),
+        "all_quantized": first(&report.metrics[0]),
+        "final": report.final_metric().map(first),
+        "target_met": report.is_met(),
+        "goals": goals.iter().enumerate().map(|(idx, goal)| of_goal(report, goal, idx, confidence)).collect::<Vec<_>>(),
+        "layers": report.layers,
+        "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
+        "ladder": outcome.map(|quantized| &quantized.rungs),
+        "closest": closest.map(|trial| json!({
+            "rolled_back": trial.rolled_back,
+            "ladder": trial.rungs,
+            "loss": trial.verdict.loss,
+        })),
+        "rescored": rescored.collect::<Vec<_>>(),
+        "ranking": ranked.collect::<Vec<_>>(),
+        "trials": trials.collect::<Vec<_>>(),
+        "ending": ending(report.ending),
+        "one_minimal": report.best().is_some() && report.untried().is_empty(),
+        "untried": report.untried(),
+        "recalled": report.n_recalled,
+        "seconds": elapsed.as_secs_f64(),
+        "trials_per_second": trials_per_second(report, elapsed),
+        "original_effort": effort(&report.original),
+    })
+}
+
+/// A score, what it took, and what came of it.
+fn scored(score: &Score, verdict: Verdict) -> Value {
+    let mut value = effort(score);
+    value["metric"] = json!(score.values.first());
+    value["metrics"] = json!(score.values);
+    value["stopped_after"] = json!(score.stopped_after);
+    value["loss"] = json!(verdict.loss);
+    value["satisfied"] = json!(verdict.satisfied);
+    value
+}
+
+fn effort(score: &Score) -> Value {
+    let Effort { samples, seconds, peak_memory } = score.effort;
+    json!({ "samples": samples, "seconds": seconds, "peak_memory": peak_memory })
+}
+
+fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confidence) -> Value {
+    let original = report.original.values[idx];
+    let result = report.final_metric();
+    let interval = result.and_then(|score| interval(goal, idx, &report.original, score, confidence));
+    let of_interval = |interval: Interval| {
+        json!({
+            "confidence": confidence.part(),
+            "loss": interval.loss,
+            "standard_error": interval.standard_error,
+            "interval": interval.ends,
+            "is_noise": interval.is_noise(),
+            "is_sure": interval.is_sure,
+        })
+    };
+    json!({
+        "metric": goal.name,
+        "target": goal.shown(),
+        "original": original,
+        "all_quantized": report.metrics[0].values[idx],
+        "final": result.map(|score| score.values[idx]),
+        "loss": interval.map(of_interval),
+    })
+}
+
+/// The interval of a score's loss, if its noise is known.
+pub fn interval(
+    goal: &Goal,
+    idx: usize,
+    original: &Score,
+    quantized: &Score,
+    confidence: Confidence,
+) -> Option<Interval> {
+    let noise = *quantized.noise.get(idx)?;
+    Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
+}
+
+/// How many trials were scored in a second, those of an earlier run not counted.
+pub fn trials_per_second<M>(report: &Report<M>, elapsed: Duration) -> f64 {
+    (report.history.len() - report.n_recalled) as f64 / elapsed.as_secs_f64().max(1e-9)
+}
+
+fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::AllQuantized => "all quantized",
+        Ending::Finished => "finished",
+        Ending::OutOfTrials => "out of trials",
+        Ending::OutOfTime => "out of time",
+        Ending::Interrupted => "interrupted",
+    }
+}

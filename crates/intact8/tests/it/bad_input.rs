@@ -1,0 +1,247 @@
+//! Bad input gets one clear line and exit code 1, and leaves nothing half-written.
+
+use crate::{Scratch, fixture, intact8};
+use intact8::Tensor;
+
+/// Runs `intact8 quantize` on the bundled model with some arguments replaced, and returns its one line of complaint.
+fn complaint(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
+    let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits", file));
+    let before = scratch.files();
+    let save = scratch.path("m");
+    let given = |name: &str, usual: &str| {
+        replaced
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map_or(usual.to_owned(), |(_, value)| (*value).to_owned())
+    };
+    let (onnx, calib, eval) = (given("model", &onnx), given("calib", &calib), given("eval", &eval));
+    let mut args = vec!["quantize", &onnx, "--calib", &calib, "--save", &save];
+    if !more.contains(&"--eval-cmd") {
+        args.extend(["--eval", &eval]);
+    }
+    args.extend(more);
+    let run = intact8(&args);
+    assert_eq!(run.code, 1, "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    assert_eq!(scratch.files(), before, "nothing is left behind");
+    run.stderr.trim_end().replace(&scratch.path(""), "")
+}
+
+fn images(n: usize) -> Tensor {
+    Tensor::full(&[n, 1, 8, 8], 0.5f32)
+}
+
+#[test]
+fn models_that_can_not_be_read() {
+    let scratch = Scratch::new();
+    let missing = scratch.path("no.onnx");
+    assert_eq!(
+        complaint(&scratch, &[("model", &missing)], &[]),
+        "error: no.onnx: No such file or directory (os error 2)"
+    );
+    let whole = std::fs::read(fixture("digits", "model.onnx")).expect("the model can be read");
+    let truncated = scratch.path("half.onnx");
+    std::fs::write(&truncated, &whole[..whole.len() / 2]).expect("the folder can be written to");
+    let found = complaint(&scratch, &[("model", &truncated)], &[]);
+    assert!(found.starts_with("error: half.onnx: ") && found.contains("truncated"), "{found}");
+    let text = scratch.text("text.onnx", "hello, this is no model").display().to_string();
+    let found = complaint(&scratch, &[("model", &text)], &[]);
+    assert!(found.starts_with("error: text.onnx: "), "{found}");
+}
+
+#[test]
+fn names_of_several_lines() {
+    let scratch = Scratch::new();
+    let text = "model m opset 17\n%x = input : f32[N,1,8,8]\n%y = Nonsense(%x) @\"a\\nb\"\nreturn %y\n";
+    let model = scratch.path("lines.onnx");
+    intact8::save_model(&text.parse().expect("a model"), model.as_ref())
+        .expect("the folder can be written to");
+    let found = complaint(&scratch, &[("model", &model)], &[]);
+    assert!(found.contains(r"a\nb"), "{found}");
+}
+
+#[test]
+fn data_that_do_not_fit() {
+    let scratch = Scratch::new();
+    let calib = |arrays: &[(&str, Tensor)]| {
+        let path = scratch.npz("c.npz", arrays);
+        complaint(&scratch, &[("calib", &path)], &[])
+    };
+    assert_eq!(
+        calib(&[("image", images(2))]),
+        "error: c.npz: has no array \"input\", which the model wants; it has \"image\""
+    );
+    assert_eq!(
+        calib(&[("input", Tensor::full(&[2, 1, 8, 8], 1i64))]),
+        "error: c.npz: array \"input\": is i64, the model wants f32"
+    );
+    assert_eq!(
+        calib(&[("input", Tensor::full(&[2, 1, 8, 9], 0.5f32))]),
+        "error: c.npz: array \"input\": has the shape [2,1,8,9], the model wants f32[N,1,8,8]"
+    );
+    assert_eq!(calib(&[("input", images(0))]), "error: c.npz: there are no samples");
+    let mut nan = images(2);
+    nan.values_mut::<f32>().expect("images are f32")[70] = f32::NAN;
+    assert_eq!(
+        calib(&[("input", nan)]),
+        "error: the input of stem.conv: the calibration data give NaN here; check them"
+    );
+    let eval = scratch.npz("e.npz", &[("input", images(3)), ("labels", Tensor::new(&[2], vec![1i64, 2]))]);
+    assert_eq!(complaint(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");
+    let eval = scratch.npz("e.npz", &[("input", images(3))]);
+    assert_eq!(
+        complaint(&scratch, &[("eval", &eval)], &[]),
+        "error: e.npz: has no array \"labels\", which the metric wants"
+    );
+    let eval = scratch.npz("e.npz", &[("input", images(1)), ("labels", Tensor::new(&[1], vec![0.5f32]))]);
+    assert_eq!(
+        complaint(&scratch, &[("eval", &eval)], &[]),
+        "error: e.npz: labels must be integers, found f32"
+    );
+    let text = scratch.text("t.npz", "no archive").display().to_string();
+    let found = complaint(&scratch, &[("calib", &text)], &[]);
+    assert!(found.starts_with("error: t.npz: "), "{found}");
+}
+
+#[test]
+fn configurations_that_do_not_fit() {
+    let scratch = Scratch::new();
+    let config = |json: &str| {
+        let path = scratch.text("c.json", json).display().to_string();
+        complaint(&scratch, &[], &["--config", &path])
+    };
+    assert_eq!(
+        config(r#"{"version": 1, "block1.conv3": {}}"#),
+        "error: layer \"block1.conv3\": is not in the model; did you mean \"block1.conv1\""
+    );
+    assert_eq!(
+        config(r#"{"version": 1, "batch": 3}"#),
+        "error: c.json: batch: invalid type: integer `3`, expected the keys of a layer, as there is no global key of that name"
+    );
+    assert!(
+        config(r#"{"fc": {"quantize": true}}"#)
+            .starts_with("error: c.json: fc: quantize: unknown field `quantize`, expected")
+    );
+    assert_eq!(
+        config(r#"{"fc": {"activation_quant_params": {"search_range": [1.3, 0.7]}}}"#),
+        "error: c.json: fc: activation_quant_params: search_range: must be [start, end] with 0 < start < end, found [1.3, 0.7]"
+    );
+    assert_eq!(
+        config(r#"{"batch_num": 100, "fc": {}}"#),
+        "error: the calibration data have 8 batches, and batch_num asks for 100"
+    );
+    assert_eq!(config("{}"), "error: no layer is to be quantized; enable one");
+    assert!(config("{").starts_with("error: c.json: EOF while parsing"));
+}
+
+#[test]
+fn evaluators_that_fail() {
+    let scratch = Scratch::new();
+    let command = |line: &str| complaint(&scratch, &[], &["--eval-cmd", line]);
+    assert_eq!(command("false"), "error: false: failed with exit status: 1");
+    let found = command("echo model is");
+    assert!(
+        found.starts_with(
+            "error: echo model is: must print a finite number on its last line, found \"model is "
+        ),
+        "{found}"
+    );
+    assert_eq!(command("true"), "error: true: must print a finite number on its last line, found \"\"");
+    assert_eq!(
+        command("/no/such/program"),
+        "error: /no/such/program: can't be run: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        command("echo 'open"),
+        "error: echo 'open: the command can't be split into words; check its quotes"
+    );
+    let staying = |line: &str| complaint(&scratch, &[], &["--eval-stays", "--eval-cmd", line]);
+    assert_eq!(
+        staying("sh -c 'read path; echo is; exit 3'"),
+        "error: sh -c read path; echo is; exit 3: ended with exit status: 3 before it gave a number for a model"
+    );
+    assert_eq!(
+        staying("sh -c 'read path; echo NaN'"),
+        "error: sh -c read path; echo NaN: must print a finite number on its last line, found \"NaN\""
+    );
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    let scratch = Scratch::new();
+    assert_eq!(
+        complaint(&scratch, &[], &["--strategy", "guess"]),
+        "error: there is no strategy \"guess\"; use one of \"minimal\", \"anytime\", \"binary-search\", \"gallop\", \"worst-first\", \"greedy\""
+    );
+    assert_eq!(
+        complaint(&scratch, &[], &["--sensitivity", "mood"]),
+        "error: there is no sensitivity \"mood\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or \"output-\" and one of these"
+    );
+    let run = intact8(&[
+        "config",
+        &fixture("digits", "model.onnx"),
+        "-o",
+        &scratch.path("c.json"),
+        "--skip-layer",
+        "x",
+    ]);
+    assert_eq!(run.stderr, "error: layer \"x\": is no layer that can be quantized; see `intact8 inspect`\n");
+}
+
+#[test]
+fn goals_and_budgets_that_make_no_sense() {
+    let scratch = Scratch::new();
+    let complaint = |more: &[&str]| complaint(&scratch, &[], more);
+    let found = complaint(&["--metric", "mood"]);
+    assert!(
+        found.starts_with("error: there is no metric \"mood\"; use one of \"topK\", \"miou\", "),
+        "{found}"
+    );
+    assert_eq!(
+        complaint(&["--metric", "top1<=1"]),
+        "error: metric \"top1<=1\": higher is better here; write top1>= and a number"
+    );
+    assert_eq!(
+        complaint(&["--max-drop", "-1"]),
+        "error: \"-1\" is no drop; write 0.01, or 1% of the original's metric"
+    );
+    assert_eq!(complaint(&["--time-budget", "soon"]), "error: \"soon\" is no time; write 90s, 15m or 2h");
+    assert_eq!(
+        complaint(&["--group", "fc,nothing"]),
+        "error: group: \"nothing\" is no layer of the configuration; see `intact8 inspect`"
+    );
+    assert_eq!(
+        complaint(&["--group", "fc,stem.conv", "--group", "fc"]),
+        "error: fc: is in two groups of layers that move together"
+    );
+    assert_eq!(
+        complaint(&["--metric", "auc"]),
+        "error: auc: auc wants one or two outputs and one label for each sample, found 10 outputs"
+    );
+    assert_eq!(
+        complaint(&["--metric", "sqnr"]),
+        "error: metric \"sqnr\": the original is its own measure, so a drop says nothing; write sqnr>= and a number"
+    );
+    assert_eq!(
+        complaint(&["--metric", "mse=1%"]),
+        "error: metric \"mse\": the original is its own measure, so a drop says nothing; write mse<= and a number"
+    );
+    // The original, judged by itself, misses what is asked of it.
+    assert_eq!(
+        complaint(&["--metric", "top1>=0.999"]),
+        "error: the original's top1 is 0.994981, and the goal is >=0.999; ask for less"
+    );
+}
+
+#[test]
+fn journals_of_other_runs() {
+    let scratch = Scratch::new();
+    scratch.text("m_journal.jsonl", "{\"journal\":1,\"run\":\"another\"}\n");
+    assert_eq!(
+        complaint(&scratch, &[], &["--resume"]),
+        "error: m_journal.jsonl: belongs to another model, configuration, data or goal; begin anew without --resume"
+    );
+    scratch.text("m_journal.jsonl", "no journal\n");
+    assert_eq!(complaint(&scratch, &[], &["--resume"]), "error: m_journal.jsonl: is no journal");
+}

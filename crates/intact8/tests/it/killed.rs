@@ -1,0 +1,69 @@
+//! A search that is killed, again and again, at moments that nobody chooses, and resumed, ends with the bytes of one that
+//! was left alone.
+
+use crate::{Scratch, fixture};
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often; more with `RUN_SLOW_TESTS`.
+fn n_kills() -> u32 {
+    if std::env::var_os("RUN_SLOW_TESTS").is_some() { 300 } else { 20 }
+}
+
+fn start(scratch: &Scratch, more: &[&str]) -> Child {
+    let [onnx, calib, eval] =
+        ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits-hard", file));
+    let save = scratch.path("m");
+    let args =
+        ["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save, "--max-drop", "0.002"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_intact8"));
+    command.args(args).args([
+        "--no-equalize",
+        "--no-balance",
+        "--no-correct-bias",
+        "--no-fit-rounding",
+        "--batch",
+        "50",
+    ]);
+    command.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// What was written, but for the report, which tells the time, and the journal, which holds it.
+fn results(scratch: &Scratch) -> BTreeMap<String, Vec<u8>> {
+    let files = scratch.files().into_iter();
+    let results = files
+        .filter(|name| !name.starts_with('.') && !["m_report.json", "m_journal.jsonl"].contains(&&**name));
+    results.map(|name| (name.clone(), std::fs::read(scratch.path(&name)).unwrap())).collect()
+}
+
+#[test]
+fn a_search_that_is_killed_and_resumed_gives_the_same_bytes() {
+    let (alone, killed) = (Scratch::new(), Scratch::new());
+    let began = Instant::now();
+    assert!(start(&alone, &[]).wait().unwrap().success());
+    let whole = began.elapsed();
+    let expected = results(&alone);
+    assert_eq!(expected.len(), 7);
+
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for kill in 0..n_kills() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Now and then all begins anew, since what has been resumed to its end has no search left to kill.
+        if kill % 5 == 0 {
+            drop(std::fs::remove_file(killed.path("m_journal.jsonl")));
+        }
+        let mut child = start(&killed, &["--resume"]);
+        std::thread::sleep(
+            whole.mul_f64((state >> 40) as f64 / f64::from(1 << 24)).max(Duration::from_millis(1)),
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Whatever is there is whole.
+        for (name, bytes) in results(&killed) {
+            assert_eq!(Some(&bytes), expected.get(&name), "{name} after {} kills", kill + 1);
+        }
+    }
+    assert!(start(&killed, &["--resume"]).wait().unwrap().success());
+    assert_eq!(results(&killed), expected);
+}

@@ -1,0 +1,79 @@
+//! The command as a user meets it: what it prints, what it writes, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod bad_input;
+mod command;
+mod compare;
+mod convert;
+mod killed;
+mod options;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How a run of the command ended.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the command.
+fn intact8(args: &[&str]) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_intact8")).args(args).output().expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    let code = output.status.code().expect("the command ends by itself");
+    Run { code, stdout: text(output.stdout), stderr: without_progress(&text(output.stderr)) }
+}
+
+/// Messages without the lines of progress, which are there only where something takes its time.
+fn without_progress(stderr: &str) -> String {
+    let is_progress = |line: &&str| line.ends_with(" left") || line.ends_with(", time left unknown");
+    stderr.lines().filter(|line| !is_progress(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// A file of a bundled model.
+fn fixture(model: &str, file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(model);
+    folder.join(file).display().to_string()
+}
+
+/// A folder to write to, and paths in it.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Scratch {
+        Scratch(tempfile::tempdir().expect("there is a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// What lies in the folder, sorted.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("the folder is there");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("is there").file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes an `.npz` and returns its path.
+    fn npz(&self, name: &str, arrays: &[(&str, intact8::Tensor)]) -> String {
+        let path = self.path(name);
+        let file = std::fs::File::create(&path).expect("the folder can be written to");
+        let arrays = arrays.iter().map(|(name, tensor)| (*name, tensor));
+        intact8::data::write_npz(std::io::BufWriter::new(file), arrays).expect("the arrays can be written");
+        path
+    }
+
+    /// Writes a text and returns its path.
+    fn text(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).expect("the folder can be written to");
+        path
+    }
+}
