@@ -27,14 +27,14 @@ import tempfile
 import numpy as np
 import onnx
 
-from flavours import quantized
+from formats import quantized
 from models import Ours
 
 BUNDLED = ("digits", "digits-hard")
 TARGETS = (("onnxruntime-x86", ("qdq", "qoperator", "integer")), ("openvino", ("qdq",)))
 SAME_METRIC, SECONDS, MESSAGE = 1e-3, 600, 110
 BEGIN = "<!-- Made by `cargo xtask conformance --runtimes DIR --bless`; do not edit. -->"
-END = "<!-- End of what is made. -->"
+END = "<!-- End of the generated table. -->"
 
 
 class Bundled:

@@ -64,7 +64,7 @@ pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
 fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
     let (python, serve, program) = (python(sh)?, build_example(sh, "serve")?, build(sh)?);
     let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
-    cmd!(sh, "{python} xtask/conformance/flavours.py {program} {serve} {folder} {only...}").run()?;
+    cmd!(sh, "{python} xtask/conformance/formats.py {program} {serve} {folder} {only...}").run()?;
     agree?;
     Ok(())
 }

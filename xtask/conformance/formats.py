@@ -1,7 +1,7 @@
 """Quantizes models once, without a search, writes them in every form, and checks each file.
 
-    python flavours.py INTACT8 SERVE DIR [NAME...]
-    python flavours.py SERVE FOLDER MODEL.onnx
+    python formats.py INTACT8 SERVE DIR [NAME...]
+    python formats.py SERVE FOLDER MODEL.onnx
 
 INTACT8 is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs), and DIR holds models as
 models.py says. NAMEs choose some of the folders. The second form is how the command scores a model: it prints the metric
