@@ -39,7 +39,7 @@ fn benches(c: &mut Criterion) {
     fake_quant(&config, &record).run(&mut deployed).expect("the model can be quantized");
     emit(Flavour::Qdq, &Emission::default()).run(&mut deployed).expect("the model can be deployed");
 
-    let batch = evaluation.calibration.inputs(0..32).expect("there are that many samples");
+    let batch = evaluation.calibration.inputs(0..32).expect("the data have 32 samples");
     for (name, model) in [("float", &prepared), ("int8", &deployed)] {
         let session = Session::new(model).expect("the model can be run");
         c.bench_function(&format!("session/{name}"), |b| b.iter(|| session.run(black_box(&batch))));

@@ -37,7 +37,7 @@ impl Factor for f32 {
     }
 
     fn multiply_all(products: Vec<Product<'_, f32>>, is_added: bool) {
-        let product = |Product { a, b, c }| gemm::Product {
+        let product = |Product { a, b, c }| gemm::MatrixProduct {
             a: Left::Plain(a),
             b: Right::Plain(b),
             init: init(is_added),
