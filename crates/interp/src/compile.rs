@@ -1,10 +1,10 @@
-//! Compiling a graph: operators to kernels, in order, constants folded on the way.
+//! Compilation of a graph: an ordered list of kernels, with constants folded.
 
 use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
 use crate::ops;
-use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
+use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
 use intact8_ir::{
     Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
@@ -15,44 +15,44 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What compiling a graph needs to know of its surroundings.
+/// The context of the compilation of a graph.
 pub(crate) struct Compiler<'a> {
     model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     limits: Limits,
-    /// In a function's body: the attributes that references stand for.
+    /// In a function's body: the attributes of the call, to which references resolve.
     attrs: BTreeMap<String, Attr>,
     /// The position of each graph among [`Model::graphs`], by address. Function bodies are not among them.
     positions: HashMap<*const Graph, usize>,
-    /// How many functions are around the graph.
+    /// The number of functions that contain the graph.
     depth: usize,
     budget: &'a Budget,
     sharing: &'a Sharing<'a>,
 }
 
-/// What compiling has used of what it may use.
+/// The resources that a compilation has used.
 struct Budget {
-    /// Folds constants, and counts what they take.
+    /// Runs the folding of constants, and counts their memory.
     context: Context<'static>,
-    /// Nodes of function bodies, once for each call.
+    /// The number of nodes of function bodies, counted for each call.
     n_expanded: Cell<usize>,
-    /// How many subgraphs are around what is compiled.
+    /// The nesting depth of subgraphs.
     nesting: Cell<usize>,
 }
 
-/// Functions call functions, but ONNX forbids recursion: what is deeper than this is recursion.
+/// The largest depth of function calls. ONNX forbids recursion; deeper calls are assumed to be recursive.
 const MAX_FUNCTION_DEPTH: usize = 64;
 
-/// A function that calls two others, each of which calls two others, and so on, soon has more nodes than this.
+/// The largest number of nodes after inlining functions, which can grow exponentially with the depth.
 const MAX_EXPANDED: usize = 1 << 18;
 
-/// Subgraphs in subgraphs take stack, when they are compiled and when they run.
+/// The largest nesting depth of subgraphs, which use the stack when they are compiled and run.
 const MAX_NESTING: usize = 32;
 
-/// A graph half compiled.
+/// A graph during its compilation.
 struct Assembly<'a> {
     graph: &'a Graph,
-    /// Where each value is to be found, as far as it is known.
+    /// The sources of the values that are already compiled.
     sources: HashMap<ValueId, Source>,
     program: Program,
     position: Option<usize>,
@@ -62,8 +62,7 @@ impl<'a> Compiler<'a> {
     /// Compiles a model's graph.
     pub(crate) fn model(model: &'a Model, limits: Limits, sharing: &'a Sharing<'a>) -> Result<Program> {
         if model.opset() > NEWEST {
-            let newest =
-                format!("opset {} is newer than {NEWEST}, the newest that is known here", model.opset());
+            let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
             return Err(Error::unsupported(newest));
         }
         let graphs = model.graphs().into_iter().enumerate();
@@ -75,7 +74,7 @@ impl<'a> Compiler<'a> {
             .graph(&model.graph, &[])
     }
 
-    /// Compiles a graph whose captured values are constant where `captures` says so.
+    /// Compiles a graph; `captures` holds the constant ones of its captured values.
     fn graph(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
         let program = Program {
             inputs: vec![],
@@ -148,13 +147,13 @@ impl<'a> Compiler<'a> {
         {
             return assembly.fold(id, outputs);
         }
-        step.outputs = assembly.made(id);
+        step.outputs = assembly.destinations(id);
         assembly.program.steps.push(step);
         Ok(())
     }
 
-    /// What a step of constants makes. Folded constants stay as long as the model does, so they may take only a part
-    /// of the memory: what is beyond that is left to be made, and freed, by each run.
+    /// The outputs of a step with constant operands. Folded constants live as long as the session, so they may use only
+    /// a part of the memory; steps beyond that stay, and are computed in each run.
     fn folded(&self, step: &Step) -> Result<Option<Outputs>> {
         let context = &self.budget.context;
         let alive = context.alive();
@@ -169,11 +168,11 @@ impl<'a> Compiler<'a> {
         if !fits || !outputs.iter().all(|item| matches!(item, Data::Tensor(_))) {
             return Ok(None);
         }
-        context.born(n_bytes);
+        context.allocated(n_bytes);
         Ok(Some(outputs))
     }
 
-    /// The operator's kernel, and the element types that it takes.
+    /// The kernel of the operator, and its element types.
     fn kernel(&self, site: &Site<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
         let Op { domain, name, overload, .. } = site.op;
         if let Some(function) = self.model.function(domain, name, overload) {
@@ -203,7 +202,7 @@ impl<'a> Compiler<'a> {
         }))
     }
 
-    /// In a function's body: the operator with the attributes that its references stand for.
+    /// In a function's body: the operator with resolved attribute references.
     fn resolve(&self, op: &Op) -> Option<Op> {
         if self.depth == 0 {
             return None;
@@ -256,8 +255,8 @@ impl Assembly<'_> {
         self.graph.operands(id).iter().map(source).collect()
     }
 
-    /// What becomes of a node's outputs.
-    fn made(&mut self, id: NodeId) -> SmallVec<[Made; 1]> {
+    /// The destinations of a node's outputs.
+    fn destinations(&mut self, id: NodeId) -> SmallVec<[Destination; 1]> {
         let graph = self.graph;
         let values = graph.node(id).outputs.iter().enumerate();
         values
@@ -266,12 +265,12 @@ impl Assembly<'_> {
                 let value = ValueId { node: id, slot };
                 let is_read = !graph.users(value).is_empty() || graph.outputs().contains(&value);
                 let slot = is_read.then(|| self.new_slot(value));
-                Made { slot, place: self.place(value).filter(|_| is_named) }
+                Destination { slot, place: self.place(value).filter(|_| is_named) }
             })
             .collect()
     }
 
-    /// Makes a node's outputs constants.
+    /// Replaces a node's outputs by constants.
     fn fold(&mut self, id: NodeId, outputs: Outputs) -> Result<()> {
         let names = self.graph.node(id).outputs.iter().map(|value| &value.name);
         for (slot, (item, name)) in outputs.into_iter().zip(names).enumerate() {
@@ -284,13 +283,13 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// Finds, from the end, who reads each slot last.
+    /// Marks the last use of each slot, in reverse order.
     fn mark_last_uses(&mut self) {
         let mut seen = vec![false; self.program.n_slots];
         let outputs = self.program.outputs.iter_mut().rev();
         let operands = self.program.steps.iter_mut().rev().flat_map(|step| step.operands.iter_mut().rev());
         let sources = outputs.map(|source| (source, true)).chain(operands.map(|source| (source, false)));
-        // Inputs and captures have the first slots.
+        // The first slots belong to inputs and captures.
         let n_given = self.program.inputs.len() + self.program.captures.len();
         for (source, is_output) in sources {
             if let Source::Slot { slot, is_last } = source {

@@ -83,7 +83,7 @@ fn attention(site: &Site<'_>) -> Result<Kernel> {
 fn precision(site: &Site<'_>) -> Result<Option<DType>> {
     match site.dtype("softmax_precision")? {
         Some(dtype) if !dtype.is_float() => {
-            Err(Error::invalid_model(format!("softmax_precision is {dtype}, which is no float")))
+            Err(Error::invalid_model(format!("softmax_precision is {dtype}, which is not a float type")))
         }
         dtype => Ok(dtype),
     }

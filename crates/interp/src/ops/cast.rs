@@ -86,7 +86,7 @@ impl Rounding {
             "down" => PowerRounding::Down,
             "nearest" => PowerRounding::Nearest,
             other => {
-                return Err(Error::invalid_model(format!("round_mode {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("round_mode {other:?} is not defined by ONNX")));
             }
         };
         Ok(Rounding { saturate: site.flag("saturate", true)?, power })

@@ -138,7 +138,7 @@ pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, 
 fn tile(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let (x, repeats) = (call.tensor(0)?, shape_of(&integers(call.tensor(1)?)?)?);
     if repeats.len() != x.shape().len() {
-        let message = format!("{} repeats do not fit the shape {:?}", repeats.len(), x.shape());
+        let message = format!("{} repeats do not match the shape {:?}", repeats.len(), x.shape());
         return Err(Error::invalid_data(message));
     }
     let own = Strided::of(x.shape()).dims;

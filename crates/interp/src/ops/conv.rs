@@ -189,10 +189,10 @@ pub(super) fn groups(site: &Site<'_>) -> Result<usize> {
     groups.ok_or_else(|| Error::invalid_model("group must be positive"))
 }
 
-/// The error for operands that do not fit together.
+/// The error for operands that do not match together.
 pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
     Error::invalid_data(format!(
-        "an input of shape {x:?} and a weight of shape {weight:?} do not fit in {groups} groups"
+        "an input of shape {x:?} and a weight of shape {weight:?} do not match in {groups} groups"
     ))
 }
 

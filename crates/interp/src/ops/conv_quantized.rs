@@ -57,7 +57,7 @@ impl Channels {
         if !(weight_scales.len() == 1 || one_for_each(weight_scales.len()))
             || !bias.is_none_or(|bias| one_for_each(bias.len()))
         {
-            return Err(Error::invalid_data(format!("scales or bias do not fit {n_channels} channels")));
+            return Err(Error::invalid_data(format!("scales or bias do not match {n_channels} channels")));
         }
         let channel = |channel: usize| {
             let weight_scale = weight_scales[if weight_scales.len() == 1 { 0 } else { channel }];

@@ -67,7 +67,7 @@ fn sizes(inputs: &[Vec<Label>], shapes: &[&[usize]]) -> Result<BTreeMap<Label, u
             match (*size, len) {
                 (1, len) => *size = len,
                 (size, len) if size == len || len == 1 => {}
-                _ => return Err(Error::invalid_data(format!("shapes {shapes:?} do not fit the equation"))),
+                _ => return Err(Error::invalid_data(format!("shapes {shapes:?} do not match the equation"))),
             }
         }
     }

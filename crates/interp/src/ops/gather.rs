@@ -50,7 +50,9 @@ pub(super) fn element_places(
     let fits = lens.len() == shape.len()
         && lens.iter().zip(shape).enumerate().all(|(idx, (len, dim))| idx == axis || len <= dim);
     if !fits {
-        return Err(Error::invalid_data(format!("indices of shape {lens:?} do not fit the shape {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "indices of shape {lens:?} do not match the shape {shape:?}"
+        )));
     }
     call.reserve::<usize>(lens)?;
     if indices.is_empty() {
@@ -103,7 +105,10 @@ pub(super) struct Places {
 /// dimensions of both are.
 pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize) -> Result<Places> {
     let wrong = || {
-        Error::invalid_data(format!("indices of shape {:?} do not fit the shape {shape:?}", indices.shape()))
+        Error::invalid_data(format!(
+            "indices of shape {:?} do not match the shape {shape:?}",
+            indices.shape()
+        ))
     };
     let (&n_coordinates, outer) = indices.shape().split_last().ok_or_else(wrong)?;
     let fits = n_coordinates > 0

@@ -50,7 +50,7 @@ fn dense(sparse: &SparseTensor, call: &Call<'_, '_>) -> Result<Tensor> {
     let SparseTensor { shape, values, indices } = sparse;
     let n = n_elements(shape)?;
     let wrong =
-        || Error::invalid_data(format!("the indices of a sparse tensor do not fit its shape {shape:?}"));
+        || Error::invalid_data(format!("the indices of a sparse tensor do not match its shape {shape:?}"));
     let n_values = values.len();
     let coordinates = indices.values::<i64>()?;
     let width = match indices.shape() {
@@ -96,7 +96,7 @@ fn eye_like(site: &Site<'_>) -> Result<Kernel> {
     let dtype = match site.op.int("dtype")? {
         Some(number) => Some(
             DType::from_number(number)
-                .ok_or_else(|| Error::invalid_model(format!("dtype {number} is none that ONNX has")))?,
+                .ok_or_else(|| Error::invalid_model(format!("dtype {number} is not defined by ONNX")))?,
         ),
         None => None,
     };

@@ -25,7 +25,7 @@ const BLOCK: usize = 1024;
 
 fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
     let unknown =
-        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is none that ONNX knows"));
+        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
     let method = match site.str("mode", "linear")? {
         "linear" | "bilinear" => Method::Linear,
         "nearest" => Method::Nearest,

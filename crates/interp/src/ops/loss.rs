@@ -79,21 +79,21 @@ impl Loss {
             "sum" => Reduction::Sum,
             "mean" => Reduction::Mean,
             other => {
-                return Err(Error::invalid_model(format!("reduction {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("reduction {other:?} is not defined by ONNX")));
             }
         };
         Ok(Loss { ignored: site.op.int("ignore_index")?, reduction })
     }
 
-    /// The loss of targets, the second operand, given the logarithms of the probabilities of all classes, and weights of
-    /// the classes, the third operand.
+    /// The loss of targets, the second operand, given the logarithms of the probabilities of all classes, and weights
+    /// of the classes, the third operand.
     fn of<R: Real>(&self, call: &Call<'_, '_>, logarithms: &[R]) -> Result<Tensor> {
         let (x, target) = (call.tensor(0)?, call.tensor(1)?);
         let (shape, dtype) = (x.shape(), x.dtype());
         let Along { len: n_classes, inner, .. } = classes(shape)?;
         if target.shape() != [&shape[..1], &shape[2..]].concat() {
             let found = target.shape();
-            return Err(Error::invalid_data(format!("targets of shape {found:?} do not fit {shape:?}")));
+            return Err(Error::invalid_data(format!("targets of shape {found:?} do not match {shape:?}")));
         }
         let weights = call.optional(2)?.map(|weights| numbers::<R>(weights, dtype)).transpose()?;
         if weights.as_ref().is_some_and(|weights| weights.len() != n_classes) {

@@ -58,7 +58,9 @@ impl GemmAttrs {
             Some(c) if self.beta != 0.0 => {
                 if broadcast_shape(&[c.shape(), &shape])? != shape {
                     let found = c.shape();
-                    return Err(Error::invalid_data(format!("C of shape {found:?} does not fit {shape:?}")));
+                    return Err(Error::invalid_data(format!(
+                        "C of shape {found:?} does not match {shape:?}"
+                    )));
                 }
                 Some(expand(&numbers::<T>(c, dtype)?, c.shape(), &shape))
             }
@@ -146,8 +148,8 @@ fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Resul
 }
 
 /// The sizes of a product as NumPy's matmul has it: the last two dimensions multiply, those before broadcast, a vector
-/// is a row on the left and a column on the right. If there is but one matrix on the right, those on the left are seen as
-/// one tall matrix.
+/// is a row on the left and a column on the right. If there is but one matrix on the right, those on the left are seen
+/// as one tall matrix.
 pub(super) struct MatMulSizes {
     pub(super) m: usize,
     pub(super) k: usize,

@@ -185,8 +185,8 @@ fn spread<T: Element + Copy>(lines: &[usize], shape: &[usize], values: &[T]) -> 
     }
     match broadcast_shape(&[lines, shape]) {
         Ok(all) if all == lines => Ok(Lines::Each(expand(values, shape, lines))),
-        _ => {
-            Err(Error::invalid_data(format!("scales or zero points of shape {shape:?} do not fit {lines:?}")))
-        }
+        _ => Err(Error::invalid_data(format!(
+            "scales or zero points of shape {shape:?} do not match {lines:?}"
+        ))),
     }
 }

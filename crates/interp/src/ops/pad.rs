@@ -34,7 +34,7 @@ fn mode(site: &Site<'_>) -> Result<Mode> {
         "edge" => Ok(Mode::Edge),
         "reflect" => Ok(Mode::Reflect),
         "wrap" => Ok(Mode::Wrap),
-        other => Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     }
 }
 
@@ -71,7 +71,7 @@ fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
             None => (0..rank).collect(),
         };
         if wanted.len() != axes.len() {
-            let message = format!("{} sizes do not fit {} axes", wanted.len(), axes.len());
+            let message = format!("{} sizes do not match {} axes", wanted.len(), axes.len());
             return Err(Error::invalid_data(message));
         }
         let mut pads = vec![(0, 0); rank];
@@ -107,7 +107,7 @@ fn padded(
     value: Option<&Tensor>,
     call: &Call<'_, '_>,
 ) -> Result<Tensor> {
-    let wrong = || Error::invalid_data(format!("pads {pads:?} do not fit the shape {:?}", x.shape()));
+    let wrong = || Error::invalid_data(format!("pads {pads:?} do not match the shape {:?}", x.shape()));
     let mut inside = Strided::of(x.shape());
     let mut margins = Vec::with_capacity(pads.len());
     for (dim, &(begin, end)) in inside.dims.iter_mut().zip(pads) {

@@ -82,7 +82,7 @@ fn max_pool(site: &Site<'_>) -> Result<Kernel> {
     let order = match site.int("storage_order", 0)? {
         0 => Order::RowMajor,
         1 => Order::ColumnMajor,
-        other => return Err(Error::invalid_model(format!("storage_order {other} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("storage_order {other} is not defined by ONNX"))),
     };
     let order = site.has_output(1).then_some(order);
     Ok(Box::new(move |call| {

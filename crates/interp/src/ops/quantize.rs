@@ -44,7 +44,8 @@ pub(super) const QUANTIZED: &[DType] = &[
 
 /// `saturate(round(x / scale) + zero_point)`, halves to even; without `round` where the result is a float.
 ///
-/// The quotient is rounded to the type of the attribute `precision`, else to `default` or, without one, that of the scale.
+/// The quotient is rounded to the type of the attribute `precision`, else to `default` or, without one, that of the
+/// scale.
 pub(super) fn quantize(site: &Site<'_>, default: Option<DType>) -> Result<Kernel> {
     let granularity = Granularity::read(site)?;
     let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?.or(default));

@@ -83,7 +83,7 @@ fn bernoulli(site: &Site<'_>) -> Result<Kernel> {
         let x = call.tensor(0)?;
         let probabilities = samples::<f64>(x)?;
         if let Some(wrong) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
-            return Err(Error::invalid_data(format!("{wrong} is no probability")));
+            return Err(Error::invalid_data(format!("{wrong} is not a probability")));
         }
         let mut random = Mersenne::new(seed);
         let drawn = call.zeros::<bool>(x.shape())?;

@@ -43,8 +43,8 @@ trait Cell: Sized + Send + Sync + 'static {
         n_gates::<Self>()
     }
 
-    /// Replaces the state of every sequence by the next one. The gates, all of a sequence in a row, hold what comes from
-    /// the input, and the biases.
+    /// Replaces the state of every sequence by the next one. The gates, all of a sequence in a row, hold what comes
+    /// from the input, and the biases.
     fn step<R: Gate>(&self, direction: &Direction<'_, R>, gates: &mut [R], state: &mut State<R>);
 }
 
@@ -139,7 +139,7 @@ impl<C: Cell> Layer<C> {
             "reverse" => &[true],
             "bidirectional" => &[false, true],
             other => {
-                return Err(Error::invalid_model(format!("direction {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("direction {other:?} is not defined by ONNX")));
             }
         };
         Ok(Layer {

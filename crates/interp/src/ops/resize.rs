@@ -89,7 +89,7 @@ fn mode(site: &Site<'_>, is_old: bool) -> Result<Mode> {
 }
 
 fn unknown(attribute: &str, value: &str) -> Error {
-    Error::invalid_model(format!("{attribute} {value:?} is none that ONNX knows"))
+    Error::invalid_model(format!("{attribute} {value:?} is not defined by ONNX"))
 }
 
 /// A float as an element; an error where there is no such element.

@@ -95,12 +95,15 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         let length = |&length: &i64| {
             let found = usize::try_from(length).ok().filter(|&length| length <= time);
             found.ok_or_else(|| {
-                Error::invalid_data(format!("a sequence of {length} steps does not fit {time}"))
+                Error::invalid_data(format!("a sequence of {length} steps does not match {time}"))
             })
         };
         let lengths: Vec<usize> = lengths.iter().map(length).collect::<Result<_>>()?;
         if lengths.len() != batch {
-            return Err(Error::invalid_data(format!("{} lengths do not fit {batch} samples", lengths.len())));
+            return Err(Error::invalid_data(format!(
+                "{} lengths do not match {batch} samples",
+                lengths.len()
+            )));
         }
         let inner: usize = x.shape()[2..].iter().product();
         let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };

@@ -32,7 +32,7 @@ fn reduction(site: &Site<'_>) -> Result<Reduction> {
         "mul" => Ok(Reduction::Mul),
         "max" => Ok(Reduction::Max),
         "min" => Ok(Reduction::Min),
-        other => Err(Error::invalid_model(format!("reduction {other:?} is none that ONNX knows"))),
+        other => Err(Error::invalid_model(format!("reduction {other:?} is not defined by ONNX"))),
     }
 }
 
@@ -102,13 +102,14 @@ fn combine<T: Element + Copy>(
     Ok(())
 }
 
-/// Writes each sample's steps of operand 1 into operand 0 from where operand 2 says on; `circular` goes on at the begin.
+/// Writes each sample's steps of operand 1 into operand 0 from where operand 2 says on; `circular` goes on at the
+/// begin.
 fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
     let axis = site.int("axis", -2)?;
     let is_circular = match site.str("mode", "linear")? {
         "linear" => false,
         "circular" => true,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     Ok(Box::new(move |call| {
         let mut cache = call.take(0)?;
@@ -119,13 +120,13 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let mut expected = shape.clone();
         expected[axis] = n_steps;
         if axis == 0 || update.shape() != expected || n_steps > len {
-            let message = format!("updates of shape {:?} do not fit the shape {shape:?}", update.shape());
+            let message = format!("updates of shape {:?} do not match the shape {shape:?}", update.shape());
             return Err(Error::invalid_data(message));
         }
         let starts = match call.optional(2)? {
             Some(starts) if starts.len() != shape[0] => {
                 return Err(Error::invalid_data(format!(
-                    "{} starts do not fit {} samples",
+                    "{} starts do not match {} samples",
                     starts.len(),
                     shape[0]
                 )));
@@ -136,7 +137,7 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let start = |&start: &i64| match usize::try_from(start) {
             Ok(start) if is_circular => Ok(start % len.max(1)),
             Ok(start) if start <= len - n_steps => Ok(start),
-            _ => Err(Error::invalid_data(format!("{n_steps} steps do not fit {len} from {start} on"))),
+            _ => Err(Error::invalid_data(format!("{n_steps} steps do not match {len} from {start} on"))),
         };
         let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
         let rows = outer / shape[0].max(1);

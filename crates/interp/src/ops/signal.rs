@@ -1,7 +1,7 @@
 //! Fourier transforms of signals, and the windows and matrices that go with them.
 //!
-//! Spectra are computed in f64 and rounded once, so that what should vanish does. Inverse transforms are computed in the
-//! type of the spectrum, whose rounding is not undone.
+//! Spectra are computed in f64 and rounded once, so that what should vanish does. Inverse transforms are computed in
+//! the type of the spectrum, whose rounding is not undone.
 
 mod fourier;
 mod mel;

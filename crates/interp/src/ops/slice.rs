@@ -50,7 +50,7 @@ fn sliced(
         || axes.iter().any(|&a| a >= shape.len())
     {
         return Err(Error::invalid_data(format!(
-            "starts, ends, axes and steps do not fit the shape {shape:?}"
+            "starts, ends, axes and steps do not match the shape {shape:?}"
         )));
     }
     let mut way = Strided::of(shape);

@@ -18,7 +18,7 @@ fn transpose(site: &Site<'_>) -> Result<Kernel> {
         let rank = x.shape().len();
         let order = match &perm {
             Some(perm) if perm.len() != rank => {
-                return Err(Error::invalid_data(format!("perm {perm:?} does not fit {rank} dimensions")));
+                return Err(Error::invalid_data(format!("perm {perm:?} does not match {rank} dimensions")));
             }
             Some(perm) => axes::axes(perm, rank)?,
             None => (0..rank).rev().collect(),
@@ -99,5 +99,5 @@ fn space_to_depth(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn misfit(shape: &[usize], block: usize) -> Error {
-    Error::invalid_data(format!("blocks of {block} by {block} do not fit the shape {shape:?}"))
+    Error::invalid_data(format!("blocks of {block} by {block} do not match the shape {shape:?}"))
 }

@@ -45,7 +45,7 @@ impl WindowAttrs {
             "SAME_UPPER" => Padding::Same { odd_at_end: true },
             "SAME_LOWER" => Padding::Same { odd_at_end: false },
             "VALID" => Padding::Valid,
-            other => return Err(Error::invalid_model(format!("auto_pad {other:?} is none that ONNX knows"))),
+            other => return Err(Error::invalid_model(format!("auto_pad {other:?} is not defined by ONNX"))),
         };
         let (kernel, strides) = (sizes(site, "kernel_shape", 1)?, sizes(site, "strides", 1)?);
         Ok(WindowAttrs { kernel, strides, dilations: sizes(site, "dilations", 1)?, padding })
@@ -104,8 +104,8 @@ impl Moves {
         self.kernel[axis].saturating_sub(1).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// How many windows there are in each dimension. Rounding up, the last one may reach beyond the padding, the only one
-    /// too, but none begins behind the input and its first padding.
+    /// How many windows there are in each dimension. Rounding up, the last one may reach beyond the padding, the only
+    /// one too, but none begins behind the input and its first padding.
     pub(super) fn output(&self, input: &[usize], ceil: bool) -> Result<Vec<usize>> {
         let along = |axis: usize| {
             let (begin, stride) = (self.pads_begin[axis], self.strides[axis]);
@@ -115,7 +115,7 @@ impl Moves {
             }
             let rest = padded.checked_sub(reach).ok_or_else(|| {
                 Error::invalid_data(format!(
-                    "a window that reaches over {reach} does not fit into {padded} padded positions"
+                    "a window that reaches over {reach} does not match into {padded} padded positions"
                 ))
             })?;
             let n_windows = if ceil { rest.div_ceil(stride) } else { rest / stride } + 1;

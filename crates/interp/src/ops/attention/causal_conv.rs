@@ -62,5 +62,5 @@ fn run(call: &Call<'_, '_>, is_activated: bool) -> Result<Outputs> {
 
 fn misfit(x: &Tensor, other: &Tensor) -> Error {
     let (x, other) = (x.shape(), other.shape());
-    Error::invalid_data(format!("an input of shape {x:?} and an operand of shape {other:?} do not fit"))
+    Error::invalid_data(format!("an input of shape {x:?} and an operand of shape {other:?} do not match"))
 }

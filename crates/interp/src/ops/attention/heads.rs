@@ -72,7 +72,7 @@ impl Sizes {
         if !fits {
             let sizes = [q, k, v].map(|part| [part.batch, part.n_heads, part.len, part.width]);
             return Err(Error::invalid_data(format!(
-                "queries, keys and values by batch, head, position and number do not fit: {sizes:?}"
+                "queries, keys and values by batch, head, position and number do not match: {sizes:?}"
             )));
         }
         let n_sharing = q.n_heads / k.n_heads.max(1);
@@ -124,7 +124,7 @@ pub(super) fn joined(
         Some(found) => {
             let expected = [batch, n_heads, len, width];
             return Err(Error::invalid_data(format!(
-                "a past of shape {found:?} does not fit what is new, of shape {expected:?}"
+                "a past of shape {found:?} does not match what is new, of shape {expected:?}"
             )));
         }
     };

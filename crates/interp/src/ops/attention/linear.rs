@@ -23,11 +23,11 @@ pub(super) fn linear_attention(site: &Site<'_>) -> Result<Kernel> {
         "gated" => (true, false),
         "delta" => (false, true),
         "gated_delta" => (true, true),
-        other => return Err(Error::invalid_model(format!("update_rule {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("update_rule {other:?} is not defined by ONNX"))),
     };
     let n_heads = [site.int("q_num_heads", 0)?, site.int("kv_num_heads", 0)?];
     if n_heads.iter().any(|&n| n <= 0) || n_heads[0] % n_heads[1] != 0 {
-        return Err(Error::invalid_model(format!("{n_heads:?} heads of queries and keys do not fit")));
+        return Err(Error::invalid_model(format!("{n_heads:?} heads of queries and keys do not match")));
     }
     for (slot, what, is_needed) in [(4, "decay", is_gated), (5, "beta", is_delta)] {
         if site.has_operand(slot) != is_needed {
@@ -138,7 +138,7 @@ impl Linear {
         let (.., value_width, _) = dims(value.shape(), Some(kv_heads))?;
         if !is_packed || key_width != width {
             let (query, key) = (query.shape(), key.shape());
-            return Err(Error::invalid_data(format!("queries {query:?} and keys {key:?} do not fit")));
+            return Err(Error::invalid_data(format!("queries {query:?} and keys {key:?} do not match")));
         }
         Ok(Sizes { batch, len, n_heads: [n_queries, kv_heads as usize], key: width, value: value_width })
     }

@@ -29,7 +29,7 @@ fn parsed_as<B: intact8_ir::Element>(
 ) -> Result<Tensor> {
     call.reserve::<B>(x.shape())?;
     let number = |text: &String| {
-        parse(text.trim()).ok_or_else(|| Error::invalid_data(format!("{text:?} is no {}", B::DTYPE)))
+        parse(text.trim()).ok_or_else(|| Error::invalid_data(format!("{text:?} is not a valid {}", B::DTYPE)))
     };
     Ok(Tensor::new(x.shape(), x.values::<String>()?.iter().map(number).collect::<Result<_>>()?))
 }

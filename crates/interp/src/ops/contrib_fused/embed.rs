@@ -104,5 +104,5 @@ fn lengths(words: &Tensor) -> Result<(usize, usize)> {
 }
 
 fn misfit(what: &str, tensor: &Tensor) -> Error {
-    Error::invalid_data(format!("{what} of shape {:?} do not fit", tensor.shape()))
+    Error::invalid_data(format!("{what} of shape {:?} do not match", tensor.shape()))
 }

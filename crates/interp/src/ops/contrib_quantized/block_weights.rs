@@ -103,7 +103,7 @@ impl Weights {
         let (b, scale) = (b.values::<u8>()?, scales(scale)?);
         n_elements(&[self.n_columns, self.depth])?;
         if b.len() / self.n_columns != row_len || scale.len() / self.n_columns != n_blocks {
-            let message = format!("{} bytes and {} scales do not fit the sizes", b.len(), scale.len());
+            let message = format!("{} bytes and {} scales do not match the sizes", b.len(), scale.len());
             return Err(Error::invalid_data(message));
         }
         let zeros = self.zeros(zeros, n_blocks, zero_row_len)?;
@@ -131,7 +131,7 @@ impl Weights {
     fn zeros(&self, zeros: Option<&Tensor>, n_blocks: usize, row_len: usize) -> Result<Vec<f32>> {
         let n = n_elements(&[self.n_columns, n_blocks])?;
         let Some(zeros) = zeros else { return Ok(vec![f32::from(1u8 << (self.bits - 1)); n]) };
-        let misfit = || Error::invalid_data(format!("zero points of shape {:?} do not fit", zeros.shape()));
+        let misfit = || Error::invalid_data(format!("zero points of shape {:?} do not match", zeros.shape()));
         if zeros.dtype() != DType::U8 {
             let zeros = numbers::<f32>(zeros, zeros.dtype())?.into_owned();
             return if zeros.len() == n { Ok(zeros) } else { Err(misfit()) };

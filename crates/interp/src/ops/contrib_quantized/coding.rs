@@ -60,7 +60,8 @@ impl<T: Byte> Table<T> {
 
 /// The integer nearest to a number, the even one of two, as a byte.
 pub(super) fn nearest<T: Byte>(number: f32) -> T {
-    // Beyond 2^23 an f32 has no fraction. Unlike `round_ties_even` this is no function call on processors without SSE 4.1.
+    // Beyond 2^23 an f32 has no fraction. Unlike `round_ties_even` this is no function call on processors without SSE
+    // 4.1.
     const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
     let limited = number.clamp(-1024.0, 1024.0);
     T::from_i32((((limited + NO_FRACTION) - NO_FRACTION) as i32).clamp(T::MIN, T::MAX))

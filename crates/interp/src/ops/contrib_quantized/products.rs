@@ -107,7 +107,7 @@ pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
         if let Some(c) = call.optional(6)? {
             if broadcast_shape(&[c.shape(), &shape])? != shape {
                 return Err(Error::invalid_data(format!(
-                    "C of shape {:?} does not fit {shape:?}",
+                    "C of shape {:?} does not match {shape:?}",
                     c.shape()
                 )));
             }

@@ -75,7 +75,7 @@ impl Collected {
         for (kept, item) in self.items.iter_mut().zip(outputs) {
             let n_bytes = item.byte_size().saturating_add(Sequence::overhead(1));
             call.context.reserve(n_bytes)?;
-            call.context.born(n_bytes);
+            call.context.allocated(n_bytes);
             self.n_bytes += n_bytes;
             kept.push(item);
         }
@@ -84,7 +84,7 @@ impl Collected {
 
     /// The items; from here on they are the caller's to count.
     pub(super) fn finish(self, call: &Call<'_, '_>) -> Vec<Vec<Data>> {
-        call.context.died(self.n_bytes);
+        call.context.freed(self.n_bytes);
         self.items
     }
 }

@@ -29,7 +29,7 @@ impl Scan {
         let n_states = n_scanned.and_then(|n| body.n_inputs().checked_sub(n));
         let n_collected = n_states.and_then(|n| body.n_outputs().checked_sub(n));
         let (Some(n_scanned), Some(n_states), Some(n_collected)) = (n_scanned, n_states, n_collected) else {
-            return Err(Error::invalid_model("num_scan_inputs does not fit the body of op Scan"));
+            return Err(Error::invalid_model("num_scan_inputs does not match the body of op Scan"));
         };
         let list = |name: &str, len: usize| {
             let mut list = site.ints(name)?.unwrap_or_default();
@@ -139,7 +139,9 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
             lengths.len() == batch && lengths.iter().all(|&length| (0..=len as i64).contains(&length))
         });
         if batch == 0 || !fits || !operands.iter().all(is_batch) {
-            return Err(Error::invalid_data(format!("operands do not fit {batch} sequences of {len} steps")));
+            return Err(Error::invalid_data(format!(
+                "operands do not match {batch} sequences of {len} steps"
+            )));
         }
         let mut states: Vec<Vec<Tensor>> = vec![vec![]; scan.n_states];
         let mut stacks: Vec<Vec<Tensor>> = vec![vec![]; scan.n_collected];
@@ -192,7 +194,8 @@ fn zeros_like(tensor: &Tensor) -> Tensor {
     with_element!(tensor.dtype(), T => Tensor::full(tensor.shape(), T::default()))
 }
 
-/// The pieces along a new axis; without pieces, nothing of what the model says they are, with 0 for what it leaves open.
+/// The pieces along a new axis; without pieces, nothing of what the model says they are, with 0 for what it leaves
+/// open.
 pub(super) fn stacked(
     pieces: &[Tensor],
     declared: Option<&Type>,

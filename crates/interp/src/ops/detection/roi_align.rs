@@ -19,7 +19,7 @@ struct Align {
 /// Before opset 16 regions are not moved by half an element.
 pub(super) fn roi_align(site: &Site<'_>) -> Result<Kernel> {
     let unknown =
-        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is none that ONNX knows"));
+        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
     let size = |name: &str, default: i64| {
         let size = usize::try_from(site.int(name, default)?).ok().filter(|&size| size <= u32::MAX as usize);
         size.ok_or_else(|| Error::invalid_model(format!("{name} is out of range")))

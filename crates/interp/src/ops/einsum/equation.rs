@@ -56,7 +56,8 @@ impl Equation {
 
     /// The labels of the operands' dimensions, and those of the result's.
     pub(super) fn labels(&self, shapes: &[&[usize]]) -> Result<(Vec<Vec<Label>>, Vec<Label>)> {
-        let misfit = || Error::invalid_data(format!("shapes {shapes:?} do not fit equation {:?}", self.text));
+        let misfit =
+            || Error::invalid_data(format!("shapes {shapes:?} do not match equation {:?}", self.text));
         let mut inputs = Vec::with_capacity(shapes.len());
         let mut longest = 0;
         for (term, shape) in self.inputs.iter().zip(shapes) {

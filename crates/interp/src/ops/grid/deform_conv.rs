@@ -21,7 +21,7 @@ pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
         let (x, weight, offset) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);
         let misfit = || {
             let shapes = [x.shape(), weight.shape(), offset.shape()];
-            Error::invalid_data(format!("shapes {shapes:?} do not fit {groups} and {offset_groups} groups"))
+            Error::invalid_data(format!("shapes {shapes:?} do not match {groups} and {offset_groups} groups"))
         };
         let (Some((&[batch, channels], input)), Some((&[out_channels, group_channels], kernel))) =
             (x.shape().split_first_chunk::<2>(), weight.shape().split_first_chunk::<2>())
@@ -80,7 +80,7 @@ impl Layer<'_> {
         );
         let (bias, mask) = (operand(3)?, operand(4)?);
         if bias.as_ref().is_some_and(|bias| bias.len() != out_channels) {
-            return Err(Error::invalid_data(format!("the bias does not fit {out_channels} channels")));
+            return Err(Error::invalid_data(format!("the bias does not match {out_channels} channels")));
         }
         let image_len = self.input.iter().product::<usize>() * channels;
         let (depth, rows) = (channels / groups * n_taps, out_channels / groups);

@@ -84,7 +84,7 @@ pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
                 (T::from_f64(old_float.into()), of_floats.iter().map(|&value| T::from_f64(value)).collect())
             };
             if new.len() != 1 && new.len() != n_features || new.is_empty() {
-                return Err(Error::invalid_data(format!("{} imputed values do not fit {n_features} features", new.len())));
+                return Err(Error::invalid_data(format!("{} imputed values do not match {n_features} features", new.len())));
             }
             for row in x.values_mut::<T>()?.chunks_mut(n_features.max(1)) {
                 for (value, new) in row.iter_mut().zip(new.iter().cycle()) {
@@ -105,7 +105,7 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
         "MAX" => |row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         "L1" => |row| row.iter().map(|x| x.abs()).sum(),
         "L2" => |row| row.iter().map(|x| x * x).sum::<f32>().sqrt(),
-        other => return Err(Error::invalid_model(format!("norm {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("norm {other:?} is not defined by ONNX"))),
     };
     Ok(Box::new(move |call| {
         let (mut values, [_, n_features]) = matrix(call, 0)?;
@@ -129,7 +129,7 @@ pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         if scales.len() != 1 && x.shape().last() != Some(&scales.len()) {
-            let message = format!("{} scales do not fit the shape {:?}", scales.len(), x.shape());
+            let message = format!("{} scales do not match the shape {:?}", scales.len(), x.shape());
             return Err(Error::invalid_data(message));
         }
         let mut values = floats(x, call)?;

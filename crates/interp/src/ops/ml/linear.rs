@@ -112,7 +112,7 @@ impl Linear {
             intercepts = vec![0.0; n_scores.min(coefficients.len())];
         }
         if n_scores == 0 || coefficients.len() % n_scores != 0 || intercepts.len() != n_scores {
-            let message = format!("the coefficients and intercepts do not fit {n_scores} scores");
+            let message = format!("the coefficients and intercepts do not match {n_scores} scores");
             return Err(Error::invalid_model(message));
         }
         let transform = match site.str("post_transform", "NONE")? {
@@ -122,7 +122,7 @@ impl Linear {
             "SOFTMAX_ZERO" => Transform::SoftmaxZero,
             "PROBIT" => Transform::Probit,
             other => {
-                let message = format!("post_transform {other:?} is none that ONNX knows");
+                let message = format!("post_transform {other:?} is not defined by ONNX");
                 return Err(Error::invalid_model(message));
             }
         };
@@ -134,7 +134,7 @@ impl Linear {
         let (x, [n_rows, n_features]) = matrix(call, 0)?;
         if n_features != self.coefficients.len() / self.n_scores {
             let message =
-                format!("{} coefficients do not fit {n_features} features", self.coefficients.len());
+                format!("{} coefficients do not match {n_features} features", self.coefficients.len());
             return Err(Error::invalid_data(message));
         }
         let mut scores = call.zeros::<f32>(&[n_rows, self.n_scores])?;

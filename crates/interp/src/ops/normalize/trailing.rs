@@ -35,7 +35,7 @@ impl Rows {
             10 => DType::F16,
             11 => DType::F64,
             16 => DType::Bf16,
-            other => return Err(Error::invalid_model(format!("stash_type {other} is no float"))),
+            other => return Err(Error::invalid_model(format!("stash_type {other} is not a float type"))),
         };
         let (axis, epsilon) = (site.int("axis", -1)?, site.float("epsilon", 1e-5)?);
         let has_statistics = site.has_output(1) || site.has_output(2);
@@ -122,7 +122,9 @@ fn broadcast<R: Real>(
 ) -> Result<Vec<R>> {
     if broadcast_shape(&[shape, other.shape()])? != shape {
         let found = other.shape();
-        return Err(Error::invalid_data(format!("scale or bias of shape {found:?} does not fit {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "scale or bias of shape {found:?} does not match {shape:?}"
+        )));
     }
     let others = numbers::<R>(other, other.dtype())?;
     let mut out = zip((&values, shape), (&others, other.shape()), shape, |&a, &b| f(a, b));

@@ -32,20 +32,20 @@ impl Granularity {
         Ok(Granularity { axis: site.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
     }
 
-    /// How the scales are dealt out; an error if they do not fit the tensor, or the zero points do not fit them.
+    /// How the scales are dealt out; an error if they do not match the tensor, or the zero points do not match them.
     pub(super) fn runs(&self, x: &Tensor, scale: &Tensor, zeros: Option<&Tensor>) -> Result<Runs> {
         let (shape, own) = (x.shape(), scale.shape());
         if let Some(zeros) = zeros
             && (zeros.len() != scale.len() || zeros.shape().len().max(1) != own.len().max(1))
         {
-            let message = format!("zero points of shape {:?} do not fit scales of {own:?}", zeros.shape());
+            let message = format!("zero points of shape {:?} do not match scales of {own:?}", zeros.shape());
             return Err(Error::invalid_data(message));
         }
         if own.is_empty() || own == [1] {
             return Ok(Runs::One(x.len()));
         }
         let misfit =
-            || Error::invalid_data(format!("scales of shape {own:?} do not fit the shape {shape:?}"));
+            || Error::invalid_data(format!("scales of shape {own:?} do not match the shape {shape:?}"));
         let axis = axis(self.axis, shape.len())?;
         let along = Along::of(shape, axis);
         match self.block {
@@ -61,8 +61,8 @@ impl Granularity {
 }
 
 impl Runs {
-    /// Calls `run` with the elements in order: a range of them, the index of the scale of the first, and the step to the
-    /// scale of the next, 0 or 1.
+    /// Calls `run` with the elements in order: a range of them, the index of the scale of the first, and the step to
+    /// the scale of the next, 0 or 1.
     pub(super) fn for_each(&self, mut run: impl FnMut(Range<usize>, usize, usize)) {
         match *self {
             Runs::One(n) => run(0..n, 0, 0),

@@ -70,7 +70,7 @@ impl Activation {
             let is_meant = |(known, ..): &&(&str, _, _, _)| known.as_bytes().eq_ignore_ascii_case(name);
             let &(_, kind, alpha, beta) = KNOWN.iter().find(is_meant).ok_or_else(|| {
                 let name = String::from_utf8_lossy(name);
-                Error::invalid_model(format!("{name:?} is no activation of recurrent layers"))
+                Error::invalid_model(format!("{name:?} is not an activation of recurrent layers"))
             })?;
             let alpha = alpha.map_or(0.0, |default| alphas.next().unwrap_or(default));
             let beta = beta.map_or(0.0, |default| betas.next().unwrap_or(default));

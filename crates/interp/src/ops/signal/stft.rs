@@ -63,7 +63,7 @@ fn frame_len(call: &Call<'_, '_>, signal_len: usize) -> Result<usize> {
         (Some(&[len]), None) => positive("the length of the window", len as i64),
         (Some(&[len]), Some(given)) if usize::try_from(given) == Ok(len) => positive("frame_length", given),
         (Some(window), given) => Err(Error::invalid_data(format!(
-            "a window of shape {window:?} does not fit the frame_length {given:?}"
+            "a window of shape {window:?} does not match the frame_length {given:?}"
         ))),
     }
 }

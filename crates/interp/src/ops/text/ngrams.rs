@@ -45,7 +45,7 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
         "TF" => Weighting::Count,
         "IDF" => Weighting::Presence,
         "TFIDF" => Weighting::WeightedCount,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     let lengths = Lengths {
         min: natural(site, "min_gram_length", 1)?,
@@ -147,7 +147,7 @@ impl Vocabulary {
 }
 
 fn misfit(name: &str) -> Error {
-    Error::invalid_model(format!("{name} of op TfIdfVectorizer does not fit the pool"))
+    Error::invalid_model(format!("{name} of op TfIdfVectorizer does not match the pool"))
 }
 
 /// An attribute that names places.

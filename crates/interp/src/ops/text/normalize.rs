@@ -30,7 +30,7 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
         "LOWER" => Case::Lower,
         "UPPER" => Case::Upper,
         other => {
-            let message = format!("case_change_action {other:?} is none that ONNX knows");
+            let message = format!("case_change_action {other:?} is not defined by ONNX");
             return Err(Error::invalid_model(message));
         }
     };
