@@ -46,18 +46,12 @@ impl Session {
     /// shared.
     pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
         let graph = &model.graph;
-        let input = |&id| {
-            let node = graph.node(id);
-            let value = &node.outputs[0];
-            let has_default = !matches!(node.kind, NodeKind::Input(None));
-            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
-        };
         let sharing = Sharing::with(registry);
         Ok(Session {
             program: Compiler::model(model, limits, &sharing)?,
             kernels: sharing.finish(),
             limits,
-            inputs: graph.inputs().iter().map(input).collect(),
+            inputs: Input::all_of(model),
             outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
         })
     }
@@ -118,6 +112,17 @@ impl Executor for Session {
 }
 
 impl Input {
+    /// The inputs of a model, in order.
+    pub fn all_of(model: &Model) -> Vec<Input> {
+        let input = |&id| {
+            let node = model.graph.node(id);
+            let value = &node.outputs[0];
+            let has_default = !matches!(node.kind, NodeKind::Input(None));
+            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
+        };
+        model.graph.inputs().iter().map(input).collect()
+    }
+
     fn check(&self, item: Option<&Data>) -> Result<()> {
         let at = |error: Error| error.at(&self.name);
         match (item, &self.ty) {
