@@ -59,7 +59,7 @@ fn default(graph: &Graph, id: NodeId) -> Option<&Tensor> {
 }
 
 /// The findings of a node: a violation in any case, and the reasons for unknown outputs if there are any.
-fn told(
+fn node_findings(
     stop: Option<Stop>,
     notes: Vec<String>,
     is_known: bool,
@@ -142,8 +142,8 @@ impl<'a> Walker<'a> {
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
         walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
-        let told = told(stop, notes, is_known);
-        walked.findings.extend(told.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
+        let new = node_findings(stop, notes, is_known);
+        walked.findings.extend(new.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
     }
 
     /// The facts about a node's outputs, the reason if they are incomplete, and the findings in a function's body.

@@ -1,4 +1,4 @@
-//! Activations: the functions that networks put between their layers.
+//! Activation functions.
 
 use super::binary::pairs;
 use super::unary::{each, fast};
@@ -49,12 +49,12 @@ fn elu(site: &Site<'_>) -> Result<Kernel> {
     Ok(fast(Unary::Elu { alpha }, move |x| if x < 0.0 { wide * x.exp_m1() } else { x }))
 }
 
-/// `x·Φ(x)` with the normal distribution, or an approximation of it.
+/// `x·Φ(x)` with the distribution function Φ of the normal distribution, or an approximation of it.
 pub(super) fn gelu(site: &Site<'_>) -> Result<Kernel> {
     match site.str("approximate", "none")? {
         "none" => Ok(fast(Unary::Gelu, |x| 0.5 * x * (1.0 + libm::erf(x * FRAC_1_SQRT_2)))),
         "tanh" => Ok(gelu_by_tanh()),
-        other => Err(Error::invalid_model(format!("approximate is none or tanh, found {other:?}"))),
+        other => Err(Error::invalid_model(format!("approximate must be none or tanh, found {other:?}"))),
     }
 }
 
@@ -95,7 +95,7 @@ fn mish() -> Kernel {
     Box::new(move |call| map_floats(call, with_scratch(single), |x| x * softplus(x).tanh()))
 }
 
-/// `x` if it is not negative, else times a slope, which broadcasts to `x`.
+/// `x` if it is not negative, else `slope·x`; the slope broadcasts to `x`.
 fn p_relu() -> Kernel {
     Box::new(|call| {
         let (x, slope) = (call.take(0)?, call.take(1)?);
@@ -111,7 +111,7 @@ fn p_relu() -> Kernel {
     })
 }
 
-/// NaN stays NaN.
+/// The result of NaN is NaN.
 fn relu() -> Kernel {
     Box::new(|call| {
         let mut x = call.take(0)?;
@@ -129,7 +129,7 @@ fn relu() -> Kernel {
 
 /// `gamma·x` if it is positive, else `gamma·alpha·(e^x - 1)`.
 fn selu(site: &Site<'_>) -> Result<Kernel> {
-    // The numbers of the paper that defines it, as f32.
+    // The constants of the defining paper, as f32.
     let (alpha, gamma) = (site.float("alpha", 1.673_263_2)?, site.float("gamma", 1.050_701)?);
     let single = move |x: &mut [f32]| {
         unary_in_place(Unary::Elu { alpha }, x);
@@ -141,7 +141,7 @@ fn selu(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Towards zero by `bias`, and zero within `lambd` of it.
+/// `x` moved towards zero by `bias`, and zero for `|x| <= lambd`.
 fn shrink(site: &Site<'_>) -> Result<Kernel> {
     let [bias, lambd] = [site.float("bias", 0.0)?, site.float("lambd", 0.5)?].map(f64::from);
     Ok(Box::new(move |call| {
@@ -221,7 +221,7 @@ fn thresholded_relu(site: &Site<'_>) -> Result<Kernel> {
     Ok(each(move |x| if x > alpha { x } else { 0.0 }, move |x| if x > f64::from(alpha) { x } else { 0.0 }))
 }
 
-/// A function on pieces of a slice that needs as many numbers to work with.
+/// A function on pieces of a slice that needs a temporary copy of each piece.
 fn with_scratch(f: impl Fn(&mut [f32], &mut [f32])) -> impl Fn(&mut [f32]) {
     move |values| {
         let mut scratch = vec![0.0; values.len().min(PIECE)];

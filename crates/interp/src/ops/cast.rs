@@ -1,6 +1,6 @@
 //! Changing the element type: by value, or keeping the bits.
 //!
-//! Small types pass through a wider one, so that only numbers of 8 bits and more are cast directly.
+//! Small types are converted through a wider one, so that only numbers of 8 bits and more are cast directly.
 
 mod numbers;
 mod text;
@@ -42,12 +42,12 @@ fn bit_cast(site: &Site<'_>) -> Result<Kernel> {
             return one(x);
         }
         if from == DType::Str || bits(from) != bits(to) {
-            return Err(Error::invalid_data(format!("the bits of {from} can't be those of {to}")));
+            return Err(Error::invalid_data(format!("{from} and {to} have different numbers of bits")));
         }
         call.context.reserve(2 * x.byte_size() as u64)?;
         let mut bytes = x.to_le_bytes();
         match (bits(from), to) {
-            // Signed elements fill their byte with copies of the sign.
+            // Signed elements are sign-extended to a byte.
             (4, DType::I4) => bytes.iter_mut().for_each(|byte| *byte = ((*byte << 4) as i8 >> 4) as u8),
             (2, DType::I2) => bytes.iter_mut().for_each(|byte| *byte = ((*byte << 6) as i8 >> 6) as u8),
             (n @ (2 | 4), _) => bytes.iter_mut().for_each(|byte| *byte &= (1 << n) - 1),
@@ -70,12 +70,12 @@ fn target(site: &Site<'_>) -> Result<DType> {
     site.dtype("to")?.ok_or_else(|| Error::invalid_model("the attribute to must name a data type"))
 }
 
-/// How floats become small floats.
+/// The conversion to small floats.
 #[derive(Clone, Copy)]
 struct Rounding {
-    /// Whether what is too large becomes the largest number.
+    /// Whether numbers that are too large become the largest number.
     saturate: bool,
-    /// Where powers of two are all there is: which one.
+    /// The rounding to powers of two.
     power: PowerRounding,
 }
 
@@ -93,7 +93,7 @@ impl Rounding {
     }
 }
 
-/// The elements as another type, by the defaults of ONNX.
+/// The elements as another type, with the defaults of ONNX.
 pub(super) fn converted(x: Tensor, to: DType, call: &Call<'_, '_>) -> Result<Tensor> {
     cast_to(x, to, Rounding { saturate: true, power: PowerRounding::Up }, call)
 }

@@ -1,4 +1,4 @@
-//! Joining tensors, taking them apart, and repeating them.
+//! Concatenation, splitting and repetition of tensors.
 
 use crate::axes::{self, Along};
 use crate::call::Call;
@@ -24,9 +24,9 @@ fn concat(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The tensors one after the other along `axis`.
+/// The concatenation of the tensors along `axis`.
 pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
-    let first = tensors.first().ok_or_else(|| Error::invalid_data("there are no tensors to join"))?;
+    let first = tensors.first().ok_or_else(|| Error::invalid_data("there are no tensors to concatenate"))?;
     let axis = axes::axis(axis, first.shape().len())?;
     let mut shape = first.shape().to_vec();
     let mut len = 0usize;
@@ -57,7 +57,7 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     })
 }
 
-/// Rows of all parts in turn.
+/// Copies the rows of all parts alternately.
 fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> Vec<T> {
     let mut out = Vec::with_capacity(n);
     if n == 0 {
@@ -74,14 +74,14 @@ fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> 
     out
 }
 
-/// The tensors one after the other along a new dimension.
+/// The tensors stacked along a new dimension.
 pub(super) fn stack(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
     let rank = tensors.first().map_or(0, |tensor| tensor.shape().len());
     let axis = axes::axis(axis, rank + 1)?;
     let with_axis = |tensor: &&Tensor| {
         let mut shape = tensor.shape().to_vec();
         shape.insert(axis.min(shape.len()), 1);
-        tensor.reshaped(&shape).expect("dimensions of 1 do not count")
+        tensor.reshaped(&shape).expect("dimensions of 1 keep the number of elements")
     };
     let tensors: Vec<Tensor> = tensors.iter().map(with_axis).collect();
     join(&tensors.iter().collect::<Vec<_>>(), axis as i64, call)
@@ -89,11 +89,11 @@ pub(super) fn stack(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resu
 
 fn split(site: &Site<'_>) -> Result<Kernel> {
     let (axis, attr, n_outputs) = (site.int("axis", 0)?, site.ints("split")?, site.op.int("num_outputs")?);
-    // Without the number, which came with operator set 18, the outputs of the node are counted, and all are alike.
+    // Without num_outputs, which exists from opset 18 on, the number of outputs counts, and all parts are equal.
     let (n_outputs, is_even) = match n_outputs.map(usize::try_from) {
         None => (site.outputs.len(), true),
         Some(Ok(n)) if (1..=site.outputs.len()).contains(&n) => (n, false),
-        Some(_) => return Err(Error::invalid_model("num_outputs is not the number of outputs")),
+        Some(_) => return Err(Error::invalid_model("num_outputs differs from the number of outputs")),
     };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -104,7 +104,7 @@ fn split(site: &Site<'_>) -> Result<Kernel> {
             (None, Some(list)) => shape_of(list.values()?)?,
             (None, None) if is_even && len % n_outputs.max(1) != 0 => {
                 let message =
-                    format!("axis {axis} of shape {:?} is not made of {n_outputs} parts", x.shape());
+                    format!("axis {axis} of shape {:?} can't be split into {n_outputs} parts", x.shape());
                 return Err(Error::invalid_data(message));
             }
             (None, None) => {
@@ -116,11 +116,11 @@ fn split(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The tensor in parts of those lengths along `axis`.
+/// The tensor, split into parts of the given lengths along `axis`.
 pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, '_>) -> Result<Vec<Tensor>> {
     let len = x.shape()[axis];
     if lengths.iter().try_fold(0usize, |sum, &length| sum.checked_add(length)) != Some(len) {
-        let message = format!("parts of {lengths:?} are not what axis {axis} of shape {:?} has", x.shape());
+        let message = format!("parts of {lengths:?} do not match axis {axis} of shape {:?}", x.shape());
         return Err(Error::invalid_data(message));
     }
     call.context.reserve(x.byte_size() as u64)?;
@@ -145,5 +145,5 @@ fn tile(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let dims = repeats.iter().zip(own).flat_map(|(&len, own)| [Dim { len, step: 0 }, own]).collect();
     let tiled = Strided { start: 0, dims }.read(x, call)?;
     let shape: Vec<usize> = repeats.iter().zip(x.shape()).map(|(n, dim)| n.saturating_mul(*dim)).collect();
-    one(tiled.reshaped(&shape).expect("the elements are the same"))
+    one(tiled.reshaped(&shape).expect("the number of elements is the same"))
 }

@@ -1,4 +1,4 @@
-//! Fused operators of `com.microsoft`, which run in ONNX Runtime only.
+//! Fused operators of `com.microsoft`.
 
 mod attention;
 mod embed;
@@ -30,11 +30,11 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "SkipSimplifiedLayerNormalization", FLOATS, normalize::skip_root_mean_square),
 ];
 
-/// What ONNX Runtime adds to ONNX's own domain.
+/// Operators that ONNX Runtime adds to ONNX's own domain.
 pub(super) static ROWS_OF_ONNX: &[OpRow] =
     &[OpRow::since(1, "SimplifiedLayerNormalization", FLOATS, normalize::root_mean_square)];
 
-/// A function of the sum of two operands, of which the second may be left out.
+/// A function of the sum of two operands; the second is optional.
 fn biased(function: Kernel) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
@@ -49,7 +49,7 @@ fn add(x: Tensor, slot: usize, call: &mut Call<'_, '_>) -> Result<Tensor> {
     combine(Binary::Add, x, other, call)
 }
 
-/// A convolution, to which a tensor of its shape may be added, and an activation.
+/// A convolution with an optional summand of the same shape, and an activation.
 fn fused_conv(site: &Site<'_>) -> Result<Kernel> {
     let conv = Op { domain: String::new(), name: "Conv".to_owned(), ..site.op.clone() };
     let conv = part(site, &conv, OPSET, &[Some(0), Some(1), Some(2)])?;
@@ -83,7 +83,7 @@ fn fused_gemm(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The kernel of the activation that an attribute names, if it names one.
+/// The kernel of the activation in an attribute, if there is one.
 fn activation(
     site: &Site<'_>,
     params: impl IntoIterator<Item = (&'static str, f32)>,
@@ -93,7 +93,7 @@ fn activation(
         return Ok(None);
     }
     let op = params.into_iter().fold(Op::new(name), |op, (name, value)| op.with(name, Attr::Float(value)));
-    // Until then the bounds are attributes.
+    // Up to this opset the bounds are attributes.
     let opset = if name == "Clip" { 10 } else { OPSET };
     part(site, &op, opset, &[None]).map(Some)
 }
@@ -105,7 +105,7 @@ fn activated(activation: Option<&Kernel>, y: Tensor, call: &mut Call<'_, '_>) ->
     })
 }
 
-/// `alpha · A · B`, the factors transposed before where that is asked for.
+/// `alpha · A · B`, with optional transposition of the factors.
 fn fused_mat_mul(site: &Site<'_>) -> Result<Kernel> {
     let alpha = site.float("alpha", 1.0)?;
     let a_order =
@@ -129,12 +129,12 @@ fn fused_mat_mul(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Which dimensions of a factor change places.
+/// The transposition of a factor.
 #[derive(Clone, Copy)]
 struct Order {
-    /// The first one goes behind all others but the last.
+    /// Whether the first dimension moves before the last one.
     of_batch: bool,
-    /// The last two are exchanged, after that.
+    /// Whether the last two are then exchanged.
     of_matrix: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Quantized operators of `com.microsoft`, which run in ONNX Runtime only. Integers are those that it computes.
+//! Quantized operators of `com.microsoft`. The integers equal those of ONNX Runtime.
 
 mod arithmetic;
 mod block_weights;

@@ -1,4 +1,4 @@
-//! Operators with subgraphs: branches, loops, and what is done with each item of a sequence.
+//! Operators with subgraphs: branches, loops, and maps over sequences.
 
 mod body;
 mod loops;
@@ -17,7 +17,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "SequenceMap", opsets: 17..=NEWEST, types: &[], compile: sequence_map },
 ];
 
-/// Of a constant condition only one branch can be taken, and the other may be anything.
+/// With a constant condition only one branch is compiled.
 fn branch(site: &Site<'_>) -> Result<Kernel> {
     let name = |condition: bool| if condition { "then_branch" } else { "else_branch" };
     if let Some(Operand::Constant(condition)) = site.operands.first() {
@@ -39,7 +39,7 @@ fn flag(condition: &Tensor) -> Result<bool> {
     }
 }
 
-/// Sequences give their items in turn, tensors are the same for all.
+/// The body receives the items of sequences in order, and whole tensors in every run.
 fn sequence_map(site: &Site<'_>) -> Result<Kernel> {
     let body = Body::of(site, "body")?;
     let n_operands = site.operands.len() - site.n_captures;

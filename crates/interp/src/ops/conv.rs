@@ -11,7 +11,7 @@ use intact8_kernels::conv::{ConvShape, PreparedConv, prepare};
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: FLOATS, compile: conv }];
 
-/// Constant weights are laid out once.
+/// Constant weights are packed once.
 fn conv(site: &Site<'_>) -> Result<Kernel> {
     let attrs = ConvAttrs::read(site)?;
     let prepared = match site.constant(1) {
@@ -41,7 +41,7 @@ fn conv(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Whether there is a fast kernel for that type and as many dimensions.
+/// Whether there is a fast kernel for the type and the number of dimensions.
 fn is_fast(dtype: DType, shape: &[usize]) -> bool {
     dtype != DType::F64 && (3..=5).contains(&shape.len())
 }
@@ -64,7 +64,7 @@ pub(super) struct ConvAttrs {
     groups: usize,
 }
 
-/// The sizes of a convolution of operands whose shapes are known.
+/// The sizes of a convolution for operands with known shapes.
 pub(super) struct ConvSizes {
     pub(super) shape: ConvShape,
     pub(super) out_shape: Vec<usize>,
@@ -111,7 +111,7 @@ impl ConvAttrs {
         Ok(ConvSizes { shape, out_shape, taps })
     }
 
-    /// What [`prepare`] may be told before the input is known.
+    /// A shape for [`prepare`] before the input is known.
     pub(super) fn shape_of_weight(&self, weight: &[usize]) -> Result<ConvShape> {
         let [out_channels, group_channels, kernel @ ..] = weight else {
             return Err(misfit(&[], weight, self.groups));
@@ -140,7 +140,7 @@ impl ConvAttrs {
 }
 
 impl ConvSizes {
-    /// Adds the convolution to `out`, without a fast kernel.
+    /// Adds the convolution to `out`, for cases without a fast kernel.
     pub(super) fn convolve<T: Number>(&self, input: &[T], weight: &[T], out: &mut [T]) {
         let ConvShape { in_channels, out_channels, groups, .. } = self.shape;
         let (group_inputs, group_outputs) = (in_channels / groups, out_channels / groups);
@@ -175,7 +175,9 @@ pub(super) fn fill_channels<T: Copy>(
 ) -> Result<()> {
     if bias.len() != n_channels {
         let found = bias.len();
-        return Err(Error::invalid_data(format!("the bias has {found} elements for {n_channels} channels")));
+        return Err(Error::invalid_data(format!(
+            "the bias has {found} elements, but there are {n_channels} channels"
+        )));
     }
     for (plane, &bias) in out.chunks_exact_mut(plane_len.max(1)).zip(bias.iter().cycle()) {
         plane.fill(bias);
@@ -189,14 +191,14 @@ pub(super) fn groups(site: &Site<'_>) -> Result<usize> {
     groups.ok_or_else(|| Error::invalid_model("group must be positive"))
 }
 
-/// The error for operands that do not match together.
+/// The error for operands whose shapes do not match.
 pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
     Error::invalid_data(format!(
         "an input of shape {x:?} and a weight of shape {weight:?} do not match in {groups} groups"
     ))
 }
 
-/// What the kernels refuse is the data's fault.
+/// Errors of the kernels are errors of the data.
 pub(super) fn invalid(error: intact8_kernels::Error) -> Error {
     Error::invalid_data(error.to_string())
 }

@@ -26,12 +26,12 @@ fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The bias is of i32, and added to the sums.
+/// The bias is i32 and is added to the sums.
 fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
     let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
     Ok(Box::new(move |call| {
         let sizes = conv.sizes(call)?;
-        let channels = Channels::of(call, sizes.shape.out_channels)?;
+        let channels = ChannelScales::of(call, sizes.shape.out_channels)?;
         with_element!(call.tensor(7)?.dtype(), [I8 U8], T => {
             let mut out = call.unset::<T>(&sizes.out_shape)?;
             let zero_point = only("zero point of the output", call.values::<T>(7)?)?;
@@ -40,15 +40,15 @@ fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
                 requantize(bias, factor, zero_point, sums, out);
             })?;
             one(Tensor::new(&sizes.out_shape, out))
-        }, other => Err(Error::invalid_data(format!("the zero point of the output is of {other}"))))
+        }, other => Err(Error::invalid_data(format!("the zero point of the output has the type {other}"))))
     }))
 }
 
-/// For each output channel, what its sums are multiplied by, and what is added to them before.
-struct Channels(Vec<(f32, i32)>);
+/// For each output channel, the bias of its sums and the factor of the result.
+struct ChannelScales(Vec<(f32, i32)>);
 
-impl Channels {
-    fn of(call: &Call<'_, '_>, n_channels: usize) -> Result<Channels> {
+impl ChannelScales {
+    fn of(call: &Call<'_, '_>, n_channels: usize) -> Result<ChannelScales> {
         let x_scale = only("scale of the input", &scales(call.tensor(1)?)?)?;
         let y_scale = only("scale of the output", &scales(call.tensor(6)?)?)?;
         let weight_scales = scales(call.tensor(4)?)?;
@@ -63,18 +63,18 @@ impl Channels {
             let weight_scale = weight_scales[if weight_scales.len() == 1 { 0 } else { channel }];
             (x_scale * weight_scale / y_scale, bias.map_or(0, |bias| bias[channel]))
         };
-        Ok(Channels((0..n_channels).map(channel).collect()))
+        Ok(ChannelScales((0..n_channels).map(channel).collect()))
     }
 }
 
-/// A convolution of bytes; constant weights are laid out once.
+/// A convolution of bytes; constant weights are packed once.
 struct IntegerConv {
     attrs: ConvAttrs,
     slots: Slots,
     prepared: Option<PreparedConvInteger>,
 }
 
-/// Where the operands are; the input is the first one.
+/// The slots of the operands; the input is the first one.
 #[derive(Clone, Copy)]
 struct Slots {
     x_zero: usize,
@@ -138,7 +138,7 @@ impl IntegerConv {
     }
 }
 
-/// Whether there is a fast kernel for as many dimensions.
+/// Whether there is a fast kernel for the number of dimensions.
 fn is_fast(shape: &[usize]) -> bool {
     (3..=5).contains(&shape.len())
 }
@@ -150,6 +150,9 @@ fn weight_zeros(weight: &Tensor, zero: Option<&Tensor>, n_channels: usize) -> Re
     match zero_points(zero, weight.dtype())?.as_slice() {
         [zero] => Ok(vec![*zero; n_channels]),
         zeros if zeros.len() == n_channels => Ok(zeros.to_vec()),
-        zeros => Err(Error::invalid_data(format!("{} zero points for {n_channels} channels", zeros.len()))),
+        zeros => Err(Error::invalid_data(format!(
+            "{} zero points do not match {n_channels} channels",
+            zeros.len()
+        ))),
     }
 }

@@ -1,4 +1,4 @@
-//! Einsum: operands are multiplied two at a time, as matrices where that is possible.
+//! Einsum: operands are multiplied in pairs, as matrix products where possible.
 
 mod contract;
 mod equation;
@@ -58,7 +58,7 @@ fn sum_of_products<T: Factor>(
     Ok((shape, last.arranged(&output, call)?))
 }
 
-/// How long the dimensions of each label are; those of length 1 are repeated.
+/// The length of the dimensions with each label; dimensions of 1 are repeated.
 fn sizes(inputs: &[Vec<Label>], shapes: &[&[usize]]) -> Result<BTreeMap<Label, usize>> {
     let mut sizes = BTreeMap::new();
     for (labels, shape) in inputs.iter().zip(shapes) {
@@ -74,7 +74,7 @@ fn sizes(inputs: &[Vec<Label>], shapes: &[&[usize]]) -> Result<BTreeMap<Label, u
     Ok(sizes)
 }
 
-/// The two operands with the smallest product, the first ones if there are several.
+/// The two operands with the smallest product, the first pair of equal ones.
 fn cheapest_pair<T: Factor>(operands: &[Operand<'_, T>], output: &[Label]) -> (usize, usize) {
     let pairs =
         (0..operands.len()).flat_map(|left| (left + 1..operands.len()).map(move |right| (left, right)));

@@ -1,4 +1,4 @@
-//! Gathering: reading elements, or blocks of them, at places that another tensor names.
+//! Gathering: reading elements, or blocks of them, at positions in another tensor.
 
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
@@ -38,7 +38,8 @@ fn gather_elements(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// For each element of `indices`, the place in a tensor of `shape` that has its coordinates, but on `axis` its value.
+/// For each element of `indices`, the index in a tensor of `shape` of its coordinates, with its value as the one on
+/// `axis`.
 pub(super) fn element_places(
     shape: &[usize],
     indices: &Tensor,
@@ -92,17 +93,17 @@ fn gather_nd(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Blocks of a tensor that tuples of indices name.
+/// Blocks of a tensor at tuples of indices.
 pub(super) struct Places {
     pub(super) starts: Vec<usize>,
-    /// Elements of a block.
+    /// The number of elements of a block.
     pub(super) len: usize,
-    /// The shape of all blocks together.
+    /// The shape of the result.
     pub(super) shape: Vec<usize>,
 }
 
-/// The places in a tensor of `shape` that the last dimension of `indices` names, in each of the batches that the first
-/// dimensions of both are.
+/// The positions in a tensor of `shape` for the tuples in the last dimension of `indices`, in each batch of the common
+/// leading dimensions.
 pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize) -> Result<Places> {
     let wrong = || {
         Error::invalid_data(format!(

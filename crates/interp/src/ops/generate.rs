@@ -1,4 +1,4 @@
-//! Tensors made from little: constants, ranges, and patterns.
+//! Generation of tensors: constants, ranges, and patterns.
 
 mod range;
 
@@ -19,7 +19,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Trilu", opsets: 14..=NEWEST, types: &[], compile: trilu },
 ];
 
-/// The importer knows dense constants; sparse ones, and those of a function's attributes, come here.
+/// A sparse constant, or one whose value is an attribute of a function; the importer converts other constants.
 fn constant(site: &Site<'_>) -> Result<Kernel> {
     let wrong = || Error::invalid_model("op Constant must have one attribute, the value");
     let mut attrs = site.op.attrs.values();
@@ -125,7 +125,7 @@ fn eye<T: Element>(mut out: Vec<T>, [_, n_columns]: [usize; 2], k: i64, value: T
     out
 }
 
-/// `values[1]` where an index says, `values[0]` elsewhere, along a new axis. Indices beyond the depth name nothing.
+/// `values[1]` at the indices, `values[0]` elsewhere, along a new axis. Indices beyond the depth are ignored.
 fn one_hot(site: &Site<'_>) -> Result<Kernel> {
     let axis = site.int("axis", -1)?;
     let from_back = site.opset >= 11;
@@ -167,7 +167,7 @@ fn one_hot(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Numbers cut to integers.
+/// Numbers truncated to integers.
 fn whole_numbers(tensor: &Tensor) -> Result<Vec<i64>> {
     match tensor.dtype() {
         DType::I64 => Ok(tensor.values::<i64>()?.to_vec()),
@@ -193,7 +193,7 @@ fn triangle(mut x: Tensor, k: i64, is_upper: bool) -> Result<Tensor> {
     };
     with_element!(x.dtype(), T => {
         for (row, values) in x.values_mut::<T>()?.chunks_exact_mut(n_columns.max(1)).enumerate() {
-            // Where the diagonal is in the row.
+            // The position of the diagonal in the row.
             let at = k.saturating_add_unsigned((row % n_rows) as u64);
             let place = |at: i64| at.clamp(0, n_columns as i64) as usize;
             let zeros = if is_upper { &mut values[..place(at)] } else { &mut values[place(at.saturating_add(1))..] };

@@ -1,4 +1,4 @@
-//! Comparisons and tests, which answer with booleans, and operations on booleans and bits.
+//! Comparisons and tests with boolean results, and operations on booleans and bits.
 
 use super::binary::pairs;
 use crate::broadcast::{broadcast_shape, zip};
@@ -28,7 +28,7 @@ pub(super) static ROWS: &[OpRow] = &[
 
 const BOOLEANS: &[DType] = &[DType::Bool];
 
-/// What Equal takes.
+/// The types of Equal.
 const COMPARABLE: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -46,7 +46,7 @@ const COMPARABLE: &[DType] = &[
     DType::Str,
 ];
 
-/// What IsInf and IsNaN take.
+/// The types of IsInf and IsNaN.
 const TESTABLE: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -127,12 +127,14 @@ fn bitwise(operation: Bitwise) -> Kernel {
     })
 }
 
-/// Bits that are shifted out are lost. Signs stay when shifted to the right.
+/// Bits that are shifted out are lost. The right shift of signed integers keeps the sign.
 fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
     let is_left = match site.str("direction", "")? {
         "LEFT" => true,
         "RIGHT" => false,
-        other => return Err(Error::invalid_model(format!("direction is LEFT or RIGHT, found {other:?}"))),
+        other => {
+            return Err(Error::invalid_model(format!("direction must be LEFT or RIGHT, found {other:?}")));
+        }
     };
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
@@ -146,7 +148,7 @@ fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Negative distances are as far as can be.
+/// Negative distances shift out all bits.
 fn distance<T: Number>(n: T) -> u32 {
     if n < T::ZERO { u32::MAX } else { n.to_f64() as u32 }
 }
@@ -162,7 +164,7 @@ fn bitwise_not() -> Kernel {
     })
 }
 
-/// Which infinities are found is up to two attributes.
+/// Two attributes select the detected infinities.
 fn is_inf(site: &Site<'_>) -> Result<Kernel> {
     let negative = site.flag("detect_negative", true)?;
     let positive = site.flag("detect_positive", true)?;

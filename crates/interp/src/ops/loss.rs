@@ -24,7 +24,7 @@ pub(super) static ROWS: &[OpRow] = &[
     },
 ];
 
-/// Of the logarithms of probabilities, those of the target class, negated.
+/// The negated log-probability of the target class.
 fn negative_log_likelihood(site: &Site<'_>) -> Result<Kernel> {
     let loss = Loss::read(site)?;
     Ok(Box::new(move |call| {
@@ -33,7 +33,7 @@ fn negative_log_likelihood(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The same of scores, whose softmax is taken first; its logarithm is the second output.
+/// The same for scores, from the log-softmax, which is the second output.
 fn softmax_cross_entropy(site: &Site<'_>) -> Result<Kernel> {
     let loss = Loss::read(site)?;
     let wants_logarithms = site.has_output(1);
@@ -85,8 +85,9 @@ impl Loss {
         Ok(Loss { ignored: site.op.int("ignore_index")?, reduction })
     }
 
-    /// The loss of targets, the second operand, given the logarithms of the probabilities of all classes, and weights
-    /// of the classes, the third operand.
+    /// The loss from the log-probabilities of all classes, the targets (second operand), and weights of the classes
+    /// (third
+    /// operand).
     fn of<R: Real>(&self, call: &Call<'_, '_>, logarithms: &[R]) -> Result<Tensor> {
         let (x, target) = (call.tensor(0)?, call.tensor(1)?);
         let (shape, dtype) = (x.shape(), x.dtype());
@@ -108,7 +109,9 @@ impl Loss {
                 continue;
             }
             let at = usize::try_from(class).ok().filter(|&class| class < n_classes);
-            let at = at.ok_or_else(|| Error::invalid_data(format!("class {class} is not of {n_classes}")))?;
+            let at = at.ok_or_else(|| {
+                Error::invalid_data(format!("class {class} is out of range for {n_classes} classes"))
+            })?;
             let weight = weights.as_ref().map_or(R::ONE, |weights| weights[at]);
             total_weight += weight.to_f64();
             *loss = -logarithms[(idx / inner * n_classes + at) * inner + idx % inner] * weight;
@@ -122,7 +125,7 @@ impl Loss {
     }
 }
 
-/// Scores seen along their classes, the second dimension.
+/// Scores with respect to the axis of classes, the second dimension.
 fn classes(shape: &[usize]) -> Result<Along> {
     match shape.len() {
         0 | 1 => Err(Error::invalid_data(format!("scores of shape {shape:?} have no classes"))),

@@ -27,7 +27,7 @@ fn matmul_integer(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Scales are one for all, or one for each row of the left factor, or each column of the right one.
+/// Scales are per-tensor, or one for each row of the left factor or each column of the right one.
 fn qlinear_matmul(site: &Site<'_>) -> Result<Kernel> {
     let product = IntegerProduct::read(site, Slots { a_zero: 2, b: 3, b_zero: 5 })?;
     Ok(Box::new(move |call| {
@@ -67,7 +67,7 @@ struct IntegerProduct {
     packed: Option<PackedRight>,
 }
 
-/// Where the operands are; the left factor is the first one.
+/// The slots of the operands; the left factor is the first one.
 #[derive(Clone, Copy)]
 struct Slots {
     a_zero: usize,
@@ -115,7 +115,7 @@ impl IntegerProduct {
     }
 }
 
-/// The matrix of that number among several.
+/// One matrix of a batch.
 fn matrix(bytes: Bytes<'_>, number: usize, rows: usize, columns: usize) -> ByteMatrix<'_> {
     let first = number * rows * columns;
     match bytes {
@@ -124,13 +124,13 @@ fn matrix(bytes: Bytes<'_>, number: usize, rows: usize, columns: usize) -> ByteM
     }
 }
 
-/// Scales or zero points: one for all, or one for each row or column of each matrix.
+/// Scales or zero points: per-tensor, or one for each row or column of each matrix.
 enum Lines<T> {
     Same(T),
     Each(Vec<T>),
 }
 
-/// Those of a single matrix.
+/// The values for a single matrix.
 enum LinesOf<'a, T> {
     Same(T),
     Each(&'a [T]),
@@ -163,7 +163,7 @@ impl<'a> LinesOf<'a, i32> {
     }
 }
 
-/// What belongs to the rows of a left factor: a single number, `[rows]`, or `[…, rows, 1]`.
+/// The values for the rows of a left factor: a single number, `[rows]`, or `[…, rows, 1]`.
 fn of_rows<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -> Result<Lines<T>> {
     let shape = if shape.len() == 1 { &[shape, &[1]].concat() } else { shape };
     let mut lines = factor.to_vec();
@@ -171,7 +171,7 @@ fn of_rows<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -
     spread(&lines, shape, values)
 }
 
-/// What belongs to the columns of a right factor: a single number, `[columns]`, or `[…, 1, columns]`.
+/// The values for the columns of a right factor: a single number, `[columns]`, or `[…, 1, columns]`.
 fn of_columns<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -> Result<Lines<T>> {
     let mut lines = factor.to_vec();
     let depth = lines.len().saturating_sub(2);

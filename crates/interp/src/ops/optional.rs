@@ -1,4 +1,4 @@
-//! Values that may be nothing.
+//! Optional values.
 
 use crate::data::Data;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
@@ -10,7 +10,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "OptionalHasElement", opsets: 15..=NEWEST, types: &[], compile: has_element },
 ];
 
-/// Nothing, if there is no operand.
+/// An empty optional, if there is no operand.
 fn optional(site: &Site<'_>) -> Result<Kernel> {
     let has_operand = site.has_operand(0);
     Ok(Box::new(move |call| {
@@ -24,7 +24,7 @@ fn optional(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// What is not optional is its own element.
+/// The element of a value that is not optional is the value itself.
 fn element(_: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| match call.take_data(0)? {
         Data::Optional(None) => Err(Error::invalid_data("the optional has no element")),

@@ -15,16 +15,16 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Pad", opsets: 11..=NEWEST, types: &[], compile: pad },
 ];
 
-/// Where the elements come from that padding adds.
+/// The source of padded elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// They are all the same.
+    /// A constant.
     Constant,
-    /// They repeat the outermost element.
+    /// The outermost element, repeated.
     Edge,
-    /// They mirror what is inside the outermost element.
+    /// The elements mirrored at the outermost one.
     Reflect,
-    /// They continue at the other end.
+    /// The elements of the other end.
     Wrap,
 }
 
@@ -60,7 +60,7 @@ fn pad(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Half of what is too much goes in front, half of what is missing comes in front; the odd one is behind.
+/// Crops or pads equally at both ends; an odd element is at the end.
 fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
     let attr = site.ints("axes")?;
     Ok(Box::new(move |call| {
@@ -83,14 +83,14 @@ fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// What is added in front of and behind each axis.
+/// The pads before and after each axis.
 fn by_axis(rank: usize, pads: &[i64], listed: Option<&[i64]>) -> Result<Vec<(i64, i64)>> {
     let axes = match listed {
         Some(list) => axes::axes(list, rank)?,
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {
-        return Err(Error::invalid_data(format!("there are {} pads for {} axes", pads.len(), axes.len())));
+        return Err(Error::invalid_data(format!("{} pads do not match {} axes", pads.len(), axes.len())));
     }
     let mut by_axis = vec![(0, 0); rank];
     for (idx, &axis) in axes.iter().enumerate() {
@@ -99,7 +99,7 @@ fn by_axis(rank: usize, pads: &[i64], listed: Option<&[i64]>) -> Result<Vec<(i64
     Ok(by_axis)
 }
 
-/// Cropped where a pad is negative, then padded.
+/// Crops where a pad is negative, then pads.
 fn padded(
     x: &Tensor,
     pads: &[(i64, i64)],
@@ -147,7 +147,7 @@ fn padded(
     })
 }
 
-/// What is adjacent in both is copied at once.
+/// Elements that are adjacent in both tensors are copied together.
 fn copy_inside<T: Element>(
     values: &[T],
     inside: &Strided,
@@ -174,7 +174,7 @@ fn copy_inside<T: Element>(
     });
 }
 
-/// Axis by axis from the innermost, each over all that is filled already.
+/// Fills axis by axis from the innermost; each axis copies from the elements that are already filled.
 fn fill_margins<T: Element>(
     mode: Mode,
     inside: &Strided,
@@ -200,7 +200,7 @@ fn fill_margins<T: Element>(
     }
 }
 
-/// Which of `len` elements is seen at a place in front of or behind them.
+/// The index of the element for a position before or after `len` elements.
 fn source(mode: Mode, at: i64, len: usize) -> usize {
     let n = len as i64;
     let found = match mode {

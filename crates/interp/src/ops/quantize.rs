@@ -1,4 +1,4 @@
-//! Between floats and what they are quantized to.
+//! QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear.
 
 mod granularity;
 mod quantized;
@@ -22,7 +22,7 @@ pub(super) static ROWS: &[OpRow] = &[
     }),
 ];
 
-/// What DequantizeLinear takes.
+/// The types of DequantizeLinear.
 pub(super) const QUANTIZED: &[DType] = &[
     DType::I8,
     DType::U8,
@@ -42,9 +42,9 @@ pub(super) const QUANTIZED: &[DType] = &[
     DType::F4E2M1,
 ];
 
-/// `saturate(round(x / scale) + zero_point)`, halves to even; without `round` where the result is a float.
+/// `saturate(round(x / scale) + zero_point)`, half to even; without `round` if the result is a float.
 ///
-/// The quotient is rounded to the type of the attribute `precision`, else to `default` or, without one, that of the
+/// The quotient is rounded to the type in the attribute `precision`, or else to `default`, or else to the type of the
 /// scale.
 pub(super) fn quantize(site: &Site<'_>, default: Option<DType>) -> Result<Kernel> {
     let granularity = Granularity::read(site)?;
@@ -93,7 +93,7 @@ fn in_precision(x: &Tensor, precision: DType) -> Result<Cow<'_, [f32]>> {
     }
 }
 
-/// The quotient, rounded to a type.
+/// A quotient, rounded to a type.
 fn division(precision: DType) -> fn(f32, f32) -> f32 {
     match precision {
         DType::F16 => |x, scale| f16::from_f32(x / scale).to_f32(),
@@ -121,7 +121,7 @@ fn quantized<T: Quantized>(
     one(Tensor::new(shape, out))
 }
 
-/// The same for types and precisions that there is a kernel for.
+/// The same with a kernel, for the types and precisions that have one.
 fn quantized_fast<T>(call: &Call<'_, '_>, runs: &Runs, x: &[f32], scale: &[f32]) -> Result<Outputs>
 where
     T: Quantized + intact8_kernels::quantize::Quantized,
@@ -142,7 +142,7 @@ where
     one(Tensor::new(shape, out))
 }
 
-/// The zero points: those that there are, or as many zeros.
+/// The zero points, or zeros if they are absent.
 fn zero_points<'c, T: Element>(call: &'c Call<'_, '_>, n: usize) -> Result<Cow<'c, [T]>> {
     match call.optional(2)? {
         Some(zeros) => Ok(Cow::Borrowed(zeros.values()?)),
@@ -171,7 +171,7 @@ pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
             let x = x.values::<T>()?;
             runs.for_each(|range, at, step| match step {
                 0 => {
-                    // The range of the numbers does not matter here.
+                    // The range is not used for dequantization.
                     let (scale, zero_point) = (scale[at], zeros[at].to_i32());
                     let affine = Affine { scale, zero_point, min: 0, max: 0 };
                     dequantize_run(affine, &x[range.clone()], &mut out[range]);
@@ -202,7 +202,7 @@ fn dequantized<T: Dequantized>(x: &[T], scale: &[f32], zeros: &[T], out: &mut [f
     }
 }
 
-/// To u8, by a scale and a zero point for which all numbers and 0 are in range.
+/// Quantizes to u8, with the scale and zero point of a range that includes all numbers and 0.
 fn dynamic_quantize() -> Kernel {
     Box::new(|call| {
         let x = call.tensor(0)?;
@@ -215,7 +215,7 @@ fn dynamic_quantize() -> Kernel {
     })
 }
 
-/// The scale and the zero point of u8 for numbers.
+/// The scale and the zero point in u8 for the range of the numbers.
 pub(super) fn dynamic_range(values: &[f32]) -> (f32, u8) {
     let range = min_max(values);
     let (min, max) = (range.min.min(0.0), range.max.max(0.0));

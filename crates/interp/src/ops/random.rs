@@ -1,7 +1,7 @@
 //! Random numbers.
 //!
-//! Those of a seed are the ones that ONNX's reference draws. Nothing else here is random: without the attribute, the
-//! seed is 0, so that the same model gives the same numbers.
+//! The numbers for a seed equal those of ONNX's reference implementation. Without the attribute the seed is 0, so that
+//! a model always computes the same numbers.
 
 mod dropout;
 mod mersenne;
@@ -25,12 +25,12 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "RandomUniformLike", &[], |site| like(site, Distribution::uniform(site)?)),
 ];
 
-/// The attribute is a float, of which the whole part counts.
+/// The attribute is a float; its integer part is the seed.
 fn seed(site: &Site<'_>) -> Result<u32> {
     Ok(site.float("seed", 0.0)? as i64 as u32)
 }
 
-/// What is drawn: numbers of a standard distribution, scaled and then shifted in the type of the result.
+/// A distribution: standard numbers, scaled and then shifted in the type of the result.
 #[derive(Clone, Copy)]
 struct Distribution {
     draw: fn(&mut Mersenne) -> f64,
@@ -76,7 +76,7 @@ fn like(site: &Site<'_>, distribution: Distribution) -> Result<Kernel> {
     }))
 }
 
-/// One with the probability that the element is, else zero.
+/// 1 with the probability in the element, otherwise 0.
 fn bernoulli(site: &Site<'_>) -> Result<Kernel> {
     let (dtype, seed) = (site.dtype("dtype")?, seed(site)?);
     Ok(Box::new(move |call| {
@@ -99,7 +99,7 @@ fn bernoulli(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Classes drawn by the logarithms of their probabilities, `sample_size` for each row.
+/// Classes drawn with their log-probabilities, `sample_size` for each row.
 fn multinomial(site: &Site<'_>) -> Result<Kernel> {
     let (dtype, seed) = (site.dtype("dtype")?.unwrap_or(DType::I32), seed(site)?);
     let n_samples = shape_of(&[site.int("sample_size", 1)?])?[0];
@@ -127,7 +127,7 @@ fn multinomial(site: &Site<'_>) -> Result<Kernel> {
                 }
             }
             one(Tensor::new(&shape, out))
-        }, other => Err(Error::invalid_model(format!("classes are of i32 or i64, not {other}"))))
+        }, other => Err(Error::invalid_model(format!("dtype must be i32 or i64, found {other}"))))
     }))
 }
 

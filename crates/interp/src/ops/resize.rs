@@ -1,4 +1,4 @@
-//! Resize, and Upsample as it was called before.
+//! Resize, and its predecessor Upsample.
 
 mod coordinates;
 mod geometry;
@@ -18,13 +18,13 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Upsample", opsets: 7..=9, types: &[], compile: resize },
 ];
 
-/// How an output element comes from its neighbours in the input.
+/// The interpolation of an output element from its neighbours in the input.
 enum Mode {
     Nearest(Rounding),
     Filtered(Filter),
 }
 
-/// Before opset 11 there are scales only, and coordinates are divided by them.
+/// Before opset 11 there are only scales, by which coordinates are divided.
 fn resize(site: &Site<'_>) -> Result<Kernel> {
     let is_old = site.opset < 11;
     let coordinates = match site.str("coordinate_transformation_mode", "half_pixel")? {
@@ -92,14 +92,14 @@ fn unknown(attribute: &str, value: &str) -> Error {
     Error::invalid_model(format!("{attribute} {value:?} is not defined by ONNX"))
 }
 
-/// A float as an element; an error where there is no such element.
+/// A float as an element; an error if the type can't represent it.
 fn element_of(dtype: DType, value: f32) -> Result<Tensor> {
     use crate::number::{Number, with_number};
     match dtype {
         DType::Bool => Ok(Tensor::scalar(value != 0.0)),
         DType::C64 => Ok(Tensor::scalar(intact8_ir::Complex { re: value, im: 0.0 })),
         DType::C128 => Ok(Tensor::scalar(intact8_ir::Complex { re: f64::from(value), im: 0.0 })),
-        DType::Str => Err(Error::unsupported("no kernel for an extrapolation_value among strings")),
+        DType::Str => Err(Error::unsupported("no kernel for an extrapolation_value of strings")),
         dtype => with_number!(dtype, T => Ok(Tensor::scalar(T::from_f32(value)))),
     }
 }

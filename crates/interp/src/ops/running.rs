@@ -1,4 +1,4 @@
-//! Going along an axis: running sums and products, and reversing.
+//! Cumulative sums and products, and reversal of sequences.
 
 use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
@@ -23,7 +23,7 @@ enum Kind {
     Product,
 }
 
-/// How to go: from which end, and whether an element counts for its own result.
+/// The direction, and whether an element is included in its own result.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     exclusive: bool,
@@ -37,7 +37,7 @@ fn cumulate(site: &Site<'_>, kind: Kind) -> Result<Kernel> {
         let mut x = call.take(0)?;
         let along = Along::of(x.shape(), axes::axis(axis, x.shape().len())?);
         match x.dtype() {
-            // Halves are rounded once, not at each step.
+            // 16-bit floats are rounded once, not in each step.
             dtype @ (DType::F16 | DType::Bf16) => with_element!(dtype, [F16 Bf16], T => {
                 call.reserve::<f32>(x.shape())?;
                 let values = x.values_mut::<T>()?;
@@ -80,7 +80,7 @@ fn accumulate<T: Number>(values: &mut [T], along: Along, way: Way, neutral: T, f
     }
 }
 
-/// Reverses the first steps of each sample, as many as its length says.
+/// Reverses the first steps of each sample, up to its length.
 fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
     let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
     Ok(Box::new(move |call| {
@@ -95,7 +95,7 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         let length = |&length: &i64| {
             let found = usize::try_from(length).ok().filter(|&length| length <= time);
             found.ok_or_else(|| {
-                Error::invalid_data(format!("a sequence of {length} steps does not match {time}"))
+                Error::invalid_data(format!("a sequence of {length} steps exceeds {time} steps"))
             })
         };
         let lengths: Vec<usize> = lengths.iter().map(length).collect::<Result<_>>()?;
@@ -112,7 +112,7 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// `step` elements from a sample's step to the next, `sample` from one sample to the next.
+/// `step` is the distance between the steps of a sample, `sample` that between samples, in elements.
 fn reverse<T: Element>(values: &mut [T], lengths: &[usize], step: usize, sample: usize, inner: usize) {
     if inner == 0 {
         return;

@@ -1,4 +1,4 @@
-//! Scattering: writing elements, or blocks of them, to places that another tensor names.
+//! Scattering: writing elements, or blocks of them, to positions in another tensor.
 
 use super::gather::{Places, element_places, tuple_places};
 use crate::axes::{self, Along};
@@ -15,7 +15,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "TensorScatter", opsets: 24..=NEWEST, types: &[], compile: tensor_scatter },
 ];
 
-/// What becomes of an element that is written to.
+/// The combination of old and new element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reduction {
     Replace,
@@ -54,7 +54,7 @@ fn scatter_nd(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Operand 0 with the blocks of operand 2 at their places.
+/// Operand 0 with the blocks of operand 2 at their positions.
 fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> Result<Outputs> {
     let updates = call.take(2)?;
     if updates.shape() != places.shape {
@@ -102,8 +102,7 @@ fn combine<T: Element + Copy>(
     Ok(())
 }
 
-/// Writes each sample's steps of operand 1 into operand 0 from where operand 2 says on; `circular` goes on at the
-/// begin.
+/// Writes the steps of each sample in operand 1 to operand 0, from the index in operand 2 on; `circular` wraps around.
 fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
     let axis = site.int("axis", -2)?;
     let is_circular = match site.str("mode", "linear")? {
@@ -137,7 +136,7 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let start = |&start: &i64| match usize::try_from(start) {
             Ok(start) if is_circular => Ok(start % len.max(1)),
             Ok(start) if start <= len - n_steps => Ok(start),
-            _ => Err(Error::invalid_data(format!("{n_steps} steps do not match {len} from {start} on"))),
+            _ => Err(Error::invalid_data(format!("{n_steps} steps from {start} on exceed {len}"))),
         };
         let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
         let rows = outer / shape[0].max(1);

@@ -1,4 +1,4 @@
-//! Sequences of tensors: making them, changing them, and joining what is in them.
+//! Sequences of tensors: construction, changes, and concatenation.
 
 use super::concat::{join, parts, stack};
 use crate::axes;
@@ -52,7 +52,7 @@ fn check_alike(of_others: DType, found: DType) -> Result<()> {
     if of_others == found {
         return Ok(());
     }
-    Err(Error::invalid_data(format!("{found} does not go into a sequence of {of_others}")))
+    Err(Error::invalid_data(format!("{found} can't be an item of a sequence of {of_others}")))
 }
 
 fn empty(site: &Site<'_>) -> Result<Kernel> {
@@ -66,7 +66,7 @@ fn at(call: &mut Call<'_, '_>) -> Result<Outputs> {
     Ok(Outputs::from_iter([sequence[at].clone()]))
 }
 
-/// In front of the item at a position, which may be the end, or behind all.
+/// Inserts before the item at a position, which may be the end, or at the end.
 fn insert(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let item = call.take(1)?;
     let n_items = sequence(call)?.len();
@@ -94,8 +94,8 @@ fn erase(call: &mut Call<'_, '_>) -> Result<Outputs> {
     of_sequence(sequence)
 }
 
-/// A number splits into parts of that length, the last as long as what is left; several are the lengths of the parts.
-/// Without either each part is 1 long, and only then the axis may go.
+/// Splits into parts of the length in a scalar, the last one with the rest, or of the lengths in a vector. Without
+/// lengths each part has length 1, and only then the axis may be removed.
 fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
     let (axis, keep_dims) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
     Ok(Box::new(move |call| {
@@ -118,7 +118,7 @@ fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = x.shape().to_vec();
         shape.remove(axis);
         let item = |part: Tensor| match split {
-            None if !keep_dims => part.reshaped(&shape).expect("dimensions of 1 do not count"),
+            None if !keep_dims => part.reshaped(&shape).expect("dimensions of 1 keep the number of elements"),
             _ => part,
         };
         of_sequence(parts.into_iter().map(|part| Data::Tensor(item(part))).collect())

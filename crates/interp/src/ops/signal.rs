@@ -1,7 +1,7 @@
 //! Fourier transforms of signals, and the windows and matrices that go with them.
 //!
-//! Spectra are computed in f64 and rounded once, so that what should vanish does. Inverse transforms are computed in
-//! the type of the spectrum, whose rounding is not undone.
+//! Spectra are computed in f64 and rounded once, so that frequencies of amplitude 0 are nearly exact. Inverse
+//! transforms are computed in the type of the spectrum.
 
 mod fourier;
 mod mel;
@@ -26,11 +26,11 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(17, "STFT", FLOATS, stft::stft),
 ];
 
-/// Integers that say how many.
+/// The types of counts.
 const COUNTS: &[DType] = &[DType::I32, DType::I64];
 
 struct Dft {
-    /// Until opset 19 an attribute, then an operand.
+    /// The axis is an attribute up to opset 19, then an operand.
     axis: Option<i64>,
     is_inverse: bool,
     is_onesided: bool,
@@ -58,10 +58,12 @@ impl Dft {
         };
         let axis = axes::axis(axis, x.shape().len())?;
         if axis == dims.len() {
-            return Err(Error::invalid_data("the last axis holds real and imaginary parts"));
+            return Err(Error::invalid_data(
+                "the last axis contains real and imaginary parts and can't be transformed",
+            ));
         }
         if self.is_onesided && !self.is_inverse && n_parts == 2 {
-            return Err(Error::invalid_data("only the spectrum of a real signal has one side"));
+            return Err(Error::invalid_data("a one-sided spectrum requires a real signal"));
         }
         let along = Along::of(dims, axis);
         let to_real = self.is_inverse && self.is_onesided;
@@ -115,7 +117,7 @@ impl Dft {
     }
 }
 
-/// Completes the spectrum of a real signal, of which the first half is known.
+/// Completes the one-sided spectrum of a real signal.
 fn mirror<R: Wave>(line: &mut [Complex<R>]) {
     let n = line.len();
     line[0].im = R::ZERO;

@@ -1,4 +1,4 @@
-//! Softmax and its relatives.
+//! Softmax, LogSoftmax and Hardmax.
 
 use crate::axes::{Along, axis};
 use crate::number::{FLOATS, Number, with_float};
@@ -33,7 +33,7 @@ fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
     }))
 }
 
-/// One where the largest element lies, the first of several; else zero.
+/// 1 at the first largest element, otherwise 0.
 fn hardmax(site: &Site<'_>) -> Result<Kernel> {
     let normalized = Normalized::read(site)?;
     Ok(Box::new(move |call| {
@@ -54,11 +54,11 @@ fn hardmax(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Which elements are normalized together.
+/// The elements that are normalized together.
 enum Normalized {
-    /// Those along the axis.
+    /// The elements along the axis.
     Along(i64),
-    /// Before operator set 13: those of all dimensions from the axis on.
+    /// Before opset 13, the elements of all dimensions from the axis on.
     From(i64),
 }
 
@@ -92,7 +92,7 @@ pub(super) fn softmax_along<R: SoftmaxRows>(logarithm: bool, along: Along, mut x
         R::softmax_rows(logarithm, len, &x, &mut out);
         return out;
     }
-    // The elements that belong together are brought together, and back.
+    // The axis is transposed to the end, and back.
     for (x, out) in x.chunks_exact_mut(len * inner).zip(out.chunks_exact_mut(len * inner)) {
         transpose(x, len, inner, out);
         R::softmax_rows(logarithm, len, out, x);
@@ -101,7 +101,7 @@ pub(super) fn softmax_along<R: SoftmaxRows>(logarithm: bool, along: Along, mut x
     out
 }
 
-/// A type with softmax of rows.
+/// A type with a softmax of rows.
 pub(super) trait SoftmaxRows: Real {
     fn softmax_rows(logarithm: bool, row_len: usize, x: &[Self], out: &mut [Self]);
 }

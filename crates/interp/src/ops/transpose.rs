@@ -1,4 +1,4 @@
-//! Operators that move elements to other places, without asking for their values.
+//! Operators that rearrange elements independently of their values.
 
 use crate::axes;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
@@ -29,10 +29,10 @@ fn transpose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The two ways in which a channel's number can be made of a place in the block and a channel of the other tensor.
+/// The two orders of a channel's index: by the position in the block and the channel of the other tensor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Depth, column, row: the place in the block first.
+    /// Depth, column, row: the position in the block first.
     Dcr,
     /// Column, row, depth: the channel first.
     Crd,
@@ -42,7 +42,7 @@ fn mode(site: &Site<'_>) -> Result<(usize, Mode)> {
     let mode = match site.str("mode", "DCR")? {
         "DCR" => Mode::Dcr,
         "CRD" => Mode::Crd,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is neither DCR nor CRD"))),
+        other => return Err(Error::invalid_model(format!("mode must be DCR or CRD, found {other:?}"))),
     };
     let block = site.int("blocksize", 0)?;
     match usize::try_from(block) {

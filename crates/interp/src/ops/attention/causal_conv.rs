@@ -1,4 +1,4 @@
-//! A convolution of each channel with the past, which is carried from call to call.
+//! A depthwise causal convolution, whose past inputs are a state between calls.
 
 use crate::call::Call;
 use crate::data::Data;
@@ -12,7 +12,9 @@ pub(super) fn causal_conv(site: &Site<'_>) -> Result<Kernel> {
         "none" => false,
         "silu" | "swish" => true,
         other => {
-            return Err(Error::invalid_model(format!("activation is silu, swish or none, found {other:?}")));
+            return Err(Error::invalid_model(format!(
+                "activation must be silu, swish or none, found {other:?}"
+            )));
         }
     };
     Ok(Box::new(move |call| run(call, is_activated)))

@@ -1,4 +1,4 @@
-//! Attention whose scores and probabilities pass through subgraphs.
+//! Attention with subgraphs that change scores and probabilities.
 
 use super::heads::{Heads, Sizes};
 use super::precision;
@@ -65,7 +65,7 @@ impl Flex {
     }
 }
 
-/// What a subgraph makes of numbers, which it sees in some precision.
+/// Runs a subgraph on numbers, which are converted to its precision.
 fn modified<R: Score>(
     subgraph: Option<&Subgraph>,
     precision: DType,
@@ -82,7 +82,9 @@ fn modified<R: Score>(
     let made = made.into_tensor()?;
     if made.shape() != shape {
         let found = made.shape();
-        return Err(Error::invalid_data(format!("a subgraph of attention made {found:?} of {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "a subgraph of attention returned the shape {found:?} for {shape:?}"
+        )));
     }
     Ok(numbers::<R>(&made, precision)?.into_owned())
 }

@@ -1,4 +1,4 @@
-//! Linear attention: instead of all keys and values there is a matrix that each of them changes.
+//! Linear attention: a state matrix, which each key and value updates, replaces all keys and values.
 
 use super::heads::dims;
 use crate::call::Call;
@@ -9,11 +9,11 @@ use intact8_ir::{Error, Result, Tensor};
 
 struct Linear {
     n_heads: [i64; 2],
-    /// 0 for one over the root of a key's length.
+    /// 0 means `1 / √(length of a key)`.
     scale: f32,
     /// Whether the state decays.
     is_gated: bool,
-    /// Whether only what differs from what the state says is written.
+    /// Whether only the difference from the value that the state predicts is written.
     is_delta: bool,
 }
 
@@ -39,18 +39,18 @@ pub(super) fn linear_attention(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| linear.run(call)))
 }
 
-/// What the batches and positions have in common.
+/// The sizes that batches and positions share.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
     len: usize,
-    /// Of queries, and of keys and values.
+    /// The numbers of heads of queries, and of keys and values.
     n_heads: [usize; 2],
     key: usize,
     value: usize,
 }
 
-/// The operands, and how wide they are.
+/// The operands, and their widths.
 struct Rows<'a> {
     values: std::borrow::Cow<'a, [f32]>,
     width: usize,
@@ -144,7 +144,7 @@ impl Linear {
     }
 }
 
-/// Each row of the state times the power of e that is given for it, or for its head.
+/// Multiplies each row of the state by `e^decay`, with a decay for each row or each head.
 fn decay(powers: &[f32], head: usize, n_heads: usize, width: usize, state: &mut [f32]) {
     let n_each = powers.len() / n_heads;
     let powers = &powers[head * n_each..][..n_each];
@@ -154,7 +154,7 @@ fn decay(powers: &[f32], head: usize, n_heads: usize, width: usize, state: &mut 
     }
 }
 
-/// Adds the sum of rows, each by its weight, times a factor.
+/// Adds the weighted sum of rows times a factor.
 fn add_weighted(weights: &[f32], factor: f32, rows: &[f32], sums: &mut [f32]) {
     for (row, weight) in rows.chunks_exact(sums.len().max(1)).zip(weights) {
         let weight = factor * weight;

@@ -1,4 +1,4 @@
-//! Remainders, of floats too.
+//! Remainders, also of floats.
 
 use super::pairs;
 use crate::broadcast::broadcast_shape;
@@ -6,7 +6,7 @@ use crate::number::{Number, with_number};
 use crate::op::{Kernel, Site, one};
 use intact8_ir::Result;
 
-/// With the sign of the divisor or, with `fmod`, of the dividend. Integers divided by 0 leave 0.
+/// The remainder has the sign of the divisor or, with `fmod`, of the dividend. For integers the remainder by 0 is 0.
 pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
     let is_truncated = site.flag("fmod", false)?;
     Ok(Box::new(move |call| {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_are_those_of_the_divisor() {
+    fn remainders_have_the_sign_of_the_divisor() {
         assert_eq!([floored(-7, 3), floored(7, -3), floored(-6, 3), floored(7i32, 0)], [2, -2, 0, 0]);
         assert_eq!(floored(i64::MIN, -1), 0);
         assert_eq!([floored(-5.5, 2.0), floored(5.5, -2.0)], [0.5, -0.5]);

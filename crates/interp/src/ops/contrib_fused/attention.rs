@@ -1,4 +1,4 @@
-//! Attention as ONNX Runtime has it: what ONNX's does, with biases before and masks of integers.
+//! Attention of ONNX Runtime: ONNX's Attention with biases and with integer masks.
 
 use super::super::concat::parts;
 use super::part::{OPSET, only_output, part, run_with};
@@ -10,8 +10,8 @@ use crate::room::shape_of;
 use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
 use intact8_kernels::elementwise::Binary;
 
-/// Operands are query, key, value, the biases of all three one after another, a mask of keys, what is added to the
-/// scores, and the keys and values before.
+/// Operands are query, key, value, the concatenated biases of the three, a mask of keys, a summand of the scores, and
+/// the past keys and values.
 pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
     let heads = Heads::read(site)?;
     if site.has_output(3) {
@@ -25,11 +25,14 @@ pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
         let widths = three.each_ref().map(|tensor| tensor.shape().get(2).copied());
         let [Some(q), Some(k), Some(v)] = widths else { return Err(no_sequences()) };
         if three.iter().any(|tensor| tensor.shape().len() != 3) {
-            return Err(Error::unsupported("attention needs query, key and value of three dimensions each"));
+            return Err(Error::unsupported("query, key and value of attention must have rank 3"));
         }
         if let Some(bias) = call.optional(3)? {
             if bias.shape().len() != 1 {
-                return Err(Error::invalid_data(format!("a bias of shape {:?}", bias.shape())));
+                return Err(Error::invalid_data(format!(
+                    "the bias must not have the shape {:?}",
+                    bias.shape()
+                )));
             }
             let biases = parts(bias, 0, &[q, k, v], call)?;
             for (tensor, bias) in three.iter_mut().zip(biases) {
@@ -41,7 +44,7 @@ pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Query, key and value are made of the first operand by weights and biases.
+/// Query, key and value are products of the first operand with weights, plus biases.
 pub(super) fn packed(site: &Site<'_>) -> Result<Kernel> {
     let heads = Heads::read(site)?;
     let sizes = site.ints("qkv_hidden_sizes")?.map(|sizes| shape_of(&sizes)).transpose()?;
@@ -67,10 +70,10 @@ pub(super) fn packed(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn no_sequences() -> Error {
-    Error::invalid_data("attention needs sequences of vectors")
+    Error::invalid_data("the input of attention must have rank 3")
 }
 
-/// Several inputs may come in one tensor.
+/// Several inputs may be packed in one tensor.
 fn taken(call: &mut Call<'_, '_>, slot: usize) -> Result<Tensor> {
     optional(call, slot)?.ok_or_else(|| Error::unsupported("no kernel for attention with packed operands"))
 }
@@ -84,7 +87,7 @@ fn optional(call: &mut Call<'_, '_>, slot: usize) -> Result<Option<Tensor>> {
 
 struct Heads {
     attention: Kernel,
-    /// What is added to the scores of keys that a mask hides.
+    /// The summand for the scores of masked keys.
     hidden: f32,
 }
 
@@ -102,7 +105,7 @@ impl Heads {
         Ok(Heads { attention: part(site, &op, OPSET, &[None; 6])?, hidden })
     }
 
-    /// The slots are those of a mask and of what is added to the scores.
+    /// The slots are those of a mask and of a summand of the scores.
     fn attend(
         &self,
         [query, key, value]: [Tensor; 3],
@@ -126,8 +129,9 @@ impl Heads {
         (self.attention)(&mut Call { operands, context: call.context })
     }
 
-    /// A mask of integers as what is added to scores: for each sequence how many keys it has, or for each key, or each
-    /// query and key, whether it is seen.
+    /// An integer mask as a summand of the scores. The mask holds the number of keys of each sequence, or whether each
+    /// key, or each
+    /// pair of query and key, is visible.
     fn additive(
         &self,
         mask: &Tensor,

@@ -6,21 +6,21 @@ use crate::call::Call;
 use crate::op::{Kernel, Outputs, Site};
 use intact8_ir::{Attr, Op, Result, Tensor};
 
-/// Layer normalization of `input + skip + bias`, the last optional; the fourth output is the sum.
+/// Layer normalization of `input + skip + bias`, where the bias is optional; the fourth output is the sum.
 pub(super) fn skip_layer(site: &Site<'_>) -> Result<Kernel> {
     let norm =
         part(site, &normalization(site, "LayerNormalization", 1e-12)?, OPSET, &[None, Some(2), Some(3)])?;
     Ok(Box::new(move |call| skipped(call, 4, |sum, call| run_with(&norm, sum, &[2, 3], call))))
 }
 
-/// The same without means.
+/// The same with RMS normalization.
 pub(super) fn skip_root_mean_square(site: &Site<'_>) -> Result<Kernel> {
     expect_no_statistics(site, 1..3)?;
     let norm = part(site, &normalization(site, "RMSNormalization", 1e-12)?, OPSET, &[None, Some(2)])?;
     Ok(Box::new(move |call| skipped(call, 3, |sum, call| run_with(&norm, sum, &[2], call))))
 }
 
-/// What became RMSNormalization.
+/// The predecessor of RMSNormalization.
 pub(super) fn root_mean_square(site: &Site<'_>) -> Result<Kernel> {
     expect_no_statistics(site, 1..2)?;
     let op = Op { name: "RMSNormalization".to_owned(), ..site.op.clone() };
@@ -49,7 +49,7 @@ fn skipped(
         sum = add(sum, bias, call)?;
     }
     let mut outputs = normalize(sum.clone(), call)?;
-    // Statistics that nobody asked for may be anything.
+    // Unused statistics are not computed.
     outputs.resize(3, Tensor::new::<f32>(&[0], vec![]).into());
     outputs.push(sum.into());
     Ok(outputs)

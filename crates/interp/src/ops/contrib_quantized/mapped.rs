@@ -1,4 +1,4 @@
-//! What a table of 256 bytes does, and softmax.
+//! Functions of one quantized operand by tables of 256 bytes, and softmax.
 
 use super::super::concat::join;
 use super::super::contrib_fused::part::{OPSET, part, run, run_with};
@@ -19,7 +19,7 @@ pub(super) fn sigmoid() -> Kernel {
     function(|x| (1.0 / (1.0 + f64::from(-x).exp())) as f32)
 }
 
-/// A function of every number: operands are bytes, their scale and zero point, and those of the result.
+/// A function of every element: operands are bytes, their scale and zero point, and those of the result.
 fn function(f: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Kernel {
     Box::new(move |call| {
         let x = call.take(0)?;
@@ -44,7 +44,7 @@ fn mapped<T: Byte>(mut x: Tensor, table: &Table<T>, call: &Call<'_, '_>) -> Resu
     Ok(x)
 }
 
-/// The numbers of bytes under a scale and a zero point, under others.
+/// Requantizes bytes from one scale and zero point to others.
 fn recoded<T: Byte>(x: Tensor, from: Coding<T>, to: Coding<T>, call: &Call<'_, '_>) -> Result<Tensor> {
     expect_type(&x, T::DTYPE)?;
     if from.scale == to.scale && from.zero.to_i32() == to.zero.to_i32() {
@@ -53,7 +53,7 @@ fn recoded<T: Byte>(x: Tensor, from: Coding<T>, to: Coding<T>, call: &Call<'_, '
     mapped(x, &table(from, to, |x| x), call)
 }
 
-/// Operands are the scale and the zero point of the result and then, for each tensor, that with its own.
+/// Operands are the scale and the zero point of the result, then each tensor with its scale and zero point.
 pub(super) fn concat(site: &Site<'_>) -> Result<Kernel> {
     let axis = site.op.int("axis")?.ok_or_else(|| Error::invalid_model("the attribute axis is missing"))?;
     let n_tensors = site.operands.len().saturating_sub(2) / 3;
@@ -88,7 +88,7 @@ pub(super) fn choose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Probabilities in steps of the whole number that is next below `1 / y scale`, as ONNX Runtime counts them.
+/// Probabilities in steps of `1 / ⌊1 / y scale⌋`, as in ONNX Runtime.
 pub(super) fn softmax(site: &Site<'_>) -> Result<Kernel> {
     let opset =
         site.op.int("opset")?.ok_or_else(|| Error::invalid_model("the attribute opset is missing"))?;

@@ -1,4 +1,4 @@
-//! Pools of quantized operands: bytes, their scale and zero point, and those of the result.
+//! Pooling of quantized operands: bytes, their scale and zero point, and those of the result.
 
 use super::super::contrib_fused::part::{OPSET, part, run};
 use super::coding::Coding;
@@ -7,11 +7,11 @@ use crate::op::{Kernel, Site, one};
 use intact8_ir::{Error, Op, Result, Tensor, with_element};
 use intact8_kernels::quantize::{Integer, requantize};
 
-/// In f32.
+/// Computed in f32.
 pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
     expect_channels_first(site)?;
     if site.flag("ceil_mode", false)? && site.flag("count_include_pad", false)? {
-        // There ONNX Runtime divides by the whole window, which ONNX does not.
+        // Here ONNX Runtime divides by the whole window, unlike ONNX.
         return Err(site.unsupported("ceil_mode and count_include_pad at once"));
     }
     let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..site.op.clone() };
@@ -36,7 +36,7 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let [batch, channels, plane @ ..] = x.shape() else {
-            return Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape())));
+            return Err(Error::invalid_data(format!("the input must not have the shape {:?}", x.shape())));
         };
         let mut shape = vec![*batch, *channels];
         shape.resize(x.shape().len(), 1);
@@ -46,7 +46,7 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
             let mut out = call.zeros::<T>(&shape)?;
             let zero = i64::from(from.zero.to_i32());
             let sum = |plane: &[T]| plane.iter().map(|x| i64::from(x.to_i32()) - zero).sum::<i64>();
-            let too_large = |_| Error::limit(format!("{plane_len} bytes are too many to be summed"));
+            let too_large = |_| Error::limit(format!("the sum of {plane_len} bytes may overflow"));
             let planes = x.values::<T>()?.chunks_exact(plane_len.max(1));
             let sums: Vec<i32> =
                 planes.map(|plane| i32::try_from(sum(plane)).map_err(too_large)).collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! A subgraph that runs once or many times, and what is kept of each run.
+//! A subgraph that runs once or many times, and its collected outputs.
 
 use crate::call::Call;
 use crate::data::{Data, Sequence};
@@ -9,7 +9,7 @@ use intact8_ir::{Error, Result, Type};
 /// A subgraph.
 pub(super) struct Body {
     subgraph: Subgraph,
-    /// Of the outputs: what the model says of them.
+    /// The types of the outputs in the model.
     types: Vec<Option<Type>>,
 }
 
@@ -32,12 +32,12 @@ impl Body {
         self.subgraph.program.outputs.len()
     }
 
-    /// What the model says of an output.
+    /// The type of an output in the model.
     pub(super) fn output_type(&self, output: usize) -> Option<&Type> {
         self.types.get(output)?.as_ref()
     }
 
-    /// Runs the subgraph; there is one item for each output.
+    /// Runs the subgraph and returns one item for each output.
     pub(super) fn run(&self, inputs: Vec<Data>, call: &Call<'_, '_>) -> Result<Vec<Data>> {
         if inputs.len() != self.n_inputs() {
             let (expected, found) = (self.n_inputs(), inputs.len());
@@ -48,15 +48,15 @@ impl Body {
         call.context.step()?;
         let outputs = self.subgraph.run(inputs, call)?;
         if outputs.len() != self.n_outputs() {
-            return Err(Error::invalid_model("an output of the subgraph is left out"));
+            return Err(Error::invalid_model("an output of the subgraph is missing"));
         }
         Ok(outputs)
     }
 }
 
-/// What is kept of each run until all are done.
+/// The outputs that are collected over all runs.
 pub(super) struct Collected {
-    /// By output, in order of the runs.
+    /// For each output, the items in order of the runs.
     items: Vec<Vec<Data>>,
     n_bytes: u64,
 }
@@ -66,7 +66,7 @@ impl Collected {
         Collected { items: vec![vec![]; n_outputs], n_bytes: 0 }
     }
 
-    /// Keeps one item for each output.
+    /// Adds one item for each output.
     pub(super) fn keep(
         &mut self,
         outputs: impl IntoIterator<Item = Data>,
@@ -82,7 +82,7 @@ impl Collected {
         Ok(())
     }
 
-    /// The items; from here on they are the caller's to count.
+    /// The items; the caller counts their memory from then on.
     pub(super) fn finish(self, call: &Call<'_, '_>) -> Vec<Vec<Data>> {
         call.context.freed(self.n_bytes);
         self.items

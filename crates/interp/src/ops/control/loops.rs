@@ -1,4 +1,4 @@
-//! Loop: a subgraph again and again, for a number of times, while a condition holds, or both.
+//! Loop: a subgraph that is repeated a number of times, while a condition holds, or both.
 
 use super::body::{Body, Collected};
 use super::flag;
@@ -8,9 +8,9 @@ use crate::indices::integer;
 use crate::op::{Kernel, Outputs, Site};
 use intact8_ir::{Error, NodeKind, Result, Tensor, Type};
 
-/// Operands are the number of iterations, the condition, and the values carried from one to the next. The body gets
-/// the iteration's number, the condition, and these values; it gives the next condition, the next values, and what is
-/// collected. A condition that is not an operand is not looked at in the body either.
+/// Operands are the number of iterations, the condition, and the initial state. The body receives the index of the
+/// iteration, the condition and the state; it returns the next condition, the next state, and outputs that are
+/// collected. If the condition is not an operand, that of the body is ignored.
 pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
     let body = Body::of(site, "body")?;
     let n_carried = body.n_inputs().checked_sub(2);
@@ -40,7 +40,7 @@ pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
             ];
             inputs.append(&mut carried);
             let mut outputs = body.run(inputs, call)?.into_iter();
-            let condition = outputs.next().expect("the body has as many outputs as it says");
+            let condition = outputs.next().expect("the number of outputs has been checked");
             goes_on = flag(condition.as_tensor()?)? || !has_condition;
             carried = outputs.by_ref().take(n_carried).collect();
             collected.keep(outputs, call)?;
@@ -56,7 +56,7 @@ pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Old models want their single numbers in one dimension: what the body says of an input, where it does.
+/// The shape of a scalar input: old models declare inputs of the body with one dimension.
 fn shape_of_input(site: &Site<'_>, input: usize) -> Result<Vec<usize>> {
     let Some(graph) = site.op.graph("body")? else { return Ok(vec![]) };
     let value = graph.inputs().get(input).map(|&id| graph.node(id));

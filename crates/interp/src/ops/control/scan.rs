@@ -10,7 +10,7 @@ use crate::op::{Kernel, Outputs, Site};
 use crate::strided::Strided;
 use intact8_ir::{Error, Result, Tensor, Type, with_element};
 
-/// A body with its states and slices counted.
+/// A body with its numbers of states and slices.
 struct Scan {
     body: Body,
     n_states: usize,
@@ -55,7 +55,7 @@ impl Scan {
         })
     }
 
-    /// Scans, for `n_steps` or to the end, and gives the last states and what is collected of the steps.
+    /// Scans `n_steps`, or to the end, and returns the last states and the collected outputs.
     fn run(
         &self,
         mut states: Vec<Data>,
@@ -71,7 +71,7 @@ impl Scan {
         let mut lens = scanned.iter().zip(&axes).map(|(tensor, &axis)| tensor.shape()[axis]);
         let len = lens.next().unwrap_or(0);
         if lens.any(|other| other != len) {
-            return Err(Error::invalid_data("the scanned tensors are not of one length"));
+            return Err(Error::invalid_data("the scanned tensors have different lengths"));
         }
         let mut collected = Collected::new(self.n_collected);
         let n_steps = n_steps.unwrap_or(len);
@@ -96,13 +96,13 @@ impl Scan {
         Ok((states, collected.collect::<Result<_>>()?))
     }
 
-    /// What is declared of something that is collected.
+    /// The declared type of a collected output.
     fn declared(&self, idx: usize) -> Option<&Type> {
         self.body.output_type(self.n_states + idx)
     }
 }
 
-/// From operator set 9 on: operands are the first states, and then what is scanned along any axis.
+/// From opset 9 on: operands are the initial states, then the tensors that are scanned along any axis.
 pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
     let scan = Scan::read(site, "scan_input_directions")?;
     check_operands(site, scan.n_states + scan.n_scanned)?;
@@ -119,8 +119,8 @@ pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Operator set 8: operands are the lengths of the samples, and then the first states and what is scanned, all with a
-/// batch in their first dimension; what is scanned is so along the second.
+/// Opset 8: operands are the lengths of the samples, then the initial states and the scanned tensors, all with a batch
+/// in the first dimension; the second dimension is scanned.
 pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
     let scan = Scan::read(site, "directions")?;
     check_operands(site, 1 + scan.n_states + scan.n_scanned)?;
@@ -157,7 +157,7 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
                 states.push(last.into_tensor()?);
             }
             for (idx, mut pieces) in collected.into_iter().enumerate() {
-                // What is behind the end of a short sequence may be anything.
+                // Elements after the end of a short sequence are unspecified.
                 if pieces.len() < len {
                     let no_step = || Error::unsupported("no kernel for op Scan with a sequence of no steps");
                     let filler = zeros_like(pieces.first().ok_or_else(no_step)?);
@@ -182,7 +182,7 @@ fn check_operands(site: &Site<'_>, expected: usize) -> Result<()> {
     Ok(())
 }
 
-/// What a tensor has at one place of an axis, without that axis.
+/// The slice of a tensor at one position of an axis, without that axis.
 fn slice(tensor: &Tensor, axis: usize, at: usize, call: &Call<'_, '_>) -> Result<Tensor> {
     let mut way = Strided::of(tensor.shape());
     let dim = way.dims.remove(axis);
@@ -194,8 +194,8 @@ fn zeros_like(tensor: &Tensor) -> Tensor {
     with_element!(tensor.dtype(), T => Tensor::full(tensor.shape(), T::default()))
 }
 
-/// The pieces along a new axis; without pieces, nothing of what the model says they are, with 0 for what it leaves
-/// open.
+/// The pieces stacked along a new axis; without pieces, an empty tensor of the declared type, with 0 for unknown
+/// dimensions.
 pub(super) fn stacked(
     pieces: &[Tensor],
     declared: Option<&Type>,

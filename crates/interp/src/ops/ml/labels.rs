@@ -1,22 +1,22 @@
-//! Labels: from one kind to another by tables, and to ones and zeros.
+//! Labels: mapping by tables, and one-hot encoding.
 
 use crate::op::{Kernel, Site, one};
 use crate::room::{reserve_text, texts};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 use std::collections::HashMap;
 
-/// A table from keys to values, of whatever types.
+/// A table from keys to values, of any types.
 struct Table {
     key_type: DType,
-    /// By the bytes of the key: which value.
+    /// The index of the value, by the bytes of the key.
     places: HashMap<Vec<u8>, usize>,
-    /// One dimension; the last is for what is not in the table.
+    /// The values, a vector; the last one is the default.
     values: Tensor,
-    /// Whether keys are compared as numbers, and not by their bits.
+    /// Whether keys are compared as numbers instead of bits.
     by_value: bool,
 }
 
-/// Classes are strings, and their numbers are their places in the list.
+/// Classes are strings; the number of a class is its index in the list.
 pub(super) fn class_encoder(site: &Site<'_>) -> Result<Kernel> {
     let classes = site.strings("classes_strings")?.unwrap_or_default();
     let numbers = (0..classes.len() as i64).collect();
@@ -32,7 +32,7 @@ pub(super) fn category_mapper(site: &Site<'_>) -> Result<Kernel> {
     both_ways(site, classes, numbers)
 }
 
-/// Strings to integers or integers to strings, as the operand is.
+/// Maps strings to integers or integers to strings, by the type of the operand.
 fn both_ways(site: &Site<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result<Kernel> {
     let number = site.int("default_int64", -1)?;
     let class = site.str("default_string", "_Unused")?.to_owned();
@@ -46,7 +46,7 @@ fn both_ways(site: &Site<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result
     }))
 }
 
-/// From operator set 4 on NaN is NaN, and of equal keys the last counts; before, bits are compared.
+/// From opset 4 on all NaN are equal, and of equal keys the last one is used; before, bits are compared.
 pub(super) fn label_encoder(site: &Site<'_>) -> Result<Kernel> {
     let missing = |what: &str| Error::invalid_model(format!("op LabelEncoder must have one of the {what}"));
     let keys = side(site, "keys")?.ok_or_else(|| missing("keys"))?;
@@ -97,7 +97,7 @@ pub(super) fn one_hot(site: &Site<'_>) -> Result<Kernel> {
             match usize::try_from(place) {
                 Ok(place) => out[place] = 1.0,
                 Err(_) if allows_unknown => {}
-                Err(_) => return Err(Error::invalid_data("an element is in none of the categories")),
+                Err(_) => return Err(Error::invalid_data("an element is not in the categories")),
             }
         }
         one(Tensor::new(&shape, out))
@@ -108,7 +108,7 @@ fn list<T: Element>(values: Vec<T>) -> Tensor {
     Tensor::new(&[values.len()], values)
 }
 
-/// The keys or the values of op LabelEncoder, by whichever of the attributes is there.
+/// The keys or the values of op LabelEncoder, from the attribute that is present.
 fn side(site: &Site<'_>, name: &str) -> Result<Option<Tensor>> {
     if let Some(tensor) = site.op.tensor(&format!("{name}_tensor"))? {
         return Ok(Some(tensor.clone()));
@@ -126,7 +126,7 @@ impl Table {
     fn new(keys: &Tensor, values: &Tensor, default: &Tensor, by_value: bool) -> Result<Table> {
         if keys.len() != values.len() {
             let (n_keys, n_values) = (keys.len(), values.len());
-            return Err(Error::invalid_model(format!("there are {n_keys} keys for {n_values} values")));
+            return Err(Error::invalid_model(format!("{n_keys} keys do not match {n_values} values")));
         }
         let values = with_element!(values.dtype(), T => list([values.values::<T>()?, default.values::<T>()?].concat()));
         let mut places = HashMap::new();
@@ -142,7 +142,11 @@ impl Table {
     /// The value of each element.
     fn look_up(&self, x: &Tensor, call: &crate::call::Call<'_, '_>) -> Result<Tensor> {
         if x.dtype() != self.key_type {
-            return Err(Error::invalid_data(format!("the keys are {}, found {}", self.key_type, x.dtype())));
+            return Err(Error::invalid_data(format!(
+                "the keys have the type {}, found {}",
+                self.key_type,
+                x.dtype()
+            )));
         }
         call.reserve::<usize>(x.shape())?;
         let place = |key: Vec<u8>| self.places.get(&key).copied().unwrap_or(self.values.len() - 1);
@@ -158,11 +162,11 @@ impl Table {
     }
 }
 
-/// What a key is found by.
+/// The bytes by which a key is found.
 fn key_bytes<T: Element>(key: &T, by_value: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     key.write_le(&mut bytes);
-    // Of a number with several patterns of bits, one.
+    // One bit pattern for equal numbers.
     match T::DTYPE {
         DType::F32 if by_value => f32::read_le(&bytes).map(|x| canonical(x.into())),
         DType::F64 if by_value => f64::read_le(&bytes).map(canonical),

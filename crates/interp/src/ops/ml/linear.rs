@@ -1,4 +1,4 @@
-//! Linear models: scores, and the class with the greatest.
+//! Linear models: scores, and the class with the largest score.
 
 use super::features::matrix;
 use crate::call::Call;
@@ -6,13 +6,13 @@ use crate::op::{Kernel, Outputs, Site, one};
 use crate::room::reserve_text;
 use intact8_ir::{Error, Result, Tensor};
 
-/// What becomes of the scores of a row.
+/// The transformation of the scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transform {
     Nothing,
     Logistic,
     Softmax,
-    /// A softmax that leaves zeros alone.
+    /// A softmax in which zeros stay zero.
     SoftmaxZero,
     Probit,
 }
@@ -45,7 +45,7 @@ pub(super) fn regress(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The label with the greatest score, and all scores. Of two classes there may be the score of the second alone.
+/// The label with the largest score, and all scores. For two classes there may be only the score of the second.
 pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
     let integers = site.ints("classlabels_ints")?.filter(|labels| !labels.is_empty());
     let texts = site.strings("classlabels_strings")?.filter(|labels| !labels.is_empty());
@@ -165,7 +165,7 @@ impl Transform {
     }
 }
 
-/// Each function value as a part of their sum.
+/// Each function value divided by their sum.
 fn normalized(row: &mut [f32], f: impl Fn(f32) -> f32) {
     row.iter_mut().for_each(|x| *x = f(*x));
     let sum: f32 = row.iter().sum();

@@ -1,4 +1,4 @@
-//! Normalization over the last dimensions, whose result is rounded before it is scaled.
+//! Normalization over the last dimensions; the result is rounded before it is scaled.
 
 use super::moments::{moments, sum};
 use crate::axes::axis;
@@ -9,7 +9,8 @@ use crate::real::{Real, numbers, round_in_place, rounded};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::layer_norm::{Normalization, layer_norm};
 
-/// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the factors.
+/// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the inverse
+/// deviations.
 pub(super) fn layer(site: &Site<'_>) -> Result<Kernel> {
     Rows::read(site, true)?.kernel()
 }
@@ -56,7 +57,7 @@ impl Rows {
         }))
     }
 
-    /// The common case: f32, a scale and perhaps a bias for each element of a row, and no statistics.
+    /// The common case: f32, a scale and an optional bias for each element of a row, without statistics.
     fn fast(&self, call: &Call<'_, '_>, at: usize) -> Result<Option<Tensor>> {
         let (x, scale, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let row = &x.shape()[at..];
@@ -104,7 +105,7 @@ impl Rows {
         let mut outputs = one(rounded(scale.dtype(), shape, values)?)?;
         if self.is_centred {
             for statistics in [means, factors] {
-                // Of empty rows there are none.
+                // Empty rows have no statistics.
                 let statistics = if statistics.len() == n_rows { statistics } else { vec![R::ZERO; n_rows] };
                 outputs.push(rounded(self.stash, &statistics_shape, statistics)?.into());
             }
@@ -113,7 +114,7 @@ impl Rows {
     }
 }
 
-/// Every element with the one of `other` that belongs to it, in the type of `other`, to which the result is rounded.
+/// Combines every element with the corresponding one of `other`, whose type is that of the result.
 fn broadcast<R: Real>(
     values: Vec<R>,
     shape: &[usize],

@@ -1,4 +1,4 @@
-//! Which scale belongs to which element: one for all, one for each step along an axis, or one for each block of steps.
+//! Quantization granularity: per-tensor, per-axis, or per-block.
 
 use crate::axes::{Along, axis};
 use crate::op::Site;
@@ -8,18 +8,18 @@ use std::ops::Range;
 /// What the attributes say.
 pub(super) struct Granularity {
     axis: i64,
-    /// Steps along the axis that share a scale, where the scale has the rank of the tensor.
+    /// The number of steps along the axis that share a scale, if the scale has the rank of the tensor.
     block: Option<usize>,
 }
 
-/// How scales are dealt out to the elements of a tensor.
+/// The quantization granularity of a tensor.
 #[derive(Debug)]
 pub(super) enum Runs {
-    /// One for so many elements.
+    /// One scale for the given number of elements.
     One(usize),
-    /// One for each step of an axis.
+    /// One scale for each step of an axis.
     ByStep(Along),
-    /// One for each element but that several steps of an axis, a block, share them.
+    /// One scale for each element, except that the steps of a block along an axis share it.
     ByBlock(Along, usize),
 }
 
@@ -32,7 +32,7 @@ impl Granularity {
         Ok(Granularity { axis: site.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
     }
 
-    /// How the scales are dealt out; an error if they do not match the tensor, or the zero points do not match them.
+    /// The granularity; an error if the scales do not match the tensor, or the zero points do not match the scales.
     pub(super) fn runs(&self, x: &Tensor, scale: &Tensor, zeros: Option<&Tensor>) -> Result<Runs> {
         let (shape, own) = (x.shape(), scale.shape());
         if let Some(zeros) = zeros
@@ -61,8 +61,9 @@ impl Granularity {
 }
 
 impl Runs {
-    /// Calls `run` with the elements in order: a range of them, the index of the scale of the first, and the step to
-    /// the scale of the next, 0 or 1.
+    /// Calls `run` for ranges of the elements in order, with the index of the scale of the first, and the step to the
+    /// scale of the
+    /// next, 0 or 1.
     pub(super) fn for_each(&self, mut run: impl FnMut(Range<usize>, usize, usize)) {
         match *self {
             Runs::One(n) => run(0..n, 0, 0),
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn scales_are_dealt_out() {
+    fn each_element_has_the_scale_of_its_granularity() {
         assert_eq!(scales(1, None, &[2, 2], &[]), [0; 4]);
         assert_eq!(scales(0, None, &[2, 2], &[2]), [0, 0, 1, 1]);
         assert_eq!(scales(-1, None, &[2, 2], &[2]), [0, 1, 0, 1]);

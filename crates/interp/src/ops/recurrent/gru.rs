@@ -1,4 +1,4 @@
-//! The cell with gates for how much is updated, and how much of the past the candidate sees.
+//! The GRU cell, with an update gate and a reset gate.
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
@@ -6,11 +6,11 @@ use crate::op::Site;
 use intact8_ir::Result;
 
 pub(super) struct Gru {
-    /// The past is multiplied by its weights before the reset gate, instead of after it.
+    /// Whether the recurrence product precedes the reset gate (`linear_before_reset`).
     linear_before_reset: bool,
 }
 
-/// The groups of recurrent weights, which are the functions too: of the update and reset gates, and of the candidate.
+/// The groups of recurrence weights and functions: the update and reset gates, and the candidate.
 const GATES: usize = 0;
 const CANDIDATE: usize = 1;
 

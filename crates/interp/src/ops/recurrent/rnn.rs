@@ -1,4 +1,4 @@
-//! The simple cell: a function of the gate is the output.
+//! The RNN cell: the output is a function of the gate.
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};

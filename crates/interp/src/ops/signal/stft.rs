@@ -1,4 +1,4 @@
-//! The Fourier transform of one stretch of a signal after another.
+//! The short-time Fourier transform.
 
 use super::fourier::{Plans, components};
 use crate::call::Call;
@@ -23,7 +23,7 @@ fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs>
     let window = call.optional(2)?;
     let len = frame_len(call, signal_len)?;
     if len > signal_len {
-        return Err(Error::invalid_data(format!("frames of {len} are not in a signal of {signal_len}")));
+        return Err(Error::invalid_data(format!("frames of {len} exceed a signal of {signal_len}")));
     }
     let n_frames = (signal_len - len) / step + 1;
     let n_bins = if is_onesided { len / 2 + 1 } else { len };
@@ -53,7 +53,7 @@ fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs>
     one(rounded(signal.dtype(), &shape, out)?)
 }
 
-/// As many as given, as the window has, or as the signal has.
+/// The frame length: the operand, or the length of the window, or that of the signal.
 fn frame_len(call: &Call<'_, '_>, signal_len: usize) -> Result<usize> {
     let window = call.optional(2)?.map(Tensor::shape);
     let given = call.optional(3)?.map(integer).transpose()?;

@@ -1,4 +1,4 @@
-//! Windows made of one or two cosines.
+//! Windows from one or two cosines.
 
 use crate::indices::integer;
 use crate::number::{Number, with_number};
@@ -7,8 +7,8 @@ use crate::room::shape_of;
 use intact8_ir::{DType, Result, Tensor};
 use std::f64::consts::TAU;
 
-/// `a - b·cos(2πx) + c·cos(4πx)` for x from 0 to 1; to before 1 if the window is periodic. Integers are cut off behind
-/// the point of what f32 makes of it, which is 1 where it is nearly 1.
+/// `a - b·cos(2πx) + c·cos(4πx)` for x in `[0, 1]`, or `[0, 1)` if the window is periodic. Integer results are
+/// truncated from f32, so that values close to 1 become 1.
 pub(super) fn window(site: &Site<'_>, [a, b, c]: [f64; 3]) -> Result<Kernel> {
     let is_periodic = site.flag("periodic", true)?;
     let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);

@@ -1,4 +1,4 @@
-//! TfIdfVectorizer: how often each of some n-grams occurs.
+//! TfIdfVectorizer: the numbers of occurrences of n-grams.
 
 use crate::call::Call;
 use crate::indices::integers;
@@ -8,14 +8,14 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// What a count becomes.
+/// The output for a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weighting {
-    /// Itself.
+    /// The count.
     Count,
-    /// The weight, if it is not 0.
+    /// The weight, if the count is not 0.
     Presence,
-    /// Itself times the weight.
+    /// The count times the weight.
     WeightedCount,
 }
 
@@ -28,15 +28,15 @@ enum Vocabulary {
 /// The n-grams as paths of words from node 0.
 struct Tree {
     children: HashMap<(usize, usize), usize>,
-    /// By node: where the n-gram that ends there is counted.
+    /// For each node, the output index of the n-gram that ends there.
     coordinates: Vec<Option<usize>>,
 }
 
-/// How n-grams are taken from a row.
+/// The selection of n-grams from a row.
 struct Lengths {
     min: usize,
     max: usize,
-    /// The greatest distance from a word to the next.
+    /// The largest distance between consecutive words.
     stride: usize,
 }
 
@@ -93,14 +93,14 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// An attribute that must be there and count something.
+/// A required attribute that is a count.
 fn natural(site: &Site<'_>, name: &str, least: usize) -> Result<usize> {
     let wrong = || Error::invalid_model(format!("op TfIdfVectorizer must have {name} of at least {least}"));
     let number = site.op.int(name)?.and_then(|number| usize::try_from(number).ok());
     number.filter(|&number| number >= least).ok_or_else(wrong)
 }
 
-/// The different words of the pool, and which of them each word of it is.
+/// The distinct words of the pool, and the index of each word.
 fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
     fn numbered<K: Hash + Eq + Clone>(pool: &[K]) -> (HashMap<K, usize>, Vec<usize>) {
         let mut numbers = HashMap::new();
@@ -130,7 +130,7 @@ fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
 }
 
 impl Vocabulary {
-    /// Which word each element is, if it is one.
+    /// The word of each element, if it is in the pool.
     fn numbers(&self, x: &Tensor, call: &Call<'_, '_>) -> Result<Vec<Option<usize>>> {
         fn look_up<Q: Hash + Eq + ?Sized, K: Hash + Eq + Borrow<Q>>(
             words: &HashMap<K, usize>,
@@ -150,13 +150,13 @@ fn misfit(name: &str) -> Error {
     Error::invalid_model(format!("{name} of op TfIdfVectorizer does not match the pool"))
 }
 
-/// An attribute that names places.
+/// An attribute with indices.
 fn places(site: &Site<'_>, name: &str) -> Result<Vec<usize>> {
     let list = site.ints(name)?.unwrap_or_default();
     list.into_iter().map(|place| usize::try_from(place).map_err(|_| misfit(name))).collect()
 }
 
-/// By coordinate: the weight of the n-gram that is counted there, which is 1 if nothing is said of it.
+/// For each output index, the weight of its n-gram, by default 1.
 fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
     match site.op.floats("weights")?.unwrap_or_default() {
         [] => Ok(coordinates.iter().map(|&coordinate| (coordinate, 1.0)).collect()),
@@ -167,7 +167,7 @@ fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>
     }
 }
 
-/// The n-grams of the lengths that are asked for.
+/// The n-grams of the selected lengths.
 fn tree(site: &Site<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
     let starts = places(site, "ngram_counts")?;
     let mut tree = Tree { children: HashMap::new(), coordinates: vec![None] };
@@ -201,7 +201,7 @@ impl Tree {
         self.coordinates[node] = Some(coordinate);
     }
 
-    /// Counts at every distance from word to word; single words know no distance and are counted once.
+    /// Counts at every distance between words; single words are counted once.
     fn count(
         &self,
         words: &[Option<usize>],
