@@ -86,8 +86,7 @@ impl Loss {
     }
 
     /// The loss from the log-probabilities of all classes, the targets (second operand), and weights of the classes
-    /// (third
-    /// operand).
+    /// (third operand).
     fn of<R: Real>(&self, call: &Call<'_, '_>, logarithms: &[R]) -> Result<Tensor> {
         let (x, target) = (call.tensor(0)?, call.tensor(1)?);
         let (shape, dtype) = (x.shape(), x.dtype());

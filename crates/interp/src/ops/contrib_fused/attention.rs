@@ -130,8 +130,7 @@ impl Heads {
     }
 
     /// An integer mask as a summand of the scores. The mask holds the number of keys of each sequence, or whether each
-    /// key, or each
-    /// pair of query and key, is visible.
+    /// key, or each pair of query and key, is visible.
     fn additive(
         &self,
         mask: &Tensor,

@@ -62,8 +62,7 @@ impl Granularity {
 
 impl Runs {
     /// Calls `run` for ranges of the elements in order, with the index of the scale of the first, and the step to the
-    /// scale of the
-    /// next, 0 or 1.
+    /// scale of the next, 0 or 1.
     pub(super) fn for_each(&self, mut run: impl FnMut(Range<usize>, usize, usize)) {
         match *self {
             Runs::One(n) => run(0..n, 0, 0),
