@@ -2,7 +2,7 @@
 
 use crate::data::Feed;
 use intact8_interp::Session;
-use intact8_ir::{Model, Result};
+use intact8_ir::{GraphId, Model, Result};
 use intact8_quant::{Layer, QuantConfig};
 use intact8_search::prepared;
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 pub fn unreached_layers(model: &Model, config: &QuantConfig, data: &Feed) -> Result<Vec<Layer>> {
     let prepared = prepared(model, config)?;
     let layers = config.enabled(&prepared).into_iter().map(|(layer, _)| layer);
-    let inside: Vec<Layer> = layers.filter(|layer| layer.graph > 0).collect();
+    let inside: Vec<Layer> = layers.filter(|layer| layer.graph != GraphId::MAIN).collect();
     if inside.is_empty() {
         return Ok(vec![]);
     }

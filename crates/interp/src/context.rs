@@ -1,7 +1,7 @@
 //! What one run carries along: its limits, what it has used of them, and who watches.
 
 use crate::spare::Spare;
-use intact8_ir::{Error, Place, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
 
 /// What a run may use at most. A model that asks for more gets an error, not the machine's memory.
@@ -21,7 +21,7 @@ impl Default for Limits {
 }
 
 /// Sees a value of a graph right after it is made; an error ends the run.
-pub type Tap<'a> = &'a mut (dyn FnMut(Place, &Tensor) -> Result<()> + 'a);
+pub type Tap<'a> = &'a mut (dyn FnMut(ValueRef, &Tensor) -> Result<()> + 'a);
 
 /// The state of one run, shared with the subgraphs it runs.
 pub(crate) struct Context<'a> {
@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn tap(&self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(place, tensor),
             None => Ok(()),

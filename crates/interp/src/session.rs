@@ -47,7 +47,7 @@ impl Session {
     }
 
     fn compile(model: &Model, limits: Limits, others: Option<&Kernels>) -> Result<Session> {
-        let graph = &model.graph;
+        let graph = model.main();
         let input = |&id| {
             let node = graph.node(id);
             let value = &node.outputs[0];

@@ -4,7 +4,7 @@ use crate::evaluator::Evaluator;
 use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
-use intact8_ir::{Model, Pass, Place, Result};
+use intact8_ir::{Model, Pass, Result, ValueRef};
 use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ pub(crate) fn keep_the_better(
     evaluator: &mut impl Evaluator,
 ) -> Result<()> {
     let is_asked = |name: &String| config.layers[name].dmq_balancer_param.is_some();
-    let mut of_place: BTreeMap<Place, Vec<String>> = BTreeMap::new();
+    let mut of_place: BTreeMap<ValueRef, Vec<String>> = BTreeMap::new();
     for (layer, _) in config.enabled(model) {
         if factors.layers.contains_key(&layer.name) {
             of_place.entry(layer.inputs(model)[0]).or_default().push(layer.name);

@@ -8,7 +8,7 @@ use crate::narrow::narrow;
 use crate::rounding::rounded_up;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_interp::Session;
-use intact8_ir::{Error, Model, Pass, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Pass, Result, Tensor, ValueRef};
 use intact8_quant::{Balance, Balancing, Calibration, LayerRecord, Narrower, QuantConfig, Record};
 use rayon::prelude::*;
 use std::sync::Mutex;
@@ -155,7 +155,7 @@ impl Observers {
 fn watch<O: Send>(
     (model, config, evaluator): (&Model, &QuantConfig, &mut impl Evaluator),
     observer: impl Fn(usize) -> O + Sync,
-    see: impl Fn(&mut O, Place, &Tensor) -> Result<()> + Sync,
+    see: impl Fn(&mut O, ValueRef, &Tensor) -> Result<()> + Sync,
     take: impl FnMut(O) -> Result<()>,
 ) -> Result<()> {
     let session = Session::new(model)?;

@@ -38,6 +38,6 @@ pub fn changed_layers(model: &Model, prepared: &Model, config: &QuantConfig) -> 
 
 /// The constant operands of a layer.
 fn constants<'a>(model: &'a Model, layer: &Layer) -> Vec<Option<&'a Tensor>> {
-    let graph = model.graphs()[layer.graph];
+    let graph = model.graph(layer.graph);
     graph.operands(layer.node).iter().map(|&value| graph.constant(value?)).collect()
 }

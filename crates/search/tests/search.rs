@@ -62,7 +62,7 @@ impl Evaluator for Judge {
             return Err(Error::cancelled("enough").into());
         }
         self.n_scored += 1;
-        Ok(in_int8(&model.graph))
+        Ok(in_int8(model.main()))
     }
 
     fn metric_eval(&mut self, _: &Vec<String>, in_int8: &Vec<String>) -> Result<Verdict, EvaluatorError> {
@@ -104,7 +104,7 @@ fn the_guilty_stay_float_and_all_others_do_not() {
         let mut rolled_back = outcome.rolled_back;
         rolled_back.sort();
         assert_eq!(rolled_back, guilty);
-        assert!(in_int8(&outcome.fake_quant.graph).iter().all(|layer| !rolled_back.contains(layer)));
+        assert!(in_int8(outcome.fake_quant.main()).iter().all(|layer| !rolled_back.contains(layer)));
         assert_eq!(outcome.record.layers.len(), 4 - guilty.len());
         // To calibrate, again for those that are balanced, to correct biases, and to rank.
         assert_eq!(judge.n_passes, 4);
@@ -206,7 +206,7 @@ impl Evaluator for Narrow {
 
     fn evaluate(&mut self, model: &Model) -> Result<Vec<String>, EvaluatorError> {
         let is_byte = |name: &str| {
-            let graph = &model.graph;
+            let graph = model.main();
             let offset =
                 graph.value_named(&format!("{name}.x.offset")).and_then(|value| graph.constant(value));
             offset.is_some_and(|offset| offset.dtype() == DType::I8)
@@ -374,7 +374,7 @@ fn a_saved_model_that_misses_is_no_success() {
         judge.guilty = guilty;
         let again = rescore("deploy", &good, &mut judge, &report.original).unwrap();
         report.rescored = again.into_iter().collect();
-        assert_eq!((report.is_met(), report.final_metric()), (is_met, Some(&in_int8(&good.graph))));
+        assert_eq!((report.is_met(), report.final_metric()), (is_met, Some(&in_int8(good.main()))));
     }
     judge.patience = Some(0);
     assert!(rescore("deploy", &good, &mut judge, &report.original).unwrap().is_none());
