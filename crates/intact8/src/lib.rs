@@ -19,10 +19,12 @@ mod files;
 mod goal;
 mod journal;
 mod layer_map;
+mod named_passes;
 mod peak_memory;
 mod report;
 mod scorer;
 mod stop;
+mod text_files;
 mod unreached;
 
 pub use auto_calibration::{
@@ -53,9 +55,11 @@ pub use intact8_search::{
     Strategy, Verdict, WorstFirst,
 };
 pub use journal::Journal;
+pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use report::{interval, report_json, trials_per_second};
 pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scored, Scorer, Scoring};
 pub use stop::Stop;
+pub use text_files::{load_any_model, save_any_model};
 pub use unreached::unreached_layers;
 
 /// The examples of the README, compiled.

@@ -30,7 +30,7 @@ pub use calibrate::calibrate;
 pub use evaluator::{Candidate, Evaluator, EvaluatorError, Interruption, Stage, Verdict};
 pub use ladder::{LADDER, Rung, rung_named};
 pub use outcome::{Ending, Quantized, Report, Rescored, Rungs, Trial};
-pub use prepared::{changed_layers, prepared};
+pub use prepared::{changed_layers, preparation, prepared};
 pub use rank::{ReplayTap, Replayed, rank};
 pub use ranking::{Ranked, Ranking};
 pub use rescore::rescore;

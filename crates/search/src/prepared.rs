@@ -6,15 +6,21 @@ use intact8_quant::{Layer, NameNodes, QuantConfig, SinkConstants, layers, prepar
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A copy of the model, ready to be quantized: what can be computed now is constant, and everything that
-/// [`prepare`] does is done.
+/// [`prepare`] does is done. Its nodes know which of the model's they compute.
 pub fn prepared(model: &Model, config: &QuantConfig) -> Result<Model> {
     let mut model = model.clone();
-    // Names come first: they count nodes, which folding takes away.
-    let fold: [Box<dyn Pass>; 4] =
-        [Box::new(NameNodes), Box::new(FoldConstants), Box::new(SinkConstants), Box::new(FoldConstants)];
-    Pipeline(fold.into()).run(&mut model)?;
-    prepare(config).run(&mut model)?;
+    model.mark_origins();
+    preparation(config).run(&mut model)?;
     Ok(model)
+}
+
+/// The passes that make a model [`prepared`].
+pub fn preparation(config: &QuantConfig) -> Pipeline<'_> {
+    // Names come first: they count nodes, which folding takes away.
+    let mut passes: Vec<Box<dyn Pass + '_>> =
+        vec![Box::new(NameNodes), Box::new(FoldConstants), Box::new(SinkConstants), Box::new(FoldConstants)];
+    passes.extend(prepare(config).0);
+    Pipeline(passes)
 }
 
 /// The layers whose constants are not those that they have in the same model prepared without a configuration of its own,
