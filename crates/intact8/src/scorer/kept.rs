@@ -7,7 +7,7 @@
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use intact8_interp::{Data, Interpreter, Session};
-use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,7 +81,7 @@ impl Kept {
         }
         // Half for the one model, half for the other.
         let most = memory / 2 / self.values.len().max(1);
-        let cuts = cuts(&model.graph, &run.fingerprints, &self.costs, most);
+        let cuts = cuts(model.main(), &run.fingerprints, &self.costs, most);
         run.wanted = cuts.into_iter().map(|value| (value, run.fingerprints.0[&value])).collect();
         if self.first.is_empty() {
             self.first = run.wanted.values().copied().collect();
@@ -99,13 +99,13 @@ impl Kept {
             [self.n_unknown, 0]
         };
         let of_output = |value: &ValueId| fingerprints.0.get(value).copied().unwrap_or_else(&mut unknown);
-        model.graph.outputs().iter().map(of_output).collect()
+        model.main().outputs().iter().map(of_output).collect()
     }
 
     /// Where a batch starts from: the kept values that the outputs depend on, and no other kept one between.
     pub(super) fn start(&self, run: &mut Run<'_>, batch: usize) -> Result<Start> {
         let kept = &self.values[batch];
-        let graph = &run.model.graph;
+        let graph = run.model.main();
         let mut start = BTreeMap::new();
         let mut seen = HashSet::new();
         let mut pending: Vec<ValueId> = if kept.is_empty() { vec![] } else { graph.outputs().to_vec() };
@@ -146,11 +146,11 @@ impl Run<'_> {
         let session = &self.sessions[&values];
         let mut inputs: Vec<Option<Data>> =
             inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
-        inputs.resize(self.model.graph.inputs().len(), None);
+        inputs.resize(self.model.main().inputs().len(), None);
         inputs.extend(start.into_iter().map(|(_, tensor)| Some(Data::Tensor(tensor))));
         let mut to_keep = Vec::new();
-        let mut tap = |place: Place, tensor: &Tensor| {
-            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == 0);
+        let mut tap = |place: ValueRef, tensor: &Tensor| {
+            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == GraphId::MAIN);
             to_keep.extend(wanted.map(|fingerprint| (*fingerprint, tensor.clone())));
             Ok(())
         };
@@ -165,11 +165,11 @@ fn behind(model: &Model, values: &[ValueId]) -> Model {
     let mut model = model.clone();
     for &value in values {
         // What the file says of a value's type may be wrong, and is not wanted here.
-        let input = intact8_ir::Value::new(model.graph.value(value).name.clone() + ".kept");
-        let input = model.graph.add(intact8_ir::Node::input(input), &[]);
-        model.graph.replace_uses(value, input.into());
+        let input = intact8_ir::Value::new(model.main().value(value).name.clone() + ".kept");
+        let input = model.main_mut().add(intact8_ir::Node::input(input), &[]);
+        model.main_mut().replace_uses(value, input.into());
     }
-    model.graph.remove_dead();
+    model.remove_dead();
     model
 }
 
@@ -179,8 +179,8 @@ fn measured(model: &Model, session: &Session, inputs: Vec<Tensor>) -> Result<Has
     let mut last = Instant::now();
     session.run_tapped(&inputs, &mut |place, tensor| {
         let seconds = last.elapsed().as_secs_f64();
-        if place.graph == 0 {
-            let name = model.graph.value(place.value).name.clone();
+        if place.graph == GraphId::MAIN {
+            let name = model.main().value(place.value).name.clone();
             costs.insert(name, Cost { n_bytes: tensor.byte_size(), seconds });
         }
         last = Instant::now();
