@@ -31,10 +31,11 @@ pub(crate) fn layer_map(original: &Model, output: &Model) -> BTreeMap<String, Ve
         if holders.contains_key(&at) {
             continue;
         }
-        let mut upstream = original.graph(node.graph).operands(node.node).iter().flatten().filter_map(|&value| {
-            let made = original.producer(ValueRef { graph: node.graph, value });
-            holders.get(position.get(&NodeRef { graph: made.graph, node: made.value.node })?).cloned()
-        });
+        let mut upstream =
+            original.graph(node.graph).operands(node.node).iter().flatten().filter_map(|&value| {
+                let made = original.producer(ValueRef { graph: node.graph, value });
+                holders.get(position.get(&NodeRef { graph: made.graph, node: made.value.node })?).cloned()
+            });
         let Some(upstream) = upstream.next() else { continue };
         for name in &upstream {
             sources.entry(name.clone()).or_default().insert(at);
@@ -61,8 +62,10 @@ fn origins(model: &Model) -> BTreeMap<NodeRef, Vec<NodeRef>> {
     let nodes = operations(model);
     let own = |&node: &NodeRef| (node, model.graph(node.graph).node(node.node).origins.clone());
     let mut origins: BTreeMap<NodeRef, Vec<NodeRef>> = nodes.iter().map(own).collect();
-    let lacks = |origins: &BTreeMap<NodeRef, Vec<NodeRef>>, node| origins.get(&node).is_none_or(Vec::is_empty);
-    for &node in nodes.iter().rev().filter(|node| model.graph(node.graph).node(node.node).origins.is_empty()) {
+    let lacks =
+        |origins: &BTreeMap<NodeRef, Vec<NodeRef>>, node| origins.get(&node).is_none_or(Vec::is_empty);
+    for &node in nodes.iter().rev().filter(|node| model.graph(node.graph).node(node.node).origins.is_empty())
+    {
         let graph = model.graph(node.graph);
         let outputs = 0..graph.node(node.node).outputs.len();
         let users = outputs.flat_map(|slot| graph.users(intact8_ir::ValueId { node: node.node, slot }));
@@ -83,10 +86,7 @@ fn origins(model: &Model) -> BTreeMap<NodeRef, Vec<NodeRef>> {
 }
 
 /// The origins of several nodes together.
-fn union(
-    origins: &BTreeMap<NodeRef, Vec<NodeRef>>,
-    nodes: impl Iterator<Item = NodeRef>,
-) -> Vec<NodeRef> {
+fn union(origins: &BTreeMap<NodeRef, Vec<NodeRef>>, nodes: impl Iterator<Item = NodeRef>) -> Vec<NodeRef> {
     let all: BTreeSet<NodeRef> = nodes.filter_map(|node| origins.get(&node)).flatten().copied().collect();
     all.into_iter().collect()
 }
@@ -95,7 +95,10 @@ fn union(
 mod tests {
     use super::*;
     use intact8_ir::Pipeline;
-    use intact8_quant::{Emission, Flavour, LayerRecord, QuantConfig, QuantParams, Record, emit, fake_quant, prepare};
+    use intact8_quant::{
+        Emission, Flavour, LayerRecord, Preparation, Prepared, QuantConfig, QuantParams, Record, emit,
+        fake_quant,
+    };
 
     fn map(original: &Model, output: &Model) -> Vec<String> {
         let line = |(name, sources): (String, Vec<String>)| format!("{name}: {}", sources.join(" "));
@@ -105,10 +108,9 @@ mod tests {
     /// The map of the model that simulates quantization with scales of 0.5, and of that in a deploy format.
     fn maps(text: &str, flavour: Flavour) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
-        let config = QuantConfig { equalize: false, ..QuantConfig::for_model(&original) };
-        let mut model = original.clone();
-        model.mark_origins();
-        prepare(&config).run(&mut model).unwrap();
+        let how = Preparation { equalize: false, ..Preparation::default() };
+        let mut model = Prepared::new(&original, &how, None).unwrap().model().clone();
+        let config = QuantConfig::for_model(&model);
         let half = || QuantParams::per_tensor(0.5, 0, 8);
         let entry = |layer: &intact8_quant::Layer| LayerRecord {
             activations: vec![half(); layer.activations.len()],

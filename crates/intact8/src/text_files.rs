@@ -35,7 +35,9 @@ pub fn save_any_model(model: &Model, path: &Path, is_inline: bool) -> Result<()>
     if tensors.is_empty() {
         remove(&data)?;
     } else {
-        write_with(&data, |file| tensors.iter().try_for_each(|tensor| file.write_all(&tensor.to_le_bytes())))?;
+        write_with(&data, |file| {
+            tensors.iter().try_for_each(|tensor| file.write_all(&tensor.to_le_bytes()))
+        })?;
     }
     write_file(path, text.as_bytes())
 }

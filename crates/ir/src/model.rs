@@ -223,7 +223,8 @@ impl Model {
     /// the nodes of what passes make of it refer to.
     pub fn mark_origins(&mut self) {
         let ids: Vec<GraphId> = self.graph_ids().collect();
-        let is_marked = |id: &GraphId| self.graph(*id).dag().node_weights().any(|node| !node.origins.is_empty());
+        let is_marked =
+            |id: &GraphId| self.graph(*id).dag().node_weights().any(|node| !node.origins.is_empty());
         if ids.iter().any(is_marked) {
             return;
         }
@@ -359,12 +360,10 @@ return %y
         let model = branches();
         let graphs: Vec<GraphId> = model.graph_ids().collect();
         let outer = |id: GraphId| model.owner(id).map(|owner| owner.graph);
-        assert_eq!(graphs.iter().map(|&id| outer(id)).collect::<Vec<_>>(), [
-            None,
-            Some(graphs[0]),
-            Some(graphs[0]),
-            Some(graphs[2])
-        ]);
+        assert_eq!(
+            graphs.iter().map(|&id| outer(id)).collect::<Vec<_>>(),
+            [None, Some(graphs[0]), Some(graphs[0]), Some(graphs[2])]
+        );
         assert_eq!(model.inner_first(), [graphs[1], graphs[3], graphs[2], graphs[0]]);
         assert_eq!(model.subgraphs_of(graphs[2]), [graphs[2], graphs[3]]);
     }

@@ -21,6 +21,16 @@ pub trait PassObserver {
     fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()>;
 }
 
+impl<P: Pass + ?Sized> Pass for &P {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        (**self).run(model)
+    }
+}
+
 /// Passes in the order in which they run.
 pub struct Pipeline<'a>(pub Vec<Box<dyn Pass + 'a>>);
 

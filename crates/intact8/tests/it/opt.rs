@@ -72,10 +72,14 @@ fn an_unknown_pass_gets_the_nearest_and_all() {
     let scratch = Scratch::new();
     let run = intact8(&["opt", &text_model(&scratch), "--pass", "fold-constnats"]);
     assert_eq!(run.code, 1);
-    let expected = "there is no pass \"fold-constnats\"; did you mean \"fold-constants\"; the passes are name-nodes, ";
+    let expected =
+        "there is no pass \"fold-constnats\"; did you mean \"fold-constants\"; the passes are name-nodes, ";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     let list = intact8(&["opt", "--list"]).stdout;
-    assert!(list.lines().any(|line| line.starts_with("fold-constants ") && line.contains("computes")), "{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with("fold-constants ") && line.contains("computes")),
+        "{list}"
+    );
 }
 
 #[test]
