@@ -4,6 +4,7 @@ use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::stand_in::{into_movable, restored, with_movable};
 use intact8_ir::{DType, Element, Error, Result, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -85,7 +86,7 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
     let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
     Ok(Box::new(move |call| {
         let lengths = integers(call.tensor(1)?)?.into_owned();
-        let mut x = call.take(0)?;
+        let x = call.take(0)?;
         let axes = axes::axes(&[time_axis, batch_axis], x.shape().len())?;
         let (time_axis, batch_axis) = (axes[0], axes[1]);
         if time_axis.max(batch_axis) != 1 {
@@ -104,8 +105,13 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         }
         let inner: usize = x.shape()[2..].iter().product();
         let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };
-        with_element!(x.dtype(), T => reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner));
-        one(x)
+        let dtype = x.dtype();
+        let mut x = into_movable(x)?;
+        with_movable!(x.dtype(), T => {
+            reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner);
+            Ok(())
+        })?;
+        one(restored(x, dtype)?)
     }))
 }
 
