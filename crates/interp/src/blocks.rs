@@ -21,7 +21,7 @@ impl Blocks<'_> {
     pub(crate) fn read(&self, x: &Tensor, shape: &[usize], call: &Call<'_, '_>) -> Result<Tensor> {
         let n = n_elements(shape)?;
         let dtype = x.dtype();
-        let x = &*movable(x)?;
+        let x = &*movable(x, call)?;
         let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(shape)?;
             let strings = texts(x);

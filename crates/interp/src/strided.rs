@@ -50,7 +50,7 @@ impl Strided {
             return Ok(x.reshaped(&shape).expect("the number of elements is the same"));
         }
         let dtype = x.dtype();
-        let x = &*movable(x)?;
+        let x = &*movable(x, call)?;
         let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let values = x.values::<T>()?;

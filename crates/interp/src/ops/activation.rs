@@ -106,7 +106,7 @@ fn p_relu() -> Kernel {
             return Err(Error::invalid_data(message));
         }
         let dtype = x.dtype();
-        let (x, slope) = both_widened(x, slope)?;
+        let (x, slope) = both_widened(x, slope, call)?;
         let out = with_widened!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             pairs(x, slope, &shape, |x: T, slope| if x < T::ZERO { x.mul(slope) } else { x })

@@ -35,7 +35,7 @@ pub(super) fn combine(operation: Binary, a: Tensor, b: Tensor, call: &Call<'_, '
         return combine_f32(operation, a, &b);
     }
     let dtype = a.dtype();
-    let (a, b) = both_widened(a, b)?;
+    let (a, b) = both_widened(a, b, call)?;
     let out = with_widened!(a.dtype(), T => {
         call.reserve::<T>(&shape)?;
         match operation {

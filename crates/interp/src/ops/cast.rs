@@ -127,7 +127,7 @@ fn cast_numbers(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -
     if to == DType::Str {
         return text::written(&x, call);
     }
-    let x = into_widened(x)?;
+    let x = into_widened(x, call)?;
     if x.dtype() == to {
         return Ok(x);
     }

@@ -49,7 +49,7 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     let Along { outer, inner, .. } = Along::of(&shape, axis);
     let dtype = first.dtype();
     let tensors: Vec<Cow<'_, Tensor>> =
-        tensors.iter().map(|tensor| movable(tensor)).collect::<Result<_>>()?;
+        tensors.iter().map(|tensor| movable(tensor, call)).collect::<Result<_>>()?;
     let out = with_movable!(tensors[0].dtype(), T => {
         call.reserve::<T>(&shape)?;
         let strings = tensors.iter().flat_map(|tensor| texts(tensor));

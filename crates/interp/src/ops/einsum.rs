@@ -26,7 +26,7 @@ fn einsum(site: &Site<'_>) -> Result<Kernel> {
         let dtype = tensors[0].dtype();
         tensors.iter().try_for_each(|tensor| expect_type(tensor, dtype))?;
         let wide: Vec<Cow<'_, Tensor>> =
-            tensors.iter().map(|tensor| widened(tensor)).collect::<Result<_>>()?;
+            tensors.iter().map(|tensor| widened(tensor, call)).collect::<Result<_>>()?;
         let out = with_widened!(wide[0].dtype(), T => {
             let values = wide.iter().map(|tensor| Ok(Cow::Borrowed(tensor.values::<T>()?)));
             let (shape, values) = sum_of_products(&equation, &tensors, values.collect::<Result<_>>()?, call)?;

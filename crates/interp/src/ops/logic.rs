@@ -69,7 +69,7 @@ enum Order {
 
 fn order(order: Order) -> Kernel {
     Box::new(move |call| {
-        let (a, b) = both_widened(call.take(0)?, call.take(1)?)?;
+        let (a, b) = both_widened(call.take(0)?, call.take(1)?, call)?;
         with_widened!(a.dtype(), T => match order {
             Order::Less => compare::<T>(&a, &b, call, |a, b| a < b),
             Order::LessOrEqual => compare::<T>(&a, &b, call, |a, b| a <= b),
@@ -81,8 +81,8 @@ fn order(order: Order) -> Kernel {
 
 fn equal() -> Kernel {
     Box::new(|call| {
-        let (a, b) = both_widened(call.take(0)?, call.take(1)?)?;
-        with_element!(a.dtype(), [F32 F64 I64 U64 Bool Str],
+        let (a, b) = both_widened(call.take(0)?, call.take(1)?, call)?;
+        with_element!(a.dtype(), [F32 F64 I32 I64 U64 Bool Str],
             T => compare::<T>(&a, &b, call, |a, b| a == b), other => Err(unexpected(other)))
     })
 }
@@ -123,8 +123,8 @@ fn bitwise(operation: Bitwise) -> Kernel {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
         let dtype = a.dtype();
-        let (a, b) = both_widened(a, b)?;
-        let out = with_element!(a.dtype(), [I64 U64], T => {
+        let (a, b) = both_widened(a, b, call)?;
+        let out = with_element!(a.dtype(), [I32 I64 U64], T => {
             call.reserve::<T>(&shape)?;
             match operation {
                 Bitwise::And => pairs::<T>(a, b, &shape, |a, b| a & b),
@@ -147,8 +147,8 @@ fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
         let (dtype, n_bits) = (a.dtype(), 8 * a.dtype().byte_size() as u32);
-        let (a, b) = both_widened(a, b)?;
-        let out = with_element!(a.dtype(), [I64 U64], T => {
+        let (a, b) = both_widened(a, b, call)?;
+        let out = with_element!(a.dtype(), [I32 I64 U64], T => {
             call.reserve::<T>(&shape)?;
             let distance = |n: T| Some(distance(n)).filter(|&n| n < n_bits);
             let left = |x: T, n: T| distance(n).and_then(|n| x.checked_shl(n)).unwrap_or(T::ZERO);

@@ -132,8 +132,8 @@ fn padded(
     let dtype = x.dtype();
     let value =
         value.filter(|_| mode == Mode::Constant).map(|value| expect_type(value, dtype).map(|()| value));
-    let value = value.transpose()?.map(movable).transpose()?;
-    let (x, value) = (&*movable(x)?, value.as_deref());
+    let value = value.transpose()?.map(|tensor| movable(tensor, call)).transpose()?;
+    let (x, value) = (&*movable(x, call)?, value.as_deref());
     let out = with_movable!(x.dtype(), T => {
         call.reserve::<T>(&shape)?;
         let longest = [Some(x), value].into_iter().flatten().flat_map(texts).map(String::len).max().unwrap_or(0);

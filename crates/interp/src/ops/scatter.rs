@@ -69,8 +69,8 @@ fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> 
     match (data.dtype(), reduction) {
         (dtype, Reduction::Replace) => {
             expect_type(&updates, dtype)?;
-            let updates = movable(&updates)?;
-            data = into_movable(data)?;
+            let updates = movable(&updates, call)?;
+            data = into_movable(data, call)?;
             with_movable!(data.dtype(), T => {
                 let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
                 for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
@@ -151,7 +151,7 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let rows = outer / shape[0].max(1);
         let dtype = cache.dtype();
         expect_type(update, dtype)?;
-        let (mut cache, update) = (into_movable(cache)?, movable(update)?);
+        let (mut cache, update) = (into_movable(cache, call)?, movable(update, call)?);
         with_movable!(cache.dtype(), T => {
             let (out, update) = (cache.values_mut::<T>()?, update.values::<T>()?);
             let rows_of = |row: usize| (&starts[row / rows.max(1)], &update[row * n_steps * inner..][..n_steps * inner]);

@@ -43,7 +43,7 @@ fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
             let message = format!("axis {axis} of shape {:?} has nothing to choose from", x.shape());
             return Err(Error::invalid_data(message));
         }
-        let x = widened(x)?;
+        let x = widened(x, call)?;
         with_widened!(x.dtype(), T => {
             let beats = |a: T, b: T| match a.partial_cmp(&b) {
                 Some(ordering) => ordering == better || (last && ordering == Ordering::Equal),
@@ -125,7 +125,7 @@ fn top_k(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = x.shape().to_vec();
         shape[axis] = k;
         let mut indices = call.zeros::<i64>(&shape)?;
-        let wide = widened(x)?;
+        let wide = widened(x, call)?;
         let values = with_widened!(wide.dtype(), T => {
             let mut values = call.zeros::<T>(&shape)?;
             if !values.is_empty() {

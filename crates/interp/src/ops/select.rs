@@ -120,7 +120,7 @@ fn choose() -> Kernel {
         let shape = broadcast_shape(&[condition.shape(), x.shape(), y.shape()])?;
         let condition = (condition.values()?, condition.shape());
         expect_type(y, x.dtype())?;
-        let (dtype, x, y) = (x.dtype(), movable(x)?, movable(y)?);
+        let (dtype, x, y) = (x.dtype(), movable(x, call)?, movable(y, call)?);
         let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let (x, y) = ((x.values::<T>()?, x.shape()), (y.values::<T>()?, y.shape()));

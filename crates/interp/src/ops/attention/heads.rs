@@ -133,7 +133,8 @@ pub(super) fn joined(
     if let Some(past) = past {
         expect_type(past, new.dtype())?;
     }
-    let (dtype, past, new) = (new.dtype(), past.map(movable).transpose()?, movable(new)?);
+    let (dtype, past, new) =
+        (new.dtype(), past.map(|tensor| movable(tensor, call)).transpose()?, movable(new, call)?);
     let out = with_movable!(new.dtype(), T => {
         let mut all = Vec::with_capacity(call.reserve::<T>(&shape)?);
         let (past, new) = (past.as_deref().map(Tensor::values::<T>).transpose()?.unwrap_or_default(), new.values::<T>()?);

@@ -14,7 +14,7 @@ pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
         let dtype = a.dtype();
-        let (a, b) = both_widened(a, b)?;
+        let (a, b) = both_widened(a, b, call)?;
         let out = with_widened!(a.dtype(), T => {
             call.reserve::<T>(&shape)?;
             match is_truncated {

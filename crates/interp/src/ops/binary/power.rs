@@ -21,7 +21,7 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
     one(match base {
         base if base == own && base != DType::F64 && base.is_float() => {
             let has_cubes = base == DType::F32;
-            let (x, exponent) = both_widened(x, exponent)?;
+            let (x, exponent) = both_widened(x, exponent, call)?;
             narrowed(single(x, &exponent, &shape, has_cubes)?, base)
         }
         base if is_integer => {

@@ -35,8 +35,8 @@ pub(super) fn nearest(
     let sources: Vec<Vec<Option<usize>>> = sources.collect();
     let is_outside = sources.iter().flatten().any(Option::is_none);
     let filler = (is_outside && n_elements > 0).then(|| element_of(dtype, extrapolation)).transpose()?;
-    let filler = filler.as_ref().map(movable).transpose()?;
-    let x = &*movable(x)?;
+    let filler = filler.as_ref().map(|tensor| movable(tensor, call)).transpose()?;
+    let x = &*movable(x, call)?;
     let out = with_movable!(x.dtype(), T => {
         let filler = match &filler {
             Some(filler) => filler.values::<T>()?[0].clone(),

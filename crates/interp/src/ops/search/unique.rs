@@ -39,8 +39,8 @@ pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
         };
         let along = Along::of(x.shape(), axis);
         call.reserve::<[usize; 4]>(&[along.len])?;
-        let wide = widened(&x)?;
-        let groups = with_element!(wide.dtype(), [F32 F64 I64 U64 Bool Str C64 C128],
+        let wide = widened(&x, call)?;
+        let groups = with_element!(wide.dtype(), [F32 F64 I32 I64 U64 Bool Str C64 C128],
             T => groups(along, wide.values::<T>()?), other => return Err(crate::number::unexpected(other)));
         let Groups { mut firsts, mut of, mut counts } = groups;
         if !sorted {
@@ -118,7 +118,7 @@ macro_rules! ordered {
 }
 
 ordered! {
-    f32: by_value; f64: by_value; i64: Ord::cmp; u64: Ord::cmp;
+    f32: by_value; f64: by_value; i32: Ord::cmp; i64: Ord::cmp; u64: Ord::cmp;
     bool: Ord::cmp; String: Ord::cmp;
     Complex<f32>: by_parts; Complex<f64>: by_parts;
 }
