@@ -11,7 +11,7 @@ use crate::merge::meet;
 use crate::names::Names;
 use crate::ops;
 use crate::row::VERSIONS;
-use intact8_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Function, Graph, GraphId, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ const MAX_STEPS: usize = 1 << 20;
 
 /// The context of a graph.
 pub(crate) struct Walker<'a> {
-    functions: &'a [Function],
+    pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     /// In a function's body: the attributes of the call, to which references resolve.
     attrs: Option<BTreeMap<String, Attr>>,
@@ -46,8 +46,8 @@ pub(crate) struct Walked {
     pub(crate) outputs: Vec<Fact>,
     /// The facts about all values.
     pub(crate) facts: HashMap<ValueId, Fact>,
-    /// The results for subgraphs, by node and position among the node's subgraphs.
-    pub(crate) inner: BTreeMap<(NodeId, usize), Walked>,
+    /// The results for the subgraphs of its nodes.
+    pub(crate) inner: BTreeMap<GraphId, Walked>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -77,11 +77,12 @@ fn node_findings(
 impl<'a> Walker<'a> {
     /// The context of a model's main graph.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
-        Walker { functions: &model.functions, opsets: &model.opsets, attrs: None, around: vec![], shared }
+        Walker { model, opsets: &model.opsets, attrs: None, around: vec![], shared }
     }
 
     /// Visits a graph with the given inputs; missing ones have the types that the graph states.
-    pub(crate) fn graph(&self, graph: &Graph, inputs: &[Fact], captures: &[Fact]) -> Walked {
+    pub(crate) fn graph(&self, graph: GraphId, inputs: &[Fact], captures: &[Fact]) -> Walked {
+        let graph = self.model.graph(graph);
         let mut walked = Walked::default();
         for (ids, given) in [(graph.inputs(), inputs), (graph.captures(), captures)] {
             for (idx, &id) in ids.iter().enumerate() {
@@ -109,8 +110,7 @@ impl<'a> Walker<'a> {
         let node = graph.node(id);
         self.shared.n_steps.set(self.shared.n_steps.get() + 1);
         let resolved = self.resolve(op);
-        let n_formal = graph.operands(id).len() - node.n_captures();
-        let (formal, captured) = graph.operands(id).split_at(n_formal);
+        let (formal, captured) = (graph.formal_operands(id), graph.captured_operands(id));
         let fact = |operand: &Option<ValueId>| operand.as_ref().map(|value| &walked.facts[value]);
         let ctx = InferenceContext {
             op: resolved.as_ref().unwrap_or(op),
@@ -141,7 +141,7 @@ impl<'a> Walker<'a> {
             notes.push("the types of the operands do not determine the dimensions of the outputs".to_owned());
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
-        walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
+        walked.inner.extend(inner);
         let new = node_findings(stop, notes, is_known);
         walked.findings.extend(new.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
     }
@@ -149,8 +149,7 @@ impl<'a> Walker<'a> {
     /// The facts about a node's outputs, the reason if they are incomplete, and the findings in a function's body.
     fn outputs(&self, ctx: &InferenceContext<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
         let Op { domain, name, overload, .. } = ctx.op;
-        let is_called = |f: &&Function| f.domain == *domain && f.name == *name && f.overload == *overload;
-        if let Some(function) = self.functions.iter().find(is_called) {
+        if let Some(function) = self.model.function(domain, name, overload) {
             return self.call(function, ctx);
         }
         let untyped = || vec![Fact::Unknown; ctx.n_outputs];
@@ -174,7 +173,7 @@ impl<'a> Walker<'a> {
         ctx: &InferenceContext<'_>,
     ) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
         let untyped = vec![Fact::Unknown; ctx.n_outputs];
-        if self.around.iter().any(|outer| std::ptr::eq(*outer, function)) {
+        if self.around.iter().any(|outer| outer.body == function.body) {
             let message = format!("function {} calls itself, which ONNX forbids", function.name);
             return (untyped, Some(Stop::Wrong(message)), vec![]);
         }
@@ -185,11 +184,11 @@ impl<'a> Walker<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(ctx.op.attrs.clone());
-        let Walker { functions, shared, .. } = *self;
+        let Walker { model, shared, .. } = *self;
         let around = [self.around.as_slice(), &[function]].concat();
-        let body = Walker { functions, opsets: &function.opsets, attrs: Some(attrs), around, shared };
+        let body = Walker { model, opsets: &function.opsets, attrs: Some(attrs), around, shared };
         let inputs: Vec<Fact> = ctx.operands.iter().map(|fact| fact.cloned().unwrap_or_default()).collect();
-        let Walked { mut outputs, findings, .. } = body.graph(&function.graph, &inputs, &[]);
+        let Walked { mut outputs, findings, .. } = body.graph(function.body, &inputs, &[]);
         outputs.resize_with(ctx.n_outputs, Fact::default);
         (outputs, None, findings)
     }

@@ -2,13 +2,13 @@
 
 use crate::context::{Context, Limits};
 use crate::data::Data;
-use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
+use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, describe};
 use crate::ops;
 use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
 use intact8_ir::{
-    Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
-    ValueId,
+    Attr, DType, Error, ErrorKind, Function, Graph, GraphId, Model, NodeId, NodeKind, Op, Result, Tensor,
+    ValueId, ValueRef,
 };
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -17,13 +17,11 @@ use std::sync::Arc;
 
 /// The context of the compilation of a graph.
 pub(crate) struct Compiler<'a> {
-    model: &'a Model,
+    pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     limits: Limits,
     /// In a function's body: the attributes of the call, to which references resolve.
     attrs: BTreeMap<String, Attr>,
-    /// The position of each graph among [`Model::graphs`], by address. Function bodies are not among them.
-    positions: HashMap<*const Graph, usize>,
     /// The number of functions that contain the graph.
     depth: usize,
     budget: &'a Budget,
@@ -52,10 +50,11 @@ const MAX_NESTING: usize = 32;
 /// A graph during its compilation.
 struct Assembly<'a> {
     graph: &'a Graph,
+    /// The graph's id, unless it is in the body of a function, whose values nobody can ask for.
+    id: Option<GraphId>,
     /// The sources of the values that are already compiled.
     sources: HashMap<ValueId, Source>,
     program: Program,
-    position: Option<usize>,
 }
 
 impl<'a> Compiler<'a> {
@@ -65,17 +64,15 @@ impl<'a> Compiler<'a> {
             let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
             return Err(Error::unsupported(newest));
         }
-        let graphs = model.graphs().into_iter().enumerate();
-        let positions = graphs.map(|(position, graph)| (std::ptr::from_ref(graph), position)).collect();
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
         let context = Context::new(limits, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
-        Compiler { model, opsets, limits, attrs, positions, depth: 0, budget, sharing }
-            .graph(&model.graph, &[])
+        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing }.graph(GraphId::MAIN, &[])
     }
 
     /// Compiles a graph; `captures` holds the constant ones of its captured values.
-    fn graph(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
+    fn graph(&self, id: GraphId, captures: &[Operand<'_>]) -> Result<Program> {
+        let graph = self.model.graph(id);
         let program = Program {
             inputs: vec![],
             captures: vec![],
@@ -85,8 +82,8 @@ impl<'a> Compiler<'a> {
             n_slots: 0,
             used_up: vec![],
         };
-        let position = self.positions.get(&std::ptr::from_ref(graph)).copied();
-        let mut assembly = Assembly { graph, sources: HashMap::new(), program, position };
+        let id = (self.depth == 0).then_some(id);
+        let mut assembly = Assembly { graph, id, sources: HashMap::new(), program };
         for &id in graph.inputs() {
             let slot = assembly.new_slot(id.into());
             let place = assembly.place(id.into());
@@ -126,7 +123,7 @@ impl<'a> Compiler<'a> {
         let operands: SmallVec<[Source; 4]> = assembly.operands(id);
         let resolved = self.resolve(op);
         let op = resolved.as_ref().unwrap_or(op);
-        let site = Site {
+        let ctx = CompileContext {
             op,
             opset: self.opsets.get(&op.domain).copied().unwrap_or(0),
             operands: operands.iter().map(Source::known).collect(),
@@ -134,10 +131,10 @@ impl<'a> Compiler<'a> {
             outputs: node.outputs.iter().map(|value| !value.name.is_empty()).collect(),
             compiler: self,
         };
-        let describe = describe(op, site.opset);
-        let (kernel, types) = self.kernel(&site)?;
+        let describe = describe(op, ctx.opset);
+        let (kernel, types) = self.kernel(&ctx)?;
         let is_foldable = (!operands.is_empty() || op.is("Constant")) && op.subgraphs().next().is_none();
-        drop(site);
+        drop(ctx);
         let (label, outputs) = (node.label().to_owned(), SmallVec::new());
         let mut step = Step { label, describe, types, kernel, operands, outputs };
         if is_foldable
@@ -173,13 +170,13 @@ impl<'a> Compiler<'a> {
     }
 
     /// The kernel of the operator, and its element types.
-    fn kernel(&self, site: &Site<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
-        let Op { domain, name, overload, .. } = site.op;
+    fn kernel(&self, ctx: &CompileContext<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
+        let Op { domain, name, overload, .. } = ctx.op;
         if let Some(function) = self.model.function(domain, name, overload) {
-            return Ok((Arc::new(self.call(function, site.op)?), &[]));
+            return Ok((Arc::new(self.call(function, ctx.op)?), &[]));
         }
-        let row = ops::find(site.op, site.opset)?;
-        Ok((self.sharing.kernel(site, || (row.compile)(site))?, row.types))
+        let row = ops::find(ctx.op, ctx.opset)?;
+        Ok((self.sharing.kernel(ctx, || (row.compile)(ctx))?, row.types))
     }
 
     /// A kernel that runs the body of a function.
@@ -191,9 +188,9 @@ impl<'a> Compiler<'a> {
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
         let Compiler { model, limits, depth, budget, sharing, .. } = *self;
-        let (opsets, positions, depth) = (&function.opsets, HashMap::new(), depth + 1);
-        let compiler = Compiler { model, opsets, limits, attrs, positions, depth, budget, sharing };
-        let body = compiler.graph(&function.graph, &[])?;
+        let (opsets, depth) = (&function.opsets, depth + 1);
+        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing };
+        let body = compiler.graph(function.body, &[])?;
         Ok(Box::new(move |call| {
             let inputs =
                 (0..body.inputs.len()).map(|slot| call.operands.get_mut(slot).and_then(Option::take));
@@ -218,26 +215,32 @@ impl<'a> Compiler<'a> {
         Some(op)
     }
 
-    /// Compiles a subgraph of `site`'s node.
-    pub(crate) fn subgraph(&self, site: &Site<'_>, graph: &Graph) -> Result<Subgraph> {
-        let before = site.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph));
-        let n_formal = site.operands.len() - site.n_captures;
-        let start = n_formal + before.map(|other| other.captures().len()).sum::<usize>();
-        let captures = start..start + graph.captures().len();
+    /// Compiles a subgraph of `ctx`'s node.
+    pub(crate) fn subgraph(&self, ctx: &CompileContext<'_>, graph: GraphId) -> Result<Subgraph> {
+        let n_captures = |graph: GraphId| self.model.graph(graph).captures().len();
+        let before = ctx.op.subgraphs().take_while(|&other| other != graph);
+        let n_formal = ctx.operands.len() - ctx.n_captures;
+        let start = n_formal + before.map(n_captures).sum::<usize>();
+        let captures = start..start + n_captures(graph);
+        if captures.end > ctx.operands.len() {
+            let message =
+                "a graph that a function gets as its attribute captures values, which is not supported";
+            return Err(Error::unsupported(message));
+        }
         let nesting = self.budget.nesting.get() + 1;
         if nesting > MAX_NESTING {
             return Err(Error::limit(format!("subgraphs are nested deeper than {MAX_NESTING}")));
         }
         self.budget.nesting.set(nesting);
-        let program = self.graph(graph, &site.operands[captures.clone()])?;
+        let program = self.graph(graph, &ctx.operands[captures.clone()])?;
         self.budget.nesting.set(nesting - 1);
         Ok(Subgraph { program, captures })
     }
 }
 
 impl Assembly<'_> {
-    fn place(&self, value: ValueId) -> Option<Place> {
-        self.position.map(|graph| Place { graph, value })
+    fn place(&self, value: ValueId) -> Option<ValueRef> {
+        self.id.map(|graph| ValueRef { graph, value })
     }
 
     fn new_slot(&mut self, value: ValueId) -> usize {

@@ -1,7 +1,7 @@
 //! The state of one run: its limits, its use of resources, and its observer.
 
 use crate::buffer_pool::BufferPool;
-use intact8_ir::{Error, Place, Result, Tap, Tensor};
+use intact8_ir::{Error, Result, Tap, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
 
 /// The limits of a run. A model that exceeds them gets an error.
@@ -40,7 +40,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn tap(&self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(place, tensor),
             None => Ok(()),

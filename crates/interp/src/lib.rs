@@ -47,6 +47,7 @@ mod room;
 mod sampling;
 mod session;
 mod sharing;
+mod stand_in;
 mod strided;
 
 pub use catalogue::{Operator, operators};

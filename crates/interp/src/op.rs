@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::compile::Compiler;
 use crate::data::Data;
 use crate::program::Subgraph;
-use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
+use intact8_ir::{Attr, DType, Error, Graph, Op, Result, Tensor};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
@@ -20,7 +20,7 @@ pub(crate) struct OpRow {
     /// The element types of the first operand; empty for any.
     pub(crate) types: &'static [DType],
     /// Reads the attributes, packs the constants, and returns the kernel.
-    pub(crate) compile: fn(&Site<'_>) -> Result<Kernel>,
+    pub(crate) compile: fn(&CompileContext<'_>) -> Result<Kernel>,
 }
 
 impl OpRow {
@@ -29,7 +29,7 @@ impl OpRow {
         first: i64,
         name: &'static str,
         types: &'static [DType],
-        compile: fn(&Site<'_>) -> Result<Kernel>,
+        compile: fn(&CompileContext<'_>) -> Result<Kernel>,
     ) -> OpRow {
         OpRow { name, opsets: RangeInclusive::new(first, NEWEST), types, compile }
     }
@@ -47,7 +47,7 @@ pub(crate) fn one(tensor: Tensor) -> Result<Outputs> {
 }
 
 /// A node during compilation.
-pub(crate) struct Site<'a> {
+pub(crate) struct CompileContext<'a> {
     /// The operator and its attributes; references of a function's body are resolved.
     pub(crate) op: &'a Op,
     /// The version of the operator's domain.
@@ -73,7 +73,12 @@ pub(crate) enum Operand<'a> {
     Constant(&'a Tensor),
 }
 
-impl<'a> Site<'a> {
+impl<'a> CompileContext<'a> {
+    /// The graph of an attribute.
+    pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a Graph>> {
+        Ok(self.op.graph(name)?.map(|id| self.compiler.model.graph(id)))
+    }
+
     /// The operand's value, if it is constant.
     pub(crate) fn constant(&self, slot: usize) -> Option<&'a Tensor> {
         match self.operands.get(slot) {

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::data::Data;
 use crate::op::{Kernel, Operand, Outputs};
-use intact8_ir::{DType, Error, Place, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor, ValueRef};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct Program {
     /// The slots of captured values, in the graph's order.
     pub(crate) captures: Vec<usize>,
     /// The constants that were folded when the graph was compiled, for observers.
-    pub(crate) folded: Vec<(Place, Tensor)>,
+    pub(crate) folded: Vec<(ValueRef, Tensor)>,
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Source>,
     pub(crate) n_slots: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Program {
 pub(crate) struct Feed {
     pub(crate) slot: usize,
     pub(crate) default: Option<Tensor>,
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ValueRef>,
 }
 
 /// A compiled node.
@@ -59,7 +59,7 @@ pub(crate) struct Destination {
     /// Its slot, if it has uses.
     pub(crate) slot: Option<usize>,
     /// The identity of the value for observers; `None` for absent outputs and in function bodies.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ValueRef>,
 }
 
 impl Program {
@@ -170,7 +170,7 @@ impl Source {
     }
 }
 
-fn watch(context: &Context<'_>, place: Option<Place>, item: &Data) -> Result<()> {
+fn watch(context: &Context<'_>, place: Option<ValueRef>, item: &Data) -> Result<()> {
     match (place, item) {
         (Some(place), Data::Tensor(tensor)) => context.tap(place, tensor),
         _ => Ok(()),

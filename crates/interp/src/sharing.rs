@@ -3,8 +3,8 @@
 //! Constants are the same if they have the same address; elements are not compared. A kernel lives as long as a session
 //! that uses it.
 
-use crate::op::{Kernel, Operand, Site};
-use intact8_ir::{Attr, Op, Tensor, with_element};
+use crate::op::{CompileContext, Kernel, Operand};
+use intact8_ir::{Attr, Op, Tensor};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -57,9 +57,9 @@ impl Registry {
         });
     }
 
-    fn find(&self, address: usize, site: &Site<'_>) -> Option<Arc<Shared>> {
+    fn find(&self, address: usize, ctx: &CompileContext<'_>) -> Option<Arc<Shared>> {
         let kernels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.get(&address)?.iter().filter_map(Weak::upgrade).find(|shared| shared.recipe.is_of(site))
+        kernels.get(&address)?.iter().filter_map(Weak::upgrade).find(|shared| shared.recipe.is_of(ctx))
     }
 
     fn add(&self, address: usize, shared: &Arc<Shared>) {
@@ -80,17 +80,17 @@ impl<'a> Sharing<'a> {
         self.own.into_inner()
     }
 
-    /// The kernel of the operator at `site`: that of a live session, or a new one.
+    /// The kernel of the operator at `ctx`: that of a live session, or a new one.
     pub(crate) fn kernel<E>(
         &self,
-        site: &Site<'_>,
+        ctx: &CompileContext<'_>,
         make: impl FnOnce() -> Result<Kernel, E>,
     ) -> Result<Arc<Kernel>, E> {
-        let Some(address) = largest_constant(site) else { return make().map(Arc::new) };
-        let shared = match self.registry.find(address, site) {
+        let Some(address) = largest_constant(ctx) else { return make().map(Arc::new) };
+        let shared = match self.registry.find(address, ctx) {
             Some(shared) => shared,
             None => {
-                let shared = Arc::new(Shared { recipe: Recipe::of(site), kernel: Arc::new(make()?) });
+                let shared = Arc::new(Shared { recipe: Recipe::of(ctx), kernel: Arc::new(make()?) });
                 self.registry.add(address, &shared);
                 shared
             }
@@ -103,51 +103,49 @@ impl<'a> Sharing<'a> {
 
 /// The address of the largest constant, if the kernel depends only on attributes and operands and is large enough for
 /// sharing. An operator with only constant operands runs once.
-fn largest_constant(site: &Site<'_>) -> Option<usize> {
-    let is_computed = site.operands.iter().any(|operand| matches!(operand, Operand::Computed));
-    let constants = (0..site.operands.len()).filter_map(|slot| site.constant(slot));
+fn largest_constant(ctx: &CompileContext<'_>) -> Option<usize> {
+    let is_computed = ctx.operands.iter().any(|operand| matches!(operand, Operand::Computed));
+    let constants = (0..ctx.operands.len()).filter_map(|slot| ctx.constant(slot));
     let largest = constants.max_by_key(|tensor| tensor.byte_size())?;
     let is_plain = |attr| are_same(attr, attr);
     let is_worth_it = is_computed && largest.byte_size() >= WORTH_SHARING;
-    (is_worth_it && site.op.attrs.values().all(is_plain)).then(|| address(largest))
-}
-
-fn address(tensor: &Tensor) -> usize {
-    with_element!(tensor.dtype(), T => tensor.values::<T>().map_or(0, |values| values.as_ptr().addr()))
+    (is_worth_it && ctx.op.attrs.values().all(is_plain)).then(|| largest.address())
 }
 
 impl Recipe {
-    fn of(site: &Site<'_>) -> Recipe {
+    fn of(ctx: &CompileContext<'_>) -> Recipe {
         let ingredient = |operand: &Operand<'_>| match operand {
             Operand::Absent => Ingredient::Absent,
             Operand::Computed => Ingredient::Computed,
             Operand::Constant(tensor) => Ingredient::Constant(Tensor::clone(tensor)),
         };
         Recipe {
-            op: site.op.clone(),
-            opset: site.opset,
-            operands: site.operands.iter().map(ingredient).collect(),
-            outputs: site.outputs.clone(),
+            op: ctx.op.clone(),
+            opset: ctx.opset,
+            operands: ctx.operands.iter().map(ingredient).collect(),
+            outputs: ctx.outputs.clone(),
         }
     }
 
-    fn is_of(&self, site: &Site<'_>) -> bool {
+    fn is_of(&self, ctx: &CompileContext<'_>) -> bool {
         let is_same_operand = |(ingredient, operand): (&Ingredient, &Operand<'_>)| match (ingredient, operand)
         {
             (Ingredient::Absent, Operand::Absent) | (Ingredient::Computed, Operand::Computed) => true,
             (Ingredient::Constant(own), Operand::Constant(other)) => {
-                own.dtype() == other.dtype() && own.shape() == other.shape() && address(own) == address(other)
+                own.dtype() == other.dtype()
+                    && own.shape() == other.shape()
+                    && own.address() == other.address()
             }
             _ => false,
         };
-        let (own, other) = (&self.op, site.op);
+        let (own, other) = (&self.op, ctx.op);
         let is_same_attr = |((name, own), (other_name, other)): ((&String, &Attr), (&String, &Attr))| {
             name == other_name && are_same(own, other)
         };
-        (&own.domain, &own.name, self.opset) == (&other.domain, &other.name, site.opset)
-            && self.outputs == site.outputs
-            && self.operands.len() == site.operands.len()
-            && self.operands.iter().zip(&site.operands).all(is_same_operand)
+        (&own.domain, &own.name, self.opset) == (&other.domain, &other.name, ctx.opset)
+            && self.outputs == ctx.outputs
+            && self.operands.len() == ctx.operands.len()
+            && self.operands.iter().zip(&ctx.operands).all(is_same_operand)
             && own.attrs.len() == other.attrs.len()
             && own.attrs.iter().zip(&other.attrs).all(is_same_attr)
     }
@@ -179,9 +177,9 @@ mod tests {
             "model m opset 17\n%x = input : f32[N,16]\n%w = input : f32[16,32]\n%p = Gemm(%x, %w)\n{lines}\nreturn %y\n"
         );
         let mut model: Model = text.parse().unwrap();
-        let input = model.graph.value_named("w").unwrap();
-        let constant = model.graph.add(Node::constant("v", weight.clone()), &[]);
-        model.graph.replace_uses(input, constant.into());
+        let input = model.main().value_named("w").unwrap();
+        let constant = model.main_mut().add(Node::constant("v", weight.clone()), &[]);
+        model.main_mut().replace_uses(input, constant.into());
         model
     }
 

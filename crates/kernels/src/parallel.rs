@@ -2,6 +2,7 @@
 //! Pieces do not depend on the number of threads, and the bits of a kernel do not depend on the pieces.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -22,25 +23,46 @@ pub(crate) fn is_parallel(operations: usize) -> bool {
 /// Runs every task once, on several threads if the total of `operations` is large enough.
 pub(crate) fn for_each<T: Send>(operations: usize, tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && is_parallel(operations) {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
+        spread(tasks, run);
     } else {
         tasks.into_iter().for_each(run);
     }
 }
 
-/// As [`for_each`], with a value that the tasks on one thread share.
-pub(crate) fn for_each_with<T: Send, S>(
+/// As [`for_each`], with a value that consecutive tasks share.
+pub(crate) fn for_each_with<T: Send, S: Send>(
     operations: usize,
     tasks: Vec<T>,
     share: impl Fn() -> S + Sync + Send,
     run: impl Fn(&mut S, T) + Sync + Send,
 ) {
     if tasks.len() > 1 && is_parallel(operations) {
-        tasks.into_par_iter().for_each_init(share, run);
+        let idle: Mutex<Vec<S>> = Mutex::new(Vec::new());
+        let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+        spread(tasks, |task| {
+            let shared = idle().pop();
+            let mut shared = shared.unwrap_or_else(&share);
+            run(&mut shared, task);
+            idle().push(shared);
+        });
     } else {
         let mut shared = share();
         tasks.into_iter().for_each(|task| run(&mut shared, task));
     }
+}
+
+/// Runs every task once, on several threads.
+fn spread<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
+    let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    for_each_index(tasks.len(), &|idx| {
+        let task = tasks[idx].lock().unwrap_or_else(PoisonError::into_inner).take();
+        run(task.expect("each task is taken once"));
+    });
+}
+
+/// The use of rayon, which is compiled once instead of for every kind of task.
+fn for_each_index(len: usize, run: &(dyn Fn(usize) + Sync)) {
+    (0..len).into_par_iter().with_max_len(1).for_each(run);
 }
 
 /// Calls `run` for pieces of a slice, with their ranges; `cost` is the approximate number of operations per element.
@@ -61,10 +83,8 @@ pub(crate) fn for_each_rows<T: Send>(
 ) {
     if is_parallel(cost.saturating_mul(values.len())) {
         let len = PIECE.next_multiple_of(row_len);
-        values
-            .par_chunks_mut(len)
-            .enumerate()
-            .for_each(|(i, piece)| run(i * len..i * len + piece.len(), piece));
+        let pieces = values.chunks_mut(len).enumerate();
+        spread(pieces.collect(), |(i, piece): (usize, &mut [T])| run(i * len..i * len + piece.len(), piece));
     } else {
         run(0..values.len(), values);
     }

@@ -11,7 +11,7 @@ mod scores;
 use crate::call::Call;
 use crate::data::Data;
 use crate::number::FLOATS;
-use crate::op::{Kernel, OpRow, Outputs, Site};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs};
 use crate::real::{expect_type, rounded, with_real};
 use bias::{Bias, BiasAttrs};
 use heads::{Heads, Sizes, joined};
@@ -54,9 +54,9 @@ struct Attention {
     makes_present: bool,
 }
 
-fn attention(site: &Site<'_>) -> Result<Kernel> {
-    let watched = match site.int("qk_matmul_output_mode", 0)? {
-        _ if !site.has_output(3) => ScoreStage::Nothing,
+fn attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let watched = match ctx.int("qk_matmul_output_mode", 0)? {
+        _ if !ctx.has_output(3) => ScoreStage::Nothing,
         0 => ScoreStage::Product,
         1 => ScoreStage::Capped,
         2 => ScoreStage::Biased,
@@ -66,13 +66,13 @@ fn attention(site: &Site<'_>) -> Result<Kernel> {
         }
     };
     let attention = Attention {
-        heads: [site.op.int("q_num_heads")?, site.op.int("kv_num_heads")?],
-        bias: BiasAttrs::read(site)?,
-        scale: site.op.float("scale")?,
-        softcap: site.float("softcap", 0.0)?,
-        precision: precision(site)?,
+        heads: [ctx.op.int("q_num_heads")?, ctx.op.int("kv_num_heads")?],
+        bias: BiasAttrs::read(ctx)?,
+        scale: ctx.op.float("scale")?,
+        softcap: ctx.float("softcap", 0.0)?,
+        precision: precision(ctx)?,
         watched,
-        makes_present: site.has_output(1) || site.has_output(2),
+        makes_present: ctx.has_output(1) || ctx.has_output(2),
     };
     Ok(Box::new(move |call| {
         let types = [call.tensor(0)?.dtype(), call.tensor(2)?.dtype()];
@@ -82,8 +82,8 @@ fn attention(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The type in which the softmax is computed, if the attribute is present.
-fn precision(site: &Site<'_>) -> Result<Option<DType>> {
-    match site.dtype("softmax_precision")? {
+fn precision(ctx: &CompileContext<'_>) -> Result<Option<DType>> {
+    match ctx.dtype("softmax_precision")? {
         Some(dtype) if !dtype.is_float() => {
             Err(Error::invalid_model(format!("softmax_precision is {dtype}, which is not a float type")))
         }

@@ -3,10 +3,12 @@
 use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor};
+use std::borrow::Cow;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Concat", opsets: 4..=NEWEST, types: &[], compile: concat },
@@ -14,10 +16,10 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Tile", opsets: 6..=NEWEST, types: &[], compile: |_| Ok(Box::new(tile)) },
 ];
 
-fn concat(site: &Site<'_>) -> Result<Kernel> {
+fn concat(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let axis =
-        site.op.int("axis")?.ok_or_else(|| Error::invalid_model("op Concat must have the attribute axis"))?;
-    let n_operands = site.operands.len();
+        ctx.op.int("axis")?.ok_or_else(|| Error::invalid_model("op Concat must have the attribute axis"))?;
+    let n_operands = ctx.operands.len();
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = (0..n_operands).map(|slot| call.tensor(slot)).collect::<Result<_>>()?;
         one(join(&tensors, axis, call)?)
@@ -45,7 +47,10 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     shape[axis] = len;
     let n = n_elements(&shape)?;
     let Along { outer, inner, .. } = Along::of(&shape, axis);
-    with_element!(first.dtype(), T => {
+    let dtype = first.dtype();
+    let tensors: Vec<Cow<'_, Tensor>> =
+        tensors.iter().map(|tensor| movable(tensor, call)).collect::<Result<_>>()?;
+    let out = with_movable!(tensors[0].dtype(), T => {
         call.reserve::<T>(&shape)?;
         let strings = tensors.iter().flat_map(|tensor| texts(tensor));
         reserve_text(call, strings.map(String::len))?;
@@ -54,7 +59,8 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
             .map(|tensor| Ok((tensor.values::<T>()?, tensor.shape()[axis] * inner)))
             .collect::<Result<_>>()?;
         Ok(Tensor::new(&shape, interleaved(&parts, outer, n)))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 /// Copies the rows of all parts alternately.
@@ -87,12 +93,12 @@ pub(super) fn stack(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resu
     join(&tensors.iter().collect::<Vec<_>>(), axis as i64, call)
 }
 
-fn split(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, attr, n_outputs) = (site.int("axis", 0)?, site.ints("split")?, site.op.int("num_outputs")?);
+fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, attr, n_outputs) = (ctx.int("axis", 0)?, ctx.ints("split")?, ctx.op.int("num_outputs")?);
     // Without num_outputs, which exists from opset 18 on, the number of outputs counts, and all parts are equal.
     let (n_outputs, is_even) = match n_outputs.map(usize::try_from) {
-        None => (site.outputs.len(), true),
-        Some(Ok(n)) if (1..=site.outputs.len()).contains(&n) => (n, false),
+        None => (ctx.outputs.len(), true),
+        Some(Ok(n)) if (1..=ctx.outputs.len()).contains(&n) => (n, false),
         Some(_) => return Err(Error::invalid_model("num_outputs differs from the number of outputs")),
     };
     Ok(Box::new(move |call| {

@@ -3,7 +3,7 @@
 use super::window::{Taps, WindowAttrs};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::conv::{ConvShape, PreparedConv, prepare};
@@ -12,9 +12,9 @@ pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: FLOATS, compile: conv }];
 
 /// Constant weights are packed once.
-fn conv(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = ConvAttrs::read(site)?;
-    let prepared = match site.constant(1) {
+fn conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = ConvAttrs::read(ctx)?;
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };
@@ -72,8 +72,8 @@ pub(super) struct ConvSizes {
 }
 
 impl ConvAttrs {
-    pub(super) fn read(site: &Site<'_>) -> Result<ConvAttrs> {
-        Ok(ConvAttrs { window: WindowAttrs::read(site)?, groups: groups(site)? })
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<ConvAttrs> {
+        Ok(ConvAttrs { window: WindowAttrs::read(ctx)?, groups: groups(ctx)? })
     }
 
     /// The sizes for an input `[batch, channels, …]` and a weight `[channels, channels / groups, …]`.
@@ -186,8 +186,8 @@ pub(super) fn fill_channels<T: Copy>(
 }
 
 /// The attribute `group`.
-pub(super) fn groups(site: &Site<'_>) -> Result<usize> {
-    let groups = usize::try_from(site.int("group", 1)?).ok().filter(|&groups| groups > 0);
+pub(super) fn groups(ctx: &CompileContext<'_>) -> Result<usize> {
+    let groups = usize::try_from(ctx.int("group", 1)?).ok().filter(|&groups| groups > 0);
     groups.ok_or_else(|| Error::invalid_model("group must be positive"))
 }
 

@@ -3,7 +3,7 @@
 use super::conv::{ConvAttrs, ConvSizes, invalid};
 use super::requantize::{bytes, only, scales, zero_points};
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Operand, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Operand, one};
 use crate::real::expect_type;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use intact8_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, prepare};
@@ -16,8 +16,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "QLinearConv", opsets: 10..=NEWEST, types: BYTES, compile: qlinear_conv },
 ];
 
-fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
-    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
+fn conv_integers(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(ctx, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
     Ok(Box::new(move |call| {
         let sizes = conv.sizes(call)?;
         let mut sums = call.unset::<i32>(&sizes.out_shape)?;
@@ -27,8 +27,8 @@ fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The bias is i32 and is added to the sums.
-fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
-    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
+fn qlinear_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(ctx, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
     Ok(Box::new(move |call| {
         let sizes = conv.sizes(call)?;
         let channels = ChannelScales::of(call, sizes.shape.out_channels)?;
@@ -83,10 +83,10 @@ struct Slots {
 }
 
 impl IntegerConv {
-    fn read(site: &Site<'_>, slots: Slots) -> Result<IntegerConv> {
-        let attrs = ConvAttrs::read(site)?;
-        let zero = site.operands.get(slots.weight_zero).copied().unwrap_or(Operand::Absent);
-        let prepared = match (site.constant(slots.weight), zero) {
+    fn read(ctx: &CompileContext<'_>, slots: Slots) -> Result<IntegerConv> {
+        let attrs = ConvAttrs::read(ctx)?;
+        let zero = ctx.operands.get(slots.weight_zero).copied().unwrap_or(Operand::Absent);
+        let prepared = match (ctx.constant(slots.weight), zero) {
             (Some(weight), Operand::Absent) if is_fast(weight.shape()) => Some((weight, None)),
             (Some(weight), Operand::Constant(zero)) if is_fast(weight.shape()) => Some((weight, Some(zero))),
             _ => None,

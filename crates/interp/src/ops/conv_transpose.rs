@@ -4,7 +4,7 @@ use super::conv::{fill_channels, groups, invalid, misfit};
 use super::window::{Moves, Padding, Taps, WindowAttrs, explicit, sizes, split};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
@@ -13,14 +13,14 @@ pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "ConvTranspose", opsets: 1..=NEWEST, types: FLOATS, compile: conv_transpose }];
 
 /// Constant weights are packed once.
-fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
+fn conv_transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = TransposeAttrs {
-        window: WindowAttrs::read(site)?,
-        groups: groups(site)?,
-        output_padding: sizes(site, "output_padding", 0)?,
-        output_shape: sizes(site, "output_shape", 0)?,
+        window: WindowAttrs::read(ctx)?,
+        groups: groups(ctx)?,
+        output_padding: sizes(ctx, "output_padding", 0)?,
+        output_shape: sizes(ctx, "output_shape", 0)?,
     };
-    let prepared = match site.constant(1) {
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };

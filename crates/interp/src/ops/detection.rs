@@ -5,7 +5,7 @@ mod roi_align;
 
 use crate::indices::integers;
 use crate::number::FLOATS;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use intact8_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -60,8 +60,8 @@ impl Corners {
 }
 
 /// For every class, selects boxes by descending score; boxes that overlap a selected one are dropped.
-fn non_max_suppression(site: &Site<'_>) -> Result<Kernel> {
-    let is_center = site.flag("center_point_box", false)?;
+fn non_max_suppression(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_center = ctx.flag("center_point_box", false)?;
     Ok(Box::new(move |call| {
         let (boxes, scores) = (call.tensor(0)?, call.tensor(1)?);
         let (&[batch, n_boxes, 4], &[scores_batch, n_classes, n_scores]) = (boxes.shape(), scores.shape())

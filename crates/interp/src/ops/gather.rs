@@ -4,7 +4,7 @@ use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Strided, for_each};
 use intact8_ir::{Error, Result, Tensor};
 
@@ -14,8 +14,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "GatherND", opsets: 11..=NEWEST, types: &[], compile: gather_nd },
 ];
 
-fn gather(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 0)?;
+fn gather(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 0)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
         let axis = axes::axis(axis, x.shape().len())?;
@@ -29,8 +29,8 @@ fn gather(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn gather_elements(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 0)?;
+fn gather_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 0)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
         let starts = element_places(x.shape(), indices, axis, call)?;
@@ -83,8 +83,8 @@ pub(super) fn element_places(
     checked.map(|()| places)
 }
 
-fn gather_nd(site: &Site<'_>) -> Result<Kernel> {
-    let batch_dims = usize::try_from(site.int("batch_dims", 0)?)
+fn gather_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let batch_dims = usize::try_from(ctx.int("batch_dims", 0)?)
         .map_err(|_| Error::invalid_model("batch_dims must not be negative"))?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);

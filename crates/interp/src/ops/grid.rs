@@ -7,10 +7,11 @@ mod sampler;
 
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, with_real};
 use crate::sampling::{by_parts, samples, stored, with_sample};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{Element, Error, Result, Tensor};
 use sampler::{Method, Padding, Sampler, Taps};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -23,17 +24,17 @@ pub(super) static ROWS: &[OpRow] = &[
 /// The number of positions that are sampled at a time: their data stays in the cache for all channels.
 const BLOCK: usize = 1024;
 
-fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
+fn grid_sample(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let unknown =
         |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
-    let method = match site.str("mode", "linear")? {
+    let method = match ctx.str("mode", "linear")? {
         "linear" | "bilinear" => Method::Linear,
         "nearest" => Method::Nearest,
         "cubic" | "bicubic" => Method::Cubic,
         other => return Err(unknown("mode", other)),
     };
-    let align_corners = site.flag("align_corners", false)?;
-    let padding = match site.str("padding_mode", "zeros")? {
+    let align_corners = ctx.flag("align_corners", false)?;
+    let padding = match ctx.str("padding_mode", "zeros")? {
         "zeros" => Padding::Zeros,
         "border" => Padding::Border,
         "reflection" => Padding::Reflection { to_centers: align_corners },
@@ -45,10 +46,12 @@ fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
         let places = places(grid, &sizes.input, align_corners, call)?;
         let sampler = Sampler { sizes: &sizes.input, method, padding };
         if method == Method::Nearest {
-            return with_element!(x.dtype(), T => {
-                let out = sampled(x.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
-                one(Tensor::new(&sizes.out_shape(), out?))
-            });
+            let moved = movable(x, call)?;
+            let out = with_movable!(moved.dtype(), T => {
+                let out = sampled(moved.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
+                Ok(Tensor::new(&sizes.out_shape(), out?))
+            })?;
+            return one(restored(out, x.dtype())?);
         }
         let blended = |x: &Tensor| {
             with_sample!(x.dtype(), R => {

@@ -4,7 +4,7 @@ use super::softmax::{SoftmaxRows, softmax_along};
 use crate::axes::Along;
 use crate::call::Call;
 use crate::number::FLOATS;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
@@ -25,8 +25,8 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// The negated log-probability of the target class.
-fn negative_log_likelihood(site: &Site<'_>) -> Result<Kernel> {
-    let loss = Loss::read(site)?;
+fn negative_log_likelihood(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let loss = Loss::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         with_real!(x.dtype(), R => one(loss.of::<R>(call, &numbers(x, x.dtype())?)?))
@@ -34,9 +34,9 @@ fn negative_log_likelihood(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The same for scores, from the log-softmax, which is the second output.
-fn softmax_cross_entropy(site: &Site<'_>) -> Result<Kernel> {
-    let loss = Loss::read(site)?;
-    let wants_logarithms = site.has_output(1);
+fn softmax_cross_entropy(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let loss = Loss::read(ctx)?;
+    let wants_logarithms = ctx.has_output(1);
     Ok(Box::new(move |call| {
         let dtype = call.tensor(0)?.dtype();
         with_real!(dtype, R => cross_entropy::<R>(&loss, wants_logarithms, call))
@@ -73,8 +73,8 @@ enum Reduction {
 }
 
 impl Loss {
-    fn read(site: &Site<'_>) -> Result<Loss> {
-        let reduction = match site.str("reduction", "mean")? {
+    fn read(ctx: &CompileContext<'_>) -> Result<Loss> {
+        let reduction = match ctx.str("reduction", "mean")? {
             "none" => Reduction::None,
             "sum" => Reduction::Sum,
             "mean" => Reduction::Mean,
@@ -82,7 +82,7 @@ impl Loss {
                 return Err(Error::invalid_model(format!("reduction {other:?} is not defined by ONNX")));
             }
         };
-        Ok(Loss { ignored: site.op.int("ignore_index")?, reduction })
+        Ok(Loss { ignored: ctx.op.int("ignore_index")?, reduction })
     }
 
     /// The loss from the log-probabilities of all classes, the targets (second operand), and weights of the classes

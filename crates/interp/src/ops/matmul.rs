@@ -3,7 +3,7 @@
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::number::{FLOATS, Number, WIDE};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::product::{Factor, Product};
 use crate::real::{expect_type, numbers, rounded, with_real, with_wide};
 use intact8_ir::{Error, Result};
@@ -16,13 +16,13 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// A constant right factor is packed once.
-fn gemm(site: &Site<'_>) -> Result<Kernel> {
+fn gemm(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = GemmAttrs {
-        alpha: site.float("alpha", 1.0)?.into(),
-        beta: site.float("beta", 1.0)?.into(),
-        transposed: [site.flag("transA", false)?, site.flag("transB", false)?],
+        alpha: ctx.float("alpha", 1.0)?.into(),
+        beta: ctx.float("beta", 1.0)?.into(),
+        transposed: [ctx.flag("transA", false)?, ctx.flag("transB", false)?],
     };
-    let Some(b) = site.constant(1) else {
+    let Some(b) = ctx.constant(1) else {
         return Ok(Box::new(
             move |call| with_wide!(call.tensor(0)?.dtype(), T => attrs.multiply::<T>(call, None)),
         ));
@@ -106,8 +106,8 @@ fn sizes(shape: &[usize], transposed: bool) -> Result<[usize; 2]> {
 }
 
 /// NumPy's matmul. A constant matrix on the right is packed once.
-fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let Some(b) = site.constant(1).filter(|b| is_single(b.shape())) else {
+fn mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let Some(b) = ctx.constant(1).filter(|b| is_single(b.shape())) else {
         return Ok(Box::new(|call| with_wide!(call.tensor(0)?.dtype(), T => multiply::<T>(call, None))));
     };
     let [rows, columns] = *b.shape().last_chunk().expect("there are two dimensions");

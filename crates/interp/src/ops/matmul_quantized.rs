@@ -4,7 +4,7 @@ use super::matmul::{MatMulSizes, is_single};
 use super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 use intact8_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
@@ -19,8 +19,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "QLinearMatMul", opsets: 10..=NEWEST, types: BYTES, compile: qlinear_matmul },
 ];
 
-fn matmul_integer(site: &Site<'_>) -> Result<Kernel> {
-    let product = IntegerProduct::read(site, Slots { a_zero: 2, b: 1, b_zero: 3 })?;
+fn matmul_integer(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = IntegerProduct::read(ctx, Slots { a_zero: 2, b: 1, b_zero: 3 })?;
     Ok(Box::new(move |call| {
         let (sizes, sums) = product.sums(call)?;
         one(Tensor::new(&sizes.shape, sums))
@@ -28,8 +28,8 @@ fn matmul_integer(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Scales are per-tensor, or one for each row of the left factor or each column of the right one.
-fn qlinear_matmul(site: &Site<'_>) -> Result<Kernel> {
-    let product = IntegerProduct::read(site, Slots { a_zero: 2, b: 3, b_zero: 5 })?;
+fn qlinear_matmul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = IntegerProduct::read(ctx, Slots { a_zero: 2, b: 3, b_zero: 5 })?;
     Ok(Box::new(move |call| {
         let (sizes, sums) = product.sums(call)?;
         let y_scale = only("scale of the output", &scales(call.tensor(6)?)?)?;
@@ -76,8 +76,8 @@ struct Slots {
 }
 
 impl IntegerProduct {
-    fn read(site: &Site<'_>, slots: Slots) -> Result<IntegerProduct> {
-        let constant = site.constant(slots.b).filter(|b| is_single(b.shape()));
+    fn read(ctx: &CompileContext<'_>, slots: Slots) -> Result<IntegerProduct> {
+        let constant = ctx.constant(slots.b).filter(|b| is_single(b.shape()));
         let pack = |b: &Tensor| {
             let [rows, columns] = *b.shape().last_chunk().expect("there are two dimensions");
             Ok(pack_right(matrix(bytes(b)?, 0, rows, columns)))

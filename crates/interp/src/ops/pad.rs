@@ -4,10 +4,12 @@ use crate::axes;
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
+use crate::real::expect_type;
 use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided, for_each};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "CenterCropPad", opsets: 18..=NEWEST, types: &[], compile: center_crop_pad },
@@ -28,8 +30,8 @@ enum Mode {
     Wrap,
 }
 
-fn mode(site: &Site<'_>) -> Result<Mode> {
-    match site.str("mode", "constant")? {
+fn mode(ctx: &CompileContext<'_>) -> Result<Mode> {
+    match ctx.str("mode", "constant")? {
         "constant" => Ok(Mode::Constant),
         "edge" => Ok(Mode::Edge),
         "reflect" => Ok(Mode::Reflect),
@@ -38,10 +40,10 @@ fn mode(site: &Site<'_>) -> Result<Mode> {
     }
 }
 
-fn pad_by_attributes(site: &Site<'_>) -> Result<Kernel> {
-    let (mode, value) = (mode(site)?, site.float("value", 0.0)?);
+fn pad_by_attributes(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (mode, value) = (mode(ctx)?, ctx.float("value", 0.0)?);
     let pads =
-        site.ints("pads")?.ok_or_else(|| Error::invalid_model("op Pad must have the attribute pads"))?;
+        ctx.ints("pads")?.ok_or_else(|| Error::invalid_model("op Pad must have the attribute pads"))?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let value = with_number!(x.dtype(), T => Ok(Tensor::scalar(T::from_f32(value))))?;
@@ -50,8 +52,8 @@ fn pad_by_attributes(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn pad(site: &Site<'_>) -> Result<Kernel> {
-    let mode = mode(site)?;
+fn pad(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let mode = mode(ctx)?;
     Ok(Box::new(move |call| {
         let (x, pads) = (call.tensor(0)?, call.values::<i64>(1)?);
         let listed = call.optional(3)?.map(integers).transpose()?;
@@ -61,8 +63,8 @@ fn pad(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Crops or pads equally at both ends; an odd element is at the end.
-fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
-    let attr = site.ints("axes")?;
+fn center_crop_pad(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attr = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let (x, wanted) = (call.tensor(0)?, shape_of(&integers(call.tensor(1)?)?)?);
         let rank = x.shape().len();
@@ -127,24 +129,29 @@ fn padded(
         return Err(wrong());
     }
     let n = n_elements(&shape)?;
-    with_element!(x.dtype(), T => {
+    let dtype = x.dtype();
+    let value =
+        value.filter(|_| mode == Mode::Constant).map(|value| expect_type(value, dtype).map(|()| value));
+    let value = value.transpose()?.map(|tensor| movable(tensor, call)).transpose()?;
+    let (x, value) = (&*movable(x, call)?, value.as_deref());
+    let out = with_movable!(x.dtype(), T => {
         call.reserve::<T>(&shape)?;
         let longest = [Some(x), value].into_iter().flatten().flat_map(texts).map(String::len).max().unwrap_or(0);
         reserve_text(call, std::iter::once(longest.saturating_mul(n)))?;
         let value = match value {
-            Some(value) if mode == Mode::Constant => value.values::<T>()?.first().ok_or_else(wrong)?.clone(),
-            _ => T::default(),
+            Some(value) => value.values::<T>()?.first().ok_or_else(wrong)?.clone(),
+            None => T::default(),
         };
-        if n == 0 {
-            return Ok(Tensor::new::<T>(&shape, vec![]));
-        }
         let mut out = vec![value; n];
-        copy_inside(x.values::<T>()?, &inside, &margins, &shape, &mut out);
-        if mode != Mode::Constant {
+        if n > 0 {
+            copy_inside(x.values::<T>()?, &inside, &margins, &shape, &mut out);
+        }
+        if n > 0 && mode != Mode::Constant {
             fill_margins(mode, &inside, &margins, &shape, &mut out);
         }
         Ok(Tensor::new(&shape, out))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 /// Elements that are adjacent in both tensors are copied together.

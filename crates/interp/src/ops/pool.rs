@@ -7,7 +7,7 @@ use super::reduce::{Reduction, reduce};
 use super::window::{Moves, WindowAttrs};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use intact8_kernels::pool::{self, Divisor, Ordered, PoolShape};
@@ -39,10 +39,10 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// Padding counts with `count_include_pad`; positions after the padding do not.
-fn average_pool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = PoolAttrs::read(site)?;
+fn average_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(ctx)?;
     let divisor =
-        if site.flag("count_include_pad", false)? { Divisor::InsideAndPadding } else { Divisor::Inside };
+        if ctx.flag("count_include_pad", false)? { Divisor::InsideAndPadding } else { Divisor::Inside };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
@@ -63,8 +63,8 @@ fn average_pool(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// `(Σ |x|^p)^(1/p)`
-fn lp_pool(site: &Site<'_>) -> Result<Kernel> {
-    let (attrs, p) = (PoolAttrs::read(site)?, power(site)?);
+fn lp_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (attrs, p) = (PoolAttrs::read(ctx)?, power(ctx)?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
@@ -77,14 +77,14 @@ fn lp_pool(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The second output is the index of each maximum in the whole input, in the order of `storage_order`.
-fn max_pool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = PoolAttrs::read(site)?;
-    let order = match site.int("storage_order", 0)? {
+fn max_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(ctx)?;
+    let order = match ctx.int("storage_order", 0)? {
         0 => Order::RowMajor,
         1 => Order::ColumnMajor,
         other => return Err(Error::invalid_model(format!("storage_order {other} is not defined by ONNX"))),
     };
-    let order = site.has_output(1).then_some(order);
+    let order = ctx.has_output(1).then_some(order);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
@@ -124,8 +124,8 @@ fn global(reduction: Reduction) -> Kernel {
     Box::new(move |call| one(reduce(call, reduction, &spatial_axes(call.tensor(0)?)?)?))
 }
 
-fn global_lp_pool(site: &Site<'_>) -> Result<Kernel> {
-    let p = match power(site)? {
+fn global_lp_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let p = match power(ctx)? {
         1 => return Ok(global(Reduction::L1)),
         2 => return Ok(global(Reduction::L2)),
         p => p,
@@ -153,15 +153,15 @@ fn spatial_axes(x: &Tensor) -> Result<Vec<usize>> {
     }
 }
 
-fn power(site: &Site<'_>) -> Result<i32> {
-    let p = i32::try_from(site.int("p", 2)?).ok().filter(|&p| p > 0);
+fn power(ctx: &CompileContext<'_>) -> Result<i32> {
+    let p = i32::try_from(ctx.int("p", 2)?).ok().filter(|&p| p > 0);
     p.ok_or_else(|| Error::invalid_model("p must be positive"))
 }
 
 /// Writes elements to their indices in the output that the attributes determine; other elements are zero. A larger
 /// `output_shape` is padded at its ends.
-fn max_unpool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+fn max_unpool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttrs::read(ctx)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.values::<i64>(1)?);
         let [batch, channels, input @ ..] = x.shape() else { return Err(no_planes(x.shape())) };
@@ -224,8 +224,8 @@ struct PoolSizes {
 }
 
 impl PoolAttrs {
-    fn read(site: &Site<'_>) -> Result<PoolAttrs> {
-        Ok(PoolAttrs { window: WindowAttrs::read(site)?, ceil: site.flag("ceil_mode", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<PoolAttrs> {
+        Ok(PoolAttrs { window: WindowAttrs::read(ctx)?, ceil: ctx.flag("ceil_mode", false)? })
     }
 
     fn over(&self, x: &[usize]) -> Result<PoolSizes> {

@@ -5,7 +5,7 @@ mod quantized;
 
 use crate::call::Call;
 use crate::number::{Number, unexpected};
-use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs, one};
 use crate::real::rounded;
 use granularity::{Granularity, Runs};
 use intact8_ir::{DType, Element, Error, F8E8M0, Result, Tensor, bf16, f16, with_element};
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(10, "DequantizeLinear", QUANTIZED, dequantize),
     OpRow::since(11, "DynamicQuantizeLinear", &[DType::F32], |_| Ok(dynamic_quantize())),
-    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], |site| {
-        quantize(site, None)
+    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], |ctx| {
+        quantize(ctx, None)
     }),
 ];
 
@@ -46,10 +46,10 @@ pub(super) const QUANTIZED: &[DType] = &[
 ///
 /// The quotient is rounded to the type in the attribute `precision`, or else to `default`, or else to the type of the
 /// scale.
-pub(super) fn quantize(site: &Site<'_>, default: Option<DType>) -> Result<Kernel> {
-    let granularity = Granularity::read(site)?;
-    let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?.or(default));
-    let saturate = site.flag("saturate", true)?;
+pub(super) fn quantize(ctx: &CompileContext<'_>, default: Option<DType>) -> Result<Kernel> {
+    let granularity = Granularity::read(ctx)?;
+    let (output, precision) = (ctx.dtype("output_dtype")?, ctx.dtype("precision")?.or(default));
+    let saturate = ctx.flag("saturate", true)?;
     Ok(Box::new(move |call| {
         let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let runs = granularity.runs(x, scale, zeros)?;
@@ -151,9 +151,9 @@ fn zero_points<'c, T: Element>(call: &'c Call<'_, '_>, n: usize) -> Result<Cow<'
 }
 
 /// `(x - zero_point)·scale`, computed in f32 and rounded to the type of the scale, or that of `output_dtype`.
-pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
-    let granularity = Granularity::read(site)?;
-    let output = site.dtype("output_dtype")?;
+pub(super) fn dequantize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let granularity = Granularity::read(ctx)?;
+    let output = ctx.dtype("output_dtype")?;
     Ok(Box::new(move |call| {
         let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let runs = granularity.runs(x, scale, zeros)?;

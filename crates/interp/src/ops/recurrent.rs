@@ -12,7 +12,7 @@ mod sequences;
 use crate::call::Call;
 use crate::data::Data;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, OpRow, Outputs, Site};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs};
 use crate::real::{expect_type, numbers, rounded, with_real};
 use activation::{Activation, Gate};
 use gru::Gru;
@@ -37,7 +37,7 @@ trait Cell: Sized + Send + Sync + 'static {
     /// Whether the cell has a state in addition to the output.
     const HAS_CELL_STATE: bool;
 
-    fn read(site: &Site<'_>) -> Result<Self>;
+    fn read(ctx: &CompileContext<'_>) -> Result<Self>;
 
     /// The first gate whose recurrence bias is added by the cell.
     fn own_bias(&self) -> usize {
@@ -120,9 +120,9 @@ struct Weights<R: Gate> {
 }
 
 /// Constant weights are packed once.
-fn layer<C: Cell>(site: &Site<'_>) -> Result<Kernel> {
-    let layer = Layer::<C>::read(site)?;
-    let (Some(w), Some(r)) = (site.constant(1), site.constant(2)) else {
+fn layer<C: Cell>(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let layer = Layer::<C>::read(ctx)?;
+    let (Some(w), Some(r)) = (ctx.constant(1), ctx.constant(2)) else {
         return Ok(Box::new(
             move |call| with_real!(call.tensor(0)?.dtype(), R => layer.run::<R>(call, None)),
         ));
@@ -134,8 +134,8 @@ fn layer<C: Cell>(site: &Site<'_>) -> Result<Kernel> {
 }
 
 impl<C: Cell> Layer<C> {
-    fn read(site: &Site<'_>) -> Result<Layer<C>> {
-        let directions: &[bool] = match site.str("direction", "forward")? {
+    fn read(ctx: &CompileContext<'_>) -> Result<Layer<C>> {
+        let directions: &[bool] = match ctx.str("direction", "forward")? {
             "forward" => &[false],
             "reverse" => &[true],
             "bidirectional" => &[false, true],
@@ -144,12 +144,12 @@ impl<C: Cell> Layer<C> {
             }
         };
         Ok(Layer {
-            cell: C::read(site)?,
+            cell: C::read(ctx)?,
             directions,
-            activations: Activation::read(site, C::ACTIVATIONS, directions.len())?,
-            clip: site.op.float("clip")?.filter(|&clip| clip > 0.0),
-            hidden: site.op.int("hidden_size")?,
-            is_batch_first: site.flag("layout", false)?,
+            activations: Activation::read(ctx, C::ACTIVATIONS, directions.len())?,
+            clip: ctx.op.float("clip")?.filter(|&clip| clip > 0.0),
+            hidden: ctx.op.int("hidden_size")?,
+            is_batch_first: ctx.flag("layout", false)?,
         })
     }
 

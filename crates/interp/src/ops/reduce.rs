@@ -6,7 +6,7 @@ use crate::axes::axes;
 use crate::broadcast::for_each_row;
 use crate::call::Call;
 use crate::number::{Number, WIDE, unexpected};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use folds::{Fold, L1, L2, LogSum, Max, Mean, Min, Prod, Sum, SumSquare};
 use intact8_ir::{DType, Result, Tensor, with_element};
 
@@ -26,19 +26,23 @@ const ORDERED: &[DType] = &[
 ];
 
 pub(super) static ROWS: &[OpRow] = &[
-    row("ReduceL1", WIDE, |site| reduction(site, Reduction::L1)),
-    row("ReduceL2", WIDE, |site| reduction(site, Reduction::L2)),
-    row("ReduceLogSum", WIDE, |site| reduction(site, Reduction::LogSum)),
-    row("ReduceLogSumExp", WIDE, |site| reduction(site, Reduction::LogSumExp)),
-    row("ReduceMax", ORDERED, |site| reduction(site, Reduction::Max)),
-    row("ReduceMean", WIDE, |site| reduction(site, Reduction::Mean)),
-    row("ReduceMin", ORDERED, |site| reduction(site, Reduction::Min)),
-    row("ReduceProd", WIDE, |site| reduction(site, Reduction::Prod)),
-    row("ReduceSum", WIDE, |site| reduction(site, Reduction::Sum)),
-    row("ReduceSumSquare", WIDE, |site| reduction(site, Reduction::SumSquare)),
+    row("ReduceL1", WIDE, |ctx| reduction(ctx, Reduction::L1)),
+    row("ReduceL2", WIDE, |ctx| reduction(ctx, Reduction::L2)),
+    row("ReduceLogSum", WIDE, |ctx| reduction(ctx, Reduction::LogSum)),
+    row("ReduceLogSumExp", WIDE, |ctx| reduction(ctx, Reduction::LogSumExp)),
+    row("ReduceMax", ORDERED, |ctx| reduction(ctx, Reduction::Max)),
+    row("ReduceMean", WIDE, |ctx| reduction(ctx, Reduction::Mean)),
+    row("ReduceMin", ORDERED, |ctx| reduction(ctx, Reduction::Min)),
+    row("ReduceProd", WIDE, |ctx| reduction(ctx, Reduction::Prod)),
+    row("ReduceSum", WIDE, |ctx| reduction(ctx, Reduction::Sum)),
+    row("ReduceSumSquare", WIDE, |ctx| reduction(ctx, Reduction::SumSquare)),
 ];
 
-const fn row(name: &'static str, types: &'static [DType], compile: fn(&Site<'_>) -> Result<Kernel>) -> OpRow {
+const fn row(
+    name: &'static str,
+    types: &'static [DType],
+    compile: fn(&CompileContext<'_>) -> Result<Kernel>,
+) -> OpRow {
     OpRow { name, opsets: 1..=NEWEST, types, compile }
 }
 
@@ -59,10 +63,10 @@ pub(super) enum Reduction {
 
 /// The axes are an attribute, or an input from opset 18 on (for ReduceSum from 13 on). Without axes all are reduced, or
 /// none with `noop_with_empty_axes`.
-fn reduction(site: &Site<'_>, reduction: Reduction) -> Result<Kernel> {
-    let keep = site.flag("keepdims", true)?;
-    let is_noop = site.flag("noop_with_empty_axes", false)?;
-    let attribute = site.ints("axes")?.unwrap_or_default();
+fn reduction(ctx: &CompileContext<'_>, reduction: Reduction) -> Result<Kernel> {
+    let keep = ctx.flag("keepdims", true)?;
+    let is_noop = ctx.flag("noop_with_empty_axes", false)?;
+    let attribute = ctx.ints("axes")?.unwrap_or_default();
     Ok(Box::new(move |call| {
         let rank = call.tensor(0)?.shape().len();
         let listed = call.optional(1)?.map_or(Ok(attribute.as_slice()), Tensor::values::<i64>)?;

@@ -5,7 +5,7 @@ mod geometry;
 mod interpolate;
 mod nearest;
 
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::sampling::by_parts;
 use coordinates::{Coordinates, Rounding};
 use geometry::{Geometry, Policy};
@@ -25,9 +25,9 @@ enum Mode {
 }
 
 /// Before opset 11 there are only scales, by which coordinates are divided.
-fn resize(site: &Site<'_>) -> Result<Kernel> {
-    let is_old = site.opset < 11;
-    let coordinates = match site.str("coordinate_transformation_mode", "half_pixel")? {
+fn resize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_old = ctx.opset < 11;
+    let coordinates = match ctx.str("coordinate_transformation_mode", "half_pixel")? {
         _ if is_old => Coordinates::Asymmetric,
         "half_pixel" => Coordinates::HalfPixel,
         "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
@@ -38,15 +38,15 @@ fn resize(site: &Site<'_>) -> Result<Kernel> {
         "tf_crop_and_resize" => Coordinates::TfCropAndResize,
         other => return Err(unknown("coordinate_transformation_mode", other)),
     };
-    let policy = match site.str("keep_aspect_ratio_policy", "stretch")? {
+    let policy = match ctx.str("keep_aspect_ratio_policy", "stretch")? {
         "stretch" => Policy::Stretch,
         "not_larger" => Policy::NotLarger,
         "not_smaller" => Policy::NotSmaller,
         other => return Err(unknown("keep_aspect_ratio_policy", other)),
     };
-    let mode = mode(site, is_old)?;
-    let extrapolation = site.float("extrapolation_value", 0.0)?;
-    let (axes, fixed_scales) = (site.ints("axes")?, site.op.floats("scales")?.map(<[f32]>::to_vec));
+    let mode = mode(ctx, is_old)?;
+    let extrapolation = ctx.float("extrapolation_value", 0.0)?;
+    let (axes, fixed_scales) = (ctx.ints("axes")?, ctx.op.floats("scales")?.map(<[f32]>::to_vec));
     let (roi_slot, scales_slot) = if is_old { (usize::MAX, 1) } else { (1, 2) };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -67,10 +67,10 @@ fn resize(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn mode(site: &Site<'_>, is_old: bool) -> Result<Mode> {
-    let curve = match site.str("mode", "nearest")? {
+fn mode(ctx: &CompileContext<'_>, is_old: bool) -> Result<Mode> {
+    let curve = match ctx.str("mode", "nearest")? {
         "nearest" => {
-            let rounding = match site.str("nearest_mode", "round_prefer_floor")? {
+            let rounding = match ctx.str("nearest_mode", "round_prefer_floor")? {
                 _ if is_old => Rounding::OutwardIfSmaller,
                 "round_prefer_floor" => Rounding::PreferFloor,
                 "round_prefer_ceil" => Rounding::PreferCeil,
@@ -81,10 +81,10 @@ fn mode(site: &Site<'_>, is_old: bool) -> Result<Mode> {
             return Ok(Mode::Nearest(rounding));
         }
         "linear" | "bilinear" => Curve::Linear,
-        "cubic" => Curve::Cubic(f64::from(site.float("cubic_coeff_a", -0.75)?)),
+        "cubic" => Curve::Cubic(f64::from(ctx.float("cubic_coeff_a", -0.75)?)),
         other => return Err(unknown("mode", other)),
     };
-    let (exclude_outside, antialias) = (site.flag("exclude_outside", false)?, site.flag("antialias", false)?);
+    let (exclude_outside, antialias) = (ctx.flag("exclude_outside", false)?, ctx.flag("antialias", false)?);
     Ok(Mode::Filtered(Filter { curve, exclude_outside, antialias }))
 }
 

@@ -2,18 +2,19 @@
 
 use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
-use crate::number::{NUMBERS, Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use intact8_ir::{DType, Element, Error, Result, with_element};
+use crate::number::{NUMBERS, Number};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
+use crate::stand_in::{into_movable, into_widened, narrowed, restored, with_movable, with_widened};
+use intact8_ir::{Element, Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow {
         name: "CumProd",
         opsets: 26..=NEWEST,
         types: NUMBERS,
-        compile: |site| cumulate(site, Kind::Product),
+        compile: |ctx| cumulate(ctx, Kind::Product),
     },
-    OpRow { name: "CumSum", opsets: 11..=NEWEST, types: NUMBERS, compile: |site| cumulate(site, Kind::Sum) },
+    OpRow { name: "CumSum", opsets: 11..=NEWEST, types: NUMBERS, compile: |ctx| cumulate(ctx, Kind::Sum) },
     OpRow { name: "ReverseSequence", opsets: 10..=NEWEST, types: &[], compile: reverse_sequence },
 ];
 
@@ -30,27 +31,20 @@ struct Way {
     reverse: bool,
 }
 
-fn cumulate(site: &Site<'_>, kind: Kind) -> Result<Kernel> {
-    let way = Way { exclusive: site.flag("exclusive", false)?, reverse: site.flag("reverse", false)? };
+fn cumulate(ctx: &CompileContext<'_>, kind: Kind) -> Result<Kernel> {
+    let way = Way { exclusive: ctx.flag("exclusive", false)?, reverse: ctx.flag("reverse", false)? };
     Ok(Box::new(move |call| {
         let axis = integer(call.tensor(1)?)?;
-        let mut x = call.take(0)?;
+        let x = call.take(0)?;
         let along = Along::of(x.shape(), axes::axis(axis, x.shape().len())?);
-        match x.dtype() {
-            // 16-bit floats are rounded once, not in each step.
-            dtype @ (DType::F16 | DType::Bf16) => with_element!(dtype, [F16 Bf16], T => {
-                call.reserve::<f32>(x.shape())?;
-                let values = x.values_mut::<T>()?;
-                let mut wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
-                run(kind, &mut wide, along, way);
-                values.iter_mut().zip(wide).for_each(|(value, wide)| *value = T::from_f32(wide));
-                one(x)
-            }, other => Err(crate::number::unexpected(other))),
-            dtype => with_number!(dtype, T => {
-                run(kind, x.values_mut::<T>()?, along, way);
-                one(x)
-            }),
-        }
+        let dtype = x.dtype();
+        // 16-bit floats are rounded once, not in each step.
+        let mut x = into_widened(x, call)?;
+        with_widened!(x.dtype(), T => {
+            run(kind, x.values_mut::<T>()?, along, way);
+            Ok(())
+        })?;
+        one(narrowed(x, dtype)?)
     }))
 }
 
@@ -81,11 +75,11 @@ fn accumulate<T: Number>(values: &mut [T], along: Along, way: Way, neutral: T, f
 }
 
 /// Reverses the first steps of each sample, up to its length.
-fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
-    let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
+fn reverse_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (time_axis, batch_axis) = (ctx.int("time_axis", 0)?, ctx.int("batch_axis", 1)?);
     Ok(Box::new(move |call| {
         let lengths = integers(call.tensor(1)?)?.into_owned();
-        let mut x = call.take(0)?;
+        let x = call.take(0)?;
         let axes = axes::axes(&[time_axis, batch_axis], x.shape().len())?;
         let (time_axis, batch_axis) = (axes[0], axes[1]);
         if time_axis.max(batch_axis) != 1 {
@@ -107,8 +101,13 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         }
         let inner: usize = x.shape()[2..].iter().product();
         let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };
-        with_element!(x.dtype(), T => reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner));
-        one(x)
+        let dtype = x.dtype();
+        let mut x = into_movable(x, call)?;
+        with_movable!(x.dtype(), T => {
+            reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner);
+            Ok(())
+        })?;
+        one(restored(x, dtype)?)
     }))
 }
 

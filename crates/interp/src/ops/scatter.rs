@@ -5,8 +5,10 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, by_value, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
+use crate::real::expect_type;
+use crate::stand_in::{into_movable, movable, restored, with_movable};
+use intact8_ir::{DType, Element, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Scatter", opsets: 9..=NEWEST, types: &[], compile: scatter_elements },
@@ -25,8 +27,8 @@ enum Reduction {
     Min,
 }
 
-fn reduction(site: &Site<'_>) -> Result<Reduction> {
-    match site.str("reduction", "none")? {
+fn reduction(ctx: &CompileContext<'_>) -> Result<Reduction> {
+    match ctx.str("reduction", "none")? {
         "none" => Ok(Reduction::Replace),
         "add" => Ok(Reduction::Add),
         "mul" => Ok(Reduction::Mul),
@@ -36,8 +38,8 @@ fn reduction(site: &Site<'_>) -> Result<Reduction> {
     }
 }
 
-fn scatter_elements(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, reduction) = (site.int("axis", 0)?, reduction(site)?);
+fn scatter_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, reduction) = (ctx.int("axis", 0)?, reduction(ctx)?);
     Ok(Box::new(move |call| {
         let indices = call.tensor(1)?;
         let starts = element_places(call.tensor(0)?.shape(), indices, axis, call)?;
@@ -46,8 +48,8 @@ fn scatter_elements(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn scatter_nd(site: &Site<'_>) -> Result<Kernel> {
-    let reduction = reduction(site)?;
+fn scatter_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let reduction = reduction(ctx)?;
     Ok(Box::new(move |call| {
         let places = tuple_places(call.tensor(0)?.shape(), call.tensor(1)?, 0)?;
         scattered(call, &places, reduction)
@@ -65,12 +67,19 @@ fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> 
     }
     let mut data = call.take(0)?;
     match (data.dtype(), reduction) {
-        (dtype, Reduction::Replace) => with_element!(dtype, T => {
-            let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
-            for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
-                data[start..start + places.len].clone_from_slice(block);
-            }
-        }),
+        (dtype, Reduction::Replace) => {
+            expect_type(&updates, dtype)?;
+            let updates = movable(&updates, call)?;
+            data = into_movable(data, call)?;
+            with_movable!(data.dtype(), T => {
+                let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
+                for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
+                    data[start..start + places.len].clone_from_slice(block);
+                }
+                Ok(())
+            })?;
+            data = restored(data, dtype)?;
+        }
         (DType::Bool, Reduction::Add | Reduction::Max) => {
             combine(&mut data, &updates, places, |a: bool, b| a | b)?
         }
@@ -103,15 +112,15 @@ fn combine<T: Element + Copy>(
 }
 
 /// Writes the steps of each sample in operand 1 to operand 0, from the index in operand 2 on; `circular` wraps around.
-fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", -2)?;
-    let is_circular = match site.str("mode", "linear")? {
+fn tensor_scatter(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", -2)?;
+    let is_circular = match ctx.str("mode", "linear")? {
         "linear" => false,
         "circular" => true,
         other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     Ok(Box::new(move |call| {
-        let mut cache = call.take(0)?;
+        let cache = call.take(0)?;
         let (update, shape) = (call.tensor(1)?, cache.shape().to_vec());
         let axis = axes::axis(axis, shape.len())?;
         let Along { outer, len, inner } = Along::of(&shape, axis);
@@ -140,7 +149,10 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         };
         let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
         let rows = outer / shape[0].max(1);
-        with_element!(cache.dtype(), T => {
+        let dtype = cache.dtype();
+        expect_type(update, dtype)?;
+        let (mut cache, update) = (into_movable(cache, call)?, movable(update, call)?);
+        with_movable!(cache.dtype(), T => {
             let (out, update) = (cache.values_mut::<T>()?, update.values::<T>()?);
             let rows_of = |row: usize| (&starts[row / rows.max(1)], &update[row * n_steps * inner..][..n_steps * inner]);
             for (row, out) in out.chunks_exact_mut((len * inner).max(1)).enumerate() {
@@ -149,7 +161,8 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
                 out[start * inner..][..first.len()].clone_from_slice(first);
                 out[..rest.len()].clone_from_slice(rest);
             }
-        });
-        one(cache)
+            Ok(())
+        })?;
+        one(restored(cache, dtype)?)
     }))
 }

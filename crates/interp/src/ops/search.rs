@@ -4,8 +4,9 @@ mod unique;
 
 use crate::axes::{self, Along};
 use crate::indices::integer;
-use crate::number::{NUMBERS, Number, by_value, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::number::{NUMBERS, Number, by_value};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
+use crate::stand_in::{narrowed, widened, with_widened};
 use intact8_ir::{Error, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
@@ -14,23 +15,18 @@ pub(super) static ROWS: &[OpRow] = &[
         name: "ArgMax",
         opsets: 1..=NEWEST,
         types: NUMBERS,
-        compile: |site| extreme(site, Ordering::Greater),
+        compile: |ctx| extreme(ctx, Ordering::Greater),
     },
-    OpRow {
-        name: "ArgMin",
-        opsets: 1..=NEWEST,
-        types: NUMBERS,
-        compile: |site| extreme(site, Ordering::Less),
-    },
+    OpRow { name: "ArgMin", opsets: 1..=NEWEST, types: NUMBERS, compile: |ctx| extreme(ctx, Ordering::Less) },
     OpRow { name: "NonZero", opsets: 9..=NEWEST, types: &[], compile: non_zero },
     OpRow { name: "TopK", opsets: 1..=NEWEST, types: NUMBERS, compile: top_k },
     OpRow { name: "Unique", opsets: 11..=NEWEST, types: unique::TYPES, compile: unique::unique },
 ];
 
 /// The index along an axis of the element that is `better` than all others; as in NumPy, NaN is better than numbers.
-fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
-    let (axis, keep) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
-    let last = site.flag("select_last_index", false)?;
+fn extreme(ctx: &CompileContext<'_>, better: Ordering) -> Result<Kernel> {
+    let (axis, keep) = (ctx.int("axis", 0)?, ctx.flag("keepdims", true)?);
+    let last = ctx.flag("select_last_index", false)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let axis = axes::axis(axis, x.shape().len())?;
@@ -42,7 +38,8 @@ fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
             let message = format!("axis {axis} of shape {:?} is empty", x.shape());
             return Err(Error::invalid_data(message));
         }
-        with_number!(x.dtype(), T => {
+        let x = widened(x, call)?;
+        with_widened!(x.dtype(), T => {
             let beats = |a: T, b: T| match a.partial_cmp(&b) {
                 Some(ordering) => ordering == better || (last && ordering == Ordering::Equal),
                 None => a.is_nan() && (last || !b.is_nan()),
@@ -83,7 +80,7 @@ fn choose<T: Number>(values: &[T], along: Along, beats: impl Fn(T, T) -> bool, o
 }
 
 /// The coordinates of all elements that are not zero, false or empty, in one column for each element.
-fn non_zero(_: &Site<'_>) -> Result<Kernel> {
+fn non_zero(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let x = call.tensor(0)?;
         let shape = x.shape();
@@ -107,8 +104,8 @@ fn non_zero(_: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The largest or smallest elements along an axis, always sorted; equal ones in their original order.
-fn top_k(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, largest, attr) = (site.int("axis", -1)?, site.flag("largest", true)?, site.op.int("k")?);
+fn top_k(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, largest, attr) = (ctx.int("axis", -1)?, ctx.flag("largest", true)?, ctx.op.int("k")?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let k = match attr {
@@ -123,13 +120,16 @@ fn top_k(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = x.shape().to_vec();
         shape[axis] = k;
         let mut indices = call.zeros::<i64>(&shape)?;
-        with_number!(x.dtype(), T => {
+        let wide = widened(x, call)?;
+        let values = with_widened!(wide.dtype(), T => {
             let mut values = call.zeros::<T>(&shape)?;
             if !values.is_empty() {
-                top(x.values::<T>()?, along, k, largest, &mut values, &mut indices);
+                top(wide.values::<T>()?, along, k, largest, &mut values, &mut indices);
             }
-            Ok(Outputs::from_iter([Tensor::new(&shape, values).into(), Tensor::new(&shape, indices).into()]))
-        })
+            Ok(Tensor::new(&shape, values))
+        })?;
+        let values = narrowed(values, x.dtype())?;
+        Ok(Outputs::from_iter([values.into(), Tensor::new(&shape, indices).into()]))
     }))
 }
 

@@ -5,7 +5,7 @@ use crate::axes;
 use crate::call::Call;
 use crate::data::{Data, Sequence};
 use crate::indices::{integer, integers, position};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::shape_of;
 use intact8_ir::{DType, Error, Result, Tensor};
 
@@ -38,8 +38,8 @@ fn of_sequence(sequence: Sequence) -> Result<Outputs> {
     Ok(Outputs::from_iter([Data::Sequence(sequence)]))
 }
 
-fn construct(site: &Site<'_>) -> Result<Kernel> {
-    let n_items = site.operands.len();
+fn construct(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let n_items = ctx.operands.len();
     Ok(Box::new(move |call| {
         call.context.reserve(Sequence::overhead(n_items))?;
         let items: Vec<Tensor> = (0..n_items).map(|slot| call.take(slot)).collect::<Result<_>>()?;
@@ -55,8 +55,8 @@ fn check_alike(of_others: DType, found: DType) -> Result<()> {
     Err(Error::invalid_data(format!("{found} can't be an item of a sequence of {of_others}")))
 }
 
-fn empty(site: &Site<'_>) -> Result<Kernel> {
-    site.dtype("dtype")?;
+fn empty(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    ctx.dtype("dtype")?;
     Ok(Box::new(|_| of_sequence(Sequence::default())))
 }
 
@@ -96,8 +96,8 @@ fn erase(call: &mut Call<'_, '_>) -> Result<Outputs> {
 
 /// Splits into parts of the length in a scalar, the last one with the rest, or of the lengths in a vector. Without
 /// lengths each part has length 1, and only then the axis may be removed.
-fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, keep_dims) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
+fn split_to_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, keep_dims) = (ctx.int("axis", 0)?, ctx.flag("keepdims", true)?);
     Ok(Box::new(move |call| {
         let (x, split) = (call.tensor(0)?, call.optional(1)?);
         let axis = axes::axis(axis, x.shape().len())?;
@@ -125,9 +125,9 @@ fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn concat_from_sequence(site: &Site<'_>) -> Result<Kernel> {
+fn concat_from_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op ConcatFromSequence must have the attribute axis");
-    let (axis, new_axis) = (site.op.int("axis")?.ok_or_else(missing)?, site.flag("new_axis", false)?);
+    let (axis, new_axis) = (ctx.op.int("axis")?.ok_or_else(missing)?, ctx.flag("new_axis", false)?);
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = sequence(call)?.iter().map(Data::as_tensor).collect::<Result<_>>()?;
         one(if new_axis { stack(&tensors, axis, call)? } else { join(&tensors, axis, call)? })

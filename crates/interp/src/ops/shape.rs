@@ -3,7 +3,7 @@
 use crate::axes;
 use crate::broadcast::broadcast_shape;
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::{n_elements, shape_of};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Error, Result, Tensor};
@@ -42,8 +42,8 @@ fn expand(call: &mut Call<'_, '_>) -> Result<Outputs> {
     one(Strided { start: 0, dims: dims.collect() }.read(x, call)?)
 }
 
-fn flatten(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 1)?;
+fn flatten(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 1)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         // The axis may equal the rank.
@@ -57,8 +57,8 @@ fn flatten(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// 0 keeps a dimension, unless `allowzero` is set; -1 is the remaining dimension.
-fn reshape(site: &Site<'_>) -> Result<Kernel> {
-    let allow_zero = site.flag("allowzero", false)?;
+fn reshape(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let allow_zero = ctx.flag("allowzero", false)?;
     Ok(Box::new(move |call| {
         let (x, wanted) = (call.tensor(0)?, call.values::<i64>(1)?);
         let wrong = || Error::invalid_data(format!("shape {:?} can't be reshaped to {wanted:?}", x.shape()));
@@ -84,8 +84,8 @@ fn reshape(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// A range of the dimensions, clamped to the ends.
-fn shape(site: &Site<'_>) -> Result<Kernel> {
-    let (start, end) = (site.int("start", 0)?, site.op.int("end")?);
+fn shape(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (start, end) = (ctx.int("start", 0)?, ctx.op.int("end")?);
     Ok(Box::new(move |call| {
         let shape = call.tensor(0)?.shape();
         let rank = shape.len() as i64;
@@ -96,9 +96,9 @@ fn shape(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn squeeze(site: &Site<'_>) -> Result<Kernel> {
+fn squeeze(ctx: &CompileContext<'_>) -> Result<Kernel> {
     // An empty attribute means all axes, like an absent one; an empty operand means none.
-    let attr = site.ints("axes")?.filter(|axes| !axes.is_empty());
+    let attr = ctx.ints("axes")?.filter(|axes| !axes.is_empty());
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let rank = x.shape().len();
@@ -128,8 +128,8 @@ fn flags(listed: &[usize], rank: usize) -> Vec<bool> {
 }
 
 /// The axes are those of the result.
-fn unsqueeze(site: &Site<'_>) -> Result<Kernel> {
-    let attr = site.ints("axes")?;
+fn unsqueeze(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attr = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let list = match &attr {

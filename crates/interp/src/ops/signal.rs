@@ -12,16 +12,16 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs, one};
 use crate::real::{numbers, rounded, with_real};
 use fourier::{Plans, Wave, components};
 use intact8_ir::{Complex, DType, Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow::since(17, "BlackmanWindow", COUNTS, |site| window::window(site, [0.42, 0.5, 0.08])),
+    OpRow::since(17, "BlackmanWindow", COUNTS, |ctx| window::window(ctx, [0.42, 0.5, 0.08])),
     OpRow::since(17, "DFT", FLOATS, dft),
-    OpRow::since(17, "HammingWindow", COUNTS, |site| window::window(site, [25.0 / 46.0, 21.0 / 46.0, 0.0])),
-    OpRow::since(17, "HannWindow", COUNTS, |site| window::window(site, [0.5, 0.5, 0.0])),
+    OpRow::since(17, "HammingWindow", COUNTS, |ctx| window::window(ctx, [25.0 / 46.0, 21.0 / 46.0, 0.0])),
+    OpRow::since(17, "HannWindow", COUNTS, |ctx| window::window(ctx, [0.5, 0.5, 0.0])),
     OpRow::since(17, "MelWeightMatrix", COUNTS, mel::mel_weight_matrix),
     OpRow::since(17, "STFT", FLOATS, stft::stft),
 ];
@@ -37,9 +37,9 @@ struct Dft {
     plans: Plans,
 }
 
-fn dft(site: &Site<'_>) -> Result<Kernel> {
-    let axis = if site.opset < 20 { Some(site.int("axis", 1)?) } else { None };
-    let (is_inverse, is_onesided) = (site.flag("inverse", false)?, site.flag("onesided", false)?);
+fn dft(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = if ctx.opset < 20 { Some(ctx.int("axis", 1)?) } else { None };
+    let (is_inverse, is_onesided) = (ctx.flag("inverse", false)?, ctx.flag("onesided", false)?);
     let dft = Dft { axis, is_inverse, is_onesided, plans: Plans::default() };
     Ok(Box::new(move |call| match dft.is_inverse {
         true => with_real!(call.tensor(0)?.dtype(), R => dft.run::<R>(call)),

@@ -3,7 +3,7 @@
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::indices::integers;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Error, Result, Tensor};
 
@@ -13,18 +13,18 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Slice", opsets: 10..=NEWEST, types: &[], compile: slice },
 ];
 
-fn slice_by_attributes(site: &Site<'_>) -> Result<Kernel> {
+fn slice_by_attributes(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op Slice must have the attributes starts and ends");
-    let starts = site.ints("starts")?.ok_or_else(missing)?;
-    let ends = site.ints("ends")?.ok_or_else(missing)?;
-    let axes = site.ints("axes")?;
+    let starts = ctx.ints("starts")?.ok_or_else(missing)?;
+    let ends = ctx.ints("ends")?.ok_or_else(missing)?;
+    let axes = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         one(sliced(x.shape(), &starts, &ends, axes.as_deref(), None)?.read(x, call)?)
     }))
 }
 
-fn slice(_: &Site<'_>) -> Result<Kernel> {
+fn slice(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let x = call.tensor(0)?;
         let (starts, ends) = (integers(call.tensor(1)?)?, integers(call.tensor(2)?)?);
@@ -86,8 +86,8 @@ fn range(dim: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize)> 
 }
 
 /// Elements after the end of the condition are omitted; without an axis, the tensor is flattened.
-fn compress(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.op.int("axis")?;
+fn compress(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.op.int("axis")?;
     Ok(Box::new(move |call| {
         let (x, condition) = (call.tensor(0)?, call.values::<bool>(1)?);
         let (x, axis) = match axis {

@@ -2,7 +2,7 @@
 
 use crate::axes::{Along, axis};
 use crate::number::{FLOATS, Number, with_float};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Result, Tensor};
 use intact8_kernels::softmax as fast;
@@ -10,12 +10,12 @@ use intact8_kernels::transpose::transpose;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Hardmax", opsets: 1..=NEWEST, types: FLOATS, compile: hardmax },
-    OpRow { name: "LogSoftmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, true) },
-    OpRow { name: "Softmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, false) },
+    OpRow { name: "LogSoftmax", opsets: 1..=NEWEST, types: FLOATS, compile: |ctx| softmax(ctx, true) },
+    OpRow { name: "Softmax", opsets: 1..=NEWEST, types: FLOATS, compile: |ctx| softmax(ctx, false) },
 ];
 
-fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
-    let normalized = Normalized::read(site)?;
+fn softmax(ctx: &CompileContext<'_>, logarithm: bool) -> Result<Kernel> {
+    let normalized = Normalized::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());
@@ -34,8 +34,8 @@ fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
 }
 
 /// 1 at the first largest element, otherwise 0.
-fn hardmax(site: &Site<'_>) -> Result<Kernel> {
-    let normalized = Normalized::read(site)?;
+fn hardmax(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let normalized = Normalized::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let Along { len, inner, .. } = normalized.over(x.shape())?;
@@ -63,10 +63,10 @@ enum Normalized {
 }
 
 impl Normalized {
-    fn read(site: &Site<'_>) -> Result<Normalized> {
-        Ok(match site.opset {
-            ..13 => Normalized::From(site.int("axis", 1)?),
-            _ => Normalized::Along(site.int("axis", -1)?),
+    fn read(ctx: &CompileContext<'_>) -> Result<Normalized> {
+        Ok(match ctx.opset {
+            ..13 => Normalized::From(ctx.int("axis", 1)?),
+            _ => Normalized::Along(ctx.int("axis", -1)?),
         })
     }
 

@@ -4,7 +4,7 @@ mod taps;
 
 pub(super) use taps::{Run, Taps};
 
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::{Error, Result};
 
 /// The attributes of a sliding window.
@@ -39,16 +39,16 @@ const MOST: usize = u32::MAX as usize / 4;
 
 impl WindowAttrs {
     /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad`.
-    pub(super) fn read(site: &Site<'_>) -> Result<WindowAttrs> {
-        let padding = match site.str("auto_pad", "NOTSET")? {
-            "NOTSET" | "" => Padding::Explicit(sizes(site, "pads", 0)?),
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<WindowAttrs> {
+        let padding = match ctx.str("auto_pad", "NOTSET")? {
+            "NOTSET" | "" => Padding::Explicit(sizes(ctx, "pads", 0)?),
             "SAME_UPPER" => Padding::Same { odd_at_end: true },
             "SAME_LOWER" => Padding::Same { odd_at_end: false },
             "VALID" => Padding::Valid,
             other => return Err(Error::invalid_model(format!("auto_pad {other:?} is not defined by ONNX"))),
         };
-        let (kernel, strides) = (sizes(site, "kernel_shape", 1)?, sizes(site, "strides", 1)?);
-        Ok(WindowAttrs { kernel, strides, dilations: sizes(site, "dilations", 1)?, padding })
+        let (kernel, strides) = (sizes(ctx, "kernel_shape", 1)?, sizes(ctx, "strides", 1)?);
+        Ok(WindowAttrs { kernel, strides, dilations: sizes(ctx, "dilations", 1)?, padding })
     }
 
     /// The sliding window over an input with the given spatial sizes. `kernel` is the size in the weight, if there is a
@@ -145,8 +145,8 @@ pub(super) fn split(total: usize, odd_at_end: bool) -> (usize, usize) {
 }
 
 /// An attribute of sizes that are at least `least`.
-pub(super) fn sizes(site: &Site<'_>, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
-    let Some(values) = site.op.ints(name)? else { return Ok(None) };
+pub(super) fn sizes(ctx: &CompileContext<'_>, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
+    let Some(values) = ctx.op.ints(name)? else { return Ok(None) };
     let size = |&value: &i64| match usize::try_from(value) {
         Ok(size) if size > MOST => Err(Error::unsupported(format!("{name} {value} is too large"))),
         Ok(size) if size >= least => Ok(size),

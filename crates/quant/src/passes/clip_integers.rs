@@ -54,9 +54,9 @@ impl Pass for ClipIntegers {
                 let Some((bytes, coding, bounds)) = clipped(graph, id) else { continue };
                 changed |= clip(graph, id, bytes, &coding, bounds, &mut names).is_some();
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }
@@ -92,6 +92,7 @@ fn clip(
     let result = graph.node(*readers.first()?).outputs[0].clone();
     let name = graph.node(id).name.clone();
     let clipped = graph.add(Node::op(&name, Op::new("Clip"), [result]), &operands);
+    graph.add_origins(clipped, id);
     for reader in readers {
         graph.replace_uses(reader.into(), clipped.into());
         detach(graph, reader);

@@ -4,8 +4,9 @@ use super::heads::Sizes;
 use super::scores::Score;
 use crate::call::Call;
 use crate::indices::integers;
-use crate::number::{Number, with_number};
-use crate::op::Site;
+use crate::number::Number;
+use crate::op::CompileContext;
+use crate::stand_in::{widened, with_widened};
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -42,16 +43,16 @@ struct Mask<'a, R: Clone> {
 }
 
 impl BiasAttrs {
-    pub(super) fn read(site: &Site<'_>) -> Result<BiasAttrs> {
-        let side = |name| match site.int(name, -1)? {
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<BiasAttrs> {
+        let side = |name| match ctx.int(name, -1)? {
             -1 => Ok(None),
             size if size >= 0 => Ok(Some(size)),
             size => Err(Error::invalid_model(format!("{name} must be -1 or more, found {size}"))),
         };
         Ok(BiasAttrs {
-            is_causal: site.flag("is_causal", false)?,
+            is_causal: ctx.flag("is_causal", false)?,
             window: [side("left_window_size")?, side("right_window_size")?],
-            hides_rest: site.opset >= 24,
+            hides_rest: ctx.opset >= 24,
         })
     }
 
@@ -189,5 +190,6 @@ fn added<'a, R: Score>(mask: &'a Tensor, call: &Call<'_, '_>) -> Result<Cow<'a, 
         let added = |&seen: &bool| if seen { R::ZERO } else { R::LOWEST };
         return Ok(mask.values::<bool>()?.iter().map(added).collect());
     }
-    with_number!(mask.dtype(), T => Ok(mask.values::<T>()?.iter().map(|x| R::from_f64(x.to_f64())).collect()))
+    let mask = widened(mask, call)?;
+    with_widened!(mask.dtype(), T => Ok(mask.values::<T>()?.iter().map(|x| R::from_f64(x.to_f64())).collect()))
 }

@@ -2,13 +2,13 @@
 
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 use intact8_kernels::elementwise::{Unary, unary_in_place};
 
-pub(super) fn causal_conv(site: &Site<'_>) -> Result<Kernel> {
-    let is_activated = match site.str("activation", "none")? {
+pub(super) fn causal_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_activated = match ctx.str("activation", "none")? {
         "none" => false,
         "silu" | "swish" => true,
         other => {

@@ -5,7 +5,7 @@ use super::precision;
 use super::scores::{Score, add_products, softmax_of};
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::program::Subgraph;
 use crate::real::{expect_type, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result};
@@ -17,11 +17,11 @@ struct Flex {
     probabilities: Option<Subgraph>,
 }
 
-pub(super) fn flex_attention(site: &Site<'_>) -> Result<Kernel> {
-    let subgraph = |name| site.op.graph(name)?.map(|_| site.subgraph(name)).transpose();
+pub(super) fn flex_attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let subgraph = |name| ctx.op.graph(name)?.map(|_| ctx.subgraph(name)).transpose();
     let flex = Flex {
-        scale: site.op.float("scale")?,
-        precision: precision(site)?,
+        scale: ctx.op.float("scale")?,
+        precision: precision(ctx)?,
         scores: subgraph("score_mod")?,
         probabilities: subgraph("prob_mod")?,
     };

@@ -3,7 +3,7 @@
 use super::heads::dims;
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 
@@ -17,25 +17,25 @@ struct Linear {
     is_delta: bool,
 }
 
-pub(super) fn linear_attention(site: &Site<'_>) -> Result<Kernel> {
-    let (is_gated, is_delta) = match site.str("update_rule", "gated_delta")? {
+pub(super) fn linear_attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (is_gated, is_delta) = match ctx.str("update_rule", "gated_delta")? {
         "linear" => (false, false),
         "gated" => (true, false),
         "delta" => (false, true),
         "gated_delta" => (true, true),
         other => return Err(Error::invalid_model(format!("update_rule {other:?} is not defined by ONNX"))),
     };
-    let n_heads = [site.int("q_num_heads", 0)?, site.int("kv_num_heads", 0)?];
+    let n_heads = [ctx.int("q_num_heads", 0)?, ctx.int("kv_num_heads", 0)?];
     if n_heads.iter().any(|&n| n <= 0) || n_heads[0] % n_heads[1] != 0 {
         return Err(Error::invalid_model(format!("{n_heads:?} heads of queries and keys do not match")));
     }
     for (slot, what, is_needed) in [(4, "decay", is_gated), (5, "beta", is_delta)] {
-        if site.has_operand(slot) != is_needed {
+        if ctx.has_operand(slot) != is_needed {
             let verb = if is_needed { "needs" } else { "takes no" };
             return Err(Error::invalid_model(format!("this update_rule {verb} {what}")));
         }
     }
-    let linear = Linear { n_heads, scale: site.float("scale", 0.0)?, is_gated, is_delta };
+    let linear = Linear { n_heads, scale: ctx.float("scale", 0.0)?, is_gated, is_delta };
     Ok(Box::new(move |call| linear.run(call)))
 }
 

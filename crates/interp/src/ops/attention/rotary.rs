@@ -3,7 +3,7 @@
 use super::heads::dims;
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Cow;
@@ -16,11 +16,11 @@ struct Rotary {
     interleaved: bool,
 }
 
-pub(super) fn rotary_embedding(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn rotary_embedding(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let rotary = Rotary {
-        n_heads: site.op.int("num_heads")?,
-        width: site.int("rotary_embedding_dim", 0)?,
-        interleaved: site.flag("interleaved", false)?,
+        n_heads: ctx.op.int("num_heads")?,
+        width: ctx.int("rotary_embedding_dim", 0)?,
+        interleaved: ctx.flag("interleaved", false)?,
     };
     Ok(Box::new(move |call| rotary.run(call)))
 }

@@ -5,20 +5,20 @@ use super::part::{OPSET, only_output, part, run_with};
 use super::{add, combine};
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::room::shape_of;
 use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
 use intact8_kernels::elementwise::Binary;
 
 /// Operands are query, key, value, the concatenated biases of the three, a mask of keys, a summand of the scores, and
 /// the past keys and values.
-pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
-    let heads = Heads::read(site)?;
-    if site.has_output(3) {
-        return Err(site.unsupported("scores among its outputs"));
+pub(super) fn multi_head(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let heads = Heads::read(ctx)?;
+    if ctx.has_output(3) {
+        return Err(ctx.unsupported("scores among its outputs"));
     }
-    if site.has_operand(8) || site.has_operand(9) {
-        return Err(site.unsupported("a cache to write to"));
+    if ctx.has_operand(8) || ctx.has_operand(9) {
+        return Err(ctx.unsupported("a cache to write to"));
     }
     Ok(Box::new(move |call| {
         let mut three = [call.take(0)?, taken(call, 1)?, taken(call, 2)?];
@@ -45,16 +45,16 @@ pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Query, key and value are products of the first operand with weights, plus biases.
-pub(super) fn packed(site: &Site<'_>) -> Result<Kernel> {
-    let heads = Heads::read(site)?;
-    let sizes = site.ints("qkv_hidden_sizes")?.map(|sizes| shape_of(&sizes)).transpose()?;
-    if site.has_operand(4) || site.has_output(1) {
-        return Err(site.unsupported("keys and values from before"));
+pub(super) fn packed(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let heads = Heads::read(ctx)?;
+    let sizes = ctx.ints("qkv_hidden_sizes")?.map(|sizes| shape_of(&sizes)).transpose()?;
+    if ctx.has_operand(4) || ctx.has_output(1) {
+        return Err(ctx.unsupported("keys and values from before"));
     }
-    if site.flag("do_rotary", false)? {
-        return Err(site.unsupported("rotary embeddings"));
+    if ctx.flag("do_rotary", false)? {
+        return Err(ctx.unsupported("rotary embeddings"));
     }
-    let product = part(site, &Op::new("MatMul"), OPSET, &[Some(0), Some(1)])?;
+    let product = part(ctx, &Op::new("MatMul"), OPSET, &[Some(0), Some(1)])?;
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let mut all = only_output(run_with(&product, x, &[1], call)?)?;
@@ -92,17 +92,17 @@ struct Heads {
 }
 
 impl Heads {
-    fn read(site: &Site<'_>) -> Result<Heads> {
+    fn read(ctx: &CompileContext<'_>) -> Result<Heads> {
         let missing = || Error::invalid_model("the attribute num_heads is missing");
-        let n_heads = Attr::Int(site.op.int("num_heads")?.ok_or_else(missing)?);
+        let n_heads = Attr::Int(ctx.op.int("num_heads")?.ok_or_else(missing)?);
         let op = Op::new("Attention").with("q_num_heads", n_heads.clone()).with("kv_num_heads", n_heads);
-        let op = op.with("is_causal", Attr::Int(site.flag("unidirectional", false)?.into()));
-        let op = match site.float("scale", 0.0)? {
+        let op = op.with("is_causal", Attr::Int(ctx.flag("unidirectional", false)?.into()));
+        let op = match ctx.float("scale", 0.0)? {
             0.0 => op,
             scale => op.with("scale", Attr::Float(scale)),
         };
-        let hidden = site.float("mask_filter_value", -10_000.0)?;
-        Ok(Heads { attention: part(site, &op, OPSET, &[None; 6])?, hidden })
+        let hidden = ctx.float("mask_filter_value", -10_000.0)?;
+        Ok(Heads { attention: part(ctx, &op, OPSET, &[None; 6])?, hidden })
     }
 
     /// The slots are those of a mask and of a summand of the scores.

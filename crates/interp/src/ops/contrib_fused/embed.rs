@@ -3,17 +3,17 @@
 use super::part::{OPSET, only_output, part, run_with};
 use crate::call::Call;
 use crate::indices::position;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::{expect_type, numbers, rounded};
 use intact8_ir::{Attr, Error, Op, Result, Tensor};
 
 /// The second output is the number of unmasked words of each sequence; the third one is the sum.
-pub(super) fn embed(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn embed(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let op = Op::new("LayerNormalization");
-    let op = op.with("epsilon", Attr::Float(site.float("epsilon", 1e-12)?));
-    let norm = part(site, &op, OPSET, &[None, Some(5), Some(6)])?;
-    if site.int("mask_index_type", 0)? != 0 && site.has_output(1) {
-        return Err(site.unsupported("mask_index_type"));
+    let op = op.with("epsilon", Attr::Float(ctx.float("epsilon", 1e-12)?));
+    let norm = part(ctx, &op, OPSET, &[None, Some(5), Some(6)])?;
+    if ctx.int("mask_index_type", 0)? != 0 && ctx.has_output(1) {
+        return Err(ctx.unsupported("mask_index_type"));
     }
     Ok(Box::new(move |call| {
         let counts = counts(call)?;

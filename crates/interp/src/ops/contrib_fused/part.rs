@@ -2,24 +2,29 @@
 
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Operand, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Operand, Outputs};
 use crate::ops::find;
 use intact8_ir::{Error, Op, Result, Tensor};
 
 /// The default opset of the parts.
 pub(in crate::ops) const OPSET: i64 = 23;
 
-/// The kernel of a standard operator. Its operands are those of the node of `site` in some slots, so that constants are
+/// The kernel of a standard operator. Its operands are those of the node of `ctx` in some slots, so that constants are
 /// packed, or intermediate results of the node.
-pub(in crate::ops) fn part(site: &Site<'_>, op: &Op, opset: i64, slots: &[Option<usize>]) -> Result<Kernel> {
+pub(in crate::ops) fn part(
+    ctx: &CompileContext<'_>,
+    op: &Op,
+    opset: i64,
+    slots: &[Option<usize>],
+) -> Result<Kernel> {
     let operand = |slot: &Option<usize>| match slot {
-        Some(slot) => site.operands.get(*slot).copied().unwrap_or(Operand::Absent),
+        Some(slot) => ctx.operands.get(*slot).copied().unwrap_or(Operand::Absent),
         None => Operand::Computed,
     };
     let operands = slots.iter().map(operand).collect();
-    let (outputs, compiler) = (site.outputs.clone(), site.compiler);
-    let site = Site { op, opset, operands, n_captures: 0, outputs, compiler };
-    (find(op, opset)?.compile)(&site)
+    let (outputs, compiler) = (ctx.outputs.clone(), ctx.compiler);
+    let ctx = CompileContext { op, opset, operands, n_captures: 0, outputs, compiler };
+    (find(op, opset)?.compile)(&ctx)
 }
 
 /// Runs a part on `first` and the operands of the node in some slots.

@@ -3,7 +3,7 @@
 use super::super::requantize::scales;
 use crate::call::Call;
 use crate::indices::position;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::product::Factor;
 use crate::real::{expect_type, numbers, rounded};
 use crate::room::n_elements;
@@ -13,9 +13,9 @@ use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// Operands are `A`, the weights, their scales and zero points, an optional index of the block for each step along the
 /// depth, and a bias. Constant weights are unpacked once.
-pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let size = |name: &str, default: i64| {
-        let size = usize::try_from(site.int(name, default)?).ok().filter(|&size| size > 0);
+        let size = usize::try_from(ctx.int(name, default)?).ok().filter(|&size| size > 0);
         size.ok_or_else(|| Error::invalid_model(format!("{name} must be positive")))
     };
     let weights = Weights {
@@ -25,7 +25,7 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
         bits: size("bits", 4)?,
     };
     if ![2, 4, 8].contains(&weights.bits) {
-        return Err(site.unsupported(&format!("weights of {} bits", weights.bits)));
+        return Err(ctx.unsupported(&format!("weights of {} bits", weights.bits)));
     }
     if weights.block < 8 || !weights.block.is_power_of_two() {
         return Err(Error::invalid_model(format!(
@@ -33,10 +33,10 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
             weights.block
         )));
     }
-    let is_constant = |slot: usize| !site.has_operand(slot) || site.constant(slot).is_some();
-    let packed = match (site.constant(1), site.constant(2)) {
+    let is_constant = |slot: usize| !ctx.has_operand(slot) || ctx.constant(slot).is_some();
+    let packed = match (ctx.constant(1), ctx.constant(2)) {
         (Some(b), Some(scale)) if is_constant(3) && is_constant(4) => {
-            Some(weights.packed(b, scale, site.constant(3), site.constant(4))?)
+            Some(weights.packed(b, scale, ctx.constant(3), ctx.constant(4))?)
         }
         _ => None,
     };

@@ -5,13 +5,13 @@ use super::super::contrib_fused::part::{OPSET, part, run, run_with};
 use super::coding::{Byte, Coding, Table, nearest};
 use crate::call::Call;
 use crate::number::unexpected;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::expect_type;
 use intact8_ir::{Attr, Error, Op, Result, Tensor, with_element};
 use intact8_kernels::quantize::Integer;
 
-pub(super) fn leaky_relu(site: &Site<'_>) -> Result<Kernel> {
-    let slope = site.float("alpha", 0.01)?;
+pub(super) fn leaky_relu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let slope = ctx.float("alpha", 0.01)?;
     Ok(function(move |x| if x >= 0.0 { x } else { slope * x }))
 }
 
@@ -54,9 +54,9 @@ fn recoded<T: Byte>(x: Tensor, from: Coding<T>, to: Coding<T>, call: &Call<'_, '
 }
 
 /// Operands are the scale and the zero point of the result, then each tensor with its scale and zero point.
-pub(super) fn concat(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.op.int("axis")?.ok_or_else(|| Error::invalid_model("the attribute axis is missing"))?;
-    let n_tensors = site.operands.len().saturating_sub(2) / 3;
+pub(super) fn concat(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.op.int("axis")?.ok_or_else(|| Error::invalid_model("the attribute axis is missing"))?;
+    let n_tensors = ctx.operands.len().saturating_sub(2) / 3;
     Ok(Box::new(move |call| {
         with_element!(call.tensor(1)?.dtype(), [I8 U8], T => {
             let to = Coding::<T>::read(call, 0, 1)?;
@@ -73,8 +73,8 @@ pub(super) fn concat(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Operands are the condition, two tensors with their scales and zero points, and those of the result.
-pub(super) fn choose(site: &Site<'_>) -> Result<Kernel> {
-    let choose = part(site, &Op::new("Where"), OPSET, &[Some(0), None, None])?;
+pub(super) fn choose(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let choose = part(ctx, &Op::new("Where"), OPSET, &[Some(0), None, None])?;
     Ok(Box::new(move |call| {
         with_element!(call.tensor(1)?.dtype(), [I8 U8], T => {
             let [x_coding, y_coding] = [Coding::<T>::read(call, 2, 3)?, Coding::<T>::read(call, 5, 6)?];
@@ -89,12 +89,11 @@ pub(super) fn choose(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Probabilities in steps of `1 / ⌊1 / y scale⌋`, as in ONNX Runtime.
-pub(super) fn softmax(site: &Site<'_>) -> Result<Kernel> {
-    let opset =
-        site.op.int("opset")?.ok_or_else(|| Error::invalid_model("the attribute opset is missing"))?;
-    let axis = site.int("axis", if opset < 13 { 1 } else { -1 })?;
+pub(super) fn softmax(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let opset = ctx.op.int("opset")?.ok_or_else(|| Error::invalid_model("the attribute opset is missing"))?;
+    let axis = ctx.int("axis", if opset < 13 { 1 } else { -1 })?;
     let opset = if opset < 13 { 12 } else { OPSET };
-    let softmax = part(site, &Op::new("Softmax").with("axis", Attr::Int(axis)), opset, &[None])?;
+    let softmax = part(ctx, &Op::new("Softmax").with("axis", Attr::Int(axis)), opset, &[None])?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let shape = x.shape().to_vec();

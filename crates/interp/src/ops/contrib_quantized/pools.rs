@@ -3,19 +3,19 @@
 use super::super::contrib_fused::part::{OPSET, part, run};
 use super::coding::Coding;
 use crate::number::unexpected;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Op, Result, Tensor, with_element};
 use intact8_kernels::quantize::{Integer, requantize};
 
 /// Computed in f32.
-pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
-    expect_channels_first(site)?;
-    if site.flag("ceil_mode", false)? && site.flag("count_include_pad", false)? {
+pub(super) fn average(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    expect_channels_first(ctx)?;
+    if ctx.flag("ceil_mode", false)? && ctx.flag("count_include_pad", false)? {
         // Here ONNX Runtime divides by the whole window, unlike ONNX.
-        return Err(site.unsupported("ceil_mode and count_include_pad at once"));
+        return Err(ctx.unsupported("ceil_mode and count_include_pad at once"));
     }
-    let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..site.op.clone() };
-    let pool = part(site, &op, OPSET, &[None])?;
+    let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..ctx.op.clone() };
+    let pool = part(ctx, &op, OPSET, &[None])?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         call.reserve::<f32>(x.shape())?;
@@ -31,8 +31,8 @@ pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Sums of integers, multiplied by `x scale / (y scale · elements)`.
-pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
-    expect_channels_first(site)?;
+pub(super) fn global_average(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    expect_channels_first(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let [batch, channels, plane @ ..] = x.shape() else {
@@ -57,9 +57,9 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn expect_channels_first(site: &Site<'_>) -> Result<()> {
-    match site.flag("channels_last", false)? {
-        true => Err(site.unsupported("channels in the last dimension")),
+fn expect_channels_first(ctx: &CompileContext<'_>) -> Result<()> {
+    match ctx.flag("channels_last", false)? {
+        true => Err(ctx.unsupported("channels in the last dimension")),
         false => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use super::super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::number::unexpected;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Op, Result, Tensor, with_element};
 use intact8_kernels::gemm_integer::{
@@ -16,8 +16,8 @@ use intact8_kernels::matrix::{Matrix, MatrixMut};
 use intact8_kernels::quantize::{Affine, quantize, requantize_each};
 
 /// `A` is quantized dynamically; operands are `A`, `B`, the scale and zero point of `B`, and a bias.
-pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let product = part(site, &Op::new("MatMulInteger"), 10, &[None, Some(1), None, Some(3)])?;
+pub(super) fn dynamic_mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = part(ctx, &Op::new("MatMulInteger"), 10, &[None, Some(1), None, Some(3)])?;
     Ok(Box::new(move |call| {
         let a = call.tensor(0)?;
         let mut quantized = call.zeros::<u8>(a.shape())?;
@@ -33,8 +33,8 @@ pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Operands are the factors, their scales, their zero points, and a bias.
-pub(super) fn mat_mul_to_float(site: &Site<'_>) -> Result<Kernel> {
-    let product = part(site, &Op::new("MatMulInteger"), 10, &[Some(0), Some(1), Some(4), Some(5)])?;
+pub(super) fn mat_mul_to_float(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = part(ctx, &Op::new("MatMulInteger"), 10, &[Some(0), Some(1), Some(4), Some(5)])?;
     Ok(Box::new(move |call| {
         let a = call.take(0)?;
         let sums = only_output(run_with(&product, a, &[1, 4, 5], call)?)?;
@@ -83,10 +83,10 @@ fn each<T: Copy>(values: Vec<T>, n_columns: usize, what: &str) -> Result<Vec<T>>
 
 /// `alpha · A · B + C`: operands are `A` and `B` with scales and zero points, `C` in i32 with the scale of the product,
 /// and the scale and zero point of the result; without these the result is f32.
-pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
-    let (a_transposed, b_transposed) = (site.flag("transA", false)?, site.flag("transB", false)?);
-    let packed: Option<PackedRight> = match site.constant(3) {
+pub(super) fn gemm(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
+    let (a_transposed, b_transposed) = (ctx.flag("transA", false)?, ctx.flag("transB", false)?);
+    let packed: Option<PackedRight> = match ctx.constant(3) {
         Some(b) => Some(pack_right(Factor::read(b, b_transposed)?.matrix)),
         None => None,
     };

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::data::{Data, Sequence};
-use crate::op::Site;
+use crate::op::CompileContext;
 use crate::program::Subgraph;
 use intact8_ir::{Error, Result, Type};
 
@@ -15,9 +15,9 @@ pub(super) struct Body {
 
 impl Body {
     /// The subgraph of an attribute.
-    pub(super) fn of(site: &Site<'_>, name: &str) -> Result<Body> {
-        let subgraph = site.subgraph(name)?;
-        let graph = site.op.graph(name)?;
+    pub(super) fn of(ctx: &CompileContext<'_>, name: &str) -> Result<Body> {
+        let subgraph = ctx.subgraph(name)?;
+        let graph = ctx.graph(name)?;
         let types = graph.map_or(vec![], |graph| {
             graph.outputs().iter().map(|&value| graph.value(value).ty.clone()).collect()
         });

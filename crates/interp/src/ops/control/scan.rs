@@ -6,7 +6,7 @@ use crate::axes;
 use crate::call::Call;
 use crate::data::Data;
 use crate::indices::integers;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::strided::Strided;
 use intact8_ir::{Error, Result, Tensor, Type, with_element};
 
@@ -23,16 +23,16 @@ struct Scan {
 }
 
 impl Scan {
-    fn read(site: &Site<'_>, directions: &str) -> Result<Scan> {
-        let body = Body::of(site, "body")?;
-        let n_scanned = usize::try_from(site.int("num_scan_inputs", 0)?).ok().filter(|&n| n > 0);
+    fn read(ctx: &CompileContext<'_>, directions: &str) -> Result<Scan> {
+        let body = Body::of(ctx, "body")?;
+        let n_scanned = usize::try_from(ctx.int("num_scan_inputs", 0)?).ok().filter(|&n| n > 0);
         let n_states = n_scanned.and_then(|n| body.n_inputs().checked_sub(n));
         let n_collected = n_states.and_then(|n| body.n_outputs().checked_sub(n));
         let (Some(n_scanned), Some(n_states), Some(n_collected)) = (n_scanned, n_states, n_collected) else {
             return Err(Error::invalid_model("num_scan_inputs does not match the body of op Scan"));
         };
         let list = |name: &str, len: usize| {
-            let mut list = site.ints(name)?.unwrap_or_default();
+            let mut list = ctx.ints(name)?.unwrap_or_default();
             if list.len() > len {
                 return Err(Error::invalid_model(format!(
                     "{name} has {} elements, more than {len}",
@@ -103,9 +103,9 @@ impl Scan {
 }
 
 /// From opset 9 on: operands are the initial states, then the tensors that are scanned along any axis.
-pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
-    let scan = Scan::read(site, "scan_input_directions")?;
-    check_operands(site, scan.n_states + scan.n_scanned)?;
+pub(super) fn scan(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let scan = Scan::read(ctx, "scan_input_directions")?;
+    check_operands(ctx, scan.n_states + scan.n_scanned)?;
     Ok(Box::new(move |call| {
         let states = (0..scan.n_states).map(|slot| call.take_data(slot)).collect::<Result<_>>()?;
         let scanned: Vec<Tensor> =
@@ -121,9 +121,9 @@ pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
 
 /// Opset 8: operands are the lengths of the samples, then the initial states and the scanned tensors, all with a batch
 /// in the first dimension; the second dimension is scanned.
-pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
-    let scan = Scan::read(site, "directions")?;
-    check_operands(site, 1 + scan.n_states + scan.n_scanned)?;
+pub(super) fn scan_batch(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let scan = Scan::read(ctx, "directions")?;
+    check_operands(ctx, 1 + scan.n_states + scan.n_scanned)?;
     Ok(Box::new(move |call| {
         let lengths = call.optional(0)?.map(integers).transpose()?.map(|lengths| lengths.into_owned());
         let operands: Vec<Tensor> =
@@ -174,8 +174,8 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn check_operands(site: &Site<'_>, expected: usize) -> Result<()> {
-    let found = site.operands.len() - site.n_captures;
+fn check_operands(ctx: &CompileContext<'_>, expected: usize) -> Result<()> {
+    let found = ctx.operands.len() - ctx.n_captures;
     if found != expected {
         return Err(Error::invalid_model(format!("op Scan must have {expected} operands, found {found}")));
     }

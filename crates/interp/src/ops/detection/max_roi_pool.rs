@@ -2,16 +2,16 @@
 
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use intact8_ir::{Error, Result, Tensor};
 
-pub(super) fn max_roi_pool(site: &Site<'_>) -> Result<Kernel> {
-    let pooled = site.ints("pooled_shape")?.unwrap_or_default();
+pub(super) fn max_roi_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let pooled = ctx.ints("pooled_shape")?.unwrap_or_default();
     let sizes: Vec<usize> = pooled.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
     let (&[height, width], 2) = (sizes.as_slice(), pooled.len()) else {
         return Err(Error::invalid_model(format!("pooled_shape must be two sizes, found {pooled:?}")));
     };
-    let scale = site.float("spatial_scale", 1.0)?;
+    let scale = ctx.float("spatial_scale", 1.0)?;
     Ok(Box::new(
         move |call| with_float!(call.tensor(0)?.dtype(), T => pool::<T>(call, [height, width], scale)),
     ))

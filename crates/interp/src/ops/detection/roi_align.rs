@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
@@ -17,27 +17,27 @@ struct Align {
 }
 
 /// Before opset 16 regions are not shifted by half an element.
-pub(super) fn roi_align(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn roi_align(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let unknown =
         |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
     let size = |name: &str, default: i64| {
-        let size = usize::try_from(site.int(name, default)?).ok().filter(|&size| size <= u32::MAX as usize);
+        let size = usize::try_from(ctx.int(name, default)?).ok().filter(|&size| size <= u32::MAX as usize);
         size.ok_or_else(|| Error::invalid_model(format!("{name} is out of range")))
     };
-    let is_max = match site.str("mode", "avg")? {
+    let is_max = match ctx.str("mode", "avg")? {
         "avg" => false,
         "max" => true,
         other => return Err(unknown("mode", other)),
     };
-    let half_pixel = match site.str("coordinate_transformation_mode", "half_pixel")? {
-        _ if site.opset < 16 => false,
+    let half_pixel = match ctx.str("coordinate_transformation_mode", "half_pixel")? {
+        _ if ctx.opset < 16 => false,
         "half_pixel" => true,
         "output_half_pixel" => false,
         other => return Err(unknown("coordinate_transformation_mode", other)),
     };
     let output = [size("output_height", 1)?, size("output_width", 1)?];
     let n_samples = Some(size("sampling_ratio", 0)?).filter(|&n| n > 0);
-    let align = Align { is_max, half_pixel, output, n_samples, scale: site.float("spatial_scale", 1.0)? };
+    let align = Align { is_max, half_pixel, output, n_samples, scale: ctx.float("spatial_scale", 1.0)? };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => align.run::<R>(call))))
 }
 

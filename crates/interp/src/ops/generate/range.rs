@@ -2,15 +2,15 @@
 
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 
 /// `start + i * delta` for all values before the limit.
-pub(super) fn range(site: &Site<'_>) -> Result<Kernel> {
-    let is_double = match DType::from_number(site.int("stash_type", 1)?) {
+pub(super) fn range(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_double = match DType::from_number(ctx.int("stash_type", 1)?) {
         Some(DType::F32) => false,
         Some(DType::F64) => true,
-        _ => return Err(site.unsupported("a stash_type that is neither f32 nor f64")),
+        _ => return Err(ctx.unsupported("a stash_type that is neither f32 nor f64")),
     };
     Ok(Box::new(move |call| {
         with_element!(call.tensor(0)?.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => integers::<T>(call),

@@ -2,14 +2,14 @@
 
 use crate::indices::integers;
 use crate::number::Number;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::{numbers, rounded, with_real};
 use crate::room::shape_of;
 use intact8_ir::{Error, Result};
 
 /// Computed in f64, and rounded once.
-pub(super) fn affine_grid(site: &Site<'_>) -> Result<Kernel> {
-    let align_corners = site.flag("align_corners", false)?;
+pub(super) fn affine_grid(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let align_corners = ctx.flag("align_corners", false)?;
     Ok(Box::new(move |call| {
         let (theta, size) = (call.tensor(0)?, call.tensor(1)?);
         let dtype = theta.dtype();

@@ -3,13 +3,13 @@
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::Number;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::ops::window::{Taps, WindowAttrs};
 use crate::room::shape_of;
 use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, with_element};
 
-pub(super) fn col2im(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+pub(super) fn col2im(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttrs::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let image = shape_of(&integers(call.tensor(1)?)?)?;

@@ -2,7 +2,7 @@
 
 use super::sampler::{Method, Padding, Sampler, Taps};
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::ops::window::{Moves, WindowAttrs};
 use crate::product::{Factor, Product};
 use crate::real::{Real, numbers, rounded, with_real};
@@ -10,10 +10,10 @@ use intact8_ir::{Error, Result};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// The values of the taps form a matrix, which is multiplied by the weights.
-pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttrs::read(ctx)?;
     let positive = |name: &str| {
-        let size = usize::try_from(site.int(name, 1)?).ok().filter(|&size| size > 0);
+        let size = usize::try_from(ctx.int(name, 1)?).ok().filter(|&size| size > 0);
         size.ok_or_else(|| Error::invalid_model(format!("{name} must be positive")))
     };
     let (groups, offset_groups) = (positive("group")?, positive("offset_group")?);

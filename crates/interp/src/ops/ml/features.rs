@@ -4,11 +4,11 @@ use crate::blocks::Blocks;
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 
 /// The features at the given positions. A vector is a matrix of one row.
-pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {
+pub(super) fn extract(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let (x, places) = (call.tensor(0)?, integers(call.tensor(1)?)?);
         let wrong = || {
@@ -28,8 +28,8 @@ pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {
 }
 
 /// 1 above the threshold, otherwise 0.
-pub(super) fn binarize(site: &Site<'_>) -> Result<Kernel> {
-    let threshold = site.float("threshold", 0.0)?;
+pub(super) fn binarize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let threshold = ctx.float("threshold", 0.0)?;
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         with_number!(x.dtype(), T => {
@@ -42,10 +42,10 @@ pub(super) fn binarize(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The concatenated features of each row, with the number of features of each operand in the attribute.
-pub(super) fn vectorize(site: &Site<'_>) -> Result<Kernel> {
-    let widths = site.ints("inputdimensions")?.unwrap_or_default();
+pub(super) fn vectorize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let widths = ctx.ints("inputdimensions")?.unwrap_or_default();
     let widths: Option<Vec<usize>> = widths.into_iter().map(|width| usize::try_from(width).ok()).collect();
-    let widths = widths.filter(|widths| widths.len() == site.operands.len()).ok_or_else(|| {
+    let widths = widths.filter(|widths| widths.len() == ctx.operands.len()).ok_or_else(|| {
         Error::invalid_model("op FeatureVectorizer must have one of inputdimensions for each operand")
     })?;
     Ok(Box::new(move |call| {
@@ -71,12 +71,12 @@ pub(super) fn vectorize(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Replaces one value by the imputed value of each feature.
-pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn impute(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let of_floats: Vec<f64> =
-        site.op.floats("imputed_value_floats")?.unwrap_or_default().iter().map(|&x| x.into()).collect();
-    let of_integers = site.ints("imputed_value_int64s")?.unwrap_or_default();
+        ctx.op.floats("imputed_value_floats")?.unwrap_or_default().iter().map(|&x| x.into()).collect();
+    let of_integers = ctx.ints("imputed_value_int64s")?.unwrap_or_default();
     let (old_float, old_integer) =
-        (site.float("replaced_value_float", 0.0)?, site.int("replaced_value_int64", 0)?);
+        (ctx.float("replaced_value_float", 0.0)?, ctx.int("replaced_value_int64", 0)?);
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         let n_features = x.shape().last().copied().unwrap_or(1);
@@ -105,8 +105,8 @@ pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Divides each row by its largest element, by the sum of its magnitudes, or by its length, unless that is 0.
-pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
-    let norm: fn(&[f32]) -> f32 = match site.str("norm", "MAX")? {
+pub(super) fn normalize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let norm: fn(&[f32]) -> f32 = match ctx.str("norm", "MAX")? {
         "MAX" => |row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         "L1" => |row| row.iter().map(|x| x.abs()).sum(),
         "L2" => |row| row.iter().map(|x| x * x).sum::<f32>().sqrt(),
@@ -125,8 +125,8 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// `(x - offset) * scale`, with one offset and scale for all features or for each feature.
-pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
-    let list = |name| Ok(site.op.floats(name)?.unwrap_or_default().to_vec());
+pub(super) fn scale(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let list = |name| Ok(ctx.op.floats(name)?.unwrap_or_default().to_vec());
     let (offsets, scales): (Vec<f32>, Vec<f32>) = (list("offset")?, list("scale")?);
     if scales.is_empty() || scales.len() != offsets.len() {
         return Err(Error::invalid_model("op Scaler must have as many of scale as of offset"));

@@ -2,24 +2,24 @@
 
 use super::moments::moments;
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
 /// `scale · (x - mean) / √(variance + ε) + bias` for each channel; channels are the second dimension.
-pub(super) fn batch(site: &Site<'_>) -> Result<Kernel> {
-    let has_statistics = (1..site.outputs.len()).any(|slot| site.has_output(slot));
+pub(super) fn batch(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let has_statistics = (1..ctx.outputs.len()).any(|slot| ctx.has_output(slot));
     // Before opset 14 the number of outputs determines the mode.
-    let is_training = if site.opset < 14 { has_statistics } else { site.flag("training_mode", false)? };
+    let is_training = if ctx.opset < 14 { has_statistics } else { ctx.flag("training_mode", false)? };
     if has_statistics && !is_training {
         return Err(Error::invalid_model("statistics are outputs only in training mode"));
     }
     let batch = Batch {
-        epsilon: site.float("epsilon", 1e-5)?.into(),
-        momentum: site.float("momentum", 0.9)?.into(),
-        is_spatial: site.opset >= 9 || site.flag("spatial", true)?,
+        epsilon: ctx.float("epsilon", 1e-5)?.into(),
+        momentum: ctx.float("momentum", 0.9)?.into(),
+        is_spatial: ctx.opset >= 9 || ctx.flag("spatial", true)?,
         is_training,
-        n_outputs: if site.opset < 14 { 5 } else { 3 },
+        n_outputs: if ctx.opset < 14 { 5 } else { 3 },
     };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => batch.run::<R>(call))))
 }

@@ -2,30 +2,30 @@
 
 use super::moments::moments;
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, round_in_place, rounded, with_real};
 use intact8_ir::{DType, Error, Result};
 
 /// Every channel with its own mean and variance.
-pub(super) fn instance(site: &Site<'_>) -> Result<Kernel> {
-    kernel(Groups { n_groups: None, is_scaled_by_group: false, rounds_twice: false, epsilon: epsilon(site)? })
+pub(super) fn instance(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    kernel(Groups { n_groups: None, is_scaled_by_group: false, rounds_twice: false, epsilon: epsilon(ctx)? })
 }
 
 /// Groups of channels; scale and bias are per-group, and from opset 21 on per-channel and applied to rounded numbers.
-pub(super) fn group(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn group(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("num_groups is missing or not positive");
-    let n_groups = site.op.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
-    let is_old = site.opset < 21;
+    let n_groups = ctx.op.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
+    let is_old = ctx.opset < 21;
     kernel(Groups {
         n_groups: Some(n_groups.filter(|&n| n > 0).ok_or_else(missing)?),
         is_scaled_by_group: is_old,
         rounds_twice: !is_old,
-        epsilon: epsilon(site)?,
+        epsilon: epsilon(ctx)?,
     })
 }
 
-fn epsilon(site: &Site<'_>) -> Result<f64> {
-    Ok(site.float("epsilon", 1e-5)?.into())
+fn epsilon(ctx: &CompileContext<'_>) -> Result<f64> {
+    Ok(ctx.float("epsilon", 1e-5)?.into())
 }
 
 fn kernel(groups: Groups) -> Result<Kernel> {

@@ -4,20 +4,20 @@ use super::moments::{moments, sum};
 use crate::axes::axis;
 use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, numbers, round_in_place, rounded};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::layer_norm::{Normalization, layer_norm};
 
 /// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the inverse
 /// deviations.
-pub(super) fn layer(site: &Site<'_>) -> Result<Kernel> {
-    Rows::read(site, true)?.kernel()
+pub(super) fn layer(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    Rows::read(ctx, true)?.kernel()
 }
 
 /// `x / √(mean of x² + ε)`, scaled.
-pub(super) fn root_mean_square(site: &Site<'_>) -> Result<Kernel> {
-    Rows::read(site, false)?.kernel()
+pub(super) fn root_mean_square(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    Rows::read(ctx, false)?.kernel()
 }
 
 struct Rows {
@@ -30,16 +30,16 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(site: &Site<'_>, is_centred: bool) -> Result<Rows> {
-        let stash = match site.int("stash_type", 1)? {
+    fn read(ctx: &CompileContext<'_>, is_centred: bool) -> Result<Rows> {
+        let stash = match ctx.int("stash_type", 1)? {
             1 => DType::F32,
             10 => DType::F16,
             11 => DType::F64,
             16 => DType::Bf16,
             other => return Err(Error::invalid_model(format!("stash_type {other} is not a float type"))),
         };
-        let (axis, epsilon) = (site.int("axis", -1)?, site.float("epsilon", 1e-5)?);
-        let has_statistics = site.has_output(1) || site.has_output(2);
+        let (axis, epsilon) = (ctx.int("axis", -1)?, ctx.float("epsilon", 1e-5)?);
+        let has_statistics = ctx.has_output(1) || ctx.has_output(2);
         Ok(Rows { axis, epsilon, stash, is_centred, has_statistics })
     }
 

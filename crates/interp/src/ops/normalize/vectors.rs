@@ -5,14 +5,14 @@ use crate::axes::{Along, axes, axis};
 use crate::broadcast::for_each_row;
 use crate::call::Call;
 use crate::number::Number;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
 /// Vectors along an axis, divided by their length; those of length 0 are 0.
-pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
-    let at = site.int("axis", -1)?;
-    let is_absolute = match site.int("p", 2)? {
+pub(super) fn lp(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let at = ctx.int("axis", -1)?;
+    let is_absolute = match ctx.int("p", 2)? {
         1 => true,
         2 => false,
         other => return Err(Error::invalid_model(format!("p must be 1 or 2, found {other}"))),
@@ -57,12 +57,12 @@ fn shortened<R: Real>(x: R, length: f64) -> R {
 }
 
 /// `x / (bias + alpha / size · Σ y²)^beta`, where `y` are the elements of `size` neighbouring channels.
-pub(super) fn local_response(site: &Site<'_>) -> Result<Kernel> {
-    let size = site.op.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
+pub(super) fn local_response(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let size = ctx.op.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
     let attrs = LocalResponse {
-        alpha: site.float("alpha", 1e-4)?,
-        beta: site.float("beta", 0.75)?,
-        bias: site.float("bias", 1.0)?,
+        alpha: ctx.float("alpha", 1e-4)?,
+        beta: ctx.float("beta", 0.75)?,
+        bias: ctx.float("bias", 1.0)?,
         size: size.ok_or_else(|| Error::invalid_model("size is missing or not positive"))?,
     };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => attrs.run::<R>(call))))
@@ -112,8 +112,8 @@ impl LocalResponse {
 }
 
 /// `(x - mean) / (√variance + 1e-9)`, over some axes.
-pub(super) fn mean_variance(site: &Site<'_>) -> Result<Kernel> {
-    let listed = site.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
+pub(super) fn mean_variance(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let listed = ctx.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());

@@ -1,7 +1,7 @@
 //! Quantization granularity: per-tensor, per-axis, or per-block.
 
 use crate::axes::{Along, axis};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::{Error, Result, Tensor};
 use std::ops::Range;
 
@@ -25,11 +25,11 @@ pub(super) enum Runs {
 
 impl Granularity {
     /// Reads `axis` and `block_size`.
-    pub(super) fn read(site: &Site<'_>) -> Result<Granularity> {
-        let block = site.int("block_size", 0)?;
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<Granularity> {
+        let block = ctx.int("block_size", 0)?;
         let size = usize::try_from(block)
             .map_err(|_| Error::invalid_model(format!("block_size must not be negative, found {block}")))?;
-        Ok(Granularity { axis: site.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
+        Ok(Granularity { axis: ctx.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
     }
 
     /// The granularity; an error if the scales do not match the tensor, or the zero points do not match the scales.

@@ -3,7 +3,7 @@
 use super::super::requantize::only;
 use super::Mersenne;
 use crate::number::{Number, unexpected, with_float};
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 
 use crate::sampling::samples;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
@@ -21,8 +21,8 @@ pub(super) const DROPPED: &[DType] = &[
 ];
 
 /// Before opset 12 there is no training mode. The mask is boolean from opset 10 on.
-pub(super) fn identity(site: &Site<'_>) -> Result<Kernel> {
-    let (has_mask, is_boolean) = (site.has_output(1), site.opset >= 10);
+pub(super) fn identity(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (has_mask, is_boolean) = (ctx.has_output(1), ctx.opset >= 10);
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let shape = x.shape().to_vec();
@@ -38,8 +38,8 @@ pub(super) fn identity(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// In training mode, elements are dropped with a probability, and the others are scaled to keep the mean.
-pub(super) fn dropout(site: &Site<'_>) -> Result<Kernel> {
-    let (has_mask, seed) = (site.has_output(1), site.int("seed", 0)? as u32);
+pub(super) fn dropout(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (has_mask, seed) = (ctx.has_output(1), ctx.int("seed", 0)? as u32);
     Ok(Box::new(move |call| {
         let ratio = match call.optional(1)? {
             Some(ratio) => only("ratio", &samples::<f64>(ratio)?)?,

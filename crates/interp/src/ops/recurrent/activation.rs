@@ -1,7 +1,7 @@
 //! The activation functions of recurrent layers, each with its parameters.
 
 use crate::number::Number;
-use crate::op::Site;
+use crate::op::CompileContext;
 use crate::product::Factor;
 use crate::real::Real;
 use intact8_ir::{Attr, Error, Result};
@@ -51,11 +51,11 @@ impl Activation {
 
     /// The functions of each direction. Parameters are assigned in order to the functions that have them.
     pub(super) fn read(
-        site: &Site<'_>,
+        ctx: &CompileContext<'_>,
         defaults: &[Activation],
         n_directions: usize,
     ) -> Result<Vec<Vec<Activation>>> {
-        let names = match site.op.attrs.get("activations") {
+        let names = match ctx.op.attrs.get("activations") {
             None => return Ok(vec![defaults.to_vec(); n_directions]),
             Some(Attr::Strs(names)) => names,
             Some(_) => return Err(Error::invalid_model("activations must be strings")),
@@ -64,8 +64,8 @@ impl Activation {
             let (found, expected) = (names.len(), defaults.len() * n_directions);
             return Err(Error::invalid_model(format!("expected {expected} activations, found {found}")));
         }
-        let mut alphas = site.op.floats("activation_alpha")?.unwrap_or_default().iter().copied();
-        let mut betas = site.op.floats("activation_beta")?.unwrap_or_default().iter().copied();
+        let mut alphas = ctx.op.floats("activation_alpha")?.unwrap_or_default().iter().copied();
+        let mut betas = ctx.op.floats("activation_beta")?.unwrap_or_default().iter().copied();
         let functions = names.iter().map(|name| {
             let is_meant = |(known, ..): &&(&str, _, _, _)| known.as_bytes().eq_ignore_ascii_case(name);
             let &(_, kind, alpha, beta) = KNOWN.iter().find(is_meant).ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::Result;
 
 pub(super) struct Gru {
@@ -19,8 +19,8 @@ impl Cell for Gru {
     const ACTIVATIONS: &'static [Activation] = &[Activation::SIGMOID, Activation::TANH];
     const HAS_CELL_STATE: bool = false;
 
-    fn read(site: &Site<'_>) -> Result<Gru> {
-        Ok(Gru { linear_before_reset: site.flag("linear_before_reset", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<Gru> {
+        Ok(Gru { linear_before_reset: ctx.flag("linear_before_reset", false)? })
     }
 
     fn own_bias(&self) -> usize {

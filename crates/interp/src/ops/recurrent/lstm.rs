@@ -2,7 +2,7 @@
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::Result;
 
 pub(super) struct Lstm {
@@ -20,8 +20,8 @@ impl Cell for Lstm {
     const ACTIVATIONS: &'static [Activation] = &[Activation::SIGMOID, Activation::TANH, Activation::TANH];
     const HAS_CELL_STATE: bool = true;
 
-    fn read(site: &Site<'_>) -> Result<Lstm> {
-        Ok(Lstm { input_forget: site.flag("input_forget", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<Lstm> {
+        Ok(Lstm { input_forget: ctx.flag("input_forget", false)? })
     }
 
     /// The gates are in the order input, output, forget, candidate.

@@ -3,8 +3,9 @@
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::number::{Number, by_value};
-use crate::op::{Kernel, Outputs, Site};
-use intact8_ir::{Complex, DType, Element, Result, Tensor, bf16, f16, with_element};
+use crate::op::{CompileContext, Kernel, Outputs};
+use crate::stand_in::widened;
+use intact8_ir::{Complex, DType, Element, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
 /// The types with an order.
@@ -29,8 +30,8 @@ pub(super) const TYPES: &[DType] = &[
 
 /// Outputs are the distinct elements, the first index of each, the index of the distinct element for each element, and
 /// counts.
-pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, sorted) = (site.op.int("axis")?, site.flag("sorted", true)?);
+pub(super) fn unique(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, sorted) = (ctx.op.int("axis")?, ctx.flag("sorted", true)?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let (x, axis) = match axis {
@@ -39,8 +40,9 @@ pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
         };
         let along = Along::of(x.shape(), axis);
         call.reserve::<[usize; 4]>(&[along.len])?;
-        let groups = with_element!(x.dtype(), [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64 Bool Str C64 C128],
-            T => groups(along, x.values::<T>()?), other => return Err(crate::number::unexpected(other)));
+        let wide = widened(&x, call)?;
+        let groups = with_element!(wide.dtype(), [F32 F64 I32 I64 U64 Bool Str C64 C128],
+            T => groups(along, wide.values::<T>()?), other => return Err(crate::number::unexpected(other)));
         let Groups { mut firsts, mut of, mut counts } = groups;
         if !sorted {
             let mut order: Vec<usize> = (0..firsts.len()).collect();
@@ -83,7 +85,7 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
     };
     let mut places: Vec<usize> = (0..len).collect();
     // Stable, so that the first slice of each group is the first in the tensor.
-    places.sort_by(order);
+    sort(&mut places, &order);
     let mut groups = Groups { firsts: vec![], of: vec![0; len], counts: vec![] };
     for (idx, &place) in places.iter().enumerate() {
         match groups.counts.last_mut() {
@@ -96,6 +98,11 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
         groups.of[place] = groups.firsts.len() - 1;
     }
     groups
+}
+
+/// Sorting is compiled once and not for every type.
+fn sort(places: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
+    places.sort_by(order);
 }
 
 /// A type that can be sorted. NaN is larger than all numbers and equal to itself.
@@ -112,9 +119,7 @@ macro_rules! ordered {
 }
 
 ordered! {
-    f32: by_value; f64: by_value; f16: by_value; bf16: by_value;
-    i8: Ord::cmp; u8: Ord::cmp; i16: Ord::cmp; u16: Ord::cmp;
-    i32: Ord::cmp; u32: Ord::cmp; i64: Ord::cmp; u64: Ord::cmp;
+    f32: by_value; f64: by_value; i32: Ord::cmp; i64: Ord::cmp; u64: Ord::cmp;
     bool: Ord::cmp; String: Ord::cmp;
     Complex<f32>: by_parts; Complex<f64>: by_parts;
 }

@@ -3,13 +3,13 @@
 use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{Number, with_float, with_number};
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::shape_of;
 use intact8_ir::{DType, Error, Result, Tensor};
 
 /// A triangle for each band, from the center of the previous band to that of the next one, with 1 at its own center.
-pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {
-    let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);
+pub(super) fn mel_weight_matrix(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let dtype = ctx.dtype("output_datatype")?.unwrap_or(DType::F32);
     Ok(Box::new(move |call| {
         let [n_bands, dft_len, rate] = [0, 1, 2].map(|slot| integer(call.tensor(slot)?));
         let (n_bands, dft_len, rate) = (n_bands?, dft_len?, rate?);

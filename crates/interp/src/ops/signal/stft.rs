@@ -3,12 +3,12 @@
 use super::fourier::{Plans, components};
 use crate::call::Call;
 use crate::indices::integer;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Complex, Error, Result, Tensor};
 
-pub(super) fn stft(site: &Site<'_>) -> Result<Kernel> {
-    let is_onesided = site.flag("onesided", true)?;
+pub(super) fn stft(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_onesided = ctx.flag("onesided", true)?;
     let plans = Plans::default();
     Ok(Box::new(move |call| run(call, is_onesided, &plans)))
 }

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::indices::integers;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -40,27 +40,27 @@ struct Lengths {
     stride: usize,
 }
 
-pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
-    let weighting = match site.str("mode", "")? {
+pub(super) fn tf_idf(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let weighting = match ctx.str("mode", "")? {
         "TF" => Weighting::Count,
         "IDF" => Weighting::Presence,
         "TFIDF" => Weighting::WeightedCount,
         other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     let lengths = Lengths {
-        min: natural(site, "min_gram_length", 1)?,
-        max: natural(site, "max_gram_length", 1)?,
-        stride: natural(site, "max_skip_count", 0)?.saturating_add(1),
+        min: natural(ctx, "min_gram_length", 1)?,
+        max: natural(ctx, "max_gram_length", 1)?,
+        stride: natural(ctx, "max_skip_count", 0)?.saturating_add(1),
     };
     if lengths.min > lengths.max {
         return Err(Error::invalid_model("min_gram_length is greater than max_gram_length"));
     }
-    let (vocabulary, pool) = vocabulary(site)?;
-    let coordinates = places(site, "ngram_indexes")?;
+    let (vocabulary, pool) = vocabulary(ctx)?;
+    let coordinates = places(ctx, "ngram_indexes")?;
     let width = coordinates.iter().max().and_then(|max| max.checked_add(1));
     let width = width.ok_or_else(|| misfit("ngram_indexes"))?;
-    let tree = tree(site, &pool, &coordinates, &lengths)?;
-    let weights = weights(site, &coordinates)?;
+    let tree = tree(ctx, &pool, &coordinates, &lengths)?;
+    let weights = weights(ctx, &coordinates)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let words = vocabulary.numbers(x, call)?;
@@ -94,14 +94,14 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// A required attribute that is a count.
-fn natural(site: &Site<'_>, name: &str, least: usize) -> Result<usize> {
+fn natural(ctx: &CompileContext<'_>, name: &str, least: usize) -> Result<usize> {
     let wrong = || Error::invalid_model(format!("op TfIdfVectorizer must have {name} of at least {least}"));
-    let number = site.op.int(name)?.and_then(|number| usize::try_from(number).ok());
+    let number = ctx.op.int(name)?.and_then(|number| usize::try_from(number).ok());
     number.filter(|&number| number >= least).ok_or_else(wrong)
 }
 
 /// The distinct words of the pool, and the index of each word.
-fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
+fn vocabulary(ctx: &CompileContext<'_>) -> Result<(Vocabulary, Vec<usize>)> {
     fn numbered<K: Hash + Eq + Clone>(pool: &[K]) -> (HashMap<K, usize>, Vec<usize>) {
         let mut numbers = HashMap::new();
         let mut number = |word: &K| {
@@ -111,8 +111,8 @@ fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
         let pool = pool.iter().map(&mut number).collect();
         (numbers, pool)
     }
-    let texts = site.strings("pool_strings")?.filter(|pool| !pool.is_empty());
-    let integers = site.ints("pool_int64s")?.filter(|pool| !pool.is_empty());
+    let texts = ctx.strings("pool_strings")?.filter(|pool| !pool.is_empty());
+    let integers = ctx.ints("pool_int64s")?.filter(|pool| !pool.is_empty());
     match (texts, integers) {
         (Some(texts), None) => {
             let (numbers, pool) = numbered(&texts);
@@ -151,14 +151,14 @@ fn misfit(name: &str) -> Error {
 }
 
 /// An attribute with indices.
-fn places(site: &Site<'_>, name: &str) -> Result<Vec<usize>> {
-    let list = site.ints(name)?.unwrap_or_default();
+fn places(ctx: &CompileContext<'_>, name: &str) -> Result<Vec<usize>> {
+    let list = ctx.ints(name)?.unwrap_or_default();
     list.into_iter().map(|place| usize::try_from(place).map_err(|_| misfit(name))).collect()
 }
 
 /// For each output index, the weight of its n-gram, by default 1.
-fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
-    match site.op.floats("weights")?.unwrap_or_default() {
+fn weights(ctx: &CompileContext<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
+    match ctx.op.floats("weights")?.unwrap_or_default() {
         [] => Ok(coordinates.iter().map(|&coordinate| (coordinate, 1.0)).collect()),
         weights if weights.len() == coordinates.len() => {
             Ok(coordinates.iter().copied().zip(weights.iter().copied()).collect())
@@ -168,8 +168,8 @@ fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>
 }
 
 /// The n-grams of the selected lengths.
-fn tree(site: &Site<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
-    let starts = places(site, "ngram_counts")?;
+fn tree(ctx: &CompileContext<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
+    let starts = places(ctx, "ngram_counts")?;
     let mut tree = Tree { children: HashMap::new(), coordinates: vec![None] };
     let mut coordinates = coordinates.iter();
     for (idx, &start) in starts.iter().enumerate() {

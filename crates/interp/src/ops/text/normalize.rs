@@ -1,6 +1,6 @@
 //! StringNormalizer: removal of words, and change of case.
 
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::reserve_text;
 use intact8_ir::{Error, Result, Tensor};
 use std::collections::HashSet;
@@ -24,8 +24,8 @@ impl Case {
 }
 
 /// A row of strings without the stop words; one empty string if none is left.
-pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
-    let case = match site.str("case_change_action", "NONE")? {
+pub(super) fn normalize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let case = match ctx.str("case_change_action", "NONE")? {
         "NONE" => Case::Kept,
         "LOWER" => Case::Lower,
         "UPPER" => Case::Upper,
@@ -34,8 +34,8 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
             return Err(Error::invalid_model(message));
         }
     };
-    let compared = if site.flag("is_case_sensitive", false)? { Case::Kept } else { Case::Lower };
-    let stop_words = site.strings("stopwords")?.unwrap_or_default();
+    let compared = if ctx.flag("is_case_sensitive", false)? { Case::Kept } else { Case::Lower };
+    let stop_words = ctx.strings("stopwords")?.unwrap_or_default();
     let stop_words: HashSet<String> = stop_words.iter().map(|word| compared.apply(word)).collect();
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;

@@ -1,15 +1,15 @@
 //! RegexFullMatch: regular expressions in the syntax of RE2, which differs slightly from that of the `regex` crate.
 
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 use regex::Regex;
 use std::iter::Peekable;
 use std::str::Chars;
 
 /// Whether the pattern matches the whole string.
-pub(super) fn full_match(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn full_match(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op RegexFullMatch must have the attribute pattern");
-    let pattern = site.op.str("pattern")?.ok_or_else(missing)?;
+    let pattern = ctx.op.str("pattern")?.ok_or_else(missing)?;
     let wrong = |reason: &str| Error::invalid_model(format!("pattern {pattern:?} is invalid: {reason}"));
     let translated = translated(pattern).map_err(wrong)?;
     let regex = Regex::new(&format!("\\A(?:{translated})\\z")).map_err(|error| {

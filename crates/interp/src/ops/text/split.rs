@@ -1,14 +1,14 @@
 //! StringSplit: splitting strings at delimiters.
 
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::room::reserve_text;
 use intact8_ir::{Result, Tensor};
 
 /// Strings with fewer parts are padded with empty ones; the second output is the number of parts.
-pub(super) fn split(site: &Site<'_>) -> Result<Kernel> {
-    let delimiter = site.str("delimiter", "")?.to_owned();
+pub(super) fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let delimiter = ctx.str("delimiter", "")?.to_owned();
     // Below 0 there is no limit.
-    let most = site.op.int("maxsplit")?.and_then(|most| usize::try_from(most).ok());
+    let most = ctx.op.int("maxsplit")?.and_then(|most| usize::try_from(most).ok());
     let most = most.map_or(usize::MAX, |most| most.saturating_add(1));
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
