@@ -50,7 +50,7 @@ const MAX_NESTING: usize = 32;
 /// A graph during its compilation.
 struct Assembly<'a> {
     graph: &'a Graph,
-    /// The graph's id, unless it is in the body of a function, whose values nobody can ask for.
+    /// The id of the graph; none in the body of a function, whose values are not observed.
     id: Option<GraphId>,
     /// The sources of the values that are already compiled.
     sources: HashMap<ValueId, Source>,

@@ -74,7 +74,7 @@ pub(crate) enum Operand<'a> {
 }
 
 impl<'a> CompileContext<'a> {
-    /// The graph of an attribute.
+    /// The subgraph of an attribute.
     pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a Graph>> {
         Ok(self.op.graph(name)?.map(|id| self.compiler.model.graph(id)))
     }

@@ -3,7 +3,7 @@
 //! The most expensive loops do not use this module; they are written with intrinsics in files of their own.
 //!
 //! Floating-point results do not depend on the instruction set: the compiler neither reorders nor fuses.
-//! The one exception is code that asks for a multiply-add.
+//! The exception is code that uses an explicit multiply-add.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;

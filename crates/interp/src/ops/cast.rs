@@ -122,7 +122,7 @@ fn cast_to(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Res
     }
 }
 
-/// Numbers as another type: casts look at the number and not at its type.
+/// Converts numbers to another type; the result depends only on the number, not on its type.
 fn cast_numbers(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Result<Tensor> {
     if to == DType::Str {
         return text::written(&x, call);

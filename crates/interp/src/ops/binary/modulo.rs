@@ -19,7 +19,7 @@ pub(super) fn modulo(ctx: &CompileContext<'_>) -> Result<Kernel> {
             call.reserve::<T>(&shape)?;
             match is_truncated {
                 true => pairs(a, b, &shape, T::rem),
-                // The remainder is exact, so that halves are rounded once.
+                // The remainder is exact, so that 16-bit floats are rounded once.
                 false => pairs(a, b, &shape, floored::<T>),
             }
         })?;

@@ -20,7 +20,7 @@ pub(super) fn repeat(ctx: &CompileContext<'_>) -> Result<Kernel> {
     };
     if ctx.operands.len() - ctx.n_captures != 2 + n_carried {
         return Err(Error::invalid_model(format!(
-            "op Loop must have {} operands, as its body says",
+            "op Loop must have {} operands to match its body",
             2 + n_carried
         )));
     }

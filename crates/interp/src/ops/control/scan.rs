@@ -206,9 +206,7 @@ pub(super) fn stacked(
         return stack(&pieces.iter().collect::<Vec<_>>(), axis, call);
     }
     let Some(Type::Tensor(ty)) = declared else {
-        return Err(Error::invalid_data(
-            "nothing was collected, and the model does not say of what type it would be",
-        ));
+        return Err(Error::invalid_data("no output was collected, and the model does not state its type"));
     };
     let dims = ty.shape.iter().flatten();
     let mut shape: Vec<usize> = dims.map(|dim| dim.known().unwrap_or(0)).collect();

@@ -115,7 +115,7 @@ impl<'a, T: Factor> Operand<'a, T> {
     }
 }
 
-/// Compiled once and not for every type of element.
+/// Compiled once instead of for every element type.
 fn sort(dims: &mut [Dim], order: &[Label]) {
     dims.sort_by_key(|dim| order.iter().position(|&label| label == dim.label).unwrap_or(usize::MAX));
 }

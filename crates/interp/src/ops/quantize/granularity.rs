@@ -5,7 +5,7 @@ use crate::op::CompileContext;
 use intact8_ir::{Error, Result, Tensor};
 use std::ops::Range;
 
-/// What the attributes say.
+/// The attributes.
 pub(super) struct Granularity {
     axis: i64,
     /// The number of steps along the axis that share a scale, if the scale has the rank of the tensor.

@@ -100,7 +100,7 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
     groups
 }
 
-/// Sorting is compiled once and not for every type.
+/// Sorting is compiled once instead of for every element type.
 fn sort(places: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
     places.sort_by(order);
 }
