@@ -194,7 +194,7 @@ pub(super) fn groups(ctx: &CompileContext<'_>) -> Result<usize> {
 /// The error for operands whose shapes do not match.
 pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
     Error::invalid_data(format!(
-        "an input of shape {x:?} and a weight of shape {weight:?} do not match in {groups} groups"
+        "an input of shape {x:?} and a weight of shape {weight:?} do not match for {groups} groups"
     ))
 }
 

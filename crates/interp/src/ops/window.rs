@@ -116,7 +116,7 @@ impl Moves {
             }
             let rest = padded.checked_sub(reach).ok_or_else(|| {
                 Error::invalid_data(format!(
-                    "a window that reaches over {reach} does not match into {padded} padded positions"
+                    "a window that reaches over {reach} does not fit into {padded} padded positions"
                 ))
             })?;
             let n_windows = if ceil { rest.div_ceil(stride) } else { rest / stride } + 1;
