@@ -132,7 +132,9 @@ impl Recipe {
         {
             (Ingredient::Absent, Operand::Absent) | (Ingredient::Computed, Operand::Computed) => true,
             (Ingredient::Constant(own), Operand::Constant(other)) => {
-                own.dtype() == other.dtype() && own.shape() == other.shape() && own.address() == other.address()
+                own.dtype() == other.dtype()
+                    && own.shape() == other.shape()
+                    && own.address() == other.address()
             }
             _ => false,
         };
