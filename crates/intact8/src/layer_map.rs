@@ -109,7 +109,7 @@ mod tests {
     fn maps(text: &str, flavour: Flavour) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
         let how = Preparation { equalize: false, ..Preparation::default() };
-        let mut model = Prepared::new(&original, &how, None).unwrap().model().clone();
+        let mut model = Prepared::new(&original, &how, None, &mut ()).unwrap().model().clone();
         let config = QuantConfig::for_model(&model);
         let half = || QuantParams::per_tensor(0.5, 0, 8);
         let entry = |layer: &intact8_quant::Layer| LayerRecord {
