@@ -1,12 +1,12 @@
-//! Our interpreter as a runtime.
+//! The interpreter as a runtime.
 
 use crate::context::Limits;
 use crate::session::Session;
 use crate::sharing::Registry;
 use intact8_ir::{Executor, Model, Result, Runtime};
 
-/// Makes models runnable. The sessions that it has made and that are still alive share what was made of constants that
-/// they have in common: packed weights take memory once.
+/// Compiles models to sessions. Its live sessions share kernels with the same constants, so that packed weights are in
+/// memory once.
 #[derive(Default)]
 pub struct Interpreter {
     limits: Limits,
@@ -15,7 +15,7 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// An interpreter whose sessions keep to these limits.
+    /// An interpreter whose sessions have these limits.
     pub fn with_limits(limits: Limits) -> Interpreter {
         Interpreter { limits, ..Interpreter::default() }
     }

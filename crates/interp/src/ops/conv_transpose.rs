@@ -4,7 +4,7 @@ use super::conv::{fill_channels, groups, invalid, misfit};
 use super::window::{Moves, Padding, Taps, WindowAttrs, explicit, sizes, split};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
@@ -12,15 +12,15 @@ use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose,
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "ConvTranspose", opsets: 1..=NEWEST, types: FLOATS, compile: conv_transpose }];
 
-/// Constant weights are laid out once.
-fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
+/// Constant weights are packed once.
+fn conv_transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = TransposeAttrs {
-        window: WindowAttrs::read(site)?,
-        groups: groups(site)?,
-        output_padding: sizes(site, "output_padding", 0)?,
-        output_shape: sizes(site, "output_shape", 0)?,
+        window: WindowAttrs::read(ctx)?,
+        groups: groups(ctx)?,
+        output_padding: sizes(ctx, "output_padding", 0)?,
+        output_shape: sizes(ctx, "output_shape", 0)?,
     };
-    let prepared = match site.constant(1) {
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };
@@ -48,7 +48,7 @@ fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Whether there is a fast kernel for that type and as many dimensions.
+/// Whether there is a fast kernel for the type and the number of dimensions.
 fn is_fast(dtype: DType, shape: &[usize]) -> bool {
     dtype != DType::F64 && (3..=5).contains(&shape.len())
 }
@@ -92,17 +92,17 @@ impl TransposeAttrs {
         Ok((shape, moves))
     }
 
-    /// The spatial sizes of the output; sets the pads that go with them.
+    /// The spatial sizes of the output; also sets the pads.
     fn output(&self, input: &[usize], moves: &mut Moves) -> Result<Vec<usize>> {
         let rank = input.len();
         let padding = self.output_padding.clone().unwrap_or_else(|| vec![0; rank]);
         let stated = match &self.output_shape {
-            // Batch and channels do not belong here, but are met in old models.
+            // Old models include batch and channels.
             Some(shape) if shape.len() == rank + 2 => Some(&shape[2..]),
             shape => shape.as_deref(),
         };
         if padding.len() != rank || stated.is_some_and(|stated| stated.len() != rank) {
-            let message = format!("output_padding or output_shape is not for {rank} dimensions");
+            let message = format!("output_padding or output_shape does not match {rank} dimensions");
             return Err(Error::invalid_model(message));
         }
         let full = |axis: usize| {
@@ -110,7 +110,7 @@ impl TransposeAttrs {
             steps.checked_add(padding[axis] + moves.reach(axis))?.checked_sub(moves.strides[axis])
         };
         let full: Option<Vec<usize>> = (0..rank).map(full).collect();
-        let full = full.ok_or_else(|| Error::invalid_data(format!("no output is made of {input:?}")))?;
+        let full = full.ok_or_else(|| Error::invalid_data(format!("the output of {input:?} is empty")))?;
         let by_stride = || (0..rank).map(|axis| input[axis].saturating_mul(moves.strides[axis])).collect();
         let (wanted, odd_at_end): (Vec<usize>, bool) = match (stated, &self.window.padding) {
             (Some(stated), padding) => {
@@ -123,7 +123,7 @@ impl TransposeAttrs {
                 let left =
                     |axis: usize| full[axis].checked_sub(moves.pads_begin[axis] + moves.pads_end[axis]);
                 let output: Option<Vec<usize>> = (0..rank).map(left).collect();
-                return output.ok_or_else(|| Error::invalid_data(format!("the pads are more than {full:?}")));
+                return output.ok_or_else(|| Error::invalid_data(format!("the pads exceed {full:?}")));
             }
         };
         let pads =
@@ -153,7 +153,8 @@ impl TransposeAttrs {
     }
 }
 
-/// The transposed convolution without a fast kernel: the window reads our output and writes our input.
+/// The transposed convolution without a fast kernel: the window of the forward convolution reads this output and writes
+/// this input.
 fn scatter<R: Real>(
     call: &Call<'_, '_>,
     shape: &ConvTransposeShape,

@@ -1,13 +1,13 @@
-//! The attributes that convolutions and pools share: how a window moves over the spatial dimensions.
+//! The sliding window of convolutions and pools, from their common attributes.
 
 mod taps;
 
 pub(super) use taps::{Run, Taps};
 
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::{Error, Result};
 
-/// How a window moves, as far as attributes say.
+/// The attributes of a sliding window.
 pub(super) struct WindowAttrs {
     kernel: Option<Vec<usize>>,
     strides: Option<Vec<usize>>,
@@ -16,16 +16,16 @@ pub(super) struct WindowAttrs {
 }
 
 pub(super) enum Padding {
-    /// Begin of each dimension, then end of each.
+    /// The pads before each dimension, then those after each.
     Explicit(Option<Vec<usize>>),
-    /// As many outputs as inputs by stride; the odd one at the end, or at the begin.
+    /// The number of outputs is that of the inputs divided by the stride; an odd pad is at the end, or at the start.
     Same {
         odd_at_end: bool,
     },
     Valid,
 }
 
-/// How a window moves over an input of known size.
+/// A sliding window over an input of known size.
 pub(super) struct Moves {
     pub(super) kernel: Vec<usize>,
     pub(super) strides: Vec<usize>,
@@ -34,24 +34,25 @@ pub(super) struct Moves {
     pub(super) pads_end: Vec<usize>,
 }
 
-/// Nothing real is larger, and sums and products of two such sizes can't overflow.
+/// The largest size; sums and products of two such sizes can't overflow.
 const MOST: usize = u32::MAX as usize / 4;
 
 impl WindowAttrs {
     /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad`.
-    pub(super) fn read(site: &Site<'_>) -> Result<WindowAttrs> {
-        let padding = match site.str("auto_pad", "NOTSET")? {
-            "NOTSET" | "" => Padding::Explicit(sizes(site, "pads", 0)?),
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<WindowAttrs> {
+        let padding = match ctx.str("auto_pad", "NOTSET")? {
+            "NOTSET" | "" => Padding::Explicit(sizes(ctx, "pads", 0)?),
             "SAME_UPPER" => Padding::Same { odd_at_end: true },
             "SAME_LOWER" => Padding::Same { odd_at_end: false },
             "VALID" => Padding::Valid,
-            other => return Err(Error::invalid_model(format!("auto_pad {other:?} is none that ONNX knows"))),
+            other => return Err(Error::invalid_model(format!("auto_pad {other:?} is not defined by ONNX"))),
         };
-        let (kernel, strides) = (sizes(site, "kernel_shape", 1)?, sizes(site, "strides", 1)?);
-        Ok(WindowAttrs { kernel, strides, dilations: sizes(site, "dilations", 1)?, padding })
+        let (kernel, strides) = (sizes(ctx, "kernel_shape", 1)?, sizes(ctx, "strides", 1)?);
+        Ok(WindowAttrs { kernel, strides, dilations: sizes(ctx, "dilations", 1)?, padding })
     }
 
-    /// How the window moves over an input with those spatial sizes. `kernel` is the weight's, where there is one.
+    /// The sliding window over an input with the given spatial sizes. `kernel` is the size in the weight, if there is a
+    /// weight.
     pub(super) fn over(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Moves> {
         let mut moves = self.unpadded(input, kernel)?;
         (moves.pads_begin, moves.pads_end) = match &self.padding {
@@ -69,7 +70,7 @@ impl WindowAttrs {
         Ok(moves)
     }
 
-    /// The same without any padding.
+    /// The same without padding.
     pub(super) fn unpadded(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Moves> {
         let rank = input.len();
         if let (Some(stated), Some(found)) = (self.kernel.as_deref(), kernel)
@@ -91,7 +92,7 @@ impl WindowAttrs {
         let moves = Moves { kernel, strides, dilations, pads_begin: vec![0; rank], pads_end: vec![0; rank] };
         let reaches = (0..rank).map(|axis| moves.reach(axis));
         match reaches.chain(input.iter().copied()).find(|&size| size > MOST) {
-            Some(size) => Err(Error::limit(format!("a window over {size} positions is too large"))),
+            Some(size) => Err(Error::limit(format!("a window with {size} positions is too large"))),
             None if moves.kernel.contains(&0) => Err(Error::invalid_data("the window is empty")),
             None => Ok(moves),
         }
@@ -99,13 +100,13 @@ impl WindowAttrs {
 }
 
 impl Moves {
-    /// How many positions the window covers along an axis.
+    /// The extent of the window along an axis.
     pub(super) fn reach(&self, axis: usize) -> usize {
         self.kernel[axis].saturating_sub(1).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// How many windows there are in each dimension. Rounding up, the last one may reach beyond the padding, the only one
-    /// too, but none begins behind the input and its first padding.
+    /// The number of window positions in each dimension. With rounding up, the last window may exceed the padding, but
+    /// must start before the end of the input and its leading padding.
     pub(super) fn output(&self, input: &[usize], ceil: bool) -> Result<Vec<usize>> {
         let along = |axis: usize| {
             let (begin, stride) = (self.pads_begin[axis], self.strides[axis]);
@@ -132,22 +133,22 @@ pub(super) fn explicit(pads: Option<&[usize]>, rank: usize) -> Result<(Vec<usize
         None => Ok((vec![0; rank], vec![0; rank])),
         Some(pads) if pads.len() == 2 * rank => Ok((pads[..rank].to_vec(), pads[rank..].to_vec())),
         Some(pads) => {
-            Err(Error::invalid_model(format!("there are {} pads for {rank} dimensions", pads.len())))
+            Err(Error::invalid_model(format!("{} pads do not match {rank} dimensions", pads.len())))
         }
     }
 }
 
-/// Padding before and after, as equal as can be.
+/// The pads before and after, which differ by at most one.
 pub(super) fn split(total: usize, odd_at_end: bool) -> (usize, usize) {
     let (less, more) = (total / 2, total - total / 2);
     if odd_at_end { (less, more) } else { (more, less) }
 }
 
 /// An attribute of sizes that are at least `least`.
-pub(super) fn sizes(site: &Site<'_>, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
-    let Some(values) = site.op.ints(name)? else { return Ok(None) };
+pub(super) fn sizes(ctx: &CompileContext<'_>, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
+    let Some(values) = ctx.op.ints(name)? else { return Ok(None) };
     let size = |&value: &i64| match usize::try_from(value) {
-        Ok(size) if size > MOST => Err(Error::unsupported(format!("{name} of {value}"))),
+        Ok(size) if size > MOST => Err(Error::unsupported(format!("{name} {value} is too large"))),
         Ok(size) if size >= least => Ok(size),
         _ => Err(Error::invalid_model(format!("{name} must be at least {least}, found {value}"))),
     };
