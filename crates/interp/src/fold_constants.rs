@@ -2,7 +2,7 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, OperatorTrait, Pass, Result, Tensor, isolate};
 
 /// Computes operations all of whose operands are constant, once and for all: so weights behind a Reshape, Transpose or
 /// Identity, shapes and tables become constants that other passes see.
@@ -44,20 +44,6 @@ const MAX_TOTAL_GROWTH: u64 = 64 << 20;
 /// What a single operation takes at most in steps.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// Operators that are not a function of their operands, or that mean more than they compute.
-const EXCLUDED: &[&str] = &[
-    "Bernoulli",
-    "DequantizeLinear",
-    "Dropout",
-    "DynamicQuantizeLinear",
-    "Multinomial",
-    "QuantizeLinear",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
-
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
         "fold-constants"
@@ -95,7 +81,8 @@ impl Pass for FoldConstants {
 }
 
 fn is_foldable(op: &Op) -> bool {
-    let is_excluded = op.domain.is_empty() && EXCLUDED.contains(&op.name.as_str());
+    // A quantizer means more than it computes.
+    let is_excluded = op.has(OperatorTrait::Random) || op.has(OperatorTrait::Quantizes);
     !is_excluded && op.subgraphs().next().is_none()
 }
 

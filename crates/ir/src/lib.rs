@@ -25,11 +25,13 @@ mod isolate;
 mod minifloat;
 mod model;
 mod node;
+mod operator_traits;
 mod pass;
 mod tensor;
 mod text;
 mod value;
 mod verify;
+mod window;
 
 pub use element::{
     DType, Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
@@ -42,7 +44,9 @@ pub use minifloat::{MiniFloat, PowerRounding, rounded_to_odd};
 pub use model::{Function, Model, Origin};
 pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
+pub use operator_traits::{OperatorSet, OperatorTrait};
 pub use pass::{Pass, Pipeline};
 pub use tensor::Tensor;
 pub use value::{Dim, Place, TensorType, Type, Value, ValueId};
 pub use verify::verify;
+pub use window::{Padding, Window, WindowAttributes, explicit_pads, split_padding};

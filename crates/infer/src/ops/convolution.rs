@@ -1,12 +1,13 @@
 //! Convolutions.
 
-use super::window::{Padding, Window, list};
+use super::window::{Window, known, sized};
 use crate::fact::Shape;
 use crate::length::Length;
 use crate::row::ElementType::{Common, Is, Like};
 use crate::row::{OpRow, one};
 use crate::site::{Inferred, Site, Stop};
 use intact8_ir::DType::I32;
+use intact8_ir::Padding;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("CausalConvWithState", &[Common(2)], causal),
@@ -68,7 +69,8 @@ fn transposed(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
             return Err(Stop::wrong(format!("output_shape must have {n_dims} elements, found {found}")));
         }
         None => {
-            let more = list(site, "output_padding", n_dims)?.unwrap_or_else(|| vec![0; n_dims]);
+            let more = site.op.sizes("output_padding", 0)?;
+            let more = sized("output_padding", more, n_dims)?.unwrap_or_else(|| vec![0; n_dims]);
             (0..n_dims).map(|idx| spread(&window, idx, &input[2 + idx], more[idx])).collect()
         }
     };
@@ -76,13 +78,13 @@ fn transposed(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 }
 
 /// The length that a window makes of one that it would come from: `stride · (n - 1) + reach + more - pads`.
-pub(super) fn spread(window: &Window, idx: usize, input: &Length, more: i64) -> Length {
-    let stride = Length::known(window.strides[idx]);
-    if matches!(window.padding, Padding::Same) {
+pub(super) fn spread(window: &Window, idx: usize, input: &Length, more: usize) -> Length {
+    let stride = known(window.strides[idx]);
+    if matches!(window.padding, Padding::Same { .. }) {
         return input * &stride;
     }
     let way = &stride * &(input - &Length::known(1));
-    &(&(&way + &window.reach(idx)) + &Length::known(more)) - &window.pads(idx)
+    &(&(&way + &window.reach(idx)) + &known(more)) - &window.pads(idx)
 }
 
 /// Columns `[N,C·block,L]` to an image `[N,C,…]`.

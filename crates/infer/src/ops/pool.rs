@@ -1,7 +1,7 @@
 //! Pools, and operators that pool regions.
 
 use super::convolution::spread;
-use super::window::{Window, list};
+use super::window::{Window, known, sized};
 use crate::fact::Shape;
 use crate::length::Length;
 use crate::row::ElementType::{Is, Like};
@@ -68,19 +68,20 @@ fn unpooled(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
 }
 
 /// `[regions,C,height,width]`.
-fn regions(site: &Site<'_>, pooled: [i64; 2]) -> Inferred<Vec<Option<Shape>>> {
+fn regions(site: &Site<'_>, pooled: [Length; 2]) -> Inferred<Vec<Option<Shape>>> {
     let channels = site.shape_of_rank(0, 4)?[1].clone();
     let n_regions = site.shape_of_rank(1, 2)?[0].clone();
-    one([vec![n_regions, channels], pooled.map(Length::known).to_vec()].concat())
+    one([vec![n_regions, channels], pooled.to_vec()].concat())
 }
 
 fn pooled_regions(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    match list(site, "pooled_shape", 2)?.as_deref() {
-        Some(&[height, width]) => regions(site, [height, width]),
+    match sized("pooled_shape", site.op.sizes("pooled_shape", 0)?, 2)?.as_deref() {
+        Some(&[height, width]) => regions(site, [known(height), known(width)]),
         _ => Err(Stop::wrong("attribute pooled_shape is missing")),
     }
 }
 
 fn aligned_regions(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    regions(site, [site.int("output_height", 1)?, site.int("output_width", 1)?])
+    let [height, width] = [site.int("output_height", 1)?, site.int("output_width", 1)?];
+    regions(site, [height, width].map(Length::known))
 }
