@@ -1,6 +1,7 @@
 //! What layers cost, before anything runs: shapes and multiply-accumulates for one sample.
 
 use crate::layer::Layer;
+use crate::linear_view::LinearKind;
 use intact8_infer::infer;
 use intact8_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
 use std::collections::BTreeMap;
@@ -35,21 +36,25 @@ pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<
     let first = graph.operand(layer.node, *layer.activations.first()?)?;
     let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
     let n_outputs = n_values(layer.node.into());
-    match layer.op {
-        "Conv" => Some(n_outputs?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
-        "ConvTranspose" => Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
-        "Gemm" | "MatMul" => {
+    match LinearKind::named(layer.op) {
+        Some(LinearKind::Conv) => {
+            Some(n_outputs?.saturating_mul(n_elements(&weights().next()?.shape()[1..])))
+        }
+        Some(LinearKind::ConvTranspose) => {
+            Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..])))
+        }
+        Some(LinearKind::Gemm | LinearKind::MatMul) => {
             let left = graph.operand(layer.node, 0)?;
             let place = Place { graph: layer.graph, value: left };
             let inner = shapes.get(&place).map(|shape| shape.last().copied());
             let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
             Some(n_outputs?.saturating_mul(inner??))
         }
-        "LSTM" | "GRU" | "RNN" => {
+        None if layer.is_recurrent() => {
             let n_inputs = weights().next()?.shape()[2].max(1);
             Some((n_values(first)? / n_inputs).saturating_mul(weights().map(Tensor::len).sum()))
         }
-        _ => n_values(first).map(|n_values| n_values.saturating_mul(layer.activations.len())),
+        None => n_values(first).map(|n_values| n_values.saturating_mul(layer.activations.len())),
     }
 }
 

@@ -6,8 +6,10 @@ mod quantizable;
 
 pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
 
-use crate::weight::Channels;
-use intact8_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
+use crate::linear_view::{LinearKind, LinearView, WeightLayout};
+use intact8_ir::{
+    Error, Graph, Model, NodeId, Op, OperatorTrait, Place, Result, Tensor, ValueId, WindowAttributes,
+};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,22 +53,22 @@ pub struct InputChannels {
 }
 
 impl Weight {
-    /// Calls `see` with the input channel of every element of the weight.
+    /// How the elements of the weight, of that shape, belong to channels; `None` for the weight of a recurrence.
+    pub fn layout(&self, shape: &[usize]) -> Option<WeightLayout> {
+        let input = self.input?;
+        Some(WeightLayout::new(shape, self.axis, input.weight, input.groups))
+    }
+
+    /// Calls `see` with the input channel and the value of every element of the weight.
     pub(crate) fn for_each_input(&self, tensor: &Tensor, mut see: impl FnMut(usize, f32)) {
-        let Some(input) = self.input else { return };
-        let shape = tensor.shape();
-        let (inputs, outputs) = (Channels::of(shape, input.weight), Channels::of(shape, self.axis));
-        let per_group = (outputs.len / input.groups).max(1);
+        let Some(layout) = self.layout(tensor.shape()) else { return };
         let values = tensor.values::<f32>().expect("a layer's weights are f32");
-        for (idx, &value) in values.iter().enumerate() {
-            let group = if input.groups == 1 { 0 } else { outputs.of_element(idx) / per_group };
-            see(group * inputs.len + inputs.of_element(idx), value);
-        }
+        values.iter().enumerate().for_each(|(idx, &value)| see(layout.channels_of_element(idx).1, value));
     }
 
     /// How many input channels there are.
     pub(crate) fn n_inputs(&self, tensor: &Tensor) -> usize {
-        self.input.map_or(0, |input| tensor.shape()[input.weight] * input.groups)
+        self.layout(tensor.shape()).map_or(0, |layout| layout.n_inputs())
     }
 }
 
@@ -119,35 +121,56 @@ impl Layer {
         self.weights.iter().find_map(|weight| Some((weight, weight.input?)))
     }
 
+    /// The kind of product that the layer is, if it has a weight and is no recurrence.
+    pub fn linear_kind(&self) -> Option<LinearKind> {
+        LinearKind::named(self.op).filter(|_| !self.weights.is_empty())
+    }
+
+    /// The geometry of the layer, if it multiplies an activation by one constant weight with two kinds of channels.
+    pub fn linear_view(&self, model: &Model) -> Option<LinearView> {
+        let [weight] = &self.weights[..] else { return None };
+        let op = model.graphs()[self.graph].node(self.node).as_op()?;
+        LinearView::of(op, weight.slot, self.tensor(model, weight).shape())
+    }
+
+    /// How the window of a Conv or ConvTranspose moves; `None` for other layers. An error if the attributes are wrong.
+    pub fn window(&self, model: &Model) -> Result<Option<WindowAttributes>> {
+        let is_convolution = self.linear_kind().is_some_and(LinearKind::is_convolution);
+        let op = model.graphs()[self.graph].node(self.node).as_op().filter(|_| is_convolution);
+        op.map(WindowAttributes::of).transpose().map_err(|error| error.at(&self.name))
+    }
+
     /// The input slot of the bias, one value for each output channel, if the operator has one. It may be empty.
     pub(crate) fn bias_slot(&self) -> Option<usize> {
-        let can_have_bias = ["Conv", "ConvTranspose", "Gemm"].contains(&self.op);
-        (can_have_bias && !self.weights.is_empty()).then_some(2)
+        self.linear_kind()?.bias_slot()
     }
 
     /// The dimension of the output that counts output channels, from the end if negative; `None` for layers without
     /// weights, for recurrent ones, and where it is not known.
     pub fn output_axis(&self) -> Option<isize> {
         let (weight, _) = self.input_channels()?;
-        match self.op {
-            "Conv" | "ConvTranspose" => Some(1),
-            "Gemm" => Some(-1),
-            "MatMul" => Some(if weight.slot == 1 { -1 } else { -2 }),
-            _ => None,
+        Some(self.linear_kind()?.output_axis(weight.slot))
+    }
+
+    /// How many dimensions of the output follow that of the output channels, for a weight of that rank.
+    pub(crate) fn dims_after_outputs(&self, weight_rank: usize) -> usize {
+        let weight = self.weights.first().zip(self.linear_kind());
+        weight.map_or(0, |(weight, kind)| kind.dims_after_outputs(weight.slot, weight_rank))
+    }
+
+    /// Whether the layer is a product of its input and one constant matrix, so that the rounding of its weight can be
+    /// learned row by row: a Conv, a Gemm, or a MatMul whose right factor is the weight.
+    pub fn can_learn_rounding(&self) -> bool {
+        match (self.linear_kind(), &self.weights[..]) {
+            (Some(LinearKind::Conv | LinearKind::Gemm), [_]) => true,
+            (Some(LinearKind::MatMul), [weight]) => weight.slot == 1 && weight.per_channel,
+            _ => false,
         }
     }
 
-    /// Whether the layer is a product of what it reads and one constant matrix, so that the rounding of its weight can be
-    /// learned row by row: a Conv, a Gemm, or a MatMul whose right factor is the weight.
-    pub fn can_learn_rounding(&self) -> bool {
-        match &self.weights[..] {
-            [weight] => match self.op {
-                "Conv" | "Gemm" => true,
-                "MatMul" => weight.slot == 1 && weight.per_channel,
-                _ => false,
-            },
-            _ => false,
-        }
+    /// Whether the layer runs over a sequence with a state.
+    pub(crate) fn is_recurrent(&self) -> bool {
+        Op::new(self.op).has(OperatorTrait::Recurrent)
     }
 
     /// The layer's row.

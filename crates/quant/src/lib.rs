@@ -5,6 +5,7 @@
 //! carries the numbers.
 
 mod ada_round;
+mod axis;
 mod balancing;
 mod batch_norm;
 mod calibration;
@@ -16,23 +17,25 @@ mod flavour;
 mod granularity;
 mod grow;
 mod layer;
-mod linear;
+mod linear_node;
+mod linear_view;
 mod names;
 mod observer;
 mod operands;
 mod params;
 mod passes;
-mod product;
 mod profile;
 mod prototext;
 mod quantized;
-mod rank;
+mod quantized_linear;
+mod ranks;
 mod record;
 mod region;
 mod rounding;
 mod saturation;
 mod sources;
 mod useful;
+mod uses;
 mod weight;
 
 pub use ada_round::{Activation, Examples};
@@ -46,6 +49,7 @@ pub use costs::{multiply_adds, sample_shapes};
 pub use fit_rounding::Inputs;
 pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
+pub use linear_view::{LinearKind, LinearView, WeightLayout};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use operands::{Operands, OutputErrors, simulated_activation, simulated_weight};
 pub use params::QuantParams;
@@ -54,7 +58,7 @@ pub use passes::{
     FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
     LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
     ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShareConstants, ShiftBias,
-    SignedActivations, SinkConstants, Trim, UnsignedActivations, balances_for_free,
+    SignedActivations, SinkConstants, Trim, UnsignedActivations, balanced_for_free,
 };
 pub use profile::{Overhead, PROFILES, Profile};
 pub use quantized::{check_is_float, check_is_qdq, record_of};

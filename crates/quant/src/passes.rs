@@ -31,7 +31,7 @@ mod sink_constants;
 mod trim;
 mod unsigned_activations;
 
-pub use balance::{Balance, balances_for_free};
+pub use balance::{Balance, balanced_for_free};
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
 pub use drop_clipped_activations::DropClippedActivations;

@@ -6,7 +6,7 @@ use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::{Layer, layers};
 use crate::useful::{without_gain, without_use};
-use intact8_ir::{DType, Error, Graph, Model, NodeId, Result};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct Profile {
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
     /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
-    pub clipping: &'static [&'static str],
+    pub clipping: OperatorSet,
     /// The operators between two layers that pass integers on.
-    pub carrying: &'static [&'static str],
+    pub carrying: OperatorSet,
 }
 
 /// What it costs to quantize a value for layers, in multiply-adds that int8 must save.
@@ -51,10 +51,9 @@ pub struct Overhead {
     pub each_pooled: usize,
 }
 
-/// What moves numbers without changing any.
-const MOVING: &[&str] = &[
+/// What ONNX Runtime passes integers through, on every processor.
+const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
     "Concat",
-    "DepthToSpace",
     "Expand",
     "Flatten",
     "Gather",
@@ -62,11 +61,13 @@ const MOVING: &[&str] = &[
     "Reshape",
     "Resize",
     "Slice",
-    "SpaceToDepth",
     "Squeeze",
     "Transpose",
     "Unsqueeze",
-];
+]);
+
+/// All that moves numbers without changing any.
+const MOVING: OperatorSet = OperatorSet::With(OperatorTrait::MovesData);
 
 const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
 
@@ -116,20 +117,8 @@ pub static PROFILES: &[Profile] = &[
         least_products: 16,
         overhead: Some(Overhead { fixed: 100_000, each_value: 20, each_pooled: 120 }),
         per_channel: WITH_CHANNELS,
-        clipping: &["Clip", "Relu"],
-        carrying: &[
-            "Concat",
-            "Expand",
-            "Flatten",
-            "Gather",
-            "MaxPool",
-            "Reshape",
-            "Resize",
-            "Slice",
-            "Squeeze",
-            "Transpose",
-            "Unsqueeze",
-        ],
+        clipping: OperatorSet::Named(&["Clip", "Relu"]),
+        carrying: CARRIED_BY_ONNX_RUNTIME,
     },
     Profile {
         name: "onnxruntime-arm",
@@ -153,20 +142,8 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: WITH_CHANNELS,
-        clipping: &["Clip", "Relu"],
-        carrying: &[
-            "Concat",
-            "Expand",
-            "Flatten",
-            "Gather",
-            "MaxPool",
-            "Reshape",
-            "Resize",
-            "Slice",
-            "Squeeze",
-            "Transpose",
-            "Unsqueeze",
-        ],
+        clipping: OperatorSet::Named(&["Clip", "Relu"]),
+        carrying: CARRIED_BY_ONNX_RUNTIME,
     },
     Profile {
         name: "tensorrt",
@@ -180,7 +157,7 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
     Profile {
@@ -195,7 +172,7 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
     Profile {
@@ -210,8 +187,8 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose"],
-        clipping: &[],
-        carrying: &[],
+        clipping: OperatorSet::Named(&[]),
+        carrying: OperatorSet::Named(&[]),
     },
     Profile {
         name: "generic",
@@ -225,7 +202,7 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: WITH_CHANNELS,
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
 ];
@@ -338,12 +315,13 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_ir::Op;
 
     #[test]
     fn openvino_keeps_recurrences_and_nothing_else_in_float() {
         let openvino = Profile::named("openvino").unwrap();
         for row in crate::layer::QUANTIZABLE {
-            let is_recurrent = ["LSTM", "GRU", "RNN"].contains(&row.name);
+            let is_recurrent = Op::new(row.name).has(OperatorTrait::Recurrent);
             assert_eq!(openvino.quantized.contains(&row.name), !is_recurrent, "{}", row.name);
         }
     }

@@ -3,7 +3,7 @@
 use crate::coding::{Coding, integers, stored};
 use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
-use crate::product::coded;
+use crate::quantized_linear::coded;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 

@@ -1,8 +1,10 @@
-//! Layers of a quantized model that can be computed with integers: a product of coded activations and stored weights.
+//! Layers of a quantized model that can be computed with integers: a quantized activation times a weight that is stored as
+//! integers.
 //!
 //! It reads nodes and changes nothing.
 
 use crate::coding::{Coding, Stored, integers, stored};
+use crate::linear_view::{LinearKind, LinearView};
 use intact8_ir::{DType, Graph, NodeId, Tensor, ValueId};
 
 /// A value that a DequantizeLinear makes of bytes with one scale for all.
@@ -25,9 +27,9 @@ pub(crate) fn coded(graph: &Graph, value: ValueId) -> Option<Coded> {
 
 /// A Conv, ConvTranspose, Gemm or MatMul of bytes.
 #[derive(Debug)]
-pub(crate) struct Product {
-    /// The operator.
-    pub(crate) op: &'static str,
+pub(crate) struct QuantizedLinear {
+    /// Where the channels are.
+    pub(crate) view: LinearView,
     pub(crate) x: Coded,
     /// The integers of the weight; those of a Gemm as `[in, out]`, whatever its attributes.
     pub(crate) weight: Tensor,
@@ -37,67 +39,51 @@ pub(crate) struct Product {
     pub(crate) weight_offset: Option<Vec<i32>>,
     /// One for each output channel, in units of the products.
     pub(crate) bias: Option<Vec<i32>>,
-    /// How many dimensions of the result follow that of the output channels.
-    pub(crate) behind: usize,
 }
 
 /// How far the scale of a bias may be from the product of the others' to be taken for it.
 const SAME_SCALE: f32 = 1e-5;
 
-impl Product {
+impl QuantizedLinear {
     /// The node, if it is one.
-    pub(crate) fn at(graph: &Graph, id: NodeId) -> Option<Product> {
+    pub(crate) fn at(graph: &Graph, id: NodeId) -> Option<QuantizedLinear> {
         let op = graph.node(id).as_op()?;
-        let name = *["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().find(|&&name| op.is(name))?;
         let x = coded(graph, graph.operand(id, 0)?)?;
         let Stored { integers: weight, coding, .. } = stored(graph, graph.operand(id, 1)?)?;
-        let rank = weight.shape().len();
-        let is_transposed = name == "Gemm" && op.int("transB").ok()?.unwrap_or(0) != 0;
-        let (channels, behind) = match name {
-            "Conv" if rank >= 3 => (0, rank - 2),
-            "ConvTranspose" if rank >= 3 && op.int("group").ok()?.unwrap_or(1) == 1 => (1, rank - 2),
-            "Gemm" | "MatMul" if rank == 2 => (usize::from(!is_transposed), 0),
-            _ => return None,
-        };
-        if name == "Gemm" {
+        let view = LinearView::of(op, 1, weight.shape()).filter(|view| view.layout.is_per_channel())?;
+        if view.kind == LinearKind::Gemm {
             let factor = |name| op.float(name).ok().map(|factor| factor.unwrap_or(1.0));
             let is_plain = factor("alpha")? == 1.0 && factor("beta")? == 1.0;
             (is_plain && op.int("transA").ok()?.unwrap_or(0) == 0).then_some(())?;
         }
-        let along = |axis: i64| axis == channels as i64 || axis + rank as i64 == channels as i64;
+        let (rank, channels) = (weight.shape().len() as i64, view.layout.output_axis());
+        let along = |axis: i64| axis == channels as i64 || axis + rank == channels as i64;
         if !coding.is_byte() || !coding.axis.is_none_or(along) {
             return None;
         }
         let n_channels = weight.shape()[channels];
-        let bias = match if name == "MatMul" { None } else { graph.operand(id, 2) } {
+        let bias = match view.kind.bias_slot().and_then(|slot| graph.operand(id, slot)) {
             None => None,
             Some(value) => Some(bias(graph, value, n_channels, x.scale, &coding.scale)?),
         };
         let has_offset = coding.offset.iter().any(|&offset| offset != 0);
-        Some(Product {
-            op: name,
+        Some(QuantizedLinear {
+            view,
             x,
-            weight: if is_transposed { transposed(weight)? } else { weight.clone() },
+            weight: if view.kind == LinearKind::Gemm && channels == 0 {
+                transposed(weight)?
+            } else {
+                weight.clone()
+            },
             weight_scale: coding.scale,
             weight_offset: has_offset.then_some(coding.offset),
             bias,
-            behind,
         })
     }
 
     /// The scales of the sums: one for all, or one for each output channel.
     pub(crate) fn scales(&self) -> Vec<f32> {
         self.weight_scale.iter().map(|scale| scale * self.x.scale).collect()
-    }
-
-    /// The shape with which something that has one entry for each output channel meets the result.
-    pub(crate) fn channel_shape(&self, n_entries: usize) -> Vec<usize> {
-        if n_entries == 1 {
-            return vec![];
-        }
-        let mut shape = vec![n_entries];
-        shape.resize(1 + self.behind, 1);
-        shape
     }
 }
 

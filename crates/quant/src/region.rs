@@ -1,9 +1,10 @@
 //! Regions: values whose channels can be scaled together, because all that lies between the layers that make them and
 //! the layers that read them lets a positive factor of a channel through.
 
-use crate::linear::Linear;
-use crate::rank::rank;
-use intact8_ir::{Dim, Graph, NodeId, Op, ValueId};
+use crate::linear_node::LinearNode;
+use crate::linear_view::LinearKind;
+use crate::ranks::GraphRanks;
+use intact8_ir::{Dim, Graph, NodeId, Op, OperatorTrait, ValueId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The layers around values that can be scaled together.
@@ -39,8 +40,13 @@ impl Form {
 }
 
 /// The region that a layer's output belongs to, if everything around it is one of `layers`.
-pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Linear>) -> Option<Region> {
-    let n_channels = layers.get(&first)?.layout.n_outputs();
+pub(crate) fn region(
+    graph: &Graph,
+    ranks: GraphRanks<'_>,
+    first: NodeId,
+    layers: &BTreeMap<NodeId, LinearNode>,
+) -> Option<Region> {
+    let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
         Region { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
     let mut forms: HashMap<ValueId, Form> = HashMap::new();
@@ -56,7 +62,7 @@ pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Lin
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(graph, layers, value.node, &forms, form, &mut pending)?;
+        region.look_up(graph, ranks, layers, value.node, &forms, form, &mut pending)?;
         for (user, slot) in graph.users(value) {
             region.look_down(graph, layers, (user, slot), form, &mut pending)?;
         }
@@ -73,14 +79,15 @@ impl Region {
     fn look_up(
         &mut self,
         graph: &Graph,
-        layers: &BTreeMap<NodeId, Linear>,
+        ranks: GraphRanks<'_>,
+        layers: &BTreeMap<NodeId, LinearNode>,
         id: NodeId,
         forms: &HashMap<ValueId, Form>,
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
         if let Some(layer) = layers.get(&id) {
-            let fits = layer.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
+            let fits = layer.view.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
             self.producers.push(id);
             return fits.then_some(());
         }
@@ -100,7 +107,7 @@ impl Region {
         let before = match forms.get(&input) {
             Some(&known) => known,
             None if form == Form::Flat && !keeps_form(graph, op, id, form) => {
-                Form::Second(rank(graph, input)?)
+                Form::Second(ranks.rank(graph, input)?)
             }
             None => form,
         };
@@ -112,14 +119,14 @@ impl Region {
     fn look_down(
         &mut self,
         graph: &Graph,
-        layers: &BTreeMap<NodeId, Linear>,
+        layers: &BTreeMap<NodeId, LinearNode>,
         (user, slot): (NodeId, usize),
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
         let op = graph.node(user).as_op().filter(|op| op.domain.is_empty())?;
         if let Some(layer) = layers.get(&user) {
-            let n_inputs = layer.layout.n_inputs();
+            let n_inputs = layer.view.layout.n_inputs();
             let repeat = match form {
                 Form::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
                 Form::Second(_) | Form::Last if n_inputs == self.n_channels => 1,
@@ -148,9 +155,9 @@ impl Region {
 
 /// The form of a layer's result, and of what it reads.
 fn form_of_layer(graph: &Graph, id: NodeId) -> Option<Form> {
-    let node = graph.node(id);
+    let kind = LinearKind::of(graph.node(id).as_op()?)?;
     let rank = graph.constant(graph.operand(id, 1)?)?.shape().len();
-    Some(if node.is("Conv") || node.is("ConvTranspose") { Form::Second(rank) } else { Form::Last })
+    Some(if kind.is_convolution() { Form::Second(rank) } else { Form::Last })
 }
 
 /// The form of what an operation makes of a value of some form, if it lets factors through.
@@ -166,11 +173,13 @@ fn keeps_form(graph: &Graph, op: &Op, id: NodeId, form: Form) -> bool {
     let constant = |slot: usize| graph.operand(id, slot).and_then(|value| graph.constant(value));
     let has_places = matches!(form, Form::Second(_));
     let only_first = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
+    let has_constants = || (1..graph.operands(id).len()).all(|slot| constant(slot).is_some());
     match op.name.as_str() {
-        "Identity" | "Relu" | "LeakyRelu" => true,
-        "PRelu" => constant(1).is_some(),
         "Dropout" => only_first && graph.operand(id, 2).is_none(),
-        "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => has_places && only_first,
+        _ if op.has(OperatorTrait::Homogeneous) => {
+            let has_channels = has_places || op.has(OperatorTrait::Elementwise);
+            has_channels && only_first && has_constants()
+        }
         "Mul" | "Div" => constant(1).is_some_and(|tensor| tensor.shape().is_empty()),
         "Pad" => pads_places(graph, op, id, form).unwrap_or(false),
         _ => false,

@@ -1,9 +1,9 @@
 //! Where processors without VNNI saturate: they add two products of unsigned and signed bytes in 16 bits.
 
+use crate::axis::Axis;
 use crate::granularity::Granularity;
 use crate::layer::Weight;
 use crate::params::QuantParams;
-use crate::weight::Channels;
 use intact8_ir::Tensor;
 
 /// The greatest unsigned byte times a sum of this magnitude is beyond 16 bits.
@@ -15,12 +15,12 @@ pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) 
     let input = weight.input?;
     let shape = tensor.shape();
     let values = tensor.values::<f32>().ok()?;
-    let (inputs, scales) = (Channels::of(shape, input.weight), Granularity::of(params, weight, shape));
+    let (inputs, scales) = (Axis::of(shape, input.weight), Granularity::of(params, weight, shape));
     let step: usize = shape[input.weight + 1..].iter().product();
     let quantized = |idx: usize| params.quantize(values[idx], scales.scale_of(idx));
     let (mut n_risky, mut n_pairs) = (0, 0);
     for idx in 0..values.len() {
-        let channel = inputs.of_element(idx);
+        let channel = inputs.index_of(idx);
         if channel % 2 == 0 && channel + 1 < inputs.len {
             n_pairs += 1;
             n_risky += usize::from((quantized(idx) + quantized(idx + step)).abs() >= TOO_MUCH);

@@ -2,9 +2,10 @@
 //! channel, because everything on the way lets it through.
 
 use crate::coding::stored;
-use crate::linear::is_read_once;
-use crate::rank::rank;
-use intact8_ir::{DType, Graph, NodeId, ValueId};
+use crate::linear_view::LinearView;
+use crate::ranks::GraphRanks;
+use crate::uses::is_read_once;
+use intact8_ir::{DType, Graph, NodeId, OperatorTrait, ValueId};
 
 /// A constant whose elements belong to some of a value's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +22,21 @@ pub(crate) struct Source {
 
 /// The constants that scale a value, if the value is read by nobody else and nothing else scales it. `behind` is how many
 /// dimensions follow that of its `len` channels.
-pub(crate) fn sources(graph: &Graph, value: ValueId, behind: usize, len: usize) -> Option<Vec<Source>> {
+pub(crate) fn sources(
+    graph: &Graph,
+    ranks: GraphRanks<'_>,
+    value: ValueId,
+    behind: usize,
+    len: usize,
+) -> Option<Vec<Source>> {
     let mut found = Vec::new();
-    find(graph, value, behind, (0, len), &mut found)?;
+    find(graph, ranks, value, behind, (0, len), &mut found)?;
     Some(found)
 }
 
 fn find(
     graph: &Graph,
+    ranks: GraphRanks<'_>,
     value: ValueId,
     behind: usize,
     (first, len): (usize, usize),
@@ -46,37 +54,30 @@ fn find(
     };
     let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<Source>| {
         let input = graph.operand(id, slot).filter(|&input| is_read_once(graph, input))?;
-        find(graph, input, behind, range, found)
+        find(graph, ranks, input, behind, range, found)
     };
-    match op.name.as_str() {
-        "Conv" | "ConvTranspose" | "Gemm" => {
-            let rank = constant_rank(graph, graph.operand(id, 1)?)?;
-            let of_weight = match op.name.as_str() {
-                "Conv" => rank - 1,
-                "ConvTranspose" if op.int("group").ok()?.unwrap_or(1) == 1 => rank.checked_sub(2)?,
-                "Gemm" => usize::from(op.int("transB").ok()?.unwrap_or(0) != 0),
-                _ => return None,
-            };
-            if behind != rank.checked_sub(2)? {
-                return None;
-            }
-            take(1, of_weight)?;
-            graph.operand(id, 2).map_or(Some(()), |_| take(2, 0))
+    let weight = graph.operand(id, 1).and_then(|value| constant_shape(graph, value));
+    if let Some(view) = weight.and_then(|shape| LinearView::of(op, 1, &shape)) {
+        if behind != view.dims_after_outputs() || !view.layout.is_per_channel() {
+            return None;
         }
-        // Of a stack of matrices, channels can't be told apart by one axis; a vector has none.
-        "MatMul" if behind == 0 && constant_rank(graph, graph.operand(id, 1)?)? == 2 => take(1, 0),
+        take(1, view.dims_of_weight_after_outputs())?;
+        let bias = view.kind.bias_slot().filter(|&slot| graph.operand(id, slot).is_some());
+        return bias.map_or(Some(()), |slot| take(slot, 0));
+    }
+    match op.name.as_str() {
         "Add" => {
             let constant =
                 (0..2).find(|&slot| graph.operand(id, slot).is_some_and(|v| graph.constant(v).is_some()))?;
             take(constant, behind)?;
             go_on(1 - constant, (first, len), found)
         }
-        "Identity" | "LeakyRelu" | "Relu" => go_on(0, (first, len), found),
-        "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "MaxPool" if behind > 0 => {
-            go_on(0, (first, len), found)
+        _ if op.has(OperatorTrait::Homogeneous) && graph.operands(id).len() == 1 => {
+            let has_channels = behind > 0 || op.has(OperatorTrait::Elementwise);
+            has_channels.then(|| go_on(0, (first, len), found))?
         }
         "Concat" => {
-            let rank = rank(graph, value)?;
+            let rank = ranks.rank(graph, value)?;
             let axis = op.int("axis").ok()??;
             let axis = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok()?;
             if axis + behind + 1 != rank {
@@ -95,13 +96,10 @@ fn find(
     }
 }
 
-/// The number of dimensions of a constant, as it is or behind a DequantizeLinear.
-fn constant_rank(graph: &Graph, value: ValueId) -> Option<usize> {
-    let rank = match stored(graph, value) {
-        Some(stored) => stored.integers.shape().len(),
-        None => graph.constant(value)?.shape().len(),
-    };
-    (rank > 0).then_some(rank)
+/// The shape of a constant, as it is or before a DequantizeLinear.
+fn constant_shape(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
+    let tensor = stored(graph, value).map(|stored| stored.integers).or_else(|| graph.constant(value))?;
+    Some(tensor.shape().to_vec())
 }
 
 /// How many channels a constant has along the dimension that a source says; for integers the scale must lie along it, or

@@ -8,6 +8,7 @@ use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
 use crate::layer::Layer;
 use crate::profile::{Overhead, Profile};
+use crate::uses::data_operands;
 use intact8_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -108,11 +109,8 @@ impl<'a> Neighbours<'a> {
     }
 
     fn passes_on(&self, id: NodeId) -> bool {
-        let op = self.graph.node(id).as_op().filter(|op| op.domain.is_empty());
-        op.is_some_and(|op| {
-            let name = op.name.as_str();
-            self.profile.carrying.contains(&name) || self.profile.clipping.contains(&name)
-        })
+        let op = self.graph.node(id).as_op();
+        op.is_some_and(|op| self.profile.carrying.contains(op) || self.profile.clipping.contains(op))
     }
 
     /// Whether everybody who reads a value is a layer, or passes it on to such alone.
@@ -130,8 +128,7 @@ impl<'a> Neighbours<'a> {
     fn reads_integers(&self, id: NodeId) -> bool {
         let slots: Vec<usize> = match self.layers.get(&id) {
             Some(layer) => layer.activations.clone(),
-            None if self.graph.node(id).is("Concat") => (0..self.graph.operands(id).len()).collect(),
-            None => vec![0],
+            None => data_operands(self.graph, id).collect(),
         };
         let operands = slots.into_iter().filter_map(|slot| self.graph.operand(id, slot));
         operands.map(|value| value.node).any(|maker| match self.layers.get(&maker) {
@@ -170,11 +167,9 @@ impl<'a> Neighbours<'a> {
             if self.layers.contains_key(&id) {
                 makers.insert(id);
             } else if self.passes_on(id) {
-                let n_moved =
-                    if self.graph.node(id).is("Concat") { self.graph.operands(id).len() } else { 1 };
                 let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
-                let moved = self.graph.operands(id).iter().take(n_moved).flatten();
-                pending.extend(moved.map(|&value| (value, is_pooled)).filter(|moved| seen.insert(*moved)));
+                let moved = data_operands(self.graph, id).filter_map(|slot| self.graph.operand(id, slot));
+                pending.extend(moved.map(|value| (value, is_pooled)).filter(|moved| seen.insert(*moved)));
             } else if self.graph.constant(value).is_none() {
                 floats.insert((value, is_pooled));
             }

@@ -1,5 +1,6 @@
 //! The parameters of a weight: they follow from the weight alone. Which integers AdaRound takes does not.
 
+use crate::axis::Axis;
 use crate::config::{WeightConfig, WeightMethod};
 use crate::layer::Weight;
 use crate::params::QuantParams;
@@ -12,9 +13,9 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
         return Err(Error::invalid_model(format!("the weight holds {value}")));
     }
     let channels = if config.channel_wise && weight.per_channel {
-        Channels::of(tensor.shape(), weight.axis)
+        Axis::of(tensor.shape(), weight.axis)
     } else {
-        Channels::one(values.len())
+        Axis::one(values.len())
     };
     let bits = config.num_bits;
     let ranges = ranges(values, &channels);
@@ -28,17 +29,17 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
 }
 
 /// The extremes of each channel, 0 included.
-fn ranges(values: &[f32], channels: &Channels) -> Vec<(f32, f32)> {
+fn ranges(values: &[f32], channels: &Axis) -> Vec<(f32, f32)> {
     let mut ranges = vec![(0.0f32, 0.0f32); channels.len];
     for (idx, &value) in values.iter().enumerate() {
-        let (min, max) = &mut ranges[channels.of_element(idx)];
+        let (min, max) = &mut ranges[channels.index_of(idx)];
         (*min, *max) = (min.min(value), max.max(value));
     }
     ranges
 }
 
 /// For each channel, of the ranges from the whole down to half of it, the one of least squared error.
-fn least_error(values: &[f32], channels: &Channels, ranges: &[(f32, f32)], bits: u8) -> QuantParams {
+fn least_error(values: &[f32], channels: &Axis, ranges: &[(f32, f32)], bits: u8) -> QuantParams {
     const N_STEPS: u16 = 50;
     let params_at = |step: u16| -> QuantParams {
         let factor = 1.0 - f32::from(step) / f32::from(2 * N_STEPS);
@@ -50,7 +51,7 @@ fn least_error(values: &[f32], channels: &Channels, ranges: &[(f32, f32)], bits:
     for candidate in (0..=N_STEPS).map(params_at) {
         let mut errors = vec![0.0; channels.len];
         for (idx, &value) in values.iter().enumerate() {
-            let channel = channels.of_element(idx);
+            let channel = channels.index_of(idx);
             let found = candidate.dequantize(candidate.quantize(value, channel), channel);
             errors[channel] += f64::from(found - value).powi(2);
         }
@@ -62,31 +63,6 @@ fn least_error(values: &[f32], channels: &Channels, ranges: &[(f32, f32)], bits:
         }
     }
     best
-}
-
-/// Which channel an element of a row-major tensor belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Channels {
-    /// How many channels there are.
-    pub(crate) len: usize,
-    /// Neighbouring elements of one channel.
-    pub(crate) inner: usize,
-}
-
-impl Channels {
-    /// The channels along a dimension.
-    pub(crate) fn of(shape: &[usize], axis: usize) -> Channels {
-        Channels { len: shape[axis], inner: shape[axis + 1..].iter().product() }
-    }
-
-    /// All elements are one channel.
-    pub(crate) fn one(n_elements: usize) -> Channels {
-        Channels { len: 1, inner: n_elements.max(1) }
-    }
-
-    pub(crate) fn of_element(&self, idx: usize) -> usize {
-        idx / self.inner % self.len
-    }
 }
 
 #[cfg(test)]

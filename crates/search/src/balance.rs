@@ -5,7 +5,7 @@ use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_ir::{Model, Pass, Place, Result};
-use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
+use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balanced_for_free};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,9 @@ const N_ROWS: usize = 64;
 /// own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut balanced = config.clone();
+    let for_free = balanced_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
-        if !config.balance_nodes && !balances_for_free(model, layer) {
+        if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
         }
         if let Some(of_layer) = balanced.layers.get_mut(&layer.name) {

@@ -1,7 +1,8 @@
 //! The table of operators that can be quantized, and what each demands of its operands.
 
 use super::{InputChannels, Weight};
-use intact8_ir::{DType, Graph, NodeId, Op, Tensor, TensorType, ValueId};
+use crate::linear_view::LinearView;
+use intact8_ir::{DType, Graph, NodeId, Op, OperatorTrait, Tensor, TensorType, ValueId};
 use std::collections::HashSet;
 
 /// An operator that can be quantized.
@@ -110,7 +111,7 @@ impl<'a> Site<'a> {
     }
 
     /// The weight in a slot: it must be a constant of f32.
-    fn weight(&self, slot: usize, axis: usize, input: Option<InputChannels>) -> Result<Weight, String> {
+    fn weight_tensor(&self, slot: usize) -> Result<&'a Tensor, String> {
         let value = self.operand(slot).ok_or("the weight is missing")?;
         let Some(tensor) = self.graph.constant(value) else {
             return Err(format!("the weight must be constant, {}", self.origin(value)));
@@ -118,6 +119,12 @@ impl<'a> Site<'a> {
         if tensor.dtype() != DType::F32 {
             return Err(format!("the weight is {}, and must be f32", tensor.dtype()));
         }
+        Ok(tensor)
+    }
+
+    /// The weight in a slot, whose output channels are along that dimension.
+    fn weight(&self, slot: usize, axis: usize, input: Option<InputChannels>) -> Result<Weight, String> {
+        let tensor = self.weight_tensor(slot)?;
         if axis >= tensor.shape().len() || tensor.is_empty() {
             return Err(format!("the weight has the shape {:?}", tensor.shape()));
         }
@@ -149,16 +156,29 @@ fn conv(site: &Site<'_>) -> Result<Operands, String> {
     {
         return Err(format!("{n_outputs} output channels can't be cut into {groups} groups"));
     }
-    let input = InputChannels { activation: 1, weight: 1, groups };
-    with_weight(site.activation(0)?, site.weight(1, 0, Some(input))?)
+    linear(site, 0, 1)
 }
 
-/// The weight is `[in, out / groups, …]`: with groups, an index of axis 1 is several output channels.
 fn conv_transpose(site: &Site<'_>) -> Result<Operands, String> {
-    let per_channel = groups(site)? == 1;
-    let input = InputChannels { activation: 1, weight: 0, groups: 1 };
-    let weight = site.weight(1, 1, per_channel.then_some(input))?;
-    with_weight(site.activation(0)?, Weight { per_channel, ..weight })
+    groups(site)?;
+    linear(site, 0, 1)
+}
+
+/// An activation and a weight whose channels are where the view of the operator says. Where groups divide the input
+/// channels, an index of the other dimension is several output channels.
+fn linear(site: &Site<'_>, activation: usize, weight_slot: usize) -> Result<Operands, String> {
+    let activation = site.activation(activation)?;
+    let tensor = site.weight_tensor(weight_slot)?;
+    let view = LinearView::of(site.op, weight_slot, tensor.shape());
+    let view = view.ok_or_else(|| format!("the weight has the shape {:?}", tensor.shape()))?;
+    let (layout, per_channel) = (view.layout, view.layout.is_per_channel());
+    let input = InputChannels {
+        activation: view.kind.input_axis(weight_slot),
+        weight: layout.input_axis(),
+        groups: layout.groups(),
+    };
+    let input = per_channel.then_some(input);
+    with_weight(activation, Weight { slot: weight_slot, axis: layout.output_axis(), per_channel, input })
 }
 
 fn groups(site: &Site<'_>) -> Result<usize, String> {
@@ -177,32 +197,33 @@ fn gemm(site: &Site<'_>) -> Result<Operands, String> {
     if site.constant(1).is_none() {
         return of_activations(vec![site.activation(0)?, site.activation(1)?]);
     }
-    let axis = if site.int("transB", 0)? == 0 { 1 } else { 0 };
-    let input = InputChannels { activation: -1, weight: 1 - axis, groups: 1 };
-    with_weight(site.activation(0)?, site.weight(1, axis, Some(input))?)
+    site.int("transB", 0)?;
+    linear(site, 0, 1)
 }
 
 /// Either factor may be the weight. Of a stack of matrices, channels can't be told apart by one axis.
 fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
-    let rank = |tensor: &Tensor| tensor.shape().len();
-    let (activation, weight_slot, weight, axis, input) = match (site.constant(0), site.constant(1)) {
+    let (slot, weight) = match (site.constant(0), site.constant(1)) {
         (None, None) => return of_activations(vec![site.activation(0)?, site.activation(1)?]),
         (Some(_), Some(_)) => return Err("both inputs are constant".to_owned()),
-        (None, Some(right)) => {
-            let axis = rank(right).checked_sub(1).ok_or("the weight has no dimensions")?;
-            (0, 1, right, axis, InputChannels { activation: -1, weight: axis.saturating_sub(1), groups: 1 })
-        }
-        (Some(left), None) => {
-            let axis = rank(left).checked_sub(2).ok_or("the weight is no matrix")?;
-            (1, 0, left, axis, InputChannels { activation: -2, weight: axis + 1, groups: 1 })
-        }
+        (None, Some(right)) => (1, right),
+        (Some(left), None) => (0, left),
     };
-    let is_matrix = rank(weight) == 2;
     // A vector on the right has no dimension before its last; where the rank is not known, it may be one.
-    let is_vector =
-        weight_slot == 0 && site.ty(1).and_then(|ty| ty.shape.as_ref()).is_none_or(|dims| dims.len() < 2);
-    let weight = site.weight(weight_slot, axis, (is_matrix && !is_vector).then_some(input))?;
-    with_weight(site.activation(activation)?, Weight { per_channel: is_matrix, ..weight })
+    let shape = || site.ty(1 - slot)?.shape.as_ref();
+    let is_vector = slot == 0 && shape().is_none_or(|dims| dims.len() < 2);
+    let is_matrix = weight.shape().len() == 2;
+    if is_matrix && !is_vector {
+        return linear(site, 1 - slot, slot);
+    }
+    let axis = match (slot, weight.shape().len()) {
+        (1, 0) => return Err("the weight has no dimensions".to_owned()),
+        (0, 0 | 1) => return Err("the weight is no matrix".to_owned()),
+        (1, rank) => rank - 1,
+        (_, rank) => rank - 2,
+    };
+    let weight = site.weight(slot, axis, None)?;
+    with_weight(site.activation(1 - slot)?, Weight { per_channel: is_matrix, ..weight })
 }
 
 /// The weights of the input and of the recurrence, `[directions, gates · hidden, …]`. The state stays float.
@@ -246,38 +267,6 @@ fn add(site: &Site<'_>) -> Result<Operands, String> {
     }
 }
 
-/// What passes a feature map on: one input decides, whatever else there is.
-const TRANSPARENT: &[&str] = &[
-    "BatchNormalization",
-    "Clip",
-    "Concat",
-    "Dropout",
-    "Elu",
-    "Flatten",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "LeakyRelu",
-    "MaxPool",
-    "Mish",
-    "PRelu",
-    "Pad",
-    "Relu",
-    "Reshape",
-    "Resize",
-    "Sigmoid",
-    "Slice",
-    "Softplus",
-    "Split",
-    "Squeeze",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-];
-
 /// Whether a value is an input of the graph, or made by a product or a join, as it is or normalized, activated,
 /// shifted or scaled by constants, or gated by a function of itself. Of a sum, both sides must be.
 fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
@@ -295,7 +284,7 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
             "Add" => pending.extend([operand(0), operand(1)]),
             "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
             "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
-            name if TRANSPARENT.contains(&name) => pending.push(operand(0)),
+            _ if op.has(OperatorTrait::PassesFeatureMap) => pending.push(operand(0)),
             name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != Kind::Other) => {}
             _ => return false,
         }

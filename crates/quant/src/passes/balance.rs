@@ -2,11 +2,13 @@
 
 use crate::config::QuantConfig;
 use crate::layer::{Layer, layers};
+use crate::linear_view::dims_after;
 use crate::names::Names;
+use crate::ranks::Ranks;
 use crate::record::{LayerRecord, Record};
 use crate::sources::sources;
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Divides the activation of every enabled layer by the record's balance factors, channel by channel, and multiplies
 /// the weight by them, which changes no result in float.
@@ -73,27 +75,31 @@ impl Pass for Balance<'_> {
     }
 }
 
-/// Whether a layer's activation can be divided without a Mul in the model that runs: because constants in front take it at
-/// once, or take it as [`FoldChannelFactors`](crate::FoldChannelFactors) when the layers in front hold integers.
-pub fn balances_for_free(model: &Model, layer: &Layer) -> bool {
-    let graph = model.graphs()[layer.graph];
-    let (Some((weight, _)), Some(value)) =
-        (layer.input_channels(), graph.operand(layer.node, layer.activations[0]))
-    else {
-        return false;
+/// The names of the layers whose activation can be divided without a Mul in the model that runs: because constants before
+/// them are divided at once, or because [`FoldChannelFactors`](crate::FoldChannelFactors) divides the weights of the
+/// layers before them when those are integers.
+pub fn balanced_for_free(model: &Model) -> BTreeSet<String> {
+    let (layers, graphs, ranks) = (layers(model), model.graphs(), Ranks::of(model));
+    let takes_factors = layers.iter().filter(|layer| layer.can_learn_rounding());
+    let takes_factors: HashSet<(usize, NodeId)> =
+        takes_factors.map(|layer| (layer.graph, layer.node)).collect();
+    let is_free = |layer: &&Layer| -> Option<bool> {
+        let (graph, ranks) = (graphs[layer.graph], ranks.in_graph(layer.graph));
+        let (weight, _) = layer.input_channels()?;
+        let value = graph.operand(layer.node, layer.activations[0])?;
+        let tensor = graph.constant(graph.operand(layer.node, weight.slot)?)?;
+        let (n_channels, after) = (weight.n_inputs(tensor), dims_after_channels(graph, layer));
+        let is_in_constants =
+            || after == 0 && divided_constants(graph, value, &vec![1.0; n_channels]).is_some();
+        let users = graph.users(value);
+        let is_theirs = users.iter().all(|&(user, _)| takes_factors.contains(&(layer.graph, user)));
+        Some(
+            is_theirs
+                && !graph.outputs().contains(&value)
+                && (is_in_constants() || sources(graph, ranks, value, after, n_channels).is_some()),
+        )
     };
-    let others = layers(model);
-    let is_layer = |node: NodeId| {
-        others
-            .iter()
-            .any(|other| other.graph == layer.graph && other.node == node && other.can_learn_rounding())
-    };
-    let n_channels = weight.n_inputs(layer.tensor(model, weight));
-    let behind = dimensions_behind_channels(graph, layer);
-    let is_in_constants = || behind == 0 && divided_constants(graph, value, &vec![1.0; n_channels]).is_some();
-    !graph.outputs().contains(&value)
-        && graph.users(value).iter().all(|&(user, _)| is_layer(user))
-        && (is_in_constants() || sources(graph, value, behind, n_channels).is_some())
+    layers.iter().filter(|layer| is_free(layer) == Some(true)).map(|layer| layer.name.clone()).collect()
 }
 
 fn balanced_weight(model: &Model, layer: &Layer, balance: &[f32]) -> Tensor {
@@ -120,13 +126,13 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
     for (value, balance, layers) in groups {
         let readers = graph.users(value);
         let is_theirs = readers.iter().all(|(node, _)| layers.iter().any(|layer| layer.node == *node));
-        let behind = dimensions_behind_channels(graph, layers[0]);
-        if is_theirs && !graph.outputs().contains(&value) && fold(graph, value, balance, behind, names) {
+        let after = dims_after_channels(graph, layers[0]);
+        if is_theirs && !graph.outputs().contains(&value) && fold(graph, value, balance, after, names) {
             continue;
         }
         let name = &layers[0].name;
         let mut shape = vec![balance.len()];
-        shape.resize(1 + behind, 1);
+        shape.resize(1 + after, 1);
         let inverse = Tensor::new(&shape, balance.iter().map(|factor| 1.0 / factor).collect());
         let inverse = graph.add(Node::constant(names.fresh(&format!("{name}.balance")), inverse), &[]);
         let divided = Value { name: names.fresh(&format!("{name}.balanced")), ..graph.value(value).clone() };
@@ -139,21 +145,15 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
 }
 
 /// How many dimensions of a layer's activation follow the one that counts channels.
-fn dimensions_behind_channels(graph: &Graph, layer: &Layer) -> usize {
+fn dims_after_channels(graph: &Graph, layer: &Layer) -> usize {
     let (weight, input) = layer.input_channels().expect("a balanced layer has a weight that meets its input");
-    match usize::try_from(input.activation) {
-        Err(_) => input.activation.unsigned_abs() - 1,
-        // Of a convolution, whose weight has the dimensions of the activation.
-        Ok(axis) => {
-            let tensor = graph.operand(layer.node, weight.slot).and_then(|value| graph.constant(value));
-            tensor.map_or(0, |tensor| tensor.shape().len() - 1 - axis)
-        }
-    }
+    let tensor = graph.operand(layer.node, weight.slot).and_then(|value| graph.constant(value));
+    dims_after(input.activation, tensor.map_or(0, |tensor| tensor.shape().len()))
 }
 
 /// Divides the constants that a value is last multiplied with and added to, if there are such.
-fn fold(graph: &mut Graph, value: ValueId, balance: &[f32], behind: usize, names: &mut Names) -> bool {
-    let Some(divided) = (if behind == 0 { divided_constants(graph, value, balance) } else { None }) else {
+fn fold(graph: &mut Graph, value: ValueId, balance: &[f32], after: usize, names: &mut Names) -> bool {
+    let Some(divided) = (if after == 0 { divided_constants(graph, value, balance) } else { None }) else {
         return false;
     };
     for (node, slot, tensor) in divided {

@@ -3,7 +3,8 @@
 use crate::coding::{Coding, quantized_as};
 use crate::grow::pair;
 use crate::names::Names;
-use intact8_ir::{Graph, Model, NodeId, Pass, Result};
+use crate::uses::data_operands;
+use intact8_ir::{Graph, Model, NodeId, OperatorSet, Pass, Result};
 
 /// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
 /// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.
@@ -37,7 +38,7 @@ use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 /// ```
 pub struct CarryThrough {
     /// The operators that the target passes integers through.
-    pub operators: &'static [&'static str],
+    pub operators: OperatorSet,
 }
 
 impl Pass for CarryThrough {
@@ -71,18 +72,17 @@ impl CarryThrough {
     /// With which coding to quantize which inputs of an operation.
     fn carried(&self, graph: &Graph, id: NodeId) -> Option<(Coding, Vec<usize>)> {
         let node = graph.node(id);
-        let op = node.as_op().filter(|op| op.domain.is_empty())?;
+        let op = node.as_op()?;
         let is_alone = node.outputs.iter().skip(1).all(|value| value.name.is_empty());
-        if !is_alone || !self.operators.contains(&op.name.as_str()) || !moves(graph, id) {
+        if !is_alone || !self.operators.contains(op) || !moves(graph, id) {
             return None;
         }
         let coding = quantized_as(graph, id.into()).filter(|coding| coding.per_tensor().is_some())?;
-        let inputs = if op.is("Concat") { 0..graph.operands(id).len() } else { 0..1 };
         let is_open = |&slot: &usize| {
             let value = graph.operand(id, slot);
             value.is_some_and(|value| Coding::of_dequantized(graph, value).as_ref() != Some(&coding))
         };
-        let open: Vec<usize> = inputs.filter(is_open).collect();
+        let open: Vec<usize> = data_operands(graph, id).filter(is_open).collect();
         (!open.is_empty()).then_some((coding, open))
     }
 }

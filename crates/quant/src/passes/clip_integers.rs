@@ -2,9 +2,9 @@
 
 use crate::coding::{Coding, integer_tensor, quantized_as};
 use crate::grow::constant;
-use crate::linear::detach;
 use crate::names::Names;
-use crate::product::coded;
+use crate::quantized_linear::coded;
+use crate::uses::detach;
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, ValueId};
 
 /// Clips the integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same

@@ -1,8 +1,10 @@
 //! Channels of like size.
 
-use crate::linear::{Linear, is_read_once};
+use crate::linear_node::LinearNode;
 use crate::names::Names;
+use crate::ranks::{GraphRanks, Ranks};
 use crate::region::{Region, region};
+use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
 
@@ -66,12 +68,13 @@ impl Pass for Equalize {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            let mut balance = Balance::of(graph);
+        model.try_for_each_graph(|position, graph| {
+            let ranks = ranks.in_graph(position);
+            let mut balance = Balance::of(graph, ranks);
             balance.settle();
-            changed |= balance.write(graph, &mut names);
+            changed |= balance.write(graph, ranks, &mut names);
             Ok(())
         })?;
         if changed {
@@ -91,7 +94,7 @@ struct Balance {
 /// A layer: its output channels are divided, its input channels multiplied.
 struct Scaled {
     /// Without its weight, which is read again when it is scaled: all of them at once are as large as the model.
-    linear: Linear,
+    linear: LinearNode,
     /// The greatest absolute weight of each row and column, or, where that is one, the weights.
     extents: Tensor,
     outputs: Vec<i32>,
@@ -106,10 +109,10 @@ struct Addend {
 }
 
 impl Balance {
-    fn of(graph: &Graph) -> Balance {
+    fn of(graph: &Graph, ranks: GraphRanks<'_>) -> Balance {
         let (mut layers, mut extents) = (BTreeMap::new(), BTreeMap::new());
         for id in graph.topo() {
-            let Some(mut linear) = equalizable(graph, id) else { continue };
+            let Some(mut linear) = equalizable(graph, ranks, id) else { continue };
             let weight = graph.operand(id, 1).and_then(|value| graph.constant(value));
             extents.extend(weight.map(|weight| (id, extents_of(&linear, weight))));
             linear.weight = vec![];
@@ -118,7 +121,7 @@ impl Balance {
         let mut regions: Vec<Region> = Vec::new();
         for id in graph.topo() {
             if !regions.iter().any(|region| region.producers.contains(&id)) {
-                regions.extend(region(graph, id, &layers));
+                regions.extend(region(graph, ranks, id, &layers));
             }
         }
         let addends = regions.iter().flat_map(|region| {
@@ -209,7 +212,7 @@ impl Balance {
         }
     }
 
-    fn write(self, graph: &mut Graph, names: &mut Names) -> bool {
+    fn write(self, graph: &mut Graph, ranks: GraphRanks<'_>, names: &mut Names) -> bool {
         let is_scaled = |exponents: &[i32]| exponents.iter().any(|&exponent| exponent != 0);
         let mut changed = false;
         let is_scaled_here = |region: &&Region| is_scaled(&self.layers[&region.producers[0]].outputs);
@@ -219,7 +222,7 @@ impl Balance {
         }
         for (id, layer) in self.layers {
             if (is_scaled(&layer.outputs) || is_scaled(&layer.inputs))
-                && let Some(linear) = Linear::at(graph, id)
+                && let Some(linear) = LinearNode::at(graph, ranks, id)
             {
                 layer.applied(linear).write(graph, names);
                 changed = true;
@@ -240,17 +243,17 @@ impl Balance {
 }
 
 impl Scaled {
-    fn new(linear: Linear, extents: Tensor) -> Scaled {
-        let layout = linear.layout;
+    fn new(linear: LinearNode, extents: Tensor) -> Scaled {
+        let layout = linear.view.layout;
         let (outputs, inputs) = (vec![0; layout.n_outputs()], vec![0; layout.n_inputs()]);
         Scaled { linear, extents, outputs, inputs }
     }
 
     /// Shows the output channel, the input channel and the extent of every row and column, as it is scaled now.
     fn each_extent(&self, mut see: impl FnMut(usize, usize, f64)) {
-        let layout = self.linear.layout;
+        let layout = self.linear.view.layout;
         for (idx, extent) in self.extents.values::<f32>().unwrap_or_default().iter().enumerate() {
-            let (output, input) = layout.channels(idx / layout.columns, idx % layout.columns);
+            let (output, input) = layout.channels_of_element(idx * layout.n_taps());
             see(
                 output,
                 input,
@@ -260,8 +263,8 @@ impl Scaled {
     }
 
     /// The layer, scaled.
-    fn applied(&self, mut linear: Linear) -> Linear {
-        let layout = linear.layout;
+    fn applied(&self, mut linear: LinearNode) -> LinearNode {
+        let layout = linear.view.layout;
         for (idx, weight) in linear.weight.iter_mut().enumerate() {
             let (output, input) = layout.channels_of_element(idx);
             *weight = scaled(*weight, self.inputs[input] - self.outputs[output]) as f32;
@@ -285,8 +288,8 @@ impl Addend {
 }
 
 /// The greatest absolute weight of each row and column of a layer; its weight, shared, where each has one.
-fn extents_of(linear: &Linear, weight: &Tensor) -> Tensor {
-    let inner = linear.layout.inner;
+fn extents_of(linear: &LinearNode, weight: &Tensor) -> Tensor {
+    let inner = linear.view.layout.n_taps();
     if inner == 1 {
         return weight.clone();
     }
@@ -296,8 +299,8 @@ fn extents_of(linear: &Linear, weight: &Tensor) -> Tensor {
 }
 
 /// A layer whose weight nobody else reads and whose numbers are all of usual size.
-fn equalizable(graph: &Graph, id: NodeId) -> Option<Linear> {
-    let linear = Linear::at(graph, id)?;
+fn equalizable(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
+    let linear = LinearNode::at(graph, ranks, id)?;
     let op = graph.node(id).as_op()?;
     let is_usual = |values: &[f32]| values.iter().all(|value| value.abs() < HUGE);
     let is_free = is_read_once(graph, graph.operand(id, 1)?)

@@ -1,9 +1,9 @@
 //! Stored integers as floats, for runtimes that take no others.
 
+use crate::axis::Axis;
 use crate::coding::{integers, stored};
 use crate::grow::constant;
 use crate::names::Names;
-use crate::weight::Channels;
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
 /// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
@@ -60,14 +60,14 @@ impl FloatConstants {
         let stored = stored(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.coding.dtype))?;
         let (shape, coding) = (stored.integers.shape(), &stored.coding);
         let channels = match coding.axis {
-            None => Channels::one(stored.integers.len()),
+            None => Axis::one(stored.integers.len()),
             Some(axis) => {
                 let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
-                Channels::of(shape, Some(axis).filter(|&axis| axis < shape.len())?)
+                Axis::of(shape, Some(axis).filter(|&axis| axis < shape.len())?)
             }
         };
         let float = |(idx, q): (usize, i32)| {
-            let channel = channels.of_element(idx);
+            let channel = channels.index_of(idx);
             (q - coding.offset[channel]) as f32 * coding.scale[channel]
         };
         let floats = integers(stored.integers)?.into_iter().enumerate().map(float).collect();

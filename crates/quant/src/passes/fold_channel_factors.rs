@@ -1,11 +1,13 @@
 //! Factors of channels, moved into the weights in front.
 
+use crate::axis::Axis;
 use crate::coding::{integer_tensor, stored};
 use crate::grow::constant;
-use crate::linear::is_read_once;
+use crate::linear_view::LinearKind;
 use crate::names::Names;
+use crate::ranks::{GraphRanks, Ranks};
 use crate::sources::{Source, sources};
-use crate::weight::Channels;
+use crate::uses::is_read_once;
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
 /// Removes a Mul by positive constants, one for all or one for each channel, behind layers whose weights and biases can
@@ -48,17 +50,18 @@ impl Pass for FoldChannelFactors {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|position, graph| {
+            let ranks = ranks.in_graph(position);
             for id in graph.topo() {
-                let Some((input, factors, sources)) = folded(graph, id) else { continue };
+                let Some((input, factors, sources)) = folded(graph, ranks, id) else { continue };
                 for source in sources {
                     scale(graph, source, &factors, &mut names);
                 }
                 let result = graph.node(id).outputs[0].clone();
                 graph.replace_uses(id.into(), input);
-                crate::linear::detach(graph, id);
+                crate::uses::detach(graph, id);
                 let ty = graph.value(input).ty.clone();
                 let value = &mut graph.node_mut(input.node).outputs[input.slot];
                 *value = intact8_ir::Value { ty, ..result };
@@ -72,32 +75,32 @@ impl Pass for FoldChannelFactors {
 }
 
 /// What a Mul multiplies, by what, and the constants that can take it.
-fn folded(graph: &Graph, id: NodeId) -> Option<(ValueId, Vec<f32>, Vec<Source>)> {
+fn folded(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(ValueId, Vec<f32>, Vec<Source>)> {
     if !graph.node(id).is("Mul") {
         return None;
     }
-    let (slot, tensor) = crate::linear::constant_operand(graph, id)?;
+    let (slot, tensor) = crate::uses::constant_operand(graph, id)?;
     let input = graph.operand(id, 1 - slot).filter(|&input| is_read_once(graph, input))?;
     let factors = tensor.values::<f32>().ok()?;
     let behind = match tensor.shape().iter().position(|&n| n != 1) {
         Some(axis) if tensor.shape()[axis] == factors.len() => tensor.shape().len() - 1 - axis,
         Some(_) => return None,
-        None => channels_behind(graph, input)?,
+        None => channels_behind(graph, ranks, input)?,
     };
     let n_channels = if factors.len() == 1 { channels_at(graph, input, behind)? } else { factors.len() };
-    let grows = crate::rank::rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
+    let grows = ranks.rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
     let is_usual = factors.iter().all(|&factor| factor > 0.0 && factor.is_finite());
     if grows || !is_usual || graph.constant(input).is_some() {
         return None;
     }
     let factors = if factors.len() == 1 { vec![factors[0]; n_channels] } else { factors.to_vec() };
-    let sources = sources(graph, input, behind, n_channels)?;
+    let sources = sources(graph, ranks, input, behind, n_channels)?;
     Some((input, factors, sources))
 }
 
 /// How many dimensions follow that of the channels, where a factor does not tell.
-fn channels_behind(graph: &Graph, value: ValueId) -> Option<usize> {
-    match crate::rank::rank(graph, value)? {
+fn channels_behind(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<usize> {
+    match ranks.rank(graph, value)? {
         rank @ 3.. if made_by_convolution(graph, value) => Some(rank - 2),
         _ => Some(0),
     }
@@ -106,14 +109,11 @@ fn channels_behind(graph: &Graph, value: ValueId) -> Option<usize> {
 fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
     let mut value = value;
     while let Some(op) = graph.node(value.node).as_op() {
-        match op.name.as_str() {
-            "Conv" | "ConvTranspose" => return true,
-            "Gemm" | "MatMul" => return false,
-            _ => match graph.operand(value.node, 0) {
-                Some(input) => value = input,
-                None => return false,
-            },
+        if let Some(kind) = LinearKind::of(op) {
+            return kind.is_convolution();
         }
+        let Some(input) = graph.operand(value.node, 0) else { return false };
+        value = input;
     }
     false
 }
@@ -131,9 +131,9 @@ fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) 
     let value = graph.operand(node, slot).expect("a source has its constant");
     let Some(stored) = stored(graph, value) else {
         let mut tensor = graph.constant(value).expect("a source is constant").clone();
-        let channels = Channels::of(tensor.shape(), tensor.shape().len() - 1 - behind);
+        let channels = Axis::of(tensor.shape(), tensor.shape().len() - 1 - behind);
         let values = tensor.values_mut::<f32>().expect("a source is of f32");
-        values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.of_element(idx)]);
+        values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.index_of(idx)]);
         let name = graph.value(value).name.clone();
         let scaled = constant(graph, names, &name, tensor);
         return graph.set_operand(node, slot, Some(scaled));

@@ -1,7 +1,9 @@
 //! Multiplication by constants and addition of constants as part of the layer before them.
 
-use crate::linear::{Linear, constant_operand};
+use crate::linear_node::LinearNode;
 use crate::names::Names;
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::constant_operand;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Folds Mul, Div, Add and Sub by a constant, the same for all or one for each output channel, into the weight and bias
@@ -41,13 +43,14 @@ impl Pass for FoldScaleShift<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|position, graph| {
+            let ranks = ranks.in_graph(position);
             for id in graph.topo() {
-                if let Some(folded) = self.own_factors(graph, id) {
+                if let Some(folded) = self.own_factors(graph, ranks, id) {
                     folded.write(graph, &mut names);
-                } else if let Some(folded) = self.fold(graph, id) {
+                } else if let Some(folded) = self.fold(graph, ranks, id) {
                     folded.replace(graph, id, &mut names);
                 } else {
                     continue;
@@ -65,33 +68,34 @@ impl Pass for FoldScaleShift<'_> {
 
 impl FoldScaleShift<'_> {
     /// A Gemm with its own factors in weight and bias.
-    fn own_factors(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
+    fn own_factors(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.is("Gemm"))?;
         let is_factor =
             |name: &str| op.float(name).is_ok_and(|factor| factor.is_some_and(|factor| factor != 1.0));
         if !is_factor("alpha") && !is_factor("beta") {
             return None;
         }
-        let linear = Linear::at(graph, id)?;
-        let n_channels = linear.layout.n_outputs();
+        let linear = LinearNode::at(graph, ranks, id)?;
+        let n_channels = linear.view.layout.n_outputs();
         let is_skipped = self.skip.contains(&graph.node(id).name);
         linear.scaled(&vec![1.0; n_channels], &vec![0.0; n_channels]).filter(|_| !is_skipped)
     }
 
     /// The layer in front of an operation with the operation in it, if that can be.
-    fn fold(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
+    fn fold(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.domain.is_empty() && op.attrs.is_empty())?;
         if !["Mul", "Div", "Add", "Sub"].contains(&op.name.as_str()) {
             return None;
         }
         let (slot, tensor) = constant_operand(graph, id)?;
-        let linear = Linear::making(graph, graph.operand(id, 1 - slot)?)?;
+        let linear = LinearNode::making(graph, ranks, graph.operand(id, 1 - slot)?)?;
         let is_skipped = self.skip.contains(&graph.node(linear.node).name);
-        let is_bias_operand = op.is("Add") && linear.lacks_bias_operand(graph);
+        let is_bias_operand = op.is("Add") && linear.lacks_bias_operand();
         if is_skipped || is_bias_operand {
             return None;
         }
-        let constants: Vec<f64> = linear.per_channel(graph, tensor)?.into_iter().map(f64::from).collect();
+        let constants: Vec<f64> =
+            linear.per_channel(graph, ranks, tensor)?.into_iter().map(f64::from).collect();
         let same = |value: f64| vec![value; constants.len()];
         let (scale, shift) = match (op.name.as_str(), slot) {
             ("Mul", _) => (constants.clone(), same(0.0)),

@@ -3,10 +3,11 @@
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
 use crate::layer::{Layer, Weight};
-use crate::linear::Linear;
+use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
+use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
@@ -83,9 +84,10 @@ impl Pass for InsertQuantDequant<'_> {
             );
             return Err(Error::unsupported(message));
         }
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         model.try_for_each_graph(|position, graph| {
-            let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
+            let mut pairs =
+                Pairs { graph, names: &mut names, ranks: ranks.in_graph(position), made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
@@ -133,6 +135,7 @@ struct Scales {
 struct Pairs<'a> {
     graph: &'a mut Graph,
     names: &'a mut Names,
+    ranks: GraphRanks<'a>,
     /// By the value and the exact parameters.
     made: HashMap<(ValueId, String), ValueId>,
 }
@@ -173,7 +176,7 @@ impl Pairs<'_> {
         let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
         let values = match layer.bias_slot() {
             Some(slot) => of_slot(slot),
-            None => Linear::added_bias(self.graph, layer.node),
+            None => LinearNode::added_bias(self.graph, self.ranks, layer.node),
         };
         let Some(values) = values.filter(|values| values.len() == weight.scale.len()) else { return };
         for (scale, bias) in weight.scale.iter_mut().zip(values) {

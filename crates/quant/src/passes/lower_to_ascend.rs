@@ -2,9 +2,10 @@
 
 use crate::coding::{Coding, stored};
 use crate::grow::{constant, type_with};
-use crate::linear::{constant_operand, detach, is_read_once};
+use crate::linear_view::{LinearKind, added_constant};
 use crate::names::Names;
-use crate::product::{Coded, Product, coded};
+use crate::quantized_linear::{Coded, QuantizedLinear, coded};
+use crate::uses::{constant_operand, detach, is_read_once};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
     Value, ValueId,
@@ -59,7 +60,7 @@ impl Pass for LowerToAscend {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let lowered = match Product::at(graph, id) {
+                let lowered = match QuantizedLinear::at(graph, id) {
                     Some(product) => self.product(graph, id, &product, &mut names),
                     None => self.average(graph, id, &mut names),
                 };
@@ -81,14 +82,20 @@ impl Pass for LowerToAscend {
 
 impl LowerToAscend {
     /// A layer with weights: it reads and multiplies integers.
-    fn product(&self, graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> Option<()> {
+    fn product(
+        &self,
+        graph: &mut Graph,
+        id: NodeId,
+        product: &QuantizedLinear,
+        names: &mut Names,
+    ) -> Option<()> {
         if product.weight_offset.is_some() || product.weight.dtype() != DType::I8 {
             return None;
         }
         let label = graph.node(id).label().to_owned();
         let scales = product.scales();
-        let (last, bias) = match (product.op, &product.bias) {
-            ("MatMul", _) => {
+        let (last, bias) = match (product.view.kind, &product.bias) {
+            (LinearKind::MatMul, _) => {
                 added_bias(graph, id, &scales).map_or((id, None), |(add, bias)| (add, Some(bias)))
             }
             (_, bias) => (id, bias.clone()),
@@ -166,11 +173,7 @@ fn with_floats(ty: Option<Type>) -> Option<Type> {
 
 /// The Add of a constant that is the only reader of a MatMul, and the constant in units of the products.
 fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<i32>)> {
-    let &[(add, _)] = graph.users(id.into()).as_slice() else { return None };
-    if !graph.node(add).is("Add") || !is_read_once(graph, id.into()) {
-        return None;
-    }
-    let (_, tensor) = constant_operand(graph, add)?;
+    let (add, _, tensor) = added_constant(graph, id).filter(|_| is_read_once(graph, id.into()))?;
     let n_channels = stored(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
     let values = tensor.values::<f32>().ok().filter(|_| tensor.shape() == [n_channels])?;
     let integer = |(channel, value): (usize, &f32)| {

@@ -2,8 +2,9 @@
 
 use crate::coding::integer_tensor;
 use crate::grow::{constant, operation, type_with};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::{Product, coded};
+use crate::quantized_linear::{QuantizedLinear, coded};
 use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to the sums,
@@ -63,10 +64,10 @@ impl Pass for LowerToInteger {
 
 /// The sums of a layer, and what they are multiplied by: scales and their shape.
 fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId, Vec<f32>, Vec<usize>)> {
-    if let Some(product) = Product::at(graph, id) {
+    if let Some(product) = QuantizedLinear::at(graph, id) {
         let scales = product.scales();
-        let shape = product.channel_shape(scales.len());
-        let has_form = product.op != "ConvTranspose";
+        let shape = product.view.channel_shape(scales.len());
+        let has_form = product.view.kind != LinearKind::ConvTranspose;
         return Some((has_form.then(|| sums(graph, id, &product, names))??, scales, shape));
     }
     if !graph.node(id).is("MatMul") {
@@ -96,17 +97,17 @@ fn scale(graph: &mut Graph, id: NodeId, sums: ValueId, scales: &Tensor, names: &
     let scaled = Node::op(&names.fresh(&format!("{label}.mul")), Op::new("Mul"), [result]);
     let scaled = graph.add(scaled, &[Some(floats), Some(scale)]);
     graph.replace_uses(id.into(), scaled.into());
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     graph.node_mut(id).outputs[0].name = String::new();
     Some(())
 }
 
 /// The sums of a layer's products and its bias, as 32-bit integers.
-fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> Option<ValueId> {
+fn sums(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Names) -> Option<ValueId> {
     let node = graph.node(id);
     let (label, name) = (node.label().to_owned(), node.name.clone());
-    let mut op = Op::new(if product.op == "Conv" { "ConvInteger" } else { "MatMulInteger" });
-    if product.op == "Conv" {
+    let mut op = Op::new(if product.view.kind == LinearKind::Conv { "ConvInteger" } else { "MatMulInteger" });
+    if product.view.kind == LinearKind::Conv {
         op.attrs = node.as_op()?.attrs.clone();
     }
     let ty = type_with(graph, id.into(), DType::I32);
@@ -130,7 +131,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> 
     };
     let sums: ValueId = graph.add(Node::op(&name, op, [value]), &operands).into();
     let Some(bias) = &product.bias else { return Some(sums) };
-    let bias = Tensor::new(&product.channel_shape(bias.len()), bias.clone());
+    let bias = Tensor::new(&product.view.channel_shape(bias.len()), bias.clone());
     let bias = constant(graph, names, &format!("{label}.b"), bias);
     Some(operation(graph, names, &format!("{label}.biased"), Op::new("Add"), ty, &[sums, bias]))
 }

@@ -4,9 +4,13 @@ mod contrib;
 
 use crate::coding::{Coding, integer_tensor, quantized_as};
 use crate::grow::{coding_constants, constant};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::{Coded, Product, coded};
-use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, Value, ValueId};
+use crate::quantized_linear::{Coded, QuantizedLinear, coded};
+use crate::uses::data_operands;
+use intact8_ir::{
+    Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Value, ValueId,
+};
 
 /// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and QLinearMatMul, and
 /// what only moves numbers, or takes the greatest, does it with integers.
@@ -100,17 +104,17 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
         put(graph, id, Op::new("QLinearMatMul"), operands);
         return Some(());
     }
-    let product = Product::at(graph, id)?;
-    let mut op = Op::new(match product.op {
-        "Conv" => "QLinearConv",
-        "MatMul" => "QLinearMatMul",
+    let product = QuantizedLinear::at(graph, id)?;
+    let mut op = Op::new(match product.view.kind {
+        LinearKind::Conv => "QLinearConv",
+        LinearKind::MatMul => "QLinearMatMul",
         _ => return None,
     });
     let label = graph.node(id).label().to_owned();
     let mut operands = coded_operands(graph, names, &format!("{label}.x"), &product.x)?;
     operands.extend(weight_operands(graph, names, &label, &product)?);
     operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
-    if product.op == "Conv" {
+    if product.view.kind == LinearKind::Conv {
         op.attrs = graph.node(id).as_op()?.attrs.clone();
         let bias = product.bias.map(|bias| Tensor::new(&[bias.len()], bias));
         operands.extend(bias.map(|bias| constant(graph, names, &format!("{label}.b"), bias)));
@@ -130,7 +134,7 @@ fn weight_operands(
     graph: &mut Graph,
     names: &mut Names,
     label: &str,
-    product: &Product,
+    product: &QuantizedLinear,
 ) -> Option<Vec<ValueId>> {
     let n_scales = product.weight_scale.len();
     let shape: &[usize] = if n_scales == 1 { &[] } else { &[n_scales] };
@@ -143,33 +147,14 @@ fn weight_operands(
     Some(vec![weight, scales, constant(graph, names, &format!("{label}.w.offset"), offsets)])
 }
 
-/// The operators that can do with bytes what they do with floats.
-const MOVING: &[&str] = &[
-    "Concat",
-    "DepthToSpace",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "MaxPool",
-    "Reshape",
-    "Resize",
-    "Slice",
-    "SpaceToDepth",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-];
-
 /// An operation that moves numbers from one coding to the same.
 fn move_bytes(graph: &mut Graph, id: NodeId, coding: &Coding) -> Option<()> {
-    let op =
-        graph.node(id).as_op().filter(|op| op.domain.is_empty() && MOVING.contains(&op.name.as_str()))?;
+    let op = graph.node(id).as_op().filter(|op| op.has(OperatorTrait::MovesData))?;
     let is_interpolation = op.is("Resize") && !matches!(op.str("mode"), Ok(None | Some("nearest")));
-    let n_inputs = if op.is("Concat") { graph.operands(id).len() } else { 1 };
     let bytes = |slot: usize| {
         Some(coded(graph, graph.operand(id, slot)?).filter(|coded| coded.coding == *coding)?.bytes)
     };
-    let bytes: Vec<ValueId> = (0..n_inputs).map(bytes).collect::<Option<_>>()?;
+    let bytes: Vec<ValueId> = data_operands(graph, id).map(bytes).collect::<Option<_>>()?;
     if is_interpolation {
         return None;
     }
@@ -194,10 +179,10 @@ fn put_slots(graph: &mut Graph, id: NodeId, op: Op, operands: &[Option<ValueId>]
     let lowered = graph.add(Node::op(&name, op, [result]), operands);
     for reader in std::iter::once(first).chain(others) {
         graph.replace_uses((*reader).into(), lowered.into());
-        crate::linear::detach(graph, *reader);
+        crate::uses::detach(graph, *reader);
         graph.node_mut(*reader).outputs[0].name = String::new();
     }
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
         op.attrs.clear();
     }

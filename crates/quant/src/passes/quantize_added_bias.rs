@@ -1,10 +1,11 @@
 //! The bias of a product of matrices, as integers.
 
 use crate::grow::{constant, operation};
-use crate::linear::{constant_operand, is_read_once};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::Product;
-use crate::rank::rank;
+use crate::quantized_linear::QuantizedLinear;
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::{constant_operand, is_read_once};
 use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
 /// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as the
@@ -55,11 +56,12 @@ impl Pass for QuantizeAddedBias {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|position, graph| {
+            let ranks = ranks.in_graph(position);
             for id in graph.topo() {
-                let Some((slot, bias, scales)) = bias(graph, id) else { continue };
+                let Some((slot, bias, scales)) = bias(graph, ranks, id) else { continue };
                 let label = graph.node(id).label().to_owned();
                 let shape: &[usize] = if scales.len() == 1 { &[] } else { &[scales.len()] };
                 let bias = Tensor::new(&[bias.len()], bias);
@@ -80,16 +82,17 @@ impl Pass for QuantizeAddedBias {
 }
 
 /// Of an Add behind a MatMul: where the bias is, the integers, and their scales.
-fn bias(graph: &Graph, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
+fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
     if !graph.node(id).is("Add") {
         return None;
     }
     let (slot, tensor) = constant_operand(graph, id)?;
     let sum = graph.operand(id, 1 - slot).filter(|&sum| is_read_once(graph, sum))?;
-    let product = Product::at(graph, sum.node).filter(|product| product.op == "MatMul")?;
+    let product =
+        QuantizedLinear::at(graph, sum.node).filter(|product| product.view.kind == LinearKind::MatMul)?;
     let n_channels = product.weight.shape()[1];
     let values = tensor.values::<f32>().ok()?;
-    if rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
+    if ranks.rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
         return None;
     }
     let scales = product.scales();

@@ -2,8 +2,8 @@
 
 use crate::coding::integer_tensor;
 use crate::grow::{constant, operation, type_with};
-use crate::linear::detach;
 use crate::names::Names;
+use crate::uses::detach;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Writes AMCT's deploy model with operators of ONNX: what AscendQuant, the layers between and AscendDequant compute on

@@ -1,6 +1,6 @@
 //! Operations that give back what they are given, or what nobody reads.
 
-use crate::rank::rank;
+use crate::ranks::{GraphRanks, Ranks};
 use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
 
 /// Removes operations that change nothing: Identity, Dropout where nothing is trained, Concat of one, Reshape, Expand,
@@ -40,9 +40,11 @@ impl Pass for RemoveNoOps {
         let before = n_nodes(model);
         model.graph.remove_dead();
         let mut changed = n_nodes(model) != before;
-        model.try_for_each_graph(|_, graph| {
+        let ranks = Ranks::of(model);
+        model.try_for_each_graph(|position, graph| {
+            let ranks = ranks.in_graph(position);
             for id in graph.topo() {
-                if let Some(source) = source(graph, id, opset) {
+                if let Some(source) = source(graph, ranks, id, opset) {
                     changed |= bypass(graph, id, source);
                 }
             }
@@ -75,12 +77,12 @@ fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
         return false;
     }
     graph.replace_uses(given, source);
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     true
 }
 
 /// The value that a node gives back unchanged, if it does.
-fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
+fn source(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId, opset: i64) -> Option<ValueId> {
     let node = graph.node(id);
     let op = node.as_op().filter(|op| op.domain.is_empty())?;
     let input = graph.operand(id, 0)?;
@@ -93,8 +95,8 @@ fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
         "Dropout" => only_first && (opset < 12 || never(graph, graph.operand(id, 2))),
         "Concat" => graph.operands(id).len() == 1,
         "Reshape" => int("allowzero", 0)? == 0 && keeps_shape(&dims()?, &ints(1)?),
-        "Expand" => expands_nothing(dims(), rank(graph, input)?, &ints(1)?),
-        "Flatten" => int("axis", 1)? == 1 && rank(graph, input)? == 2,
+        "Expand" => expands_nothing(dims(), ranks.rank(graph, input)?, &ints(1)?),
+        "Flatten" => int("axis", 1)? == 1 && ranks.rank(graph, input)? == 2,
         "Cast" => {
             let dtype = graph.value(input).tensor_type()?.dtype;
             op.int("to").ok()?.and_then(DType::from_number) == Some(dtype)
@@ -103,8 +105,8 @@ fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
         "Pad" => ints(1)?.iter().all(|&n| n == 0),
         "Slice" => slices_nothing(graph, id, opset, dims())?,
         "Transpose" => {
-            let perm = permutation(graph, id)?;
-            if let Some(source) = cancelled(graph, input, &perm) {
+            let perm = permutation(graph, ranks, id)?;
+            if let Some(source) = cancelled(graph, ranks, input, &perm) {
                 return Some(source);
             }
             perm.iter().enumerate().all(|(idx, &axis)| axis == idx as i64)
@@ -174,15 +176,15 @@ fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>)
 }
 
 /// The order that a Transpose puts the dimensions in.
-fn permutation(graph: &Graph, id: NodeId) -> Option<Vec<i64>> {
+fn permutation(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<Vec<i64>> {
     let op = graph.node(id).as_op().filter(|op| op.is("Transpose"))?;
-    let reversed = || Some((0..rank(graph, graph.operand(id, 0)?)? as i64).rev().collect());
+    let reversed = || Some((0..ranks.rank(graph, graph.operand(id, 0)?)? as i64).rev().collect());
     op.ints("perm").ok()?.map(<[i64]>::to_vec).or_else(reversed)
 }
 
 /// What the Transpose that makes `input` reads, if transposing that by `perm` restores it.
-fn cancelled(graph: &Graph, input: ValueId, perm: &[i64]) -> Option<ValueId> {
-    let first = permutation(graph, input.node)?;
+fn cancelled(graph: &Graph, ranks: GraphRanks<'_>, input: ValueId, perm: &[i64]) -> Option<ValueId> {
+    let first = permutation(graph, ranks, input.node)?;
     let restored = |(idx, &axis): (usize, &i64)| {
         usize::try_from(axis).ok().and_then(|axis| first.get(axis)) == Some(&(idx as i64))
     };

@@ -4,7 +4,7 @@ use super::{coded_operands, put, weight_operands};
 use crate::coding::Coding;
 use crate::grow::{coding_constants, constant};
 use crate::names::Names;
-use crate::product::{Product, coded};
+use crate::quantized_linear::{QuantizedLinear, coded};
 use intact8_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
 
 /// Lowers a node whose result is quantized as said, if there is an operator for it.
@@ -69,7 +69,7 @@ fn gemm(
     label: &str,
     names: &mut Names,
 ) -> Option<()> {
-    let product = Product::at(graph, id)?;
+    let product = QuantizedLinear::at(graph, id)?;
     let mut operands: Vec<Option<ValueId>> =
         coded_operands(graph, names, &format!("{label}.x"), &product.x)?.into_iter().map(Some).collect();
     operands.extend(weight_operands(graph, names, label, &product)?.into_iter().map(Some));
