@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use intact8::data::{DataSet, Feed, Feeding, read_npz};
-use intact8::quant::{Emission, Flavour, emit, fake_quant, prepare};
+use intact8::quant::{DeployFormat, Emission, emit, fake_quant, prepare};
 use intact8::search::{SearchOptions, calibrate, search};
 use intact8::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
 use std::hint::black_box;
@@ -37,7 +37,7 @@ fn benches(c: &mut Criterion) {
     let record = calibrate(&prepared, &config, &mut evaluation).expect("the data are good");
     let mut deployed = prepared.clone();
     fake_quant(&config, &record).run(&mut deployed).expect("the model can be quantized");
-    emit(Flavour::Qdq, &Emission::default()).run(&mut deployed).expect("the model can be deployed");
+    emit(DeployFormat::Qdq, &Emission::default()).run(&mut deployed).expect("the model can be deployed");
 
     let batch = evaluation.calibration.inputs(0..32).expect("there are that many samples");
     for (name, model) in [("float", &prepared), ("int8", &deployed)] {

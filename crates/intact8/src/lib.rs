@@ -45,7 +45,7 @@ pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
 pub use intact8_quant::{
-    Emission, Flavour, PROFILES, Profile, QuantConfig, Record, multiply_adds, sample_shapes,
+    DeployFormat, Emission, PROFILES, Profile, QuantConfig, Record, multiply_adds, sample_shapes,
 };
 pub use intact8_search as search;
 pub use intact8_search::{

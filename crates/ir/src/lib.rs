@@ -49,4 +49,4 @@ pub use pass::{Pass, Pipeline};
 pub use tensor::Tensor;
 pub use value::{Dim, Place, TensorType, Type, Value, ValueId};
 pub use verify::verify;
-pub use window::{Padding, Window, WindowAttributes, explicit_pads, split_padding};
+pub use window::{Padding, Window, WindowAttributes, check_sizes, explicit_pads, split_padding};

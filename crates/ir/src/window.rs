@@ -87,6 +87,17 @@ impl WindowAttributes {
     /// The same without any padding.
     pub fn unpadded(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Window> {
         let rank = input.len();
+        let pads = match &self.padding {
+            Padding::Explicit(pads) => pads.as_deref(),
+            _ => None,
+        };
+        let lists = [
+            ("kernel_shape", self.kernel.as_deref()),
+            ("strides", self.strides.as_deref()),
+            ("dilations", self.dilations.as_deref()),
+            ("pads", pads),
+        ];
+        lists.into_iter().try_for_each(|(name, sizes)| check_sizes(name, sizes))?;
         if let (Some(stated), Some(found)) = (self.kernel.as_deref(), kernel)
             && stated != found
         {
@@ -154,15 +165,22 @@ impl Window {
 
 impl Op {
     /// The attribute `name`, a list of sizes that are at least `least`; an error if it is of another kind, or a size is
-    /// out of range.
+    /// less. Nothing is too large here; what computes with sizes checks them with [`check_sizes`].
     pub fn sizes(&self, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
         let Some(values) = self.ints(name)? else { return Ok(None) };
         let size = |&value: &i64| match usize::try_from(value) {
-            Ok(size) if size > MAX_SIZE => Err(Error::unsupported(format!("{name} of {value}"))),
             Ok(size) if size >= least => Ok(size),
             _ => Err(Error::invalid_model(format!("{name} must be at least {least}, found {value}"))),
         };
         values.iter().map(size).collect::<Result<_>>().map(Some)
+    }
+}
+
+/// Checks that the sizes of an attribute, if there is one, are small enough that sums and products of two can't overflow.
+pub fn check_sizes(name: &str, sizes: Option<&[usize]>) -> Result<()> {
+    match sizes.into_iter().flatten().find(|&&size| size > MAX_SIZE) {
+        Some(size) => Err(Error::unsupported(format!("{name} of {size}"))),
+        None => Ok(()),
     }
 }
 
@@ -221,6 +239,9 @@ mod tests {
         let message = |op: Op| WindowAttributes::of(&op).unwrap_err().to_string();
         assert_eq!(message(conv(&[("strides", &[0])], "NOTSET")), "strides must be at least 1, found 0");
         assert_eq!(message(conv(&[("pads", &[-1, 0])], "NOTSET")), "pads must be at least 0, found -1");
+        let huge = WindowAttributes::of(&conv(&[("strides", &[i64::MAX])], "NOTSET")).unwrap();
+        let message_over = huge.over(&[4], Some(&[3])).unwrap_err().to_string();
+        assert_eq!(message_over, "strides of 9223372036854775807");
         assert_eq!(message(conv(&[], "HALF")), "auto_pad \"HALF\" is none that ONNX knows");
         let attributes = WindowAttributes::of(&conv(&[("pads", &[1])], "NOTSET")).unwrap();
         assert_eq!(

@@ -4,9 +4,9 @@
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
-use crate::observer::ChannelMaxima;
+use crate::observer::{ChannelMaxima, check_channels};
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Model, Place, Result, Tensor};
 use std::collections::BTreeMap;
 
 /// The factors of layers that ask for balancing, on their way.
@@ -24,6 +24,13 @@ struct Group {
     activation: ChannelMaxima,
     /// The greatest magnitude of the weights that meet each channel.
     weights: Vec<f32>,
+}
+
+impl Group {
+    fn observe(&mut self, tensor: &Tensor) -> Result<()> {
+        check_channels(tensor.shape(), self.activation.axis, self.weights.len())?;
+        self.activation.observe(tensor.values()?, tensor.shape())
+    }
 }
 
 impl Balancing {
@@ -54,11 +61,12 @@ impl Balancing {
         self.groups.is_empty()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored.
+    /// Takes in a value of the float model; values that are not wanted are ignored. An error if it is not of f32, or does
+    /// not have the channels that the weights are for.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         match self.groups.get_mut(&place) {
             Some(group) => {
-                let seen = group.activation.observe(tensor.values()?, tensor.shape());
+                let seen = group.observe(tensor);
                 seen.map_err(|error| error.at(format!("the input of {}", group.names[0])))
             }
             None => Ok(()),
@@ -77,14 +85,6 @@ impl Balancing {
         let mut record = Record::default();
         for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
             let maxima = &group.activation.maxima;
-            if maxima.len() != group.weights.len() {
-                let message = format!(
-                    "the activation has {} channels, and the weight is for {}; remove dmq_balancer_param",
-                    maxima.len(),
-                    group.weights.len()
-                );
-                return Err(Error::invalid_data(message).at(&group.names[0]));
-            }
             let balance = factors(maxima, &group.weights, group.strength);
             for name in &group.names {
                 let entry = LayerRecord { balance: balance.clone(), ..LayerRecord::default() };
@@ -126,6 +126,24 @@ fn factors(activation: &[f32], weight: &[f32], strength: f64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_other_channels_are_errors() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
+                    %y = MatMul(%x, %w) @fc\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let mut config = QuantConfig::for_model(&model);
+        config.layers.get_mut("fc").unwrap().dmq_balancer_param = Some(0.5);
+        let mut balancing = Balancing::new(&model, &config);
+        let place = *balancing.groups.keys().next().unwrap();
+        let mut message = |tensor: Tensor| balancing.observe(place, &tensor).unwrap_err().to_string();
+        let wrong = message(Tensor::new(&[1, 3], vec![1.0f32; 3]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [1, 3], and need 2 channels in dimension -1"
+        );
+        assert!(message(Tensor::new(&[1, 2], vec![1i64, 2])).starts_with("the input of fc: "));
+    }
 
     #[test]
     fn ranges_meet_in_the_middle() {

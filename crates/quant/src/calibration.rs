@@ -5,7 +5,9 @@
 
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
-use crate::observer::{Histogram, Statistics, Weighted, activation_params, without_sentinels};
+use crate::observer::{
+    Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,
+};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
@@ -58,6 +60,8 @@ struct Watched {
     asymmetric: bool,
     /// Where the activations are made.
     inputs: Vec<Place>,
+    /// The dimension of the first activation that counts channels, and how many the weight is for.
+    channels: Option<(isize, usize)>,
     /// Known from the start.
     weights: Vec<QuantParams>,
 }
@@ -71,6 +75,9 @@ impl Calibration {
                 |weight| weight_params(layer.tensor(model, weight), *weight, &of_layer.weight_quant_params);
             let weights = layer.weights.iter().map(params).collect::<Result<_>>();
             Ok(Watched {
+                channels: layer
+                    .input_channels()
+                    .map(|(weight, input)| (input.activation, weight.n_inputs(layer.tensor(model, weight)))),
                 weights: weights.map_err(|error| error.at(&layer.name))?,
                 inputs: layer.inputs(model),
                 asymmetric: config.is_asymmetric(of_layer),
@@ -108,23 +115,22 @@ impl Calibration {
         self.statistics.keys().copied()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored.
+    /// Takes in a value of the float model; values that are not wanted are ignored. An error if it is not of f32, does not
+    /// have the channels that the weights of its users are for, or holds what is not finite.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
         self.chosen.take();
-        statistics.observe(tensor).map_err(|error| {
-            let reader = self.layers.iter().find(|watched| watched.inputs.contains(&place));
-            error.at(format!("the input of {}", reader.expect("a wanted value has a reader").layer.name))
-        })
+        observe(&self.layers, place, statistics, tensor)
     }
 
-    /// Takes in values of several places, all at once.
+    /// Takes in values of several places, all at once. Errors are those of [`observe`](Calibration::observe).
     pub fn observe_all(&mut self, values: &BTreeMap<Place, Tensor>) -> Result<()> {
         self.chosen.take();
+        let layers = &self.layers;
         self.statistics
             .par_iter_mut()
-            .filter_map(|(place, statistics)| Some((statistics, values.get(place)?)))
-            .try_for_each(|(statistics, tensor)| statistics.observe(tensor))
+            .filter_map(|(place, statistics)| Some((*place, statistics, values.get(place)?)))
+            .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
     /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
@@ -239,7 +245,7 @@ impl Calibration {
     }
 
     fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {
-        let mut params = activation_params(statistics, config, asymmetric);
+        let mut params = params_of_checked(statistics, config, asymmetric);
         if self.precision == Precision::ForceFp16Quant {
             params.scale.iter_mut().for_each(|scale| *scale = as_fp16(*scale));
         }
@@ -272,6 +278,19 @@ impl Calibration {
         }
         Ok(vec![self.params(&joint, config, watched.asymmetric); watched.inputs.len()])
     }
+}
+
+/// Takes the value at a place into its statistics.
+fn observe(layers: &[Watched], place: Place, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
+    let users = || layers.iter().filter(|watched| watched.inputs.contains(&place));
+    let of_first = users().filter(|watched| watched.inputs.first() == Some(&place));
+    let channels = of_first.filter_map(|watched| watched.channels);
+    let mut checked = channels.map(|(axis, n_channels)| check_channels(tensor.shape(), axis, n_channels));
+    let observed = checked.try_for_each(|checked| checked).and_then(|()| statistics.observe(tensor));
+    observed.map_err(|error| {
+        let user = users().next().expect("an observed value has a user");
+        error.at(format!("the input of {}", user.layer.name))
+    })
 }
 
 fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -> Option<&'a QuantParams> {
@@ -318,6 +337,30 @@ fn as_fp16(scale: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_the_layer_can_not_have_are_errors() {
+        let (mut calibration, place) = calibration();
+        let mut message = |tensor: Tensor| {
+            let one = calibration.observe(place, &tensor).unwrap_err().to_string();
+            let values = BTreeMap::from([(place, tensor)]);
+            assert_eq!(calibration.observe_all(&values).unwrap_err().to_string(), one);
+            one
+        };
+        let wrong = message(Tensor::new(&[2, 3], vec![1.0f32; 6]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [2, 3], and need 2 channels in dimension -1"
+        );
+        let wrong = message(Tensor::new(&[], vec![1.0f32]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [], and need 2 channels in dimension -1"
+        );
+        assert!(message(Tensor::new(&[1, 2], vec![1i64, 2])).starts_with("the input of fc: "));
+        assert!(message(Tensor::new(&[1, 2], vec![1.0, f32::NAN])).contains("NaN"));
+        assert!(calibration.statistics()[&place].n_values == 0);
+    }
 
     /// That of a model with one layer, and where its input is made.
     fn calibration() -> (Calibration, Place) {

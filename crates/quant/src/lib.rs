@@ -12,8 +12,8 @@ mod calibration;
 mod coding;
 mod config;
 mod costs;
+mod deploy_format;
 mod fit_rounding;
-mod flavour;
 mod granularity;
 mod grow;
 mod layer;
@@ -46,8 +46,8 @@ pub use config::{
     WeightConfig, WeightMethod,
 };
 pub use costs::{multiply_adds, sample_shapes};
+pub use deploy_format::{DeployFormat, Emission, deploy, emit};
 pub use fit_rounding::Inputs;
-pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
 pub use linear_view::{LinearKind, LinearView, WeightLayout};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};

@@ -37,7 +37,7 @@ pub fn simulated_weight(
 pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &[f32]) -> Vec<f32> {
     let params = entry.activations.first().filter(|_| !config.weights_only && !entry.has_blocks());
     let Some(params) = params else { return values.to_vec() };
-    let (min, max) = QuantParams::range(params.bits);
+    let (min, max) = QuantParams::integers(params.bits);
     let affine = Affine { scale: params.scale[0], zero_point: params.offset[0], min, max };
     let mut simulated = vec![0.0; values.len()];
     fake_quantize(affine, values, &mut simulated);

@@ -4,6 +4,7 @@
 
 use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
+use crate::deploy_format::DeployFormat;
 use crate::layer::{Layer, layers};
 use crate::useful::{without_gain, without_use};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
@@ -13,6 +14,8 @@ use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait,
 pub struct Profile {
     /// The name that `--target` takes.
     pub name: &'static str,
+    /// The deploy formats that the runtime reads.
+    pub formats: &'static [DeployFormat],
     /// Whether 8-bit activations are unsigned in the files.
     pub unsigned: bool,
     /// Whether every offset must be 0.
@@ -97,6 +100,7 @@ const WITHOUT_RECURRENCES: &[&str] = &[
 pub static PROFILES: &[Profile] = &[
     Profile {
         name: "onnxruntime-x86",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
         integer_bias: true,
@@ -122,6 +126,7 @@ pub static PROFILES: &[Profile] = &[
     },
     Profile {
         name: "onnxruntime-arm",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: false,
         symmetric: false,
         integer_bias: true,
@@ -147,6 +152,7 @@ pub static PROFILES: &[Profile] = &[
     },
     Profile {
         name: "tensorrt",
+        formats: &[DeployFormat::Qdq],
         unsigned: false,
         symmetric: true,
         integer_bias: false,
@@ -162,6 +168,7 @@ pub static PROFILES: &[Profile] = &[
     },
     Profile {
         name: "openvino",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
         integer_bias: true,
@@ -177,6 +184,7 @@ pub static PROFILES: &[Profile] = &[
     },
     Profile {
         name: "ascend",
+        formats: &[DeployFormat::Qdq, DeployFormat::Ascend],
         unsigned: false,
         symmetric: false,
         integer_bias: true,
@@ -192,6 +200,7 @@ pub static PROFILES: &[Profile] = &[
     },
     Profile {
         name: "generic",
+        formats: DeployFormat::ALL,
         unsigned: false,
         symmetric: false,
         integer_bias: true,
@@ -227,6 +236,22 @@ impl Profile {
             self.name, self.name
         );
         Err(Error::invalid_config(message))
+    }
+
+    /// Checks that the runtime reads a deploy format.
+    pub fn check_format(&self, format: DeployFormat) -> Result<()> {
+        if self.formats.contains(&format) {
+            return Ok(());
+        }
+        let mut names: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+        let last = names.pop().unwrap_or_default();
+        let names =
+            if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) };
+        let name = format.name();
+        Err(Error::invalid_config(format!(
+            "{} does not read the deploy format {name:?}; use {names}",
+            self.name
+        )))
     }
 
     /// Checks that a quantized model has nothing that the runtime refuses.

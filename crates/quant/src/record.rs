@@ -109,8 +109,8 @@ impl Record {
         self.layers.get(name).ok_or_else(missing)
     }
 
-    /// Checks that an entry fits its layer: as many activations, unless only its weights are quantized, and for each weight
-    /// one scale or one for each output channel.
+    /// Checks that the values of an entry are in range and fit its layer: as many activations, unless only its weights are
+    /// quantized, with one scale each, and for each weight one scale or one for each output channel.
     pub(crate) fn check(
         entry: &LayerRecord,
         (layer, of_layer): (&Layer, &LayerConfig),
@@ -120,6 +120,11 @@ impl Record {
             Err(Error::invalid_config(format!("the record has {found} {what}, the layer needs {expected}"))
                 .at(&layer.name))
         };
+        entry.check().map_err(|error| error.at(&layer.name))?;
+        let n_scales = entry.activations.iter().map(|params| params.scale.len());
+        if let Some(n_scales) = n_scales.into_iter().find(|&n_scales| n_scales != 1) {
+            return differs(n_scales, "scales of an activation", "1");
+        }
         let n_activations = layer.activations.len();
         let needs_none = of_layer.weights_only && entry.activations.is_empty();
         if entry.activations.len() != n_activations && !needs_none {

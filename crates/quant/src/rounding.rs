@@ -51,7 +51,7 @@ impl Rounding<'_> {
 
     /// The nearest of the integers that there are.
     pub(crate) fn clip(&self, integer: f32) -> f32 {
-        let (qmin, qmax) = QuantParams::range(self.bits);
+        let (qmin, qmax) = QuantParams::integers(self.bits);
         integer.clamp(qmin as f32, qmax as f32)
     }
 }

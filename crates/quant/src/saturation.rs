@@ -10,11 +10,15 @@ use intact8_ir::Tensor;
 const TOO_MUCH: i32 = 129;
 
 /// How many pairs of a weight's neighbouring input channels can saturate, and how many pairs there are. Quantized to 7 bits
-/// none can. `None` for weights that do not meet the input's channels.
+/// none can. `None` for weights that do not meet the input's channels, and for parameters that do not fit.
 pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) -> Option<(usize, usize)> {
     let input = weight.input?;
     let shape = tensor.shape();
     let values = tensor.values::<f32>().ok()?;
+    let n_scales = [1, shape[weight.axis]];
+    if params.check().is_err() || params.block_size.is_none() && !n_scales.contains(&params.scale.len()) {
+        return None;
+    }
     let (inputs, scales) = (Axis::of(shape, input.weight), Granularity::of(params, weight, shape));
     let step: usize = shape[input.weight + 1..].iter().product();
     let quantized = |idx: usize| params.quantize(values[idx], scales.scale_of(idx));

@@ -14,14 +14,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
 /// layer gives in int8 nor give all their readers what they read in int8.
-pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
+pub(crate) fn without_use<'a>(model: &'a Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
     let mut enabled = with_integers(model, config);
     let graphs = model.graphs();
     let mut found = Vec::new();
     loop {
-        let neighbours = |position: usize| Neighbours::new(graphs[position], position, &enabled, profile);
+        let neighbours =
+            |(position, graph): (usize, &&'a Graph)| Neighbours::new(graph, position, &enabled, profile);
+        let neighbours: Vec<Neighbours<'_>> = graphs.iter().enumerate().map(neighbours).collect();
         let is_without_use = |layer: &Layer| {
-            let around = neighbours(layer.graph);
+            let around = &neighbours[layer.graph];
             profile.int8_throughout.contains(&layer.op)
                 && !around.gives_integers(layer.node.into())
                 && !around.reads_integers(layer.node)

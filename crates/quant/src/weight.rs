@@ -7,8 +7,17 @@ use crate::params::QuantParams;
 use intact8_ir::{Error, Result, Tensor};
 
 /// The parameters of a constant weight, for each output channel if the configuration asks for it.
+///
+/// An error if the weight is not of f32 or holds what is not finite, has no such dimension as `weight` says, or the
+/// configuration is out of range.
 pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> Result<QuantParams> {
+    config.check()?;
     let values = tensor.values::<f32>()?;
+    if weight.axis >= tensor.shape().len() {
+        let message =
+            format!("the weight has the shape {:?}, and no dimension {}", tensor.shape(), weight.axis);
+        return Err(Error::invalid_model(message));
+    }
     if let Some(value) = values.iter().find(|value| !value.is_finite()) {
         return Err(Error::invalid_model(format!("the weight holds {value}")));
     }
@@ -21,7 +30,7 @@ pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> 
     let ranges = ranges(values, &channels);
     Ok(match config.method {
         WeightMethod::Arq => QuantParams::per_channel(
-            ranges.into_iter().map(|(min, max)| QuantParams::symmetric(min, max, bits)),
+            ranges.into_iter().map(|(min, max)| QuantParams::covering(min, max, bits, false)),
             bits,
         ),
         WeightMethod::Mse | WeightMethod::AdaRound(_) => least_error(values, &channels, &ranges, bits),
@@ -43,7 +52,8 @@ fn least_error(values: &[f32], channels: &Axis, ranges: &[(f32, f32)], bits: u8)
     const N_STEPS: u16 = 50;
     let params_at = |step: u16| -> QuantParams {
         let factor = 1.0 - f32::from(step) / f32::from(2 * N_STEPS);
-        let channel = |&(min, max): &(f32, f32)| QuantParams::symmetric(min * factor, max * factor, bits);
+        let channel =
+            |&(min, max): &(f32, f32)| QuantParams::covering(min * factor, max * factor, bits, false);
         QuantParams::per_channel(ranges.iter().map(channel), bits)
     };
     let mut best = params_at(0);

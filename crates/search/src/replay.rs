@@ -92,7 +92,7 @@ mod tests {
         let model: Model = text.parse().unwrap();
         let config = QuantConfig::for_model(&model);
         let layer = layers(&model).into_iter().find(|layer| layer.name == "fc").unwrap();
-        let params = || vec![QuantParams::symmetric(-127.0, 127.0, 8)];
+        let params = || vec![QuantParams::per_tensor(1.0, 0, 8)];
         let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
         let replay = Replay::new(&model, &config, &record, &layer).unwrap();

@@ -35,7 +35,7 @@ impl Window {
     /// What is added to a dimension.
     pub(super) fn pads(&self, idx: usize) -> Length {
         match &self.padding {
-            Padding::Explicit(Some(pads)) => known(pads[idx] + pads[idx + pads.len() / 2]),
+            Padding::Explicit(Some(pads)) => &known(pads[idx]) + &known(pads[idx + pads.len() / 2]),
             _ => Length::known(0),
         }
     }

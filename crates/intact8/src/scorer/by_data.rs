@@ -10,7 +10,7 @@ use crate::data::{
 };
 use intact8_interp::Session;
 use intact8_ir::{Error, Model, Result, Tensor};
-use intact8_quant::{Emission, Flavour, emit};
+use intact8_quant::{DeployFormat, Emission, emit};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -181,7 +181,7 @@ impl Scorer for DataScorer {
     fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
         let mut model = Cow::Borrowed(model);
         if let (Some(how), Scored::Whole | Scored::Trial) = (&self.deployed, scoring.scored) {
-            for form in [Flavour::Qdq, Flavour::QOperator] {
+            for form in [DeployFormat::Qdq, DeployFormat::QOperator] {
                 emit(form, how).run(model.to_mut())?;
             }
         }

@@ -7,7 +7,8 @@ use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use intact8_ir::{
-    DType, Error, Padding, Result, Tensor, Window, WindowAttributes, explicit_pads, split_padding,
+    DType, Error, Padding, Result, Tensor, Window, WindowAttributes, check_sizes, explicit_pads,
+    split_padding,
 };
 use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
 
@@ -96,6 +97,8 @@ impl TransposeAttrs {
 
     /// The spatial sizes of the output; sets the pads that go with them.
     fn output(&self, input: &[usize], window: &mut Window) -> Result<Vec<usize>> {
+        check_sizes("output_padding", self.output_padding.as_deref())?;
+        check_sizes("output_shape", self.output_shape.as_deref())?;
         let rank = input.len();
         let padding = self.output_padding.clone().unwrap_or_else(|| vec![0; rank]);
         let stated = match &self.output_shape {

@@ -121,7 +121,7 @@ impl<'a> Descent<'a> {
     fn step(&mut self, gradient: &[f32], config: &AdaRound, step: usize) {
         const MEAN: f32 = 0.9;
         const SQUARE: f32 = 0.999;
-        let (qmin, qmax) = QuantParams::range(self.rounding.bits);
+        let (qmin, qmax) = QuantParams::integers(self.rounding.bits);
         let bounds = qmin as f32..qmax as f32;
         let beta = beta(config, step).map(|beta| beta as f32);
         let reg = config.reg_param as f32;

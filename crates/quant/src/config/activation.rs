@@ -104,7 +104,7 @@ impl Ifmr {
 }
 
 impl ActivationConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         within("num_bits", [8, 16].contains(&self.num_bits), "8 or 16", self.num_bits)?;
         match &self.method {
             ActivationMethod::Ifmr(ifmr) => ifmr.check(),

@@ -53,7 +53,7 @@ impl Default for WeightConfig {
 }
 
 impl WeightConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         within("num_bits", (6..=8).contains(&self.num_bits), "6, 7 or 8", self.num_bits)?;
         let WeightMethod::AdaRound(ada) = &self.method else { return Ok(()) };
         within("num_iteration", ada.num_iteration > 0, "at least 1", ada.num_iteration)?;

@@ -14,7 +14,7 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
         return (statistics.min, statistics.max);
     }
     let counts = linear_bins(&statistics.histogram.bins(width / 4.0), min, width, n_bins);
-    let (qmin, qmax) = QuantParams::range(bits);
+    let (qmin, qmax) = QuantParams::integers(bits);
     let n_levels = (qmax - qmin + 1) as usize;
     let best = trimmed(&counts)
         .into_iter()

@@ -20,7 +20,7 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
     }
     // Zeros say nothing about the range, and there may be very many of them.
     counts[0] = counts.get(1).copied().unwrap_or(0.0);
-    let n_levels = QuantParams::range(bits).1 as usize + 1;
+    let n_levels = QuantParams::integers(bits).1 as usize + 1;
     let sums = Sums::of(&counts);
     let estimates: Vec<f64> = (n_levels..=n_bins).map(|n| sums.divergence(n, n_levels)).collect();
     let least = estimates.iter().copied().fold(f64::INFINITY, f64::min);

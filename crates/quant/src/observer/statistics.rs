@@ -105,6 +105,18 @@ impl ChannelMaxima {
     }
 }
 
+/// Checks that values of that shape have so many channels in a dimension, which is counted from the end if negative.
+pub(crate) fn check_channels(shape: &[usize], axis: isize, n_channels: usize) -> Result<()> {
+    let from_front = if axis < 0 { axis + shape.len() as isize } else { axis };
+    let found = usize::try_from(from_front).ok().and_then(|axis| shape.get(axis));
+    if found == Some(&n_channels) {
+        return Ok(());
+    }
+    let message =
+        format!("the values have the shape {shape:?}, and need {n_channels} channels in dimension {axis}");
+    Err(Error::invalid_data(message))
+}
+
 /// Calls `see` with every run of values of one channel.
 pub(super) fn for_each_channel(
     values: &[f32],

@@ -7,6 +7,7 @@ use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
+use crate::quantized::check_is_float;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{
@@ -62,6 +63,7 @@ impl Pass for InsertQuantDequant<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
+        check_is_float(model)?;
         let tensors = self.config.tensors(model)?;
         let tensors = tensors.iter().map(|(layer, of_layer)| (layer.clone(), of_layer));
         let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
@@ -137,7 +139,29 @@ struct Pairs<'a> {
     names: &'a mut Names,
     ranks: GraphRanks<'a>,
     /// By the value and the exact parameters.
-    made: HashMap<(ValueId, String), ValueId>,
+    made: HashMap<(ValueId, PairKey), ValueId>,
+}
+
+/// What makes two pairs of one value the same: all their parameters, bit by bit, and along which dimension scales lie.
+#[derive(PartialEq, Eq, Hash)]
+struct PairKey {
+    scale: Vec<u32>,
+    offset: Vec<i32>,
+    bits: u8,
+    block_size: Option<usize>,
+    axis: Option<usize>,
+}
+
+impl PairKey {
+    fn of(params: &QuantParams, scales: &Scales) -> PairKey {
+        PairKey {
+            scale: params.scale.iter().map(|scale| scale.to_bits()).collect(),
+            offset: params.offset.clone(),
+            bits: params.bits,
+            block_size: params.block_size,
+            axis: scales.axis,
+        }
+    }
 }
 
 impl Pairs<'_> {
@@ -155,7 +179,7 @@ impl Pairs<'_> {
     /// Makes a layer read an operand through a pair, an existing one if there is the same already.
     fn insert(&mut self, layer: &Layer, slot: usize, operand: &str, params: &QuantParams, scales: &Scales) {
         let value = self.graph.operand(layer.node, slot).expect("a layer has its operands");
-        let key = (value, format!("{params:?} {scales:?}"));
+        let key = (value, PairKey::of(params, scales));
         let dequantized = match self.made.get(&key) {
             Some(&made) => made,
             None => self.add(&format!("{}.{operand}", layer.name), value, params, scales),

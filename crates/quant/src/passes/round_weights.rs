@@ -88,7 +88,7 @@ pub(crate) fn rounded(
         return Ok(tensor.clone());
     }
     let values = tensor.values::<f32>()?;
-    let (qmin, qmax) = QuantParams::range(bits);
+    let (qmin, qmax) = QuantParams::integers(bits);
     let of_element = |(idx, &value): (usize, &f32)| {
         let scale = scale[scales.scale_of(idx)];
         let (low, high) = (qmin as f32 * scale, qmax as f32 * scale);

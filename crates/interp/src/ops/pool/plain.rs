@@ -46,7 +46,9 @@ pub(super) fn average<R: Real>(sizes: &PoolSizes, divisor: Divisor, x: &[R], out
             Divisor::InsideAndPadding => 0..begin + input + window.pads_end[axis],
         };
         let first = at * window.strides[axis];
-        (0..window.kernel[axis]).filter(|tap| within.contains(&(first + tap * window.dilations[axis]))).count()
+        (0..window.kernel[axis])
+            .filter(|tap| within.contains(&(first + tap * window.dilations[axis])))
+            .count()
     };
     let count = |mut at: usize| {
         let axes = sizes.shape.output.iter().enumerate().rev();
