@@ -69,7 +69,7 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Journal::begin(path, run));
             }
-            Err(error) => return Err(failed(path, &error)),
+            Err(error) => return Err(failed(path, error)),
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.lines();
@@ -87,7 +87,7 @@ impl Journal {
             known.insert(key, score);
         }
         let file = opened(path)?;
-        file.set_len(whole.len() as u64).map_err(|error| failed(path, &error))?;
+        file.set_len(whole.len() as u64).map_err(|error| failed(path, error))?;
         Ok(Journal { path: path.to_owned(), known, pending: String::new(), file: Some(file) })
     }
 
@@ -138,14 +138,14 @@ impl Journal {
             }
         };
         let written = file.write_all(self.pending.as_bytes()).and_then(|()| file.sync_data());
-        written.map_err(|error| failed(&self.path, &error))?;
+        written.map_err(|error| failed(&self.path, error))?;
         self.pending.clear();
         Ok(())
     }
 }
 
 fn opened(path: &Path) -> Result<File> {
-    OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))
+    OpenOptions::new().append(true).open(path).map_err(|error| failed(path, error))
 }
 
 fn key(candidate: Candidate<'_>) -> Key {
@@ -175,8 +175,8 @@ fn read(line: &str) -> Result<(Key, Score)> {
     Ok((line.rolled_back.map(|layers| (layers.into_iter().collect(), rungs)), score))
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::invalid_data(error.to_string()).at(path.display())
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::io(error).at(path.display())
 }
 
 #[cfg(test)]

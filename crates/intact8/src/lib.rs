@@ -39,7 +39,7 @@ pub use evaluation::{Evaluation, Progress};
 pub use files::{load_model, model_bytes, save_model, saved_bytes, write_file};
 pub use goal::{Goal, MaxDrop, Target};
 pub use intact8_infer as infer;
-pub use intact8_interp::{Data, Limits, Session};
+pub use intact8_interp::{Data, Interpreter, Limits, Session};
 pub use intact8_ir as ir;
 pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;

@@ -5,7 +5,7 @@ use crate::balance::alone;
 use crate::batches::{each_batch_at_once, first_batches};
 use crate::evaluator::Evaluator;
 use crate::output_noise::output_noise;
-use intact8_interp::Session;
+use intact8_interp::{Interpreter, Session};
 use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::{Narrower, QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
@@ -30,7 +30,8 @@ pub(crate) fn narrow(
     if narrower.is_empty() {
         return Ok(());
     }
-    let float = Session::new(model)?;
+    let interpreter = Interpreter::default();
+    let float = interpreter.session(model)?;
     let first = first_batches(config, evaluator)?;
     let expected: Vec<Vec<Tensor>> =
         first.par_iter().map(|inputs| float.run(inputs)).collect::<Result<_>>()?;
@@ -45,7 +46,7 @@ pub(crate) fn narrow(
         let quantized = |record: &Record| {
             let mut quantized = model.clone();
             fake_quant(&config_of_readers, record).run(&mut quantized)?;
-            float.sharing(&quantized)
+            interpreter.session(&quantized)
         };
         let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
         let comparison = Comparison { float: &float, usual: usual?, narrow: narrow?, is_coded };

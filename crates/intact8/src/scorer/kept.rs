@@ -6,13 +6,14 @@
 
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use intact8_interp::{Data, Session};
+use intact8_interp::{Data, Interpreter, Session};
 use intact8_ir::{Model, Place, Result, Tensor, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 /// Activations of all batches.
 pub(super) struct Kept {
+    interpreter: Interpreter,
     /// For each batch.
     values: Vec<HashMap<Fingerprint, Tensor>>,
     /// What values took on a batch, by name.
@@ -43,6 +44,7 @@ impl Kept {
     /// Nothing yet, of so many batches.
     pub(super) fn new(n_batches: usize) -> Kept {
         Kept {
+            interpreter: Interpreter::default(),
             values: vec![HashMap::new(); n_batches],
             costs: HashMap::new(),
             first: HashSet::new(),
@@ -62,7 +64,7 @@ impl Kept {
             model,
             fingerprints: Fingerprints::default(),
             wanted: HashMap::new(),
-            sessions: BTreeMap::from([(vec![], Session::new(model)?)]),
+            sessions: BTreeMap::from([(vec![], self.interpreter.session(model)?)]),
         };
         if memory == 0 {
             return Ok(run);
@@ -113,7 +115,7 @@ impl Kept {
         }
         let values: Vec<ValueId> = start.keys().copied().collect();
         if !run.sessions.contains_key(&values) {
-            let session = run.sessions[&vec![]].sharing(&behind(run.model, &values))?;
+            let session = self.interpreter.session(&behind(run.model, &values))?;
             run.sessions.insert(values, session);
         }
         Ok(start.into_iter().collect())
