@@ -4,10 +4,18 @@
 //! A quantizable layer that the file does not mention is not quantized. `docs/config.md` lists every key.
 
 mod activation;
+#[cfg(feature = "config-files")]
+mod activation_keys;
 mod bounds;
+#[cfg(feature = "config-files")]
 mod definition;
+#[cfg(feature = "config-files")]
+mod json;
+#[cfg(feature = "config-files")]
 mod layers;
 mod weight;
+#[cfg(feature = "config-files")]
+mod weight_keys;
 
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
 pub use weight::{AdaRound, WeightConfig, WeightMethod};
@@ -16,126 +24,108 @@ use crate::layer::{Kind, Layer, layers};
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{Error, Model, Result};
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which layers to quantize, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct QuantConfig {
     /// The version of the format: 1.
-    #[serde(default = "one")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::one"))]
     pub version: u32,
     /// How many batches of calibration data are used.
-    #[serde(default = "one_batch")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::one_batch"))]
     pub batch_num: usize,
     /// Whether activations have an offset, where a layer does not say.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub activation_offset: bool,
     /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub joint_quant: bool,
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub do_fusion: bool,
     /// How faithful the simulation is to a device's arithmetic.
-    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_default"))]
     pub fakequant_precision_mode: Precision,
     /// Layers that nothing is folded into.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub skip_fusion_layers: Vec<String>,
     /// Single inputs that are quantized, of nodes that need not be layers of this configuration. Never rolled back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub tensor_quantize: Vec<TensorConfig>,
     /// Whether the ranges of channels are made equal between neighbouring layers, which changes no result in float.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub equalize: bool,
     /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub auto_balance: bool,
     /// Whether `auto_balance` may put a Mul in front of a layer, where no layer before it can take the factors.
-    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes", skip_serializing_if = "json::is_on"))]
     pub balance_nodes: bool,
     /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub correct_bias: bool,
     /// Whether weights that can be are rounded so that their layer's output changes least, and not to nearest.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub fit_rounding: bool,
     /// The layers, by name.
-    #[serde(flatten, deserialize_with = "layers::deserialize")]
+    #[cfg_attr(feature = "config-files", serde(flatten, deserialize_with = "layers::deserialize"))]
     pub layers: BTreeMap<String, LayerConfig>,
 }
 
 /// How faithful the simulation is to a device's arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub enum Precision {
     /// Scales are 32-bit floats.
     #[default]
-    #[serde(rename = "DEFAULT")]
+    #[cfg_attr(feature = "config-files", serde(rename = "DEFAULT"))]
     Default,
     /// Scales of activations are 16-bit floats.
-    #[serde(rename = "FORCE_FP16_QUANT")]
+    #[cfg_attr(feature = "config-files", serde(rename = "FORCE_FP16_QUANT"))]
     ForceFp16Quant,
 }
 
-impl Precision {
-    fn is_default(&self) -> bool {
-        *self == Precision::Default
-    }
-}
-
 /// How one layer is quantized.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
+#[cfg_attr(
+    feature = "config-files",
+    serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")
+)]
 pub struct LayerConfig {
     /// Whether it is quantized at all.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub quant_enable: bool,
     /// Whether only the weights are quantized, and the layer computes with floats.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub weights_only: bool,
     /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dmq_balancer_param: Option<f64>,
     /// The activations.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub activation_quant_params: ActivationConfig,
     /// The weights.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub weight_quant_params: WeightConfig,
 }
 
 /// How one input of a node is quantized, whatever becomes of the node's other inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "config-files", serde(deny_unknown_fields))]
 pub struct TensorConfig {
     /// The node's name.
     pub layer_name: String,
     /// The input, from 0.
     pub input_index: usize,
     /// How.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub activation_quant_params: ActivationConfig,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn one_batch() -> usize {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn is_off(flag: &bool) -> bool {
-    !flag
-}
-
-fn is_on(flag: &bool) -> bool {
-    *flag
 }
 
 impl QuantConfig {
@@ -213,38 +203,24 @@ impl QuantConfig {
         layer.activation_quant_params.asymmetric.unwrap_or(self.activation_offset)
     }
 
-    /// Reads the JSON form and checks every value's range, but not yet the names of layers.
-    pub fn from_json(json: &str) -> Result<QuantConfig> {
-        let mut from = serde_json::Deserializer::from_str(json);
-        let config: QuantConfig = serde_path_to_error::deserialize(&mut from)
-            .map_err(|error| Error::invalid_config(layers::message(&error)))?;
-        from.end().map_err(|error| Error::invalid_config(error.to_string()))?;
-        if config.version != 1 {
-            return Err(Error::invalid_config(format!("version must be 1, found {}", config.version)));
+    /// Checks the range of every value, but not the names of layers.
+    pub(crate) fn check_values(&self) -> Result<()> {
+        if self.version != 1 {
+            return Err(Error::invalid_config(format!("version must be 1, found {}", self.version)));
         }
-        if config.batch_num == 0 {
+        if self.batch_num == 0 {
             return Err(Error::invalid_config("batch_num must be at least 1"));
         }
-        config.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
-        config.tensor_quantize.iter().try_for_each(|tensor| {
+        self.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
+        self.tensor_quantize.iter().try_for_each(|tensor| {
             tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))
-        })?;
-        Ok(config)
+        })
     }
 
-    /// The JSON form.
-    pub fn to_json(&self) -> String {
-        let mut json = Vec::new();
-        let mut writer = serde_json::Serializer::with_formatter(
-            &mut json,
-            serde_json::ser::PrettyFormatter::with_indent(b"    "),
-        );
-        self.serialize(&mut writer).expect("a configuration has no keys but strings");
-        String::from_utf8(json).expect("JSON is UTF-8") + "\n"
-    }
-
-    /// Checks that every layer named is a layer of the model and can be quantized as asked.
+    /// Checks the range of every value, and that every layer named is a layer of the model and can be quantized as
+    /// required.
     pub fn check(&self, model: &Model) -> Result<()> {
+        self.check_values()?;
         let layers = layers(model);
         for name in self.layers.keys().chain(&self.skip_fusion_layers) {
             if !layers.iter().any(|layer| layer.name == *name) {

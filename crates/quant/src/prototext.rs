@@ -63,6 +63,7 @@ impl Field {
     }
 
     /// The field as a name without quotes.
+    #[cfg(feature = "config-files")]
     pub(crate) fn word(&self) -> Result<&str> {
         match &self.value {
             Value::Word(word) => Ok(word),

@@ -5,11 +5,13 @@
 
 use super::{Histogram, Weighted};
 use intact8_ir::{Error, Result, Tensor};
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
 /// What is kept of all values of an activation.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Statistics {
     /// How many times values came in.
     pub n_batches: u64,
@@ -32,7 +34,8 @@ pub struct Statistics {
 }
 
 /// The greatest magnitude in each channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct ChannelMaxima {
     /// The dimension that counts channels; from the end if negative.
     pub axis: isize,
@@ -184,8 +187,14 @@ mod tests {
         used += &whole;
         assert_eq!((used.channels, used.min, used.n_batches), (whole.channels.clone(), -4.0, 3));
         assert!(used.histogram.bins(0.0) == whole.histogram.bins(0.0) && used.weighted.is_some());
-        let json = serde_json::to_string(&shards).unwrap();
-        assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), shards);
+    }
+
+    #[cfg(feature = "config-files")]
+    #[test]
+    fn statistics_are_written_and_read() {
+        let statistics = observed(&[&[0.5, -2.0, 7.25, 0.0]]);
+        let json = serde_json::to_string(&statistics).unwrap();
+        assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), statistics);
     }
 
     #[test]

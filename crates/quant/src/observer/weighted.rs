@@ -3,11 +3,13 @@
 use super::Histogram;
 use super::statistics::for_each_channel;
 use intact8_ir::Result;
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
 /// A histogram in which some channels count more than others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Weighted {
     /// The dimension that counts channels; from the end if negative.
     pub axis: isize,
