@@ -4,7 +4,9 @@ use crate::emission::save_models;
 use crate::files::{data_file, load_model, read_text, remove, write_file};
 use crate::report::{history_json, ranking_json};
 use intact8_ir::{Error, Model, Pass, Result};
-use intact8_quant::{DeployFormat, Emission, Profile, QuantConfig, ReadAscend, check_is_float};
+use intact8_quant::deploy::check_is_float;
+use intact8_quant::passes::ReadAscend;
+use intact8_quant::{DeployFormat, Emission, Profile, QuantConfig};
 use intact8_search::{
     Evaluator, Interruption, Report, SearchOptions, Sensitivity, Strategy, prepared, rescore, search,
     sensitivity_named, strategy_named,

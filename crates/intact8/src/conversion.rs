@@ -4,10 +4,10 @@ use crate::auto_calibration::OutputFiles;
 use crate::emission::{save_deployed, save_models};
 use crate::files::write_file;
 use intact8_ir::{Error, Model, Pass, Result};
-use intact8_quant::{
-    LayerConfig, NameNodes, QuantConfig, Record, SinkConstants, TensorConfig, WeightConfig, check_is_float,
-    check_is_qdq, fake_quant, layers, record_of,
-};
+use intact8_quant::config::{TensorConfig, WeightConfig};
+use intact8_quant::deploy::{check_is_float, check_is_qdq, record_of};
+use intact8_quant::passes::{NameNodes, SinkConstants};
+use intact8_quant::{LayerConfig, QuantConfig, Record, fake_quant, layers};
 use intact8_search::{changed_layers, prepared};
 
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's

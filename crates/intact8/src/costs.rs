@@ -1,7 +1,8 @@
 //! What layers cost: multiply-accumulates for one sample.
 
 use intact8_ir::{Model, Result};
-use intact8_quant::{Layer, QuantConfig, layers, multiply_adds, sample_shapes};
+use intact8_quant::costs::{multiply_adds, sample_shapes};
+use intact8_quant::{Layer, QuantConfig, layers};
 use intact8_search::prepared;
 use std::collections::BTreeMap;
 

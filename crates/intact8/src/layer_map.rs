@@ -1,7 +1,7 @@
 //! Which nodes of the original model each node of an output came from.
 
 use intact8_ir::{Graph, Model, NodeId, Pass};
-use intact8_quant::NameNodes;
+use intact8_quant::passes::NameNodes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// For each operation of `output`, by its name, the names of the original's nodes that it computes, in the original's

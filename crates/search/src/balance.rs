@@ -5,7 +5,8 @@ use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_ir::{Model, Pass, Place, Result};
-use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balanced_for_free};
+use intact8_quant::passes::{Smooth, smoothed_for_free};
+use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,7 @@ const N_ROWS: usize = 64;
 /// own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut balanced = config.clone();
-    let for_free = balanced_for_free(model);
+    let for_free = smoothed_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
         if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
@@ -57,7 +58,7 @@ pub(crate) fn keep_the_better(
     }
     let plain = alone(config, |name| doubtful.iter().flatten().any(|doubtful| doubtful == name));
     let mut balanced = model.clone();
-    Balance { config: &plain, record: factors }.run(&mut balanced)?;
+    Smooth { config: &plain, record: factors }.run(&mut balanced)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     samples.for_each_group(model, config, evaluator, |group, rows| {
         let group: Vec<(&Sampled, &Rows)> = group
@@ -97,7 +98,7 @@ fn errors_of(
     group: &[(&Sampled, &Rows)],
     factors: &Record,
 ) -> Result<Vec<f64>> {
-    let balance = |name: &String| factors.layers.get(name).map_or(&[][..], |entry| &entry.balance);
+    let balance = |name: &String| factors.layers.get(name).map_or(&[][..], |entry| &entry.smoothing);
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
     let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
@@ -118,7 +119,7 @@ fn errors_of(
     drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
-        let mut entry = LayerRecord { balance: balance(name).to_vec(), ..record.layer(name)?.clone() };
+        let mut entry = LayerRecord { smoothing: balance(name).to_vec(), ..record.layer(name)?.clone() };
         // Learning takes long.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;

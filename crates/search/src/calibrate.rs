@@ -9,7 +9,9 @@ use crate::rounding::rounded_up;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_interp::Session;
 use intact8_ir::{Error, Model, Pass, Place, Result, Tensor};
-use intact8_quant::{Balance, Balancing, Calibration, LayerRecord, Narrower, QuantConfig, Record};
+use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration};
+use intact8_quant::passes::Smooth;
+use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::sync::Mutex;
 
@@ -49,7 +51,7 @@ fn first_pass(
     evaluator: &mut impl Evaluator,
 ) -> Result<(Calibration, Record, Samples)> {
     let (mut calibration, mut balancing) =
-        (Calibration::new(model, config)?, Balancing::new(model, to_balance));
+        (Calibration::new(model, config)?, SmoothingCalibration::new(model, to_balance));
     let samples = Samples::new(model, config)?;
     let mut rows: Vec<Rows> = Vec::new();
     let (observers, unbalanced) = (Observers::of(&calibration), balancing.clone());
@@ -80,7 +82,7 @@ fn in_balance(
 ) -> Result<Model> {
     let config = alone(config, |name| factors.layers.contains_key(name));
     let mut balanced = model.clone();
-    Balance { config: &config, record: &factors }.run(&mut balanced)?;
+    Smooth { config: &config, record: &factors }.run(&mut balanced)?;
     let mut calibration = Calibration::new(&balanced, &config)?;
     let observers = Observers::of(&calibration);
     watch(
@@ -93,15 +95,15 @@ fn in_balance(
     let (mut found, narrower) = finished(calibration)?;
     narrow(&balanced, &config, &mut found, narrower, evaluator)?;
     for (name, entry) in factors.layers {
-        found.layers.entry(name).or_default().balance = entry.balance;
+        found.layers.entry(name).or_default().smoothing = entry.smoothing;
     }
     record.layers.extend(found.layers);
     Ok(balanced)
 }
 
 /// What a calibration has found. It has many bins, which need not stay while the network is run again.
-fn finished(calibration: Calibration) -> Result<(Record, Vec<Narrower>)> {
-    Ok((calibration.finish()?, calibration.narrower()))
+fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
+    Ok((calibration.finish()?, calibration.clipping_candidates()))
 }
 
 /// Puts into the record which way the weights of sampled layers are rounded; they are those of the model in balance.

@@ -9,9 +9,8 @@ use crate::outcome::{Ending, Rungs};
 use crate::search::Search;
 use crate::strategy::shrunk;
 use intact8_ir::{Error, Result};
-use intact8_quant::{
-    ActivationMethod, AdaRound, Layer, LayerConfig, QuantConfig, Record, WeightMethod, layers,
-};
+use intact8_quant::config::{ActivationMethod, AdaRound, WeightMethod};
+use intact8_quant::{Layer, LayerConfig, QuantConfig, Record, layers};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 

@@ -7,7 +7,8 @@ use crate::evaluator::Evaluator;
 use crate::output_noise::output_noise;
 use intact8_interp::{Interpreter, Session};
 use intact8_ir::{Model, Result, Tensor};
-use intact8_quant::{Narrower, QuantConfig, Record, fake_quant};
+use intact8_quant::calibration::ClippingCandidate;
+use intact8_quant::{QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -24,7 +25,7 @@ pub(crate) fn narrow(
     model: &Model,
     config: &QuantConfig,
     record: &mut Record,
-    narrower: Vec<Narrower>,
+    narrower: Vec<ClippingCandidate>,
     evaluator: &mut impl Evaluator,
 ) -> Result<()> {
     if narrower.is_empty() {
@@ -35,7 +36,7 @@ pub(crate) fn narrow(
     let first = first_batches(config, evaluator)?;
     let expected: Vec<Vec<Tensor>> =
         first.par_iter().map(|inputs| float.run(inputs)).collect::<Result<_>>()?;
-    for Narrower { readers, params, is_coded } in narrower {
+    for ClippingCandidate { readers, params, excludes_sentinels } in narrower {
         let mut narrowed = record.clone();
         for (layer, operand) in &readers {
             if let Some(entry) = narrowed.layers.get_mut(layer) {
@@ -49,7 +50,7 @@ pub(crate) fn narrow(
             interpreter.session(&quantized)
         };
         let (usual, narrow) = rayon::join(|| quantized(record), || quantized(&narrowed));
-        let comparison = Comparison { float: &float, usual: usual?, narrow: narrow?, is_coded };
+        let comparison = Comparison { float: &float, usual: usual?, narrow: narrow?, excludes_sentinels };
         if comparison.is_better(&first, &expected, config, evaluator)? {
             *record = narrowed;
         }
@@ -62,7 +63,7 @@ struct Comparison<'a> {
     float: &'a Session,
     usual: Session,
     narrow: Session,
-    is_coded: bool,
+    excludes_sentinels: bool,
 }
 
 impl Comparison<'_> {
@@ -74,7 +75,7 @@ impl Comparison<'_> {
         config: &QuantConfig,
         evaluator: &mut impl Evaluator,
     ) -> Result<bool> {
-        let is_harmless = |[usual, narrow]: [f64; 2]| self.is_coded || narrow <= usual;
+        let is_harmless = |[usual, narrow]: [f64; 2]| self.excludes_sentinels || narrow <= usual;
         let (harms, mut of_all) = (AtomicBool::new(false), Vec::new());
         let mut take = |noise: Option<[f64; 2]>| {
             harms.fetch_or(noise.is_some_and(|noise| !is_harmless(noise)), Relaxed);
@@ -133,10 +134,10 @@ mod tests {
             ..LayerRecord::default()
         };
         let mut record = Record { layers: [("fc".to_owned(), entry(1.3))].into() };
-        let narrower = Narrower {
+        let narrower = ClippingCandidate {
             readers: vec![("fc".to_owned(), 0)],
             params: QuantParams::per_tensor(0.04, 0, 8),
-            is_coded: false,
+            excludes_sentinels: false,
         };
         narrow(&model, &config, &mut record, vec![narrower], &mut data).unwrap();
         record.layers["fc"].activations[0].scale[0]

@@ -2,7 +2,8 @@
 
 use intact8_interp::FoldConstants;
 use intact8_ir::{Model, Pass, Pipeline, Result, Tensor};
-use intact8_quant::{Layer, NameNodes, QuantConfig, SinkConstants, layers, prepare};
+use intact8_quant::passes::{NameNodes, SinkConstants};
+use intact8_quant::{Layer, QuantConfig, layers, prepare};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A copy of the model, ready to be quantized: what can be computed now is constant, and everything that

@@ -9,7 +9,8 @@ use crate::batches::each_batch_at_once;
 use crate::evaluator::Evaluator;
 use intact8_interp::Session;
 use intact8_ir::{Model, Place, Result, Tensor, ValueId};
-use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
+use intact8_quant::config::WeightMethod;
+use intact8_quant::{Layer, LayerConfig, QuantConfig};
 pub(crate) use rows::{Reading, Rows};
 
 /// How many numbers are kept at once; if that does not suffice for all layers, the calibration data are run again.

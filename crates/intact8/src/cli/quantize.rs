@@ -12,7 +12,8 @@ use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
 use intact8::data::Feed;
-use intact8::quant::{Emission, Precision};
+use intact8::quant::Emission;
+use intact8::quant::config::Precision;
 use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use intact8::{
     CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
