@@ -1,15 +1,15 @@
 //! Where the channels of a value come from: the products whose weights and biases can take a positive factor of each
 //! channel, because everything on the way lets it through.
 
-use crate::coding::stored;
 use crate::linear_view::LinearView;
+use crate::qdq_params::stored_constant;
 use crate::ranks::GraphRanks;
 use crate::uses::is_read_once;
 use intact8_ir::{DType, Graph, NodeId, OperatorTrait, ValueId};
 
 /// A constant whose elements belong to some of a value's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct AbsorbingConstant {
     /// Who reads it, in which input slot: as it is, or behind a DequantizeLinear.
     pub(crate) node: NodeId,
     pub(crate) slot: usize,
@@ -22,13 +22,13 @@ pub(crate) struct Source {
 
 /// The constants that scale a value, if the value is read by nobody else and nothing else scales it. `behind` is how many
 /// dimensions follow that of its `len` channels.
-pub(crate) fn sources(
+pub(crate) fn absorbing_constants(
     graph: &Graph,
     ranks: GraphRanks<'_>,
     value: ValueId,
     behind: usize,
     len: usize,
-) -> Option<Vec<Source>> {
+) -> Option<Vec<AbsorbingConstant>> {
     let mut found = Vec::new();
     find(graph, ranks, value, behind, (0, len), &mut found)?;
     Some(found)
@@ -40,7 +40,7 @@ fn find(
     value: ValueId,
     behind: usize,
     (first, len): (usize, usize),
-    found: &mut Vec<Source>,
+    found: &mut Vec<AbsorbingConstant>,
 ) -> Option<()> {
     let (id, node) = (value.node, graph.node(value.node));
     let op = node.as_op().filter(|op| op.domain.is_empty() && value.slot == 0)?;
@@ -48,11 +48,11 @@ fn find(
         return None;
     }
     let mut take = |slot: usize, behind: usize| {
-        let source = Source { node: id, slot, behind, first, len };
+        let source = AbsorbingConstant { node: id, slot, behind, first, len };
         let fits = channels_of_constant(graph, source) == Some(len);
         fits.then(|| found.push(source))
     };
-    let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<Source>| {
+    let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<AbsorbingConstant>| {
         let input = graph.operand(id, slot).filter(|&input| is_read_once(graph, input))?;
         find(graph, ranks, input, behind, range, found)
     };
@@ -98,19 +98,20 @@ fn find(
 
 /// The shape of a constant, as it is or before a DequantizeLinear.
 fn constant_shape(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
-    let tensor = stored(graph, value).map(|stored| stored.integers).or_else(|| graph.constant(value))?;
+    let tensor =
+        stored_constant(graph, value).map(|stored| stored.integers).or_else(|| graph.constant(value))?;
     Some(tensor.shape().to_vec())
 }
 
 /// How many channels a constant has along the dimension that a source says; for integers the scale must lie along it, or
 /// be one for all.
-fn channels_of_constant(graph: &Graph, source: Source) -> Option<usize> {
+fn channels_of_constant(graph: &Graph, source: AbsorbingConstant) -> Option<usize> {
     let value = graph.operand(source.node, source.slot)?;
-    if let Some(stored) = stored(graph, value) {
+    if let Some(stored) = stored_constant(graph, value) {
         let shape = stored.integers.shape();
         let axis = shape.len().checked_sub(1 + source.behind)?;
         let along = |at: i64| at == axis as i64 || at + shape.len() as i64 == axis as i64;
-        return stored.coding.axis.is_none_or(along).then(|| shape[axis]);
+        return stored.params.axis.is_none_or(along).then(|| shape[axis]);
     }
     let tensor = graph.constant(value).filter(|tensor| tensor.dtype() == DType::F32)?;
     let axis = tensor.shape().len().checked_sub(1 + source.behind)?;

@@ -21,12 +21,12 @@ pub struct Examples<'a> {
     /// What the float layer gives for it, bias included, before the activation, `[n, out]`.
     pub outputs: &'a [f32],
     /// What follows the layer.
-    pub activation: Activation,
+    pub activation: ActivationFunction,
 }
 
 /// A function of single elements that may follow a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation {
+pub enum ActivationFunction {
     /// None.
     Identity,
     /// Clip: between the two. Relu goes up to infinity, Relu6 to 6.
@@ -35,12 +35,12 @@ pub enum Activation {
     LeakyRelu(f32),
 }
 
-impl Activation {
+impl ActivationFunction {
     fn of(self, x: f32) -> f32 {
         match self {
-            Activation::Identity => x,
-            Activation::Clip(min, max) => x.max(min).min(max),
-            Activation::LeakyRelu(slope) => {
+            ActivationFunction::Identity => x,
+            ActivationFunction::Clip(min, max) => x.max(min).min(max),
+            ActivationFunction::LeakyRelu(slope) => {
                 if x < 0.0 {
                     slope * x
                 } else {
@@ -52,8 +52,8 @@ impl Activation {
 
     fn derivative(self, x: f32) -> f32 {
         match self {
-            Activation::Clip(min, max) if x < min || x > max => 0.0,
-            Activation::LeakyRelu(slope) if x < 0.0 => slope,
+            ActivationFunction::Clip(min, max) if x < min || x > max => 0.0,
+            ActivationFunction::LeakyRelu(slope) if x < 0.0 => slope,
             _ => 1.0,
         }
     }
@@ -147,7 +147,11 @@ mod tests {
     #[test]
     fn the_error_is_less_than_that_of_rounding_to_nearest() {
         let (inputs, weight, outputs) = layer(2 * N);
-        for activation in [Activation::Identity, Activation::Clip(0.0, 6.0), Activation::LeakyRelu(0.1)] {
+        for activation in [
+            ActivationFunction::Identity,
+            ActivationFunction::Clip(0.0, 6.0),
+            ActivationFunction::LeakyRelu(0.1),
+        ] {
             for scale in [1.0 / 7.0, 1.0 / 31.0] {
                 let scales = [scale; OUT];
                 let all = Examples { inputs: &inputs, outputs: &outputs, activation };
@@ -173,7 +177,7 @@ mod tests {
         let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
         let mut outputs = vec![0.0; 40 * OUT];
         product(&inputs, &weight, Init::Zero, &mut outputs, [40, 4 * K, OUT]);
-        let all = Examples { inputs: &inputs, outputs: &outputs, activation: Activation::Identity };
+        let all = Examples { inputs: &inputs, outputs: &outputs, activation: ActivationFunction::Identity };
         let rounding = Rounding { weight: &weight, scale: &scale, bits: 6 };
         let up = rounding.learn(&all, &config(300));
         let unseen = rounding.some(&all, 30..40);
@@ -183,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_integers_stays_there() {
-        let examples = Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: Activation::Identity };
+        let examples =
+            Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: ActivationFunction::Identity };
         let rounding = Rounding { weight: &[40.5, -40.5, 31.0], scale: &[1.0], bits: 6 };
         assert_eq!(rounding.values(&rounding.learn(&examples, &config(10))), [31.0, -32.0, 31.0]);
         assert_eq!(rounding.values(&[true; 3]), [31.0, -32.0, 31.0]);

@@ -3,6 +3,10 @@
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and hands over the
 //! values that [`Calibration::places`] names.
 
+pub use crate::saturation::saturating_pairs;
+pub use crate::smoothing_calibration::SmoothingCalibration;
+pub use crate::weight_params::weight_params;
+
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
 use crate::observer::{
@@ -10,7 +14,7 @@ use crate::observer::{
 };
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
-use crate::weight::weight_params;
+
 use half::f16;
 use intact8_ir::{Error, Model, Place, Result, Tensor};
 use rayon::prelude::*;
@@ -38,13 +42,13 @@ struct Chosen {
 
 /// A narrower range for an activation than the usual one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Narrower {
+pub struct ClippingCandidate {
     /// The layers that read the activation, by name, and as which of their activations.
     pub readers: Vec<(String, usize)>,
     /// The parameters of that range.
     pub params: QuantParams,
     /// Whether all that lies outside is a code and not a measure: one value, often and far from all others.
-    pub is_coded: bool,
+    pub excludes_sentinels: bool,
 }
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
@@ -133,7 +137,7 @@ impl Calibration {
             .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
-    /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
+    /// What was seen, by the value it was seen at: to be stored_constant, or merged with what others have seen.
     pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
         &self.statistics
     }
@@ -171,16 +175,16 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// Narrower ranges for activations whose method is `auto`, where only what the network makes of it can tell whether
+    /// ClippingCandidate ranges for activations whose method is `auto`, where only what the network makes of it can tell whether
     /// they serve it better: those without codes, and those of less than half the width that the Kullback-Leibler
     /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
-    pub fn narrower(&self) -> Vec<Narrower> {
+    pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
         let chosen = self.chosen();
-        let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.narrower_at(*place, chosen);
+        let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.candidates_at(*place, chosen);
         chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn narrower_at(&self, place: Place, chosen: &[Chosen]) -> Vec<Narrower> {
+    fn candidates_at(&self, place: Place, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
         let statistics = &self.statistics[&place];
         let readers: Vec<&Watched> =
             self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
@@ -203,7 +207,11 @@ impl Calibration {
             inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
         });
         let readers: Vec<(String, usize)> = operands.collect();
-        let narrower = |params, is_coded| Narrower { readers: readers.clone(), params, is_coded };
+        let candidate = |params, excludes_sentinels| ClippingCandidate {
+            readers: readers.clone(),
+            params,
+            excludes_sentinels,
+        };
         let params = |statistics: &Statistics, config: &ActivationConfig| {
             self.params(statistics, config, first.asymmetric)
         };
@@ -214,7 +222,7 @@ impl Calibration {
         let by_divergence = Some(by_divergence).filter(|params| params.scale[0] < 0.5 * usual.scale[0]);
         [(without_codes, true), (by_divergence, false)]
             .into_iter()
-            .filter_map(|(params, is_coded)| Some(narrower(params?, is_coded)))
+            .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
             .collect()
     }
 
@@ -382,7 +390,7 @@ mod tests {
         assert!(
             calibration.finish().unwrap_err().to_string().contains("no calibration data reached this layer")
         );
-        assert!(calibration.narrower().is_empty());
+        assert!(calibration.clipping_candidates().is_empty());
         calibration.observe(place, &evenly_up_to(1.0)).unwrap();
         let one = calibration.clone();
         assert!((0.9 / 255.0..1.1 / 255.0).contains(&scale(&calibration)));

@@ -20,7 +20,7 @@ mod weight_keys;
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
 pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
-use crate::layer::{Kind, Layer, layers};
+use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{Error, Model, Result};
@@ -131,7 +131,7 @@ pub struct TensorConfig {
 impl QuantConfig {
     /// The default configuration of a prepared model: products and joins quantized, and everything that helps.
     pub fn for_model(model: &Model) -> QuantConfig {
-        let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != Kind::Other);
+        let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != LayerKind::Other);
         let layers = usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect();
         QuantConfig { layers, ..QuantConfig::default() }
     }

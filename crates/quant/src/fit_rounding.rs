@@ -18,7 +18,7 @@ const N_ROWS: usize = 128;
 
 /// What a layer reads, some rows at a time.
 #[derive(Clone, Copy)]
-pub struct Inputs<'a> {
+pub struct InputRows<'a> {
     /// How many rows there are.
     pub n_rows: usize,
     /// Some of them, `[n, k]`.
@@ -34,7 +34,13 @@ impl Rounding<'_> {
     ///
     /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
     /// rounded to nearest: few rows and many weights fit each other too well.
-    pub fn fit(&self, inputs: Inputs<'_>, factors: &[f32], step: f32, is_mean_corrected: bool) -> Vec<bool> {
+    pub fn fit(
+        &self,
+        inputs: InputRows<'_>,
+        factors: &[f32],
+        step: f32,
+        is_mean_corrected: bool,
+    ) -> Vec<bool> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
         let k = self.depth();
         let means = if is_mean_corrected { inputs.means(k) } else { vec![0.0; k] };
@@ -88,7 +94,7 @@ impl Rounding<'_> {
     }
 }
 
-impl Inputs<'_> {
+impl InputRows<'_> {
     /// Some rows, of length `k`, a few at a time.
     fn few(self, rows: Range<usize>) -> impl Iterator<Item = Vec<f32>> {
         let end = rows.end;
@@ -116,7 +122,13 @@ impl Inputs<'_> {
 }
 
 /// The second moments of rows less the means, divided by factors, with noise on the diagonal; `[k, k]`.
-fn moments(inputs: Inputs<'_>, rows: Range<usize>, means: &[f32], factors: &[f32], noise: f32) -> Vec<f32> {
+fn moments(
+    inputs: InputRows<'_>,
+    rows: Range<usize>,
+    means: &[f32],
+    factors: &[f32],
+    noise: f32,
+) -> Vec<f32> {
     let (k, n_rows) = (means.len(), rows.len());
     let mut moments = vec![0.0; k * k];
     for few in inputs.few_centered(rows, means) {
@@ -134,7 +146,7 @@ fn moments(inputs: Inputs<'_>, rows: Range<usize>, means: &[f32], factors: &[f32
 
 /// The mean squared error of each channel on some rows less the means, divided by factors, with the noise of their rounding.
 fn errors(
-    inputs: Inputs<'_>,
+    inputs: InputRows<'_>,
     rows: Range<usize>,
     changes: &[f32],
     means: &[f32],
@@ -170,9 +182,9 @@ mod tests {
     }
 
     /// Shows `see` rows as inputs.
-    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(Inputs<'_>) -> R) -> R {
+    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(InputRows<'_>) -> R) -> R {
         let some = |range: Range<usize>| rows[range.start * k..range.end * k].to_vec();
-        see(Inputs { n_rows: rows.len() / k, rows: &some })
+        see(InputRows { n_rows: rows.len() / k, rows: &some })
     }
 
     fn fit(

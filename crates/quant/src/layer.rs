@@ -4,9 +4,9 @@
 
 mod quantizable;
 
-pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
+pub use crate::linear_view::{LinearKind, LinearView, WeightLayout};
+pub use quantizable::{LayerKind, QUANTIZABLE, QuantizableOp};
 
-use crate::linear_view::{LinearKind, LinearView, WeightLayout};
 use intact8_ir::{
     Error, Graph, Model, NodeId, Op, OperatorTrait, Place, Result, Tensor, ValueId, WindowAttributes,
 };
@@ -98,7 +98,7 @@ impl Layer {
             let Some(row) = row else {
                 return Err(Error::invalid_config("is no quantizable operator; remove it"));
             };
-            return match quantizable::Site::of(graph, node).map(|site| site.activation(slot)) {
+            return match quantizable::Candidate::of(graph, node).map(|candidate| candidate.activation(slot)) {
                 Some(Ok(slot)) => Ok(Layer {
                     name: format!("{name}:{slot}"),
                     op: row.name,
@@ -185,7 +185,7 @@ impl Layer {
 }
 
 /// The layers of a model, graph by graph in topological order. Nodes without a name are none; see
-/// [`NameNodes`](crate::NameNodes).
+/// [`NameNodes`](crate::passes::NameNodes).
 pub fn layers(model: &Model) -> Vec<Layer> {
     let graphs = model.graphs().into_iter().enumerate();
     graphs
@@ -204,12 +204,12 @@ pub fn layer(
     id: NodeId,
 ) -> Option<std::result::Result<Layer, String>> {
     let node = graph.node(id);
-    let site = quantizable::Site::of(graph, id)?;
-    let row = QUANTIZABLE.iter().find(|row| site.op.is(row.name))?;
+    let candidate = quantizable::Candidate::of(graph, id)?;
+    let row = QUANTIZABLE.iter().find(|row| candidate.op.is(row.name))?;
     if node.name.is_empty() {
         return Some(Err("the node has no name".to_owned()));
     }
-    let computed = |operands: quantizable::Operands| {
+    let computed = |operands: quantizable::QuantizedOperands| {
         let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
         let mut activations = operands.activations.iter().filter_map(activation);
         match activations.find(|&(_, value)| is_captured_constant(model, graph, position, value)) {
@@ -217,7 +217,7 @@ pub fn layer(
             None => Ok(operands),
         }
     };
-    Some((row.operands)(&site).and_then(computed).map(|operands| Layer {
+    Some((row.operands)(&candidate).and_then(computed).map(|operands| Layer {
         name: node.name.clone(),
         op: row.name,
         graph: position,

@@ -13,7 +13,7 @@ use intact8_kernels::gemm::Init;
 use intact8_kernels::quantize::{Affine, fake_quantize};
 
 /// The first weight of a layer, rounded as the record says, quantized and dequantized; in the order of its elements. A scale
-/// that [`InsertQuantDequant`](crate::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
+/// that [`InsertQuantDequant`](crate::passes::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
 pub fn simulated_weight(
     model: &Model,
     layer: &Layer,
@@ -47,7 +47,7 @@ pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &
 /// The operands of a product of matrices, float and quantized: what a layer reads, `[rows, depth]`, and its weight,
 /// `[outputs, depth]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Operands<'a> {
+pub struct ProductOperands<'a> {
     /// What is read.
     pub inputs: &'a [f32],
     /// The same, quantized and dequantized.
@@ -72,8 +72,8 @@ pub struct OutputErrors {
 
 impl OutputErrors {
     /// Adds rows.
-    pub fn add(&mut self, operands: Operands<'_>) {
-        let Operands { inputs, quantized_inputs, weight, quantized_weight, depth } = operands;
+    pub fn add(&mut self, operands: ProductOperands<'_>) {
+        let ProductOperands { inputs, quantized_inputs, weight, quantized_weight, depth } = operands;
         let [n_rows, n_out] = [inputs, weight].map(|values| values.len() / depth);
         let sizes = [n_rows, depth, n_out];
         let mut outputs = vec![0.0; n_rows * n_out];
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn errors_by_hand() {
-        let operands = Operands {
+        let operands = ProductOperands {
             inputs: &[1.0, 2.0, 3.0, 4.0],
             quantized_inputs: &[1.0, 2.5, 3.0, 4.5],
             weight: &[1.0, 1.0, 2.0, -1.0],
@@ -132,7 +132,7 @@ mod tests {
         let mut by_row = OutputErrors::default();
         for row in [0..2, 2..4] {
             let (inputs, quantized_inputs) = (&operands.inputs[row.clone()], &operands.quantized_inputs[row]);
-            by_row.add(Operands { inputs, quantized_inputs, ..operands });
+            by_row.add(ProductOperands { inputs, quantized_inputs, ..operands });
         }
         assert_eq!(by_row.signal_and_noise(true), (62.0, 2.0));
     }

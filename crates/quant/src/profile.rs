@@ -2,11 +2,11 @@
 //!
 //! The facts, and where they are from, are in `docs/runtimes.md`. Passes and configuration look only at the row.
 
-use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
 use crate::deploy_format::DeployFormat;
 use crate::layer::{Layer, layers};
-use crate::useful::{without_gain, without_use};
+use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
+use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
@@ -23,7 +23,7 @@ pub struct Profile {
     /// Whether a bias may be 32-bit integers with a DequantizeLinear.
     pub integer_bias: bool,
     /// Whether balancing may put a Mul between layers: it keeps the layer in front from giving integers.
-    pub explicit_balance: bool,
+    pub explicit_smoothing: bool,
     /// The operators that are quantized; empty: whatever can be.
     pub quantized: &'static [&'static str],
     /// The operators that run in int8 as soon as their operands are quantized.
@@ -104,7 +104,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: true,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: false,
+        explicit_smoothing: false,
         quantized: &[],
         int8: &["Gemm", "MatMul"],
         int8_throughout: &[
@@ -130,7 +130,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: false,
+        explicit_smoothing: false,
         quantized: &[],
         int8: &["Gemm", "MatMul"],
         int8_throughout: &[
@@ -156,7 +156,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: false,
         symmetric: true,
         integer_bias: false,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
@@ -172,7 +172,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: true,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
@@ -188,7 +188,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
@@ -204,7 +204,7 @@ pub static PROFILES: &[Profile] = &[
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &[],
         int8: WITH_CHANNELS,
         int8_throughout: &[],
@@ -258,9 +258,9 @@ impl Profile {
     pub fn check_model(&self, model: &Model) -> Result<()> {
         for graph in model.graphs().into_iter().filter(|_| self.symmetric) {
             for id in graph.topo() {
-                let Some(coding) = Coding::of_quantize(graph, id) else { continue };
-                let middle = if coding.dtype == DType::U8 { 128 } else { 0 };
-                if coding.offset.iter().any(|&offset| offset != middle) {
+                let Some(params) = QdqParams::of_quantize(graph, id) else { continue };
+                let middle = if params.dtype == DType::U8 { 128 } else { 0 };
+                if params.offset.iter().any(|&offset| offset != middle) {
                     let message = format!("has an offset, and {} takes none; quantize without", self.name);
                     return Err(Error::invalid_model(message).at(graph.node(id).label()));
                 }
@@ -276,7 +276,7 @@ impl Profile {
             config.activation_offset = false;
             lines.push(format!("activations have no offset: {} takes none", self.name));
         }
-        if !self.explicit_balance && config.auto_balance {
+        if !self.explicit_smoothing && config.auto_balance {
             config.balance_nodes = false;
         }
         for layer in layers(model) {
@@ -303,11 +303,11 @@ impl Profile {
         let why = |_: &Layer| format!("{} runs a Conv of so few channels faster in float", self.name);
         lines.extend(config.leave_weights(&small, why));
         let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
-        lines.extend(config.leave_weights(&without_use(model, config, self), why));
+        lines.extend(config.leave_weights(&without_int8_neighbours(model, config, self), why));
         if let Some(overhead) = &self.overhead {
             let why =
                 |_: &Layer| format!("{} would take longer to quantize its inputs than int8 saves", self.name);
-            lines.extend(config.leave_weights(&without_gain(model, config, self, overhead), why));
+            lines.extend(config.leave_weights(&dearer_than_float(model, config, self, overhead), why));
         }
         lines
     }
@@ -329,11 +329,12 @@ impl Profile {
             return false;
         }
         let operands = graph.operands(id).iter().flatten().enumerate();
-        let are_coded = operands.take(2).all(|(_, &value)| {
-            stored(graph, value).is_some()
-                || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
+        let are_quantized = operands.take(2).all(|(_, &value)| {
+            stored_constant(graph, value).is_some()
+                || QdqParams::of_dequantized(graph, value).is_some_and(|params| params.is_byte())
         });
-        are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
+        are_quantized
+            && (!throughout || quantized_as(graph, id.into()).is_some_and(|params| params.is_byte()))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Models that are quantized already: told apart, and their scales read back.
 
-use crate::coding::{Coding, integers, stored};
 use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
-use crate::quantized_linear::coded;
+use crate::qdq_params::{QdqParams, integers, stored_constant};
+use crate::quantized_linear::quantized_value;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 
@@ -75,10 +75,10 @@ fn entry(graph: &Graph, id: NodeId) -> Option<LayerRecord> {
         match weight(graph, value) {
             Some(weight) => entry.weights.push(weight?),
             None => {
-                let coded = coded(graph, value)?;
+                let coded = quantized_value(graph, value)?;
                 entry.activations.push(QuantParams::per_tensor(
                     coded.scale,
-                    signed(&coded.coding, coded.offset),
+                    signed(&coded.params, coded.offset),
                     8,
                 ));
             }
@@ -89,20 +89,20 @@ fn entry(graph: &Graph, id: NodeId) -> Option<LayerRecord> {
 
 /// The parameters of a dequantized constant, if the value is one; `Some(None)` if a record can't hold them.
 fn weight(graph: &Graph, value: ValueId) -> Option<Option<QuantParams>> {
-    let coding = Coding::of_dequantized(graph, value)?;
+    let params = QdqParams::of_dequantized(graph, value)?;
     let source = graph.operand(value.node, 0)?;
     // Integers, or floats that are quantized first.
-    let is_stored = stored(graph, value).is_some_and(|stored| integers(stored.integers).is_some());
-    let is_float = Coding::of_quantize(graph, source.node).is_some()
+    let is_stored = stored_constant(graph, value).is_some_and(|stored| integers(stored.integers).is_some());
+    let is_float = QdqParams::of_quantize(graph, source.node).is_some()
         && graph.operand(source.node, 0).is_some_and(|value| graph.constant(value).is_some());
     if !is_stored && !is_float {
         return None;
     }
-    let offset: Vec<i32> = coding.offset.iter().map(|&offset| signed(&coding, offset)).collect();
-    let fits = coding.is_byte() && offset.iter().all(|&offset| offset == 0);
-    Some(fits.then_some(QuantParams { scale: coding.scale, offset, bits: 8, block_size: None }))
+    let offset: Vec<i32> = params.offset.iter().map(|&offset| signed(&params, offset)).collect();
+    let fits = params.is_byte() && offset.iter().all(|&offset| offset == 0);
+    Some(fits.then_some(QuantParams { scale: params.scale, offset, bits: 8, block_size: None }))
 }
 
-fn signed(coding: &Coding, offset: i32) -> i32 {
-    if coding.dtype == DType::U8 { offset - 128 } else { offset }
+fn signed(params: &QdqParams, offset: i32) -> i32 {
+    if params.dtype == DType::U8 { offset - 128 } else { offset }
 }

@@ -3,26 +3,26 @@
 //!
 //! It reads nodes and changes nothing.
 
-use crate::coding::{Coding, Stored, integers, stored};
 use crate::linear_view::{LinearKind, LinearView};
+use crate::qdq_params::{QdqParams, StoredConstant, integers, stored_constant};
 use intact8_ir::{DType, Graph, NodeId, Tensor, ValueId};
 
 /// A value that a DequantizeLinear makes of bytes with one scale for all.
 #[derive(Debug, Clone)]
-pub(crate) struct Coded {
+pub(crate) struct QuantizedValue {
     /// The bytes.
     pub(crate) bytes: ValueId,
     /// What they stand for.
-    pub(crate) coding: Coding,
+    pub(crate) params: QdqParams,
     pub(crate) scale: f32,
     pub(crate) offset: i32,
 }
 
 /// The bytes behind a value, if it is dequantized from such.
-pub(crate) fn coded(graph: &Graph, value: ValueId) -> Option<Coded> {
-    let coding = Coding::of_dequantized(graph, value).filter(Coding::is_byte)?;
-    let (scale, offset) = coding.per_tensor()?;
-    Some(Coded { bytes: graph.operand(value.node, 0)?, coding, scale, offset })
+pub(crate) fn quantized_value(graph: &Graph, value: ValueId) -> Option<QuantizedValue> {
+    let params = QdqParams::of_dequantized(graph, value).filter(QdqParams::is_byte)?;
+    let (scale, offset) = params.per_tensor()?;
+    Some(QuantizedValue { bytes: graph.operand(value.node, 0)?, params, scale, offset })
 }
 
 /// A Conv, ConvTranspose, Gemm or MatMul of bytes.
@@ -30,7 +30,7 @@ pub(crate) fn coded(graph: &Graph, value: ValueId) -> Option<Coded> {
 pub(crate) struct QuantizedLinear {
     /// Where the channels are.
     pub(crate) view: LinearView,
-    pub(crate) x: Coded,
+    pub(crate) x: QuantizedValue,
     /// The integers of the weight; those of a Gemm as `[in, out]`, whatever its attributes.
     pub(crate) weight: Tensor,
     /// One for all output channels, or one for each.
@@ -48,8 +48,8 @@ impl QuantizedLinear {
     /// The node, if it is one.
     pub(crate) fn at(graph: &Graph, id: NodeId) -> Option<QuantizedLinear> {
         let op = graph.node(id).as_op()?;
-        let x = coded(graph, graph.operand(id, 0)?)?;
-        let Stored { integers: weight, coding, .. } = stored(graph, graph.operand(id, 1)?)?;
+        let x = quantized_value(graph, graph.operand(id, 0)?)?;
+        let StoredConstant { integers: weight, params, .. } = stored_constant(graph, graph.operand(id, 1)?)?;
         let view = LinearView::of(op, 1, weight.shape()).filter(|view| view.layout.is_per_channel())?;
         if view.kind == LinearKind::Gemm {
             let factor = |name| op.float(name).ok().map(|factor| factor.unwrap_or(1.0));
@@ -58,15 +58,15 @@ impl QuantizedLinear {
         }
         let (rank, channels) = (weight.shape().len() as i64, view.layout.output_axis());
         let along = |axis: i64| axis == channels as i64 || axis + rank == channels as i64;
-        if !coding.is_byte() || !coding.axis.is_none_or(along) {
+        if !params.is_byte() || !params.axis.is_none_or(along) {
             return None;
         }
         let n_channels = weight.shape()[channels];
         let bias = match view.kind.bias_slot().and_then(|slot| graph.operand(id, slot)) {
             None => None,
-            Some(value) => Some(bias(graph, value, n_channels, x.scale, &coding.scale)?),
+            Some(value) => Some(bias(graph, value, n_channels, x.scale, &params.scale)?),
         };
-        let has_offset = coding.offset.iter().any(|&offset| offset != 0);
+        let has_offset = params.offset.iter().any(|&offset| offset != 0);
         Some(QuantizedLinear {
             view,
             x,
@@ -75,8 +75,8 @@ impl QuantizedLinear {
             } else {
                 weight.clone()
             },
-            weight_scale: coding.scale,
-            weight_offset: has_offset.then_some(coding.offset),
+            weight_scale: params.scale,
+            weight_offset: has_offset.then_some(params.offset),
             bias,
         })
     }
@@ -95,18 +95,18 @@ fn bias(
     x_scale: f32,
     weight_scale: &[f32],
 ) -> Option<Vec<i32>> {
-    let stored = stored(graph, value).filter(|stored| stored.coding.dtype == DType::I32)?;
+    let stored = stored_constant(graph, value).filter(|stored| stored.params.dtype == DType::I32)?;
     let is_same = |(channel, scale): (usize, &f32)| {
         let product = x_scale * weight_scale[if weight_scale.len() == 1 { 0 } else { channel }];
         (scale / product - 1.0).abs() <= SAME_SCALE
     };
-    let scales = &stored.coding.scale;
+    let scales = &stored.params.scale;
     let fits = scales.len() == weight_scale.len() || weight_scale.len() == 1 || scales.len() == 1;
     let all_same = match scales.len() {
         1 => (0..weight_scale.len()).all(|channel| is_same((channel, &scales[0]))),
         _ => scales.iter().enumerate().all(is_same),
     };
-    let has_offset = stored.coding.offset.iter().any(|&offset| offset != 0);
+    let has_offset = stored.params.offset.iter().any(|&offset| offset != 0);
     let is_usual = fits && all_same && !has_offset && stored.integers.shape() == [n_channels];
     if is_usual { integers(stored.integers) } else { None }
 }
@@ -116,5 +116,5 @@ pub(crate) fn transposed(matrix: &Tensor) -> Option<Tensor> {
     let &[n_rows, n_columns] = matrix.shape() else { return None };
     let old = integers(matrix)?;
     let new: Vec<i32> = (0..old.len()).map(|idx| old[idx % n_rows * n_columns + idx / n_rows]).collect();
-    crate::coding::integer_tensor(matrix.dtype(), &[n_columns, n_rows], &new)
+    crate::qdq_params::integer_tensor(matrix.dtype(), &[n_columns, n_rows], &new)
 }

@@ -29,10 +29,10 @@ pub struct LayerRecord {
     /// one for each block of the first.
     pub weights: Vec<QuantParams>,
     /// What each channel of the first activation is divided by, and the weight multiplied; empty: nothing.
-    pub balance: Vec<f32>,
+    pub smoothing: Vec<f32>,
     /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
     pub bias_shift: Vec<f32>,
-    /// Whether each element of the first weight, balanced, is rounded up and not down; empty: to nearest.
+    /// Whether each element of the first weight, smoothed, is rounded up and not down; empty: to nearest.
     pub rounded_up: Vec<bool>,
     /// Whether the constants that the scales are of were changed first, as the configuration alone says: by channels whose
     /// ranges were made equal, or by folding otherwise than is usual.
@@ -149,7 +149,7 @@ impl Record {
         if ![0, n_elements, n_elements.next_multiple_of(4)].contains(&entry.rounded_up.len()) {
             return differs(entry.rounded_up.len(), "elements rounded up or down", &n_elements.to_string());
         }
-        LayerRecord::check_balance(&entry.balance, layer, model)?;
+        LayerRecord::check_smoothing(&entry.smoothing, layer, model)?;
         let weight = layer.weights.first().filter(|_| layer.output_axis().is_some());
         let n_outputs = weight.map_or(0, |weight| layer.tensor(model, weight).shape()[weight.axis]);
         if ![0, n_outputs].contains(&entry.bias_shift.len()) {
@@ -181,14 +181,15 @@ impl LayerRecord {
         self.weights.iter().any(|params| params.block_size.is_some())
     }
 
-    /// Checks that there is no balance factor, or one for each input channel.
-    pub(crate) fn check_balance(balance: &[f32], layer: &Layer, model: &Model) -> Result<()> {
+    /// Checks that there is no smoothing factor, or one for each input channel.
+    pub(crate) fn check_smoothing(factors: &[f32], layer: &Layer, model: &Model) -> Result<()> {
         let n_inputs =
             layer.input_channels().map_or(0, |(weight, _)| weight.n_inputs(layer.tensor(model, weight)));
-        if [0, n_inputs].contains(&balance.len()) {
+        if [0, n_inputs].contains(&factors.len()) {
             return Ok(());
         }
-        let message = format!("the record has {} balance factors, the layer needs {n_inputs}", balance.len());
+        let message =
+            format!("the record has {} smoothing factors, the layer needs {n_inputs}", factors.len());
         Err(Error::invalid_config(message).at(&layer.name))
     }
 
@@ -203,7 +204,7 @@ impl LayerRecord {
             return Err(Error::invalid_config(format!("offset_w must be 0, found {offset}")));
         }
         let usable = f32::EPSILON..=1.0 / f32::EPSILON;
-        if let Some(factor) = self.balance.iter().find(|factor| !usable.contains(factor)) {
+        if let Some(factor) = self.smoothing.iter().find(|factor| !usable.contains(factor)) {
             let message = format!("tensor_balance_factor must be in {usable:?}, found {factor}");
             return Err(Error::invalid_config(message));
         }
@@ -228,7 +229,7 @@ impl LayerRecord {
                 "block_size" => weight.block_size = Some(entry.number()?),
                 "scale_r" => recurrence.scale.push(entry.number()?),
                 "offset_r" => recurrence.offset.push(entry.number()?),
-                "tensor_balance_factor" => layer.balance.push(entry.number()?),
+                "tensor_balance_factor" => layer.smoothing.push(entry.number()?),
                 "bias_shift" => layer.bias_shift.push(entry.number()?),
                 "rounded_up" => layer.rounded_up = flags::read(entry)?,
                 "prepared" => layer.prepared = entry.flag()?,
@@ -274,7 +275,7 @@ impl LayerRecord {
         if let Some(size) = self.weights.first().and_then(|params| params.block_size) {
             writeln!(out, "    block_size: {size}")?;
         }
-        self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
+        self.smoothing.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
         if !self.rounded_up.is_empty() {
             writeln!(out, "    rounded_up: \"{}\"", flags::written(&self.rounded_up))?;
@@ -332,7 +333,7 @@ record {
         let conv1 = record.layer("conv1").unwrap();
         assert_eq!(conv1.activations, [QuantParams::per_tensor(0.0187, -128, 8)]);
         assert_eq!(conv1.weights[0].scale, [0.00297, 0.00311]);
-        assert_eq!(record.layer("fc").unwrap().balance, [1.3, 0.8]);
+        assert_eq!(record.layer("fc").unwrap().smoothing, [1.3, 0.8]);
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         assert!(record.to_text().starts_with(&EXAMPLE[..EXAMPLE.find("record {\n  key: \"fc\"").unwrap()]));
     }

@@ -1,5 +1,9 @@
 //! The two integers next to each element of a weight, and what it becomes with either. Which one is chosen is found elsewhere.
 
+pub use crate::ada_round::{ActivationFunction, Examples};
+pub use crate::fit_rounding::InputRows;
+pub use crate::operands::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
+
 use crate::params::{QuantParams, round_half_even};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};

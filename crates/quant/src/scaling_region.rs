@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The layers around values that can be scaled together.
 #[derive(Debug)]
-pub(crate) struct Region {
+pub(crate) struct ScalingRegion {
     pub(crate) n_channels: usize,
     pub(crate) values: Vec<ValueId>,
     /// The layers whose output channels are the region's.
@@ -45,10 +45,10 @@ pub(crate) fn region(
     ranks: GraphRanks<'_>,
     first: NodeId,
     layers: &BTreeMap<NodeId, LinearNode>,
-) -> Option<Region> {
+) -> Option<ScalingRegion> {
     let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
-        Region { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
+        ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
     let mut forms: HashMap<ValueId, Form> = HashMap::new();
     let mut pending: Vec<(ValueId, Form)> = vec![(first.into(), form_of_layer(graph, first)?)];
     while let Some((value, form)) = pending.pop() {
@@ -74,7 +74,7 @@ pub(crate) fn region(
     (!region.consumers.is_empty()).then_some(region)
 }
 
-impl Region {
+impl ScalingRegion {
     /// What makes a value of that form is a layer, or reads values of the region.
     fn look_up(
         &mut self,

@@ -1,4 +1,4 @@
-//! Finding balance factors: how far each channel of an activation reaches, and the weights that it meets.
+//! Finding smoothing factors: how far each channel of an activation reaches, and the weights that it meets.
 //!
 //! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration), before it.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// The factors of layers that ask for balancing, on their way.
 #[derive(Debug, Clone)]
-pub struct Balancing {
+pub struct SmoothingCalibration {
     groups: BTreeMap<Place, Group>,
 }
 
@@ -33,9 +33,9 @@ impl Group {
     }
 }
 
-impl Balancing {
+impl SmoothingCalibration {
     /// A balancing of the enabled layers that ask for it.
-    pub fn new(model: &Model, config: &QuantConfig) -> Balancing {
+    pub fn new(model: &Model, config: &QuantConfig) -> SmoothingCalibration {
         let mut groups: BTreeMap<Place, Group> = BTreeMap::new();
         for (layer, config) in config.enabled(model) {
             let (Some(strength), Some((_, input))) = (config.dmq_balancer_param, layer.input_channels())
@@ -53,7 +53,7 @@ impl Balancing {
             group.weights.iter_mut().zip(maxima).for_each(|(mine, theirs)| *mine = mine.max(theirs));
             group.names.push(layer.name);
         }
-        Balancing { groups }
+        SmoothingCalibration { groups }
     }
 
     /// Whether no layer asks for it.
@@ -74,20 +74,20 @@ impl Balancing {
     }
 
     /// Takes in what a balancing of the same model and configuration has seen of other data.
-    pub fn merge(&mut self, other: &Balancing) {
+    pub fn merge(&mut self, other: &SmoothingCalibration) {
         for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
             mine.activation.merge(&theirs.activation);
         }
     }
 
-    /// A record that holds nothing but balance factors, of the layers that something has been seen of.
+    /// A record that holds nothing but smoothing factors, of the layers that something has been seen of.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();
         for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
             let maxima = &group.activation.maxima;
-            let balance = factors(maxima, &group.weights, group.strength);
+            let factors = factors(maxima, &group.weights, group.strength);
             for name in &group.names {
-                let entry = LayerRecord { balance: balance.clone(), ..LayerRecord::default() };
+                let entry = LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
                 record.layers.insert(name.clone(), entry);
             }
         }
@@ -106,7 +106,7 @@ fn weight_maxima(model: &Model, layer: &Layer) -> Vec<f32> {
 /// AMCT's factors, `a^m / w^(1-m)` for a channel in which activation and weight reach to `a` and `w`.
 ///
 /// A channel in which only one of them is 0 everywhere gets the factor that makes the other reach as far as its greatest
-/// channel does when balanced; one in which both are gets 1.
+/// channel does when smoothed; one in which both are gets 1.
 fn factors(activation: &[f32], weight: &[f32], strength: f64) -> Vec<f32> {
     let channels = || activation.iter().zip(weight).map(|(&a, &w)| (f64::from(a), f64::from(w)));
     let of_both = |a: f64, w: f64| a.powf(strength) / w.powf(1.0 - strength);
@@ -134,9 +134,9 @@ mod tests {
         let model: Model = text.parse().unwrap();
         let mut config = QuantConfig::for_model(&model);
         config.layers.get_mut("fc").unwrap().dmq_balancer_param = Some(0.5);
-        let mut balancing = Balancing::new(&model, &config);
-        let place = *balancing.groups.keys().next().unwrap();
-        let mut message = |tensor: Tensor| balancing.observe(place, &tensor).unwrap_err().to_string();
+        let mut smoothing = SmoothingCalibration::new(&model, &config);
+        let place = *smoothing.groups.keys().next().unwrap();
+        let mut message = |tensor: Tensor| smoothing.observe(place, &tensor).unwrap_err().to_string();
         let wrong = message(Tensor::new(&[1, 3], vec![1.0f32; 3]));
         assert_eq!(
             wrong,
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn ranges_meet_in_the_middle() {
-        // 8 and 2 balanced by a half: the factor is √(8/2) = 2, and both reach to 4.
+        // 8 and 2 smoothed by a half: the factor is √(8/2) = 2, and both reach to 4.
         assert_eq!(factors(&[8.0, 1.0], &[2.0, 1.0], 0.5), [2.0, 1.0]);
     }
 

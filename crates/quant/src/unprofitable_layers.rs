@@ -14,7 +14,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
 /// layer gives in int8 nor give all their readers what they read in int8.
-pub(crate) fn without_use<'a>(model: &'a Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
+pub(crate) fn without_int8_neighbours<'a>(
+    model: &'a Model,
+    config: &QuantConfig,
+    profile: &Profile,
+) -> Vec<Layer> {
     let mut enabled = with_integers(model, config);
     let graphs = model.graphs();
     let mut found = Vec::new();
@@ -39,7 +43,7 @@ pub(crate) fn without_use<'a>(model: &'a Model, config: &QuantConfig, profile: &
 
 /// Of the enabled layers, those of islands that save less than it costs to quantize what they read: layers that give each
 /// other integers. Islands whose shapes nobody knows stay, and all if an input leaves open more than the batch.
-pub(crate) fn without_gain(
+pub(crate) fn dearer_than_float(
     model: &Model,
     config: &QuantConfig,
     profile: &Profile,
@@ -200,7 +204,7 @@ mod tests {
         let mut config = QuantConfig::for_model(&model);
         config.layers.get_mut("first").unwrap().weights_only = true;
         let profile = &PROFILES[0];
-        let found = without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap());
+        let found = dearer_than_float(&model, &config, profile, profile.overhead.as_ref().unwrap());
         found.into_iter().filter(|layer| !layer.weights.is_empty()).map(|layer| layer.name).collect()
     }
 
@@ -228,7 +232,7 @@ mod tests {
             let model: Model = text.parse().unwrap();
             let profile = &PROFILES[0];
             let config = QuantConfig::for_model(&model);
-            without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
+            dearer_than_float(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
         };
         assert_eq!([8, 128].map(found), [1, 0]);
         // A shape that is not possible.

@@ -1,6 +1,6 @@
 //! The descent by which rounding is learned: Adam on the soft rounding of every element.
 
-use super::{Activation, Examples};
+use super::{ActivationFunction, Examples};
 use crate::config::AdaRound;
 use crate::params::QuantParams;
 use crate::rounding::{Rounding, product};
@@ -16,7 +16,7 @@ const RATE: f32 = 1e-2;
 /// The descent: what it reads, in an order of its own, and where it is.
 pub(super) struct Descent<'a> {
     rounding: &'a Rounding<'a>,
-    activation: Activation,
+    activation: ActivationFunction,
     n_rows: usize,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
@@ -184,7 +184,7 @@ mod tests {
         assert!((soft(3f32.ln()) - 0.8).abs() < 1e-6);
         // The start gives back the weight: 0.3 of a step above the integer below.
         let rounding = Rounding { weight: &[-1.35], scale: &[0.5], bits: 8 };
-        let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: Activation::Identity };
+        let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: ActivationFunction::Identity };
         let start = Descent::new(&rounding, &examples);
         assert_eq!(start.floors, [-3.0]);
         assert!((start.elements[0].soft().1 - 0.3).abs() < 1e-5);

@@ -10,18 +10,18 @@ pub struct QuantizableOp {
     /// The operator's name, in ONNX's own domain.
     pub name: &'static str,
     /// What it is, which decides whether it is quantized when nobody says.
-    pub kind: Kind,
+    pub kind: LayerKind,
     /// Whether each output channel has a weight scale of its own when nobody says.
     pub channel_wise: bool,
     /// The operands to quantize, or why a node can't be.
-    pub(super) operands: fn(&Site<'_>) -> Result<Operands, String>,
+    pub(super) operands: fn(&Candidate<'_>) -> Result<QuantizedOperands, String>,
 }
 
 /// What an operator is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LayerKind {
     /// Multiplies and adds, nearly always with constant weights: where the time goes.
-    Product,
+    Linear,
     /// Adds feature maps, or averages them: cheap, but between products that could otherwise not stay in integers.
     Join,
     /// A function of single elements, or a choice of them; in float unless somebody asks for it.
@@ -30,56 +30,71 @@ pub enum Kind {
 
 /// The operators that can be quantized. Supporting another one is adding a row.
 pub static QUANTIZABLE: &[QuantizableOp] = &[
-    QuantizableOp { name: "Conv", kind: Kind::Product, channel_wise: true, operands: conv },
+    QuantizableOp { name: "Conv", kind: LayerKind::Linear, channel_wise: true, operands: conv },
     QuantizableOp {
         name: "ConvTranspose",
-        kind: Kind::Product,
+        kind: LayerKind::Linear,
         channel_wise: true,
         operands: conv_transpose,
     },
-    QuantizableOp { name: "Gemm", kind: Kind::Product, channel_wise: true, operands: gemm },
-    QuantizableOp { name: "MatMul", kind: Kind::Product, channel_wise: true, operands: mat_mul },
-    QuantizableOp { name: "LSTM", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "GRU", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "RNN", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "AveragePool", kind: Kind::Join, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Gemm", kind: LayerKind::Linear, channel_wise: true, operands: gemm },
+    QuantizableOp { name: "MatMul", kind: LayerKind::Linear, channel_wise: true, operands: mat_mul },
+    QuantizableOp { name: "LSTM", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "GRU", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "RNN", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
     QuantizableOp {
-        name: "GlobalAveragePool",
-        kind: Kind::Join,
+        name: "AveragePool",
+        kind: LayerKind::Join,
         channel_wise: false,
         operands: one_activation,
     },
-    QuantizableOp { name: "Add", kind: Kind::Join, channel_wise: false, operands: add },
-    QuantizableOp { name: "Mul", kind: Kind::Other, channel_wise: false, operands: two_activations },
-    QuantizableOp { name: "Concat", kind: Kind::Other, channel_wise: false, operands: all_activations },
-    QuantizableOp { name: "MaxPool", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Resize", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Relu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "LeakyRelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Clip", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Sigmoid", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "HardSwish", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Gelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Softmax", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "GlobalAveragePool",
+        kind: LayerKind::Join,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Add", kind: LayerKind::Join, channel_wise: false, operands: add },
+    QuantizableOp { name: "Mul", kind: LayerKind::Other, channel_wise: false, operands: two_activations },
+    QuantizableOp { name: "Concat", kind: LayerKind::Other, channel_wise: false, operands: all_activations },
+    QuantizableOp { name: "MaxPool", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Resize", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Relu", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "LeakyRelu",
+        kind: LayerKind::Other,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Clip", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Sigmoid", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "HardSwish",
+        kind: LayerKind::Other,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Gelu", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Softmax", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
 ];
 
 /// A node whose operator is in the table.
-pub(super) struct Site<'a> {
+pub(super) struct Candidate<'a> {
     pub(super) graph: &'a Graph,
     pub(super) id: NodeId,
     pub(super) op: &'a Op,
 }
 
 /// The operands to quantize.
-pub(super) struct Operands {
+pub(super) struct QuantizedOperands {
     pub(super) activations: Vec<usize>,
     pub(super) weights: Vec<Weight>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Candidate<'a> {
     /// The node, if it is an operation.
-    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Site<'a>> {
-        Some(Site { graph, id, op: graph.node(id).as_op()? })
+    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Candidate<'a>> {
+        Some(Candidate { graph, id, op: graph.node(id).as_op()? })
     }
 
     fn operand(&self, slot: usize) -> Option<ValueId> {
@@ -141,35 +156,39 @@ impl<'a> Site<'a> {
     }
 }
 
-fn of_activations(activations: Vec<usize>) -> Result<Operands, String> {
-    Ok(Operands { activations, weights: vec![] })
+fn of_activations(activations: Vec<usize>) -> Result<QuantizedOperands, String> {
+    Ok(QuantizedOperands { activations, weights: vec![] })
 }
 
-fn with_weight(activation: usize, weight: Weight) -> Result<Operands, String> {
-    Ok(Operands { activations: vec![activation], weights: vec![weight] })
+fn with_weight(activation: usize, weight: Weight) -> Result<QuantizedOperands, String> {
+    Ok(QuantizedOperands { activations: vec![activation], weights: vec![weight] })
 }
 
-fn conv(site: &Site<'_>) -> Result<Operands, String> {
-    let groups = groups(site)?;
-    if let Some(n_outputs) = site.constant(1).and_then(|weight| weight.shape().first().copied())
+fn conv(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let groups = groups(candidate)?;
+    if let Some(n_outputs) = candidate.constant(1).and_then(|weight| weight.shape().first().copied())
         && n_outputs % groups != 0
     {
         return Err(format!("{n_outputs} output channels can't be cut into {groups} groups"));
     }
-    linear(site, 0, 1)
+    linear(candidate, 0, 1)
 }
 
-fn conv_transpose(site: &Site<'_>) -> Result<Operands, String> {
-    groups(site)?;
-    linear(site, 0, 1)
+fn conv_transpose(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    groups(candidate)?;
+    linear(candidate, 0, 1)
 }
 
 /// An activation and a weight whose channels are where the view of the operator says. Where groups divide the input
 /// channels, an index of the other dimension is several output channels.
-fn linear(site: &Site<'_>, activation: usize, weight_slot: usize) -> Result<Operands, String> {
-    let activation = site.activation(activation)?;
-    let tensor = site.weight_tensor(weight_slot)?;
-    let view = LinearView::of(site.op, weight_slot, tensor.shape());
+fn linear(
+    candidate: &Candidate<'_>,
+    activation: usize,
+    weight_slot: usize,
+) -> Result<QuantizedOperands, String> {
+    let activation = candidate.activation(activation)?;
+    let tensor = candidate.weight_tensor(weight_slot)?;
+    let view = LinearView::of(candidate.op, weight_slot, tensor.shape());
     let view = view.ok_or_else(|| format!("the weight has the shape {:?}", tensor.shape()))?;
     let (layout, per_channel) = (view.layout, view.layout.is_per_channel());
     let input = InputChannels {
@@ -181,40 +200,40 @@ fn linear(site: &Site<'_>, activation: usize, weight_slot: usize) -> Result<Oper
     with_weight(activation, Weight { slot: weight_slot, axis: layout.output_axis(), per_channel, input })
 }
 
-fn groups(site: &Site<'_>) -> Result<usize, String> {
-    let groups = site.int("group", 1)?;
+fn groups(candidate: &Candidate<'_>) -> Result<usize, String> {
+    let groups = candidate.int("group", 1)?;
     usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or_else(|| format!("group is {groups}"))
 }
 
-fn gemm(site: &Site<'_>) -> Result<Operands, String> {
-    let factor = |name| site.op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
-    if site.int("transA", 0)? != 0 {
+fn gemm(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let factor = |name| candidate.op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
+    if candidate.int("transA", 0)? != 0 {
         return Err("transA must be 0".to_owned());
     }
     if factor("alpha")? != 1.0 || factor("beta")? != 1.0 {
         return Err("alpha and beta must be 1".to_owned());
     }
-    if site.constant(1).is_none() {
-        return of_activations(vec![site.activation(0)?, site.activation(1)?]);
+    if candidate.constant(1).is_none() {
+        return of_activations(vec![candidate.activation(0)?, candidate.activation(1)?]);
     }
-    site.int("transB", 0)?;
-    linear(site, 0, 1)
+    candidate.int("transB", 0)?;
+    linear(candidate, 0, 1)
 }
 
 /// Either factor may be the weight. Of a stack of matrices, channels can't be told apart by one axis.
-fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
-    let (slot, weight) = match (site.constant(0), site.constant(1)) {
-        (None, None) => return of_activations(vec![site.activation(0)?, site.activation(1)?]),
+fn mat_mul(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let (slot, weight) = match (candidate.constant(0), candidate.constant(1)) {
+        (None, None) => return of_activations(vec![candidate.activation(0)?, candidate.activation(1)?]),
         (Some(_), Some(_)) => return Err("both inputs are constant".to_owned()),
         (None, Some(right)) => (1, right),
         (Some(left), None) => (0, left),
     };
     // A vector on the right has no dimension before its last; where the rank is not known, it may be one.
-    let shape = || site.ty(1 - slot)?.shape.as_ref();
+    let shape = || candidate.ty(1 - slot)?.shape.as_ref();
     let is_vector = slot == 0 && shape().is_none_or(|dims| dims.len() < 2);
     let is_matrix = weight.shape().len() == 2;
     if is_matrix && !is_vector {
-        return linear(site, 1 - slot, slot);
+        return linear(candidate, 1 - slot, slot);
     }
     let axis = match (slot, weight.shape().len()) {
         (1, 0) => return Err("the weight has no dimensions".to_owned()),
@@ -222,46 +241,47 @@ fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
         (1, rank) => rank - 1,
         (_, rank) => rank - 2,
     };
-    let weight = site.weight(slot, axis, None)?;
-    with_weight(site.activation(1 - slot)?, Weight { per_channel: is_matrix, ..weight })
+    let weight = candidate.weight(slot, axis, None)?;
+    with_weight(candidate.activation(1 - slot)?, Weight { per_channel: is_matrix, ..weight })
 }
 
 /// The weights of the input and of the recurrence, `[directions, gates · hidden, …]`. The state stays float.
-fn recurrent(site: &Site<'_>) -> Result<Operands, String> {
+fn recurrent(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     let input = InputChannels { activation: -1, weight: 2, groups: 1 };
-    let weights = vec![site.weight(1, 1, Some(input))?, site.weight(2, 1, None)?];
-    Ok(Operands { activations: vec![site.activation(0)?], weights })
+    let weights = vec![candidate.weight(1, 1, Some(input))?, candidate.weight(2, 1, None)?];
+    Ok(QuantizedOperands { activations: vec![candidate.activation(0)?], weights })
 }
 
-fn one_activation(site: &Site<'_>) -> Result<Operands, String> {
-    of_activations(vec![site.activation(0)?])
+fn one_activation(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    of_activations(vec![candidate.activation(0)?])
 }
 
-fn two_activations(site: &Site<'_>) -> Result<Operands, String> {
-    of_activations(vec![site.activation(0)?, site.activation(1)?])
+fn two_activations(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    of_activations(vec![candidate.activation(0)?, candidate.activation(1)?])
 }
 
-fn all_activations(site: &Site<'_>) -> Result<Operands, String> {
-    let n_inputs = site.graph.operands(site.id).len();
-    of_activations((0..n_inputs).map(|slot| site.activation(slot)).collect::<Result<_, _>>()?)
+fn all_activations(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let n_inputs = candidate.graph.operands(candidate.id).len();
+    of_activations((0..n_inputs).map(|slot| candidate.activation(slot)).collect::<Result<_, _>>()?)
 }
 
 /// The sum of two feature maps of one shape. A sum with a constant is a bias, one that broadcasts is a mask or a
 /// shift, what is not known to be f32 may be arithmetic on shapes, and what is not made by layers is part of a function
 /// that is written out, as Gelu often is: they stay as they are. So does what a Softmax reads: one side is a mask or a bias
 /// of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
-fn add(site: &Site<'_>) -> Result<Operands, String> {
-    let operands = two_activations(site)?;
-    match (site.ty(0), site.ty(1)) {
+fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let operands = two_activations(candidate)?;
+    match (candidate.ty(0), candidate.ty(1)) {
         (Some(a), Some(b)) if a.shape.is_some() && a.shape == b.shape => {}
         (Some(a), Some(b)) => return Err(format!("the inputs are {a} and {b}, and must have one shape")),
         _ => return Err("the inputs' types are not known".to_owned()),
     }
-    let readers = site.graph.users(site.id.into());
-    if readers.iter().any(|&(reader, _)| site.graph.node(reader).is("Softmax")) {
+    let readers = candidate.graph.users(candidate.id.into());
+    if readers.iter().any(|&(reader, _)| candidate.graph.node(reader).is("Softmax")) {
         return Err("its result goes into a Softmax, so one input is a mask".to_owned());
     }
-    match operands.activations.iter().find(|&&slot| !is_feature_map(site.graph, site.operand(slot))) {
+    match operands.activations.iter().find(|&&slot| !is_feature_map(candidate.graph, candidate.operand(slot)))
+    {
         Some(slot) => Err(format!("input {slot} is not made by a layer")),
         None => Ok(operands),
     }
@@ -285,7 +305,7 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
             "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
             "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
             _ if op.has(OperatorTrait::PassesFeatureMap) => pending.push(operand(0)),
-            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != Kind::Other) => {}
+            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != LayerKind::Other) => {}
             _ => return false,
         }
     }

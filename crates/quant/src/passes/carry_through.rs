@@ -1,8 +1,8 @@
 //! Quantization, moved in front of what only moves numbers.
 
-use crate::coding::{Coding, quantized_as};
-use crate::grow::pair;
 use crate::names::Names;
+use crate::new_nodes::pair;
+use crate::qdq_params::{QdqParams, quantized_as};
 use crate::uses::data_operands;
 use intact8_ir::{Graph, Model, NodeId, OperatorSet, Pass, Result};
 
@@ -52,12 +52,12 @@ impl Pass for CarryThrough {
         model.try_for_each_graph(|_, graph| {
             // Readers first, so that one step reaches through several operations.
             for id in graph.topo().into_iter().rev() {
-                let Some((coding, slots)) = self.carried(graph, id) else { continue };
+                let Some((params, slots)) = self.carried(graph, id) else { continue };
                 let label = graph.node(id).label().to_owned();
                 for slot in slots {
                     let Some(value) = graph.operand(id, slot) else { continue };
                     let suffix = if slot == 0 { "x".to_owned() } else { format!("x{slot}") };
-                    let made = pair(graph, &mut names, &format!("{label}.{suffix}"), value, &coding);
+                    let made = pair(graph, &mut names, &format!("{label}.{suffix}"), value, &params);
                     graph.set_operand(id, slot, made.or(Some(value)));
                     changed |= made.is_some();
                 }
@@ -70,20 +70,20 @@ impl Pass for CarryThrough {
 
 impl CarryThrough {
     /// With which coding to quantize which inputs of an operation.
-    fn carried(&self, graph: &Graph, id: NodeId) -> Option<(Coding, Vec<usize>)> {
+    fn carried(&self, graph: &Graph, id: NodeId) -> Option<(QdqParams, Vec<usize>)> {
         let node = graph.node(id);
         let op = node.as_op()?;
         let is_alone = node.outputs.iter().skip(1).all(|value| value.name.is_empty());
         if !is_alone || !self.operators.contains(op) || !moves(graph, id) {
             return None;
         }
-        let coding = quantized_as(graph, id.into()).filter(|coding| coding.per_tensor().is_some())?;
+        let params = quantized_as(graph, id.into()).filter(|params| params.per_tensor().is_some())?;
         let is_open = |&slot: &usize| {
             let value = graph.operand(id, slot);
-            value.is_some_and(|value| Coding::of_dequantized(graph, value).as_ref() != Some(&coding))
+            value.is_some_and(|value| QdqParams::of_dequantized(graph, value).as_ref() != Some(&params))
         };
         let open: Vec<usize> = data_operands(graph, id).filter(is_open).collect();
-        (!open.is_empty()).then_some((coding, open))
+        (!open.is_empty()).then_some((params, open))
     }
 }
 

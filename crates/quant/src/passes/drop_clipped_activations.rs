@@ -1,6 +1,6 @@
 //! Relu and Clip in front of a quantization that clips the same.
 
-use crate::coding::Coding;
+use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
 /// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
@@ -87,12 +87,12 @@ pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)
 
 /// Whether a QuantizeLinear gives the least integer at the lower bound, and the greatest at the upper.
 fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
-    let coding = Coding::of_quantize(graph, id)?;
-    let (qmin, qmax) = coding.range()?;
+    let params = QdqParams::of_quantize(graph, id)?;
+    let (qmin, qmax) = params.range()?;
     let clips = |(&scale, &offset): (&f32, &i32)| {
         let quantized = |bound: f32| (bound / scale).round_ties_even() + offset as f32;
         (low == f32::NEG_INFINITY || quantized(low) <= qmin as f32)
             && (high == f32::INFINITY || quantized(high) >= qmax as f32)
     };
-    Some(coding.scale.iter().zip(&coding.offset).all(clips))
+    Some(params.scale.iter().zip(&params.offset).all(clips))
 }

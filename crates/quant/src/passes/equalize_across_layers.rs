@@ -3,7 +3,7 @@
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
-use crate::region::{Region, region};
+use crate::scaling_region::{ScalingRegion, region};
 use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that make and read it. What lies
 /// between must let positive factors through: Relu, LeakyRelu, PRelu, pooling, padding with zeros, Flatten, and sums of
 /// values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and MatMul with constant weight; all pairs are
-/// balanced in turn until nothing changes.
+/// equalized in turn until nothing changes.
 ///
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond the
 /// greatest there is, for that would only move the trouble. A value whose channels are scaled is another one, and gets
@@ -47,9 +47,9 @@ use std::collections::BTreeMap;
 /// %y = Conv(%r.equalized, %second.w) @second
 /// return %y
 /// ```
-pub struct Equalize;
+pub struct EqualizeAcrossLayers;
 
-/// How often all regions are balanced at most. Long chains of depthwise convolutions need some dozens.
+/// How often all regions are equalized at most. Long chains of depthwise convolutions need some dozens.
 const MAX_ROUNDS: usize = 100;
 
 /// A channel smaller than this part of the greatest counts as zero; so no factor is beyond 2^±8 of the usual one.
@@ -62,9 +62,9 @@ const MIN_SPREAD: i32 = 3;
 /// Weights of that size are left alone, so that nothing overflows, and what is lost to underflow is nothing.
 const HUGE: f32 = 1e15;
 
-impl Pass for Equalize {
+impl Pass for EqualizeAcrossLayers {
     fn name(&self) -> &'static str {
-        "equalize"
+        "equalize-across-layers"
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
@@ -72,9 +72,9 @@ impl Pass for Equalize {
         let mut changed = false;
         model.try_for_each_graph(|position, graph| {
             let ranks = ranks.in_graph(position);
-            let mut balance = Balance::of(graph, ranks);
-            balance.settle();
-            changed |= balance.write(graph, ranks, &mut names);
+            let mut equalization = Equalization::of(graph, ranks);
+            equalization.settle();
+            changed |= equalization.write(graph, ranks, &mut names);
             Ok(())
         })?;
         if changed {
@@ -85,9 +85,9 @@ impl Pass for Equalize {
 }
 
 /// The layers of a graph, and what their channels are scaled by, as powers of two.
-struct Balance {
+struct Equalization {
     layers: BTreeMap<NodeId, Scaled>,
-    regions: Vec<Region>,
+    regions: Vec<ScalingRegion>,
     addends: BTreeMap<(NodeId, usize), Addend>,
 }
 
@@ -108,8 +108,8 @@ struct Addend {
     exponents: Vec<i32>,
 }
 
-impl Balance {
-    fn of(graph: &Graph, ranks: GraphRanks<'_>) -> Balance {
+impl Equalization {
+    fn of(graph: &Graph, ranks: GraphRanks<'_>) -> Equalization {
         let (mut layers, mut extents) = (BTreeMap::new(), BTreeMap::new());
         for id in graph.topo() {
             let Some(mut linear) = equalizable(graph, ranks, id) else { continue };
@@ -118,7 +118,7 @@ impl Balance {
             linear.weight = vec![];
             layers.insert(id, linear);
         }
-        let mut regions: Vec<Region> = Vec::new();
+        let mut regions: Vec<ScalingRegion> = Vec::new();
         for id in graph.topo() {
             if !regions.iter().any(|region| region.producers.contains(&id)) {
                 regions.extend(region(graph, ranks, id, &layers));
@@ -136,7 +136,7 @@ impl Balance {
         let addends = addends.collect();
         let scaled = |(id, linear)| Some((id, Scaled::new(linear, extents.remove(&id)?)));
         let layers = layers.into_iter().filter_map(scaled).collect();
-        Balance { layers, regions, addends }
+        Equalization { layers, regions, addends }
     }
 
     fn settle(&mut self) {
@@ -157,7 +157,7 @@ impl Balance {
     }
 
     /// What the channels of a region are to be divided by, as powers of two.
-    fn exponents(&self, region: &Region) -> Vec<i32> {
+    fn exponents(&self, region: &ScalingRegion) -> Vec<i32> {
         let (mut made, mut read) = (vec![0.0; region.n_channels], vec![0.0; region.n_channels]);
         let mut bias = vec![0.0; region.n_channels];
         for id in &region.producers {
@@ -215,7 +215,7 @@ impl Balance {
     fn write(self, graph: &mut Graph, ranks: GraphRanks<'_>, names: &mut Names) -> bool {
         let is_scaled = |exponents: &[i32]| exponents.iter().any(|&exponent| exponent != 0);
         let mut changed = false;
-        let is_scaled_here = |region: &&Region| is_scaled(&self.layers[&region.producers[0]].outputs);
+        let is_scaled_here = |region: &&ScalingRegion| is_scaled(&self.layers[&region.producers[0]].outputs);
         for &value in self.regions.iter().filter(is_scaled_here).flat_map(|region| &region.values) {
             let name = names.fresh(&format!("{}.equalized", graph.value(value).name));
             graph.node_mut(value.node).outputs[value.slot].name = name;

@@ -1,9 +1,9 @@
-//! Stored integers as floats, for runtimes that take no others.
+//! StoredConstant integers as floats, for runtimes that take no others.
 
 use crate::axis::Axis;
-use crate::coding::{integers, stored};
-use crate::grow::constant;
 use crate::names::Names;
+use crate::new_nodes::constant;
+use crate::qdq_params::{integers, stored_constant};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
 /// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
@@ -57,9 +57,10 @@ impl Pass for FloatConstants {
 
 impl FloatConstants {
     fn floats(&self, graph: &Graph, id: NodeId) -> Option<Tensor> {
-        let stored = stored(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.coding.dtype))?;
-        let (shape, coding) = (stored.integers.shape(), &stored.coding);
-        let channels = match coding.axis {
+        let stored =
+            stored_constant(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.params.dtype))?;
+        let (shape, params) = (stored.integers.shape(), &stored.params);
+        let channels = match params.axis {
             None => Axis::one(stored.integers.len()),
             Some(axis) => {
                 let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
@@ -68,7 +69,7 @@ impl FloatConstants {
         };
         let float = |(idx, q): (usize, i32)| {
             let channel = channels.index_of(idx);
-            (q - coding.offset[channel]) as f32 * coding.scale[channel]
+            (q - params.offset[channel]) as f32 * params.scale[channel]
         };
         let floats = integers(stored.integers)?.into_iter().enumerate().map(float).collect();
         Some(Tensor::new(shape, floats))

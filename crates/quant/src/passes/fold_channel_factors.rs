@@ -1,12 +1,12 @@
 //! Factors of channels, moved into the weights in front.
 
+use crate::absorbing_constants::{AbsorbingConstant, absorbing_constants};
 use crate::axis::Axis;
-use crate::coding::{integer_tensor, stored};
-use crate::grow::constant;
 use crate::linear_view::LinearKind;
 use crate::names::Names;
+use crate::new_nodes::constant;
+use crate::qdq_params::{integer_tensor, stored_constant};
 use crate::ranks::{GraphRanks, Ranks};
-use crate::sources::{Source, sources};
 use crate::uses::is_read_once;
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
@@ -75,7 +75,11 @@ impl Pass for FoldChannelFactors {
 }
 
 /// What a Mul multiplies, by what, and the constants that can take it.
-fn folded(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(ValueId, Vec<f32>, Vec<Source>)> {
+fn folded(
+    graph: &Graph,
+    ranks: GraphRanks<'_>,
+    id: NodeId,
+) -> Option<(ValueId, Vec<f32>, Vec<AbsorbingConstant>)> {
     if !graph.node(id).is("Mul") {
         return None;
     }
@@ -94,7 +98,7 @@ fn folded(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(ValueId, 
         return None;
     }
     let factors = if factors.len() == 1 { vec![factors[0]; n_channels] } else { factors.to_vec() };
-    let sources = sources(graph, ranks, input, behind, n_channels)?;
+    let sources = absorbing_constants(graph, ranks, input, behind, n_channels)?;
     Some((input, factors, sources))
 }
 
@@ -125,11 +129,11 @@ fn channels_at(graph: &Graph, value: ValueId, behind: usize) -> Option<usize> {
 }
 
 /// Multiplies the channels of a constant, or the scales of its integers.
-fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) {
-    let Source { node, slot, behind, first, len } = source;
+fn scale(graph: &mut Graph, source: AbsorbingConstant, factors: &[f32], names: &mut Names) {
+    let AbsorbingConstant { node, slot, behind, first, len } = source;
     let factors = &factors[first..first + len];
     let value = graph.operand(node, slot).expect("a source has its constant");
-    let Some(stored) = stored(graph, value) else {
+    let Some(stored) = stored_constant(graph, value) else {
         let mut tensor = graph.constant(value).expect("a source is constant").clone();
         let channels = Axis::of(tensor.shape(), tensor.shape().len() - 1 - behind);
         let values = tensor.values_mut::<f32>().expect("a source is of f32");
@@ -139,11 +143,11 @@ fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) 
         return graph.set_operand(node, slot, Some(scaled));
     };
     let axis = stored.integers.shape().len() - 1 - behind;
-    let (of_all, coding) = (stored.coding.scale.len() == 1, stored.coding.clone());
+    let (of_all, params) = (stored.params.scale.len() == 1, stored.params.clone());
     let at = |channel: usize| if of_all { 0 } else { channel };
     let scales =
-        factors.iter().enumerate().map(|(channel, factor)| coding.scale[at(channel)] * factor).collect();
-    let offsets: Vec<i32> = (0..len).map(|channel| coding.offset[at(channel)]).collect();
+        factors.iter().enumerate().map(|(channel, factor)| params.scale[at(channel)] * factor).collect();
+    let offsets: Vec<i32> = (0..len).map(|channel| params.offset[at(channel)]).collect();
     let integers = graph.operand(value.node, 0);
     let mut dequantize = graph.node(value.node).clone();
     let name = dequantize.outputs[0].name.clone();
@@ -151,7 +155,7 @@ fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) 
     let mut operands = vec![integers, Some(scale)];
     if graph.operand(value.node, 2).is_some() {
         let offset =
-            integer_tensor(coding.dtype, &[len], &offsets).expect("a coding's type holds its offsets");
+            integer_tensor(params.dtype, &[len], &offsets).expect("a params's type holds its offsets");
         operands.push(Some(constant(graph, names, &format!("{name}.offset"), offset)));
     }
     if let NodeKind::Op(op) = &mut dequantize.kind {

@@ -1,10 +1,10 @@
 //! The deploy form of Huawei's AMCT, for the compiler of Ascend processors.
 
-use crate::coding::{Coding, stored};
-use crate::grow::{constant, type_with};
 use crate::linear_view::{LinearKind, added_constant};
 use crate::names::Names;
-use crate::quantized_linear::{Coded, QuantizedLinear, coded};
+use crate::new_nodes::{constant, type_with};
+use crate::qdq_params::{QdqParams, stored_constant};
+use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
 use crate::uses::{constant_operand, detach, is_read_once};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
@@ -125,7 +125,7 @@ impl LowerToAscend {
         if !graph.node(id).is("AveragePool") {
             return None;
         }
-        let x: Coded = coded(graph, graph.operand(id, 0)?)?;
+        let x: QuantizedValue = quantized_value(graph, graph.operand(id, 0)?)?;
         let label = graph.node(id).label().to_owned();
         graph.set_operand(id, 0, Some(x.bytes));
         name_quant(graph, x.bytes, &label, names);
@@ -174,7 +174,7 @@ fn with_floats(ty: Option<Type>) -> Option<Type> {
 /// The Add of a constant that is the only reader of a MatMul, and the constant in units of the products.
 fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<i32>)> {
     let (add, _, tensor) = added_constant(graph, id).filter(|_| is_read_once(graph, id.into()))?;
-    let n_channels = stored(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
+    let n_channels = stored_constant(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
     let values = tensor.values::<f32>().ok().filter(|_| tensor.shape() == [n_channels])?;
     let integer = |(channel, value): (usize, &f32)| {
         let scale = scales[if scales.len() == 1 { 0 } else { channel }];
@@ -197,13 +197,13 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     if !graph.node(id).is("QuantizeLinear") {
         return Ok(false);
     }
-    let coding = Coding::of(graph, id);
-    let per_tensor = coding.as_ref().and_then(Coding::per_tensor);
-    let (Some(coding), Some((scale, offset))) = (coding, per_tensor) else {
+    let params = QdqParams::of(graph, id);
+    let per_tensor = params.as_ref().and_then(QdqParams::per_tensor);
+    let (Some(params), Some((scale, offset))) = (params, per_tensor) else {
         let message = "an AscendQuant has one constant scale for all; quantize per tensor";
         return Err(Error::unsupported(message).at(graph.node(id).label()));
     };
-    let dst_type = match coding.dtype {
+    let dst_type = match params.dtype {
         DType::I8 => "INT8",
         DType::I16 => "INT16",
         other => {
@@ -224,16 +224,17 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Stored constants are not its business.
+/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. StoredConstant constants are not its business.
 fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
     if !graph.node(id).is("DequantizeLinear") {
         return Ok(false);
     }
-    let Some(coding) = Coding::of(graph, id) else {
+    let Some(params) = QdqParams::of(graph, id) else {
         let message = "has no form here: its scales are computed, or lie in blocks; use another deploy form";
         return Err(Error::unsupported(message).at(graph.node(id).label()));
     };
-    let Some((scale, offset)) = coding.per_tensor().filter(|_| stored(graph, id.into()).is_none()) else {
+    let Some((scale, offset)) = params.per_tensor().filter(|_| stored_constant(graph, id.into()).is_none())
+    else {
         return Ok(false);
     };
     let op = Op::new("AscendAntiQuant")

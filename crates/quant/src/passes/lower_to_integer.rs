@@ -1,10 +1,10 @@
 //! Layers as sums of integers.
 
-use crate::coding::integer_tensor;
-use crate::grow::{constant, operation, type_with};
 use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::quantized_linear::{QuantizedLinear, coded};
+use crate::new_nodes::{constant, operation, type_with};
+use crate::qdq_params::integer_tensor;
+use crate::quantized_linear::{QuantizedLinear, quantized_value};
 use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to the sums,
@@ -73,12 +73,12 @@ fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId,
     if !graph.node(id).is("MatMul") {
         return None;
     }
-    let factors = [0, 1].map(|slot| coded(graph, graph.operand(id, slot)?));
+    let factors = [0, 1].map(|slot| quantized_value(graph, graph.operand(id, slot)?));
     let [Some(left), Some(right)] = factors else { return None };
     let label = graph.node(id).label().to_owned();
     let mut operands = vec![left.bytes, right.bytes];
     for (suffix, factor) in [("x", &left), ("x1", &right)] {
-        let offset = integer_tensor(factor.coding.dtype, &[], &[factor.offset])?;
+        let offset = integer_tensor(factor.params.dtype, &[], &[factor.offset])?;
         operands.push(constant(graph, names, &format!("{label}.{suffix}.offset"), offset));
     }
     let ty = type_with(graph, id.into(), DType::I32);
@@ -114,7 +114,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Na
     let mut operands = vec![Some(product.x.bytes)];
     operands.push(Some(constant(graph, names, &format!("{label}.w"), product.weight.clone())));
     let offset_of_x = (product.x.offset != 0 || product.weight_offset.is_some())
-        .then(|| integer_tensor(product.x.coding.dtype, &[], &[product.x.offset]))
+        .then(|| integer_tensor(product.x.params.dtype, &[], &[product.x.offset]))
         .flatten();
     if let Some(offset) = offset_of_x {
         operands.push(Some(constant(graph, names, &format!("{label}.x.offset"), offset)));

@@ -2,11 +2,11 @@
 
 mod contrib;
 
-use crate::coding::{Coding, integer_tensor, quantized_as};
-use crate::grow::{coding_constants, constant};
 use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::quantized_linear::{Coded, QuantizedLinear, coded};
+use crate::new_nodes::{constant, qdq_constants};
+use crate::qdq_params::{QdqParams, integer_tensor, quantized_as};
+use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
 use crate::uses::data_operands;
 use intact8_ir::{
     Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Value, ValueId,
@@ -63,13 +63,13 @@ impl Pass for LowerToQLinear {
         let opset = model.opset();
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let coding = byte_result(graph, id);
-                let standard = coding.as_ref().and_then(|coding| {
-                    lower_product(graph, id, coding, &mut names).or_else(|| move_bytes(graph, id, coding))
+                let params = byte_result(graph, id);
+                let standard = params.as_ref().and_then(|params| {
+                    lower_product(graph, id, params, &mut names).or_else(|| move_bytes(graph, id, params))
                 });
                 changed |= standard.is_some();
                 if standard.is_none() && self.contrib {
-                    let lowered = contrib::lower(graph, id, coding.as_ref(), opset, &mut names).is_some();
+                    let lowered = contrib::lower(graph, id, params.as_ref(), opset, &mut names).is_some();
                     (changed, has_contrib) = (changed | lowered, has_contrib | lowered);
                 }
             }
@@ -84,23 +84,23 @@ impl Pass for LowerToQLinear {
 }
 
 /// The coding of a node's only result, if it is quantized to bytes by everybody who reads it.
-fn byte_result(graph: &Graph, id: NodeId) -> Option<Coding> {
+fn byte_result(graph: &Graph, id: NodeId) -> Option<QdqParams> {
     let is_alone = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
-    let coding = quantized_as(graph, id.into()).filter(|coding| coding.is_byte() && is_alone);
-    coding.filter(|coding| coding.per_tensor().is_some())
+    let params = quantized_as(graph, id.into()).filter(|params| params.is_byte() && is_alone);
+    params.filter(|params| params.per_tensor().is_some())
 }
 
 /// A Conv or a MatMul whose result is quantized.
-fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Names) -> Option<()> {
+fn lower_product(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut Names) -> Option<()> {
     if graph.node(id).is("MatMul")
         && let (Some(left), Some(right)) =
-            (coded(graph, graph.operand(id, 0)?), coded(graph, graph.operand(id, 1)?))
+            (quantized_value(graph, graph.operand(id, 0)?), quantized_value(graph, graph.operand(id, 1)?))
         && graph.constant(right.bytes).is_none()
     {
         let label = graph.node(id).label().to_owned();
-        let mut operands = coded_operands(graph, names, &format!("{label}.x"), &left)?;
-        operands.extend(coded_operands(graph, names, &format!("{label}.x1"), &right)?);
-        operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
+        let mut operands = quantized_operands(graph, names, &format!("{label}.x"), &left)?;
+        operands.extend(quantized_operands(graph, names, &format!("{label}.x1"), &right)?);
+        operands.extend(qdq_constants(graph, names, &format!("{label}.y"), params)?);
         put(graph, id, Op::new("QLinearMatMul"), operands);
         return Some(());
     }
@@ -111,9 +111,9 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
         _ => return None,
     });
     let label = graph.node(id).label().to_owned();
-    let mut operands = coded_operands(graph, names, &format!("{label}.x"), &product.x)?;
+    let mut operands = quantized_operands(graph, names, &format!("{label}.x"), &product.x)?;
     operands.extend(weight_operands(graph, names, &label, &product)?);
-    operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
+    operands.extend(qdq_constants(graph, names, &format!("{label}.y"), params)?);
     if product.view.kind == LinearKind::Conv {
         op.attrs = graph.node(id).as_op()?.attrs.clone();
         let bias = product.bias.map(|bias| Tensor::new(&[bias.len()], bias));
@@ -124,8 +124,13 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
 }
 
 /// Bytes, their scale and their offset.
-fn coded_operands(graph: &mut Graph, names: &mut Names, name: &str, coded: &Coded) -> Option<Vec<ValueId>> {
-    let [scale, offset] = coding_constants(graph, names, name, &coded.coding)?;
+fn quantized_operands(
+    graph: &mut Graph,
+    names: &mut Names,
+    name: &str,
+    coded: &QuantizedValue,
+) -> Option<Vec<ValueId>> {
+    let [scale, offset] = qdq_constants(graph, names, name, &coded.params)?;
     Some(vec![coded.bytes, scale, offset])
 }
 
@@ -148,11 +153,11 @@ fn weight_operands(
 }
 
 /// An operation that moves numbers from one coding to the same.
-fn move_bytes(graph: &mut Graph, id: NodeId, coding: &Coding) -> Option<()> {
+fn move_bytes(graph: &mut Graph, id: NodeId, params: &QdqParams) -> Option<()> {
     let op = graph.node(id).as_op().filter(|op| op.has(OperatorTrait::MovesData))?;
     let is_interpolation = op.is("Resize") && !matches!(op.str("mode"), Ok(None | Some("nearest")));
     let bytes = |slot: usize| {
-        Some(coded(graph, graph.operand(id, slot)?).filter(|coded| coded.coding == *coding)?.bytes)
+        Some(quantized_value(graph, graph.operand(id, slot)?).filter(|coded| coded.params == *params)?.bytes)
     };
     let bytes: Vec<ValueId> = data_operands(graph, id).map(bytes).collect::<Option<_>>()?;
     if is_interpolation {

@@ -1,8 +1,8 @@
 //! The bias of a product of matrices, as integers.
 
-use crate::grow::{constant, operation};
 use crate::linear_view::LinearKind;
 use crate::names::Names;
+use crate::new_nodes::{constant, operation};
 use crate::quantized_linear::QuantizedLinear;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::{constant_operand, is_read_once};

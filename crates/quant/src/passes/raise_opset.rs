@@ -50,7 +50,7 @@ struct Change {
     op: &'static str,
     /// The first operator set with the new form.
     opset: i64,
-    rewrite: fn(&mut Site<'_>) -> Result<()>,
+    rewrite: fn(&mut NodeRewriter<'_>) -> Result<()>,
 }
 
 impl Pass for RaiseOpset {
@@ -91,21 +91,21 @@ fn raise(graph: &mut Graph, opset: i64, names: &mut Names) -> Result<()> {
         let changed = |op: &Op| CHANGES.iter().find(|change| change.opset == opset && op.is(change.op));
         let Some(change) = graph.node(id).as_op().and_then(changed) else { continue };
         let label = graph.node(id).label().to_owned();
-        let mut site = Site { graph, id, label: &label, names };
-        (change.rewrite)(&mut site).map_err(|error| error.at(&label))?;
+        let mut rewriter = NodeRewriter { graph, id, label: &label, names };
+        (change.rewrite)(&mut rewriter).map_err(|error| error.at(&label))?;
     }
     Ok(())
 }
 
 /// A node to rewrite.
-struct Site<'a> {
+struct NodeRewriter<'a> {
     graph: &'a mut Graph,
     id: NodeId,
     label: &'a str,
     names: &'a mut Names,
 }
 
-impl Site<'_> {
+impl NodeRewriter<'_> {
     fn op(&mut self) -> &mut Op {
         match &mut self.graph.node_mut(self.id).kind {
             intact8_ir::NodeKind::Op(op) => op,

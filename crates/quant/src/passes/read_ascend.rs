@@ -1,8 +1,8 @@
 //! The way back from AMCT's deploy form.
 
-use crate::coding::integer_tensor;
-use crate::grow::{constant, operation, type_with};
 use crate::names::Names;
+use crate::new_nodes::{constant, operation, type_with};
+use crate::qdq_params::integer_tensor;
 use crate::uses::detach;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Holds a constant once, in the model's graph, that several of its subgraphs hold alike: the branches of an If often have the
-/// same weights. It is what [`SinkConstants`](crate::SinkConstants) undoes.
+/// same weights. It is what [`SinkConstants`](crate::passes::SinkConstants) undoes.
 ///
 /// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and those that
 /// a graph gives as its output.

@@ -4,7 +4,7 @@ use super::unsigned_activations::change_sign;
 use intact8_ir::{DType, Model, Pass, Result};
 
 /// Quantizes activations to signed bytes: 128 is taken from offset and integers, which stand for the same numbers. The
-/// way back from [`UnsignedActivations`](crate::UnsignedActivations), for targets that know no unsigned bytes.
+/// way back from [`UnsignedActivations`](crate::passes::UnsignedActivations), for targets that know no unsigned bytes.
 ///
 /// ```qir before
 /// model m opset 17

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 /// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the
 /// body of a Loop has its weight beside it, and other passes see that it is constant. Several subgraphs get one each, which
-/// share their memory; [`ShareConstants`](crate::ShareConstants) goes the other way.
+/// share their memory; [`ShareConstants`](crate::passes::ShareConstants) goes the other way.
 ///
 /// Left alone: constants that the graph around reads too, and defaults of inputs.
 ///

@@ -1,8 +1,8 @@
 //! Unsigned activations.
 
-use crate::coding::{Coding, integer_tensor};
-use crate::grow::constant;
 use crate::names::Names;
+use crate::new_nodes::constant;
+use crate::qdq_params::{QdqParams, integer_tensor};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
 
 /// Quantizes activations to unsigned bytes: 128 is added to offset and integers, which stand for the same numbers.
@@ -79,15 +79,15 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
 
 /// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that read them, if nobody else does.
 fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)> {
-    let coding = Coding::of_quantize(graph, id).filter(|coding| coding.dtype == dtype)?;
-    let (_, offset) = coding.per_tensor()?;
+    let params = QdqParams::of_quantize(graph, id).filter(|params| params.dtype == dtype)?;
+    let (_, offset) = params.per_tensor()?;
     let states_type = graph.node(id).as_op()?.attrs.contains_key("output_dtype");
     let is_constant = graph.constant(graph.operand(id, 0)?).is_some();
     let readers = graph.users(id.into());
     let understands = |&(user, slot): &(NodeId, usize)| {
-        let theirs = Coding::of_dequantized(graph, user.into());
-        let fits = |theirs: Coding| {
-            theirs.per_tensor().is_some() && theirs.dtype == dtype && theirs.offset == coding.offset
+        let theirs = QdqParams::of_dequantized(graph, user.into());
+        let fits = |theirs: QdqParams| {
+            theirs.per_tensor().is_some() && theirs.dtype == dtype && theirs.offset == params.offset
         };
         slot == 0 && theirs.is_some_and(fits)
     };
