@@ -1,5 +1,5 @@
-//! Where the channels of a value come from: the products whose weights and biases can take a positive factor of each
-//! channel, because everything on the way lets it through.
+//! The constants that can absorb positive factors of a value's channels: weights and biases of the layers that produce it,
+//! if all operations between are homogeneous.
 
 use crate::linear_view::LinearView;
 use crate::qdq_params::stored_constant;
@@ -10,8 +10,9 @@ use intact8_ir::{DType, Graph, NodeId, OperatorTrait, ValueId};
 /// A constant whose elements belong to some of a value's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AbsorbingConstant {
-    /// Who reads it, in which input slot: as it is, or behind a DequantizeLinear.
+    /// The node that uses it, directly or through a DequantizeLinear.
     pub(crate) node: NodeId,
+    /// The input slot.
     pub(crate) slot: usize,
     /// Its dimension that counts channels, from the end.
     pub(crate) behind: usize,
@@ -20,8 +21,8 @@ pub(crate) struct AbsorbingConstant {
     pub(crate) len: usize,
 }
 
-/// The constants that scale a value, if the value is read by nobody else and nothing else scales it. `behind` is how many
-/// dimensions follow that of its `len` channels.
+/// The constants that can absorb factors of a value's `len` channels; `None` if other values would change too, or a part of
+/// the value has no such constant. `behind` is how many dimensions follow that of the channels.
 pub(crate) fn absorbing_constants(
     graph: &Graph,
     ranks: GraphRanks<'_>,
@@ -103,7 +104,7 @@ fn constant_shape(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
     Some(tensor.shape().to_vec())
 }
 
-/// How many channels a constant has along the dimension that a source says; for integers the scale must lie along it, or
+/// How many channels a constant has along its dimension; for integers the scale must lie along it, or
 /// be one for all.
 fn channels_of_constant(graph: &Graph, source: AbsorbingConstant) -> Option<usize> {
     let value = graph.operand(source.node, source.slot)?;

@@ -1,8 +1,8 @@
-//! AdaRound: which elements of a weight are rounded up, learned from what the layer reads and gives. It runs nothing.
+//! AdaRound: which elements of a weight are rounded up, learned from inputs and outputs of the layer. It runs nothing.
 //!
 //! Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (2020), with the parameters of AMCT:
 //! `q = clip(floor(w / s) + h, qmin, qmax)`, where `h = clip(1.2 * sigmoid(a) - 0.1, 0, 1)`, and Adam finds the `a` that
-//! minimize the squared error behind the activation, summed over channels and averaged over rows, plus
+//! minimize the squared error after the activation function, summed over channels and averaged over rows, plus
 //! `reg_param * sum(1 - |2h - 1|^beta)`.
 
 mod descent;
@@ -13,14 +13,14 @@ use descent::Descent;
 use intact8_kernels::gemm::Init;
 use std::ops::Range;
 
-/// What a layer reads and gives, row by row.
+/// Inputs and outputs of a layer, as rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Examples<'a> {
-    /// What the layer reads, `[n, k]`.
+    /// The inputs, `[n, k]`.
     pub inputs: &'a [f32],
-    /// What the float layer gives for it, bias included, before the activation, `[n, out]`.
+    /// The outputs of the float layer, bias included, before the activation function, `[n, out]`.
     pub outputs: &'a [f32],
-    /// What follows the layer.
+    /// The function that follows the layer.
     pub activation: ActivationFunction,
 }
 
@@ -62,8 +62,8 @@ impl ActivationFunction {
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
-    /// It learns on the first three quarters of the rows. An output channel that what was learned does not serve better on
-    /// the others is rounded to nearest: few rows and many weights fit each other too well.
+    /// It learns on the first three quarters of the rows. An output channel whose error on the last quarter is not smaller than
+    /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
     pub fn learn(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
         let n_rows = examples.outputs.len() / self.scale.len();
         let n_seen = n_rows - n_rows / 4;
@@ -78,7 +78,7 @@ impl Rounding<'_> {
         up
     }
 
-    /// The mean squared error of each output channel behind the activation.
+    /// The mean squared error of each output channel after the activation function.
     pub fn errors(&self, examples: &Examples<'_>, up: &[bool]) -> Vec<f64> {
         let n_out = self.scale.len();
         let n_rows = examples.outputs.len() / n_out;
@@ -124,7 +124,7 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    /// Inputs that mix a few numbers, so that their errors can make up for each other; a weight; and what it gives.
+    /// Correlated inputs, so that rounding errors can compensate each other; a weight; and the outputs.
     fn layer(n: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
         let (sources, mix, noise) = (numbers(n * 4, 1), numbers(4 * K, 2), numbers(n * K, 3));
         let mut inputs: Vec<f32> = noise.iter().map(|noise| 0.1 * noise).collect();
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_only_fits_the_rows_learned_on_is_not_kept() {
-        // Noise, and hardly more rows than there are weights: whatever is learned holds for these rows alone.
+        // Noise, and hardly more rows than weights: what is learned holds for these rows alone.
         let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
         let mut outputs = vec![0.0; 40 * OUT];
         product(&inputs, &weight, Init::Zero, &mut outputs, [40, 4 * K, OUT]);

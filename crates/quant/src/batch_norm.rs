@@ -1,4 +1,4 @@
-//! What a BatchNormalization computes.
+//! The scale and shift per channel that a BatchNormalization is.
 
 use intact8_ir::{Graph, NodeId};
 

@@ -1,6 +1,6 @@
-//! Calibration: which value feeds which statistics, and the record that comes of it.
+//! Calibration: from the observed values of activations to a record.
 //!
-//! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and hands over the
+//! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and passes the
 //! values that [`Calibration::places`] names.
 
 pub use crate::saturation::saturating_pairs;
@@ -21,18 +21,18 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// A calibration under way.
+/// The observation of a model's activations, from which a record follows.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
     statistics: BTreeMap<Place, Statistics>,
-    /// What was made of the statistics, until there are more; nothing where no value came.
+    /// The parameters that follow from the statistics, until there are more values; nothing for places without values.
     chosen: OnceLock<BTreeMap<Place, Vec<Chosen>>>,
 }
 
-/// The parameters of an activation, and by what they were chosen.
+/// The parameters of an activation, and the configuration that they were chosen by.
 #[derive(Debug, Clone)]
 struct Chosen {
     config: ActivationConfig,
@@ -40,20 +40,20 @@ struct Chosen {
     params: QuantParams,
 }
 
-/// A narrower range for an activation than the usual one.
+/// A clipping candidate: a narrower range for an activation, which the error at the network's outputs accepts or rejects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClippingCandidate {
-    /// The layers that read the activation, by name, and as which of their activations.
+    /// The layers that use the activation, by name, and as which of their activations.
     pub readers: Vec<(String, usize)>,
     /// The parameters of that range.
     pub params: QuantParams,
-    /// Whether all that lies outside is a code and not a measure: one value, often and far from all others.
+    /// Whether only sentinel values lie outside of the range: one frequent value far from all others.
     pub excludes_sentinels: bool,
 }
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
 
-/// Of fewer values no distribution can be told.
+/// Fewer values do not show a distribution.
 const LEAST_VALUES: u64 = 2048;
 
 /// A layer whose inputs are observed.
@@ -62,11 +62,11 @@ struct Watched {
     layer: Layer,
     config: LayerConfig,
     asymmetric: bool,
-    /// Where the activations are made.
+    /// Where the activations are produced.
     inputs: Vec<Place>,
     /// The dimension of the first activation that counts channels, and how many the weight is for.
     channels: Option<(isize, usize)>,
-    /// Known from the start.
+    /// The parameters of the weights, which do not depend on data.
     weights: Vec<QuantParams>,
 }
 
@@ -114,12 +114,12 @@ impl Calibration {
         })
     }
 
-    /// The values that are wanted.
+    /// The values to observe: the activations of the layers.
     pub fn places(&self) -> impl Iterator<Item = Place> {
         self.statistics.keys().copied()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored. An error if it is not of f32, does not
+    /// Observes a value of the float model; other values than those of [`places`](Calibration::places) are ignored. An error if it is not of f32, does not
     /// have the channels that the weights of its users are for, or holds what is not finite.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
@@ -127,7 +127,7 @@ impl Calibration {
         observe(&self.layers, place, statistics, tensor)
     }
 
-    /// Takes in values of several places, all at once. Errors are those of [`observe`](Calibration::observe).
+    /// Observes values of several places at once. Errors are those of [`observe`](Calibration::observe).
     pub fn observe_all(&mut self, values: &BTreeMap<Place, Tensor>) -> Result<()> {
         self.chosen.take();
         let layers = &self.layers;
@@ -137,12 +137,12 @@ impl Calibration {
             .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
-    /// What was seen, by the value it was seen at: to be stored_constant, or merged with what others have seen.
+    /// The statistics by place: to be stored, or merged with those of other data.
     pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
         &self.statistics
     }
 
-    /// Takes in what a calibration of the same model and configuration has seen of other data.
+    /// Adds the statistics of other data, for the same model and configuration; an error if the places differ.
     pub fn merge(&mut self, other: &BTreeMap<Place, Statistics>) -> Result<()> {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
@@ -152,8 +152,7 @@ impl Calibration {
         Ok(())
     }
 
-    /// Gives all that it has seen to a calibration of the same model and configuration, and is as new: with memory that need not
-    /// be asked for again.
+    /// Moves all observations to a calibration of the same model and configuration, and is as new, with its memory kept.
     pub fn drain_into(&mut self, other: &mut Calibration) -> Result<()> {
         other.merge(&self.statistics)?;
         self.chosen.take();
@@ -216,17 +215,18 @@ impl Calibration {
             self.params(statistics, config, first.asymmetric)
         };
         let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
-        let without_codes = without_sentinels(statistics).map(|others| params(&others, config));
+        let without_sentinel_values = without_sentinels(statistics).map(|others| params(&others, config));
         let by_divergence = params(statistics, &by_divergence);
-        let without_codes = without_codes.filter(|params| params.scale[0] < usual.scale[0]);
+        let without_sentinel_values =
+            without_sentinel_values.filter(|params| params.scale[0] < usual.scale[0]);
         let by_divergence = Some(by_divergence).filter(|params| params.scale[0] < 0.5 * usual.scale[0]);
-        [(without_codes, true), (by_divergence, false)]
+        [(without_sentinel_values, true), (by_divergence, false)]
             .into_iter()
             .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
             .collect()
     }
 
-    /// The parameters of all activations, as each of their readers asks for them.
+    /// The parameters of all activations, for the configuration of each of their users.
     fn chosen(&self) -> &BTreeMap<Place, Vec<Chosen>> {
         let of_place = |(&place, statistics): (&Place, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
@@ -241,7 +241,7 @@ impl Calibration {
         };
         self.chosen.get().unwrap_or_else(|| {
             let seen = self.statistics.par_iter().filter(|(_, statistics)| statistics.n_values > 0);
-            // Made outside of the lock, under which no thread may wait for others.
+            // Computed outside of the lock, under which no thread may wait for others.
             let made = seen.map(of_place).collect();
             self.chosen.get_or_init(|| made)
         })
@@ -288,7 +288,7 @@ impl Calibration {
     }
 }
 
-/// Takes the value at a place into its statistics.
+/// Adds the value at a place to its statistics.
 fn observe(layers: &[Watched], place: Place, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
     let users = || layers.iter().filter(|watched| watched.inputs.contains(&place));
     let of_first = users().filter(|watched| watched.inputs.first() == Some(&place));
@@ -306,8 +306,8 @@ fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -
     found.map(|chosen| &chosen.params)
 }
 
-/// A histogram in which each channel counts as the squared weights that it meets, if every reader of the value has
-/// weights and asks for the method that needs it.
+/// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
+/// value have weights and the method that needs it.
 fn weighted(model: &Model, layers: &[Watched], place: Place) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
     let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
@@ -334,7 +334,7 @@ fn weighted(model: &Model, layers: &[Watched], place: Place) -> Option<Weighted>
     axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
 }
 
-/// The scale as a device with 16-bit floats holds it: rounded, or where those do not reach, as the square of one.
+/// The scale as a device with 16-bit floats stores it: rounded, or outside of their range, as the square of one.
 fn as_fp16(scale: f32) -> f32 {
     if (f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32()).contains(&scale) {
         return f16::from_f32(scale).to_f32();
@@ -370,7 +370,7 @@ mod tests {
         assert!(calibration.statistics()[&place].n_values == 0);
     }
 
-    /// That of a model with one layer, and where its input is made.
+    /// The calibration of a model with one layer, and where its input is produced.
     fn calibration() -> (Calibration, Place) {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
                     %y = MatMul(%x, %w) @fc\nreturn %y\n";

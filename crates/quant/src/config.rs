@@ -38,7 +38,7 @@ pub struct QuantConfig {
     /// How many batches of calibration data are used.
     #[cfg_attr(feature = "config-files", serde(default = "json::one_batch"))]
     pub batch_num: usize,
-    /// Whether activations have an offset, where a layer does not say.
+    /// Whether activations have an offset, for layers without a setting of their own.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub activation_offset: bool,
     /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
@@ -47,7 +47,7 @@ pub struct QuantConfig {
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub do_fusion: bool,
-    /// How faithful the simulation is to a device's arithmetic.
+    /// How closely the fake-quant model follows a device's arithmetic.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_default"))]
     pub fakequant_precision_mode: Precision,
     /// Layers that nothing is folded into.
@@ -56,19 +56,19 @@ pub struct QuantConfig {
     /// Single inputs that are quantized, of nodes that need not be layers of this configuration. Never rolled back.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub tensor_quantize: Vec<TensorConfig>,
-    /// Whether the ranges of channels are made equal between neighbouring layers, which changes no result in float.
+    /// Whether cross-layer equalization is done, which changes no result in float.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub equalize: bool,
-    /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
+    /// Whether layers are smoothed (SmoothQuant) wherever that makes their error smaller.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub auto_balance: bool,
-    /// Whether `auto_balance` may put a Mul in front of a layer, where no layer before it can take the factors.
+    /// Whether `auto_balance` may put a Mul before a layer, where no layer before it can absorb the factors.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes", skip_serializing_if = "json::is_on"))]
     pub balance_nodes: bool,
-    /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
+    /// Whether biases are corrected by the mean error that quantization causes in each output channel.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub correct_bias: bool,
-    /// Whether weights that can be are rounded so that their layer's output changes least, and not to nearest.
+    /// Whether the rounding of weights is fitted, so that the layer's output changes least, where the layer allows it.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub fit_rounding: bool,
     /// The layers, by name.
@@ -76,7 +76,7 @@ pub struct QuantConfig {
     pub layers: BTreeMap<String, LayerConfig>,
 }
 
-/// How faithful the simulation is to a device's arithmetic.
+/// How closely the fake-quant model follows a device's arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub enum Precision {
@@ -103,7 +103,7 @@ pub struct LayerConfig {
     /// Whether only the weights are quantized, and the layer computes with floats.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub weights_only: bool,
-    /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
+    /// The strength of smoothing, 0.2 to 0.8: how far ranges are moved from activation to weight; absent: no smoothing.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dmq_balancer_param: Option<f64>,
     /// The activations.
@@ -114,7 +114,7 @@ pub struct LayerConfig {
     pub weight_quant_params: WeightConfig,
 }
 
-/// How one input of a node is quantized, whatever becomes of the node's other inputs.
+/// How one input of a node is quantized, independent of the node's other inputs.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "config-files", serde(deny_unknown_fields))]
@@ -129,7 +129,8 @@ pub struct TensorConfig {
 }
 
 impl QuantConfig {
-    /// The default configuration of a prepared model: products and joins quantized, and everything that helps.
+    /// The default configuration of a prepared model: linear layers and joins quantized, and all methods that reduce the error
+    /// turned on.
     pub fn for_model(model: &Model) -> QuantConfig {
         let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != LayerKind::Other);
         let layers = usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect();
@@ -156,7 +157,7 @@ impl QuantConfig {
         layers(model).into_iter().filter_map(config).collect()
     }
 
-    /// Leaves of layers only the weights in int8, and those without in float, and says so and why, one line each.
+    /// Leaves only the weights of some layers in int8, and layers without weights in float, and reports that, one line each.
     pub fn leave_weights(&mut self, layers: &[Layer], why: impl Fn(&Layer) -> String) -> Vec<String> {
         let mut lines = Vec::new();
         for layer in layers {
@@ -188,7 +189,7 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
-    /// The oldest operator set that can say what is to be quantized, and that with these scales.
+    /// The oldest operator set with the quantizers that this configuration and these scales need.
     pub fn min_opset(&self, record: &Record) -> i64 {
         let layers = || self.layers.iter().filter(|(_, layer)| layer.quant_enable);
         let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
@@ -259,7 +260,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     }
 }
 
-/// What a new configuration says before it names layers.
+/// A new configuration, before it names layers.
 impl Default for QuantConfig {
     fn default() -> QuantConfig {
         QuantConfig {

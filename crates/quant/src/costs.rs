@@ -1,4 +1,4 @@
-//! What layers cost, before anything runs: shapes and multiply-accumulates for one sample.
+//! Costs of layers before anything runs: shapes and multiply-accumulates for one sample.
 
 use crate::layer::Layer;
 use crate::linear_view::LinearKind;
@@ -6,8 +6,8 @@ use intact8_infer::infer;
 use intact8_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
 use std::collections::BTreeMap;
 
-/// The shape of every value for one sample, as far as it is known before anything runs; dimensions that the inputs leave
-/// open are taken as 1.
+/// The shape of every value for one sample, as far as it is known before anything runs; symbolic
+/// dimensions of the inputs count as 1.
 pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
     let mut sample = model.clone();
     for id in sample.graph.inputs().to_vec() {
@@ -29,7 +29,7 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
     Ok(shapes)
 }
 
-/// How many multiplications and additions a layer takes; for one without weights or factors, how many values it reads.
+/// How many multiply-adds a layer needs; for a layer that does not multiply, how many values it reads.
 pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
     let graph = model.graphs()[layer.graph];
     let n_values = |value: ValueId| Some(n_elements(shapes.get(&Place { graph: layer.graph, value })?));
@@ -58,7 +58,7 @@ pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<
     }
 }
 
-/// As many as a number holds at most: shapes that a file states need not be possible.
+/// The product of the dimensions, saturating: shapes that a file states need not be possible.
 pub(crate) fn n_elements(shape: &[usize]) -> usize {
     shape.iter().fold(1, |n, dim| n.saturating_mul(*dim))
 }

@@ -29,7 +29,7 @@ impl DeployFormat {
     pub const ALL: &[DeployFormat] =
         &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer, DeployFormat::Ascend];
 
-    /// The name that `--deploy` takes.
+    /// The name, which is a value of `--deploy`.
     pub fn name(self) -> &'static str {
         match self {
             DeployFormat::Qdq => "qdq",
@@ -51,10 +51,10 @@ impl DeployFormat {
     }
 }
 
-/// How models are made for a target.
+/// How deploy models are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emission {
-    /// What they are to run on.
+    /// The runtime.
     pub target: &'static Profile,
     /// Whether [`DeployFormat::QOperator`] may use operators of ONNX Runtime's own, in the domain `com.microsoft`.
     pub contrib: bool,
@@ -98,7 +98,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
-        // What clips less than its quantization does must not keep the layer in front from giving integers.
+        // A function that clips less than its quantization must not keep the layer before it from returning integers.
         Box::new(CarryThrough { operators: target.clipping }),
         Box::new(QuantizeAddedBias),
         Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),
@@ -155,7 +155,7 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
     ]
 }
 
-/// What makes activations unsigned, or signed.
+/// The pass that makes activations unsigned, or signed.
 fn signs(target: &Profile) -> Box<dyn Pass> {
     if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
 }

@@ -1,5 +1,5 @@
 //! Fitted rounding: which elements of a weight are rounded up so that the layer's output changes least, by coordinate descent
-//! on the second moments of what the layer reads. It runs nothing.
+//! on the second moments of the layer's inputs. It runs nothing.
 //!
 //! The objective is that of AdaRound without its activation and of GPTQ (Frantar et al., 2023), `d H d'` for a channel whose
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
@@ -10,13 +10,13 @@ use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
 
-/// How often each weight may choose.
+/// How many sweeps over the weights there are at most.
 const MOST_SWEEPS: usize = 20;
 
-/// How many rows are looked at together.
+/// How many rows are processed together.
 const N_ROWS: usize = 128;
 
-/// What a layer reads, some rows at a time.
+/// The inputs of a layer, some rows at a time.
 #[derive(Clone, Copy)]
 pub struct InputRows<'a> {
     /// How many rows there are.
@@ -29,11 +29,11 @@ impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
     /// The inputs are divided by `factors`, one for each element of a row, which the weight has been multiplied with; empty:
-    /// they are as they are. `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If
-    /// what the mean changes goes into the bias, `is_mean_corrected`, just what varies around it counts.
+    /// no factors. `step` is the scale of the quantized inputs, whose rounding is noise that changed weights pass on. With
+    /// `is_mean_corrected`, the mean error is corrected in the bias, and only the variation around it counts.
     ///
-    /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
-    /// rounded to nearest: few rows and many weights fit each other too well.
+    /// It fits on the first three quarters of the rows. An output channel whose error on the last quarter is not smaller than
+    /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
     pub fn fit(
         &self,
         inputs: InputRows<'_>,
@@ -64,13 +64,13 @@ impl Rounding<'_> {
         up
     }
 
-    /// By how many steps each weight changes.
+    /// The change of each weight by rounding, in steps.
     fn changes(&self, up: &[bool]) -> Vec<f32> {
         let change = |(steps, &up): (f32, &bool)| self.integer(steps, up) - steps;
         self.steps().zip(up).map(change).collect()
     }
 
-    /// Each weight in turn goes to the other side if that makes the error smaller, until none does. The gradient is half that of
+    /// Each weight in turn is rounded the other way if that makes the error smaller, until none is. The gradient is half that of
     /// the error by the weights.
     fn descend(&self, moments: &[f32], gradient: &mut [f32], steps: &[f32], up: &mut [bool]) {
         let k = steps.len();
@@ -79,7 +79,7 @@ impl Rounding<'_> {
             for idx in 0..k {
                 let change = self.integer(steps[idx], !up[idx]) - self.integer(steps[idx], up[idx]);
                 let row = &moments[idx * k..][..k];
-                // How the error changes, by more than rounding may make of it.
+                // The change of the error, which must be more than its own rounding error.
                 let (linear, square) = (2.0 * change * gradient[idx], change * change * row[idx]);
                 if linear + square < -1e-5 * square {
                     up[idx] = !up[idx];

@@ -1,18 +1,18 @@
-//! Which of its scales each element of a weight has: one for all, one for each output channel, or one for each block of
-//! input channels.
+//! Quantization granularity: which scale each element of a weight has, per tensor, per output channel, or per block of input
+//! channels.
 //!
-//! It says where scales are and not what they do; the formulas are in `params.rs`.
+//! It tells where scales are; the formulas that use them are in `params.rs`.
 
 use crate::axis::Axis;
 use crate::layer::Weight;
 use crate::params::QuantParams;
 
-/// How scales are dealt out to the elements of a row-major tensor.
+/// The granularity of the scales of a row-major tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Granularity {
-    /// One for all.
+    /// Per tensor.
     One,
-    /// One for each index of a dimension.
+    /// Per index of a dimension.
     Channels(Axis),
     /// The dimensions of the scales are those of the tensor, but that some neighbours along one share a scale.
     Blocks {
@@ -56,7 +56,7 @@ pub(crate) fn axis(params: &QuantParams, weight: &Weight) -> Option<usize> {
     }
 }
 
-/// The shape of the scales of a weight, as QuantizeLinear wants it.
+/// The shape of the scales of a weight, as QuantizeLinear requires it.
 pub(crate) fn scale_shape(params: &QuantParams, weight: &Weight, shape: &[usize]) -> Vec<usize> {
     match (axis(params, weight), params.block_size) {
         (None, _) => vec![],

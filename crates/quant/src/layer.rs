@@ -35,9 +35,10 @@ pub struct Weight {
     pub slot: usize,
     /// The dimension that counts output channels.
     pub axis: usize,
-    /// Whether the channels along that axis can each have a scale of their own.
+    /// Whether each index along that dimension can have a scale of its own (per-channel granularity).
     pub per_channel: bool,
-    /// Where the channels of the layer's first activation meet the weight; `None` for the weight of a recurrence.
+    /// The input channels, which the weight and the layer's first activation are multiplied along; `None` for the weight of a
+    /// recurrence and where they can't be told by one dimension.
     pub input: Option<InputChannels>,
 }
 
@@ -73,7 +74,7 @@ impl Weight {
 }
 
 impl Layer {
-    /// Where the values are made that the layer reads as its activations, in the order of [`Layer::activations`].
+    /// Where the layer's activations are produced, in the order of [`Layer::activations`].
     pub fn inputs(&self, model: &Model) -> Vec<Place> {
         let graph = model.graphs()[self.graph];
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
@@ -116,7 +117,7 @@ impl Layer {
         Err(Error::invalid_config("is not in the model"))
     }
 
-    /// The weight that meets the channels of the first activation, and where.
+    /// The weight that the first activation is multiplied by, and along which channels.
     pub(crate) fn input_channels(&self) -> Option<(&Weight, InputChannels)> {
         self.weights.iter().find_map(|weight| Some((weight, weight.input?)))
     }
@@ -178,7 +179,7 @@ impl Layer {
         QUANTIZABLE.iter().find(|row| row.name == self.op).expect("a layer has a row")
     }
 
-    /// Whether every output channel can have a scale of its own, in all weights.
+    /// Whether all weights can be quantized per channel.
     pub fn can_be_channel_wise(&self) -> bool {
         !self.weights.is_empty() && self.weights.iter().all(|weight| weight.per_channel)
     }
@@ -227,7 +228,7 @@ pub fn layer(
     }))
 }
 
-/// Whether a value is captured from a constant of a graph around it, so that no node ever makes it.
+/// Whether a value is captured from a constant of an outer graph, so that no operation produces it.
 fn is_captured_constant(model: &Model, graph: &Graph, position: usize, value: ValueId) -> bool {
     if !graph.captures().contains(&value.node) {
         return false;

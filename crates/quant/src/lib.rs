@@ -97,8 +97,8 @@ use passes::{
     NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
 };
 
-/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales, normalizations and pads
-/// folded, ranges made equal. Constants that other constants are computed from should have been folded before.
+/// The passes that make a model ready to be quantized: names and types, no operation without effect, scales, normalizations
+/// and pads folded, cross-layer equalization. Constants that other constants are computed from should be folded before.
 pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     let skip = &config.skip_fusion_layers[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
@@ -106,7 +106,7 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     if config.do_fusion {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));
-        // What comes after a normalization stands behind the layer only now.
+        // A scale that follows a normalization follows the layer only now.
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(LowerBatchNorm { skip }));
         passes.push(Box::new(FoldPads));
@@ -118,8 +118,8 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
     Pipeline(passes)
 }
 
-/// The model that simulates quantization, from a prepared one: raised to an operator set that can say so, balanced, weights rounded as was learned, biases
-/// shifted, quantize and dequantize around each operand.
+/// The passes that make the fake-quant model of a prepared one: an operator set with the quantizers that are needed, smoothing,
+/// learned rounding, bias correction, QuantizeLinear and DequantizeLinear before each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
         Box::new(RaiseOpset { to: config.min_opset(record) }),

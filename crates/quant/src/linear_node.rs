@@ -85,8 +85,8 @@ impl LinearNode {
         self.view.kind == LinearKind::MatMul && self.add.is_none()
     }
 
-    /// What a constant that is broadcast to the result holds for each output channel, if it holds one value for each
-    /// and does not make the result larger.
+    /// The elements of a constant that is broadcast to the result, one per output channel; `None` if it has others or makes
+    /// the result larger.
     pub(crate) fn per_channel(
         &self,
         graph: &Graph,
@@ -107,7 +107,8 @@ impl LinearNode {
         Some(if values.len() == 1 { vec![values[0]; n_channels] } else { values.to_vec() })
     }
 
-    /// Its channels' results times `scale` plus `shift`; `None` if a number becomes infinite.
+    /// The node whose result is that of this one times `scale` plus `shift` per output channel; `None` if a number becomes
+    /// infinite.
     pub(crate) fn scaled(mut self, scale: &[f64], shift: &[f64]) -> Option<LinearNode> {
         let (layout, alpha, beta) = (self.view.layout, f64::from(self.alpha), f64::from(self.beta));
         for (idx, weight) in self.weight.iter_mut().enumerate() {
@@ -123,7 +124,7 @@ impl LinearNode {
         self.finite()
     }
 
-    /// The same, given that its input channels' operands come without the scale and shift that they had.
+    /// The same, for an activation that is no longer scaled and shifted per input channel.
     pub(crate) fn fed_unscaled(mut self, scale: &[f64], shift: &[f64]) -> Option<LinearNode> {
         let layout = self.view.layout;
         let mut added = vec![0.0; layout.n_outputs()];
@@ -164,8 +165,8 @@ impl LinearNode {
         }
     }
 
-    /// Puts weight and bias into the graph and lets the result take the place of `last`, the one node that reads it.
-    pub(crate) fn replace(mut self, graph: &mut Graph, last: NodeId, names: &mut Names) {
+    /// Puts weight and bias into the graph and replaces `last`, the one use of its result, by the result, which is returned.
+    pub(crate) fn replace(mut self, graph: &mut Graph, last: NodeId, names: &mut Names) -> ValueId {
         let result = graph.node(last).outputs[0].clone();
         if self.bias.is_some() && self.lacks_bias_operand() {
             let add = Node::op(&graph.node(last).name, Op::new("Add"), [Value::default()]);
@@ -176,5 +177,6 @@ impl LinearNode {
         graph.replace_uses(last.into(), end.into());
         detach(graph, last);
         graph.node_mut(end).outputs[0] = result;
+        end.into()
     }
 }

@@ -211,7 +211,7 @@ pub struct LinearView {
 
 impl LinearView {
     /// The view of an operation whose weight is in that slot and has that shape. `None` for other operators, and for
-    /// weights without two kinds of channels, such as stacks of matrices.
+    /// weights without input and output channels along one dimension each, such as stacks of matrices.
     pub fn of(op: &Op, weight_slot: usize, shape: &[usize]) -> Option<LinearView> {
         let kind = LinearKind::of(op)?;
         let layout = WeightLayout::of(op, kind, weight_slot, shape)?;

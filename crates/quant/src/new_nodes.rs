@@ -4,13 +4,13 @@ use crate::names::Names;
 use crate::qdq_params::{QdqParams, integer_tensor};
 use intact8_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
 
-/// A constant of about that name.
+/// A new constant; its name is made unique.
 pub(crate) fn constant(graph: &mut Graph, names: &mut Names, name: &str, tensor: Tensor) -> ValueId {
     let name = names.fresh(name);
     graph.add(Node::constant(name, tensor), &[]).into()
 }
 
-/// An operation of one result; result and node have about that name.
+/// A new operation of one result; the name of result and node is made unique.
 pub(crate) fn operation(
     graph: &mut Graph,
     names: &mut Names,
@@ -25,12 +25,12 @@ pub(crate) fn operation(
     graph.add(Node::op(&name, op, [value]), &operands).into()
 }
 
-/// The type of a value with other elements.
+/// The type of a value with another element type.
 pub(crate) fn type_with(graph: &Graph, value: ValueId, dtype: DType) -> Option<TensorType> {
     Some(TensorType { dtype, ..graph.value(value).tensor_type()?.clone() })
 }
 
-/// Scale and offset of a coding as constants.
+/// Scale and zero point as constants.
 pub(crate) fn qdq_constants(
     graph: &mut Graph,
     names: &mut Names,
@@ -43,7 +43,7 @@ pub(crate) fn qdq_constants(
     Some([scale, constant(graph, names, &format!("{name}.offset"), offset)])
 }
 
-/// A value through QuantizeLinear and DequantizeLinear.
+/// A value after a new QuantizeLinear and DequantizeLinear.
 pub(crate) fn pair(
     graph: &mut Graph,
     names: &mut Names,

@@ -1,7 +1,7 @@
-//! Observers: what the values of an activation were, and which range a method makes of that.
+//! Observers: statistics of the values of an activation, and the range that each method selects from them.
 //!
-//! [`Statistics`] sees every batch once; the methods are functions of statistics, one file each, so that one pass over
-//! the data serves them all.
+//! [`Statistics`] observes every batch once; the methods are functions of statistics, one file each, so that one pass over
+//! the data is enough for all of them.
 
 mod auto;
 mod error;
@@ -25,7 +25,7 @@ use crate::config::{ActivationConfig, ActivationMethod};
 use crate::params::{QuantParams, check_range};
 use intact8_ir::Result;
 
-/// The parameters of an activation with those statistics, by the method that its configuration asks for.
+/// The parameters of an activation with those statistics, by the method of its configuration.
 ///
 /// An error if the configuration is out of range, or the statistics are of a reversed or infinite range.
 pub fn activation_params(

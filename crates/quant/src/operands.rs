@@ -1,5 +1,5 @@
-//! What quantization makes of a layer's operands, as numbers, and of the product of them: the same that the passes put into
-//! a model, for those who compute with one layer and have no model of it.
+//! Fake-quantized operands of a single layer, and the error of their product: the numbers that the passes put into a model,
+//! for computations that have a layer and no model of it.
 
 use crate::config::LayerConfig;
 use crate::granularity::Granularity;
@@ -12,7 +12,7 @@ use intact8_ir::{Model, Result};
 use intact8_kernels::gemm::Init;
 use intact8_kernels::quantize::{Affine, fake_quantize};
 
-/// The first weight of a layer, rounded as the record says, quantized and dequantized; in the order of its elements. A scale
+/// The first weight of a layer, rounded as in the record, quantized and dequantized; in the order of its elements. A scale
 /// that [`InsertQuantDequant`](crate::passes::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
 pub fn simulated_weight(
     model: &Model,
@@ -44,11 +44,11 @@ pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &
     simulated
 }
 
-/// The operands of a product of matrices, float and quantized: what a layer reads, `[rows, depth]`, and its weight,
+/// The operands of a product of matrices, float and quantized: the inputs of a layer, `[rows, depth]`, and its weight,
 /// `[outputs, depth]`.
 #[derive(Debug, Clone, Copy)]
 pub struct ProductOperands<'a> {
-    /// What is read.
+    /// The inputs.
     pub inputs: &'a [f32],
     /// The same, quantized and dequantized.
     pub quantized_inputs: &'a [f32],
@@ -60,7 +60,7 @@ pub struct ProductOperands<'a> {
     pub depth: usize,
 }
 
-/// What quantization does to the outputs of a product, added up over rows.
+/// The error that quantization causes in the outputs of a product, summed over rows.
 #[derive(Debug, Clone, Default)]
 pub struct OutputErrors {
     signal: f64,
@@ -91,8 +91,8 @@ impl OutputErrors {
         self.n_rows += n_rows;
     }
 
-    /// The squares of all outputs and of their errors, summed; if `is_mean_corrected`, just what the errors of each output
-    /// vary around their mean.
+    /// The sums of squares of all outputs and of their errors; if `is_mean_corrected`, the errors are those around the mean of
+    /// each output.
     pub fn signal_and_noise(&self, is_mean_corrected: bool) -> (f64, f64) {
         if !is_mean_corrected {
             return (self.signal, self.noise);

@@ -24,7 +24,7 @@ pub struct QuantParams {
     /// The step between two integers: one entry for the tensor, one for each channel, or one for each block. Finite and
     /// positive.
     pub scale: Vec<f32>,
-    /// The integer that stands for 0, as many as scales.
+    /// The zero point, the integer that represents 0; as many as scales. AMCT calls it offset.
     pub offset: Vec<i32>,
     /// The width of the integers, 2 to 16.
     pub bits: u8,
@@ -55,7 +55,7 @@ impl QuantParams {
 
     /// The parameters that cover `min..=max` and 0, with an offset.
     ///
-    /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; a range without extent gets
+    /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; an empty range gets
     /// scale 1 and offset `qmin`. An error if the range is reversed or not finite, or the width is not 2 to 16.
     pub fn asymmetric(min: f32, max: f32, bits: u8) -> Result<QuantParams> {
         check_bits(bits)?;
@@ -65,8 +65,8 @@ impl QuantParams {
 
     /// The parameters that cover `min..=max` with offset 0.
     ///
-    /// AMCT's: the side that reaches further fixes the scale, and the negative side has one integer more.
-    /// A range without extent gets scale 1. Errors are those of [`asymmetric`](QuantParams::asymmetric).
+    /// AMCT's: the side of greater magnitude determines the scale, and the negative side has one integer more.
+    /// An empty range gets scale 1. Errors are those of [`asymmetric`](QuantParams::asymmetric).
     pub fn symmetric(min: f32, max: f32, bits: u8) -> Result<QuantParams> {
         check_bits(bits)?;
         check_range(min, max)?;
@@ -89,7 +89,7 @@ impl QuantParams {
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
         }
-        // The offset must belong to the scale that is stored_constant, which is a 32-bit float.
+        // The offset must belong to the scale that is stored, which is a 32-bit float.
         let scale = scale as f32;
         let offset = (f64::from(qmin) - min / f64::from(scale)).round_ties_even();
         QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)
@@ -122,7 +122,7 @@ impl QuantParams {
         q.saturating_add(self.offset[idx]).clamp(qmin, qmax)
     }
 
-    /// The number that an integer stands for, by the scale of that index.
+    /// The number that an integer represents, by the scale of that index.
     pub fn dequantize(&self, q: i32, idx: usize) -> f32 {
         (q - self.offset[idx]) as f32 * self.scale[idx]
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn no_extent_gives_scale_one() {
+    fn an_empty_range_has_scale_one() {
         assert_eq!(QuantParams::asymmetric(0.0, 0.0, 8).unwrap(), QuantParams::per_tensor(1.0, -128, 8));
         assert_eq!(QuantParams::symmetric(0.0, 1e-9, 8).unwrap(), QuantParams::per_tensor(1.0, 0, 8));
     }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_used_is_refused() {
+    fn unusable_parameters_are_errors() {
         let message = |params: QuantParams| params.check().unwrap_err().to_string();
         assert!(message(QuantParams::per_tensor(0.0, 0, 8)).starts_with("scale 0 must be positive"));
         assert!(message(QuantParams::per_tensor(1e-45, 0, 8)).starts_with("scale 0.0"));

@@ -1,6 +1,6 @@
-//! What runtimes accept and what they run in int8: one row each.
+//! Profiles of runtimes: what each accepts, and what it runs in int8; one row each.
 //!
-//! The facts, and where they are from, are in `docs/runtimes.md`. Passes and configuration look only at the row.
+//! The facts and their sources are in `docs/runtimes.md`. Passes and configuration use only the row.
 
 use crate::config::{LayerConfig, QuantConfig};
 use crate::deploy_format::DeployFormat;
@@ -12,7 +12,7 @@ use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait,
 /// A runtime, as far as the files that are written for it depend on it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The name that `--target` takes.
+    /// The name, which is the value of `--target`.
     pub name: &'static str,
     /// The deploy formats that the runtime reads.
     pub formats: &'static [DeployFormat],
@@ -22,13 +22,13 @@ pub struct Profile {
     pub symmetric: bool,
     /// Whether a bias may be 32-bit integers with a DequantizeLinear.
     pub integer_bias: bool,
-    /// Whether balancing may put a Mul between layers: it keeps the layer in front from giving integers.
+    /// Whether smoothing may put a Mul between layers: after it, the layer before returns floats.
     pub explicit_smoothing: bool,
-    /// The operators that are quantized; empty: whatever can be.
+    /// The operators that are quantized; empty: all that can be.
     pub quantized: &'static [&'static str],
     /// The operators that run in int8 as soon as their operands are quantized.
     pub int8: &'static [&'static str],
-    /// Those that do if their result is quantized too.
+    /// The operators that run in int8 if their result is quantized too.
     pub int8_throughout: &'static [&'static str],
     /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
     /// faster in int8, for which windows are copied.
@@ -37,7 +37,7 @@ pub struct Profile {
     pub overhead: Option<Overhead>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
-    /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
+    /// The functions before which a layer's result is quantized too, so that the layer returns integers.
     pub clipping: OperatorSet,
     /// The operators between two layers that pass integers on.
     pub carrying: OperatorSet,
@@ -46,11 +46,11 @@ pub struct Profile {
 /// What it costs to quantize a value for layers, in multiply-adds that int8 must save.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overhead {
-    /// Of a value.
+    /// Per value.
     pub fixed: usize,
-    /// Of each of its elements.
+    /// Per element of the value.
     pub each_value: usize,
-    /// Of each of its elements besides, if bytes go through a MaxPool then, as floats would through a faster one.
+    /// Per element in addition, if bytes go through a MaxPool then, which is faster on floats.
     pub each_pooled: usize,
 }
 
@@ -74,7 +74,7 @@ const MOVING: OperatorSet = OperatorSet::With(OperatorTrait::MovesData);
 
 const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
 
-/// Whatever can be quantized but LSTM, GRU and RNN.
+/// All operators that can be quantized but LSTM, GRU and RNN.
 const WITHOUT_RECURRENCES: &[&str] = &[
     "Add",
     "AveragePool",
@@ -225,7 +225,7 @@ impl Profile {
         })
     }
 
-    /// Checks that a configuration asks for nothing that the runtime refuses.
+    /// Checks that a configuration requires nothing that the runtime refuses.
     pub fn check_config(&self, config: &QuantConfig) -> Result<()> {
         let has_offset = |layer: &&LayerConfig| layer.quant_enable && config.is_asymmetric(layer);
         if !self.symmetric || !config.layers.values().any(|layer| has_offset(&layer)) {
@@ -269,7 +269,7 @@ impl Profile {
         Ok(())
     }
 
-    /// Turns off in a configuration what the runtime does not take, and says what and why, one line each.
+    /// Turns off in a configuration what the runtime does not support, and reports what and why, one line each.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
         let mut lines = Vec::new();
         if self.symmetric && config.activation_offset {
@@ -312,7 +312,7 @@ impl Profile {
         lines
     }
 
-    /// Whether a layer is a Conv that makes too few products.
+    /// Whether a layer is a Conv of fewer products than [`least_products`](Profile::least_products).
     fn is_small(&self, layer: &Layer, model: &Model) -> bool {
         let Some(weight) = layer.weights.first().filter(|_| layer.op == "Conv") else { return false };
         let op = model.graphs()[layer.graph].node(layer.node).as_op();

@@ -1,4 +1,4 @@
-//! Models that are quantized already: told apart, and their scales read back.
+//! Models that are quantized already: how they are recognized, and the record of their scales.
 
 use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
@@ -37,7 +37,7 @@ fn is_quantizer(op: &Op) -> bool {
     ["QuantizeLinear", "DequantizeLinear"].contains(&op.name.as_str())
 }
 
-/// Whether an operator computes with integers, or simulates it in a way of its own.
+/// Whether an operator computes with integers, or is a fake-quant operator of some framework.
 fn is_quantized(op: &Op) -> bool {
     let name = op.name.as_str();
     let of_onnx = ["ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"].contains(&name)
@@ -70,7 +70,7 @@ pub fn record_of(model: &Model) -> Record {
 
 fn entry(graph: &Graph, id: NodeId) -> Option<LayerRecord> {
     let mut entry = LayerRecord::default();
-    // What follows the first two operands is a bias, or else says how to compute.
+    // The operands after the first two are a bias or parameters.
     for &value in graph.operands(id).iter().take(2).flatten() {
         match weight(graph, value) {
             Some(weight) => entry.weights.push(weight?),

@@ -7,18 +7,18 @@ use crate::linear_view::{LinearKind, LinearView};
 use crate::qdq_params::{QdqParams, StoredConstant, integers, stored_constant};
 use intact8_ir::{DType, Graph, NodeId, Tensor, ValueId};
 
-/// A value that a DequantizeLinear makes of bytes with one scale for all.
+/// A value that a DequantizeLinear computes from bytes with one scale for all.
 #[derive(Debug, Clone)]
 pub(crate) struct QuantizedValue {
     /// The bytes.
     pub(crate) bytes: ValueId,
-    /// What they stand for.
+    /// The parameters that the bytes are dequantized with.
     pub(crate) params: QdqParams,
     pub(crate) scale: f32,
     pub(crate) offset: i32,
 }
 
-/// The bytes behind a value, if it is dequantized from such.
+/// The bytes that a value is dequantized from, if it is the result of such a DequantizeLinear.
 pub(crate) fn quantized_value(graph: &Graph, value: ValueId) -> Option<QuantizedValue> {
     let params = QdqParams::of_dequantized(graph, value).filter(QdqParams::is_byte)?;
     let (scale, offset) = params.per_tensor()?;
@@ -31,17 +31,18 @@ pub(crate) struct QuantizedLinear {
     /// Where the channels are.
     pub(crate) view: LinearView,
     pub(crate) x: QuantizedValue,
-    /// The integers of the weight; those of a Gemm as `[in, out]`, whatever its attributes.
+    /// The integers of the weight; those of a Gemm as `[in, out]`, with `transB` and without.
     pub(crate) weight: Tensor,
     /// One for all output channels, or one for each.
     pub(crate) weight_scale: Vec<f32>,
     /// The same; `None` if all are 0.
     pub(crate) weight_offset: Option<Vec<i32>>,
-    /// One for each output channel, in units of the products.
+    /// One integer per output channel, in units of the products.
     pub(crate) bias: Option<Vec<i32>>,
 }
 
-/// How far the scale of a bias may be from the product of the others' to be taken for it.
+/// By how much, relatively, the scale of a bias may differ from the product of the activation's and the weight's scale
+/// to count as the same: 32-bit floats that other tools computed differ in their last bits.
 const SAME_SCALE: f32 = 1e-5;
 
 impl QuantizedLinear {

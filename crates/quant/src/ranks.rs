@@ -15,8 +15,8 @@ pub(crate) struct GraphRanks<'a> {
 }
 
 impl Ranks {
-    /// The ranks in a model; of a model that does not pass [`verify`](intact8_ir::verify()), nothing is inferred. Of values
-    /// that a pass makes later, their types must state the rank.
+    /// The ranks in a model; of a model that does not pass [`verify`](intact8_ir::verify()), nothing is inferred. New
+    /// values that a pass makes must state their type, or take the place of others; see [`replace`](Ranks::replace).
     pub(crate) fn of(model: &Model) -> Ranks {
         let values = |model: &Model| -> Vec<((usize, ValueId), Option<usize>)> {
             let graphs = model.graphs().into_iter().enumerate();
@@ -36,6 +36,13 @@ impl Ranks {
             return Ranks(HashMap::new());
         }
         Ranks(values(&typed).into_iter().filter_map(|(place, rank)| Some((place, rank?))).collect())
+    }
+
+    /// Notes that a value of a graph takes the place of another, so that it has the same rank.
+    pub(crate) fn replace(&mut self, position: usize, old: ValueId, new: ValueId) {
+        if let Some(&rank) = self.0.get(&(position, old)) {
+            self.0.insert((position, new), rank);
+        }
     }
 
     /// The ranks in the graph at a position.
@@ -68,5 +75,9 @@ mod tests {
         let ranks = Ranks::of(&model);
         let rank = |name: &str| ranks.in_graph(0).rank(&model.graph, model.graph.value_named(name).unwrap());
         assert_eq!([rank("r"), rank("s"), rank("u")], [Some(3), Some(3), None]);
+        let value = |name: &str| model.graph.value_named(name).unwrap();
+        let mut ranks = Ranks::of(&model);
+        ranks.replace(0, value("r"), value("u"));
+        assert_eq!(ranks.in_graph(0).rank(&model.graph, value("u")), Some(3));
     }
 }

@@ -19,30 +19,31 @@ pub struct Record {
     pub layers: BTreeMap<String, LayerRecord>,
 }
 
-/// Scales and offsets of one layer, and what else was learned of it.
+/// Scales and offsets of one layer, and all else that calibration found for it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
-    /// Of the activations, in the order of [`Layer::activations`]; each has one entry. Empty if only weights are quantized
-    /// and nothing is known of activations.
+    /// The parameters of the activations, in the order of [`Layer::activations`], each with one scale. Empty if only weights
+    /// are quantized and nothing is known of activations.
     pub activations: Vec<QuantParams>,
-    /// Of the weights, in the order of [`Layer::weights`]: one entry, one for each output channel, or
-    /// one for each block of the first.
+    /// The parameters of the weights, in the order of [`Layer::weights`]: one scale, one per output channel, or of the first
+    /// weight one per block.
     pub weights: Vec<QuantParams>,
-    /// What each channel of the first activation is divided by, and the weight multiplied; empty: nothing.
+    /// The smoothing factors: what each channel of the first activation is divided by, and the weight multiplied with; empty:
+    /// no smoothing. AMCT: `tensor_balance_factor`.
     pub smoothing: Vec<f32>,
-    /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
+    /// Bias correction: what is added to each output channel to compensate the mean error of quantization; empty: nothing.
     pub bias_shift: Vec<f32>,
     /// Whether each element of the first weight, smoothed, is rounded up and not down; empty: to nearest.
     pub rounded_up: Vec<bool>,
-    /// Whether the constants that the scales are of were changed first, as the configuration alone says: by channels whose
-    /// ranges were made equal, or by folding otherwise than is usual.
+    /// Whether the weights that the scales are of had been changed in a way that only the configuration tells: by cross-layer
+    /// equalization, or by another choice of folding than the default.
     pub prepared: bool,
 }
 
 impl Record {
-    /// Reads the text form and checks every value. A layer that occurs twice counts as its last occurrence says.
+    /// Reads the text form and checks every value. Of a layer that occurs twice, the last occurrence counts.
     ///
-    /// An entry without weights whose key is another entry's with `:1`, `:2`, … behind it holds that layer's further
+    /// An entry without weights whose key is another entry's followed by `:1`, `:2`, … holds that layer's further
     /// activations.
     pub fn from_text(text: &str) -> Result<Record> {
         let mut record = Record::default();
@@ -145,7 +146,7 @@ impl Record {
             }
         }
         let n_elements = layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).len());
-        // What a file says comes in fours.
+        // A file holds four elements per digit.
         if ![0, n_elements, n_elements.next_multiple_of(4)].contains(&entry.rounded_up.len()) {
             return differs(entry.rounded_up.len(), "elements rounded up or down", &n_elements.to_string());
         }

@@ -1,4 +1,6 @@
-//! The two integers next to each element of a weight, and what it becomes with either. Which one is chosen is found elsewhere.
+//! Rounding of weights up or down: the two integers next to each element, and the weight that a choice results in.
+//!
+//! The choices are made in `ada_round.rs` and `fit_rounding.rs`.
 
 pub use crate::ada_round::{ActivationFunction, Examples};
 pub use crate::fit_rounding::InputRows;
@@ -48,12 +50,12 @@ impl Rounding<'_> {
         self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
     }
 
-    /// What becomes of an element of so many steps.
+    /// The integer of an element of so many steps, rounded up or down.
     pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
         self.clip(floor(steps) + f32::from(u8::from(up)))
     }
 
-    /// The nearest of the integers that there are.
+    /// The nearest integer in the range of the width.
     pub(crate) fn clip(&self, integer: f32) -> f32 {
         let (qmin, qmax) = QuantParams::integers(self.bits);
         integer.clamp(qmin as f32, qmax as f32)

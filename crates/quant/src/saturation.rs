@@ -1,4 +1,4 @@
-//! Where processors without VNNI saturate: they add two products of unsigned and signed bytes in 16 bits.
+//! Saturation of int8 products on processors without VNNI, which add two products of unsigned and signed bytes in 16 bits.
 
 use crate::axis::Axis;
 use crate::granularity::Granularity;
@@ -6,11 +6,11 @@ use crate::layer::Weight;
 use crate::params::QuantParams;
 use intact8_ir::Tensor;
 
-/// The greatest unsigned byte times a sum of this magnitude is beyond 16 bits.
+/// A sum of two weights of this magnitude times the greatest unsigned byte, 255, is beyond 16 bits.
 const TOO_MUCH: i32 = 129;
 
-/// How many pairs of a weight's neighbouring input channels can saturate, and how many pairs there are. Quantized to 7 bits
-/// none can. `None` for weights that do not meet the input's channels, and for parameters that do not fit.
+/// How many pairs of neighbouring input channels of a weight can saturate, and how many pairs there are. Of weights of 7
+/// bits, none can. `None` for weights that do not meet the input's channels, and for parameters that do not fit.
 pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) -> Option<(usize, usize)> {
     let input = weight.input?;
     let shape = tensor.shape();

@@ -1,5 +1,5 @@
-//! Regions: values whose channels can be scaled together, because all that lies between the layers that make them and
-//! the layers that read them lets a positive factor of a channel through.
+//! Scaling regions: values whose channels can be scaled together, because all operations between the layers that produce
+//! them and the layers that use them are homogeneous per channel.
 
 use crate::linear_node::LinearNode;
 use crate::linear_view::LinearKind;
@@ -14,7 +14,7 @@ pub(crate) struct ScalingRegion {
     pub(crate) values: Vec<ValueId>,
     /// The layers whose output channels are the region's.
     pub(crate) producers: Vec<NodeId>,
-    /// The layers that read them, and how many of a layer's input channels in a row belong to one of the region's.
+    /// The layers that use them, and how many of a layer's input channels in a row belong to one of the region's.
     pub(crate) consumers: Vec<(NodeId, usize)>,
     /// The constants that are added on the way: to which node, in which slot, which dimension from the end counts
     /// channels.
@@ -75,7 +75,7 @@ pub(crate) fn region(
 }
 
 impl ScalingRegion {
-    /// What makes a value of that form is a layer, or reads values of the region.
+    /// The producer of a value is a layer, or uses values of the region.
     fn look_up(
         &mut self,
         graph: &Graph,
@@ -115,7 +115,7 @@ impl ScalingRegion {
         (after(graph, op, id, before)? == form).then_some(())
     }
 
-    /// What reads a value of that form is a layer, or makes a value of the region.
+    /// A use of a value is a layer, or produces a value of the region.
     fn look_down(
         &mut self,
         graph: &Graph,
@@ -153,14 +153,14 @@ impl ScalingRegion {
     }
 }
 
-/// The form of a layer's result, and of what it reads.
+/// Where a layer has the channels of its result and of its activation.
 fn form_of_layer(graph: &Graph, id: NodeId) -> Option<Form> {
     let kind = LinearKind::of(graph.node(id).as_op()?)?;
     let rank = graph.constant(graph.operand(id, 1)?)?.shape().len();
     Some(if kind.is_convolution() { Form::Second(rank) } else { Form::Last })
 }
 
-/// The form of what an operation makes of a value of some form, if it lets factors through.
+/// Where the result of an operation has its channels, given where its operand has them, if the operation is homogeneous.
 fn after(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<Form> {
     if keeps_form(graph, op, id, form) {
         return Some(form);
@@ -201,7 +201,7 @@ fn pads_places(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<bool> {
     Some(pads.len() == 2 * rank && filler == 0.0 && outside == [Some(0); 4] && graph.operand(id, 3).is_none())
 }
 
-/// Whether an operation makes one row of each element of the batch.
+/// Whether an operation flattens each element of the batch to one row.
 fn flattens(graph: &Graph, op: &Op, id: NodeId) -> bool {
     let rows = || {
         let input = graph.operand(id, 0)?;

@@ -1,6 +1,6 @@
-//! Finding smoothing factors: how far each channel of an activation reaches, and the weights that it meets.
+//! Smoothing factors from the maxima of each channel: of an activation, and of the weights that it is multiplied by.
 //!
-//! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration), before it.
+//! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration).
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
@@ -9,20 +9,20 @@ use crate::record::{LayerRecord, Record};
 use intact8_ir::{Model, Place, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// The factors of layers that ask for balancing, on their way.
+/// The observation of activations from which the smoothing factors of layers follow.
 #[derive(Debug, Clone)]
 pub struct SmoothingCalibration {
     groups: BTreeMap<Place, Group>,
 }
 
-/// Layers that read one activation. They share its factors, so that it has to be divided once.
+/// Layers that use one activation. They share its factors, so that it is divided once.
 #[derive(Debug, Clone)]
 struct Group {
     names: Vec<String>,
-    /// The strength that the first layer asks for.
+    /// The strength that the first layer's configuration requires.
     strength: f64,
     activation: ChannelMaxima,
-    /// The greatest magnitude of the weights that meet each channel.
+    /// The greatest magnitude of the weights that each channel is multiplied by.
     weights: Vec<f32>,
 }
 
@@ -34,7 +34,7 @@ impl Group {
 }
 
 impl SmoothingCalibration {
-    /// A balancing of the enabled layers that ask for it.
+    /// Of the enabled layers whose configuration has `dmq_balancer_param`.
     pub fn new(model: &Model, config: &QuantConfig) -> SmoothingCalibration {
         let mut groups: BTreeMap<Place, Group> = BTreeMap::new();
         for (layer, config) in config.enabled(model) {
@@ -56,13 +56,13 @@ impl SmoothingCalibration {
         SmoothingCalibration { groups }
     }
 
-    /// Whether no layer asks for it.
+    /// Whether there is no such layer.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored. An error if it is not of f32, or does
-    /// not have the channels that the weights are for.
+    /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
+    /// not of f32, or does not have the channels that the weights are for.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         match self.groups.get_mut(&place) {
             Some(group) => {
@@ -73,14 +73,14 @@ impl SmoothingCalibration {
         }
     }
 
-    /// Takes in what a balancing of the same model and configuration has seen of other data.
+    /// Adds what was observed of other data, for the same model and configuration.
     pub fn merge(&mut self, other: &SmoothingCalibration) {
         for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
             mine.activation.merge(&theirs.activation);
         }
     }
 
-    /// A record that holds nothing but smoothing factors, of the layers that something has been seen of.
+    /// A record that holds only smoothing factors, of the layers whose activation was observed.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();
         for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
@@ -96,17 +96,18 @@ impl SmoothingCalibration {
 }
 
 fn weight_maxima(model: &Model, layer: &Layer) -> Vec<f32> {
-    let (weight, _) = layer.input_channels().expect("the layer has a weight that meets its input");
+    let (weight, _) = layer.input_channels().expect("a smoothed layer has a weight with input channels");
     let tensor = layer.tensor(model, weight);
     let mut maxima = vec![0.0f32; weight.n_inputs(tensor)];
     weight.for_each_input(tensor, |channel, value| maxima[channel] = maxima[channel].max(value.abs()));
     maxima
 }
 
-/// AMCT's factors, `a^m / w^(1-m)` for a channel in which activation and weight reach to `a` and `w`.
+/// AMCT's factors, `a^m / w^(1-m)` for a channel of which activation and weight have the maxima `a` and `w`, and `m` is the
+/// strength.
 ///
-/// A channel in which only one of them is 0 everywhere gets the factor that makes the other reach as far as its greatest
-/// channel does when smoothed; one in which both are gets 1.
+/// A channel in which one of them is 0 everywhere gets the factor with which the other has the maximum of the smoothed
+/// channels; the factor is 1 if both are 0 everywhere.
 fn factors(activation: &[f32], weight: &[f32], strength: f64) -> Vec<f32> {
     let channels = || activation.iter().zip(weight).map(|(&a, &w)| (f64::from(a), f64::from(w)));
     let of_both = |a: f64, w: f64| a.powf(strength) / w.powf(1.0 - strength);
@@ -146,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn ranges_meet_in_the_middle() {
-        // 8 and 2 smoothed by a half: the factor is √(8/2) = 2, and both reach to 4.
+    fn half_the_strength_makes_maxima_equal() {
+        // 8 and 2 smoothed with the strength ½: the factor is √(8/2) = 2, and both maxima are 4.
         assert_eq!(factors(&[8.0, 1.0], &[2.0, 1.0], 0.5), [2.0, 1.0]);
     }
 
     #[test]
-    fn channels_without_extent_follow_the_widest() {
+    fn zero_channels_follow_the_widest() {
         let found = factors(&[8.0, 0.0, 4.0, 0.0], &[2.0, 0.5, 0.0, 0.0], 0.5);
         assert_eq!(found, [2.0, 8.0, 1.0, 1.0]);
     }

@@ -1,8 +1,7 @@
-//! Layers that a runtime gains nothing from in int8: what reads their result takes floats, so that it would have to be
-//! quantized for them alone, and what makes their activation gives floats; or they make too little of what is quantized for
-//! them.
+//! Layers that gain nothing in int8 on a target: layers that neither get integers from another layer nor pass integers to
+//! all uses of their result, and layers that save less than it costs to quantize their activations.
 //!
-//! It looks at the float model and at the configuration, and changes nothing.
+//! It uses the float model and the configuration, and changes nothing.
 
 use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
@@ -12,8 +11,8 @@ use crate::uses::data_operands;
 use intact8_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
-/// layer gives in int8 nor give all their readers what they read in int8.
+/// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither have an activation
+/// in int8 from another layer nor have uses that are all layers in int8.
 pub(crate) fn without_int8_neighbours<'a>(
     model: &'a Model,
     config: &QuantConfig,
@@ -29,8 +28,8 @@ pub(crate) fn without_int8_neighbours<'a>(
         let is_without_use = |layer: &Layer| {
             let around = &neighbours[layer.graph];
             profile.int8_throughout.contains(&layer.op)
-                && !around.gives_integers(layer.node.into())
-                && !around.reads_integers(layer.node)
+                && !around.has_only_integer_uses(layer.node.into())
+                && !around.has_integer_activation(layer.node)
         };
         let (useless, useful): (Vec<Layer>, Vec<Layer>) = enabled.iter().cloned().partition(is_without_use);
         if useless.is_empty() {
@@ -41,8 +40,9 @@ pub(crate) fn without_int8_neighbours<'a>(
     }
 }
 
-/// Of the enabled layers, those of islands that save less than it costs to quantize what they read: layers that give each
-/// other integers. Islands whose shapes nobody knows stay, and all if an input leaves open more than the batch.
+/// The enabled layers of islands that save less than it costs to quantize their activations. An island is layers that pass
+/// integers to each other. Islands of unknown shapes stay in int8, and all do if an input has a symbolic dimension other than
+/// the batch.
 pub(crate) fn dearer_than_float(
     model: &Model,
     config: &QuantConfig,
@@ -82,7 +82,7 @@ fn total(mut parts: impl Iterator<Item = Option<usize>>) -> Option<usize> {
 }
 
 impl Overhead {
-    /// What quantizing costs that an island reads; nothing if the shape of something is not known.
+    /// The cost of quantizing the activations of an island; `None` if a shape is unknown.
     fn of(&self, island: &Island<'_>, graph: usize, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
         let of_value = |&(value, is_pooled): &(ValueId, bool)| {
             let n_values = n_elements(shapes.get(&Place { graph, value })?);
@@ -93,11 +93,11 @@ impl Overhead {
     }
 }
 
-/// Layers that give each other integers.
+/// Layers that pass integers to each other.
 #[derive(Default)]
 struct Island<'a> {
     layers: Vec<&'a Layer>,
-    /// What is quantized for them, and whether that is in front of a MaxPool, as it is if one lies between.
+    /// The values that are quantized for them, and whether that happens before a MaxPool, as it does if one lies between.
     floats: HashSet<(ValueId, bool)>,
 }
 
@@ -119,19 +119,19 @@ impl<'a> Neighbours<'a> {
         op.is_some_and(|op| self.profile.carrying.contains(op) || self.profile.clipping.contains(op))
     }
 
-    /// Whether everybody who reads a value is a layer, or passes it on to such alone.
-    fn gives_integers(&self, value: ValueId) -> bool {
+    /// Whether all uses of a value are activations of layers, or pass it on to such alone.
+    fn has_only_integer_uses(&self, value: ValueId) -> bool {
         let users = self.graph.users(value);
         !self.graph.outputs().contains(&value)
             && !users.is_empty()
             && users.iter().all(|&(user, slot)| match self.layers.get(&user) {
                 Some(layer) => layer.activations.contains(&slot),
-                None => self.passes_on(user) && self.gives_integers(user.into()),
+                None => self.passes_on(user) && self.has_only_integer_uses(user.into()),
             })
     }
 
-    /// Whether an activation of a layer is made by a layer with weights, by way of others without perhaps.
-    fn reads_integers(&self, id: NodeId) -> bool {
+    /// Whether an activation of a layer is the result of a layer with weights, directly or through layers without weights.
+    fn has_integer_activation(&self, id: NodeId) -> bool {
         let slots: Vec<usize> = match self.layers.get(&id) {
             Some(layer) => layer.activations.clone(),
             None => data_operands(self.graph, id).collect(),
@@ -139,12 +139,12 @@ impl<'a> Neighbours<'a> {
         let operands = slots.into_iter().filter_map(|slot| self.graph.operand(id, slot));
         operands.map(|value| value.node).any(|maker| match self.layers.get(&maker) {
             Some(layer) if !layer.weights.is_empty() => true,
-            Some(_) => self.reads_integers(maker),
-            None => self.passes_on(maker) && self.reads_integers(maker),
+            Some(_) => self.has_integer_activation(maker),
+            None => self.passes_on(maker) && self.has_integer_activation(maker),
         })
     }
 
-    /// The layers, each with those that it gets integers from or gives them.
+    /// The islands of the graph.
     fn islands(&self) -> Vec<Island<'a>> {
         let mut islands: Vec<Island<'a>> = Vec::new();
         for id in self.graph.topo() {
@@ -162,7 +162,7 @@ impl<'a> Neighbours<'a> {
         islands
     }
 
-    /// The layers that make what a layer reads; of what is quantized for it, the floats are added.
+    /// The layers whose results are a layer's activations; floats that are quantized for it are added to `floats`.
     fn trace(&self, layer: &Layer, floats: &mut HashSet<(ValueId, bool)>) -> HashSet<NodeId> {
         let read = layer.activations.iter().filter_map(|&slot| self.graph.operand(layer.node, slot));
         let mut pending: Vec<(ValueId, bool)> = read.map(|value| (value, layer.op == "MaxPool")).collect();
@@ -208,7 +208,7 @@ mod tests {
         found.into_iter().filter(|layer| !layer.weights.is_empty()).map(|layer| layer.name).collect()
     }
 
-    /// 627 200 multiply-adds of the second and 2560 of the third, for 6272 floats in front of the MaxPool: 140 each and 100 000
+    /// 627 200 multiply-adds of the second and 2560 of the third, for 6272 floats before the MaxPool: 140 each and 100 000
     /// are more. Without it they are for 1568 floats, 20 each.
     #[test]
     fn an_island_must_save_more_than_it_costs() {

@@ -1,4 +1,4 @@
-//! Uses and operands of nodes: what many passes ask of a graph before they change it.
+//! Uses and operands of nodes: questions about a graph that many passes have before they change it.
 
 use intact8_ir::{Graph, NodeId, OperatorTrait, Tensor, ValueId};
 use std::ops::Range;

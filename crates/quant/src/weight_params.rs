@@ -1,4 +1,5 @@
-//! The parameters of a weight: they follow from the weight alone. Which integers AdaRound takes does not.
+//! The parameters of a weight, which follow from the weight alone. Learned rounding is in `ada_round.rs` and
+//! `fit_rounding.rs`.
 
 use crate::axis::Axis;
 use crate::config::{WeightConfig, WeightMethod};
@@ -6,7 +7,7 @@ use crate::layer::Weight;
 use crate::params::QuantParams;
 use intact8_ir::{Error, Result, Tensor};
 
-/// The parameters of a constant weight, for each output channel if the configuration asks for it.
+/// The parameters of a constant weight, per output channel if the configuration requires it.
 ///
 /// An error if the weight is not of f32 or holds what is not finite, has no such dimension as `weight` says, or the
 /// configuration is out of range.
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_outlier_is_clipped_where_that_pays() {
-        // Ten thousand values that want a scale of 0.01, and one that wants 0.0127.
+        // Ten thousand values whose scale is 0.01, and one whose scale is 0.0127.
         let mut values: Vec<f32> = (0..10_000).map(|idx| ((idx * 37 % 255) as f32 - 127.0) / 100.0).collect();
         values[9_999] = 1.6129;
         let [even, outlying] = scales(values, 0, true, WeightMethod::Mse).try_into().unwrap();

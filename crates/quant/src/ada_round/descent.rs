@@ -71,7 +71,7 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// For each element, the side that it comes to.
+    /// For each element, whether it is rounded up in the end.
     pub(super) fn run(mut self, config: &AdaRound) -> Vec<bool> {
         let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
         let n_rows = self.n_rows;
@@ -182,7 +182,7 @@ mod tests {
         // sigmoid(0) = ½: 1.2 · ½ - 0.1 = ½. sigmoid(ln 3) = ¾: 1.2 · ¾ - 0.1 = 0.8. Beyond sigmoid = 11/12 it is 1.
         assert_eq!((soft(0.0), soft(3.0), soft(-3.0)), (0.5, 1.0, 0.0));
         assert!((soft(3f32.ln()) - 0.8).abs() < 1e-6);
-        // The start gives back the weight: 0.3 of a step above the integer below.
+        // The start results in the weight itself: 0.3 of a step above the integer below.
         let rounding = Rounding { weight: &[-1.35], scale: &[0.5], bits: 8 };
         let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: ActivationFunction::Identity };
         let start = Descent::new(&rounding, &examples);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct ActivationConfig {
     /// The width of the integers: 8 or 16.
     pub num_bits: u8,
-    /// Whether there is an offset; absent: what the whole configuration says.
+    /// Whether there is an offset; absent: as in the whole configuration.
     pub asymmetric: Option<bool>,
     /// How the range is found.
     pub method: ActivationMethod,

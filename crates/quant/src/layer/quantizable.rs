@@ -1,4 +1,4 @@
-//! The table of operators that can be quantized, and what each demands of its operands.
+//! The table of operators that can be quantized, and what each requires of its operands.
 
 use super::{InputChannels, Weight};
 use crate::linear_view::LinearView;
@@ -9,22 +9,22 @@ use std::collections::HashSet;
 pub struct QuantizableOp {
     /// The operator's name, in ONNX's own domain.
     pub name: &'static str,
-    /// What it is, which decides whether it is quantized when nobody says.
+    /// The kind, which decides whether it is quantized by default.
     pub kind: LayerKind,
-    /// Whether each output channel has a weight scale of its own when nobody says.
+    /// Whether its weights are quantized per channel by default.
     pub channel_wise: bool,
     /// The operands to quantize, or why a node can't be.
     pub(super) operands: fn(&Candidate<'_>) -> Result<QuantizedOperands, String>,
 }
 
-/// What an operator is.
+/// What kind of work an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerKind {
-    /// Multiplies and adds, nearly always with constant weights: where the time goes.
+    /// Multiplies and adds, nearly always with constant weights: most of a model's time.
     Linear,
-    /// Adds feature maps, or averages them: cheap, but between products that could otherwise not stay in integers.
+    /// Adds feature maps, or averages them: cheap, but between linear layers that could otherwise not stay in integers.
     Join,
-    /// A function of single elements, or a choice of them; in float unless somebody asks for it.
+    /// A function of single elements, or a selection of them; in float by default.
     Other,
 }
 
@@ -146,7 +146,7 @@ impl<'a> Candidate<'a> {
         Ok(Weight { slot, axis, per_channel: true, input })
     }
 
-    /// Who makes a value, for messages.
+    /// The producer of a value, for messages.
     fn origin(&self, value: ValueId) -> String {
         let node = self.graph.node(value.node);
         match node.as_op() {
@@ -266,9 +266,9 @@ fn all_activations(candidate: &Candidate<'_>) -> Result<QuantizedOperands, Strin
 }
 
 /// The sum of two feature maps of one shape. A sum with a constant is a bias, one that broadcasts is a mask or a
-/// shift, what is not known to be f32 may be arithmetic on shapes, and what is not made by layers is part of a function
-/// that is written out, as Gelu often is: they stay as they are. So does what a Softmax reads: one side is a mask or a bias
-/// of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
+/// shift, one not known to be of f32 may be arithmetic on shapes, and one whose operands are not produced by layers is part
+/// of a function that is written out, as Gelu often is: they stay in float. So does an operand of a Softmax: one side is a
+/// mask or a bias of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
 fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     let operands = two_activations(candidate)?;
     match (candidate.ty(0), candidate.ty(1)) {
@@ -282,12 +282,12 @@ fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     }
     match operands.activations.iter().find(|&&slot| !is_feature_map(candidate.graph, candidate.operand(slot)))
     {
-        Some(slot) => Err(format!("input {slot} is not made by a layer")),
+        Some(slot) => Err(format!("input {slot} is not produced by a layer")),
         None => Ok(operands),
     }
 }
 
-/// Whether a value is an input of the graph, or made by a product or a join, as it is or normalized, activated,
+/// Whether a value is an input of the graph, or the result of a linear layer or a join, as it is or normalized, activated,
 /// shifted or scaled by constants, or gated by a function of itself. Of a sum, both sides must be.
 fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
     let (mut pending, mut seen) = (vec![value], HashSet::new());

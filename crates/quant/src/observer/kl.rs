@@ -18,7 +18,7 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
         let middle = ((bin.low + bin.high) / 2.0).abs();
         counts[((middle / width) as usize).min(n_bins - 1)] += bin.count as f64;
     }
-    // Zeros say nothing about the range, and there may be very many of them.
+    // Zeros do not constrain the range, and there may be very many of them.
     counts[0] = counts.get(1).copied().unwrap_or(0.0);
     let n_levels = QuantParams::integers(bits).1 as usize + 1;
     let sums = Sums::of(&counts);

@@ -1,4 +1,4 @@
-//! The range that holds a given part of the values, as much left out at either end.
+//! The percentile method: the range that holds a given part of the values, with equal parts left out at both ends.
 
 use super::{Bin, Histogram, Statistics};
 

@@ -1,4 +1,4 @@
-//! Counts in which some channels count more than others, beside those in which all count alike.
+//! Weighted histograms: counts in which each channel has a weight, in addition to plain counts.
 
 use super::Histogram;
 use super::statistics::for_each_channel;
@@ -7,7 +7,7 @@ use intact8_ir::Result;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
-/// A histogram in which some channels count more than others.
+/// A histogram in which each channel has a weight.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Weighted {
@@ -24,7 +24,7 @@ thread_local! {
     static BOTH: RefCell<Histogram> = RefCell::default();
 }
 
-/// Fewer values are counted twice: to take both counts apart costs as much as counting so many.
+/// Fewer values are counted twice: to separate both counts costs as much as counting so many.
 const FEW: usize = 4096;
 
 impl Weighted {

@@ -1,4 +1,4 @@
-//! Quantization, moved in front of what only moves numbers.
+//! Quantization before operations that only move numbers, in place of after them.
 
 use crate::names::Names;
 use crate::new_nodes::pair;
@@ -6,12 +6,12 @@ use crate::qdq_params::{QdqParams, quantized_as};
 use crate::uses::data_operands;
 use intact8_ir::{Graph, Model, NodeId, OperatorSet, Pass, Result};
 
-/// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
-/// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.
+/// Moves quantization before an operation that only moves numbers, selects the greatest, or clips, if all uses of
+/// its result quantize it alike: so the layer before it returns integers, and the operation passes them on.
 ///
-/// The QuantizeLinear behind it stays, and changes nothing any more. Integers are the same, bit by bit. Left alone:
-/// interpolation, the indices of a pooling, and values that anybody reads as floats, or with another scale.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// The QuantizeLinear after the operation stays and changes nothing any more. The integers are the same, bit by
+/// bit. Left alone: interpolation, the indices of a pooling, and values that are also used as floats or quantized
+/// with another scale. It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

@@ -7,11 +7,11 @@ use crate::quantized_linear::quantized_value;
 use crate::uses::detach;
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, ValueId};
 
-/// Clips the integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same
-/// scale and offset: the bounds are quantized too, and the integers are the same, bit by bit.
+/// Clips integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same
+/// scale and zero point: the bounds are quantized too, and the integers are the same, bit by bit.
 ///
-/// Left alone: bounds that are not constant, and operator sets before 12, whose Clip takes floats alone.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// Left alone: bounds that are not constant, and operator sets before 12, whose Clip accepts floats alone. It uses
+/// nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

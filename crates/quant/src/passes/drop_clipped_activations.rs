@@ -1,13 +1,13 @@
-//! Relu and Clip in front of a quantization that clips the same.
+//! Relu and Clip before a quantization that clips alike.
 
 use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
-/// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
-/// bound, becomes the least integer, everything below does too, and likewise above. The integers stay the same, bit by
-/// bit.
+/// Removes a Relu or Clip if all uses of its result are QuantizeLinear that saturate wherever it clips: where 0,
+/// or the lower bound, becomes the least integer, everything below does too, and likewise above. The integers stay
+/// the same, bit by bit.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

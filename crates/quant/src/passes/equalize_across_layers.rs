@@ -1,4 +1,4 @@
-//! Channels of like size.
+//! Cross-layer equalization: weights of similar size in all channels.
 
 use crate::linear_node::LinearNode;
 use crate::names::Names;
@@ -8,21 +8,22 @@ use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// Scales channels so that the layers which make a value and those which read it have weights of like size in each
-/// channel: otherwise one int8 scale must cover channels of very different size, and the small ones vanish.
+/// Cross-layer equalization: scales channels so that the layers that produce a value and the layers that use it
+/// have weights of similar size in each channel. Otherwise one int8 scale must cover channels of very different
+/// size, and the small ones vanish.
 ///
-/// Cross-layer equalization after Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
-/// Correction", section 4.1. A channel `c` is divided by `s` where it is made and multiplied by `s` where it is read,
-/// `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that make and read it. What lies
-/// between must let positive factors through: Relu, LeakyRelu, PRelu, pooling, padding with zeros, Flatten, and sums of
-/// values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and MatMul with constant weight; all pairs are
-/// equalized in turn until nothing changes.
+/// The method is that of Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+/// Correction", section 4.1. A channel `c` is divided by `s` where it is produced and multiplied by `s` where it
+/// is used, `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that produce and
+/// use it. All operations between must be homogeneous, `f(s·x) = s·f(x)`: Relu, LeakyRelu, PRelu, pooling, padding
+/// with zeros, Flatten, and sums of values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and
+/// MatMul with constant weight; all pairs are equalized in turn until nothing changes.
 ///
-/// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond the
-/// greatest there is, for that would only move the trouble. A value whose channels are scaled is another one, and gets
-/// another name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
-/// that are nearly zero on one side, weights that somebody else reads too, and values that are graph outputs or that
-/// anything else reads, such as a Clip.
+/// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond
+/// the greatest bias of the layer, which would only move the problem. A value whose channels are scaled gets a new
+/// name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
+/// that are nearly zero on one side, weights with several uses, and values that are graph outputs or have uses
+/// that are not homogeneous, such as a Clip.
 ///
 /// ```qir before
 /// model m opset 17

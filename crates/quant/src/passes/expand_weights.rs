@@ -6,11 +6,12 @@ use crate::profile::Profile;
 use crate::qdq_params::stored_constant;
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
 
-/// Writes the DequantizeLinear of a constant as Cast and Mul where all that read it run in float on the target.
+/// Replaces the DequantizeLinear of a constant by Cast and Mul if all its uses run in float on the target.
 ///
-/// Runtimes keep a DequantizeLinear for the layer behind it, and compute it anew each time if that layer does not take
-/// integers; Cast and Mul of constants they compute once, when they load the model. The numbers are the same, and the
-/// file holds the same integers. Left alone: offsets that are not 0, and what is added to a product that runs in int8.
+/// Runtimes keep a DequantizeLinear for the layer after it and compute it in each run if that layer does not run
+/// in int8; Cast and Mul of constants are computed once, when the model is loaded. The numbers are the same, and
+/// the file holds the same integers. Left alone: zero points that are not 0, and what is added to a product that
+/// runs in int8.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,4 +1,4 @@
-//! StoredConstant integers as floats, for runtimes that take no others.
+//! Integer constants as floats, for runtimes that do not dequantize their type.
 
 use crate::axis::Axis;
 use crate::names::Names;
@@ -6,7 +6,7 @@ use crate::new_nodes::constant;
 use crate::qdq_params::{integers, stored_constant};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
-/// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
+/// Computes the DequantizeLinear of constants of the given integer types, such as that of a bias of 32 bits.
 ///
 /// ```qir before
 /// model m opset 17

@@ -7,10 +7,10 @@ use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
-/// Folds a BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul that feeds it: the weight is scaled for each
-/// output channel, and the bias takes the rest. A MatMul's bias is the Add behind it.
+/// Folds a BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it: the weight is scaled per
+/// output channel, and the bias is adapted. The bias of a MatMul is the Add after it.
 ///
-/// `W' = W·γ/√(σ²+ε)`, `b' = (b-μ)·γ/√(σ²+ε)+β`. Left alone: a layer whose result somebody else reads too, one that is
+/// `W' = W·γ/√(σ²+ε)`, `b' = (b-μ)·γ/√(σ²+ε)+β`. Left alone: a layer whose result has other uses, one that is
 /// named in `skip`, a normalization in training mode, and factors that are not finite.
 ///
 /// ```qir before
@@ -45,13 +45,13 @@ impl Pass for FoldBatchNorm<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
+        let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
         model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
             for norm in graph.topo() {
-                let Some(folded) = self.fold(graph, ranks, norm) else { continue };
-                folded.replace(graph, norm, &mut names);
+                let Some(folded) = self.fold(graph, ranks.in_graph(position), norm) else { continue };
+                let result = folded.replace(graph, norm, &mut names);
+                ranks.replace(position, norm.into(), result);
                 changed = true;
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! Factors of channels, moved into the weights in front.
+//! Factors of channels, moved into the weights of the layers before.
 
 use crate::absorbing_constants::{AbsorbingConstant, absorbing_constants};
 use crate::axis::Axis;
@@ -10,12 +10,13 @@ use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::is_read_once;
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
-/// Removes a Mul by positive constants, one for all or one for each channel, behind layers whose weights and biases can
-/// take them: of integers the scales are multiplied and the integers stay, so a weight gets a scale for each channel.
+/// Removes a Mul by positive constants, one for all or one per channel, if the weights and biases of the layers
+/// before it can absorb them: scales of integers are multiplied and the integers stay, so a weight gets a scale
+/// per channel.
 ///
-/// That is what balancing leaves in front of a layer. Relu, LeakyRelu, pooling and a Concat of channels may lie between.
-/// Left alone: values that anybody else reads, factors behind a Clip, and layers that nothing but their products make.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// Smoothing leaves such a Mul before a layer. Relu, LeakyRelu, pooling and a Concat of channels may lie between.
+/// Left alone: values with other uses, factors after a Clip, and values that are not produced by layers with
+/// constant weights alone. It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,9 +1,9 @@
-//! Padding with zeros, as part of the convolution behind it.
+//! Padding with zeros, as part of the convolution after it.
 
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Op, Pass, Result, ValueId};
 
-/// Lets a Conv pad by itself what a Pad surrounds with zeros for it, so that nothing lies between the Conv and the layer
-/// in front.
+/// Moves the zeros of a Pad into the padding of the Conv after it, so that nothing lies between the Conv and the
+/// layer before it.
 ///
 /// Left alone: paddings of batch or channels, negative ones, and a Conv that chooses its padding by `auto_pad`.
 ///

@@ -5,10 +5,10 @@ use crate::granularity::{Granularity, blocked};
 use crate::params::QuantParams;
 use intact8_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
 
-/// Computes QuantizeLinear of a constant, so that the file holds the integers and no float copy.
+/// Computes the QuantizeLinear of a constant, so that the file holds the integers and no float copy.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized. Left alone: offsets of
-/// other types than 8 and 16 bit integers.
+/// It uses nothing but the graph, so it also works on models that another tool quantized. Left alone: zero points
+/// of other types than integers of 8 and 16 bits.
 ///
 /// ```qir before
 /// model m opset 17

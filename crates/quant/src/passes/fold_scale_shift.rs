@@ -6,11 +6,12 @@ use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::constant_operand;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
-/// Folds Mul, Div, Add and Sub by a constant, the same for all or one for each output channel, into the weight and bias
-/// of the Conv, ConvTranspose, Gemm or MatMul in front; and a Gemm's own factors `alpha` and `beta`.
+/// Folds Mul, Div, Add and Sub by a constant, the same for all or one per output channel, into the weight and bias
+/// of the Conv, ConvTranspose, Gemm or MatMul before it; and the factors `alpha` and `beta` of a Gemm into its
+/// own.
 ///
-/// A MatMul's bias is the Add behind it, which stays. Left alone: a layer whose result somebody else reads too, one that
-/// is named in `skip`, constants that make the result larger, and numbers that are not finite.
+/// The bias of a MatMul is the Add after it, which stays. Left alone: a layer whose result has other uses, one
+/// that is named in `skip`, constants that make the result larger, and numbers that are not finite.
 ///
 /// ```qir before
 /// model m opset 17
@@ -43,15 +44,16 @@ impl Pass for FoldScaleShift<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
+        let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
         model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
             for id in graph.topo() {
-                if let Some(folded) = self.own_factors(graph, ranks, id) {
+                let in_graph = ranks.in_graph(position);
+                if let Some(folded) = self.own_factors(graph, in_graph, id) {
                     folded.write(graph, &mut names);
-                } else if let Some(folded) = self.fold(graph, ranks, id) {
-                    folded.replace(graph, id, &mut names);
+                } else if let Some(folded) = self.fold(graph, in_graph, id) {
+                    let result = folded.replace(graph, id, &mut names);
+                    ranks.replace(position, id.into(), result);
                 } else {
                     continue;
                 }

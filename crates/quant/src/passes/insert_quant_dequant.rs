@@ -1,4 +1,4 @@
-//! Quantization made visible in the graph.
+//! Quantization made explicit in the graph.
 
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
@@ -15,14 +15,17 @@ use intact8_ir::{
 };
 use std::collections::HashMap;
 
-/// Puts QuantizeLinear and DequantizeLinear in front of the activations and the weights of every enabled layer.
+/// Puts QuantizeLinear and DequantizeLinear before the activations and the weights of every enabled layer.
 ///
-/// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
-/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
-/// Where it is too large for them, the scale of its channel's weights grows until it fits: products so much smaller than
-/// their bias are lost in floats too, and runtimes that make integers of a float bias let it overflow.
-/// So it does for what is added behind a MatMul of two dimensions, of which runtimes make a bias.
-/// Where a weight has a scale for each block, sums have none: activations and bias stay float.
+/// From then on the graph holds all scales and zero points. Layers that use the same activation with the same
+/// parameters share one pair. Of a layer without weights, only the activations get pairs. A bias becomes 32-bit
+/// integers with a DequantizeLinear. Where it is too large for them, the scale of its channel's weights grows
+/// until it fits: products so much smaller than their bias are lost in floats too, and runtimes that make integers
+/// of a float bias let it overflow. The same is done for the constant added after a MatMul of two dimensions,
+/// which runtimes fuse as a bias. Where a weight has a scale per block, the sums have none: activations and bias
+/// stay float.
+///
+/// An error: a model that is quantized already, and a record that does not fit the layers.
 ///
 /// ```qir before
 /// model m opset 17

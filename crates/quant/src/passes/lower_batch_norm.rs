@@ -1,4 +1,4 @@
-//! Batch normalization where no layer in front can take it.
+//! Batch normalization that no layer before it can absorb.
 
 use crate::batch_norm::scale_and_shift;
 use crate::linear_node::LinearNode;
@@ -7,12 +7,12 @@ use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::{detach, is_read_once};
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId, WindowAttributes};
 
-/// Takes a BatchNormalization apart: into the weight and bias of the one Conv or Gemm that reads its result, or else
-/// into a Mul and an Add.
+/// Replaces a BatchNormalization: by other weights and bias of the one Conv or Gemm that uses its result, or else
+/// by a Mul and an Add.
 ///
-/// A convolution that pads can't take it, since zeros are padded behind the normalization. Left alone: normalizations
-/// in training mode or of a value whose rank is unknown, and factors that are not finite. What can be folded into the
-/// layer in front should be before this runs; see `fold-batch-norm`.
+/// A convolution that pads can't absorb it, since zeros are padded after the normalization. Left alone:
+/// normalizations in training mode or of a value whose rank is unknown, and factors that are not finite. Run
+/// `fold-batch-norm` first, which folds normalizations into the layer before them.
 ///
 /// ```qir before
 /// model m opset 17

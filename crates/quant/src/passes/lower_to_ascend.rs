@@ -1,4 +1,4 @@
-//! The deploy form of Huawei's AMCT, for the compiler of Ascend processors.
+//! The deploy format of Huawei's AMCT, for the compiler of Ascend processors.
 
 use crate::linear_view::{LinearKind, added_constant};
 use crate::names::Names;
@@ -11,12 +11,13 @@ use intact8_ir::{
     Value, ValueId,
 };
 
-/// Writes quantized layers as AMCT's deploy model has them: AscendQuant in front, integer weight and bias, and
-/// AscendDequant behind, whose parameters are 64-bit integers that hold a scale each.
+/// Writes quantized layers as in AMCT's deploy models: AscendQuant before the layer, integer weight and bias, and
+/// AscendDequant after it, whose parameters are 64-bit integers that hold a scale each.
 ///
-/// AscendQuant has the reciprocal of the scale. A bias does not contain the offset: the compiler adds that. An Add of a
-/// constant behind a MatMul is its bias. What is quantized and is no operand of such a layer goes through AscendQuant
-/// and AscendAntiQuant. The operators stand in ONNX's own domain, where only that compiler knows them.
+/// AscendQuant has the reciprocal of the scale. A bias does not contain the zero point's part: the compiler adds
+/// that. An Add of a constant after a MatMul is its bias. Values that are quantized and are no operand of such a
+/// layer go through AscendQuant and AscendAntiQuant. The operators are in ONNX's own domain, where only that
+/// compiler knows them.
 ///
 /// ```qir before
 /// model m opset 17
@@ -224,7 +225,7 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. StoredConstant constants are not its business.
+/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Integer constants are dequantized elsewhere.
 fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
     if !graph.node(id).is("DequantizeLinear") {
         return Ok(false);

@@ -7,12 +7,12 @@ use crate::qdq_params::integer_tensor;
 use crate::quantized_linear::{QuantizedLinear, quantized_value};
 use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
-/// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to the sums,
-/// and a Cast and a Mul make floats of them.
+/// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to
+/// the sums, and a Cast and a Mul convert them to floats.
 ///
-/// The sums are exact, so nothing but the last multiplication rounds. Left alone: layers whose bias is not in integers,
-/// and ConvTranspose, which has no integer form in ONNX. Reads nothing but the graph, so it also works on models that
-/// another tool quantized.
+/// The sums are exact, so only the last multiplication rounds. Left alone: layers whose bias is not in integers,
+/// and ConvTranspose, which has no integer operator in ONNX. It uses nothing but the graph, so it also works on
+/// models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

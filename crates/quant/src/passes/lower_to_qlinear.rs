@@ -1,4 +1,4 @@
-//! Layers that read and give integers.
+//! Layers from integers to integers.
 
 mod contrib;
 
@@ -12,13 +12,13 @@ use intact8_ir::{
     Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Value, ValueId,
 };
 
-/// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and QLinearMatMul, and
-/// what only moves numbers, or takes the greatest, does it with integers.
+/// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and
+/// QLinearMatMul, and operations that only move numbers, or select the greatest, run on integers.
 ///
-/// With `contrib` also operators of ONNX Runtime's own, in the domain `com.microsoft`: Gemm, Add, Mul, Concat of several
-/// scales, pooling by averages and some functions. Results are within one step of the simulation. Left alone: what gives
-/// floats to anybody, and biases that are not in integers. Reads nothing but the graph, so it also works on models that
-/// another tool quantized.
+/// With `contrib` also operators of ONNX Runtime's own, in the domain `com.microsoft`: Gemm, Add, Mul, Concat of
+/// several scales, average pooling and some functions. Results are within one step of the fake-quant model. Left
+/// alone: results that are also used as floats, and biases that are not in integers. It uses nothing but the
+/// graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

@@ -8,11 +8,11 @@ use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::{constant_operand, is_read_once};
 use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
-/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as the
-/// bias of a Gemm is: runtimes that make a Gemm of the two compute it with integers then.
+/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as
+/// the bias of a Gemm: runtimes that fuse the two to a Gemm then compute it with integers.
 ///
-/// Left alone: products of stacks of matrices, and biases beyond those integers. Reads nothing but the graph, so it also
-/// works on models that another tool quantized.
+/// Left alone: products of stacks of matrices, and biases beyond 32-bit integers. It uses nothing but the graph,
+/// so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

@@ -7,12 +7,12 @@ use changes::CHANGES;
 use intact8_infer::InferShapes;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
-/// Rewrites a model in a newer operator set of ONNX, if it is written in an older one than quantization needs: opset 13
-/// has the first QuantizeLinear with a scale for each channel, opset 21 the first of 16 bits or with blocks.
+/// Rewrites a model in a newer operator set of ONNX, if its own is older than quantization needs: opset 13 has the
+/// first QuantizeLinear with a scale per channel, opset 21 the first of 16 bits or with blocks.
 ///
-/// What an operator was given as an attribute becomes a constant operand, and what means something else by now is said
-/// in today's words. Functions of the model have operator sets of their own and stay as they are. An error: models older
-/// than opset 7, and operators that can't be said in the newer set, by name.
+/// Attributes that became operands are constant operands afterwards, and operators whose meaning changed are
+/// replaced by what they meant. Functions of the model have operator sets of their own and stay as they are. An
+/// error: models older than opset 7, and operators that the newer set can't express, by name.
 ///
 /// ```qir before
 /// model m opset 9

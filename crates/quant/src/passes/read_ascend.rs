@@ -1,4 +1,4 @@
-//! The way back from AMCT's deploy form.
+//! The way back from AMCT's deploy format.
 
 use crate::names::Names;
 use crate::new_nodes::{constant, operation, type_with};
@@ -6,11 +6,11 @@ use crate::qdq_params::integer_tensor;
 use crate::uses::detach;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 
-/// Writes AMCT's deploy model with operators of ONNX: what AscendQuant, the layers between and AscendDequant compute on
-/// the device, with the same integers. So such a model can be run and checked.
+/// Replaces the operators of AMCT's deploy model by ONNX's: what AscendQuant, the layers between and AscendDequant
+/// compute on the device, with the same integers. So such a model can be run and checked.
 ///
-/// An AscendQuant multiplies by its scale. The offset, which the compiler adds to the bias, is the zero point of the
-/// sums. Of a ConvTranspose, which has no integer form, the integers are computed as floats.
+/// An AscendQuant multiplies by its scale. The zero point, which the compiler adds to the bias, is that of the
+/// sums. Of a ConvTranspose, which has no integer operator, the integers are computed as floats.
 ///
 /// ```qir before
 /// model m opset 17

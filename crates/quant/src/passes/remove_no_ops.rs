@@ -1,13 +1,14 @@
-//! Operations that give back what they are given, or what nobody reads.
+//! Operations that change nothing or have no use.
 
 use crate::ranks::{GraphRanks, Ranks};
 use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
 
-/// Removes operations that change nothing: Identity, Dropout where nothing is trained, Concat of one, Reshape, Expand,
-/// Transpose, Flatten, Cast, Pad and Slice that give back their operand as far as types and constants prove it,
-/// two Transposes that cancel, and what no output depends on.
+/// Removes operations that change nothing: Identity, Dropout outside of training, Concat of one operand, Reshape,
+/// Expand, Transpose, Flatten, Cast, Pad and Slice that return their operand as far as types and constants prove
+/// it, two Transposes that cancel, and what no output depends on.
 ///
-/// Graph outputs keep their names. Left alone: what would make an input, a constant or another output a graph output.
+/// Graph outputs keep their names. Left alone: an operation without which an input, a constant or another output
+/// would be a graph output.
 ///
 /// ```qir before
 /// model m opset 17

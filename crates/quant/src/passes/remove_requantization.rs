@@ -3,9 +3,10 @@
 use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
-/// Removes a DequantizeLinear and a QuantizeLinear of the same scale and offset in a row: they give back the integers.
+/// Removes a DequantizeLinear followed by a QuantizeLinear of the same scale and zero point, which return the same
+/// integers.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

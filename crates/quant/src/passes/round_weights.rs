@@ -1,4 +1,4 @@
-//! Learned rounding made visible in the weights.
+//! Learned rounding made explicit in the weights.
 
 use crate::config::QuantConfig;
 use crate::granularity::Granularity;
@@ -8,10 +8,11 @@ use crate::params::QuantParams;
 use crate::record::Record;
 use intact8_ir::{Model, Node, Pass, Result, Tensor};
 
-/// Rounds the weights of the enabled layers for which the record says what is rounded up (`rounded_up`): every element
-/// becomes an integer times its scale, so that quantizing it gives these integers, which need not be the nearest ones.
+/// Rounds the weights of the enabled layers whose record holds `rounded_up`: every element becomes an integer
+/// times its scale, so that quantizing it results in these integers, which need not be the nearest ones.
 ///
-/// Other weights of fewer than 8 bits are cut off where their integers end, since those of QuantizeLinear go on.
+/// Other weights of fewer than 8 bits are clipped to their range of integers, since QuantizeLinear's range is
+/// larger.
 ///
 /// ```qir before
 /// model m opset 17

@@ -4,11 +4,11 @@ use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Val
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Holds a constant once, in the model's graph, that several of its subgraphs hold alike: the branches of an If often have the
-/// same weights. It is what [`SinkConstants`](crate::passes::SinkConstants) undoes.
+/// Moves a constant that several subgraphs hold alike into the model's graph, once: the branches of an If often
+/// have the same weights. `sink-constants` undoes it.
 ///
-/// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and those that
-/// a graph gives as its output.
+/// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and
+/// those that are the output of a graph.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,4 +1,4 @@
-//! Making up for the mean error of quantization.
+//! Bias correction: compensation of the mean error of quantization.
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
@@ -8,11 +8,11 @@ use crate::record::Record;
 use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 
-/// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias where it has one or can
-/// have one, or to that of the Add behind it, else by an Add of its own.
+/// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias if its operator has
+/// one, to that of the Add after it, or else by a new Add.
 ///
-/// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019),
-/// with shifts that were measured on calibration data.
+/// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction"
+/// (2019), with shifts that were measured on calibration data.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,14 +1,14 @@
-//! Constants where they are read.
+//! Constants in the graphs that use them.
 
 use crate::names::Names;
 use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashSet;
 
-/// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the
-/// body of a Loop has its weight beside it, and other passes see that it is constant. Several subgraphs get one each, which
-/// share their memory; [`ShareConstants`](crate::passes::ShareConstants) goes the other way.
+/// Moves a constant into the subgraphs that capture it, if it has no other use: so a layer in the branch of an If
+/// or the body of a Loop has its weight in the same graph, and other passes see that it is constant. Several
+/// subgraphs get one each, which share their memory; `share-constants` undoes it.
 ///
-/// Left alone: constants that the graph around reads too, and defaults of inputs.
+/// Left alone: constants that the outer graph uses too, and defaults of inputs.
 ///
 /// ```qir before
 /// model m opset 17

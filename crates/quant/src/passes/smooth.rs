@@ -1,4 +1,4 @@
-//! Moving the ranges of channels from activations to weights.
+//! Smoothing: ranges of channels moved from activations to weights.
 
 use crate::absorbing_constants::absorbing_constants;
 use crate::config::QuantConfig;
@@ -10,12 +10,12 @@ use crate::record::{LayerRecord, Record};
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Divides the activation of every enabled layer by the record's smoothing factors, channel by channel, and multiplies
-/// the weight by them, which changes no result in float.
+/// Divides the activation of every enabled layer by the record's smoothing factors, channel by channel, and
+/// multiplies the weight by them, which changes no result in float.
 ///
-/// AMCT's DMQ balancer, known as SmoothQuant (Xiao et al., 2023). The division is a Mul in front of the layers that
-/// share it. Where nobody else reads the activation and it comes from a LayerNormalization, or from a Mul with a
-/// constant and perhaps an Add of another, it is part of those constants.
+/// SmoothQuant (Xiao et al., 2023), which AMCT calls DMQ balancer. The division is a Mul before the layers that
+/// share it. If the activation has no other use and is the result of a LayerNormalization, or of a Mul with a
+/// constant and perhaps an Add of another, these constants are divided instead.
 ///
 /// ```qir before
 /// model m opset 17

@@ -5,11 +5,12 @@ use crate::new_nodes::constant;
 use crate::qdq_params::{QdqParams, integer_tensor};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
 
-/// Quantizes activations to unsigned bytes: 128 is added to offset and integers, which stand for the same numbers.
+/// Quantizes activations to unsigned bytes: 128 is added to zero point and integers, which represent the same
+/// numbers.
 ///
 /// Processors that multiply unsigned by signed bytes are several times slower with two signed ones. Left alone:
-/// constants, integers that anything but a DequantizeLinear reads, and scales along a dimension.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// constants, integers with other uses than DequantizeLinear, and scales along a dimension. It uses nothing but
+/// the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,7 +1,7 @@
 //! What changed between the operator sets 7 and 21, of what a model that runs has to follow.
 //!
 //! Changes that only allow more are none: further types, negative axes, new attributes whose default is the old meaning.
-//! AbsorbingConstant: the version history of each operator in ONNX's Operators.md and Changelog.md.
+//! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
 
 use super::{Change, NodeRewriter};
 use intact8_ir::{Attr, Node, Op, Result, Tensor, Value};
