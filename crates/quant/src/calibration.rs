@@ -120,7 +120,7 @@ impl Calibration {
     }
 
     /// Observes a value of the float model; other values than those of [`places`](Calibration::places) are ignored. An error if it is not of f32, does not
-    /// have the channels that the weights of its users are for, or holds what is not finite.
+    /// have the channels that the weights of its users are for, or holds values that are not finite.
     pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
         self.chosen.take();
@@ -174,9 +174,9 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// ClippingCandidate ranges for activations whose method is `auto`, where only what the network makes of it can tell whether
-    /// they serve it better: those without codes, and those of less than half the width that the Kullback-Leibler
-    /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
+    /// Clipping candidates: narrower ranges for activations whose method is `auto`, where only the outputs of the network can
+    /// tell which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
+    /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
     pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
         let chosen = self.chosen();
         let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.candidates_at(*place, chosen);

@@ -238,7 +238,7 @@ impl QuantConfig {
     }
 }
 
-/// Why there is no layer of that name, and what might have been meant.
+/// Why there is no layer of that name, and which name may be meant.
 fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     for (position, graph) in model.graphs().into_iter().enumerate() {
         let mut named =

@@ -203,7 +203,7 @@ mod tests {
         let found = message(&float, "generic");
         assert_eq!(found, "has no QuantizeLinear; quantize it, or convert it with a record");
         let found = message(&quantized(3), "tensorrt");
-        assert_eq!(found, "q: has an offset, and tensorrt takes none; quantize without");
+        assert_eq!(found, "q: has an offset, and tensorrt supports none; quantize without offsets");
         let deployed: Model =
             "model m opset 17\n%x = input : f32[2]\n%q, %s, %z = DynamicQuantizeLinear(%x)\nreturn %q\n"
                 .parse()

@@ -157,7 +157,7 @@ fn errors(
     let n_out = changes.len() / k.max(1);
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
-    // The product with a change of the weight is what counts: dividing that is as good as dividing the rows.
+    // Only products with a change of the weight count: dividing that is as good as dividing the rows.
     let divided: Vec<f32> = match factors {
         [] => changes.to_vec(),
         _ => changes.iter().zip(factors.iter().cycle()).map(|(change, factor)| change / factor).collect(),
@@ -234,7 +234,7 @@ mod tests {
         }
     }
 
-    /// On rows that repeat, what is seen is what is not.
+    /// On rows that repeat, the rows that are fitted on are those that are not.
     #[test]
     fn it_is_never_worse_than_nearest() {
         let mut state = 1u64;

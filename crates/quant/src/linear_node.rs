@@ -1,5 +1,5 @@
-//! Nodes that multiply by a constant weight in float and add a constant bias, and what a scale and a shift of their
-//! channels make of both.
+//! Nodes that multiply by a constant weight in float and add a constant bias, and how
+//! a scale and a shift of their channels change both.
 //!
 //! This is algebra alone: which of these nodes are quantized is decided by layers, and where channels are by
 //! `linear_view.rs`.
@@ -72,7 +72,7 @@ impl LinearNode {
         Some(linear)
     }
 
-    /// What the one Add that uses a MatMul of two dimensions adds to each output channel, if that is constant.
+    /// The constant bias of the one Add that uses the result of a MatMul of two dimensions, per output channel.
     pub(crate) fn added_bias(graph: &Graph, ranks: GraphRanks<'_>, node: NodeId) -> Option<Vec<f32>> {
         let linear = LinearNode::at(graph, ranks, node)?;
         let (_, _, tensor) = added_constant(graph, node)?;

@@ -33,7 +33,7 @@ pub struct Profile {
     /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
     /// faster in int8, for which windows are copied.
     pub least_products: usize,
-    /// What quantizing what a layer reads costs, where that is known.
+    /// The cost of quantizing the activations of layers, where that is known.
     pub overhead: Option<Overhead>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
@@ -43,7 +43,7 @@ pub struct Profile {
     pub carrying: OperatorSet,
 }
 
-/// What it costs to quantize a value for layers, in multiply-adds that int8 must save.
+/// The cost of quantizing a value for layers, in multiply-adds that int8 must save.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overhead {
     /// Per value.
@@ -54,7 +54,7 @@ pub struct Overhead {
     pub each_pooled: usize,
 }
 
-/// What ONNX Runtime passes integers through, on every processor.
+/// The operators that ONNX Runtime passes integers through, on every processor.
 const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
     "Concat",
     "Expand",
@@ -232,7 +232,7 @@ impl Profile {
             return Ok(());
         }
         let message = format!(
-            "{} takes no offsets; set activation_offset to false, or make the file with `intact8 config --target {}`",
+            "{} supports no offsets; set activation_offset to false, or make the file with `intact8 config --target {}`",
             self.name, self.name
         );
         Err(Error::invalid_config(message))
@@ -261,7 +261,8 @@ impl Profile {
                 let Some(params) = QdqParams::of_quantize(graph, id) else { continue };
                 let middle = if params.dtype == DType::U8 { 128 } else { 0 };
                 if params.offset.iter().any(|&offset| offset != middle) {
-                    let message = format!("has an offset, and {} takes none; quantize without", self.name);
+                    let message =
+                        format!("has an offset, and {} supports none; quantize without offsets", self.name);
                     return Err(Error::invalid_model(message).at(graph.node(id).label()));
                 }
             }
@@ -274,7 +275,7 @@ impl Profile {
         let mut lines = Vec::new();
         if self.symmetric && config.activation_offset {
             config.activation_offset = false;
-            lines.push(format!("activations have no offset: {} takes none", self.name));
+            lines.push(format!("activations have no offset: {} supports none", self.name));
         }
         if !self.explicit_smoothing && config.auto_balance {
             config.balance_nodes = false;
@@ -292,7 +293,7 @@ impl Profile {
             if !layer.weights.is_empty() && !per_channel && of_layer.weight_quant_params.channel_wise {
                 of_layer.weight_quant_params.channel_wise = false;
                 let line = format!(
-                    "{} has one scale for its weight: {} takes no more for {}",
+                    "{} has one scale for its weight: {} supports no more for {}",
                     layer.name, self.name, layer.op
                 );
                 lines.push(line);
@@ -353,12 +354,16 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_refused_where_none_are_taken() {
+    fn offsets_are_refused_where_none_are_supported() {
         let tensorrt = Profile::named("tensorrt").unwrap();
         let mut config = QuantConfig::default();
         config.layers.insert("conv".to_owned(), LayerConfig::default());
         assert!(
-            tensorrt.check_config(&config).unwrap_err().to_string().starts_with("tensorrt takes no offsets")
+            tensorrt
+                .check_config(&config)
+                .unwrap_err()
+                .to_string()
+                .starts_with("tensorrt supports no offsets")
         );
         config.activation_offset = false;
         tensorrt.check_config(&config).unwrap();
@@ -371,12 +376,12 @@ mod tests {
         };
         tensorrt.check_model(&model("0")).unwrap();
         let refused = tensorrt.check_model(&model("3")).unwrap_err().to_string();
-        assert_eq!(refused, "q: has an offset, and tensorrt takes none; quantize without");
+        assert_eq!(refused, "q: has an offset, and tensorrt supports none; quantize without offsets");
         PROFILES[0].check_model(&model("3")).unwrap();
     }
 
     #[test]
-    fn a_conv_of_few_channels_is_left_to_floats_where_that_is_faster() {
+    fn a_conv_of_few_channels_stays_in_float_where_that_is_faster() {
         let model = |channels: usize, groups: usize| {
             let text = format!(
                 "model m opset 17\n%x = input : f32[1,{},8,8]\n%w = const splat(1.0) : f32[{channels},1,3,3]\n\

@@ -9,7 +9,7 @@ use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 
 /// Checks that a model holds no operator of a quantized one.
 pub fn check_is_float(model: &Model) -> Result<()> {
-    refuse(model, |op| is_quantizer(op) || is_quantized(op), "give its float original, or use convert-qat")
+    refuse(model, |op| is_quantizer(op) || is_quantized(op), "pass its float original, or use convert-qat")
 }
 
 /// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way.
@@ -52,8 +52,8 @@ fn is_quantized(op: &Op) -> bool {
 /// The record of a model with QuantizeLinear and DequantizeLinear: for each layer whose activations and weights are
 /// dequantized, the scales and offsets in the signed domain. Layers need names.
 ///
-/// Layers are as [`QUANTIZABLE`] lists them. What has a scale along a dimension of an activation, or an offset of a weight,
-/// has no place in a record and is left out, and so is a weight in blocks.
+/// Layers are as [`QUANTIZABLE`] lists them. An activation with a scale along a dimension, and a weight with an offset,
+/// have no place in a record and are left out, and so is a weight in blocks.
 pub fn record_of(model: &Model) -> Record {
     let mut record = Record::default();
     for graph in model.graphs() {

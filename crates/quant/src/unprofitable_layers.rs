@@ -101,7 +101,7 @@ struct Island<'a> {
     floats: HashSet<(ValueId, bool)>,
 }
 
-/// The layers of a graph, and what lies between them.
+/// The layers of a graph, and the operations between them.
 struct Neighbours<'a> {
     graph: &'a Graph,
     layers: HashMap<NodeId, &'a Layer>,
@@ -190,7 +190,7 @@ mod tests {
     use crate::profile::PROFILES;
 
     /// The weighted layers that gain nothing in a net of two convolutions and a product, of which the first has only its weights
-    /// in int8; `between` stands between them.
+    /// in int8; `between` is the operation between them.
     fn found(input: &str, strides: usize, between: &str) -> Vec<String> {
         let text = format!(
             "model m opset 17\n%x = input : f32[{input}]\n%w1 = const splat(1.0) : f32[8,1,5,5]\n\

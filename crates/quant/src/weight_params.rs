@@ -9,7 +9,7 @@ use intact8_ir::{Error, Result, Tensor};
 
 /// The parameters of a constant weight, per output channel if the configuration requires it.
 ///
-/// An error if the weight is not of f32 or holds what is not finite, has no such dimension as `weight` says, or the
+/// An error if the weight is not of f32 or holds values that are not finite, has no dimension `weight.axis`, or the
 /// configuration is out of range.
 pub fn weight_params(tensor: &Tensor, weight: Weight, config: &WeightConfig) -> Result<QuantParams> {
     config.check()?;

@@ -13,7 +13,7 @@ const ROWS_OF_STEP: usize = 256;
 /// The step of Adam: with ten times less, a few hundred steps do not suffice to cross from one side to the other.
 const RATE: f32 = 1e-2;
 
-/// The descent: what it reads, in an order of its own, and where it is.
+/// The descent: its inputs, in an order of its own, and its state.
 pub(super) struct Descent<'a> {
     rounding: &'a Rounding<'a>,
     activation: ActivationFunction,
@@ -29,7 +29,7 @@ pub(super) struct Descent<'a> {
     change: Vec<f32>,
 }
 
-/// What is learned of an element, and Adam's two moments.
+/// The learned parameter of an element, and Adam's two moments.
 #[derive(Clone, Copy)]
 struct Element {
     a: f32,
@@ -93,7 +93,7 @@ impl<'a> Descent<'a> {
         self.elements.iter().map(|element| element.soft().1 >= 0.5).collect()
     }
 
-    /// Finds what the soft rounding makes of each element.
+    /// Computes each element with its soft rounding.
     fn soften(&mut self) {
         let places = self.floors.iter().zip(&self.scales).zip(self.rounding.weight);
         for ((change, element), ((floor, scale), w)) in self.change.iter_mut().zip(&self.elements).zip(places)

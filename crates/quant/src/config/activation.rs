@@ -86,7 +86,7 @@ impl Ifmr {
     pub fn factors(&self) -> impl Iterator<Item = f64> {
         let [start, end] = self.search_range;
         let step = self.search_step;
-        // What rounding adds to the quotient must not add a factor.
+        // The rounding error of the quotient must not add a factor.
         let n_factors = ((end - start) / step - 1e-9).ceil().max(1.0) as usize;
         (0..n_factors).map(move |idx| start + step * idx as f64)
     }

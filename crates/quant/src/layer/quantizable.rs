@@ -179,7 +179,7 @@ fn conv_transpose(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String
     linear(candidate, 0, 1)
 }
 
-/// An activation and a weight whose channels are where the view of the operator says. Where groups divide the input
+/// An activation and a weight with channels as in the view of the operator. Where groups divide the input
 /// channels, an index of the other dimension is several output channels.
 fn linear(
     candidate: &Candidate<'_>,

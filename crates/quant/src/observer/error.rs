@@ -1,4 +1,4 @@
-//! What quantization does to the values of a histogram.
+//! The error of quantizing the values of a histogram.
 
 use super::Bin;
 use crate::params::QuantParams;

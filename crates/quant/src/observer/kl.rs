@@ -1,7 +1,7 @@
 //! The symmetric range whose quantized distribution is closest to the original by Kullback-Leibler divergence.
 //!
 //! The method of TensorRT's entropy calibration: of the histogram of magnitudes, every number of bins from the levels
-//! upwards is tried as the range; what lies outside goes to the last bin, and the bins inside are spread over the levels.
+//! upwards is tried as the range; values outside count in the last bin, and the bins inside are spread over the levels.
 
 use super::Statistics;
 use crate::params::QuantParams;
@@ -78,7 +78,7 @@ impl Sums {
             start = end;
         }
         let without_clipping = self.entropies[n] - of_levels - inside * (total / inside).ln();
-        // What is clipped goes to the last bin.
+        // Clipped values count in the last bin.
         let last = inside - self.counts[n - 1];
         let clipped = last + (total - inside);
         let q = if last > 0.0 { in_level / inside } else { 1e-9 };
@@ -87,7 +87,7 @@ impl Sums {
     }
 }
 
-/// The divergence of the first `n` bins, quantized to `n_levels`, from what they were with everything else clipped.
+/// The divergence of the first `n` bins, quantized to `n_levels`, from the original with all other values clipped.
 fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
     let outside: f64 = counts[n..].iter().sum();
     let mut original = counts[..n].to_vec();
@@ -103,7 +103,7 @@ fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
         let level_count: f64 = counts[bins.clone()].iter().sum();
         for idx in bins.filter(|&idx| original[idx] > 0.0) {
             let p = original[idx] / total;
-            // A bin that is empty but for what was clipped into it gets a little, so that it counts without end.
+            // A bin that holds only clipped values has a tiny count, so that its divergence stays finite.
             let q = if counts[idx] > 0.0 { level_count / occupied as f64 / inside } else { 1e-9 };
             sum += p * (p / q).ln();
         }

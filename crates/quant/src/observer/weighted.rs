@@ -20,7 +20,7 @@ pub struct Weighted {
 }
 
 thread_local! {
-    /// What is counted in both ways at once, and empty between uses.
+    /// Both counts at once; empty between uses.
     static BOTH: RefCell<Histogram> = RefCell::default();
 }
 

@@ -50,7 +50,7 @@ impl Pass for CarryThrough {
         let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
-            // Readers first, so that one step reaches through several operations.
+            // Users first, so that one sweep moves quantization through several operations.
             for id in graph.topo().into_iter().rev() {
                 let Some((params, slots)) = self.carried(graph, id) else { continue };
                 let label = graph.node(id).label().to_owned();
@@ -69,7 +69,7 @@ impl Pass for CarryThrough {
 }
 
 impl CarryThrough {
-    /// With which coding to quantize which inputs of an operation.
+    /// The parameters to quantize an operation's inputs with, and which inputs.
     fn carried(&self, graph: &Graph, id: NodeId) -> Option<(QdqParams, Vec<usize>)> {
         let node = graph.node(id);
         let op = node.as_op()?;
@@ -87,7 +87,7 @@ impl CarryThrough {
     }
 }
 
-/// Whether an operation of such an operator does nothing but move numbers, or take the greatest.
+/// Whether an operation of such an operator only moves numbers, or selects the greatest.
 fn moves(graph: &Graph, id: NodeId) -> bool {
     let Some(op) = graph.node(id).as_op() else { return false };
     match op.name.as_str() {

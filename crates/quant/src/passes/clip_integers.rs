@@ -61,7 +61,7 @@ impl Pass for ClipIntegers {
     }
 }
 
-/// The integers that a Clip reads, what they stand for, and the bounds in the same units.
+/// The integers that a Clip's operand is dequantized from, their parameters, and the bounds in the same units.
 fn clipped(graph: &Graph, id: NodeId) -> Option<(ValueId, QdqParams, [i32; 2])> {
     let (low, high) = super::drop_clipped_activations::bounds(graph, id, 12)?;
     let x = quantized_value(graph, graph.operand(id, 0)?)?;

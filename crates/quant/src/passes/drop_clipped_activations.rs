@@ -54,7 +54,7 @@ impl Pass for DropClippedActivations {
     }
 }
 
-/// What a Relu or Clip reads, if its readers clip as much.
+/// The operand of a Relu or Clip, if the quantization of its result clips as much.
 fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
     let bounds = bounds(graph, id, opset)?;
     let users = graph.users(id.into());
@@ -67,7 +67,7 @@ fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
     graph.operand(id, 0)
 }
 
-/// What a node does not let below and above; no bound is infinite.
+/// The lower and the upper bound of a node's result; no bound is infinite.
 pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
     let op = graph.node(id).as_op()?;
     let (low, high) = if op.is("Relu") {
@@ -85,7 +85,7 @@ pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)
     (low <= high).then_some((low, high))
 }
 
-/// Whether a QuantizeLinear gives the least integer at the lower bound, and the greatest at the upper.
+/// Whether a QuantizeLinear results in the least integer at the lower bound, and the greatest at the upper.
 fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
     let params = QdqParams::of_quantize(graph, id)?;
     let (qmin, qmax) = params.range()?;

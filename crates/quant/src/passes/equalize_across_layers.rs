@@ -56,11 +56,11 @@ const MAX_ROUNDS: usize = 100;
 /// A channel smaller than this part of the greatest counts as zero; so no factor is beyond 2^±8 of the usual one.
 const NEGLIGIBLE: f64 = 1.0 / 65536.0;
 
-/// Channels whose factors differ by less than two to this power are like enough: without such a threshold, rounding
+/// Channels whose factors differ by less than two to this power are similar enough: without such a threshold, rounding
 /// may go back and forth between two regions for ever.
 const MIN_SPREAD: i32 = 3;
 
-/// Weights of that size are left alone, so that nothing overflows, and what is lost to underflow is nothing.
+/// Weights of that size are left alone, so that nothing overflows, and nothing is lost to underflow.
 const HUGE: f32 = 1e15;
 
 impl Pass for EqualizeAcrossLayers {
@@ -85,7 +85,7 @@ impl Pass for EqualizeAcrossLayers {
     }
 }
 
-/// The layers of a graph, and what their channels are scaled by, as powers of two.
+/// The layers of a graph, and the factors of their channels, as powers of two.
 struct Equalization {
     layers: BTreeMap<NodeId, Scaled>,
     regions: Vec<ScalingRegion>,
@@ -102,7 +102,7 @@ struct Scaled {
     inputs: Vec<i32>,
 }
 
-/// A constant for each channel that is added between layers, and what it is divided by.
+/// A constant that is added between layers, with a value per channel, and its divisors.
 struct Addend {
     values: Vec<f32>,
     shape: Vec<usize>,
@@ -157,7 +157,7 @@ impl Equalization {
         }
     }
 
-    /// What the channels of a region are to be divided by, as powers of two.
+    /// The divisors of the channels of a region, as powers of two.
     fn exponents(&self, region: &ScalingRegion) -> Vec<i32> {
         let (mut made, mut read) = (vec![0.0; region.n_channels], vec![0.0; region.n_channels]);
         let mut bias = vec![0.0; region.n_channels];
@@ -177,21 +177,21 @@ impl Equalization {
         }
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         let (most_made, most_read, most_bias) = (most(&made), most(&read), most(&bias));
-        let wanted = |c: usize| {
+        let target = |c: usize| {
             let is_alive = made[c] > most_made * NEGLIGIBLE && read[c] > most_read * NEGLIGIBLE;
             is_alive.then(|| (made[c] / read[c]).log2() / 2.0)
         };
-        let wanted: Vec<Option<f64>> = (0..region.n_channels).map(wanted).collect();
-        let mut alive: Vec<f64> = wanted.iter().copied().flatten().collect();
+        let targets: Vec<Option<f64>> = (0..region.n_channels).map(target).collect();
+        let mut alive: Vec<f64> = targets.iter().copied().flatten().collect();
         alive.sort_by(f64::total_cmp);
         let usual = alive.get(alive.len() / 2).map_or(0.0, |middle| middle.round());
-        let exponent = |(wanted, bias): (Option<f64>, f64)| {
-            let Some(wanted) = wanted else { return 0 };
-            // Never further than wanted, and never the other way: so it settles.
+        let exponent = |(target, bias): (Option<f64>, f64)| {
+            let Some(target) = target else { return 0 };
+            // Never further than the target, and never the other way: so the iteration ends.
             let least = if bias > 0.0 { usual + (bias / most_bias).log2().ceil() } else { f64::NEG_INFINITY };
-            wanted.round().max(least.min(0.0)) as i32
+            target.round().max(least.min(0.0)) as i32
         };
-        wanted.into_iter().zip(bias).map(exponent).collect()
+        targets.into_iter().zip(bias).map(exponent).collect()
     }
 
     fn scale(&mut self, region: usize, exponents: &[i32]) {
@@ -250,7 +250,7 @@ impl Scaled {
         Scaled { linear, extents, outputs, inputs }
     }
 
-    /// Shows the output channel, the input channel and the extent of every row and column, as it is scaled now.
+    /// Calls `see` with the output channel, the input channel and the extent of every cell, as it is scaled now.
     fn each_extent(&self, mut see: impl FnMut(usize, usize, f64)) {
         let layout = self.linear.view.layout;
         for (idx, extent) in self.extents.values::<f32>().unwrap_or_default().iter().enumerate() {
@@ -299,7 +299,7 @@ fn extents_of(linear: &LinearNode, weight: &Tensor) -> Tensor {
     Tensor::new(&[extents.len()], extents)
 }
 
-/// A layer whose weight nobody else reads and whose numbers are all of usual size.
+/// A layer whose weight has one use and whose numbers are all of usual size.
 fn equalizable(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
     let linear = LinearNode::at(graph, ranks, id)?;
     let op = graph.node(id).as_op()?;

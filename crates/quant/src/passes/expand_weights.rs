@@ -34,7 +34,7 @@ use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, Va
 /// return %y
 /// ```
 pub struct ExpandWeights {
-    /// Says which layers run in int8.
+    /// Determines which layers run in int8.
     pub target: &'static Profile,
 }
 

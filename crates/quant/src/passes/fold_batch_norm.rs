@@ -64,7 +64,7 @@ impl Pass for FoldBatchNorm<'_> {
 }
 
 impl FoldBatchNorm<'_> {
-    /// The layer in front of a normalization with the normalization in it, if that can be.
+    /// The layer before a normalization with the normalization folded in, if that is possible.
     fn fold(&self, graph: &Graph, ranks: GraphRanks<'_>, norm: NodeId) -> Option<LinearNode> {
         let (scale, shift) = scale_and_shift(graph, norm)?;
         let input = graph.operand(norm, 0)?;

@@ -75,7 +75,7 @@ impl Pass for FoldChannelFactors {
     }
 }
 
-/// What a Mul multiplies, by what, and the constants that can take it.
+/// The operand of a Mul, the factors, and the constants that can absorb them.
 fn folded(
     graph: &Graph,
     ranks: GraphRanks<'_>,
@@ -123,7 +123,7 @@ fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
     false
 }
 
-/// How many channels a value has, as its type says.
+/// How many channels a value has by its type.
 fn channels_at(graph: &Graph, value: ValueId, behind: usize) -> Option<usize> {
     let dims = graph.value(value).tensor_type()?.shape.as_ref()?;
     dims.get(dims.len().checked_sub(1 + behind)?)?.known()

@@ -55,7 +55,7 @@ impl Pass for FoldPads {
     }
 }
 
-/// What a Conv reads if it pads as much as it and the Pad in front do.
+/// The operand of the Pad before a Conv, and the padding of both together.
 fn folded(graph: &Graph, id: NodeId, opset: i64) -> Option<(ValueId, Vec<i64>)> {
     let op = graph.node(id).as_op().filter(|op| op.is("Conv"))?;
     let pad = graph.operand(id, 0)?.node;
@@ -70,7 +70,7 @@ fn folded(graph: &Graph, id: NodeId, opset: i64) -> Option<(ValueId, Vec<i64>)> 
     Some((graph.operand(pad, 0)?, pads)).filter(|_| fits)
 }
 
-/// How many zeros a Pad puts in front of each dimension of space and behind it, if it does nothing else.
+/// How many zeros a Pad puts before and after each spatial dimension, if it does nothing else.
 fn zeros(graph: &Graph, id: NodeId, opset: i64) -> Option<Vec<i64>> {
     let op: &Op = graph.node(id).as_op().filter(|op| op.is("Pad"))?;
     let is_constant = matches!(op.str("mode"), Ok(None | Some("constant")));

@@ -69,7 +69,7 @@ impl Pass for FoldScaleShift<'_> {
 }
 
 impl FoldScaleShift<'_> {
-    /// A Gemm with its own factors in weight and bias.
+    /// A Gemm with its own factors folded into weight and bias.
     fn own_factors(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.is("Gemm"))?;
         let is_factor =
@@ -83,7 +83,7 @@ impl FoldScaleShift<'_> {
         linear.scaled(&vec![1.0; n_channels], &vec![0.0; n_channels]).filter(|_| !is_skipped)
     }
 
-    /// The layer in front of an operation with the operation in it, if that can be.
+    /// The layer before an operation with the operation folded in, if that is possible.
     fn fold(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.domain.is_empty() && op.attrs.is_empty())?;
         if !["Mul", "Div", "Add", "Sub"].contains(&op.name.as_str()) {

@@ -57,7 +57,7 @@ pub struct InsertQuantDequant<'a> {
     pub record: &'a Record,
 }
 
-/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+/// The greatest magnitude of an integer bias: half of the range of 32 bits, so that sums with the products fit.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
 impl Pass for InsertQuantDequant<'_> {
@@ -73,7 +73,7 @@ impl Pass for InsertQuantDequant<'_> {
         for (mut layer, of_layer) in self.config.enabled(model).into_iter().chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, (&layer, of_layer), model)?;
-            // ONNX Runtime takes quantized activations beside blocks for a product of integers, and fails.
+            // ONNX Runtime mistakes a product of quantized activations and a weight in blocks for one of integers, and fails.
             if of_layer.weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
@@ -116,7 +116,7 @@ impl Pass for InsertQuantDequant<'_> {
             Ok(())
         })?;
         if !work.is_empty() {
-            // Float biases whose place integers have taken.
+            // Float biases that integers have replaced.
             model.graph.remove_dead();
         }
         Ok(!work.is_empty())
@@ -128,7 +128,7 @@ fn numbered(operand: &str, number: usize) -> String {
     if number == 0 { operand.to_owned() } else { format!("{operand}{number}") }
 }
 
-/// How the scales of an operand lie: one for all, or along a dimension.
+/// The granularity of an operand's scales: per tensor, or along a dimension.
 #[derive(Debug, Default)]
 struct Scales {
     shape: Vec<usize>,
@@ -145,7 +145,7 @@ struct Pairs<'a> {
     made: HashMap<(ValueId, PairKey), ValueId>,
 }
 
-/// What makes two pairs of one value the same: all their parameters, bit by bit, and along which dimension scales lie.
+/// Two pairs of one value are the same if these are equal: all parameters, bit by bit, and the dimension of the scales.
 #[derive(PartialEq, Eq, Hash)]
 struct PairKey {
     scale: Vec<u32>,
@@ -168,7 +168,7 @@ impl PairKey {
 }
 
 impl Pairs<'_> {
-    /// How the scales of a weight lie.
+    /// The granularity of a weight's scales.
     fn scales(&self, layer: &Layer, weight: &Weight, params: &QuantParams) -> Scales {
         let value = self.graph.operand(layer.node, weight.slot).expect("a layer has its weights");
         let shape = self.graph.constant(value).expect("a layer's weights are constant").shape();
@@ -198,7 +198,7 @@ impl Pairs<'_> {
     }
 
     /// Makes the scales of a weight's channels large enough for the integers of the bias, be it the layer's own or added
-    /// behind it.
+    /// after it.
     fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams) {
         let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
         let values = match layer.bias_slot() {

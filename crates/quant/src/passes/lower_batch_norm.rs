@@ -37,7 +37,7 @@ use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, Va
 /// return %y
 /// ```
 pub struct LowerBatchNorm<'a> {
-    /// Layers that are not to take a normalization, by name.
+    /// Layers that are not to absorb a normalization, by name.
     pub skip: &'a [String],
 }
 
@@ -51,10 +51,10 @@ impl Pass for LowerBatchNorm<'_> {
         let mut changed = false;
         model.try_for_each_graph(|position, graph| {
             let ranks = ranks.in_graph(position);
-            // Readers first, so that of two in a row the first finds what the second leaves.
+            // Users first, so that of two in a row the first finds the layer that has absorbed the second.
             for norm in graph.topo().into_iter().rev() {
                 let Some((scale, shift)) = scale_and_shift(graph, norm) else { continue };
-                if let Some(folded) = self.fold_into_reader(graph, ranks, norm, &scale, &shift) {
+                if let Some(folded) = self.fold_into_user(graph, ranks, norm, &scale, &shift) {
                     let (input, reader) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
                     graph.set_operand(reader, 0, input);
@@ -74,8 +74,8 @@ impl Pass for LowerBatchNorm<'_> {
 }
 
 impl LowerBatchNorm<'_> {
-    /// The one reader with the normalization in it, if that can be.
-    fn fold_into_reader(
+    /// The layer that uses the result, with the normalization folded in, if that is possible.
+    fn fold_into_user(
         &self,
         graph: &Graph,
         ranks: GraphRanks<'_>,

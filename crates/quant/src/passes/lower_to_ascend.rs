@@ -133,7 +133,7 @@ impl LowerToAscend {
         self.dequantize(graph, id, &label, &[x.scale], names)
     }
 
-    /// Puts an AscendDequant behind a node; the result keeps its name.
+    /// Puts an AscendDequant after a node; the result keeps its name.
     fn dequantize(
         &self,
         graph: &mut Graph,
@@ -172,7 +172,7 @@ fn with_floats(ty: Option<Type>) -> Option<Type> {
     }
 }
 
-/// The Add of a constant that is the only reader of a MatMul, and the constant in units of the products.
+/// The Add of a constant that is the one use of a MatMul's result, and the constant in units of the products.
 fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<i32>)> {
     let (add, _, tensor) = added_constant(graph, id).filter(|_| is_read_once(graph, id.into()))?;
     let n_channels = stored_constant(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
@@ -185,7 +185,7 @@ fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<
     Some((add, values.iter().enumerate().map(integer).collect::<Option<_>>()?))
 }
 
-/// Names the QuantizeLinear in front of a layer, if it has no such name yet.
+/// Names the QuantizeLinear before a layer, if it has no such name yet.
 fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names) {
     let node = graph.node_mut(bytes.node);
     if node.is("QuantizeLinear") && !node.name.ends_with(".quant") {
@@ -208,7 +208,7 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
         DType::I8 => "INT8",
         DType::I16 => "INT16",
         other => {
-            let message = format!("an AscendQuant gives i8 or i16, and not {other}; use signed activations");
+            let message = format!("an AscendQuant returns i8 or i16, not {other}; use signed activations");
             return Err(Error::unsupported(message).at(graph.node(id).label()));
         }
     };
@@ -231,7 +231,7 @@ fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> 
         return Ok(false);
     }
     let Some(params) = QdqParams::of(graph, id) else {
-        let message = "has no form here: its scales are computed, or lie in blocks; use another deploy form";
+        let message = "can't be written in this deploy format: its scales are computed, or in blocks; use another deploy format";
         return Err(Error::unsupported(message).at(graph.node(id).label()));
     };
     let Some((scale, offset)) = params.per_tensor().filter(|_| stored_constant(graph, id.into()).is_none())

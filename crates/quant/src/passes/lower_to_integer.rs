@@ -62,7 +62,7 @@ impl Pass for LowerToInteger {
     }
 }
 
-/// The sums of a layer, and what they are multiplied by: scales and their shape.
+/// The sums of a layer, and the scales that they are multiplied by, with their shape.
 fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId, Vec<f32>, Vec<usize>)> {
     if let Some(product) = QuantizedLinear::at(graph, id) {
         let scales = product.scales();

@@ -83,7 +83,7 @@ impl Pass for LowerToQLinear {
     }
 }
 
-/// The coding of a node's only result, if it is quantized to bytes by everybody who reads it.
+/// The parameters with which all uses of a node's only result quantize it to bytes, if they do.
 fn byte_result(graph: &Graph, id: NodeId) -> Option<QdqParams> {
     let is_alone = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
     let params = quantized_as(graph, id.into()).filter(|params| params.is_byte() && is_alone);
@@ -152,7 +152,7 @@ fn weight_operands(
     Some(vec![weight, scales, constant(graph, names, &format!("{label}.w.offset"), offsets)])
 }
 
-/// An operation that moves numbers from one coding to the same.
+/// Lowers an operation that moves numbers whose parameters are those of its result.
 fn move_bytes(graph: &mut Graph, id: NodeId, params: &QdqParams) -> Option<()> {
     let op = graph.node(id).as_op().filter(|op| op.has(OperatorTrait::MovesData))?;
     let is_interpolation = op.is("Resize") && !matches!(op.str("mode"), Ok(None | Some("nearest")));
@@ -170,7 +170,7 @@ fn move_bytes(graph: &mut Graph, id: NodeId, params: &QdqParams) -> Option<()> {
     Some(())
 }
 
-/// Puts an operation of integers in the place of one of floats and of the QuantizeLinear behind it.
+/// Puts an operation of integers in the place of one of floats and of the QuantizeLinear after it.
 fn put(graph: &mut Graph, id: NodeId, op: Op, operands: Vec<ValueId>) {
     put_slots(graph, id, op, &operands.into_iter().map(Some).collect::<Vec<_>>());
 }

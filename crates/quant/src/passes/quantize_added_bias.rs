@@ -47,7 +47,7 @@ use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 /// ```
 pub struct QuantizeAddedBias;
 
-/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+/// The greatest magnitude of an integer bias: half of the range of 32 bits, so that sums with the products fit.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
 impl Pass for QuantizeAddedBias {
@@ -81,7 +81,7 @@ impl Pass for QuantizeAddedBias {
     }
 }
 
-/// Of an Add behind a MatMul: where the bias is, the integers, and their scales.
+/// Of an Add after a MatMul: the slot of the bias, its integers, and their scales.
 fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
     if !graph.node(id).is("Add") {
         return None;

@@ -37,7 +37,7 @@ pub struct RaiseOpset {
     pub to: i64,
 }
 
-/// The oldest operator set whose QuantizeLinear gives integers of so many bits, with a scale for each channel or block.
+/// The oldest operator set whose QuantizeLinear supports integers of so many bits, with scales per channel or per block.
 pub(crate) fn opset_for(bits: u8, is_blocked: bool) -> i64 {
     if bits > 8 || is_blocked { 21 } else { 13 }
 }
@@ -85,7 +85,7 @@ fn has_operators(graph: &Graph) -> bool {
     graph.node_ids().any(|id| graph.node(id).as_op().is_some_and(|op| op.domain.is_empty()))
 }
 
-/// Rewrites what changed in one operator set.
+/// Rewrites one operator for the next operator set.
 fn raise(graph: &mut Graph, opset: i64, names: &mut Names) -> Result<()> {
     for id in graph.topo() {
         let changed = |op: &Op| CHANGES.iter().find(|change| change.opset == opset && op.is(change.op));
@@ -147,7 +147,7 @@ impl NodeRewriter<'_> {
         self.graph.add(Node::constant(name, tensor), &[]).into()
     }
 
-    /// Moves a list of integers from an attribute to an operand; what is not given stays so.
+    /// Moves a list of integers from an attribute to an operand; an attribute that is left out stays so.
     fn ints_to_operand(&mut self, name: &str, slot: usize) -> Result<()> {
         if let Some(values) = self.take_ints(name)? {
             self.feed(slot, name, Tensor::new(&[values.len()], values));
@@ -177,12 +177,12 @@ impl NodeRewriter<'_> {
         Some(self.graph.value(value).tensor_type()?.shape.as_ref()?.len())
     }
 
-    /// Whether somebody wants an output beside the first.
+    /// Whether there are uses of an output other than the first.
     fn has_further_outputs(&self) -> bool {
         self.graph.node(self.id).outputs.iter().skip(1).any(|value| !value.name.is_empty())
     }
 
-    /// Puts an operation in front of the node or behind it; its value gets a name from the node's and `name`.
+    /// Adds an operation before the node or after it; its value has a name from the node's and `name`.
     fn insert(&mut self, name: &str, op: Op, ty: Option<Type>, operands: &[ValueId]) -> ValueId {
         let name = self.names.fresh(&format!("{}.{name}", self.label));
         let value = intact8_ir::Value { ty, ..intact8_ir::Value::new(name.clone()) };
@@ -190,7 +190,7 @@ impl NodeRewriter<'_> {
         self.graph.add(Node::op(&name, op, [value]), &operands).into()
     }
 
-    /// The error of what can't be said in a newer operator set.
+    /// The error of an operator that a newer operator set can't express.
     fn stuck(&mut self, why: &str) -> Error {
         let name = self.op().name.clone();
         Error::unsupported(format!(

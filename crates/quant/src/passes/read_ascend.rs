@@ -83,7 +83,7 @@ fn missing(what: &str) -> Error {
     Error::invalid_model(format!("{what} is missing"))
 }
 
-/// The offset of what an AscendQuant gives, and its type.
+/// The zero point of an AscendQuant's result, and its type.
 fn offset_of(graph: &Graph, bytes: ValueId) -> Result<(i32, DType)> {
     let node = graph.node(bytes.node);
     let op = node.as_op().filter(|op| op.is("AscendQuant"));
@@ -137,7 +137,7 @@ fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// The scales in the parameters of an AscendDequant; what else they can hold is refused.
+/// The scales in the parameters of an AscendDequant; other parameters are refused.
 fn scales(graph: &Graph, id: NodeId) -> Result<Vec<f32>> {
     let op = graph.node(id).as_op().ok_or_else(|| missing("the operation"))?;
     for (attr, usual) in [("dtype", 0), ("sqrt_mode", 0), ("relu_flag", 0)] {
@@ -167,7 +167,7 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
             let product = (0..2)
                 .filter_map(|slot| graph.operand(sums.node, slot))
                 .find(|v| graph.constant(*v).is_none());
-            product.ok_or_else(|| missing("the product in front of the bias"))?.node
+            product.ok_or_else(|| missing("the product before the bias"))?.node
         }
     };
     let behind = integers(graph, layer, names)?;
@@ -185,7 +185,7 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
 
 /// Makes a layer of integers one that ONNX knows; how many dimensions follow that of its output channels.
 fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
-    let op = graph.node(id).as_op().cloned().ok_or_else(|| missing("a layer in front"))?;
+    let op = graph.node(id).as_op().cloned().ok_or_else(|| missing("a layer before it"))?;
     let label = graph.node(id).label().to_owned();
     let bytes = graph.operand(id, 0).ok_or_else(|| missing("the operand"))?;
     let (offset, dtype) = offset_of(graph, bytes)?;
@@ -226,7 +226,7 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
             (op, operands)
         }
         "AveragePool" => (op, vec![Some(shifted(bytes, graph, names))]),
-        other => return Err(Error::unsupported(format!("an AscendDequant behind {other} is not supported"))),
+        other => return Err(Error::unsupported(format!("an AscendDequant after {other} is not supported"))),
     };
     let node = replace(graph, id, sums.0, &sums.1);
     if let Some(intact8_ir::Type::Tensor(ty)) = &mut graph.node_mut(node).outputs[0].ty {

@@ -37,7 +37,7 @@ impl Pass for RemoveNoOps {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let opset = model.opset();
-        // What is dead is no layer, and must not count as a reader of what is not.
+        // Dead nodes are no layers, and must not count as uses.
         let before = n_nodes(model);
         model.graph.remove_dead();
         let mut changed = n_nodes(model) != before;
@@ -62,7 +62,7 @@ fn n_nodes(model: &Model) -> usize {
     model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum()
 }
 
-/// Lets everybody read `source` instead of what `id` gives, if names allow.
+/// Replaces all uses of the result of `id` by `source`, if names allow.
 fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
     let given = ValueId::from(id);
     if graph.outputs().contains(&given) {
@@ -82,7 +82,7 @@ fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
     true
 }
 
-/// The value that a node gives back unchanged, if it does.
+/// The value that a node returns unchanged, if it does.
 fn source(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId, opset: i64) -> Option<ValueId> {
     let node = graph.node(id);
     let op = node.as_op().filter(|op| op.domain.is_empty())?;
@@ -130,8 +130,8 @@ fn never(graph: &Graph, flag: Option<ValueId>) -> bool {
     flag.is_none_or(|value| is_false(value).unwrap_or(false))
 }
 
-/// Whether Reshape to `shape` gives the dimensions that it gets. One dimension that is computed must come out right if
-/// all others do.
+/// Whether Reshape to `shape` returns the dimensions of its operand. One dimension that is computed must be right if all
+/// others are.
 fn keeps_shape(dims: &[Dim], shape: &[i64]) -> bool {
     let is_kept = |dim: &Dim, n: i64| n == 0 || is_length(dim, n);
     let n_open = dims.iter().zip(shape).filter(|&(dim, &n)| !is_kept(dim, n)).count();
@@ -143,14 +143,14 @@ fn is_length(dim: &Dim, n: i64) -> bool {
     usize::try_from(n).is_ok_and(|n| dim.known() == Some(n))
 }
 
-/// Whether Expand to `shape` gives back a value of that rank.
+/// Whether Expand to `shape` returns its operand, of that rank, unchanged.
 fn expands_nothing(dims: Option<Vec<Dim>>, rank: usize, shape: &[i64]) -> bool {
     let dims = dims.unwrap_or_else(|| vec![Dim::Unknown; rank]);
     shape.len() <= dims.len()
         && shape.iter().rev().zip(dims.iter().rev()).all(|(&n, dim)| n == 1 || is_length(dim, n))
 }
 
-/// Whether a Slice begins at the beginning and ends at the end, or behind it, of all its axes.
+/// Whether a Slice begins at the beginning and ends at the end, or after it, of all its axes.
 fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>) -> Option<bool> {
     let op = graph.node(id).as_op()?;
     let given = |name: &str, slot: usize| match opset < 10 {
@@ -183,7 +183,7 @@ fn permutation(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<Vec<i
     op.ints("perm").ok()?.map(<[i64]>::to_vec).or_else(reversed)
 }
 
-/// What the Transpose that makes `input` reads, if transposing that by `perm` restores it.
+/// The operand of the Transpose that produces `input`, if transposing that by `perm` restores it.
 fn cancelled(graph: &Graph, ranks: GraphRanks<'_>, input: ValueId, perm: &[i64]) -> Option<ValueId> {
     let first = permutation(graph, ranks, input.node)?;
     let restored = |(idx, &axis): (usize, &i64)| {

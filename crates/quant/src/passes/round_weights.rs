@@ -32,7 +32,7 @@ use intact8_ir::{Model, Node, Pass, Result, Tensor};
 pub struct RoundWeights<'a> {
     /// Which layers.
     pub config: &'a QuantConfig,
-    /// To what.
+    /// Which elements are rounded up.
     pub record: &'a Record,
 }
 
@@ -49,7 +49,7 @@ impl Pass for RoundWeights<'_> {
             for (idx, (weight, params)) in layer.weights.iter().zip(&entry.weights).enumerate() {
                 let tensor = layer.tensor(model, weight);
                 let up = if idx == 0 { &entry.rounded_up[..] } else { &[] };
-                // The text of a record does not say how many bits fewer than 8 there are.
+                // The text of a record does not hold widths of less than 8 bits.
                 let bits = params.bits.min(of_layer.weight_quant_params.num_bits);
                 let found = rounded(
                     tensor,

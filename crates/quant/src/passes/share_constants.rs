@@ -63,22 +63,22 @@ impl Pass for ShareConstants {
         }
         let own: HashMap<Content, NodeId> =
             constants(&model.graph).map(|(id, content)| (content, id)).collect();
-        let mut wanted = Vec::new();
+        let mut in_model = Vec::new();
         for (value, content) in shared {
             let id = own.get(&content).copied().unwrap_or_else(|| {
                 let mut node = Node::constant(value.name.clone(), content.tensor.clone());
                 node.outputs[0] = value;
                 model.graph.add(node, &[])
             });
-            wanted.push((content, id.into()));
+            in_model.push((content, id.into()));
         }
-        share(&mut model.graph, &wanted);
+        share(&mut model.graph, &in_model);
         model.graph.remove_dead();
         Ok(true)
     }
 }
 
-/// A tensor that is found by what it holds: tensors are compared only if their hashes are equal.
+/// A tensor as a key: tensors are compared only if their hashes are equal.
 #[derive(Clone, PartialEq)]
 struct Content {
     hash: u64,
@@ -93,7 +93,7 @@ impl Hash for Content {
     }
 }
 
-/// What two graphs at least hold, in their order, with the first one's name.
+/// The constants that at least two graphs hold, in their order, with the first one's name.
 fn shared(model: &Model) -> Vec<(Value, Content)> {
     let graphs = model.graphs();
     if graphs.len() == 1 {
@@ -128,9 +128,10 @@ fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
     })
 }
 
-/// Lets the subgraphs of a graph capture what they or their subgraphs hold of what is wanted, each with its value in the graph.
-fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
-    let values: Vec<Value> = wanted.iter().map(|(_, value)| graph.value(*value).clone()).collect();
+/// Makes the subgraphs of a graph capture the shared constants that they or their subgraphs hold, each with its value in the
+/// graph.
+fn share(graph: &mut Graph, shared: &[(Content, ValueId)]) {
+    let values: Vec<Value> = shared.iter().map(|(_, value)| graph.value(*value).clone()).collect();
     for id in graph.topo() {
         if graph.node(id).as_op().is_none_or(|op| op.subgraphs().next().is_none()) {
             continue;
@@ -145,7 +146,7 @@ fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
             let mut held = HashSet::new();
             hold(subgraph, &mut held);
             let mut inside = Vec::new();
-            for ((content, value), described) in wanted.iter().zip(&values) {
+            for ((content, value), described) in shared.iter().zip(&values) {
                 if held.contains(content) {
                     let capture = subgraph.add(Node::capture(described.clone()), &[]);
                     for (id, _) in own.iter().filter(|(_, own)| own == content) {
@@ -163,7 +164,7 @@ fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
     }
 }
 
-/// Adds what a graph and its subgraphs hold.
+/// Adds the constants of a graph and its subgraphs.
 fn hold(graph: &Graph, held: &mut HashSet<Content>) {
     held.extend(constants(graph).map(|(_, content)| content));
     let ops = graph.node_ids().filter_map(|id| graph.node(id).as_op());
@@ -181,7 +182,7 @@ mod tests {
         model.graphs().into_iter().map(|graph| (constants(graph).count(), graph.captures().len())).collect()
     }
 
-    /// A branch in a branch holds what its neighbour holds; what one of them gives stays.
+    /// A branch in a branch holds a constant of its neighbour; a constant that is an output stays.
     #[test]
     fn it_is_what_sinking_undoes() {
         let text = "model m opset 17\n%c = input : bool[]\n%x = input : f32[1,512]\n\

@@ -61,7 +61,7 @@ impl Pass for ShiftBias<'_> {
                         let bias = graph.add(Node::constant(name, bias), &[]);
                         graph.set_operand(layer.node, slot, Some(bias.into()));
                     }
-                    None if add_to_bias_behind(graph, layer, shift, &mut names).is_some() => {}
+                    None if add_to_added_bias(graph, layer, shift, &mut names).is_some() => {}
                     None => add(graph, layer, shift, &mut names),
                 }
             }
@@ -83,8 +83,8 @@ fn shifted(graph: &Graph, layer: &Layer, slot: usize, shift: &[f32]) -> Option<T
     Some(Tensor::new(&[shift.len()], bias.iter().zip(shift).map(|(bias, shift)| bias + shift).collect()))
 }
 
-/// Adds the shift to the bias of a MatMul: the constant of the Add that is its only reader.
-fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
+/// Adds the shift to the bias of a MatMul: the constant of the Add that is the one use of its result.
+fn add_to_added_bias(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
     let has_rows = layer.output_axis() == Some(-1) && is_read_once(graph, layer.node.into());
     let (add, slot, bias) = added_constant(graph, layer.node).filter(|_| has_rows)?;
     let is_row = bias.len() == shift.len() && bias.shape().last() == Some(&shift.len());
@@ -97,7 +97,7 @@ fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &m
     Some(())
 }
 
-/// Puts an Add behind the layer, which takes over the name of its result.
+/// Puts an Add after the layer, whose result has the name of the layer's.
 fn add(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) {
     let result = graph.value(ValueId::from(layer.node)).clone();
     let weight =

@@ -59,10 +59,10 @@ impl Pass for SinkConstants {
     }
 }
 
-/// Sinks what can be sunk from a graph, and then from its subgraphs: a constant may go down several steps.
+/// Sinks constants from a graph, and then from its subgraphs: a constant may go down several steps.
 fn sink(graph: &mut Graph, names: &mut Names) -> bool {
     let mut changed = false;
-    // The first to get a constant takes its name along.
+    // The first subgraph that gets a constant keeps its name.
     let mut moved: HashSet<ValueId> = HashSet::new();
     for id in graph.topo() {
         let movable = movable(graph, id);
@@ -88,7 +88,7 @@ fn sink(graph: &mut Graph, names: &mut Names) -> bool {
     changed
 }
 
-/// The constants that only subgraphs read, as far as a node's do: which of its captured operands, and what it is.
+/// The constants that only subgraphs use, among the captured operands of a node, with their position.
 fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, ValueId, (Value, Tensor))> {
     let n_formal = |id: NodeId| graph.operands(id).len() - graph.node(id).n_captures();
     let captured = graph.operands(id).iter().enumerate().skip(n_formal(id));

@@ -165,7 +165,7 @@ fn fold(graph: &mut Graph, value: ValueId, factors: &[f32], after: usize, names:
     true
 }
 
-/// What the constants become that make a value smaller by the factors; `None` if the value does not come from such.
+/// The constants that a value is computed from, divided by the factors; `None` if the value is not computed from such.
 fn divided_constants(graph: &Graph, value: ValueId, factors: &[f32]) -> Option<Vec<(NodeId, usize, Tensor)>> {
     let op = graph.node(value.node).as_op()?;
     let divided = |slot: usize| {

@@ -69,7 +69,7 @@ fn ops(model: &Model) -> impl Iterator<Item = &Op> {
     of(&model.graph).into_iter().chain(functions)
 }
 
-/// Forgets the types of what operations make and no output is.
+/// Removes the types of results of operations that are no outputs.
 fn forget_types(graph: &mut Graph) -> bool {
     let outputs = graph.outputs().to_vec();
     let mut changed = false;

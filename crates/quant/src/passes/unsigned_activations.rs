@@ -43,7 +43,7 @@ impl Pass for UnsignedActivations {
     }
 }
 
-/// Adds 128 to the signed bytes of activations, or takes it away from unsigned ones: their type becomes `to`.
+/// Adds 128 to the signed bytes of activations, or subtracts it from unsigned ones: their type becomes `to`.
 pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     let (from, shift) = if to == DType::U8 { (DType::I8, 128) } else { (DType::U8, -128) };
     let mut names = Names::of(model);
@@ -78,7 +78,7 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     Ok(changed)
 }
 
-/// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that read them, if nobody else does.
+/// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that use them, if there are no other uses.
 fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)> {
     let params = QdqParams::of_quantize(graph, id).filter(|params| params.dtype == dtype)?;
     let (_, offset) = params.per_tensor()?;

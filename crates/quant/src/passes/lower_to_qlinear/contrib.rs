@@ -7,7 +7,7 @@ use crate::qdq_params::QdqParams;
 use crate::quantized_linear::{QuantizedLinear, quantized_value};
 use intact8_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
 
-/// Lowers a node whose result is quantized as said, if there is an operator for it.
+/// Lowers a node whose result is quantized with these parameters, if there is an operator for it.
 pub(super) fn lower(
     graph: &mut Graph,
     id: NodeId,

@@ -1,4 +1,4 @@
-//! What changed between the operator sets 7 and 21, of what a model that runs has to follow.
+//! The changes of operators between the operator sets 7 and 21 that concern a model that runs.
 //!
 //! Changes that only allow more are none: further types, negative axes, new attributes whose default is the old meaning.
 //! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
@@ -60,7 +60,7 @@ fn drop_spatial(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     }
 }
 
-/// What the others mean has changed.
+/// The meaning of the other modes has changed.
 fn only_first_output(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     if rewriter.has_further_outputs() {
         return Err(rewriter.stuck("its further outputs mean something else there"));
@@ -69,7 +69,7 @@ fn only_first_output(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Without training it does nothing, whatever the ratio.
+/// Outside of training it does nothing, for any ratio.
 fn drop_ratio(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     rewriter.take("ratio");
     Ok(())
@@ -138,7 +138,7 @@ fn rename_modes(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The axis is an operand now, and the one that is meant when none is given is another.
+/// The axis is an operand now, and its default is another.
 fn dft(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let axis = rewriter.take_int("axis")?.unwrap_or(1);
     rewriter.feed(2, "axis", Tensor::new(&[], vec![axis]));
@@ -162,7 +162,7 @@ fn count_parts(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Softmax and its kind once worked along all axes from the given one on, as if they were one; now along one.
+/// Softmax and its kind once worked along all axes from `axis` on, as if they were one; now along one.
 fn along_one_axis(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let axis = rewriter.take_int("axis")?.unwrap_or(1);
     let is_last = rewriter.rank(0).is_some_and(|rank| axis == -1 || axis == rank as i64 - 1);
@@ -174,7 +174,7 @@ fn along_one_axis(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let shape = rewriter.insert("shape", Op::new("Shape"), None, &[input]);
     let flat = rewriter.insert("flat", Op::new("Flatten").with("axis", Attr::Int(axis)), None, &[input]);
     rewriter.graph.set_operand(rewriter.id, 0, Some(flat));
-    // The node goes on under its name, and what puts its result back into shape takes over the result's.
+    // The node goes on under its name, and the Reshape of its result has the result's name.
     let result = rewriter.graph.value(rewriter.id.into()).clone();
     let rows = rewriter.names.fresh(&format!("{}.rows", rewriter.label));
     rewriter.graph.node_mut(rewriter.id).outputs[0] = Value::new(rows);
