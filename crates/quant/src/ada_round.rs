@@ -8,7 +8,7 @@
 mod descent;
 
 use crate::config::AdaRound;
-use crate::rounding::{Rounding, product};
+use crate::rounding::{Rounding, n_fitted, product};
 use descent::Descent;
 use intact8_kernels::gemm::Init;
 use std::ops::Range;
@@ -66,7 +66,7 @@ impl Rounding<'_> {
     /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
     pub fn learn(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
         let n_rows = examples.outputs.len() / self.scale.len();
-        let n_seen = n_rows - n_rows / 4;
+        let n_seen = n_fitted(n_rows);
         let (seen, unseen) = (self.some(examples, 0..n_seen), self.some(examples, n_seen..n_rows));
         let nearest = self.nearest();
         let mut up = Descent::new(self, &seen).run(config);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_fits_the_rows_learned_on_is_not_kept() {
+    fn an_overfitted_channel_is_rounded_to_nearest() {
         // Noise, and hardly more rows than weights: what is learned holds for these rows alone.
         let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
         let mut outputs = vec![0.0; 40 * OUT];
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_integers_stays_there() {
+    fn weights_beyond_the_range_stay_clipped() {
         let examples =
             Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: ActivationFunction::Identity };
         let rounding = Rounding { weight: &[40.5, -40.5, 31.0], scale: &[1.0], bits: 6 };

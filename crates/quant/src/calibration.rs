@@ -53,6 +53,10 @@ pub struct ClippingCandidate {
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
 
+/// A range of least divergence is a candidate only if it is less than this part of the usual range: otherwise the squared
+/// error, by which the usual range was chosen, decides.
+const MUCH_NARROWER: f32 = 0.5;
+
 /// Fewer values do not show a distribution.
 const LEAST_VALUES: u64 = 2048;
 
@@ -219,7 +223,8 @@ impl Calibration {
         let by_divergence = params(statistics, &by_divergence);
         let without_sentinel_values =
             without_sentinel_values.filter(|params| params.scale[0] < usual.scale[0]);
-        let by_divergence = Some(by_divergence).filter(|params| params.scale[0] < 0.5 * usual.scale[0]);
+        let by_divergence =
+            Some(by_divergence).filter(|params| is_much_narrower(params.scale[0], usual.scale[0]));
         [(without_sentinel_values, true), (by_divergence, false)]
             .into_iter()
             .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
@@ -286,6 +291,10 @@ impl Calibration {
         }
         Ok(vec![self.params(&joint, config, watched.asymmetric); watched.inputs.len()])
     }
+}
+
+fn is_much_narrower(scale: f32, usual: f32) -> bool {
+    scale < MUCH_NARROWER * usual
 }
 
 /// Adds the value at a place to its statistics.
@@ -381,7 +390,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_chosen_follows_the_data() {
+    fn candidates_are_less_than_half_as_wide() {
+        assert!(is_much_narrower(0.499, 1.0) && !is_much_narrower(0.5, 1.0));
+    }
+
+    #[test]
+    fn fewer_values_than_2048_have_no_candidates() {
+        let candidates = |n_values: usize| {
+            let (mut calibration, place) = calibration();
+            let mut values: Vec<f32> = (0..n_values).map(|idx| (idx as f32 * 0.618_034).fract()).collect();
+            values[..2].fill(-100.0);
+            calibration.observe(place, &Tensor::new(&[n_values / 2, 2], values)).unwrap();
+            calibration.clipping_candidates()
+        };
+        assert!(candidates(2046).is_empty());
+        let found = candidates(2048);
+        assert!(found.iter().any(|candidate| candidate.excludes_sentinels), "{found:?}");
+        assert!(found.iter().all(|candidate| candidate.readers == [("fc".to_owned(), 0)]));
+    }
+
+    /// Squares of weights 1 and 4, of at most 1000 counts.
+    #[test]
+    fn the_heaviest_channel_counts_a_thousandfold() {
+        let (calibration, place) = calibration();
+        let weighted = calibration.statistics()[&place].weighted.as_ref().unwrap();
+        assert_eq!((weighted.axis, &weighted.weights[..]), (-1, &[250, 1000][..]));
+    }
+
+    #[test]
+    fn parameters_follow_the_data() {
         let scale =
             |calibration: &Calibration| calibration.finish().unwrap().layers["fc"].activations[0].scale[0];
         let evenly_up_to =
@@ -411,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_shares_a_scale() {
+    fn joint_operands_share_a_scale() {
         let text = "model m opset 17\n%x = input : f32[2,2]\n%y = input : f32[2,2]\n%s = Add(%x, %y) @add : f32[2,2]\n\
                     %c = Concat(%x, %y) {axis = 0} @concat : f32[4,2]\nreturn %s, %c\n";
         let model: Model = text.parse().unwrap();

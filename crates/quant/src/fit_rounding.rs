@@ -5,7 +5,7 @@
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
 //! integers next to it.
 
-use crate::rounding::{Rounding, product};
+use crate::rounding::{Rounding, n_fitted, product};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
@@ -44,7 +44,7 @@ impl Rounding<'_> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
         let k = self.depth();
         let means = if is_mean_corrected { inputs.means(k) } else { vec![0.0; k] };
-        let n_seen = inputs.n_rows - inputs.n_rows / 4;
+        let n_seen = n_fitted(inputs.n_rows);
         let noise = step * step / 12.0;
         let moments = moments(inputs, 0..n_seen, &means, factors, noise);
         let mut gradients = vec![0.0; n_out * k];
@@ -236,7 +236,7 @@ mod tests {
 
     /// On rows that repeat, the rows that are fitted on are those that are not.
     #[test]
-    fn it_is_never_worse_than_nearest() {
+    fn fitting_is_never_worse_than_nearest() {
         let mut state = 1u64;
         let mut number = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -4,7 +4,7 @@
 
 use crate::config::{LayerConfig, QuantConfig};
 use crate::deploy_format::DeployFormat;
-use crate::layer::{Layer, layers};
+use crate::layer::{Layer, LinearKind, layers};
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
@@ -315,11 +315,11 @@ impl Profile {
 
     /// Whether a layer is a Conv of fewer products than [`least_products`](Profile::least_products).
     fn is_small(&self, layer: &Layer, model: &Model) -> bool {
-        let Some(weight) = layer.weights.first().filter(|_| layer.op == "Conv") else { return false };
-        let op = model.graphs()[layer.graph].node(layer.node).as_op();
-        let groups = op.and_then(|op| op.int("group").ok()).flatten().unwrap_or(1);
-        let products = layer.tensor(model, weight).shape().iter().take(2).product::<usize>();
-        groups == 1 && products < self.least_products
+        let view = layer.linear_view(model).filter(|view| view.kind == LinearKind::Conv);
+        view.is_some_and(|view| {
+            let layout = view.layout;
+            layout.groups() == 1 && layout.n_inputs() * layout.n_outputs() < self.least_products
+        })
     }
 
     /// Whether the runtime runs a node of a quantized model in int8.

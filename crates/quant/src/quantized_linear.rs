@@ -119,3 +119,30 @@ pub(crate) fn transposed(matrix: &Tensor) -> Option<Tensor> {
     let new: Vec<i32> = (0..old.len()).map(|idx| old[idx % n_rows * n_columns + idx / n_rows]).collect();
     crate::qdq_params::integer_tensor(matrix.dtype(), &[n_columns, n_rows], &new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intact8_ir::Model;
+
+    /// The bias of a Gemm whose bias has that scale; the product of the others is 0.125.
+    fn bias_of_scale(scale: f32) -> Option<Vec<i32>> {
+        let text = format!(
+            "model m opset 17\n%q = input : i8[N,1]\n%xs = const [0.5] : f32[]\n%x = DequantizeLinear(%q, %xs)\n\
+             %wq = const [3] : i8[1,1]\n%ws = const [0.25] : f32[]\n%w = DequantizeLinear(%wq, %ws)\n\
+             %bq = const [7] : i32[1]\n%bs = const [{scale:?}] : f32[]\n%b = DequantizeLinear(%bq, %bs)\n\
+             %y = Gemm(%x, %w, %b) @fc\nreturn %y\n"
+        );
+        let model: Model = text.parse().unwrap();
+        let id = model.graph.node_ids().find(|&id| model.graph.node(id).is("Gemm")).unwrap();
+        QuantizedLinear::at(&model.graph, id)?.bias
+    }
+
+    #[test]
+    fn the_scale_of_a_bias_is_that_of_the_products_within_a_hundred_thousandth() {
+        assert_eq!(bias_of_scale(0.125 * (1.0 + 0.9e-5)), Some(vec![7]));
+        assert_eq!(bias_of_scale(0.125 * (1.0 - 0.9e-5)), Some(vec![7]));
+        assert_eq!(bias_of_scale(0.125 * (1.0 + 1.2e-5)), None);
+        assert_eq!(bias_of_scale(0.125 * (1.0 - 1.2e-5)), None);
+    }
+}

@@ -340,7 +340,7 @@ record {
     }
 
     #[test]
-    fn what_was_learned_round_trips() {
+    fn learned_fields_round_trip() {
         let text =
             EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"68\" prepared: true");
         let record = Record::from_text(&text).unwrap();

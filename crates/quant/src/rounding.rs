@@ -62,6 +62,11 @@ impl Rounding<'_> {
     }
 }
 
+/// How many of so many rows rounding is fitted on; a quarter is left to check what was fitted.
+pub(crate) fn n_fitted(n_rows: usize) -> usize {
+    n_rows - n_rows / 4
+}
+
 /// The greatest integer that is not greater, for numbers that fit into one of 32 bits. Unlike `f32::floor` it is no function
 /// call on processors without SSE 4.1.
 fn floor(x: f32) -> f32 {
@@ -84,4 +89,14 @@ pub(crate) fn product(
         init,
         MatrixMut::row_major(into, n, n_out),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_rows_is_left_for_the_check() {
+        assert_eq!([3, 4, 8, 1024].map(n_fitted), [3, 3, 6, 768]);
+    }
 }

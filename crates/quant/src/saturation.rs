@@ -48,5 +48,11 @@ mod tests {
         };
         assert_eq!(of_bits(1.0, 8), (1, 2));
         assert_eq!(of_bits(127.0 / 63.0, 7), (0, 2));
+        // 255 · 128 is within 16 bits, 255 · 129 is not.
+        let sum = |a: f32, b: f32| {
+            let tensor = Tensor::new(&[1, 2], vec![a, b]);
+            saturating_pairs(&tensor, &weight, &QuantParams::per_tensor(1.0, 0, 8)).unwrap().0
+        };
+        assert_eq!([sum(64.0, 64.0), sum(65.0, 64.0), sum(-65.0, -64.0)], [0, 1, 1]);
     }
 }

@@ -97,6 +97,17 @@ mod tests {
     }
 
     #[test]
+    fn no_range_of_less_than_half_is_chosen() {
+        // Of many small values and one large one, the least error would be at a much smaller range.
+        let mut values: Vec<f32> =
+            (0..800_000).map(|idx| ((idx * 37 % 255) as f32 - 127.0) / 1000.0).collect();
+        values[0] = 1.27;
+        let [whole, _]: [f32; 2] = scales(values.clone(), 0, true, WeightMethod::Arq).try_into().unwrap();
+        let [half, _]: [f32; 2] = scales(values, 0, true, WeightMethod::Mse).try_into().unwrap();
+        assert_eq!((whole, half), (0.01, 0.005));
+    }
+
+    #[test]
     fn an_outlier_is_clipped_where_that_pays() {
         // Ten thousand values whose scale is 0.01, and one whose scale is 0.0127.
         let mut values: Vec<f32> = (0..10_000).map(|idx| ((idx * 37 % 255) as f32 - 127.0) / 100.0).collect();

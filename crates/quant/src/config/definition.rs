@@ -358,7 +358,7 @@ return %c
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_name_the_line() {
         let message = |text: &str| config(text).unwrap_err().to_string();
         assert_eq!(
             message("batch_num : 1\nskip_layers : \"tail\""),

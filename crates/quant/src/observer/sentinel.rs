@@ -68,6 +68,13 @@ mod tests {
         assert_eq!(range(&[[-100.0; 20], [100.0; 20]].concat()), Some((-4.0, 4.0)));
         assert_eq!(range(&[-100.0]), None);
         assert_eq!(range(&[-5.0; 20]), None);
+        // A ten-thousandth of the values must be it: two of 19 000, but not of 21 000.
+        let many = |n: usize| (0..n - 10_000).map(|idx| (idx as f32 * 0.618_034).fract()).collect::<Vec<_>>();
+        assert_eq!(range(&[many(19_000), vec![-100.0; 2]].concat()), Some((-4.0, 4.0)));
+        assert_eq!(range(&[many(21_000), vec![-100.0; 2]].concat()), None);
+        // A quarter of the range must lie between: of -6.8 to 4, 2.8 do, and of -6.5 to 4, 2.5.
+        assert_eq!(range(&[-6.8; 20]), Some((-4.0, 4.0)));
+        assert_eq!(range(&[-6.5; 20]), None);
         let tail: Vec<f32> = (0..20).map(|idx| -100.0 + idx as f32 * 5.0).collect();
         assert_eq!((range(&tail), range(&[])), (None, None));
     }

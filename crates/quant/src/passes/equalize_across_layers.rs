@@ -320,3 +320,35 @@ fn raise(to: &mut f64, value: f64) {
 fn scaled(value: f32, exponent: i32) -> f64 {
     f64::from(value) * f64::from(exponent).exp2()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether two channels of such weights are equalized, which are read with the weights 1.
+    fn is_equalized(made: [f32; 2]) -> bool {
+        let text = format!(
+            "model m opset 17\n%x = input : f32[N,1]\n%w = const {made:?} : f32[1,2]\n%a = MatMul(%x, %w) : f32[N,2]\n\
+             %v = const splat(1.0) : f32[2,1]\n%y = MatMul(%a, %v) : f32[N,1]\nreturn %y\n"
+        );
+        EqualizeAcrossLayers.run(&mut text.parse().unwrap()).unwrap()
+    }
+
+    /// Factors are the square roots of 32, rounded to 8, and of 31, rounded to 4.
+    #[test]
+    fn factors_that_differ_less_than_eightfold_are_left_alone() {
+        assert!(is_equalized([1.0, 32.0]) && !is_equalized([1.0, 31.0]));
+    }
+
+    #[test]
+    fn channels_below_a_65536th_of_the_greatest_count_as_zero() {
+        assert!(is_equalized([1.0, 1.0 / 65000.0]) && !is_equalized([1.0, 1.0 / 66000.0]));
+    }
+
+    #[test]
+    fn weights_that_could_overflow_are_left_alone() {
+        assert!(is_equalized([1.0, 0.9e15]) == is_equalized([1.0, 0.5e15]) && !is_equalized([32.0, 1.1e15]));
+        assert!(is_equalized([1e13, 0.9e15]));
+        assert!(!is_equalized([1e13, 1.1e15]));
+    }
+}

@@ -1,6 +1,8 @@
 //! Padding with zeros, as part of the convolution after it.
 
-use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Op, Pass, Result, ValueId};
+use intact8_ir::{
+    Attr, Graph, Model, NodeId, NodeKind, Op, Padding, Pass, Result, ValueId, WindowAttributes,
+};
 
 /// Moves the zeros of a Pad into the padding of the Conv after it, so that nothing lies between the Conv and the
 /// layer before it.
@@ -60,10 +62,11 @@ fn folded(graph: &Graph, id: NodeId, opset: i64) -> Option<(ValueId, Vec<i64>)> 
     let op = graph.node(id).as_op().filter(|op| op.is("Conv"))?;
     let pad = graph.operand(id, 0)?.node;
     let before = zeros(graph, pad, opset)?;
-    if !matches!(op.str("auto_pad"), Ok(None | Some("NOTSET" | "VALID"))) {
-        return None;
-    }
-    let own = op.ints("pads").ok()?.map_or_else(|| vec![0; before.len()], <[i64]>::to_vec);
+    let own: Vec<i64> = match WindowAttributes::of(op).ok()?.padding {
+        Padding::Explicit(Some(pads)) => pads.into_iter().map(|pad| pad as i64).collect(),
+        Padding::Explicit(None) | Padding::Valid => vec![0; before.len()],
+        Padding::Same { .. } => return None,
+    };
     let fits = own.len() == before.len();
     let pads =
         own.iter().zip(&before).map(|(own, before)| own.checked_add(*before)).collect::<Option<_>>()?;

@@ -182,9 +182,31 @@ mod tests {
         model.graphs().into_iter().map(|graph| (constants(graph).count(), graph.captures().len())).collect()
     }
 
+    /// Of two branches that hold a splat of so many floats, whether it is shared.
+    fn is_shared(n: usize) -> bool {
+        let branch = |op: &str| {
+            format!(
+                "graph {{\n  %x.{op} = capture\n  %c.{op} = const splat(2.0) : f32[{n}]\n  \
+                 %y.{op} = {op}(%x.{op}, %c.{op})\n  return %y.{op}\n}}"
+            )
+        };
+        let text = format!(
+            "model m opset 17\n%c = input : bool[]\n%x = input : f32[{n}]\n\
+             %y = If(%c; %x, %x) {{else_branch = {}, then_branch = {}}}\nreturn %y\n",
+            branch("Add"),
+            branch("Mul")
+        );
+        ShareConstants.run(&mut text.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_kilobyte_is_worth_a_capture() {
+        assert!(is_shared(256) && !is_shared(255));
+    }
+
     /// A branch in a branch holds a constant of its neighbour; a constant that is an output stays.
     #[test]
-    fn it_is_what_sinking_undoes() {
+    fn sinking_undoes_it() {
         let text = "model m opset 17\n%c = input : bool[]\n%x = input : f32[1,512]\n\
                     %y = If(%c; %c, %x, %x) {else_branch = graph {\n  %c.1 = capture\n  %x.1 = capture\n  \
                     %z = If(%c.1; %x.1) {else_branch = graph {\n    %out = const splat(2.0) : f32[1,512]\n    \
