@@ -45,19 +45,13 @@ impl Session {
     /// Compiles a verified model; operators with the same attributes and constants as those of a live session in the
     /// registry take no memory and no time again.
     pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
-        let graph = &model.graph;
-        let input = |&id| {
-            let node = graph.node(id);
-            let value = &node.outputs[0];
-            let has_default = !matches!(node.kind, NodeKind::Input(None));
-            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
-        };
+        let graph = model.main();
         let sharing = Sharing::with(registry);
         Ok(Session {
             program: Compiler::model(model, limits, &sharing)?,
             kernels: sharing.finish(),
             limits,
-            inputs: graph.inputs().iter().map(input).collect(),
+            inputs: Input::all_of(model),
             outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
         })
     }
@@ -117,6 +111,17 @@ impl Executor for Session {
 }
 
 impl Input {
+    /// The inputs of a model, in order.
+    pub fn all_of(model: &Model) -> Vec<Input> {
+        let input = |&id| {
+            let node = model.main().node(id);
+            let value = &node.outputs[0];
+            let has_default = !matches!(node.kind, NodeKind::Input(None));
+            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
+        };
+        model.main().inputs().iter().map(input).collect()
+    }
+
     fn check(&self, item: Option<&Data>) -> Result<()> {
         let at = |error: Error| error.at(&self.name);
         match (item, &self.ty) {

@@ -179,9 +179,9 @@ mod tests {
             "model m opset 17\n%x = input : f32[N,16]\n%w = input : f32[16,32]\n%p = Gemm(%x, %w)\n{lines}\nreturn %y\n"
         );
         let mut model: Model = text.parse().unwrap();
-        let input = model.graph.value_named("w").unwrap();
-        let constant = model.graph.add(Node::constant("v", weight.clone()), &[]);
-        model.graph.replace_uses(input, constant.into());
+        let input = model.main().value_named("w").unwrap();
+        let constant = model.main_mut().add(Node::constant("v", weight.clone()), &[]);
+        model.main_mut().replace_uses(input, constant.into());
         model
     }
 

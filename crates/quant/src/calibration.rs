@@ -16,7 +16,7 @@ use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 
 use half::f16;
-use intact8_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -27,9 +27,9 @@ pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
-    statistics: BTreeMap<Place, Statistics>,
+    statistics: BTreeMap<ValueRef, Statistics>,
     /// The parameters that follow from the statistics, until there are more values; nothing for places without values.
-    chosen: OnceLock<BTreeMap<Place, Vec<Chosen>>>,
+    chosen: OnceLock<BTreeMap<ValueRef, Vec<Chosen>>>,
 }
 
 /// The parameters of an activation, and the configuration that they were chosen by.
@@ -67,7 +67,7 @@ struct Watched {
     config: LayerConfig,
     asymmetric: bool,
     /// Where the activations are produced.
-    inputs: Vec<Place>,
+    inputs: Vec<ValueRef>,
     /// The dimension of the first activation that counts channels, and how many the weight is for.
     channels: Option<(isize, usize)>,
     /// The parameters of the weights, which do not depend on data.
@@ -101,7 +101,7 @@ impl Calibration {
         for (layer, of_layer) in config.tensors(model)? {
             layers.push(watch(layer, &of_layer)?);
         }
-        let mut statistics: BTreeMap<Place, Statistics> = BTreeMap::new();
+        let mut statistics: BTreeMap<ValueRef, Statistics> = BTreeMap::new();
         layers
             .iter()
             .flat_map(|watched| &watched.inputs)
@@ -119,20 +119,20 @@ impl Calibration {
     }
 
     /// The values to observe: the activations of the layers.
-    pub fn places(&self) -> impl Iterator<Item = Place> {
+    pub fn places(&self) -> impl Iterator<Item = ValueRef> {
         self.statistics.keys().copied()
     }
 
     /// Observes a value of the float model; other values than those of [`places`](Calibration::places) are ignored. An error if it is not of f32, does not
     /// have the channels that the weights of its users are for, or holds values that are not finite.
-    pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
         self.chosen.take();
         observe(&self.layers, place, statistics, tensor)
     }
 
     /// Observes values of several places at once. Errors are those of [`observe`](Calibration::observe).
-    pub fn observe_all(&mut self, values: &BTreeMap<Place, Tensor>) -> Result<()> {
+    pub fn observe_all(&mut self, values: &BTreeMap<ValueRef, Tensor>) -> Result<()> {
         self.chosen.take();
         let layers = &self.layers;
         self.statistics
@@ -141,13 +141,13 @@ impl Calibration {
             .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
-    /// The statistics by place: to be stored, or merged with those of other data.
-    pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
+    /// The statistics by place: to be stored_constant, or merged with those of other data.
+    pub fn statistics(&self) -> &BTreeMap<ValueRef, Statistics> {
         &self.statistics
     }
 
     /// Adds the statistics of other data, for the same model and configuration; an error if the places differ.
-    pub fn merge(&mut self, other: &BTreeMap<Place, Statistics>) -> Result<()> {
+    pub fn merge(&mut self, other: &BTreeMap<ValueRef, Statistics>) -> Result<()> {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
         }
@@ -183,11 +183,11 @@ impl Calibration {
     /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
     pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
         let chosen = self.chosen();
-        let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.candidates_at(*place, chosen);
+        let at = |(place, chosen): (&ValueRef, &Vec<Chosen>)| self.candidates_at(*place, chosen);
         chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn candidates_at(&self, place: Place, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
+    fn candidates_at(&self, place: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
         let statistics = &self.statistics[&place];
         let readers: Vec<&Watched> =
             self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
@@ -232,8 +232,8 @@ impl Calibration {
     }
 
     /// The parameters of all activations, for the configuration of each of their users.
-    fn chosen(&self) -> &BTreeMap<Place, Vec<Chosen>> {
-        let of_place = |(&place, statistics): (&Place, &Statistics)| {
+    fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
+        let of_place = |(&place, statistics): (&ValueRef, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
             for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&place)) {
                 let (config, asymmetric) = (&watched.config.activation_quant_params, watched.asymmetric);
@@ -277,7 +277,7 @@ impl Calibration {
             Error::invalid_data(message)
         };
         if !self.shares(watched) {
-            let params = |place: &Place| {
+            let params = |place: &ValueRef| {
                 let chosen = self.chosen().get(place);
                 let found = chosen.and_then(|chosen| find(chosen, config, watched.asymmetric));
                 found.cloned().ok_or_else(unreached)
@@ -298,7 +298,7 @@ fn is_much_narrower(scale: f32, usual: f32) -> bool {
 }
 
 /// Adds the value at a place to its statistics.
-fn observe(layers: &[Watched], place: Place, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
+fn observe(layers: &[Watched], place: ValueRef, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
     let users = || layers.iter().filter(|watched| watched.inputs.contains(&place));
     let of_first = users().filter(|watched| watched.inputs.first() == Some(&place));
     let channels = of_first.filter_map(|watched| watched.channels);
@@ -317,7 +317,7 @@ fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -
 
 /// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
 /// value have weights and the method that needs it.
-fn weighted(model: &Model, layers: &[Watched], place: Place) -> Option<Weighted> {
+fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
     let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
     if !readers().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     /// The calibration of a model with one layer, and where its input is produced.
-    fn calibration() -> (Calibration, Place) {
+    fn calibration() -> (Calibration, ValueRef) {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
                     %y = MatMul(%x, %w) @fc\nreturn %y\n";
         let model: Model = text.parse().unwrap();
@@ -456,7 +456,7 @@ mod tests {
         for joint_quant in [false, true] {
             let config = QuantConfig { joint_quant, layers: both.clone().into(), ..QuantConfig::default() };
             let mut calibration = Calibration::new(&model, &config).unwrap();
-            let places: Vec<Place> = calibration.places().collect();
+            let places: Vec<ValueRef> = calibration.places().collect();
             for (place, reach) in places.into_iter().zip([1.0f32, 10.0]) {
                 let values = Tensor::new(&[2, 2], vec![-reach, 0.0, 0.5 * reach, reach]);
                 calibration.observe(place, &values).unwrap();

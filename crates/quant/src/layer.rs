@@ -4,11 +4,12 @@
 
 mod quantizable;
 
+pub use crate::layer_table::{LayerId, LayerSet, LayerTable};
 pub use crate::linear_view::{LinearKind, LinearView, WeightLayout};
 pub use quantizable::{LayerKind, QUANTIZABLE, QuantizableOp};
 
 use intact8_ir::{
-    Error, Graph, Model, NodeId, Op, OperatorTrait, Place, Result, Tensor, ValueId, WindowAttributes,
+    Error, GraphId, Model, NodeId, Op, OperatorTrait, Result, Tensor, ValueId, ValueRef, WindowAttributes,
 };
 
 /// A node that can be quantized.
@@ -18,8 +19,8 @@ pub struct Layer {
     pub name: String,
     /// The operator.
     pub op: &'static str,
-    /// The position of the graph that the node is in, among [`Model::graphs`].
-    pub graph: usize,
+    /// The graph that the node is in.
+    pub graph: GraphId,
     /// The node.
     pub node: NodeId,
     /// The input slots of the activations.
@@ -75,25 +76,25 @@ impl Weight {
 
 impl Layer {
     /// Where the layer's activations are produced, in the order of [`Layer::activations`].
-    pub fn inputs(&self, model: &Model) -> Vec<Place> {
-        let graph = model.graphs()[self.graph];
+    pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
+        let graph = model.graph(self.graph);
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
         self.activations
             .iter()
-            .map(|slot| model.origin(Place { graph: self.graph, value: value(slot) }))
+            .map(|slot| model.producer(ValueRef { graph: self.graph, value: value(slot) }))
             .collect()
     }
 
     /// The tensor of a weight.
     pub fn tensor<'a>(&self, model: &'a Model, weight: &Weight) -> &'a Tensor {
-        let graph = model.graphs()[self.graph];
+        let graph = model.graph(self.graph);
         let value = graph.operand(self.node, weight.slot).expect("a layer has its weights");
         graph.constant(value).expect("a layer's weights are constant")
     }
 
     /// One input of a node, as a layer without weights whose name is the node's and the input's number.
     pub(crate) fn of_one_input(model: &Model, name: &str, slot: usize) -> Result<Layer> {
-        for (position, graph) in model.graphs().into_iter().enumerate() {
+        for (graph_id, graph) in model.graphs() {
             let Some(node) = graph.node_ids().find(|&id| graph.node(id).name == name) else { continue };
             let row = graph.node(node).as_op().and_then(|op| QUANTIZABLE.iter().find(|row| op.is(row.name)));
             let Some(row) = row else {
@@ -103,7 +104,7 @@ impl Layer {
                 Some(Ok(slot)) => Ok(Layer {
                     name: format!("{name}:{slot}"),
                     op: row.name,
-                    graph: position,
+                    graph: graph_id,
                     node,
                     activations: vec![slot],
                     weights: vec![],
@@ -130,14 +131,14 @@ impl Layer {
     /// The geometry of the layer, if it multiplies an activation by one constant weight with two kinds of channels.
     pub fn linear_view(&self, model: &Model) -> Option<LinearView> {
         let [weight] = &self.weights[..] else { return None };
-        let op = model.graphs()[self.graph].node(self.node).as_op()?;
+        let op = model.graph(self.graph).node(self.node).as_op()?;
         LinearView::of(op, weight.slot, self.tensor(model, weight).shape())
     }
 
     /// How the window of a Conv or ConvTranspose moves; `None` for other layers. An error if the attributes are wrong.
     pub fn window(&self, model: &Model) -> Result<Option<WindowAttributes>> {
         let is_convolution = self.linear_kind().is_some_and(LinearKind::is_convolution);
-        let op = model.graphs()[self.graph].node(self.node).as_op().filter(|_| is_convolution);
+        let op = model.graph(self.graph).node(self.node).as_op().filter(|_| is_convolution);
         op.map(WindowAttributes::of).transpose().map_err(|error| error.at(&self.name))
     }
 
@@ -188,22 +189,18 @@ impl Layer {
 /// The layers of a model, graph by graph in topological order. Nodes without a name are none; see
 /// [`NameNodes`](crate::passes::NameNodes).
 pub fn layers(model: &Model) -> Vec<Layer> {
-    let graphs = model.graphs().into_iter().enumerate();
+    let graphs = model.graphs();
     graphs
-        .flat_map(|(position, graph)| {
-            graph.topo().into_iter().filter_map(move |id| layer(model, graph, position, id)?.ok())
+        .flat_map(|(graph_id, graph)| {
+            graph.topo().into_iter().filter_map(move |id| layer(model, graph_id, id)?.ok())
         })
         .collect()
 }
 
-/// Whether a node of the model's graph at a position is a layer: `None` for operators that are never one, and otherwise
+/// Whether a node of one of the model's graphs is a layer: `None` for operators that are never one, and otherwise
 /// the layer, or why it is none.
-pub fn layer(
-    model: &Model,
-    graph: &Graph,
-    position: usize,
-    id: NodeId,
-) -> Option<std::result::Result<Layer, String>> {
+pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result::Result<Layer, String>> {
+    let graph = model.graph(graph_id);
     let node = graph.node(id);
     let candidate = quantizable::Candidate::of(graph, id)?;
     let row = QUANTIZABLE.iter().find(|row| candidate.op.is(row.name))?;
@@ -213,7 +210,7 @@ pub fn layer(
     let computed = |operands: quantizable::QuantizedOperands| {
         let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
         let mut activations = operands.activations.iter().filter_map(activation);
-        match activations.find(|&(_, value)| is_captured_constant(model, graph, position, value)) {
+        match activations.find(|&(_, value)| is_captured_constant(model, graph_id, value)) {
             Some((slot, _)) => Err(format!("input {slot} is a constant that several subgraphs read")),
             None => Ok(operands),
         }
@@ -221,7 +218,7 @@ pub fn layer(
     Some((row.operands)(&candidate).and_then(computed).map(|operands| Layer {
         name: node.name.clone(),
         op: row.name,
-        graph: position,
+        graph: graph_id,
         node: id,
         activations: operands.activations,
         weights: operands.weights,
@@ -229,10 +226,10 @@ pub fn layer(
 }
 
 /// Whether a value is captured from a constant of an outer graph, so that no operation produces it.
-fn is_captured_constant(model: &Model, graph: &Graph, position: usize, value: ValueId) -> bool {
-    if !graph.captures().contains(&value.node) {
+fn is_captured_constant(model: &Model, graph: GraphId, value: ValueId) -> bool {
+    if !model.graph(graph).captures().contains(&value.node) {
         return false;
     }
-    let origin = model.origin(Place { graph: position, value });
-    model.graphs()[origin.graph].constant(origin.value).is_some()
+    let origin = model.producer(ValueRef { graph, value });
+    model.graph(origin.graph).constant(origin.value).is_some()
 }

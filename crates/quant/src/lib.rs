@@ -14,13 +14,14 @@
 //! | [`record`] | scales, zero points and all else that was found for each layer |
 //! | [`passes`] | every rewriting of the graph |
 //! | [`deploy`] | deploy formats and runtimes |
+//! | [`stages`] | prepared, quantized and deployed models, each a value that is made once |
 //! | [`costs`] | multiply-adds and shapes before anything runs |
 //!
 //! ```
 //! use intact8_ir::{Model, Tensor};
-//! use intact8_quant::{Calibration, QuantConfig, fake_quant, prepare};
+//! use intact8_quant::{Calibration, Preparation, Prepared, QuantConfig};
 //!
-//! let mut model: Model = "\
+//! let model: Model = "\
 //! model m opset 17
 //! %x = input : f32[N,2]
 //! %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
@@ -28,16 +29,15 @@
 //! return %y
 //! "
 //! .parse()?;
-//! prepare(&QuantConfig::default()).run(&mut model)?;
-//! let config = QuantConfig::for_model(&model);
-//! let mut calibration = Calibration::new(&model, &config)?;
+//! let prepared = Prepared::new(&model, &Preparation::default(), None)?;
+//! let config = QuantConfig::for_model(prepared.model());
+//! let mut calibration = Calibration::new(prepared.model(), &config)?;
 //! for place in calibration.places().collect::<Vec<_>>() {
 //!     // The float model is run by the caller; here the one value is the input.
 //!     calibration.observe(place, &Tensor::new(&[1, 2], vec![-1.0f32, 1.0]))?;
 //! }
-//! let record = calibration.finish()?;
-//! fake_quant(&config, &record).run(&mut model)?;
-//! assert!(model.to_string().contains("QuantizeLinear"));
+//! let quantized = prepared.quantize(&config, &calibration.finish()?)?;
+//! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
@@ -52,6 +52,7 @@ mod deploy_format;
 mod fit_rounding;
 mod granularity;
 pub mod layer;
+mod layer_table;
 mod linear_node;
 mod linear_view;
 mod names;
@@ -72,6 +73,7 @@ pub mod rounding;
 mod saturation;
 mod scaling_region;
 mod smoothing_calibration;
+pub mod stages;
 mod unprofitable_layers;
 mod uses;
 mod weight_params;
@@ -89,21 +91,21 @@ pub use deploy::{DeployFormat, Emission, Profile, emit};
 pub use layer::{Layer, layers};
 pub use params::QuantParams;
 pub use record::{LayerRecord, Record};
+pub use stages::{Deployed, Preparation, Prepared, Quantized};
 
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
 use passes::{
-    EqualizeAcrossLayers, FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm,
-    NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
+    FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset,
+    RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
 };
 
-/// The passes that make a model ready to be quantized: names and types, no operation without effect, scales, normalizations
-/// and pads folded, cross-layer equalization. Constants that other constants are computed from should be folded before.
-pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
-    let skip = &config.skip_fusion_layers[..];
+/// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, but for the folding of constants.
+fn fuse(how: &Preparation) -> Pipeline<'_> {
+    let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
         vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
-    if config.do_fusion {
+    if how.fuse {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));
         // A scale that follows a normalization follows the layer only now.
@@ -111,11 +113,12 @@ pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
         passes.push(Box::new(LowerBatchNorm { skip }));
         passes.push(Box::new(FoldPads));
     }
-    if config.equalize {
-        passes.push(Box::new(EqualizeAcrossLayers));
-    }
-    passes.push(Box::new(InferShapes));
     Pipeline(passes)
+}
+
+/// Types of what the passes have made.
+fn infer_types() -> Pipeline<'static> {
+    Pipeline(vec![Box::new(InferShapes)])
 }
 
 /// The passes that make the fake-quant model of a prepared one: an operator set with the quantizers that are needed, smoothing,

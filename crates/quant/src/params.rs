@@ -89,7 +89,7 @@ impl QuantParams {
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
         }
-        // The offset must belong to the scale that is stored, which is a 32-bit float.
+        // The offset must belong to the scale that is stored_constant, which is a 32-bit float.
         let scale = scale as f32;
         let offset = (f64::from(qmin) - min / f64::from(scale)).round_ties_even();
         QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)

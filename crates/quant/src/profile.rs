@@ -256,7 +256,7 @@ impl Profile {
 
     /// Checks that a quantized model has nothing that the runtime refuses.
     pub fn check_model(&self, model: &Model) -> Result<()> {
-        for graph in model.graphs().into_iter().filter(|_| self.symmetric) {
+        for (_, graph) in model.graphs().filter(|_| self.symmetric) {
             for id in graph.topo() {
                 let Some(params) = QdqParams::of_quantize(graph, id) else { continue };
                 let middle = if params.dtype == DType::U8 { 128 } else { 0 };

@@ -134,8 +134,8 @@ mod tests {
              %y = Gemm(%x, %w, %b) @fc\nreturn %y\n"
         );
         let model: Model = text.parse().unwrap();
-        let id = model.graph.node_ids().find(|&id| model.graph.node(id).is("Gemm")).unwrap();
-        QuantizedLinear::at(&model.graph, id)?.bias
+        let id = model.main().node_ids().find(|&id| model.main().node(id).is("Gemm")).unwrap();
+        QuantizedLinear::at(model.main(), id)?.bias
     }
 
     #[test]

@@ -1,32 +1,32 @@
 //! How many dimensions values have: what their types state, and where they state none, what shape inference finds.
 
 use intact8_infer::infer;
-use intact8_ir::{Graph, Model, TensorType, ValueId};
+use intact8_ir::{Graph, GraphId, Model, TensorType, ValueId, ValueRef};
 use std::collections::HashMap;
 
 /// The ranks that shape inference finds of values whose types state none, by the position of their graph.
-pub(crate) struct Ranks(HashMap<(usize, ValueId), usize>);
+pub(crate) struct Ranks(HashMap<ValueRef, usize>);
 
 /// The ranks of values of one graph.
 #[derive(Clone, Copy)]
 pub(crate) struct GraphRanks<'a> {
     inferred: &'a Ranks,
-    position: usize,
+    graph: GraphId,
 }
 
 impl Ranks {
     /// The ranks in a model; of a model that does not pass [`verify`](intact8_ir::verify()), nothing is inferred. New
     /// values that a pass makes must state their type, or take the place of others; see [`replace`](Ranks::replace).
     pub(crate) fn of(model: &Model) -> Ranks {
-        let values = |model: &Model| -> Vec<((usize, ValueId), Option<usize>)> {
-            let graphs = model.graphs().into_iter().enumerate();
-            let of_graph = |(position, graph): (usize, &Graph)| {
+        let values = |model: &Model| -> Vec<(ValueRef, Option<usize>)> {
+            let of_graph = |(id, graph): (GraphId, &Graph)| {
                 let slots =
                     |node| (0..graph.node(node).outputs.len()).map(move |slot| ValueId { node, slot });
                 let values = graph.node_ids().flat_map(slots);
-                values.map(|value| ((position, value), stated(graph, value))).collect::<Vec<_>>()
+                let values = values.map(|value| (ValueRef { graph: id, value }, stated(graph, value)));
+                values.collect::<Vec<_>>()
             };
-            graphs.flat_map(of_graph).collect()
+            model.graphs().flat_map(of_graph).collect()
         };
         if values(model).iter().all(|(_, rank)| rank.is_some()) {
             return Ranks(HashMap::new());
@@ -39,22 +39,22 @@ impl Ranks {
     }
 
     /// Notes that a value of a graph takes the place of another, so that it has the same rank.
-    pub(crate) fn replace(&mut self, position: usize, old: ValueId, new: ValueId) {
-        if let Some(&rank) = self.0.get(&(position, old)) {
-            self.0.insert((position, new), rank);
+    pub(crate) fn replace(&mut self, graph: GraphId, old: ValueId, new: ValueId) {
+        if let Some(&rank) = self.0.get(&ValueRef { graph, value: old }) {
+            self.0.insert(ValueRef { graph, value: new }, rank);
         }
     }
 
-    /// The ranks in the graph at a position.
-    pub(crate) fn in_graph(&self, position: usize) -> GraphRanks<'_> {
-        GraphRanks { inferred: self, position }
+    /// The ranks in one graph.
+    pub(crate) fn in_graph(&self, graph: GraphId) -> GraphRanks<'_> {
+        GraphRanks { inferred: self, graph }
     }
 }
 
 impl GraphRanks<'_> {
     /// The number of dimensions of a value of the graph, if it can be told.
     pub(crate) fn rank(&self, graph: &Graph, value: ValueId) -> Option<usize> {
-        stated(graph, value).or_else(|| self.inferred.0.get(&(self.position, value)).copied())
+        stated(graph, value).or_else(|| self.inferred.0.get(&ValueRef { graph: self.graph, value }).copied())
     }
 }
 
@@ -73,11 +73,13 @@ mod tests {
                     %u = Unknown(%s)\nreturn %u\n";
         let model: Model = text.parse().unwrap();
         let ranks = Ranks::of(&model);
-        let rank = |name: &str| ranks.in_graph(0).rank(&model.graph, model.graph.value_named(name).unwrap());
+        let rank = |name: &str| {
+            ranks.in_graph(GraphId::MAIN).rank(model.main(), model.main().value_named(name).unwrap())
+        };
         assert_eq!([rank("r"), rank("s"), rank("u")], [Some(3), Some(3), None]);
-        let value = |name: &str| model.graph.value_named(name).unwrap();
+        let value = |name: &str| model.main().value_named(name).unwrap();
         let mut ranks = Ranks::of(&model);
-        ranks.replace(0, value("r"), value("u"));
-        assert_eq!(ranks.in_graph(0).rank(&model.graph, value("u")), Some(3));
+        ranks.replace(GraphId::MAIN, value("r"), value("u"));
+        assert_eq!(ranks.in_graph(GraphId::MAIN).rank(model.main(), value("u")), Some(3));
     }
 }

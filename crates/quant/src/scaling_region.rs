@@ -21,6 +21,14 @@ pub(crate) struct ScalingRegion {
     pub(crate) addends: Vec<(NodeId, usize, usize)>,
 }
 
+/// A graph and its layers.
+#[derive(Clone, Copy)]
+pub(crate) struct GraphLayers<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) ranks: GraphRanks<'a>,
+    pub(crate) layers: &'a BTreeMap<NodeId, LinearNode>,
+}
+
 /// Where a value has its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -40,12 +48,8 @@ impl Form {
 }
 
 /// The region that a layer's output belongs to, if everything around it is one of `layers`.
-pub(crate) fn region(
-    graph: &Graph,
-    ranks: GraphRanks<'_>,
-    first: NodeId,
-    layers: &BTreeMap<NodeId, LinearNode>,
-) -> Option<ScalingRegion> {
+pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRegion> {
+    let GraphLayers { graph, layers, .. } = around;
     let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
         ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
@@ -62,9 +66,9 @@ pub(crate) fn region(
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(graph, ranks, layers, value.node, &forms, form, &mut pending)?;
+        region.look_up(around, value.node, &forms, form, &mut pending)?;
         for (user, slot) in graph.users(value) {
-            region.look_down(graph, layers, (user, slot), form, &mut pending)?;
+            region.look_down(around, (user, slot), form, &mut pending)?;
         }
     }
     region.values = forms.into_keys().collect();
@@ -78,14 +82,13 @@ impl ScalingRegion {
     /// The producer of a value is a layer, or uses values of the region.
     fn look_up(
         &mut self,
-        graph: &Graph,
-        ranks: GraphRanks<'_>,
-        layers: &BTreeMap<NodeId, LinearNode>,
+        around: GraphLayers<'_>,
         id: NodeId,
         forms: &HashMap<ValueId, Form>,
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
+        let GraphLayers { graph, ranks, layers } = around;
         if let Some(layer) = layers.get(&id) {
             let fits = layer.view.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
             self.producers.push(id);
@@ -118,12 +121,12 @@ impl ScalingRegion {
     /// A use of a value is a layer, or produces a value of the region.
     fn look_down(
         &mut self,
-        graph: &Graph,
-        layers: &BTreeMap<NodeId, LinearNode>,
+        around: GraphLayers<'_>,
         (user, slot): (NodeId, usize),
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
+        let GraphLayers { graph, layers, .. } = around;
         let op = graph.node(user).as_op().filter(|op| op.domain.is_empty())?;
         if let Some(layer) = layers.get(&user) {
             let n_inputs = layer.view.layout.n_inputs();

@@ -6,13 +6,13 @@ use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::observer::{ChannelMaxima, check_channels};
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Model, Place, Result, Tensor};
+use intact8_ir::{Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
 /// The observation of activations from which the smoothing factors of layers follow.
 #[derive(Debug, Clone)]
 pub struct SmoothingCalibration {
-    groups: BTreeMap<Place, Group>,
+    groups: BTreeMap<ValueRef, Group>,
 }
 
 /// Layers that use one activation. They share its factors, so that it is divided once.
@@ -36,7 +36,7 @@ impl Group {
 impl SmoothingCalibration {
     /// Of the enabled layers whose configuration has `dmq_balancer_param`.
     pub fn new(model: &Model, config: &QuantConfig) -> SmoothingCalibration {
-        let mut groups: BTreeMap<Place, Group> = BTreeMap::new();
+        let mut groups: BTreeMap<ValueRef, Group> = BTreeMap::new();
         for (layer, config) in config.enabled(model) {
             let (Some(strength), Some((_, input))) = (config.dmq_balancer_param, layer.input_channels())
             else {
@@ -63,7 +63,7 @@ impl SmoothingCalibration {
 
     /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
     /// not of f32, or does not have the channels that the weights are for.
-    pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match self.groups.get_mut(&place) {
             Some(group) => {
                 let seen = group.observe(tensor);

@@ -18,7 +18,7 @@ fn weight_scale_and_bias(bias: f32) -> (f32, Option<i32>) {
     };
     let record = Record { layers: [("fc".to_owned(), entry)].into() };
     fake_quant(&config, &record).run(&mut model).unwrap();
-    let constant = |name: &str| model.graph.constant(model.graph.value_named(name)?);
+    let constant = |name: &str| model.main().constant(model.main().value_named(name)?);
     let scale = constant("fc.w.scale").unwrap().values::<f32>().unwrap()[0];
     (scale, constant("fc.b.q").map(|integers| integers.values::<i32>().unwrap()[0]))
 }

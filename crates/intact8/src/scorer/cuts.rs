@@ -119,8 +119,8 @@ return %y
             cost("r", 10, 0.1),
             cost("y", 40, 0.1),
         ]);
-        let cuts = cuts(&model.graph, &Fingerprints::of(&model, &mut 0), &costs, memory);
-        cuts.into_iter().map(|value| model.graph.value(value).name.clone()).collect()
+        let cuts = cuts(model.main(), &Fingerprints::of(&model, &mut 0), &costs, memory);
+        cuts.into_iter().map(|value| model.main().value(value).name.clone()).collect()
     }
 
     #[test]

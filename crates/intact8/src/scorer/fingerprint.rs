@@ -15,7 +15,7 @@ impl Fingerprints {
     /// Those of a model. `n_unknown` counts, over all models, nodes that nothing is known of: those with subgraphs, with
     /// chance, and calls of functions. They are equal to nothing.
     pub(super) fn of(model: &Model, n_unknown: &mut u64) -> Fingerprints {
-        let graph = &model.graph;
+        let graph = model.main();
         let mut all: HashMap<ValueId, Fingerprint> = HashMap::new();
         let mut computed = HashMap::new();
         for id in graph.topo() {
@@ -99,7 +99,7 @@ mod tests {
     fn fingerprints(text: &str) -> impl Fn(&str) -> Fingerprint + use<> {
         let model: Model = text.parse().unwrap();
         let all = Fingerprints::of(&model, &mut 0);
-        move |name| all.0[&model.graph.value_named(name).unwrap()]
+        move |name| all.0[&model.main().value_named(name).unwrap()]
     }
 
     const HEAD: &str = "model m opset 17\n%x = input : f32[N,2]\n";

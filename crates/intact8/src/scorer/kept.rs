@@ -7,13 +7,14 @@
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use intact8_interp::{Data, Interpreter, Session};
-use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Activations of all batches.
 pub(super) struct Kept {
-    interpreter: Interpreter,
+    interpreter: Arc<Interpreter>,
     /// For each batch.
     values: Vec<HashMap<Fingerprint, Tensor>>,
     /// What values took on a batch, by name.
@@ -28,7 +29,7 @@ pub(super) struct Run<'a> {
     model: &'a Model,
     fingerprints: Fingerprints,
     wanted: HashMap<ValueId, Fingerprint>,
-    sessions: BTreeMap<Vec<ValueId>, Session>,
+    sessions: BTreeMap<Vec<ValueId>, Arc<Session>>,
 }
 
 /// Where a batch starts from: values that are kept, in ascending order.
@@ -42,9 +43,9 @@ pub(super) struct Made {
 
 impl Kept {
     /// Nothing yet, of so many batches.
-    pub(super) fn new(n_batches: usize) -> Kept {
+    pub(super) fn new(interpreter: Arc<Interpreter>, n_batches: usize) -> Kept {
         Kept {
-            interpreter: Interpreter::default(),
+            interpreter,
             values: vec![HashMap::new(); n_batches],
             costs: HashMap::new(),
             first: HashSet::new(),
@@ -53,18 +54,23 @@ impl Kept {
     }
 
     /// Takes up a model. Of its values, and of the first model's, as many are kept as fit into `memory` bytes.
-    /// `inputs` are those of some batch, to see what the values take.
+    /// `inputs` are those of some batch, to measure what the values take. The model is compiled unless there is a session.
     pub(super) fn run<'a>(
         &mut self,
         model: &'a Model,
+        session: Option<Arc<Session>>,
         memory: usize,
         inputs: impl FnOnce() -> Result<Vec<Tensor>>,
     ) -> Result<Run<'a>> {
+        let session = match session {
+            Some(session) => session,
+            None => Arc::new(self.interpreter.session(model)?),
+        };
         let mut run = Run {
             model,
             fingerprints: Fingerprints::default(),
             wanted: HashMap::new(),
-            sessions: BTreeMap::from([(vec![], self.interpreter.session(model)?)]),
+            sessions: BTreeMap::from([(vec![], session)]),
         };
         if memory == 0 {
             return Ok(run);
@@ -75,7 +81,7 @@ impl Kept {
         }
         // Half for the one model, half for the other.
         let most = memory / 2 / self.values.len().max(1);
-        let cuts = cuts(&model.graph, &run.fingerprints, &self.costs, most);
+        let cuts = cuts(model.main(), &run.fingerprints, &self.costs, most);
         run.wanted = cuts.into_iter().map(|value| (value, run.fingerprints.0[&value])).collect();
         if self.first.is_empty() {
             self.first = run.wanted.values().copied().collect();
@@ -93,13 +99,13 @@ impl Kept {
             [self.n_unknown, 0]
         };
         let of_output = |value: &ValueId| fingerprints.0.get(value).copied().unwrap_or_else(&mut unknown);
-        model.graph.outputs().iter().map(of_output).collect()
+        model.main().outputs().iter().map(of_output).collect()
     }
 
     /// Where a batch starts from: the kept values that the outputs depend on, and no other kept one between.
     pub(super) fn start(&self, run: &mut Run<'_>, batch: usize) -> Result<Start> {
         let kept = &self.values[batch];
-        let graph = &run.model.graph;
+        let graph = run.model.main();
         let mut start = BTreeMap::new();
         let mut seen = HashSet::new();
         let mut pending: Vec<ValueId> = if kept.is_empty() { vec![] } else { graph.outputs().to_vec() };
@@ -116,7 +122,7 @@ impl Kept {
         let values: Vec<ValueId> = start.keys().copied().collect();
         if !run.sessions.contains_key(&values) {
             let session = self.interpreter.session(&behind(run.model, &values))?;
-            run.sessions.insert(values, session);
+            run.sessions.insert(values, Arc::new(session));
         }
         Ok(start.into_iter().collect())
     }
@@ -140,11 +146,11 @@ impl Run<'_> {
         let session = &self.sessions[&values];
         let mut inputs: Vec<Option<Data>> =
             inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
-        inputs.resize(self.model.graph.inputs().len(), None);
+        inputs.resize(self.model.main().inputs().len(), None);
         inputs.extend(start.into_iter().map(|(_, tensor)| Some(Data::Tensor(tensor))));
         let mut to_keep = Vec::new();
-        let mut tap = |place: Place, tensor: &Tensor| {
-            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == 0);
+        let mut tap = |place: ValueRef, tensor: &Tensor| {
+            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == GraphId::MAIN);
             to_keep.extend(wanted.map(|fingerprint| (*fingerprint, tensor.clone())));
             Ok(())
         };
@@ -159,11 +165,11 @@ fn behind(model: &Model, values: &[ValueId]) -> Model {
     let mut model = model.clone();
     for &value in values {
         // What the file says of a value's type may be wrong, and is not wanted here.
-        let input = intact8_ir::Value::new(model.graph.value(value).name.clone() + ".kept");
-        let input = model.graph.add(intact8_ir::Node::input(input), &[]);
-        model.graph.replace_uses(value, input.into());
+        let input = intact8_ir::Value::new(model.main().value(value).name.clone() + ".kept");
+        let input = model.main_mut().add(intact8_ir::Node::input(input), &[]);
+        model.main_mut().replace_uses(value, input.into());
     }
-    model.graph.remove_dead();
+    model.remove_dead();
     model
 }
 
@@ -173,8 +179,8 @@ fn measured(model: &Model, session: &Session, inputs: Vec<Tensor>) -> Result<Has
     let mut last = Instant::now();
     session.run_tapped(&inputs, &mut |place, tensor| {
         let seconds = last.elapsed().as_secs_f64();
-        if place.graph == 0 {
-            let name = model.graph.value(place.value).name.clone();
+        if place.graph == GraphId::MAIN {
+            let name = model.main().value(place.value).name.clone();
             costs.insert(name, Cost { n_bytes: tensor.byte_size(), seconds });
         }
         last = Instant::now();
@@ -226,11 +232,11 @@ mod tests {
             (seed >> 33) as usize % below
         };
         for memory in [0, 100, 400, 1 << 20] {
-            let mut kept = Kept::new(N_BATCHES);
+            let mut kept = Kept::new(Arc::default(), N_BATCHES);
             let mut n_started = 0;
             for _ in 0..60 {
                 let model = model(random(16));
-                let mut run = kept.run(&model, memory, || Ok(inputs(0))).unwrap();
+                let mut run = kept.run(&model, None, memory, || Ok(inputs(0))).unwrap();
                 // As where a trial stops early.
                 for batch in 0..1 + random(N_BATCHES) {
                     let start = kept.start(&mut run, batch).unwrap();

@@ -3,7 +3,7 @@
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
-use crate::scaling_region::{ScalingRegion, region};
+use crate::scaling_region::{GraphLayers, ScalingRegion, region};
 use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
@@ -71,15 +71,15 @@ impl Pass for EqualizeAcrossLayers {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             let mut equalization = Equalization::of(graph, ranks);
             equalization.settle();
             changed |= equalization.write(graph, ranks, &mut names);
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }
@@ -122,7 +122,7 @@ impl Equalization {
         let mut regions: Vec<ScalingRegion> = Vec::new();
         for id in graph.topo() {
             if !regions.iter().any(|region| region.producers.contains(&id)) {
-                regions.extend(region(graph, ranks, id, &layers));
+                regions.extend(region(GraphLayers { graph, ranks, layers: &layers }, id));
             }
         }
         let addends = regions.iter().flat_map(|region| {

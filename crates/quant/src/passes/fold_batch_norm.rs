@@ -47,17 +47,17 @@ impl Pass for FoldBatchNorm<'_> {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             for norm in graph.topo() {
-                let Some(folded) = self.fold(graph, ranks.in_graph(position), norm) else { continue };
+                let Some(folded) = self.fold(graph, ranks.in_graph(graph_id), norm) else { continue };
                 let result = folded.replace(graph, norm, &mut names);
-                ranks.replace(position, norm.into(), result);
+                ranks.replace(graph_id, norm.into(), result);
                 changed = true;
             }
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -53,8 +53,8 @@ impl Pass for FoldChannelFactors {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
                 let Some((input, factors, sources)) = folded(graph, ranks, id) else { continue };
                 for source in sources {
@@ -68,9 +68,9 @@ impl Pass for FoldChannelFactors {
                 *value = intact8_ir::Value { ty, ..result };
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

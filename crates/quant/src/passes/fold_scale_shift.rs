@@ -46,14 +46,14 @@ impl Pass for FoldScaleShift<'_> {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             for id in graph.topo() {
-                let in_graph = ranks.in_graph(position);
+                let in_graph = ranks.in_graph(graph_id);
                 if let Some(folded) = self.own_factors(graph, in_graph, id) {
                     folded.write(graph, &mut names);
                 } else if let Some(folded) = self.fold(graph, in_graph, id) {
                     let result = folded.replace(graph, id, &mut names);
-                    ranks.replace(position, id.into(), result);
+                    ranks.replace(graph_id, id.into(), result);
                 } else {
                     continue;
                 }
@@ -62,7 +62,7 @@ impl Pass for FoldScaleShift<'_> {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

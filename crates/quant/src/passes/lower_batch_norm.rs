@@ -49,8 +49,8 @@ impl Pass for LowerBatchNorm<'_> {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             // Users first, so that of two in a row the first finds the layer that has absorbed the second.
             for norm in graph.topo().into_iter().rev() {
                 let Some((scale, shift)) = scale_and_shift(graph, norm) else { continue };
@@ -67,7 +67,7 @@ impl Pass for LowerBatchNorm<'_> {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -58,8 +58,8 @@ impl Pass for QuantizeAddedBias {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
                 let Some((slot, bias, scales)) = bias(graph, ranks, id) else { continue };
                 let label = graph.node(id).label().to_owned();
@@ -74,9 +74,9 @@ impl Pass for QuantizeAddedBias {
                 graph.set_operand(id, slot, Some(bias));
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

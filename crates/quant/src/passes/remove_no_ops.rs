@@ -39,11 +39,11 @@ impl Pass for RemoveNoOps {
         let opset = model.opset();
         // Dead nodes are no layers, and must not count as uses.
         let before = n_nodes(model);
-        model.graph.remove_dead();
+        model.remove_dead();
         let mut changed = n_nodes(model) != before;
         let ranks = Ranks::of(model);
-        model.try_for_each_graph(|position, graph| {
-            let ranks = ranks.in_graph(position);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
                 if let Some(source) = source(graph, ranks, id, opset) {
                     changed |= bypass(graph, id, source);
@@ -52,14 +52,14 @@ impl Pass for RemoveNoOps {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }
 }
 
 fn n_nodes(model: &Model) -> usize {
-    model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum()
+    model.graphs().map(|(_, graph)| graph.dag().node_count()).sum()
 }
 
 /// Replaces all uses of the result of `id` by `source`, if names allow.

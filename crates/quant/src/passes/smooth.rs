@@ -7,7 +7,7 @@ use crate::linear_view::dims_after;
 use crate::names::Names;
 use crate::ranks::Ranks;
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Divides the activation of every enabled layer by the record's smoothing factors, channel by channel, and
@@ -58,9 +58,9 @@ impl Pass for Smooth<'_> {
         let weights: Vec<Tensor> =
             work.iter().map(|(layer, factors)| smoothed_weight(model, layer, factors)).collect();
         let mut names = Names::of(model);
-        model.try_for_each_graph(|position, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             let here: Vec<_> =
-                work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == position).collect();
+                work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == graph_id).collect();
             for ((layer, _), weight) in &here {
                 let name = names.fresh(&format!("{}.w", layer.name));
                 let constant = graph.add(Node::constant(name, (*weight).clone()), &[]);
@@ -68,9 +68,9 @@ impl Pass for Smooth<'_> {
                 graph.set_operand(layer.node, slot, Some(constant.into()));
             }
             divide(graph, here.iter().map(|(work, _)| *work), &mut names);
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(!work.is_empty())
     }
 }
@@ -79,12 +79,12 @@ impl Pass for Smooth<'_> {
 /// them are divided at once, or because [`FoldChannelFactors`](crate::passes::FoldChannelFactors) divides the weights of the
 /// layers before them when those are integers.
 pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
-    let (layers, graphs, ranks) = (layers(model), model.graphs(), Ranks::of(model));
+    let (layers, ranks) = (layers(model), Ranks::of(model));
     let takes_factors = layers.iter().filter(|layer| layer.can_learn_rounding());
-    let takes_factors: HashSet<(usize, NodeId)> =
+    let takes_factors: HashSet<(GraphId, NodeId)> =
         takes_factors.map(|layer| (layer.graph, layer.node)).collect();
     let is_free = |layer: &&Layer| -> Option<bool> {
-        let (graph, ranks) = (graphs[layer.graph], ranks.in_graph(layer.graph));
+        let (graph, ranks) = (model.graph(layer.graph), ranks.in_graph(layer.graph));
         let (weight, _) = layer.input_channels()?;
         let value = graph.operand(layer.node, layer.activations[0])?;
         let tensor = graph.constant(graph.operand(layer.node, weight.slot)?)?;

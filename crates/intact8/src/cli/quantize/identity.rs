@@ -2,7 +2,7 @@
 
 use super::Args;
 use anyhow::Context;
-use intact8::{Goal, Model, QuantConfig};
+use intact8::{Goal, Model, OutputFiles, QuantConfig};
 use sha2::{Digest, Sha256};
 
 /// A hash of model, configuration, data and goals. What the evaluation command does is beyond it, and the strategy is
@@ -13,6 +13,7 @@ pub(super) fn identity(
     model: &Model,
     config: &QuantConfig,
     goals: &[Goal],
+    files: &OutputFiles,
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     // Lengths go in front, so that what moves from one part to the next is seen.
@@ -25,7 +26,7 @@ pub(super) fn identity(
         part(&std::fs::read(path).with_context(|| path.display().to_string())?);
     }
     // Tensors in files beside the model's are not in its bytes.
-    for graph in model.graphs() {
+    for (_, graph) in model.graphs() {
         for tensor in graph.topo().into_iter().filter_map(|id| graph.constant(id.into())) {
             part(&tensor.to_le_bytes());
         }
@@ -36,6 +37,9 @@ pub(super) fn identity(
         format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
             .as_bytes(),
     );
+    // Trials are scored in the first deploy format.
+    let format = files.deploy.first().map(|(format, _)| format.name());
+    part(format!("{format:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
     if !args.ladder.is_empty() {
         part(
             format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),

@@ -1,7 +1,7 @@
 //! The changes of operators between the operator sets 7 and 21 that concern a model that runs.
 //!
 //! Changes that only allow more are none: further types, negative axes, new attributes whose default is the old meaning.
-//! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
+//! AbsorbingConstant: the version history of each operator in ONNX's Operators.md and Changelog.md.
 
 use super::{Change, NodeRewriter};
 use intact8_ir::{Attr, Node, Op, Result, Tensor, Value};

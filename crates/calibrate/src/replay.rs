@@ -3,54 +3,69 @@
 //! The replay is streamed: as soon as the float model has made a layer's inputs and output, the quantized layer runs on
 //! the same inputs. No activation is stored.
 
-use intact8_interp::Session;
-use intact8_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
+use crate::float_model::FloatModel;
+use intact8_ir::{Error, Executor, GraphId, Result, Tensor, ValueId, ValueRef, isolate};
 use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer that can be replayed, on several batches at once.
-pub(crate) struct Replay {
-    pub(crate) layer: Layer,
+pub struct Replay<'a> {
+    layer: Layer,
     /// The layer alone, quantized.
-    session: Session,
+    executor: Box<dyn Executor + 'a>,
     /// What it reads; constants that are captured are known from the start.
-    inputs: Vec<(Place, Option<Tensor>)>,
-    output: Place,
+    inputs: Vec<(ValueRef, Option<Tensor>)>,
+    output: ValueRef,
 }
 
 /// What a layer reads on one batch, as far as it has come.
-pub(crate) struct Seen(Vec<Option<Tensor>>);
+pub struct Seen(Vec<Option<Tensor>>);
 
-impl Replay {
-    /// A replay of a layer of the model with its entry of the record.
-    pub(crate) fn new(model: &Model, config: &QuantConfig, record: &Record, layer: &Layer) -> Result<Replay> {
-        let graph = model.graphs()[layer.graph];
-        let mut alone = isolate(model, graph, layer.node);
-        let names = alone.graph.inputs().iter().map(|&id| &alone.graph.node(id).outputs[0].name);
+impl<'a> Replay<'a> {
+    /// A replay of a layer of the float model with its entry of the record.
+    ///
+    /// # Errors
+    /// If the record does not fit the layer, or the runtime can't run it.
+    pub fn new(
+        float: &FloatModel<'a>,
+        config: &QuantConfig,
+        record: &Record,
+        layer: &Layer,
+    ) -> Result<Replay<'a>> {
+        let model = float.model();
+        let graph = model.graph(layer.graph);
+        let mut alone = isolate(model, layer.graph, layer.node);
+        let names = alone.main().inputs().iter().map(|&id| &alone.main().node(id).outputs[0].name);
         let place = |name: &String| {
             let value = graph.value_named(name).expect("an isolated input has the name of the operand");
-            let origin = model.origin(Place { graph: layer.graph, value });
+            let origin = model.producer(ValueRef { graph: layer.graph, value });
             // A constant that is captured is made by nobody.
-            (origin, model.graphs()[origin.graph].constant(origin.value).cloned())
+            (origin, model.graph(origin.graph).constant(origin.value).cloned())
         };
         let inputs = names.map(place).collect();
         fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
         let outputs = &graph.node(layer.node).outputs;
         let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
-        let output = Place { graph: layer.graph, value: ValueId { node: layer.node, slot } };
-        Ok(Replay { layer: layer.clone(), session: Session::new(&alone)?, inputs, output })
+        let output = ValueRef { graph: layer.graph, value: ValueId { node: layer.node, slot } };
+        let executor = float.runtime().compile(&alone)?;
+        Ok(Replay { layer: layer.clone(), executor, inputs, output })
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
     }
 
     /// The layer waiting for what it reads on a batch.
-    pub(crate) fn begin(&self) -> Seen {
+    pub fn begin(&self) -> Seen {
         Seen(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())
     }
 
     /// Takes in a value of the float model. If it is the layer's output, returned are the layer's inputs and the first output
     /// of the quantized layer.
-    pub(crate) fn see(
+    pub fn see(
         &self,
         seen: &mut Seen,
-        place: Place,
+        place: ValueRef,
         tensor: &Tensor,
     ) -> Result<Option<(Vec<Tensor>, Tensor)>> {
         for ((wanted, _), input) in self.inputs.iter().zip(&mut seen.0) {
@@ -64,14 +79,14 @@ impl Replay {
         // An input from outside a loop is made once, and read in each iteration; outside of loops nothing is kept for longer
         // than it is needed.
         let inputs: Option<Vec<Tensor>> = match self.layer.graph {
-            0 => seen.0.iter_mut().map(Option::take).collect(),
+            GraphId::MAIN => seen.0.iter_mut().map(Option::take).collect(),
             _ => seen.0.iter().cloned().collect(),
         };
         let Some(inputs) = inputs else {
             let message = "the layer reads a value that is not made when the model runs; disable the layer";
             return Err(Error::unsupported(message).at(&self.layer.name));
         };
-        let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
+        let quantized = self.executor.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
         let quantized = quantized.into_iter().next();
         Ok(quantized.map(|quantized| (inputs, quantized)))
     }
@@ -80,7 +95,9 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intact8_quant::{LayerRecord, QuantParams, layers};
+    use intact8_interp::Interpreter;
+    use intact8_ir::Model;
+    use intact8_quant::{LayerRecord, Preparation, Prepared, QuantParams};
 
     #[test]
     fn a_captured_constant_is_not_waited_for() {
@@ -90,14 +107,17 @@ mod tests {
                     %w = const [1.0, 0.0, 0.0, 1.0] : f32[2,2]\n  %z = Gemm(%x.2, %w, %b.2) @fc\n  return %z\n}}\n\
                     %s = Add(%y, %b)\nreturn %s\n";
         let model: Model = text.parse().unwrap();
+        let (prepared, runtime) =
+            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
         let config = QuantConfig::for_model(&model);
-        let layer = layers(&model).into_iter().find(|layer| layer.name == "fc").unwrap();
+        let layer = &prepared.layers()[prepared.layers().id("fc").unwrap()];
         let params = || vec![QuantParams::per_tensor(1.0, 0, 8)];
         let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
-        let replay = Replay::new(&model, &config, &record, &layer).unwrap();
+        let replay = Replay::new(&float, &config, &record, layer).unwrap();
         let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
-        let place = Place { graph: 0, value: model.graph.value_named("x").unwrap() };
+        let place = ValueRef { graph: GraphId::MAIN, value: model.main().value_named("x").unwrap() };
         let mut seen = replay.begin();
         assert!(replay.see(&mut seen, place, &x).unwrap().is_none());
         let (_, quantized) = replay.see(&mut seen, replay.output, &sum).unwrap().unwrap();

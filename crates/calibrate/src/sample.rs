@@ -5,10 +5,8 @@ mod halves;
 mod rows;
 mod window;
 
-use crate::batches::each_batch_at_once;
-use crate::evaluator::Evaluator;
-use intact8_interp::Session;
-use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use crate::data::Batches;
+use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::config::WeightMethod;
 use intact8_quant::{Layer, LayerConfig, QuantConfig};
 pub(crate) use rows::{Reading, Rows};
@@ -21,8 +19,8 @@ pub(crate) struct Sampled {
     pub(crate) layer: Layer,
     pub(crate) config: LayerConfig,
     pub(crate) reading: Reading,
-    pub(crate) input: Place,
-    pub(crate) output: Place,
+    pub(crate) input: ValueRef,
+    pub(crate) output: ValueRef,
 }
 
 /// The layers that are sampled, and what the first of them read.
@@ -72,7 +70,7 @@ impl Samples {
     }
 
     /// Takes in a value of the float model for the first group.
-    pub(crate) fn observe(&self, sampling: &mut Sampling, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn observe(&self, sampling: &mut Sampling, place: ValueRef, tensor: &Tensor) -> Result<()> {
         self.groups.first().map_or(Ok(()), |group| sampling.observe(group, place, tensor))
     }
 
@@ -89,25 +87,20 @@ impl Samples {
     /// Shows `see` all layers with what they read, group by group; for all groups but the first the model runs again.
     pub(crate) fn for_each_group(
         &self,
-        model: &Model,
-        config: &QuantConfig,
-        evaluator: &mut impl Evaluator,
+        executor: &dyn Executor,
+        batches: &mut Batches<'_>,
         mut see: impl FnMut(&[Sampled], &[Rows]) -> Result<()>,
     ) -> Result<()> {
         let Some((first, others)) = self.groups.split_first() else { return Ok(()) };
         see(first, &self.first)?;
-        if others.is_empty() {
-            return Ok(());
-        }
-        let session = Session::new(model)?;
         for group in others {
             let of_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut sampling = Sampling::new(group, batch, self.batch_num);
-                session.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
+                executor.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
                 Ok(sampling)
             };
             let mut rows = Vec::new();
-            each_batch_at_once(config, evaluator, of_batch, |sampling| {
+            batches.in_parallel(of_batch, |sampling| {
                 sampling.append_to(group, &mut rows);
                 Ok(())
             })?;
@@ -131,7 +124,7 @@ impl Sampled {
         Ok(Sampled {
             config: config.clone(),
             input: layer.inputs(model)[0],
-            output: Place { graph: layer.graph, value: ValueId::from(layer.node) },
+            output: ValueRef { graph: layer.graph, value: ValueId::from(layer.node) },
             reading: Reading::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
             layer,
         })
@@ -177,7 +170,7 @@ impl Sampling {
         Sampling { batch, batch_num, seen: group.iter().map(|_| (None, Rows::default())).collect() }
     }
 
-    fn observe(&mut self, group: &[Sampled], place: Place, tensor: &Tensor) -> Result<()> {
+    fn observe(&mut self, group: &[Sampled], place: ValueRef, tensor: &Tensor) -> Result<()> {
         for (sampled, (pending, rows)) in group.iter().zip(&mut self.seen) {
             if place == sampled.input {
                 *pending = Some(tensor.clone());
@@ -188,7 +181,7 @@ impl Sampling {
             {
                 let sample = sampled.reading.sample(rows, input, tensor, self.batch, self.batch_num);
                 sample.map_err(|error| error.at(&sampled.layer.name))?;
-                pending.take_if(|_| sampled.layer.graph == 0);
+                pending.take_if(|_| sampled.layer.graph == GraphId::MAIN);
             }
         }
         Ok(())
