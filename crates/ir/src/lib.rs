@@ -51,7 +51,7 @@ pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
 pub use operator_traits::{OperatorSet, OperatorTrait};
 pub use operators::is_onnx_operator;
-pub use pass::{Pass, Pipeline};
+pub use pass::{Pass, PassObserver, Pipeline};
 pub use tensor::Tensor;
 pub use text::Constants;
 pub use value::{Dim, TensorType, Type, Value, ValueId};

@@ -172,10 +172,11 @@ impl LinearNode {
             let add = Node::op(&graph.node(last).name, Op::new("Add"), [Value::default()]);
             self.add = Some((graph.add(add, &[Some(self.node.into())]), 1));
         }
-        let end = self.add.map_or(self.node, |(add, _)| add);
+        let (node, end) = (self.node, self.add.map_or(self.node, |(add, _)| add));
         self.write(graph, names);
         graph.replace_uses(last.into(), end.into());
         detach(graph, last);
+        graph.add_origins(node, last);
         graph.node_mut(end).outputs[0] = result;
         end.into()
     }

@@ -7,7 +7,7 @@ fn model() -> Model {
     "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
      %y = MatMul(%x, %w) @fc : f32[N,2]\n%z = Add(%y, %x) @add : f32[N,2]\nreturn %z\n"
         .parse()
-        .unwrap()
+        .expect("the text is a model")
 }
 
 fn params(scales: &[f32], bits: u8) -> QuantParams {

@@ -9,7 +9,7 @@ fn weight_scale_and_bias(bias: f32) -> (f32, Option<i32>) {
         "model m opset 17\n%x = input : f32[N,1]\n%w = const [1.0] : f32[1,1]\n%b = const [{bias:?}] : f32[1]\n\
          %y = Gemm(%x, %w, %b) @fc : f32[N,1]\nreturn %y\n"
     );
-    let mut model: Model = text.parse().unwrap();
+    let mut model: Model = text.parse().expect("the text is a model");
     let config = QuantConfig::for_model(&model);
     let entry = LayerRecord {
         activations: vec![QuantParams::per_tensor(0.5, 0, 8)],
@@ -17,10 +17,11 @@ fn weight_scale_and_bias(bias: f32) -> (f32, Option<i32>) {
         ..LayerRecord::default()
     };
     let record = Record { layers: [("fc".to_owned(), entry)].into() };
-    fake_quant(&config, &record).run(&mut model).unwrap();
+    fake_quant(&config, &record).run(&mut model).expect("the record fits");
     let constant = |name: &str| model.main().constant(model.main().value_named(name)?);
-    let scale = constant("fc.w.scale").unwrap().values::<f32>().unwrap()[0];
-    (scale, constant("fc.b.q").map(|integers| integers.values::<i32>().unwrap()[0]))
+    let scale =
+        constant("fc.w.scale").and_then(|scale| scale.values::<f32>().ok()).expect("there is a scale")[0];
+    (scale, constant("fc.b.q").and_then(|integers| Some(integers.values::<i32>().ok()?[0])))
 }
 
 /// In units of 0.125, the greatest bias of 32-bit integers, with room for the products, is 2³⁰.

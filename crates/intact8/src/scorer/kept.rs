@@ -5,7 +5,7 @@
 //! of the first model and of the latest, at [cuts](super::cuts) through the graph that fit into the memory.
 
 use super::cuts::{Cost, cuts};
-use super::fingerprint::{Fingerprint, Fingerprints};
+use super::fingerprint::{Constants, Fingerprint, Fingerprints};
 use intact8_interp::{Data, Interpreter, Session};
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,6 +22,7 @@ pub(super) struct Kept {
     /// Of the first model for which anything was kept.
     first: HashSet<Fingerprint>,
     n_unknown: u64,
+    constants: Constants,
 }
 
 /// A model, ready to run on each batch from what is kept of it.
@@ -50,6 +51,7 @@ impl Kept {
             costs: HashMap::new(),
             first: HashSet::new(),
             n_unknown: 0,
+            constants: Constants::default(),
         }
     }
 
@@ -75,7 +77,7 @@ impl Kept {
         if memory == 0 {
             return Ok(run);
         }
-        run.fingerprints = Fingerprints::of(model, &mut self.n_unknown);
+        run.fingerprints = Fingerprints::of(model, &mut self.n_unknown, &mut self.constants);
         if self.costs.is_empty() {
             self.costs = measured(model, &run.sessions[&vec![]], inputs()?)?;
         }
@@ -93,10 +95,10 @@ impl Kept {
 
     /// What the outputs of a model are computed by.
     pub(super) fn outputs(&mut self, model: &Model) -> Vec<Fingerprint> {
-        let fingerprints = Fingerprints::of(model, &mut self.n_unknown);
+        let fingerprints = Fingerprints::of(model, &mut self.n_unknown, &mut self.constants);
         let mut unknown = || {
             self.n_unknown += 1;
-            [self.n_unknown, 0]
+            u128::from(self.n_unknown)
         };
         let of_output = |value: &ValueId| fingerprints.0.get(value).copied().unwrap_or_else(&mut unknown);
         model.main().outputs().iter().map(of_output).collect()

@@ -58,6 +58,7 @@ impl Pass for LowerBatchNorm<'_> {
                     let (input, reader) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
                     graph.set_operand(reader, 0, input);
+                    graph.add_origins(reader, norm);
                     detach(graph, norm);
                     changed = true;
                 } else {
@@ -127,6 +128,7 @@ fn lower(
     let mul_name = scaled.name.clone();
     let mul = graph.add(Node::op(&mul_name, Op::new("Mul"), [scaled]), &[Some(input), scale]);
     let add = graph.add(Node::op(&name, Op::new("Add"), [result]), &[Some(mul.into()), shift]);
+    graph.add_origins(mul, norm);
     graph.replace_uses(norm.into(), add.into());
     detach(graph, norm);
     Some(())

@@ -83,6 +83,7 @@ fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId,
     }
     let ty = type_with(graph, id.into(), DType::I32);
     let sums = operation(graph, names, &format!("{label}.sums"), Op::new("MatMulInteger"), ty, &operands);
+    graph.add_origins(sums.node, id);
     Some((sums, vec![left.scale * right.scale], vec![]))
 }
 
@@ -130,6 +131,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Na
         ..intact8_ir::Value::new(names.fresh(&format!("{label}.sums")))
     };
     let sums: ValueId = graph.add(Node::op(&name, op, [value]), &operands).into();
+    graph.add_origins(sums.node, id);
     let Some(bias) = &product.bias else { return Some(sums) };
     let bias = Tensor::new(&product.view.channel_shape(bias.len()), bias.clone());
     let bias = constant(graph, names, &format!("{label}.b"), bias);
