@@ -15,23 +15,23 @@ pub(crate) struct AbsorbingConstant {
     /// The input slot.
     pub(crate) slot: usize,
     /// Its dimension that counts channels, from the end.
-    pub(crate) behind: usize,
+    pub(crate) after: usize,
     /// The first of the value's channels that are its own, and how many those are.
     pub(crate) first: usize,
     pub(crate) len: usize,
 }
 
 /// The constants that can absorb factors of a value's `len` channels; `None` if other values would change too, or a part of
-/// the value has no such constant. `behind` is how many dimensions follow that of the channels.
+/// the value has no such constant. `after` is how many dimensions follow that of the channels.
 pub(crate) fn absorbing_constants(
     graph: &Graph,
     ranks: GraphRanks<'_>,
     value: ValueId,
-    behind: usize,
+    after: usize,
     len: usize,
 ) -> Option<Vec<AbsorbingConstant>> {
     let mut found = Vec::new();
-    find(graph, ranks, value, behind, (0, len), &mut found)?;
+    find(graph, ranks, value, after, (0, len), &mut found)?;
     Some(found)
 }
 
@@ -39,7 +39,7 @@ fn find(
     graph: &Graph,
     ranks: GraphRanks<'_>,
     value: ValueId,
-    behind: usize,
+    after: usize,
     (first, len): (usize, usize),
     found: &mut Vec<AbsorbingConstant>,
 ) -> Option<()> {
@@ -48,18 +48,18 @@ fn find(
     if !node.outputs.iter().skip(1).all(|value| value.name.is_empty()) {
         return None;
     }
-    let mut take = |slot: usize, behind: usize| {
-        let source = AbsorbingConstant { node: id, slot, behind, first, len };
+    let mut take = |slot: usize, after: usize| {
+        let source = AbsorbingConstant { node: id, slot, after, first, len };
         let fits = channels_of_constant(graph, source) == Some(len);
         fits.then(|| found.push(source))
     };
     let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<AbsorbingConstant>| {
         let input = graph.operand(id, slot).filter(|&input| is_read_once(graph, input))?;
-        find(graph, ranks, input, behind, range, found)
+        find(graph, ranks, input, after, range, found)
     };
     let weight = graph.operand(id, 1).and_then(|value| constant_shape(graph, value));
     if let Some(view) = weight.and_then(|shape| LinearView::of(op, 1, &shape)) {
-        if behind != view.dims_after_outputs() || !view.layout.is_per_channel() {
+        if after != view.dims_after_outputs() || !view.layout.is_per_channel() {
             return None;
         }
         take(1, view.dims_of_weight_after_outputs())?;
@@ -70,18 +70,18 @@ fn find(
         "Add" => {
             let constant =
                 (0..2).find(|&slot| graph.operand(id, slot).is_some_and(|v| graph.constant(v).is_some()))?;
-            take(constant, behind)?;
+            take(constant, after)?;
             go_on(1 - constant, (first, len), found)
         }
         _ if op.has(OperatorTrait::Homogeneous) && graph.operands(id).len() == 1 => {
-            let has_channels = behind > 0 || op.has(OperatorTrait::Elementwise);
+            let has_channels = after > 0 || op.has(OperatorTrait::Elementwise);
             has_channels.then(|| go_on(0, (first, len), found))?
         }
         "Concat" => {
             let rank = ranks.rank(graph, value)?;
             let axis = op.int("axis").ok()??;
             let axis = usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok()?;
-            if axis + behind + 1 != rank {
+            if axis + after + 1 != rank {
                 return None;
             }
             let mut at = first;
@@ -110,12 +110,12 @@ fn channels_of_constant(graph: &Graph, source: AbsorbingConstant) -> Option<usiz
     let value = graph.operand(source.node, source.slot)?;
     if let Some(stored) = stored_constant(graph, value) {
         let shape = stored.integers.shape();
-        let axis = shape.len().checked_sub(1 + source.behind)?;
+        let axis = shape.len().checked_sub(1 + source.after)?;
         let along = |at: i64| at == axis as i64 || at + shape.len() as i64 == axis as i64;
         return stored.params.axis.is_none_or(along).then(|| shape[axis]);
     }
     let tensor = graph.constant(value).filter(|tensor| tensor.dtype() == DType::F32)?;
-    let axis = tensor.shape().len().checked_sub(1 + source.behind)?;
+    let axis = tensor.shape().len().checked_sub(1 + source.after)?;
     // What is added to a value must lie along the channels alone.
     let is_flat =
         tensor.len() == tensor.shape()[axis] || source.slot == 1 && !graph.node(source.node).is("Add");

@@ -87,24 +87,24 @@ fn folded(
     let (slot, tensor) = crate::uses::constant_operand(graph, id)?;
     let input = graph.operand(id, 1 - slot).filter(|&input| is_read_once(graph, input))?;
     let factors = tensor.values::<f32>().ok()?;
-    let behind = match tensor.shape().iter().position(|&n| n != 1) {
+    let after = match tensor.shape().iter().position(|&n| n != 1) {
         Some(axis) if tensor.shape()[axis] == factors.len() => tensor.shape().len() - 1 - axis,
         Some(_) => return None,
-        None => channels_behind(graph, ranks, input)?,
+        None => channels_after(graph, ranks, input)?,
     };
-    let n_channels = if factors.len() == 1 { channels_at(graph, input, behind)? } else { factors.len() };
+    let n_channels = if factors.len() == 1 { channels_at(graph, input, after)? } else { factors.len() };
     let grows = ranks.rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
     let is_usual = factors.iter().all(|&factor| factor > 0.0 && factor.is_finite());
     if grows || !is_usual || graph.constant(input).is_some() {
         return None;
     }
     let factors = if factors.len() == 1 { vec![factors[0]; n_channels] } else { factors.to_vec() };
-    let sources = absorbing_constants(graph, ranks, input, behind, n_channels)?;
+    let sources = absorbing_constants(graph, ranks, input, after, n_channels)?;
     Some((input, factors, sources))
 }
 
 /// How many dimensions follow that of the channels, where a factor does not tell.
-fn channels_behind(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<usize> {
+fn channels_after(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<usize> {
     match ranks.rank(graph, value)? {
         rank @ 3.. if made_by_convolution(graph, value) => Some(rank - 2),
         _ => Some(0),
@@ -124,26 +124,26 @@ fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
 }
 
 /// How many channels a value has by its type.
-fn channels_at(graph: &Graph, value: ValueId, behind: usize) -> Option<usize> {
+fn channels_at(graph: &Graph, value: ValueId, after: usize) -> Option<usize> {
     let dims = graph.value(value).tensor_type()?.shape.as_ref()?;
-    dims.get(dims.len().checked_sub(1 + behind)?)?.known()
+    dims.get(dims.len().checked_sub(1 + after)?)?.known()
 }
 
 /// Multiplies the channels of a constant, or the scales of its integers.
 fn scale(graph: &mut Graph, source: AbsorbingConstant, factors: &[f32], names: &mut Names) {
-    let AbsorbingConstant { node, slot, behind, first, len } = source;
+    let AbsorbingConstant { node, slot, after, first, len } = source;
     let factors = &factors[first..first + len];
     let value = graph.operand(node, slot).expect("a source has its constant");
     let Some(stored) = stored_constant(graph, value) else {
         let mut tensor = graph.constant(value).expect("a source is constant").clone();
-        let channels = Axis::of(tensor.shape(), tensor.shape().len() - 1 - behind);
+        let channels = Axis::of(tensor.shape(), tensor.shape().len() - 1 - after);
         let values = tensor.values_mut::<f32>().expect("a source is of f32");
         values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.index_of(idx)]);
         let name = graph.value(value).name.clone();
         let scaled = constant(graph, names, &name, tensor);
         return graph.set_operand(node, slot, Some(scaled));
     };
-    let axis = stored.integers.shape().len() - 1 - behind;
+    let axis = stored.integers.shape().len() - 1 - after;
     let (of_all, params) = (stored.params.scale.len() == 1, stored.params.clone());
     let at = |channel: usize| if of_all { 0 } else { channel };
     let scales =

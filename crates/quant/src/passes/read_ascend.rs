@@ -170,10 +170,10 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
             product.ok_or_else(|| missing("the product before the bias"))?.node
         }
     };
-    let behind = integers(graph, layer, names)?;
+    let after = integers(graph, layer, names)?;
     let name = graph.value(id.into()).name.clone();
     let mut shape = if scales.len() == 1 { vec![] } else { vec![scales.len()] };
-    shape.resize(if scales.len() == 1 { 0 } else { 1 + behind }, 1);
+    shape.resize(if scales.len() == 1 { 0 } else { 1 + after }, 1);
     let sums = graph.operand(id, 0).ok_or_else(|| missing("the operand"))?;
     let ty = type_with(graph, sums, DType::F32);
     let cast = Op::new("Cast").with("to", Attr::Int(DType::F32.number()));
@@ -193,7 +193,7 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
     let offset = constant(graph, names, &format!("{label}.offset"), offset);
     let weight = graph.operand(id, 1);
     let rank = weight.and_then(|value| graph.constant(value)).map_or(0, |tensor| tensor.shape().len());
-    let behind = rank.saturating_sub(2);
+    let after = rank.saturating_sub(2);
     let shifted = |bytes: ValueId, graph: &mut Graph, names: &mut Names| {
         let one = constant(graph, names, &format!("{label}.one"), Tensor::scalar(1.0f32));
         let ty = type_with(graph, bytes, DType::F32);
@@ -211,9 +211,9 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
             let name = graph.value(id.into()).name.clone();
             let node = replace(graph, id, lowered, &[Some(bytes), weight, Some(offset)]);
             if let Some(bias) = bias {
-                biased(graph, node, bias, behind, &name, ty, names)?;
+                biased(graph, node, bias, after, &name, ty, names)?;
             }
-            return Ok(behind);
+            return Ok(after);
         }
         "ConvTranspose" => {
             let mut operands = vec![Some(shifted(bytes, graph, names))];
@@ -232,7 +232,7 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
     if let Some(intact8_ir::Type::Tensor(ty)) = &mut graph.node_mut(node).outputs[0].ty {
         ty.dtype = DType::F32;
     }
-    Ok(behind)
+    Ok(after)
 }
 
 /// Adds a bias to sums.
@@ -240,14 +240,14 @@ fn biased(
     graph: &mut Graph,
     node: NodeId,
     bias: ValueId,
-    behind: usize,
+    after: usize,
     name: &str,
     ty: Option<intact8_ir::TensorType>,
     names: &mut Names,
 ) -> Result<()> {
     let tensor = graph.constant(bias).ok_or_else(|| missing("a constant bias"))?;
     let mut shape = vec![tensor.len()];
-    shape.resize(1 + behind, 1);
+    shape.resize(1 + after, 1);
     let tensor = tensor.reshaped(&shape).ok_or_else(|| missing("a bias of one dimension"))?;
     let bias = constant(graph, names, &format!("{name}.bias"), tensor);
     let added = operation(graph, names, &format!("{name}.biased"), Op::new("Add"), ty, &[node.into(), bias]);
