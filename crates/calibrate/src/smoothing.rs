@@ -7,7 +7,8 @@ use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_ir::{Model, Pass, Result, ValueRef};
-use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
+use intact8_quant::passes::{Smooth, smoothed_for_free};
+use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +25,9 @@ const N_ROWS: usize = 64;
 /// its own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
+    let for_free = smoothed_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
-        if !config.balance_nodes && !balances_for_free(model, layer) {
+        if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
         }
         if let Some(of_layer) = smoothed.layers.get_mut(&layer.name) {
@@ -60,7 +62,7 @@ pub(crate) fn worthwhile(
     let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
     let plain = only(config, |name| names.contains(name));
     let mut smoothed = model.clone();
-    Balance { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
+    Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     samples.for_each_group(float.executor(), batches, |group, rows| {
         let group: Vec<(&Sampled, &Rows)> = group
@@ -124,8 +126,8 @@ fn errors_of(
     drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
-        let balance = factors.of_layer(name).to_vec();
-        let mut entry = LayerRecord { balance, ..record.layer(name)?.clone() };
+        let smoothing = factors.of_layer(name).to_vec();
+        let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
         // Learning takes long.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;

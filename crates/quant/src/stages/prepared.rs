@@ -4,7 +4,7 @@ use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
-use crate::passes::Equalize;
+use crate::passes::EqualizeAcrossLayers;
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse, infer_types};
@@ -54,7 +54,8 @@ impl Preparation {
                 Box::new(folding),
             ]);
         }
-        let equalize: Vec<Box<dyn Pass + 'a>> = if self.equalize { vec![Box::new(Equalize)] } else { vec![] };
+        let equalize: Vec<Box<dyn Pass + 'a>> =
+            if self.equalize { vec![Box::new(EqualizeAcrossLayers)] } else { vec![] };
         [Pipeline(fold), fuse(self), Pipeline(equalize), infer_types()]
     }
 

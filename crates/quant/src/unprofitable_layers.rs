@@ -1,28 +1,29 @@
-//! Layers that a runtime gains nothing from in int8: what reads their result takes floats, so that it would have to be
-//! quantized for them alone, and what makes their activation gives floats; or they make too little of what is quantized for
-//! them.
+//! Layers that gain nothing in int8 on a target: layers that neither get integers from another layer nor pass integers to
+//! all uses of their result, and layers that save less than it costs to quantize their activations.
 //!
-//! It looks at the float model and at the configuration, and changes nothing.
+//! It uses the float model and the configuration, and changes nothing.
 
 use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
 use crate::layer::Layer;
 use crate::profile::{Overhead, Profile};
+use crate::uses::data_operands;
 use intact8_ir::{Graph, GraphId, Model, NodeId, TensorType, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
-/// layer gives in int8 nor give all their readers what they read in int8.
-pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
+/// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither have an activation
+/// in int8 from another layer nor have uses that are all layers in int8.
+pub(crate) fn without_int8_neighbours(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
     let mut enabled = with_integers(model, config);
     let mut found = Vec::new();
     loop {
-        let neighbours = |graph: GraphId| Neighbours::new(model, graph, &enabled, profile);
+        let neighbours = |id: GraphId| (id, Neighbours::new(model, id, &enabled, profile));
+        let neighbours: BTreeMap<GraphId, Neighbours<'_>> = model.graph_ids().map(neighbours).collect();
         let is_without_use = |layer: &Layer| {
-            let around = neighbours(layer.graph);
+            let around = &neighbours[&layer.graph];
             profile.int8_throughout.contains(&layer.op)
-                && !around.gives_integers(layer.node.into())
-                && !around.reads_integers(layer.node)
+                && !around.has_only_integer_uses(layer.node.into())
+                && !around.has_integer_activation(layer.node)
         };
         let (useless, useful): (Vec<Layer>, Vec<Layer>) = enabled.iter().cloned().partition(is_without_use);
         if useless.is_empty() {
@@ -33,9 +34,10 @@ pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile
     }
 }
 
-/// Of the enabled layers, those of islands that save less than it costs to quantize what they read: layers that give each
-/// other integers. Islands whose shapes nobody knows stay, and all if an input leaves open more than the batch.
-pub(crate) fn without_gain(
+/// The enabled layers of islands that save less than it costs to quantize their activations. An island is layers that pass
+/// integers to each other. Islands of unknown shapes stay in int8, and all do if an input has a symbolic dimension other than
+/// the batch.
+pub(crate) fn dearer_than_float(
     model: &Model,
     config: &QuantConfig,
     profile: &Profile,
@@ -74,7 +76,7 @@ fn total(mut parts: impl Iterator<Item = Option<usize>>) -> Option<usize> {
 }
 
 impl Overhead {
-    /// What quantizing costs that an island reads; nothing if the shape of something is not known.
+    /// The cost of quantizing the activations of an island; `None` if a shape is unknown.
     fn of(
         &self,
         island: &Island<'_>,
@@ -90,15 +92,15 @@ impl Overhead {
     }
 }
 
-/// Layers that give each other integers.
+/// Layers that pass integers to each other.
 #[derive(Default)]
 struct Island<'a> {
     layers: Vec<&'a Layer>,
-    /// What is quantized for them, and whether that is in front of a MaxPool, as it is if one lies between.
+    /// The values that are quantized for them, and whether that happens before a MaxPool, as it does if one lies between.
     floats: HashSet<(ValueId, bool)>,
 }
 
-/// The layers of a graph, and what lies between them.
+/// The layers of a graph, and the operations between them.
 struct Neighbours<'a> {
     graph: &'a Graph,
     layers: HashMap<NodeId, &'a Layer>,
@@ -116,40 +118,36 @@ impl<'a> Neighbours<'a> {
     }
 
     fn passes_on(&self, id: NodeId) -> bool {
-        let op = self.graph.node(id).as_op().filter(|op| op.domain.is_empty());
-        op.is_some_and(|op| {
-            let name = op.name.as_str();
-            self.profile.carrying.contains(&name) || self.profile.clipping.contains(&name)
-        })
+        let op = self.graph.node(id).as_op();
+        op.is_some_and(|op| self.profile.carrying.contains(op) || self.profile.clipping.contains(op))
     }
 
-    /// Whether everybody who reads a value is a layer, or passes it on to such alone.
-    fn gives_integers(&self, value: ValueId) -> bool {
+    /// Whether all uses of a value are activations of layers, or pass it on to such alone.
+    fn has_only_integer_uses(&self, value: ValueId) -> bool {
         let users = self.graph.users(value);
         !self.graph.outputs().contains(&value)
             && !users.is_empty()
             && users.iter().all(|&(user, slot)| match self.layers.get(&user) {
                 Some(layer) => layer.activations.contains(&slot),
-                None => self.passes_on(user) && self.gives_integers(user.into()),
+                None => self.passes_on(user) && self.has_only_integer_uses(user.into()),
             })
     }
 
-    /// Whether an activation of a layer is made by a layer with weights, by way of others without perhaps.
-    fn reads_integers(&self, id: NodeId) -> bool {
+    /// Whether an activation of a layer is the result of a layer with weights, directly or through layers without weights.
+    fn has_integer_activation(&self, id: NodeId) -> bool {
         let slots: Vec<usize> = match self.layers.get(&id) {
             Some(layer) => layer.activations.clone(),
-            None if self.graph.node(id).is("Concat") => (0..self.graph.operands(id).len()).collect(),
-            None => vec![0],
+            None => data_operands(self.graph, id).collect(),
         };
         let operands = slots.into_iter().filter_map(|slot| self.graph.operand(id, slot));
         operands.map(|value| value.node).any(|maker| match self.layers.get(&maker) {
             Some(layer) if !layer.weights.is_empty() => true,
-            Some(_) => self.reads_integers(maker),
-            None => self.passes_on(maker) && self.reads_integers(maker),
+            Some(_) => self.has_integer_activation(maker),
+            None => self.passes_on(maker) && self.has_integer_activation(maker),
         })
     }
 
-    /// The layers, each with those that it gets integers from or gives them.
+    /// The islands of the graph.
     fn islands(&self) -> Vec<Island<'a>> {
         let mut islands: Vec<Island<'a>> = Vec::new();
         for id in self.graph.topo() {
@@ -167,7 +165,7 @@ impl<'a> Neighbours<'a> {
         islands
     }
 
-    /// The layers that make what a layer reads; of what is quantized for it, the floats are added.
+    /// The layers whose results are a layer's activations; floats that are quantized for it are added to `floats`.
     fn trace(&self, layer: &Layer, floats: &mut HashSet<(ValueId, bool)>) -> HashSet<NodeId> {
         let read = layer.activations.iter().filter_map(|&slot| self.graph.operand(layer.node, slot));
         let mut pending: Vec<(ValueId, bool)> = read.map(|value| (value, layer.op == "MaxPool")).collect();
@@ -178,11 +176,9 @@ impl<'a> Neighbours<'a> {
             if self.layers.contains_key(&id) {
                 makers.insert(id);
             } else if self.passes_on(id) {
-                let n_moved =
-                    if self.graph.node(id).is("Concat") { self.graph.operands(id).len() } else { 1 };
                 let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
-                let moved = self.graph.operands(id).iter().take(n_moved).flatten();
-                pending.extend(moved.map(|&value| (value, is_pooled)).filter(|moved| seen.insert(*moved)));
+                let moved = data_operands(self.graph, id).filter_map(|slot| self.graph.operand(id, slot));
+                pending.extend(moved.map(|value| (value, is_pooled)).filter(|moved| seen.insert(*moved)));
             } else if self.graph.constant(value).is_none() {
                 floats.insert((value, is_pooled));
             }
@@ -197,7 +193,7 @@ mod tests {
     use crate::profile::PROFILES;
 
     /// The weighted layers that gain nothing in a net of two convolutions and a product, of which the first has only its weights
-    /// in int8; `between` stands between them.
+    /// in int8; `between` is the operation between them.
     fn found(input: &str, strides: usize, between: &str) -> Vec<String> {
         let text = format!(
             "model m opset 17\n%x = input : f32[{input}]\n%w1 = const splat(1.0) : f32[8,1,5,5]\n\
@@ -211,11 +207,11 @@ mod tests {
         let mut config = QuantConfig::for_model(&model);
         config.layers.get_mut("first").unwrap().weights_only = true;
         let profile = &PROFILES[0];
-        let found = without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap());
+        let found = dearer_than_float(&model, &config, profile, profile.overhead.as_ref().unwrap());
         found.into_iter().filter(|layer| !layer.weights.is_empty()).map(|layer| layer.name).collect()
     }
 
-    /// 627 200 multiply-adds of the second and 2560 of the third, for 6272 floats in front of the MaxPool: 140 each and 100 000
+    /// 627 200 multiply-adds of the second and 2560 of the third, for 6272 floats before the MaxPool: 140 each and 100 000
     /// are more. Without it they are for 1568 floats, 20 each.
     #[test]
     fn an_island_must_save_more_than_it_costs() {
@@ -239,7 +235,7 @@ mod tests {
             let model: Model = text.parse().unwrap();
             let profile = &PROFILES[0];
             let config = QuantConfig::for_model(&model);
-            without_gain(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
+            dearer_than_float(&model, &config, profile, profile.overhead.as_ref().unwrap()).len()
         };
         assert_eq!([8, 128].map(found), [1, 0]);
         // A shape that is not possible.

@@ -1,6 +1,6 @@
 //! Windows over any number of spatial dimensions, tap by tap, for operators without a fast kernel.
 
-use super::Moves;
+use intact8_ir::Window;
 
 /// A window over an input, and its outputs.
 pub(in crate::ops) struct Taps {
@@ -36,18 +36,18 @@ pub(in crate::ops) struct Run {
 }
 
 impl Taps {
-    pub(in crate::ops) fn new(moves: &Moves, input: &[usize], output: &[usize]) -> Taps {
+    pub(in crate::ops) fn new(window: &Window, input: &[usize], output: &[usize]) -> Taps {
         let axis = |axis: usize| Axis {
             input: input[axis],
             output: output[axis],
-            taps: moves.kernel[axis],
-            stride: moves.strides[axis],
-            dilation: moves.dilations[axis],
-            pad: moves.pads_begin[axis],
+            taps: window.kernel[axis],
+            stride: window.strides[axis],
+            dilation: window.dilations[axis],
+            pad: window.pads_begin[axis],
             inner: [input[axis + 1..].iter().product(), output[axis + 1..].iter().product()],
         };
-        // If the number overflows, it exceeds that of every weight.
-        let n_taps = moves.kernel.iter().fold(1usize, |n, &size| n.saturating_mul(size));
+        // Too many to count are more than any weight has.
+        let n_taps = window.kernel.iter().fold(1usize, |n, &size| n.saturating_mul(size));
         Taps { axes: (0..input.len()).map(axis).collect(), n_taps }
     }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn runs_of_taps_agree_with_the_definition() {
         let (input, output) = ([3, 4], [3, 2]);
-        let moves = Moves {
+        let window = Window {
             kernel: vec![2, 3],
             strides: vec![1, 2],
             dilations: vec![2, 1],
@@ -111,7 +111,7 @@ mod tests {
             }
         }
         let mut found = vec![];
-        Taps::new(&moves, &input, &output).for_each_run(|run| {
+        Taps::new(&window, &input, &output).for_each_run(|run| {
             found.extend((0..run.len).map(|i| (run.tap, run.source + i * run.step, run.target + i)));
         });
         assert_eq!(found, expected);

@@ -1,26 +1,26 @@
-//! What QuantizeLinear and DequantizeLinear do to numbers, as passes see it that read nothing but the graph.
+//! The parameters of QuantizeLinear and DequantizeLinear as they stand in the graph: constant scales and zero points.
 //!
-//! It reads nodes; the formulas themselves are in `params.rs`.
+//! It looks up nodes; the formulas are in `params.rs`.
 
 use intact8_ir::{DType, Element, Graph, NodeId, Tensor, ValueId};
 
-/// How integers stand for numbers: the constant scales and offsets of a QuantizeLinear or DequantizeLinear.
+/// How integers represent numbers: the constant scales and zero points of a QuantizeLinear or DequantizeLinear.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Coding {
+pub(crate) struct QdqParams {
     /// The type of the integers.
     pub(crate) dtype: DType,
-    /// One for all, or one for each index of a dimension.
+    /// The scales: one for all, or one per index of a dimension.
     pub(crate) scale: Vec<f32>,
-    /// As many.
+    /// The zero points, as many.
     pub(crate) offset: Vec<i32>,
     /// That dimension, as the node states it; `None` if there is one scale for all.
     pub(crate) axis: Option<i64>,
 }
 
-impl Coding {
-    /// That of a node, if it is a QuantizeLinear or DequantizeLinear whose scale and offset are constant. Blocked
-    /// quantization has none.
-    pub(crate) fn of(graph: &Graph, id: NodeId) -> Option<Coding> {
+impl QdqParams {
+    /// Those of a node, if it is a QuantizeLinear or DequantizeLinear whose scale and offset are constant. Blocked
+    /// quantization has no such parameters.
+    pub(crate) fn of(graph: &Graph, id: NodeId) -> Option<QdqParams> {
         let op = graph.node(id).as_op()?;
         if !(op.is("QuantizeLinear") || op.is("DequantizeLinear"))
             || op.int("block_size").ok()?.is_some_and(|n| n != 0)
@@ -42,17 +42,17 @@ impl Coding {
             _ => return None,
         };
         let is_usual = scale.iter().all(|&scale| scale > 0.0 && scale.is_finite());
-        (is_usual && scale.len() == offset.len()).then_some(Coding { dtype, scale, offset, axis })
+        (is_usual && scale.len() == offset.len()).then_some(QdqParams { dtype, scale, offset, axis })
     }
 
-    /// That of a QuantizeLinear.
-    pub(crate) fn of_quantize(graph: &Graph, id: NodeId) -> Option<Coding> {
-        if graph.node(id).is("QuantizeLinear") { Coding::of(graph, id) } else { None }
+    /// Those of a QuantizeLinear.
+    pub(crate) fn of_quantize(graph: &Graph, id: NodeId) -> Option<QdqParams> {
+        if graph.node(id).is("QuantizeLinear") { QdqParams::of(graph, id) } else { None }
     }
 
-    /// That of the DequantizeLinear which makes a value.
-    pub(crate) fn of_dequantized(graph: &Graph, value: ValueId) -> Option<Coding> {
-        if graph.node(value.node).is("DequantizeLinear") { Coding::of(graph, value.node) } else { None }
+    /// Those of the DequantizeLinear that produces a value.
+    pub(crate) fn of_dequantized(graph: &Graph, value: ValueId) -> Option<QdqParams> {
+        if graph.node(value.node).is("DequantizeLinear") { QdqParams::of(graph, value.node) } else { None }
     }
 
     /// The one scale and offset for all numbers, if there is one.
@@ -63,7 +63,7 @@ impl Coding {
         }
     }
 
-    /// Whether the integers take a byte.
+    /// Whether the integers are of 8 bits.
     pub(crate) fn is_byte(&self) -> bool {
         matches!(self.dtype, DType::I8 | DType::U8)
     }
@@ -80,34 +80,35 @@ impl Coding {
     }
 }
 
-/// The one coding with which all readers of a value quantize it, if all do and the graph does not give it away.
-pub(crate) fn quantized_as(graph: &Graph, value: ValueId) -> Option<Coding> {
+/// The parameters with which all uses of a value quantize it, if all do, with the same, and the value is no output of the
+/// graph.
+pub(crate) fn quantized_as(graph: &Graph, value: ValueId) -> Option<QdqParams> {
     if graph.outputs().contains(&value) {
         return None;
     }
     let users = graph.users(value);
-    let mut codings =
-        users.iter().map(|&(user, slot)| Coding::of_quantize(graph, user).filter(|_| slot == 0));
-    let first = codings.next()??;
-    codings.all(|coding| coding.as_ref() == Some(&first)).then_some(first)
+    let mut all_params =
+        users.iter().map(|&(user, slot)| QdqParams::of_quantize(graph, user).filter(|_| slot == 0));
+    let first = all_params.next()??;
+    all_params.all(|params| params.as_ref() == Some(&first)).then_some(first)
 }
 
-/// An integer constant behind a DequantizeLinear.
-pub(crate) struct Stored<'a> {
+/// An integer constant before a DequantizeLinear.
+pub(crate) struct StoredConstant<'a> {
     /// The constant.
     pub(crate) integers: &'a Tensor,
-    /// What the integers stand for.
-    pub(crate) coding: Coding,
+    /// The parameters that they are dequantized with.
+    pub(crate) params: QdqParams,
 }
 
-/// The integers that a value is computed from, if it is a dequantized constant.
-pub(crate) fn stored(graph: &Graph, value: ValueId) -> Option<Stored<'_>> {
-    let coding = Coding::of_dequantized(graph, value)?;
+/// The integers of a value, if it is a dequantized constant.
+pub(crate) fn stored_constant(graph: &Graph, value: ValueId) -> Option<StoredConstant<'_>> {
+    let params = QdqParams::of_dequantized(graph, value)?;
     let integers = graph.constant(graph.operand(value.node, 0)?)?;
-    (integers.dtype() == coding.dtype).then_some(Stored { integers, coding })
+    (integers.dtype() == params.dtype).then_some(StoredConstant { integers, params })
 }
 
-/// The type of the integers where no offset says it.
+/// The type of the integers where there is no zero point that has it.
 fn dtype_without_offset(graph: &Graph, id: NodeId) -> Option<DType> {
     let op = graph.node(id).as_op()?;
     if op.is("QuantizeLinear") {
@@ -118,7 +119,7 @@ fn dtype_without_offset(graph: &Graph, id: NodeId) -> Option<DType> {
     }
     let input = graph.operand(id, 0)?;
     let of_type = || Some(graph.value(input).tensor_type()?.dtype);
-    let of_maker = || Some(Coding::of_quantize(graph, input.node)?.dtype);
+    let of_maker = || Some(QdqParams::of_quantize(graph, input.node)?.dtype);
     graph.constant(input).map(Tensor::dtype).or_else(of_type).or_else(of_maker)
 }
 

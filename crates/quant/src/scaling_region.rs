@@ -1,23 +1,32 @@
-//! Regions: values whose channels can be scaled together, because all that lies between the layers that make them and
-//! the layers that read them lets a positive factor of a channel through.
+//! Scaling regions: values whose channels can be scaled together, because all operations between the layers that produce
+//! them and the layers that use them are homogeneous per channel.
 
-use crate::linear::Linear;
-use crate::rank::rank;
-use intact8_ir::{Dim, Graph, NodeId, Op, ValueId};
+use crate::linear_node::LinearNode;
+use crate::linear_view::LinearKind;
+use crate::ranks::GraphRanks;
+use intact8_ir::{Dim, Graph, NodeId, Op, OperatorTrait, ValueId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The layers around values that can be scaled together.
 #[derive(Debug)]
-pub(crate) struct Region {
+pub(crate) struct ScalingRegion {
     pub(crate) n_channels: usize,
     pub(crate) values: Vec<ValueId>,
     /// The layers whose output channels are the region's.
     pub(crate) producers: Vec<NodeId>,
-    /// The layers that read them, and how many of a layer's input channels in a row belong to one of the region's.
+    /// The layers that use them, and how many of a layer's input channels in a row belong to one of the region's.
     pub(crate) consumers: Vec<(NodeId, usize)>,
     /// The constants that are added on the way: to which node, in which slot, which dimension from the end counts
     /// channels.
     pub(crate) addends: Vec<(NodeId, usize, usize)>,
+}
+
+/// A graph and its layers.
+#[derive(Clone, Copy)]
+pub(crate) struct GraphLayers<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) ranks: GraphRanks<'a>,
+    pub(crate) layers: &'a BTreeMap<NodeId, LinearNode>,
 }
 
 /// Where a value has its channels.
@@ -39,10 +48,11 @@ impl Form {
 }
 
 /// The region that a layer's output belongs to, if everything around it is one of `layers`.
-pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Linear>) -> Option<Region> {
-    let n_channels = layers.get(&first)?.layout.n_outputs();
+pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRegion> {
+    let GraphLayers { graph, layers, .. } = around;
+    let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
-        Region { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
+        ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
     let mut forms: HashMap<ValueId, Form> = HashMap::new();
     let mut pending: Vec<(ValueId, Form)> = vec![(first.into(), form_of_layer(graph, first)?)];
     while let Some((value, form)) = pending.pop() {
@@ -56,9 +66,9 @@ pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Lin
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(graph, layers, value.node, &forms, form, &mut pending)?;
+        region.look_up(around, value.node, &forms, form, &mut pending)?;
         for (user, slot) in graph.users(value) {
-            region.look_down(graph, layers, (user, slot), form, &mut pending)?;
+            region.look_down(around, (user, slot), form, &mut pending)?;
         }
     }
     region.values = forms.into_keys().collect();
@@ -68,19 +78,19 @@ pub(crate) fn region(graph: &Graph, first: NodeId, layers: &BTreeMap<NodeId, Lin
     (!region.consumers.is_empty()).then_some(region)
 }
 
-impl Region {
-    /// What makes a value of that form is a layer, or reads values of the region.
+impl ScalingRegion {
+    /// The producer of a value is a layer, or uses values of the region.
     fn look_up(
         &mut self,
-        graph: &Graph,
-        layers: &BTreeMap<NodeId, Linear>,
+        around: GraphLayers<'_>,
         id: NodeId,
         forms: &HashMap<ValueId, Form>,
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
+        let GraphLayers { graph, ranks, layers } = around;
         if let Some(layer) = layers.get(&id) {
-            let fits = layer.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
+            let fits = layer.view.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
             self.producers.push(id);
             return fits.then_some(());
         }
@@ -100,7 +110,7 @@ impl Region {
         let before = match forms.get(&input) {
             Some(&known) => known,
             None if form == Form::Flat && !keeps_form(graph, op, id, form) => {
-                Form::Second(rank(graph, input)?)
+                Form::Second(ranks.rank(graph, input)?)
             }
             None => form,
         };
@@ -108,18 +118,18 @@ impl Region {
         (after(graph, op, id, before)? == form).then_some(())
     }
 
-    /// What reads a value of that form is a layer, or makes a value of the region.
+    /// A use of a value is a layer, or produces a value of the region.
     fn look_down(
         &mut self,
-        graph: &Graph,
-        layers: &BTreeMap<NodeId, Linear>,
+        around: GraphLayers<'_>,
         (user, slot): (NodeId, usize),
         form: Form,
         pending: &mut Vec<(ValueId, Form)>,
     ) -> Option<()> {
+        let GraphLayers { graph, layers, .. } = around;
         let op = graph.node(user).as_op().filter(|op| op.domain.is_empty())?;
         if let Some(layer) = layers.get(&user) {
-            let n_inputs = layer.layout.n_inputs();
+            let n_inputs = layer.view.layout.n_inputs();
             let repeat = match form {
                 Form::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
                 Form::Second(_) | Form::Last if n_inputs == self.n_channels => 1,
@@ -146,14 +156,14 @@ impl Region {
     }
 }
 
-/// The form of a layer's result, and of what it reads.
+/// Where a layer has the channels of its result and of its activation.
 fn form_of_layer(graph: &Graph, id: NodeId) -> Option<Form> {
-    let node = graph.node(id);
+    let kind = LinearKind::of(graph.node(id).as_op()?)?;
     let rank = graph.constant(graph.operand(id, 1)?)?.shape().len();
-    Some(if node.is("Conv") || node.is("ConvTranspose") { Form::Second(rank) } else { Form::Last })
+    Some(if kind.is_convolution() { Form::Second(rank) } else { Form::Last })
 }
 
-/// The form of what an operation makes of a value of some form, if it lets factors through.
+/// Where the result of an operation has its channels, given where its operand has them, if the operation is homogeneous.
 fn after(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<Form> {
     if keeps_form(graph, op, id, form) {
         return Some(form);
@@ -166,11 +176,13 @@ fn keeps_form(graph: &Graph, op: &Op, id: NodeId, form: Form) -> bool {
     let constant = |slot: usize| graph.operand(id, slot).and_then(|value| graph.constant(value));
     let has_places = matches!(form, Form::Second(_));
     let only_first = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
+    let has_constants = || (1..graph.operands(id).len()).all(|slot| constant(slot).is_some());
     match op.name.as_str() {
-        "Identity" | "Relu" | "LeakyRelu" => true,
-        "PRelu" => constant(1).is_some(),
         "Dropout" => only_first && graph.operand(id, 2).is_none(),
-        "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => has_places && only_first,
+        _ if op.has(OperatorTrait::Homogeneous) => {
+            let has_channels = has_places || op.has(OperatorTrait::Elementwise);
+            has_channels && only_first && has_constants()
+        }
         "Mul" | "Div" => constant(1).is_some_and(|tensor| tensor.shape().is_empty()),
         "Pad" => pads_places(graph, op, id, form).unwrap_or(false),
         _ => false,
@@ -192,7 +204,7 @@ fn pads_places(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<bool> {
     Some(pads.len() == 2 * rank && filler == 0.0 && outside == [Some(0); 4] && graph.operand(id, 3).is_none())
 }
 
-/// Whether an operation makes one row of each element of the batch.
+/// Whether an operation flattens each element of the batch to one row.
 fn flattens(graph: &Graph, op: &Op, id: NodeId) -> bool {
     let rows = || {
         let input = graph.operand(id, 0)?;

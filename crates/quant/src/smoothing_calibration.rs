@@ -1,34 +1,41 @@
-//! Finding balance factors: how far each channel of an activation reaches, and the weights that it meets.
+//! Smoothing factors from the maxima of each channel: of an activation, and of the weights that it is multiplied by.
 //!
-//! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration), before it.
+//! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration).
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
-use crate::observer::ChannelMaxima;
+use crate::observer::{ChannelMaxima, check_channels};
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
+use intact8_ir::{Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
-/// The factors of layers that ask for balancing, on their way.
+/// The observation of activations from which the smoothing factors of layers follow.
 #[derive(Debug, Clone)]
-pub struct Balancing {
+pub struct SmoothingCalibration {
     groups: BTreeMap<ValueRef, Group>,
 }
 
-/// Layers that read one activation. They share its factors, so that it has to be divided once.
+/// Layers that use one activation. They share its factors, so that it is divided once.
 #[derive(Debug, Clone)]
 struct Group {
     names: Vec<String>,
-    /// The strength that the first layer asks for.
+    /// The strength that the first layer's configuration requires.
     strength: f64,
     activation: ChannelMaxima,
-    /// The greatest magnitude of the weights that meet each channel.
+    /// The greatest magnitude of the weights that each channel is multiplied by.
     weights: Vec<f32>,
 }
 
-impl Balancing {
-    /// A balancing of the enabled layers that ask for it.
-    pub fn new(model: &Model, config: &QuantConfig) -> Balancing {
+impl Group {
+    fn observe(&mut self, tensor: &Tensor) -> Result<()> {
+        check_channels(tensor.shape(), self.activation.axis, self.weights.len())?;
+        self.activation.observe(tensor.values()?, tensor.shape())
+    }
+}
+
+impl SmoothingCalibration {
+    /// Of the enabled layers whose configuration has `dmq_balancer_param`.
+    pub fn new(model: &Model, config: &QuantConfig) -> SmoothingCalibration {
         let mut groups: BTreeMap<ValueRef, Group> = BTreeMap::new();
         for (layer, config) in config.enabled(model) {
             let (Some(strength), Some((_, input))) = (config.dmq_balancer_param, layer.input_channels())
@@ -46,48 +53,41 @@ impl Balancing {
             group.weights.iter_mut().zip(maxima).for_each(|(mine, theirs)| *mine = mine.max(theirs));
             group.names.push(layer.name);
         }
-        Balancing { groups }
+        SmoothingCalibration { groups }
     }
 
-    /// Whether no layer asks for it.
+    /// Whether there is no such layer.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored.
+    /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
+    /// not of f32, or does not have the channels that the weights are for.
     pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match self.groups.get_mut(&place) {
             Some(group) => {
-                let seen = group.activation.observe(tensor.values()?, tensor.shape());
+                let seen = group.observe(tensor);
                 seen.map_err(|error| error.at(format!("the input of {}", group.names[0])))
             }
             None => Ok(()),
         }
     }
 
-    /// Takes in what a balancing of the same model and configuration has seen of other data.
-    pub fn merge(&mut self, other: &Balancing) {
+    /// Adds what was observed of other data, for the same model and configuration.
+    pub fn merge(&mut self, other: &SmoothingCalibration) {
         for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
             mine.activation.merge(&theirs.activation);
         }
     }
 
-    /// A record that holds nothing but balance factors, of the layers that something has been seen of.
+    /// A record that holds only smoothing factors, of the layers whose activation was observed.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();
         for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
             let maxima = &group.activation.maxima;
-            if maxima.len() != group.weights.len() {
-                let message = format!(
-                    "the activation has {} channels, and the weight is for {}; remove dmq_balancer_param",
-                    maxima.len(),
-                    group.weights.len()
-                );
-                return Err(Error::invalid_data(message).at(&group.names[0]));
-            }
-            let balance = factors(maxima, &group.weights, group.strength);
+            let factors = factors(maxima, &group.weights, group.strength);
             for name in &group.names {
-                let entry = LayerRecord { balance: balance.clone(), ..LayerRecord::default() };
+                let entry = LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
                 record.layers.insert(name.clone(), entry);
             }
         }
@@ -96,17 +96,18 @@ impl Balancing {
 }
 
 fn weight_maxima(model: &Model, layer: &Layer) -> Vec<f32> {
-    let (weight, _) = layer.input_channels().expect("the layer has a weight that meets its input");
+    let (weight, _) = layer.input_channels().expect("a smoothed layer has a weight with input channels");
     let tensor = layer.tensor(model, weight);
     let mut maxima = vec![0.0f32; weight.n_inputs(tensor)];
     weight.for_each_input(tensor, |channel, value| maxima[channel] = maxima[channel].max(value.abs()));
     maxima
 }
 
-/// AMCT's factors, `a^m / w^(1-m)` for a channel in which activation and weight reach to `a` and `w`.
+/// AMCT's factors, `a^m / w^(1-m)` for a channel of which activation and weight have the maxima `a` and `w`, and `m` is the
+/// strength.
 ///
-/// A channel in which only one of them is 0 everywhere gets the factor that makes the other reach as far as its greatest
-/// channel does when balanced; one in which both are gets 1.
+/// A channel in which one of them is 0 everywhere gets the factor with which the other has the maximum of the smoothed
+/// channels; the factor is 1 if both are 0 everywhere.
 fn factors(activation: &[f32], weight: &[f32], strength: f64) -> Vec<f32> {
     let channels = || activation.iter().zip(weight).map(|(&a, &w)| (f64::from(a), f64::from(w)));
     let of_both = |a: f64, w: f64| a.powf(strength) / w.powf(1.0 - strength);
@@ -128,13 +129,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_meet_in_the_middle() {
-        // 8 and 2 balanced by a half: the factor is √(8/2) = 2, and both reach to 4.
+    fn values_of_other_channels_are_errors() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
+                    %y = MatMul(%x, %w) @fc\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let mut config = QuantConfig::for_model(&model);
+        config.layers.get_mut("fc").unwrap().dmq_balancer_param = Some(0.5);
+        let mut smoothing = SmoothingCalibration::new(&model, &config);
+        let place = *smoothing.groups.keys().next().unwrap();
+        let mut message = |tensor: Tensor| smoothing.observe(place, &tensor).unwrap_err().to_string();
+        let wrong = message(Tensor::new(&[1, 3], vec![1.0f32; 3]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [1, 3], and need 2 channels in dimension -1"
+        );
+        assert!(message(Tensor::new(&[1, 2], vec![1i64, 2])).starts_with("the input of fc: "));
+    }
+
+    #[test]
+    fn half_the_strength_makes_maxima_equal() {
+        // 8 and 2 smoothed with the strength ½: the factor is √(8/2) = 2, and both maxima are 4.
         assert_eq!(factors(&[8.0, 1.0], &[2.0, 1.0], 0.5), [2.0, 1.0]);
     }
 
     #[test]
-    fn channels_without_extent_follow_the_widest() {
+    fn zero_channels_follow_the_widest() {
         let found = factors(&[8.0, 0.0, 4.0, 0.0], &[2.0, 0.5, 0.0, 0.0], 0.5);
         assert_eq!(found, [2.0, 8.0, 1.0, 1.0]);
     }

@@ -1,26 +1,29 @@
-//! Channels of like size.
+//! Cross-layer equalization: weights of similar size in all channels.
 
-use crate::linear::{Linear, is_read_once};
+use crate::linear_node::LinearNode;
 use crate::names::Names;
-use crate::region::{Region, region};
+use crate::ranks::{GraphRanks, Ranks};
+use crate::scaling_region::{GraphLayers, ScalingRegion, region};
+use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// Scales channels so that the layers which make a value and those which read it have weights of like size in each
-/// channel: otherwise one int8 scale must cover channels of very different size, and the small ones vanish.
+/// Cross-layer equalization: scales channels so that the layers that produce a value and the layers that use it
+/// have weights of similar size in each channel. Otherwise one int8 scale must cover channels of very different
+/// size, and the small ones vanish.
 ///
-/// Cross-layer equalization after Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
-/// Correction", section 4.1. A channel `c` is divided by `s` where it is made and multiplied by `s` where it is read,
-/// `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that make and read it. What lies
-/// between must let positive factors through: Relu, LeakyRelu, PRelu, pooling, padding with zeros, Flatten, and sums of
-/// values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and MatMul with constant weight; all pairs are
-/// balanced in turn until nothing changes.
+/// The method is that of Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+/// Correction", section 4.1. A channel `c` is divided by `s` where it is produced and multiplied by `s` where it
+/// is used, `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that produce and
+/// use it. All operations between must be homogeneous, `f(s·x) = s·f(x)`: Relu, LeakyRelu, PRelu, pooling, padding
+/// with zeros, Flatten, and sums of values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and
+/// MatMul with constant weight; all pairs are equalized in turn until nothing changes.
 ///
-/// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond the
-/// greatest there is, for that would only move the trouble. A value whose channels are scaled is another one, and gets
-/// another name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
-/// that are nearly zero on one side, weights that somebody else reads too, and values that are graph outputs or that
-/// anything else reads, such as a Clip.
+/// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond
+/// the greatest bias of the layer, which would only move the problem. A value whose channels are scaled gets a new
+/// name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
+/// that are nearly zero on one side, weights with several uses, and values that are graph outputs or have uses
+/// that are not homogeneous, such as a Clip.
 ///
 /// ```qir before
 /// model m opset 17
@@ -45,33 +48,34 @@ use std::collections::BTreeMap;
 /// %y = Conv(%r.equalized, %second.w) @second
 /// return %y
 /// ```
-pub struct Equalize;
+pub struct EqualizeAcrossLayers;
 
-/// How often all regions are balanced at most. Long chains of depthwise convolutions need some dozens.
+/// How often all regions are equalized at most. Long chains of depthwise convolutions need some dozens.
 const MAX_ROUNDS: usize = 100;
 
 /// A channel smaller than this part of the greatest counts as zero; so no factor is beyond 2^±8 of the usual one.
 const NEGLIGIBLE: f64 = 1.0 / 65536.0;
 
-/// Channels whose factors differ by less than two to this power are like enough: without such a threshold, rounding
+/// Channels whose factors differ by less than two to this power are similar enough: without such a threshold, rounding
 /// may go back and forth between two regions for ever.
 const MIN_SPREAD: i32 = 3;
 
-/// Weights of that size are left alone, so that nothing overflows, and what is lost to underflow is nothing.
+/// Weights of that size are left alone, so that nothing overflows, and nothing is lost to underflow.
 const HUGE: f32 = 1e15;
 
-impl Pass for Equalize {
+impl Pass for EqualizeAcrossLayers {
     fn name(&self) -> &'static str {
-        "equalize"
+        "equalize-across-layers"
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            let mut balance = Balance::of(graph);
-            balance.settle();
-            changed |= balance.write(graph, &mut names);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
+            let mut equalization = Equalization::of(graph, ranks);
+            equalization.settle();
+            changed |= equalization.write(graph, ranks, &mut names);
             Ok(())
         })?;
         if changed {
@@ -81,44 +85,44 @@ impl Pass for Equalize {
     }
 }
 
-/// The layers of a graph, and what their channels are scaled by, as powers of two.
-struct Balance {
+/// The layers of a graph, and the factors of their channels, as powers of two.
+struct Equalization {
     layers: BTreeMap<NodeId, Scaled>,
-    regions: Vec<Region>,
+    regions: Vec<ScalingRegion>,
     addends: BTreeMap<(NodeId, usize), Addend>,
 }
 
 /// A layer: its output channels are divided, its input channels multiplied.
 struct Scaled {
     /// Without its weight, which is read again when it is scaled: all of them at once are as large as the model.
-    linear: Linear,
+    linear: LinearNode,
     /// The greatest absolute weight of each row and column, or, where that is one, the weights.
     extents: Tensor,
     outputs: Vec<i32>,
     inputs: Vec<i32>,
 }
 
-/// A constant for each channel that is added between layers, and what it is divided by.
+/// A constant that is added between layers, with a value per channel, and its divisors.
 struct Addend {
     values: Vec<f32>,
     shape: Vec<usize>,
     exponents: Vec<i32>,
 }
 
-impl Balance {
-    fn of(graph: &Graph) -> Balance {
+impl Equalization {
+    fn of(graph: &Graph, ranks: GraphRanks<'_>) -> Equalization {
         let (mut layers, mut extents) = (BTreeMap::new(), BTreeMap::new());
         for id in graph.topo() {
-            let Some(mut linear) = equalizable(graph, id) else { continue };
+            let Some(mut linear) = equalizable(graph, ranks, id) else { continue };
             let weight = graph.operand(id, 1).and_then(|value| graph.constant(value));
             extents.extend(weight.map(|weight| (id, extents_of(&linear, weight))));
             linear.weight = vec![];
             layers.insert(id, linear);
         }
-        let mut regions: Vec<Region> = Vec::new();
+        let mut regions: Vec<ScalingRegion> = Vec::new();
         for id in graph.topo() {
             if !regions.iter().any(|region| region.producers.contains(&id)) {
-                regions.extend(region(graph, id, &layers));
+                regions.extend(region(GraphLayers { graph, ranks, layers: &layers }, id));
             }
         }
         let addends = regions.iter().flat_map(|region| {
@@ -133,7 +137,7 @@ impl Balance {
         let addends = addends.collect();
         let scaled = |(id, linear)| Some((id, Scaled::new(linear, extents.remove(&id)?)));
         let layers = layers.into_iter().filter_map(scaled).collect();
-        Balance { layers, regions, addends }
+        Equalization { layers, regions, addends }
     }
 
     fn settle(&mut self) {
@@ -153,8 +157,8 @@ impl Balance {
         }
     }
 
-    /// What the channels of a region are to be divided by, as powers of two.
-    fn exponents(&self, region: &Region) -> Vec<i32> {
+    /// The divisors of the channels of a region, as powers of two.
+    fn exponents(&self, region: &ScalingRegion) -> Vec<i32> {
         let (mut made, mut read) = (vec![0.0; region.n_channels], vec![0.0; region.n_channels]);
         let mut bias = vec![0.0; region.n_channels];
         for id in &region.producers {
@@ -173,21 +177,21 @@ impl Balance {
         }
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         let (most_made, most_read, most_bias) = (most(&made), most(&read), most(&bias));
-        let wanted = |c: usize| {
+        let target = |c: usize| {
             let is_alive = made[c] > most_made * NEGLIGIBLE && read[c] > most_read * NEGLIGIBLE;
             is_alive.then(|| (made[c] / read[c]).log2() / 2.0)
         };
-        let wanted: Vec<Option<f64>> = (0..region.n_channels).map(wanted).collect();
-        let mut alive: Vec<f64> = wanted.iter().copied().flatten().collect();
+        let targets: Vec<Option<f64>> = (0..region.n_channels).map(target).collect();
+        let mut alive: Vec<f64> = targets.iter().copied().flatten().collect();
         alive.sort_by(f64::total_cmp);
         let usual = alive.get(alive.len() / 2).map_or(0.0, |middle| middle.round());
-        let exponent = |(wanted, bias): (Option<f64>, f64)| {
-            let Some(wanted) = wanted else { return 0 };
-            // Never further than wanted, and never the other way: so it settles.
+        let exponent = |(target, bias): (Option<f64>, f64)| {
+            let Some(target) = target else { return 0 };
+            // Never further than the target, and never the other way: so the iteration ends.
             let least = if bias > 0.0 { usual + (bias / most_bias).log2().ceil() } else { f64::NEG_INFINITY };
-            wanted.round().max(least.min(0.0)) as i32
+            target.round().max(least.min(0.0)) as i32
         };
-        wanted.into_iter().zip(bias).map(exponent).collect()
+        targets.into_iter().zip(bias).map(exponent).collect()
     }
 
     fn scale(&mut self, region: usize, exponents: &[i32]) {
@@ -209,17 +213,17 @@ impl Balance {
         }
     }
 
-    fn write(self, graph: &mut Graph, names: &mut Names) -> bool {
+    fn write(self, graph: &mut Graph, ranks: GraphRanks<'_>, names: &mut Names) -> bool {
         let is_scaled = |exponents: &[i32]| exponents.iter().any(|&exponent| exponent != 0);
         let mut changed = false;
-        let is_scaled_here = |region: &&Region| is_scaled(&self.layers[&region.producers[0]].outputs);
+        let is_scaled_here = |region: &&ScalingRegion| is_scaled(&self.layers[&region.producers[0]].outputs);
         for &value in self.regions.iter().filter(is_scaled_here).flat_map(|region| &region.values) {
             let name = names.fresh(&format!("{}.equalized", graph.value(value).name));
             graph.node_mut(value.node).outputs[value.slot].name = name;
         }
         for (id, layer) in self.layers {
             if (is_scaled(&layer.outputs) || is_scaled(&layer.inputs))
-                && let Some(linear) = Linear::at(graph, id)
+                && let Some(linear) = LinearNode::at(graph, ranks, id)
             {
                 layer.applied(linear).write(graph, names);
                 changed = true;
@@ -240,17 +244,17 @@ impl Balance {
 }
 
 impl Scaled {
-    fn new(linear: Linear, extents: Tensor) -> Scaled {
-        let layout = linear.layout;
+    fn new(linear: LinearNode, extents: Tensor) -> Scaled {
+        let layout = linear.view.layout;
         let (outputs, inputs) = (vec![0; layout.n_outputs()], vec![0; layout.n_inputs()]);
         Scaled { linear, extents, outputs, inputs }
     }
 
-    /// Shows the output channel, the input channel and the extent of every row and column, as it is scaled now.
+    /// Calls `see` with the output channel, the input channel and the extent of every cell, as it is scaled now.
     fn each_extent(&self, mut see: impl FnMut(usize, usize, f64)) {
-        let layout = self.linear.layout;
+        let layout = self.linear.view.layout;
         for (idx, extent) in self.extents.values::<f32>().unwrap_or_default().iter().enumerate() {
-            let (output, input) = layout.channels(idx / layout.columns, idx % layout.columns);
+            let (output, input) = layout.channels_of_element(idx * layout.n_taps());
             see(
                 output,
                 input,
@@ -260,8 +264,8 @@ impl Scaled {
     }
 
     /// The layer, scaled.
-    fn applied(&self, mut linear: Linear) -> Linear {
-        let layout = linear.layout;
+    fn applied(&self, mut linear: LinearNode) -> LinearNode {
+        let layout = linear.view.layout;
         for (idx, weight) in linear.weight.iter_mut().enumerate() {
             let (output, input) = layout.channels_of_element(idx);
             *weight = scaled(*weight, self.inputs[input] - self.outputs[output]) as f32;
@@ -285,8 +289,8 @@ impl Addend {
 }
 
 /// The greatest absolute weight of each row and column of a layer; its weight, shared, where each has one.
-fn extents_of(linear: &Linear, weight: &Tensor) -> Tensor {
-    let inner = linear.layout.inner;
+fn extents_of(linear: &LinearNode, weight: &Tensor) -> Tensor {
+    let inner = linear.view.layout.n_taps();
     if inner == 1 {
         return weight.clone();
     }
@@ -295,9 +299,9 @@ fn extents_of(linear: &Linear, weight: &Tensor) -> Tensor {
     Tensor::new(&[extents.len()], extents)
 }
 
-/// A layer whose weight nobody else reads and whose numbers are all of usual size.
-fn equalizable(graph: &Graph, id: NodeId) -> Option<Linear> {
-    let linear = Linear::at(graph, id)?;
+/// A layer whose weight has one use and whose numbers are all of usual size.
+fn equalizable(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
+    let linear = LinearNode::at(graph, ranks, id)?;
     let op = graph.node(id).as_op()?;
     let is_usual = |values: &[f32]| values.iter().all(|value| value.abs() < HUGE);
     let is_free = is_read_once(graph, graph.operand(id, 1)?)
@@ -315,4 +319,36 @@ fn raise(to: &mut f64, value: f64) {
 /// A value times a power of two.
 fn scaled(value: f32, exponent: i32) -> f64 {
     f64::from(value) * f64::from(exponent).exp2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether two channels of such weights are equalized, which are read with the weights 1.
+    fn is_equalized(made: [f32; 2]) -> bool {
+        let text = format!(
+            "model m opset 17\n%x = input : f32[N,1]\n%w = const {made:?} : f32[1,2]\n%a = MatMul(%x, %w) : f32[N,2]\n\
+             %v = const splat(1.0) : f32[2,1]\n%y = MatMul(%a, %v) : f32[N,1]\nreturn %y\n"
+        );
+        EqualizeAcrossLayers.run(&mut text.parse().unwrap()).unwrap()
+    }
+
+    /// Factors are the square roots of 32, rounded to 8, and of 31, rounded to 4.
+    #[test]
+    fn factors_that_differ_less_than_eightfold_are_left_alone() {
+        assert!(is_equalized([1.0, 32.0]) && !is_equalized([1.0, 31.0]));
+    }
+
+    #[test]
+    fn channels_below_a_65536th_of_the_greatest_count_as_zero() {
+        assert!(is_equalized([1.0, 1.0 / 65000.0]) && !is_equalized([1.0, 1.0 / 66000.0]));
+    }
+
+    #[test]
+    fn weights_that_could_overflow_are_left_alone() {
+        assert!(is_equalized([1.0, 0.9e15]) == is_equalized([1.0, 0.5e15]) && !is_equalized([32.0, 1.1e15]));
+        assert!(is_equalized([1e13, 0.9e15]));
+        assert!(!is_equalized([1e13, 1.1e15]));
+    }
 }

@@ -1,16 +1,16 @@
 //! New constants and operations in a graph, with fresh names.
 
-use crate::coding::{Coding, integer_tensor};
 use crate::names::Names;
+use crate::qdq_params::{QdqParams, integer_tensor};
 use intact8_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
 
-/// A constant of about that name.
+/// A new constant; its name is made unique.
 pub(crate) fn constant(graph: &mut Graph, names: &mut Names, name: &str, tensor: Tensor) -> ValueId {
     let name = names.fresh(name);
     graph.add(Node::constant(name, tensor), &[]).into()
 }
 
-/// An operation of one result; result and node have about that name.
+/// A new operation of one result; the name of result and node is made unique.
 pub(crate) fn operation(
     graph: &mut Graph,
     names: &mut Names,
@@ -25,38 +25,38 @@ pub(crate) fn operation(
     graph.add(Node::op(&name, op, [value]), &operands).into()
 }
 
-/// The type of a value with other elements.
+/// The type of a value with another element type.
 pub(crate) fn type_with(graph: &Graph, value: ValueId, dtype: DType) -> Option<TensorType> {
     Some(TensorType { dtype, ..graph.value(value).tensor_type()?.clone() })
 }
 
-/// Scale and offset of a coding as constants.
-pub(crate) fn coding_constants(
+/// Scale and zero point as constants.
+pub(crate) fn qdq_constants(
     graph: &mut Graph,
     names: &mut Names,
     name: &str,
-    coding: &Coding,
+    params: &QdqParams,
 ) -> Option<[ValueId; 2]> {
-    let shape: &[usize] = if coding.axis.is_some() { &[coding.scale.len()] } else { &[] };
-    let offset = integer_tensor(coding.dtype, shape, &coding.offset)?;
-    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(shape, coding.scale.clone()));
+    let shape: &[usize] = if params.axis.is_some() { &[params.scale.len()] } else { &[] };
+    let offset = integer_tensor(params.dtype, shape, &params.offset)?;
+    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(shape, params.scale.clone()));
     Some([scale, constant(graph, names, &format!("{name}.offset"), offset)])
 }
 
-/// A value through QuantizeLinear and DequantizeLinear.
+/// A value after a new QuantizeLinear and DequantizeLinear.
 pub(crate) fn pair(
     graph: &mut Graph,
     names: &mut Names,
     name: &str,
     value: ValueId,
-    coding: &Coding,
+    params: &QdqParams,
 ) -> Option<ValueId> {
-    let [scale, offset] = coding_constants(graph, names, name, coding)?;
+    let [scale, offset] = qdq_constants(graph, names, name, params)?;
     let of = |name: &str| {
         let op = Op::new(name);
-        coding.axis.map_or(op.clone(), |axis| op.with("axis", Attr::Int(axis)))
+        params.axis.map_or(op.clone(), |axis| op.with("axis", Attr::Int(axis)))
     };
-    let integers = type_with(graph, value, coding.dtype);
+    let integers = type_with(graph, value, params.dtype);
     let floats = graph.value(value).tensor_type().cloned();
     let operands = [value, scale, offset];
     let quantized = operation(graph, names, &format!("{name}.q"), of("QuantizeLinear"), integers, &operands);
