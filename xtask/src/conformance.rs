@@ -56,7 +56,7 @@ pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
     let env = bless.then_some(("UPDATE_EXPECT", "1"));
     let table = "docs/conformance.tsv";
     cmd!(sh, "{program} {cases} xtask/conformance/unsupported.txt --table {table}").envs(env).run()?;
-    cmd!(sh, "cargo test --quiet --package fixtures --test it operators").envs(env).run()?;
+    cmd!(sh, "cargo test --quiet --package fixtures --test goldens docs::operators").envs(env).run()?;
     Ok(())
 }
 
