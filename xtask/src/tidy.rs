@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["intact8-infer", "intact8-interp", "intact8-ir", "intact8-onnx", "intact8-quant", "intact8-search"],
     ),
     ("xtask", &[]),
-    ("fixtures", &["intact8-ir", "intact8-onnx"]),
+    ("fixtures", &["intact8", "intact8-ir", "intact8-onnx"]),
     ("benches", &[]),
 ];
 

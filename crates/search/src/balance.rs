@@ -99,7 +99,9 @@ fn errors_of(
     let balance = |name: &String| factors.layers.get(name).map_or(&[][..], |entry| &entry.balance);
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
-    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
+    // In this model: balanced, the layers of two branches that read one value have a Mul each.
+    let input = |sampled: &Sampled| sampled.layer.inputs(model)[0];
+    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(input(sampled))).collect();
     // The tensors are copies; a few at once leave no thread idle.
     for few in unlike.chunks(2 * rayon::current_num_threads()) {
         let n_rows = few.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
@@ -108,7 +110,7 @@ fn errors_of(
                 let range = start..(start + N_ROWS).min(rows.n_rows());
                 let factors = balance(&sampled.layer.name);
                 let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
-                Some((sampled.layer.inputs(model)[0], tensor))
+                Some((input(sampled), tensor))
             };
             calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
         }
