@@ -128,3 +128,40 @@ fn errors_of(
     };
     group.par_iter().map(error).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate;
+    use crate::evaluator::Batches;
+    use intact8_ir::Tensor;
+
+    /// Layers of both branches read one value; each may gain, and each has inputs of its own once it is balanced.
+    #[test]
+    fn layers_of_two_branches_read_one_value() {
+        let branch = |name: &str, weight: &str| {
+            format!(
+                "{name} = graph {name} {{\n%{name}.x = capture\n%{name}.w = const [{weight}] : f32[2,2]\n\
+                 %{name}.y = MatMul(%{name}.x, %{name}.w)\nreturn %{name}.y\n}}"
+            )
+        };
+        let text = format!(
+            "model m opset 17\n%x = input : f32[8,2]\n%zero = const [0.0] : f32[]\n%sum = ReduceSum(%x) {{keepdims = 0}}\n\
+             %c = Greater(%sum, %zero)\n%y = If(%c; %x, %x) {{{}, {}}}\nreturn %y\n",
+            branch("else_branch", "0.001, -0.002, 1.0, 0.5"),
+            branch("then_branch", "0.002, 0.001, -0.5, 1.0")
+        );
+        let model: Model = text.parse().unwrap();
+        // The second column is small beside the first, and its weights are large.
+        let batch = |sign: f32| {
+            let value =
+                |idx: usize| sign * if idx.is_multiple_of(2) { 100.0 } else { 0.01 } * (idx + 1) as f32;
+            Tensor::new(&[8, 2], (0..16).map(value).collect())
+        };
+        let mut data = Batches(vec![batch(1.0), batch(-1.0)]);
+        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let record = calibrate(&model, &config, &mut data).unwrap();
+        let balanced = record.layers.values().filter(|entry| !entry.balance.is_empty());
+        assert_eq!(balanced.count(), 2, "{:?}", record.layers.keys());
+    }
+}
