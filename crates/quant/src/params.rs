@@ -47,13 +47,13 @@ impl QuantParams {
         (-half, half - 1)
     }
 
-    /// The parameters that cover `min..=max` and 0, with an offset.
+    /// The parameters that cover `min..=max` and 0, with an offset. An infinite end counts as the largest float.
     ///
     /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; a range without extent gets
     /// scale 1 and offset `qmin`.
     pub fn asymmetric(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::range(bits);
-        let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
+        let (min, max) = (f64::from(min.min(0.0).max(f32::MIN)), f64::from(max.max(0.0).min(f32::MAX)));
         let scale = (max - min) / f64::from(qmax - qmin);
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
@@ -64,13 +64,13 @@ impl QuantParams {
         QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)
     }
 
-    /// The parameters that cover `min..=max` with offset 0.
+    /// The parameters that cover `min..=max` with offset 0. An infinite end counts as the largest float.
     ///
     /// AMCT's: the side that reaches further fixes the scale, and the negative side has one integer more.
     /// A range without extent gets scale 1.
     pub fn symmetric(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::range(bits);
-        let (min, max) = (f64::from(min).abs(), f64::from(max).abs());
+        let [min, max] = [min, max].map(|end| f64::from(end.clamp(f32::MIN, f32::MAX)).abs());
         let scale = if max >= min { max / f64::from(qmax) } else { min / -f64::from(qmin) };
         let scale = if scale < MIN_SCALE { 1.0 } else { scale as f32 };
         QuantParams::per_tensor(scale, 0, bits)
