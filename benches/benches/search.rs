@@ -1,12 +1,16 @@
 //! A session, a calibration and a whole search, on a bundled model.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use intact8::calibrate::calibrate;
 use intact8::data::{DataSet, Feed, Feeding, read_npz};
-use intact8::quant::{Emission, Flavour, emit, fake_quant, prepare};
-use intact8::search::{SearchOptions, calibrate, search};
-use intact8::{DataScorer, Evaluation, Goal, MaxDrop, Model, QuantConfig, Session, load_model};
+use intact8::search::search;
+use intact8::{
+    BinarySearch, DataScorer, Emission, Flavour, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Model,
+    Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
+};
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 fn fixture(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/models/digits-hard").join(file)
@@ -15,39 +19,44 @@ fn fixture(file: &str) -> std::path::PathBuf {
 fn data(model: &Model, file: &str) -> (DataSet, Feed) {
     let arrays = read_npz(&fixture(file)).expect("the data are bundled");
     let data = DataSet { source: file.to_owned(), arrays };
-    let session = Session::new(model).expect("the model can be run");
-    let feed = data.feed(session.inputs(), &Feeding::default()).expect("the data fit");
+    let feed = data.feed(&Input::all_of(model), &Feeding::default()).expect("the data fit");
     (data, feed)
-}
-
-fn evaluation(model: &Model) -> Evaluation {
-    let ((_, calibration), (data, samples)) = (data(model, "calib.npz"), data(model, "eval.npz"));
-    let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
-    let scorer = DataScorer::new(samples, &data, vec![metric], model).expect("there are labels");
-    Evaluation::new(calibration, Box::new(scorer), vec![goal])
 }
 
 fn benches(c: &mut Criterion) {
     let model = load_model(&fixture("model.onnx")).expect("the model is bundled");
-    let mut evaluation = evaluation(&model);
-    let mut config = QuantConfig::for_model(&model);
-    config.batch_num = evaluation.calibration.n_batches();
-    let mut prepared = model.clone();
-    prepare(&config).run(&mut prepared).expect("the model can be prepared");
-    let record = calibrate(&prepared, &config, &mut evaluation).expect("the data are good");
-    let mut deployed = prepared.clone();
-    fake_quant(&config, &record).run(&mut deployed).expect("the model can be quantized");
-    emit(Flavour::Qdq, &Emission::default()).run(&mut deployed).expect("the model can be deployed");
+    let ((_, mut calibration), (data, samples)) = (data(&model, "calib.npz"), data(&model, "eval.npz"));
+    let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
+    let interpreter = Arc::new(Interpreter::default());
+    let scorer = DataScorer::new(interpreter.clone(), samples, &data, vec![metric], &model);
+    let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
+    let prepared = prepare(&model, &Preparation::default()).expect("the model can be prepared");
+    let mut config = QuantConfig::for_model(prepared.model());
+    config.batch_num = calibration.n_batches();
+    let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
+    let calibrated = calibrate(&float, &config, &mut calibration, &mut ()).expect("the data are good");
+    let quantized =
+        prepared.quantize(&config, &calibrated.into_record()).expect("the model can be quantized");
+    let deployed = quantized.deploy(Flavour::Qdq, &Emission::default()).expect("the model can be deployed");
 
-    let batch = evaluation.calibration.inputs(0..32).expect("there are that many samples");
-    for (name, model) in [("float", &prepared), ("int8", &deployed)] {
+    let batch = calibration.inputs(0..32).expect("there are that many samples");
+    for (name, model) in [("float", prepared.model()), ("int8", deployed.model())] {
         let session = Session::new(model).expect("the model can be run");
         c.bench_function(&format!("session/{name}"), |b| b.iter(|| session.run(black_box(&batch))));
         c.bench_function(&format!("compile/{name}"), |b| b.iter(|| Session::new(black_box(model)).map(drop)));
     }
-    c.bench_function("calibration", |b| b.iter(|| calibrate(&prepared, &config, &mut evaluation)));
+    c.bench_function("calibration", |b| b.iter(|| calibrate(&float, &config, &mut calibration, &mut ())));
     c.bench_function("search", |b| {
-        b.iter(|| search(&model, &config, &mut evaluation, &SearchOptions::default()))
+        b.iter(|| {
+            let roles =
+                Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut () };
+            let mut strategy = BinarySearch;
+            let options = SearchOptions {
+                deploy: Some((Flavour::Qdq, Emission::default())),
+                ..SearchOptions::new(&mut strategy)
+            };
+            search(&float, &model, &config, roles, options).map(drop)
+        })
     });
 }
 

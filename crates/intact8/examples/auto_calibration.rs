@@ -4,8 +4,8 @@
 
 use intact8::data::{DataSet, Feed, Feeding, read_npz};
 use intact8::{
-    Evaluator, EvaluatorError, Model, PROFILES, Result, Session, Tensor, Verdict,
-    accuracy_based_auto_calibration, create_quant_config, load_model,
+    BoxError, Evaluator, Model, PROFILES, Result, Session, Tensor, Verdict, accuracy_based_auto_calibration,
+    create_quant_config, load_model,
 };
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Evaluator for DigitsEvaluator {
         &mut self,
         batch_num: usize,
         forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
-    ) -> Result<(), EvaluatorError> {
+    ) -> Result<(), BoxError> {
         for samples in self.calibration.batches().take(batch_num) {
             forward(&self.calibration.inputs(samples)?)?;
         }
@@ -33,7 +33,7 @@ impl Evaluator for DigitsEvaluator {
     }
 
     /// Scores a model: the original first, then every trial.
-    fn evaluate(&mut self, model: &Model) -> Result<f64, EvaluatorError> {
+    fn evaluate(&mut self, model: &Model) -> Result<f64, BoxError> {
         let session = Session::new(model)?;
         let mut n_right = 0;
         for samples in self.evaluation.batches() {
@@ -48,7 +48,7 @@ impl Evaluator for DigitsEvaluator {
     }
 
     /// Satisfied is whoever loses less than 0.2 percentage points.
-    fn metric_eval(&mut self, original: &f64, quantized: &f64) -> Result<Verdict, EvaluatorError> {
+    fn metric_eval(&mut self, original: &f64, quantized: &f64) -> Result<Verdict, BoxError> {
         let loss = original - quantized;
         Ok(Verdict { satisfied: loss < 0.002, loss })
     }
@@ -86,11 +86,11 @@ fn main() -> Result<()> {
 
     // Step 4: the result. Models, configuration, record, ranking and history are written.
     assert!(
-        report.original > 0.99 && report.metrics[0] < 0.6,
+        report.original > 0.99 && report.scores[0] < 0.6,
         "quantizing every layer is not good enough here"
     );
-    let quantized = report.outcome.expect("rolling back two layers is enough");
-    assert_eq!(quantized.rolled_back, ["block4.conv2", "block1.conv2"]);
-    assert!(report.original - quantized.metric < 0.002);
+    let outcome = report.outcome.expect("rolling back two layers is enough");
+    assert_eq!(report.table.names(&outcome.rolled_back), ["block1.conv2", "block4.conv2"]);
+    assert!(report.original - outcome.score < 0.002);
     Ok(())
 }

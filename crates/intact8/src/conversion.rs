@@ -1,14 +1,14 @@
 //! Models made without calibration: from factors that somebody else has found, or that a model holds already.
 
-use crate::auto_calibration::OutputFiles;
-use crate::emission::{save_deployed, save_models};
+use crate::emission::{deployed, save_deployed, save_models};
 use crate::files::write_file;
+use crate::output_files::OutputFiles;
+use crate::quantize::prepare;
 use intact8_ir::{Error, Model, Pass, Result};
 use intact8_quant::{
-    LayerConfig, NameNodes, QuantConfig, Record, SinkConstants, TensorConfig, WeightConfig, check_is_float,
-    check_is_qdq, fake_quant, layers, record_of,
+    LayerConfig, NameNodes, Preparation, Prepared, QuantConfig, Record, SinkConstants, TensorConfig,
+    WeightConfig, check_is_float, check_is_qdq, record_of,
 };
-use intact8_search::{changed_layers, prepared};
 
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
 /// `convert_model` does.
@@ -29,7 +29,7 @@ pub fn convert_model(
         return Err(Error::invalid_config(message));
     }
     let (prepared, config) = match config {
-        Some(config) => (prepared(model, config)?, config.clone()),
+        Some(config) => (prepare(model, &Preparation::of(config))?, config.clone()),
         None => {
             let config = QuantConfig {
                 equalize: false,
@@ -38,28 +38,24 @@ pub fn convert_model(
                 fit_rounding: false,
                 ..QuantConfig::default()
             };
-            let prepared = prepared(model, &config)?;
+            let prepared = prepare(model, &Preparation::of(&config))?;
             let config = of_record(config, record, &prepared)?;
             (prepared, config)
         }
     };
-    config.check(&prepared)?;
-    check_prepared(model, &prepared, &config, record)?;
-    let mut quantized = prepared;
-    fake_quant(&config, record).run(&mut quantized)?;
-    save_models(model, &quantized, files)
+    config.check(prepared.model())?;
+    check_prepared(&prepared, record)?;
+    let quantized = prepared.quantize(&config, record)?;
+    save_models(model, quantized.fake_quant(), deployed(quantized.fake_quant(), files)?, files)
 }
 
 /// Checks that weights that were changed before the record was made are changed here too.
-fn check_prepared(model: &Model, prepared: &Model, config: &QuantConfig, record: &Record) -> Result<()> {
-    let mut marked =
-        record.layers.iter().filter(|(_, entry)| entry.prepared).map(|(name, _)| name).peekable();
-    if marked.peek().is_none() {
-        return Ok(());
-    }
-    let changed = changed_layers(model, prepared, config)?;
-    match marked.find(|name| !changed.contains(*name)) {
-        Some(name) => {
+fn check_prepared(prepared: &Prepared, record: &Record) -> Result<()> {
+    let is_changed =
+        |name: &str| prepared.layers().id(name).is_some_and(|layer| prepared.changed().contains(&layer));
+    let mut marked = record.layers.iter().filter(|(_, entry)| entry.prepared);
+    match marked.find(|(name, _)| !is_changed(name)) {
+        Some((name, _)) => {
             let message = "the record is of another weight than the model's, prepared as a configuration says; give the \
                            configuration that it was made with";
             Err(Error::invalid_config(message).at(name))
@@ -82,10 +78,9 @@ pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
 }
 
 /// The configuration that enables the layers, and the single inputs, of a record.
-fn of_record(mut config: QuantConfig, record: &Record, model: &Model) -> Result<QuantConfig> {
-    let known = layers(model);
+fn of_record(mut config: QuantConfig, record: &Record, prepared: &Prepared) -> Result<QuantConfig> {
     for name in record.layers.keys() {
-        if known.iter().any(|layer| layer.name == *name) {
+        if prepared.layers().id(name).is_some() {
             let weight_quant_params = WeightConfig { channel_wise: false, ..WeightConfig::default() };
             let layer = LayerConfig { weight_quant_params, ..LayerConfig::default() };
             config.layers.insert(name.clone(), layer);

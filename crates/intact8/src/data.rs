@@ -9,6 +9,7 @@ pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
+use intact8_calibrate::{BoxError, CalibrationData};
 use intact8_interp::Input;
 use intact8_ir::{DType, Dim, Error, Result, Tensor, TensorType};
 use std::collections::BTreeMap;
@@ -209,6 +210,20 @@ impl Feed {
             }
         };
         self.inputs.iter().map(input).collect()
+    }
+}
+
+/// The batches of a feed are calibration data.
+impl CalibrationData for Feed {
+    fn for_each_batch(
+        &mut self,
+        n_batches: usize,
+        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError> {
+        for samples in self.batches().take(n_batches) {
+            see(&self.inputs(samples)?)?;
+        }
+        Ok(())
     }
 }
 

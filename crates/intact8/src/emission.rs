@@ -1,43 +1,48 @@
 //! What runs on a target, made of what was simulated: the files, where their nodes come from, and how large they are.
 
-use crate::auto_calibration::OutputFiles;
 use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
+use crate::output_files::OutputFiles;
 use intact8_ir::{DType, Error, Model, Pass, Result};
-use intact8_quant::{ShareConstants, emit};
+use intact8_quant::{Deployed, ShareConstants};
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// Writes a fake-quant model and its deploy models, one for each form, and the map of their nodes to the original's.
-pub(crate) fn save_models(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
-    let mut models = deployed(fake_quant, files)?;
+/// Writes a fake-quant model and its deploy models, in the order of the files, and the map of their nodes to the original's.
+pub(crate) fn save_models(
+    original: &Model,
+    fake_quant: &Model,
+    deployed: Vec<Deployed>,
+    files: &OutputFiles,
+) -> Result<()> {
     let mut shared = fake_quant.clone();
     ShareConstants.run(&mut shared)?;
-    models.insert(0, (&files.fake_quant, Cow::Owned(shared)));
-    save(original, &models, files)
+    let models = std::iter::once(&shared).chain(deployed.iter().map(Deployed::model));
+    let paths = std::iter::once(&files.fake_quant).chain(files.deploy.iter().map(|(_, path)| path));
+    save(original, paths.map(|path| &**path).zip(models), files)
 }
 
-/// Writes the deploy models of a fake-quant model alone, and their map.
+/// Writes the deploy models of a fake-quant model alone, and their map. All are made before any is written, so that a format
+/// that can't be had leaves nothing behind.
 pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
-    save(original, &deployed(fake_quant, files)?, files)
+    let deployed = deployed(fake_quant, files)?;
+    let paths = files.deploy.iter().map(|(_, path)| &**path);
+    save(original, paths.zip(deployed.iter().map(Deployed::model)), files)
 }
 
-/// A model and the file that it goes to.
-type Written<'a> = (&'a Path, Cow<'a, Model>);
-
-/// The deploy models. All are made before any is written, so that a form that can't be had leaves nothing behind.
-fn deployed<'a>(fake_quant: &Model, files: &'a OutputFiles) -> Result<Vec<Written<'a>>> {
-    files.emission.target.check_model(fake_quant)?;
-    let made = files.deploy.iter().map(|(flavour, path)| {
-        let mut model = fake_quant.clone();
-        emit(*flavour, &files.emission).run(&mut model).map_err(|error| error.at(path.display()))?;
-        Ok((&**path, Cow::Owned(model)))
+/// A fake-quant model in every deploy format of the files.
+pub(crate) fn deployed(fake_quant: &Model, files: &OutputFiles) -> Result<Vec<Deployed>> {
+    let made = files.deploy.iter().map(|(format, path)| {
+        Deployed::of(fake_quant, *format, &files.emission).map_err(|error| error.at(path.display()))
     });
     made.collect()
 }
 
-fn save(original: &Model, models: &[Written<'_>], files: &OutputFiles) -> Result<()> {
+fn save<'a>(
+    original: &Model,
+    models: impl Iterator<Item = (&'a Path, &'a Model)>,
+    files: &OutputFiles,
+) -> Result<()> {
     let mut maps = Map::new();
     for (path, model) in models {
         save_model(model, path)?;

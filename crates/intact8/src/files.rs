@@ -1,13 +1,13 @@
 //! Files, read whole and written safely: beside their place first, then renamed, so that nothing is ever half there.
 
-use intact8_ir::{Error, Model, Result};
+use intact8_ir::{Error, ErrorKind, Model, Result};
 use intact8_onnx::{ExportOptions, export};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Reads a text file.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| failed(path, &error))
+    std::fs::read_to_string(path).map_err(|error| failed(path, error))
 }
 
 /// Writes a file, folders included.
@@ -32,16 +32,16 @@ pub(crate) fn write_with(
         beside.persist(path)?;
         Ok(())
     });
-    written.map_err(|error| failed(path, &error))
+    written.map_err(|error| failed(path, error))
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::invalid_data(error.to_string()).at(path.display())
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::io(error).at(path.display())
 }
 
 /// Reads an ONNX file.
 pub fn load_model(path: &Path) -> Result<Model> {
-    let bytes = std::fs::read(path).map_err(|error| failed(path, &error))?;
+    let bytes = std::fs::read(path).map_err(|error| failed(path, error))?;
     intact8_onnx::import(&bytes, path.parent()).map_err(|error| error.at(path.display()))
 }
 
@@ -86,7 +86,8 @@ pub fn model_bytes(path: &Path, model: &Model) -> u64 {
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::invalid_data(format!("is outdated and can't be removed: {error}")).at(path.display()))
+            let message = format!("is outdated and can't be removed: {error}");
+            Err(Error::new(ErrorKind::Io, message).caused_by(error).at(path.display()))
         }
         _ => Ok(()),
     }

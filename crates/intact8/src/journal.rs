@@ -4,7 +4,8 @@
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
 use intact8_ir::{Error, Result};
-use intact8_search::{Candidate, Rungs};
+use intact8_quant::LayerTable;
+use intact8_search::Candidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -14,14 +15,19 @@ use std::path::{Path, PathBuf};
 /// Scores by candidate, in memory and in a file.
 pub struct Journal {
     path: PathBuf,
+    /// Names the layers.
+    table: LayerTable,
     known: BTreeMap<Key, Score>,
     /// What is to be written once there is a trial; a run that does not come so far leaves no file.
     pending: String,
     file: Option<File>,
 }
 
-/// The layers rolled back, and those on a rung of the ladder; `None` is the original.
+/// The names of the layers rolled back, and those on a rung of the ladder; `None` is the original.
 type Key = Option<(BTreeSet<String>, Rungs)>;
+
+/// Layers and rungs by name.
+type Rungs = BTreeMap<String, String>;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -55,25 +61,25 @@ const VERSION: u32 = 3;
 
 impl Journal {
     /// A journal of a new run. The first trial's score begins its file, in place of any older one.
-    pub fn begin(path: &Path, run: &str) -> Journal {
+    pub fn begin(path: &Path, run: &str, table: &LayerTable) -> Journal {
         let head = Head { journal: VERSION, run: run.to_owned() };
         let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
-        Journal { path: path.to_owned(), known: BTreeMap::new(), pending, file: None }
+        Journal { path: path.to_owned(), table: table.clone(), known: BTreeMap::new(), pending, file: None }
     }
 
     /// Goes on with the journal of a run, or begins one if there is none. A journal of another run is an error. What
     /// an interruption has left of a last line is dropped.
-    pub fn resume(path: &Path, run: &str) -> Result<Journal> {
+    pub fn resume(path: &Path, run: &str, table: &LayerTable) -> Result<Journal> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Journal::begin(path, run));
+                return Ok(Journal::begin(path, run, table));
             }
-            Err(error) => return Err(failed(path, &error)),
+            Err(error) => return Err(failed(path, error)),
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.lines();
-        let Some(head) = lines.next() else { return Ok(Journal::begin(path, run)) };
+        let Some(head) = lines.next() else { return Ok(Journal::begin(path, run, table)) };
         let at = |error: Error| error.at(path.display());
         let head: Head = serde_json::from_str(head).map_err(|_| at(Error::syntax("is no journal")))?;
         if (head.journal, head.run.as_str()) != (VERSION, run) {
@@ -87,24 +93,33 @@ impl Journal {
             known.insert(key, score);
         }
         let file = opened(path)?;
-        file.set_len(whole.len() as u64).map_err(|error| failed(path, &error))?;
-        Ok(Journal { path: path.to_owned(), known, pending: String::new(), file: Some(file) })
+        file.set_len(whole.len() as u64).map_err(|error| failed(path, error))?;
+        Ok(Journal {
+            path: path.to_owned(),
+            table: table.clone(),
+            known,
+            pending: String::new(),
+            file: Some(file),
+        })
     }
 
     /// The score of a candidate, if it is known.
     pub fn recall(&self, candidate: Candidate<'_>) -> Option<Score> {
-        self.known.get(&key(candidate)).cloned()
+        self.known.get(&self.key(candidate)).cloned()
+    }
+
+    fn key(&self, candidate: Candidate<'_>) -> Key {
+        let Candidate::Trial { rolled_back, rungs } = candidate else { return None };
+        let rungs = rungs.iter().map(|(&layer, &rung)| (self.table.name(layer).to_owned(), rung.to_owned()));
+        Some((self.table.names(rolled_back).into_iter().collect(), rungs.collect()))
     }
 
     /// Writes a score down, so that it outlives even a power failure.
     pub fn write(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {
-        let rolled_back = match candidate {
-            Candidate::Original => None,
-            Candidate::RolledBack { layers, .. } => Some(layers.to_vec()),
-        };
-        let rungs = match candidate {
-            Candidate::Original => Rungs::new(),
-            Candidate::RolledBack { rungs, .. } => rungs.clone(),
+        let key = self.key(candidate);
+        let (rolled_back, rungs) = match &key {
+            None => (None, Rungs::new()),
+            Some((rolled_back, rungs)) => (Some(rolled_back.iter().cloned().collect()), rungs.clone()),
         };
         let text = |value: &f64| format!("{value:?}");
         let noise = score.noise.iter().map(|noise| [&noise.of_value, &noise.of_difference].map(text));
@@ -126,7 +141,7 @@ impl Journal {
         };
         self.pending += &serde_json::to_string(&line).expect("a line is JSON");
         self.pending.push('\n');
-        self.known.insert(key(candidate), score.clone());
+        self.known.insert(key, score.clone());
         if candidate == Candidate::Original {
             return Ok(());
         }
@@ -138,21 +153,14 @@ impl Journal {
             }
         };
         let written = file.write_all(self.pending.as_bytes()).and_then(|()| file.sync_data());
-        written.map_err(|error| failed(&self.path, &error))?;
+        written.map_err(|error| failed(&self.path, error))?;
         self.pending.clear();
         Ok(())
     }
 }
 
 fn opened(path: &Path) -> Result<File> {
-    OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))
-}
-
-fn key(candidate: Candidate<'_>) -> Key {
-    match candidate {
-        Candidate::Original => None,
-        Candidate::RolledBack { layers, rungs } => Some((layers.iter().cloned().collect(), rungs.clone())),
-    }
+    OpenOptions::new().append(true).open(path).map_err(|error| failed(path, error))
 }
 
 fn read(line: &str) -> Result<(Key, Score)> {
@@ -175,13 +183,14 @@ fn read(line: &str) -> Result<(Key, Score)> {
     Ok((line.rolled_back.map(|layers| (layers.into_iter().collect(), rungs)), score))
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::invalid_data(error.to_string()).at(path.display())
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::io(error).at(path.display())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_quant::{LayerId, LayerSet};
 
     fn score(value: f64) -> Score {
         Score {
@@ -194,29 +203,35 @@ mod tests {
         }
     }
 
-    fn rolled_back<'a>(layers: &'a [String], rungs: &'a Rungs) -> Candidate<'a> {
-        Candidate::RolledBack { layers, rungs }
+    fn rolled_back<'a>(layers: &'a LayerSet, rungs: &'a intact8_search::Rungs) -> Candidate<'a> {
+        Candidate::Trial { rolled_back: layers, rungs }
+    }
+
+    /// Layers a, b and c.
+    fn table() -> LayerTable {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
+                    %p = MatMul(%x, %w) @a\n%q = MatMul(%p, %w) @b\n%y = MatMul(%q, %w) @c\nreturn %y\n";
+        LayerTable::of(&text.parse().unwrap())
     }
 
     #[test]
     fn scores_come_back_bit_for_bit_and_half_a_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let layers = ["b".to_owned(), "a".to_owned()];
-        let (none, rungs) = (Rungs::new(), Rungs::from([("c".to_owned(), "int16".to_owned())]));
-        let mut journal = Journal::begin(&path, "run");
+        let layers = LayerSet::from([LayerId(1), LayerId(0)]);
+        let (none, rungs) = (BTreeMap::new(), BTreeMap::from([(LayerId(2), "int16")]));
+        let mut journal = Journal::begin(&path, "run", &table());
         journal.write(Candidate::Original, &score(0.1 + 0.2)).unwrap();
         assert!(!path.exists(), "without a trial there is nothing to resume");
         journal.write(rolled_back(&layers, &none), &score(-0.0)).unwrap();
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"rolled_back\":[\"c").unwrap();
         for _ in 0..2 {
-            let journal = Journal::resume(&path, "run").unwrap();
+            let journal = Journal::resume(&path, "run", &table()).unwrap();
             assert_eq!(journal.recall(Candidate::Original), Some(score(0.1 + 0.2)));
-            let swapped = ["a".to_owned(), "b".to_owned()];
-            assert_eq!(journal.recall(rolled_back(&swapped, &none)), Some(score(-0.0)));
-            assert_eq!(journal.recall(rolled_back(&[], &none)), None);
-            assert_eq!(journal.recall(rolled_back(&swapped, &rungs)), None);
+            assert_eq!(journal.recall(rolled_back(&layers, &none)), Some(score(-0.0)));
+            assert_eq!(journal.recall(rolled_back(&LayerSet::new(), &none)), None);
+            assert_eq!(journal.recall(rolled_back(&layers, &rungs)), None);
         }
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("}\n"));
     }
@@ -225,11 +240,13 @@ mod tests {
     fn another_run_is_not_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        Journal::begin(&path, "one").write(rolled_back(&[], &Rungs::new()), &score(1.0)).unwrap();
-        let message = Journal::resume(&path, "two").err().unwrap().message;
+        Journal::begin(&path, "one", &table())
+            .write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &score(1.0))
+            .unwrap();
+        let message = Journal::resume(&path, "two", &table()).err().unwrap().message;
         assert!(message.starts_with("belongs to another model"), "{message}");
         std::fs::write(&path, "hello\n").unwrap();
-        assert_eq!(Journal::resume(&path, "two").err().unwrap().message, "is no journal");
-        assert!(Journal::resume(&folder.path().join("none"), "two").is_ok());
+        assert_eq!(Journal::resume(&path, "two", &table()).err().unwrap().message, "is no journal");
+        assert!(Journal::resume(&folder.path().join("none"), "two", &table()).is_ok());
     }
 }

@@ -6,57 +6,62 @@
 //! succeeds; the `intact8` command is a thin caller of them. Passes alone, without files and without an interpreter,
 //! are in `intact8-ir`, `intact8-infer` and `intact8-quant`.
 
-mod auto_calibration;
+mod amct;
 mod compare;
 mod confidence;
 mod conversion;
-mod costs;
 pub mod data;
 mod dump;
 mod emission;
-mod evaluation;
 mod files;
 mod goal;
 mod journal;
+mod judge;
 mod layer_map;
+mod output_files;
 mod peak_memory;
+mod quantize;
 mod report;
 mod scorer;
 mod stop;
-mod unreached;
+mod watcher;
 
-pub use auto_calibration::{
-    OutputFiles, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
-    create_quant_config_from, load_config, search_and_save,
+pub use amct::{
+    Evaluator, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
+    create_quant_config_from, load_config,
 };
 pub use compare::{Difference, compare};
 pub use confidence::{Confidence, Interval};
 pub use conversion::{convert_model, convert_qat_model};
-pub use costs::layer_costs;
 pub use dump::dump_replay;
 pub use emission::{DeploySize, deploy_sizes};
-pub use evaluation::{Evaluation, Progress};
 pub use files::{load_model, model_bytes, save_model, saved_bytes, write_file};
 pub use goal::{Goal, MaxDrop, Target};
+pub use intact8_calibrate as calibrate;
+pub use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 pub use intact8_infer as infer;
-pub use intact8_interp::{Data, Limits, Session};
+pub use intact8_interp::{Data, Input, Interpreter, Limits, Session};
 pub use intact8_ir as ir;
 pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
 pub use intact8_quant::{
-    Emission, Flavour, PROFILES, Profile, QuantConfig, Record, multiply_adds, sample_shapes,
+    Emission, Flavour, PROFILES, Preparation, Prepared, Profile, QuantConfig, Record, multiply_adds,
+    sample_shapes,
 };
 pub use intact8_search as search;
 pub use intact8_search::{
-    BinarySearch, CosineSimilarity, Evaluator, EvaluatorError, Minimal, Report, SearchOptions, Sensitivity,
-    Strategy, Verdict, WorstFirst,
+    BinarySearch, CosineSimilarity, Judge, Minimal, Report, Roles, Scorer, Scoring, SearchObserver,
+    SearchOptions, Sensitivity, Strategy, Verdict, WorstFirst,
 };
 pub use journal::Journal;
-pub use report::{interval, report_json, trials_per_second};
-pub use scorer::{CommandScorer, DataScorer, Effort, Misses, Score, Scored, Scorer, Scoring};
+pub use judge::Goals;
+pub use output_files::OutputFiles;
+pub use quantize::{prepare, quantize_and_save};
+pub use report::{interval, names_by_rank, report_json, trials_per_second};
+pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, Score};
 pub use stop::Stop;
-pub use unreached::unreached_layers;
+pub use watcher::{Progress, Watcher};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

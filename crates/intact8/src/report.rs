@@ -3,33 +3,43 @@
 use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score};
-use intact8_search::{Ending, Ranking, Report, Verdict};
+use intact8_quant::{LayerId, LayerSet};
+use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// The ranking: an array of `[layer, similarity]`, the worst layer first.
-pub(crate) fn ranking_json(ranking: &Ranking) -> String {
-    let pairs = ranking
-        .0
-        .iter()
-        .flat_map(|ranked| ranked.layers.iter().map(|layer| json!([layer, ranked.similarity])));
+/// The ranking: an array of `[layer, similarity]`, the most sensitive layer first.
+pub(crate) fn ranking_json<S>(report: &Report<S>) -> String {
+    let pairs = report.ranking.0.iter().flat_map(|ranked| {
+        ranked.layers.iter().map(|&layer| json!([report.table.name(layer), ranked.similarity]))
+    });
     lines(&pairs.collect::<Vec<_>>())
 }
 
-/// The history: an array of trials. In `roll_back_config`, as in the original, `true` is a layer that stays quantized.
-pub(crate) fn history_json<M>(report: &Report<M>) -> String {
-    let ranked: Vec<&String> = report.ranking.0.iter().flat_map(|ranked| &ranked.layers).collect();
-    let order = if ranked.is_empty() { report.layers.iter().collect() } else { ranked };
+/// The history: an array of trials. In `roll_back_config`, as in AMCT, `true` is a layer that stays quantized.
+pub(crate) fn history_json<S>(report: &Report<S>) -> String {
+    let ranked: Vec<LayerId> = report.ranking.0.iter().flat_map(|ranked| ranked.layers.clone()).collect();
+    let order = if ranked.is_empty() { report.layers.iter().copied().collect() } else { ranked };
     let trials: Vec<Value> = report
         .history
         .iter()
         .map(|trial| {
-            let is_kept = |layer: &&String| (String::clone(layer), Value::Bool(!trial.rolled_back.contains(layer)));
+            let is_kept = |&layer: &LayerId| {
+                (report.table.name(layer).to_owned(), Value::Bool(!trial.rolled_back.contains(&layer)))
+            };
             let layers: Map<String, Value> = order.iter().map(is_kept).collect();
             json!({ "roll_back_config": layers, "metric_eval": [trial.verdict.satisfied, trial.verdict.loss] })
         })
         .collect();
     lines(&trials)
+}
+
+/// The names of layers, the most sensitive first.
+pub fn names_by_rank<S>(report: &Report<S>, layers: &LayerSet) -> Vec<String> {
+    let ranked = report.ranking.0.iter().flat_map(|ranked| &ranked.layers).filter(|it| layers.contains(it));
+    let ranked: Vec<LayerId> = ranked.copied().collect();
+    let others = layers.iter().filter(|layer| !ranked.contains(layer));
+    report.table.names(ranked.iter().chain(others))
 }
 
 /// A JSON array with one element a line.
@@ -50,12 +60,15 @@ pub fn report_json(
 ) -> Value {
     let first = |score: &Score| score.values.first().copied();
     let outcome = report.outcome.as_ref();
-    let is_rolled_back =
-        |layer: &String| outcome.is_some_and(|quantized| quantized.rolled_back.contains(layer));
+    let is_rolled_back = |layer: &LayerId| outcome.is_some_and(|outcome| outcome.rolled_back.contains(layer));
+    let names = |layers: &LayerSet| names_by_rank(report, layers);
+    let rungs = |rungs: &Rungs| -> Map<String, Value> {
+        rungs.iter().map(|(&layer, &rung)| (report.table.name(layer).to_owned(), json!(rung))).collect()
+    };
     let ranked = report.ranking.0.iter().flat_map(|ranked| {
         ranked.layers.iter().map(|layer| {
             json!({
-                "layer": layer,
+                "layer": report.table.name(*layer),
                 "similarity": ranked.similarity,
                 "worst_channel": ranked.worst_channel,
                 "cost": ranked.cost,
@@ -63,30 +76,30 @@ pub fn report_json(
             })
         })
     });
-    let trials = report.history.iter().zip(&report.metrics).map(|(trial, score)| {
+    let trials = report.history.iter().zip(&report.scores).map(|(trial, score)| {
         let mut value = scored(score, trial.verdict);
-        value["rolled_back"] = json!(trial.rolled_back);
-        value["ladder"] = json!(trial.rungs);
+        value["rolled_back"] = json!(names(&trial.rolled_back));
+        value["ladder"] = json!(rungs(&trial.rungs));
         value
     });
     let rescored = report.rescored.iter().map(|saved| {
-        let mut value = scored(&saved.metric, saved.verdict);
+        let mut value = scored(&saved.score, saved.verdict);
         value["model"] = json!(saved.name);
         value
     });
     let closest = report.best().is_none().then(|| &report.history[report.closest]);
     json!({
         "original": first(&report.original),
-        "all_quantized": first(&report.metrics[0]),
-        "final": report.final_metric().map(first),
+        "all_quantized": first(&report.scores[0]),
+        "final": report.final_score().map(first),
         "target_met": report.is_met(),
         "goals": goals.iter().enumerate().map(|(idx, goal)| of_goal(report, goal, idx, confidence)).collect::<Vec<_>>(),
-        "layers": report.layers,
-        "rolled_back": outcome.map(|quantized| &quantized.rolled_back),
-        "ladder": outcome.map(|quantized| &quantized.rungs),
+        "layers": report.table.names(&report.layers),
+        "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
+        "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
         "closest": closest.map(|trial| json!({
-            "rolled_back": trial.rolled_back,
-            "ladder": trial.rungs,
+            "rolled_back": names(&trial.rolled_back),
+            "ladder": rungs(&trial.rungs),
             "loss": trial.verdict.loss,
         })),
         "rescored": rescored.collect::<Vec<_>>(),
@@ -94,7 +107,7 @@ pub fn report_json(
         "trials": trials.collect::<Vec<_>>(),
         "ending": ending(report.ending),
         "one_minimal": report.best().is_some() && report.untried().is_empty(),
-        "untried": report.untried(),
+        "untried": names(&report.untried()),
         "recalled": report.n_recalled,
         "seconds": elapsed.as_secs_f64(),
         "trials_per_second": trials_per_second(report, elapsed),
@@ -120,7 +133,7 @@ fn effort(score: &Score) -> Value {
 
 fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confidence) -> Value {
     let original = report.original.values[idx];
-    let result = report.final_metric();
+    let result = report.final_score();
     let interval = result.and_then(|score| interval(goal, idx, &report.original, score, confidence));
     let of_interval = |interval: Interval| {
         json!({
@@ -136,7 +149,7 @@ fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confiden
         "metric": goal.name,
         "target": goal.shown(),
         "original": original,
-        "all_quantized": report.metrics[0].values[idx],
+        "all_quantized": report.scores[0].values[idx],
         "final": result.map(|score| score.values[idx]),
         "loss": interval.map(of_interval),
     })

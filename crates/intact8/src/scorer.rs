@@ -1,4 +1,4 @@
-//! Scorers: what gives a model its numbers.
+//! Scorers of the command: metrics over data, run by our interpreter, or a command of the user's.
 
 mod by_command;
 mod by_data;
@@ -13,46 +13,12 @@ pub use by_command::CommandScorer;
 pub use by_data::DataScorer;
 
 use crate::data::Noise;
-use crate::evaluation::Progress;
-use crate::stop::Stop;
-use intact8_ir::{Model, Result};
+use crate::peak_memory::peak_memory;
+use intact8_search::Scorer;
+use std::time::Instant;
 
-/// Gives a model its numbers.
-pub trait Scorer {
-    /// The numbers of a model, one for each goal.
-    fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score>;
-}
-
-/// Says whether numbers miss the goals.
-pub type Misses<'a> = &'a dyn Fn(&[f64]) -> bool;
-
-/// What is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scored {
-    /// The original, with which all others are compared.
-    Original,
-    /// A model that is scored to its end, whatever becomes of it, by itself: the first trial, and what was saved.
-    Whole,
-    /// The same of the saved model that simulates quantization, which is to be run just as it is written.
-    Simulation,
-    /// A trial that may make use of what others have computed.
-    Trial,
-}
-
-/// What surrounds a scorer's work.
-pub struct Scoring<'a> {
-    /// Is told how far it is.
-    pub progress: &'a mut dyn Progress,
-    /// Whether numbers miss the goals; absent if they are wanted whatever they are. A scorer that knows the best that
-    /// its numbers can still become may stop if these miss.
-    pub misses: Option<Misses<'a>>,
-    /// What the model is.
-    pub scored: Scored,
-    /// The scores of the original and of the first trial, as soon as they are known.
-    pub references: Option<[&'a Score; 2]>,
-    /// Whether to go on at all.
-    pub stop: &'a Stop,
-}
+/// A scorer whose scores are numbers, one for each goal.
+pub type AnyScorer = Box<dyn Scorer<Score = Score>>;
 
 /// The numbers of a model.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -76,6 +42,13 @@ impl Score {
     /// A score of which nothing but the values is known.
     pub fn of(values: Vec<f64>) -> Score {
         Score { values, ..Score::default() }
+    }
+
+    /// The same score with the time since `began` and the memory that the process has held.
+    fn measured(mut self, began: Instant) -> Score {
+        self.effort.seconds = began.elapsed().as_secs_f64();
+        self.effort.peak_memory = peak_memory();
+        self
     }
 
     /// The values, or what the samples that were looked at say of them.

@@ -11,7 +11,7 @@ use std::time::Instant;
 pub struct Stop {
     cancelled: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    obeys_the_clock: bool,
+    obeys_the_clock: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -31,8 +31,8 @@ impl Stop {
     }
 
     /// Whether the time counts from now on.
-    pub(crate) fn obey_the_clock(&mut self, obeys: bool) {
-        self.obeys_the_clock = obeys;
+    pub(crate) fn obey_the_clock(&self, obeys: bool) {
+        self.obeys_the_clock.store(obeys, Ordering::Relaxed);
     }
 
     /// Why to stop, if there is a reason.
@@ -40,8 +40,8 @@ impl Stop {
         if self.is_cancelled() {
             return Some(Interruption::Cancelled);
         }
-        let is_over =
-            self.obeys_the_clock && self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let is_over = self.obeys_the_clock.load(Ordering::Relaxed)
+            && self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         is_over.then_some(Interruption::OutOfTime)
     }
 
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_clock_counts_only_when_it_is_told_to() {
-        let mut stop = Stop::at(Some(Instant::now()));
+        let stop = Stop::at(Some(Instant::now()));
         assert!(stop.check().is_ok());
         stop.obey_the_clock(true);
         assert_eq!(stop.reason(), Some(Interruption::OutOfTime));

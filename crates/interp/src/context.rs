@@ -1,7 +1,7 @@
 //! What one run carries along: its limits, what it has used of them, and who watches.
 
 use crate::spare::Spare;
-use intact8_ir::{Error, Place, Result, Tensor};
+use intact8_ir::{Error, Place, Result, Tap, Tensor};
 use std::cell::{Cell, RefCell};
 
 /// What a run may use at most. A model that asks for more gets an error, not the machine's memory.
@@ -19,9 +19,6 @@ impl Default for Limits {
         Limits { memory: 16 << 30, steps: 100_000_000 }
     }
 }
-
-/// Sees a value of a graph right after it is made; an error ends the run.
-pub type Tap<'a> = &'a mut (dyn FnMut(Place, &Tensor) -> Result<()> + 'a);
 
 /// The state of one run, shared with the subgraphs it runs.
 pub(crate) struct Context<'a> {

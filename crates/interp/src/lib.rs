@@ -3,7 +3,7 @@
 //! A [`Session`] is a model compiled: every operator resolved, its attributes read, its constants packed, the order
 //! fixed. What cannot run fails when the session is made, or, where only the data can tell, with an error that names
 //! node, operator, operator set and data type. It never changes a model and never touches a file. Sessions of models that
-//! have constants in common can share what was made of them, [`Session::sharing`].
+//! have constants in common can share what was made of them, see [`Interpreter`].
 //!
 //! ```
 //! use intact8_interp::Session;
@@ -33,6 +33,7 @@ mod data;
 mod floats;
 mod fold_constants;
 mod indices;
+mod interpreter;
 mod number;
 mod op;
 mod ops;
@@ -47,7 +48,9 @@ mod spare;
 mod strided;
 
 pub use catalogue::{Operator, operators};
-pub use context::{Limits, Tap};
+pub use context::Limits;
 pub use data::{Data, Sequence};
 pub use fold_constants::FoldConstants;
+pub use intact8_ir::Tap;
+pub use interpreter::Interpreter;
 pub use session::{Input, Session};

@@ -1,17 +1,19 @@
 //! A model made runnable.
 
 use crate::compile::Compiler;
-use crate::context::{Context, Limits, Tap};
+use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::program::Program;
-use crate::sharing::{Kernels, Sharing};
-use intact8_ir::{Error, Model, NodeKind, Result, Tensor, TensorType};
+use crate::sharing::{Kernels, Registry, Sharing};
+use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
 
 /// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
 ///
 /// One session may run many times, on inputs of different shapes, and in several threads at once.
 pub struct Session {
     program: Program,
+    /// Kept alive, so that other sessions find them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the registry holds weak references to them"))]
     kernels: Kernels,
     limits: Limits,
     inputs: Vec<Input>,
@@ -37,29 +39,19 @@ impl Session {
 
     /// Compiles a verified model.
     pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
-        Session::compile(model, limits, None)
+        Session::compile(model, limits, &Registry::default())
     }
 
-    /// Compiles a verified model that has constants of this session's model, under the same limits. Operators with the same
-    /// attributes and constants, in the same place in memory, take no memory and no time again.
-    pub fn sharing(&self, model: &Model) -> Result<Session> {
-        Session::compile(model, self.limits, Some(&self.kernels))
-    }
-
-    fn compile(model: &Model, limits: Limits, others: Option<&Kernels>) -> Result<Session> {
+    /// Compiles a verified model; operators with the same attributes and constants as those of a live session in the
+    /// registry take no memory and no time again.
+    pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
         let graph = &model.graph;
-        let input = |&id| {
-            let node = graph.node(id);
-            let value = &node.outputs[0];
-            let has_default = !matches!(node.kind, NodeKind::Input(None));
-            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
-        };
-        let sharing = Sharing { others, own: Default::default() };
+        let sharing = Sharing::with(registry);
         Ok(Session {
             program: Compiler::model(model, limits, &sharing)?,
-            kernels: sharing.own.into_inner(),
+            kernels: sharing.finish(),
             limits,
-            inputs: graph.inputs().iter().map(input).collect(),
+            inputs: Input::all_of(model),
             outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
         })
     }
@@ -108,7 +100,28 @@ impl Session {
     }
 }
 
+impl Executor for Session {
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        Session::run(self, inputs)
+    }
+
+    fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>> {
+        Session::run_tapped(self, inputs, tap)
+    }
+}
+
 impl Input {
+    /// The inputs of a model, in order.
+    pub fn all_of(model: &Model) -> Vec<Input> {
+        let input = |&id| {
+            let node = model.graph.node(id);
+            let value = &node.outputs[0];
+            let has_default = !matches!(node.kind, NodeKind::Input(None));
+            Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
+        };
+        model.graph.inputs().iter().map(input).collect()
+    }
+
     fn check(&self, item: Option<&Data>) -> Result<()> {
         let at = |error: Error| error.at(&self.name);
         match (item, &self.ty) {

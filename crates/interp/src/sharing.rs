@@ -1,26 +1,36 @@
 //! Kernels that sessions share: those of one operator with the same constants, packed once.
 //!
-//! Constants are the same if they are in the same place in memory: nothing is compared element by element.
+//! Constants are the same if they are in the same place in memory: nothing is compared element by element. A kernel lives
+//! as long as a session that uses it.
 
 use crate::op::{Kernel, Operand, Site};
 use intact8_ir::{Attr, Op, Tensor, with_element};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Operators whose constants are all smaller than this many bytes are compiled anew.
 const WORTH_SHARING: usize = 1 << 10;
 
-/// The kernels of a session that another one may share, by where the largest of their constants is.
+/// The kernels of an interpreter's live sessions, by the address of the largest of their constants.
 #[derive(Default)]
-pub(crate) struct Kernels(HashMap<usize, Vec<(Recipe, Arc<Kernel>)>>);
+pub(crate) struct Registry(Mutex<HashMap<usize, Vec<Weak<Shared>>>>);
+
+/// The kernels that one session uses and others may share.
+#[derive(Default)]
+pub(crate) struct Kernels(Vec<Arc<Shared>>);
+
+/// A kernel and what it was compiled from.
+pub(crate) struct Shared {
+    recipe: Recipe,
+    kernel: Arc<Kernel>,
+}
 
 /// The kernels that a compiler finds and makes.
 pub(crate) struct Sharing<'a> {
-    /// Those of another session.
-    pub(crate) others: Option<&'a Kernels>,
-    pub(crate) own: RefCell<Kernels>,
+    registry: &'a Registry,
+    own: RefCell<Kernels>,
 }
 
 /// All that a kernel is compiled from.
@@ -31,40 +41,69 @@ struct Recipe {
     outputs: SmallVec<[bool; 1]>,
 }
 
-/// What is known of an operand; constants are kept, so that nothing else comes to be in their place.
+/// What is known of an operand; constants are kept, so that their addresses are not used again.
 enum Ingredient {
     Absent,
     Computed,
     Constant(Tensor),
 }
 
-impl Sharing<'_> {
-    /// The kernel of the operator at `site` if there is one already; else it is made.
+impl Registry {
+    /// Forgets the kernels that no session uses any more.
+    fn prune(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, kernels| {
+            kernels.retain(|kernel| kernel.strong_count() > 0);
+            !kernels.is_empty()
+        });
+    }
+
+    fn find(&self, address: usize, site: &Site<'_>) -> Option<Arc<Shared>> {
+        let kernels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.get(&address)?.iter().filter_map(Weak::upgrade).find(|shared| shared.recipe.is_of(site))
+    }
+
+    fn add(&self, address: usize, shared: &Arc<Shared>) {
+        let mut kernels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.entry(address).or_default().push(Arc::downgrade(shared));
+    }
+}
+
+impl<'a> Sharing<'a> {
+    /// The sharing of one compilation with the sessions that use the registry.
+    pub(crate) fn with(registry: &'a Registry) -> Sharing<'a> {
+        registry.prune();
+        Sharing { registry, own: RefCell::default() }
+    }
+
+    /// The kernels that the compilation has used.
+    pub(crate) fn finish(self) -> Kernels {
+        self.own.into_inner()
+    }
+
+    /// The kernel of the operator at `site` if a live session has it; else it is made.
     pub(crate) fn kernel<E>(
         &self,
         site: &Site<'_>,
         make: impl FnOnce() -> Result<Kernel, E>,
     ) -> Result<Arc<Kernel>, E> {
-        let Some(place) = place(site) else { return make().map(Arc::new) };
-        let same = |(recipe, kernel): &(Recipe, Arc<Kernel>)| recipe.is_of(site).then(|| kernel.clone());
-        let find = |kernels: &Kernels| kernels.0.get(&place)?.iter().find_map(same);
-        let found = find(&self.own.borrow());
-        if let Some(kernel) = found {
-            return Ok(kernel);
-        }
-        let kernel = match self.others.and_then(find) {
-            Some(kernel) => kernel,
-            None => Arc::new(make()?),
+        let Some(address) = largest_constant(site) else { return make().map(Arc::new) };
+        let shared = match self.registry.find(address, site) {
+            Some(shared) => shared,
+            None => {
+                let shared = Arc::new(Shared { recipe: Recipe::of(site), kernel: Arc::new(make()?) });
+                self.registry.add(address, &shared);
+                shared
+            }
         };
-        let entry = (Recipe::of(site), kernel.clone());
-        self.own.borrow_mut().0.entry(place).or_default().push(entry);
+        let kernel = shared.kernel.clone();
+        self.own.borrow_mut().0.push(shared);
         Ok(kernel)
     }
 }
 
-/// Where the largest constant is, if the operator's kernel is made of nothing but its attributes and operands and worth sharing.
-/// One that reads only constants runs but once.
-fn place(site: &Site<'_>) -> Option<usize> {
+/// The address of the largest constant, if the operator's kernel is made of nothing but its attributes and operands and is
+/// worth sharing. An operator that reads only constants runs once.
+fn largest_constant(site: &Site<'_>) -> Option<usize> {
     let is_computed = site.operands.iter().any(|operand| matches!(operand, Operand::Computed));
     let constants = (0..site.operands.len()).filter_map(|slot| site.constant(slot));
     let largest = constants.max_by_key(|tensor| tensor.byte_size())?;
@@ -131,7 +170,7 @@ fn are_same(one: &Attr, other: &Attr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Session;
+    use crate::{Interpreter, Session};
     use intact8_ir::{Model, Node};
 
     /// A product with a weight and a line behind it.
@@ -146,10 +185,10 @@ mod tests {
         model
     }
 
-    /// How many kernels a session has of its own, and with how many of its kernels another one agrees.
+    /// How many kernels a session has of its own, and how many it shares with another one.
     fn counts(session: &Session, other: &Session) -> [usize; 2] {
-        let kernels = |session: &Session| -> Vec<*const Kernel> {
-            session.kernels().0.values().flatten().map(|(_, kernel)| Arc::as_ptr(kernel)).collect()
+        let kernels = |session: &Session| -> std::collections::BTreeSet<*const Kernel> {
+            session.kernels().0.iter().map(|shared| Arc::as_ptr(&shared.kernel)).collect()
         };
         let (own, others) = (kernels(session), kernels(other));
         let n_shared = own.iter().filter(|kernel| others.contains(kernel)).count();
@@ -159,10 +198,11 @@ mod tests {
     #[test]
     fn the_same_operator_with_the_same_constants_is_compiled_once() {
         let weight = Tensor::new(&[16, 32], (0..512).map(|idx| (idx % 7) as f32 - 3.0).collect());
-        let first = Session::new(&model(&weight, "%y = Relu(%p)")).unwrap();
+        let interpreter = Interpreter::default();
+        let first = interpreter.session(&model(&weight, "%y = Relu(%p)")).unwrap();
         let copy = Tensor::new(&[16, 32], weight.values::<f32>().unwrap().to_vec());
         let again = Session::new(&model(&weight, "%y = Relu(%p)")).unwrap();
-        assert_eq!(counts(&again, &first), [1, 0], "nobody asked for sharing");
+        assert_eq!(counts(&again, &first), [1, 0], "a session without an interpreter shares nothing");
         for (weight, lines, expected) in [
             (&weight, "%y = Tanh(%p)", [0, 1]),
             (&copy, "%y = Tanh(%p)", [1, 0]),
@@ -172,7 +212,7 @@ mod tests {
             (&weight, "%c = const [1.0] : f32[1]\n%q = Gemm(%x, %w, %c)\n%y = Add(%p, %q)", [1, 1]),
         ] {
             let model = model(weight, lines);
-            let shared = first.sharing(&model).unwrap();
+            let shared = interpreter.session(&model).unwrap();
             assert_eq!(counts(&shared, &first), expected, "{lines}");
             let inputs =
                 [Tensor::new(&[2, 16], (0..32).map(|idx| idx as f32 / 8.0).collect()), weight.clone()];
@@ -186,5 +226,19 @@ mod tests {
                     %a = const splat(1.0) : f32[64,64]\n%b = MatMul(%a, %a)\n%y = MatMul(%x, %w)\nreturn %y, %b\n";
         let session = Session::new(&text.parse().unwrap()).unwrap();
         assert!(session.kernels().0.is_empty());
+    }
+
+    #[test]
+    fn a_kernel_is_forgotten_with_its_last_session() {
+        let weight = Tensor::new(&[16, 32], vec![1.0f32; 512]);
+        let registry = Registry::default();
+        let n_known = || registry.0.lock().unwrap().values().map(Vec::len).sum::<usize>();
+        let compile =
+            || Session::compile(&model(&weight, "%y = Relu(%p)"), Default::default(), &registry).unwrap();
+        let (first, second) = (compile(), compile());
+        assert_eq!(n_known(), 1);
+        drop((first, second));
+        registry.prune();
+        assert_eq!(n_known(), 0);
     }
 }

@@ -5,13 +5,15 @@
 //! The kind is for programs, the text is for people.
 
 use std::borrow::Cow;
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// What the workspace's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error: what kind, where, and what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Error {
     /// Whose fault it is, for programs.
     pub kind: ErrorKind,
@@ -19,6 +21,8 @@ pub struct Error {
     pub at: Option<String>,
     /// What is wrong, and what to do about it.
     pub message: String,
+    /// The error of another library or of the user's code that caused this one.
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The kinds of error that a program may want to tell apart.
@@ -32,6 +36,8 @@ pub enum ErrorKind {
     InvalidConfig,
     /// Tensors that were fed do not fit the model, or hold what can't be used.
     InvalidData,
+    /// A file or a stream could not be read or written.
+    Io,
     /// Correct, but not something that intact8 can do.
     Unsupported,
     /// A limit on memory or steps was reached.
@@ -45,7 +51,31 @@ pub enum ErrorKind {
 impl Error {
     /// An error without a place; add one with [`Error::at`].
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, at: None, message: message.into() }
+        Error { kind, at: None, message: message.into(), cause: None }
+    }
+
+    /// The failure of a read or a write; the cause is kept.
+    pub fn io(error: std::io::Error) -> Error {
+        Error::new(ErrorKind::Io, error.to_string()).caused_by(error)
+    }
+
+    /// A failure of the user's code. An [`Error`] passes through unchanged; of any other error the text is the message, and
+    /// the error itself is kept as the [source](StdError::source).
+    pub fn from_user(error: Box<dyn StdError + Send + Sync>) -> Error {
+        match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) => {
+                let message = error.to_string();
+                Error { cause: Some(Arc::from(error)), ..Error::evaluator(message) }
+            }
+        }
+    }
+
+    /// The same error with the error that caused it.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Error {
+        self.cause = Some(Arc::new(cause));
+        self
     }
 
     /// The same error, found at `place`. Outer places go in front of inner ones.
@@ -107,11 +137,37 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+/// Errors are equal if they say the same; the causes are not compared.
+impl PartialEq for Error {
+    fn eq(&self, other: &Error) -> bool {
+        (self.kind, &self.at, &self.message) == (other.kind, &other.at, &other.message)
+    }
+}
+
+impl Eq for Error {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_is_kept() {
+        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = Error::io(missing()).at("model.onnx");
+        assert_eq!((error.kind, error.to_string().as_str()), (ErrorKind::Io, "model.onnx: no such file"));
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
+        assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+        let of_user = Error::from_user(Box::new(missing()));
+        assert_eq!((of_user.kind, of_user.to_string().as_str()), (ErrorKind::Evaluator, "no such file"));
+        assert!(of_user.source().is_some_and(|cause| cause.is::<std::io::Error>()));
+        assert_eq!(Error::from_user(Box::new(error.clone())), error);
+    }
 
     #[test]
     fn a_message_is_one_line_whatever_a_name_holds() {

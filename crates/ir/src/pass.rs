@@ -11,6 +11,16 @@ pub trait Pass {
     fn run(&self, model: &mut Model) -> Result<bool>;
 }
 
+impl<P: Pass + ?Sized> Pass for &P {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        (**self).run(model)
+    }
+}
+
 /// Passes in the order in which they run.
 pub struct Pipeline<'a>(pub Vec<Box<dyn Pass + 'a>>);
 

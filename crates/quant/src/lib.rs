@@ -16,6 +16,7 @@ mod flavour;
 mod granularity;
 mod grow;
 mod layer;
+mod layer_table;
 mod linear;
 mod names;
 mod observer;
@@ -32,6 +33,7 @@ mod region;
 mod rounding;
 mod saturation;
 mod sources;
+mod stages;
 mod useful;
 mod weight;
 
@@ -46,6 +48,7 @@ pub use costs::{multiply_adds, sample_shapes};
 pub use fit_rounding::Inputs;
 pub use flavour::{Emission, Flavour, emit};
 pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
+pub use layer_table::{LayerId, LayerSet, LayerTable};
 pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
 pub use operands::{Operands, OutputErrors, simulated_activation, simulated_weight};
 pub use params::QuantParams;
@@ -61,30 +64,32 @@ pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
 pub use rounding::Rounding;
 pub use saturation::saturating_pairs;
+pub use stages::{Deployed, Preparation, Prepared, Quantized};
 pub use weight::weight_params;
 
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
 
-/// What makes a model ready to be quantized: names and types, nothing that does nothing, scales, normalizations and pads
-/// folded, ranges made equal. Constants that other constants are computed from should have been folded before.
-pub fn prepare(config: &QuantConfig) -> Pipeline<'_> {
-    let skip = &config.skip_fusion_layers[..];
+/// Names, types and folding: everything of [`Prepared`] before ranges are equalized, but for the constants that other
+/// constants are computed from.
+fn fuse(how: &Preparation) -> Pipeline<'_> {
+    let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
         vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
-    if config.do_fusion {
+    if how.fuse {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));
-        // What comes after a normalization stands behind the layer only now.
+        // A scale that follows a normalization follows the layer only now.
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(LowerBatchNorm { skip }));
         passes.push(Box::new(FoldPads));
     }
-    if config.equalize {
-        passes.push(Box::new(Equalize));
-    }
-    passes.push(Box::new(InferShapes));
     Pipeline(passes)
+}
+
+/// Types of what the passes have made.
+fn infer_types() -> Pipeline<'static> {
+    Pipeline(vec![Box::new(InferShapes)])
 }
 
 /// The model that simulates quantization, from a prepared one: raised to an operator set that can say so, balanced, weights rounded as was learned, biases

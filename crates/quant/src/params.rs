@@ -18,6 +18,11 @@ pub(crate) fn round_half_even(x: f32) -> f32 {
     (x + NO_FRACTION) - NO_FRACTION
 }
 
+/// The end of a range, the largest float if it is infinite.
+fn finite(end: f32) -> f64 {
+    f64::from(end.clamp(f32::MIN, f32::MAX))
+}
+
 /// How a tensor is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantParams {
@@ -53,7 +58,7 @@ impl QuantParams {
     /// scale 1 and offset `qmin`.
     pub fn asymmetric(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::range(bits);
-        let (min, max) = (f64::from(min.min(0.0).max(f32::MIN)), f64::from(max.max(0.0).min(f32::MAX)));
+        let (min, max) = (finite(min.min(0.0)), finite(max.max(0.0)));
         let scale = (max - min) / f64::from(qmax - qmin);
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
@@ -70,7 +75,7 @@ impl QuantParams {
     /// A range without extent gets scale 1.
     pub fn symmetric(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::range(bits);
-        let [min, max] = [min, max].map(|end| f64::from(end.clamp(f32::MIN, f32::MAX)).abs());
+        let (min, max) = (finite(min).abs(), finite(max).abs());
         let scale = if max >= min { max / f64::from(qmax) } else { min / -f64::from(qmin) };
         let scale = if scale < MIN_SCALE { 1.0 } else { scale as f32 };
         QuantParams::per_tensor(scale, 0, bits)

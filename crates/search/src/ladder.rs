@@ -3,16 +3,15 @@
 //! It is climbed when the strategy has ended, with the layers that the best trial leaves in float: each rung changes one
 //! thing in their configuration, and as many of them as the target allows stay on it, quantized.
 
-use crate::calibrate::calibrate;
-use crate::evaluator::{Evaluator, Stage};
 use crate::outcome::{Ending, Rungs};
-use crate::search::Search;
+use crate::roles::Scorer;
+use crate::search::{Progress, Search};
 use crate::strategy::shrunk;
+use intact8_calibrate::calibrate;
 use intact8_ir::{Error, Result};
 use intact8_quant::{
-    ActivationMethod, AdaRound, Layer, LayerConfig, QuantConfig, Record, WeightMethod, layers,
+    ActivationMethod, AdaRound, Layer, LayerConfig, LayerId, LayerSet, QuantConfig, Record, WeightMethod,
 };
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A rung of the ladder.
@@ -93,16 +92,16 @@ pub(crate) struct Calibrated {
 /// Ends the climbing: an error, or what ends the search.
 type Stop = ControlFlow<Ending, Error>;
 
-impl<E: Evaluator> Search<'_, E> {
+impl<S: Scorer> Search<'_, S> {
     /// Climbs the ladder from the best trial so far, or, if none satisfies, from the original.
     pub(crate) fn climb(&mut self) -> Result<Ending> {
         for rung in self.options.ladder {
             let (rolled_back, rungs) = self.foothold();
-            let places = self.reached(rung, &rolled_back)?;
-            if places.is_empty() {
+            let entries = self.reached(rung, &rolled_back)?;
+            if entries.is_empty() {
                 continue;
             }
-            match self.climb_to(rung, &places, &rolled_back, &rungs) {
+            match self.climb_to(rung, &entries, &rolled_back, &rungs) {
                 Ok(()) => {}
                 Err(ControlFlow::Continue(error)) => return Err(error),
                 Err(ControlFlow::Break(ending)) => return Ok(ending),
@@ -112,68 +111,65 @@ impl<E: Evaluator> Search<'_, E> {
     }
 
     /// What the climbing starts from.
-    fn foothold(&self) -> (Vec<String>, Rungs) {
+    fn foothold(&self) -> (LayerSet, Rungs) {
         match self.report.best().map(|best| &self.report.history[best]) {
             Some(best) => (best.rolled_back.clone(), best.rungs.clone()),
             None => (self.report.layers.clone(), Rungs::new()),
         }
     }
 
-    /// Those of the layers in float that a rung changes, calibrated: places of the ranking, the worst first.
-    fn reached(&mut self, rung: &'static Rung, rolled_back: &[String]) -> Result<Vec<Vec<String>>> {
-        let others: Vec<String> =
-            self.report.layers.iter().filter(|layer| !rolled_back.contains(layer)).cloned().collect();
-        let plain = self.config.rolled_back(&others);
-        let of_name = layers(&self.prepared).into_iter().map(|layer| (layer.name.clone(), layer));
-        let of_name: BTreeMap<String, Layer> = of_name.collect();
-        let is_reached = |name: &String| (rung.change)(&mut plain.clone(), &of_name[name]);
-        let in_float = self.report.ranking.0.iter().map(|place| place.layers.clone());
-        let places: Vec<Vec<String>> = in_float
-            .filter(|place| place.iter().all(|layer| rolled_back.contains(layer)))
-            .filter(|place| place.iter().any(is_reached))
+    /// Those of the layers in float that a rung changes, calibrated: entries of the ranking, the most sensitive first.
+    fn reached(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
+        let table = &self.report.table;
+        let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
+        let plain = self.without(self.config, &others);
+        let is_reached = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
+        let in_float = self.report.ranking.0.iter().map(|entry| entry.layers.clone());
+        let entries: Vec<Vec<LayerId>> = in_float
+            .filter(|entry| entry.iter().all(|layer| rolled_back.contains(layer)))
+            .filter(|entry| entry.iter().any(is_reached))
             .collect();
-        let layers = places.concat();
-        let left: Vec<String> = rolled_back.iter().filter(|layer| !layers.contains(layer)).cloned().collect();
-        let mut config = plain.rolled_back(&left);
-        for layer in &layers {
-            (rung.change)(&mut config, &of_name[layer]);
+        let layers: LayerSet = entries.iter().flatten().copied().collect();
+        let left: LayerSet = rolled_back.difference(&layers).copied().collect();
+        let mut config = self.without(&plain, &left);
+        for &layer in &layers {
+            (rung.change)(&mut config, &table[layer]);
         }
         if !layers.is_empty() {
-            self.evaluator.announce(Stage::Calibration);
-            let record = calibrate(&self.prepared, &config, self.evaluator)?;
+            let mut progress = Progress(self.roles.observer);
+            let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
             self.climbed.insert(rung.name, Calibrated { config, record });
         }
-        Ok(places)
+        Ok(entries)
     }
 
-    /// Puts as many places on a rung as the target allows: all of them, or parts, of half their number at first.
+    /// Puts as many entries on a rung as the target allows: all of them, or parts, of half their number at first.
     fn climb_to(
         &mut self,
         rung: &'static Rung,
-        places: &[Vec<String>],
-        rolled_back: &[String],
+        entries: &[Vec<LayerId>],
+        rolled_back: &LayerSet,
         rungs: &Rungs,
     ) -> Result<(), Stop> {
         let is_everything = rolled_back.len() == self.report.layers.len();
-        let n_places = if is_everything { places.len() } else { usize::MAX };
+        let n_entries = if is_everything { entries.len() } else { usize::MAX };
         let mut satisfies = |kept: &[usize]| {
-            let is_kept = |place: usize| kept.binary_search(&place).is_ok();
-            let climbs = |layer: &String| {
-                (0..places.len()).any(|place| !is_kept(place) && places[place].contains(layer))
+            let is_kept = |entry: usize| kept.binary_search(&entry).is_ok();
+            let climbs = |layer: &LayerId| {
+                (0..entries.len()).any(|entry| !is_kept(entry) && entries[entry].contains(layer))
             };
-            let (climbing, in_float): (Vec<String>, Vec<String>) =
-                rolled_back.iter().cloned().partition(climbs);
-            let on_rung = climbing.into_iter().map(|layer| (layer, rung.name.to_owned()));
+            let (climbing, in_float): (LayerSet, LayerSet) = rolled_back.iter().copied().partition(climbs);
+            let on_rung = climbing.into_iter().map(|layer| (layer, rung.name));
             self.satisfies(in_float, rungs.clone().into_iter().chain(on_rung).collect())
         };
         if !satisfies(&[])? {
-            shrunk(n_places, (0..places.len()).collect(), satisfies)?;
+            shrunk(n_entries, (0..entries.len()).collect(), satisfies)?;
         }
         Ok(())
     }
 
     /// Whether a candidate satisfies, by a trial if there has been none.
-    fn satisfies(&mut self, rolled_back: Vec<String>, rungs: Rungs) -> Result<bool, Stop> {
+    fn satisfies(&mut self, rolled_back: LayerSet, rungs: Rungs) -> Result<bool, Stop> {
         if rolled_back.len() == self.report.layers.len() {
             return Ok(true);
         }
@@ -192,6 +188,7 @@ impl<E: Evaluator> Search<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_quant::layers;
 
     fn changed(rung: &str, config: &mut QuantConfig) -> bool {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\

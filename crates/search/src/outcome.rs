@@ -1,82 +1,85 @@
 //! What a search finds out.
 
-use crate::evaluator::Verdict;
-use crate::ranking::Ranking;
-use intact8_ir::Model;
-use intact8_quant::{QuantConfig, Record};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::ranking::{Ranked, Ranking};
+use crate::roles::Verdict;
+use intact8_ir::Error;
+use intact8_quant::{Deployed, LayerId, LayerSet, LayerTable, QuantConfig, Quantized, Record};
+use std::collections::BTreeMap;
 
 /// The layers that are on a rung of the [ladder](crate::LADDER), and its name.
-pub type Rungs = BTreeMap<String, String>;
+pub type Rungs = BTreeMap<LayerId, &'static str>;
 
 /// One configuration, quantized and judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// The layers left in float.
-    pub rolled_back: Vec<String>,
+    pub rolled_back: LayerSet,
     /// Those that are quantized otherwise than the configuration says.
     pub rungs: Rungs,
-    /// What the evaluator thinks of it.
+    /// What the judge says of it.
     pub verdict: Verdict,
 }
 
 /// What a search found out.
-#[derive(Debug, Clone)]
-pub struct Report<M> {
+#[derive(Debug)]
+pub struct Report<S> {
     /// The score of the original model.
-    pub original: M,
-    /// The names of all layers that the configuration enables.
-    pub layers: Vec<String>,
-    /// The layers, the worst first; empty if they were not ranked, as when quantizing all of them satisfied.
+    pub original: S,
+    /// The layers of the prepared model.
+    pub table: LayerTable,
+    /// The layers that the configuration enables.
+    pub layers: LayerSet,
+    /// The layers, the most sensitive first; empty if they were not ranked, as when quantizing all of them satisfied.
     pub ranking: Ranking,
     /// The trials, in order.
     pub history: Vec<Trial>,
     /// The score of each trial.
-    pub metrics: Vec<M>,
+    pub scores: Vec<S>,
     /// How many of the trials an earlier run had scored.
     pub n_recalled: usize,
     /// Why there were no more trials.
     pub ending: Ending,
+    /// Why a model could not be scored, if that is what ended the search after its first trial.
+    pub failure: Option<Error>,
     /// The trial that came closest if none satisfies, by its position: the one with the least
-    /// [shortfall](crate::Evaluator::shortfall), of equals the one with the fewest layers rolled back.
+    /// [shortfall](crate::Judge::shortfall), of equals the one with the fewest layers rolled back.
     pub closest: usize,
     /// Its configuration.
     pub closest_config: QuantConfig,
-    /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if that is wanted,
+    /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if the options ask for it,
     /// closest.
-    pub outcome: Option<Quantized<M>>,
-    /// What the outcome's models scored once they had been saved and read back; [`search`](crate::search()) itself
+    pub outcome: Option<Outcome<S>>,
+    /// The scores of the outcome's models after they had been saved and read back; [`search`](crate::search()) itself
     /// saves nothing and leaves it empty.
-    pub rescored: Vec<Rescored<M>>,
+    pub rescored: Vec<Rescored<S>>,
 }
 
 /// A model that was saved, read back from its file, and scored once more.
 #[derive(Debug, Clone)]
-pub struct Rescored<M> {
-    /// Which one: `fake-quant`, `deploy`, or `deploy_FORM` for a further form.
+pub struct Rescored<S> {
+    /// Which one: `fake-quant`, `deploy`, or `deploy_FORMAT` for a further deploy format.
     pub name: String,
     /// Its score.
-    pub metric: M,
-    /// What the evaluator thinks of that.
+    pub score: S,
+    /// What the judge says of that.
     pub verdict: Verdict,
 }
 
-/// A model that satisfies, and how it came about.
-#[derive(Debug, Clone)]
-pub struct Quantized<M> {
+/// The model that a search ends with, and how it came about.
+#[derive(Debug)]
+pub struct Outcome<S> {
     /// Its score.
-    pub metric: M,
+    pub score: S,
     /// The layers left in float.
-    pub rolled_back: Vec<String>,
+    pub rolled_back: LayerSet,
     /// The layers on a rung of the ladder.
     pub rungs: Rungs,
-    /// The configuration with the layers in float disabled, and those on a rung changed.
-    pub config: QuantConfig,
-    /// The scales and offsets.
+    /// The parameters of the layers that are quantized.
     pub record: Record,
-    /// The model that simulates quantization: the one that was scored. What runs on a target is made of it by
-    /// [`emit`](intact8_quant::emit).
-    pub fake_quant: Model,
+    /// The simulation, with the configuration that disables the layers in float and changes those on a rung.
+    pub quantized: Quantized,
+    /// What was scored, if the search was told a deploy format.
+    pub deployed: Option<Deployed>,
 }
 
 /// Why a search ended.
@@ -86,15 +89,15 @@ pub enum Ending {
     AllQuantized,
     /// The strategy had nothing more to try.
     Finished,
-    /// So many trials were allowed.
+    /// The number of trials that the options allow was reached.
     OutOfTrials,
-    /// The evaluator says that time is up.
+    /// The time budget was used up.
     OutOfTime,
-    /// The evaluator says that the user wants an end.
+    /// The user ended it, or a model could not be scored.
     Interrupted,
 }
 
-impl<M> Report<M> {
+impl<S> Report<S> {
     /// The trial that the outcome comes from, by its position: of those that satisfy the one with the fewest layers
     /// rolled back, of equals the one with the fewest on a rung of the ladder, then the cheapest.
     pub fn best(&self) -> Option<usize> {
@@ -110,39 +113,36 @@ impl<M> Report<M> {
         self.best().is_some() && self.rescored.iter().all(|saved| saved.verdict.satisfied)
     }
 
-    /// The outcome's score: that of the deploy file in the first form, else of whatever was read back, else of the trial.
-    pub fn final_metric(&self) -> Option<&M> {
+    /// The outcome's score: that of the deploy file in the first format, else of what was read back last, else of the trial.
+    pub fn final_score(&self) -> Option<&S> {
         let deploy = self.rescored.iter().find(|saved| saved.name == "deploy");
-        let saved = deploy.or(self.rescored.last()).map(|saved| &saved.metric);
-        saved.or(self.outcome.as_ref().map(|quantized| &quantized.metric))
+        let saved = deploy.or(self.rescored.last()).map(|saved| &saved.score);
+        saved.or(self.outcome.as_ref().map(|outcome| &outcome.score))
     }
 
     /// What it costs to leave some layers in float, each group counted whole.
-    pub fn cost(&self, rolled_back: &[String]) -> u64 {
-        self.ranking.places_of(rolled_back).into_iter().map(|place| self.ranking.0[place].cost).sum()
+    pub fn cost(&self, rolled_back: &LayerSet) -> u64 {
+        self.ranking.entries_of(rolled_back).into_iter().map(|entry| self.ranking.0[entry].cost).sum()
     }
 
-    /// Those of the layers rolled back of which nobody knows whether they could be put back into int8 alone. If there
+    /// Those of the layers rolled back of which no trial tells whether they could be put back into int8 alone. If there
     /// are none, the outcome is 1-minimal. Layers that move together count together.
-    pub fn untried(&self) -> Vec<String> {
-        let Some(best) = self.best() else { return vec![] };
+    pub fn untried(&self) -> LayerSet {
+        let Some(best) = self.best() else { return LayerSet::new() };
         let Trial { rolled_back: best, rungs, .. } = &self.history[best];
-        let best: BTreeSet<&String> = best.iter().collect();
-        let misses = |rolled_back: &BTreeSet<&String>| {
+        let misses = |rolled_back: &LayerSet| {
             let is_it = |trial: &Trial| {
-                // On what rung the layers are that were put back does not matter.
-                let mut others = trial.rungs.iter().filter(|(layer, _)| !best.contains(layer));
-                trial.rolled_back.iter().collect::<BTreeSet<_>>() == *rolled_back && others.by_ref().eq(rungs)
+                // The rung of the layers that were put back does not matter.
+                let others = trial.rungs.iter().filter(|(layer, _)| !best.contains(layer));
+                trial.rolled_back == *rolled_back && others.eq(rungs)
             };
             self.history.iter().any(|trial| !trial.verdict.satisfied && is_it(trial))
         };
-        let is_untried = |place: &&crate::Ranked| {
-            let mut without = best.clone();
-            place.layers.iter().for_each(|layer| {
-                without.remove(layer);
-            });
+        let is_untried = |entry: &&Ranked| {
+            let without: LayerSet =
+                best.iter().copied().filter(|layer| !entry.layers.contains(layer)).collect();
             without.len() < best.len() && !misses(&without)
         };
-        self.ranking.0.iter().filter(is_untried).flat_map(|place| place.layers.clone()).collect()
+        self.ranking.0.iter().filter(is_untried).flat_map(|entry| entry.layers.iter().copied()).collect()
     }
 }

@@ -1,13 +1,10 @@
 //! Ranking: every layer replayed alone with its quantization, its output compared with the original's.
 
-use crate::batches::each_batch_at_once;
-use crate::evaluator::Evaluator;
 use crate::ranking::{Ranked, Ranking};
-use crate::replay::Replay;
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
-use intact8_interp::Session;
-use intact8_ir::{Error, Model, Result, Tensor};
-use intact8_quant::{QuantConfig, Record};
+use intact8_calibrate::{Batches, FloatModel, Replay};
+use intact8_ir::{Error, Result, Tensor};
+use intact8_quant::{Layer, LayerId, QuantConfig, Record};
 
 /// A layer replayed on a batch.
 #[derive(Debug, Clone, Copy)]
@@ -29,51 +26,56 @@ pub struct Replayed<'a> {
 /// Is shown every layer's replay, those on several batches at once.
 pub type ReplayTap<'a> = &'a (dyn Fn(&Replayed<'_>) -> Result<()> + Sync);
 
-/// Ranks the layers that `config` enables in a prepared model, each by its own output. `tap` is shown every replay.
+/// Ranks the layers that `config` enables, each by its own output. `tap` receives every replay.
+///
+/// # Errors
+/// If data, runtime, sensitivity or tap fail, or the record does not fit the layers.
 pub fn rank(
-    model: &Model,
+    float: &FloatModel<'_>,
     config: &QuantConfig,
     record: &Record,
-    evaluator: &mut impl Evaluator,
+    batches: &mut Batches<'_>,
     sensitivity: &dyn Sensitivity,
-    tap: ReplayTap<'_>,
+    tap: Option<ReplayTap<'_>>,
 ) -> Result<Ranking> {
-    let replay = |(layer, _)| Replay::new(model, config, record, &layer);
-    let replays: Vec<Replay> = config.enabled(model).into_iter().map(replay).collect::<Result<_>>()?;
-    let session = Session::new(model)?;
+    let enabled = float.prepared().enabled(config);
+    let replays = enabled.iter().map(|(_, layer, _)| Replay::new(float, config, record, layer));
+    let replays: Vec<Replay<'_>> = replays.collect::<Result<_>>()?;
     let of_batch = |batch: usize, inputs: &[Tensor]| {
         let mut begun: Vec<_> = replays.iter().map(|replay| (replay.begin(), Vec::new())).collect();
-        session.run_tapped(inputs, &mut |place, original| {
+        float.executor().run_tapped(inputs, &mut |place, original| {
             replays.iter().zip(&mut begun).try_for_each(|(replay, (seen, similarities))| {
                 let Some((inputs, quantized)) = replay.see(seen, place, original)? else { return Ok(()) };
-                let (layer, run) = (&*replay.layer.name, similarities.len());
-                tap(&Replayed { layer, batch, run, inputs: &inputs, original, quantized: &quantized })?;
+                let (layer, run) = (&*replay.layer().name, similarities.len());
+                if let Some(tap) = tap {
+                    tap(&Replayed { layer, batch, run, inputs: &inputs, original, quantized: &quantized })?;
+                }
                 // Recurrent layers have their channels last too.
-                let channels = Channels::of(original.shape(), replay.layer.output_axis() != Some(1));
-                let (original, quantized) = (original.values()?, quantized.values()?);
-                similarities.push(sensitivity.compare(original, quantized, channels));
+                let channels = Channels::of(original.shape(), replay.layer().output_axis() != Some(1));
+                let similarity = sensitivity.compare(original.values()?, quantized.values()?, channels);
+                similarities.push(similarity.map_err(|error| Error::from_user(error).at(layer))?);
                 Ok(())
             })
         })?;
         Ok(begun.into_iter().map(|(_, similarities)| similarities).collect::<Vec<_>>())
     };
     let mut means: Vec<Mean> = replays.iter().map(|_| Mean::default()).collect();
-    each_batch_at_once(config, evaluator, of_batch, |of_batch| {
+    batches.in_parallel(of_batch, |of_batch| {
         means.iter_mut().zip(&replays).zip(of_batch).try_for_each(|((mean, replay), similarities)| {
             let added = similarities.into_iter().try_for_each(|similarity| mean.add(similarity));
-            added.map_err(|error| error.at(&replay.layer.name))
+            added.map_err(|error| error.at(&replay.layer().name))
         })
     })?;
-    let ranked = |(replay, mean): (Replay, Mean)| {
+    let ranked = |(&(id, layer, _), mean): (&(LayerId, &Layer, _), Mean)| {
         // A layer of a branch that is never taken does the least harm.
         let similarity = match mean.n_batches {
-            0 => Ok(sensitivity.compare(&[1.0], &[1.0], Channels::of(&[], false))),
+            0 => sensitivity.compare(&[1.0], &[1.0], Channels::of(&[], false)).map_err(Error::from_user),
             _ => mean.finish(),
         };
-        let Similarity { value, worst_channel } = similarity.map_err(|error| error.at(&replay.layer.name))?;
-        Ok(Ranked { layers: vec![replay.layer.name], similarity: value, worst_channel, cost: 0 })
+        let Similarity { value, worst_channel } = similarity.map_err(|error| error.at(&layer.name))?;
+        Ok(Ranked { layers: vec![id], similarity: value, worst_channel, cost: 0 })
     };
-    Ok(Ranking::of(replays.into_iter().zip(means).map(ranked).collect::<Result<_>>()?))
+    Ok(Ranking::of(enabled.iter().zip(means).map(ranked).collect::<Result<_>>()?))
 }
 
 /// The mean similarity over batches.
@@ -112,30 +114,40 @@ impl Mean {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibrate;
-    use crate::evaluator::Batches;
     use crate::sensitivity::CosineSimilarity;
+    use intact8_calibrate::calibrate;
+    use intact8_interp::Interpreter;
+    use intact8_ir::Model;
+    use intact8_quant::{Preparation, Prepared};
 
     /// Layers in a branch that is never taken rank behind one that quantization changes. The range of the first is known, as
     /// it reads a value of the graph around.
     #[test]
-    fn what_no_data_reach_does_no_harm() {
+    fn layers_that_no_data_reach_rank_last() {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [0.3, 0.7, 1.1, -0.9] : f32[2,2]\n\
                     %h = MatMul(%x, %w) @always\n%c = const [false] : bool[]\n\
                     %y = If(%c; %h, %h) {else_branch = graph {\n  %h.1 = capture\n  return %h.1\n}, \
                     then_branch = graph {\n  %h.2 = capture\n  %v = const [0.3, 0.7, 1.1, -0.9] : f32[2,2]\n  \
                     %z = MatMul(%h.2, %v) @first\n  %u = MatMul(%z, %v) @second\n  return %u\n}}\nreturn %y\n";
         let model: Model = text.parse().unwrap();
-        let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(&model) };
-        let mut data = Batches(vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]);
-        let refused = calibrate(&model, &config, &mut data).unwrap_err();
+        let (prepared, runtime) =
+            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(prepared.model()) };
+        let mut data = vec![vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]];
+        let refused = calibrate(&float, &config, &mut data, &mut ()).unwrap_err();
         assert!(refused.to_string().contains("second: no calibration data reached"), "{refused}");
         config.layers.get_mut("second").unwrap().weights_only = true;
-        let record = calibrate(&model, &config, &mut data).unwrap();
+        let record = calibrate(&float, &config, &mut data, &mut ()).unwrap().into_record();
         assert_eq!(["first", "second"].map(|layer| record.layers[layer].activations.len()), [1, 0]);
-        let ranking = rank(&model, &config, &record, &mut data, &CosineSimilarity, &|_| Ok(())).unwrap();
-        let ranked: Vec<(&str, bool)> =
-            ranking.0.iter().map(|ranked| (&*ranked.layers[0], ranked.similarity == 1.0)).collect();
+        let mut observer = ();
+        let mut batches = Batches::new(&mut data, 1, &mut observer);
+        let ranking = rank(&float, &config, &record, &mut batches, &CosineSimilarity, None).unwrap();
+        let ranked: Vec<(&str, bool)> = ranking
+            .0
+            .iter()
+            .map(|ranked| (prepared.layers().name(ranked.layers[0]), ranked.similarity == 1.0))
+            .collect();
         assert_eq!(ranked, [("always", false), ("first", true), ("second", true)]);
     }
 }

@@ -1,23 +1,33 @@
 //! Scores a model once more, as it was read back from its file.
 
-use crate::evaluator::{Evaluator, Stage, failed};
 use crate::outcome::Rescored;
-use crate::search::judge;
-use intact8_ir::{ErrorKind, Model, Result};
+use crate::roles::{SavedModel, Scorer, Scoring, Subject};
+use crate::search::{Roles, judged};
+use crate::stage::Stage;
+use intact8_ir::{Error, ErrorKind, Result};
+use std::path::Path;
 
-/// Scores and judges a model that was written to a file and read back. `None` if the evaluator has no more time for it,
-/// which it says by failing with [`ErrorKind::Cancelled`].
-pub fn rescore<E: Evaluator>(
+/// Scores and judges a model that was written to a file and read back. `original` and `first` are the scores of the original
+/// and of the first trial. `None` if the scorer was cancelled.
+///
+/// # Errors
+/// If the scorer or the judge fails.
+pub fn rescore<S: Scorer>(
     name: &str,
-    model: &Model,
-    evaluator: &mut E,
-    original: &E::Metric,
-) -> Result<Option<Rescored<E::Metric>>> {
-    evaluator.announce(Stage::Saved { name });
-    match evaluator.evaluate(model).map_err(failed) {
-        Ok(metric) => {
-            let verdict = judge(evaluator, original, &metric)?;
-            Ok(Some(Rescored { name: name.to_owned(), metric, verdict }))
+    path: &Path,
+    model: SavedModel<'_>,
+    roles: &mut Roles<'_, S>,
+    (original, first): (&S::Score, Option<&S::Score>),
+) -> Result<Option<Rescored<S::Score>>> {
+    roles.observer.stage(Stage::Saved { name });
+    let observer = &mut *roles.observer;
+    let mut progress = |done, total| observer.progress(done, total);
+    let mut scoring =
+        Scoring { original: Some(original), first, out_of_reach: None, progress: &mut progress };
+    match roles.scorer.score(Subject::Saved { path, model }, &mut scoring).map_err(Error::from_user) {
+        Ok(score) => {
+            let verdict = judged(roles.judge, original, &score)?;
+            Ok(Some(Rescored { name: name.to_owned(), score, verdict }))
         }
         Err(error) if error.kind == ErrorKind::Cancelled => Ok(None),
         Err(error) => Err(error),

@@ -1,85 +1,80 @@
 //! The loop.
 
-use crate::calibrate::calibrate;
-use crate::evaluator::{Candidate, Evaluator, Interruption, Stage, Verdict, failed};
-use crate::ladder::{Calibrated, Rung};
-use crate::outcome::{Ending, Quantized, Report, Rungs, Trial};
-use crate::prepared::{changed_layers, prepared};
-use crate::rank::{ReplayTap, rank};
+use crate::ladder::Calibrated;
+use crate::options::SearchOptions;
+use crate::outcome::{Ending, Outcome, Report, Rungs, Trial};
+use crate::rank::rank;
 use crate::rank_output::OutputRanking;
 use crate::ranking::Ranking;
-use crate::sensitivity::{CosineSimilarity, Scope, Sensitivity};
-use crate::strategy::{BinarySearch, Strategy, trials_ahead};
+use crate::roles::{Candidate, Judge, Scorer, Scoring, SearchObserver, Subject, Verdict};
+use crate::sensitivity::Scope;
+use crate::stage::{Interruption, Stage};
+use crate::strategy::trials_ahead;
+use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
 use intact8_ir::{Error, ErrorKind, Model, Result};
-use intact8_quant::{QuantConfig, Record, fake_quant};
-use std::collections::{BTreeMap, BTreeSet};
+use intact8_quant::{Deployed, LayerId, LayerSet, QuantConfig, Quantized, Record};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-/// How to search.
-#[derive(Clone, Copy)]
-pub struct SearchOptions<'a> {
-    /// Names the layers to roll back.
-    pub strategy: &'a dyn Strategy,
-    /// Ranks them.
-    pub sensitivity: &'a dyn Sensitivity,
-    /// How many trials there may be; the one with every layer quantized is the first and always made.
-    pub max_trials: Option<usize>,
-    /// What is tried with layers before they are left in float, in that order; see [`LADDER`](crate::LADDER).
-    pub ladder: &'a [&'static Rung],
-    /// Layers that are rolled back together or not at all. Names of layers that are not quantized are ignored.
-    pub groups: &'a [Vec<String>],
-    /// What it costs to leave a layer in float, in multiply-accumulates; 0 for layers that are not named.
-    pub costs: Option<&'a BTreeMap<String, u64>>,
-    /// Whether the outcome is the trial that came closest if none satisfies, instead of none.
-    pub keep_best: bool,
-    /// Is shown every layer's replay. If there is one, the layers are ranked even if quantizing all of them satisfies.
-    pub replays: Option<ReplayTap<'a>>,
+/// What the user supplies to a search.
+pub struct Roles<'a, S: Scorer> {
+    /// The calibration data.
+    pub data: &'a mut dyn CalibrationData,
+    /// Scores models.
+    pub scorer: &'a mut S,
+    /// Decides whether a score is good enough.
+    pub judge: &'a mut dyn Judge<S::Score>,
+    /// Is told what happens, and may end the search; `&mut ()` if there is none.
+    pub observer: &'a mut dyn SearchObserver<S::Score>,
 }
 
-impl Default for SearchOptions<'_> {
-    /// The original tool's: binary search over the cosine similarity, to its end.
-    fn default() -> Self {
-        SearchOptions {
-            strategy: &BinarySearch,
-            sensitivity: &CosineSimilarity,
-            max_trials: None,
-            ladder: &[],
-            groups: &[],
-            costs: None,
-            keep_best: false,
-            replays: None,
-        }
+impl<S: Scorer> Roles<'_, S> {
+    /// The same roles, lent for a shorter time.
+    pub fn reborrow(&mut self) -> Roles<'_, S> {
+        Roles { data: self.data, scorer: self.scorer, judge: self.judge, observer: self.observer }
     }
 }
 
-/// Finds which layers must stay float so that the evaluator is satisfied: scores the original, quantizes everything
-/// that `config` enables, and, if that is not good enough, ranks the layers and rolls back what the strategy names.
+/// Finds which layers must stay float so that the judge is satisfied: scores the original, quantizes everything that
+/// `config` enables, and, if that is not good enough, ranks the layers and rolls back what the strategy names.
 ///
-/// The model itself is not changed. That the target can't be met is a result, not an error; so is an interruption,
-/// once the trial with every layer quantized is over.
-pub fn search<E: Evaluator>(
-    model: &Model,
-    config: &QuantConfig,
-    evaluator: &mut E,
-    options: &SearchOptions<'_>,
-) -> Result<Report<E::Metric>> {
-    let prepared = prepared(model, config)?;
-    config.check(&prepared)?;
-    let layers: Vec<String> = config.enabled(&prepared).into_iter().map(|(layer, _)| layer.name).collect();
+/// `float` is `original`, prepared and compiled. That the target can't be met is a result, not an error; so is an
+/// interruption, and a failure to score, once the trial with every layer quantized is over.
+///
+/// # Errors
+/// If the configuration does not fit the model or enables no layer, if the original misses the target itself, or if data,
+/// runtime, strategy, sensitivity or judge fail.
+pub fn search<'a, S: Scorer>(
+    float: &'a FloatModel<'a>,
+    original: &Model,
+    config: &'a QuantConfig,
+    roles: Roles<'a, S>,
+    options: SearchOptions<'a>,
+) -> Result<Report<S::Score>> {
+    config.check(float.model())?;
+    let layers: LayerSet = float.prepared().enabled(config).into_iter().map(|(id, _, _)| id).collect();
     if layers.is_empty() {
         return Err(Error::invalid_config("no layer is to be quantized; enable one"));
     }
-    let groups = checked(options.groups, &layers)?;
+    let table = float.prepared().layers().clone();
+    let groups = checked(options.groups, &layers, |layer| table.name(layer))?;
 
-    let original = match evaluator.recall(Candidate::Original) {
-        Some(original) => original,
+    let score = match roles.observer.recall(Candidate::Original) {
+        Some(score) => score,
         None => {
-            evaluator.announce(Stage::Original);
-            let original = evaluator.evaluate(model).map_err(failed)?;
-            evaluator.scored(Candidate::Original, &original).map_err(failed)?;
-            original
+            roles.observer.stage(Stage::Original);
+            let observer = &mut *roles.observer;
+            let mut progress = |done, total| observer.progress(done, total);
+            let mut scoring =
+                Scoring { original: None, first: None, out_of_reach: None, progress: &mut progress };
+            let score =
+                roles.scorer.score(Subject::Original(original), &mut scoring).map_err(Error::from_user)?;
+            roles.observer.scored(Candidate::Original, &score)?;
+            score
         }
     };
-    let itself = judge(evaluator, &original, &original)?;
+    roles.judge.check_original(&score).map_err(Error::from_user)?;
+    let itself = judged(roles.judge, &score, &score)?;
     if !itself.satisfied {
         let message = format!(
             "the original model misses the target itself, with a loss of {}; check the target",
@@ -88,48 +83,63 @@ pub fn search<E: Evaluator>(
         return Err(Error::evaluator(message));
     }
 
-    evaluator.announce(Stage::Calibration);
-    let record = calibrate(&prepared, config, evaluator)?;
+    let calibrated = calibrate(float, config, roles.data, &mut Progress(roles.observer))?;
     let report = Report {
-        original,
+        original: score,
+        table,
         layers,
         ranking: Ranking::default(),
         history: vec![],
-        metrics: vec![],
+        scores: vec![],
         n_recalled: 0,
         ending: Ending::Finished,
+        failure: None,
         closest: 0,
         closest_config: config.clone(),
         outcome: None,
         rescored: vec![],
     };
-    let climbed = BTreeMap::new();
-    let mut search = Search { prepared, config, record, climbed, groups, evaluator, options, report };
+    let mut search = Search {
+        float,
+        config,
+        record: calibrated.into_record(),
+        climbed: BTreeMap::new(),
+        groups,
+        roles,
+        options,
+        report,
+        best: None,
+    };
     search.report.ending = search.run()?;
     (search.report.closest, search.report.closest_config) = search.closest();
     search.report.outcome = search.outcome()?;
-    if let Some(quantized) = &mut search.report.outcome {
-        for layer in changed_layers(model, &search.prepared, config)? {
-            quantized.record.layers.entry(layer).and_modify(|entry| entry.prepared = true);
-        }
-    }
     Ok(search.report)
 }
 
-pub(crate) struct Search<'a, E: Evaluator> {
-    pub(crate) prepared: Model,
+/// A search under way.
+pub(crate) struct Search<'a, S: Scorer> {
+    pub(crate) float: &'a FloatModel<'a>,
     pub(crate) config: &'a QuantConfig,
-    /// Of all layers; a layer's range does not depend on which others are quantized.
+    /// Of all layers; the parameters of a layer do not depend on which others are quantized.
     record: Record,
-    /// What the rungs of the ladder make of layers, as far as they have been reached.
+    /// The layers as the rungs of the ladder change them, as far as these have been reached.
     pub(crate) climbed: BTreeMap<&'static str, Calibrated>,
-    groups: Vec<Vec<String>>,
-    pub(crate) evaluator: &'a mut E,
-    pub(crate) options: &'a SearchOptions<'a>,
-    pub(crate) report: Report<E::Metric>,
+    groups: Vec<LayerSet>,
+    pub(crate) roles: Roles<'a, S>,
+    pub(crate) options: SearchOptions<'a>,
+    pub(crate) report: Report<S::Score>,
+    /// The model of the best trial so far, if this run has made it.
+    best: Option<Made>,
 }
 
-impl<E: Evaluator> Search<'_, E> {
+/// The model of a trial.
+struct Made {
+    trial: usize,
+    quantized: Quantized,
+    deployed: Option<Deployed>,
+}
+
+impl<S: Scorer> Search<'_, S> {
     /// Makes trials until there is a reason not to.
     fn run(&mut self) -> Result<Ending> {
         match self.follow_the_strategy() {
@@ -137,6 +147,7 @@ impl<E: Evaluator> Search<'_, E> {
             ending => ending,
         }
         .or_else(|error| match error.kind {
+            _ if self.report.failure.is_some() => Ok(Ending::Interrupted),
             ErrorKind::Cancelled if !self.report.history.is_empty() => {
                 Ok(self.interruption().unwrap_or(Ending::Interrupted))
             }
@@ -145,7 +156,7 @@ impl<E: Evaluator> Search<'_, E> {
     }
 
     fn follow_the_strategy(&mut self) -> Result<Ending> {
-        let mut rolled_back = Vec::new();
+        let mut rolled_back = LayerSet::new();
         loop {
             match self.step(rolled_back)? {
                 Next::Trial(next) => rolled_back = next,
@@ -154,8 +165,8 @@ impl<E: Evaluator> Search<'_, E> {
         }
     }
 
-    /// Makes one trial, and says what comes next.
-    fn step(&mut self, rolled_back: Vec<String>) -> Result<Next> {
+    /// Makes one trial and decides what comes next.
+    fn step(&mut self, rolled_back: LayerSet) -> Result<Next> {
         self.trial(rolled_back, Rungs::new())?;
         let [first] = &self.report.history[..] else { return self.next() };
         let all_satisfy = first.verdict.satisfied;
@@ -165,63 +176,98 @@ impl<E: Evaluator> Search<'_, E> {
         if all_satisfy { Ok(Next::End(Ending::AllQuantized)) } else { self.next() }
     }
 
-    /// Scores a candidate, and judges it.
-    pub(crate) fn trial(&mut self, rolled_back: Vec<String>, rungs: Rungs) -> Result<()> {
-        let candidate = Candidate::RolledBack { layers: &rolled_back, rungs: &rungs };
-        let metric = match self.evaluator.recall(candidate) {
-            Some(metric) => {
+    /// Scores a candidate and judges it.
+    pub(crate) fn trial(&mut self, rolled_back: LayerSet, rungs: Rungs) -> Result<()> {
+        let candidate = Candidate::Trial { rolled_back: &rolled_back, rungs: &rungs };
+        let (score, made) = match self.roles.observer.recall(candidate) {
+            Some(score) => {
                 self.report.n_recalled += 1;
-                metric
+                (score, None)
             }
-            None => self.scored(&rolled_back, &rungs)?,
+            None => {
+                let (score, made) = self.scored(&rolled_back, &rungs)?;
+                (score, Some(made))
+            }
         };
-        let verdict = judge(self.evaluator, &self.report.original, &metric)?;
+        let verdict = judged(self.roles.judge, &self.report.original, &score)?;
         self.report.history.push(Trial { rolled_back, rungs, verdict });
-        self.report.metrics.push(metric);
+        self.report.scores.push(score);
+        if self.report.best() == Some(self.report.history.len() - 1) {
+            self.best = made;
+        }
         Ok(())
     }
 
-    fn scored(&mut self, rolled_back: &[String], rungs: &Rungs) -> Result<E::Metric> {
-        let Report { history, layers, ranking, .. } = &self.report;
+    fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, Made)> {
+        let Report { history, layers, ranking, scores, original, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
-            true => 0,
+            true => Some(0),
             // The trial at hand is one of those.
-            false => trials_ahead(self.options.strategy, ranking, history).saturating_sub(1),
+            false => trials_ahead(self.options.strategy, ranking, history).map(|n| n.saturating_sub(1)),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let (config, record) = self.of_trial(rolled_back, rungs);
-        let mut quantized = self.prepared.clone();
-        fake_quant(&config, &record).run(&mut quantized)?;
-        self.evaluator.announce(Stage::Trial { index, rolled_back, n_layers, n_ahead });
-        let metric = self.evaluator.evaluate(&quantized).map_err(failed)?;
-        let candidate = Candidate::RolledBack { layers: rolled_back, rungs };
-        self.evaluator.scored(candidate, &metric).map_err(failed)?;
-        Ok(metric)
+        let quantized = self.quantized(rolled_back, rungs)?;
+        let deploy = |(format, emission)| quantized.deploy(format, &emission);
+        let deployed = self.options.deploy.map(deploy).transpose()?;
+        let Roles { scorer, judge, observer, .. } = &mut self.roles;
+        observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
+        let judge = &**judge;
+        let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
+        let may_stop = self.options.early_stop && index > 0;
+        let mut scoring = Scoring {
+            original: Some(original),
+            first: scores.first(),
+            out_of_reach: may_stop.then_some(&out_of_reach),
+            progress: &mut |done, total| observer.progress(done, total),
+        };
+        let subject = Subject::Trial { index, quantized: &quantized, deployed: deployed.as_ref() };
+        let score = scorer.score(subject, &mut scoring).map_err(Error::from_user);
+        let score = match score {
+            Err(error) if index > 0 && error.kind != ErrorKind::Cancelled => {
+                self.report.failure = Some(error.clone());
+                return Err(error);
+            }
+            score => score?,
+        };
+        observer.scored(Candidate::Trial { rolled_back, rungs }, &score)?;
+        Ok((score, Made { trial: index, quantized, deployed }))
     }
 
-    /// The configuration of a trial, and the record of the layers that it enables.
-    fn of_trial(&self, rolled_back: &[String], rungs: &Rungs) -> (QuantConfig, Record) {
-        let mut config = self.config.rolled_back(rolled_back);
-        let mut record = self.record.clone();
-        record.layers.retain(|layer, _| !rolled_back.contains(layer));
-        for (layer, rung) in rungs {
-            let climbed = &self.climbed[rung.as_str()];
-            config.layers.insert(layer.clone(), climbed.config.layers[layer].clone());
-            record.layers.insert(layer.clone(), climbed.record.layers[layer].clone());
+    /// The simulation of a candidate.
+    fn quantized(&self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<Quantized> {
+        let (config, record) = self.of_trial(rolled_back, rungs);
+        self.float.prepared().quantize(&config, &record)
+    }
+
+    /// The configuration of a trial, and a record of at least the layers that it enables.
+    fn of_trial(&self, rolled_back: &LayerSet, rungs: &Rungs) -> (QuantConfig, Cow<'_, Record>) {
+        let table = &self.report.table;
+        let mut config = self.without(self.config, rolled_back);
+        let mut record = Cow::Borrowed(&self.record);
+        for (&layer, rung) in rungs {
+            let (climbed, name) = (&self.climbed[rung], table.name(layer));
+            config.layers.insert(name.to_owned(), climbed.config.layers[name].clone());
+            record.to_mut().layers.insert(name.to_owned(), climbed.record.layers[name].clone());
         }
         (config, record)
     }
 
+    /// A configuration with some layers left in float.
+    pub(crate) fn without(&self, config: &QuantConfig, rolled_back: &LayerSet) -> QuantConfig {
+        config.rolled_back(&self.report.table.names(rolled_back))
+    }
+
     /// All layers, ranked.
     fn ranking(&mut self) -> Result<Ranking> {
-        self.evaluator.announce(Stage::Ranking);
-        let (sensitivity, nobody): (_, ReplayTap<'_>) = (self.options.sensitivity, &|_| Ok(()));
+        self.roles.observer.stage(Stage::Ranking);
+        let sensitivity = self.options.sensitivity;
         let is_by_layer = sensitivity.scope() == Scope::Layer;
         let tap = self.options.replays;
         let mut by_layer = Ranking::default();
         if is_by_layer || tap.is_some() {
-            let tap = tap.unwrap_or(nobody);
-            by_layer = rank(&self.prepared, self.config, &self.record, self.evaluator, sensitivity, tap)?;
+            let mut progress = Progress(self.roles.observer);
+            let batches = &mut batches(self.roles.data, self.config, &mut progress);
+            by_layer = rank(self.float, self.config, &self.record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
             return Ok(self.priced(by_layer).grouped(&self.groups));
@@ -229,62 +275,75 @@ impl<E: Evaluator> Search<'_, E> {
         self.ranking_by_output(None)
     }
 
-    /// All places ranked alone, or those that a trial has left in int8 beside each other.
-    fn ranking_by_output(&mut self, beside: Option<&[String]>) -> Result<Ranking> {
-        let places = self.places();
+    /// All entries ranked alone, or those that a trial has left in int8 beside each other.
+    fn ranking_by_output(&mut self, beside: Option<&LayerSet>) -> Result<Ranking> {
+        let entries = self.entries();
         let output = OutputRanking {
-            model: &self.prepared,
+            float: self.float,
             config: self.config,
             record: &self.record,
             sensitivity: self.options.sensitivity,
         };
+        let mut progress = Progress(self.roles.observer);
+        let batches = &mut batches(self.roles.data, self.config, &mut progress);
         let ranking = match beside {
-            Some(rolled_back) => output.beside(self.evaluator, &places, rolled_back),
-            None => output.alone(self.evaluator, &places),
+            Some(rolled_back) => output.beside(batches, &entries, rolled_back),
+            None => output.alone(batches, &entries),
         };
         Ok(self.priced(ranking?))
     }
 
     /// What can be rolled back, in the model's order.
-    fn places(&self) -> Vec<Vec<String>> {
-        let mut places: Vec<Vec<String>> = Vec::new();
-        for layer in &self.report.layers {
-            let group = self.groups.iter().find(|group| group.contains(layer));
+    fn entries(&self) -> Vec<LayerSet> {
+        let mut entries: Vec<LayerSet> = Vec::new();
+        for &layer in &self.report.layers {
+            let group = self.groups.iter().find(|group| group.contains(&layer));
             match group {
-                Some(group) if group[0] != *layer => {}
-                Some(group) => places.push(group.clone()),
-                None => places.push(vec![layer.clone()]),
+                Some(group) if group.first() != Some(&layer) => {}
+                Some(group) => entries.push(group.clone()),
+                None => entries.push([layer].into()),
             }
         }
-        places
+        entries
     }
 
     fn priced(&self, mut ranking: Ranking) -> Ranking {
-        let cost =
-            |layer: &String| self.options.costs.and_then(|costs| costs.get(layer)).copied().unwrap_or(0);
-        ranking.0.iter_mut().for_each(|place| place.cost = place.layers.iter().map(cost).sum());
+        let cost = |&layer: &LayerId| self.float.prepared().cost(layer).unwrap_or(0);
+        ranking.0.iter_mut().for_each(|entry| entry.cost = entry.layers.iter().map(cost).sum());
         Ranking::of(ranking.0)
     }
 
-    /// What the strategy wants next, if there is still time for it.
+    /// What the strategy proposes next, if there is still time for it. A proposal that was tried already is answered by its
+    /// trial, and the strategy asked again.
     fn next(&mut self) -> Result<Next> {
-        let strategy = self.options.strategy;
-        let last = self.report.history.last().expect("there is at least the first trial");
-        let next = if strategy.reranks() && !last.verdict.satisfied {
-            let rolled_back = last.rolled_back.clone();
-            self.evaluator.announce(Stage::Ranking);
-            let latest = self.ranking_by_output(Some(&rolled_back))?;
-            strategy.next(&latest, &self.report.history)
-        } else {
-            strategy.next(&self.report.ranking, &self.report.history)
-        };
-        let Some(next) = next else { return Ok(Next::End(Ending::Finished)) };
-        self.check(&next)?;
-        if next.len() >= self.report.layers.len() {
-            // With every layer in float there is nothing to produce.
-            return Ok(Next::End(Ending::Finished));
+        for _ in 0..=self.report.history.len() {
+            let Some(next) = self.proposal()? else { return Ok(Next::End(Ending::Finished)) };
+            self.check(&next)?;
+            if next.len() >= self.report.layers.len() {
+                // With every layer in float there is nothing to produce.
+                return Ok(Next::End(Ending::Finished));
+            }
+            let is_it = |trial: &&Trial| trial.rolled_back == next && trial.rungs.is_empty();
+            let Some(known) = self.report.history.iter().position(|trial| is_it(&trial)) else {
+                return Ok(self.reason_to_end().map_or(Next::Trial(next), Next::End));
+            };
+            self.report.history.push(self.report.history[known].clone());
+            self.report.scores.push(self.report.scores[known].clone());
         }
-        Ok(self.reason_to_end().map_or(Next::Trial(next), Next::End))
+        Err(Error::evaluator("the strategy proposes the same layers again and again"))
+    }
+
+    fn proposal(&mut self) -> Result<Option<LayerSet>> {
+        let last = self.report.history.last().expect("there is at least the first trial");
+        let latest = if self.options.strategy.reranks() && !last.verdict.satisfied {
+            let rolled_back = last.rolled_back.clone();
+            self.roles.observer.stage(Stage::Ranking);
+            Some(self.ranking_by_output(Some(&rolled_back))?)
+        } else {
+            None
+        };
+        let ranking = latest.as_ref().unwrap_or(&self.report.ranking);
+        self.options.strategy.next(ranking, &self.report.history).map_err(Error::from_user)
     }
 
     /// Why there may be no further trial.
@@ -294,28 +353,20 @@ impl<E: Evaluator> Search<'_, E> {
     }
 
     /// Checks what a strategy proposes.
-    fn check(&self, next: &[String]) -> Result<()> {
+    fn check(&self, next: &LayerSet) -> Result<()> {
         if let Some(unknown) = next.iter().find(|layer| !self.report.layers.contains(layer)) {
             return Err(Error::evaluator(format!(
-                "the strategy rolls back {unknown:?}, which is no layer of the search"
+                "the strategy rolls back {unknown}, which is not in the search"
             )));
         }
-        let as_set = |layers: &[String]| layers.iter().cloned().collect::<BTreeSet<String>>();
-        let proposed = as_set(next);
-        if proposed.len() != next.len() {
-            return Err(Error::evaluator("the strategy names a layer twice"));
-        }
-        if self.report.history.iter().any(|trial| as_set(&trial.rolled_back) == proposed) {
-            return Err(Error::evaluator("the strategy proposed the same layers twice"));
-        }
-        let is_torn = |group: &&Vec<String>| {
-            let n_in = group.iter().filter(|layer| proposed.contains(*layer)).count();
+        let is_torn = |group: &&LayerSet| {
+            let n_in = group.intersection(next).count();
             n_in != 0 && n_in != group.len()
         };
         match self.groups.iter().find(is_torn) {
             Some(group) => Err(Error::evaluator(format!(
                 "the strategy rolls back only a part of {}, which move together",
-                group.join(", ")
+                self.report.table.names(group).join(", ")
             ))),
             None => Ok(()),
         }
@@ -326,15 +377,15 @@ impl<E: Evaluator> Search<'_, E> {
             Interruption::OutOfTime => Ending::OutOfTime,
             Interruption::Cancelled => Ending::Interrupted,
         };
-        self.evaluator.interruption().map(ending)
+        self.roles.observer.interruption().map(ending)
     }
 
     /// The trial that came closest, by its position, and its configuration.
     fn closest(&mut self) -> (usize, QuantConfig) {
-        let Report { original, history, metrics, .. } = &self.report;
-        let trials = history.iter().zip(metrics).enumerate();
-        let distances = trials.map(|(idx, (trial, metric))| {
-            let shortfall = self.evaluator.shortfall(original, metric, trial.verdict);
+        let Report { original, history, scores, .. } = &self.report;
+        let trials = history.iter().zip(scores).enumerate();
+        let distances = trials.map(|(idx, (trial, score))| {
+            let shortfall = self.roles.judge.shortfall(original, score, trial.verdict);
             (shortfall, trial.rolled_back.len(), idx)
         });
         let closer =
@@ -344,31 +395,61 @@ impl<E: Evaluator> Search<'_, E> {
         (closest, self.of_trial(rolled_back, rungs).0)
     }
 
-    /// The best trial's model.
-    fn outcome(&self) -> Result<Option<Quantized<E::Metric>>> {
-        let closest = || self.options.keep_best.then_some(self.report.closest);
-        let Some(best) = self.report.best().or_else(closest) else { return Ok(None) };
+    /// The best trial's model: the very one that was scored, unless an earlier run has scored it.
+    fn outcome(&mut self) -> Result<Option<Outcome<S::Score>>> {
+        let closest = self.options.keep_best.then_some(self.report.closest);
+        let Some(best) = self.report.best().or(closest) else { return Ok(None) };
         let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
-        let metric = self.report.metrics[best].clone();
-        let (config, record) = self.of_trial(&rolled_back, &rungs);
-        let mut simulation = self.prepared.clone();
-        fake_quant(&config, &record).run(&mut simulation)?;
-        Ok(Some(Quantized { metric, rolled_back, rungs, config, record, fake_quant: simulation }))
+        let (quantized, deployed) = match self.best.take().filter(|made| made.trial == best) {
+            Some(made) => (made.quantized, made.deployed),
+            None => {
+                let quantized = self.quantized(&rolled_back, &rungs)?;
+                let deploy = |(format, emission)| quantized.deploy(format, &emission);
+                let deployed = self.options.deploy.map(deploy).transpose()?;
+                (quantized, deployed)
+            }
+        };
+        let table = &self.report.table;
+        let mut record = self.of_trial(&rolled_back, &rungs).1.into_owned();
+        record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
+        for &layer in self.float.prepared().changed() {
+            record.layers.entry(table.name(layer).to_owned()).and_modify(|entry| entry.prepared = true);
+        }
+        let score = self.report.scores[best].clone();
+        Ok(Some(Outcome { score, rolled_back, rungs, record, quantized, deployed }))
     }
 }
 
 /// What comes after a trial.
 enum Next {
-    Trial(Vec<String>),
+    Trial(LayerSet),
     End(Ending),
 }
 
-pub(crate) fn judge<E: Evaluator>(
-    evaluator: &mut E,
-    original: &E::Metric,
-    quantized: &E::Metric,
-) -> Result<Verdict> {
-    let verdict = evaluator.metric_eval(original, quantized).map_err(failed)?;
+/// Passes progress of a calibration on to the observer of the search.
+pub(crate) struct Progress<'a, S>(pub(crate) &'a mut dyn SearchObserver<S>);
+
+impl<S> CalibrationObserver for Progress<'_, S> {
+    fn stage(&mut self, stage: CalibrationStage) {
+        self.0.stage(Stage::Calibration(stage));
+    }
+
+    fn batch(&mut self, done: usize, total: usize) -> Result<()> {
+        self.0.progress(done, total)
+    }
+}
+
+fn batches<'a>(
+    data: &'a mut dyn CalibrationData,
+    config: &QuantConfig,
+    observer: &'a mut dyn CalibrationObserver,
+) -> intact8_calibrate::Batches<'a> {
+    intact8_calibrate::Batches::new(data, config.batch_num, observer)
+}
+
+/// A verdict whose loss is a number.
+pub(crate) fn judged<S>(judge: &mut dyn Judge<S>, original: &S, quantized: &S) -> Result<Verdict> {
+    let verdict = judge.judge(original, quantized).map_err(Error::from_user)?;
     if verdict.loss.is_nan() {
         return Err(Error::evaluator("the loss is not a number; check what the evaluator returns"));
     }
@@ -376,13 +457,19 @@ pub(crate) fn judge<E: Evaluator>(
 }
 
 /// The groups without layers that are not in the search; no layer may be in two.
-fn checked(groups: &[Vec<String>], layers: &[String]) -> Result<Vec<Vec<String>>> {
-    let mut seen = BTreeSet::new();
+fn checked<'a>(
+    groups: &[LayerSet],
+    layers: &LayerSet,
+    name: impl Fn(LayerId) -> &'a str,
+) -> Result<Vec<LayerSet>> {
+    let mut seen = LayerSet::new();
     let mut kept = Vec::new();
     for group in groups {
-        let group: Vec<String> = layers.iter().filter(|layer| group.contains(layer)).cloned().collect();
-        if let Some(twice) = group.iter().find(|layer| !seen.insert((*layer).clone())) {
-            return Err(Error::invalid_config("is in two groups of layers that move together").at(twice));
+        let group: LayerSet = group.intersection(layers).copied().collect();
+        if let Some(&twice) = group.iter().find(|layer| !seen.insert(**layer)) {
+            return Err(
+                Error::invalid_config("is in two groups of layers that move together").at(name(twice))
+            );
         }
         kept.extend((!group.is_empty()).then_some(group));
     }

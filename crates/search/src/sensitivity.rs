@@ -10,17 +10,29 @@ pub use divergence::Divergence;
 pub use error::{MeanSquaredError, Sqnr, decibels};
 pub use of_output::OfOutput;
 
+use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Result};
 
 /// Compares two outputs.
 pub trait Sensitivity: Sync {
     /// The similarity; larger means closer, so an error metric returns its negative. The slices are equally long.
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64;
+    ///
+    /// # Errors
+    /// If the outputs can't be compared; the search ends with the error.
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError>;
 
     /// The same of values that are arranged in channels, and of the worst channel, which decides between equals.
-    fn compare(&self, original: &[f32], quantized: &[f32], channels: Channels) -> Similarity {
+    ///
+    /// # Errors
+    /// As [`similarity`](Sensitivity::similarity).
+    fn compare(
+        &self,
+        original: &[f32],
+        quantized: &[f32],
+        channels: Channels,
+    ) -> Result<Similarity, BoxError> {
         let _ = channels;
-        Similarity { value: self.similarity(original, quantized), worst_channel: 0.0 }
+        Ok(Similarity { value: self.similarity(original, quantized)?, worst_channel: 0.0 })
     }
 
     /// Which outputs are compared.
@@ -139,11 +151,11 @@ mod tests {
         let channels = Channels { outer: 2, n: 3, inner: 1 };
         for row in SENSITIVITIES {
             for sensitivity in [row.of_layer, row.of_network] {
-                let value = |error: f32| sensitivity.compare(&original, &off(error), channels).value;
+                let value = |error: f32| sensitivity.compare(&original, &off(error), channels).unwrap().value;
                 assert!(value(0.0) > value(0.1) && value(0.1) > value(0.4), "{}", row.name);
-                let alone = |error: f32| sensitivity.similarity(&original, &off(error));
+                let alone = |error: f32| sensitivity.similarity(&original, &off(error)).unwrap();
                 assert!(alone(0.0) > alone(0.1) && alone(0.1) > alone(0.4), "{}", row.name);
-                let nothing = sensitivity.compare(&[], &[], Channels { outer: 0, n: 3, inner: 1 });
+                let nothing = sensitivity.compare(&[], &[], Channels { outer: 0, n: 3, inner: 1 }).unwrap();
                 assert!(nothing.value.is_finite() && nothing.worst_channel.is_finite(), "{}", row.name);
             }
         }

@@ -1,15 +1,19 @@
-//! Searches over a made-up network, with an evaluator that knows which layers are guilty.
+//! Searches over a small network, with a scorer and a judge that know which layers are sensitive.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
+use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, Result, Tensor};
-use intact8_quant::QuantConfig;
+use intact8_quant::{LayerSet, Preparation, Prepared, QuantConfig, Record};
 use intact8_search::{
-    BinarySearch, Candidate, CosineSimilarity, Ending, Evaluator, EvaluatorError, LADDER, Minimal, Ranking,
-    Report, Rung, SearchOptions, Strategy, Trial, Verdict, calibrate, rescore, search,
+    BinarySearch, Candidate, Ending, Judge, LADDER, Minimal, PureStrategy, Ranking, Report, Roles, Rung,
+    SavedModel, Scorer, Scoring, SearchObserver, SearchOptions, Strategy, Subject, Trial, Verdict, rescore,
+    search,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Four layers in a row.
 fn model() -> Model {
@@ -24,216 +28,386 @@ fn model() -> Model {
 /// The layers of a model that read a quantized activation.
 fn in_int8(graph: &Graph) -> Vec<String> {
     let is_quantized = |id| {
-        let made_by = graph.operand(id, 0).map(|value| graph.node(value.node));
-        made_by.and_then(|node| node.as_op()).is_some_and(|op| op.name == "DequantizeLinear")
+        let producer = graph.operand(id, 0).map(|value| graph.node(value.node));
+        producer.and_then(|node| node.as_op()).is_some_and(|op| op.name == "DequantizeLinear")
     };
     let ids = graph.topo().into_iter().filter(|&id| is_quantized(id));
     ids.map(|id| graph.node(id).name.clone()).collect()
 }
 
-/// Satisfied as long as the guilty layers are in float. A score is the layers in int8.
+/// Batches of one sample, counted.
 #[derive(Default)]
-struct Judge {
-    guilty: Vec<&'static str>,
-    /// How many scores it gives before it is cancelled.
-    patience: Option<usize>,
-    n_scored: usize,
+struct Data {
     n_passes: usize,
-    memory: BTreeMap<Vec<String>, Vec<String>>,
 }
 
-impl Evaluator for Judge {
-    type Metric = Vec<String>;
-
-    fn calibration(
+impl CalibrationData for Data {
+    fn for_each_batch(
         &mut self,
-        batch_num: usize,
-        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
-    ) -> Result<(), EvaluatorError> {
+        n_batches: usize,
+        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError> {
         self.n_passes += 1;
-        for _ in 0..batch_num {
-            forward(&[Tensor::new(&[2, 2], vec![1.0f32, -1.5, 0.5, 2.0])])?;
+        for _ in 0..n_batches {
+            see(&[Tensor::new(&[2, 2], vec![1.0f32, -1.5, 0.5, 2.0])])?;
         }
         Ok(())
     }
+}
 
-    fn evaluate(&mut self, model: &Model) -> Result<Vec<String>, EvaluatorError> {
+/// Scores a model by the names of its layers in int8.
+#[derive(Default)]
+struct InInt8 {
+    /// How many scores it gives before it is cancelled.
+    patience: Option<usize>,
+    /// Which score fails with an error of the scorer's own.
+    fails_at: Option<usize>,
+    n_scored: usize,
+}
+
+impl Scorer for InInt8 {
+    type Score = Vec<String>;
+
+    fn score(
+        &mut self,
+        subject: Subject<'_>,
+        _: &mut Scoring<'_, Vec<String>>,
+    ) -> Result<Vec<String>, BoxError> {
         if self.patience.is_some_and(|patience| self.n_scored >= patience) {
             return Err(Error::cancelled("enough").into());
         }
+        if self.fails_at == Some(self.n_scored) {
+            return Err(std::io::Error::other("the scorer broke down").into());
+        }
         self.n_scored += 1;
-        Ok(in_int8(&model.graph))
+        Ok(in_int8(&scored(subject).graph))
     }
+}
 
-    fn metric_eval(&mut self, _: &Vec<String>, in_int8: &Vec<String>) -> Result<Verdict, EvaluatorError> {
-        let n_guilty = self.guilty.iter().filter(|layer| in_int8.iter().any(|other| other == *layer)).count();
-        Ok(Verdict { satisfied: n_guilty == 0, loss: n_guilty as f64 })
+/// The model that a scorer of simulations scores.
+fn scored<'a>(subject: Subject<'a>) -> &'a Model {
+    match subject {
+        Subject::Original(model) => model,
+        Subject::Trial { quantized, .. } => quantized.fake_quant(),
+        Subject::Saved { model: SavedModel::FakeQuant(model), .. } => model,
+        Subject::Saved { model: SavedModel::Deployed(deployed), .. } => deployed.model(),
     }
+}
 
+/// Satisfied as long as these layers are in float.
+struct Sensitive(Vec<&'static str>);
+
+impl Judge<Vec<String>> for Sensitive {
+    fn judge(&mut self, _: &Vec<String>, in_int8: &Vec<String>) -> Result<Verdict, BoxError> {
+        let n = self.0.iter().filter(|layer| in_int8.iter().any(|other| other == *layer)).count();
+        Ok(Verdict { satisfied: n == 0, loss: n as f64 })
+    }
+}
+
+/// Scores by the layers rolled back.
+#[derive(Default)]
+struct Memory(BTreeMap<LayerSet, Vec<String>>);
+
+impl SearchObserver<Vec<String>> for Memory {
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
         match candidate {
             Candidate::Original => None,
-            Candidate::RolledBack { layers, .. } => self.memory.get(layers).cloned(),
+            Candidate::Trial { rolled_back, .. } => self.0.get(rolled_back).cloned(),
         }
     }
 
-    fn scored(&mut self, candidate: Candidate<'_>, metric: &Vec<String>) -> Result<(), EvaluatorError> {
-        if let Candidate::RolledBack { layers, .. } = candidate {
-            self.memory.insert(layers.to_vec(), metric.clone());
+    fn scored(&mut self, candidate: Candidate<'_>, score: &Vec<String>) -> Result<()> {
+        if let Candidate::Trial { rolled_back, .. } = candidate {
+            self.0.insert(rolled_back.clone(), score.clone());
         }
         Ok(())
     }
 }
 
-fn searched(judge: &mut Judge, options: &SearchOptions<'_>) -> Result<Report<Vec<String>>> {
-    let model = model();
-    search(&model, &QuantConfig::for_model(&model), judge, options)
+fn prepared(model: &Model) -> Prepared {
+    Prepared::new(model, &Preparation::default(), Some(&FoldConstants)).unwrap()
 }
 
-fn minimal<'a>() -> SearchOptions<'a> {
-    SearchOptions { strategy: &Minimal, ..SearchOptions::default() }
+/// A search of the four layers with all roles at hand.
+struct Searched {
+    model: Model,
+    prepared: Prepared,
+    data: Data,
+    scorer: InInt8,
+    judge: Sensitive,
+    memory: Memory,
+}
+
+impl Searched {
+    fn new(sensitive: &[&'static str]) -> Searched {
+        let model = model();
+        let prepared = prepared(&model);
+        let (data, scorer, judge) = (Data::default(), InInt8::default(), Sensitive(sensitive.to_vec()));
+        Searched { model, prepared, data, scorer, judge, memory: Memory::default() }
+    }
+
+    fn set(&self, names: &[&str]) -> LayerSet {
+        names.iter().map(|name| self.prepared.layers().id(name).unwrap()).collect()
+    }
+
+    fn run(&mut self, change: impl FnOnce(&mut SearchOptions<'_>)) -> Result<Report<Vec<String>>> {
+        self.run_with(&mut Minimal, change)
+    }
+
+    fn run_with(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        change: impl FnOnce(&mut SearchOptions<'_>),
+    ) -> Result<Report<Vec<String>>> {
+        let runtime = Interpreter::default();
+        let float = FloatModel::new(&self.prepared, &runtime)?;
+        let config = QuantConfig::for_model(self.prepared.model());
+        let mut options = SearchOptions::new(strategy);
+        change(&mut options);
+        let roles = Roles {
+            data: &mut self.data,
+            scorer: &mut self.scorer,
+            judge: &mut self.judge,
+            observer: &mut self.memory,
+        };
+        search(&float, &self.model, &config, roles, options)
+    }
+}
+
+/// The record of a model under a configuration.
+fn record(model: &Model, config: impl FnOnce(QuantConfig) -> QuantConfig) -> Record {
+    let (prepared, runtime) = (prepared(model), Interpreter::default());
+    let float = FloatModel::new(&prepared, &runtime).unwrap();
+    let config = config(QuantConfig::for_model(prepared.model()));
+    calibrate(&float, &config, &mut Data::default(), &mut ()).unwrap().into_record()
 }
 
 #[test]
-fn the_guilty_stay_float_and_all_others_do_not() {
-    for guilty in [vec!["a"], vec!["d"], vec!["a", "c"], vec!["b", "c", "d"]] {
-        let mut judge = Judge { guilty: guilty.clone(), ..Judge::default() };
-        let report = searched(&mut judge, &minimal()).unwrap();
+fn only_the_sensitive_layers_stay_float() {
+    for sensitive in [vec!["a"], vec!["d"], vec!["a", "c"], vec!["b", "c", "d"]] {
+        let mut searched = Searched::new(&sensitive);
+        let report = searched.run(|_| ()).unwrap();
         assert!(report.untried().is_empty());
         let outcome = report.outcome.unwrap();
-        let mut rolled_back = outcome.rolled_back;
-        rolled_back.sort();
-        assert_eq!(rolled_back, guilty);
-        assert!(in_int8(&outcome.fake_quant.graph).iter().all(|layer| !rolled_back.contains(layer)));
-        assert_eq!(outcome.record.layers.len(), 4 - guilty.len());
-        // To calibrate, again for those that are balanced, to correct biases, and to rank.
-        assert_eq!(judge.n_passes, 4);
+        assert_eq!(report.table.names(&outcome.rolled_back), sensitive);
+        let in_int8 = in_int8(&outcome.quantized.fake_quant().graph);
+        assert!(in_int8.iter().all(|layer| !sensitive.contains(&layer.as_str())));
+        assert_eq!(outcome.record.layers.len(), 4 - sensitive.len());
+        // To observe, again for those that are smoothed, to correct biases, and to rank.
+        assert_eq!(searched.data.n_passes, 4);
         // With the original, no score is given twice.
-        assert_eq!(judge.n_scored, report.history.len() + 1);
+        assert_eq!(searched.scorer.n_scored, report.history.len() + 1);
     }
 }
 
 #[test]
-fn what_was_scored_before_is_recalled() {
-    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
-    let first = searched(&mut judge, &minimal()).unwrap();
-    judge.n_scored = 0;
-    let second = searched(&mut judge, &minimal()).unwrap();
-    assert_eq!((judge.n_scored, second.n_recalled), (1, first.history.len()));
+fn stored_scores_are_recalled() {
+    let mut searched = Searched::new(&["b"]);
+    let first = searched.run(|_| ()).unwrap();
+    searched.scorer.n_scored = 0;
+    let second = searched.run(|_| ()).unwrap();
+    assert_eq!((searched.scorer.n_scored, second.n_recalled), (1, first.history.len()));
     assert_eq!(first.history, second.history);
 }
 
 #[test]
-fn an_end_before_its_time_keeps_the_best() {
-    let mut judge = Judge { guilty: vec!["b"], patience: Some(1), ..Judge::default() };
-    let error = searched(&mut judge, &minimal()).unwrap_err();
-    assert_eq!(error.message, "enough");
+fn a_search_that_ends_early_keeps_the_best() {
+    let mut searched = Searched::new(&["b"]);
+    searched.scorer.patience = Some(1);
+    assert_eq!(searched.run(|_| ()).unwrap_err().message, "enough");
     for patience in 2..4 {
-        let mut judge = Judge { guilty: vec!["b"], patience: Some(patience), ..Judge::default() };
-        let report = searched(&mut judge, &minimal()).unwrap();
+        let mut searched = Searched::new(&["b"]);
+        searched.scorer.patience = Some(patience);
+        let report = searched.run(|_| ()).unwrap();
         assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, patience - 1));
     }
-    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
-    let report = searched(&mut judge, &SearchOptions { max_trials: Some(2), ..minimal() }).unwrap();
+    let report = Searched::new(&["b"]).run(|options| options.max_trials = Some(2)).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, 2));
 }
 
 #[test]
+fn a_failure_after_the_first_trial_is_in_the_report() {
+    for fails_at in [0, 1] {
+        let mut searched = Searched::new(&["b"]);
+        searched.scorer.fails_at = Some(fails_at);
+        let error = searched.run(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "the scorer broke down");
+        assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
+    }
+    let mut searched = Searched::new(&["b"]);
+    searched.scorer.fails_at = Some(2);
+    let report = searched.run(|_| ()).unwrap();
+    assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, 1));
+    assert_eq!(report.failure.unwrap().to_string(), "the scorer broke down");
+}
+
+#[test]
 fn groups_and_costs_reach_the_ranking() {
-    let groups = [vec!["d".to_owned(), "a".to_owned()]];
-    let costs = BTreeMap::from([("a".to_owned(), 5), ("d".to_owned(), 7)]);
-    let mut judge = Judge { guilty: vec!["a"], ..Judge::default() };
-    let options = SearchOptions { groups: &groups, costs: Some(&costs), ..minimal() };
-    let report = searched(&mut judge, &options).unwrap();
-    assert_eq!((report.ranking.len(), report.ranking.place_of("d").unwrap().cost), (3, 12));
+    let mut searched = Searched::new(&["a"]);
+    let (group, d) = (searched.set(&["d", "a"]), searched.prepared.layers().id("d").unwrap());
+    let groups = [group.clone()];
+    let report = searched.run(|options| options.groups = &groups).unwrap();
+    // A product of a row of 2 with a matrix of 2 by 2, twice.
+    assert_eq!((report.ranking.len(), report.ranking.entry_of(d).unwrap().cost), (3, 8));
     let outcome = report.outcome.as_ref().unwrap();
-    assert_eq!((outcome.rolled_back.len(), report.cost(&outcome.rolled_back)), (2, 12));
-    let twice = [vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]];
-    let error = searched(&mut judge, &SearchOptions { groups: &twice, ..minimal() }).unwrap_err();
+    assert_eq!((&outcome.rolled_back, report.cost(&outcome.rolled_back)), (&group, 8));
+    let twice = [searched.set(&["a"]), searched.set(&["b", "a"])];
+    let error = searched.run(|options| options.groups = &twice).unwrap_err();
     assert_eq!(error.to_string(), "a: is in two groups of layers that move together");
 }
 
 /// Always names the same layers.
-struct Stubborn(&'static [&'static str]);
+struct Stubborn(LayerSet);
 
-impl Strategy for Stubborn {
-    fn next(&self, _: &Ranking, _: &[Trial]) -> Option<Vec<String>> {
-        Some(self.0.iter().map(|layer| (*layer).to_owned()).collect())
+impl PureStrategy for Stubborn {
+    fn proposal(&self, _: &Ranking, _: &[Trial]) -> Option<LayerSet> {
+        Some(self.0.clone())
+    }
+}
+
+/// Fails.
+struct Broken;
+
+impl Strategy for Broken {
+    fn next(&mut self, _: &Ranking, _: &[Trial]) -> Result<Option<LayerSet>, BoxError> {
+        Err(std::io::Error::other("no proposal").into())
     }
 }
 
 #[test]
-fn strategies_that_misbehave() {
-    let groups = [vec!["a".to_owned(), "c".to_owned()]];
-    let complaint = |layers: &'static [&'static str]| {
-        let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
-        let options = SearchOptions {
-            strategy: &Stubborn(layers),
-            sensitivity: &CosineSimilarity,
-            groups: &groups,
-            ..SearchOptions::default()
-        };
-        searched(&mut judge, &options).unwrap_err().message
+fn proposals_that_are_not_allowed_are_refused() {
+    let complaint = |layers: &[u32]| {
+        let mut searched = Searched::new(&["b"]);
+        let groups = [searched.set(&["a", "c"])];
+        let mut strategy = Stubborn(layers.iter().map(|&layer| intact8_quant::LayerId(layer)).collect());
+        searched.run_with(&mut strategy, |options| options.groups = &groups).unwrap_err().message
     };
-    assert_eq!(complaint(&["e"]), "the strategy rolls back \"e\", which is no layer of the search");
-    assert_eq!(complaint(&["d", "d"]), "the strategy names a layer twice");
-    assert_eq!(complaint(&["d"]), "the strategy proposed the same layers twice");
-    assert_eq!(complaint(&["a"]), "the strategy rolls back only a part of a, c, which move together");
+    assert_eq!(complaint(&[4]), "the strategy rolls back layer 4, which is not in the search");
+    assert_eq!(complaint(&[3]), "the strategy proposes the same layers again and again");
+    assert_eq!(complaint(&[0]), "the strategy rolls back only a part of a, c, which move together");
+    let error = Searched::new(&["b"]).run_with(&mut Broken, |_| ()).unwrap_err();
+    assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
+}
+
+/// AMCT's `BinarySearchStrategy`, step by step and with its state, and the loop around it: at its end it proposes the best
+/// set again, unless that was tried last.
+#[derive(Default)]
+struct AmctBinarySearch {
+    n_asked: usize,
+    bounds: Option<(i64, i64, i64)>,
+    current: LayerSet,
+    last_ok: LayerSet,
+    is_over: bool,
+}
+
+impl Strategy for AmctBinarySearch {
+    fn next(&mut self, ranking: &Ranking, history: &[Trial]) -> Result<Option<LayerSet>, BoxError> {
+        self.n_asked += 1;
+        if self.is_over {
+            return Ok(None);
+        }
+        let ok = history.last().unwrap().verdict.satisfied;
+        if ok {
+            self.last_ok = self.current.clone();
+        }
+        let n = ranking.len() as i64;
+        let mid = match self.bounds {
+            None => {
+                let mid = (n - 1).div_euclid(2);
+                self.bounds = Some((0, n - 1, mid));
+                mid
+            }
+            Some((left, right, mid)) => {
+                let (left, right) = if ok { (left, mid - 1) } else { (mid + 1, right) };
+                let mid = (left + right).div_euclid(2);
+                self.bounds = Some((left, right, mid));
+                if left > right {
+                    self.is_over = true;
+                    let best = if ok { self.current.clone() } else { self.last_ok.clone() };
+                    return Ok((best != self.current).then_some(best));
+                }
+                mid
+            }
+        };
+        self.current = ranking.worst(usize::try_from(mid + 1)?);
+        Ok(Some(self.current.clone()))
+    }
 }
 
 #[test]
-fn without_guilty_layers_nothing_is_ranked() {
-    let mut judge = Judge::default();
-    let options = SearchOptions { strategy: &BinarySearch, ..SearchOptions::default() };
-    let report = searched(&mut judge, &options).unwrap();
+fn amcts_binary_search_with_its_state_visits_what_amct_visits() {
+    for sensitive in [vec!["a"], vec!["b"], vec!["c"], vec!["d"], vec!["a", "c"], vec!["b", "d"]] {
+        let visited = |strategy: &mut dyn Strategy| {
+            let report = Searched::new(&sensitive).run_with(strategy, |_| ()).unwrap();
+            let visits: Vec<_> = report.history.iter().map(|trial| trial.rolled_back.clone()).collect();
+            (visits, report.outcome.map(|outcome| outcome.rolled_back))
+        };
+        let mut amct = AmctBinarySearch::default();
+        let (mut literal, outcome) = visited(&mut amct);
+        assert!(amct.n_asked <= literal.len(), "it is asked once for each trial, and at the end");
+        let (ours, our_outcome) = visited(&mut BinarySearch);
+        assert_eq!(outcome, our_outcome);
+        // AMCT may repeat the best at its end.
+        if literal.len() > ours.len() {
+            let repeated = literal.pop().unwrap();
+            assert!(literal.contains(&repeated), "{sensitive:?}");
+        }
+        assert_eq!(literal, ours, "{sensitive:?}");
+    }
+}
+
+#[test]
+fn without_sensitive_layers_nothing_is_ranked() {
+    let report = Searched::new(&[]).run_with(&mut BinarySearch, |_| ()).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::AllQuantized, 1));
     assert!(report.ranking.is_empty() && report.outcome.unwrap().rolled_back.is_empty());
 }
 
-/// Satisfied if the named layers read 16 bits, or are in float.
-struct Narrow(Vec<&'static str>);
+/// Scores by the names of those of some layers that read 8 bits.
+struct InBytes(Vec<&'static str>);
 
-impl Evaluator for Narrow {
-    type Metric = Vec<String>;
+impl Scorer for InBytes {
+    type Score = Vec<String>;
 
-    fn calibration(
+    fn score(
         &mut self,
-        batch_num: usize,
-        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
-    ) -> Result<(), EvaluatorError> {
-        Judge::default().calibration(batch_num, forward)
-    }
-
-    fn evaluate(&mut self, model: &Model) -> Result<Vec<String>, EvaluatorError> {
+        subject: Subject<'_>,
+        _: &mut Scoring<'_, Vec<String>>,
+    ) -> Result<Vec<String>, BoxError> {
+        let graph = &scored(subject).graph;
         let is_byte = |name: &str| {
-            let graph = &model.graph;
             let offset =
                 graph.value_named(&format!("{name}.x.offset")).and_then(|value| graph.constant(value));
             offset.is_some_and(|offset| offset.dtype() == DType::I8)
         };
         Ok(self.0.iter().filter(|name| is_byte(name)).map(|name| (*name).to_owned()).collect())
     }
-
-    fn metric_eval(&mut self, _: &Vec<String>, narrow: &Vec<String>) -> Result<Verdict, EvaluatorError> {
-        Ok(Verdict { satisfied: narrow.is_empty(), loss: narrow.len() as f64 })
-    }
 }
 
 #[test]
-fn layers_stay_on_the_first_rung_that_holds_them() {
+fn layers_stay_on_the_first_rung_that_satisfies() {
     let ladder: Vec<&Rung> = LADDER.iter().collect();
     for wide in [vec!["b"], vec!["a", "d"], vec!["a", "b", "c", "d"]] {
-        let model = model();
-        let options = SearchOptions { ladder: &ladder, ..minimal() };
-        let report =
-            search(&model, &QuantConfig::for_model(&model), &mut Narrow(wide.clone()), &options).unwrap();
+        let (model, runtime) = (model(), Interpreter::default());
+        let prepared = prepared(&model);
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let config = QuantConfig::for_model(prepared.model());
+        let mut strategy = Minimal;
+        let options = SearchOptions { ladder: &ladder, ..SearchOptions::new(&mut strategy) };
+        let roles = Roles {
+            data: &mut Data::default(),
+            scorer: &mut InBytes(wide.clone()),
+            judge: &mut Sensitive(wide.clone()),
+            observer: &mut (),
+        };
+        let report = search(&float, &model, &config, roles, options).unwrap();
         assert!(report.untried().is_empty() && report.ending == Ending::Finished);
         let outcome = report.outcome.unwrap();
         assert!(outcome.rolled_back.is_empty());
-        let expected: Vec<(String, String)> =
-            wide.iter().map(|layer| ((*layer).to_owned(), "int16".to_owned())).collect();
-        assert_eq!(outcome.rungs.into_iter().collect::<Vec<_>>(), expected);
-        for (layer, config) in &outcome.config.layers {
+        let rungs: Vec<_> =
+            outcome.rungs.iter().map(|(&layer, &rung)| (report.table.name(layer), rung)).collect();
+        assert_eq!(rungs, wide.iter().map(|&layer| (layer, "int16")).collect::<Vec<_>>());
+        for (layer, config) in &outcome.quantized.config().layers {
             let bits = if wide.contains(&layer.as_str()) { 16 } else { 8 };
             assert_eq!(config.activation_quant_params.num_bits, bits);
             assert_eq!(outcome.record.layers[layer].activations[0].bits, bits);
@@ -246,23 +420,24 @@ fn layers_stay_on_the_first_rung_that_holds_them() {
 }
 
 #[test]
-fn what_no_rung_holds_stays_in_float() {
+fn layers_that_no_rung_satisfies_stay_in_float() {
     let ladder: Vec<&Rung> = LADDER.iter().collect();
-    let mut judge = Judge { guilty: vec!["a", "c"], ..Judge::default() };
-    let report = searched(&mut judge, &SearchOptions { ladder: &ladder, ..minimal() }).unwrap();
+    let report = Searched::new(&["a", "c"]).run(|options| options.ladder = &ladder).unwrap();
     assert!(report.untried().is_empty());
     let outcome = report.outcome.unwrap();
     assert_eq!((outcome.rolled_back.len(), outcome.rungs.len()), (2, 0));
     // Where the trials are used up on the way, the best so far is the result.
     let most = report.history.len() - 1;
-    let mut judge = Judge { guilty: vec!["a", "c"], ..Judge::default() };
-    let options = SearchOptions { ladder: &ladder, max_trials: Some(most), ..minimal() };
-    let report = searched(&mut judge, &options).unwrap();
+    let report = Searched::new(&["a", "c"]).run(|options| {
+        options.ladder = &ladder;
+        options.max_trials = Some(most);
+    });
+    let report = report.unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, most));
     assert_eq!(report.outcome.unwrap().rolled_back.len(), 2);
 }
 
-/// Layers in a row, some of which also read what the one before the last has given.
+/// Layers in a row, some of which also read what the one before the last has computed.
 fn network(weights: &[[f32; 4]], skips: &[bool]) -> Model {
     let mut text = "model m opset 17\n%v0 = input : f32[N,2]\n".to_owned();
     for (idx, weight) in weights.iter().enumerate() {
@@ -279,8 +454,8 @@ fn network(weights: &[[f32; 4]], skips: &[bool]) -> Model {
 }
 
 proptest! {
-    /// So it is enough to calibrate once, and no layer moves because another does. Balancing is left out: it divides
-    /// and multiplies in the float model, which moves the last bits of what later layers see.
+    /// So it is enough to calibrate once, and no layer moves because another does. Smoothing is left out: it divides
+    /// and multiplies in the float model, which moves the last bits of what later layers read.
     #[test]
     fn the_record_of_a_trial_is_a_part_of_the_record_of_all(
         weights in prop::collection::vec(prop::array::uniform4(-2.0f32..2.0), 1..6),
@@ -289,12 +464,12 @@ proptest! {
         joint_quant: bool,
     ) {
         let model = network(&weights, &skips);
-        let config = QuantConfig { auto_balance: false, joint_quant, ..QuantConfig::for_model(&model) };
-        let names: Vec<&String> = config.layers.keys().collect();
+        let plain = |config| QuantConfig { auto_balance: false, joint_quant, ..config };
+        let all = record(&model, plain);
+        let names: Vec<String> = all.layers.keys().cloned().collect();
         let rolled_back = names.iter().enumerate().filter(|(idx, _)| kept >> idx & 1 == 0);
-        let rolled_back: Vec<String> = rolled_back.map(|(_, name)| (*name).clone()).collect();
-        let all = calibrate(&model, &config, &mut Judge::default()).unwrap();
-        let trial = calibrate(&model, &config.rolled_back(&rolled_back), &mut Judge::default()).unwrap();
+        let rolled_back: Vec<String> = rolled_back.map(|(_, name)| name.clone()).collect();
+        let trial = record(&model, |config| plain(config).rolled_back(&rolled_back));
         prop_assert_eq!(trial.layers.len(), names.len() - rolled_back.len());
         for (layer, entry) in &trial.layers {
             prop_assert_eq!(entry, &all.layers[layer], "{} without {:?}", layer, rolled_back);
@@ -304,16 +479,17 @@ proptest! {
 
 #[test]
 fn the_record_of_the_result_is_a_part_of_the_record_of_all() {
-    let model = model();
-    let all = calibrate(&model, &QuantConfig::for_model(&model), &mut Judge::default()).unwrap();
-    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
-    let record = searched(&mut judge, &minimal()).unwrap().outcome.unwrap().record;
-    assert_eq!(record.layers.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
-    assert!(record.layers.iter().all(|(layer, entry)| all.layers[layer] == *entry));
+    let all = record(&model(), |config| config);
+    let result = Searched::new(&["b"]).run(|_| ()).unwrap().outcome.unwrap().record;
+    assert_eq!(result.layers.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
+    let is_same = |(layer, entry): (&String, &intact8_quant::LayerRecord)| {
+        intact8_quant::LayerRecord { prepared: false, ..entry.clone() } == all.layers[layer]
+    };
+    assert!(result.layers.iter().all(is_same));
 }
 
-/// Layers in two subgraphs that make their weight of one constant, which both capture, get it each for themselves. Without that
-/// they are layers of two activations, one of which no node ever gives.
+/// Layers in two subgraphs that compute their weight from one constant, which both capture, each get a copy. Without that they
+/// would be layers of two activations, one of which no node computes.
 #[test]
 fn a_weight_that_two_subgraphs_share_is_no_activation() {
     let branch = |x: &str, y: &str, n: usize| {
@@ -326,7 +502,7 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
   %w.t{n} = capture
   %t.t{n} = Transpose(%w.t{n})
   %z.t{n} = MatMul(%x.t{n}, %t.t{n}) @layer{n}
-  %u.t{n} = MatMul(%z.t{n}, %w.t{n}) @behind{n}
+  %u.t{n} = MatMul(%z.t{n}, %w.t{n}) @after{n}
   return %u.t{n}
 }}}}
 "
@@ -339,23 +515,23 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
 ";
     let model: Model =
         format!("{head}{}{}return %y\n", branch("x", "p", 1), branch("p", "y", 2)).parse().unwrap();
-    let prepared = intact8_search::prepared(&model, &QuantConfig::default()).unwrap();
-    let config = QuantConfig::for_model(&prepared);
-    assert_eq!(config.layers.keys().collect::<Vec<_>>(), ["behind1", "behind2", "layer1", "layer2"]);
+    let prepared = prepared(&model);
+    let config = QuantConfig::for_model(prepared.model());
+    assert_eq!(config.layers.keys().collect::<Vec<_>>(), ["after1", "after2", "layer1", "layer2"]);
     let mut config = QuantConfig::default();
-    config.layers.insert("behind1".to_owned(), intact8_quant::LayerConfig::default());
+    config.layers.insert("after1".to_owned(), intact8_quant::LayerConfig::default());
     assert_eq!(
         config.check(&model).unwrap_err().to_string(),
-        "layer \"behind1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"
+        "layer \"after1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"
     );
 }
 
 #[test]
-fn what_comes_closest_is_the_outcome_if_that_is_wanted() {
-    let misled = || Judge { guilty: vec!["a", "b", "c", "d"], ..Judge::default() };
-    let missed = searched(&mut misled(), &minimal()).unwrap();
+fn the_closest_trial_is_the_outcome_if_the_options_ask_for_it() {
+    let all = ["a", "b", "c", "d"];
+    let missed = Searched::new(&all).run(|_| ()).unwrap();
     assert!(missed.outcome.is_none() && !missed.is_met());
-    let kept = searched(&mut misled(), &SearchOptions { keep_best: true, ..minimal() }).unwrap();
+    let kept = Searched::new(&all).run(|options| options.keep_best = true).unwrap();
     assert_eq!(kept.history, missed.history);
     let closest = &kept.history[kept.closest];
     let least = kept.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
@@ -366,16 +542,21 @@ fn what_comes_closest_is_the_outcome_if_that_is_wanted() {
 
 #[test]
 fn a_saved_model_that_misses_is_no_success() {
-    let mut judge = Judge { guilty: vec!["b"], ..Judge::default() };
-    let mut report = searched(&mut judge, &minimal()).unwrap();
+    let mut searched = Searched::new(&["b"]);
+    let mut report = searched.run(|_| ()).unwrap();
     assert!(report.is_met());
-    let good = report.outcome.as_ref().unwrap().fake_quant.clone();
-    for (guilty, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
-        judge.guilty = guilty;
-        let again = rescore("deploy", &good, &mut judge, &report.original).unwrap();
-        report.rescored = again.into_iter().collect();
-        assert_eq!((report.is_met(), report.final_metric()), (is_met, Some(&in_int8(&good.graph))));
+    let good = report.outcome.as_ref().unwrap().quantized.fake_quant().clone();
+    let mut again = |sensitive: &[&'static str], patience: Option<usize>| {
+        let (mut scorer, mut judge) =
+            (InInt8 { patience, ..InInt8::default() }, Sensitive(sensitive.to_vec()));
+        let (data, observer) = (&mut Data::default(), &mut ());
+        let mut roles = Roles { data, scorer: &mut scorer, judge: &mut judge, observer };
+        let saved = SavedModel::FakeQuant(&good);
+        rescore("deploy", Path::new("m.onnx"), saved, &mut roles, (&vec![], None)).unwrap()
+    };
+    for (sensitive, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
+        report.rescored = again(&sensitive, None).into_iter().collect();
+        assert_eq!((report.is_met(), report.final_score()), (is_met, Some(&in_int8(&good.graph))));
     }
-    judge.patience = Some(0);
-    assert!(rescore("deploy", &good, &mut judge, &report.original).unwrap().is_none());
+    assert!(again(&["b"], Some(0)).is_none());
 }

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
 use intact8::ir::{Place, ValueId};
 use intact8::quant::{Layer, LayerConfig, layer, saturating_pairs, weight_params};
-use intact8::{Model, QuantConfig, Tensor, multiply_adds, sample_shapes};
+use intact8::{Model, Preparation, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,9 +25,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
     let inference = infer(&mut model.clone())?;
-    let model = intact8::search::prepared(&model, &QuantConfig::default())?;
+    let prepared = intact8::prepare(&model, &Preparation::default())?;
+    let model = prepared.model();
     inference.contradictions().for_each(|finding| say(&format!("contradiction: {finding}")));
-    let shapes = sample_shapes(&model)?;
+    let shapes = sample_shapes(model)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "saturates", "int8"]);
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (position, graph) in graphs.iter().enumerate() {
         for id in graph.topo() {
             let Some(op) = graph.node(id).as_op() else { continue };
-            let Some(found) = layer(&model, graph, position, id) else {
+            let Some(found) = layer(model, graph, position, id) else {
                 *others.entry(&op.name).or_default() += 1;
                 continue;
             };
@@ -53,9 +54,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 found
                     .as_ref()
                     .ok()
-                    .and_then(|layer| multiply_adds(&model, layer, &shapes))
+                    .and_then(|layer| multiply_adds(model, layer, &shapes))
                     .map_or("?".to_owned(), |n| n.to_string()),
-                found.as_ref().ok().and_then(|layer| saturates(&model, layer)).unwrap_or_default(),
+                found.as_ref().ok().and_then(|layer| saturates(model, layer)).unwrap_or_default(),
                 found.map_or_else(|reason| format!("no: {reason}"), |_| "yes".to_owned()),
             ]);
         }

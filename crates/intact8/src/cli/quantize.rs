@@ -11,17 +11,19 @@ use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
 use anyhow::{Context, bail};
+use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
-use intact8::quant::{Emission, Precision};
+use intact8::quant::{LayerSet, Precision, check_is_float};
 use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use intact8::{
-    CommandScorer, Confidence, DataScorer, DeploySize, Evaluation, Goal, Journal, MaxDrop, Model,
-    OutputFiles, Profile, QuantConfig, Report, Score, Scorer, SearchOptions, Session, Stop, Target,
-    create_quant_config, deploy_sizes, dump_replay, layer_costs, load_config, model_bytes, report_json,
-    search_and_save, unreached_layers,
+    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
+    Interpreter, Journal, MaxDrop, Model, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,
+    Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, load_config, model_bytes,
+    prepare, quantize_and_save, report_json,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Quantize a model to int8, and keep the accuracy that you ask for
@@ -127,73 +129,84 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
-    let deadline = deadline.and_then(|budget| began.checked_add(budget));
-    let (strategy, sensitivity) = (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
+    let stop = Stop::at(deadline.and_then(|budget| began.checked_add(budget)));
+    let (mut strategy, sensitivity) =
+        (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
-    let groups: Vec<Vec<String>> = args
-        .groups
-        .iter()
-        .map(|group| group.split(',').map(|layer| layer.trim().to_owned()).collect())
-        .collect();
     let target = args.deploy.target()?;
     let model = intact8::load_model(&args.model)?;
-    let mut evaluation = evaluation(args, &model)?;
-    let mut config = config(args, &model, &evaluation.calibration, target)?;
-    config.equalize &= !args.no_equalize;
-    config.auto_balance &= !args.no_balance;
-    config.correct_bias &= !args.no_correct_bias;
-    config.fit_rounding &= !args.no_fit_rounding;
+    check_is_float(&model)?;
+    let interpreter = Arc::new(Interpreter::default());
+    let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
+
+    let asked = args.config.as_deref().map(load_config).transpose()?;
+    let asked = asked.map(|config| with_flags(args, config));
+    let how = Preparation::of(asked.as_ref().unwrap_or(&with_flags(args, QuantConfig::default())));
+    let prepared = prepare(&model, &how)?;
+    let float = FloatModel::new(&prepared, &*interpreter);
+    let float = float.with_context(|| args.model.display().to_string())?;
+    let mut config = config(args, &float, asked, &mut calibration, target)?;
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;
-    check_groups(&groups, &config)?;
+    let groups = groups(&args.groups, &prepared, &config)?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
     let mut files = args.deploy.files(&save)?;
     files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
-    let run = identity::identity(args, &model, &config, &evaluation.goals)?;
-    evaluation.journal = Some(match args.resume {
-        true => Journal::resume(&files.journal, &run)?,
-        false => Journal::begin(&files.journal, &run),
+    let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
+    let mut watcher = Watcher::new(stop.clone());
+    watcher.progress = Box::new(Terminal::new());
+    watcher.journal = Some(match args.resume {
+        true => Journal::resume(&files.journal, &run, prepared.layers())?,
+        false => Journal::begin(&files.journal, &run, prepared.layers()),
     });
-    evaluation.stop = Stop::at(deadline);
-    evaluation.early_stop = !args.no_early_stop;
-    stop_on_interrupt(&evaluation.stop)?;
+    stop_on_interrupt(&stop)?;
 
-    // Costs only decide between equals, so a model that can't be asked for them can still be quantized.
-    let costs = layer_costs(&model).ok();
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
     let options = SearchOptions {
-        strategy,
         sensitivity,
         max_trials: args.max_trials.map(|n| n as usize),
         ladder: &ladder,
         groups: &groups,
-        costs: costs.as_ref(),
+        deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
+        early_stop: !args.no_early_stop,
         keep_best: args.keep_best,
         replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
+        ..SearchOptions::new(&mut strategy)
     };
-    let report = search_and_save(&model, &mut evaluation, &config, &files, &options)?;
+    let roles =
+        Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
+    let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
     let float_bytes = model_bytes(&args.model, &model);
-    write_report(args, &evaluation, &report, &files, float_bytes, began)?;
-    Ok(verdict::say(args, &evaluation, &report, &files))
+    write_report(args, &goals, &report, &files, float_bytes, began)?;
+    Ok(verdict::say(args, &goals, &report, &files))
+}
+
+/// A configuration without what the flags turn off.
+fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
+    config.equalize &= !args.no_equalize;
+    config.auto_balance &= !args.no_balance;
+    config.correct_bias &= !args.no_correct_bias;
+    config.fit_rounding &= !args.no_fit_rounding;
+    config
 }
 
 /// Prints and writes what was found out.
 fn write_report(
     args: &Args,
-    evaluation: &Evaluation,
+    goals: &Goals,
     report: &Report<Score>,
     files: &OutputFiles,
     float_bytes: u64,
     began: Instant,
 ) -> anyhow::Result<()> {
-    let (elapsed, confidence) = (began.elapsed(), evaluation.confidence.unwrap_or_default());
-    table::print(&evaluation.goals, confidence, report, files, float_bytes, elapsed);
-    let mut json = report_json(report, &evaluation.goals, confidence, elapsed);
+    let (elapsed, confidence) = (began.elapsed(), goals.confidence.unwrap_or_default());
+    table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
+    let mut json = report_json(report, &goals.goals, confidence, elapsed);
     let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
-    json["failure"] = serde_json::json!(evaluation.failure.as_ref().map(ToString::to_string));
+    json["failure"] = serde_json::json!(report.failure.as_ref().map(ToString::to_string));
     let sizes = deploy_sizes(files, float_bytes)?;
     let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
     json["sizes"] = sizes.iter().map(of_file).collect();
@@ -209,53 +222,64 @@ fn write_report(
     Ok(())
 }
 
-/// What scores and judges, from the arguments.
-fn evaluation(args: &Args, model: &Model) -> anyhow::Result<Evaluation> {
+/// The calibration data, what scores, and what judges.
+fn roles(
+    args: &Args,
+    model: &Model,
+    interpreter: &Arc<Interpreter>,
+    stop: &Stop,
+) -> anyhow::Result<(Feed, AnyScorer, Goals)> {
     let max_drop = MaxDrop::parse(&args.max_drop)?;
-    let session = Session::new(model).with_context(|| args.model.display().to_string())?;
-    let feeding = args.feeding.feeding();
+    let (inputs, feeding) = (Input::all_of(model), args.feeding.feeding());
     let eval = || args.eval.as_deref().map(read_data).transpose();
     let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
-    let calibration = calibration?.feed(session.inputs(), &feeding)?;
-    let (scorer, goals): (Box<dyn Scorer>, Vec<Goal>) = match (&args.eval_cmd, eval?) {
+    let calibration = calibration?.feed(&inputs, &feeding)?;
+    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval?) {
         (Some(command), _) => {
             let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
             let mut scorer = CommandScorer::parse(command)?;
-            (scorer.timeout, scorer.stays) = (timeout, args.eval_stays);
+            (scorer.timeout, scorer.stays, scorer.stop) = (timeout, args.eval_stays, stop.clone());
             (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
         (None, Some(data)) => {
             let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
             let (metrics, goals): (Vec<_>, Vec<Goal>) =
                 parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
-            let evaluation = data.feed(session.inputs(), &feeding)?;
-            let mut scorer = DataScorer::new(evaluation, &data, metrics, model)?;
+            let evaluation = data.feed(&inputs, &feeding)?;
+            let scorer = DataScorer::new(interpreter.clone(), evaluation, &data, metrics, model);
+            let mut scorer = scorer.with_context(|| args.model.display().to_string())?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;
-            scorer.deployed =
-                Some(Emission { target: args.deploy.target()?, contrib: true, short_scales: false });
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }
         (None, None) => unreachable!("clap asks for one of them"),
     };
-    let mut evaluation = Evaluation::new(calibration, scorer, goals);
-    evaluation.confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
-    evaluation.progress = Box::new(Terminal::new());
-    Ok(evaluation)
+    let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
+    Ok((calibration, scorer, Goals { goals, confidence }))
 }
 
-/// The configuration that is asked for, or the default less what the target does not take; what can't be calibrated is left out.
-fn config(args: &Args, model: &Model, calibration: &Feed, target: &Profile) -> anyhow::Result<QuantConfig> {
-    let (mut config, restrictions) = match &args.config {
-        Some(file) => (load_config(file)?, vec![]),
+/// The configuration that the user asks for, or the default without what the target does not support; layers that no calibration
+/// data reach are left out.
+fn config(
+    args: &Args,
+    float: &FloatModel<'_>,
+    asked: Option<QuantConfig>,
+    calibration: &mut Feed,
+    target: &Profile,
+) -> anyhow::Result<QuantConfig> {
+    let (mut config, restrictions) = match asked {
+        Some(config) => (config, vec![]),
         None => {
-            let folder = tempfile::tempdir()?;
-            let file = folder.path().join("the default configuration");
-            let restrictions = create_quant_config(&file, model, &[], calibration.n_batches(), target)?;
-            (load_config(&file)?, restrictions)
+            let mut config = with_flags(args, QuantConfig::for_model(float.model()));
+            config.batch_num = calibration.n_batches();
+            let restrictions = target.restrict(&mut config, float.model());
+            (config, restrictions)
         }
     };
-    let unreached = unreached_layers(model, &config, calibration)?;
+    let unreached = {
+        let mut observer = ();
+        unreached_layers(float, &config, &mut Batches::new(calibration, config.batch_num, &mut observer))?
+    };
     let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
     say_restrictions(&[unreached, restrictions].concat());
     Ok(config)
@@ -291,9 +315,15 @@ fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()
     Ok(())
 }
 
-fn check_groups(groups: &[Vec<String>], config: &QuantConfig) -> anyhow::Result<()> {
-    match groups.iter().flatten().find(|layer| !config.layers.contains_key(*layer)) {
-        Some(unknown) => bail!("group: {unknown:?} is no layer of the configuration; see `intact8 inspect`"),
-        None => Ok(()),
-    }
+/// The layers that move together.
+fn groups(groups: &[String], prepared: &Prepared, config: &QuantConfig) -> anyhow::Result<Vec<LayerSet>> {
+    let group = |group: &String| {
+        let names = group.split(',').map(str::trim);
+        let id = |name: &str| match (config.layers.contains_key(name), prepared.layers().id(name)) {
+            (true, Some(id)) => Ok(id),
+            _ => bail!("group: {name:?} is no layer of the configuration; see `intact8 inspect`"),
+        };
+        names.map(id).collect()
+    };
+    groups.iter().map(group).collect()
 }

@@ -19,7 +19,7 @@ const MOST_HELD: u64 = 1 << 20;
 pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     let at = |error: Error| error.at(path.display());
     let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
-    let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| at(Error::io(error)))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| wrong(&error))?;
     let mut arrays = BTreeMap::new();
     for idx in 0..archive.len() {
@@ -100,7 +100,7 @@ fn read_tensor<R: Read>(file: NpyFile<R>, ty: &TypeStr) -> Result<Tensor> {
 }
 
 fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
-    let wrong = |error: std::io::Error| Error::invalid_data(error.to_string());
+    let wrong = |error: std::io::Error| Error::invalid_data(error.to_string()).caused_by(error);
     let shape = shape(file.header())?;
     let order = file.order();
     let values: Vec<T> = file.into_vec().map_err(wrong)?;

@@ -1,13 +1,16 @@
 //! Scores by a command that is given the path of an ONNX file and prints a number on its last line.
 
+use super::Score;
 use super::process::{Answered, Ended, Staying, run};
-use super::{Score, Scorer, Scoring};
 use crate::files::save_model;
 use crate::stop::Stop;
+use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result};
+use intact8_quant::{Deployed, Flavour};
+use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Scores by a command.
 pub struct CommandScorer {
@@ -18,6 +21,8 @@ pub struct CommandScorer {
     /// Whether it is started once, reads paths line by line, and answers each with a line that is a number. What takes long to
     /// start is waited for only once.
     pub stays: bool,
+    /// Ends the command when the user wants an end.
+    pub stop: Stop,
     staying: Option<Staying>,
 }
 
@@ -28,7 +33,7 @@ impl CommandScorer {
         let command = command.ok_or_else(|| {
             Error::evaluator("the command can't be split into words; check its quotes").at(line)
         })?;
-        Ok(CommandScorer { command, timeout: None, stays: false, staying: None })
+        Ok(CommandScorer { command, timeout: None, stays: false, stop: Stop::default(), staying: None })
     }
 
     fn failed(&self, message: String) -> Error {
@@ -42,7 +47,8 @@ impl CommandScorer {
     }
 
     /// What the command says of a model.
-    fn answer(&mut self, path: &Path, stop: &Stop) -> Result<String> {
+    fn answer(&mut self, path: &Path) -> Result<String> {
+        let stop = self.stop.clone();
         let is_cancelled = || stop.is_cancelled();
         let staying = self.staying.take();
         let unusable = |error| self.failed(format!("can't be run: {error}"));
@@ -57,7 +63,7 @@ impl CommandScorer {
                 }
                 Ended::Exited(status, _) => Err(self.failed(format!("failed with {status}"))),
                 Ended::OutOfTime => Err(self.out_of_time()),
-                Ended::Cancelled => Err(self.cancelled(stop)),
+                Ended::Cancelled => Err(self.cancelled()),
             };
         }
         let mut staying = match staying {
@@ -75,7 +81,7 @@ impl CommandScorer {
                 Err(self.failed(format!("ended with {status} before it gave a number for a model")))
             }
             Answered::OutOfTime => Err(self.out_of_time()),
-            Answered::Cancelled => Err(self.cancelled(stop)),
+            Answered::Cancelled => Err(self.cancelled()),
         }
     }
 
@@ -84,21 +90,51 @@ impl CommandScorer {
         self.failed(format!("took longer than {limit:?} for a model and was ended"))
     }
 
-    fn cancelled(&self, stop: &Stop) -> Error {
-        stop.check().err().unwrap_or_else(|| self.failed("was ended".to_owned()))
+    fn cancelled(&self) -> Error {
+        self.stop.check().err().unwrap_or_else(|| self.failed("was ended".to_owned()))
     }
 }
 
-impl Scorer for CommandScorer {
-    fn score(&mut self, model: &Model, scoring: &mut Scoring<'_>) -> Result<Score> {
-        let folder = tempfile::tempdir();
-        let folder = folder.map_err(|error| self.failed(format!("no temporary folder: {error}")))?;
-        let path = folder.path().join("model.onnx");
-        save_model(model, &path)?;
-        let answer = self.answer(&path, scoring.stop)?;
+impl CommandScorer {
+    fn score_file(&mut self, path: &Path) -> Result<Score> {
+        let answer = self.answer(path)?;
         match answer.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Score::of(vec![number])),
             _ => Err(self.failed(format!("must print a finite number on its last line, found {answer:?}"))),
         }
+    }
+
+    fn score_model(&mut self, model: &Model) -> Result<Score> {
+        let folder = tempfile::tempdir();
+        let folder = folder.map_err(|error| self.failed(format!("no temporary folder: {error}")))?;
+        let path = folder.path().join("model.onnx");
+        save_model(model, &path)?;
+        self.score_file(&path)
+    }
+}
+
+/// Whether the user's runtime is likely to run a deploy model.
+fn is_runnable(deployed: &Deployed) -> bool {
+    deployed.format() != Flavour::Ascend
+}
+
+impl Scorer for CommandScorer {
+    type Score = Score;
+
+    /// Trials are scored as they are deployed; of a format that only its own compiler runs, as the simulation.
+    fn score(&mut self, subject: Subject<'_>, _: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
+        let began = Instant::now();
+        let score = match subject {
+            Subject::Original(model) => self.score_model(model),
+            Subject::Trial { quantized, deployed, .. } => match deployed.filter(|it| is_runnable(it)) {
+                Some(deployed) => self.score_model(deployed.model()),
+                None => self.score_model(quantized.fake_quant()),
+            },
+            Subject::Saved { model: SavedModel::Deployed(deployed), .. } if !is_runnable(deployed) => {
+                self.score_model(&deployed.standard()?)
+            }
+            Subject::Saved { path, .. } => self.score_file(path),
+        };
+        Ok(score?.measured(began))
     }
 }

@@ -6,13 +6,15 @@
 
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use intact8_interp::{Data, Session};
+use intact8_interp::{Data, Interpreter, Session};
 use intact8_ir::{Model, Place, Result, Tensor, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Activations of all batches.
 pub(super) struct Kept {
+    interpreter: Arc<Interpreter>,
     /// For each batch.
     values: Vec<HashMap<Fingerprint, Tensor>>,
     /// What values took on a batch, by name.
@@ -27,7 +29,7 @@ pub(super) struct Run<'a> {
     model: &'a Model,
     fingerprints: Fingerprints,
     wanted: HashMap<ValueId, Fingerprint>,
-    sessions: BTreeMap<Vec<ValueId>, Session>,
+    sessions: BTreeMap<Vec<ValueId>, Arc<Session>>,
 }
 
 /// Where a batch starts from: values that are kept, in ascending order.
@@ -41,8 +43,9 @@ pub(super) struct Made {
 
 impl Kept {
     /// Nothing yet, of so many batches.
-    pub(super) fn new(n_batches: usize) -> Kept {
+    pub(super) fn new(interpreter: Arc<Interpreter>, n_batches: usize) -> Kept {
         Kept {
+            interpreter,
             values: vec![HashMap::new(); n_batches],
             costs: HashMap::new(),
             first: HashSet::new(),
@@ -51,18 +54,23 @@ impl Kept {
     }
 
     /// Takes up a model. Of its values, and of the first model's, as many are kept as fit into `memory` bytes.
-    /// `inputs` are those of some batch, to see what the values take.
+    /// `inputs` are those of some batch, to measure what the values take. The model is compiled unless there is a session.
     pub(super) fn run<'a>(
         &mut self,
         model: &'a Model,
+        session: Option<Arc<Session>>,
         memory: usize,
         inputs: impl FnOnce() -> Result<Vec<Tensor>>,
     ) -> Result<Run<'a>> {
+        let session = match session {
+            Some(session) => session,
+            None => Arc::new(self.interpreter.session(model)?),
+        };
         let mut run = Run {
             model,
             fingerprints: Fingerprints::default(),
             wanted: HashMap::new(),
-            sessions: BTreeMap::from([(vec![], Session::new(model)?)]),
+            sessions: BTreeMap::from([(vec![], session)]),
         };
         if memory == 0 {
             return Ok(run);
@@ -113,8 +121,8 @@ impl Kept {
         }
         let values: Vec<ValueId> = start.keys().copied().collect();
         if !run.sessions.contains_key(&values) {
-            let session = run.sessions[&vec![]].sharing(&behind(run.model, &values))?;
-            run.sessions.insert(values, session);
+            let session = self.interpreter.session(&behind(run.model, &values))?;
+            run.sessions.insert(values, Arc::new(session));
         }
         Ok(start.into_iter().collect())
     }
@@ -224,11 +232,11 @@ mod tests {
             (seed >> 33) as usize % below
         };
         for memory in [0, 100, 400, 1 << 20] {
-            let mut kept = Kept::new(N_BATCHES);
+            let mut kept = Kept::new(Arc::default(), N_BATCHES);
             let mut n_started = 0;
             for _ in 0..60 {
                 let model = model(random(16));
-                let mut run = kept.run(&model, memory, || Ok(inputs(0))).unwrap();
+                let mut run = kept.run(&model, None, memory, || Ok(inputs(0))).unwrap();
                 // As where a trial stops early.
                 for batch in 0..1 + random(N_BATCHES) {
                     let start = kept.start(&mut run, batch).unwrap();

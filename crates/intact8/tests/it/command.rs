@@ -148,17 +148,17 @@ fn a_saved_model_gives_the_promised_accuracy() {
         let data = intact8::data::DataSet { source: String::new(), arrays };
         let feed = data.feed(session.inputs(), &Default::default()).expect("the data fit");
         let metric = intact8::data::metric_named("top1").expect("there is top1");
-        let mut scorer =
-            intact8::DataScorer::new(feed, &data, vec![metric], &model).expect("there are labels");
+        let mut scorer = intact8::DataScorer::new(Default::default(), feed, &data, vec![metric], &model)
+            .expect("there are labels");
         let mut scoring = intact8::Scoring {
-            progress: &mut (),
-            misses: None,
-            scored: intact8::Scored::Original,
-            references: None,
-            stop: &intact8::Stop::default(),
+            original: None,
+            first: None,
+            out_of_reach: None,
+            progress: &mut |_, _| Ok(()),
         };
+        let subject = intact8::search::Subject::Original(&model);
         let score =
-            intact8::Scorer::score(&mut scorer, &model, &mut scoring).expect("the model can be scored");
+            intact8::Scorer::score(&mut scorer, subject, &mut scoring).expect("the model can be scored");
         assert_eq!(json(&scratch, "summary.json")["final"], score.values[0]);
     }
 }

@@ -1,6 +1,7 @@
 //! The original tool's sensitivity.
 
 use super::{Channels, Sensitivity, Similarity};
+use intact8_calibrate::BoxError;
 
 /// `0.5 + 0.5·cos(original, quantized)`: 1 for the same direction, 0 for the opposite.
 /// An original of zeros gives 1, else a quantized output of zeros gives 0. Blind to a common factor.
@@ -8,11 +9,16 @@ use super::{Channels, Sensitivity, Similarity};
 pub struct CosineSimilarity;
 
 impl Sensitivity for CosineSimilarity {
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
-        Products::of(original, quantized).similarity()
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError> {
+        Ok(Products::of(original, quantized).similarity())
     }
 
-    fn compare(&self, original: &[f32], quantized: &[f32], channels: Channels) -> Similarity {
+    fn compare(
+        &self,
+        original: &[f32],
+        quantized: &[f32],
+        channels: Channels,
+    ) -> Result<Similarity, BoxError> {
         let row = channels.inner.max(1);
         let mut products = vec![Products::default(); channels.n];
         let rows = original.chunks(row).zip(quantized.chunks(row));
@@ -20,7 +26,7 @@ impl Sensitivity for CosineSimilarity {
             products[idx % channels.n].add(Products::of(original, quantized));
         }
         let worst_channel = products.iter().map(|channel| channel.similarity()).fold(1.0, f64::min);
-        Similarity { value: self.similarity(original, quantized), worst_channel }
+        Ok(Similarity { value: self.similarity(original, quantized)?, worst_channel })
     }
 }
 
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_edge_cases_of_cosine() {
-        let cosine = |a: &[f32], b: &[f32]| CosineSimilarity.similarity(a, b);
+        let cosine = |a: &[f32], b: &[f32]| CosineSimilarity.similarity(a, b).unwrap();
         assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]), 1.0);
         assert_eq!(cosine(&[1.0, 2.0], &[0.0, 0.0]), 0.0);
         assert!(cosine(&[1.0, 2.0], &[-1.0, -2.0]) < 1e-15);
@@ -87,7 +93,8 @@ mod tests {
         // Two samples of two channels of two values; the second channel is small and turned around.
         let original = [900.0, 800.0, 1.0, 2.0, 700.0, 800.0, 2.0, 1.0];
         let quantized = [900.0, 800.0, -1.0, -2.0, 700.0, 800.0, -2.0, -1.0];
-        let found = CosineSimilarity.compare(&original, &quantized, Channels { outer: 2, n: 2, inner: 2 });
+        let found =
+            CosineSimilarity.compare(&original, &quantized, Channels { outer: 2, n: 2, inner: 2 }).unwrap();
         assert!(found.value > 0.99999 && found.worst_channel < 1e-12);
     }
 }

@@ -1,6 +1,7 @@
 //! A sensitivity for outputs that are read as logits.
 
 use super::{Channels, Sensitivity, Similarity};
+use intact8_calibrate::BoxError;
 
 /// The Kullback-Leibler divergence of the quantized from the original distribution over the channels, by softmax,
 /// averaged over everything else and negated.
@@ -9,11 +10,16 @@ pub struct Divergence;
 
 impl Sensitivity for Divergence {
     /// Of all values as one distribution.
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
-        -divergence(original.iter().copied(), quantized.iter().copied())
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError> {
+        Ok(-divergence(original.iter().copied(), quantized.iter().copied()))
     }
 
-    fn compare(&self, original: &[f32], quantized: &[f32], channels: Channels) -> Similarity {
+    fn compare(
+        &self,
+        original: &[f32],
+        quantized: &[f32],
+        channels: Channels,
+    ) -> Result<Similarity, BoxError> {
         let Channels { outer, n, inner } = channels;
         let starts = (0..outer).flat_map(|block| (0..inner).map(move |idx| block * n * inner + idx));
         let at = |values: &[f32], start: usize| {
@@ -27,7 +33,7 @@ impl Sensitivity for Divergence {
         let sum: f64 = starts
             .map(|start| divergence(at(original, start).into_iter(), at(quantized, start).into_iter()))
             .sum();
-        Similarity { value: -sum / (outer * inner).max(1) as f64, worst_channel: 0.0 }
+        Ok(Similarity { value: -sum / (outer * inner).max(1) as f64, worst_channel: 0.0 })
     }
 }
 
@@ -59,10 +65,10 @@ mod tests {
     fn logits_are_compared_row_by_row() {
         // A common summand of a row does not matter.
         let channels = Channels { outer: 2, n: 2, inner: 1 };
-        let found = Divergence.compare(&[0.0, 1.0, 5.0, 5.0], &[2.0, 3.0, 1.0, 1.0], channels);
+        let found = Divergence.compare(&[0.0, 1.0, 5.0, 5.0], &[2.0, 3.0, 1.0, 1.0], channels).unwrap();
         assert!(found.value.abs() < 1e-15);
         // p = (1/2, 1/2), q = (1/3, 2/3).
-        let found = Divergence.similarity(&[0.0, 0.0], &[0.0, 2f32.ln()]);
+        let found = Divergence.similarity(&[0.0, 0.0], &[0.0, 2f32.ln()]).unwrap();
         assert!((found + 0.5 * (9.0f64 / 8.0).ln()).abs() < 1e-7, "{found}");
     }
 }

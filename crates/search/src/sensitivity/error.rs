@@ -1,14 +1,15 @@
 //! Sensitivities by the error's energy.
 
 use super::Sensitivity;
+use intact8_calibrate::BoxError;
 
 /// The mean of the squared differences, negated. Of layers of different magnitude the louder looks worse.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MeanSquaredError;
 
 impl Sensitivity for MeanSquaredError {
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
-        -noise(original, quantized) / original.len().max(1) as f64
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError> {
+        Ok(-noise(original, quantized) / original.len().max(1) as f64)
     }
 }
 
@@ -18,9 +19,9 @@ impl Sensitivity for MeanSquaredError {
 pub struct Sqnr;
 
 impl Sensitivity for Sqnr {
-    fn similarity(&self, original: &[f32], quantized: &[f32]) -> f64 {
+    fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError> {
         let signal: f64 = original.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        decibels(signal, noise(original, quantized))
+        Ok(decibels(signal, noise(original, quantized)))
     }
 }
 
@@ -40,9 +41,9 @@ mod tests {
 
     #[test]
     fn energies() {
-        assert_eq!(MeanSquaredError.similarity(&[1.0, 3.0], &[2.0, 1.0]), -2.5);
-        assert!((Sqnr.similarity(&[10.0, 0.0], &[9.0, 0.0]) - 20.0).abs() < 1e-12);
-        assert_eq!(Sqnr.similarity(&[1.0], &[1.0]), 200.0);
-        assert_eq!(Sqnr.similarity(&[0.0], &[1.0]), -200.0);
+        assert_eq!(MeanSquaredError.similarity(&[1.0, 3.0], &[2.0, 1.0]).unwrap(), -2.5);
+        assert!((Sqnr.similarity(&[10.0, 0.0], &[9.0, 0.0]).unwrap() - 20.0).abs() < 1e-12);
+        assert_eq!(Sqnr.similarity(&[1.0], &[1.0]).unwrap(), 200.0);
+        assert_eq!(Sqnr.similarity(&[0.0], &[1.0]).unwrap(), -200.0);
     }
 }

@@ -6,18 +6,19 @@
 
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
+use intact8_quant::LayerSet;
 use std::collections::BTreeMap;
 
-/// Places of the ranking, in ascending order.
-pub(super) type Places = Vec<usize>;
+/// Entries of the ranking, in ascending order.
+pub(super) type Entries = Vec<usize>;
 
 /// A question that no trial has answered yet.
-pub(super) struct Untried(Places);
+pub(super) struct Untried(Entries);
 
-/// The trials, by the places that they roll back.
+/// The trials, by the entries that they roll back.
 pub(super) struct Answers {
-    n_places: usize,
-    known: BTreeMap<Places, bool>,
+    n_entries: usize,
+    known: BTreeMap<Entries, bool>,
 }
 
 /// The layers to roll back next, for a strategy written as a procedure; `None` when it comes to its end.
@@ -25,34 +26,34 @@ pub(super) fn replayed(
     ranking: &Ranking,
     history: &[Trial],
     procedure: impl FnOnce(&Answers) -> Result<(), Untried>,
-) -> Option<Vec<String>> {
-    let Err(Untried(places)) = procedure(&Answers::of(ranking, history)) else { return None };
-    Some(ranking.layers(places))
+) -> Option<LayerSet> {
+    let Err(Untried(entries)) = procedure(&Answers::of(ranking, history)) else { return None };
+    Some(ranking.layers(entries))
 }
 
 impl Answers {
     fn of(ranking: &Ranking, history: &[Trial]) -> Answers {
-        let answer = |trial: &Trial| (ranking.places_of(&trial.rolled_back), trial.verdict.satisfied);
+        let answer = |trial: &Trial| (ranking.entries_of(&trial.rolled_back), trial.verdict.satisfied);
         let known = history.iter().map(answer).collect();
-        Answers { n_places: ranking.len(), known }
+        Answers { n_entries: ranking.len(), known }
     }
 
-    /// How many places the ranking has.
-    pub(super) fn n_places(&self) -> usize {
-        self.n_places
+    /// How many entries the ranking has.
+    pub(super) fn n_entries(&self) -> usize {
+        self.n_entries
     }
 
-    /// Whether rolling back some places, given in ascending order, satisfies. Rolling back all of them does, untried:
+    /// Whether rolling back some entries, given in ascending order, satisfies. Rolling back all of them does, untried:
     /// that is the original.
-    pub(super) fn satisfies(&self, places: &[usize]) -> Result<bool, Untried> {
-        if places.len() == self.n_places {
+    pub(super) fn satisfies(&self, entries: &[usize]) -> Result<bool, Untried> {
+        if entries.len() == self.n_entries {
             return Ok(true);
         }
-        self.known.get(places).copied().ok_or_else(|| Untried(places.to_vec()))
+        self.known.get(entries).copied().ok_or_else(|| Untried(entries.to_vec()))
     }
 
     /// Whether a prefix of the ranking does.
     pub(super) fn prefix_satisfies(&self, n: usize) -> Result<bool, Untried> {
-        self.satisfies(&(0..n).collect::<Places>())
+        self.satisfies(&(0..n).collect::<Entries>())
     }
 }

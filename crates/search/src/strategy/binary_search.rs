@@ -1,9 +1,10 @@
 //! The original tool's strategy.
 
-use super::Strategy;
+use super::PureStrategy;
 use super::bounds::Bounds;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
+use intact8_quant::LayerSet;
 
 /// The shortest prefix of the ranking that satisfies, by halving: about log2 of the number of layers trials.
 ///
@@ -12,8 +13,8 @@ use crate::ranking::Ranking;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BinarySearch;
 
-impl Strategy for BinarySearch {
-    fn next(&self, ranking: &Ranking, history: &[Trial]) -> Option<Vec<String>> {
+impl PureStrategy for BinarySearch {
+    fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let bounds = Bounds::of(ranking, history);
         bounds.are_open().then(|| ranking.worst((bounds.fails + bounds.passes) / 2))
     }

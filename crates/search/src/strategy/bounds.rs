@@ -7,15 +7,15 @@ use crate::ranking::Ranking;
 pub(super) struct Bounds {
     /// The longest prefix that was not enough.
     pub(super) fails: usize,
-    /// The shortest that was, or one more than there are places.
+    /// The shortest that was, or one more than there are entries.
     pub(super) passes: usize,
 }
 
 impl Bounds {
     pub(super) fn of(ranking: &Ranking, history: &[Trial]) -> Bounds {
         let length = |trial: &Trial| {
-            let places = ranking.places_of(&trial.rolled_back);
-            places.iter().enumerate().take_while(|(idx, place)| idx == *place).count()
+            let entries = ranking.entries_of(&trial.rolled_back);
+            entries.iter().enumerate().take_while(|(idx, entry)| idx == *entry).count()
         };
         let lengths = |satisfied: bool| {
             history.iter().filter(move |trial| trial.verdict.satisfied == satisfied).map(length)

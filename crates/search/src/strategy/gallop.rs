@@ -1,9 +1,10 @@
 //! Doubling, then halving: quick where few layers are guilty, and those rank worst.
 
-use super::Strategy;
+use super::PureStrategy;
 use super::answers::{Answers, Untried, replayed};
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
+use intact8_quant::LayerSet;
 
 /// The shortest prefix of the ranking that satisfies, looked for at 1, 2, 4, … and then between the last two.
 ///
@@ -12,18 +13,18 @@ use crate::ranking::Ranking;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gallop;
 
-impl Strategy for Gallop {
-    fn next(&self, ranking: &Ranking, history: &[Trial]) -> Option<Vec<String>> {
+impl PureStrategy for Gallop {
+    fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         replayed(ranking, history, |answers| prefix(answers).map(drop))
     }
 }
 
-/// The length of a prefix that satisfies while the one that is one shorter does not. All places do, untried.
+/// The length of a prefix that satisfies while the one that is one shorter does not. All entries do, untried.
 pub(super) fn prefix(answers: &Answers) -> Result<usize, Untried> {
-    let (mut fails, mut passes) = (0, 1.min(answers.n_places()));
+    let (mut fails, mut passes) = (0, 1.min(answers.n_entries()));
     while !answers.prefix_satisfies(passes)? {
         fails = passes;
-        passes = (2 * passes).min(answers.n_places());
+        passes = (2 * passes).min(answers.n_entries());
     }
     while passes - fails > 1 {
         let middle = fails.midpoint(passes);

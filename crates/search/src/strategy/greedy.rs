@@ -1,22 +1,23 @@
 //! One layer at a time, with a new look at the network after each.
 
-use super::Strategy;
+use super::PureStrategy;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
+use intact8_quant::LayerSet;
 
-/// One more place each time, the worst in a ranking that is made anew after each trial.
+/// One more entry each time, the worst in a ranking that is made anew after each trial.
 ///
 /// Sees how layers work together, which a ranking of single layers can't; costs a pass over the calibration data for
 /// each layer and trial.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Greedy;
 
-impl Strategy for Greedy {
-    fn next(&self, ranking: &Ranking, history: &[Trial]) -> Option<Vec<String>> {
+impl PureStrategy for Greedy {
+    fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let last = history.last().filter(|trial| !trial.verdict.satisfied)?;
-        let rolled_back = ranking.places_of(&last.rolled_back);
-        let worst = (0..ranking.len()).find(|place| !rolled_back.contains(place))?;
-        Some([last.rolled_back.clone(), ranking.layers([worst])].concat())
+        let rolled_back = ranking.entries_of(&last.rolled_back);
+        let worst = (0..ranking.len()).find(|entry| !rolled_back.contains(entry))?;
+        Some(last.rolled_back.union(&ranking.layers([worst])).copied().collect())
     }
 
     fn reranks(&self) -> bool {
@@ -28,13 +29,14 @@ impl Strategy for Greedy {
 mod tests {
     use super::*;
     use crate::strategy::simulation::{ranking, trial};
+    use intact8_quant::LayerId;
 
     #[test]
     fn the_worst_of_the_latest_ranking_joins_those_of_the_last_trial() {
         let mut latest = ranking(4);
         latest.0.reverse();
         let history = [trial(&[], false), trial(&[1], false)];
-        assert_eq!(Greedy.next(&latest, &history).unwrap(), ["layer1", "layer3"]);
-        assert_eq!(Greedy.next(&latest, &[trial(&[], false), trial(&[1], true)]), None);
+        assert_eq!(Greedy.proposal(&latest, &history).unwrap(), [1, 3].map(LayerId).into());
+        assert_eq!(Greedy.proposal(&latest, &[trial(&[], false), trial(&[1], true)]), None);
     }
 }

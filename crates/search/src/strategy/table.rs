@@ -31,7 +31,7 @@ impl Needs {
     }
 
     fn satisfied(&self, rolled_back: &[usize]) -> bool {
-        let is_in = |place: &usize| rolled_back.binary_search(place).is_ok();
+        let is_in = |entry: &usize| rolled_back.binary_search(entry).is_ok();
         self.guilty.iter().all(is_in) && !self.opposed.as_ref().is_some_and(is_in)
     }
 }
@@ -43,7 +43,7 @@ const PATTERNS: &[Pattern] = &[
     ("none", |_| vec![Needs::just([])]),
     ("the worst", |n_layers| [1, 2, n_layers / 4, n_layers / 2].map(|n| Needs::just(0..n.max(1))).into()),
     ("a late one", |n_layers| {
-        [n_layers / 2, 3 * n_layers / 4, n_layers - 1].map(|place| Needs::just([place])).into()
+        [n_layers / 2, 3 * n_layers / 4, n_layers - 1].map(|entry| Needs::just([entry])).into()
     }),
     ("two far apart", |n_layers| {
         [0, n_layers / 4, n_layers / 2 - 1].map(|first| Needs::just([first, first + n_layers / 2])).into()
@@ -79,7 +79,7 @@ impl Tally {
         self.n_found += 1;
         self.n_in_vain += n_in_vain;
         self.most_in_vain = self.most_in_vain.max(n_in_vain);
-        self.n_minimal += usize::from(is_one_minimal(best, |places| needs.satisfied(places)));
+        self.n_minimal += usize::from(is_one_minimal(best, |entries| needs.satisfied(entries)));
     }
 
     fn row(&self, pattern: &str, strategy: &str) -> String {
@@ -112,7 +112,7 @@ fn tally(row: &StrategyRow, (_, targets): Pattern) -> Tally {
             let searched = match needs.satisfied(&[]) {
                 true => all_in_int8,
                 false => {
-                    searched_up_to(MOST_TRIALS, row.strategy, n_layers, |places| needs.satisfied(places))
+                    searched_up_to(MOST_TRIALS, row.strategy, n_layers, |entries| needs.satisfied(entries))
                 }
             };
             tally.add(&needs, &searched);

@@ -1,16 +1,17 @@
 //! The literal reading of the requirement's step 4e.
 
-use super::Strategy;
+use super::PureStrategy;
 use super::bounds::Bounds;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
+use intact8_quant::LayerSet;
 
 /// One more layer each time, the worst of those that are left.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WorstFirst;
 
-impl Strategy for WorstFirst {
-    fn next(&self, ranking: &Ranking, history: &[Trial]) -> Option<Vec<String>> {
+impl PureStrategy for WorstFirst {
+    fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let bounds = Bounds::of(ranking, history);
         bounds.are_open().then(|| ranking.worst(bounds.fails + 1))
     }

@@ -2,7 +2,7 @@
 
 use super::Args;
 use anyhow::Context;
-use intact8::{Goal, Model, QuantConfig};
+use intact8::{Goal, Model, OutputFiles, QuantConfig};
 use sha2::{Digest, Sha256};
 
 /// A hash of model, configuration, data and goals. What the evaluation command does is beyond it, and the strategy is
@@ -13,6 +13,7 @@ pub(super) fn identity(
     model: &Model,
     config: &QuantConfig,
     goals: &[Goal],
+    files: &OutputFiles,
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     // Lengths go in front, so that what moves from one part to the next is seen.
@@ -36,6 +37,9 @@ pub(super) fn identity(
         format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
             .as_bytes(),
     );
+    // Trials are scored in the first deploy format.
+    let format = files.deploy.first().map(|(format, _)| format.name());
+    part(format!("{format:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
     if !args.ladder.is_empty() {
         part(
             format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),

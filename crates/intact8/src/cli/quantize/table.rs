@@ -2,9 +2,11 @@
 
 use crate::cli::say;
 use comfy_table::{CellAlignment, Table, presets};
+use intact8::quant::LayerSet;
 use intact8::search::Ending;
 use intact8::{
-    Confidence, Goal, Interval, OutputFiles, Report, Score, interval, saved_bytes, trials_per_second,
+    Confidence, Goal, Interval, OutputFiles, Report, Score, interval, names_by_rank, saved_bytes,
+    trials_per_second,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -25,12 +27,13 @@ pub(super) fn print(
     if let Some(losses) = losses(goals, confidence, report) {
         say(&losses.to_string());
     }
-    if let Some(quantized) = report.outcome.as_ref().filter(|quantized| !quantized.rolled_back.is_empty()) {
-        say(&format!("layers in float: {}", quantized.rolled_back.join(", ")));
-        say(&layers(report, &quantized.rolled_back).to_string());
+    if let Some(outcome) = report.outcome.as_ref().filter(|outcome| !outcome.rolled_back.is_empty()) {
+        say(&format!("layers in float: {}", names_by_rank(report, &outcome.rolled_back).join(", ")));
+        say(&layers(report, &outcome.rolled_back).to_string());
     }
-    let rungs = report.outcome.iter().flat_map(|quantized| &quantized.rungs);
-    let rungs: Vec<String> = rungs.map(|(layer, rung)| format!("{layer} ({rung})")).collect();
+    let rungs = report.outcome.iter().flat_map(|outcome| &outcome.rungs);
+    let rungs: Vec<String> =
+        rungs.map(|(&layer, rung)| format!("{} ({rung})", report.table.name(layer))).collect();
     if !rungs.is_empty() {
         say(&format!("layers on the ladder: {}", rungs.join(", ")));
     }
@@ -59,17 +62,17 @@ fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_byt
     };
     table.add_row(row("original", &report.original, None, n_layers, shown(float_bytes)));
     let first = &report.history[0];
-    table.add_row(row("all quantized", &report.metrics[0], Some(first.verdict.loss), 0, String::new()));
-    if let Some(quantized) = &report.outcome {
-        let n_float = quantized.rolled_back.len();
+    table.add_row(row("all quantized", &report.scores[0], Some(first.verdict.loss), 0, String::new()));
+    if let Some(outcome) = &report.outcome {
+        let n_float = outcome.rolled_back.len();
         for saved in &report.rescored {
             let path = files.file_of(&saved.name);
             let label = format!("{} file", saved.name);
-            table.add_row(row(&label, &saved.metric, Some(saved.verdict.loss), n_float, size(path)));
+            table.add_row(row(&label, &saved.score, Some(saved.verdict.loss), n_float, size(path)));
         }
         if report.rescored.is_empty() {
             let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
-            table.add_row(row("result", &quantized.metric, Some(loss), n_float, size(files.first_deploy())));
+            table.add_row(row("result", &outcome.score, Some(loss), n_float, size(files.first_deploy())));
         }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -78,7 +81,7 @@ fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_byt
 
 /// The losses of the result beside what is allowed, and how far chance may have moved them, if that is known.
 fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
-    let result = report.final_metric()?;
+    let result = report.final_score()?;
     let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
     let mut table = plain(header.map(str::to_owned).to_vec());
     let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
@@ -90,7 +93,7 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
             remarks.push(format!("within the noise{samples}"));
         }
         if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
-            remarks.push("may well miss the goal on others".to_owned());
+            remarks.push("may miss the target on other data".to_owned());
         }
         table.add_row([
             goal.name.clone(),
@@ -110,11 +113,11 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
 }
 
 /// The layers that were rolled back, and the worst of the others.
-fn layers(report: &Report<Score>, rolled_back: &[String]) -> Table {
+fn layers(report: &Report<Score>, rolled_back: &LayerSet) -> Table {
     let mut table = plain(["layer", "", "similarity", "multiply-adds"].map(str::to_owned).to_vec());
-    let rows = report.ranking.0.iter().flat_map(|place| place.layers.iter().map(move |layer| (layer, place)));
+    let rows = report.ranking.0.iter().flat_map(|entry| entry.layers.iter().map(move |layer| (layer, entry)));
     let mut n_kept = 0;
-    for (layer, place) in rows {
+    for (layer, entry) in rows {
         let is_float = rolled_back.contains(layer);
         n_kept += usize::from(!is_float);
         if !is_float && n_kept > KEPT_SHOWN {
@@ -122,10 +125,10 @@ fn layers(report: &Report<Score>, rolled_back: &[String]) -> Table {
         }
         let kind = if is_float { "float" } else { "int8" };
         table.add_row([
-            layer.clone(),
+            report.table.name(*layer).to_owned(),
             kind.to_owned(),
-            format!("{:.6}", place.similarity),
-            if place.cost == 0 { "?".to_owned() } else { place.cost.to_string() },
+            format!("{:.6}", entry.similarity),
+            if entry.cost == 0 { "?".to_owned() } else { entry.cost.to_string() },
         ]);
     }
     table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -142,7 +145,7 @@ fn plain(header: Vec<String>) -> Table {
 /// How much was tried, and whether less would do.
 fn trials(report: &Report<Score>, elapsed: Duration) -> String {
     let n_trials = report.history.len();
-    let n_stopped = report.metrics.iter().filter(|score| score.stopped_after.is_some()).count();
+    let n_stopped = report.scores.iter().filter(|score| score.stopped_after.is_some()).count();
     let mut how = Vec::new();
     if n_stopped > 0 {
         how.push(format!("{n_stopped} stopped early"));

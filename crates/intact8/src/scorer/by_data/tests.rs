@@ -3,8 +3,20 @@
 use super::*;
 use crate::data::{Feeding, metric_named};
 use crate::goal::{Goal, Target};
-use crate::scorer::Misses;
-use crate::stop::Stop;
+
+type OutOfReach<'a> = &'a dyn Fn(&Score) -> bool;
+
+fn scored(
+    scorer: &mut DataScorer,
+    model: &Model,
+    kind: Kind,
+    out_of_reach: Option<OutOfReach<'_>>,
+    references: Option<[&Score; 2]>,
+) -> Score {
+    let [original, first] = references.map_or([None; 2], |references| references.map(Some));
+    let mut scoring = Scoring { original, first, out_of_reach, progress: &mut |_, _| Ok(()) };
+    scorer.score_model(model, kind, &mut scoring).unwrap()
+}
 
 /// A model that gives its input, for one sample of three classes.
 fn model() -> Model {
@@ -26,7 +38,7 @@ fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
     let session = Session::new(&model()).unwrap();
     let feeding = Feeding { batch: Some(4), ..Feeding::default() };
     let feed = data.feed(session.inputs(), &feeding).unwrap();
-    DataScorer::new(feed, &data, vec![metric.clone()], &model()).unwrap()
+    DataScorer::new(Arc::default(), feed, &data, vec![metric.clone()], &model()).unwrap()
 }
 
 fn off() -> Model {
@@ -41,24 +53,21 @@ fn stopping_early_never_changes_a_verdict() {
         let (mut n_stopped, mut n_seen) = (0, [0, 0]);
         for n_samples in [1, 4, 13, 40] {
             let metric = metric_named(name).unwrap();
-            let score = |model: &Model, scored, misses: Option<Misses<'_>>, references| {
-                let mut scorer = scorer(&metric, n_samples, true);
-                let (progress, stop) = (&mut (), &Stop::default());
-                let mut scoring = Scoring { progress, misses, scored, references, stop };
-                scorer.score(model, &mut scoring).unwrap()
+            let score = |model: &Model, kind, misses: Option<OutOfReach<'_>>, references| {
+                scored(&mut scorer(&metric, n_samples, true), model, kind, misses, references)
             };
-            let original = score(&model(), Scored::Original, None, None);
-            let first = score(&off(), Scored::Whole, None, None);
+            let original = score(&model(), Kind::Original, None, None);
+            let first = score(&off(), Kind::Whole, None, None);
             assert_eq!(first.contributions.is_empty(), name == "sqnr");
-            let whole = score(&off(), Scored::Trial, None, None);
+            let whole = score(&off(), Kind::Trial, None, None);
             assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
             // Bounds below, at and above what the metric really is, whatever its sign.
             for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
                 let goal = Goal::of(&metric, Target::Bound(whole.values[0] + offset));
                 let satisfied = |values: &[f64]| goal.judge(whole.values[0], values[0]).satisfied;
-                let misses = |best: &[f64]| !satisfied(best);
+                let misses = |best: &Score| !satisfied(&best.values);
                 for (references, n_seen) in [None, Some([&original, &first])].into_iter().zip(&mut n_seen) {
-                    let found = score(&off(), Scored::Trial, Some(&misses), references);
+                    let found = score(&off(), Kind::Trial, Some(&misses), references);
                     let what = format!("{name} of {n_samples}, {offset}");
                     assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{what}");
                     if found.stopped_after.is_none() {
@@ -82,17 +91,9 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
             let threads = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             threads.install(|| {
                 let goal = Goal::of(&metric, Target::Bound(bound));
-                let misses = |best: &[f64]| !goal.judge(1.0, best[0]).satisfied;
-                [None, Some(&misses as Misses<'_>)].map(|misses| {
-                    let mut scoring = Scoring {
-                        progress: &mut (),
-                        misses,
-                        scored: Scored::Trial,
-                        references: None,
-                        stop: &Stop::default(),
-                    };
-                    scorer(&metric, 101, true).score(&off(), &mut scoring).unwrap()
-                })
+                let misses = |best: &Score| !goal.judge(1.0, best.values[0]).satisfied;
+                [None, Some(&misses as OutOfReach<'_>)]
+                    .map(|misses| scored(&mut scorer(&metric, 101, true), &off(), Kind::Trial, misses, None))
             })
         });
         assert!(scores[0][1].stopped_after.is_some(), "{name}");
@@ -103,11 +104,7 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn a_model_that_is_computed_alike_is_not_run_again() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, true);
-    let mut score = |model: &str| {
-        let (progress, stop, scored) = (&mut (), &Stop::default(), Scored::Whole);
-        let mut scoring = Scoring { progress, misses: None, scored, references: None, stop };
-        scorer.score(&model.parse().unwrap(), &mut scoring).unwrap()
-    };
+    let mut score = |model: &str| scored(&mut scorer, &model.parse().unwrap(), Kind::Whole, None, None);
     let model = |constant: &str, name: &str| {
         format!(
             "model m opset 17\n%x = input : f32[N,3]\n%c = const [{constant}] : f32[1]\n\
@@ -129,16 +126,7 @@ fn a_model_that_is_computed_alike_is_not_run_again() {
 #[test]
 fn without_targets_the_original_is_right() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
-    let mut score = |model: &Model| {
-        let mut scoring = Scoring {
-            progress: &mut (),
-            misses: None,
-            scored: Scored::Trial,
-            references: None,
-            stop: &Stop::default(),
-        };
-        scorer.score(model, &mut scoring).unwrap().values[0]
-    };
+    let mut score = |model: &Model| scored(&mut scorer, model, Kind::Trial, None, None).values[0];
     assert_eq!(score(&model()), 0.0);
     let off =
         "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";

@@ -1,11 +1,10 @@
 //! What quantization does to the network's outputs on a batch.
 
-use intact8_interp::Session;
-use intact8_ir::{DType, Result, Tensor};
+use intact8_ir::{DType, Executor, Result, Tensor};
 
 /// The energy of the difference between a quantized network's outputs and the float ones in relation to that of the
 /// latter, summed over the outputs of f32. What can't be compared is not a number, which is never less than another.
-pub(crate) fn output_noise(float: &[Tensor], quantized: &Session, inputs: &[Tensor]) -> Result<f64> {
+pub(crate) fn output_noise(float: &[Tensor], quantized: &dyn Executor, inputs: &[Tensor]) -> Result<f64> {
     let quantized = quantized.run(inputs)?;
     let of_output = |(float, quantized): (&Tensor, &Tensor)| {
         if float.shape() != quantized.shape() {

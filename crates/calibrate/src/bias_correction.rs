@@ -7,37 +7,37 @@
 mod of_product;
 mod of_replay;
 
-use crate::batches::each_batch_at_once;
-use crate::evaluator::Evaluator;
+use crate::calibrated::BiasShifts;
+use crate::data::Batches;
+use crate::float_model::FloatModel;
 use crate::replay::{Replay, Seen};
 use crate::sample::products;
-use intact8_interp::Session;
 use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::{QuantConfig, Record};
 use of_product::{OfProduct, Product};
 use of_replay::OfReplay;
-use std::collections::BTreeMap;
 
-/// The mean of float minus quantized in each output channel of those enabled layers whose outputs have channels, by name. Each
-/// is quantized alone, on the inputs that it has in the float model; `balanced` is that with balanced weights.
+/// The mean of float minus quantized in each output channel of the enabled layers whose outputs have channels. Each is
+/// quantized alone, on the inputs that it has in the float model; `smoothed` is that model with smoothed weights.
 pub(crate) fn mean_errors(
-    (model, balanced): (&Model, &Model),
+    float: &FloatModel<'_>,
+    smoothed: &Model,
     config: &QuantConfig,
     record: &Record,
-    evaluator: &mut impl Evaluator,
-) -> Result<BTreeMap<String, Vec<f32>>> {
-    let products = products(model, config)?.into_iter();
+    batches: &mut Batches<'_>,
+) -> Result<BiasShifts> {
+    let products = products(float.model(), config)?.into_iter();
     let products = products.map(|sampled| Product::new(sampled, record)).collect::<Result<Vec<_>>>()?;
-    let others = config.enabled(model).into_iter().filter(|(layer, _)| !layer.can_learn_rounding());
-    let others = others.filter_map(|(layer, _)| Some((layer.output_axis()?, layer)));
-    let replay = |(axis, layer)| Ok((axis, Replay::new(model, config, record, &layer)?));
-    let replays: Vec<(isize, Replay)> = others.map(replay).collect::<Result<_>>()?;
-    let session = Session::new(model)?;
+    let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
+    let others = enabled.filter(|layer| !layer.can_learn_rounding());
+    let others = others.filter_map(|layer| Some((layer.output_axis()?, layer)));
+    let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
+    let replays: Vec<(isize, Replay<'_>)> = others.map(replay).collect::<Result<_>>()?;
     let of_batch = |_, inputs: &[Tensor]| {
         let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
         let begun = replays.iter().map(|(_, replay)| (replay.begin(), OfReplay::default()));
         let mut begun: Vec<(Seen, OfReplay)> = begun.collect();
-        session.run_tapped(inputs, &mut |place, tensor| {
+        float.executor().run_tapped(inputs, &mut |place, tensor| {
             let of_products = products.iter().zip(&mut of_products);
             of_products.into_iter().try_for_each(|(product, sums)| product.observe(sums, place, tensor))?;
             replays.iter().zip(&mut begun).try_for_each(|((axis, replay), (seen, sums))| {
@@ -51,27 +51,26 @@ pub(crate) fn mean_errors(
     };
     let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
     let mut of_replays: Vec<OfReplay> = replays.iter().map(|_| OfReplay::default()).collect();
-    each_batch_at_once(config, evaluator, of_batch, |(more_of_products, more_of_replays)| {
+    batches.in_parallel(of_batch, |(more_of_products, more_of_replays)| {
         of_products.iter_mut().zip(&more_of_products).for_each(|(sums, more)| *sums += more);
         of_replays.iter_mut().zip(&more_of_replays).for_each(|(sums, more)| *sums += more);
         Ok(())
     })?;
-    let mut means = BTreeMap::new();
+    let mut shifts = BiasShifts::default();
     for (product, sums) in products.iter().zip(of_products) {
-        means.insert(product.name().to_owned(), product.mean_error(balanced, &sums)?);
+        shifts.0.insert(product.name().to_owned(), product.mean_error(smoothed, &sums)?);
     }
-    let of_replays = replays.into_iter().zip(of_replays);
-    means.extend(of_replays.map(|((_, replay), sums)| (replay.layer.name, sums.means())));
-    Ok(means)
+    let of_replays = replays.iter().zip(of_replays);
+    shifts.0.extend(of_replays.map(|((_, replay), sums)| (replay.layer().name.clone(), sums.means())));
+    Ok(shifts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batches::first_batches;
-    use crate::evaluator::Batches;
+    use intact8_interp::{Interpreter, Session};
     use intact8_ir::Pass;
-    use intact8_quant::{Balance, Calibration, LayerRecord};
+    use intact8_quant::{Balance, Calibration, LayerRecord, Preparation, Prepared};
 
     fn numbers(shape: &[usize], seed: usize) -> Tensor {
         let value = |idx: usize| ((idx * 7919 + seed * 104_729 + 13) % 1009) as f32 / 250.0 - 1.5;
@@ -94,7 +93,11 @@ mod tests {
         }
         model.graph.remove_dead();
         let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
-        let mut data = Batches(vec![numbers(&[2, 4, 9, 8], 3), numbers(&[2, 4, 9, 8], 4)]);
+        let mut data = vec![vec![numbers(&[2, 4, 9, 8], 3)], vec![numbers(&[2, 4, 9, 8], 4)]];
+        let how = Preparation { equalize: false, ..Preparation::default() };
+        let (prepared, runtime) = (Prepared::new(&model, &how, None).unwrap(), Interpreter::default());
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let model = prepared.model();
         for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {
             let mut balanced = model.clone();
             let mut record = Record::default();
@@ -104,17 +107,19 @@ mod tests {
             Balance { config: &config, record: &record }.run(&mut balanced).unwrap();
             let mut calibration = Calibration::new(&balanced, &config).unwrap();
             let session = Session::new(&balanced).unwrap();
-            for batch in first_batches(&config, &mut data).unwrap() {
-                session.run_tapped(&batch, &mut |place, tensor| calibration.observe(place, tensor)).unwrap();
+            for batch in &data {
+                session.run_tapped(batch, &mut |place, tensor| calibration.observe(place, tensor)).unwrap();
             }
             let mut found = calibration.finish().unwrap();
             found.layers.get_mut("conv").unwrap().balance = factors;
-            let means = mean_errors((&model, &balanced), &config, &found, &mut data).unwrap();
-            for (layer, _) in config.enabled(&model) {
-                let replay = Replay::new(&model, &config, &found, &layer).unwrap();
-                let session = Session::new(&model).unwrap();
+            let mut observer = ();
+            let mut batches = Batches::new(&mut data, 2, &mut observer);
+            let means = mean_errors(&float, &balanced, &config, &found, &mut batches).unwrap().0;
+            for (_, layer, _) in prepared.enabled(&config) {
+                let replay = Replay::new(&float, &config, &found, layer).unwrap();
+                let session = Session::new(model).unwrap();
                 let mut sums = OfReplay::default();
-                for batch in &data.0 {
+                for batch in &data {
                     let mut seen = replay.begin();
                     let mut see = |place, tensor: &Tensor| -> Result<()> {
                         if let Some((_, quantized)) = replay.see(&mut seen, place, tensor)? {
@@ -122,7 +127,7 @@ mod tests {
                         }
                         Ok(())
                     };
-                    session.run_tapped(std::slice::from_ref(batch), &mut see).unwrap();
+                    session.run_tapped(batch, &mut see).unwrap();
                 }
                 let expected = sums.means();
                 assert!(expected.iter().any(|mean| mean.abs() > 1e-4), "{expected:?}");

@@ -5,10 +5,8 @@ mod halves;
 mod rows;
 mod window;
 
-use crate::batches::each_batch_at_once;
-use crate::evaluator::Evaluator;
-use intact8_interp::Session;
-use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use crate::data::Batches;
+use intact8_ir::{Executor, Model, Place, Result, Tensor, ValueId};
 use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
 pub(crate) use rows::{Reading, Rows};
 
@@ -88,25 +86,20 @@ impl Samples {
     /// Shows `see` all layers with what they read, group by group; for all groups but the first the model runs again.
     pub(crate) fn for_each_group(
         &self,
-        model: &Model,
-        config: &QuantConfig,
-        evaluator: &mut impl Evaluator,
+        executor: &dyn Executor,
+        batches: &mut Batches<'_>,
         mut see: impl FnMut(&[Sampled], &[Rows]) -> Result<()>,
     ) -> Result<()> {
         let Some((first, others)) = self.groups.split_first() else { return Ok(()) };
         see(first, &self.first)?;
-        if others.is_empty() {
-            return Ok(());
-        }
-        let session = Session::new(model)?;
         for group in others {
             let of_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut sampling = Sampling::new(group, batch, self.batch_num);
-                session.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
+                executor.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
                 Ok(sampling)
             };
             let mut rows = Vec::new();
-            each_batch_at_once(config, evaluator, of_batch, |sampling| {
+            batches.in_parallel(of_batch, |sampling| {
                 sampling.append_to(group, &mut rows);
                 Ok(())
             })?;

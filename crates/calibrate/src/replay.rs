@@ -3,26 +3,35 @@
 //! The replay is streamed: as soon as the float model has made a layer's inputs and output, the quantized layer runs on
 //! the same inputs. No activation is stored.
 
-use intact8_interp::Session;
-use intact8_ir::{Error, Model, Place, Result, Tensor, ValueId, isolate};
+use crate::float_model::FloatModel;
+use intact8_ir::{Error, Executor, Place, Result, Tensor, ValueId, isolate};
 use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer that can be replayed, on several batches at once.
-pub(crate) struct Replay {
-    pub(crate) layer: Layer,
+pub struct Replay<'a> {
+    layer: Layer,
     /// The layer alone, quantized.
-    session: Session,
+    executor: Box<dyn Executor + 'a>,
     /// What it reads; constants that are captured are known from the start.
     inputs: Vec<(Place, Option<Tensor>)>,
     output: Place,
 }
 
 /// What a layer reads on one batch, as far as it has come.
-pub(crate) struct Seen(Vec<Option<Tensor>>);
+pub struct Seen(Vec<Option<Tensor>>);
 
-impl Replay {
-    /// A replay of a layer of the model with its entry of the record.
-    pub(crate) fn new(model: &Model, config: &QuantConfig, record: &Record, layer: &Layer) -> Result<Replay> {
+impl<'a> Replay<'a> {
+    /// A replay of a layer of the float model with its entry of the record.
+    ///
+    /// # Errors
+    /// If the record does not fit the layer, or the runtime can't run it.
+    pub fn new(
+        float: &FloatModel<'a>,
+        config: &QuantConfig,
+        record: &Record,
+        layer: &Layer,
+    ) -> Result<Replay<'a>> {
+        let model = float.model();
         let graph = model.graphs()[layer.graph];
         let mut alone = isolate(model, graph, layer.node);
         let names = alone.graph.inputs().iter().map(|&id| &alone.graph.node(id).outputs[0].name);
@@ -37,17 +46,23 @@ impl Replay {
         let outputs = &graph.node(layer.node).outputs;
         let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
         let output = Place { graph: layer.graph, value: ValueId { node: layer.node, slot } };
-        Ok(Replay { layer: layer.clone(), session: Session::new(&alone)?, inputs, output })
+        let executor = float.runtime().compile(&alone)?;
+        Ok(Replay { layer: layer.clone(), executor, inputs, output })
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
     }
 
     /// The layer waiting for what it reads on a batch.
-    pub(crate) fn begin(&self) -> Seen {
+    pub fn begin(&self) -> Seen {
         Seen(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())
     }
 
     /// Takes in a value of the float model. If it is the layer's output, returned are the layer's inputs and the first output
     /// of the quantized layer.
-    pub(crate) fn see(
+    pub fn see(
         &self,
         seen: &mut Seen,
         place: Place,
@@ -71,7 +86,7 @@ impl Replay {
             let message = "the layer reads a value that is not made when the model runs; disable the layer";
             return Err(Error::unsupported(message).at(&self.layer.name));
         };
-        let quantized = self.session.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
+        let quantized = self.executor.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
         let quantized = quantized.into_iter().next();
         Ok(quantized.map(|quantized| (inputs, quantized)))
     }
@@ -80,7 +95,9 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intact8_quant::{LayerRecord, QuantParams, layers};
+    use intact8_interp::Interpreter;
+    use intact8_ir::Model;
+    use intact8_quant::{LayerRecord, Preparation, Prepared, QuantParams};
 
     #[test]
     fn a_captured_constant_is_not_waited_for() {
@@ -90,12 +107,15 @@ mod tests {
                     %w = const [1.0, 0.0, 0.0, 1.0] : f32[2,2]\n  %z = Gemm(%x.2, %w, %b.2) @fc\n  return %z\n}}\n\
                     %s = Add(%y, %b)\nreturn %s\n";
         let model: Model = text.parse().unwrap();
+        let (prepared, runtime) =
+            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
         let config = QuantConfig::for_model(&model);
-        let layer = layers(&model).into_iter().find(|layer| layer.name == "fc").unwrap();
+        let layer = &prepared.layers()[prepared.layers().id("fc").unwrap()];
         let params = || vec![QuantParams::symmetric(-127.0, 127.0, 8)];
         let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
-        let replay = Replay::new(&model, &config, &record, &layer).unwrap();
+        let replay = Replay::new(&float, &config, &record, layer).unwrap();
         let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
         let place = Place { graph: 0, value: model.graph.value_named("x").unwrap() };
         let mut seen = replay.begin();

@@ -1,6 +1,8 @@
-//! Which layers gain by balancing, found on rows that they read.
+//! Smoothing (SmoothQuant, AMCT's DMQ): which layers gain by it is found on rows that they read.
 
-use crate::evaluator::Evaluator;
+use crate::calibrated::SmoothingFactors;
+use crate::data::Batches;
+use crate::float_model::FloatModel;
 use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
@@ -9,94 +11,99 @@ use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, bala
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How strongly ranges are moved where nobody says.
+/// How strongly ranges are moved from activations to weights where the configuration does not say.
 const STRENGTH: f64 = 0.7;
 
-/// A layer is balanced if no more than this part of its error is left: dividing costs a multiplication at run time.
+/// A layer is smoothed if no more than this part of its error is left: the division costs a multiplication at run time.
 const WORTH_IT: f64 = 0.7;
 
-/// How many rows are looked at together.
+/// How many rows are processed together.
 const N_ROWS: usize = 64;
 
-/// The configuration with a strength for every layer that can be balanced, as cheaply as is asked for, and has none of its
-/// own.
+/// The configuration with a strength for every layer that can be smoothed, as cheaply as the configuration asks for, and has none of
+/// its own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
-    let mut balanced = config.clone();
+    let mut smoothed = config.clone();
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
         if !config.balance_nodes && !balances_for_free(model, layer) {
             continue;
         }
-        if let Some(of_layer) = balanced.layers.get_mut(&layer.name) {
+        if let Some(of_layer) = smoothed.layers.get_mut(&layer.name) {
             of_layer.dmq_balancer_param.get_or_insert(STRENGTH);
         }
     }
-    balanced
+    smoothed
 }
 
-/// Keeps of a record that holds nothing but factors those of the layers that gain, and of those that were asked to be
-/// balanced; layers that read one activation go together.
-pub(crate) fn keep_the_better(
-    model: &Model,
+/// The factors of the layers that gain, and of those that the configuration wants smoothed; layers that read one activation go
+/// together.
+pub(crate) fn worthwhile(
+    float: &FloatModel<'_>,
     config: &QuantConfig,
-    factors: &mut Record,
+    mut factors: SmoothingFactors,
     samples: &Samples,
-    evaluator: &mut impl Evaluator,
-) -> Result<()> {
-    let is_asked = |name: &String| config.layers[name].dmq_balancer_param.is_some();
+    batches: &mut Batches<'_>,
+) -> Result<SmoothingFactors> {
+    let model = float.model();
+    let is_required = |name: &String| config.layers[name].dmq_balancer_param.is_some();
     let mut of_place: BTreeMap<Place, Vec<String>> = BTreeMap::new();
-    for (layer, _) in config.enabled(model) {
-        if factors.layers.contains_key(&layer.name) {
-            of_place.entry(layer.inputs(model)[0]).or_default().push(layer.name);
+    for (_, layer, _) in float.prepared().enabled(config) {
+        if factors.0.contains_key(&layer.name) {
+            of_place.entry(layer.inputs(model)[0]).or_default().push(layer.name.clone());
         }
     }
-    let doubtful: Vec<Vec<String>> =
-        of_place.into_values().filter(|together| !together.iter().any(is_asked)).collect();
-    if doubtful.is_empty() {
-        return Ok(());
+    let optional: Vec<Vec<String>> =
+        of_place.into_values().filter(|together| !together.iter().any(is_required)).collect();
+    if optional.is_empty() {
+        return Ok(factors);
     }
-    let plain = alone(config, |name| doubtful.iter().flatten().any(|doubtful| doubtful == name));
-    let mut balanced = model.clone();
-    Balance { config: &plain, record: factors }.run(&mut balanced)?;
+    let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
+    let plain = only(config, |name| names.contains(name));
+    let mut smoothed = model.clone();
+    Balance { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    samples.for_each_group(model, config, evaluator, |group, rows| {
+    samples.for_each_group(float.executor(), batches, |group, rows| {
         let group: Vec<(&Sampled, &Rows)> = group
             .iter()
             .zip(rows)
             // A layer of a branch that is never taken has no rows.
             .filter(|(sampled, rows)| plain.layers[&sampled.layer.name].quant_enable && rows.n_rows() > 0)
             .collect();
-        let here = alone(&plain, |name| group.iter().any(|(sampled, _)| sampled.layer.name == name));
-        let as_is = errors_of(model, &here, &group, &Record::default())?;
-        let in_balance = errors_of(&balanced, &here, &group, factors)?;
-        for ((sampled, _), pair) in group.iter().zip(as_is.into_iter().zip(in_balance)) {
+        let here: BTreeSet<&str> = group.iter().map(|(sampled, _)| sampled.layer.name.as_str()).collect();
+        let here = only(&plain, |name| here.contains(name));
+        let as_is = errors_of(model, &here, &group, &SmoothingFactors::default())?;
+        let if_smoothed = errors_of(&smoothed, &here, &group, &factors)?;
+        for ((sampled, _), pair) in group.iter().zip(as_is.into_iter().zip(if_smoothed)) {
             errors.insert(sampled.layer.name.clone(), pair.into());
         }
         Ok(())
     })?;
-    for together in doubtful {
+    for together in optional {
         let errors = || together.iter().filter_map(|name| errors.get(name));
-        let [as_is, in_balance] = [0, 1].map(|which| errors().map(|error| error[which]).sum::<f64>());
-        if in_balance >= WORTH_IT * as_is {
-            factors.layers.retain(|name, _| !together.contains(name));
+        let [as_is, if_smoothed] = [0, 1].map(|which| errors().map(|error| error[which]).sum::<f64>());
+        if if_smoothed >= WORTH_IT * as_is {
+            together.iter().for_each(|name| drop(factors.0.remove(name)));
         }
     }
-    Ok(())
+    Ok(factors)
 }
 
-/// The configuration with just some of its layers.
-pub(crate) fn alone(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -> QuantConfig {
-    let others: Vec<String> = config.layers.keys().filter(|name| !is_kept(name)).cloned().collect();
-    QuantConfig { tensor_quantize: vec![], ..config.rolled_back(&others) }
+/// The configuration with only some of its layers enabled, and no single inputs.
+pub(crate) fn only(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -> QuantConfig {
+    let mut config = QuantConfig { tensor_quantize: vec![], ..config.clone() };
+    for (name, layer) in &mut config.layers {
+        layer.quant_enable &= is_kept(name);
+    }
+    config
 }
 
-/// The errors of layers whose ranges are those of the rows. The weights are balanced in the model if there are factors.
+/// The errors of layers whose ranges are those of the rows. The weights of the model are smoothed if there are factors.
 fn errors_of(
     model: &Model,
     config: &QuantConfig,
     group: &[(&Sampled, &Rows)],
-    factors: &Record,
+    factors: &SmoothingFactors,
 ) -> Result<Vec<f64>> {
-    let balance = |name: &String| factors.layers.get(name).map_or(&[][..], |entry| &entry.balance);
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
     // In this model: balanced, the layers of two branches that read one value have a Mul each.
@@ -108,18 +115,19 @@ fn errors_of(
         for start in (0..n_rows).step_by(N_ROWS) {
             let read = |(sampled, rows): &&(&Sampled, &Rows)| {
                 let range = start..(start + N_ROWS).min(rows.n_rows());
-                let factors = balance(&sampled.layer.name);
+                let factors = factors.of_layer(&sampled.layer.name);
                 let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
                 Some((input(sampled), tensor))
             };
             calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
         }
     }
-    let record = calibration.finish()?;
+    let record: Record = calibration.finish()?;
     drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
-        let mut entry = LayerRecord { balance: balance(name).to_vec(), ..record.layer(name)?.clone() };
+        let balance = factors.of_layer(name).to_vec();
+        let mut entry = LayerRecord { balance, ..record.layer(name)?.clone() };
         // Learning takes long.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;
@@ -133,10 +141,11 @@ fn errors_of(
 mod tests {
     use super::*;
     use crate::calibrate;
-    use crate::evaluator::Batches;
+    use intact8_interp::Interpreter;
     use intact8_ir::Tensor;
+    use intact8_quant::{Preparation, Prepared};
 
-    /// Layers of both branches read one value; each may gain, and each has inputs of its own once it is balanced.
+    /// Layers of both branches read one value; each may gain, and each has an input of its own once it is smoothed.
     #[test]
     fn layers_of_two_branches_read_one_value() {
         let branch = |name: &str, weight: &str| {
@@ -158,10 +167,12 @@ mod tests {
                 |idx: usize| sign * if idx.is_multiple_of(2) { 100.0 } else { 0.01 } * (idx + 1) as f32;
             Tensor::new(&[8, 2], (0..16).map(value).collect())
         };
-        let mut data = Batches(vec![batch(1.0), batch(-1.0)]);
+        let mut data = vec![vec![batch(1.0)], vec![batch(-1.0)]];
         let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
-        let record = calibrate(&model, &config, &mut data).unwrap();
-        let balanced = record.layers.values().filter(|entry| !entry.balance.is_empty());
-        assert_eq!(balanced.count(), 2, "{:?}", record.layers.keys());
+        let prepared = Prepared::new(&model, &Preparation::default(), None).unwrap();
+        let runtime = Interpreter::default();
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let calibrated = calibrate(&float, &config, &mut data, &mut ()).unwrap();
+        assert_eq!(calibrated.smoothing.0.len(), 2, "{:?}", calibrated.smoothing);
     }
 }

@@ -1,0 +1,222 @@
+//! The two calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
+//!
+//! AMCT's evaluator is one object that calibrates, scores and judges, and it scores simulations. Here it is an adapter over the
+//! traits of [`intact8_search`].
+
+use crate::files::{read_text, write_file};
+use crate::output_files::OutputFiles;
+use crate::quantize::{prepare, quantize_and_save};
+use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
+use intact8_interp::Interpreter;
+use intact8_ir::{Error, Model, Result, Tensor};
+use intact8_quant::{Preparation, Profile, QuantConfig, check_is_float};
+use intact8_search::{
+    Judge, PureStrategy, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy,
+    Subject, Verdict, sensitivity_named, strategy_named,
+};
+use std::cell::RefCell;
+use std::path::Path;
+
+/// AMCT's evaluator: calibrates, scores and judges models.
+pub trait Evaluator {
+    /// A score, of any type; only [`Evaluator::metric_eval`] reads it.
+    type Metric: Clone;
+
+    /// Calls `forward` with the inputs of at least `batch_num` batches, one tensor for each model input, in order. It is
+    /// called several times and must return the same data each time.
+    ///
+    /// # Errors
+    /// Whatever `forward` returns, and failures of the data source.
+    fn calibration(
+        &mut self,
+        batch_num: usize,
+        forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError>;
+
+    /// Scores a model: the original, or the simulation of a quantized one.
+    ///
+    /// # Errors
+    /// Any; the search ends with it.
+    fn evaluate(&mut self, model: &Model) -> Result<Self::Metric, BoxError>;
+
+    /// Judges a score by that of the original model. The original itself must satisfy.
+    ///
+    /// # Errors
+    /// Any; the search ends with it.
+    fn metric_eval(&mut self, original: &Self::Metric, quantized: &Self::Metric)
+    -> Result<Verdict, BoxError>;
+}
+
+/// Writes the default configuration of a model: every layer that can be quantized is, except `skip_layers`.
+/// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
+/// What the target does not support is turned off; returned is a line for each.
+///
+/// # Errors
+/// If the model is quantized already, a name is not that of a layer, or the file can't be written.
+pub fn create_quant_config(
+    config_file: &Path,
+    model: &Model,
+    skip_layers: &[String],
+    batch_num: usize,
+    target: &Profile,
+) -> Result<Vec<String>> {
+    check_is_float(model)?;
+    let prepared = prepare(model, &Preparation::default())?;
+    let mut config = QuantConfig::for_model(prepared.model());
+    config.batch_num = batch_num;
+    let restrictions = target.restrict(&mut config, prepared.model());
+    for layer in skip_layers {
+        let unknown = || {
+            Error::invalid_config("is not a layer that can be quantized; see `intact8 inspect`")
+                .at(format!("layer {layer:?}"))
+        };
+        config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
+    }
+    write_file(config_file, config.to_json().as_bytes())?;
+    Ok(restrictions)
+}
+
+/// Writes the configuration of a model that a short definition describes: AMCT's text-proto `.cfg`.
+///
+/// # Errors
+/// If the model is quantized already, the definition does not fit it, or a file can't be read or written.
+pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
+    check_is_float(model)?;
+    let definition = read_text(definition_file)?;
+    let prepared = prepare(model, &Preparation::default())?;
+    let config = QuantConfig::from_definition(&definition, prepared.model());
+    let config = config.map_err(|error| error.at(definition_file.display()))?;
+    write_file(config_file, config.to_json().as_bytes())
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// If the file can't be read, or a key or value is not allowed.
+pub fn load_config(path: &Path) -> Result<QuantConfig> {
+    QuantConfig::from_json(&read_text(path)?).map_err(|error| error.at(path.display()))
+}
+
+/// Quantizes a model as far as the evaluator allows, and writes what came of it.
+///
+/// `save_path` is a folder and a prefix, such as `out/resnet`; if it ends in a slash there is no prefix.
+/// Neither the model nor `config_file` is changed. [`quantize_and_save`] does the same with separate roles and more options.
+///
+/// # Errors
+/// If the evaluator, strategy or sensitivity fail, the configuration does not fit the model, or a file can't be read or
+/// written.
+pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
+    model: &Model,
+    evaluator: &mut E,
+    config_file: &Path,
+    record_file: &Path,
+    save_path: &Path,
+    strategy: impl Into<StrategyChoice<'a>>,
+    sensitivity: impl Into<SensitivityChoice<'a>>,
+) -> Result<Report<E::Metric>> {
+    let (mut by_name, own): (&dyn PureStrategy, _);
+    let strategy: &mut dyn Strategy = match strategy.into() {
+        StrategyChoice::Named(name) => {
+            by_name = strategy_named(name)?;
+            &mut by_name
+        }
+        StrategyChoice::Instance(instance) => {
+            own = instance;
+            own
+        }
+    };
+    let sensitivity = match sensitivity.into() {
+        SensitivityChoice::Named(name) => sensitivity_named(name)?,
+        SensitivityChoice::Instance(instance) => instance,
+    };
+    let config = load_config(config_file)?;
+    check_is_float(model)?;
+    let prepared = prepare(model, &Preparation::of(&config))?;
+    let interpreter = Interpreter::default();
+    let float = FloatModel::new(&prepared, &interpreter)?;
+    let evaluator = RefCell::new(evaluator);
+    let (mut data, mut scorer, mut judge) = (Adapter(&evaluator), Adapter(&evaluator), Adapter(&evaluator));
+    let roles = Roles { data: &mut data, scorer: &mut scorer, judge: &mut judge, observer: &mut () };
+    let options = SearchOptions { sensitivity, ..SearchOptions::new(strategy) };
+    let files = OutputFiles::new(save_path, record_file);
+    let report = quantize_and_save(&float, model, &config, roles, options, &files)?;
+    match report.failure {
+        Some(failure) => Err(failure),
+        None => Ok(report),
+    }
+}
+
+/// One of the roles of a search, played by AMCT's evaluator.
+struct Adapter<'a, 'b, E>(&'a RefCell<&'b mut E>);
+
+impl<E: Evaluator> CalibrationData for Adapter<'_, '_, E> {
+    fn for_each_batch(
+        &mut self,
+        n_batches: usize,
+        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError> {
+        self.0.borrow_mut().calibration(n_batches, see)
+    }
+}
+
+impl<E: Evaluator> Scorer for Adapter<'_, '_, E> {
+    type Score = E::Metric;
+
+    fn score(&mut self, subject: Subject<'_>, _: &mut Scoring<'_, E::Metric>) -> Result<E::Metric, BoxError> {
+        let mut evaluator = self.0.borrow_mut();
+        match subject {
+            Subject::Original(model) => evaluator.evaluate(model),
+            Subject::Trial { quantized, .. } => evaluator.evaluate(quantized.fake_quant()),
+            Subject::Saved { model: SavedModel::FakeQuant(model), .. } => evaluator.evaluate(model),
+            Subject::Saved { model: SavedModel::Deployed(deployed), .. } => {
+                evaluator.evaluate(&deployed.standard()?)
+            }
+        }
+    }
+}
+
+impl<E: Evaluator> Judge<E::Metric> for Adapter<'_, '_, E> {
+    fn judge(&mut self, original: &E::Metric, quantized: &E::Metric) -> Result<Verdict, BoxError> {
+        self.0.borrow_mut().metric_eval(original, quantized)
+    }
+}
+
+/// A strategy, by name or the user's own.
+pub enum StrategyChoice<'a> {
+    /// By name: intact8's or AMCT's.
+    Named(&'a str),
+    /// The user's own.
+    Instance(&'a mut dyn Strategy),
+}
+
+/// A sensitivity, by name or the user's own.
+pub enum SensitivityChoice<'a> {
+    /// By name: intact8's or AMCT's.
+    Named(&'a str),
+    /// The user's own.
+    Instance(&'a dyn Sensitivity),
+}
+
+impl<'a> From<&'a str> for StrategyChoice<'a> {
+    fn from(name: &'a str) -> Self {
+        StrategyChoice::Named(name)
+    }
+}
+
+impl<'a, S: Strategy> From<&'a mut S> for StrategyChoice<'a> {
+    fn from(instance: &'a mut S) -> Self {
+        StrategyChoice::Instance(instance)
+    }
+}
+
+impl<'a> From<&'a str> for SensitivityChoice<'a> {
+    fn from(name: &'a str) -> Self {
+        SensitivityChoice::Named(name)
+    }
+}
+
+impl<'a, S: Sensitivity> From<&'a S> for SensitivityChoice<'a> {
+    fn from(instance: &'a S) -> Self {
+        SensitivityChoice::Instance(instance)
+    }
+}

@@ -1,0 +1,110 @@
+//! The judge of the command: one goal for each number of a score, met as they are or with confidence.
+
+use crate::confidence::{Confidence, judge_surely, worse_end};
+use crate::goal::{Goal, all_of, judge_all, judge_each};
+use crate::scorer::Score;
+use intact8_calibrate::BoxError;
+use intact8_ir::{Error, Result};
+use intact8_search::{Judge, Verdict};
+
+/// What the numbers of a score must be.
+#[derive(Debug, Clone, Default)]
+pub struct Goals {
+    /// One for each number.
+    pub goals: Vec<Goal>,
+    /// How sure it must be that they are met; absent if the numbers are taken as they are.
+    pub confidence: Option<Confidence>,
+}
+
+impl Goals {
+    /// Goals for numbers that are taken as they are.
+    pub fn new(goals: Vec<Goal>) -> Goals {
+        Goals { goals, confidence: None }
+    }
+
+    fn check_length(&self, score: &Score) -> Result<()> {
+        let (found, expected) = (score.values.len(), self.goals.len());
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::evaluator(format!("the scorer returns {found} numbers for {expected} goals")))
+    }
+
+    fn sure_verdicts(&self, confidence: Confidence, original: &Score, quantized: &Score) -> Vec<Verdict> {
+        let values = original.values.iter().zip(&quantized.values).zip(&quantized.noise);
+        let judged = self.goals.iter().zip(values).map(|(goal, ((&original, &quantized), &noise))| {
+            judge_surely(goal, original, quantized, noise, confidence)
+        });
+        judged.collect()
+    }
+
+    /// The verdict on a trial that was stopped: it misses, and its loss is what the samples looked at say of the goal
+    /// that it is sure to miss.
+    fn verdict_on_stopped(&self, original: &Score, stopped: &Score) -> Verdict {
+        let judged = |values: &[f64]| judge_each(&self.goals, &original.values, values);
+        let (at_best, estimated) = (judged(&stopped.values), judged(stopped.estimates()));
+        let missed = at_best.iter().position(|verdict| !verdict.satisfied).unwrap_or(0);
+        let loss = at_best[missed].loss.max(estimated[missed].loss);
+        Verdict { satisfied: at_best[missed].satisfied, loss }
+    }
+}
+
+impl Judge<Score> for Goals {
+    fn check_original(&mut self, original: &Score) -> Result<(), BoxError> {
+        self.check_length(original)?;
+        let misses = |&(goal, value): &(&Goal, &f64)| !goal.judge(*value, *value).satisfied;
+        if let Some((goal, value)) = self.goals.iter().zip(&original.values).find(misses) {
+            return Err(Error::evaluator(format!(
+                "the original's {} is {value:.6}, and the goal is {}; ask for less",
+                goal.name,
+                goal.shown()
+            ))
+            .into());
+        }
+        let Some(confidence) = self.confidence else { return Ok(()) };
+        if original.noise.len() != self.goals.len() {
+            let message = "how noisy the numbers are is not known, so nothing can be said with confidence; leave it out";
+            return Err(Error::evaluator(message).into());
+        }
+        let verdicts = self.sure_verdicts(confidence, original, original);
+        let Some(missed) = verdicts.iter().position(|verdict| !verdict.satisfied) else { return Ok(()) };
+        let samples = original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
+        Err(Error::evaluator(format!(
+            "at {} confidence the noise{samples} alone is more than the goal of {} allows; use more samples, or ask for \
+             less",
+            confidence.shown(),
+            self.goals[missed].shown()
+        ))
+        .at(&self.goals[missed].name)
+        .into())
+    }
+
+    fn judge(&mut self, original: &Score, quantized: &Score) -> Result<Verdict, BoxError> {
+        self.check_length(quantized)?;
+        if quantized.stopped_after.is_some() {
+            return Ok(self.verdict_on_stopped(original, quantized));
+        }
+        Ok(match self.confidence {
+            Some(confidence) => all_of(&self.sure_verdicts(confidence, original, quantized)),
+            None => judge_all(&self.goals, &original.values, &quantized.values),
+        })
+    }
+
+    /// That of the goal that is missed most, at the worse end of the interval if confidence is required.
+    fn shortfall(&mut self, original: &Score, quantized: &Score, _verdict: Verdict) -> f64 {
+        let of_goal = |idx: usize, goal: &Goal| {
+            let (before, after) = (original.values[idx], quantized.values[idx]);
+            let after = match (self.confidence, quantized.noise.get(idx)) {
+                (Some(confidence), Some(&noise)) => worse_end(goal, after, noise, confidence),
+                _ => after,
+            };
+            let estimated = goal.shortfall(before, quantized.estimates()[idx]);
+            goal.shortfall(before, after).max(estimated)
+        };
+        self.goals.iter().enumerate().map(|(idx, goal)| of_goal(idx, goal)).fold(0.0, f64::max)
+    }
+
+    fn is_out_of_reach(&self, original: &Score, best: &Score) -> bool {
+        !judge_all(&self.goals, &original.values, &best.values).satisfied
+    }
+}

@@ -1,0 +1,100 @@
+//! From a model to files: preparation, search, and what is written of its outcome.
+
+use crate::emission::save_models;
+use crate::files::{data_file, load_model, remove, write_file};
+use crate::output_files::OutputFiles;
+use crate::report::{history_json, ranking_json};
+use intact8_calibrate::FloatModel;
+use intact8_interp::FoldConstants;
+use intact8_ir::{Model, Result};
+use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig, check_is_float};
+use intact8_search::{
+    Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
+};
+
+/// Prepares a model; what depends on constants alone is computed by our interpreter.
+///
+/// # Errors
+/// If the model breaks a rule of ONNX.
+pub fn prepare(model: &Model, how: &Preparation) -> Result<Prepared> {
+    Prepared::new(model, how, Some(&FoldConstants))
+}
+
+/// Quantizes a model as far as the judge allows, and writes what came of it. `float` is the original, prepared and compiled.
+/// Trials are made in the first deploy format of `files`, unless `options` name another, and the outcome is written in all
+/// of them.
+///
+/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy models, the
+/// final configuration, and the record, and every model is read back and scored once more: [`Report::rescored`] says what
+/// that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
+/// that no older model is taken for the result, and the configuration that came closest is written instead.
+///
+/// # Errors
+/// As [`search`]; if the model is quantized already; if a file can't be read, written or removed.
+pub fn quantize_and_save<S: Scorer>(
+    float: &FloatModel<'_>,
+    original: &Model,
+    config: &QuantConfig,
+    mut roles: Roles<'_, S>,
+    mut options: SearchOptions<'_>,
+    files: &OutputFiles,
+) -> Result<Report<S::Score>> {
+    check_is_float(original)?;
+    let mut report = search(float, original, config, roles.reborrow(), options.reborrow())?;
+    write_file(&files.ranking, ranking_json(&report).as_bytes())?;
+    write_file(&files.history, history_json(&report).as_bytes())?;
+    match &report.outcome {
+        Some(outcome) => {
+            save_models(original, outcome.quantized.fake_quant(), deployed(outcome, files)?, files)?;
+            write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
+            write_file(&files.record, outcome.record.to_text().as_bytes())?;
+            remove(&files.closest_config)?;
+            rescore_files(files, roles, &mut report)?;
+        }
+        None => {
+            for file in files.models() {
+                remove(file)?;
+                remove(&data_file(file))?;
+            }
+            write_file(&files.closest_config, report.closest_config.to_json().as_bytes())?;
+        }
+    }
+    Ok(report)
+}
+
+/// The outcome in every deploy format; the one that was scored is not made again.
+fn deployed<S>(outcome: &Outcome<S>, files: &OutputFiles) -> Result<Vec<Deployed>> {
+    let made = |(format, path): &(_, std::path::PathBuf)| match &outcome.deployed {
+        Some(deployed) if deployed.format() == *format && *deployed.emission() == files.emission => {
+            Ok(deployed.clone())
+        }
+        _ => outcome.quantized.deploy(*format, &files.emission).map_err(|error| error.at(path.display())),
+    };
+    files.deploy.iter().map(made).collect()
+}
+
+/// Reads the models back that were saved, and scores them, unless the user wants an end.
+fn rescore_files<S: Scorer>(
+    files: &OutputFiles,
+    mut roles: Roles<'_, S>,
+    report: &mut Report<S::Score>,
+) -> Result<()> {
+    for (name, path, format) in files.scored() {
+        if roles.observer.interruption() == Some(Interruption::Cancelled) {
+            return Ok(());
+        }
+        let saved = load_model(path)?;
+        let deployed;
+        let model = match format {
+            None => SavedModel::FakeQuant(&saved),
+            Some(format) => {
+                deployed = Deployed::read_back(saved, format, &files.emission);
+                SavedModel::Deployed(&deployed)
+            }
+        };
+        let references = (&report.original, report.scores.first());
+        let rescored = rescore(&name, path, model, &mut roles, references);
+        report.rescored.extend(rescored.map_err(|error| error.at(path.display()))?);
+    }
+    Ok(())
+}

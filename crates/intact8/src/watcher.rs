@@ -1,0 +1,116 @@
+//! The observer of a search that the command uses: progress for people, a journal for later runs, and a stop.
+
+use crate::journal::Journal;
+use crate::scorer::Score;
+use crate::stop::Stop;
+use intact8_calibrate::CalibrationStage;
+use intact8_ir::Result;
+use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
+use std::time::{Duration, Instant};
+
+/// Shows progress, keeps scores in a journal, and ends the search when asked to.
+pub struct Watcher {
+    /// Is told how far things are.
+    pub progress: Box<dyn Progress>,
+    /// Ends the search before its time.
+    pub stop: Stop,
+    /// Where scores are stored, and recalled from.
+    pub journal: Option<Journal>,
+    began: Instant,
+    trials: (usize, Duration),
+}
+
+/// Is told how far things are, in words.
+pub trait Progress {
+    /// Something begins.
+    fn begin(&mut self, what: &str);
+
+    /// Of what has begun, `done` of `total` parts are done.
+    fn advance(&mut self, done: usize, total: usize);
+}
+
+/// No progress is shown.
+impl Progress for () {
+    fn begin(&mut self, _what: &str) {}
+    fn advance(&mut self, _done: usize, _total: usize) {}
+}
+
+impl Watcher {
+    /// A watcher that shows nothing, stores nothing, and stops when told to.
+    pub fn new(stop: Stop) -> Watcher {
+        let trials = (0, Duration::ZERO);
+        Watcher { progress: Box::new(()), stop, journal: None, began: Instant::now(), trials }
+    }
+
+    /// How long a number of trials will take, judged by those so far.
+    fn estimate(&self, n_trials: usize) -> Option<Duration> {
+        let (n, total) = self.trials;
+        (n > 0).then(|| total.mul_f64(n_trials as f64 / n as f64))
+    }
+
+    fn describe(&self, stage: Stage<'_>) -> String {
+        match stage {
+            Stage::Original => "scoring the original".to_owned(),
+            Stage::Calibration(stage) => match stage {
+                CalibrationStage::Observation => "calibrating: observing the layers",
+                CalibrationStage::Smoothing => "calibrating: smoothing",
+                CalibrationStage::Clipping => "calibrating: clipping by output error",
+                CalibrationStage::Rounding => "calibrating: rounding weights",
+                CalibrationStage::BiasCorrection => "calibrating: correcting biases",
+            }
+            .to_owned(),
+            Stage::Trial { index: 0, n_layers, .. } => format!("scoring all {n_layers} layers in int8"),
+            Stage::Trial { index, rolled_back, n_layers, n_ahead } => {
+                let ahead = n_ahead.map_or(String::new(), |n_ahead| {
+                    let left = self.estimate(n_ahead + 1);
+                    let left = left.map_or(String::new(), |time| format!(", {:.0} s", time.as_secs_f64()));
+                    format!(", about {n_ahead} more{left}")
+                });
+                format!(
+                    "trial {}{ahead}: scoring {} of {n_layers} layers in float",
+                    index + 1,
+                    rolled_back.len()
+                )
+            }
+            Stage::Ranking => "ranking the layers".to_owned(),
+            Stage::Saved { name } => format!("scoring the file of the {name} model"),
+        }
+    }
+}
+
+impl SearchObserver<Score> for Watcher {
+    fn stage(&mut self, stage: Stage<'_>) {
+        self.stop.obey_the_clock(match stage {
+            Stage::Original | Stage::Calibration(_) | Stage::Saved { .. } => false,
+            Stage::Trial { index, .. } => index > 0,
+            Stage::Ranking => true,
+        });
+        self.began = Instant::now();
+        let what = self.describe(stage);
+        self.progress.begin(&what);
+    }
+
+    fn progress(&mut self, done: usize, total: usize) -> Result<()> {
+        self.stop.check()?;
+        self.progress.advance(done, total);
+        Ok(())
+    }
+
+    fn interruption(&mut self) -> Option<Interruption> {
+        self.stop.reason()
+    }
+
+    fn recall(&mut self, candidate: Candidate<'_>) -> Option<Score> {
+        self.journal.as_ref()?.recall(candidate)
+    }
+
+    fn scored(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {
+        if candidate != Candidate::Original {
+            self.trials = (self.trials.0 + 1, self.trials.1 + self.began.elapsed());
+        }
+        match &mut self.journal {
+            Some(journal) => journal.write(candidate, score),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What runs on a target: the one value that is scored, timed and saved.
+
+use crate::ReadAscend;
+use crate::flavour::{Emission, Flavour, emit};
+use intact8_ir::{Model, Pass, Result};
+
+/// A model in a deploy format for a target.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    format: Flavour,
+    emission: Emission,
+    model: Model,
+}
+
+impl Deployed {
+    /// The deploy model of a fake-quant model, whatever tool made that.
+    ///
+    /// # Errors
+    /// If the target can't run the model, or the format can't express it.
+    pub fn of(fake_quant: &Model, format: Flavour, emission: &Emission) -> Result<Deployed> {
+        emission.target.check_model(fake_quant)?;
+        let mut model = fake_quant.clone();
+        emit(format, emission).run(&mut model)?;
+        Ok(Deployed { format, emission: *emission, model })
+    }
+
+    /// A deploy model that was read back from its file.
+    pub fn read_back(model: Model, format: Flavour, emission: &Emission) -> Deployed {
+        Deployed { format, emission: *emission, model }
+    }
+
+    /// The deploy format.
+    pub fn format(&self) -> Flavour {
+        self.format
+    }
+
+    /// The target, and how the model was made for it.
+    pub fn emission(&self) -> &Emission {
+        &self.emission
+    }
+
+    /// The model that is written to a file.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model with operators of ONNX's own alone: those of Ascend, which only its compiler knows, are read as
+    /// QuantizeLinear and DequantizeLinear.
+    ///
+    /// # Errors
+    /// If an operator of Ascend is not as AMCT writes it.
+    pub fn standard(&self) -> Result<Model> {
+        let mut model = self.model.clone();
+        ReadAscend.run(&mut model)?;
+        Ok(model)
+    }
+
+    /// The model as runtimes execute it: QuantizeLinear and DequantizeLinear around an operator become the operator on
+    /// integers, which rounds in other places than the simulation.
+    ///
+    /// # Errors
+    /// If the model can't be expressed with integer operators.
+    pub fn executed(&self) -> Result<Model> {
+        let how = Emission { contrib: true, short_scales: false, ..self.emission };
+        let mut model = self.standard()?;
+        if self.format != Flavour::Qdq {
+            emit(Flavour::Qdq, &how).run(&mut model)?;
+        }
+        emit(Flavour::QOperator, &how).run(&mut model)?;
+        Ok(model)
+    }
+}

@@ -1,0 +1,182 @@
+//! A model ready to be quantized, and what is known of its layers before anything runs.
+
+use crate::config::{LayerConfig, QuantConfig};
+use crate::costs::{multiply_adds, sample_shapes};
+use crate::layer::{Layer, layers};
+use crate::layer_table::{LayerId, LayerSet, LayerTable};
+use crate::passes::Equalize;
+use crate::record::Record;
+use crate::stages::Quantized;
+use crate::{NameNodes, SinkConstants, fuse, infer_types};
+use intact8_ir::{Model, Pass, Pipeline, Result, Tensor};
+use std::collections::BTreeMap;
+
+/// How a model is prepared. [`Prepared::new`] does nothing that these do not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preparation {
+    /// Whether batch normalizations, scales, shifts and pads are folded into the layers before them.
+    pub fuse: bool,
+    /// Names of layers that nothing is folded into.
+    pub skip_fusion: Vec<String>,
+    /// Whether the ranges of channels are made equal between neighbouring layers (cross-layer equalization).
+    pub equalize: bool,
+}
+
+impl Default for Preparation {
+    fn default() -> Preparation {
+        Preparation { fuse: true, skip_fusion: vec![], equalize: true }
+    }
+}
+
+impl Preparation {
+    /// The preparation that a configuration asks for.
+    pub fn of(config: &QuantConfig) -> Preparation {
+        Preparation {
+            fuse: config.do_fusion,
+            skip_fusion: config.skip_fusion_layers.clone(),
+            equalize: config.equalize,
+        }
+    }
+
+    /// The preparation that records of other tools are made with: everything folded, and nothing equalized.
+    fn plain() -> Preparation {
+        Preparation { equalize: false, ..Preparation::default() }
+    }
+}
+
+/// A model ready to be quantized.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    model: Model,
+    layers: LayerTable,
+    costs: Vec<Option<u64>>,
+    changed: LayerSet,
+}
+
+impl Prepared {
+    /// Prepares a copy of a model. `folding` computes what depends on constants alone, wherever the caller has something
+    /// that can run operators; without it, layers whose weights are computed are no layers.
+    ///
+    /// # Errors
+    /// If the model breaks a rule of ONNX that a pass or the verifier relies on.
+    pub fn new(model: &Model, how: &Preparation, folding: Option<&dyn Pass>) -> Result<Prepared> {
+        let mut prepared = folded(model, folding)?;
+        fuse(how).run(&mut prepared)?;
+        let before = if how.equalize { Some(constants_by_layer(&prepared)) } else { None };
+        if how.equalize {
+            Pipeline(vec![Box::new(Equalize)]).run(&mut prepared)?;
+        }
+        infer_types().run(&mut prepared)?;
+        let is_usual = how.fuse && how.skip_fusion.is_empty();
+        let before = match (is_usual, before) {
+            (true, before) => before,
+            (false, _) => {
+                let mut plain = folded(model, folding)?;
+                fuse(&Preparation::plain()).run(&mut plain)?;
+                Some(constants_by_layer(&plain))
+            }
+        };
+        let layers = LayerTable::of(&prepared);
+        let is_changed = |layer: &Layer| {
+            let same = |before: &BTreeMap<String, Vec<Option<Tensor>>>| {
+                before.get(&layer.name).is_some_and(|before| *before == constants(&prepared, layer))
+            };
+            before.as_ref().is_some_and(|before| !same(before))
+        };
+        let changed = layers.iter().filter(|(_, layer)| is_changed(layer)).map(|(id, _)| id).collect();
+        // Costs only decide between equals: a model that contradicts itself can be quantized without them.
+        let shapes = sample_shapes(&prepared).unwrap_or_default();
+        let cost = |layer: &Layer| Some(multiply_adds(&prepared, layer, &shapes)? as u64);
+        let costs = layers.iter().map(|(_, layer)| cost(layer)).collect();
+        Ok(Prepared { model: prepared, layers, costs, changed })
+    }
+
+    /// The prepared model. Its outputs are those of the original up to rounding.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its layers.
+    pub fn layers(&self) -> &LayerTable {
+        &self.layers
+    }
+
+    /// The multiply-accumulate operations of a layer for one sample, where shapes are known before anything runs;
+    /// dimensions that the model leaves open count as 1.
+    pub fn cost(&self, layer: LayerId) -> Option<u64> {
+        self.costs.get(layer.0 as usize).copied().flatten()
+    }
+
+    /// The layers whose constants differ from those after the usual folding alone, because ranges of channels were
+    /// equalized or the folding was not the usual one: a record of them can't be used without the configuration.
+    pub fn changed(&self) -> &LayerSet {
+        &self.changed
+    }
+
+    /// The layers that a configuration quantizes, in order.
+    pub fn enabled<'a>(&'a self, config: &'a QuantConfig) -> Vec<(LayerId, &'a Layer, &'a LayerConfig)> {
+        let enabled = |(id, layer): (LayerId, &'a Layer)| {
+            let config = config.layers.get(&layer.name).filter(|config| config.quant_enable)?;
+            Some((id, layer, config))
+        };
+        self.layers.iter().filter_map(enabled).collect()
+    }
+
+    /// The fake-quant model of a configuration: every layer that it enables is quantized with the record's parameters.
+    /// The record may hold other layers too.
+    ///
+    /// # Errors
+    /// If the record lacks an enabled layer, or does not fit it.
+    pub fn quantize(&self, config: &QuantConfig, record: &Record) -> Result<Quantized> {
+        Quantized::new(self, config, record)
+    }
+}
+
+/// A copy with names and computed constants. Names come first: they count nodes, which folding takes away.
+fn folded(model: &Model, folding: Option<&dyn Pass>) -> Result<Model> {
+    let mut model = model.clone();
+    let mut passes: Vec<Box<dyn Pass + '_>> = vec![Box::new(NameNodes)];
+    if let Some(folding) = folding {
+        passes.extend([Box::new(folding) as Box<dyn Pass + '_>, Box::new(SinkConstants), Box::new(folding)]);
+    }
+    Pipeline(passes).run(&mut model)?;
+    Ok(model)
+}
+
+fn constants_by_layer(model: &Model) -> BTreeMap<String, Vec<Option<Tensor>>> {
+    layers(model).into_iter().map(|layer| (layer.name.clone(), constants(model, &layer))).collect()
+}
+
+/// The constant operands of a layer; copies share their elements.
+fn constants(model: &Model, layer: &Layer) -> Vec<Option<Tensor>> {
+    let graph = model.graphs()[layer.graph];
+    graph.operands(layer.node).iter().map(|&value| graph.constant(value?).cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two layers with channels of very different ranges between them.
+    const MODEL: &str = "model m opset 17\n%x = input : f32[N,2]\n%w = const [64.0, 0.5, 32.0, 0.25] : f32[2,2]\n\
+                         %p = MatMul(%x, %w) @a\n%r = Relu(%p)\n%v = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
+                         %q = MatMul(%r, %v) @b\n%t = Tanh(%q)\n%y = MatMul(%t, %v) @c\nreturn %y\n";
+
+    #[test]
+    fn equalized_layers_are_marked_as_changed() {
+        let model: Model = MODEL.parse().unwrap();
+        let names = |how: &Preparation| {
+            let prepared = Prepared::new(&model, how, None).unwrap();
+            prepared.layers().names(prepared.changed())
+        };
+        assert_eq!(names(&Preparation::default()), ["a", "b"]);
+        assert_eq!(names(&Preparation { equalize: false, ..Preparation::default() }), [""; 0]);
+    }
+
+    #[test]
+    fn costs_are_multiply_adds_of_one_sample() {
+        let prepared = Prepared::new(&MODEL.parse().unwrap(), &Preparation::default(), None).unwrap();
+        let costs: Vec<_> = prepared.layers().iter().map(|(id, _)| prepared.cost(id)).collect();
+        assert_eq!(costs, [Some(4); 3]);
+    }
+}

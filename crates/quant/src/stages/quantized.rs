@@ -1,0 +1,48 @@
+//! A model that simulates quantization, with all that it was made of.
+
+use crate::config::QuantConfig;
+use crate::fake_quant;
+use crate::flavour::{Emission, Flavour};
+use crate::record::Record;
+use crate::stages::{Deployed, Prepared};
+use intact8_ir::{Model, Pass, Result};
+
+/// A quantized model: the simulation in float, and the configuration and record that it was made with.
+#[derive(Debug, Clone)]
+pub struct Quantized {
+    fake_quant: Model,
+    config: QuantConfig,
+}
+
+impl Quantized {
+    pub(super) fn new(prepared: &Prepared, config: &QuantConfig, record: &Record) -> Result<Quantized> {
+        let mut model = prepared.model().clone();
+        fake_quant(config, record).run(&mut model)?;
+        Ok(Quantized { fake_quant: model, config: config.clone() })
+    }
+
+    /// The fake-quant model: QuantizeLinear and DequantizeLinear around the operands of layers, and floats between.
+    pub fn fake_quant(&self) -> &Model {
+        &self.fake_quant
+    }
+
+    /// Which layers are quantized, and how.
+    pub fn config(&self) -> &QuantConfig {
+        &self.config
+    }
+
+    /// The fake-quant model as it is written to a file: constants of equal content are shared.
+    pub fn simulation_file(&self) -> Result<Model> {
+        let mut model = self.fake_quant.clone();
+        crate::ShareConstants.run(&mut model)?;
+        Ok(model)
+    }
+
+    /// The model that runs on a target, in one deploy format.
+    ///
+    /// # Errors
+    /// If the target can't run it, or the format can't express it.
+    pub fn deploy(&self, format: Flavour, emission: &Emission) -> Result<Deployed> {
+        Deployed::of(&self.fake_quant, format, emission)
+    }
+}
