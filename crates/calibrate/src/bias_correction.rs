@@ -86,12 +86,12 @@ mod tests {
                     %v = const splat(1.0) : f32[8,5]\n%z = MatMul(%x, %v) @fc\nreturn %y, %z\n";
         let mut model: Model = text.parse().unwrap();
         for (name, seed) in [("w", 1), ("v", 2)] {
-            let value = model.graph.value_named(name).unwrap();
-            let tensor = numbers(model.graph.constant(value).unwrap().shape(), seed);
-            let constant = model.graph.add(intact8_ir::Node::constant(format!("{name}.1"), tensor), &[]);
-            model.graph.replace_uses(value, constant.into());
+            let value = model.main().value_named(name).unwrap();
+            let tensor = numbers(model.main().constant(value).unwrap().shape(), seed);
+            let constant = model.main_mut().add(intact8_ir::Node::constant(format!("{name}.1"), tensor), &[]);
+            model.main_mut().replace_uses(value, constant.into());
         }
-        model.graph.remove_dead();
+        model.remove_dead();
         let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
         let mut data = vec![vec![numbers(&[2, 4, 9, 8], 3)], vec![numbers(&[2, 4, 9, 8], 4)]];
         let how = Preparation { equalize: false, ..Preparation::default() };

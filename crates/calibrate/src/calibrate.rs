@@ -105,7 +105,7 @@ pub(crate) fn watch<O: Send>(
     executor: &dyn Executor,
     batches: &mut Batches<'_>,
     observer: impl Fn(usize) -> O + Sync,
-    see: impl Fn(&mut O, intact8_ir::Place, &intact8_ir::Tensor) -> Result<()> + Sync,
+    see: impl Fn(&mut O, intact8_ir::ValueRef, &intact8_ir::Tensor) -> Result<()> + Sync,
     take: impl FnMut(O) -> Result<()>,
 ) -> Result<()> {
     let of_batch = |batch, inputs: &[intact8_ir::Tensor]| {

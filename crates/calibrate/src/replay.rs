@@ -4,7 +4,7 @@
 //! the same inputs. No activation is stored.
 
 use crate::float_model::FloatModel;
-use intact8_ir::{Error, Executor, Place, Result, Tensor, ValueId, isolate};
+use intact8_ir::{Error, Executor, GraphId, Result, Tensor, ValueId, ValueRef, isolate};
 use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer that can be replayed, on several batches at once.
@@ -13,8 +13,8 @@ pub struct Replay<'a> {
     /// The layer alone, quantized.
     executor: Box<dyn Executor + 'a>,
     /// What it reads; constants that are captured are known from the start.
-    inputs: Vec<(Place, Option<Tensor>)>,
-    output: Place,
+    inputs: Vec<(ValueRef, Option<Tensor>)>,
+    output: ValueRef,
 }
 
 /// What a layer reads on one batch, as far as it has come.
@@ -32,20 +32,20 @@ impl<'a> Replay<'a> {
         layer: &Layer,
     ) -> Result<Replay<'a>> {
         let model = float.model();
-        let graph = model.graphs()[layer.graph];
-        let mut alone = isolate(model, graph, layer.node);
-        let names = alone.graph.inputs().iter().map(|&id| &alone.graph.node(id).outputs[0].name);
+        let graph = model.graph(layer.graph);
+        let mut alone = isolate(model, layer.graph, layer.node);
+        let names = alone.main().inputs().iter().map(|&id| &alone.main().node(id).outputs[0].name);
         let place = |name: &String| {
             let value = graph.value_named(name).expect("an isolated input has the name of the operand");
-            let origin = model.origin(Place { graph: layer.graph, value });
+            let origin = model.producer(ValueRef { graph: layer.graph, value });
             // A constant that is captured is made by nobody.
-            (origin, model.graphs()[origin.graph].constant(origin.value).cloned())
+            (origin, model.graph(origin.graph).constant(origin.value).cloned())
         };
         let inputs = names.map(place).collect();
         fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
         let outputs = &graph.node(layer.node).outputs;
         let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
-        let output = Place { graph: layer.graph, value: ValueId { node: layer.node, slot } };
+        let output = ValueRef { graph: layer.graph, value: ValueId { node: layer.node, slot } };
         let executor = float.runtime().compile(&alone)?;
         Ok(Replay { layer: layer.clone(), executor, inputs, output })
     }
@@ -65,7 +65,7 @@ impl<'a> Replay<'a> {
     pub fn see(
         &self,
         seen: &mut Seen,
-        place: Place,
+        place: ValueRef,
         tensor: &Tensor,
     ) -> Result<Option<(Vec<Tensor>, Tensor)>> {
         for ((wanted, _), input) in self.inputs.iter().zip(&mut seen.0) {
@@ -79,7 +79,7 @@ impl<'a> Replay<'a> {
         // An input from outside a loop is made once, and read in each iteration; outside of loops nothing is kept for longer
         // than it is needed.
         let inputs: Option<Vec<Tensor>> = match self.layer.graph {
-            0 => seen.0.iter_mut().map(Option::take).collect(),
+            GraphId::MAIN => seen.0.iter_mut().map(Option::take).collect(),
             _ => seen.0.iter().cloned().collect(),
         };
         let Some(inputs) = inputs else {
@@ -117,7 +117,7 @@ mod tests {
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
         let replay = Replay::new(&float, &config, &record, layer).unwrap();
         let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
-        let place = Place { graph: 0, value: model.graph.value_named("x").unwrap() };
+        let place = ValueRef { graph: GraphId::MAIN, value: model.main().value_named("x").unwrap() };
         let mut seen = replay.begin();
         assert!(replay.see(&mut seen, place, &x).unwrap().is_none());
         let (_, quantized) = replay.see(&mut seen, replay.output, &sum).unwrap().unwrap();

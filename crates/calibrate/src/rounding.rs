@@ -27,7 +27,7 @@ pub(crate) fn rounded_up(
     let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
     let (depth, n_rows) = (reading.depth(), rows.n_rows());
     let per_group = weight.len() / depth / reading.groups();
-    let activation = activation_behind(model.graphs()[layer.graph], ValueId::from(layer.node));
+    let activation = activation_behind(model.graph(layer.graph), ValueId::from(layer.node));
     let mut rounded_up = Vec::with_capacity(weight.len());
     for group in 0..reading.groups() {
         let outputs = group * per_group..(group + 1) * per_group;

@@ -6,7 +6,7 @@ mod rows;
 mod window;
 
 use crate::data::Batches;
-use intact8_ir::{Executor, Model, Place, Result, Tensor, ValueId};
+use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
 pub(crate) use rows::{Reading, Rows};
 
@@ -18,8 +18,8 @@ pub(crate) struct Sampled {
     pub(crate) layer: Layer,
     pub(crate) config: LayerConfig,
     pub(crate) reading: Reading,
-    pub(crate) input: Place,
-    pub(crate) output: Place,
+    pub(crate) input: ValueRef,
+    pub(crate) output: ValueRef,
 }
 
 /// The layers that are sampled, and what the first of them read.
@@ -69,7 +69,7 @@ impl Samples {
     }
 
     /// Takes in a value of the float model for the first group.
-    pub(crate) fn observe(&self, sampling: &mut Sampling, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn observe(&self, sampling: &mut Sampling, place: ValueRef, tensor: &Tensor) -> Result<()> {
         self.groups.first().map_or(Ok(()), |group| sampling.observe(group, place, tensor))
     }
 
@@ -123,7 +123,7 @@ impl Sampled {
         Ok(Sampled {
             config: config.clone(),
             input: layer.inputs(model)[0],
-            output: Place { graph: layer.graph, value: ValueId::from(layer.node) },
+            output: ValueRef { graph: layer.graph, value: ValueId::from(layer.node) },
             reading: Reading::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
             layer,
         })
@@ -169,7 +169,7 @@ impl Sampling {
         Sampling { batch, batch_num, seen: group.iter().map(|_| (None, Rows::default())).collect() }
     }
 
-    fn observe(&mut self, group: &[Sampled], place: Place, tensor: &Tensor) -> Result<()> {
+    fn observe(&mut self, group: &[Sampled], place: ValueRef, tensor: &Tensor) -> Result<()> {
         for (sampled, (pending, rows)) in group.iter().zip(&mut self.seen) {
             if place == sampled.input {
                 *pending = Some(tensor.clone());
@@ -180,7 +180,7 @@ impl Sampling {
             {
                 let sample = sampled.reading.sample(rows, input, tensor, self.batch, self.batch_num);
                 sample.map_err(|error| error.at(&sampled.layer.name))?;
-                pending.take_if(|_| sampled.layer.graph == 0);
+                pending.take_if(|_| sampled.layer.graph == GraphId::MAIN);
             }
         }
         Ok(())

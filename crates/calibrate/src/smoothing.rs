@@ -6,7 +6,7 @@ use crate::float_model::FloatModel;
 use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
-use intact8_ir::{Model, Pass, Place, Result};
+use intact8_ir::{Model, Pass, Result, ValueRef};
 use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub(crate) fn worthwhile(
 ) -> Result<SmoothingFactors> {
     let model = float.model();
     let is_required = |name: &String| config.layers[name].dmq_balancer_param.is_some();
-    let mut of_place: BTreeMap<Place, Vec<String>> = BTreeMap::new();
+    let mut of_place: BTreeMap<ValueRef, Vec<String>> = BTreeMap::new();
     for (_, layer, _) in float.prepared().enabled(config) {
         if factors.0.contains_key(&layer.name) {
             of_place.entry(layer.inputs(model)[0]).or_default().push(layer.name.clone());

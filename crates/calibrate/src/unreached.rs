@@ -2,7 +2,7 @@
 
 use crate::data::Batches;
 use crate::float_model::FloatModel;
-use intact8_ir::{Place, Result};
+use intact8_ir::{GraphId, Result, ValueRef};
 use intact8_quant::{Layer, QuantConfig};
 use std::collections::HashSet;
 
@@ -14,13 +14,13 @@ pub fn unreached_layers(
     batches: &mut Batches<'_>,
 ) -> Result<Vec<Layer>> {
     let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
-    let inside: Vec<&Layer> = enabled.filter(|layer| layer.graph > 0).collect();
+    let inside: Vec<&Layer> = enabled.filter(|layer| layer.graph != GraphId::MAIN).collect();
     if inside.is_empty() {
         return Ok(vec![]);
     }
-    let mut seen: HashSet<Place> = HashSet::new();
+    let mut seen: HashSet<ValueRef> = HashSet::new();
     let of_batch = |_, inputs: &[intact8_ir::Tensor]| {
-        let mut seen: HashSet<Place> = HashSet::new();
+        let mut seen: HashSet<ValueRef> = HashSet::new();
         float.executor().run_tapped(inputs, &mut |place, tensor| {
             if !tensor.is_empty() {
                 seen.insert(place);
@@ -34,7 +34,7 @@ pub fn unreached_layers(
         Ok(())
     })?;
     // A layer of a branch that is never taken may read a value from outside, which is computed.
-    let output = |layer: &Layer| Place { graph: layer.graph, value: layer.node.into() };
+    let output = |layer: &Layer| ValueRef { graph: layer.graph, value: layer.node.into() };
     let is_unreached = |layer: &&Layer| {
         layer.inputs(float.model()).into_iter().chain([output(layer)]).any(|place| !seen.contains(&place))
     };

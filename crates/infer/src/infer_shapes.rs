@@ -3,7 +3,7 @@
 use crate::finding::Inference;
 use crate::names::Names;
 use crate::walk::{Shared, Walked, Walker};
-use intact8_ir::{Dim, Graph, Model, NodeId, NodeKind, Pass, Result, TensorType, Type, ValueId, verify};
+use intact8_ir::{Dim, GraphId, Model, NodeId, Pass, Result, TensorType, Type, ValueId, verify};
 
 /// Writes down the type of every value, as far as it can be known before the model runs.
 ///
@@ -58,15 +58,19 @@ impl Pass for InferShapes {
 pub fn infer(model: &mut Model) -> Result<Inference> {
     verify(model)?;
     let shared = Shared::default();
-    let mut walked = Walker::of(model, &shared).graph(&model.graph, &[], &[]);
+    let mut walked = Walker::of(model, &shared).graph(GraphId::MAIN, &[], &[]);
     let findings = std::mem::take(&mut walked.findings);
-    let changed = write(&mut model.graph, &walked, &shared.names);
+    let changed = write(model, GraphId::MAIN, &walked, &shared.names);
     Ok(Inference { changed, findings })
 }
 
 /// Writes the types of a graph and its subgraphs, and returns whether any is new.
-fn write(graph: &mut Graph, walked: &Walked, names: &Names) -> bool {
+fn write(model: &mut Model, graph: GraphId, walked: &Walked, names: &Names) -> bool {
     let mut changed = false;
+    for (&inner, walked) in &walked.inner {
+        changed |= write(model, inner, walked, names);
+    }
+    let graph = model.graph_mut(graph);
     let node_ids: Vec<NodeId> = graph.node_ids().collect();
     for id in node_ids {
         let node = graph.node_mut(id);
@@ -79,13 +83,6 @@ fn write(graph: &mut Graph, walked: &Walked, names: &Names) -> bool {
             };
             changed |= value.ty.as_ref() != Some(&ty);
             value.ty = Some(ty);
-        }
-        if let NodeKind::Op(op) = &mut node.kind {
-            for (position, subgraph) in op.subgraphs_mut().enumerate() {
-                if let Some(inner) = walked.inner.get(&(id, position)) {
-                    changed |= write(subgraph, inner, names);
-                }
-            }
         }
     }
     changed

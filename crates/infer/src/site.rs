@@ -5,7 +5,7 @@ use crate::finding::Finding;
 use crate::length::Length;
 use crate::number::Number;
 use crate::walk::{Walked, Walker};
-use intact8_ir::{DType, Error, Graph, Op};
+use intact8_ir::{DType, Error, GraphId, Op};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -55,8 +55,8 @@ pub(crate) struct Site<'a> {
     pub(crate) walker: &'a Walker<'a>,
     /// Why some of what the rule returns is unknown.
     pub(crate) notes: RefCell<Vec<String>>,
-    /// What came out of the subgraphs, by their position among the node's.
-    pub(crate) inner: RefCell<BTreeMap<usize, Walked>>,
+    /// What came out of the subgraphs.
+    pub(crate) inner: RefCell<BTreeMap<GraphId, Walked>>,
 }
 
 impl<'a> Site<'a> {
@@ -196,42 +196,44 @@ impl<'a> Site<'a> {
     /// Infers the subgraph of an attribute for what is fed to it, and returns its outputs. The last run counts for
     /// the types in the subgraph.
     pub(crate) fn run(&self, name: &str, inputs: &[Fact]) -> Inferred<Vec<Fact>> {
-        let (graph, position) = self.subgraph(name)?;
-        let start: usize = self.op.subgraphs().take(position).map(|other| other.captures().len()).sum();
+        let graph = self.subgraph(name)?;
+        let before = self.op.subgraphs().take_while(|&other| other != graph);
+        let start: usize = before.map(|other| self.n_captures(other)).sum();
         let walked = self.run_graph(graph, start, inputs);
         let outputs = walked.outputs.clone();
-        self.inner.borrow_mut().insert(position, walked);
+        self.inner.borrow_mut().insert(graph, walked);
         Ok(outputs)
     }
 
     /// Keeps what was found in the subgraph of an attribute from being told.
     pub(crate) fn ignore_findings(&self, name: &str) -> Inferred<()> {
-        let (_, position) = self.subgraph(name)?;
-        self.inner.borrow_mut().get_mut(&position).into_iter().for_each(|walked| walked.findings.clear());
+        let graph = self.subgraph(name)?;
+        self.inner.borrow_mut().get_mut(&graph).into_iter().for_each(|walked| walked.findings.clear());
         Ok(())
     }
 
-    /// The subgraph of an attribute, and its position among the node's.
-    fn subgraph(&self, name: &str) -> Inferred<(&'a Graph, usize)> {
-        let graph = self.op.graph(name)?;
-        let graph = graph.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))?;
-        let position = self.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph)).count();
-        Ok((graph, position))
+    /// The subgraph of an attribute.
+    fn subgraph(&self, name: &str) -> Inferred<GraphId> {
+        self.op.graph(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))
+    }
+
+    fn n_captures(&self, graph: GraphId) -> usize {
+        self.walker.model.graph(graph).captures().len()
     }
 
     /// Infers the subgraphs that no rule has run, from what they state themselves.
     pub(crate) fn run_others(&self) {
         let mut start = 0;
-        for (position, graph) in self.op.subgraphs().enumerate() {
-            if !self.inner.borrow().contains_key(&position) {
+        for graph in self.op.subgraphs() {
+            if !self.inner.borrow().contains_key(&graph) {
                 let walked = self.run_graph(graph, start, &[]);
-                self.inner.borrow_mut().insert(position, walked);
+                self.inner.borrow_mut().insert(graph, walked);
             }
-            start += graph.captures().len();
+            start += self.n_captures(graph);
         }
     }
 
-    fn run_graph(&self, graph: &Graph, start: usize, inputs: &[Fact]) -> Walked {
+    fn run_graph(&self, graph: GraphId, start: usize, inputs: &[Fact]) -> Walked {
         let captures = self.captures.get(start..).unwrap_or_default();
         self.walker.graph(graph, inputs, captures)
     }
@@ -242,7 +244,7 @@ impl<'a> Site<'a> {
     }
 
     /// What was found in the subgraphs.
-    pub(crate) fn take_inner(&self) -> (BTreeMap<usize, Walked>, Vec<Finding>) {
+    pub(crate) fn take_inner(&self) -> (BTreeMap<GraphId, Walked>, Vec<Finding>) {
         let mut inner = self.inner.take();
         let findings = inner.values_mut().flat_map(|walked| std::mem::take(&mut walked.findings)).collect();
         (inner, findings)

@@ -11,7 +11,7 @@ use crate::names::Names;
 use crate::ops;
 use crate::row::VERSIONS;
 use crate::site::{MAX_RANK, Site, Stop};
-use intact8_ir::{Attr, Function, Graph, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Function, Graph, GraphId, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ const MAX_STEPS: usize = 1 << 20;
 
 /// What is known around a graph.
 pub(crate) struct Walker<'a> {
-    functions: &'a [Function],
+    pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     /// In a function's body: the attributes that references stand for.
     attrs: Option<BTreeMap<String, Attr>>,
@@ -46,8 +46,8 @@ pub(crate) struct Walked {
     pub(crate) outputs: Vec<Fact>,
     /// Of every value.
     pub(crate) facts: HashMap<ValueId, Fact>,
-    /// In the subgraphs, by node and position among the node's subgraphs.
-    pub(crate) inner: BTreeMap<(NodeId, usize), Walked>,
+    /// In the subgraphs of its nodes.
+    pub(crate) inner: BTreeMap<GraphId, Walked>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -77,11 +77,12 @@ fn told(
 impl<'a> Walker<'a> {
     /// For the graph of a model.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
-        Walker { functions: &model.functions, opsets: &model.opsets, attrs: None, around: vec![], shared }
+        Walker { model, opsets: &model.opsets, attrs: None, around: vec![], shared }
     }
 
     /// Walks a graph that is fed `inputs`; what is not given is what the graph itself states.
-    pub(crate) fn graph(&self, graph: &Graph, inputs: &[Fact], captures: &[Fact]) -> Walked {
+    pub(crate) fn graph(&self, graph: GraphId, inputs: &[Fact], captures: &[Fact]) -> Walked {
+        let graph = self.model.graph(graph);
         let mut walked = Walked::default();
         for (ids, given) in [(graph.inputs(), inputs), (graph.captures(), captures)] {
             for (idx, &id) in ids.iter().enumerate() {
@@ -109,8 +110,7 @@ impl<'a> Walker<'a> {
         let node = graph.node(id);
         self.shared.n_steps.set(self.shared.n_steps.get() + 1);
         let resolved = self.resolve(op);
-        let n_formal = graph.operands(id).len() - node.n_captures();
-        let (formal, captured) = graph.operands(id).split_at(n_formal);
+        let (formal, captured) = (graph.formal_operands(id), graph.captured_operands(id));
         let fact = |operand: &Option<ValueId>| operand.as_ref().map(|value| &walked.facts[value]);
         let site = Site {
             op: resolved.as_ref().unwrap_or(op),
@@ -141,7 +141,7 @@ impl<'a> Walker<'a> {
             notes.push("the types of what it reads do not tell the lengths of what it makes".to_owned());
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
-        walked.inner.extend(inner.into_iter().map(|(position, inner)| ((id, position), inner)));
+        walked.inner.extend(inner);
         let told = told(stop, notes, is_known);
         walked.findings.extend(told.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
     }
@@ -149,8 +149,7 @@ impl<'a> Walker<'a> {
     /// What is known of a node's outputs, why it is not more, and what was found in a function's body.
     fn outputs(&self, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
         let Op { domain, name, overload, .. } = site.op;
-        let is_called = |f: &&Function| f.domain == *domain && f.name == *name && f.overload == *overload;
-        if let Some(function) = self.functions.iter().find(is_called) {
+        if let Some(function) = self.model.function(domain, name, overload) {
             return self.call(function, site);
         }
         let untyped = || vec![Fact::Unknown; site.n_outputs];
@@ -171,7 +170,7 @@ impl<'a> Walker<'a> {
     /// Walks the body of a function for one call.
     fn call(&self, function: &Function, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
         let untyped = vec![Fact::Unknown; site.n_outputs];
-        if self.around.iter().any(|outer| std::ptr::eq(*outer, function)) {
+        if self.around.iter().any(|outer| outer.body == function.body) {
             let message = format!("function {} calls itself, which ONNX forbids", function.name);
             return (untyped, Some(Stop::Wrong(message)), vec![]);
         }
@@ -182,11 +181,11 @@ impl<'a> Walker<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(site.op.attrs.clone());
-        let Walker { functions, shared, .. } = *self;
+        let Walker { model, shared, .. } = *self;
         let around = [self.around.as_slice(), &[function]].concat();
-        let body = Walker { functions, opsets: &function.opsets, attrs: Some(attrs), around, shared };
+        let body = Walker { model, opsets: &function.opsets, attrs: Some(attrs), around, shared };
         let inputs: Vec<Fact> = site.operands.iter().map(|fact| fact.cloned().unwrap_or_default()).collect();
-        let Walked { mut outputs, findings, .. } = body.graph(&function.graph, &inputs, &[]);
+        let Walked { mut outputs, findings, .. } = body.graph(function.body, &inputs, &[]);
         outputs.resize_with(site.n_outputs, Fact::default);
         (outputs, None, findings)
     }

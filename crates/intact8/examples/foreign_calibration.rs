@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example foreign_calibration`
 
-use intact8::ir::Place;
+use intact8::ir::ValueRef;
 use intact8::quant::{Calibration, fake_quant};
 use intact8::{Emission, Flavour, Model, QuantConfig, Result, Tensor};
 
@@ -30,8 +30,8 @@ fn main() -> Result<()> {
     let config = QuantConfig::for_model(&model);
 
     let mut calibration = Calibration::new(&model, &config)?;
-    let wanted: Vec<Place> = calibration.places().collect();
-    let name = |place: &Place| model.graphs()[place.graph].value(place.value).name.as_str();
+    let wanted: Vec<ValueRef> = calibration.places().collect();
+    let name = |place: &ValueRef| model.graph(place.graph).value(place.value).name.as_str();
     for x in [[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0]] {
         run(x, &mut |value, numbers| {
             let Some(place) = wanted.iter().find(|place| name(place) == value) else { return Ok(()) };
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     let mut quantized = model.clone();
     fake_quant(&config, &record).run(&mut quantized)?;
     intact8::quant::emit(Flavour::Qdq, &Emission::default()).run(&mut quantized)?;
-    let n_quantizers = quantized.graph.dag().node_weights().filter(|node| node.is("QuantizeLinear")).count();
+    let n_quantizers = quantized.main().dag().node_weights().filter(|node| node.is("QuantizeLinear")).count();
     assert_eq!(n_quantizers, 2);
     Ok(())
 }

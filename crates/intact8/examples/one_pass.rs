@@ -8,7 +8,7 @@ use intact8::{Model, Result, Tensor};
 
 fn main() -> Result<()> {
     let mut model = Model::new("by hand", 17);
-    let graph: &mut Graph = &mut model.graph;
+    let graph: &mut Graph = model.main_mut();
 
     // An input whose batch is left open, and a convolution of one channel into two.
     let dims = vec![Dim::Symbol("N".to_owned()), Dim::Known(1), Dim::Known(4), Dim::Known(4)];
@@ -31,8 +31,8 @@ fn main() -> Result<()> {
 
     let changed = FoldBatchNorm { skip: &[] }.run(&mut model)?;
     assert!(changed, "there is a normalization to fold");
-    let ops = model.graph.dag().node_weights().filter_map(|node| node.as_op());
+    let ops = model.main().dag().node_weights().filter_map(|node| node.as_op());
     assert_eq!(ops.map(|op| op.name.as_str()).collect::<Vec<_>>(), ["Conv"]);
-    assert_eq!(model.graph.value(model.graph.outputs()[0]).name, "y");
+    assert_eq!(model.main().value(model.main().outputs()[0]).name, "y");
     verify(&model)
 }

@@ -3,7 +3,7 @@
 //! Not a sensitivity: both models run as a whole, so a difference holds all that was lost up to its value.
 
 use intact8_interp::Session;
-use intact8_ir::{DType, Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Tensor, ValueId, ValueRef};
 use intact8_search::decibels;
 use std::collections::{HashMap, HashSet};
 
@@ -76,27 +76,26 @@ pub fn compare(
 
 /// The names of a model's values.
 struct Names<'a> {
-    graphs: Vec<&'a Graph>,
+    model: &'a Model,
     all: HashSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
     fn of(model: &'a Model) -> Names<'a> {
-        let graphs = model.graphs();
-        let nodes = graphs.iter().flat_map(|graph| graph.node_ids().map(|id| graph.node(id)));
+        let nodes = model.graphs().flat_map(|(_, graph)| graph.node_ids().map(|id| graph.node(id)));
         let names = nodes.flat_map(|node| node.outputs.iter().map(|value| value.name.as_str()));
         let all = names.filter(|name| !name.is_empty()).collect();
-        Names { graphs, all }
+        Names { model, all }
     }
 
-    fn of_place(&self, place: Place) -> &'a str {
-        &self.graphs[place.graph].value(place.value).name
+    fn of_place(&self, place: ValueRef) -> &'a str {
+        &self.model.graph(place.graph).value(place.value).name
     }
 }
 
 /// What has been found so far.
 struct Comparison<'a> {
-    graphs: Vec<&'a Graph>,
+    model: &'a Model,
     /// In the order in which they came first.
     sums: Vec<Sums>,
     of_name: HashMap<String, usize>,
@@ -116,14 +115,14 @@ struct Sums {
 
 impl<'a> Comparison<'a> {
     fn new(model: &'a Model) -> Comparison<'a> {
-        Comparison { graphs: model.graphs(), sums: vec![], of_name: HashMap::new() }
+        Comparison { model, sums: vec![], of_name: HashMap::new() }
     }
 
-    fn observe(&mut self, place: Place, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
+    fn observe(&mut self, place: ValueRef, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
         if quantized.dtype() != DType::F32 || original.shape() != quantized.shape() {
             return Ok(());
         }
-        let graph = self.graphs[place.graph];
+        let graph = self.model.graph(place.graph);
         let at = *self.of_name.entry(name.to_owned()).or_insert_with(|| {
             self.sums.push(Sums::new(graph, place.value, name));
             self.sums.len() - 1

@@ -79,7 +79,7 @@ pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeployS
 }
 
 fn reason(model: &Model, bytes: u64, float_bytes: u64) -> String {
-    let constants = model.graphs().into_iter().flat_map(|graph| graph.dag().node_weights());
+    let constants = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
     let constants = constants.filter_map(|node| node.as_constant());
     let (mut floats, mut others) = (0, 0);
     for tensor in constants {

@@ -75,9 +75,8 @@ pub fn saved_bytes(path: &Path) -> u64 {
 /// Bytes of any file that `model` was read from, and of tensors in other files, however those are called: as many as its
 /// constants take at least.
 pub fn model_bytes(path: &Path, model: &Model) -> u64 {
-    let graphs = model.graphs();
-    let constants =
-        graphs.iter().flat_map(|graph| graph.dag().node_weights()).filter_map(|node| node.as_constant());
+    let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
+    let constants = nodes.filter_map(|node| node.as_constant());
     let in_constants = constants.map(|tensor| tensor.byte_size() as u64).sum();
     std::fs::metadata(path).map_or(0, |file| file.len()).max(in_constants)
 }

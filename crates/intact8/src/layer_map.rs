@@ -60,8 +60,7 @@ pub(crate) fn layer_map(original: &Model, output: &Model) -> BTreeMap<String, Ve
 }
 
 fn operations(model: &Model) -> Vec<(&Graph, NodeId)> {
-    let all =
-        model.graphs().into_iter().flat_map(|graph| graph.topo().into_iter().map(move |id| (graph, id)));
+    let all = model.graphs().flat_map(|(_, graph)| graph.topo().into_iter().map(move |id| (graph, id)));
     all.filter(|(graph, id)| graph.node(*id).as_op().is_some()).collect()
 }
 

@@ -7,8 +7,8 @@ use crate::ops;
 use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
 use intact8_ir::{
-    Attr, DType, Error, ErrorKind, Function, Graph, Model, NodeId, NodeKind, Op, Place, Result, Tensor,
-    ValueId,
+    Attr, DType, Error, ErrorKind, Function, Graph, GraphId, Model, NodeId, NodeKind, Op, Result, Tensor,
+    ValueId, ValueRef,
 };
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -17,13 +17,11 @@ use std::sync::Arc;
 
 /// What compiling a graph needs to know of its surroundings.
 pub(crate) struct Compiler<'a> {
-    model: &'a Model,
+    pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     limits: Limits,
     /// In a function's body: the attributes that references stand for.
     attrs: BTreeMap<String, Attr>,
-    /// The position of each graph among [`Model::graphs`], by address. Function bodies are not among them.
-    positions: HashMap<*const Graph, usize>,
     /// How many functions are around the graph.
     depth: usize,
     budget: &'a Budget,
@@ -52,10 +50,11 @@ const MAX_NESTING: usize = 32;
 /// A graph half compiled.
 struct Assembly<'a> {
     graph: &'a Graph,
+    /// The graph's id, unless it is in the body of a function, whose values nobody can ask for.
+    id: Option<GraphId>,
     /// Where each value is to be found, as far as it is known.
     sources: HashMap<ValueId, Source>,
     program: Program,
-    position: Option<usize>,
 }
 
 impl<'a> Compiler<'a> {
@@ -66,17 +65,15 @@ impl<'a> Compiler<'a> {
                 format!("opset {} is newer than {NEWEST}, the newest that is known here", model.opset());
             return Err(Error::unsupported(newest));
         }
-        let graphs = model.graphs().into_iter().enumerate();
-        let positions = graphs.map(|(position, graph)| (std::ptr::from_ref(graph), position)).collect();
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
         let context = Context::new(limits, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
-        Compiler { model, opsets, limits, attrs, positions, depth: 0, budget, sharing }
-            .graph(&model.graph, &[])
+        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing }.graph(GraphId::MAIN, &[])
     }
 
     /// Compiles a graph whose captured values are constant where `captures` says so.
-    fn graph(&self, graph: &Graph, captures: &[Operand<'_>]) -> Result<Program> {
+    fn graph(&self, id: GraphId, captures: &[Operand<'_>]) -> Result<Program> {
+        let graph = self.model.graph(id);
         let program = Program {
             inputs: vec![],
             captures: vec![],
@@ -86,8 +83,8 @@ impl<'a> Compiler<'a> {
             n_slots: 0,
             used_up: vec![],
         };
-        let position = self.positions.get(&std::ptr::from_ref(graph)).copied();
-        let mut assembly = Assembly { graph, sources: HashMap::new(), program, position };
+        let id = (self.depth == 0).then_some(id);
+        let mut assembly = Assembly { graph, id, sources: HashMap::new(), program };
         for &id in graph.inputs() {
             let slot = assembly.new_slot(id.into());
             let place = assembly.place(id.into());
@@ -192,9 +189,9 @@ impl<'a> Compiler<'a> {
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
         let Compiler { model, limits, depth, budget, sharing, .. } = *self;
-        let (opsets, positions, depth) = (&function.opsets, HashMap::new(), depth + 1);
-        let compiler = Compiler { model, opsets, limits, attrs, positions, depth, budget, sharing };
-        let body = compiler.graph(&function.graph, &[])?;
+        let (opsets, depth) = (&function.opsets, depth + 1);
+        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing };
+        let body = compiler.graph(function.body, &[])?;
         Ok(Box::new(move |call| {
             let inputs =
                 (0..body.inputs.len()).map(|slot| call.operands.get_mut(slot).and_then(Option::take));
@@ -220,11 +217,17 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles a subgraph of `site`'s node.
-    pub(crate) fn subgraph(&self, site: &Site<'_>, graph: &Graph) -> Result<Subgraph> {
-        let before = site.op.subgraphs().take_while(|other| !std::ptr::eq(*other, graph));
+    pub(crate) fn subgraph(&self, site: &Site<'_>, graph: GraphId) -> Result<Subgraph> {
+        let n_captures = |graph: GraphId| self.model.graph(graph).captures().len();
+        let before = site.op.subgraphs().take_while(|&other| other != graph);
         let n_formal = site.operands.len() - site.n_captures;
-        let start = n_formal + before.map(|other| other.captures().len()).sum::<usize>();
-        let captures = start..start + graph.captures().len();
+        let start = n_formal + before.map(n_captures).sum::<usize>();
+        let captures = start..start + n_captures(graph);
+        if captures.end > site.operands.len() {
+            let message =
+                "a graph that a function gets as its attribute captures values, which is not supported";
+            return Err(Error::unsupported(message));
+        }
         let nesting = self.budget.nesting.get() + 1;
         if nesting > MAX_NESTING {
             return Err(Error::limit(format!("subgraphs are nested deeper than {MAX_NESTING}")));
@@ -237,8 +240,8 @@ impl<'a> Compiler<'a> {
 }
 
 impl Assembly<'_> {
-    fn place(&self, value: ValueId) -> Option<Place> {
-        self.position.map(|graph| Place { graph, value })
+    fn place(&self, value: ValueId) -> Option<ValueRef> {
+        self.id.map(|graph| ValueRef { graph, value })
     }
 
     fn new_slot(&mut self, value: ValueId) -> usize {

@@ -1,7 +1,7 @@
 //! What one run carries along: its limits, what it has used of them, and who watches.
 
 use crate::spare::Spare;
-use intact8_ir::{Error, Place, Result, Tap, Tensor};
+use intact8_ir::{Error, Result, Tap, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
 
 /// What a run may use at most. A model that asks for more gets an error, not the machine's memory.
@@ -40,7 +40,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn tap(&self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn tap(&self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(place, tensor),
             None => Ok(()),

@@ -2,7 +2,7 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
 
 /// Computes operations all of whose operands are constant, once and for all: so weights behind a Reshape, Transpose or
 /// Identity, shapes and tables become constants that other passes see.
@@ -64,34 +64,30 @@ impl Pass for FoldConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        // A node runs in a model of its own, which needs no more of this one than its versions.
-        let mut header = Model::new("", 0);
-        header.opsets = model.opsets.clone();
-        let functions: Vec<(String, String)> =
-            model.functions.iter().map(|function| (function.domain.clone(), function.name.clone())).collect();
-        let is_function =
-            |op: &Op| functions.iter().any(|(domain, name)| *domain == op.domain && *name == op.name);
         let mut grown = 0;
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                let is_able = graph.node(id).as_op().is_some_and(|op| !is_function(op) && is_foldable(op));
-                if !is_able {
+        for graph in model.inner_first() {
+            for id in model.graph(graph).topo() {
+                let op = model.graph(graph).node(id).as_op();
+                if !op.is_some_and(|op| !is_function(model, op) && is_foldable(op)) {
                     continue;
                 }
-                let Some(results) = results(&header, graph, id, &mut grown) else { continue };
+                let Some(results) = results(model, graph, id, &mut grown) else { continue };
                 for (slot, tensor) in results {
-                    replace(graph, id, slot, tensor);
+                    replace(model.graph_mut(graph), id, slot, tensor);
                 }
                 changed = true;
             }
-            Ok(())
-        })?;
+        }
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }
+}
+
+fn is_function(model: &Model, op: &Op) -> bool {
+    model.functions.iter().any(|function| function.domain == op.domain && function.name == op.name)
 }
 
 fn is_foldable(op: &Op) -> bool {
@@ -100,7 +96,8 @@ fn is_foldable(op: &Op) -> bool {
 }
 
 /// What a node gives in each slot that has a name, if everything that it reads is constant.
-fn results(header: &Model, graph: &Graph, id: NodeId, grown: &mut u64) -> Option<Vec<(usize, Tensor)>> {
+fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Option<Vec<(usize, Tensor)>> {
+    let graph = model.graph(within);
     let operands = graph.operands(id).iter().flatten();
     let sizes: Option<Vec<u64>> =
         operands.map(|&value| graph.constant(value).map(|tensor| tensor.byte_size() as u64)).collect();
@@ -109,7 +106,7 @@ fn results(header: &Model, graph: &Graph, id: NodeId, grown: &mut u64) -> Option
     let most = SMALL.max(n_read.saturating_mul(MAX_GROWTH));
     // Kernels may want room beside their result.
     let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
-    let session = Session::with_limits(&isolate(header, graph, id), limits).ok()?;
+    let session = Session::with_limits(&isolate(model, within, id), limits).ok()?;
     let items = session.run_data(vec![], None).ok()?;
     let tensors: Option<Vec<Tensor>> = items.into_iter().map(|item| item.into_tensor().ok()).collect();
     let tensors = tensors?;

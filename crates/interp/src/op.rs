@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::compile::Compiler;
 use crate::data::Data;
 use crate::program::Subgraph;
-use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
+use intact8_ir::{Attr, DType, Error, Graph, Op, Result, Tensor};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
@@ -75,6 +75,11 @@ pub(crate) enum Operand<'a> {
 }
 
 impl<'a> Site<'a> {
+    /// The graph of an attribute.
+    pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a Graph>> {
+        Ok(self.op.graph(name)?.map(|id| self.compiler.model.graph(id)))
+    }
+
     /// The operand's value, if it is constant.
     pub(crate) fn constant(&self, slot: usize) -> Option<&'a Tensor> {
         match self.operands.get(slot) {

@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::data::Data;
 use crate::op::{Kernel, Operand, Outputs};
-use intact8_ir::{DType, Error, Place, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor, ValueRef};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(crate) struct Program {
     /// The slots of captured values, in the graph's order.
     pub(crate) captures: Vec<usize>,
     /// What was computed once and for all when the graph was compiled, for those who watch.
-    pub(crate) folded: Vec<(Place, Tensor)>,
+    pub(crate) folded: Vec<(ValueRef, Tensor)>,
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Source>,
     pub(crate) n_slots: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Program {
 pub(crate) struct Feed {
     pub(crate) slot: usize,
     pub(crate) default: Option<Tensor>,
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ValueRef>,
 }
 
 /// A node that runs.
@@ -58,7 +58,7 @@ pub(crate) struct Made {
     /// Where it is kept, if anybody reads it.
     pub(crate) slot: Option<usize>,
     /// Which value it is; `None` for outputs left out and in function bodies, which nobody watches.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ValueRef>,
 }
 
 impl Program {
@@ -167,7 +167,7 @@ impl Source {
     }
 }
 
-fn watch(context: &Context<'_>, place: Option<Place>, item: &Data) -> Result<()> {
+fn watch(context: &Context<'_>, place: Option<ValueRef>, item: &Data) -> Result<()> {
     match (place, item) {
         (Some(place), Data::Tensor(tensor)) => context.tap(place, tensor),
         _ => Ok(()),

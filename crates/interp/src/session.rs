@@ -45,7 +45,7 @@ impl Session {
     /// Compiles a verified model; operators with the same attributes and constants as those of a live session in the
     /// registry take no memory and no time again.
     pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
-        let graph = &model.graph;
+        let graph = model.main();
         let sharing = Sharing::with(registry);
         Ok(Session {
             program: Compiler::model(model, limits, &sharing)?,
@@ -114,12 +114,12 @@ impl Input {
     /// The inputs of a model, in order.
     pub fn all_of(model: &Model) -> Vec<Input> {
         let input = |&id| {
-            let node = model.graph.node(id);
+            let node = model.main().node(id);
             let value = &node.outputs[0];
             let has_default = !matches!(node.kind, NodeKind::Input(None));
             Input { name: value.name.clone(), ty: value.tensor_type().cloned(), has_default }
         };
-        model.graph.inputs().iter().map(input).collect()
+        model.main().inputs().iter().map(input).collect()
     }
 
     fn check(&self, item: Option<&Data>) -> Result<()> {

@@ -4,7 +4,7 @@
 //! as long as a session that uses it.
 
 use crate::op::{Kernel, Operand, Site};
-use intact8_ir::{Attr, Op, Tensor, with_element};
+use intact8_ir::{Attr, Op, Tensor};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -109,11 +109,7 @@ fn largest_constant(site: &Site<'_>) -> Option<usize> {
     let largest = constants.max_by_key(|tensor| tensor.byte_size())?;
     let is_plain = |attr| are_same(attr, attr);
     let is_worth_it = is_computed && largest.byte_size() >= WORTH_SHARING;
-    (is_worth_it && site.op.attrs.values().all(is_plain)).then(|| address(largest))
-}
-
-fn address(tensor: &Tensor) -> usize {
-    with_element!(tensor.dtype(), T => tensor.values::<T>().map_or(0, |values| values.as_ptr().addr()))
+    (is_worth_it && site.op.attrs.values().all(is_plain)).then(|| largest.address())
 }
 
 impl Recipe {
@@ -136,7 +132,9 @@ impl Recipe {
         {
             (Ingredient::Absent, Operand::Absent) | (Ingredient::Computed, Operand::Computed) => true,
             (Ingredient::Constant(own), Operand::Constant(other)) => {
-                own.dtype() == other.dtype() && own.shape() == other.shape() && address(own) == address(other)
+                own.dtype() == other.dtype()
+                    && own.shape() == other.shape()
+                    && own.address() == other.address()
             }
             _ => false,
         };
@@ -179,9 +177,9 @@ mod tests {
             "model m opset 17\n%x = input : f32[N,16]\n%w = input : f32[16,32]\n%p = Gemm(%x, %w)\n{lines}\nreturn %y\n"
         );
         let mut model: Model = text.parse().unwrap();
-        let input = model.graph.value_named("w").unwrap();
-        let constant = model.graph.add(Node::constant("v", weight.clone()), &[]);
-        model.graph.replace_uses(input, constant.into());
+        let input = model.main().value_named("w").unwrap();
+        let constant = model.main_mut().add(Node::constant("v", weight.clone()), &[]);
+        model.main_mut().replace_uses(input, constant.into());
         model
     }
 

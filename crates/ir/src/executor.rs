@@ -14,10 +14,10 @@
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
-use crate::{Model, Place, Result, Tensor};
+use crate::{Model, Result, Tensor, ValueRef};
 
 /// Receives a value of a model during a run; an error ends the run.
-pub type Tap<'a> = &'a mut (dyn FnMut(Place, &Tensor) -> Result<()> + 'a);
+pub type Tap<'a> = &'a mut (dyn FnMut(ValueRef, &Tensor) -> Result<()> + 'a);
 
 /// A model that is ready to run, any number of times and in several threads at once.
 pub trait Executor: Send + Sync {

@@ -1,10 +1,11 @@
 //! The graph: sole owner of the petgraph, and the only place where it is changed.
 //!
-//! Reading is free, with any petgraph algorithm. Writing is five verbs, which keep each node's ordered operand
+//! Reading is free, with any petgraph algorithm. Writing is four verbs, which keep each node's ordered operand
 //! list and the edges equal: [`add`](Graph::add), [`set_operand`](Graph::set_operand),
-//! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs), [`remove_dead`](Graph::remove_dead).
+//! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs). What reaches beyond one graph is a verb
+//! of the [`Model`](crate::Model): adding a node with subgraphs, capturing a value, removing what is dead.
 
-use crate::{Node, NodeKind, Notes, Op, Tensor, Value, ValueId};
+use crate::{Node, NodeKind, Notes, Tensor, Value, ValueId};
 use petgraph::Direction;
 use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::EdgeRef;
@@ -104,6 +105,17 @@ impl Graph {
         &self.dag[node].operands
     }
 
+    /// The operands that the operator itself reads.
+    pub fn formal_operands(&self, node: NodeId) -> &[Option<ValueId>] {
+        let operands = &self.dag[node].operands;
+        &operands[..operands.len().saturating_sub(self.dag[node].n_captures)]
+    }
+
+    /// The operands that the node's subgraphs capture: one for each capture of each subgraph, in order.
+    pub fn captured_operands(&self, node: NodeId) -> &[Option<ValueId>] {
+        &self.dag[node].operands[self.formal_operands(node).len()..]
+    }
+
     /// The value in an input slot, if there is one.
     pub fn operand(&self, node: NodeId, slot: usize) -> Option<ValueId> {
         self.dag[node].operands.get(slot).copied().flatten()
@@ -128,44 +140,6 @@ impl Graph {
     /// All nodes, in order of their ids.
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> {
         self.dag.node_indices()
-    }
-
-    /// Calls `see` with this graph and then with its subgraphs, node by node.
-    pub(crate) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Graph)) {
-        see(self);
-        let ops = self.dag.node_weights().filter_map(Node::as_op);
-        ops.flat_map(Op::subgraphs).for_each(|graph| graph.visit(see));
-    }
-
-    /// The value of this graph that one of its own subgraphs, told by its address, captures as its n-th.
-    pub(crate) fn captured_by(&self, subgraph: &Graph, capture: usize) -> Option<ValueId> {
-        self.node_ids().find_map(|id| {
-            let op = self.dag[id].as_op()?;
-            let mut slot = self.dag[id].operands.len().checked_sub(self.dag[id].n_captures())?;
-            for other in op.subgraphs() {
-                if std::ptr::eq(other, subgraph) {
-                    return self.operand(id, slot + capture);
-                }
-                slot += other.captures.len();
-            }
-            None
-        })
-    }
-
-    /// Calls `change` with the subgraphs, node by node, and then with this graph; each with its position in the order
-    /// of [`Graph::visit`], counted from `next`.
-    pub(crate) fn try_visit_mut<E>(
-        &mut self,
-        next: &mut usize,
-        change: &mut impl FnMut(usize, &mut Graph) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let position = *next;
-        *next += 1;
-        for node in self.dag.node_weights_mut() {
-            let NodeKind::Op(op) = &mut node.kind else { continue };
-            op.subgraphs_mut().try_for_each(|graph| graph.try_visit_mut(next, change))?;
-        }
-        change(position, self)
     }
 
     /// All nodes, producers before users, otherwise in order of their ids:
@@ -194,9 +168,12 @@ impl Graph {
     }
 }
 
-/// Writing: five verbs, no others.
+/// Writing: four verbs, no others.
 impl Graph {
     /// Adds a node that reads `operands`. An input or a capture becomes the graph's last one.
+    ///
+    /// A node with subgraphs is added with [`Model::add`](crate::Model::add), and a capture of a graph whose node exists
+    /// with [`Model::capture`](crate::Model::capture).
     pub fn add(&mut self, node: Node, operands: &[Option<ValueId>]) -> NodeId {
         let id = self.dag.add_node(node);
         match self.dag[id].kind {
@@ -245,11 +222,20 @@ impl Graph {
         self.outputs = outputs;
     }
 
-    /// Removes every node that no output depends on, in subgraphs too, and captures that nobody reads.
-    /// Inputs that must be fed stay: they are part of the graph's interface.
-    pub fn remove_dead(&mut self) {
-        let node_ids: Vec<_> = self.node_ids().collect();
-        node_ids.into_iter().for_each(|id| self.remove_dead_captures(id));
+    /// Sets the values that the subgraphs of a node capture, which are its last operands, in place of those it has.
+    pub(crate) fn set_captured(&mut self, node: NodeId, captured: &[Option<ValueId>]) {
+        let n_formal = self.formal_operands(node).len();
+        (n_formal..self.dag[node].operands.len()).for_each(|slot| self.set_operand(node, slot, None));
+        self.dag[node].operands.truncate(n_formal);
+        self.dag[node].n_captures = captured.len();
+        for (slot, &value) in (n_formal..).zip(captured) {
+            self.set_operand(node, slot, value);
+        }
+    }
+
+    /// Removes every node that no output depends on. Inputs that must be fed stay: they are part of the graph's
+    /// interface. Returns which of the captures are left.
+    pub(crate) fn remove_dead(&mut self) -> Vec<bool> {
         let mut alive: HashSet<NodeId> = HashSet::new();
         let mut pending: Vec<NodeId> = self.outputs.iter().map(|value| value.node).collect();
         pending.extend(self.inputs.iter().filter(|&&id| matches!(self.dag[id].kind, NodeKind::Input(None))));
@@ -260,29 +246,9 @@ impl Graph {
         }
         self.dag.retain_nodes(|_, id| alive.contains(&id));
         self.inputs.retain(|id| alive.contains(id));
+        let kept = self.captures.iter().map(|id| alive.contains(id)).collect();
         self.captures.retain(|id| alive.contains(id));
-    }
-
-    /// Removes what is dead in the subgraphs of a node, and the operands that they no longer capture.
-    fn remove_dead_captures(&mut self, id: NodeId) {
-        let n_formal = self.dag[id].operands.len() - self.dag[id].n_captures();
-        let NodeKind::Op(op) = &mut self.dag[id].kind else { return };
-        let mut captured = Vec::new();
-        for graph in op.subgraphs_mut() {
-            let before = graph.captures.clone();
-            graph.remove_dead();
-            captured.extend(before.iter().map(|capture| graph.captures.contains(capture)));
-        }
-        if captured.iter().all(|&kept| kept) {
-            return;
-        }
-        let operands = self.dag[id].operands.clone();
-        (n_formal..operands.len()).for_each(|slot| self.set_operand(id, slot, None));
-        self.dag[id].operands.truncate(n_formal);
-        let kept = operands[n_formal..].iter().zip(captured).filter(|(_, kept)| *kept);
-        for (slot, (&operand, _)) in (n_formal..).zip(kept) {
-            self.set_operand(id, slot, operand);
-        }
+        kept
     }
 }
 

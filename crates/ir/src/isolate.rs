@@ -1,14 +1,17 @@
 //! The model of a single node.
 
-use crate::{Graph, Model, Node, NodeId, ValueId};
+use crate::{GraphId, Model, Node, NodeId, Op, ValueId};
 use std::collections::BTreeMap;
 
-/// The model of one node of `source`, which is one of `model`'s graphs: constant operands come along as constants, every other operand becomes
-/// an input, in operand order and under its own name, and the node's outputs become the outputs.
+/// The model of one node of one of `model`'s graphs: constant operands come along as constants, every other operand
+/// becomes an input, in operand order and under its own name, and the node's outputs become the outputs.
 ///
-/// A value that is read twice, or read and captured, is one input.
-pub fn isolate(model: &Model, source: &Graph, node: NodeId) -> Model {
-    let mut graph = Graph::new(&source.name);
+/// A value that is read twice, or read and captured, is one input. Functions come along if the node calls one, be it in a
+/// subgraph.
+pub fn isolate(model: &Model, graph: GraphId, node: NodeId) -> Model {
+    let source = model.graph(graph);
+    let mut alone = Model::new(&source.name, 0);
+    (alone.opsets, alone.origin) = (model.opsets.clone(), model.origin.clone());
     let mut copies: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     let operands: Vec<Option<ValueId>> = source
         .operands(node)
@@ -20,21 +23,30 @@ pub fn isolate(model: &Model, source: &Graph, node: NodeId) -> Model {
                         Some(tensor) => Node::constant(source.value(value).name.clone(), tensor.clone()),
                         None => Node::input(source.value(value).clone()),
                     };
-                    graph.add(copy, &[]).into()
+                    alone.main_mut().add(copy, &[]).into()
                 })
             })
         })
         .collect();
-    let original = source.node(node);
-    let mut copy = original.clone();
-    copy.operands.clear();
-    let copy = graph.add(copy, &operands);
-    let given = original.outputs.iter().enumerate().filter(|(_, value)| !value.name.is_empty());
-    graph.set_outputs(given.map(|(slot, _)| ValueId { node: copy, slot }).collect());
-    Model {
-        opsets: model.opsets.clone(),
-        graph,
-        functions: model.functions.clone(),
-        origin: model.origin.clone(),
+    let copy = alone.copy_of(model, crate::NodeRef { graph, node });
+    let copy = alone.add(GraphId::MAIN, copy, &operands);
+    let given = source.node(node).outputs.iter().enumerate().filter(|(_, value)| !value.name.is_empty());
+    alone.main_mut().set_outputs(given.map(|(slot, _)| ValueId { node: copy, slot }).collect());
+    if calls_function(&alone, model) {
+        for function in &model.functions {
+            let body = alone.copy_graph(model, function.body);
+            let mut function = crate::Function { body, ..function.clone() };
+            let graphs = function.attrs.values_mut().flatten().flat_map(crate::Attr::graphs_mut);
+            graphs.for_each(|id| *id = alone.copy_graph(model, *id));
+            alone.functions.push(function);
+        }
     }
+    alone
+}
+
+/// Whether an operation of one model is a function of another.
+fn calls_function(model: &Model, other: &Model) -> bool {
+    let is_call = |op: &Op| other.function(&op.domain, &op.name, &op.overload).is_some();
+    let mut nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
+    !other.functions.is_empty() && nodes.any(|node| node.as_op().is_some_and(is_call))
 }

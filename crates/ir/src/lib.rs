@@ -18,6 +18,7 @@
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```
 
+mod arena;
 mod element;
 mod error;
 mod executor;
@@ -26,12 +27,14 @@ mod isolate;
 mod minifloat;
 mod model;
 mod node;
+mod operators;
 mod pass;
 mod tensor;
 mod text;
 mod value;
 mod verify;
 
+pub use arena::{GraphId, NodeRef, ValueRef};
 pub use element::{
     DType, Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
 };
@@ -44,7 +47,9 @@ pub use minifloat::{MiniFloat, PowerRounding, rounded_to_odd};
 pub use model::{Function, Model, Origin};
 pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
+pub use operators::is_onnx_operator;
 pub use pass::{Pass, Pipeline};
 pub use tensor::Tensor;
-pub use value::{Dim, Place, TensorType, Type, Value, ValueId};
+pub use text::Constants;
+pub use value::{Dim, TensorType, Type, Value, ValueId};
 pub use verify::verify;

@@ -1,19 +1,20 @@
-//! The model: a graph with its name, the operator sets it is written in, and its local functions.
+//! The model: its graphs, the operator sets they are written in, and its local functions.
 
-use crate::{Attr, Graph, Notes, Place};
+use crate::arena::Arena;
+use crate::{Attr, Graph, GraphId, Node, NodeId, NodeKind, NodeRef, Notes, Value, ValueId, ValueRef};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A model.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     /// The version of each operator set in use, by domain; ONNX's own domain is empty.
     pub opsets: BTreeMap<String, i64>,
-    /// The graph; its name is the model's name.
-    pub graph: Graph,
     /// Operators that the model defines itself.
     pub functions: Vec<Function>,
     /// Who wrote the file, as the file says.
     pub origin: Origin,
+    graphs: Arena,
 }
 
 /// What a file says about itself. Kept for the way back, and not part of the text form.
@@ -34,7 +35,7 @@ pub struct Origin {
 }
 
 /// An operator defined by a graph. The graph's inputs and outputs are the operator's.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Function {
     /// The domain of the operator.
     pub domain: String,
@@ -46,15 +47,17 @@ pub struct Function {
     pub attrs: BTreeMap<String, Option<Attr>>,
     /// The operator sets that the body is written in.
     pub opsets: BTreeMap<String, i64>,
-    /// The body.
-    pub graph: Graph,
+    /// The body, one of the model's graphs.
+    pub body: GraphId,
 }
 
+/// Reading.
 impl Model {
     /// A model of that name without nodes, in a version of ONNX's own operator set.
     pub fn new(name: &str, opset: i64) -> Model {
-        let opsets = BTreeMap::from([(String::new(), opset)]);
-        Model { opsets, graph: Graph::new(name), ..Model::default() }
+        let mut model = Model { opsets: BTreeMap::from([(String::new(), opset)]), ..Model::default() };
+        name.clone_into(&mut model.main_mut().name);
+        model
     }
 
     /// The version of ONNX's own operator set; 0 if the model imports none.
@@ -62,36 +65,76 @@ impl Model {
         self.opsets.get("").copied().unwrap_or(0)
     }
 
-    /// The model's graph and all its subgraphs, each before its own: their positions are what
-    /// [`Place::graph`](crate::Place) counts. Function bodies are not among them.
-    pub fn graphs(&self) -> Vec<&Graph> {
-        let mut graphs = Vec::new();
-        self.graph.visit(&mut |graph| graphs.push(graph));
-        graphs
+    /// The model's own graph; its name is the model's name.
+    pub fn main(&self) -> &Graph {
+        self.graph(GraphId::MAIN)
     }
 
-    /// Where a value is made: for a captured one, the place that it is captured from, however far outside.
-    pub fn origin(&self, place: Place) -> Place {
-        let graphs = self.graphs();
-        let mut place = place;
-        while let Some(capture) = graphs[place.graph].captures().iter().position(|&id| id == place.value.node)
-        {
-            let outer = |position: usize| graphs[position].captured_by(graphs[place.graph], capture);
-            // A graph comes right after those around it, so the search is short.
-            let found = (0..place.graph).rev().find_map(|graph| Some(Place { graph, value: outer(graph)? }));
-            let Some(found) = found else { return place };
-            place = found;
+    /// The graph of that id.
+    ///
+    /// # Panics
+    /// If the graph has been removed.
+    pub fn graph(&self, id: GraphId) -> &Graph {
+        self.graphs.get(id).expect("the graph has not been removed")
+    }
+
+    /// Whether there is a graph of that id.
+    pub fn has_graph(&self, id: GraphId) -> bool {
+        self.graphs.get(id).is_some()
+    }
+
+    /// The model's own graph and its subgraphs, each before its own, in the order of nodes and of their attributes'
+    /// names. Function bodies are not among them.
+    pub fn graph_ids(&self) -> impl ExactSizeIterator<Item = GraphId> + DoubleEndedIterator {
+        self.graphs.order().iter().copied()
+    }
+
+    /// The graphs of [`Model::graph_ids`].
+    pub fn graphs(&self) -> impl ExactSizeIterator<Item = (GraphId, &Graph)> + DoubleEndedIterator {
+        self.graph_ids().map(|id| (id, self.graph(id)))
+    }
+
+    /// The graphs of [`Model::graph_ids`], each after its own subgraphs.
+    pub fn inner_first(&self) -> Vec<GraphId> {
+        self.graphs.inner_first()
+    }
+
+    /// A graph, be it the body of a function, and its subgraphs, in the order of [`Model::graph_ids`].
+    pub fn subgraphs_of(&self, root: GraphId) -> Vec<GraphId> {
+        self.graphs.tree(root)
+    }
+
+    /// The node that a graph is a subgraph of; `None` for the model's own graph and for the bodies of functions.
+    pub fn owner(&self, graph: GraphId) -> Option<NodeRef> {
+        self.graphs.owner(graph)
+    }
+
+    /// The values that a subgraph captures, one for each of its captures: operands of the node that owns it.
+    pub fn captured(&self, graph: GraphId) -> &[Option<ValueId>] {
+        let Some(owner) = self.owner(graph) else { return &[] };
+        let outer = self.graph(owner.graph);
+        let range = self.captured_range(graph, owner);
+        outer.captured_operands(owner.node).get(range).unwrap_or_default()
+    }
+
+    /// Which of the captured operands of its owner are a subgraph's.
+    fn captured_range(&self, graph: GraphId, owner: NodeRef) -> Range<usize> {
+        let op = self.graph(owner.graph).node(owner.node).as_op();
+        let before = op.into_iter().flat_map(|op| op.subgraphs()).take_while(|&other| other != graph);
+        let start = before.map(|other| self.graph(other).captures().len()).sum();
+        start..start + self.graph(graph).captures().len()
+    }
+
+    /// The value that a captured value is outside, in the outermost graph that has it; any other value is itself.
+    pub fn producer(&self, value: ValueRef) -> ValueRef {
+        let mut found = value;
+        loop {
+            let captures = self.graph(found.graph).captures();
+            let Some(capture) = captures.iter().position(|&id| id == found.value.node) else { return found };
+            let outer = self.captured(found.graph).get(capture).copied().flatten();
+            let Some((owner, value)) = self.owner(found.graph).zip(outer) else { return found };
+            found = ValueRef { graph: owner.graph, value };
         }
-        place
-    }
-
-    /// Calls `change` with every graph that [`Model::graphs`] lists, subgraphs before the graphs around them,
-    /// so that what it returns about the inner ones can't be outdated by the outer ones.
-    pub fn try_for_each_graph<E>(
-        &mut self,
-        mut change: impl FnMut(usize, &mut Graph) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.graph.try_visit_mut(&mut 0, &mut change)
     }
 
     /// The function that defines an operator, if it is local to the model.
@@ -100,12 +143,117 @@ impl Model {
     }
 }
 
+/// Writing: what reaches beyond one graph.
+impl Model {
+    /// The model's own graph.
+    pub fn main_mut(&mut self) -> &mut Graph {
+        self.graph_mut(GraphId::MAIN)
+    }
+
+    /// The graph of that id, to change its nodes.
+    ///
+    /// # Panics
+    /// If the graph has been removed.
+    pub fn graph_mut(&mut self, id: GraphId) -> &mut Graph {
+        self.graphs.get_mut(id).expect("the graph has not been removed")
+    }
+
+    /// Adds a graph that no node owns yet: the body of a [`Function`], or the subgraph of a node that is still to be
+    /// added with [`Model::add`].
+    pub fn add_graph(&mut self, graph: Graph) -> GraphId {
+        self.graphs.add(graph)
+    }
+
+    /// Adds a node that may have subgraphs, which are the node's from now on. It reads `operands`: those of the operator,
+    /// and then one for each capture of each subgraph, in order of the attributes' names.
+    pub fn add(&mut self, graph: GraphId, mut node: Node, operands: &[Option<ValueId>]) -> NodeId {
+        let subgraphs: Vec<GraphId> = node.as_op().into_iter().flat_map(|op| op.subgraphs()).collect();
+        node.n_captures = subgraphs.iter().map(|&inner| self.graph(inner).captures().len()).sum();
+        let node = self.graph_mut(graph).add(node, operands);
+        subgraphs.into_iter().for_each(|inner| self.graphs.set_owner(inner, NodeRef { graph, node }));
+        node
+    }
+
+    /// Makes a subgraph capture `outer`, a value of the graph around it, as its last capture; `value` is what it is called
+    /// inside.
+    ///
+    /// # Panics
+    /// If no node owns the graph.
+    pub fn capture(&mut self, graph: GraphId, value: Value, outer: ValueId) -> NodeId {
+        let owner = self.owner(graph).expect("only subgraphs capture values");
+        let end = self.captured_range(graph, owner).end;
+        let around = self.graph_mut(owner.graph);
+        let mut captured = around.captured_operands(owner.node).to_vec();
+        captured.insert(end, Some(outer));
+        around.set_captured(owner.node, &captured);
+        self.graph_mut(graph).add(Node::capture(value), &[])
+    }
+
+    /// Calls `change` with every graph of [`Model::graph_ids`], subgraphs before the graphs around them,
+    /// so that what it returns about the inner ones can't be outdated by the outer ones.
+    pub fn try_for_each_graph<E>(
+        &mut self,
+        mut change: impl FnMut(GraphId, &mut Graph) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inner_first().into_iter().try_for_each(|id| change(id, self.graph_mut(id)))
+    }
+
+    /// Removes every node that no output of its graph depends on, captures without a use, and graphs without an owner.
+    /// Inputs that must be fed stay: they are part of their graph's interface. Bodies of functions stay as they are.
+    pub fn remove_dead(&mut self) {
+        for id in self.inner_first() {
+            let range = self.owner(id).map(|owner| (owner, self.captured_range(id, owner)));
+            let kept = self.graph_mut(id).remove_dead();
+            let Some((owner, range)) = range.filter(|_| kept.contains(&false)) else { continue };
+            let outer = self.graph_mut(owner.graph);
+            let mut captured = outer.captured_operands(owner.node).to_vec();
+            let left: Vec<_> = captured[range.clone()].iter().zip(kept).filter(|(_, kept)| *kept).collect();
+            let left: Vec<Option<ValueId>> = left.into_iter().map(|(value, _)| *value).collect();
+            captured.splice(range, left);
+            outer.set_captured(owner.node, &captured);
+        }
+        let attrs = self.functions.iter().flat_map(|function| function.attrs.values().flatten());
+        let bodies = self.functions.iter().map(|function| function.body);
+        let mut roots: Vec<GraphId> = attrs.flat_map(Attr::graphs).copied().chain(bodies).collect();
+        roots.push(GraphId::MAIN);
+        self.graphs.retain(&roots);
+    }
+
+    /// Copies a node with its subgraphs from a graph of another model, without what it reads and without its wires.
+    pub(crate) fn copy_of(&mut self, other: &Model, node: NodeRef) -> Node {
+        let mut copy = other.graph(node.graph).node(node.node).clone();
+        copy.operands.clear();
+        let NodeKind::Op(op) = &mut copy.kind else { return copy };
+        op.subgraphs_mut().for_each(|id| *id = self.copy_graph(other, *id));
+        copy
+    }
+
+    /// Copies a graph with its subgraphs from another model. The ids of nodes are kept.
+    pub(crate) fn copy_graph(&mut self, other: &Model, root: GraphId) -> GraphId {
+        let tree = other.subgraphs_of(root);
+        let copies: BTreeMap<GraphId, GraphId> =
+            tree.iter().map(|&id| (id, self.add_graph(other.graph(id).clone()))).collect();
+        for id in tree.into_iter().filter(|&id| id != root) {
+            let Some(owner) = other.owner(id) else { continue };
+            let named = other.graph(owner.graph).node(owner.node).as_op();
+            let named: Vec<GraphId> = named.into_iter().flat_map(|op| op.subgraphs()).collect();
+            let owner = NodeRef { graph: copies[&owner.graph], node: owner.node };
+            if let NodeKind::Op(op) = &mut self.graph_mut(owner.graph).node_mut(owner.node).kind {
+                let inner = op.subgraphs_mut().zip(named);
+                inner.filter(|(_, named)| *named == id).for_each(|(inner, _)| *inner = copies[&id]);
+            }
+            self.graphs.set_owner(copies[&id], owner);
+        }
+        copies[&root]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn captured_values_have_an_origin() {
+    fn a_captured_value_is_made_outside() {
         let text = "\
 model m opset 17
 %c = input
@@ -122,11 +270,13 @@ model m opset 17
 return %y
 ";
         let model: Model = text.parse().unwrap();
-        let graphs = model.graphs();
-        let place =
-            |graph: usize, name: &str| Place { graph, value: graphs[graph].value_named(name).unwrap() };
-        assert_eq!(model.origin(place(2, "x.2")), place(0, "x"));
-        assert_eq!(model.origin(place(1, "c.1")), place(0, "c"));
-        assert_eq!(model.origin(place(1, "z")), place(1, "z"));
+        let graphs: Vec<GraphId> = model.graph_ids().collect();
+        let value = |depth: usize, name: &str| {
+            let graph = graphs[depth];
+            ValueRef { graph, value: model.graph(graph).value_named(name).unwrap() }
+        };
+        assert_eq!(model.producer(value(2, "x.2")), value(0, "x"));
+        assert_eq!(model.producer(value(1, "c.1")), value(0, "c"));
+        assert_eq!(model.producer(value(1, "z")), value(1, "z"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Op`] is ONNX, verbatim: what an operator means is known by those who run it or rewrite it, not here.
 
-use crate::{Error, Graph, Result, Tensor, Type, Value, ValueId};
+use crate::{Error, GraphId, Result, Tensor, Type, Value, ValueId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct Node {
     /// The values that it reads, by input slot; `None` is an optional input left out.
     /// petgraph yields edges in no useful order, so the order lives here and the edges mirror it.
     pub(crate) operands: SmallVec<[Option<ValueId>; 4]>,
+    /// How many of the operands, at their end, are values that subgraphs capture.
+    pub(crate) n_captures: usize,
 }
 
 /// What a node is.
@@ -64,7 +66,7 @@ pub enum Attr {
     /// A type.
     Type(Type),
     /// A subgraph.
-    Graph(Box<Graph>),
+    Graph(GraphId),
     /// Integers.
     Ints(Vec<i64>),
     /// Floats.
@@ -78,7 +80,7 @@ pub enum Attr {
     /// Types.
     Types(Vec<Type>),
     /// Subgraphs.
-    Graphs(Vec<Graph>),
+    Graphs(Vec<GraphId>),
     /// In a function's body: the attribute of that name and kind that the caller gives.
     Ref(String, AttrKind),
 }
@@ -108,7 +110,8 @@ pub struct Notes {
 impl Node {
     fn of(kind: NodeKind, name: &str, outputs: impl IntoIterator<Item = Value>) -> Node {
         let outputs = outputs.into_iter().collect();
-        Node { name: name.to_owned(), kind, outputs, notes: Notes::default(), operands: SmallVec::new() }
+        let (notes, operands) = (Notes::default(), SmallVec::new());
+        Node { name: name.to_owned(), kind, outputs, notes, operands, n_captures: 0 }
     }
 
     /// A graph input that must be fed.
@@ -156,7 +159,7 @@ impl Node {
     /// How many of the operands, at their end, are values that subgraphs capture:
     /// one for each capture of each subgraph, in order of the attributes' names.
     pub fn n_captures(&self) -> usize {
-        self.as_op().map_or(0, |op| op.subgraphs().map(|graph| graph.captures().len()).sum())
+        self.n_captures
     }
 
     /// The node's name, or the name of its first value if it has none: for messages.
@@ -187,21 +190,13 @@ impl Op {
     }
 
     /// The subgraphs, in order of the attributes' names.
-    pub fn subgraphs(&self) -> impl Iterator<Item = &Graph> {
-        self.attrs.values().flat_map(|attr| match attr {
-            Attr::Graph(graph) => std::slice::from_ref(graph.as_ref()),
-            Attr::Graphs(graphs) => graphs.as_slice(),
-            _ => &[],
-        })
+    pub fn subgraphs(&self) -> impl DoubleEndedIterator<Item = GraphId> {
+        self.attrs.values().flat_map(Attr::graphs).copied()
     }
 
-    /// The subgraphs, to write to.
-    pub fn subgraphs_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
-        self.attrs.values_mut().flat_map(|attr| match attr {
-            Attr::Graph(graph) => std::slice::from_mut(graph.as_mut()),
-            Attr::Graphs(graphs) => graphs.as_mut_slice(),
-            _ => &mut [],
-        })
+    /// The subgraphs, to name others instead.
+    pub(crate) fn subgraphs_mut(&mut self) -> impl Iterator<Item = &mut GraphId> {
+        self.attrs.values_mut().flat_map(Attr::graphs_mut)
     }
 
     /// The integer attribute `name`; an error if it is of another kind.
@@ -238,8 +233,8 @@ impl Op {
     }
 
     /// The subgraph attribute `name`; an error if it is of another kind.
-    pub fn graph(&self, name: &str) -> Result<Option<&Graph>> {
-        self.read(name, "a graph", |attr| if let Attr::Graph(v) = attr { Some(v.as_ref()) } else { None })
+    pub fn graph(&self, name: &str) -> Result<Option<GraphId>> {
+        self.read(name, "a graph", |attr| if let Attr::Graph(v) = attr { Some(*v) } else { None })
     }
 
     fn read<'a, T>(
@@ -256,6 +251,26 @@ impl Op {
                 attr.kind()
             ))
         })
+    }
+}
+
+impl Attr {
+    /// The graphs that the value is made of; none for most kinds.
+    pub fn graphs(&self) -> &[GraphId] {
+        match self {
+            Attr::Graph(graph) => std::slice::from_ref(graph),
+            Attr::Graphs(graphs) => graphs,
+            _ => &[],
+        }
+    }
+
+    /// The same, to name others instead.
+    pub(crate) fn graphs_mut(&mut self) -> &mut [GraphId] {
+        match self {
+            Attr::Graph(graph) => std::slice::from_mut(graph),
+            Attr::Graphs(graphs) => graphs,
+            _ => &mut [],
+        }
     }
 }
 

@@ -120,6 +120,19 @@ impl Tensor {
         bytes
     }
 
+    /// The elements' own bytes in memory, without a copy; `None` for types that are not plain numbers of one to eight bytes.
+    /// For comparison and hashing within a process: their order is that of the machine.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        with_element!(self.dtype(), [F32 F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
+            self.values::<T>().ok().map(bytemuck::cast_slice)
+        }, _ => None)
+    }
+
+    /// Where the elements are in memory: clones, and reshaped tensors, share it.
+    pub fn address(&self) -> usize {
+        with_element!(self.dtype(), T => self.values::<T>().map_or(0, |values| values.as_ptr().addr()))
+    }
+
     /// A tensor from the bytes that [`Tensor::to_le_bytes`] gives; strings can't be read back.
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
         let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));

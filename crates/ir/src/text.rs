@@ -1,8 +1,9 @@
 //! The text form of a model, `.qir`: for tests, for people, and for comparing models.
 //!
 //! One line a node, in [`Graph::topo`](crate::Graph::topo) order; `docs/qir.md` has the grammar.
-//! Notes and the file's origin are left out, and constants of more than 16 elements print as a hash,
-//! which the parser refuses: dumps of large models can be compared, not read back.
+//! Notes and the file's origin are left out. Constants of more than 16 elements print as a hash, which the parser
+//! refuses, unless [`Model::text`](crate::Model::text) or [`Model::text_and_data`](crate::Model::text_and_data) is asked
+//! for all of them.
 
 mod constants;
 mod cursor;
@@ -12,6 +13,17 @@ mod parser;
 mod printer;
 
 use std::fmt;
+
+pub(crate) use printer::node_line;
+
+/// How [`Model::text`](crate::Model::text) writes constants of more than 16 elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constants {
+    /// As a hash: such a text can be compared, and not parsed.
+    Elided,
+    /// In full.
+    Inline,
+}
 
 /// The most elements a constant may have to be printed in full.
 const MAX_LITERAL: usize = 16;

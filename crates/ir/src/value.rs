@@ -12,15 +12,6 @@ pub struct ValueId {
     pub slot: usize,
 }
 
-/// A value anywhere in a model: in which graph, and which of its values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The graph, by its position in [`Model::graphs`](crate::Model::graphs); 0 is the model's own.
-    pub graph: usize,
-    /// The value in that graph.
-    pub value: ValueId,
-}
-
 /// One output of a node.
 #[derive(Debug, Clone, Default)]
 pub struct Value {

@@ -1,4 +1,4 @@
-//! The verifier: the gate behind which code may trust a model.
+//! The verifier: code that runs after it may trust a model.
 //!
 //! A verified model keeps these rules, in its subgraphs and function bodies too:
 //!
@@ -10,152 +10,236 @@
 //! 6. The node list and the lists of inputs and captures agree; only subgraphs have captures.
 //! 7. Captured values are a node's last operands: none left out, and one for each capture of its subgraphs.
 //! 8. Every operator's domain has a version, and no function is defined twice.
+//! 9. Every subgraph exists and belongs to the one node that names it.
+//! 10. An operator of ONNX's own domain is one that ONNX defines, or a function of the model; see
+//!     [`is_onnx_operator`](crate::is_onnx_operator).
 //!
-//! It does not know the operators: whether a `Conv` has the right number of operands is for those who run it.
+//! Whether a `Conv` has the right number of operands is not checked here: that is for those who run it.
 
-use crate::text::name;
-use crate::{Error, Graph, Model, NodeId, NodeKind, Result, ValueId};
+use crate::operators::{is_onnx_operator, nearest_onnx_operator};
+use crate::text::{name, node_line};
+use crate::{Error, Graph, GraphId, Model, NodeId, NodeKind, NodeRef, Op, Result, ValueId};
 use petgraph::Direction;
 use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, HashSet};
 
-/// Checks a model against the rules above; the error names the value or node that breaks one.
+/// How many violations an error describes; the others are counted.
+const MAX_DESCRIBED: usize = 5;
+
+/// The most characters of a node that an error shows.
+const MAX_LINE: usize = 160;
+
+/// Checks a model against the rules above. The error lists the violations, each with the node in the text form.
 pub fn verify(model: &Model) -> Result<()> {
+    let mut found = Found { model, path: vec![], described: vec![], n_more: 0 };
     let mut functions = HashSet::new();
     for function in &model.functions {
-        let place = format!("function {}", function.name);
+        found.path.push(format!("function {}", function.name));
         if !functions.insert((&function.domain, &function.name, &function.overload)) {
-            return Err(broken("is defined twice").at(place));
+            found.add(None, "is defined twice");
+        } else if model.has_graph(function.body) {
+            Scope { opsets: &function.opsets, names: HashSet::new(), found: &mut found }.check(function.body);
+        } else {
+            found.add(None, "the body is missing");
         }
-        Scope { opsets: &function.opsets, names: HashSet::new() }
-            .check(&function.graph, false)
-            .map_err(|error| error.at(&place))?;
+        found.path.pop();
     }
-    Scope { opsets: &model.opsets, names: HashSet::new() }.check(&model.graph, false)
+    Scope { opsets: &model.opsets, names: HashSet::new(), found: &mut found }.check(GraphId::MAIN);
+    found.result()
 }
 
-fn broken(message: impl Into<String>) -> Error {
-    Error::invalid_model(message)
+/// The violations, and the names of what is around the graph that is being checked.
+struct Found<'a> {
+    model: &'a Model,
+    path: Vec<String>,
+    described: Vec<Error>,
+    n_more: usize,
+}
+
+impl Found<'_> {
+    /// Adds a violation of the graph, or of what is around it where no `label` is given.
+    fn add(&mut self, label: Option<&str>, message: impl Into<String>) {
+        if self.described.len() == MAX_DESCRIBED {
+            self.n_more += 1;
+            return;
+        }
+        let place = self.path.iter().map(String::as_str).chain(label).collect::<Vec<_>>().join(": ");
+        let error = Error::invalid_model(message);
+        self.described.push(if self.path.is_empty() && label.is_none() { error } else { error.at(place) });
+    }
+
+    /// Adds a violation of a node, which is described.
+    fn add_of_node(&mut self, node: NodeRef, label: &str, message: impl Into<String>) {
+        let line = node_line(self.model, node);
+        let line = match line.char_indices().nth(MAX_LINE) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        };
+        self.add(Some(label), format!("{}, in `{line}`", message.into()));
+    }
+
+    fn result(self) -> Result<()> {
+        let n_found = self.described.len() + self.n_more;
+        let [error, others @ ..] = self.described.as_slice() else { return Ok(()) };
+        if others.is_empty() {
+            return Err(error.clone());
+        }
+        let list: Vec<String> = self.described.iter().map(Error::to_string).collect();
+        let more = if self.n_more == 0 { String::new() } else { format!("; and {} more", self.n_more) };
+        Err(Error::invalid_model(format!("{n_found} violations: {}{more}", list.join("; "))))
+    }
 }
 
 /// What a graph can see of its surroundings.
-struct Scope<'a> {
+struct Scope<'a, 'f> {
     opsets: &'a BTreeMap<String, i64>,
     names: HashSet<&'a str>,
+    found: &'f mut Found<'a>,
 }
 
-impl<'a> Scope<'a> {
-    fn check(&mut self, graph: &'a Graph, is_subgraph: bool) -> Result<()> {
-        graph.node_ids().try_for_each(|id| wires(graph, id))?;
-        interface(graph, is_subgraph)?;
-        acyclic(graph)?;
+impl<'a> Scope<'a, '_> {
+    fn check(&mut self, id: GraphId) {
+        let graph = self.found.model.graph(id);
+        for node in graph.node_ids() {
+            self.wires(NodeRef { graph: id, node });
+        }
+        self.interface(id);
+        if let Err(cycle) = petgraph::algo::toposort(graph.dag(), None) {
+            let node = NodeRef { graph: id, node: cycle.node_id() };
+            self.add(node, &name(graph.node(node.node).label()), "depends on its own result");
+        }
         let mut made: Vec<&str> = Vec::new();
-        for node in graph.node_ids().map(|id| graph.node(id)) {
-            let is_capture = matches!(node.kind, NodeKind::Capture);
-            for value in node.outputs.iter().filter(|value| !value.name.is_empty() && !is_capture) {
-                if !self.names.insert(&value.name) {
-                    return Err(broken("is defined twice").at(name(&value.name)));
+        for node in graph.node_ids() {
+            let is_capture = matches!(graph.node(node).kind, NodeKind::Capture);
+            for value in &graph.node(node).outputs {
+                if value.name.is_empty() || is_capture {
+                    continue;
                 }
-                made.push(&value.name);
+                if self.names.insert(&value.name) {
+                    made.push(&value.name);
+                } else {
+                    self.add(NodeRef { graph: id, node }, &name(&value.name), "is defined twice");
+                }
             }
         }
-        graph.node_ids().try_for_each(|id| self.node(graph, id))?;
+        for node in graph.node_ids() {
+            self.node(NodeRef { graph: id, node });
+        }
         made.into_iter().for_each(|name| _ = self.names.remove(name));
-        Ok(())
     }
 
-    fn node(&mut self, graph: &'a Graph, id: NodeId) -> Result<()> {
-        let node = graph.node(id);
-        let n_operands = graph.operands(id).len();
+    fn add(&mut self, node: NodeRef, label: &str, message: impl Into<String>) {
+        self.found.add_of_node(node, label, message);
+    }
+
+    fn node(&mut self, at: NodeRef) {
+        let graph = self.found.model.graph(at.graph);
+        let node = graph.node(at.node);
         match &node.kind {
-            NodeKind::Op(op) => {
-                if !self.opsets.contains_key(&op.domain) {
-                    let domain = if op.domain.is_empty() { "ONNX's own operators" } else { &op.domain };
-                    return Err(broken(format!("the model states no version for {domain}")).at(node.label()));
-                }
-                let n_captures = node.n_captures();
-                let captured =
-                    n_operands.checked_sub(n_captures).map(|n_formal| &graph.operands(id)[n_formal..]);
-                if captured.is_none_or(|operands| operands.contains(&None)) {
-                    return Err(broken(format!("{n_captures} captured values are missing")).at(node.label()));
-                }
-                for subgraph in op.subgraphs() {
-                    self.check(subgraph, true).map_err(|error| error.at(node.label()))?;
-                }
-            }
+            NodeKind::Op(op) => self.op(at, op),
             NodeKind::Input(_) | NodeKind::Capture | NodeKind::Const(_) => {
-                if n_operands != 0 || node.outputs.len() != 1 {
-                    return Err(
-                        broken("inputs and constants read nothing and make one value").at(node.label())
-                    );
-                }
-                if let (Some(tensor), Some(ty)) = (node.as_constant(), node.outputs[0].tensor_type())
+                if !graph.operands(at.node).is_empty() || node.outputs.len() != 1 {
+                    self.add(at, node.label(), "inputs and constants read nothing and make one value");
+                } else if let (Some(tensor), Some(ty)) = (node.as_constant(), node.outputs[0].tensor_type())
                     && !ty.admits(tensor.dtype(), tensor.shape())
                 {
                     let found = format!("{}{:?}", tensor.dtype(), tensor.shape());
-                    return Err(broken(format!("is said to be {ty} and is {found}")).at(name(node.label())));
+                    self.add(at, &name(node.label()), format!("is said to be {ty} and is {found}"));
                 }
             }
         }
-        Ok(())
     }
-}
 
-fn wires(graph: &Graph, id: NodeId) -> Result<()> {
-    let node = graph.node(id);
-    let mut expected: Vec<(NodeId, usize, usize)> = Vec::new();
-    for (slot, operand) in graph.operands(id).iter().enumerate() {
-        let Some(value) = operand else { continue };
-        if !graph.has_value(*value) {
-            return Err(broken(format!("operand {slot} is made by nobody")).at(node.label()));
+    fn op(&mut self, at: NodeRef, op: &Op) {
+        let model = self.found.model;
+        let graph = model.graph(at.graph);
+        let label = graph.node(at.node).label();
+        if !self.opsets.contains_key(&op.domain) {
+            let domain = if op.domain.is_empty() { "ONNX's own operators" } else { &op.domain };
+            self.add(at, label, format!("the model states no version for {domain}"));
         }
-        named(graph, *value)?;
-        expected.push((value.node, value.slot, slot));
+        let is_function = || model.functions.iter().any(|f| f.domain == op.domain && f.name == op.name);
+        if op.domain.is_empty() && !is_onnx_operator(&op.name) && !is_function() {
+            let nearest = nearest_onnx_operator(&op.name);
+            self.add(at, label, format!("ONNX has no operator {:?}; did you mean {nearest:?}", op.name));
+        }
+        let subgraphs: Vec<GraphId> = op.subgraphs().collect();
+        let is_body = |id: GraphId| model.functions.iter().any(|function| function.body == id);
+        for &inner in &subgraphs {
+            let n_named = subgraphs.iter().filter(|&&other| other == inner).count();
+            if model.owner(inner) != Some(at) || n_named > 1 || inner == GraphId::MAIN || is_body(inner) {
+                self.add(at, label, format!("{inner} is not a subgraph of this node alone"));
+                return;
+            }
+        }
+        let n_captures: usize = subgraphs.iter().map(|&inner| model.graph(inner).captures().len()).sum();
+        let captured = graph.captured_operands(at.node);
+        if captured.len() != n_captures || captured.contains(&None) {
+            self.add(at, label, format!("{n_captures} captured values are missing"));
+        }
+        self.found.path.push(label.to_owned());
+        subgraphs.into_iter().for_each(|inner| self.check(inner));
+        self.found.path.pop();
     }
-    let edges = graph.dag().edges_directed(id, Direction::Incoming);
-    let mut found: Vec<_> =
-        edges.map(|edge| (edge.source(), edge.weight().from_slot, edge.weight().to_slot)).collect();
-    found.sort_unstable();
-    expected.sort_unstable();
-    if found == expected { Ok(()) } else { Err(broken("edges and operands differ").at(node.label())) }
+
+    fn wires(&mut self, at: NodeRef) {
+        let graph = self.found.model.graph(at.graph);
+        let label = graph.node(at.node).label();
+        let mut expected: Vec<(NodeId, usize, usize)> = Vec::new();
+        for (slot, operand) in graph.operands(at.node).iter().enumerate() {
+            let Some(value) = *operand else { continue };
+            if graph.has_value(value) {
+                self.named(at.graph, value);
+            } else {
+                self.add(at, label, format!("operand {slot} is undefined"));
+            }
+            expected.push((value.node, value.slot, slot));
+        }
+        let edges = graph.dag().edges_directed(at.node, Direction::Incoming);
+        let mut found: Vec<_> =
+            edges.map(|edge| (edge.source(), edge.weight().from_slot, edge.weight().to_slot)).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        if found != expected {
+            self.add(at, label, "edges and operands differ");
+        }
+    }
+
+    fn interface(&mut self, id: GraphId) {
+        let graph = self.found.model.graph(id);
+        let differs = |list: &[NodeId], is_kind: fn(&NodeKind) -> bool| {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            list != of_kind(graph, is_kind)
+        };
+        if differs(graph.inputs(), |kind| matches!(kind, NodeKind::Input(_))) {
+            self.found.add(None, "the list of inputs does not match the nodes");
+        }
+        if differs(graph.captures(), |kind| matches!(kind, NodeKind::Capture)) {
+            self.found.add(None, "the list of captures does not match the nodes");
+        }
+        if self.found.model.owner(id).is_none() && !graph.captures().is_empty() {
+            self.found.add(None, "captures a value, and there is no graph around it");
+        }
+        for (idx, &value) in graph.outputs().iter().enumerate() {
+            if graph.has_value(value) {
+                self.named(id, value);
+            } else {
+                self.found.add(None, format!("graph output {idx} is undefined"));
+            }
+        }
+    }
+
+    /// Checks that a value with a use has a name.
+    fn named(&mut self, graph: GraphId, value: ValueId) {
+        let of = self.found.model.graph(graph);
+        if of.value(value).name.is_empty() {
+            let message = format!("output {} is used and has no name", value.slot);
+            self.add(NodeRef { graph, node: value.node }, of.node(value.node).label(), message);
+        }
+    }
 }
 
-fn interface(graph: &Graph, is_subgraph: bool) -> Result<()> {
-    let of_kind = |wanted: fn(&NodeKind) -> bool| -> Vec<NodeId> {
-        graph.node_ids().filter(|&id| wanted(&graph.node(id).kind)).collect()
-    };
-    let listed = |list: &[NodeId]| {
-        let mut list = list.to_vec();
-        list.sort_unstable();
-        list
-    };
-    if listed(graph.inputs()) != of_kind(|kind| matches!(kind, NodeKind::Input(_))) {
-        return Err(broken("the list of inputs does not match the nodes"));
-    }
-    if listed(graph.captures()) != of_kind(|kind| matches!(kind, NodeKind::Capture)) {
-        return Err(broken("the list of captures does not match the nodes"));
-    }
-    if !is_subgraph && !graph.captures().is_empty() {
-        return Err(broken("captures a value, and there is no graph around it"));
-    }
-    match graph.outputs().iter().position(|&value| !graph.has_value(value)) {
-        Some(idx) => Err(broken(format!("graph output {idx} is made by nobody"))),
-        None => graph.outputs().iter().try_for_each(|&value| named(graph, value)),
-    }
-}
-
-/// Whether a value that somebody reads has a name.
-fn named(graph: &Graph, value: ValueId) -> Result<()> {
-    if graph.value(value).name.is_empty() {
-        let message = format!("output {} is used and has no name", value.slot);
-        return Err(broken(message).at(graph.node(value.node).label()));
-    }
-    Ok(())
-}
-
-fn acyclic(graph: &Graph) -> Result<()> {
-    petgraph::algo::toposort(graph.dag(), None).map(|_| ()).map_err(|cycle| {
-        let label = graph.node(cycle.node_id()).label();
-        broken("depends on its own result").at(name(label))
-    })
+fn of_kind(graph: &Graph, is_kind: fn(&NodeKind) -> bool) -> Vec<NodeId> {
+    graph.node_ids().filter(|&id| is_kind(&graph.node(id).kind)).collect()
 }

@@ -1,7 +1,7 @@
 //! Attributes out of their messages. The way back is with the graphs that they may hold, in `export.rs`.
 
 use crate::external::Files;
-use crate::import::subgraph;
+use crate::import::{Target, subgraph};
 use crate::{tensor, types};
 use intact8_ir::{Attr, AttrKind, Error, Result};
 use onnx_protobuf::{AttributeProto, TypeProto, attribute_proto::AttributeType};
@@ -27,25 +27,29 @@ const KINDS: [(AttributeType, AttrKind); 14] = [
 
 /// The value of an attribute. The names of values that its graphs capture are appended to `captured`.
 // A graph may hold further attributes, so what needs much of the stack is done elsewhere.
-pub(crate) fn import(proto: AttributeProto, files: &mut Files, captured: &mut Vec<String>) -> Result<Attr> {
+pub(crate) fn import(
+    proto: AttributeProto,
+    mut target: Target<'_>,
+    captured: &mut Vec<String>,
+) -> Result<Attr> {
     let kind = kind(&proto)?;
     match kind {
         _ if !proto.ref_attr_name.is_empty() => Ok(Attr::Ref(proto.ref_attr_name, kind)),
         AttrKind::Graph => {
-            let (graph, names) = subgraph(proto.g.into_option().ok_or_else(|| missing(kind))?, files)?;
+            let (graph, names) = subgraph(proto.g.into_option().ok_or_else(|| missing(kind))?, target)?;
             captured.extend(names);
-            Ok(Attr::Graph(Box::new(graph)))
+            Ok(Attr::Graph(graph))
         }
         AttrKind::Graphs => {
             let mut graphs = Vec::with_capacity(proto.graphs.len());
             for proto in proto.graphs {
-                let (graph, names) = subgraph(proto, files)?;
+                let (graph, names) = subgraph(proto, target.reborrow())?;
                 captured.extend(names);
                 graphs.push(graph);
             }
             Ok(Attr::Graphs(graphs))
         }
-        _ => plain(kind, proto, files),
+        _ => plain(kind, proto, target.files),
     }
 }
 

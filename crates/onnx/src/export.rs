@@ -10,7 +10,7 @@ use crate::rope::Rope;
 use crate::wire::field;
 use crate::{notes, types, version, wire};
 use graph::{Body, Exporter, Scope};
-use intact8_ir::{Error, Function, Model, NodeKind, Result, verify};
+use intact8_ir::{Error, Function, GraphId, Model, NodeKind, Result, verify};
 use onnx_protobuf::{FunctionProto, ModelProto, OperatorSetIdProto};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -153,7 +153,7 @@ impl Exporter<'_> {
         };
         let mut rope = notes::rope(wire::Message::Model, proto, &origin.notes)?;
         let scope = Scope { opsets: &model.opsets, body: Body::Model, captured: &[], depth: 0 };
-        rope.field(field::MODEL_GRAPH, self.graph(&model.graph, scope)?);
+        rope.field(field::MODEL_GRAPH, self.graph(GraphId::MAIN, scope)?);
         for function in &model.functions {
             let function_rope = self.function(function);
             rope.field(
@@ -165,7 +165,7 @@ impl Exporter<'_> {
     }
 
     fn function(&mut self, function: &Function) -> Result<Rope> {
-        let graph = &function.graph;
+        let graph = self.model.graph(function.body);
         let scope = Scope { opsets: &function.opsets, body: Body::Function, captured: &[], depth: 0 };
         let content = self.content(graph, scope)?;
         let mut proto = FunctionProto {

@@ -11,14 +11,14 @@ mod graph;
 use crate::external::Files;
 use crate::{attr, notes, wire};
 use graph::Body;
-use intact8_ir::{Attr, Error, Function, Model, Origin, Result, verify};
+use intact8_ir::{Attr, Error, Function, Graph, GraphId, Model, Origin, Result, verify};
 use onnx_protobuf::{FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto};
 use protobuf::{CodedInputStream, Message};
 use std::collections::BTreeMap;
 use std::mem::take;
 use std::path::Path;
 
-pub(crate) use graph::subgraph;
+pub(crate) use graph::{Target, subgraph};
 
 /// The model in the bytes of an ONNX file. `folder` is where the file is; a model whose tensors are in other files
 /// needs it, and can read nothing outside of it.
@@ -53,22 +53,25 @@ fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
         // Before there were operator sets, there was the first.
         opsets.insert(String::new(), 1);
     }
-    Ok(Model {
-        opsets,
-        graph: Body::Model.import(graph, files)?,
-        functions: proto.functions.into_iter().map(|proto| function(proto, files)).collect::<Result<_>>()?,
-        origin: Origin {
-            ir_version: proto.ir_version,
-            producer_name: proto.producer_name,
-            producer_version: proto.producer_version,
-            domain: proto.domain,
-            model_version: proto.model_version,
-            notes,
-        },
-    })
+    let mut model = Model::new("", 0);
+    model.opsets = opsets;
+    model.origin = Origin {
+        ir_version: proto.ir_version,
+        producer_name: proto.producer_name,
+        producer_version: proto.producer_version,
+        domain: proto.domain,
+        model_version: proto.model_version,
+        notes,
+    };
+    Body::Model.import(graph, GraphId::MAIN, Target { files, model: &mut model })?;
+    for proto in proto.functions {
+        let function = function(proto, Target { files, model: &mut model })?;
+        model.functions.push(function);
+    }
+    Ok(model)
 }
 
-fn function(mut proto: FunctionProto, files: &mut Files) -> Result<Function> {
+fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function> {
     let place = format!("function {}", proto.name);
     let rest = FunctionProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
     let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
@@ -77,7 +80,8 @@ fn function(mut proto: FunctionProto, files: &mut Files) -> Result<Function> {
     for mut attr in proto.attribute_proto {
         let name = take(&mut attr.name);
         let mut captured = Vec::new();
-        let default = attr::import(attr, files, &mut captured).map_err(|error| error.at(&name).at(&place))?;
+        let default = attr::import(attr, target.reborrow(), &mut captured);
+        let default = default.map_err(|error| error.at(&name).at(&place))?;
         if let Some(outer) = captured.first() {
             return Err(Error::invalid_model(format!("reads %{outer}, which nobody makes"))
                 .at(name)
@@ -87,7 +91,7 @@ fn function(mut proto: FunctionProto, files: &mut Files) -> Result<Function> {
     }
     // A function's body is a graph that is spelled out another way.
     let value = |name| ValueInfoProto { name, ..Default::default() };
-    let body = GraphProto {
+    let message = GraphProto {
         name: proto.name.clone(),
         node: proto.node,
         input: proto.input.into_iter().map(value).collect(),
@@ -95,15 +99,16 @@ fn function(mut proto: FunctionProto, files: &mut Files) -> Result<Function> {
         value_info: proto.value_info,
         ..Default::default()
     };
-    let mut graph = Body::Function.import(body, files).map_err(|error| error.at(place))?;
-    graph.notes = notes;
+    let body = target.model.add_graph(Graph::default());
+    Body::Function.import(message, body, target.reborrow()).map_err(|error| error.at(place))?;
+    target.model.graph_mut(body).notes = notes;
     Ok(Function {
         domain: domain(proto.domain),
         name: proto.name,
         overload: proto.overload,
         attrs,
         opsets: opsets(&proto.opset_import),
-        graph,
+        body,
     })
 }
 

@@ -3,7 +3,7 @@
 //! It is not the version of an operator set: it says which messages, fields and data types a reader must know.
 
 use crate::constant::{self, Form};
-use intact8_ir::{Attr, DType, Graph, Model, Node, Notes, SparseTensor, Tensor, Type};
+use intact8_ir::{Attr, DType, GraphId, Model, Node, Notes, SparseTensor, Tensor, Type};
 
 /// The version to write: the origin's, or what goes with the operator set if there is none, and at least what the
 /// model's content needs.
@@ -15,24 +15,25 @@ pub(crate) fn ir_version(model: &Model) -> i64 {
         _ => 10,
     };
     let functions = model.functions.iter().map(|function| {
-        let defaults = function.attrs.values().flatten().map(|default| of_attr(default).max(9)).max();
+        let defaults = function.attrs.values().flatten().map(|default| of_attr(model, default).max(9)).max();
         let parts = [
             8,
             if function.overload.is_empty() { 8 } else { 10 },
             defaults.unwrap_or(0),
-            of_graph(&function.graph, true),
+            of_graph(model, function.body, true),
         ];
         parts.into_iter().max().unwrap_or(8)
     });
-    functions.chain([stated, 3, of_graph(&model.graph, false)]).max().unwrap_or(stated)
+    functions.chain([stated, 3, of_graph(model, GraphId::MAIN, false)]).max().unwrap_or(stated)
 }
 
-fn of_graph(graph: &Graph, in_function: bool) -> i64 {
-    let nodes = graph.node_ids().map(|id| of_node(graph.node(id), in_function));
+fn of_graph(model: &Model, graph: GraphId, in_function: bool) -> i64 {
+    let graph = model.graph(graph);
+    let nodes = graph.node_ids().map(|id| of_node(model, graph.node(id), in_function));
     nodes.chain([of_notes(&graph.notes)]).max().unwrap_or(0)
 }
 
-fn of_node(node: &Node, in_function: bool) -> i64 {
+fn of_node(model: &Model, node: &Node, in_function: bool) -> i64 {
     let form = match constant::form(node, in_function) {
         Some(Form::Initializer(_)) => 4,
         Some(Form::SparseInitializer(_)) => 6,
@@ -46,13 +47,13 @@ fn of_node(node: &Node, in_function: bool) -> i64 {
     });
     let tensor = node.as_constant().map_or(0, of_tensor);
     let op = node.as_op().map_or(0, |op| {
-        let attrs = op.attrs.values().map(of_attr).max().unwrap_or(0);
+        let attrs = op.attrs.values().map(|attr| of_attr(model, attr)).max().unwrap_or(0);
         attrs.max(if op.overload.is_empty() { 0 } else { 10 })
     });
     values.chain([form, tensor, op, of_notes(&node.notes)]).max().unwrap_or(0)
 }
 
-fn of_attr(attr: &Attr) -> i64 {
+fn of_attr(model: &Model, attr: &Attr) -> i64 {
     match attr {
         Attr::Tensor(tensor) => of_tensor(tensor),
         Attr::Tensors(tensors) => tensors.iter().map(of_tensor).max().unwrap_or(0),
@@ -60,8 +61,9 @@ fn of_attr(attr: &Attr) -> i64 {
         Attr::Sparses(sparses) => sparses.iter().map(of_sparse).max().unwrap_or(0),
         Attr::Type(ty) => of_type(ty),
         Attr::Types(types) => types.iter().map(of_type).max().unwrap_or(0),
-        Attr::Graph(graph) => of_graph(graph, false),
-        Attr::Graphs(graphs) => graphs.iter().map(|graph| of_graph(graph, false)).max().unwrap_or(0),
+        Attr::Graph(_) | Attr::Graphs(_) => {
+            attr.graphs().iter().map(|&graph| of_graph(model, graph, false)).max().unwrap_or(0)
+        }
         Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::Ref(..) => 0,
         Attr::Ints(_) | Attr::Floats(_) | Attr::Strs(_) => 0,
     }

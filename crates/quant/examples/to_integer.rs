@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let mut model: Model = MODEL.parse()?;
     let how = Emission { target: Profile::named("generic")?, ..Emission::default() };
     emit(Flavour::Integer, &how).run(&mut model)?;
-    let ops = model.graph.topo().into_iter().filter_map(|id| model.graph.node(id).as_op());
+    let ops = model.main().topo().into_iter().filter_map(|id| model.main().node(id).as_op());
     let ops: Vec<&str> = ops.map(|op| op.name.as_str()).collect();
     assert_eq!(ops, ["QuantizeLinear", "MatMulInteger", "Cast", "Mul"]);
     Ok(())

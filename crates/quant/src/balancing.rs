@@ -6,13 +6,13 @@ use crate::config::QuantConfig;
 use crate::layer::Layer;
 use crate::observer::ChannelMaxima;
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
 /// The factors of layers that ask for balancing, on their way.
 #[derive(Debug, Clone)]
 pub struct Balancing {
-    groups: BTreeMap<Place, Group>,
+    groups: BTreeMap<ValueRef, Group>,
 }
 
 /// Layers that read one activation. They share its factors, so that it has to be divided once.
@@ -29,7 +29,7 @@ struct Group {
 impl Balancing {
     /// A balancing of the enabled layers that ask for it.
     pub fn new(model: &Model, config: &QuantConfig) -> Balancing {
-        let mut groups: BTreeMap<Place, Group> = BTreeMap::new();
+        let mut groups: BTreeMap<ValueRef, Group> = BTreeMap::new();
         for (layer, config) in config.enabled(model) {
             let (Some(strength), Some((_, input))) = (config.dmq_balancer_param, layer.input_channels())
             else {
@@ -55,7 +55,7 @@ impl Balancing {
     }
 
     /// Takes in a value of the float model; values that are not wanted are ignored.
-    pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         match self.groups.get_mut(&place) {
             Some(group) => {
                 let seen = group.activation.observe(tensor.values()?, tensor.shape());

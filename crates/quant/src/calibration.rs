@@ -10,7 +10,7 @@ use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use crate::weight::weight_params;
 use half::f16;
-use intact8_ir::{Error, Model, Place, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -21,9 +21,9 @@ pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
-    statistics: BTreeMap<Place, Statistics>,
+    statistics: BTreeMap<ValueRef, Statistics>,
     /// What was made of the statistics, until there are more; nothing where no value came.
-    chosen: OnceLock<BTreeMap<Place, Vec<Chosen>>>,
+    chosen: OnceLock<BTreeMap<ValueRef, Vec<Chosen>>>,
 }
 
 /// The parameters of an activation, and by what they were chosen.
@@ -57,7 +57,7 @@ struct Watched {
     config: LayerConfig,
     asymmetric: bool,
     /// Where the activations are made.
-    inputs: Vec<Place>,
+    inputs: Vec<ValueRef>,
     /// Known from the start.
     weights: Vec<QuantParams>,
 }
@@ -86,7 +86,7 @@ impl Calibration {
         for (layer, of_layer) in config.tensors(model)? {
             layers.push(watch(layer, &of_layer)?);
         }
-        let mut statistics: BTreeMap<Place, Statistics> = BTreeMap::new();
+        let mut statistics: BTreeMap<ValueRef, Statistics> = BTreeMap::new();
         layers
             .iter()
             .flat_map(|watched| &watched.inputs)
@@ -104,12 +104,12 @@ impl Calibration {
     }
 
     /// The values that are wanted.
-    pub fn places(&self) -> impl Iterator<Item = Place> {
+    pub fn places(&self) -> impl Iterator<Item = ValueRef> {
         self.statistics.keys().copied()
     }
 
     /// Takes in a value of the float model; values that are not wanted are ignored.
-    pub fn observe(&mut self, place: Place, tensor: &Tensor) -> Result<()> {
+    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
         self.chosen.take();
         statistics.observe(tensor).map_err(|error| {
@@ -119,7 +119,7 @@ impl Calibration {
     }
 
     /// Takes in values of several places, all at once.
-    pub fn observe_all(&mut self, values: &BTreeMap<Place, Tensor>) -> Result<()> {
+    pub fn observe_all(&mut self, values: &BTreeMap<ValueRef, Tensor>) -> Result<()> {
         self.chosen.take();
         self.statistics
             .par_iter_mut()
@@ -128,12 +128,12 @@ impl Calibration {
     }
 
     /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
-    pub fn statistics(&self) -> &BTreeMap<Place, Statistics> {
+    pub fn statistics(&self) -> &BTreeMap<ValueRef, Statistics> {
         &self.statistics
     }
 
     /// Takes in what a calibration of the same model and configuration has seen of other data.
-    pub fn merge(&mut self, other: &BTreeMap<Place, Statistics>) -> Result<()> {
+    pub fn merge(&mut self, other: &BTreeMap<ValueRef, Statistics>) -> Result<()> {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
         }
@@ -170,11 +170,11 @@ impl Calibration {
     /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
     pub fn narrower(&self) -> Vec<Narrower> {
         let chosen = self.chosen();
-        let at = |(place, chosen): (&Place, &Vec<Chosen>)| self.narrower_at(*place, chosen);
+        let at = |(place, chosen): (&ValueRef, &Vec<Chosen>)| self.narrower_at(*place, chosen);
         chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn narrower_at(&self, place: Place, chosen: &[Chosen]) -> Vec<Narrower> {
+    fn narrower_at(&self, place: ValueRef, chosen: &[Chosen]) -> Vec<Narrower> {
         let statistics = &self.statistics[&place];
         let readers: Vec<&Watched> =
             self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
@@ -213,8 +213,8 @@ impl Calibration {
     }
 
     /// The parameters of all activations, as each of their readers asks for them.
-    fn chosen(&self) -> &BTreeMap<Place, Vec<Chosen>> {
-        let of_place = |(&place, statistics): (&Place, &Statistics)| {
+    fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
+        let of_place = |(&place, statistics): (&ValueRef, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
             for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&place)) {
                 let (config, asymmetric) = (&watched.config.activation_quant_params, watched.asymmetric);
@@ -258,7 +258,7 @@ impl Calibration {
             Error::invalid_data(message)
         };
         if !self.shares(watched) {
-            let params = |place: &Place| {
+            let params = |place: &ValueRef| {
                 let chosen = self.chosen().get(place);
                 let found = chosen.and_then(|chosen| find(chosen, config, watched.asymmetric));
                 found.cloned().ok_or_else(unreached)
@@ -281,7 +281,7 @@ fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -
 
 /// A histogram in which each channel counts as the squared weights that it meets, if every reader of the value has
 /// weights and asks for the method that needs it.
-fn weighted(model: &Model, layers: &[Watched], place: Place) -> Option<Weighted> {
+fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
     let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
     if !readers().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     /// That of a model with one layer, and where its input is made.
-    fn calibration() -> (Calibration, Place) {
+    fn calibration() -> (Calibration, ValueRef) {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
                     %y = MatMul(%x, %w) @fc\nreturn %y\n";
         let model: Model = text.parse().unwrap();
@@ -368,7 +368,7 @@ mod tests {
         for joint_quant in [false, true] {
             let config = QuantConfig { joint_quant, layers: both.clone().into(), ..QuantConfig::default() };
             let mut calibration = Calibration::new(&model, &config).unwrap();
-            let places: Vec<Place> = calibration.places().collect();
+            let places: Vec<ValueRef> = calibration.places().collect();
             for (place, reach) in places.into_iter().zip([1.0f32, 10.0]) {
                 let values = Tensor::new(&[2, 2], vec![-reach, 0.0, 0.5 * reach, reach]);
                 calibration.observe(place, &values).unwrap();

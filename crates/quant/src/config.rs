@@ -263,11 +263,11 @@ impl QuantConfig {
 
 /// Why there is no layer of that name, and what might have been meant.
 fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
-    for (position, graph) in model.graphs().into_iter().enumerate() {
+    for (graph_id, graph) in model.graphs() {
         let mut named =
             graph.node_ids().filter(|&id| graph.node(id).name == name && graph.node(id).as_op().is_some());
         if let Some(id) = named.next() {
-            return match crate::layer::layer(model, graph, position, id) {
+            return match crate::layer::layer(model, graph_id, id) {
                 Some(Err(reason)) => format!("can't be quantized: {reason}; remove it"),
                 _ => "is no quantizable operator; remove it".to_owned(),
             };

@@ -2,25 +2,25 @@
 
 use crate::layer::Layer;
 use intact8_infer::infer;
-use intact8_ir::{Dim, Model, Place, Result, Tensor, TensorType, Type, ValueId};
+use intact8_ir::{Dim, Model, Result, Tensor, TensorType, Type, ValueId, ValueRef};
 use std::collections::BTreeMap;
 
 /// The shape of every value for one sample, as far as it is known before anything runs; dimensions that the inputs leave
 /// open are taken as 1.
-pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
+pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
     let mut sample = model.clone();
-    for id in sample.graph.inputs().to_vec() {
-        let Some(Type::Tensor(ty)) = &mut sample.graph.node_mut(id).outputs[0].ty else { continue };
+    for id in sample.main().inputs().to_vec() {
+        let Some(Type::Tensor(ty)) = &mut sample.main_mut().node_mut(id).outputs[0].ty else { continue };
         let dims = ty.shape.iter_mut().flatten();
         dims.filter(|dim| dim.known().is_none()).for_each(|dim| *dim = Dim::Known(1));
     }
     infer(&mut sample)?;
     let mut shapes = BTreeMap::new();
-    for (graph, position) in sample.graphs().into_iter().zip(0..) {
+    for (graph_id, graph) in sample.graphs() {
         for node in graph.node_ids() {
             for (slot, value) in graph.node(node).outputs.iter().enumerate() {
                 let shape = value.tensor_type().and_then(TensorType::known_shape);
-                let place = Place { graph: position, value: ValueId { node, slot } };
+                let place = ValueRef { graph: graph_id, value: ValueId { node, slot } };
                 shapes.extend(shape.map(|shape| (place, shape)));
             }
         }
@@ -29,9 +29,9 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<Place, Vec<usize>>> {
 }
 
 /// How many multiplications and additions a layer takes; for one without weights or factors, how many values it reads.
-pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
-    let graph = model.graphs()[layer.graph];
-    let n_values = |value: ValueId| Some(n_elements(shapes.get(&Place { graph: layer.graph, value })?));
+pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<ValueRef, Vec<usize>>) -> Option<usize> {
+    let graph = model.graph(layer.graph);
+    let n_values = |value: ValueId| Some(n_elements(shapes.get(&ValueRef { graph: layer.graph, value })?));
     let first = graph.operand(layer.node, *layer.activations.first()?)?;
     let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
     let n_outputs = n_values(layer.node.into());
@@ -40,7 +40,7 @@ pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<Place, Vec<
         "ConvTranspose" => Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
         "Gemm" | "MatMul" => {
             let left = graph.operand(layer.node, 0)?;
-            let place = Place { graph: layer.graph, value: left };
+            let place = ValueRef { graph: layer.graph, value: left };
             let inner = shapes.get(&place).map(|shape| shape.last().copied());
             let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
             Some(n_outputs?.saturating_mul(inner??))

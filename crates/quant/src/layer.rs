@@ -7,7 +7,7 @@ mod quantizable;
 pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
 
 use crate::weight::Channels;
-use intact8_ir::{Error, Graph, Model, NodeId, Place, Result, Tensor, ValueId};
+use intact8_ir::{Error, GraphId, Model, NodeId, Result, Tensor, ValueId, ValueRef};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +16,8 @@ pub struct Layer {
     pub name: String,
     /// The operator.
     pub op: &'static str,
-    /// The position of the graph that the node is in, among [`Model::graphs`].
-    pub graph: usize,
+    /// The graph that the node is in.
+    pub graph: GraphId,
     /// The node.
     pub node: NodeId,
     /// The input slots of the activations.
@@ -72,25 +72,25 @@ impl Weight {
 
 impl Layer {
     /// Where the values are made that the layer reads as its activations, in the order of [`Layer::activations`].
-    pub fn inputs(&self, model: &Model) -> Vec<Place> {
-        let graph = model.graphs()[self.graph];
+    pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
+        let graph = model.graph(self.graph);
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
         self.activations
             .iter()
-            .map(|slot| model.origin(Place { graph: self.graph, value: value(slot) }))
+            .map(|slot| model.producer(ValueRef { graph: self.graph, value: value(slot) }))
             .collect()
     }
 
     /// The tensor of a weight.
     pub fn tensor<'a>(&self, model: &'a Model, weight: &Weight) -> &'a Tensor {
-        let graph = model.graphs()[self.graph];
+        let graph = model.graph(self.graph);
         let value = graph.operand(self.node, weight.slot).expect("a layer has its weights");
         graph.constant(value).expect("a layer's weights are constant")
     }
 
     /// One input of a node, as a layer without weights whose name is the node's and the input's number.
     pub(crate) fn of_one_input(model: &Model, name: &str, slot: usize) -> Result<Layer> {
-        for (position, graph) in model.graphs().into_iter().enumerate() {
+        for (graph_id, graph) in model.graphs() {
             let Some(node) = graph.node_ids().find(|&id| graph.node(id).name == name) else { continue };
             let row = graph.node(node).as_op().and_then(|op| QUANTIZABLE.iter().find(|row| op.is(row.name)));
             let Some(row) = row else {
@@ -100,7 +100,7 @@ impl Layer {
                 Some(Ok(slot)) => Ok(Layer {
                     name: format!("{name}:{slot}"),
                     op: row.name,
-                    graph: position,
+                    graph: graph_id,
                     node,
                     activations: vec![slot],
                     weights: vec![],
@@ -164,22 +164,18 @@ impl Layer {
 /// The layers of a model, graph by graph in topological order. Nodes without a name are none; see
 /// [`NameNodes`](crate::NameNodes).
 pub fn layers(model: &Model) -> Vec<Layer> {
-    let graphs = model.graphs().into_iter().enumerate();
+    let graphs = model.graphs();
     graphs
-        .flat_map(|(position, graph)| {
-            graph.topo().into_iter().filter_map(move |id| layer(model, graph, position, id)?.ok())
+        .flat_map(|(graph_id, graph)| {
+            graph.topo().into_iter().filter_map(move |id| layer(model, graph_id, id)?.ok())
         })
         .collect()
 }
 
-/// Whether a node of the model's graph at a position is a layer: `None` for operators that are never one, and otherwise
+/// Whether a node of one of the model's graphs is a layer: `None` for operators that are never one, and otherwise
 /// the layer, or why it is none.
-pub fn layer(
-    model: &Model,
-    graph: &Graph,
-    position: usize,
-    id: NodeId,
-) -> Option<std::result::Result<Layer, String>> {
+pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result::Result<Layer, String>> {
+    let graph = model.graph(graph_id);
     let node = graph.node(id);
     let site = quantizable::Site::of(graph, id)?;
     let row = QUANTIZABLE.iter().find(|row| site.op.is(row.name))?;
@@ -189,7 +185,7 @@ pub fn layer(
     let computed = |operands: quantizable::Operands| {
         let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
         let mut activations = operands.activations.iter().filter_map(activation);
-        match activations.find(|&(_, value)| is_captured_constant(model, graph, position, value)) {
+        match activations.find(|&(_, value)| is_captured_constant(model, graph_id, value)) {
             Some((slot, _)) => Err(format!("input {slot} is a constant that several subgraphs read")),
             None => Ok(operands),
         }
@@ -197,7 +193,7 @@ pub fn layer(
     Some((row.operands)(&site).and_then(computed).map(|operands| Layer {
         name: node.name.clone(),
         op: row.name,
-        graph: position,
+        graph: graph_id,
         node: id,
         activations: operands.activations,
         weights: operands.weights,
@@ -205,10 +201,10 @@ pub fn layer(
 }
 
 /// Whether a value is captured from a constant of a graph around it, so that no node ever makes it.
-fn is_captured_constant(model: &Model, graph: &Graph, position: usize, value: ValueId) -> bool {
-    if !graph.captures().contains(&value.node) {
+fn is_captured_constant(model: &Model, graph: GraphId, value: ValueId) -> bool {
+    if !model.graph(graph).captures().contains(&value.node) {
         return false;
     }
-    let origin = model.origin(Place { graph: position, value });
-    model.graphs()[origin.graph].constant(origin.value).is_some()
+    let origin = model.producer(ValueRef { graph, value });
+    model.graph(origin.graph).constant(origin.value).is_some()
 }

@@ -1,7 +1,7 @@
 //! The layers of a model under small numbers, so that sets of layers are sets of numbers and names stay at the rim.
 
 use crate::layer::{Layer, layers};
-use intact8_ir::{Error, Model, NodeId, Result};
+use intact8_ir::{Error, Model, NodeRef, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Index;
@@ -18,7 +18,7 @@ pub type LayerSet = BTreeSet<LayerId>;
 pub struct LayerTable {
     layers: Vec<Layer>,
     by_name: HashMap<String, LayerId>,
-    by_node: HashMap<(usize, NodeId), LayerId>,
+    by_node: HashMap<NodeRef, LayerId>,
 }
 
 impl LayerTable {
@@ -28,7 +28,9 @@ impl LayerTable {
         let ids = || (0..).map(LayerId).zip(&layers);
         LayerTable {
             by_name: ids().map(|(id, layer)| (layer.name.clone(), id)).collect(),
-            by_node: ids().map(|(id, layer)| ((layer.graph, layer.node), id)).collect(),
+            by_node: ids()
+                .map(|(id, layer)| (NodeRef { graph: layer.graph, node: layer.node }, id))
+                .collect(),
             layers,
         }
     }
@@ -53,9 +55,9 @@ impl LayerTable {
         self.by_name.get(name).copied()
     }
 
-    /// The id of the layer that a node of a graph is.
-    pub fn at(&self, graph: usize, node: NodeId) -> Option<LayerId> {
-        self.by_node.get(&(graph, node)).copied()
+    /// The id of the layer that a node is.
+    pub fn at(&self, node: NodeRef) -> Option<LayerId> {
+        self.by_node.get(&node).copied()
     }
 
     /// The name of a layer: that of its node.
@@ -108,7 +110,10 @@ mod tests {
         let table = LayerTable::of(&text.parse().unwrap());
         assert_eq!(table.iter().map(|(_, layer)| layer.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
         let c = table.id("c").unwrap();
-        assert_eq!((table.at(table[c].graph, table[c].node), table.id("b")), (Some(c), None));
+        assert_eq!(
+            (table.at(NodeRef { graph: table[c].graph, node: table[c].node }), table.id("b")),
+            (Some(c), None)
+        );
         let both = ["c".to_owned(), "a".to_owned()];
         assert_eq!(table.names(&table.ids(&both).unwrap()), ["a", "c"]);
         let message = table.ids(&["b".to_owned()]).unwrap_err().to_string();

@@ -9,8 +9,8 @@ pub(crate) struct Names(HashSet<String>);
 impl Names {
     /// The names of a model's values and nodes, subgraphs included.
     pub(crate) fn of(model: &Model) -> Names {
-        let graphs = model.graphs().into_iter();
-        let nodes = graphs.flat_map(|graph| graph.node_ids().map(move |id| graph.node(id)));
+        let graphs = model.graphs();
+        let nodes = graphs.flat_map(|(_, graph)| graph.node_ids().map(move |id| graph.node(id)));
         Names(
             nodes
                 .flat_map(|node| node.outputs.iter().map(|value| &value.name).chain([&node.name]))

@@ -254,7 +254,7 @@ impl Profile {
 
     /// Checks that a quantized model has nothing that the runtime refuses.
     pub fn check_model(&self, model: &Model) -> Result<()> {
-        for graph in model.graphs().into_iter().filter(|_| self.symmetric) {
+        for (_, graph) in model.graphs().filter(|_| self.symmetric) {
             for id in graph.topo() {
                 let Some(coding) = Coding::of_quantize(graph, id) else { continue };
                 let middle = if coding.dtype == DType::U8 { 128 } else { 0 };
@@ -313,7 +313,7 @@ impl Profile {
     /// Whether a layer is a Conv that makes too few products.
     fn is_small(&self, layer: &Layer, model: &Model) -> bool {
         let Some(weight) = layer.weights.first().filter(|_| layer.op == "Conv") else { return false };
-        let op = model.graphs()[layer.graph].node(layer.node).as_op();
+        let op = model.graph(layer.graph).node(layer.node).as_op();
         let groups = op.and_then(|op| op.int("group").ok()).flatten().unwrap_or(1);
         let products = layer.tensor(model, weight).shape().iter().take(2).product::<usize>();
         groups == 1 && products < self.least_products

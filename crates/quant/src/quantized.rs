@@ -15,7 +15,7 @@ pub fn check_is_float(model: &Model) -> Result<()> {
 /// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way.
 pub fn check_is_qdq(model: &Model) -> Result<()> {
     refuse(model, is_quantized, "only models with QuantizeLinear and DequantizeLinear can be converted")?;
-    let mut nodes = model.graphs().into_iter().flat_map(|graph| graph.dag().node_weights());
+    let mut nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
     if nodes.any(|node| node.as_op().is_some_and(is_quantizer)) {
         return Ok(());
     }
@@ -23,7 +23,7 @@ pub fn check_is_qdq(model: &Model) -> Result<()> {
 }
 
 fn refuse(model: &Model, is_refused: impl Fn(&Op) -> bool, advice: &str) -> Result<()> {
-    for graph in model.graphs() {
+    for (_, graph) in model.graphs() {
         for id in graph.topo() {
             let Some(op) = graph.node(id).as_op().filter(|op| is_refused(op)) else { continue };
             let message = format!("is a {}: the model is already quantized; {advice}", op.name);
@@ -56,7 +56,7 @@ fn is_quantized(op: &Op) -> bool {
 /// has no place in a record and is left out, and so is a weight in blocks.
 pub fn record_of(model: &Model) -> Record {
     let mut record = Record::default();
-    for graph in model.graphs() {
+    for (_, graph) in model.graphs() {
         for id in graph.topo() {
             let node = graph.node(id);
             let is_layer = node.as_op().is_some_and(|op| QUANTIZABLE.iter().any(|row| op.is(row.name)));

@@ -8,17 +8,16 @@ use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
 use crate::layer::Layer;
 use crate::profile::{Overhead, Profile};
-use intact8_ir::{Graph, Model, NodeId, Place, TensorType, ValueId};
+use intact8_ir::{Graph, GraphId, Model, NodeId, TensorType, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Of the enabled layers that a runtime runs in int8 only from integers to integers, those that neither read what another
 /// layer gives in int8 nor give all their readers what they read in int8.
 pub(crate) fn without_use(model: &Model, config: &QuantConfig, profile: &Profile) -> Vec<Layer> {
     let mut enabled = with_integers(model, config);
-    let graphs = model.graphs();
     let mut found = Vec::new();
     loop {
-        let neighbours = |position: usize| Neighbours::new(graphs[position], position, &enabled, profile);
+        let neighbours = |graph: GraphId| Neighbours::new(model, graph, &enabled, profile);
         let is_without_use = |layer: &Layer| {
             let around = neighbours(layer.graph);
             profile.int8_throughout.contains(&layer.op)
@@ -43,18 +42,18 @@ pub(crate) fn without_gain(
     overhead: &Overhead,
 ) -> Vec<Layer> {
     let is_open = |ty: &TensorType| ty.shape.iter().flatten().skip(1).any(|dim| dim.known().is_none());
-    let mut inputs = model.graph.inputs().iter().map(|&id| model.graph.value(id.into()));
+    let mut inputs = model.main().inputs().iter().map(|&id| model.main().value(id.into()));
     if inputs.any(|input| input.tensor_type().is_none_or(is_open)) {
         return vec![];
     }
     let (enabled, Ok(shapes)) = (with_integers(model, config), sample_shapes(model)) else { return vec![] };
     let mut found = Vec::new();
-    for (position, graph) in model.graphs().into_iter().enumerate() {
-        let around = Neighbours::new(graph, position, &enabled, profile);
+    for graph in model.graph_ids() {
+        let around = Neighbours::new(model, graph, &enabled, profile);
         for island in around.islands() {
             let of_layer = |layer: &&Layer| multiply_adds(model, layer, &shapes);
             let saved = || total(island.layers.iter().map(of_layer));
-            let cost = || overhead.of(&island, position, &shapes);
+            let cost = || overhead.of(&island, graph, &shapes);
             if saved().zip(cost()).is_some_and(|(saved, cost)| saved < cost) {
                 found.extend(island.layers.into_iter().cloned());
             }
@@ -76,9 +75,14 @@ fn total(mut parts: impl Iterator<Item = Option<usize>>) -> Option<usize> {
 
 impl Overhead {
     /// What quantizing costs that an island reads; nothing if the shape of something is not known.
-    fn of(&self, island: &Island<'_>, graph: usize, shapes: &BTreeMap<Place, Vec<usize>>) -> Option<usize> {
+    fn of(
+        &self,
+        island: &Island<'_>,
+        graph: GraphId,
+        shapes: &BTreeMap<ValueRef, Vec<usize>>,
+    ) -> Option<usize> {
         let of_value = |&(value, is_pooled): &(ValueId, bool)| {
-            let n_values = n_elements(shapes.get(&Place { graph, value })?);
+            let n_values = n_elements(shapes.get(&ValueRef { graph, value })?);
             let each = self.each_value + if is_pooled { self.each_pooled } else { 0 };
             Some(each.saturating_mul(n_values).saturating_add(self.fixed))
         };
@@ -102,9 +106,13 @@ struct Neighbours<'a> {
 }
 
 impl<'a> Neighbours<'a> {
-    fn new(graph: &'a Graph, position: usize, enabled: &'a [Layer], profile: &'a Profile) -> Neighbours<'a> {
-        let here = enabled.iter().filter(|layer| layer.graph == position);
-        Neighbours { graph, layers: here.map(|layer| (layer.node, layer)).collect(), profile }
+    fn new(model: &'a Model, graph: GraphId, enabled: &'a [Layer], profile: &'a Profile) -> Neighbours<'a> {
+        let here = enabled.iter().filter(|layer| layer.graph == graph);
+        Neighbours {
+            graph: model.graph(graph),
+            layers: here.map(|layer| (layer.node, layer)).collect(),
+            profile,
+        }
     }
 
     fn passes_on(&self, id: NodeId) -> bool {

@@ -80,7 +80,7 @@ impl Scorer for InInt8 {
             return Err(std::io::Error::other("the scorer broke down").into());
         }
         self.n_scored += 1;
-        Ok(in_int8(&scored(subject).graph))
+        Ok(in_int8(scored(subject).main()))
     }
 }
 
@@ -128,6 +128,15 @@ fn prepared(model: &Model) -> Prepared {
     Prepared::new(model, &Preparation::default(), Some(&FoldConstants)).unwrap()
 }
 
+/// The options that tests set.
+#[derive(Default)]
+struct Choices<'a> {
+    max_trials: Option<usize>,
+    ladder: &'a [&'static Rung],
+    groups: &'a [LayerSet],
+    keep_best: bool,
+}
+
 /// A search of the four layers with all roles at hand.
 struct Searched {
     model: Model,
@@ -150,20 +159,19 @@ impl Searched {
         names.iter().map(|name| self.prepared.layers().id(name).unwrap()).collect()
     }
 
-    fn run(&mut self, change: impl FnOnce(&mut SearchOptions<'_>)) -> Result<Report<Vec<String>>> {
-        self.run_with(&mut Minimal, change)
+    fn run(&mut self, choices: Choices<'_>) -> Result<Report<Vec<String>>> {
+        self.run_with(&mut Minimal, choices)
     }
 
     fn run_with(
         &mut self,
         strategy: &mut dyn Strategy,
-        change: impl FnOnce(&mut SearchOptions<'_>),
+        Choices { max_trials, ladder, groups, keep_best }: Choices<'_>,
     ) -> Result<Report<Vec<String>>> {
         let runtime = Interpreter::default();
         let float = FloatModel::new(&self.prepared, &runtime)?;
         let config = QuantConfig::for_model(self.prepared.model());
-        let mut options = SearchOptions::new(strategy);
-        change(&mut options);
+        let options = SearchOptions { max_trials, ladder, groups, keep_best, ..SearchOptions::new(strategy) };
         let roles = Roles {
             data: &mut self.data,
             scorer: &mut self.scorer,
@@ -186,11 +194,11 @@ fn record(model: &Model, config: impl FnOnce(QuantConfig) -> QuantConfig) -> Rec
 fn only_the_sensitive_layers_stay_float() {
     for sensitive in [vec!["a"], vec!["d"], vec!["a", "c"], vec!["b", "c", "d"]] {
         let mut searched = Searched::new(&sensitive);
-        let report = searched.run(|_| ()).unwrap();
+        let report = searched.run(Choices::default()).unwrap();
         assert!(report.untried().is_empty());
         let outcome = report.outcome.unwrap();
         assert_eq!(report.table.names(&outcome.rolled_back), sensitive);
-        let in_int8 = in_int8(&outcome.quantized.fake_quant().graph);
+        let in_int8 = in_int8(outcome.quantized.fake_quant().main());
         assert!(in_int8.iter().all(|layer| !sensitive.contains(&layer.as_str())));
         assert_eq!(outcome.record.layers.len(), 4 - sensitive.len());
         // To observe, again for those that are smoothed, to correct biases, and to rank.
@@ -203,9 +211,9 @@ fn only_the_sensitive_layers_stay_float() {
 #[test]
 fn stored_scores_are_recalled() {
     let mut searched = Searched::new(&["b"]);
-    let first = searched.run(|_| ()).unwrap();
+    let first = searched.run(Choices::default()).unwrap();
     searched.scorer.n_scored = 0;
-    let second = searched.run(|_| ()).unwrap();
+    let second = searched.run(Choices::default()).unwrap();
     assert_eq!((searched.scorer.n_scored, second.n_recalled), (1, first.history.len()));
     assert_eq!(first.history, second.history);
 }
@@ -214,14 +222,14 @@ fn stored_scores_are_recalled() {
 fn a_search_that_ends_early_keeps_the_best() {
     let mut searched = Searched::new(&["b"]);
     searched.scorer.patience = Some(1);
-    assert_eq!(searched.run(|_| ()).unwrap_err().message, "enough");
+    assert_eq!(searched.run(Choices::default()).unwrap_err().message, "enough");
     for patience in 2..4 {
         let mut searched = Searched::new(&["b"]);
         searched.scorer.patience = Some(patience);
-        let report = searched.run(|_| ()).unwrap();
+        let report = searched.run(Choices::default()).unwrap();
         assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, patience - 1));
     }
-    let report = Searched::new(&["b"]).run(|options| options.max_trials = Some(2)).unwrap();
+    let report = Searched::new(&["b"]).run(Choices { max_trials: Some(2), ..Choices::default() }).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, 2));
 }
 
@@ -230,13 +238,13 @@ fn a_failure_after_the_first_trial_is_in_the_report() {
     for fails_at in [0, 1] {
         let mut searched = Searched::new(&["b"]);
         searched.scorer.fails_at = Some(fails_at);
-        let error = searched.run(|_| ()).unwrap_err();
+        let error = searched.run(Choices::default()).unwrap_err();
         assert_eq!(error.to_string(), "the scorer broke down");
         assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
     }
     let mut searched = Searched::new(&["b"]);
     searched.scorer.fails_at = Some(2);
-    let report = searched.run(|_| ()).unwrap();
+    let report = searched.run(Choices::default()).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, 1));
     assert_eq!(report.failure.unwrap().to_string(), "the scorer broke down");
 }
@@ -246,13 +254,13 @@ fn groups_and_costs_reach_the_ranking() {
     let mut searched = Searched::new(&["a"]);
     let (group, d) = (searched.set(&["d", "a"]), searched.prepared.layers().id("d").unwrap());
     let groups = [group.clone()];
-    let report = searched.run(|options| options.groups = &groups).unwrap();
+    let report = searched.run(Choices { groups: &groups, ..Choices::default() }).unwrap();
     // A product of a row of 2 with a matrix of 2 by 2, twice.
     assert_eq!((report.ranking.len(), report.ranking.entry_of(d).unwrap().cost), (3, 8));
     let outcome = report.outcome.as_ref().unwrap();
     assert_eq!((&outcome.rolled_back, report.cost(&outcome.rolled_back)), (&group, 8));
     let twice = [searched.set(&["a"]), searched.set(&["b", "a"])];
-    let error = searched.run(|options| options.groups = &twice).unwrap_err();
+    let error = searched.run(Choices { groups: &twice, ..Choices::default() }).unwrap_err();
     assert_eq!(error.to_string(), "a: is in two groups of layers that move together");
 }
 
@@ -280,12 +288,15 @@ fn proposals_that_are_not_allowed_are_refused() {
         let mut searched = Searched::new(&["b"]);
         let groups = [searched.set(&["a", "c"])];
         let mut strategy = Stubborn(layers.iter().map(|&layer| intact8_quant::LayerId(layer)).collect());
-        searched.run_with(&mut strategy, |options| options.groups = &groups).unwrap_err().message
+        searched
+            .run_with(&mut strategy, Choices { groups: &groups, ..Choices::default() })
+            .unwrap_err()
+            .message
     };
     assert_eq!(complaint(&[4]), "the strategy rolls back layer 4, which is not in the search");
     assert_eq!(complaint(&[3]), "the strategy proposes the same layers again and again");
     assert_eq!(complaint(&[0]), "the strategy rolls back only a part of a, c, which move together");
-    let error = Searched::new(&["b"]).run_with(&mut Broken, |_| ()).unwrap_err();
+    let error = Searched::new(&["b"]).run_with(&mut Broken, Choices::default()).unwrap_err();
     assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
 }
 
@@ -338,7 +349,7 @@ impl Strategy for AmctBinarySearch {
 fn amcts_binary_search_with_its_state_visits_what_amct_visits() {
     for sensitive in [vec!["a"], vec!["b"], vec!["c"], vec!["d"], vec!["a", "c"], vec!["b", "d"]] {
         let visited = |strategy: &mut dyn Strategy| {
-            let report = Searched::new(&sensitive).run_with(strategy, |_| ()).unwrap();
+            let report = Searched::new(&sensitive).run_with(strategy, Choices::default()).unwrap();
             let visits: Vec<_> = report.history.iter().map(|trial| trial.rolled_back.clone()).collect();
             (visits, report.outcome.map(|outcome| outcome.rolled_back))
         };
@@ -358,7 +369,7 @@ fn amcts_binary_search_with_its_state_visits_what_amct_visits() {
 
 #[test]
 fn without_sensitive_layers_nothing_is_ranked() {
-    let report = Searched::new(&[]).run_with(&mut BinarySearch, |_| ()).unwrap();
+    let report = Searched::new(&[]).run_with(&mut BinarySearch, Choices::default()).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::AllQuantized, 1));
     assert!(report.ranking.is_empty() && report.outcome.unwrap().rolled_back.is_empty());
 }
@@ -374,7 +385,7 @@ impl Scorer for InBytes {
         subject: Subject<'_>,
         _: &mut Scoring<'_, Vec<String>>,
     ) -> Result<Vec<String>, BoxError> {
-        let graph = &scored(subject).graph;
+        let graph = scored(subject).main();
         let is_byte = |name: &str| {
             let offset =
                 graph.value_named(&format!("{name}.x.offset")).and_then(|value| graph.constant(value));
@@ -422,15 +433,16 @@ fn layers_stay_on_the_first_rung_that_satisfies() {
 #[test]
 fn layers_that_no_rung_satisfies_stay_in_float() {
     let ladder: Vec<&Rung> = LADDER.iter().collect();
-    let report = Searched::new(&["a", "c"]).run(|options| options.ladder = &ladder).unwrap();
+    let report = Searched::new(&["a", "c"]).run(Choices { ladder: &ladder, ..Choices::default() }).unwrap();
     assert!(report.untried().is_empty());
     let outcome = report.outcome.unwrap();
     assert_eq!((outcome.rolled_back.len(), outcome.rungs.len()), (2, 0));
     // Where the trials are used up on the way, the best so far is the result.
     let most = report.history.len() - 1;
-    let report = Searched::new(&["a", "c"]).run(|options| {
-        options.ladder = &ladder;
-        options.max_trials = Some(most);
+    let report = Searched::new(&["a", "c"]).run(Choices {
+        ladder: &ladder,
+        max_trials: Some(most),
+        ..Choices::default()
     });
     let report = report.unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, most));
@@ -480,7 +492,7 @@ proptest! {
 #[test]
 fn the_record_of_the_result_is_a_part_of_the_record_of_all() {
     let all = record(&model(), |config| config);
-    let result = Searched::new(&["b"]).run(|_| ()).unwrap().outcome.unwrap().record;
+    let result = Searched::new(&["b"]).run(Choices::default()).unwrap().outcome.unwrap().record;
     assert_eq!(result.layers.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
     let is_same = |(layer, entry): (&String, &intact8_quant::LayerRecord)| {
         intact8_quant::LayerRecord { prepared: false, ..entry.clone() } == all.layers[layer]
@@ -529,9 +541,9 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
 #[test]
 fn the_closest_trial_is_the_outcome_if_the_options_ask_for_it() {
     let all = ["a", "b", "c", "d"];
-    let missed = Searched::new(&all).run(|_| ()).unwrap();
+    let missed = Searched::new(&all).run(Choices::default()).unwrap();
     assert!(missed.outcome.is_none() && !missed.is_met());
-    let kept = Searched::new(&all).run(|options| options.keep_best = true).unwrap();
+    let kept = Searched::new(&all).run(Choices { keep_best: true, ..Choices::default() }).unwrap();
     assert_eq!(kept.history, missed.history);
     let closest = &kept.history[kept.closest];
     let least = kept.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
@@ -543,10 +555,10 @@ fn the_closest_trial_is_the_outcome_if_the_options_ask_for_it() {
 #[test]
 fn a_saved_model_that_misses_is_no_success() {
     let mut searched = Searched::new(&["b"]);
-    let mut report = searched.run(|_| ()).unwrap();
+    let mut report = searched.run(Choices::default()).unwrap();
     assert!(report.is_met());
     let good = report.outcome.as_ref().unwrap().quantized.fake_quant().clone();
-    let mut again = |sensitive: &[&'static str], patience: Option<usize>| {
+    let again = |sensitive: &[&'static str], patience: Option<usize>| {
         let (mut scorer, mut judge) =
             (InInt8 { patience, ..InInt8::default() }, Sensitive(sensitive.to_vec()));
         let (data, observer) = (&mut Data::default(), &mut ());
@@ -556,7 +568,7 @@ fn a_saved_model_that_misses_is_no_success() {
     };
     for (sensitive, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
         report.rescored = again(&sensitive, None).into_iter().collect();
-        assert_eq!((report.is_met(), report.final_score()), (is_met, Some(&in_int8(&good.graph))));
+        assert_eq!((report.is_met(), report.final_score()), (is_met, Some(&in_int8(good.main()))));
     }
     assert!(again(&["b"], Some(0)).is_none());
 }

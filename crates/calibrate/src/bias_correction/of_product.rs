@@ -1,7 +1,7 @@
 //! The mean error of a product: as it is linear, that of the product of the means of what is read.
 
 use crate::sample::Sampled;
-use intact8_ir::{Model, Place, Result, Tensor};
+use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
 use intact8_quant::{LayerRecord, Record, simulated_activation, simulated_weight};
 use std::ops::AddAssign;
 
@@ -36,7 +36,7 @@ impl Product {
     }
 
     /// Takes in a value of the float model.
-    pub(super) fn observe(&self, sums: &mut OfProduct, place: Place, tensor: &Tensor) -> Result<()> {
+    pub(super) fn observe(&self, sums: &mut OfProduct, place: ValueRef, tensor: &Tensor) -> Result<()> {
         let Sampled { layer, config, reading, .. } = &self.sampled;
         if place == self.sampled.input {
             sums.pending = Some(tensor.clone());
@@ -49,7 +49,7 @@ impl Product {
         sums.n_rows += at_layer(reading.add_rows(&float, shape, output, &mut sums.float))?;
         at_layer(reading.add_rows(&quantized, shape, output, &mut sums.quantized))?;
         // An input from outside a loop is made once, and read in each iteration.
-        sums.pending = Some(input).filter(|_| layer.graph != 0);
+        sums.pending = Some(input).filter(|_| layer.graph != GraphId::MAIN);
         Ok(())
     }
 

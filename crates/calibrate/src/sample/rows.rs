@@ -44,7 +44,7 @@ impl Reading {
         if !n_out.is_multiple_of(groups) {
             return Err(Error::invalid_model(format!("{n_out} output channels are not {groups} groups")));
         }
-        let node = model.graphs()[layer.graph].node(layer.node);
+        let node = model.graph(layer.graph).node(layer.node);
         let op = node.as_op();
         let window = op.filter(|_| layer.op == "Conv").map(|op| Window::read(op, &shape[2..]));
         let factor = op.filter(|_| layer.op == "Gemm").map(|op| op.float("alpha")).transpose()?.flatten();
@@ -260,10 +260,10 @@ mod tests {
         );
         let mut model: Model = text.parse().unwrap();
         NameNodes.run(&mut model).unwrap();
-        let w = model.graph.value_named("w").unwrap();
-        let constant = model.graph.add(Node::constant("v", numbers(weight)), &[]);
-        model.graph.replace_uses(w, constant.into());
-        model.graph.remove_dead();
+        let w = model.main().value_named("w").unwrap();
+        let constant = model.main_mut().add(Node::constant("v", numbers(weight)), &[]);
+        model.main_mut().replace_uses(w, constant.into());
+        model.remove_dead();
         let layer = layers(&model).remove(0);
         assert!(layer.can_learn_rounding());
         (layer, model)

@@ -3,7 +3,7 @@
 use super::say;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
-use intact8::ir::{Place, ValueId};
+use intact8::ir::{ValueId, ValueRef};
 use intact8::quant::{Layer, LayerConfig, layer, saturating_pairs, weight_params};
 use intact8::{Model, Preparation, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
@@ -33,15 +33,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     table.load_style(presets::NOTHING);
     table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "saturates", "int8"]);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
-    let graphs = model.graphs();
-    for (position, graph) in graphs.iter().enumerate() {
+    for (graph_id, graph) in model.graphs() {
         for id in graph.topo() {
             let Some(op) = graph.node(id).as_op() else { continue };
-            let Some(found) = layer(model, graph, position, id) else {
+            let Some(found) = layer(model, graph_id, id) else {
                 *others.entry(&op.name).or_default() += 1;
                 continue;
             };
-            let shape = |value: Option<ValueId>| shapes.get(&Place { graph: position, value: value? });
+            let shape = |value: Option<ValueId>| shapes.get(&ValueRef { graph: graph_id, value: value? });
             let (input, output) = (shape(graph.operand(id, 0)), shape(Some(id.into())));
             let parameters: usize =
                 graph.operands(id).iter().flatten().filter_map(|&v| graph.constant(v)).map(Tensor::len).sum();

@@ -3,7 +3,7 @@
 use super::{FeedingArgs, read_data, say};
 use anyhow::{Context, bail, ensure};
 use intact8::data::write_npz;
-use intact8::ir::{Pass, Place, with_element};
+use intact8::ir::{Pass, ValueRef, with_element};
 use intact8::quant::ReadAscend;
 use intact8::{Session, Tensor};
 use std::collections::BTreeMap;
@@ -36,11 +36,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
     let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
-    let mut taps: BTreeMap<Place, &str> = BTreeMap::new();
+    let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
-        let mut places = model.graphs().into_iter().enumerate().filter_map(|(graph, nodes)| {
+        let mut places = model.graphs().filter_map(|(graph, nodes)| {
             let value = nodes.value_named(name).filter(|&value| nodes.constant(value).is_none())?;
-            Some(Place { graph, value })
+            Some(ValueRef { graph, value })
         });
         let Some(place) = places.next() else {
             bail!("{}: no value {name:?} is computed; see `intact8 print`", args.model.display());

@@ -92,6 +92,7 @@ fn all_cuts(graph: &Graph, order: &[NodeId], costs: &HashMap<String, Cost>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scorer::fingerprint::Constants;
     use intact8_ir::Model;
 
     const MODEL: &str = "model m opset 17
@@ -119,8 +120,9 @@ return %y
             cost("r", 10, 0.1),
             cost("y", 40, 0.1),
         ]);
-        let cuts = cuts(&model.graph, &Fingerprints::of(&model, &mut 0), &costs, memory);
-        cuts.into_iter().map(|value| model.graph.value(value).name.clone()).collect()
+        let cuts =
+            cuts(model.main(), &Fingerprints::of(&model, &mut 0, &mut Constants::default()), &costs, memory);
+        cuts.into_iter().map(|value| model.main().value(value).name.clone()).collect()
     }
 
     #[test]

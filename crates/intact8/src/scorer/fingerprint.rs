@@ -2,10 +2,11 @@
 
 use intact8_ir::{Attr, Model, NodeKind, Op, Tensor, ValueId};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
+use xxhash_rust::xxh3::Xxh3;
 
-/// Two hashes of 64 bits, so that nobody meets two values that share them by chance.
-pub(super) type Fingerprint = [u64; 2];
+/// A hash of 128 bits: two different values that share one by chance are not to be expected.
+pub(super) type Fingerprint = u128;
 
 /// Operators whose results are not determined by what they read.
 const RANDOM: &[&str] = &[
@@ -24,9 +25,10 @@ pub(super) struct Fingerprints(pub(super) HashMap<ValueId, Fingerprint>);
 
 impl Fingerprints {
     /// Those of a model. `n_unknown` counts, over all models, nodes that nothing is known of: those with subgraphs, with
-    /// chance, and calls of functions. They are equal to nothing.
-    pub(super) fn of(model: &Model, n_unknown: &mut u64) -> Fingerprints {
-        let graph = &model.graph;
+    /// random results, and calls of functions. They are equal to nothing.
+    pub(super) fn of(model: &Model, n_unknown: &mut u64, constants: &mut Constants) -> Fingerprints {
+        constants.begin();
+        let graph = model.main();
         let mut all: HashMap<ValueId, Fingerprint> = HashMap::new();
         let mut computed = HashMap::new();
         for id in graph.topo() {
@@ -34,7 +36,7 @@ impl Fingerprints {
             let operands = graph.operands(id);
             let of_node = match &node.kind {
                 NodeKind::Input(_) | NodeKind::Capture => hashed(("input", &node.outputs[0].name)),
-                NodeKind::Const(tensor) => hashed(("constant", Exact(tensor))),
+                NodeKind::Const(tensor) => hashed(("constant", constants.fingerprint(tensor))),
                 NodeKind::Op(op) => match of_op(model, op) {
                     Some(of_op) => {
                         let operands: Vec<Option<Fingerprint>> =
@@ -57,7 +59,39 @@ impl Fingerprints {
                 }
             }
         }
+        constants.end();
         Fingerprints(computed)
+    }
+}
+
+/// The fingerprints of the latest model's constants: a tensor that several models share is hashed once.
+#[derive(Default)]
+pub(super) struct Constants {
+    /// By address; the tensor is kept, so that its address is not used again. And whether the model at hand has it.
+    known: HashMap<usize, (Tensor, Fingerprint, bool)>,
+}
+
+impl Constants {
+    fn begin(&mut self) {
+        self.known.values_mut().for_each(|(.., is_used)| *is_used = false);
+    }
+
+    /// Forgets the constants of earlier models.
+    fn end(&mut self) {
+        self.known.retain(|_, (.., is_used)| *is_used);
+    }
+
+    fn fingerprint(&mut self, tensor: &Tensor) -> Fingerprint {
+        let address = tensor.address();
+        if let Some((known, fingerprint, is_used)) = self.known.get_mut(&address)
+            && (known.dtype(), known.shape()) == (tensor.dtype(), tensor.shape())
+        {
+            *is_used = true;
+            return *fingerprint;
+        }
+        let fingerprint = hashed(Exact(tensor));
+        self.known.insert(address, (tensor.clone(), fingerprint, true));
+        fingerprint
     }
 }
 
@@ -65,18 +99,19 @@ impl Fingerprints {
 struct Exact<'a>(&'a Tensor);
 
 impl Hash for Exact<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.0.dtype().name(), self.0.shape(), self.0.to_le_bytes()).hash(state);
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.0.dtype().name(), self.0.shape()).hash(state);
+        match self.0.as_bytes() {
+            Some(bytes) => state.write(bytes),
+            None => state.write(&self.0.to_le_bytes()),
+        }
     }
 }
 
 fn hashed(what: impl Hash) -> Fingerprint {
-    [0u8, 1].map(|seed| {
-        let mut hasher = DefaultHasher::new();
-        seed.hash(&mut hasher);
-        what.hash(&mut hasher);
-        hasher.finish()
-    })
+    let mut hasher = Xxh3::new();
+    what.hash(&mut hasher);
+    hasher.digest128()
 }
 
 fn of_op(model: &Model, op: &Op) -> Option<Fingerprint> {
@@ -110,8 +145,8 @@ mod tests {
 
     fn fingerprints(text: &str) -> impl Fn(&str) -> Fingerprint + use<> {
         let model: Model = text.parse().unwrap();
-        let all = Fingerprints::of(&model, &mut 0);
-        move |name| all.0[&model.graph.value_named(name).unwrap()]
+        let all = Fingerprints::of(&model, &mut 0, &mut Constants::default());
+        move |name| all.0[&model.main().value_named(name).unwrap()]
     }
 
     const HEAD: &str = "model m opset 17\n%x = input : f32[N,2]\n";
@@ -127,6 +162,20 @@ mod tests {
         assert_eq!((one("a"), one("b"), one("y")), (same("renamed"), same("b"), same("y")));
         assert_eq!(one("a"), other("a"));
         assert!(one("b") != other("b") && one("y") != other("y"));
+    }
+
+    #[test]
+    fn a_constant_is_hashed_once_and_forgotten_with_its_model() {
+        let model: Model =
+            format!("{HEAD}%c = const [1.0, 2.0] : f32[2]\n%y = Add(%x, %c)\nreturn %y\n").parse().unwrap();
+        let mut constants = Constants::default();
+        let first = Fingerprints::of(&model, &mut 0, &mut constants).0;
+        let addresses: Vec<usize> = constants.known.keys().copied().collect();
+        assert_eq!(Fingerprints::of(&model.clone(), &mut 0, &mut constants).0, first);
+        assert_eq!((constants.known.len(), constants.known.contains_key(&addresses[0])), (1, true));
+        let other: Model = format!("{HEAD}%y = Neg(%x)\nreturn %y\n").parse().unwrap();
+        Fingerprints::of(&other, &mut 0, &mut constants);
+        assert!(constants.known.is_empty());
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! of the first model and of the latest, at [cuts](super::cuts) through the graph that fit into the memory.
 
 use super::cuts::{Cost, cuts};
-use super::fingerprint::{Fingerprint, Fingerprints};
+use super::fingerprint::{Constants, Fingerprint, Fingerprints};
 use intact8_interp::{Data, Interpreter, Session};
-use intact8_ir::{Model, Place, Result, Tensor, ValueId};
+use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +22,7 @@ pub(super) struct Kept {
     /// Of the first model for which anything was kept.
     first: HashSet<Fingerprint>,
     n_unknown: u64,
+    constants: Constants,
 }
 
 /// A model, ready to run on each batch from what is kept of it.
@@ -50,6 +51,7 @@ impl Kept {
             costs: HashMap::new(),
             first: HashSet::new(),
             n_unknown: 0,
+            constants: Constants::default(),
         }
     }
 
@@ -75,13 +77,13 @@ impl Kept {
         if memory == 0 {
             return Ok(run);
         }
-        run.fingerprints = Fingerprints::of(model, &mut self.n_unknown);
+        run.fingerprints = Fingerprints::of(model, &mut self.n_unknown, &mut self.constants);
         if self.costs.is_empty() {
             self.costs = measured(model, &run.sessions[&vec![]], inputs()?)?;
         }
         // Half for the one model, half for the other.
         let most = memory / 2 / self.values.len().max(1);
-        let cuts = cuts(&model.graph, &run.fingerprints, &self.costs, most);
+        let cuts = cuts(model.main(), &run.fingerprints, &self.costs, most);
         run.wanted = cuts.into_iter().map(|value| (value, run.fingerprints.0[&value])).collect();
         if self.first.is_empty() {
             self.first = run.wanted.values().copied().collect();
@@ -93,19 +95,19 @@ impl Kept {
 
     /// What the outputs of a model are computed by.
     pub(super) fn outputs(&mut self, model: &Model) -> Vec<Fingerprint> {
-        let fingerprints = Fingerprints::of(model, &mut self.n_unknown);
+        let fingerprints = Fingerprints::of(model, &mut self.n_unknown, &mut self.constants);
         let mut unknown = || {
             self.n_unknown += 1;
-            [self.n_unknown, 0]
+            u128::from(self.n_unknown)
         };
         let of_output = |value: &ValueId| fingerprints.0.get(value).copied().unwrap_or_else(&mut unknown);
-        model.graph.outputs().iter().map(of_output).collect()
+        model.main().outputs().iter().map(of_output).collect()
     }
 
     /// Where a batch starts from: the kept values that the outputs depend on, and no other kept one between.
     pub(super) fn start(&self, run: &mut Run<'_>, batch: usize) -> Result<Start> {
         let kept = &self.values[batch];
-        let graph = &run.model.graph;
+        let graph = run.model.main();
         let mut start = BTreeMap::new();
         let mut seen = HashSet::new();
         let mut pending: Vec<ValueId> = if kept.is_empty() { vec![] } else { graph.outputs().to_vec() };
@@ -146,11 +148,11 @@ impl Run<'_> {
         let session = &self.sessions[&values];
         let mut inputs: Vec<Option<Data>> =
             inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
-        inputs.resize(self.model.graph.inputs().len(), None);
+        inputs.resize(self.model.main().inputs().len(), None);
         inputs.extend(start.into_iter().map(|(_, tensor)| Some(Data::Tensor(tensor))));
         let mut to_keep = Vec::new();
-        let mut tap = |place: Place, tensor: &Tensor| {
-            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == 0);
+        let mut tap = |place: ValueRef, tensor: &Tensor| {
+            let wanted = self.wanted.get(&place.value).filter(|_| place.graph == GraphId::MAIN);
             to_keep.extend(wanted.map(|fingerprint| (*fingerprint, tensor.clone())));
             Ok(())
         };
@@ -165,11 +167,11 @@ fn behind(model: &Model, values: &[ValueId]) -> Model {
     let mut model = model.clone();
     for &value in values {
         // What the file says of a value's type may be wrong, and is not wanted here.
-        let input = intact8_ir::Value::new(model.graph.value(value).name.clone() + ".kept");
-        let input = model.graph.add(intact8_ir::Node::input(input), &[]);
-        model.graph.replace_uses(value, input.into());
+        let input = intact8_ir::Value::new(model.main().value(value).name.clone() + ".kept");
+        let input = model.main_mut().add(intact8_ir::Node::input(input), &[]);
+        model.main_mut().replace_uses(value, input.into());
     }
-    model.graph.remove_dead();
+    model.remove_dead();
     model
 }
 
@@ -179,8 +181,8 @@ fn measured(model: &Model, session: &Session, inputs: Vec<Tensor>) -> Result<Has
     let mut last = Instant::now();
     session.run_tapped(&inputs, &mut |place, tensor| {
         let seconds = last.elapsed().as_secs_f64();
-        if place.graph == 0 {
-            let name = model.graph.value(place.value).name.clone();
+        if place.graph == GraphId::MAIN {
+            let name = model.main().value(place.value).name.clone();
             costs.insert(name, Cost { n_bytes: tensor.byte_size(), seconds });
         }
         last = Instant::now();

@@ -141,7 +141,7 @@ fn every_node_of_the_original_is_in_the_map() {
     let scratch = Scratch::new();
     assert_eq!(quantize(&scratch, "digits", &["--deploy", "qdq,qoperator", "--contrib"]).code, 0);
     let model = intact8::load_model(fixture("digits", "model.onnx").as_ref()).expect("the model is bundled");
-    let nodes = model.graph.dag().node_weights().filter(|node| node.as_op().is_some());
+    let nodes = model.main().dag().node_weights().filter(|node| node.as_op().is_some());
     let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
     let map = json(&scratch, "m_quant.json");
     for file in ["m_fake_quant_model.onnx", "m_deploy_model.onnx", "m_deploy_qoperator_model.onnx"] {

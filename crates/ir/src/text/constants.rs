@@ -4,7 +4,8 @@ use super::cursor::Parser;
 use super::lexer::Token;
 use super::literal::{self, Atom, Literal};
 use crate::{
-    Attr, AttrKind, DType, Dim, Error, Graph, Result, SparseTensor, Tensor, TensorType, Type, with_element,
+    Attr, AttrKind, DType, Dim, Error, Graph, GraphId, Result, SparseTensor, Tensor, TensorType, Type,
+    with_element,
 };
 
 /// The elements of a tensor whose type is not known yet.
@@ -12,9 +13,10 @@ pub(super) enum Elements {
     List(Vec<Atom>),
     Splat(Atom),
     Ramp(Atom, Atom),
+    Bytes(Vec<u8>),
 }
 
-impl Parser {
+impl Parser<'_> {
     pub(super) fn attr(&mut self) -> Result<Attr> {
         match self.next() {
             Token::Quoted(bytes) => Ok(Attr::Str(bytes)),
@@ -23,7 +25,7 @@ impl Parser {
                 "tensor" => Ok(Attr::Tensor(self.tensor()?)),
                 "sparse" => Ok(Attr::Sparse(self.sparse()?)),
                 "type" => Ok(Attr::Type(self.ty()?)),
-                "graph" => Ok(Attr::Graph(Box::new(self.subgraph()?))),
+                "graph" => Ok(Attr::Graph(self.subgraph()?)),
                 "ref" => {
                     let kind = self.name()?;
                     let unknown = || Error::syntax(format!("there is no attribute kind {kind:?}"));
@@ -75,14 +77,15 @@ impl Parser {
         })
     }
 
-    fn prefixed<T>(&mut self, word: &str, read: fn(&mut Parser) -> Result<T>) -> Result<T> {
+    fn prefixed<T>(&mut self, word: &str, read: fn(&mut Self) -> Result<T>) -> Result<T> {
         if self.take_word(word) { read(self) } else { Err(self.unexpected(&format!("{word:?}"))) }
     }
 
-    fn subgraph(&mut self) -> Result<Graph> {
+    fn subgraph(&mut self) -> Result<GraphId> {
         let name = if *self.peek() == Token::Mark("{") { String::new() } else { self.name()? };
         self.expect("{")?;
-        let graph = self.graph(name)?;
+        let graph = self.model.add_graph(Graph::new(&name));
+        self.graph(graph)?;
         self.skip_newlines();
         self.expect("}")?;
         Ok(graph)
@@ -155,13 +158,17 @@ impl Parser {
 
     pub(super) fn elements(&mut self) -> Result<Elements> {
         if self.take("#") {
-            return Err(Error::syntax("constant is elided; dumps of large models cannot be read back"));
+            let message = "constant is elided; print the model with all constants to read it back";
+            return Err(Error::syntax(message));
         }
         if self.take("[") {
             return Ok(Elements::List(self.list("]", Parser::atom)?));
         }
         let word = self.name()?;
         self.expect("(")?;
+        if word == "data" {
+            return self.data();
+        }
         let first = self.atom()?;
         let elements = match word.as_str() {
             "splat" => Elements::Splat(first),
@@ -173,6 +180,23 @@ impl Parser {
         };
         self.expect(")")?;
         Ok(elements)
+    }
+
+    /// `offset, length)` after `data(`.
+    fn data(&mut self) -> Result<Elements> {
+        let start: usize = self.integer()?;
+        self.expect(",")?;
+        let n_bytes: usize = self.integer()?;
+        self.expect(")")?;
+        let data =
+            self.data.ok_or_else(|| Error::syntax("the constant is in a data file, which is missing"))?;
+        let bytes = start.checked_add(n_bytes).and_then(|end| data.get(start..end));
+        let beyond = || {
+            let message =
+                format!("bytes {start} and {n_bytes} more are not in the data of {} bytes", data.len());
+            Error::syntax(message)
+        };
+        Ok(Elements::Bytes(bytes.ok_or_else(beyond)?.to_vec()))
     }
 
     /// A word, a string, or `(re, im)`.
@@ -193,6 +217,10 @@ impl Parser {
 impl Elements {
     pub(super) fn into_tensor(self, ty: &TensorType) -> Result<Tensor> {
         let shape = ty.known_shape().ok_or_else(|| Error::syntax("a constant needs a known shape"))?;
+        if let Elements::Bytes(bytes) = self {
+            return Tensor::from_le_bytes(ty.dtype, &shape, &bytes)
+                .map_err(|error| Error::syntax(error.message));
+        }
         with_element!(ty.dtype, T => Ok(Tensor::new::<T>(&shape, self.values(&shape, ty.dtype)?)))
     }
 
@@ -208,6 +236,7 @@ impl Elements {
                 let found = atoms.len();
                 Err(Error::syntax(format!("shape {shape:?} holds {n_elements} elements, found {found}")))
             }
+            Elements::Bytes(_) => Err(Error::syntax("a constant in a data file has no text")),
             Elements::Splat(atom) => Ok(vec![parse(&atom)?; n_elements]),
             Elements::Ramp(from, step) => {
                 let number = |atom: &Atom| <f64 as Literal>::parse(atom);

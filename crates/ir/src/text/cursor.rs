@@ -1,15 +1,19 @@
 //! The parser's position in the words of a text, and the steps it can take.
 
 use super::lexer::Token;
-use crate::{Error, Result};
+use crate::{Error, Model, Result};
 use std::str::FromStr;
 
-pub(super) struct Parser {
+pub(super) struct Parser<'a> {
     pub(super) tokens: Vec<(usize, Token)>,
     pub(super) at: usize,
+    /// The bytes of constants that are beside the text.
+    pub(super) data: Option<&'a [u8]>,
+    /// What has been read so far.
+    pub(super) model: Model,
 }
 
-impl Parser {
+impl Parser<'_> {
     pub(super) fn peek(&self) -> &Token {
         self.tokens.get(self.at).map_or(&Token::Newline, |(_, token)| token)
     }
@@ -90,7 +94,7 @@ impl Parser {
     pub(super) fn list<T>(
         &mut self,
         close: &str,
-        mut item: impl FnMut(&mut Parser) -> Result<T>,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<Vec<T>> {
         let mut items = Vec::new();
         self.skip_newlines();

@@ -4,7 +4,9 @@ use super::constants::Elements;
 use super::cursor::Parser;
 use super::lexer::{Token, tokens};
 use super::name;
-use crate::{Error, Function, Graph, Model, Node, NodeKind, Op, Result, Tensor, Type, Value, ValueId};
+use crate::{
+    Error, Function, Graph, GraphId, Model, Node, NodeKind, Op, Result, Tensor, Type, Value, ValueId,
+};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -13,9 +15,22 @@ impl FromStr for Model {
 
     /// Parses the text form; errors name the line.
     fn from_str(text: &str) -> Result<Model> {
-        let mut parser = Parser { tokens: tokens(text)?, at: 0 };
-        parser.model().map_err(|error| error.at(format!("line {}", parser.line())))
+        parse(text, None)
     }
+}
+
+impl Model {
+    /// Parses a text form whose large constants are in `data`, as [`Model::text_and_data`] gives both; errors name the
+    /// line.
+    pub fn from_text_and_data(text: &str, data: &[u8]) -> Result<Model> {
+        parse(text, Some(data))
+    }
+}
+
+fn parse(text: &str, data: Option<&[u8]>) -> Result<Model> {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, data, model: Model::default() };
+    parser.model().map_err(|error| error.at(format!("line {}", parser.line())))?;
+    Ok(parser.model)
 }
 
 /// A node up to its name and types.
@@ -26,20 +41,20 @@ enum Head {
 }
 
 /// Models, functions and graphs.
-impl Parser {
-    fn model(&mut self) -> Result<Model> {
+impl Parser<'_> {
+    fn model(&mut self) -> Result<()> {
         self.skip_newlines();
         if !self.take_word("model") {
             return Err(self.unexpected("\"model\""));
         }
-        let name = self.name()?;
-        let opsets = self.opsets()?;
-        let graph = self.graph(name)?;
-        let mut functions = Vec::new();
+        self.model.main_mut().name = self.name()?;
+        self.model.opsets = self.opsets()?;
+        self.graph(GraphId::MAIN)?;
         while !self.is_at_end() {
-            functions.push(self.function()?);
+            let function = self.function()?;
+            self.model.functions.push(function);
         }
-        Ok(Model { opsets, graph, functions, ..Model::default() })
+        Ok(())
     }
 
     fn opsets(&mut self) -> Result<BTreeMap<String, i64>> {
@@ -72,13 +87,13 @@ impl Parser {
             Ok((name, default))
         })?;
         let opsets = self.opsets()?;
-        let graph = self.graph(name.clone())?;
-        Ok(Function { domain, name, overload, attrs: attrs.into_iter().collect(), opsets, graph })
+        let body = self.model.add_graph(Graph::new(&name));
+        self.graph(body)?;
+        Ok(Function { domain, name, overload, attrs: attrs.into_iter().collect(), opsets, body })
     }
 
-    /// The statements of a graph, up to and including its `return`.
-    pub(super) fn graph(&mut self, name: String) -> Result<Graph> {
-        let mut graph = Graph::new(&name);
+    /// Reads the statements of a graph, up to and including its `return`.
+    pub(super) fn graph(&mut self, graph: GraphId) -> Result<()> {
         let mut values = BTreeMap::new();
         loop {
             if self.is_at_end() {
@@ -87,7 +102,7 @@ impl Parser {
             if self.take_word("return") {
                 break;
             }
-            self.statement(&mut graph, &mut values)?;
+            self.statement(graph, &mut values)?;
         }
         let mut outputs = Vec::new();
         while *self.peek() != Token::Newline && *self.peek() != Token::Mark("}") {
@@ -96,12 +111,12 @@ impl Parser {
             }
             outputs.extend(self.operand(&values)?);
         }
-        graph.set_outputs(outputs);
-        Ok(graph)
+        self.model.graph_mut(graph).set_outputs(outputs);
+        Ok(())
     }
 
     /// `%a, %b = what @name : types`
-    fn statement(&mut self, graph: &mut Graph, values: &mut BTreeMap<String, ValueId>) -> Result<()> {
+    fn statement(&mut self, graph: GraphId, values: &mut BTreeMap<String, ValueId>) -> Result<()> {
         let mut names = Vec::new();
         // An operation may make nothing at all.
         if matches!(self.peek(), Token::Mark("%")) || matches!(self.peek(), Token::Word(word) if word == "_")
@@ -140,7 +155,7 @@ impl Parser {
             names.iter().zip(types).map(|(name, ty)| Value { name: name.clone(), ty, ..Value::default() });
         let mut node = Node::input(Value::default());
         (node.name, node.kind, node.outputs) = (name, kind, outputs.collect());
-        let id = graph.add(node, &operands);
+        let id = self.model.add(graph, node, &operands);
         for (slot, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if values.insert(name.clone(), ValueId { node: id, slot }).is_some() {
                 return Err(Error::syntax(format!("{} is defined twice", super::name(&name))));

@@ -9,8 +9,8 @@ use crate::rope::Rope;
 use crate::wire::{self, field};
 use crate::{attr, dtype, notes, tensor, types};
 use intact8_ir::{
-    Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Notes, Op, Result, SparseTensor, Tensor,
-    TensorType, Type, Value, ValueId,
+    Attr, DType, Error, Graph, GraphId, Model, Node, NodeId, NodeKind, Notes, Op, Result, SparseTensor,
+    Tensor, TensorType, Type, Value, ValueId,
 };
 use onnx_protobuf::{
     AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto,
@@ -57,12 +57,13 @@ pub(super) struct Exporter<'a> {
     names: Option<HashSet<String>>,
 }
 
-impl Exporter<'_> {
-    pub(super) fn new(model: &Model, data: DataFile) -> Exporter<'_> {
+impl<'a> Exporter<'a> {
+    pub(super) fn new(model: &'a Model, data: DataFile) -> Exporter<'a> {
         Exporter { model, data, names: None }
     }
 
-    pub(super) fn graph(&mut self, graph: &Graph, scope: Scope<'_>) -> Result<Rope> {
+    pub(super) fn graph(&mut self, id: GraphId, scope: Scope<'_>) -> Result<Rope> {
+        let graph = self.model.graph(id);
         if scope.depth == wire::MAX_GRAPHS {
             return Err(Error::limit(format!(
                 "more than {} graphs are within one another",
@@ -163,8 +164,10 @@ impl Exporter<'_> {
         let model = self.model;
         let names = self.names.get_or_insert_with(|| {
             let mut names = HashSet::new();
-            let bodies = model.functions.iter().map(|function| &function.graph);
-            bodies.chain([&model.graph]).for_each(|graph| value_names(graph, &mut names));
+            let bodies = model.functions.iter().map(|function| function.body);
+            let roots = bodies.chain([GraphId::MAIN]);
+            let graphs = roots.flat_map(|root| model.subgraphs_of(root));
+            graphs.for_each(|id| value_names(model.graph(id), &mut names));
             names
         });
         let candidates = std::iter::once(format!("{of}.out")).chain((2..).map(|n| format!("{of}.out{n}")));
@@ -269,10 +272,10 @@ impl Exporter<'_> {
                 }
             }
             Attr::Graph(graph) => {
-                rope.field(field::ATTRIBUTE_G, self.subgraph(graph, scope, captured)?);
+                rope.field(field::ATTRIBUTE_G, self.subgraph(*graph, scope, captured)?);
             }
             Attr::Graphs(graphs) => {
-                for graph in graphs {
+                for &graph in graphs {
                     rope.field(field::ATTRIBUTE_GRAPHS, self.subgraph(graph, scope, captured)?);
                 }
             }
@@ -283,12 +286,13 @@ impl Exporter<'_> {
 
     fn subgraph(
         &mut self,
-        graph: &Graph,
+        graph: GraphId,
         scope: Scope<'_>,
         captured: &mut std::vec::IntoIter<String>,
     ) -> Result<Rope> {
-        let captured: Vec<String> = captured.take(graph.captures().len()).collect();
-        if captured.len() < graph.captures().len() {
+        let n_captures = self.model.graph(graph).captures().len();
+        let captured: Vec<String> = captured.take(n_captures).collect();
+        if captured.len() < n_captures {
             return Err(Error::invalid_model("captures a value, and there is no graph around it"));
         }
         self.graph(
@@ -351,9 +355,7 @@ fn is_implied(node: &Node, value: &Value) -> bool {
 }
 
 fn value_names(graph: &Graph, names: &mut HashSet<String>) {
-    for id in graph.node_ids() {
-        let node = graph.node(id);
+    for node in graph.dag().node_weights() {
         names.extend(node.outputs.iter().map(|value| value.name.clone()));
-        node.as_op().into_iter().flat_map(Op::subgraphs).for_each(|graph| value_names(graph, names));
     }
 }

@@ -8,7 +8,8 @@ use crate::constant::{self, Form};
 use crate::external::Files;
 use crate::{attr, notes, tensor, types};
 use intact8_ir::{
-    Attr, Error, Graph, Node, NodeId, NodeKind, Notes, Op, Result, Tensor, Type, Value, ValueId,
+    Attr, Error, Graph, GraphId, Model, Node, NodeId, NodeKind, Notes, Op, Result, Tensor, Type, Value,
+    ValueId,
 };
 use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, HashMap};
@@ -22,35 +23,45 @@ pub(super) enum Body {
 }
 
 impl Body {
-    pub(super) fn import(self, proto: GraphProto, files: &mut Files) -> Result<Graph> {
-        let mut builder = Builder::new(files, self == Body::Function);
+    /// Reads a body into `graph`, which is empty.
+    pub(super) fn import(self, proto: GraphProto, graph: GraphId, target: Target<'_>) -> Result<()> {
+        let mut builder = Builder::new(target, graph, self == Body::Function);
         builder.nodes(proto)?;
         builder.closed()
     }
 }
 
+/// Where an import reads from and writes to, beside its message.
+pub(crate) struct Target<'a> {
+    pub(crate) files: &'a mut Files,
+    pub(crate) model: &'a mut Model,
+}
+
+impl Target<'_> {
+    pub(crate) fn reborrow(&mut self) -> Target<'_> {
+        Target { files: self.files, model: self.model }
+    }
+}
+
 /// A graph within another, and the names of the values that it captures, in the order of its captures.
-pub(crate) fn subgraph(proto: GraphProto, files: &mut Files) -> Result<(Graph, Vec<String>)> {
-    let mut builder = Builder::new(files, false);
+pub(crate) fn subgraph(proto: GraphProto, target: Target<'_>) -> Result<(GraphId, Vec<String>)> {
+    let graph = target.model.add_graph(Graph::default());
+    let mut builder = Builder::new(target, graph, false);
     builder.nodes(proto)?;
-    Ok(builder.capturing())
+    Ok((graph, builder.capturing()))
 }
 
 /// Gives captures the types of what they capture, from the outside in.
-fn type_captures(graph: &mut Graph) {
-    for id in graph.node_ids().collect::<Vec<_>>() {
-        let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
-        let types: Vec<Option<Type>> = graph.operands(id)[n_formal..]
-            .iter()
-            .map(|operand| operand.and_then(|value| graph.value(value).ty.clone()))
-            .collect();
-        let mut types = types.into_iter();
-        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
-        for subgraph in op.subgraphs_mut() {
-            for capture in subgraph.captures().to_vec() {
-                subgraph.node_mut(capture).outputs[0].ty = types.next().flatten();
-            }
-            type_captures(subgraph);
+fn type_captures(model: &mut Model, root: GraphId) {
+    for id in model.subgraphs_of(root).into_iter().skip(1) {
+        let Some(owner) = model.owner(id) else { continue };
+        let outer = model.graph(owner.graph);
+        let captured = model.captured(id).iter();
+        let types: Vec<Option<Type>> =
+            captured.map(|value| value.and_then(|value| outer.value(value).ty.clone())).collect();
+        let graph = model.graph_mut(id);
+        for (capture, ty) in graph.captures().to_vec().into_iter().zip(types) {
+            graph.node_mut(capture).outputs[0].ty = ty;
         }
     }
 }
@@ -59,8 +70,8 @@ fn type_captures(graph: &mut Graph) {
 type Unresolved = (NodeId, usize, String);
 
 struct Builder<'a> {
-    files: &'a mut Files,
-    graph: Graph,
+    target: Target<'a>,
+    graph: GraphId,
     in_function: bool,
     values: HashMap<String, ValueId>,
     /// What the file says of values, until they are made.
@@ -71,16 +82,20 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn new(files: &mut Files, in_function: bool) -> Builder<'_> {
+    fn new(target: Target<'_>, graph: GraphId, in_function: bool) -> Builder<'_> {
         Builder {
-            files,
-            graph: Graph::default(),
+            target,
+            graph,
             in_function,
             values: HashMap::new(),
             described: HashMap::new(),
             operands: Vec::new(),
             outputs: Vec::new(),
         }
+    }
+
+    fn graph(&mut self) -> &mut Graph {
+        self.target.model.graph_mut(self.graph)
     }
 
     /// Adds all nodes. Initializers come last: so each of them is printed right before its first user.
@@ -107,8 +122,9 @@ impl Builder<'_> {
             special_fields: take(&mut proto.special_fields),
             ..Default::default()
         };
-        self.graph.name = take(&mut proto.name);
-        self.graph.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        let graph = self.graph();
+        (graph.name, graph.notes) = (take(&mut proto.name), notes);
         self.outputs = proto.output.iter().map(|info| info.name.clone()).collect();
         let infos = take(&mut proto.value_info).into_iter().chain(take(&mut proto.output));
         infos.for_each(|info| self.describe(info));
@@ -149,9 +165,9 @@ impl Builder<'_> {
     }
 
     /// Wires a graph that has to make all that it reads.
-    fn closed(mut self) -> Result<Graph> {
+    fn closed(mut self) -> Result<()> {
         if let Some((node, _, name)) = self.wire().into_iter().next() {
-            let label = match self.graph.node(node).label() {
+            let label = match self.graph().node(node).label() {
                 "" => "a node without a name",
                 label => label,
             };
@@ -162,29 +178,29 @@ impl Builder<'_> {
             self.values.get(name).copied().ok_or_else(missing)
         });
         let outputs = outputs.collect::<Result<_>>()?;
-        self.graph.set_outputs(outputs);
-        type_captures(&mut self.graph);
-        Ok(self.graph)
+        self.graph().set_outputs(outputs);
+        type_captures(self.target.model, self.graph);
+        Ok(())
     }
 
     /// Wires a graph that captures what it does not make; returns the names of that, too.
-    fn capturing(mut self) -> (Graph, Vec<String>) {
+    fn capturing(mut self) -> Vec<String> {
         let mut unresolved = self.wire();
         let position: HashMap<NodeId, usize> = match unresolved.is_empty() {
             true => HashMap::new(),
-            false => self.graph.topo().into_iter().enumerate().map(|(idx, node)| (node, idx)).collect(),
+            false => self.graph().topo().into_iter().enumerate().map(|(idx, node)| (node, idx)).collect(),
         };
         // In the order in which the nodes are written, so that a second import finds the same order.
         unresolved.sort_by_key(|(node, slot, _)| (position[node], *slot));
         let mut captured = Vec::new();
         for (node, slot, name) in unresolved {
             let value = self.capture(name, &mut captured);
-            self.graph.set_operand(node, slot, Some(value));
+            self.graph().set_operand(node, slot, Some(value));
         }
         let outputs = take(&mut self.outputs);
         let outputs = outputs.into_iter().map(|name| self.capture(name, &mut captured)).collect();
-        self.graph.set_outputs(outputs);
-        (self.graph, captured)
+        self.graph().set_outputs(outputs);
+        captured
     }
 
     /// Notes what the file says of a value. A later entry, as an output has it, says more, unless it is but a name.
@@ -206,7 +222,7 @@ impl Builder<'_> {
         };
         let mut node = Node::input(types::import_value(info).map_err(|error| error.at(&place))?);
         if let Some(mut tensor) = default {
-            let value = tensor::import(&mut tensor, self.files).map_err(|error| error.at(&place))?;
+            let value = tensor::import(&mut tensor, self.target.files).map_err(|error| error.at(&place))?;
             node.kind = NodeKind::Input(Some(value));
             node.notes = tensor_notes(tensor)?;
         }
@@ -215,7 +231,7 @@ impl Builder<'_> {
 
     fn initializer(&mut self, mut proto: TensorProto) -> Result<Node> {
         let name = take(&mut proto.name);
-        let tensor = tensor::import(&mut proto, self.files)
+        let tensor = tensor::import(&mut proto, self.target.files)
             .map_err(|error| error.at(format!("initializer %{name}")))?;
         let mut node = Node::constant("", tensor);
         node.notes = tensor_notes(proto)?;
@@ -225,9 +241,10 @@ impl Builder<'_> {
 
     fn sparse_initializer(&mut self, mut proto: SparseTensorProto) -> Result<Node> {
         let name = take(&mut proto.values.mut_or_insert_default().name);
-        let sparse = tensor::import_sparse(&mut proto, self.files);
+        let sparse = tensor::import_sparse(&mut proto, self.target.files);
         let sparse = sparse.map_err(|error| error.at(format!("sparse initializer %{name}")))?;
-        if self.values.get(&name).is_some_and(|input| self.graph.inputs().contains(&input.node)) {
+        let graph = self.target.model.graph(self.graph);
+        if self.values.get(&name).is_some_and(|input| graph.inputs().contains(&input.node)) {
             let message = "a sparse default value is not supported; make it dense";
             return Err(Error::unsupported(message).at(format!("input %{name}")));
         }
@@ -240,7 +257,7 @@ impl Builder<'_> {
         if proto.op_type.is_empty() {
             return Err(Error::invalid_model("the node has no operator"));
         }
-        if let Some((tensor, labels)) = constant::import(&mut proto, self.files)? {
+        if let Some((tensor, labels)) = constant::import(&mut proto, self.target.files)? {
             return self.constant(proto, tensor, labels, last);
         }
         let end = proto.input.iter().rposition(|name| !name.is_empty()).map_or(0, |idx| idx + 1);
@@ -300,7 +317,8 @@ impl Builder<'_> {
         let mut attrs = BTreeMap::new();
         for mut proto in protos {
             let name = take(&mut proto.name);
-            let attr = attr::import(proto, self.files, operands).map_err(|error| error.at(&name))?;
+            let attr =
+                attr::import(proto, self.target.reborrow(), operands).map_err(|error| error.at(&name))?;
             if attrs.insert(name.clone(), attr).is_some() {
                 return Err(Error::invalid_model("the attribute occurs twice").at(name));
             }
@@ -310,11 +328,11 @@ impl Builder<'_> {
 
     fn add(&mut self, node: Node, operands: Vec<String>) -> Result<()> {
         let names: Vec<String> = node.outputs.iter().map(|value| value.name.clone()).collect();
-        let id = self.graph.add(node, &[]);
+        let id = self.target.model.add(self.graph, node, &[]);
         self.operands.push((id, operands));
         for (slot, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let Some(first) = self.values.insert(name.clone(), ValueId { node: id, slot }) {
-                let label = self.graph.node(first.node).label();
+                let label = self.graph().node(first.node).label();
                 return Err(Error::invalid_model(format!("%{name} is already made by {label}")));
             }
         }
@@ -345,7 +363,7 @@ impl Builder<'_> {
         for (node, names) in take(&mut self.operands) {
             for (slot, name) in names.into_iter().enumerate() {
                 let value = self.values.get(&name).copied().filter(|_| !name.is_empty());
-                self.graph.set_operand(node, slot, value);
+                self.graph().set_operand(node, slot, value);
                 if value.is_none() && !name.is_empty() {
                     unresolved.push((node, slot, name));
                 }
@@ -358,7 +376,8 @@ impl Builder<'_> {
     fn capture(&mut self, name: String, captured: &mut Vec<String>) -> ValueId {
         *self.values.entry(name).or_insert_with_key(|name| {
             captured.push(name.clone());
-            self.graph.add(Node::capture(Value::new(name)), &[]).into()
+            let graph = self.target.model.graph_mut(self.graph);
+            graph.add(Node::capture(Value::new(name)), &[]).into()
         })
     }
 }

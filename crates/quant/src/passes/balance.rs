@@ -56,9 +56,9 @@ impl Pass for Balance<'_> {
         let weights: Vec<Tensor> =
             work.iter().map(|(layer, balance)| balanced_weight(model, layer, balance)).collect();
         let mut names = Names::of(model);
-        model.try_for_each_graph(|position, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             let here: Vec<_> =
-                work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == position).collect();
+                work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == graph_id).collect();
             for ((layer, _), weight) in &here {
                 let name = names.fresh(&format!("{}.w", layer.name));
                 let constant = graph.add(Node::constant(name, (*weight).clone()), &[]);
@@ -66,9 +66,9 @@ impl Pass for Balance<'_> {
                 graph.set_operand(layer.node, slot, Some(constant.into()));
             }
             divide(graph, here.iter().map(|(work, _)| *work), &mut names);
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(!work.is_empty())
     }
 }
@@ -76,7 +76,7 @@ impl Pass for Balance<'_> {
 /// Whether a layer's activation can be divided without a Mul in the model that runs: because constants in front take it at
 /// once, or take it as [`FoldChannelFactors`](crate::FoldChannelFactors) when the layers in front hold integers.
 pub fn balances_for_free(model: &Model, layer: &Layer) -> bool {
-    let graph = model.graphs()[layer.graph];
+    let graph = model.graph(layer.graph);
     let (Some((weight, _)), Some(value)) =
         (layer.input_channels(), graph.operand(layer.node, layer.activations[0]))
     else {

@@ -54,9 +54,9 @@ impl Pass for ClipIntegers {
                 let Some((bytes, coding, bounds)) = clipped(graph, id) else { continue };
                 changed |= clip(graph, id, bytes, &coding, bounds, &mut names).is_some();
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

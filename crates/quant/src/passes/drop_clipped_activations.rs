@@ -48,7 +48,7 @@ impl Pass for DropClippedActivations {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -75,7 +75,7 @@ impl Pass for Equalize {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -52,9 +52,9 @@ impl Pass for ExpandWeights {
                 }
                 changed |= expand(graph, id, &mut names).is_some();
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

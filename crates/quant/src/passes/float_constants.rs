@@ -48,9 +48,9 @@ impl Pass for FloatConstants {
                 graph.replace_uses(id.into(), floats);
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

@@ -55,7 +55,7 @@ impl Pass for FoldBatchNorm<'_> {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

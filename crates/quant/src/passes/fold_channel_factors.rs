@@ -64,9 +64,9 @@ impl Pass for FoldChannelFactors {
                 *value = intact8_ir::Value { ty, ..result };
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

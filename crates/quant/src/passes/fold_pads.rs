@@ -49,7 +49,7 @@ impl Pass for FoldPads {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

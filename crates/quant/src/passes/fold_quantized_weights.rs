@@ -47,9 +47,9 @@ impl Pass for FoldQuantizedWeights {
                 graph.replace_uses(id.into(), constant.into());
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

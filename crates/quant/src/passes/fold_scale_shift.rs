@@ -57,7 +57,7 @@ impl Pass for FoldScaleShift<'_> {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -84,9 +84,9 @@ impl Pass for InsertQuantDequant<'_> {
             return Err(Error::unsupported(message));
         }
         let mut names = Names::of(model);
-        model.try_for_each_graph(|position, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
-            for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == position) {
+            for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }
@@ -110,7 +110,7 @@ impl Pass for InsertQuantDequant<'_> {
         })?;
         if !work.is_empty() {
             // Float biases whose place integers have taken.
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(!work.is_empty())
     }

@@ -65,7 +65,7 @@ impl Pass for LowerBatchNorm<'_> {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }

@@ -65,16 +65,19 @@ impl Pass for LowerToAscend {
                 };
                 changed |= lowered.is_some();
             }
-            graph.remove_dead();
+            Ok::<_, Error>(())
+        })?;
+        model.remove_dead();
+        model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
                 changed |= quant(graph, id)?;
             }
             for id in graph.topo() {
                 changed |= anti_quant(graph, id, &mut names)?;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

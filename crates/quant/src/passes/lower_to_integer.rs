@@ -54,9 +54,9 @@ impl Pass for LowerToInteger {
                     changed |= scale(graph, id, sums, &Tensor::new(&shape, scales), &mut names).is_some();
                 }
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

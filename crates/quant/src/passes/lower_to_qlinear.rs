@@ -69,9 +69,9 @@ impl Pass for LowerToQLinear {
                     (changed, has_contrib) = (changed | lowered, has_contrib | lowered);
                 }
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         if has_contrib {
             model.opsets.entry("com.microsoft".to_owned()).or_insert(1);
         }

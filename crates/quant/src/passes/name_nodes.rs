@@ -36,9 +36,9 @@ impl Pass for NameNodes {
         let mut names = Names::none();
         let mut changed = false;
         // Names that occur keep their first place, so they are taken before any is made up.
-        let graphs = model.graphs().into_iter();
+        let graphs = model.graphs();
         let given = graphs
-            .flat_map(|graph| graph.node_ids().map(|id| graph.node(id)))
+            .flat_map(|(_, graph)| graph.node_ids().map(|id| graph.node(id)))
             .filter(|node| node.as_op().is_some());
         let mut taken: Vec<String> =
             given.map(|node| node.name.clone()).filter(|name| !name.is_empty()).collect();

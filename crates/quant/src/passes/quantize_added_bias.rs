@@ -72,9 +72,9 @@ impl Pass for QuantizeAddedBias {
                 graph.set_operand(id, slot, Some(bias));
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

@@ -60,7 +60,7 @@ impl Pass for RaiseOpset {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let from = model.opset();
-        if from >= self.to || model.graphs().iter().all(|graph| !has_operators(graph)) {
+        if from >= self.to || model.graphs().all(|(_, graph)| !has_operators(graph)) {
             return Ok(false);
         }
         if from < OLDEST {

@@ -62,9 +62,9 @@ impl Pass for ReadAscend {
                     }
                 }
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

@@ -38,7 +38,7 @@ impl Pass for RemoveNoOps {
         let opset = model.opset();
         // What is dead is no layer, and must not count as a reader of what is not.
         let before = n_nodes(model);
-        model.graph.remove_dead();
+        model.remove_dead();
         let mut changed = n_nodes(model) != before;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
@@ -49,14 +49,14 @@ impl Pass for RemoveNoOps {
             Ok(())
         })?;
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }
 }
 
 fn n_nodes(model: &Model) -> usize {
-    model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum()
+    model.graphs().map(|(_, graph)| graph.dag().node_count()).sum()
 }
 
 /// Lets everybody read `source` instead of what `id` gives, if names allow.

@@ -39,9 +39,9 @@ impl Pass for RemoveRequantization {
                 graph.replace_uses(id.into(), integers);
                 changed = true;
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(changed)
     }
 }

@@ -63,15 +63,15 @@ impl Pass for RoundWeights<'_> {
             }
         }
         let mut names = Names::of(model);
-        model.try_for_each_graph(|position, graph| {
-            for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == position) {
+        model.try_for_each_graph(|graph_id, graph| {
+            for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == graph_id) {
                 let name = names.fresh(&format!("{}.rounded", layer.name));
                 let constant = graph.add(Node::constant(name, rounded.clone()), &[]);
                 graph.set_operand(layer.node, *slot, Some(constant.into()));
             }
-            graph.remove_dead();
             Ok(())
         })?;
+        model.remove_dead();
         Ok(!work.is_empty())
     }
 }

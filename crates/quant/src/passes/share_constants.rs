@@ -1,6 +1,6 @@
 //! Constants that several graphs hold alike.
 
-use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -62,18 +62,18 @@ impl Pass for ShareConstants {
             return Ok(false);
         }
         let own: HashMap<Content, NodeId> =
-            constants(&model.graph).map(|(id, content)| (content, id)).collect();
+            constants(model.main()).map(|(id, content)| (content, id)).collect();
         let mut wanted = Vec::new();
         for (value, content) in shared {
             let id = own.get(&content).copied().unwrap_or_else(|| {
                 let mut node = Node::constant(value.name.clone(), content.tensor.clone());
                 node.outputs[0] = value;
-                model.graph.add(node, &[])
+                model.main_mut().add(node, &[])
             });
             wanted.push((content, id.into()));
         }
-        share(&mut model.graph, &wanted);
-        model.graph.remove_dead();
+        share(model, GraphId::MAIN, &wanted);
+        model.remove_dead();
         Ok(true)
     }
 }
@@ -99,15 +99,15 @@ fn shared(model: &Model) -> Vec<(Value, Content)> {
     if graphs.len() == 1 {
         return vec![];
     }
-    let mut holders: HashMap<Content, (usize, bool)> = HashMap::new();
+    let mut holders: HashMap<Content, (GraphId, bool)> = HashMap::new();
     let mut in_order = Vec::new();
-    for (position, graph) in graphs.into_iter().enumerate() {
+    for (graph_id, graph) in graphs {
         for (id, content) in constants(graph) {
             let (first, is_shared) = holders.entry(content.clone()).or_insert_with(|| {
                 in_order.push((graph.node(id).outputs[0].clone(), content));
-                (position, false)
+                (graph_id, false)
             });
-            *is_shared |= *first != position;
+            *is_shared |= *first != graph_id;
         }
     }
     in_order.retain(|(_, content)| holders[content].1);
@@ -129,45 +129,30 @@ fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
 }
 
 /// Lets the subgraphs of a graph capture what they or their subgraphs hold of what is wanted, each with its value in the graph.
-fn share(graph: &mut Graph, wanted: &[(Content, ValueId)]) {
-    let values: Vec<Value> = wanted.iter().map(|(_, value)| graph.value(*value).clone()).collect();
-    for id in graph.topo() {
-        if graph.node(id).as_op().is_none_or(|op| op.subgraphs().next().is_none()) {
-            continue;
-        }
-        let n_formal = graph.operands(id).len() - graph.node(id).n_captures();
-        let mut captured = graph.operands(id)[n_formal..].to_vec();
-        let mut operands: Vec<Option<ValueId>> = Vec::new();
-        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
-        for subgraph in op.subgraphs_mut() {
-            operands.extend(captured.drain(..subgraph.captures().len()));
-            let own: Vec<(NodeId, Content)> = constants(subgraph).collect();
-            let mut held = HashSet::new();
-            hold(subgraph, &mut held);
+fn share(model: &mut Model, graph: GraphId, wanted: &[(Content, ValueId)]) {
+    let values: Vec<Value> =
+        wanted.iter().map(|(_, value)| model.graph(graph).value(*value).clone()).collect();
+    for id in model.graph(graph).topo() {
+        let op = model.graph(graph).node(id).as_op();
+        let subgraphs: Vec<GraphId> = op.into_iter().flat_map(|op| op.subgraphs()).collect();
+        for subgraph in subgraphs {
+            let own: Vec<(NodeId, Content)> = constants(model.graph(subgraph)).collect();
+            let within = model.subgraphs_of(subgraph).into_iter();
+            let held: HashSet<Content> =
+                within.flat_map(|id| constants(model.graph(id))).map(|(_, content)| content).collect();
             let mut inside = Vec::new();
             for ((content, value), described) in wanted.iter().zip(&values) {
                 if held.contains(content) {
-                    let capture = subgraph.add(Node::capture(described.clone()), &[]);
+                    let capture = model.capture(subgraph, described.clone(), *value);
                     for (id, _) in own.iter().filter(|(_, own)| own == content) {
-                        subgraph.replace_uses((*id).into(), capture.into());
+                        model.graph_mut(subgraph).replace_uses((*id).into(), capture.into());
                     }
-                    operands.push(Some(*value));
                     inside.push((content.clone(), capture.into()));
                 }
             }
-            share(subgraph, &inside);
-        }
-        for (operand, slot) in operands.into_iter().zip(n_formal..) {
-            graph.set_operand(id, slot, operand);
+            share(model, subgraph, &inside);
         }
     }
-}
-
-/// Adds what a graph and its subgraphs hold.
-fn hold(graph: &Graph, held: &mut HashSet<Content>) {
-    held.extend(constants(graph).map(|(_, content)| content));
-    let ops = graph.node_ids().filter_map(|id| graph.node(id).as_op());
-    ops.flat_map(intact8_ir::Op::subgraphs).for_each(|subgraph| hold(subgraph, held));
 }
 
 #[cfg(test)]
@@ -178,7 +163,7 @@ mod tests {
 
     /// How many constants each graph holds, and how many values each captures.
     fn counts(model: &Model) -> Vec<(usize, usize)> {
-        model.graphs().into_iter().map(|graph| (constants(graph).count(), graph.captures().len())).collect()
+        model.graphs().map(|(_, graph)| (constants(graph).count(), graph.captures().len())).collect()
     }
 
     /// A branch in a branch holds what its neighbour holds; what one of them gives stays.

@@ -52,8 +52,8 @@ impl Pass for ShiftBias<'_> {
             }
         }
         let mut names = Names::of(model);
-        model.try_for_each_graph(|position, graph| {
-            for (layer, shift) in work.iter().filter(|(layer, _)| layer.graph == position) {
+        model.try_for_each_graph(|graph_id, graph| {
+            for (layer, shift) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
                 match layer.bias_slot().and_then(|slot| Some((slot, shifted(graph, layer, slot, shift)?))) {
                     Some((slot, bias)) => {
                         let name = names.fresh(&format!("{}.b", layer.name));
@@ -67,7 +67,7 @@ impl Pass for ShiftBias<'_> {
             Ok(())
         })?;
         if !work.is_empty() {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(!work.is_empty())
     }

@@ -1,7 +1,7 @@
 //! Constants where they are read.
 
 use crate::names::Names;
-use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashSet;
 
 /// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the
@@ -51,25 +51,26 @@ impl Pass for SinkConstants {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut names = Names::of(model);
-        let changed = sink(&mut model.graph, &mut names);
+        let changed = sink(model, GraphId::MAIN, &mut names);
         if changed {
-            model.graph.remove_dead();
+            model.remove_dead();
         }
         Ok(changed)
     }
 }
 
 /// Sinks what can be sunk from a graph, and then from its subgraphs: a constant may go down several steps.
-fn sink(graph: &mut Graph, names: &mut Names) -> bool {
+fn sink(model: &mut Model, graph: GraphId, names: &mut Names) -> bool {
     let mut changed = false;
     // The first to get a constant takes its name along.
     let mut moved: HashSet<ValueId> = HashSet::new();
-    for id in graph.topo() {
-        let movable = movable(graph, id);
-        let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { continue };
+    for id in model.graph(graph).topo() {
+        let movable = movable(model.graph(graph), id);
+        let op = model.graph(graph).node(id).as_op();
+        let subgraphs: Vec<GraphId> = op.into_iter().flat_map(|op| op.subgraphs()).collect();
         let mut first = 0;
-        for subgraph in op.subgraphs_mut() {
-            let captures = subgraph.captures().to_vec();
+        for subgraph in subgraphs {
+            let captures = model.graph(subgraph).captures().to_vec();
             for (slot, source, (value, tensor)) in &movable {
                 let Some(&capture) = slot.checked_sub(first).and_then(|idx| captures.get(idx)) else {
                     continue;
@@ -78,11 +79,11 @@ fn sink(graph: &mut Graph, names: &mut Names) -> bool {
                 if !moved.insert(*source) {
                     value.name = names.fresh(&value.name);
                 }
-                put(subgraph, capture, value, tensor.clone());
+                put(model.graph_mut(subgraph), capture, value, tensor.clone());
                 changed = true;
             }
             first += captures.len();
-            changed |= sink(subgraph, names);
+            changed |= sink(model, subgraph, names);
         }
     }
     changed
@@ -90,15 +91,15 @@ fn sink(graph: &mut Graph, names: &mut Names) -> bool {
 
 /// The constants that only subgraphs read, as far as a node's do: which of its captured operands, and what it is.
 fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, ValueId, (Value, Tensor))> {
-    let n_formal = |id: NodeId| graph.operands(id).len() - graph.node(id).n_captures();
-    let captured = graph.operands(id).iter().enumerate().skip(n_formal(id));
+    let n_formal = |id: NodeId| graph.formal_operands(id).len();
+    let captured = graph.captured_operands(id).iter().enumerate();
     let constant = |(slot, operand): (usize, &Option<ValueId>)| {
         let value = (*operand)?;
         let node = graph.node(value.node);
         let NodeKind::Const(tensor) = &node.kind else { return None };
         let is_captured = |&(user, slot): &(NodeId, usize)| slot >= n_formal(user);
         let is_free = graph.users(value).iter().all(is_captured) && !graph.outputs().contains(&value);
-        is_free.then(|| (slot - n_formal(id), value, (node.outputs[0].clone(), tensor.clone())))
+        is_free.then(|| (slot, value, (node.outputs[0].clone(), tensor.clone())))
     };
     captured.filter_map(constant).collect()
 }

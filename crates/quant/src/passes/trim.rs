@@ -33,10 +33,11 @@ impl Pass for Trim {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let before = size(model);
-        model.graph.remove_dead();
+        model.remove_dead();
         let called: BTreeSet<(String, String)> =
             ops(model).map(|op| (op.domain.clone(), op.name.clone())).collect();
         model.functions.retain(|function| called.contains(&(function.domain.clone(), function.name.clone())));
+        model.remove_dead();
         let mut used: BTreeSet<&str> = ops(model).map(|op| op.domain.as_str()).collect();
         used.insert("");
         let unused: Vec<String> =
@@ -54,18 +55,14 @@ impl Pass for Trim {
 }
 
 fn size(model: &Model) -> (usize, usize) {
-    (model.graphs().into_iter().map(|graph| graph.dag().node_count()).sum(), model.functions.len())
+    (model.graphs().map(|(_, graph)| graph.dag().node_count()).sum(), model.functions.len())
 }
 
 /// The operations of a model, those of its functions too.
 fn ops(model: &Model) -> impl Iterator<Item = &Op> {
-    fn of(graph: &Graph) -> Vec<&Op> {
-        let ops: Vec<&Op> = graph.dag().node_weights().filter_map(|node| node.as_op()).collect();
-        let inner: Vec<&Op> = ops.iter().flat_map(|op| op.subgraphs()).flat_map(of).collect();
-        [ops, inner].concat()
-    }
-    let functions = model.functions.iter().flat_map(|function| of(&function.graph));
-    of(&model.graph).into_iter().chain(functions)
+    let bodies = model.functions.iter().flat_map(|function| model.subgraphs_of(function.body));
+    let graphs = model.graph_ids().chain(bodies).map(|id| model.graph(id));
+    graphs.flat_map(|graph| graph.dag().node_weights()).filter_map(|node| node.as_op())
 }
 
 /// Forgets the types of what operations make and no output is.

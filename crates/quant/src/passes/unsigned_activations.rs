@@ -72,7 +72,7 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
         Ok(())
     })?;
     if changed {
-        model.graph.remove_dead();
+        model.remove_dead();
     }
     Ok(changed)
 }

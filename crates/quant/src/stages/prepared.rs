@@ -149,7 +149,7 @@ fn constants_by_layer(model: &Model) -> BTreeMap<String, Vec<Option<Tensor>>> {
 
 /// The constant operands of a layer; copies share their elements.
 fn constants(model: &Model, layer: &Layer) -> Vec<Option<Tensor>> {
-    let graph = model.graphs()[layer.graph];
+    let graph = model.graph(layer.graph);
     graph.operands(layer.node).iter().map(|&value| graph.constant(value?).cloned()).collect()
 }
 

@@ -26,7 +26,7 @@ pub(super) fn identity(
         part(&std::fs::read(path).with_context(|| path.display().to_string())?);
     }
     // Tensors in files beside the model's are not in its bytes.
-    for graph in model.graphs() {
+    for (_, graph) in model.graphs() {
         for tensor in graph.topo().into_iter().filter_map(|id| graph.constant(id.into())) {
             part(&tensor.to_le_bytes());
         }

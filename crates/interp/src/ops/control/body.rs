@@ -17,7 +17,7 @@ impl Body {
     /// The subgraph of an attribute.
     pub(super) fn of(site: &Site<'_>, name: &str) -> Result<Body> {
         let subgraph = site.subgraph(name)?;
-        let graph = site.op.graph(name)?;
+        let graph = site.graph(name)?;
         let types = graph.map_or(vec![], |graph| {
             graph.outputs().iter().map(|&value| graph.value(value).ty.clone()).collect()
         });

@@ -58,7 +58,7 @@ pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
 
 /// Old models want their single numbers in one dimension: what the body says of an input, where it does.
 fn shape_of_input(site: &Site<'_>, input: usize) -> Result<Vec<usize>> {
-    let Some(graph) = site.op.graph("body")? else { return Ok(vec![]) };
+    let Some(graph) = site.graph("body")? else { return Ok(vec![]) };
     let value = graph.inputs().get(input).map(|&id| graph.node(id));
     let shape = value.filter(|node| matches!(node.kind, NodeKind::Input(_))).and_then(|node| {
         match &node.outputs[0].ty {
