@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod inspect;
 mod interrupt;
+pub(crate) mod opt;
 pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;

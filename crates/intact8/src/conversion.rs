@@ -70,6 +70,7 @@ pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
     check_is_qdq(model)?;
     let original = model;
     let mut model = original.clone();
+    model.mark_origins();
     NameNodes.run(&mut model)?;
     // So the weights of branches that share them are constant where they are read.
     SinkConstants.run(&mut model)?;

@@ -18,12 +18,14 @@ mod goal;
 mod journal;
 mod judge;
 mod layer_map;
+mod named_passes;
 mod output_files;
 mod peak_memory;
 mod quantize;
 mod report;
 mod scorer;
 mod stop;
+mod text_files;
 mod watcher;
 
 pub use amct::{
@@ -56,11 +58,13 @@ pub use intact8_search::{
 };
 pub use journal::Journal;
 pub use judge::Goals;
+pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
 pub use quantize::{prepare, quantize_and_save};
 pub use report::{interval, names_by_rank, report_json, trials_per_second};
 pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, Score};
 pub use stop::Stop;
+pub use text_files::{load_any_model, save_any_model};
 pub use watcher::{Progress, Watcher};
 
 /// The examples of the README, compiled.

@@ -15,6 +15,7 @@ enum Command {
     Convert(cli::convert::Args),
     ConvertQat(cli::convert::QatArgs),
     Inspect(cli::inspect::Args),
+    Opt(cli::opt::Args),
     Print(cli::print::Args),
     Run(cli::run::Args),
 }
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => cli::convert::run(&args),
         Command::ConvertQat(args) => cli::convert::run_qat(&args),
         Command::Inspect(args) => cli::inspect::run(&args),
+        Command::Opt(args) => cli::opt::run(&args),
         Command::Print(args) => cli::print::run(&args),
         Command::Run(args) => cli::run::run(&args),
     };

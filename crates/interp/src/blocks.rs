@@ -2,7 +2,8 @@
 
 use crate::call::Call;
 use crate::room::{n_elements, reserve_text, texts};
-use intact8_ir::{Element, Result, Tensor, with_element};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{Element, Result, Tensor};
 
 /// Which blocks: the same ones in each of `outer` parts of the tensor.
 pub(crate) struct Blocks<'a> {
@@ -19,18 +20,18 @@ impl Blocks<'_> {
     /// The blocks of `x`, which must not leave it, one after the other in a tensor of `shape`.
     pub(crate) fn read(&self, x: &Tensor, shape: &[usize], call: &Call<'_, '_>) -> Result<Tensor> {
         let n = n_elements(shape)?;
-        with_element!(x.dtype(), T => {
+        let dtype = x.dtype();
+        let x = &*movable(x, call)?;
+        let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(shape)?;
-            if n == 0 {
-                return Ok(Tensor::new::<T>(shape, vec![]));
-            }
             let strings = texts(x);
-            if !strings.is_empty() {
+            if !strings.is_empty() && n > 0 {
                 let lengths = self.places().flat_map(|at| &strings[at..at + self.len]).map(String::len);
                 reserve_text(call, lengths)?;
             }
-            Ok(Tensor::new(shape, self.collect(x.values::<T>()?, n)))
-        })
+            Ok(Tensor::new(shape, if n == 0 { vec![] } else { self.collect(x.values::<T>()?, n) }))
+        })?;
+        restored(out, dtype)
     }
 
     fn places(&self) -> impl Iterator<Item = usize> + '_ {

@@ -45,6 +45,7 @@ mod sampling;
 mod session;
 mod sharing;
 mod spare;
+mod stand_in;
 mod strided;
 
 pub use catalogue::{Operator, operators};

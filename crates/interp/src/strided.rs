@@ -5,7 +5,8 @@
 
 use crate::call::Call;
 use crate::room::{n_elements, texts};
-use intact8_ir::{Element, Result, Tensor, with_element};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{Element, Result, Tensor};
 
 /// A way through a tensor's elements.
 #[derive(Debug, Clone)]
@@ -48,7 +49,9 @@ impl Strided {
         if n == x.len() && (n <= 1 || dims == [Dim { len: n, step: 1 }]) {
             return Ok(x.reshaped(&shape).expect("the number of elements is the same"));
         }
-        with_element!(x.dtype(), T => {
+        let dtype = x.dtype();
+        let x = &*movable(x, call)?;
+        let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let values = x.values::<T>()?;
             let strings = texts(x);
@@ -58,7 +61,8 @@ impl Strided {
                 call.context.reserve(text)?;
             }
             Ok(Tensor::new(&shape, if n == 0 { vec![] } else { collect(values, self.start, &dims, n) }))
-        })
+        })?;
+        restored(out, dtype)
     }
 }
 

@@ -69,6 +69,8 @@ impl Arena {
     }
 
     pub(crate) fn get_mut(&mut self, id: GraphId) -> Option<&mut Graph> {
+        // The caller may take a node away that owns subgraphs.
+        self.order.take();
         Some(&mut self.slots.get_mut(id.0 as usize)?.as_mut()?.graph)
     }
 

@@ -205,8 +205,10 @@ impl Graph {
     }
 
     /// Makes everybody who reads `old`, the graph's outputs included, use `new` instead.
-    /// The producer of `new` itself goes on reading `old`, so that a node can be put behind a value.
+    /// The producer of `new` itself goes on reading `old`, so that a node can be put after a value. What the producer of
+    /// `old` computes of the original model, that of `new` computes from now on.
     pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
+        self.add_origins(new.node, old.node);
         for (user, slot) in self.users(old) {
             if user != new.node {
                 self.set_operand(user, slot, Some(new));
@@ -214,6 +216,16 @@ impl Graph {
         }
         for output in self.outputs.iter_mut().filter(|output| **output == old) {
             *output = new;
+        }
+    }
+
+    /// Adds the origins of one node to those of another, which computes from now on what the former did.
+    ///
+    /// [`Graph::replace_uses`] does so itself; a pass that merges nodes in another way calls this.
+    pub fn add_origins(&mut self, to: NodeId, from: NodeId) {
+        if !self.dag[from].origins.is_empty() && to != from {
+            let origins = self.dag[from].origins.clone();
+            self.dag[to].add_origins(&origins);
         }
     }
 

@@ -48,7 +48,7 @@ pub use model::{Function, Model, Origin};
 pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
 pub use operators::is_onnx_operator;
-pub use pass::{Pass, Pipeline};
+pub use pass::{Pass, PassObserver, Pipeline};
 pub use tensor::Tensor;
 pub use text::Constants;
 pub use value::{Dim, TensorType, Type, Value, ValueId};

@@ -219,6 +219,26 @@ impl Model {
         self.graphs.retain(&roots);
     }
 
+    /// Makes every operation its own origin, unless nodes have origins already: so the model becomes the original that
+    /// the nodes of what passes make of it refer to.
+    pub fn mark_origins(&mut self) {
+        let ids: Vec<GraphId> = self.graph_ids().collect();
+        let is_marked =
+            |id: &GraphId| self.graph(*id).dag().node_weights().any(|node| !node.origins.is_empty());
+        if ids.iter().any(is_marked) {
+            return;
+        }
+        for graph in ids {
+            let nodes: Vec<NodeId> = self.graph(graph).node_ids().collect();
+            for node in nodes {
+                let of = self.graph_mut(graph).node_mut(node);
+                if of.as_op().is_some() {
+                    of.origins = vec![NodeRef { graph, node }];
+                }
+            }
+        }
+    }
+
     /// Copies a node with its subgraphs from a graph of another model, without what it reads and without its wires.
     pub(crate) fn copy_of(&mut self, other: &Model, node: NodeRef) -> Node {
         let mut copy = other.graph(node.graph).node(node.node).clone();
@@ -278,5 +298,95 @@ return %y
         assert_eq!(model.producer(value(2, "x.2")), value(0, "x"));
         assert_eq!(model.producer(value(1, "c.1")), value(0, "c"));
         assert_eq!(model.producer(value(1, "z")), value(1, "z"));
+    }
+
+    const BRANCHES: &str = "\
+model m opset 17
+%c = input
+%x = input
+%z = input
+%y = If(%c; %z, %x, %x, %z) {else_branch = graph {
+  %z.1 = capture
+  %x.1 = capture
+  return %x.1
+}, then_branch = graph {
+  %x.2 = capture
+  %z.2 = capture
+  %c.2 = Neg(%x.2)
+  %i = If(%c.2; %z.2) {then_branch = graph {
+    %z.3 = capture
+    return %z.3
+  }}
+  return %c.2
+}}
+return %y
+";
+
+    fn branches() -> Model {
+        BRANCHES.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_dead_is_removed_with_its_subgraphs_and_captures() {
+        let mut model = branches();
+        assert_eq!(model.graph_ids().count(), 4);
+        let all: Vec<GraphId> = model.graph_ids().collect();
+        model.remove_dead();
+        let left: Vec<GraphId> = model.graph_ids().collect();
+        assert_eq!(left, all[..3]);
+        assert!(!model.has_graph(all[3]));
+        let y = model.main().value_named("y").unwrap();
+        let name = |value: &Option<ValueId>| model.main().value(value.unwrap()).name.clone();
+        assert_eq!(model.main().captured_operands(y.node).iter().map(name).collect::<Vec<_>>(), ["x", "x"]);
+        assert_eq!(left[1..].iter().map(|&id| model.captured(id).len()).collect::<Vec<_>>(), [1, 1]);
+        crate::verify(&model).unwrap();
+        assert_eq!(model.to_string().parse::<Model>().unwrap().to_string(), model.to_string());
+    }
+
+    #[test]
+    fn a_capture_comes_after_the_others_of_its_graph() {
+        let mut model = branches();
+        let graphs: Vec<GraphId> = model.graph_ids().collect();
+        let c = model.main().value_named("c").unwrap();
+        let inside = model.capture(graphs[1], Value::new("c.9"), c);
+        let value = ValueRef { graph: graphs[1], value: inside.into() };
+        assert_eq!(model.producer(value), ValueRef { graph: GraphId::MAIN, value: c });
+        crate::verify(&model).unwrap();
+        assert!(model.to_string().contains("If(%c; %z, %x, %c, %x, %z)"), "{model}");
+    }
+
+    #[test]
+    fn graphs_are_listed_outermost_first_or_innermost_first() {
+        let model = branches();
+        let graphs: Vec<GraphId> = model.graph_ids().collect();
+        let outer = |id: GraphId| model.owner(id).map(|owner| owner.graph);
+        assert_eq!(
+            graphs.iter().map(|&id| outer(id)).collect::<Vec<_>>(),
+            [None, Some(graphs[0]), Some(graphs[0]), Some(graphs[2])]
+        );
+        assert_eq!(model.inner_first(), [graphs[1], graphs[3], graphs[2], graphs[0]]);
+        assert_eq!(model.subgraphs_of(graphs[2]), [graphs[2], graphs[3]]);
+    }
+
+    #[test]
+    fn an_isolated_node_takes_its_subgraphs_along() {
+        let model = branches();
+        let y = model.main().value_named("y").unwrap();
+        let alone = crate::isolate(&model, GraphId::MAIN, y.node);
+        crate::verify(&alone).unwrap();
+        let body = |text: &str| text.split_once("%y = ").unwrap().1.to_owned();
+        assert_eq!(body(&alone.to_string()), body(&model.to_string()));
+    }
+
+    #[test]
+    fn operations_are_their_own_origins_until_others_compute_them() {
+        let text = "model m opset 17\n%x = input\n%a = Neg(%x)\n%b = Abs(%a)\nreturn %b\n";
+        let mut model: Model = text.parse().unwrap();
+        model.mark_origins();
+        let [a, b] = ["a", "b"].map(|name| model.main().value_named(name).unwrap());
+        let of = |value: ValueId| NodeRef { graph: GraphId::MAIN, node: value.node };
+        model.main_mut().replace_uses(b, a);
+        model.mark_origins();
+        assert_eq!(model.main().node(a.node).origins, [of(a), of(b)]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Op`] is ONNX, verbatim: what an operator means is known by those who run it or rewrite it, not here.
 
-use crate::{Error, GraphId, Result, Tensor, Type, Value, ValueId};
+use crate::{Error, GraphId, NodeRef, Result, Tensor, Type, Value, ValueId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,10 @@ pub struct Node {
     pub outputs: SmallVec<[Value; 1]>,
     /// What the file says about the node and the IR does not read.
     pub notes: Notes,
+    /// The nodes of the original model that this node computes, ascending: see
+    /// [`Model::mark_origins`](crate::Model::mark_origins). None for what a pass has put beside them, such as a
+    /// QuantizeLinear. Not part of the text form.
+    pub origins: Vec<NodeRef>,
     /// The values that it reads, by input slot; `None` is an optional input left out.
     /// petgraph yields edges in no useful order, so the order lives here and the edges mirror it.
     pub(crate) operands: SmallVec<[Option<ValueId>; 4]>,
@@ -110,8 +114,8 @@ pub struct Notes {
 impl Node {
     fn of(kind: NodeKind, name: &str, outputs: impl IntoIterator<Item = Value>) -> Node {
         let outputs = outputs.into_iter().collect();
-        let (notes, operands) = (Notes::default(), SmallVec::new());
-        Node { name: name.to_owned(), kind, outputs, notes, operands, n_captures: 0 }
+        let (notes, origins, operands) = (Notes::default(), vec![], SmallVec::new());
+        Node { name: name.to_owned(), kind, outputs, notes, origins, operands, n_captures: 0 }
     }
 
     /// A graph input that must be fed.
@@ -146,6 +150,13 @@ impl Node {
     /// Whether the node is the operation `name` of ONNX's own domain.
     pub fn is(&self, name: &str) -> bool {
         self.as_op().is_some_and(|op| op.is(name))
+    }
+
+    /// Adds nodes of the original model to those that this node computes.
+    pub fn add_origins(&mut self, origins: &[NodeRef]) {
+        self.origins.extend_from_slice(origins);
+        self.origins.sort_unstable();
+        self.origins.dedup();
     }
 
     /// The constant that the node is, or that an input stands for when nothing is fed.

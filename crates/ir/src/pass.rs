@@ -1,4 +1,4 @@
-//! Passes, and pipelines of them with the verifier behind each.
+//! Passes, and pipelines of them: the verifier runs after each, and an observer may watch.
 
 use crate::{Model, Result, verify};
 
@@ -9,6 +9,16 @@ pub trait Pass {
 
     /// Runs the pass and returns whether anything changed. After an error the model is of no further use.
     fn run(&self, model: &mut Model) -> Result<bool>;
+}
+
+/// Watches the passes of a pipeline, for times and dumps. Nothing here reads a clock: an observer that measures does.
+pub trait PassObserver {
+    /// Called right before a pass runs.
+    fn before(&mut self, _pass: &'static str) {}
+
+    /// Called right after a pass has run and before the verifier does, with whether the pass changed anything. An error
+    /// ends the pipeline.
+    fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()>;
 }
 
 impl<P: Pass + ?Sized> Pass for &P {
@@ -25,12 +35,73 @@ impl<P: Pass + ?Sized> Pass for &P {
 pub struct Pipeline<'a>(pub Vec<Box<dyn Pass + 'a>>);
 
 impl Pipeline<'_> {
+    /// The names of the passes, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|pass| pass.name())
+    }
+
     /// Runs every pass and verifies the model after each. The error names the pass.
     pub fn run(&self, model: &mut Model) -> Result<()> {
+        struct Unobserved;
+        impl PassObserver for Unobserved {
+            fn after(&mut self, _: &'static str, _: bool, _: &Model) -> Result<()> {
+                Ok(())
+            }
+        }
+        self.run_observed(model, &mut Unobserved)
+    }
+
+    /// The same, watched.
+    pub fn run_observed(&self, model: &mut Model, observer: &mut dyn PassObserver) -> Result<()> {
         for pass in &self.0 {
-            pass.run(model).map_err(|error| error.at(format!("in {}", pass.name())))?;
-            verify(model).map_err(|error| error.at(format!("after {}", pass.name())))?;
+            let name = pass.name();
+            observer.before(name);
+            let changed = pass.run(model).map_err(|error| error.at(format!("in {name}")))?;
+            observer.after(name, changed, model)?;
+            verify(model).map_err(|error| error.at(format!("after {name}")))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Rename(&'static str);
+
+    impl Pass for Rename {
+        fn name(&self) -> &'static str {
+            "rename"
+        }
+
+        fn run(&self, model: &mut Model) -> Result<bool> {
+            let changed = model.main().name != self.0;
+            self.0.clone_into(&mut model.main_mut().name);
+            Ok(changed)
+        }
+    }
+
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl PassObserver for Log {
+        fn before(&mut self, pass: &'static str) {
+            self.0.push(format!("before {pass}"));
+        }
+
+        fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()> {
+            self.0.push(format!("after {pass}: {changed}, {}", model.main().name));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_observer_sees_each_pass_and_the_model_after_it() {
+        let mut log = Log::default();
+        let pipeline = Pipeline(vec![Box::new(Rename("b")), Box::new(Rename("b"))]);
+        pipeline.run_observed(&mut Model::new("a", 17), &mut log).unwrap();
+        let expected = ["before rename", "after rename: true, b", "before rename", "after rename: false, b"];
+        assert_eq!(log.0, expected);
     }
 }

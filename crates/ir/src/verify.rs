@@ -59,8 +59,7 @@ struct Found<'a> {
 impl Found<'_> {
     /// Adds a violation of the graph, or of what is around it where no `label` is given.
     fn add(&mut self, label: Option<&str>, message: impl Into<String>) {
-        if self.described.len() == MAX_DESCRIBED {
-            self.n_more += 1;
+        if self.is_full() {
             return;
         }
         let place = self.path.iter().map(String::as_str).chain(label).collect::<Vec<_>>().join(": ");
@@ -68,8 +67,18 @@ impl Found<'_> {
         self.described.push(if self.path.is_empty() && label.is_none() { error } else { error.at(place) });
     }
 
+    /// Whether a violation is only counted, as enough are described.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.described.len() == MAX_DESCRIBED;
+        self.n_more += usize::from(is_full);
+        is_full
+    }
+
     /// Adds a violation of a node, which is described.
     fn add_of_node(&mut self, node: NodeRef, label: &str, message: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
         let line = node_line(self.model, node);
         let line = match line.char_indices().nth(MAX_LINE) {
             Some((end, _)) => format!("{}…", &line[..end]),
@@ -160,8 +169,11 @@ impl<'a> Scope<'a, '_> {
         }
         let is_function = || model.functions.iter().any(|f| f.domain == op.domain && f.name == op.name);
         if op.domain.is_empty() && !is_onnx_operator(&op.name) && !is_function() {
-            let nearest = nearest_onnx_operator(&op.name);
-            self.add(at, label, format!("ONNX has no operator {:?}; did you mean {nearest:?}", op.name));
+            // The search takes a while, and a hostile file may have very many such operators.
+            if !self.found.is_full() {
+                let nearest = nearest_onnx_operator(&op.name);
+                self.add(at, label, format!("ONNX has no operator {:?}; did you mean {nearest:?}", op.name));
+            }
         }
         let subgraphs: Vec<GraphId> = op.subgraphs().collect();
         let is_body = |id: GraphId| model.functions.iter().any(|function| function.body == id);

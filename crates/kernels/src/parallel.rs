@@ -2,6 +2,7 @@
 //! Pieces never depend on the number of threads, and no kernel's bits depend on the pieces.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -23,25 +24,46 @@ pub(crate) fn is_worth_it(operations: usize) -> bool {
 /// Runs every task once, on several threads if `operations` in total are worth it.
 pub(crate) fn for_each<T: Send>(operations: usize, tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && is_worth_it(operations) {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
+        spread(tasks, run);
     } else {
         tasks.into_iter().for_each(run);
     }
 }
 
-/// Runs every task once, as [`for_each`], with something that tasks on one thread may share.
-pub(crate) fn for_each_with<T: Send, S>(
+/// Runs every task once, as [`for_each`], with something that one task after another uses.
+pub(crate) fn for_each_with<T: Send, S: Send>(
     operations: usize,
     tasks: Vec<T>,
     share: impl Fn() -> S + Sync + Send,
     run: impl Fn(&mut S, T) + Sync + Send,
 ) {
     if tasks.len() > 1 && is_worth_it(operations) {
-        tasks.into_par_iter().for_each_init(share, run);
+        let idle: Mutex<Vec<S>> = Mutex::new(Vec::new());
+        let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+        spread(tasks, |task| {
+            let shared = idle().pop();
+            let mut shared = shared.unwrap_or_else(&share);
+            run(&mut shared, task);
+            idle().push(shared);
+        });
     } else {
         let mut shared = share();
         tasks.into_iter().for_each(|task| run(&mut shared, task));
     }
+}
+
+/// Runs every task once, on several threads.
+fn spread<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
+    let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    for_each_index(tasks.len(), &|idx| {
+        let task = tasks[idx].lock().unwrap_or_else(PoisonError::into_inner).take();
+        run(task.expect("each task is taken once"));
+    });
+}
+
+/// What there is of rayon is compiled once here, and not for every kind of task.
+fn for_each_index(len: usize, run: &(dyn Fn(usize) + Sync)) {
+    (0..len).into_par_iter().with_max_len(1).for_each(run);
 }
 
 /// Runs `run` on pieces of a slice, with their places in it; `cost` is roughly the operations per element.
@@ -62,10 +84,8 @@ pub(crate) fn for_each_rows<T: Send>(
 ) {
     if is_worth_it(cost.saturating_mul(values.len())) {
         let len = PIECE.next_multiple_of(row_len);
-        values
-            .par_chunks_mut(len)
-            .enumerate()
-            .for_each(|(i, piece)| run(i * len..i * len + piece.len(), piece));
+        let pieces = values.chunks_mut(len).enumerate();
+        spread(pieces.collect(), |(i, piece): (usize, &mut [T])| run(i * len..i * len + piece.len(), piece));
     } else {
         run(0..values.len(), values);
     }

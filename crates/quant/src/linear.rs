@@ -207,8 +207,9 @@ impl Linear {
             let add = Node::op(&graph.node(last).name, Op::new("Add"), [Value::default()]);
             self.add = Some((graph.add(add, &[Some(self.node.into())]), 1));
         }
-        let end = self.add.map_or(self.node, |(add, _)| add);
+        let (node, end) = (self.node, self.add.map_or(self.node, |(add, _)| add));
         self.write(graph, names);
+        graph.add_origins(node, last);
         graph.replace_uses(last.into(), end.into());
         detach(graph, last);
         graph.node_mut(end).outputs[0] = result;

@@ -53,7 +53,8 @@ fn models_that_can_not_be_read() {
 #[test]
 fn names_of_several_lines() {
     let scratch = Scratch::new();
-    let text = "model m opset 17\n%x = input : f32[N,1,8,8]\n%y = Nonsense(%x) @\"a\\nb\"\nreturn %y\n";
+    let text =
+        "model m opset 17, own 1\n%x = input : f32[N,1,8,8]\n%y = own::Nonsense(%x) @\"a\\nb\"\nreturn %y\n";
     let model = scratch.path("lines.onnx");
     intact8::save_model(&text.parse().expect("a model"), model.as_ref())
         .expect("the folder can be written to");

@@ -7,6 +7,7 @@ mod command;
 mod compare;
 mod convert;
 mod killed;
+mod opt;
 mod options;
 mod trust;
 

@@ -7,6 +7,7 @@ use crate::floats::{PIECE, map_floats};
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
 use crate::real::{expect_type, into_numbers, rounded};
+use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::{DType, Error, Result};
 use intact8_kernels::elementwise::{Binary, Operand, Unary, binary_in_place, unary_in_place};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
@@ -104,10 +105,13 @@ fn p_relu() -> Kernel {
             let message = format!("slopes of shape {:?} do not broadcast to {shape:?}", slope.shape());
             return Err(Error::invalid_data(message));
         }
-        with_number!(x.dtype(), T => {
+        let dtype = x.dtype();
+        let (x, slope) = both_widened(x, slope, call)?;
+        let out = with_widened!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
-            one(pairs(x, slope, &shape, |x: T, slope| if x < T::ZERO { x.mul(slope) } else { x })?)
-        })
+            pairs(x, slope, &shape, |x: T, slope| if x < T::ZERO { x.mul(slope) } else { x })
+        })?;
+        one(narrowed(out, dtype)?)
     })
 }
 

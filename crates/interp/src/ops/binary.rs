@@ -5,8 +5,9 @@ mod power;
 
 use crate::broadcast::{broadcast_shape, zip, zip_in_place};
 use crate::call::Call;
-use crate::number::{NUMBERS, Number, with_number};
+use crate::number::{NUMBERS, Number};
 use crate::op::{Kernel, OpRow, one};
+use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::{DType, Result, Tensor};
 use intact8_kernels::elementwise::{Binary, Operand, binary_in_place};
 
@@ -33,7 +34,9 @@ pub(super) fn combine(operation: Binary, a: Tensor, b: Tensor, call: &Call<'_, '
         call.reserve::<f32>(&shape)?;
         return combine_f32(operation, a, &b);
     }
-    with_number!(a.dtype(), T => {
+    let dtype = a.dtype();
+    let (a, b) = both_widened(a, b, call)?;
+    let out = with_widened!(a.dtype(), T => {
         call.reserve::<T>(&shape)?;
         match operation {
             Binary::Add => pairs(a, b, &shape, T::add),
@@ -43,7 +46,8 @@ pub(super) fn combine(operation: Binary, a: Tensor, b: Tensor, call: &Call<'_, '
             Binary::Min => pairs(a, b, &shape, |a: T, b: T| if a < b || a.is_nan() { a } else { b }),
             Binary::Max => pairs(a, b, &shape, |a: T, b: T| if a > b || a.is_nan() { a } else { b }),
         }
-    })
+    })?;
+    narrowed(out, dtype)
 }
 
 fn combine_f32(operation: Binary, mut a: Tensor, b: &Tensor) -> Result<Tensor> {

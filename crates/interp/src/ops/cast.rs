@@ -6,8 +6,9 @@ mod numbers;
 mod text;
 
 use crate::call::Call;
-use crate::number::{unexpected, with_number};
+use crate::number::unexpected;
 use crate::op::{Kernel, OpRow, Site, one};
+use crate::stand_in::{into_widened, with_widened};
 use intact8_ir::{
     DType, Element, Error, F8E8M0, I2, I4, MiniFloat, PowerRounding, Result, Tensor, U2, U4, with_element,
 };
@@ -117,17 +118,28 @@ fn cast_to(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Res
         DType::Str => again(text::parsed(&x, to, call)?),
         dtype => with_element!(dtype, [F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz F6E2M3 F6E3M2 F4E2M1],
             T => again(map(&x, call, |x: &T| x.to_f32())?),
-            dtype => with_number!(dtype, T => cast_from::<T>(x, to, rounding, call))),
+            _ => cast_numbers(x, to, rounding, call)),
     }
 }
 
-/// Numbers as another type.
+/// Numbers as another type: casts look at the number and not at its type.
+fn cast_numbers(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Result<Tensor> {
+    if to == DType::Str {
+        return text::written(&x, call);
+    }
+    let x = into_widened(x, call)?;
+    if x.dtype() == to {
+        return Ok(x);
+    }
+    with_widened!(x.dtype(), T => cast_from::<T>(x, to, rounding, call))
+}
+
+/// Widened numbers as another type.
 fn cast_from<T: Cast>(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Result<Tensor> {
     let bytes = || map(&x, call, |x: &T| cast_number::<T, i8>(*x));
     let wide = || map(&x, call, |x: &T| x.to_f64());
     match to {
         DType::Bool => map(&x, call, |x: &T| *x != T::ZERO),
-        DType::Str => text::written(&x, call),
         // Integers keep their low bits.
         DType::I4 => map(&bytes()?, call, |x: &i8| I4(x << 4 >> 4)),
         DType::U4 => map(&bytes()?, call, |x: &i8| U4(*x as u8 & 15)),

@@ -5,8 +5,10 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor};
+use std::borrow::Cow;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Concat", opsets: 4..=NEWEST, types: &[], compile: concat },
@@ -45,7 +47,10 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     shape[axis] = len;
     let n = n_elements(&shape)?;
     let Along { outer, inner, .. } = Along::of(&shape, axis);
-    with_element!(first.dtype(), T => {
+    let dtype = first.dtype();
+    let tensors: Vec<Cow<'_, Tensor>> =
+        tensors.iter().map(|tensor| movable(tensor, call)).collect::<Result<_>>()?;
+    let out = with_movable!(tensors[0].dtype(), T => {
         call.reserve::<T>(&shape)?;
         let strings = tensors.iter().flat_map(|tensor| texts(tensor));
         reserve_text(call, strings.map(String::len))?;
@@ -54,7 +59,8 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
             .map(|tensor| Ok((tensor.values::<T>()?, tensor.shape()[axis] * inner)))
             .collect::<Result<_>>()?;
         Ok(Tensor::new(&shape, interleaved(&parts, outer, n)))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 /// Rows of all parts in turn.

@@ -4,13 +4,14 @@ mod contract;
 mod equation;
 
 use crate::call::Call;
-use crate::number::{NUMBERS, unexpected};
+use crate::number::NUMBERS;
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::product::Factor;
-use crate::real::{computed, numbers, rounded};
+use crate::real::expect_type;
+use crate::stand_in::{narrowed, widened, with_widened};
 use contract::{Operand, contract};
 use equation::{Equation, Label};
-use intact8_ir::{Error, Result, Tensor, with_element};
+use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -23,11 +24,15 @@ fn einsum(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = (0..n_operands).map(|slot| call.tensor(slot)).collect::<Result<_>>()?;
         let dtype = tensors[0].dtype();
-        with_element!(computed(dtype), [F32 F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
-            let values = tensors.iter().map(|tensor| numbers::<T>(tensor, dtype));
+        tensors.iter().try_for_each(|tensor| expect_type(tensor, dtype))?;
+        let wide: Vec<Cow<'_, Tensor>> =
+            tensors.iter().map(|tensor| widened(tensor, call)).collect::<Result<_>>()?;
+        let out = with_widened!(wide[0].dtype(), T => {
+            let values = wide.iter().map(|tensor| Ok(Cow::Borrowed(tensor.values::<T>()?)));
             let (shape, values) = sum_of_products(&equation, &tensors, values.collect::<Result<_>>()?, call)?;
-            one(rounded(dtype, &shape, values)?)
-        }, other => Err(unexpected(other)))
+            Ok(Tensor::new(&shape, values))
+        })?;
+        one(narrowed(out, dtype)?)
     }))
 }
 

@@ -8,6 +8,7 @@ use crate::indices::integer;
 use crate::number::{NUMBERS, Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::stand_in::{into_movable, movable, restored, with_movable};
 use intact8_ir::{Attr, DType, Element, Error, Result, SparseTensor, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -81,12 +82,14 @@ fn constant_of_shape(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let shape = shape_of(call.values::<i64>(0)?)?;
         let n = n_elements(&shape)?;
-        with_element!(value.dtype(), T => {
+        let moved = movable(&value, call)?;
+        let out = with_movable!(moved.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let text = texts(&value).first().map_or(0, String::len);
             reserve_text(call, std::iter::once(text.saturating_mul(n)))?;
-            one(Tensor::new(&shape, vec![value.values::<T>()?[0].clone(); n]))
-        })
+            Ok(Tensor::new(&shape, vec![moved.values::<T>()?[0].clone(); n]))
+        })?;
+        one(restored(out, value.dtype())?)
     }))
 }
 
@@ -144,26 +147,26 @@ fn one_hot(site: &Site<'_>) -> Result<Kernel> {
         shape.insert(axis, depth as usize);
         let n = n_elements(&shape)?;
         let inner = Along::of(&shape, axis).inner;
-        with_element!(values.dtype(), T => {
+        let (dtype, values) = (values.dtype(), movable(values, call)?);
+        let out = with_movable!(values.dtype(), T => {
             let [off, on] = values.values::<T>()? else {
                 return Err(Error::invalid_data("expected two values, for off and on"));
             };
             call.reserve::<T>(&shape)?;
-            if let [off, on] = texts(values) {
+            if let [off, on] = texts(&values) {
                 reserve_text(call, std::iter::once(off.len().max(on.len()).saturating_mul(n)))?;
             }
             let mut out = vec![off.clone(); n];
-            if n == 0 {
-                return one(Tensor::new(&shape, out));
-            }
-            for (idx, &index) in whole_numbers(indices)?.iter().enumerate() {
+            let indices = if n == 0 { vec![] } else { whole_numbers(indices)? };
+            for (idx, &index) in indices.iter().enumerate() {
                 let index = if index < 0 && from_back { index + depth } else { index };
                 if (0..depth).contains(&index) {
                     out[(idx / inner * depth as usize + index as usize) * inner + idx % inner] = on.clone();
                 }
             }
-            one(Tensor::new(&shape, out))
-        })
+            Ok(Tensor::new(&shape, out))
+        })?;
+        one(restored(out, dtype)?)
     }))
 }
 
@@ -183,15 +186,17 @@ fn trilu(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let k = call.optional(1)?.map(integer).transpose()?.unwrap_or(0);
         let x = call.take(0)?;
-        one(triangle(x, k, is_upper)?)
+        one(triangle(x, k, is_upper, call)?)
     }))
 }
 
-fn triangle(mut x: Tensor, k: i64, is_upper: bool) -> Result<Tensor> {
+fn triangle(x: Tensor, k: i64, is_upper: bool, call: &Call<'_, '_>) -> Result<Tensor> {
     let &[.., n_rows, n_columns] = x.shape() else {
         return Err(Error::invalid_data(format!("expected matrices, found the shape {:?}", x.shape())));
     };
-    with_element!(x.dtype(), T => {
+    let dtype = x.dtype();
+    let mut x = into_movable(x, call)?;
+    with_movable!(x.dtype(), T => {
         for (row, values) in x.values_mut::<T>()?.chunks_exact_mut(n_columns.max(1)).enumerate() {
             // Where the diagonal is in the row.
             let at = k.saturating_add_unsigned((row % n_rows) as u64);
@@ -199,6 +204,7 @@ fn triangle(mut x: Tensor, k: i64, is_upper: bool) -> Result<Tensor> {
             let zeros = if is_upper { &mut values[..place(at)] } else { &mut values[place(at.saturating_add(1))..] };
             zeros.fill(T::default());
         }
-    });
-    Ok(x)
+        Ok(())
+    })?;
+    restored(x, dtype)
 }

@@ -10,7 +10,8 @@ use crate::number::{FLOATS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
 use crate::real::{Real, with_real};
 use crate::sampling::{by_parts, samples, stored, with_sample};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{Element, Error, Result, Tensor};
 use sampler::{Method, Padding, Sampler, Taps};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -45,10 +46,12 @@ fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
         let places = places(grid, &sizes.input, align_corners, call)?;
         let sampler = Sampler { sizes: &sizes.input, method, padding };
         if method == Method::Nearest {
-            return with_element!(x.dtype(), T => {
-                let out = sampled(x.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
-                one(Tensor::new(&sizes.out_shape(), out?))
-            });
+            let moved = movable(x, call)?;
+            let out = with_movable!(moved.dtype(), T => {
+                let out = sampled(moved.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
+                Ok(Tensor::new(&sizes.out_shape(), out?))
+            })?;
+            return one(restored(out, x.dtype())?);
         }
         let blended = |x: &Tensor| {
             with_sample!(x.dtype(), R => {

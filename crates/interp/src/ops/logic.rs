@@ -3,8 +3,9 @@
 use super::binary::pairs;
 use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
-use crate::number::{INTEGERS, NUMBERS, Number, unexpected, with_number};
+use crate::number::{INTEGERS, NUMBERS, Number, unexpected};
 use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::{DType, Element, Error, MiniFloat, Result, Tensor, with_element};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -68,32 +69,37 @@ enum Order {
 
 fn order(order: Order) -> Kernel {
     Box::new(move |call| {
-        with_number!(call.tensor(0)?.dtype(), T => match order {
-            Order::Less => compare::<T>(call, |a, b| a < b),
-            Order::LessOrEqual => compare::<T>(call, |a, b| a <= b),
-            Order::Greater => compare::<T>(call, |a, b| a > b),
-            Order::GreaterOrEqual => compare::<T>(call, |a, b| a >= b),
+        let (a, b) = both_widened(call.take(0)?, call.take(1)?, call)?;
+        with_widened!(a.dtype(), T => match order {
+            Order::Less => compare::<T>(&a, &b, call, |a, b| a < b),
+            Order::LessOrEqual => compare::<T>(&a, &b, call, |a, b| a <= b),
+            Order::Greater => compare::<T>(&a, &b, call, |a, b| a > b),
+            Order::GreaterOrEqual => compare::<T>(&a, &b, call, |a, b| a >= b),
         })
     })
 }
 
 fn equal() -> Kernel {
     Box::new(|call| {
-        let dtype = call.tensor(0)?.dtype();
-        with_element!(dtype, [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64 Bool Str],
-            T => compare::<T>(call, |a, b| a == b), other => Err(unexpected(other)))
+        let (a, b) = both_widened(call.take(0)?, call.take(1)?, call)?;
+        with_element!(a.dtype(), [F32 F64 I32 I64 U64 Bool Str],
+            T => compare::<T>(&a, &b, call, |a, b| a == b), other => Err(unexpected(other)))
     })
 }
 
-fn compare<T: Element>(call: &Call<'_, '_>, f: impl Fn(&T, &T) -> bool) -> Result<Outputs> {
-    let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+fn compare<T: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    call: &Call<'_, '_>,
+    f: impl Fn(&T, &T) -> bool,
+) -> Result<Outputs> {
     let shape = broadcast_shape(&[a.shape(), b.shape()])?;
     call.reserve::<bool>(&shape)?;
     one(Tensor::new(&shape, zip((a.values()?, a.shape()), (b.values()?, b.shape()), &shape, f)))
 }
 
 fn booleans(f: impl Fn(bool, bool) -> bool + Send + Sync + 'static) -> Kernel {
-    Box::new(move |call| compare::<bool>(call, |a, b| f(*a, *b)))
+    Box::new(move |call| compare::<bool>(call.tensor(0)?, call.tensor(1)?, call, |a, b| f(*a, *b)))
 }
 
 fn not() -> Kernel {
@@ -116,14 +122,17 @@ fn bitwise(operation: Bitwise) -> Kernel {
     Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
-        with_element!(a.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => {
+        let dtype = a.dtype();
+        let (a, b) = both_widened(a, b, call)?;
+        let out = with_element!(a.dtype(), [I32 I64 U64], T => {
             call.reserve::<T>(&shape)?;
-            one(match operation {
+            match operation {
                 Bitwise::And => pairs::<T>(a, b, &shape, |a, b| a & b),
                 Bitwise::Or => pairs::<T>(a, b, &shape, |a, b| a | b),
                 Bitwise::Xor => pairs::<T>(a, b, &shape, |a, b| a ^ b),
-            }?)
-        }, other => Err(unexpected(other)))
+            }
+        }, other => Err(unexpected(other)))?;
+        one(narrowed(out, dtype)?)
     })
 }
 
@@ -137,12 +146,18 @@ fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
-        with_element!(a.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => {
+        let (dtype, n_bits) = (a.dtype(), 8 * a.dtype().byte_size() as u32);
+        let (a, b) = both_widened(a, b, call)?;
+        let out = with_element!(a.dtype(), [I32 I64 U64], T => {
             call.reserve::<T>(&shape)?;
-            let left = |x: T, n: T| x.checked_shl(distance(n)).unwrap_or(T::ZERO);
-            let right = |x: T, n: T| x.checked_shr(distance(n)).unwrap_or(if x < T::ZERO { !0 } else { 0 });
-            one(if is_left { pairs(a, b, &shape, left) } else { pairs(a, b, &shape, right) }?)
-        }, other => Err(unexpected(other)))
+            let distance = |n: T| Some(distance(n)).filter(|&n| n < n_bits);
+            let left = |x: T, n: T| distance(n).and_then(|n| x.checked_shl(n)).unwrap_or(T::ZERO);
+            let right = |x: T, n: T| {
+                distance(n).and_then(|n| x.checked_shr(n)).unwrap_or(if x < T::ZERO { !0 } else { 0 })
+            };
+            if is_left { pairs(a, b, &shape, left) } else { pairs(a, b, &shape, right) }
+        }, other => Err(unexpected(other)))?;
+        one(narrowed(out, dtype)?)
     }))
 }
 

@@ -5,9 +5,11 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::real::expect_type;
 use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided, for_each};
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Element, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "CenterCropPad", opsets: 18..=NEWEST, types: &[], compile: center_crop_pad },
@@ -127,24 +129,29 @@ fn padded(
         return Err(wrong());
     }
     let n = n_elements(&shape)?;
-    with_element!(x.dtype(), T => {
+    let dtype = x.dtype();
+    let value =
+        value.filter(|_| mode == Mode::Constant).map(|value| expect_type(value, dtype).map(|()| value));
+    let value = value.transpose()?.map(|tensor| movable(tensor, call)).transpose()?;
+    let (x, value) = (&*movable(x, call)?, value.as_deref());
+    let out = with_movable!(x.dtype(), T => {
         call.reserve::<T>(&shape)?;
         let longest = [Some(x), value].into_iter().flatten().flat_map(texts).map(String::len).max().unwrap_or(0);
         reserve_text(call, std::iter::once(longest.saturating_mul(n)))?;
         let value = match value {
-            Some(value) if mode == Mode::Constant => value.values::<T>()?.first().ok_or_else(wrong)?.clone(),
-            _ => T::default(),
+            Some(value) => value.values::<T>()?.first().ok_or_else(wrong)?.clone(),
+            None => T::default(),
         };
-        if n == 0 {
-            return Ok(Tensor::new::<T>(&shape, vec![]));
-        }
         let mut out = vec![value; n];
-        copy_inside(x.values::<T>()?, &inside, &margins, &shape, &mut out);
-        if mode != Mode::Constant {
+        if n > 0 {
+            copy_inside(x.values::<T>()?, &inside, &margins, &shape, &mut out);
+        }
+        if n > 0 && mode != Mode::Constant {
             fill_margins(mode, &inside, &margins, &shape, &mut out);
         }
         Ok(Tensor::new(&shape, out))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 /// What is adjacent in both is copied at once.

@@ -2,9 +2,10 @@
 
 use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
-use crate::number::{NUMBERS, Number, with_number};
+use crate::number::{NUMBERS, Number};
 use crate::op::{Kernel, NEWEST, OpRow, Site, one};
-use intact8_ir::{DType, Element, Error, Result, with_element};
+use crate::stand_in::{into_movable, into_widened, narrowed, restored, with_movable, with_widened};
+use intact8_ir::{Element, Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow {
@@ -34,23 +35,16 @@ fn cumulate(site: &Site<'_>, kind: Kind) -> Result<Kernel> {
     let way = Way { exclusive: site.flag("exclusive", false)?, reverse: site.flag("reverse", false)? };
     Ok(Box::new(move |call| {
         let axis = integer(call.tensor(1)?)?;
-        let mut x = call.take(0)?;
+        let x = call.take(0)?;
         let along = Along::of(x.shape(), axes::axis(axis, x.shape().len())?);
-        match x.dtype() {
-            // Halves are rounded once, not at each step.
-            dtype @ (DType::F16 | DType::Bf16) => with_element!(dtype, [F16 Bf16], T => {
-                call.reserve::<f32>(x.shape())?;
-                let values = x.values_mut::<T>()?;
-                let mut wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
-                run(kind, &mut wide, along, way);
-                values.iter_mut().zip(wide).for_each(|(value, wide)| *value = T::from_f32(wide));
-                one(x)
-            }, other => Err(crate::number::unexpected(other))),
-            dtype => with_number!(dtype, T => {
-                run(kind, x.values_mut::<T>()?, along, way);
-                one(x)
-            }),
-        }
+        let dtype = x.dtype();
+        // Halves are rounded once, not at each step.
+        let mut x = into_widened(x, call)?;
+        with_widened!(x.dtype(), T => {
+            run(kind, x.values_mut::<T>()?, along, way);
+            Ok(())
+        })?;
+        one(narrowed(x, dtype)?)
     }))
 }
 
@@ -85,7 +79,7 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
     let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
     Ok(Box::new(move |call| {
         let lengths = integers(call.tensor(1)?)?.into_owned();
-        let mut x = call.take(0)?;
+        let x = call.take(0)?;
         let axes = axes::axes(&[time_axis, batch_axis], x.shape().len())?;
         let (time_axis, batch_axis) = (axes[0], axes[1]);
         if time_axis.max(batch_axis) != 1 {
@@ -104,8 +98,13 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         }
         let inner: usize = x.shape()[2..].iter().product();
         let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };
-        with_element!(x.dtype(), T => reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner));
-        one(x)
+        let dtype = x.dtype();
+        let mut x = into_movable(x, call)?;
+        with_movable!(x.dtype(), T => {
+            reverse(x.values_mut::<T>()?, &lengths, step * inner, sample * inner, inner);
+            Ok(())
+        })?;
+        one(restored(x, dtype)?)
     }))
 }
 

@@ -6,7 +6,9 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, by_value, with_number};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
-use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
+use crate::real::expect_type;
+use crate::stand_in::{into_movable, movable, restored, with_movable};
+use intact8_ir::{DType, Element, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Scatter", opsets: 9..=NEWEST, types: &[], compile: scatter_elements },
@@ -65,12 +67,19 @@ fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> 
     }
     let mut data = call.take(0)?;
     match (data.dtype(), reduction) {
-        (dtype, Reduction::Replace) => with_element!(dtype, T => {
-            let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
-            for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
-                data[start..start + places.len].clone_from_slice(block);
-            }
-        }),
+        (dtype, Reduction::Replace) => {
+            expect_type(&updates, dtype)?;
+            let updates = movable(&updates, call)?;
+            data = into_movable(data, call)?;
+            with_movable!(data.dtype(), T => {
+                let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
+                for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
+                    data[start..start + places.len].clone_from_slice(block);
+                }
+                Ok(())
+            })?;
+            data = restored(data, dtype)?;
+        }
         (DType::Bool, Reduction::Add | Reduction::Max) => {
             combine(&mut data, &updates, places, |a: bool, b| a | b)?
         }
@@ -111,7 +120,7 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
     };
     Ok(Box::new(move |call| {
-        let mut cache = call.take(0)?;
+        let cache = call.take(0)?;
         let (update, shape) = (call.tensor(1)?, cache.shape().to_vec());
         let axis = axes::axis(axis, shape.len())?;
         let Along { outer, len, inner } = Along::of(&shape, axis);
@@ -140,7 +149,10 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         };
         let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
         let rows = outer / shape[0].max(1);
-        with_element!(cache.dtype(), T => {
+        let dtype = cache.dtype();
+        expect_type(update, dtype)?;
+        let (mut cache, update) = (into_movable(cache, call)?, movable(update, call)?);
+        with_movable!(cache.dtype(), T => {
             let (out, update) = (cache.values_mut::<T>()?, update.values::<T>()?);
             let rows_of = |row: usize| (&starts[row / rows.max(1)], &update[row * n_steps * inner..][..n_steps * inner]);
             for (row, out) in out.chunks_exact_mut((len * inner).max(1)).enumerate() {
@@ -149,7 +161,8 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
                 out[start * inner..][..first.len()].clone_from_slice(first);
                 out[..rest.len()].clone_from_slice(rest);
             }
-        });
-        one(cache)
+            Ok(())
+        })?;
+        one(restored(cache, dtype)?)
     }))
 }

@@ -4,8 +4,9 @@ mod unique;
 
 use crate::axes::{self, Along};
 use crate::indices::integer;
-use crate::number::{NUMBERS, Number, by_value, with_number};
+use crate::number::{NUMBERS, Number, by_value};
 use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::stand_in::{narrowed, widened, with_widened};
 use intact8_ir::{Error, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
@@ -42,7 +43,8 @@ fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
             let message = format!("axis {axis} of shape {:?} has nothing to choose from", x.shape());
             return Err(Error::invalid_data(message));
         }
-        with_number!(x.dtype(), T => {
+        let x = widened(x, call)?;
+        with_widened!(x.dtype(), T => {
             let beats = |a: T, b: T| match a.partial_cmp(&b) {
                 Some(ordering) => ordering == better || (last && ordering == Ordering::Equal),
                 None => a.is_nan() && (last || !b.is_nan()),
@@ -123,13 +125,16 @@ fn top_k(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = x.shape().to_vec();
         shape[axis] = k;
         let mut indices = call.zeros::<i64>(&shape)?;
-        with_number!(x.dtype(), T => {
+        let wide = widened(x, call)?;
+        let values = with_widened!(wide.dtype(), T => {
             let mut values = call.zeros::<T>(&shape)?;
             if !values.is_empty() {
-                top(x.values::<T>()?, along, k, largest, &mut values, &mut indices);
+                top(wide.values::<T>()?, along, k, largest, &mut values, &mut indices);
             }
-            Ok(Outputs::from_iter([Tensor::new(&shape, values).into(), Tensor::new(&shape, indices).into()]))
-        })
+            Ok(Tensor::new(&shape, values))
+        })?;
+        let values = narrowed(values, x.dtype())?;
+        Ok(Outputs::from_iter([values.into(), Tensor::new(&shape, indices).into()]))
     }))
 }
 

@@ -6,7 +6,8 @@ use crate::call::Call;
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
 use crate::op::{Kernel, OpRow, Site, one};
 use crate::real::{Real, expect_type, into_numbers, rounded, with_real};
-use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{DType, Element, Error, Result, Tensor};
 use intact8_kernels::elementwise::{Binary, Unary, unary_in_place};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -118,11 +119,14 @@ fn choose() -> Kernel {
         let (condition, x, y) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);
         let shape = broadcast_shape(&[condition.shape(), x.shape(), y.shape()])?;
         let condition = (condition.values()?, condition.shape());
-        with_element!(x.dtype(), T => {
+        expect_type(y, x.dtype())?;
+        let (dtype, x, y) = (x.dtype(), movable(x, call)?, movable(y, call)?);
+        let out = with_movable!(x.dtype(), T => {
             call.reserve::<T>(&shape)?;
             let (x, y) = ((x.values::<T>()?, x.shape()), (y.values::<T>()?, y.shape()));
-            one(Tensor::new(&shape, chosen(condition, x, y, &shape)))
-        })
+            Ok(Tensor::new(&shape, chosen(condition, x, y, &shape)))
+        })?;
+        one(restored(out, dtype)?)
     })
 }
 

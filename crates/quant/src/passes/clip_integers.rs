@@ -92,6 +92,7 @@ fn clip(
     let result = graph.node(*readers.first()?).outputs[0].clone();
     let name = graph.node(id).name.clone();
     let clipped = graph.add(Node::op(&name, Op::new("Clip"), [result]), &operands);
+    graph.add_origins(clipped, id);
     for reader in readers {
         graph.replace_uses(reader.into(), clipped.into());
         detach(graph, reader);

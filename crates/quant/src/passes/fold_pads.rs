@@ -42,6 +42,9 @@ impl Pass for FoldPads {
                         op.attrs.insert("pads".to_owned(), Attr::Ints(pads));
                         op.attrs.remove("auto_pad");
                     }
+                    if let Some(padded) = graph.operand(id, 0) {
+                        graph.add_origins(id, padded.node);
+                    }
                     graph.set_operand(id, 0, Some(input));
                     changed = true;
                 }

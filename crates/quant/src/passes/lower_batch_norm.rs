@@ -56,6 +56,7 @@ impl Pass for LowerBatchNorm<'_> {
                     let (input, reader) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
                     graph.set_operand(reader, 0, input);
+                    graph.add_origins(reader, norm);
                     detach(graph, norm);
                     changed = true;
                 } else {
@@ -119,6 +120,7 @@ fn lower(graph: &mut Graph, norm: NodeId, scale: &[f64], shift: &[f64], names: &
     let mul_name = scaled.name.clone();
     let mul = graph.add(Node::op(&mul_name, Op::new("Mul"), [scaled]), &[Some(input), scale]);
     let add = graph.add(Node::op(&name, Op::new("Add"), [result]), &[Some(mul.into()), shift]);
+    graph.add_origins(mul, norm);
     graph.replace_uses(norm.into(), add.into());
     detach(graph, norm);
     Some(())

@@ -82,6 +82,7 @@ fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId,
     }
     let ty = type_with(graph, id.into(), DType::I32);
     let sums = operation(graph, names, &format!("{label}.sums"), Op::new("MatMulInteger"), ty, &operands);
+    graph.add_origins(sums.node, id);
     Some((sums, vec![left.scale * right.scale], vec![]))
 }
 
@@ -129,6 +130,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> 
         ..intact8_ir::Value::new(names.fresh(&format!("{label}.sums")))
     };
     let sums: ValueId = graph.add(Node::op(&name, op, [value]), &operands).into();
+    graph.add_origins(sums.node, id);
     let Some(bias) = &product.bias else { return Some(sums) };
     let bias = Tensor::new(&product.channel_shape(bias.len()), bias.clone());
     let bias = constant(graph, names, &format!("{label}.b"), bias);

@@ -192,6 +192,7 @@ fn put_slots(graph: &mut Graph, id: NodeId, op: Op, operands: &[Option<ValueId>]
     // The value keeps the name that the integers had.
     let result: Value = graph.node(*first).outputs[0].clone();
     let lowered = graph.add(Node::op(&name, op, [result]), operands);
+    graph.add_origins(lowered, id);
     for reader in std::iter::once(first).chain(others) {
         graph.replace_uses((*reader).into(), lowered.into());
         crate::linear::detach(graph, *reader);

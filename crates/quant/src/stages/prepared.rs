@@ -38,6 +38,26 @@ impl Preparation {
         }
     }
 
+    /// The names of the passes that [`Prepared::new`] runs, in order.
+    pub fn pass_names(&self, folding: Option<&dyn Pass>) -> Vec<&'static str> {
+        self.pipelines(folding).iter().flat_map(Pipeline::names).collect()
+    }
+
+    /// What is run: names and computed constants, fusion, equalization, types. Names come first: they count nodes, which
+    /// folding takes away.
+    fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 4] {
+        let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes)];
+        if let Some(folding) = folding {
+            fold.extend([
+                Box::new(folding) as Box<dyn Pass + 'a>,
+                Box::new(SinkConstants),
+                Box::new(folding),
+            ]);
+        }
+        let equalize: Vec<Box<dyn Pass + 'a>> = if self.equalize { vec![Box::new(Equalize)] } else { vec![] };
+        [Pipeline(fold), fuse(self), Pipeline(equalize), infer_types()]
+    }
+
     /// The preparation that records of other tools are made with: everything folded, and nothing equalized.
     fn plain() -> Preparation {
         Preparation { equalize: false, ..Preparation::default() }
@@ -54,25 +74,28 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a copy of a model. `folding` computes what depends on constants alone, wherever the caller has something
+    /// Prepares a copy of a model, whose nodes know which of the original's they compute. `folding` computes what depends on constants alone, wherever the caller has something
     /// that can run operators; without it, layers whose weights are computed are no layers.
     ///
     /// # Errors
     /// If the model breaks a rule of ONNX that a pass or the verifier relies on.
     pub fn new(model: &Model, how: &Preparation, folding: Option<&dyn Pass>) -> Result<Prepared> {
-        let mut prepared = folded(model, folding)?;
-        fuse(how).run(&mut prepared)?;
+        let mut prepared = model.clone();
+        prepared.mark_origins();
+        let [fold, fuse, equalize, types] = how.pipelines(folding);
+        fold.run(&mut prepared)?;
+        fuse.run(&mut prepared)?;
         let before = if how.equalize { Some(constants_by_layer(&prepared)) } else { None };
-        if how.equalize {
-            Pipeline(vec![Box::new(Equalize)]).run(&mut prepared)?;
-        }
-        infer_types().run(&mut prepared)?;
+        equalize.run(&mut prepared)?;
+        types.run(&mut prepared)?;
         let is_usual = how.fuse && how.skip_fusion.is_empty();
         let before = match (is_usual, before) {
             (true, before) => before,
             (false, _) => {
-                let mut plain = folded(model, folding)?;
-                fuse(&Preparation::plain()).run(&mut plain)?;
+                let (mut plain, how) = (model.clone(), Preparation::plain());
+                let [fold, fuse, ..] = how.pipelines(folding);
+                fold.run(&mut plain)?;
+                fuse.run(&mut plain)?;
                 Some(constants_by_layer(&plain))
             }
         };
@@ -130,17 +153,6 @@ impl Prepared {
     pub fn quantize(&self, config: &QuantConfig, record: &Record) -> Result<Quantized> {
         Quantized::new(self, config, record)
     }
-}
-
-/// A copy with names and computed constants. Names come first: they count nodes, which folding takes away.
-fn folded(model: &Model, folding: Option<&dyn Pass>) -> Result<Model> {
-    let mut model = model.clone();
-    let mut passes: Vec<Box<dyn Pass + '_>> = vec![Box::new(NameNodes)];
-    if let Some(folding) = folding {
-        passes.extend([Box::new(folding) as Box<dyn Pass + '_>, Box::new(SinkConstants), Box::new(folding)]);
-    }
-    Pipeline(passes).run(&mut model)?;
-    Ok(model)
 }
 
 fn constants_by_layer(model: &Model) -> BTreeMap<String, Vec<Option<Tensor>>> {

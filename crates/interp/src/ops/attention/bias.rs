@@ -4,8 +4,9 @@ use super::heads::Sizes;
 use super::scores::Score;
 use crate::call::Call;
 use crate::indices::integers;
-use crate::number::{Number, with_number};
+use crate::number::Number;
 use crate::op::Site;
+use crate::stand_in::{widened, with_widened};
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -189,5 +190,6 @@ fn added<'a, R: Score>(mask: &'a Tensor, call: &Call<'_, '_>) -> Result<Cow<'a, 
         let added = |&seen: &bool| if seen { R::ZERO } else { R::LOWEST };
         return Ok(mask.values::<bool>()?.iter().map(added).collect());
     }
-    with_number!(mask.dtype(), T => Ok(mask.values::<T>()?.iter().map(|x| R::from_f64(x.to_f64())).collect()))
+    let mask = widened(mask, call)?;
+    with_widened!(mask.dtype(), T => Ok(mask.values::<T>()?.iter().map(|x| R::from_f64(x.to_f64())).collect()))
 }

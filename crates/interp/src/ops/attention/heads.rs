@@ -2,8 +2,9 @@
 
 use crate::call::Call;
 use crate::number::Number;
-use crate::real::numbers;
-use intact8_ir::{Element, Error, Result, Tensor, with_element};
+use crate::real::{expect_type, numbers};
+use crate::stand_in::{movable, restored, with_movable};
+use intact8_ir::{Element, Error, Result, Tensor};
 use intact8_kernels::matrix::Matrix;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -129,9 +130,14 @@ pub(super) fn joined(
         }
     };
     let shape = [batch, n_heads, n_past + len, width];
-    with_element!(new.dtype(), T => {
+    if let Some(past) = past {
+        expect_type(past, new.dtype())?;
+    }
+    let (dtype, past, new) =
+        (new.dtype(), past.map(|tensor| movable(tensor, call)).transpose()?, movable(new, call)?);
+    let out = with_movable!(new.dtype(), T => {
         let mut all = Vec::with_capacity(call.reserve::<T>(&shape)?);
-        let (past, new) = (past.map(Tensor::values::<T>).transpose()?.unwrap_or_default(), new.values::<T>()?);
+        let (past, new) = (past.as_deref().map(Tensor::values::<T>).transpose()?.unwrap_or_default(), new.values::<T>()?);
         for head in 0..batch * n_heads {
             all.extend_from_slice(&past[head * n_past * width..][..n_past * width]);
             if is_packed {
@@ -143,7 +149,8 @@ pub(super) fn joined(
             }
         }
         Ok(Tensor::new(&shape, all))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 /// The heads of each position brought together: what lies by batch, head and position, by batch, position and head.

@@ -2,8 +2,9 @@
 
 use super::pairs;
 use crate::broadcast::broadcast_shape;
-use crate::number::{Number, with_number};
+use crate::number::Number;
 use crate::op::{Kernel, Site, one};
+use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::Result;
 
 /// With the sign of the divisor or, with `fmod`, of the dividend. Integers divided by 0 leave 0.
@@ -12,13 +13,17 @@ pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
-        with_number!(a.dtype(), T => {
+        let dtype = a.dtype();
+        let (a, b) = both_widened(a, b, call)?;
+        let out = with_widened!(a.dtype(), T => {
             call.reserve::<T>(&shape)?;
-            one(match is_truncated {
+            match is_truncated {
                 true => pairs(a, b, &shape, T::rem),
+                // The remainder is exact, so that halves are rounded once.
                 false => pairs(a, b, &shape, floored::<T>),
-            }?)
-        })
+            }
+        })?;
+        one(narrowed(out, dtype)?)
     }))
 }
 

@@ -5,6 +5,7 @@ use crate::broadcast::{broadcast_shape, zip, zip_in_place};
 use crate::call::Call;
 use crate::number::{Number, unexpected};
 use crate::op::{Outputs, one};
+use crate::stand_in::{both_widened, narrowed};
 use intact8_ir::{DType, Result, Tensor, with_element};
 
 /// What can be raised to a power.
@@ -16,37 +17,40 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let shape = broadcast_shape(&[x.shape(), exponent.shape()])?;
     let (base, own) = (x.dtype(), exponent.dtype());
     let is_integer = matches!(base, DType::I32 | DType::I64) && !own.is_float();
-    one(with_element!(base, [F32 F64 F16 Bf16 I32 I64], T => {
-        call.reserve::<T>(&shape)?;
-        match own {
-            own if own == base && base.is_float() => same_type::<T>(x, &exponent, &shape),
-            own if is_integer => {
-                let exponent = converted(exponent, DType::I64, call)?;
-                // What an i64 can't hold has the same effect as less: residues repeat after 2^62 steps.
-                let fold = |e: i64| if own == DType::U64 && e < 0 { e & i64::MAX | 1 << 62 } else { e };
-                raised(x, &exponent, &shape, |x: T, e: i64| integer_power(x, fold(e)))
-            }
-            _ => {
-                let exponent = converted(exponent, DType::F64, call)?;
-                raised(x, &exponent, &shape, |x: T, e: f64| T::from_f64(x.to_f64().powf(e)))
+    with_element!(base, [F32 F64 F16 Bf16 I32 I64], T => call.reserve::<T>(&shape), other => Err(unexpected(other)))?;
+    one(match base {
+        base if base == own && base != DType::F64 && base.is_float() => {
+            let has_cubes = base == DType::F32;
+            let (x, exponent) = both_widened(x, exponent, call)?;
+            narrowed(single(x, &exponent, &shape, has_cubes)?, base)
+        }
+        base if is_integer => {
+            let exponent = converted(exponent, DType::I64, call)?;
+            // What an i64 can't hold has the same effect as less: residues repeat after 2^62 steps.
+            let fold = |e: i64| if own == DType::U64 && e < 0 { e & i64::MAX | 1 << 62 } else { e };
+            with_element!(base, [I32 I64],
+                T => raised(x, &exponent, &shape, |x: T, e: i64| integer_power(x, fold(e))),
+                other => Err(unexpected(other)))
+        }
+        base => {
+            let exponent = converted(exponent, DType::F64, call)?;
+            match (base, exponent.values::<f64>()?) {
+                (DType::F64, [2.0]) if own == base => raised(x, &exponent, &shape, |x: f64, _: f64| x * x),
+                _ => with_element!(base, [F32 F64 F16 Bf16 I32 I64],
+                    T => raised(x, &exponent, &shape, |x: T, e: f64| T::from_f64(x.to_f64().powf(e))),
+                    other => Err(unexpected(other))),
             }
         }
-    }, other => Err(unexpected(other)))?)
+    }?)
 }
 
-fn same_type<T: Number>(x: Tensor, exponent: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    // Squares and cubes are most of what networks ask for.
-    match exponent.values::<T>()? {
-        [e] if e.to_f64() == 2.0 => return raised(x, exponent, shape, |x: T, _: T| x.mul(x)),
-        [e] if e.to_f64() == 3.0 && T::DTYPE == DType::F32 => {
-            return raised(x, exponent, shape, |x: T, _: T| x.mul(x).mul(x));
-        }
-        _ => {}
+/// Squares and cubes are most of what networks ask for.
+fn single(x: Tensor, exponent: &Tensor, shape: &[usize], has_cubes: bool) -> Result<Tensor> {
+    match exponent.values::<f32>()? {
+        [2.0] => raised(x, exponent, shape, |x: f32, _: f32| x * x),
+        [3.0] if has_cubes => raised(x, exponent, shape, |x: f32, _: f32| x * x * x),
+        _ => raised(x, exponent, shape, |x: f32, e: f32| x.powf(e)),
     }
-    if T::DTYPE == DType::F64 {
-        return raised(x, exponent, shape, |x: T, e: T| T::from_f64(x.to_f64().powf(e.to_f64())));
-    }
-    raised(x, exponent, shape, |x: T, e: T| T::from_f32(x.to_f32().powf(e.to_f32())))
 }
 
 fn raised<A: Number, B: Number>(

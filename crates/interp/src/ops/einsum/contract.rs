@@ -53,7 +53,7 @@ impl<'a, T: Factor> Operand<'a, T> {
     /// The dimensions that fulfil a condition, in the order of `order`, the others of them at the end.
     fn sorted(&self, order: &[Label], mut is_wanted: impl FnMut(Label) -> bool) -> Vec<Dim> {
         let mut dims: Vec<Dim> = self.dims.iter().copied().filter(|dim| is_wanted(dim.label)).collect();
-        dims.sort_by_key(|dim| order.iter().position(|&label| label == dim.label).unwrap_or(usize::MAX));
+        sort(&mut dims, order);
         dims
     }
 
@@ -113,6 +113,11 @@ impl<'a, T: Factor> Operand<'a, T> {
         }
         Operand { values: Cow::Owned(values), dims }
     }
+}
+
+/// Compiled once and not for every type of element.
+fn sort(dims: &mut [Dim], order: &[Label]) {
+    dims.sort_by_key(|dim| order.iter().position(|&label| label == dim.label).unwrap_or(usize::MAX));
 }
 
 /// The product of two operands, its dimensions as close to `order` as can be had for nothing.

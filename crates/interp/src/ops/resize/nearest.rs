@@ -4,6 +4,7 @@ use super::coordinates::{Coordinates, Rounding};
 use super::element_of;
 use super::geometry::Axis;
 use crate::call::Call;
+use crate::stand_in::{movable, restored, with_movable};
 use intact8_ir::{Element, Result, Tensor, with_element};
 
 /// Works for elements of every type: none is computed with.
@@ -19,23 +20,27 @@ pub(super) fn nearest(
     // What lies behind the last axis that changes moves in one piece.
     let n_changed = axes.iter().rposition(|axis| !axis.is_same()).map_or(0, |last| last + 1);
     let (changed, same) = axes.split_at(n_changed);
-    with_element!(x.dtype(), T => {
-        let n_elements = call.reserve::<T>(&shape)?;
-        let sources = changed.iter().map(|axis| {
-            let source = |resized| {
-                if axis.is_same() {
-                    return Some(resized);
-                }
-                let original = coordinates.original(resized, axis);
-                (!coordinates.is_outside(original, axis)).then(|| rounding.round(original, axis))
-            };
-            (0..axis.output).map(source).collect::<Vec<_>>()
-        });
-        let sources: Vec<Vec<Option<usize>>> = sources.collect();
-        let is_outside = sources.iter().flatten().any(Option::is_none);
-        let filler = match is_outside && n_elements > 0 {
-            true => element_of(x.dtype(), extrapolation)?.values::<T>()?[0].clone(),
-            false => T::default(),
+    let dtype = x.dtype();
+    let n_elements = with_element!(dtype, T => call.reserve::<T>(&shape))?;
+    let sources = changed.iter().map(|axis| {
+        let source = |resized| {
+            if axis.is_same() {
+                return Some(resized);
+            }
+            let original = coordinates.original(resized, axis);
+            (!coordinates.is_outside(original, axis)).then(|| rounding.round(original, axis))
+        };
+        (0..axis.output).map(source).collect::<Vec<_>>()
+    });
+    let sources: Vec<Vec<Option<usize>>> = sources.collect();
+    let is_outside = sources.iter().flatten().any(Option::is_none);
+    let filler = (is_outside && n_elements > 0).then(|| element_of(dtype, extrapolation)).transpose()?;
+    let filler = filler.as_ref().map(|tensor| movable(tensor, call)).transpose()?;
+    let x = &*movable(x, call)?;
+    let out = with_movable!(x.dtype(), T => {
+        let filler = match &filler {
+            Some(filler) => filler.values::<T>()?[0].clone(),
+            None => T::default(),
         };
         let block = same.iter().map(|axis| axis.input).product();
         let mut gather = Gather { axes: changed, sources: &sources, block, filler, out: Vec::with_capacity(n_elements) };
@@ -43,7 +48,8 @@ pub(super) fn nearest(
             gather.walk(0, Some(x.values::<T>()?));
         }
         Ok(Tensor::new(&shape, gather.out))
-    })
+    })?;
+    restored(out, dtype)
 }
 
 struct Gather<'a, T> {

@@ -4,7 +4,8 @@ use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::number::{Number, by_value};
 use crate::op::{Kernel, Outputs, Site};
-use intact8_ir::{Complex, DType, Element, Result, Tensor, bf16, f16, with_element};
+use crate::stand_in::widened;
+use intact8_ir::{Complex, DType, Element, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
 /// Everything that has an order.
@@ -38,8 +39,9 @@ pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
         };
         let along = Along::of(x.shape(), axis);
         call.reserve::<[usize; 4]>(&[along.len])?;
-        let groups = with_element!(x.dtype(), [F32 F64 F16 Bf16 I8 U8 I16 U16 I32 U32 I64 U64 Bool Str C64 C128],
-            T => groups(along, x.values::<T>()?), other => return Err(crate::number::unexpected(other)));
+        let wide = widened(&x, call)?;
+        let groups = with_element!(wide.dtype(), [F32 F64 I32 I64 U64 Bool Str C64 C128],
+            T => groups(along, wide.values::<T>()?), other => return Err(crate::number::unexpected(other)));
         let Groups { mut firsts, mut of, mut counts } = groups;
         if !sorted {
             let mut order: Vec<usize> = (0..firsts.len()).collect();
@@ -82,7 +84,7 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
     };
     let mut places: Vec<usize> = (0..len).collect();
     // Stable, so that the first of each group is the one that comes first.
-    places.sort_by(order);
+    sort(&mut places, &order);
     let mut groups = Groups { firsts: vec![], of: vec![0; len], counts: vec![] };
     for (idx, &place) in places.iter().enumerate() {
         match groups.counts.last_mut() {
@@ -95,6 +97,11 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
         groups.of[place] = groups.firsts.len() - 1;
     }
     groups
+}
+
+/// Sorting is compiled once and not for every type.
+fn sort(places: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
+    places.sort_by(order);
 }
 
 /// What can be sorted. NaN is above all numbers and equal to itself.
@@ -111,9 +118,7 @@ macro_rules! ordered {
 }
 
 ordered! {
-    f32: by_value; f64: by_value; f16: by_value; bf16: by_value;
-    i8: Ord::cmp; u8: Ord::cmp; i16: Ord::cmp; u16: Ord::cmp;
-    i32: Ord::cmp; u32: Ord::cmp; i64: Ord::cmp; u64: Ord::cmp;
+    f32: by_value; f64: by_value; i32: Ord::cmp; i64: Ord::cmp; u64: Ord::cmp;
     bool: Ord::cmp; String: Ord::cmp;
     Complex<f32>: by_parts; Complex<f64>: by_parts;
 }

@@ -1,0 +1,96 @@
+//! `intact8 opt`: single passes, to see what they make of a model.
+
+use super::{say, say_error};
+use anyhow::bail;
+use intact8::ir::{Constants, Model, PassObserver, Pipeline};
+use intact8::{NAMED_PASSES, NamedPass, load_any_model, save_any_model};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Run passes on a model by name, and print it as text or write it
+///
+/// Example: intact8 opt model.onnx --pass name-nodes,fold-constants,fold-batch-norm -o folded.onnx
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ONNX file, or a text form (.qir)
+    #[arg(required_unless_present = "list")]
+    model: Option<PathBuf>,
+    /// The passes, in the order in which they run; `--list` shows them
+    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
+    passes: Vec<String>,
+    /// Where the result is written, as ONNX or as text (.qir); default: the text form on the standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print the model after each run of these passes
+    #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
+    print_after: Vec<String>,
+    /// Print constants of more than 16 elements in full; written text forms have them in a file beside otherwise
+    #[arg(long)]
+    inline_constants: bool,
+    /// Say of each pass how long it took and whether it changed anything
+    #[arg(short = 'v', long = "time")]
+    time: bool,
+    /// List the passes
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.list {
+        let width = NAMED_PASSES.iter().map(|pass| pass.name.len()).max().unwrap_or(0);
+        NAMED_PASSES.iter().for_each(|pass| say(&format!("{:width$}  {}", pass.name, pass.about)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(path) = &args.model else { bail!("no model is given") };
+    let named = args.passes.iter().map(|name| NamedPass::named(name));
+    let passes = named.map(|named| Ok(named?.pass())).collect::<intact8::Result<_>>()?;
+    for name in &args.print_after {
+        NamedPass::named(name)?;
+        if !args.passes.contains(name) {
+            bail!("--print-after: the pass {name:?} is not among those of --pass");
+        }
+    }
+    let mut model = load_any_model(path)?;
+    Pipeline(passes)
+        .run_observed(&mut model, &mut Watch { args, started: Instant::now() })
+        .map_err(|error| error.at(path.display()))?;
+    match &args.output {
+        Some(output) => {
+            save_any_model(&model, output, args.inline_constants)?;
+            say(&format!("wrote {}", output.display()));
+        }
+        None => print(&model, args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(model: &Model, args: &Args) {
+    let constants = if args.inline_constants { Constants::Inline } else { Constants::Elided };
+    say(model.text(constants).to_string().trim_end());
+}
+
+/// Prints what was asked for of each pass.
+struct Watch<'a> {
+    args: &'a Args,
+    started: Instant,
+}
+
+impl PassObserver for Watch<'_> {
+    fn before(&mut self, _pass: &'static str) {
+        self.started = Instant::now();
+    }
+
+    fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> intact8::Result<()> {
+        if self.args.time {
+            let milliseconds = self.started.elapsed().as_secs_f64() * 1000.0;
+            let outcome = if changed { "changed" } else { "unchanged" };
+            say_error(&format!("{pass}: {outcome}, {milliseconds:.1} ms"));
+        }
+        if self.args.print_after.iter().any(|name| name == pass) {
+            say(&format!("// after {pass}"));
+            print(model, self.args);
+        }
+        Ok(())
+    }
+}

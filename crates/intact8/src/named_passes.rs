@@ -1,0 +1,93 @@
+//! The passes that need neither a configuration nor a record, by name. Where a pass has options, they are those of a
+//! default run for the default target.
+
+use intact8_infer::InferShapes;
+use intact8_interp::FoldConstants;
+use intact8_ir::{DType, Error, Pass, Result};
+use intact8_quant::{
+    CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
+    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, LowerBatchNorm,
+    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, PROFILES, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
+    UnsignedActivations,
+};
+
+/// A pass that can be run by its name.
+pub struct NamedPass {
+    /// The name in kebab-case.
+    pub name: &'static str,
+    /// What the pass does, in a few words.
+    pub about: &'static str,
+    make: fn() -> Box<dyn Pass>,
+}
+
+impl NamedPass {
+    /// The pass.
+    pub fn pass(&self) -> Box<dyn Pass> {
+        (self.make)()
+    }
+
+    /// The pass of that name; an error names the nearest and lists all.
+    pub fn named(name: &str) -> Result<&'static NamedPass> {
+        NAMED_PASSES.iter().find(|pass| pass.name == name).ok_or_else(|| {
+            let short: String = name.chars().take(64).collect();
+            let distance = |pass: &&NamedPass| strsim::damerau_levenshtein(&short, pass.name);
+            let nearest = NAMED_PASSES.iter().min_by_key(distance).map_or("", |pass| pass.name);
+            let all: Vec<&str> = NAMED_PASSES.iter().map(|pass| pass.name).collect();
+            Error::invalid_config(format!(
+                "there is no pass {name:?}; did you mean {nearest:?}; the passes are {}",
+                all.join(", ")
+            ))
+        })
+    }
+}
+
+macro_rules! named {
+    ($($name:literal $about:literal $make:expr;)*) => {
+        &[$(NamedPass { name: $name, about: $about, make: || Box::new($make) },)*]
+    };
+}
+
+/// Every pass that can be run by its name, in the order in which a default run has them.
+pub const NAMED_PASSES: &[NamedPass] = named! {
+    "name-nodes" "gives every operation a name of its own" NameNodes;
+    "fold-constants" "computes operations whose operands are all constant" FoldConstants;
+    "sink-constants" "moves constants into the subgraphs that capture them" SinkConstants;
+    "infer-shapes" "writes down the type of every value" InferShapes;
+    "remove-no-ops" "removes operations that change nothing" RemoveNoOps;
+    "fold-scale-shift" "folds Mul, Div, Add and Sub by constants into layers" FoldScaleShift { skip: &[] };
+    "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
+    "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[] };
+    "fold-pads" "folds a Pad into the Conv after it" FoldPads;
+    "equalize" "scales channels so that the weights of neighbouring layers have like ranges" Equalize;
+    "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
+    "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;
+    "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors;
+    "carry-through" "quantizes before data-moving operations what is quantized after them" CarryThrough { operators: PROFILES[0].carrying };
+    "drop-clipped-activations" "removes a Relu or Clip that quantization makes unnecessary" DropClippedActivations;
+    "quantize-added-bias" "stores the bias that is added to a MatMul as 32-bit integers" QuantizeAddedBias;
+    "float-constants" "computes DequantizeLinear of 32-bit constants" FloatConstants { dtypes: &[DType::I32] };
+    "unsigned-activations" "quantizes activations to unsigned bytes" UnsignedActivations;
+    "signed-activations" "quantizes activations to signed bytes" SignedActivations;
+    "clip-integers" "clips integers where floats were clipped between two codings" ClipIntegers;
+    "lower-to-qlinear" "computes with integers from one QuantizeLinear to the next" LowerToQLinear { contrib: false };
+    "lower-to-integer" "computes layers with ConvInteger and MatMulInteger" LowerToInteger;
+    "remove-requantization" "removes a DequantizeLinear and a QuantizeLinear that cancel" RemoveRequantization;
+    "expand-weights" "writes the DequantizeLinear of weights of float layers as Cast and Mul" ExpandWeights { target: &PROFILES[0] };
+    "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend { short_scales: false };
+    "share-constants" "holds a constant of several subgraphs once" ShareConstants;
+    "trim" "removes unused nodes, types, functions and operator sets" Trim;
+    "read-ascend" "writes AMCT's deploy model with operators of ONNX" ReadAscend;
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_passes() {
+        for named in NAMED_PASSES {
+            assert_eq!(named.pass().name(), named.name);
+        }
+    }
+}
