@@ -58,16 +58,15 @@ impl OutputFiles {
 
     /// The same files with deploy models made otherwise and in other forms; the first keeps the plain name.
     #[must_use]
-    pub fn deployed(mut self, emission: Emission, flavours: &[DeployFormat]) -> OutputFiles {
+    pub fn deployed(mut self, emission: Emission, formats: &[DeployFormat]) -> OutputFiles {
         let Some((_, plain)) = self.deploy.first().cloned() else { return self };
         let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = |flavour: &DeployFormat| {
-            let of_form = format!("deploy_{}_model.onnx", flavour.name());
+        let path = |format: &DeployFormat| {
+            let of_form = format!("deploy_{}_model.onnx", format.name());
             plain.with_file_name(name.replace("deploy_model.onnx", &of_form))
         };
-        let path = |idx: usize, flavour: &DeployFormat| if idx == 0 { plain.clone() } else { path(flavour) };
-        self.deploy =
-            flavours.iter().enumerate().map(|(idx, flavour)| (*flavour, path(idx, flavour))).collect();
+        let path = |idx: usize, format: &DeployFormat| if idx == 0 { plain.clone() } else { path(format) };
+        self.deploy = formats.iter().enumerate().map(|(idx, format)| (*format, path(idx, format))).collect();
         self.emission = emission;
         self
     }
