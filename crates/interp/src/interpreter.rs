@@ -11,12 +11,20 @@ use intact8_ir::{Executor, Model, Result, Runtime};
 pub struct Interpreter {
     limits: Limits,
     registry: Registry,
+    observer: Option<Box<dyn Fn(&Model) + Send + Sync>>,
 }
 
 impl Interpreter {
     /// An interpreter whose sessions have these limits.
     pub fn with_limits(limits: Limits) -> Interpreter {
-        Interpreter { limits, registry: Registry::default() }
+        Interpreter { limits, ..Interpreter::default() }
+    }
+
+    /// The same interpreter; `observer` is called with every model before it is compiled, for logs and counts.
+    #[must_use]
+    pub fn observed(mut self, observer: impl Fn(&Model) + Send + Sync + 'static) -> Interpreter {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// Compiles a verified model.
@@ -24,6 +32,9 @@ impl Interpreter {
     /// # Errors
     /// If an operator is unknown, or its attributes or constants are not as ONNX requires.
     pub fn session(&self, model: &Model) -> Result<Session> {
+        if let Some(observer) = &self.observer {
+            observer(model);
+        }
         Session::compile(model, self.limits, &self.registry)
     }
 }

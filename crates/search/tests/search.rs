@@ -4,8 +4,9 @@
 
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
 use intact8_interp::{FoldConstants, Interpreter};
-use intact8_ir::{DType, Error, Graph, Model, Result, Tensor};
-use intact8_quant::{LayerSet, Preparation, Prepared, QuantConfig, Record};
+use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
 use intact8_search::{
     BinarySearch, Candidate, Ending, Judge, LADDER, Minimal, PureStrategy, Ranking, Report, Roles, Rung,
     SavedModel, Scorer, Scoring, SearchObserver, SearchOptions, Strategy, Subject, Trial, Verdict, rescore,
@@ -108,6 +109,8 @@ impl Judge<Vec<String>> for Sensitive {
 #[derive(Default)]
 struct Memory(BTreeMap<LayerSet, Vec<String>>);
 
+impl PassObserver for Memory {}
+
 impl SearchObserver<Vec<String>> for Memory {
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
         match candidate {
@@ -125,7 +128,7 @@ impl SearchObserver<Vec<String>> for Memory {
 }
 
 fn prepared(model: &Model) -> Prepared {
-    Prepared::new(model, &Preparation::default(), Some(&FoldConstants)).unwrap()
+    Prepared::new(model, &Preparation::default(), Some(&FoldConstants), &mut ()).unwrap()
 }
 
 /// The options that tests set.
@@ -287,7 +290,8 @@ fn proposals_that_are_not_allowed_are_refused() {
     let complaint = |layers: &[u32]| {
         let mut searched = Searched::new(&["b"]);
         let groups = [searched.set(&["a", "c"])];
-        let mut strategy = Stubborn(layers.iter().map(|&layer| intact8_quant::LayerId(layer)).collect());
+        let mut strategy =
+            Stubborn(layers.iter().map(|&layer| intact8_quant::layer::LayerId(layer)).collect());
         searched
             .run_with(&mut strategy, Choices { groups: &groups, ..Choices::default() })
             .unwrap_err()
