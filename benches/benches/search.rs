@@ -30,15 +30,16 @@ fn benches(c: &mut Criterion) {
     let interpreter = Arc::new(Interpreter::default());
     let scorer = DataScorer::new(interpreter.clone(), samples, &data, vec![metric], &model);
     let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
-    let prepared = prepare(&model, &Preparation::default()).expect("the model can be prepared");
+    let prepared = prepare(&model, &Preparation::default(), &mut ()).expect("the model can be prepared");
     let mut config = QuantConfig::for_model(prepared.model());
     config.batch_num = calibration.n_batches();
     let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
     let calibrated = calibrate(&float, &config, &mut calibration, &mut ()).expect("the data are good");
     let quantized =
-        prepared.quantize(&config, &calibrated.into_record()).expect("the model can be quantized");
-    let deployed =
-        quantized.deploy(DeployFormat::Qdq, &Emission::default()).expect("the model can be deployed");
+        prepared.quantize(&config, &calibrated.into_record(), &mut ()).expect("the model can be quantized");
+    let deployed = quantized
+        .deploy(DeployFormat::Qdq, &Emission::default(), &mut ())
+        .expect("the model can be deployed");
 
     let batch = calibration.inputs(0..32).expect("there are that many samples");
     for (name, model) in [("float", prepared.model()), ("int8", deployed.model())] {

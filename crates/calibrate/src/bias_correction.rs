@@ -96,7 +96,8 @@ mod tests {
         let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
         let mut data = vec![vec![numbers(&[2, 4, 9, 8], 3)], vec![numbers(&[2, 4, 9, 8], 4)]];
         let how = Preparation { equalize: false, ..Preparation::default() };
-        let (prepared, runtime) = (Prepared::new(&model, &how, None).unwrap(), Interpreter::default());
+        let (prepared, runtime) =
+            (Prepared::new(&model, &how, None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let model = prepared.model();
         for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {

@@ -108,7 +108,7 @@ mod tests {
                     %s = Add(%y, %b)\nreturn %s\n";
         let model: Model = text.parse().unwrap();
         let (prepared, runtime) =
-            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+            (Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let config = QuantConfig::for_model(&model);
         let layer = &prepared.layers()[prepared.layers().id("fc").unwrap()];

@@ -62,7 +62,7 @@ pub fn create_quant_config(
     target: &Profile,
 ) -> Result<Vec<String>> {
     check_is_float(model)?;
-    let prepared = prepare(model, &Preparation::default())?;
+    let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
     config.batch_num = batch_num;
     let restrictions = target.restrict(&mut config, prepared.model());
@@ -84,7 +84,7 @@ pub fn create_quant_config(
 pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
     check_is_float(model)?;
     let definition = read_text(definition_file)?;
-    let prepared = prepare(model, &Preparation::default())?;
+    let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let config = QuantConfig::from_definition(&definition, prepared.model());
     let config = config.map_err(|error| error.at(definition_file.display()))?;
     write_file(config_file, config.to_json().as_bytes())
@@ -132,7 +132,7 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     };
     let config = load_config(config_file)?;
     check_is_float(model)?;
-    let prepared = prepare(model, &Preparation::of(&config))?;
+    let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::default();
     let float = FloatModel::new(&prepared, &interpreter)?;
     let evaluator = RefCell::new(evaluator);

@@ -29,7 +29,7 @@ pub fn convert_model(
         return Err(Error::invalid_config(message));
     }
     let (prepared, config) = match config {
-        Some(config) => (prepare(model, &Preparation::of(config))?, config.clone()),
+        Some(config) => (prepare(model, &Preparation::of(config), &mut ())?, config.clone()),
         None => {
             let config = QuantConfig {
                 equalize: false,
@@ -38,14 +38,14 @@ pub fn convert_model(
                 fit_rounding: false,
                 ..QuantConfig::default()
             };
-            let prepared = prepare(model, &Preparation::of(&config))?;
+            let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
             let config = of_record(config, record, &prepared)?;
             (prepared, config)
         }
     };
     config.check(prepared.model())?;
     check_prepared(&prepared, record)?;
-    let quantized = prepared.quantize(&config, record)?;
+    let quantized = prepared.quantize(&config, record, &mut ())?;
     save_models(model, quantized.fake_quant(), deployed(quantized.fake_quant(), files)?, files)
 }
 

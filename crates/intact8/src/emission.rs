@@ -34,7 +34,7 @@ pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &Output
 /// A fake-quant model in every deploy format of the files.
 pub(crate) fn deployed(fake_quant: &Model, files: &OutputFiles) -> Result<Vec<Deployed>> {
     let made = files.deploy.iter().map(|(format, path)| {
-        Deployed::of(fake_quant, *format, &files.emission).map_err(|error| error.at(path.display()))
+        Deployed::of(fake_quant, *format, &files.emission, &mut ()).map_err(|error| error.at(path.display()))
     });
     made.collect()
 }

@@ -109,7 +109,7 @@ mod tests {
     fn maps(text: &str, flavour: DeployFormat) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
         let how = Preparation { equalize: false, ..Preparation::default() };
-        let mut model = Prepared::new(&original, &how, None).unwrap().model().clone();
+        let mut model = Prepared::new(&original, &how, None, &mut ()).unwrap().model().clone();
         let config = QuantConfig::for_model(&model);
         let half = || QuantParams::per_tensor(0.5, 0, 8);
         let entry = |layer: &intact8_quant::Layer| LayerRecord {
@@ -171,7 +171,7 @@ return %y
 model m opset 17
 %c = input : bool[]
 %x = input : f32[N,2]
-%y = If(%c; %x, %x) @if {else_branch = graph {
+%y = If(%c; %x, %x) {else_branch = graph {
   %x.1 = capture : f32[N,2]
   %e = Neg(%x.1) @neg
   return %e
@@ -182,7 +182,7 @@ model m opset 17
   %t = Identity(%p) @same
   %q = Neg(%t) @outer
   return %q
-}}
+}} @if
 return %y
 ";
         let original: Model = text.parse().unwrap();

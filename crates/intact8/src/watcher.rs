@@ -4,8 +4,9 @@ use crate::journal::Journal;
 use crate::scorer::Score;
 use crate::stop::Stop;
 use intact8_calibrate::CalibrationStage;
-use intact8_ir::Result;
+use intact8_ir::{PassObserver, Result};
 use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Shows progress, keeps scores in a journal, and ends the search when asked to.
@@ -16,6 +17,8 @@ pub struct Watcher {
     pub stop: Stop,
     /// Where scores are stored, and recalled from.
     pub journal: Option<Journal>,
+    /// How often each pipeline of passes was run, by what it makes: `prepare`, `quantize`, `deploy qdq`.
+    pub work: BTreeMap<String, usize>,
     began: Instant,
     trials: (usize, Duration),
 }
@@ -39,7 +42,14 @@ impl Watcher {
     /// A watcher that shows nothing, stores nothing, and stops when told to.
     pub fn new(stop: Stop) -> Watcher {
         let trials = (0, Duration::ZERO);
-        Watcher { progress: Box::new(()), stop, journal: None, began: Instant::now(), trials }
+        Watcher {
+            progress: Box::new(()),
+            stop,
+            journal: None,
+            work: BTreeMap::new(),
+            began: Instant::now(),
+            trials,
+        }
     }
 
     /// How long a number of trials will take, judged by those so far.
@@ -75,6 +85,12 @@ impl Watcher {
             Stage::Ranking => "ranking the layers".to_owned(),
             Stage::Saved { name } => format!("scoring the file of the {name} model"),
         }
+    }
+}
+
+impl PassObserver for Watcher {
+    fn begin(&mut self, what: &str) {
+        *self.work.entry(what.to_owned()).or_default() += 1;
     }
 }
 

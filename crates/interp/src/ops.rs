@@ -1,4 +1,4 @@
-//! The op table: one row an operator, one file a family.
+//! The table of operators: one row for each operator, one file for each family.
 
 use crate::op::{OpRow, describe};
 use intact8_ir::{Error, Op, Result};

@@ -122,7 +122,7 @@ impl<S: Scorer> Search<'_, S> {
     fn reached(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
         let table = &self.report.table;
         let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
-        let plain = self.without(self.config, &others);
+        let plain = self.without(self.parameters.config, &others);
         let is_reached = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
         let in_float = self.report.ranking.0.iter().map(|entry| entry.layers.clone());
         let entries: Vec<Vec<LayerId>> = in_float
@@ -138,7 +138,7 @@ impl<S: Scorer> Search<'_, S> {
         if !layers.is_empty() {
             let mut progress = Progress(self.roles.observer);
             let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
-            self.climbed.insert(rung.name, Calibrated { config, record });
+            self.parameters.climbed.insert(rung.name, Calibrated { config, record });
         }
         Ok(entries)
     }

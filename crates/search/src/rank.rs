@@ -132,7 +132,7 @@ mod tests {
                     %z = MatMul(%h.2, %v) @first\n  %u = MatMul(%z, %v) @second\n  return %u\n}}\nreturn %y\n";
         let model: Model = text.parse().unwrap();
         let (prepared, runtime) =
-            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+            (Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(prepared.model()) };
         let mut data = vec![vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]];

@@ -96,7 +96,7 @@ impl OutputRanking<'_> {
     fn outputs(&self, rolled_back: &LayerSet, batches: &mut Batches<'_>) -> Result<Vec<Vec<Tensor>>> {
         let prepared = self.float.prepared();
         let config = self.config.rolled_back(&prepared.layers().names(rolled_back));
-        let quantized = prepared.quantize(&config, self.record)?;
+        let quantized = prepared.quantize(&config, self.record, &mut ())?;
         let executor = self.float.runtime().compile(quantized.fake_quant())?;
         let of_batch = |_, inputs: &[Tensor]| {
             let mut outputs = executor.run(inputs)?;

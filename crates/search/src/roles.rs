@@ -5,7 +5,7 @@
 use crate::outcome::Rungs;
 use crate::stage::{Interruption, Stage};
 use intact8_calibrate::BoxError;
-use intact8_ir::{Model, Result};
+use intact8_ir::{Model, PassObserver, Result};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{Deployed, Quantized};
 use std::path::Path;
@@ -129,8 +129,8 @@ impl From<(bool, f64)> for Verdict {
     }
 }
 
-/// Is told what a search does, keeps scores for later runs, and may end the search.
-pub trait SearchObserver<S> {
+/// Is told what a search does and which passes it runs, keeps scores for later runs, and may end the search.
+pub trait SearchObserver<S>: PassObserver {
     /// Something begins.
     fn stage(&mut self, stage: Stage<'_>) {
         let _ = stage;

@@ -11,9 +11,9 @@ use crate::sensitivity::Scope;
 use crate::stage::{Interruption, Stage};
 use crate::strategy::trials_ahead;
 use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
-use intact8_ir::{Error, ErrorKind, Model, Result};
-use intact8_quant::layer::{LayerId, LayerSet};
-use intact8_quant::{Deployed, QuantConfig, Quantized, Record};
+use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
+use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Record};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -102,9 +102,7 @@ pub fn search<'a, S: Scorer>(
     };
     let mut search = Search {
         float,
-        config,
-        record: calibrated.into_record(),
-        climbed: BTreeMap::new(),
+        parameters: Parameters { config, record: calibrated.into_record(), climbed: BTreeMap::new() },
         groups,
         roles,
         options,
@@ -120,11 +118,7 @@ pub fn search<'a, S: Scorer>(
 /// A search under way.
 pub(crate) struct Search<'a, S: Scorer> {
     pub(crate) float: &'a FloatModel<'a>,
-    pub(crate) config: &'a QuantConfig,
-    /// Of all layers; the parameters of a layer do not depend on which others are quantized.
-    record: Record,
-    /// The layers as the rungs of the ladder change them, as far as these have been reached.
-    pub(crate) climbed: BTreeMap<&'static str, Calibrated>,
+    pub(crate) parameters: Parameters<'a>,
     groups: Vec<LayerSet>,
     pub(crate) roles: Roles<'a, S>,
     pub(crate) options: SearchOptions<'a>,
@@ -133,11 +127,39 @@ pub(crate) struct Search<'a, S: Scorer> {
     best: Option<Made>,
 }
 
+/// What the layers of trials are quantized with.
+pub(crate) struct Parameters<'a> {
+    pub(crate) config: &'a QuantConfig,
+    /// Of all layers; the parameters of a layer do not depend on which others are quantized.
+    record: Record,
+    /// The layers as the rungs of the ladder change them, as far as these have been reached.
+    pub(crate) climbed: BTreeMap<&'static str, Calibrated>,
+}
+
 /// The model of a trial.
 struct Made {
     trial: usize,
     quantized: Quantized,
     deployed: Option<Deployed>,
+}
+
+impl Parameters<'_> {
+    /// The configuration of a trial, and a record of at least the layers that it enables.
+    fn of_trial(
+        &self,
+        table: &LayerTable,
+        rolled_back: &LayerSet,
+        rungs: &Rungs,
+    ) -> (QuantConfig, Cow<'_, Record>) {
+        let mut config = self.config.rolled_back(&table.names(rolled_back));
+        let mut record = Cow::Borrowed(&self.record);
+        for (&layer, rung) in rungs {
+            let (climbed, name) = (&self.climbed[rung], table.name(layer));
+            config.layers.insert(name.to_owned(), climbed.config.layers[name].clone());
+            record.to_mut().layers.insert(name.to_owned(), climbed.record.layers[name].clone());
+        }
+        (config, record)
+    }
 }
 
 impl<S: Scorer> Search<'_, S> {
@@ -200,17 +222,16 @@ impl<S: Scorer> Search<'_, S> {
     }
 
     fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, Made)> {
-        let Report { history, layers, ranking, scores, original, .. } = &self.report;
+        let Report { history, layers, ranking, scores, original, table, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
             true => Some(0),
             // The trial at hand is one of those.
             false => trials_ahead(self.options.strategy, ranking, history).map(|n| n.saturating_sub(1)),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let quantized = self.quantized(rolled_back, rungs)?;
-        let deploy = |(format, emission)| quantized.deploy(format, &emission);
-        let deployed = self.options.deploy.map(deploy).transpose()?;
+        let (config, record) = self.parameters.of_trial(table, rolled_back, rungs);
         let Roles { scorer, judge, observer, .. } = &mut self.roles;
+        let (quantized, deployed) = made(self.float, &config, &record, self.options.deploy, *observer)?;
         observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
         let judge = &**judge;
         let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
@@ -234,25 +255,6 @@ impl<S: Scorer> Search<'_, S> {
         Ok((score, Made { trial: index, quantized, deployed }))
     }
 
-    /// The simulation of a candidate.
-    fn quantized(&self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<Quantized> {
-        let (config, record) = self.of_trial(rolled_back, rungs);
-        self.float.prepared().quantize(&config, &record)
-    }
-
-    /// The configuration of a trial, and a record of at least the layers that it enables.
-    fn of_trial(&self, rolled_back: &LayerSet, rungs: &Rungs) -> (QuantConfig, Cow<'_, Record>) {
-        let table = &self.report.table;
-        let mut config = self.without(self.config, rolled_back);
-        let mut record = Cow::Borrowed(&self.record);
-        for (&layer, rung) in rungs {
-            let (climbed, name) = (&self.climbed[rung], table.name(layer));
-            config.layers.insert(name.to_owned(), climbed.config.layers[name].clone());
-            record.to_mut().layers.insert(name.to_owned(), climbed.record.layers[name].clone());
-        }
-        (config, record)
-    }
-
     /// A configuration with some layers left in float.
     pub(crate) fn without(&self, config: &QuantConfig, rolled_back: &LayerSet) -> QuantConfig {
         config.rolled_back(&self.report.table.names(rolled_back))
@@ -266,9 +268,10 @@ impl<S: Scorer> Search<'_, S> {
         let tap = self.options.replays;
         let mut by_layer = Ranking::default();
         if is_by_layer || tap.is_some() {
+            let Parameters { config, record, .. } = &self.parameters;
             let mut progress = Progress(self.roles.observer);
-            let batches = &mut batches(self.roles.data, self.config, &mut progress);
-            by_layer = rank(self.float, self.config, &self.record, batches, sensitivity, tap)?;
+            let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
+            by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
             return Ok(self.priced(by_layer).grouped(&self.groups));
@@ -281,12 +284,12 @@ impl<S: Scorer> Search<'_, S> {
         let entries = self.entries();
         let output = OutputRanking {
             float: self.float,
-            config: self.config,
-            record: &self.record,
+            config: self.parameters.config,
+            record: &self.parameters.record,
             sensitivity: self.options.sensitivity,
         };
         let mut progress = Progress(self.roles.observer);
-        let batches = &mut batches(self.roles.data, self.config, &mut progress);
+        let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
         let ranking = match beside {
             Some(rolled_back) => output.beside(batches, &entries, rolled_back),
             None => output.alone(batches, &entries),
@@ -393,7 +396,7 @@ impl<S: Scorer> Search<'_, S> {
             |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let closest = distances.min_by(closer).map_or(0, |(_, _, idx)| idx);
         let Trial { rolled_back, rungs, .. } = &history[closest];
-        (closest, self.of_trial(rolled_back, rungs).0)
+        (closest, self.parameters.of_trial(&self.report.table, rolled_back, rungs).0)
     }
 
     /// The best trial's model: the very one that was scored, unless an earlier run has scored it.
@@ -401,17 +404,13 @@ impl<S: Scorer> Search<'_, S> {
         let closest = self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or(closest) else { return Ok(None) };
         let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
+        let table = &self.report.table;
+        let (config, record) = self.parameters.of_trial(table, &rolled_back, &rungs);
+        let mut record = record.into_owned();
         let (quantized, deployed) = match self.best.take().filter(|made| made.trial == best) {
             Some(made) => (made.quantized, made.deployed),
-            None => {
-                let quantized = self.quantized(&rolled_back, &rungs)?;
-                let deploy = |(format, emission)| quantized.deploy(format, &emission);
-                let deployed = self.options.deploy.map(deploy).transpose()?;
-                (quantized, deployed)
-            }
+            None => made(self.float, &config, &record, self.options.deploy, self.roles.observer)?,
         };
-        let table = &self.report.table;
-        let mut record = self.of_trial(&rolled_back, &rungs).1.into_owned();
         record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
         for &layer in self.float.prepared().changed() {
             record.layers.entry(table.name(layer).to_owned()).and_modify(|entry| entry.prepared = true);
@@ -419,6 +418,20 @@ impl<S: Scorer> Search<'_, S> {
         let score = self.report.scores[best].clone();
         Ok(Some(Outcome { score, rolled_back, rungs, record, quantized, deployed }))
     }
+}
+
+/// The simulation of a candidate, and what is deployed of it.
+fn made(
+    float: &FloatModel<'_>,
+    config: &QuantConfig,
+    record: &Record,
+    deploy: Option<(DeployFormat, Emission)>,
+    observer: &mut dyn PassObserver,
+) -> Result<(Quantized, Option<Deployed>)> {
+    let quantized = float.prepared().quantize(config, record, observer)?;
+    let deployed = deploy.map(|(format, emission)| quantized.deploy(format, &emission, observer));
+    let deployed = deployed.transpose()?;
+    Ok((quantized, deployed))
 }
 
 /// What comes after a trial.

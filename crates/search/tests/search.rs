@@ -4,7 +4,7 @@
 
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
 use intact8_interp::{FoldConstants, Interpreter};
-use intact8_ir::{DType, Error, Graph, Model, Result, Tensor};
+use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
 use intact8_search::{
@@ -109,6 +109,8 @@ impl Judge<Vec<String>> for Sensitive {
 #[derive(Default)]
 struct Memory(BTreeMap<LayerSet, Vec<String>>);
 
+impl PassObserver for Memory {}
+
 impl SearchObserver<Vec<String>> for Memory {
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
         match candidate {
@@ -126,7 +128,7 @@ impl SearchObserver<Vec<String>> for Memory {
 }
 
 fn prepared(model: &Model) -> Prepared {
-    Prepared::new(model, &Preparation::default(), Some(&FoldConstants)).unwrap()
+    Prepared::new(model, &Preparation::default(), Some(&FoldConstants), &mut ()).unwrap()
 }
 
 /// The options that tests set.

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
     let inference = infer(&mut model.clone())?;
-    let prepared = intact8::prepare(&model, &Preparation::default())?;
+    let prepared = intact8::prepare(&model, &Preparation::default(), &mut ())?;
     let model = prepared.model();
     inference.contradictions().for_each(|finding| say(&format!("contradiction: {finding}")));
     let shapes = sample_shapes(model)?;

@@ -4,7 +4,7 @@ use super::conv::{fill_channels, groups, invalid, misfit};
 use super::taps::Taps;
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
 use intact8_ir::{
     DType, Error, Padding, Result, Tensor, Window, WindowAttributes, check_sizes, explicit_pads,
@@ -15,15 +15,15 @@ use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose,
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "ConvTranspose", opsets: 1..=NEWEST, types: FLOATS, compile: conv_transpose }];
 
-/// Constant weights are laid out once.
-fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
+/// Constant weights are packed once.
+fn conv_transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = TransposeAttrs {
-        window: WindowAttributes::of(site.op)?,
-        groups: groups(site)?,
-        output_padding: site.op.sizes("output_padding", 0)?,
-        output_shape: site.op.sizes("output_shape", 0)?,
+        window: WindowAttributes::of(ctx.op)?,
+        groups: groups(ctx)?,
+        output_padding: ctx.op.sizes("output_padding", 0)?,
+        output_shape: ctx.op.sizes("output_shape", 0)?,
     };
-    let prepared = match site.constant(1) {
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };
@@ -51,7 +51,7 @@ fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Whether there is a fast kernel for that type and as many dimensions.
+/// Whether there is a fast kernel for the type and the number of dimensions.
 fn is_fast(dtype: DType, shape: &[usize]) -> bool {
     dtype != DType::F64 && (3..=5).contains(&shape.len())
 }
@@ -95,19 +95,19 @@ impl TransposeAttrs {
         Ok((shape, window))
     }
 
-    /// The spatial sizes of the output; sets the pads that go with them.
+    /// The spatial sizes of the output; also sets the pads.
     fn output(&self, input: &[usize], window: &mut Window) -> Result<Vec<usize>> {
         check_sizes("output_padding", self.output_padding.as_deref())?;
         check_sizes("output_shape", self.output_shape.as_deref())?;
         let rank = input.len();
         let padding = self.output_padding.clone().unwrap_or_else(|| vec![0; rank]);
         let stated = match &self.output_shape {
-            // Batch and channels do not belong here, but are met in old models.
+            // Old models include batch and channels.
             Some(shape) if shape.len() == rank + 2 => Some(&shape[2..]),
             shape => shape.as_deref(),
         };
         if padding.len() != rank || stated.is_some_and(|stated| stated.len() != rank) {
-            let message = format!("output_padding or output_shape is not for {rank} dimensions");
+            let message = format!("output_padding or output_shape does not match {rank} dimensions");
             return Err(Error::invalid_model(message));
         }
         let full = |axis: usize| {
@@ -115,7 +115,7 @@ impl TransposeAttrs {
             steps.checked_add(padding[axis] + window.dilated_size(axis))?.checked_sub(window.strides[axis])
         };
         let full: Option<Vec<usize>> = (0..rank).map(full).collect();
-        let full = full.ok_or_else(|| Error::invalid_data(format!("no output is made of {input:?}")))?;
+        let full = full.ok_or_else(|| Error::invalid_data(format!("the output of {input:?} is empty")))?;
         let by_stride = || (0..rank).map(|axis| input[axis].saturating_mul(window.strides[axis])).collect();
         let (wanted, odd_at_end): (Vec<usize>, bool) = match (stated, &self.window.padding) {
             (Some(stated), padding) => {
@@ -128,7 +128,7 @@ impl TransposeAttrs {
                 let left =
                     |axis: usize| full[axis].checked_sub(window.pads_begin[axis] + window.pads_end[axis]);
                 let output: Option<Vec<usize>> = (0..rank).map(left).collect();
-                return output.ok_or_else(|| Error::invalid_data(format!("the pads are more than {full:?}")));
+                return output.ok_or_else(|| Error::invalid_data(format!("the pads exceed {full:?}")));
             }
         };
         let pads = full
@@ -160,7 +160,8 @@ impl TransposeAttrs {
     }
 }
 
-/// The transposed convolution without a fast kernel: the window reads our output and writes our input.
+/// The transposed convolution without a fast kernel: the window of the forward convolution reads this output and writes
+/// this input.
 fn scatter<R: Real>(
     call: &Call<'_, '_>,
     shape: &ConvTransposeShape,

@@ -1,8 +1,8 @@
-//! Windows over any number of spatial dimensions, tap by tap: what has no fast kernel is written with it.
+//! Windows over any number of spatial dimensions, tap by tap, for operators without a fast kernel.
 
 use intact8_ir::Window;
 
-/// A window over an input, and the outputs it makes.
+/// A window over an input, and its outputs.
 pub(in crate::ops) struct Taps {
     axes: Vec<Axis>,
     n_taps: usize,
@@ -17,21 +17,21 @@ struct Axis {
     stride: usize,
     dilation: usize,
     pad: usize,
-    /// How many elements of the input and of the output one position has.
+    /// The numbers of elements of one position of the input and of the output.
     inner: [usize; 2],
 }
 
-/// Outputs next to each other, and what they read through one tap of the window.
+/// Adjacent outputs, and their inputs for one tap of the window.
 pub(in crate::ops) struct Run {
     /// The tap, in row-major order.
     pub(in crate::ops) tap: usize,
     /// The input of the first output.
     pub(in crate::ops) source: usize,
-    /// How far the input of the next output is.
+    /// The distance between the inputs of adjacent outputs.
     pub(in crate::ops) step: usize,
     /// The first output.
     pub(in crate::ops) target: usize,
-    /// How many outputs.
+    /// The number of outputs.
     pub(in crate::ops) len: usize,
 }
 
@@ -46,12 +46,12 @@ impl Taps {
             pad: window.pads_begin[axis],
             inner: [input[axis + 1..].iter().product(), output[axis + 1..].iter().product()],
         };
-        // Too many to count are more than any weight has.
+        // If the number overflows, it exceeds that of every weight.
         let n_taps = window.kernel.iter().fold(1usize, |n, &size| n.saturating_mul(size));
         Taps { axes: (0..input.len()).map(axis).collect(), n_taps }
     }
 
-    /// Calls `run` for everything that is read of the input; what is read of padding is left out. Taps come in order.
+    /// Calls `run` for all taps on the input, in order; taps on padding are skipped.
     pub(in crate::ops) fn for_each_run(&self, mut run: impl FnMut(Run)) {
         let mut tap = vec![0; self.axes.len()];
         for number in 0..self.n_taps {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_those_of_the_definition() {
+    fn runs_of_taps_agree_with_the_definition() {
         let (input, output) = ([3, 4], [3, 2]);
         let window = Window {
             kernel: vec![2, 3],

@@ -2,7 +2,7 @@
 
 use crate::deploy_format::{DeployFormat, Emission, emit};
 use crate::passes::ReadAscend;
-use intact8_ir::{Model, Pass, Result};
+use intact8_ir::{Model, Pass, PassObserver, Result};
 
 /// A model in a deploy format for a target.
 #[derive(Debug, Clone)]
@@ -13,14 +13,20 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// The deploy model of a fake-quant model, whatever tool made that.
+    /// The deploy model of a fake-quant model, whatever tool made that. `observer` is told `deploy` and the format.
     ///
     /// # Errors
     /// If the target can't run the model, or the format can't express it.
-    pub fn of(fake_quant: &Model, format: DeployFormat, emission: &Emission) -> Result<Deployed> {
+    pub fn of(
+        fake_quant: &Model,
+        format: DeployFormat,
+        emission: &Emission,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Deployed> {
+        observer.begin(&format!("deploy {}", format.name()));
         emission.target.check_model(fake_quant)?;
         let mut model = fake_quant.clone();
-        emit(format, emission).run(&mut model)?;
+        emit(format, emission).run_observed(&mut model, observer)?;
         Ok(Deployed { format, emission: *emission, model })
     }
 

@@ -5,7 +5,7 @@ use crate::deploy_format::{DeployFormat, Emission};
 use crate::fake_quant;
 use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
-use intact8_ir::{Model, Pass, Result};
+use intact8_ir::{Model, PassObserver, Result};
 
 /// A quantized model: the simulation in float, and the configuration and record that it was made with.
 #[derive(Debug, Clone)]
@@ -15,9 +15,15 @@ pub struct Quantized {
 }
 
 impl Quantized {
-    pub(super) fn new(prepared: &Prepared, config: &QuantConfig, record: &Record) -> Result<Quantized> {
+    pub(super) fn new(
+        prepared: &Prepared,
+        config: &QuantConfig,
+        record: &Record,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Quantized> {
+        observer.begin("quantize");
         let mut model = prepared.model().clone();
-        fake_quant(config, record).run(&mut model)?;
+        fake_quant(config, record).run_observed(&mut model, observer)?;
         Ok(Quantized { fake_quant: model, config: config.clone() })
     }
 
@@ -31,18 +37,16 @@ impl Quantized {
         &self.config
     }
 
-    /// The fake-quant model as it is written to a file: constants of equal content are shared.
-    pub fn simulation_file(&self) -> Result<Model> {
-        let mut model = self.fake_quant.clone();
-        crate::passes::ShareConstants.run(&mut model)?;
-        Ok(model)
-    }
-
-    /// The model that runs on a target, in one deploy format.
+    /// The model that runs on a target, in one deploy format. `observer` is told `deploy` and the format.
     ///
     /// # Errors
     /// If the target can't run it, or the format can't express it.
-    pub fn deploy(&self, format: DeployFormat, emission: &Emission) -> Result<Deployed> {
-        Deployed::of(&self.fake_quant, format, emission)
+    pub fn deploy(
+        &self,
+        format: DeployFormat,
+        emission: &Emission,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Deployed> {
+        Deployed::of(&self.fake_quant, format, emission, observer)
     }
 }

@@ -127,7 +127,7 @@ fn the_table_of_strategies_is_up_to_date() {
     let (before, rest) = page.split_once(BEGIN).expect("the page says where the table begins");
     let (_, after) = rest.split_once(END).expect("the page says where the table ends");
     let mut table =
-        "| Must go | Strategy | Trials, mean | most | Found | In vain, mean | most | 1-minimal |\n\
+        "| Must be rolled back | Strategy | Trials, mean | most | Found | Unnecessary rollbacks, mean | most | 1-minimal |\n\
                      |---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for &pattern in PATTERNS {

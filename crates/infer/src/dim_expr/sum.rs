@@ -1,15 +1,15 @@
-//! Polynomials: sums of products of what is not known. How they are added and multiplied is the business of `Length`.
+//! The canonical form of dimension expressions: sums of products of variables. `DimExpr` has their arithmetic.
 
 use std::rc::Rc;
 
-/// Terms by their atoms, all different, none zero, the leading one first: more atoms lead, then those later in order.
-/// That order survives multiplication, which is what dividing relies on.
+/// The terms, with different atoms and without zeros, the leading one first: the one with more atoms, then the one with
+/// later atoms. Multiplication preserves this order, which division relies on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sum(pub(super) Vec<Term>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Term {
-    /// The factors, in order; none for a plain number.
+    /// The factors, in order; none for a number.
     pub(super) atoms: Vec<Atom>,
     pub(super) coefficient: i64,
 }
@@ -18,13 +18,13 @@ pub(super) struct Term {
 pub(super) enum Atom {
     Symbol(Rc<str>),
     Unnamed(u32),
-    /// A sum divided by a number of at least 2, rounded down. All coefficients are positive and less than the number, so
-    /// that a quotient is written in one way.
+    /// A sum divided by an integer of at least 2, rounded down. All coefficients are positive and less than the
+    /// divisor, so that the form is canonical.
     Quotient(Rc<Sum>, i64),
 }
 
 impl Sum {
-    /// How many terms and factors it has, those of quotients included.
+    /// The number of terms and factors, including those of quotients.
     pub(super) fn size(&self) -> usize {
         let atom = |atom: &Atom| if let Atom::Quotient(sum, _) = atom { 1 + sum.size() } else { 1 };
         self.0.iter().map(|term| 1 + term.atoms.iter().map(atom).sum::<usize>()).sum()
@@ -39,8 +39,8 @@ impl Sum {
         }
     }
 
-    /// The sum and its divisor without a factor that the divisor and all coefficients have in common. What is left over
-    /// of the plain number changes no quotient that is rounded down.
+    /// The sum and its divisor without the common factor of the divisor and all coefficients. The remainder of the
+    /// constant does not affect a quotient that is rounded down.
     pub(super) fn reduced(&self, divisor: i64) -> (Sum, i64) {
         let terms = self.0.iter().filter(|term| !term.atoms.is_empty());
         let common = terms.fold(divisor, |common, term| greatest_common_divisor(common, term.coefficient));
@@ -51,7 +51,7 @@ impl Sum {
         (Sum(reduced.filter(|term| term.coefficient != 0).collect()), divisor / common)
     }
 
-    /// The sum, the divisor, and the number beside it, if this is a single quotient and perhaps a number.
+    /// The sum, the divisor, and the constant, if this is a single quotient plus a constant.
     pub(super) fn as_divided_again(&self) -> Option<(&Sum, i64, i64)> {
         let (quotient, rest) = match self.0.as_slice() {
             [quotient] => (quotient, 0),
@@ -64,14 +64,14 @@ impl Sum {
         }
     }
 
-    /// The least that it can be, where that is finite and easily seen.
+    /// A lower bound, if one is found easily.
     pub(super) fn lower_bound(&self) -> Option<i64> {
         let mut bound = 0i64;
         for Term { atoms, coefficient } in &self.0 {
             if *coefficient < 0 && !atoms.is_empty() {
                 return None;
             }
-            // Factors that are not negative multiply to no less than their least values do.
+            // The product of nonnegative factors is at least the product of their lower bounds.
             let least = atoms.iter().try_fold(1i64, |product, atom| {
                 product.checked_mul(atom.least().filter(|&least| least >= 0)?)
             })?;
@@ -88,31 +88,31 @@ impl Sum {
         })
     }
 
-    /// How it is computed from symbols, if from them alone. Division is rounded down.
-    pub(super) fn spelled(&self) -> Option<String> {
-        let mut spelled = String::new();
+    /// The formula, if it contains only symbols. Division is rounded down.
+    pub(super) fn formula(&self) -> Option<String> {
+        let mut formula = String::new();
         for Term { atoms, coefficient } in &self.0 {
-            spelled += if *coefficient < 0 {
+            formula += if *coefficient < 0 {
                 "-"
-            } else if spelled.is_empty() {
+            } else if formula.is_empty() {
                 ""
             } else {
                 "+"
             };
             let number = Some(coefficient.unsigned_abs()).filter(|&n| n != 1 || atoms.is_empty());
-            let factors = atoms.iter().map(Atom::spelled).collect::<Option<Vec<String>>>()?;
+            let factors = atoms.iter().map(Atom::formula).collect::<Option<Vec<String>>>()?;
             let is_product = number.is_some() || factors.len() > 1;
             let factors =
                 factors.into_iter().map(|factor| if is_product { enclosed(factor) } else { factor });
-            spelled +=
+            formula +=
                 &number.map(|n| n.to_string()).into_iter().chain(factors).collect::<Vec<_>>().join("*");
         }
-        Some(if spelled.is_empty() { "0".to_owned() } else { spelled })
+        Some(if formula.is_empty() { "0".to_owned() } else { formula })
     }
 }
 
 impl Atom {
-    /// The least that it can be.
+    /// The smallest possible value.
     fn least(&self) -> Option<i64> {
         match self {
             Atom::Symbol(_) => Some(1),
@@ -121,16 +121,16 @@ impl Atom {
         }
     }
 
-    fn spelled(&self) -> Option<String> {
+    fn formula(&self) -> Option<String> {
         match self {
             Atom::Symbol(name) => Some(name.to_string()),
             Atom::Unnamed(_) => None,
-            Atom::Quotient(sum, divisor) => Some(format!("{}/{divisor}", enclosed(sum.spelled()?))),
+            Atom::Quotient(sum, divisor) => Some(format!("{}/{divisor}", enclosed(sum.formula()?))),
         }
     }
 }
 
-/// Of two positive numbers.
+/// The greatest common divisor of two positive numbers.
 fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
     while b != 0 {
         (a, b) = (b, a % b);
@@ -138,7 +138,7 @@ fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
     a
 }
 
-/// A factor in brackets if it is computed, or its name looks like it.
+/// A factor, in parentheses if it contains an operator, also as part of a name.
 fn enclosed(factor: String) -> String {
     if factor.contains(['+', '-', '*', '/', ' ']) { format!("({factor})") } else { factor }
 }

@@ -1,8 +1,8 @@
-//! A node as the rule of its operator sees it: the attributes, and what is known of the operands.
+//! The context of an operator's rule: the attributes of a node, and the facts about its operands.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::{Elements, Fact, TensorFact};
 use crate::finding::Finding;
-use crate::length::Length;
 use crate::number::Number;
 use crate::walk::{Walked, Walker};
 use intact8_ir::{DType, Error, GraphId, Op};
@@ -10,17 +10,17 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// What a rule finds out, or why it does not.
+/// The result of a rule, or the reason why it has none.
 pub(crate) type Inferred<T> = Result<T, Stop>;
 
-/// Why nothing can be said of a node's outputs.
+/// The reason why the outputs of a node are unknown.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Too little is known of what the node reads; where that is made is the place to say why.
-    Unread,
-    /// They are known only when the model runs: why.
+    /// The operands are unknown; the finding belongs to their producer.
+    UnknownOperand,
+    /// The outputs are known only when the model runs: the reason.
     Unknown(String),
-    /// The node breaks a rule of its operator: which.
+    /// The node violates a rule of its operator: the violation.
     Wrong(String),
 }
 
@@ -34,47 +34,47 @@ impl Stop {
     }
 }
 
-/// Attributes of the wrong kind break a rule.
+/// An attribute of the wrong kind violates a rule.
 impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         Stop::Wrong(error.message)
     }
 }
 
-/// A node.
-pub(crate) struct Site<'a> {
+/// A node during inference.
+pub(crate) struct InferenceContext<'a> {
     /// The operator and its attributes; references of a function's body are resolved.
     pub(crate) op: &'a Op,
     /// The version of the operator's domain.
     pub(crate) opset: i64,
-    /// By input slot; those that subgraphs capture are not among them.
+    /// By input slot, without the values that subgraphs capture.
     pub(crate) operands: SmallVec<[Option<&'a Fact>; 4]>,
     /// The values that subgraphs capture.
     pub(crate) captures: Vec<Fact>,
     pub(crate) n_outputs: usize,
     pub(crate) walker: &'a Walker<'a>,
-    /// Why some of what the rule returns is unknown.
+    /// The reasons for unknown parts of the rule's result.
     pub(crate) notes: RefCell<Vec<String>>,
-    /// What came out of the subgraphs.
+    /// The results for the subgraphs.
     pub(crate) inner: RefCell<BTreeMap<GraphId, Walked>>,
 }
 
-impl<'a> Site<'a> {
-    /// The fact about an operand; `None` if it is left out.
+impl<'a> InferenceContext<'a> {
+    /// The fact about an operand; `None` if the operand is absent.
     pub(crate) fn fact(&self, slot: usize) -> Option<&'a Fact> {
         self.operands.get(slot).copied().flatten()
     }
 
-    /// The fact about an operand that must be there.
+    /// The fact about a required operand.
     pub(crate) fn required(&self, slot: usize) -> Inferred<&'a Fact> {
         self.fact(slot).ok_or_else(|| Stop::wrong(format!("operand {slot} is missing")))
     }
 
-    /// An operand that must be a tensor.
+    /// The fact about a required operand that must be a tensor.
     pub(crate) fn tensor(&self, slot: usize) -> Inferred<&'a TensorFact> {
         match self.required(slot)? {
             Fact::Tensor(fact) => Ok(fact),
-            Fact::Unknown => Err(Stop::Unread),
+            Fact::Unknown => Err(Stop::UnknownOperand),
             other => Err(Stop::wrong(format!("operand {slot} must be a tensor, found {}", other.kind()))),
         }
     }
@@ -85,52 +85,52 @@ impl<'a> Site<'a> {
     }
 
     /// The shape of an operand that must be a tensor.
-    pub(crate) fn shape(&self, slot: usize) -> Inferred<&'a [Length]> {
-        self.tensor(slot)?.shape.as_deref().ok_or(Stop::Unread)
+    pub(crate) fn shape(&self, slot: usize) -> Inferred<&'a [DimExpr]> {
+        self.tensor(slot)?.shape.as_deref().ok_or(Stop::UnknownOperand)
     }
 
     /// The shape of an operand that must be a tensor, if it is known.
-    pub(crate) fn shape_if_known(&self, slot: usize) -> Inferred<Option<&'a [Length]>> {
+    pub(crate) fn shape_if_known(&self, slot: usize) -> Inferred<Option<&'a [DimExpr]>> {
         match self.shape(slot) {
             Ok(shape) => Ok(Some(shape)),
-            Err(Stop::Unread) => Ok(None),
+            Err(Stop::UnknownOperand) => Ok(None),
             Err(stop) => Err(stop),
         }
     }
 
-    /// The shape of an operand that must have that many dimensions.
-    pub(crate) fn shape_of_rank(&self, slot: usize, rank: usize) -> Inferred<&'a [Length]> {
+    /// The shape of an operand that must have the given rank.
+    pub(crate) fn shape_of_rank(&self, slot: usize, rank: usize) -> Inferred<&'a [DimExpr]> {
         let shape = self.shape(slot)?;
         let found = shape.len();
-        let wrong = || Stop::wrong(format!("operand {slot} must have {rank} dimensions, found {found}"));
+        let wrong = || Stop::wrong(format!("operand {slot} must have rank {rank}, found {found}"));
         if found == rank { Ok(shape) } else { Err(wrong()) }
     }
 
-    /// The elements of an operand, as far as they are known.
+    /// The elements of an operand, if they are tracked.
     pub(crate) fn elements(&self, slot: usize) -> Option<&'a Elements> {
         self.fact(slot)?.as_tensor()?.elements.as_ref()
     }
 
-    /// The integers in an operand of one dimension or none, of which some may be unknown; `None` if it is left out.
-    /// If they are not known at all, `what` they are is computed while the model runs.
-    pub(crate) fn lengths(&self, slot: usize, what: &str) -> Inferred<Option<Vec<Length>>> {
+    /// The integers in an operand of rank 0 or 1, some of which may be unknown; `None` if the operand is absent. If
+    /// they are not tracked, the reason is that `what` is computed while the model runs.
+    pub(crate) fn dims(&self, slot: usize, what: &str) -> Inferred<Option<Vec<DimExpr>>> {
         if self.fact(slot).is_none() {
             return Ok(None);
         }
         let fact = self.tensor(slot)?;
         if fact.shape.as_ref().is_some_and(|shape| shape.len() > 1) {
-            return Err(Stop::wrong(format!("the operand of {what} must have one dimension")));
+            return Err(Stop::wrong(format!("the operand of {what} must have rank 1")));
         }
         match fact.elements.as_ref() {
-            Some(elements) => Ok(Some(elements.iter().map(Number::length).collect())),
+            Some(elements) => Ok(Some(elements.iter().map(Number::as_dim).collect())),
             None => Err(computed(what)),
         }
     }
 
-    /// The same; if they are computed while the model runs, but it is known how many, all of them are unknown, and that
-    /// is noted.
-    pub(crate) fn lengths_or_unknown(&self, slot: usize, what: &str) -> Inferred<Option<Vec<Length>>> {
-        match self.lengths(slot, what) {
+    /// As [`dims`](Self::dims); if they are computed while the model runs, but their number is known, all of them are
+    /// unknown, and the reason is noted.
+    pub(crate) fn dims_or_unknown(&self, slot: usize, what: &str) -> Inferred<Option<Vec<DimExpr>>> {
+        match self.dims(slot, what) {
             Err(Stop::Unknown(reason)) => match self.shape_if_known(slot)? {
                 Some([n]) => {
                     let n = rank(n).ok_or_else(|| Stop::unknown(reason.clone()))?;
@@ -142,18 +142,18 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The same of an operand that must be there.
-    pub(crate) fn required_lengths(&self, slot: usize, what: &str) -> Inferred<Vec<Length>> {
-        self.lengths_or_unknown(slot, what)?.ok_or_else(|| Stop::wrong(format!("operand {slot} is missing")))
+    /// As [`dims_or_unknown`](Self::dims_or_unknown), for a required operand.
+    pub(crate) fn required_dims(&self, slot: usize, what: &str) -> Inferred<Vec<DimExpr>> {
+        self.dims_or_unknown(slot, what)?.ok_or_else(|| Stop::wrong(format!("operand {slot} is missing")))
     }
 
-    /// The same, where all must be plain numbers.
+    /// As [`dims`](Self::dims), if all are numbers without symbols.
     pub(crate) fn integers(&self, slot: usize, what: &str) -> Inferred<Option<Vec<i64>>> {
-        let Some(lengths) = self.lengths(slot, what)? else { return Ok(None) };
-        lengths.iter().map(Length::as_known).collect::<Option<_>>().map(Some).ok_or_else(|| computed(what))
+        let Some(lengths) = self.dims(slot, what)? else { return Ok(None) };
+        lengths.iter().map(DimExpr::as_known).collect::<Option<_>>().map(Some).ok_or_else(|| computed(what))
     }
 
-    /// The integers that older versions have as an attribute and newer ones as an operand.
+    /// The integers of an attribute, or, in newer versions, of an operand.
     pub(crate) fn ints_or_operand(&self, name: &str, slot: usize) -> Inferred<Option<Vec<i64>>> {
         match self.op.ints(name)? {
             Some(ints) => Ok(Some(ints.to_vec())),
@@ -161,15 +161,15 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// A length that is known only when the model runs, and why.
-    pub(crate) fn unknown(&self, reason: impl Into<String>) -> Length {
+    /// An unknown dimension, with the reason as a note.
+    pub(crate) fn unknown(&self, reason: impl Into<String>) -> DimExpr {
         self.notes.borrow_mut().push(reason.into());
-        Length::UNKNOWN
+        DimExpr::UNKNOWN
     }
 
-    /// The only element of an operand as a length; what can't be known is noted.
-    pub(crate) fn length(&self, slot: usize, what: &str) -> Inferred<Length> {
-        let length = self.required(slot)?.as_scalar().map(Number::length);
+    /// The only element of an operand as a dimension; if it is unknown, the reason is noted.
+    pub(crate) fn dim(&self, slot: usize, what: &str) -> Inferred<DimExpr> {
+        let length = self.required(slot)?.as_scalar().map(Number::as_dim);
         Ok(length.unwrap_or_else(|| self.unknown(is_computed(what))))
     }
 
@@ -178,12 +178,12 @@ impl<'a> Site<'a> {
         Ok(self.op.int(name)?.unwrap_or(default))
     }
 
-    /// The integer attribute, which must be there.
+    /// The required integer attribute.
     pub(crate) fn required_int(&self, name: &str) -> Inferred<i64> {
         self.op.int(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))
     }
 
-    /// The integer attribute as a yes or no.
+    /// The integer attribute as a boolean.
     pub(crate) fn flag(&self, name: &str) -> Inferred<bool> {
         Ok(self.int(name, 0)? != 0)
     }
@@ -193,8 +193,8 @@ impl<'a> Site<'a> {
         Ok(self.op.str(name)?.unwrap_or(default))
     }
 
-    /// Infers the subgraph of an attribute for what is fed to it, and returns its outputs. The last run counts for
-    /// the types in the subgraph.
+    /// Infers the subgraph of an attribute for the given inputs, and returns its outputs. The last call determines the
+    /// types in the subgraph.
     pub(crate) fn run(&self, name: &str, inputs: &[Fact]) -> Inferred<Vec<Fact>> {
         let graph = self.subgraph(name)?;
         let before = self.op.subgraphs().take_while(|&other| other != graph);
@@ -205,14 +205,14 @@ impl<'a> Site<'a> {
         Ok(outputs)
     }
 
-    /// Keeps what was found in the subgraph of an attribute from being told.
+    /// Drops the findings in the subgraph of an attribute.
     pub(crate) fn ignore_findings(&self, name: &str) -> Inferred<()> {
         let graph = self.subgraph(name)?;
         self.inner.borrow_mut().get_mut(&graph).into_iter().for_each(|walked| walked.findings.clear());
         Ok(())
     }
 
-    /// The subgraph of an attribute.
+    /// The subgraph of a required attribute.
     fn subgraph(&self, name: &str) -> Inferred<GraphId> {
         self.op.graph(name)?.ok_or_else(|| Stop::wrong(format!("attribute {name} is missing")))
     }
@@ -221,7 +221,7 @@ impl<'a> Site<'a> {
         self.walker.model.graph(graph).captures().len()
     }
 
-    /// Infers the subgraphs that no rule has run, from what they state themselves.
+    /// Infers the subgraphs that no rule has run, from their stated types.
     pub(crate) fn run_others(&self) {
         let mut start = 0;
         for graph in self.op.subgraphs() {
@@ -243,7 +243,7 @@ impl<'a> Site<'a> {
         self.op.attrs.contains_key(name)
     }
 
-    /// What was found in the subgraphs.
+    /// The results for the subgraphs, and their findings.
     pub(crate) fn take_inner(&self) -> (BTreeMap<GraphId, Walked>, Vec<Finding>) {
         let mut inner = self.inner.take();
         let findings = inner.values_mut().flat_map(|walked| std::mem::take(&mut walked.findings)).collect();
@@ -251,25 +251,25 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The most dimensions that are followed: no model has more, and a number in a file could name any.
+/// The largest supported rank; files may contain any number.
 pub(crate) const MAX_RANK: usize = 64;
 
-/// A length as a number of dimensions.
-fn rank(length: &Length) -> Option<usize> {
+/// A dimension as a rank.
+fn rank(length: &DimExpr) -> Option<usize> {
     length.as_known().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank <= MAX_RANK)
 }
 
-/// An axis counted from the front, or from the back if negative.
+/// A normalized axis; negative ones count from the last dimension.
 pub(crate) fn axis(axis: i64, rank: usize) -> Inferred<usize> {
     let from_front = if axis < 0 { axis.checked_add_unsigned(rank as u64) } else { Some(axis) };
     let found = from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|&axis| axis < rank);
-    found.ok_or_else(|| Stop::wrong(format!("axis {axis} is not in {rank} dimensions")))
+    found.ok_or_else(|| Stop::wrong(format!("axis {axis} is out of range for rank {rank}")))
 }
 
 /// Several axes, in the order given.
 pub(crate) fn axes(list: &[i64], rank: usize) -> Inferred<Vec<usize>> {
     if list.len() > rank {
-        return Err(Stop::wrong(format!("{} axes can't be named in {rank} dimensions", list.len())));
+        return Err(Stop::wrong(format!("{} axes are too many for rank {rank}", list.len())));
     }
     let axes: Vec<usize> = list.iter().map(|&one| axis(one, rank)).collect::<Inferred<_>>()?;
     match axes.iter().enumerate().find(|(idx, axis)| axes[..*idx].contains(axis)) {
@@ -278,7 +278,7 @@ pub(crate) fn axes(list: &[i64], rank: usize) -> Inferred<Vec<usize>> {
     }
 }
 
-/// The reason for what depends on data.
+/// The reason for a result that depends on data.
 pub(crate) fn computed(what: &str) -> Stop {
     Stop::Unknown(is_computed(what))
 }
