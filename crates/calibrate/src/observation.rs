@@ -79,7 +79,7 @@ pub(crate) fn ranges(
 
 /// What a calibration has found. Its histograms need not stay in memory while the network runs again.
 fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
-    Ok((calibration.finish()?, calibration.clipping_candidates()))
+    Ok((calibration.ranges()?, calibration.clipping_candidates()))
 }
 
 /// Calibrations that have seen nothing yet, one for each batch under way; their memory is used again.

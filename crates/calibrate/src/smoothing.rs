@@ -124,7 +124,7 @@ fn errors_of(
             calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
         }
     }
-    let record: Record = calibration.finish()?;
+    let record: Record = calibration.ranges()?;
     drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
