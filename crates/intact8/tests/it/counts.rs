@@ -11,6 +11,9 @@ use intact8::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+/// How often each model was compiled.
+type Compiled = BTreeMap<(String, Vec<usize>), usize>;
+
 #[test]
 fn the_command_prepares_once_and_deploys_each_format_once() {
     let scratch = Scratch::new();
@@ -34,7 +37,7 @@ fn no_model_is_compiled_twice() {
         (data, feed)
     };
     // Models are told apart by their text and the addresses of their constants, whose elements the text leaves out.
-    let compiled: Arc<Mutex<BTreeMap<(String, Vec<usize>), usize>>> = Arc::default();
+    let compiled: Arc<Mutex<Compiled>> = Arc::default();
     let counts = compiled.clone();
     let interpreter = Interpreter::default().observed(move |model| {
         let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
