@@ -70,7 +70,8 @@ mod tests {
     use super::*;
     use intact8_interp::{Interpreter, Session};
     use intact8_ir::Pass;
-    use intact8_quant::{Balance, Calibration, LayerRecord, Preparation, Prepared};
+    use intact8_quant::passes::Smooth;
+    use intact8_quant::{Calibration, LayerRecord, Preparation, Prepared};
 
     fn numbers(shape: &[usize], seed: usize) -> Tensor {
         let value = |idx: usize| ((idx * 7919 + seed * 104_729 + 13) % 1009) as f32 / 250.0 - 1.5;
@@ -102,17 +103,17 @@ mod tests {
         for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {
             let mut balanced = model.clone();
             let mut record = Record::default();
-            let entry = LayerRecord { balance: factors.clone(), ..LayerRecord::default() };
+            let entry = LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
             record.layers.insert("conv".to_owned(), entry);
             record.layers.insert("fc".to_owned(), LayerRecord::default());
-            Balance { config: &config, record: &record }.run(&mut balanced).unwrap();
+            Smooth { config: &config, record: &record }.run(&mut balanced).unwrap();
             let mut calibration = Calibration::new(&balanced, &config).unwrap();
             let session = Session::new(&balanced).unwrap();
             for batch in &data {
                 session.run_tapped(batch, &mut |place, tensor| calibration.observe(place, tensor)).unwrap();
             }
-            let mut found = calibration.finish().unwrap();
-            found.layers.get_mut("conv").unwrap().balance = factors;
+            let mut found = calibration.ranges().unwrap();
+            found.layers.get_mut("conv").unwrap().smoothing = factors;
             let mut observer = ();
             let mut batches = Batches::new(&mut data, 2, &mut observer);
             let means = mean_errors(&float, &balanced, &config, &found, &mut batches).unwrap().0;

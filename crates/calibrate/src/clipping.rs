@@ -6,7 +6,8 @@ use crate::data::Batches;
 use crate::output_noise::output_noise;
 use crate::smoothing::only;
 use intact8_ir::{Executor, Model, Pipeline, Result, Runtime, Tensor};
-use intact8_quant::{Narrower, QuantConfig, Record, fake_quant};
+use intact8_quant::calibration::ClippingCandidate;
+use intact8_quant::{QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -30,7 +31,7 @@ pub(crate) fn clip(
     network: &Network<'_>,
     config: &QuantConfig,
     ranges: &mut Ranges,
-    candidates: Vec<Narrower>,
+    candidates: Vec<ClippingCandidate>,
     batches: &mut Batches<'_>,
 ) -> Result<()> {
     if candidates.is_empty() {
@@ -39,7 +40,7 @@ pub(crate) fn clip(
     let first = batches.first()?;
     let expected: Vec<Vec<Tensor>> =
         first.par_iter().map(|inputs| network.executor.run(inputs)).collect::<Result<_>>()?;
-    for Narrower { readers, params, is_coded } in candidates {
+    for ClippingCandidate { readers, params, excludes_sentinels } in candidates {
         let is_reader = |name: &str| readers.iter().any(|(reader, _)| reader == name);
         let of_readers = ranges.0.iter().filter(|(name, _)| is_reader(name));
         let usual = Ranges(of_readers.map(|(name, ranges)| (name.clone(), ranges.clone())).collect());
@@ -63,7 +64,7 @@ pub(crate) fn clip(
             float: network.executor,
             usual: &*of_usual,
             narrow: &*of_narrow,
-            excludes_sentinels: is_coded,
+            excludes_sentinels,
         };
         if comparison.prefers_narrow(&first, &expected, batches)? {
             ranges.0.extend(narrow.0);
@@ -148,10 +149,10 @@ mod tests {
             weights: vec![QuantParams::per_tensor(1.0 / 127.0, 0, 8)],
         };
         let mut ranges = Ranges([("fc".to_owned(), ranges)].into());
-        let narrower = Narrower {
+        let narrower = ClippingCandidate {
             readers: vec![("fc".to_owned(), 0)],
             params: QuantParams::per_tensor(0.04, 0, 8),
-            is_coded: false,
+            excludes_sentinels: false,
         };
         let runtime = Interpreter::default();
         let executor = runtime.session(&model).unwrap();

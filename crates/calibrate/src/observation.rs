@@ -7,15 +7,16 @@ use crate::float_model::FloatModel;
 use crate::sample::{Rows, Samples};
 use crate::smoothing::with_candidates;
 use intact8_ir::{Executor, Model, Result};
-use intact8_quant::{Balancing, Calibration, Narrower, QuantConfig, Record};
+use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration};
+use intact8_quant::{Calibration, QuantConfig, Record};
 use std::sync::{Mutex, PoisonError};
 
 /// What one pass over the data shows of the layers as they are.
 pub(crate) struct Observed {
     /// The usual ranges of each layer.
     pub(crate) ranges: Record,
-    /// Narrower ranges, for the network's outputs to choose from.
-    pub(crate) candidates: Vec<Narrower>,
+    /// ClippingCandidate ranges, for the network's outputs to choose from.
+    pub(crate) candidates: Vec<ClippingCandidate>,
     /// The factors of each layer that may be smoothed.
     pub(crate) factors: SmoothingFactors,
     /// Rows of what the layers read.
@@ -31,7 +32,7 @@ pub(crate) fn observe(
     let model = float.model();
     let to_smooth = if config.auto_balance { &with_candidates(config, model) } else { config };
     let (mut calibration, mut balancing) =
-        (Calibration::new(model, config)?, Balancing::new(model, to_smooth));
+        (Calibration::new(model, config)?, SmoothingCalibration::new(model, to_smooth));
     let samples = Samples::new(model, config)?;
     let mut rows: Vec<Rows> = Vec::new();
     let (spares, unused) = (Spares::of(&calibration), balancing.clone());
@@ -62,7 +63,7 @@ pub(crate) fn ranges(
     executor: &dyn Executor,
     config: &QuantConfig,
     batches: &mut Batches<'_>,
-) -> Result<(Record, Vec<Narrower>)> {
+) -> Result<(Record, Vec<ClippingCandidate>)> {
     let mut calibration = Calibration::new(model, config)?;
     let spares = Spares::of(&calibration);
     watch(
@@ -77,8 +78,8 @@ pub(crate) fn ranges(
 }
 
 /// What a calibration has found. Its histograms need not stay in memory while the network runs again.
-fn finished(calibration: Calibration) -> Result<(Record, Vec<Narrower>)> {
-    Ok((calibration.finish()?, calibration.narrower()))
+fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
+    Ok((calibration.ranges()?, calibration.clipping_candidates()))
 }
 
 /// Calibrations that have seen nothing yet, one for each batch under way; their memory is used again.

@@ -5,7 +5,9 @@
 
 use crate::sample::{Rows, Sampled};
 use intact8_ir::{Graph, Model, Result, ValueId};
-use intact8_quant::{Activation, Examples, Inputs, LayerRecord, QuantConfig, Rounding, WeightMethod};
+use intact8_quant::config::WeightMethod;
+use intact8_quant::rounding::{ActivationFunction, Examples, InputRows, Rounding};
+use intact8_quant::{LayerRecord, QuantConfig};
 
 /// Whether each element of the weight is rounded up; nothing if it is rounded to nearest. The weight is balanced in the model
 /// if the entry has factors.
@@ -40,15 +42,15 @@ pub(crate) fn rounded_up(
         };
         rounded_up.extend(match ada {
             Some(ada) => {
-                let inputs = &reading.inputs_of(rows, 0..n_rows, group, &entry.balance);
+                let inputs = &reading.inputs_of(rows, 0..n_rows, group, &entry.smoothing);
                 let outputs = &reading.outputs_of(rows, outputs);
                 rounding.learn(&Examples { inputs, outputs, activation }, ada)
             }
             // It divides its results, not the rows.
             None => {
                 let some = |range| reading.inputs_of(rows, range, group, &[]);
-                let factors = reading.factors_of(group, &entry.balance);
-                rounding.fit(Inputs { n_rows, rows: &some }, &factors, step, config.correct_bias)
+                let factors = reading.factors_of(group, &entry.smoothing);
+                rounding.fit(InputRows { n_rows, rows: &some }, &factors, step, config.correct_bias)
             }
         });
     }
@@ -56,18 +58,18 @@ pub(crate) fn rounded_up(
 }
 
 /// What follows a value, if nobody else reads it and it is an activation that learning knows.
-fn activation_behind(graph: &Graph, value: ValueId) -> Activation {
+fn activation_behind(graph: &Graph, value: ValueId) -> ActivationFunction {
     let users = graph.users(value);
-    let [(node, 0)] = users[..] else { return Activation::Identity };
+    let [(node, 0)] = users[..] else { return ActivationFunction::Identity };
     if graph.outputs().contains(&value) {
-        return Activation::Identity;
+        return ActivationFunction::Identity;
     }
-    let Some(op) = graph.node(node).as_op() else { return Activation::Identity };
+    let Some(op) = graph.node(node).as_op() else { return ActivationFunction::Identity };
     let float = |name: &str, default: f32| op.float(name).ok().flatten().unwrap_or(default);
     if op.is("Relu") {
-        Activation::Clip(0.0, f32::INFINITY)
+        ActivationFunction::Clip(0.0, f32::INFINITY)
     } else if op.is("LeakyRelu") {
-        Activation::LeakyRelu(float("alpha", 0.01))
+        ActivationFunction::LeakyRelu(float("alpha", 0.01))
     } else if op.is("Clip") {
         // Up to opset 10 the bounds are attributes. One that is not constant is not known.
         let bound = |slot: usize, name: &str, default: f32| match graph.operand(node, slot) {
@@ -75,10 +77,10 @@ fn activation_behind(graph: &Graph, value: ValueId) -> Activation {
             Some(value) => graph.constant(value)?.values::<f32>().ok()?.first().copied(),
         };
         match (bound(1, "min", f32::NEG_INFINITY), bound(2, "max", f32::INFINITY)) {
-            (Some(min), Some(max)) => Activation::Clip(min, max),
-            _ => Activation::Identity,
+            (Some(min), Some(max)) => ActivationFunction::Clip(min, max),
+            _ => ActivationFunction::Identity,
         }
     } else {
-        Activation::Identity
+        ActivationFunction::Identity
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::sample::{Rows, Sampled};
 use intact8_ir::{Model, Result};
-use intact8_quant::{LayerRecord, Operands, OutputErrors, simulated_activation, simulated_weight};
+use intact8_quant::LayerRecord;
+use intact8_quant::rounding::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
 
 /// How many rows are looked at together.
 const N_ROWS: usize = 64;
@@ -25,8 +26,8 @@ pub(crate) fn relative_error(
         let mut errors = OutputErrors::default();
         for start in (0..n_rows).step_by(N_ROWS) {
             let range = start..(start + N_ROWS).min(n_rows);
-            let inputs = reading.inputs_of(rows, range, group, &entry.balance);
-            errors.add(Operands {
+            let inputs = reading.inputs_of(rows, range, group, &entry.smoothing);
+            errors.add(ProductOperands {
                 inputs: &inputs,
                 quantized_inputs: &simulated_activation(config, entry, &inputs),
                 weight: &weight[group * len..][..len],

@@ -7,7 +7,8 @@ mod window;
 
 use crate::data::Batches;
 use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
-use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
+use intact8_quant::config::WeightMethod;
+use intact8_quant::{Layer, LayerConfig, QuantConfig};
 pub(crate) use rows::{Reading, Rows};
 
 /// How many numbers are kept at once; if that does not suffice for all layers, the calibration data are run again.

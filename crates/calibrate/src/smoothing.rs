@@ -7,7 +7,8 @@ use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{Rows, Sampled, Samples};
 use intact8_ir::{Model, Pass, Result, ValueRef};
-use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
+use intact8_quant::passes::{Smooth, smoothed_for_free};
+use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +25,9 @@ const N_ROWS: usize = 64;
 /// its own.
 pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
+    let for_free = smoothed_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
-        if !config.balance_nodes && !balances_for_free(model, layer) {
+        if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
         }
         if let Some(of_layer) = smoothed.layers.get_mut(&layer.name) {
@@ -60,7 +62,7 @@ pub(crate) fn worthwhile(
     let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
     let plain = only(config, |name| names.contains(name));
     let mut smoothed = model.clone();
-    Balance { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
+    Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     samples.for_each_group(float.executor(), batches, |group, rows| {
         let group: Vec<(&Sampled, &Rows)> = group
@@ -106,7 +108,9 @@ fn errors_of(
 ) -> Result<Vec<f64>> {
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
-    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
+    // In this model: balanced, the layers of two branches that read one value have a Mul each.
+    let input = |sampled: &Sampled| sampled.layer.inputs(model)[0];
+    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(input(sampled))).collect();
     // The tensors are copies; a few at once leave no thread idle.
     for few in unlike.chunks(2 * rayon::current_num_threads()) {
         let n_rows = few.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
@@ -115,17 +119,17 @@ fn errors_of(
                 let range = start..(start + N_ROWS).min(rows.n_rows());
                 let factors = factors.of_layer(&sampled.layer.name);
                 let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
-                Some((sampled.layer.inputs(model)[0], tensor))
+                Some((input(sampled), tensor))
             };
             calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
         }
     }
-    let record: Record = calibration.finish()?;
+    let record: Record = calibration.ranges()?;
     drop(calibration);
     let error = |(sampled, rows): &(&Sampled, &Rows)| {
         let name = &sampled.layer.name;
-        let balance = factors.of_layer(name).to_vec();
-        let mut entry = LayerRecord { balance, ..record.layer(name)?.clone() };
+        let smoothing = factors.of_layer(name).to_vec();
+        let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
         // Learning takes long.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;
@@ -133,4 +137,44 @@ fn errors_of(
         relative_error(model, sampled, rows, &entry, config.correct_bias)
     };
     group.par_iter().map(error).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate;
+    use intact8_interp::Interpreter;
+    use intact8_ir::Tensor;
+    use intact8_quant::{Preparation, Prepared};
+
+    /// Layers of both branches read one value; each may gain, and each has an input of its own once it is smoothed.
+    #[test]
+    fn layers_of_two_branches_read_one_value() {
+        let branch = |name: &str, weight: &str| {
+            format!(
+                "{name} = graph {name} {{\n%{name}.x = capture\n%{name}.w = const [{weight}] : f32[2,2]\n\
+                 %{name}.y = MatMul(%{name}.x, %{name}.w)\nreturn %{name}.y\n}}"
+            )
+        };
+        let text = format!(
+            "model m opset 17\n%x = input : f32[8,2]\n%zero = const [0.0] : f32[]\n%sum = ReduceSum(%x) {{keepdims = 0}}\n\
+             %c = Greater(%sum, %zero)\n%y = If(%c; %x, %x) {{{}, {}}}\nreturn %y\n",
+            branch("else_branch", "0.001, -0.002, 1.0, 0.5"),
+            branch("then_branch", "0.002, 0.001, -0.5, 1.0")
+        );
+        let model: Model = text.parse().unwrap();
+        // The second column is small beside the first, and its weights are large.
+        let batch = |sign: f32| {
+            let value =
+                |idx: usize| sign * if idx.is_multiple_of(2) { 100.0 } else { 0.01 } * (idx + 1) as f32;
+            Tensor::new(&[8, 2], (0..16).map(value).collect())
+        };
+        let mut data = vec![vec![batch(1.0)], vec![batch(-1.0)]];
+        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap();
+        let runtime = Interpreter::default();
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let calibrated = calibrate(&float, &config, &mut data, &mut ()).unwrap();
+        assert_eq!(calibrated.smoothing.0.len(), 2, "{:?}", calibrated.smoothing);
+    }
 }

@@ -6,7 +6,7 @@ use intact8_ir::{GraphId, Result, ValueRef};
 use intact8_quant::{Layer, QuantConfig};
 use std::collections::HashSet;
 
-/// The enabled layers whose ranges can't be found, because none of their inputs is computed on these batches. It takes a pass
+/// The enabled layers whose ranges can't be found, because the layer or one of its inputs is not computed on these batches. It takes a pass
 /// over the data if layers stand in subgraphs, and none otherwise.
 pub fn unreached_layers(
     float: &FloatModel<'_>,
@@ -33,6 +33,10 @@ pub fn unreached_layers(
         seen.extend(of_batch);
         Ok(())
     })?;
-    let is_unreached = |layer: &&Layer| layer.inputs(float.model()).iter().any(|place| !seen.contains(place));
+    // A layer of a branch that is never taken may read a value from outside, which is computed.
+    let output = |layer: &Layer| ValueRef { graph: layer.graph, value: layer.node.into() };
+    let is_unreached = |layer: &&Layer| {
+        layer.inputs(float.model()).into_iter().chain([output(layer)]).any(|place| !seen.contains(&place))
+    };
     Ok(inside.into_iter().filter(is_unreached).cloned().collect())
 }

@@ -4,7 +4,7 @@
 
 use intact8::ir::ValueRef;
 use intact8::quant::{Calibration, fake_quant};
-use intact8::{Emission, Flavour, Model, QuantConfig, Result, Tensor};
+use intact8::{DeployFormat, Emission, Model, QuantConfig, Result, Tensor};
 
 const MODEL: &str = "\
 model m opset 17
@@ -27,7 +27,8 @@ fn run(x: [f32; 2], see: &mut dyn FnMut(&str, [f32; 2]) -> Result<()>) -> Result
 
 fn main() -> Result<()> {
     let model: Model = MODEL.parse()?;
-    let config = QuantConfig::for_model(&model);
+    // Ranges are all that observation gives; `intact8::calibrate` does the rest with any runtime.
+    let config = QuantConfig::for_model(&model).ranges_only();
 
     let mut calibration = Calibration::new(&model, &config)?;
     let wanted: Vec<ValueRef> = calibration.places().collect();
@@ -44,7 +45,7 @@ fn main() -> Result<()> {
     // From here on the graph carries the numbers.
     let mut quantized = model.clone();
     fake_quant(&config, &record).run(&mut quantized)?;
-    intact8::quant::emit(Flavour::Qdq, &Emission::default()).run(&mut quantized)?;
+    intact8::quant::emit(DeployFormat::Qdq, &Emission::default()).run(&mut quantized)?;
     let n_quantizers = quantized.main().dag().node_weights().filter(|node| node.is("QuantizeLinear")).count();
     assert_eq!(n_quantizers, 2);
     Ok(())

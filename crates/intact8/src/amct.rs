@@ -9,7 +9,8 @@ use crate::quantize::{prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Error, Model, Result, Tensor};
-use intact8_quant::{Preparation, Profile, QuantConfig, check_is_float};
+use intact8_quant::deploy::check_is_float;
+use intact8_quant::{Preparation, Profile, QuantConfig};
 use intact8_search::{
     Judge, PureStrategy, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy,
     Subject, Verdict, sensitivity_named, strategy_named,

@@ -5,10 +5,10 @@ use crate::files::write_file;
 use crate::output_files::OutputFiles;
 use crate::quantize::prepare;
 use intact8_ir::{Error, Model, Pass, Result};
-use intact8_quant::{
-    LayerConfig, NameNodes, Preparation, Prepared, QuantConfig, Record, SinkConstants, TensorConfig,
-    WeightConfig, check_is_float, check_is_qdq, record_of,
-};
+use intact8_quant::config::{TensorConfig, WeightConfig};
+use intact8_quant::deploy::{check_is_float, check_is_qdq, record_of};
+use intact8_quant::passes::{NameNodes, SinkConstants};
+use intact8_quant::{LayerConfig, Preparation, Prepared, QuantConfig, Record};
 
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
 /// `convert_model` does.

@@ -4,7 +4,8 @@ use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
 use crate::output_files::OutputFiles;
 use intact8_ir::{DType, Error, Model, Pass, Result};
-use intact8_quant::{Deployed, ShareConstants};
+use intact8_quant::Deployed;
+use intact8_quant::passes::ShareConstants;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 

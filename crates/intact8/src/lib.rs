@@ -47,10 +47,9 @@ pub use intact8_ir as ir;
 pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
-pub use intact8_quant::{
-    Emission, Flavour, PROFILES, Preparation, Prepared, Profile, QuantConfig, Record, multiply_adds,
-    sample_shapes,
-};
+pub use intact8_quant::costs::{multiply_adds, sample_shapes};
+pub use intact8_quant::deploy::PROFILES;
+pub use intact8_quant::{DeployFormat, Emission, Preparation, Prepared, Profile, QuantConfig, Record};
 pub use intact8_search as search;
 pub use intact8_search::{
     BinarySearch, CosineSimilarity, Judge, Minimal, Report, Roles, Scorer, Scoring, SearchObserver,

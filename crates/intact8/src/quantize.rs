@@ -7,7 +7,8 @@ use crate::report::{history_json, ranking_json};
 use intact8_calibrate::FloatModel;
 use intact8_interp::FoldConstants;
 use intact8_ir::{Model, PassObserver, Result};
-use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig, check_is_float};
+use intact8_quant::deploy::check_is_float;
+use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig};
 use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
 };

@@ -2,7 +2,7 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, Result, Tensor, isolate};
 
 /// Replaces operations with constant operands by their results, so that weights after a Reshape, Transpose or Identity,
 /// shapes and tables become constants for other passes.
@@ -43,20 +43,6 @@ const MAX_TOTAL_GROWTH: u64 = 64 << 20;
 /// The largest number of steps of one operation.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// Operators that are not functions of their operands, or whose presence has a meaning.
-const EXCLUDED: &[&str] = &[
-    "Bernoulli",
-    "DequantizeLinear",
-    "Dropout",
-    "DynamicQuantizeLinear",
-    "Multinomial",
-    "QuantizeLinear",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
-
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
         "fold-constants"
@@ -90,7 +76,8 @@ fn is_function(model: &Model, op: &Op) -> bool {
 }
 
 fn is_foldable(op: &Op) -> bool {
-    let is_excluded = op.domain.is_empty() && EXCLUDED.contains(&op.name.as_str());
+    // A quantizer means more than it computes.
+    let is_excluded = op.has(OperatorTrait::Random) || op.has(OperatorTrait::Quantizes);
     !is_excluded && op.subgraphs().next().is_none()
 }
 

@@ -43,10 +43,10 @@ mod shape;
 mod signal;
 mod slice;
 mod softmax;
+mod taps;
 mod text;
 mod transpose;
 mod unary;
-mod window;
 
 /// The families of each domain.
 pub(crate) static OPS: &[(&str, &[&[OpRow]])] = &[

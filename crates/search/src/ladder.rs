@@ -9,9 +9,9 @@ use crate::search::{Progress, Search};
 use crate::strategy::shrunk;
 use intact8_calibrate::calibrate;
 use intact8_ir::{Error, Result};
-use intact8_quant::{
-    ActivationMethod, AdaRound, Layer, LayerConfig, LayerId, LayerSet, QuantConfig, Record, WeightMethod,
-};
+use intact8_quant::config::{ActivationMethod, AdaRound, WeightMethod};
+use intact8_quant::layer::{LayerId, LayerSet};
+use intact8_quant::{Layer, LayerConfig, QuantConfig, Record};
 use std::ops::ControlFlow;
 
 /// A rung of the ladder.

@@ -4,7 +4,8 @@ use crate::ladder::Rung;
 use crate::rank::ReplayTap;
 use crate::sensitivity::{CosineSimilarity, Sensitivity};
 use crate::strategy::Strategy;
-use intact8_quant::{Emission, Flavour, LayerSet};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{DeployFormat, Emission};
 
 /// How to search.
 pub struct SearchOptions<'a> {
@@ -19,7 +20,7 @@ pub struct SearchOptions<'a> {
     /// Layers that are rolled back together or not at all. Layers that are not quantized are ignored.
     pub groups: &'a [LayerSet],
     /// The deploy format that trials are made and scored in, and how; absent: the scorer gets only the simulation.
-    pub deploy: Option<(Flavour, Emission)>,
+    pub deploy: Option<(DeployFormat, Emission)>,
     /// Whether a trial may be left as soon as it can no longer satisfy. The first one never is.
     pub early_stop: bool,
     /// Whether the outcome is the trial that came closest if none satisfies, instead of none.

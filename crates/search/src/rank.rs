@@ -4,7 +4,8 @@ use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel, Replay};
 use intact8_ir::{Error, Result, Tensor};
-use intact8_quant::{Layer, LayerId, QuantConfig, Record};
+use intact8_quant::layer::LayerId;
+use intact8_quant::{Layer, QuantConfig, Record};
 
 /// A layer replayed on a batch.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,8 @@ use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{Channels, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel};
 use intact8_ir::{DType, Error, Result, Tensor};
-use intact8_quant::{LayerSet, QuantConfig, Record};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{QuantConfig, Record};
 
 /// Compares networks by their outputs.
 pub(crate) struct OutputRanking<'a> {

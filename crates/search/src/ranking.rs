@@ -1,6 +1,6 @@
 //! The ranking: what can be rolled back, the most sensitive first.
 
-use intact8_quant::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet};
 use std::cmp::Ordering;
 
 /// What can be rolled back, the most sensitive first.

@@ -6,7 +6,8 @@ use crate::outcome::Rungs;
 use crate::stage::{Interruption, Stage};
 use intact8_calibrate::BoxError;
 use intact8_ir::{Model, PassObserver, Result};
-use intact8_quant::{Deployed, LayerSet, Quantized};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{Deployed, Quantized};
 use std::path::Path;
 
 /// Scores models.

@@ -12,9 +12,8 @@ use crate::stage::{Interruption, Stage};
 use crate::strategy::trials_ahead;
 use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
 use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
-use intact8_quant::{
-    Deployed, Emission, Flavour, LayerId, LayerSet, LayerTable, QuantConfig, Quantized, Record,
-};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
+use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Record};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -426,7 +425,7 @@ fn made(
     float: &FloatModel<'_>,
     config: &QuantConfig,
     record: &Record,
-    deploy: Option<(Flavour, Emission)>,
+    deploy: Option<(DeployFormat, Emission)>,
     observer: &mut dyn PassObserver,
 ) -> Result<(Quantized, Option<Deployed>)> {
     let quantized = float.prepared().quantize(config, record, observer)?;

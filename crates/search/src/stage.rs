@@ -1,7 +1,7 @@
 //! What a search is doing, and why it may end before its time.
 
 use intact8_calibrate::CalibrationStage;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// What a search does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
 use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
-use intact8_quant::{LayerSet, Preparation, Prepared, QuantConfig, Record};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
 use intact8_search::{
     BinarySearch, Candidate, Ending, Judge, LADDER, Minimal, PureStrategy, Ranking, Report, Roles, Rung,
     SavedModel, Scorer, Scoring, SearchObserver, SearchOptions, Strategy, Subject, Trial, Verdict, rescore,
@@ -289,7 +290,8 @@ fn proposals_that_are_not_allowed_are_refused() {
     let complaint = |layers: &[u32]| {
         let mut searched = Searched::new(&["b"]);
         let groups = [searched.set(&["a", "c"])];
-        let mut strategy = Stubborn(layers.iter().map(|&layer| intact8_quant::LayerId(layer)).collect());
+        let mut strategy =
+            Stubborn(layers.iter().map(|&layer| intact8_quant::layer::LayerId(layer)).collect());
         searched
             .run_with(&mut strategy, Choices { groups: &groups, ..Choices::default() })
             .unwrap_err()

@@ -2,7 +2,8 @@
 
 use crate::sample::Sampled;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
-use intact8_quant::{LayerRecord, Record, simulated_activation, simulated_weight};
+use intact8_quant::rounding::{simulated_activation, simulated_weight};
+use intact8_quant::{LayerRecord, Record};
 use std::ops::AddAssign;
 
 /// A layer that is a product, with its entry of the record.
@@ -43,7 +44,7 @@ impl Product {
         }
         let Some(input) = sums.pending.take_if(|_| place == self.sampled.output) else { return Ok(()) };
         let (shape, output) = (input.shape(), tensor.shape());
-        let float = reading.divided(input.values()?, shape, &self.entry.balance);
+        let float = reading.divided(input.values()?, shape, &self.entry.smoothing);
         let quantized = simulated_activation(config, &self.entry, &float);
         let at_layer = |n_rows: Result<usize>| n_rows.map_err(|error| error.at(&layer.name));
         sums.n_rows += at_layer(reading.add_rows(&float, shape, output, &mut sums.float))?;

@@ -241,7 +241,8 @@ mod tests {
     use super::*;
     use intact8_interp::Session;
     use intact8_ir::{Node, Pass};
-    use intact8_quant::{NameNodes, layers};
+    use intact8_quant::layers;
+    use intact8_quant::passes::NameNodes;
 
     /// How a layer reads, and what it reads and gives.
     fn read(input: &[usize], weight: &[usize], op: &str) -> (Reading, Tensor, Tensor) {

@@ -1,12 +1,13 @@
 //! Convolutions.
 
-use super::window::{Padding, Window, list};
+use super::window::{Window, known, sized};
 use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
 use crate::inference_context::{InferenceContext, Inferred, Stop};
 use crate::row::ElementType::{Common, Is, Like};
 use crate::row::{OpRow, one};
 use intact8_ir::DType::I32;
+use intact8_ir::Padding;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("CausalConvWithState", &[Common(2)], causal),
@@ -79,21 +80,22 @@ fn transposed(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
             return Err(Stop::wrong(format!("output_shape must have {n_dims} elements, found {found}")));
         }
         None => {
-            let more = list(ctx, "output_padding", n_dims)?.unwrap_or_else(|| vec![0; n_dims]);
+            let more = ctx.op.sizes("output_padding", 0)?;
+            let more = sized("output_padding", more, n_dims)?.unwrap_or_else(|| vec![0; n_dims]);
             (0..n_dims).map(|idx| spread(&window, idx, &input[2 + idx], more[idx])).collect()
         }
     };
     one([vec![input[0].clone(), channels], spatial].concat())
 }
 
-/// The output dimension of a transposed window: `stride · (n - 1) + reach + more - pads`.
-pub(super) fn spread(window: &Window, idx: usize, input: &DimExpr, more: i64) -> DimExpr {
-    let stride = DimExpr::known(window.strides[idx]);
-    if matches!(window.padding, Padding::Same) {
+/// The length that a window makes of one that it would come from: `stride · (n - 1) + reach + more - pads`.
+pub(super) fn spread(window: &Window, idx: usize, input: &DimExpr, more: usize) -> DimExpr {
+    let stride = known(window.strides[idx]);
+    if matches!(window.padding, Padding::Same { .. }) {
         return input * &stride;
     }
     let way = &stride * &(input - &DimExpr::known(1));
-    &(&(&way + &window.reach(idx)) + &DimExpr::known(more)) - &window.pads(idx)
+    &(&(&way + &window.reach(idx)) + &known(more)) - &window.pads(idx)
 }
 
 /// From columns `[N,C·block,L]` to an image `[N,C,…]`.

@@ -1,7 +1,7 @@
 //! Pooling, also over regions.
 
 use super::convolution::spread;
-use super::window::{Window, list};
+use super::window::{Window, known, sized};
 use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
 use crate::inference_context::{InferenceContext, Inferred, Stop};
@@ -68,19 +68,20 @@ fn unpooled(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
 }
 
 /// `[regions,C,height,width]`.
-fn regions(ctx: &InferenceContext<'_>, pooled: [i64; 2]) -> Inferred<Vec<Option<Shape>>> {
+fn regions(ctx: &InferenceContext<'_>, pooled: [DimExpr; 2]) -> Inferred<Vec<Option<Shape>>> {
     let channels = ctx.shape_of_rank(0, 4)?[1].clone();
     let n_regions = ctx.shape_of_rank(1, 2)?[0].clone();
-    one([vec![n_regions, channels], pooled.map(DimExpr::known).to_vec()].concat())
+    one([vec![n_regions, channels], pooled.to_vec()].concat())
 }
 
 fn pooled_regions(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
-    match list(ctx, "pooled_shape", 2)?.as_deref() {
-        Some(&[height, width]) => regions(ctx, [height, width]),
+    match sized("pooled_shape", ctx.op.sizes("pooled_shape", 0)?, 2)?.as_deref() {
+        Some(&[height, width]) => regions(ctx, [known(height), known(width)]),
         _ => Err(Stop::wrong("attribute pooled_shape is missing")),
     }
 }
 
 fn aligned_regions(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
-    regions(ctx, [ctx.int("output_height", 1)?, ctx.int("output_width", 1)?])
+    let [height, width] = [ctx.int("output_height", 1)?, ctx.int("output_width", 1)?];
+    regions(ctx, [height, width].map(DimExpr::known))
 }

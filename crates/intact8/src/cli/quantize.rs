@@ -13,7 +13,9 @@ use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions
 use anyhow::{Context, bail};
 use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
-use intact8::quant::{LayerSet, Precision, check_is_float};
+use intact8::quant::config::Precision;
+use intact8::quant::deploy::check_is_float;
+use intact8::quant::layer::LayerSet;
 use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,

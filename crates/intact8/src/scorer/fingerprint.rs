@@ -1,23 +1,12 @@
 //! What a value is computed by, as a number: values of different models that have the same are equal, bit for bit.
 
-use intact8_ir::{Attr, Model, NodeKind, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Model, NodeKind, Op, OperatorTrait, Tensor, ValueId};
 use std::collections::HashMap;
 use std::hash::Hash;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A hash of 128 bits: two different values that share one by chance are not to be expected.
 pub(super) type Fingerprint = u128;
-
-/// Operators whose results are not determined by what they read.
-const RANDOM: &[&str] = &[
-    "Bernoulli",
-    "Dropout",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
 
 /// The fingerprints of those values of a model's graph that its inputs have a part in.
 #[derive(Default)]
@@ -115,8 +104,7 @@ fn hashed(what: impl Hash) -> Fingerprint {
 }
 
 fn of_op(model: &Model, op: &Op) -> Option<Fingerprint> {
-    let is_random = RANDOM.contains(&op.name.as_str());
-    if is_random || model.function(&op.domain, &op.name, &op.overload).is_some() {
+    if op.has(OperatorTrait::Random) || model.function(&op.domain, &op.name, &op.overload).is_some() {
         return None;
     }
     let attrs = op.attrs.iter().map(|(name, attr)| Some((name, of_attr(attr)?)));

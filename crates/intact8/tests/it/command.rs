@@ -140,8 +140,8 @@ fn a_saved_model_gives_the_promised_accuracy() {
     let summary = scratch.path("summary.json");
     assert_eq!(quantize(&scratch, "digits", &["--json", &summary]).code, 0);
     // Scored again, as an original, the files must give the number that was printed.
-    for flavour in ["m_fake_quant_model.onnx", "m_deploy_model.onnx"] {
-        let model = intact8::load_model(scratch.path(flavour).as_ref()).expect("the file can be read");
+    for format in ["m_fake_quant_model.onnx", "m_deploy_model.onnx"] {
+        let model = intact8::load_model(scratch.path(format).as_ref()).expect("the file can be read");
         let session = intact8::Session::new(&model).expect("the model can be run");
         let arrays =
             intact8::data::read_npz(fixture("digits", "eval.npz").as_ref()).expect("the data can be read");

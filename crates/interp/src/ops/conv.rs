@@ -1,11 +1,11 @@
 //! Convolutions.
 
-use super::window::{Taps, WindowAttrs};
+use super::taps::Taps;
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
 use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
-use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor, WindowAttributes};
 use intact8_kernels::conv::{ConvShape, PreparedConv, prepare};
 
 pub(super) static ROWS: &[OpRow] =
@@ -60,7 +60,7 @@ fn convolve_plainly<R: Real>(call: &Call<'_, '_>, sizes: &ConvSizes) -> Result<c
 
 /// The attributes of a convolution.
 pub(super) struct ConvAttrs {
-    window: WindowAttrs,
+    window: WindowAttributes,
     groups: usize,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct ConvSizes {
 
 impl ConvAttrs {
     pub(super) fn read(ctx: &CompileContext<'_>) -> Result<ConvAttrs> {
-        Ok(ConvAttrs { window: WindowAttrs::read(ctx)?, groups: groups(ctx)? })
+        Ok(ConvAttrs { window: WindowAttributes::of(ctx.op)?, groups: groups(ctx)? })
     }
 
     /// The sizes for an input `[batch, channels, …]` and a weight `[channels, channels / groups, …]`.
@@ -92,9 +92,9 @@ impl ConvAttrs {
         if !fit(x_head, weight_head) || input.len() != kernel.len() {
             return Err(misfit(x, weight, groups));
         }
-        let moves = self.window.over(input, Some(kernel))?;
-        let output = moves.output(input, false)?;
-        let taps = Taps::new(&moves, input, &output);
+        let window = self.window.over(input, Some(kernel))?;
+        let output = window.output(input, false)?;
+        let taps = Taps::new(&window, input, &output);
         let out_shape = [&[x_head[0], weight_head[0]], output.as_slice()].concat();
         let shape = ConvShape {
             batch: x_head[0],
@@ -102,11 +102,11 @@ impl ConvAttrs {
             out_channels: weight_head[0],
             groups,
             input: input.to_vec(),
-            kernel: moves.kernel,
-            strides: moves.strides,
-            dilations: moves.dilations,
-            pads_begin: moves.pads_begin,
-            pads_end: moves.pads_end,
+            kernel: window.kernel,
+            strides: window.strides,
+            dilations: window.dilations,
+            pads_begin: window.pads_begin,
+            pads_end: window.pads_end,
         };
         Ok(ConvSizes { shape, out_shape, taps })
     }

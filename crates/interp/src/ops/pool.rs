@@ -4,12 +4,11 @@ mod plain;
 
 use super::conv::invalid;
 use super::reduce::{Reduction, reduce};
-use super::window::{Moves, WindowAttrs};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
 use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{numbers, rounded, with_real};
-use intact8_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, Window, WindowAttributes, with_element};
 use intact8_kernels::pool::{self, Divisor, Ordered, PoolShape};
 use plain::{Order, lp_norm};
 
@@ -158,10 +157,10 @@ fn power(ctx: &CompileContext<'_>) -> Result<i32> {
     p.ok_or_else(|| Error::invalid_model("p must be positive"))
 }
 
-/// Writes elements to their indices in the output that the attributes determine; other elements are zero. A larger
-/// `output_shape` is padded at its ends.
+/// Puts elements where indices say, which count in the output that the attributes make; the rest is zero. A larger
+/// `output_shape` is filled up at its ends.
 fn max_unpool(ctx: &CompileContext<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(ctx)?;
+    let attrs = WindowAttributes::of(ctx.op)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.values::<i64>(1)?);
         let [batch, channels, input @ ..] = x.shape() else { return Err(no_planes(x.shape())) };
@@ -172,10 +171,10 @@ fn max_unpool(ctx: &CompileContext<'_>) -> Result<Kernel> {
                 x.len()
             )));
         }
-        let moves = attrs.over(input, None)?;
+        let window = attrs.over(input, None)?;
         let along = |axis: usize| {
-            let steps = input[axis].checked_sub(1)?.checked_mul(moves.strides[axis])?;
-            (steps + moves.kernel[axis]).checked_sub(moves.pads_begin[axis] + moves.pads_end[axis])
+            let steps = input[axis].checked_sub(1)?.checked_mul(window.strides[axis])?;
+            (steps + window.kernel[axis]).checked_sub(window.pads_begin[axis] + window.pads_end[axis])
         };
         let sizes: Option<Vec<usize>> = (0..input.len()).map(along).collect();
         let sizes = sizes.ok_or_else(|| Error::invalid_data("the pads exceed the output"))?;
@@ -212,7 +211,7 @@ fn no_planes(shape: &[usize]) -> Error {
 }
 
 struct PoolAttrs {
-    window: WindowAttrs,
+    window: WindowAttributes,
     ceil: bool,
 }
 
@@ -220,30 +219,30 @@ struct PoolAttrs {
 struct PoolSizes {
     shape: PoolShape,
     out_shape: Vec<usize>,
-    moves: Moves,
+    window: Window,
 }
 
 impl PoolAttrs {
     fn read(ctx: &CompileContext<'_>) -> Result<PoolAttrs> {
-        Ok(PoolAttrs { window: WindowAttrs::read(ctx)?, ceil: ctx.flag("ceil_mode", false)? })
+        Ok(PoolAttrs { window: WindowAttributes::of(ctx.op)?, ceil: ctx.flag("ceil_mode", false)? })
     }
 
     fn over(&self, x: &[usize]) -> Result<PoolSizes> {
         let [batch, channels, input @ ..] = x else { return Err(no_planes(x)) };
-        let moves = self.window.over(input, None)?;
-        let output = moves.output(input, self.ceil)?;
+        let window = self.window.over(input, None)?;
+        let output = window.output(input, self.ceil)?;
         let out_shape = [&[*batch, *channels], output.as_slice()].concat();
         let shape = PoolShape {
             planes: batch.saturating_mul(*channels),
             input: input.to_vec(),
             output,
-            kernel: moves.kernel.clone(),
-            strides: moves.strides.clone(),
-            dilations: moves.dilations.clone(),
-            pads_begin: moves.pads_begin.clone(),
-            pads_end: moves.pads_end.clone(),
+            kernel: window.kernel.clone(),
+            strides: window.strides.clone(),
+            dilations: window.dilations.clone(),
+            pads_begin: window.pads_begin.clone(),
+            pads_end: window.pads_end.clone(),
         };
-        Ok(PoolSizes { shape, out_shape, moves })
+        Ok(PoolSizes { shape, out_shape, window })
     }
 }
 

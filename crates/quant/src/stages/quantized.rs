@@ -1,8 +1,8 @@
 //! A model that simulates quantization, with all that it was made of.
 
 use crate::config::QuantConfig;
+use crate::deploy_format::{DeployFormat, Emission};
 use crate::fake_quant;
-use crate::flavour::{Emission, Flavour};
 use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
 use intact8_ir::{Model, PassObserver, Result};
@@ -43,7 +43,7 @@ impl Quantized {
     /// If the target can't run it, or the format can't express it.
     pub fn deploy(
         &self,
-        format: Flavour,
+        format: DeployFormat,
         emission: &Emission,
         observer: &mut dyn PassObserver,
     ) -> Result<Deployed> {

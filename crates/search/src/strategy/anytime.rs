@@ -5,7 +5,7 @@ use super::answers::{Answers, Entries, Untried, replayed};
 use super::minimal::{minimal, shrunk};
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 use std::collections::{BTreeSet, VecDeque};
 
 /// [`Minimal`](super::Minimal), then on until trials or time run out: pairs are put back into int8, and then other

@@ -3,7 +3,7 @@
 use super::PureStrategy;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// One more entry each time, the worst in a ranking that is made anew after each trial.
 ///
@@ -29,7 +29,7 @@ impl PureStrategy for Greedy {
 mod tests {
     use super::*;
     use crate::strategy::simulation::{ranking, trial};
-    use intact8_quant::LayerId;
+    use intact8_quant::layer::LayerId;
 
     #[test]
     fn the_worst_of_the_latest_ranking_joins_those_of_the_last_trial() {

@@ -5,7 +5,7 @@ use super::answers::{Answers, Entries, Untried, replayed};
 use super::gallop;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// [`Gallop`](super::Gallop), then delta debugging: parts of what is rolled back, of half its length at first and
 /// single entries in the end, are put back into int8, those that rank best first, and stay there if the target holds.

@@ -4,7 +4,7 @@ use super::PureStrategy;
 use super::bounds::Bounds;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// One more layer each time, the worst of those that are left.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,12 +4,12 @@ use crate::call::Call;
 use crate::indices::integers;
 use crate::number::Number;
 use crate::op::{CompileContext, Kernel, one};
-use crate::ops::window::{Taps, WindowAttrs};
+use crate::ops::taps::Taps;
 use crate::room::shape_of;
-use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, WindowAttributes, with_element};
 
 pub(super) fn col2im(ctx: &CompileContext<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(ctx)?;
+    let attrs = WindowAttributes::of(ctx.op)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let image = shape_of(&integers(call.tensor(1)?)?)?;
@@ -17,9 +17,9 @@ pub(super) fn col2im(ctx: &CompileContext<'_>) -> Result<Kernel> {
         if image.len() != block.len() {
             return Err(Error::invalid_data(format!("blocks of shape {block:?} exceed the image {image:?}")));
         }
-        let moves = attrs.over(&image, Some(&block))?;
-        let output = moves.output(&image, false)?;
-        let taps = Taps::new(&moves, &image, &output);
+        let window = attrs.over(&image, Some(&block))?;
+        let output = window.output(&image, false)?;
+        let taps = Taps::new(&window, &image, &output);
         let misfit = || {
             Error::invalid_data(format!("shape {:?} does not match {output:?} blocks {block:?}", x.shape()))
         };

@@ -3,15 +3,14 @@
 use super::sampler::{Method, Padding, Sampler, Taps};
 use crate::call::Call;
 use crate::op::{CompileContext, Kernel, Outputs, one};
-use crate::ops::window::{Moves, WindowAttrs};
 use crate::product::{Factor, Product};
 use crate::real::{Real, numbers, rounded, with_real};
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Result, Window, WindowAttributes};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// The values of the taps form a matrix, which is multiplied by the weights.
+/// What the taps read is laid out as a matrix, which the weights are multiplied by.
 pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(ctx)?;
+    let attrs = WindowAttributes::of(ctx.op)?;
     let positive = |name: &str| {
         let size = usize::try_from(ctx.int(name, 1)?).ok().filter(|&size| size > 0);
         size.ok_or_else(|| Error::invalid_model(format!("{name} must be positive")))
@@ -34,8 +33,8 @@ pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
         if !are_groups || kernel.len() != input.len() || input.contains(&0) {
             return Err(misfit());
         }
-        let moves = attrs.over(input, Some(kernel))?;
-        let output = moves.output(input, false)?;
+        let window = attrs.over(input, Some(kernel))?;
+        let output = window.output(input, false)?;
         let n_taps = kernel.iter().product::<usize>();
         let with_output = |n: usize| [&[batch, n * n_taps], output.as_slice()].concat();
         let mask_fits = match call.optional(4)? {
@@ -46,7 +45,7 @@ pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
             return Err(misfit());
         }
         let layer =
-            Layer { batch, channels, out_channels, groups, offset_groups, input, output, n_taps, moves };
+            Layer { batch, channels, out_channels, groups, offset_groups, input, output, n_taps, window };
         with_real!(x.dtype(), R => layer.run::<R>(call))
     }))
 }
@@ -60,7 +59,7 @@ struct Layer<'a> {
     input: &'a [usize],
     output: Vec<usize>,
     n_taps: usize,
-    moves: Moves,
+    window: Window,
 }
 
 impl Layer<'_> {
@@ -110,7 +109,8 @@ impl Layer<'_> {
     fn places(&self) -> Vec<Vec<f64>> {
         let mut places = vec![vec![]];
         for (axis, &n) in self.output.iter().enumerate() {
-            let along = |i: usize| (i * self.moves.strides[axis]) as f64 - self.moves.pads_begin[axis] as f64;
+            let along =
+                |i: usize| (i * self.window.strides[axis]) as f64 - self.window.pads_begin[axis] as f64;
             let longer = |place: &Vec<f64>| {
                 (0..n).map(|i| [place.as_slice(), &[along(i)]].concat()).collect::<Vec<_>>()
             };
@@ -158,8 +158,8 @@ impl Layer<'_> {
     fn shift(&self, mut tap: usize) -> Vec<f64> {
         let mut shift = vec![0.0; self.input.len()];
         for (axis, shift) in shift.iter_mut().enumerate().rev() {
-            *shift = (tap % self.moves.kernel[axis] * self.moves.dilations[axis]) as f64;
-            tap /= self.moves.kernel[axis];
+            *shift = (tap % self.window.kernel[axis] * self.window.dilations[axis]) as f64;
+            tap /= self.window.kernel[axis];
         }
         shift
     }

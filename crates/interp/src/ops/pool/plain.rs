@@ -2,7 +2,7 @@
 
 use super::PoolSizes;
 use crate::number::Number;
-use crate::ops::window::{Run, Taps};
+use crate::ops::taps::{Run, Taps};
 use crate::real::Real;
 use intact8_ir::Element;
 use intact8_kernels::pool::Divisor;
@@ -18,7 +18,7 @@ pub(super) enum Order {
 
 /// Calls `run` for each contiguous run of each plane, with the input and the output of the plane.
 fn for_each_run<T, U>(sizes: &PoolSizes, x: &[T], out: &mut [U], mut run: impl FnMut(Run, &[T], &mut [U])) {
-    let taps = Taps::new(&sizes.moves, &sizes.shape.input, &sizes.shape.output);
+    let taps = Taps::new(&sizes.window, &sizes.shape.input, &sizes.shape.output);
     let [in_len, out_len] = [&sizes.shape.input, &sizes.shape.output].map(|s| s.iter().product::<usize>());
     if in_len > 0 && out_len > 0 {
         for (x, out) in x.chunks_exact(in_len).zip(out.chunks_exact_mut(out_len)) {
@@ -39,14 +39,16 @@ pub(super) fn average<R: Real>(sizes: &PoolSizes, divisor: Divisor, x: &[R], out
     sum(sizes, x, out, |x| x);
     let n_outputs = sizes.shape.output.iter().product::<usize>();
     let count_along = |axis: usize, at: usize| {
-        let moves = &sizes.moves;
-        let (begin, input) = (moves.pads_begin[axis], sizes.shape.input[axis]);
+        let window = &sizes.window;
+        let (begin, input) = (window.pads_begin[axis], sizes.shape.input[axis]);
         let within = match divisor {
             Divisor::Inside => begin..begin + input,
-            Divisor::InsideAndPadding => 0..begin + input + moves.pads_end[axis],
+            Divisor::InsideAndPadding => 0..begin + input + window.pads_end[axis],
         };
-        let first = at * moves.strides[axis];
-        (0..moves.kernel[axis]).filter(|tap| within.contains(&(first + tap * moves.dilations[axis]))).count()
+        let first = at * window.strides[axis];
+        (0..window.kernel[axis])
+            .filter(|tap| within.contains(&(first + tap * window.dilations[axis])))
+            .count()
     };
     let count = |mut at: usize| {
         let axes = sizes.shape.output.iter().enumerate().rev();
