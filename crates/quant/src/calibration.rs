@@ -7,9 +7,7 @@ pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
 
-use crate::config::{
-    ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod,
-};
+use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::layer::Layer;
 use crate::observer::{
     Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,

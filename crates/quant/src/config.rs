@@ -146,7 +146,7 @@ impl QuantConfig {
             layer.dmq_balancer_param = None;
             let weights = &mut layer.weight_quant_params;
             if matches!(weights.method, WeightMethod::AdaRound(_)) {
-                weights.method = WeightMethod::default();
+                weights.method = WeightMethod::Mse;
             }
         }
         self
