@@ -61,7 +61,7 @@ pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
 pub use quantize::{prepare, quantize_and_save};
 pub use report::{interval, names_by_rank, report_json, trials_per_second};
-pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, Score};
+pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;
 pub use text_files::{load_any_model, save_any_model};
 pub use watcher::{Progress, Watcher};

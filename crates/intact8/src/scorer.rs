@@ -10,7 +10,7 @@ mod order;
 mod process;
 
 pub use by_command::CommandScorer;
-pub use by_data::DataScorer;
+pub use by_data::{DataScorer, OriginalModel};
 
 use crate::data::Noise;
 use crate::peak_memory::peak_memory;

@@ -11,11 +11,11 @@ use intact8_ir::{Executor, Model, Result, Runtime};
 pub struct Interpreter {
     limits: Limits,
     registry: Registry,
-    observer: Option<ModelObserver>,
+    observer: Option<Box<Observe>>,
 }
 
-/// Is called with every model before it is compiled.
-type ModelObserver = Box<dyn Fn(&Model) + Send + Sync>;
+/// What is called with every model before it is compiled.
+type Observe = dyn Fn(&Model) + Send + Sync;
 
 impl Interpreter {
     /// An interpreter whose sessions have these limits.

@@ -31,8 +31,7 @@ pub struct DataScorer {
     labels: Vec<i64>,
     targets: Targets,
     kept: Kept,
-    original: Model,
-    session: Arc<Session>,
+    original: OriginalModel,
     /// The scores of models that were scored to their end, by what their outputs are computed by.
     known: HashMap<Vec<Fingerprint>, Score>,
     /// What the original's samples gave, once it has been scored.
@@ -52,6 +51,25 @@ enum Targets {
     Original(Option<Vec<Vec<f32>>>),
 }
 
+/// The original model, compiled by the interpreter that runs all others too.
+#[derive(Clone)]
+pub struct OriginalModel {
+    interpreter: Arc<Interpreter>,
+    model: Model,
+    session: Arc<Session>,
+}
+
+impl OriginalModel {
+    /// Compiles a model.
+    ///
+    /// # Errors
+    /// If the interpreter can't run it.
+    pub fn new(interpreter: Arc<Interpreter>, model: &Model) -> Result<OriginalModel> {
+        let session = Arc::new(interpreter.session(model)?);
+        Ok(OriginalModel { interpreter, model: model.clone(), session })
+    }
+}
+
 /// How a model is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -64,18 +82,17 @@ enum Kind {
 }
 
 impl DataScorer {
-    /// A scorer of the samples of a feed, run by `interpreter`: in batches as long as the feed's or, where the values that the
+    /// A scorer of the samples of a feed, run as `original` is: in batches as long as the feed's or, where the values that the
     /// original computes of one would not stay in the processor's cache, in shorter ones. Labels and targets are from the data
     /// set that the samples come from; if it has no targets, and a metric needs some, they are the outputs of `original`.
     ///
     /// # Errors
     /// If labels or targets are missing or do not fit, or `original` can't be run.
     pub fn new(
-        interpreter: Arc<Interpreter>,
+        original: OriginalModel,
         evaluation: Feed,
         data: &DataSet,
         metrics: Vec<Metric>,
-        original: &Model,
     ) -> Result<DataScorer> {
         let wants = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
         let n_samples = evaluation.n_samples();
@@ -92,9 +109,8 @@ impl DataScorer {
             }
             (true, false) => Targets::Original(None),
         };
-        let session = Arc::new(interpreter.session(original)?);
-        let evaluation = in_cache(evaluation, &session)?;
-        let (original, kept) = (original.clone(), Kept::new(interpreter, evaluation.n_batches()));
+        let evaluation = in_cache(evaluation, &original.session)?;
+        let kept = Kept::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
             metrics,
@@ -104,7 +120,6 @@ impl DataScorer {
             kept,
             known: HashMap::new(),
             original,
-            session,
             baseline: None,
         })
     }
@@ -123,7 +138,7 @@ impl DataScorer {
             (scoring.progress)(found.len(), batches.len())?;
             let of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
-                .map(|samples| self.session.run(&self.evaluation.inputs(samples.clone())?))
+                .map(|samples| self.original.session.run(&self.evaluation.inputs(samples.clone())?))
                 .collect();
             for (of_batch, samples) in of_wave.into_iter().zip(wave) {
                 found.push(Batch::of(&of_batch?, samples.len())?.output.into_owned());
@@ -150,7 +165,7 @@ impl DataScorer {
             return Ok(of_means.collect());
         }
         if kind != Kind::Original && self.baseline.is_none() {
-            let original = self.original.clone();
+            let original = self.original.model.clone();
             let progress = &mut *scoring.progress;
             let mut scoring = Scoring { original: None, first: None, out_of_reach: None, progress };
             self.score_model(&original, Kind::Original, &mut scoring)?;
@@ -239,7 +254,7 @@ impl DataScorer {
         self.find_targets(scoring)?;
         let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
         let memory = if kind == Kind::Trial { self.cache_memory } else { 0 };
-        let session = (kind == Kind::Original).then(|| self.session.clone());
+        let session = (kind == Kind::Original).then(|| self.original.session.clone());
         let mut run = self.kept.run(model, session, memory, first)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
