@@ -12,6 +12,18 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
+    embedding(sh)?;
     conformance::nodes(sh, false)?;
     conformance::bundled(sh)
+}
+
+/// Builds and runs the program outside the workspace that embeds the passes and calibration.
+fn embedding(sh: &Shell) -> anyhow::Result<()> {
+    let target = sh.current_dir().join("target/embedding");
+    let manifest = "examples/embedding/Cargo.toml";
+    cmd!(sh, "cargo run --quiet --manifest-path {manifest}")
+        .env("CARGO_TARGET_DIR", target)
+        .ignore_stdout()
+        .run()?;
+    Ok(())
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod conformance;
+mod crates;
 mod quantize;
 mod tidy;
 

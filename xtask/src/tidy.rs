@@ -1,32 +1,9 @@
 //! `cargo xtask tidy`: rules of the project that no lint covers.
 
-use anyhow::{Context, bail};
-use serde_json::Value;
+use crate::crates::{self, CONFINED};
+use anyhow::bail;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
-
-/// The workspace packages that each package may depend on, except for tests and benches; the table of
-/// `ARCHITECTURE.md`.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("intact8-ir", &[]),
-    ("intact8-kernels", &[]),
-    ("intact8-onnx", &["intact8-ir"]),
-    ("intact8-infer", &["intact8-ir"]),
-    ("intact8-interp", &["intact8-ir", "intact8-kernels"]),
-    ("intact8-quant", &["intact8-infer", "intact8-ir", "intact8-kernels"]),
-    ("intact8-search", &["intact8-ir", "intact8-interp", "intact8-quant"]),
-    (
-        "intact8",
-        &["intact8-infer", "intact8-interp", "intact8-ir", "intact8-onnx", "intact8-quant", "intact8-search"],
-    ),
-    ("xtask", &[]),
-    ("fixtures", &["intact8", "intact8-ir", "intact8-onnx"]),
-    ("benches", &[]),
-];
-
-/// External packages that only one package may link.
-const CONFINED: &[(&str, &str)] =
-    &[("protobuf", "intact8-onnx"), ("onnx-protobuf", "intact8-onnx"), ("memmap2", "intact8-onnx")];
 
 /// The largest number of lines of a source file: a longer file has two subjects.
 const MAX_LINES: usize = 400;
@@ -34,7 +11,7 @@ const MAX_LINES: usize = 400;
 /// Collects all violations, and fails if there are any.
 pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
     let mut broken = Vec::new();
-    arrows(sh, &mut broken)?;
+    crates::check(sh, &mut broken)?;
     without_protobuf(sh, &mut broken)?;
     let files = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let files: Vec<PathBuf> = files.lines().map(PathBuf::from).filter(|path| sh.path_exists(path)).collect();
@@ -56,40 +33,6 @@ fn without_protobuf(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> 
     for (package, _) in CONFINED.iter().filter(|(package, _)| package.ends_with("protobuf")) {
         if tree.lines().any(|line| line.split(' ').next() == Some(package)) {
             broken.push(format!("intact8-quant: links {package}, see `cargo tree`"));
-        }
-    }
-    Ok(())
-}
-
-/// Dependencies must be in the table, and no package may depend on the developers' packages.
-fn arrows(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
-    let metadata = cmd!(sh, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists packages")?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for package in packages {
-        let name = text(&package["name"]);
-        let Some((_, allowed)) = ARROWS.iter().find(|(row, _)| *row == name) else {
-            broken.push(format!(
-                "{name}: is missing in the table of packages (xtask/src/tidy.rs, ARCHITECTURE.md)"
-            ));
-            continue;
-        };
-        for dependency in package["dependencies"].as_array().context("packages list dependencies")? {
-            let to = text(&dependency["name"]);
-            let is_ours = ARROWS.iter().any(|(row, _)| *row == to);
-            let for_tests = dependency["kind"] == "dev";
-            if is_ours && !for_tests && !allowed.contains(&to.as_str()) {
-                broken.push(format!("{name}: may not depend on {to}"));
-            }
-            if ["xtask", "fixtures", "benches"].contains(&to.as_str()) {
-                broken.push(format!("{name}: no package may depend on {to}"));
-            }
-            if let Some((_, owner)) = CONFINED.iter().find(|(package, _)| *package == to)
-                && name != *owner
-            {
-                broken.push(format!("{name}: only {owner} may depend on {to}"));
-            }
         }
     }
     Ok(())
