@@ -10,9 +10,10 @@ use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::{Preparation, Profile, QuantConfig, check_is_float};
+use intact8_search::sensitivity::sensitivity_named;
+use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
-    Judge, PureStrategy, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy,
-    Subject, Verdict, sensitivity_named, strategy_named,
+    Judge, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy, Subject, Verdict,
 };
 use std::cell::RefCell;
 use std::path::Path;

@@ -4,7 +4,7 @@
 
 use intact8_interp::Session;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Tensor, ValueId, ValueRef};
-use intact8_search::decibels;
+use intact8_search::sensitivity::decibels;
 use std::collections::{HashMap, HashSet};
 
 /// How far a value of the quantized model is from that of the same name in the float model.

@@ -52,9 +52,10 @@ pub use intact8_quant::{
     sample_shapes,
 };
 pub use intact8_search as search;
+pub use intact8_search::sensitivity::CosineSimilarity;
+pub use intact8_search::strategy::{BinarySearch, Minimal, WorstFirst};
 pub use intact8_search::{
-    BinarySearch, CosineSimilarity, Judge, Minimal, Report, Roles, Scorer, Scoring, SearchObserver,
-    SearchOptions, Sensitivity, Strategy, Verdict, WorstFirst,
+    Judge, Report, Roles, Scorer, Scoring, SearchObserver, SearchOptions, Sensitivity, Strategy, Verdict,
 };
 pub use journal::Journal;
 pub use judge::Goals;

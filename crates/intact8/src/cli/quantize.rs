@@ -14,7 +14,10 @@ use anyhow::{Context, bail};
 use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
 use intact8::quant::{LayerSet, Precision, check_is_float};
-use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
+use intact8::search::ladder::rung_named;
+use intact8::search::sensitivity::sensitivity_named;
+use intact8::search::strategy::strategy_named;
+use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
     Interpreter, Journal, MaxDrop, Model, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,

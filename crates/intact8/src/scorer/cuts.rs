@@ -120,7 +120,8 @@ return %y
             cost("r", 10, 0.1),
             cost("y", 40, 0.1),
         ]);
-        let cuts = cuts(model.main(), &Fingerprints::of(&model, &mut 0, &mut Constants::default()), &costs, memory);
+        let cuts =
+            cuts(model.main(), &Fingerprints::of(&model, &mut 0, &mut Constants::default()), &costs, memory);
         cuts.into_iter().map(|value| model.main().value(value).name.clone()).collect()
     }
 

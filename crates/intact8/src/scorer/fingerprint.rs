@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_constant_is_hashed_once_and_forgotten_with_its_model() {
-        let model: Model = format!("{HEAD}%c = const [1.0, 2.0] : f32[2]\n%y = Add(%x, %c)\nreturn %y\n").parse().unwrap();
+        let model: Model =
+            format!("{HEAD}%c = const [1.0, 2.0] : f32[2]\n%y = Add(%x, %c)\nreturn %y\n").parse().unwrap();
         let mut constants = Constants::default();
         let first = Fingerprints::of(&model, &mut 0, &mut constants).0;
         let addresses: Vec<usize> = constants.known.keys().copied().collect();

@@ -130,7 +130,7 @@ fn configurations_that_do_not_fit() {
     );
     assert_eq!(
         config(r#"{"batch_num": 100, "fc": {}}"#),
-        "error: the calibration data have 8 batches, and batch_num asks for 100"
+        "error: the calibration data have 8 batches, and batch_num is 100; lower it, or add data"
     );
     assert_eq!(config("{}"), "error: no layer is to be quantized; enable one");
     assert!(config("{").starts_with("error: c.json: EOF while parsing"));
@@ -177,7 +177,7 @@ fn names_that_do_not_exist() {
     );
     assert_eq!(
         complaint(&scratch, &[], &["--sensitivity", "mood"]),
-        "error: there is no sensitivity \"mood\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or \"output-\" and one of these"
+        "error: there is no sensitivity \"mood\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or one of these with the prefix \"output-\""
     );
     let run = intact8(&[
         "config",
@@ -214,7 +214,7 @@ fn goals_and_budgets_that_make_no_sense() {
     );
     assert_eq!(
         complaint(&["--group", "fc,stem.conv", "--group", "fc"]),
-        "error: fc: is in two groups of layers that move together"
+        "error: fc: is in two groups; name it in one"
     );
     assert_eq!(
         complaint(&["--metric", "auc"]),
