@@ -1,4 +1,4 @@
-//! The `intact8` command: flags, files, progress and tables around the library.
+//! The `intact8` command: options, files, progress and tables; the library does the work.
 
 mod cli;
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        cli::say_error(&format!("error: {error:#}"));
+        cli::print_message(&format!("error: {error:#}"));
         ExitCode::from(1)
     })
 }

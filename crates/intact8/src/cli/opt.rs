@@ -1,6 +1,6 @@
 //! `intact8 opt`: single passes, to see what they make of a model.
 
-use super::{say, say_error};
+use super::{print_line, print_message};
 use anyhow::bail;
 use intact8::ir::{Constants, Model, PassObserver, Pipeline};
 use intact8::{NAMED_PASSES, NamedPass, load_any_model, save_any_model};
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Print constants of more than 16 elements in full; written text forms have them in a file beside otherwise
     #[arg(long)]
     inline_constants: bool,
-    /// Say of each pass how long it took and whether it changed anything
+    /// Print the time of each pass, and whether it changed the model
     #[arg(short = 'v', long = "time")]
     time: bool,
     /// List the passes
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list {
         let width = NAMED_PASSES.iter().map(|pass| pass.name.len()).max().unwrap_or(0);
-        NAMED_PASSES.iter().for_each(|pass| say(&format!("{:width$}  {}", pass.name, pass.about)));
+        NAMED_PASSES.iter().for_each(|pass| print_line(&format!("{:width$}  {}", pass.name, pass.about)));
         return Ok(ExitCode::SUCCESS);
     }
     let Some(path) = &args.model else { bail!("no model is given") };
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.output {
         Some(output) => {
             save_any_model(&model, output, args.inline_constants)?;
-            say(&format!("wrote {}", output.display()));
+            print_line(&format!("wrote {}", output.display()));
         }
         None => print(&model, args),
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn print(model: &Model, args: &Args) {
     let constants = if args.inline_constants { Constants::Inline } else { Constants::Elided };
-    say(model.text(constants).to_string().trim_end());
+    print_line(model.text(constants).to_string().trim_end());
 }
 
 /// Prints what was asked for of each pass.
@@ -85,10 +85,10 @@ impl PassObserver for Watch<'_> {
         if self.args.time {
             let milliseconds = self.started.elapsed().as_secs_f64() * 1000.0;
             let outcome = if changed { "changed" } else { "unchanged" };
-            say_error(&format!("{pass}: {outcome}, {milliseconds:.1} ms"));
+            print_message(&format!("{pass}: {outcome}, {milliseconds:.1} ms"));
         }
         if self.args.print_after.iter().any(|name| name == pass) {
-            say(&format!("// after {pass}"));
+            print_line(&format!("// after {pass}"));
             print(model, self.args);
         }
         Ok(())
