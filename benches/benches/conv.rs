@@ -1,4 +1,4 @@
-//! Convolutions, fp32 and integer: every kernel of the tables that supports a layer, but the references.
+//! Convolutions, fp32 and integer: every kernel that supports the layer, except for the references.
 //! Throughput is in multiplications and additions.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

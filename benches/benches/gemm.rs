@@ -1,5 +1,4 @@
-//! Matrix products, fp32 and integer: every kernel of the tables but the references, constant factors packed
-//! beforehand.
+//! Matrix products, fp32 and integer: every kernel except for the references, with constant factors packed in advance.
 //! Throughput is in multiplications and additions.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -7,7 +6,7 @@ use intact8_kernels::gemm::{self, Init, Left, Right};
 use intact8_kernels::gemm_integer::{self, ByteMatrix, ZeroPoints};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// Rows, columns and depth: two cubes, convolutions seen as products, and vectors by matrices.
+/// Rows, columns and depth: two cubes, convolutions as products, and vectors times matrices.
 const SHAPES: [[usize; 3]; 7] = [
     [256, 256, 256],
     [1024, 1024, 1024],

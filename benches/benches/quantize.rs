@@ -1,5 +1,4 @@
-//! What quantization does to every element: quantizing, both ways at once, ranges, sums, and the usual
-//! functions.
+//! Elementwise work of quantization: quantizing, fake quantization, ranges, sums, and activation functions.
 //! Throughput is in elements.
 
 use std::hint::black_box;

@@ -5,8 +5,8 @@ use intact8::calibrate::calibrate;
 use intact8::data::{DataSet, Feed, Feeding, read_npz};
 use intact8::search::search;
 use intact8::{
-    BinarySearch, DataScorer, Emission, Flavour, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Model,
-    Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
+    BinarySearch, DataScorer, DeployFormat, Emission, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop,
+    Model, Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
 };
 use std::hint::black_box;
 use std::path::Path;
@@ -30,14 +30,16 @@ fn benches(c: &mut Criterion) {
     let interpreter = Arc::new(Interpreter::default());
     let scorer = DataScorer::new(interpreter.clone(), samples, &data, vec![metric], &model);
     let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
-    let prepared = prepare(&model, &Preparation::default()).expect("the model can be prepared");
+    let prepared = prepare(&model, &Preparation::default(), &mut ()).expect("the model can be prepared");
     let mut config = QuantConfig::for_model(prepared.model());
     config.batch_num = calibration.n_batches();
     let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
     let calibrated = calibrate(&float, &config, &mut calibration, &mut ()).expect("the data are good");
     let quantized =
-        prepared.quantize(&config, &calibrated.into_record()).expect("the model can be quantized");
-    let deployed = quantized.deploy(Flavour::Qdq, &Emission::default()).expect("the model can be deployed");
+        prepared.quantize(&config, &calibrated.into_record(), &mut ()).expect("the model can be quantized");
+    let deployed = quantized
+        .deploy(DeployFormat::Qdq, &Emission::default(), &mut ())
+        .expect("the model can be deployed");
 
     let batch = calibration.inputs(0..32).expect("there are that many samples");
     for (name, model) in [("float", prepared.model()), ("int8", deployed.model())] {
@@ -52,7 +54,7 @@ fn benches(c: &mut Criterion) {
                 Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut () };
             let mut strategy = BinarySearch;
             let options = SearchOptions {
-                deploy: Some((Flavour::Qdq, Emission::default())),
+                deploy: Some((DeployFormat::Qdq, Emission::default())),
                 ..SearchOptions::new(&mut strategy)
             };
             search(&float, &model, &config, roles, options).map(drop)

@@ -1,8 +1,8 @@
-"""A folder that holds a model and its data, as intact8 is given it.
+"""A folder with a model and its data, and the arguments that pass them to intact8.
 
-model.onnx, calib.npz, eval.npz and meta.json, which tells the metric, batches, normalization, and, as "data", the sibling
-folder that holds the arrays, if it is not this one. Beside the folders lies zoo.py, which prints the metric of a folder's
-model, or of another file, on its last line.
+It contains model.onnx, calib.npz, eval.npz and meta.json, which holds the metric, the batch sizes, the normalization, and, as
+"data", the sibling folder with the arrays if they are not in this one. Beside the folders is zoo.py, which prints the metric of a
+folder's model, or of another file, on its last line.
 """
 
 import json
@@ -23,14 +23,14 @@ class Folder:
         self.data = self.path.parent / self.meta["data"] if "data" in self.meta else self.path
 
     def feeding(self):
-        """How intact8 is to feed the arrays."""
+        """The arguments of intact8 for batches and normalization."""
         flags = ["--batch", str(self.meta.get("calib_batch", 8))]
         for norm in list(self.meta.get("norm", {}).values())[:1]:
             flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
         return flags
 
     def config(self, program, path, target):
-        """Writes the default configuration for a target and the calibration data that meta.json allows."""
+        """Writes the default configuration for a target, with the number of batches that meta.json allows."""
         arrays = np.load(self.data / "calib.npz", allow_pickle=False)
         axes = self.meta.get("batch_axis", {})
         n_samples = min(arrays[name].shape[axes.get(name, 0)] for name in arrays.files if arrays[name].ndim)
@@ -39,7 +39,7 @@ class Folder:
         subprocess.run(command, check=True, capture_output=True)
 
     def scorer_command(self):
-        """What reads paths of models and prints their metrics, line by line."""
+        """The command that reads paths of models and prints their metrics, line by line."""
         return shlex.join([sys.executable, str(pathlib.Path(__file__).parent / "scorer.py"), str(self.path)])
 
     def score(self, model):
@@ -50,13 +50,13 @@ class Folder:
 
 
 def folders(path, names):
-    """The folders of a folder, or those that are named."""
+    """The folders in `path`, or those with the given names."""
     found = (Folder(model.parent) for model in sorted(pathlib.Path(path).glob("*/model.onnx")))
     return [folder for folder in found if not names or folder.name in names]
 
 
 def peer(python, script, tool, folder):
-    """What a script says of a peer: a dictionary, with an "error" if it failed."""
+    """The result of a peer's script: a dictionary, with an "error" if it failed."""
     run = subprocess.run([python, script, tool, folder.path], capture_output=True, text=True)
     try:
         return json.loads(run.stdout.strip().splitlines()[-1])

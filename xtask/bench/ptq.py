@@ -1,14 +1,14 @@
-"""Quantizes models once, without a search, with intact8 and with peers, and prints what each gives.
+"""Quantizes models once, without a search, with intact8 and with peers, and prints the metrics.
 
     python ptq.py INTACT8 DIR [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
-DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON;
-PYTHON is the interpreter that has the peers. NAMEs choose some of the folders.
+DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is the
+interpreter with the peers. NAMEs select some of the folders.
 
-Everything is at its defaults, every layer that can be quantized is, and the metric is that of the saved file in ONNX
-Runtime. Beside it stands how many layers are quantized, and, where the target would gain nothing from integer activations,
-how many of these only in their weights; for the peers, how many weighted operators are in int8. A model is lost if it is
-further from float than 1 % of it; that is counted at the end.
+All tools use their defaults, every layer that can be quantized is quantized, and the metric is that of the saved file in ONNX
+Runtime. The columns also show the number of quantized layers with, if the target gains nothing from integer activations, the
+number of those with only their weights quantized; for peers, the number of weighted operators in int8. The last line counts the
+models within 1 % of the float metric.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def ours(program, folder, target):
     with tempfile.TemporaryDirectory() as scratch:
         config, summary = f"{scratch}/config.json", f"{scratch}/summary.json"
         folder.config(program, config, target)
-        # Whatever the first trial gives is taken.
+        # The drop is so large that the first trial meets the target.
         command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz"]
         command += ["--eval-cmd", folder.scorer_command(), "--eval-stays", "--config", config, "--max-drop", "1000000"]
         command += ["--save", f"{scratch}/out", "--json", summary, "--target", target, *folder.feeding()]

@@ -1,9 +1,9 @@
-"""Times the default deploy file of models in ONNX Runtime beside the float model, in turns, on one thread.
+"""Compares the time of the default deploy models in ONNX Runtime with that of the float models, alternately, on one thread.
 
     python runtime.py INTACT8 DIR [NAME...]
 
-DIR holds models as ../conformance/models.py says; NAMEs choose some. Every layer that can be quantized is, without a search.
-The least and the median time of each are compared; a batch is what meta.json says, at most 8 samples.
+DIR holds models as described in ../conformance/models.py; NAMEs select some. Every layer that can be quantized is quantized,
+without a search. The minimum and the median time of each are compared; a batch has the number of samples in meta.json, at most 8.
 """
 
 import pathlib
@@ -32,11 +32,11 @@ def deployed(program, folder, out):
     flags = ["--batch", str(meta.get("calib_batch", 8))]
     for norm in list(meta.get("norm", {}).values())[:1]:
         flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
-    # A command that is content with everything, so that nothing is rolled back.
-    content = pathlib.Path(out) / "content.py"
-    content.write_text("print(1)\n")
+    # A command whose score is constant, so that no layer is rolled back.
+    constant = pathlib.Path(out) / "constant.py"
+    constant.write_text("print(1)\n")
     command = [program, "quantize", path / "model.onnx", "--calib", data / "calib.npz"]
-    command += ["--eval-cmd", f"{sys.executable} {content}", "--save", f"{out}/m", *flags]
+    command += ["--eval-cmd", f"{sys.executable} {constant}", "--save", f"{out}/m", *flags]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip())
@@ -47,7 +47,7 @@ def main(program, directory, *names):
     sys.path.insert(0, directory)
     import zoo
 
-    print(f"{'model':26} float (ms)  int8 (ms)  times as fast: least  median   size")
+    print(f"{'model':26} float (ms)  int8 (ms)      speedup: min  median   size")
     for path in sorted(pathlib.Path(directory).iterdir()):
         if not (path / "model.onnx").exists() or names and path.name not in names:
             continue
@@ -67,10 +67,10 @@ def main(program, directory, *names):
                     before = time.perf_counter()
                     one.run(None, feeds)
                     taken.append(time.perf_counter() - before)
-            least, median = [min(taken) for taken in seconds], [np.median(taken) for taken in seconds]
+            minimum, median = [min(taken) for taken in seconds], [np.median(taken) for taken in seconds]
             size = pathlib.Path(file).stat().st_size / pathlib.Path(folder.model).stat().st_size
             print(
-                f"{path.name:26} {1e3 * least[0]:10.2f} {1e3 * least[1]:10.2f} {least[0] / least[1]:21.2f} "
+                f"{path.name:26} {1e3 * minimum[0]:10.2f} {1e3 * minimum[1]:10.2f} {minimum[0] / minimum[1]:13.2f} "
                 f"{median[0] / median[1]:7.2f} {size:6.2f}",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""Scores models as the zoo.py beside a folder does, one after the other: reads the path of each in a line, prints its metric.
+"""Scores models with the zoo.py beside a folder: reads the path of a model from each line and prints its metric.
 
     python scorer.py FOLDER
 """

@@ -1,17 +1,17 @@
-"""Searches with intact8, and with peers, for the int8 model that loses no more than 1 % of the float model's metric.
+"""Searches with intact8, and with peers, for the int8 model that loses at most 1 % of the float model's metric.
 
     python search.py INTACT8 DIR [--by-command] [--target NAME] [--peers ON_FOLDER.py [--python PYTHON]] [--tools a,b,c] [NAME...]
 
-DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is
-the interpreter that has the peers. NAMEs choose some of the folders. The tools take turns on each model. intact8 quantizes
-for the target "generic" if nobody says otherwise: as the peers do, whatever it is that some runtime runs slower in int8.
+DIR holds the folders that folder.py describes. ON_FOLDER.py runs a peer on a folder and prints one line of JSON; PYTHON is the
+interpreter with the peers. NAMEs select some of the folders. The tools alternate on each model. The default target of intact8 is
+"generic" here, as for the peers, which quantize layers even if a runtime computes them slower in int8.
 
-A line for each model and tool: the metric of the saved file in ONNX Runtime (of intact8's deploy model; what intact8 itself
-says of it stands beside), whether that is within the target, weighted operators in int8 and in float, evaluations as
-multiples of the whole evaluation data (those that are for the report alone included), seconds, seconds of processor time,
-and the most memory held. intact8 scores with its own top1 where that is the folder's metric, and else by zoo.py in a
-command that stays; with --by-command always by that, so that it is ONNX Runtime's numbers that meet the target, whose
-optimizations may turn an answer or two. In the end, sums.
+Each line is one model and tool: the metric of the saved file in ONNX Runtime (for intact8 that of the deploy model, with the
+metric that intact8 reported beside it), whether it meets the target, weighted operators in int8 and in float, evaluations in
+units of the whole evaluation data (including those only for the report), seconds, seconds of processor time, and peak memory.
+intact8 scores with its own top1 if that is the folder's metric, and otherwise with zoo.py in a command that stays running; with
+--by-command always with the command, so that the target applies to ONNX Runtime's metric, whose optimizations may change one or
+two answers. The last lines are sums.
 """
 
 import argparse
@@ -28,19 +28,19 @@ from folder import folders, peer
 
 DROP = 0.01
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"}
-# What int8 values pass through unchanged.
+# Operators that keep int8 values unchanged.
 TRANSPARENT = {
     "Cast", "Clip", "Flatten", "Identity", "MaxPool", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 }
 
 
 def weighted_ops(path):
-    """How many weighted operators read dequantized values only, and how many do not."""
+    """The numbers of weighted operators with only dequantized operands, and of the others."""
     graph = onnx.load(path, load_external_data=False).graph
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
 
     def is_int8(name, depth=6):
-        node = makers.get(name)
+        node = producers.get(name)
         if node is None:
             return False
         through = node.op_type in TRANSPARENT and depth > 0 and is_int8(node.input[0], depth - 1)
@@ -55,7 +55,7 @@ def weighted_ops(path):
 
 
 def evaluations(report):
-    """How many times the evaluation data were gone through; a command that can't tell always does."""
+    """The number of passes over the evaluation data; each run of a command counts as a whole pass."""
     efforts = [report["original_effort"], *report["trials"], *report["rescored"]]
     whole = max((effort["samples"] or 1 for effort in efforts), default=1)
     return sum((whole if effort["samples"] is None else effort["samples"]) / whole for effort in efforts)

@@ -1,23 +1,23 @@
-"""Runs models on their data in our interpreter and in ONNX Runtime, and compares everything that they compute.
+"""Runs models on their data in the interpreter and in ONNX Runtime, and compares every value.
 
     python models.py SERVE DIR [NAME...]
 
-SERVE is the program that runs a model for us (fixtures/examples/serve.rs). DIR holds one folder a model, with a
-model.onnx and a meta.json, and a module zoo.py that knows how to feed and score them: zoo.Folder(folder) has `model`,
-the file; `batches("calib", inputs, batch, limit)`, which yields feeds; and `score(session)`, the metric of whatever has
-get_inputs() and run(None, feeds). NAMEs choose some of the folders.
+SERVE is the program that runs a model in the interpreter (fixtures/examples/serve.rs). DIR holds one folder for each model,
+with a model.onnx and a meta.json, and a module zoo.py that feeds and scores them: zoo.Folder(folder) has `model`, the file;
+`batches("calib", inputs, batch, limit)`, which yields feeds; and `score(session)`, the metric of an object with get_inputs()
+and run(None, feeds). NAMEs select some of the folders.
 
-ONNX Runtime runs without optimizations, so that its values are those of the model's nodes.
+ONNX Runtime runs without optimizations, so that it computes the values of the model's nodes.
 
-Tensors: every value that the nodes of the model's graph compute, those inside subgraphs and strings excepted, for SAMPLES
-samples. Shapes, types and the places of NaN and of infinities must be the same, integers and booleans equal; of floats the
-greatest absolute difference, divided by the greatest finite magnitude in ONNX Runtime's tensor, must be at most CLOSE.
-Where a network magnifies rounding errors of its first nodes, as a difference of nearly equal numbers does, its later
-values may be further apart, up to INHERITED; then ONNX Runtime runs the node alone on the operands that our interpreter
-computed, and that result must agree as said. The table counts these values as inherited.
+Tensors: every value of the nodes of the main graph, except for strings, on SAMPLES samples. Shapes, types and the positions of
+NaN and of infinities must be equal, and so must integers and booleans. For floats the largest absolute difference, divided by
+the largest finite magnitude in ONNX Runtime's tensor, must be at most CLOSE. If a network amplifies rounding errors of its
+first nodes, for example by a difference of nearly equal numbers, later values may differ by up to INHERITED; then ONNX Runtime
+runs the node by itself on the operands that the interpreter computed, and that result must agree within CLOSE. The table counts
+these values as inherited.
 Metric: over all data; the two must be equal within half a unit of the third decimal.
-Time: a batch of samples as meta.json says, at most TIMED of them, one thread, the two in turns; the least of each is
-compared. Ours must take at most SLOWEST times as long.
+Time: a batch with the number of samples in meta.json, at most TIMED, with one thread, alternately; the minimum of each counts.
+The interpreter may take at most SLOWEST times as long.
 """
 
 import json
@@ -44,8 +44,8 @@ class Named:
         self.name = name
 
 
-class Ours:
-    """Our interpreter, with the face of an ort.InferenceSession."""
+class Interpreter:
+    """The interpreter of intact8, with the interface of an ort.InferenceSession."""
 
     def __init__(self, serve, model):
         one_thread = os.environ | {"RAYON_NUM_THREADS": "1"}
@@ -63,7 +63,7 @@ class Ours:
         return [Named(name) for name in self.names["inputs"]]
 
     def ask(self, feeds, watch):
-        """What is computed, by name, and the seconds that it took."""
+        """The computed tensors by name, and the seconds of the run."""
         feeds = {name: np.asarray(array, order="C") for name, array in feeds.items()}
         inputs = [
             {"name": name, "dtype": THEIRS[array.dtype.name], "shape": array.shape} for name, array in feeds.items()
@@ -90,8 +90,8 @@ class Ours:
         self.process.wait()
 
 
-def theirs(model):
-    """A session of ONNX Runtime."""
+def ort_session(model):
+    """A session of ONNX Runtime without optimizations, on one thread."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -99,8 +99,8 @@ def theirs(model):
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def exposed(model):
-    """The model with every value that its nodes compute as an output."""
+def with_all_outputs(model):
+    """The model with the values of all nodes as outputs, serialized."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     known = {output.name for output in copy.graph.output}
@@ -120,8 +120,8 @@ def constants(model):
     return found
 
 
-def alone(model, name, values):
-    """What ONNX Runtime makes of `values` in the node that computes the value `name`."""
+def run_node(model, name, values):
+    """The value `name` as ONNX Runtime computes it with the single node, from `values`."""
     node = next(node for node in model.graph.node if name in node.output)
     feeds = {operand: values[operand] for operand in node.input if operand}
     inputs = [
@@ -130,11 +130,11 @@ def alone(model, name, values):
     ]
     graph = helper.make_graph([node], "alone", inputs, [onnx.ValueInfoProto(name=name)])
     single = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    return theirs(single.SerializeToString()).run(None, feeds)[0]
+    return ort_session(single.SerializeToString()).run(None, feeds)[0]
 
 
 def difference(ours, expected):
-    """The greatest difference of two arrays relative to the greatest magnitude, or what is wrong with ours."""
+    """The largest difference of two arrays relative to the largest magnitude, or a description of the mismatch."""
     if (ours.dtype, ours.shape) != (expected.dtype, expected.shape):
         return f"is {ours.dtype}{list(ours.shape)} instead of {expected.dtype}{list(expected.shape)}"
     if expected.dtype.kind != "f":
@@ -143,20 +143,20 @@ def difference(ours, expected):
     if not np.array_equal(ours[~finite], expected[~finite], equal_nan=True):
         return "is not finite elsewhere"
     ours, expected = ours[finite].astype(np.float64), expected[finite].astype(np.float64)
-    greatest = np.abs(expected).max(initial=0)
+    largest = np.abs(expected).max(initial=0)
     error = np.abs(ours - expected).max(initial=0)
-    return 0.0 if error == 0 else float(error / greatest) if greatest > 0 else f"is up to {error} instead of 0"
+    return 0.0 if error == 0 else float(error / largest) if largest > 0 else f"is up to {error} instead of 0"
 
 
 def compared(path, ours, feeds):
-    """How many tensors were compared, how many inherit differences, the worst difference and its place, complaints."""
+    """The numbers of compared tensors and of inherited differences, the largest difference and its value, and the failures."""
     model = onnx.load(path)
-    session = theirs(exposed(model))
+    session = ort_session(with_all_outputs(model))
     names = [output.name for output in session.get_outputs()]
     expected = dict(zip(names, session.run(names, feeds)))
     found, _ = ours.ask(feeds, watch=True)
     known = constants(model) | feeds | found
-    worst, where, n, n_inherited, complaints = 0.0, "", 0, 0, []
+    worst, where, n, n_inherited, failures = 0.0, "", 0, 0, []
     for name, value in expected.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind in "OSU":
             continue
@@ -166,44 +166,44 @@ def compared(path, ours, feeds):
             worst, where = error, name
         if isinstance(error, float) and CLOSE < error <= INHERITED:
             n_inherited += 1
-            error = difference(found[name], alone(model, name, known))
+            error = difference(found[name], run_node(model, name, known))
         if isinstance(error, str) or error > CLOSE:
-            complaints.append(f"{name} {error if isinstance(error, str) else f'differs by {error:.1e}'}")
-    return n, n_inherited, worst, where, complaints
+            failures.append(f"{name} {error if isinstance(error, str) else f'differs by {error:.1e}'}")
+    return n, n_inherited, worst, where, failures
 
 
 def timed(ours, session, feeds):
-    """The least time of each, in turns."""
-    least, rounds, start = [np.inf, np.inf], 0, time.monotonic()
+    """The minimum time of each, measured alternately."""
+    minimum, rounds, start = [np.inf, np.inf], 0, time.monotonic()
     while rounds < ROUNDS or time.monotonic() - start < SECONDS:
-        least[0] = min(least[0], ours.ask(feeds, watch=False)[1])
+        minimum[0] = min(minimum[0], ours.ask(feeds, watch=False)[1])
         before = time.perf_counter()
         session.run(None, feeds)
-        least[1] = min(least[1], time.perf_counter() - before)
+        minimum[1] = min(minimum[1], time.perf_counter() - before)
         rounds += 1
-    return least
+    return minimum
 
 
 def check(serve, folder):
-    """One row of the table, and complaints."""
-    ours, session = Ours(serve, folder.model), theirs(folder.model)
+    """One row of the table, and the failures."""
+    ours, session = Interpreter(serve, folder.model), ort_session(folder.model)
     try:
         inputs = [value.name for value in session.get_inputs()]
         batch = min(folder.meta.get("batch", 32), SAMPLES)
         feeds = next(folder.batches("calib", inputs, batch, batch))
-        n, n_inherited, worst, where, complaints = compared(folder.model, ours, feeds)
+        n, n_inherited, worst, where, failures = compared(folder.model, ours, feeds)
         metrics = [folder.score(ours), folder.score(session)]
         if not abs(metrics[0] - metrics[1]) <= 5e-4:
-            complaints.append(f"the metric is {metrics[0]} instead of {metrics[1]}")
+            failures.append(f"the metric is {metrics[0]} instead of {metrics[1]}")
         batch = min(folder.meta.get("batch", 32), TIMED)
         seconds = timed(ours, session, next(folder.batches("calib", inputs, batch, batch)))
         ratio = seconds[0] / seconds[1]
         if ratio > SLOWEST:
-            complaints.append(f"takes {ratio:.2f} times as long")
+            failures.append(f"takes {ratio:.2f} times as long")
     finally:
         ours.close()
     times = " ".join(f"{1e3 * second:9.2f}" for second in seconds)
-    return f"{n:7} {n_inherited:9} {worst:10.1e}  {metrics[0]:8.4f} {metrics[1]:8.4f} {times} {ratio:6.2f}  {where}", complaints
+    return f"{n:7} {n_inherited:9} {worst:10.1e}  {metrics[0]:8.4f} {metrics[1]:8.4f} {times} {ratio:6.2f}  {where}", failures
 
 
 def main(serve, directory, *names):
@@ -211,18 +211,18 @@ def main(serve, directory, *names):
     import zoo
 
     n_failed = 0
-    print(f"{'model':26} tensors inherited difference      ours      ORT  ours (ms)  ORT (ms)  ratio  greatest difference in")
+    print(f"{'model':26} tensors inherited difference      ours      ORT  ours (ms)  ORT (ms)  ratio  largest difference in")
     for path in sorted(pathlib.Path(directory).iterdir()):
         if not (path / "model.onnx").exists() or names and path.name not in names:
             continue
         try:
-            row, complaints = check(serve, zoo.Folder(str(path)))
+            row, failures = check(serve, zoo.Folder(str(path)))
         except (RuntimeError, KeyError, BrokenPipeError) as error:
-            row, complaints = "", [str(error)]
+            row, failures = "", [str(error)]
         print(f"{path.name:26} {row}", flush=True)
-        for complaint in complaints:
-            print("   ", complaint, flush=True)
-        n_failed += bool(complaints)
+        for failure in failures:
+            print("   ", failure, flush=True)
+        n_failed += bool(failures)
     if n_failed:
         sys.exit(f"{n_failed} models differ")
 

@@ -2,9 +2,9 @@
 
     python nodes.py OUT
 
-One folder a test: model.onnx; data.onnx, a model whose initializers are the tensors that go in and must come out; and
-case.json, which says how: inputs and outputs as {"tensor": name}, {"sequence": [...]} or {"optional": item or null},
-an absent input as null. Function bodies expanded into tests of their own are left out: they test the same operators.
+One folder for each test, with model.onnx; data.onnx, a model whose initializers are the input tensors and the expected output
+tensors; and case.json, which describes inputs and outputs as {"tensor": name}, {"sequence": [...]} or {"optional": item or null},
+and an absent input as null. Tests of expanded function bodies are omitted: they test the same operators.
 """
 
 import json
@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore")
 
 
 def item(value, type_proto, tensors):
-    """Describes a value, and adds the tensors in it to `tensors`."""
+    """A description of a value; adds its tensors to `tensors`."""
     kind = type_proto.WhichOneof("value")
     if kind == "optional_type":
         inner = type_proto.optional_type.elem_type

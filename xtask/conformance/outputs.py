@@ -1,13 +1,13 @@
-"""Checks a quantized model in ONNX Runtime against what our interpreter made of it.
+"""Compares a quantized model in ONNX Runtime with the outputs of the interpreter.
 
     python outputs.py MODEL.onnx EVAL.npz OUTPUTS.npz SUMMARY.json
 
-MODEL must pass onnx.checker, load with all optimizations and with none, and give the outputs in OUTPUTS.npz: the same
-predictions for every sample, and near-equal tensors. Its accuracy must be the one that SUMMARY.json reports.
+MODEL must pass onnx.checker, load with all optimizations and with none, and compute the outputs in OUTPUTS.npz: the same
+predictions for every sample, and nearly equal tensors. Its accuracy must be the one in SUMMARY.json.
 
-Near-equal, relative to the greatest magnitude: a sum of floats in another order may put a value on the other side of a
-rounding border, and then it is one quantization step off. So SAME of the samples must agree closely, and all of them
-up to STEP.
+Tensors are compared relative to the largest magnitude: a sum of floats in another order may round to the other side of a
+boundary, and then differs by one quantization step. So a fraction SAME of the samples must agree within CLOSE, and all of them
+within STEP.
 """
 
 import json
@@ -35,20 +35,20 @@ def main(model, eval_path, outputs_path, summary_path):
     final = json.load(open(summary_path))["final"]
     for name, level, same in (
         ("no optimization", ort.GraphOptimizationLevel.ORT_DISABLE_ALL, SAME),
-        # Its integer kernels round intermediate results that are floats elsewhere.
+        # The integer kernels round intermediate results that are floats without optimizations.
         ("all optimizations", ort.GraphOptimizationLevel.ORT_ENABLE_ALL, 0),
     ):
         theirs = run(model, feeds, level)
         for output, expected in theirs.items():
             errors = np.abs(ours[output] - expected).reshape(len(expected), -1).max(1) / np.abs(expected).max()
             close = (errors <= CLOSE).mean()
-            print(f"{model}, {name}: {output} agrees closely in {close:.1%} of the samples, in all up to {errors.max():.1e}")
+            print(f"{model}, {name}: {output} agrees closely in {close:.1%} of the samples, the largest error is {errors.max():.1e}")
             assert close >= same, f"{output} must agree closely in {same:.0%} of the samples"
             assert errors.max() <= STEP, f"{output} differs by more than {STEP}"
             assert (ours[output].argmax(1) == expected.argmax(1)).all(), f"{output}: predictions differ"
         first = next(iter(theirs.values()))
         accuracy = (first.argmax(1) == feeds["labels"]).mean()
-        assert abs(accuracy - final) < 1e-9, f"accuracy is {accuracy}, the summary says {final}"
+        assert abs(accuracy - final) < 1e-9, f"the accuracy is {accuracy}, but the summary has {final}"
 
 
 main(*sys.argv[1:])

@@ -2,19 +2,19 @@
 
     python runtimes.py INTACT8 SERVE PAGE.md bless|compare [DIR [NAME...]]
 
-INTACT8 is the command, SERVE the program that runs a model for us (fixtures/examples/serve.rs). The bundled models are
-always among those that are run; DIR holds others, as models.py says. NAMEs choose some of them.
+INTACT8 is the command, SERVE the program that runs a model in the interpreter (fixtures/examples/serve.rs). The bundled models
+are always included; DIR holds further models as described in models.py. NAMEs select some of them.
 
-Compared is a file in another runtime with the same file in our interpreter, on all evaluation data:
-Metric: equal up to one sample or a thousandth; else the table says how many samples.
-Outputs: of floats, the root of the mean square of the difference is less than that between the quantized and the float
-model, both in our interpreter. Integers are not compared, as both runtimes fuse and fold what computes them: OpenVINO
-runs its own int8 kernels, in float32 where it has none (it would choose bfloat16 on some processors), and tract runs
-QuantizeLinear and DequantizeLinear in float. What differs by rounding alone stays far below that bound unless a network
-magnifies it.
+A file in another runtime is compared with the same file in the interpreter, on all evaluation data.
+Metric: equal within one sample or 0.001; otherwise the table holds the difference in samples.
+Outputs: for floats, the root mean square of the difference is less than that between the quantized and the float model, both in
+the interpreter. Integers are not compared, since both runtimes fuse and fold the operators that compute them: OpenVINO has int8
+kernels of its own and otherwise computes in float32 (by default it would use bfloat16 on some processors), and tract runs
+QuantizeLinear and DequantizeLinear in float. Differences by rounding alone are far below that bound unless a network amplifies
+them.
 
-The table between the marks of PAGE.md says what comes of it, and must be that of this run, or is rewritten. Rows of
-models that are not run are left as they are.
+The table between the markers of PAGE.md holds the results. It must equal those of this run, or is rewritten. Rows of models that
+are not run stay unchanged.
 """
 
 import json
@@ -27,18 +27,18 @@ import tempfile
 import numpy as np
 import onnx
 
-from flavours import quantized
-from models import Ours
+from formats import quantized
+from models import Interpreter
 
 BUNDLED = ("digits", "digits-hard")
 TARGETS = (("onnxruntime-x86", ("qdq", "qoperator", "integer")), ("openvino", ("qdq",)))
 SAME_METRIC, SECONDS, MESSAGE = 1e-3, 600, 110
 BEGIN = "<!-- Made by `cargo xtask conformance --runtimes DIR --bless`; do not edit. -->"
-END = "<!-- End of what is made. -->"
+END = "<!-- End of the generated table. -->"
 
 
 class Bundled:
-    """A model of fixtures/models, with the face of a zoo.Folder."""
+    """A model of fixtures/models, with the interface of a zoo.Folder."""
 
     def __init__(self, name):
         self.path = f"fixtures/models/{name}"
@@ -59,22 +59,22 @@ class Named:
 
 
 class Recorded:
-    """A session that remembers what it gave: floats, in the order of its outputs and runs."""
+    """A session that records its float outputs, in the order of outputs and runs."""
 
     def __init__(self, session):
-        self.session, self.given = session, []
+        self.session, self.floats = session, []
 
     def get_inputs(self):
         return self.session.get_inputs()
 
     def run(self, names, feeds):
         outputs = self.session.run(names, feeds)
-        self.given += [output.ravel() for output in outputs if output.dtype.kind == "f"]
+        self.floats += [output.ravel() for output in outputs if output.dtype.kind == "f"]
         return outputs
 
 
 class OpenVino:
-    """OpenVINO's CPU plugin, with the face of an ort.InferenceSession."""
+    """OpenVINO's CPU plugin, with the interface of an ort.InferenceSession."""
 
     def __init__(self, path):
         import openvino
@@ -87,12 +87,12 @@ class OpenVino:
         return [Named(name) for name in self.names]
 
     def run(self, _, feeds):
-        given = self.model({name: np.ascontiguousarray(feeds[name]).reshape(feeds[name].shape) for name in self.names})
-        return [np.array(given[output]) for output in self.model.outputs]
+        outputs = self.model({name: np.ascontiguousarray(feeds[name]).reshape(feeds[name].shape) for name in self.names})
+        return [np.array(outputs[output]) for output in self.model.outputs]
 
 
 class Tract:
-    """tract, with the face of an ort.InferenceSession; it fixes shapes, so it makes a model for each."""
+    """tract, with the interface of an ort.InferenceSession; it requires fixed shapes, so each shape has a model of its own."""
 
     def __init__(self, path):
         self.path, self.prepared = path, {}
@@ -125,13 +125,13 @@ RUNTIMES = {"OpenVINO": OpenVino, "tract": Tract}
 
 
 def scored(session, folder):
-    """The metric of a session, and all the floats that it gave."""
+    """The metric of a session, and all its float outputs."""
     recorded = Recorded(session)
-    return folder.score(recorded), np.concatenate(recorded.given).astype(np.float64)
+    return folder.score(recorded), np.concatenate(recorded.floats).astype(np.float64)
 
 
 def ours(serve, path, folder):
-    session = Ours(serve, path)
+    session = Interpreter(serve, path)
     try:
         return scored(session, folder)
     finally:
@@ -139,7 +139,7 @@ def ours(serve, path, folder):
 
 
 def shortened(message):
-    """The line of a message that says why, the last before a summary, without what depends on the machine."""
+    """The line of a message with the reason, the last one before a summary, without parts that depend on the machine."""
     message = re.split("\n(?:Summary|Stack backtrace):", message)[0]
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[-1] if lines else "fails without a message"
@@ -148,35 +148,35 @@ def shortened(message):
     return text if len(text) <= MESSAGE else text[:MESSAGE].rsplit(" ", 1)[0] + " …"
 
 
-def tried(kind, path, folder, pipe):
+def send_score(kind, path, folder, pipe):
     try:
         pipe.send(scored(RUNTIMES[kind](str(path)), folder))
-    except BaseException as error:  # A panic of a runtime is none of Python's exceptions.
+    except BaseException as error:  # A panic of a runtime is not an Exception.
         pipe.send(str(error) or type(error).__name__)
 
 
-def apart(kind, path, folder):
-    """What `tried` gets, in a process of its own: a runtime may crash."""
+def in_own_process(kind, path, folder):
+    """The result of `send_score` in a separate process, since a runtime may crash: a score, or an error message."""
     here, there = multiprocessing.Pipe(False)
-    process = multiprocessing.get_context("fork").Process(target=tried, args=(kind, path, folder, there))
+    process = multiprocessing.get_context("fork").Process(target=send_score, args=(kind, path, folder, there))
     process.start()
     there.close()
     try:
-        got = here.recv() if here.poll(SECONDS) else f"takes more than {SECONDS} seconds"
+        result = here.recv() if here.poll(SECONDS) else f"takes more than {SECONDS} seconds"
     except EOFError:
-        got = "ends the process"
+        result = "ends the process"
     process.kill()
     process.join()
-    return got
+    return result
 
 
 def verdict(kind, path, folder, expected, float_outputs):
-    """What a table says of a file in a runtime, and the numbers or the message behind it."""
-    got = apart(kind, path, folder)
-    if isinstance(got, str):
-        refused = "" if not isinstance(apart(kind, folder.model, folder), str) else "as the float file: "
-        return refused + shortened(got), got.strip().replace("\n", " / ")[:600]
-    (metric, outputs), (our_metric, our_outputs) = got, expected
+    """The table's entry for a file in a runtime, with the numbers or the whole message."""
+    result = in_own_process(kind, path, folder)
+    if isinstance(result, str):
+        refused = "" if not isinstance(in_own_process(kind, folder.model, folder), str) else "as the float file: "
+        return refused + shortened(result), result.strip().replace("\n", " / ")[:600]
+    (metric, outputs), (our_metric, our_outputs) = result, expected
     if outputs.shape != our_outputs.shape:
         return "outputs have other shapes", f"{outputs.shape} {our_outputs.shape}"
 
@@ -187,7 +187,7 @@ def verdict(kind, path, folder, expected, float_outputs):
     labels = folder.arrays("eval").get("labels")
     n_samples = None if labels is None or labels.ndim > 1 else len(labels)
     same = max(SAME_METRIC * max(1, abs(our_metric)), 1.01 / n_samples if n_samples else 0)
-    numbers = f"metric {metric:.4f}, ours {our_metric:.4f}; outputs differ by {error:.2e}, quantization by {bound:.2e}"
+    numbers = f"metric {metric:.4f}, interpreter {our_metric:.4f}; outputs differ by {error:.2e}, quantization by {bound:.2e}"
     if not error <= bound:
         return "differs", numbers
     if not abs(metric - our_metric) <= same:
@@ -198,20 +198,20 @@ def verdict(kind, path, folder, expected, float_outputs):
 
 
 def rows(program, serve, folder, scratch):
-    """The verdicts of one model: for each form, one for each runtime; forms with equal verdicts are put together."""
+    """The verdicts of one model: for each format, one for each runtime; formats with equal verdicts share a row."""
     _, float_outputs = ours(serve, folder.model, folder)
     found = {}
     default = None
-    for target, forms in TARGETS:
+    for target, formats in TARGETS:
         out = scratch / target
         out.mkdir(parents=True)
-        files = quantized(program, folder, target, forms, out, score="sh -c 'echo 1'")
-        for form, (path, _) in list(files.items())[1:]:
-            if form == "qdq":
+        files = quantized(program, folder, target, formats, out, score="sh -c 'echo 1'")
+        for format, (path, _) in list(files.items())[1:]:
+            if format == "qdq":
                 if default is not None and default.read_bytes() == path.read_bytes():
                     continue
                 default = default or path
-            label = form if target == TARGETS[0][0] else f"{form} for {target}"
+            label = format if target == TARGETS[0][0] else f"{format} for {target}"
             expected = ours(serve, path, folder)
             verdicts = {kind: verdict(kind, path, folder, expected, float_outputs) for kind in RUNTIMES}
             for kind, (short, numbers) in verdicts.items():
@@ -245,13 +245,13 @@ def main(program, serve, page, mode, directory="", *names):
             made[name] = rows(program, serve, folder, pathlib.Path(scratch))
         if mode == "bless":
             lines = [f"| {model} | {' | '.join(row)} |" for model in sorted(made) for row in made[model]]
-            head = ["| Model | Form | " + " | ".join(RUNTIMES) + " |", "|---|---|" + "---|" * len(RUNTIMES)]
+            head = ["| Model | Format | " + " | ".join(RUNTIMES) + " |", "|---|---|" + "---|" * len(RUNTIMES)]
             page.write_text(before + "\n".join([BEGIN, "", *head, *lines, "", END]) + after)
     if mode != "bless" and made != table:
         for name in made:
             if made[name] != table.get(name):
-                print(f"{name}: {page} says {json.dumps(table.get(name))}, and it is {json.dumps(made[name])}")
-        sys.exit("the table is outdated; read what differs, and rewrite it with --bless")
+                print(f"{name}: {page} has {json.dumps(table.get(name))}, but the result is {json.dumps(made[name])}")
+        sys.exit("the table is outdated; read the differences, and rewrite it with --bless")
 
 
 if __name__ == "__main__":

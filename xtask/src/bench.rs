@@ -1,36 +1,37 @@
-//! `cargo xtask bench`: what intact8 gives beside its peers, in one run.
+//! `cargo xtask bench`: measures accuracy, searches and speed, of intact8 and of its peers.
 
 use crate::conformance::python;
 use crate::quantize::build;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// What is to be measured.
+/// The measurements to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py says what the
-    /// folder must hold
+    /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py describes
+    /// the folder
     #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime"], conflicts_with = "search")]
     ptq: Option<PathBuf>,
-    /// Search on every model of a folder, to lose no more than 1 %, and print what was found and what it took
+    /// Search on every model of a folder, with at most 1 % loss, and print results and times
     #[arg(long, value_name = "DIR")]
     search: Option<PathBuf>,
-    /// Time the default deploy file of every model of a folder beside the float model in ONNX Runtime
+    /// Compare the time of the default deploy model with that of the float model in ONNX Runtime, for every model of a
+    /// folder
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
-    /// Let ONNX Runtime score every trial of a search, and not only where intact8 lacks the metric
+    /// Score every trial of a search in ONNX Runtime, instead of only those with metrics that intact8 lacks
     #[arg(long, requires = "search")]
     by_command: bool,
-    /// What the models are to run on, as `intact8 config --target` has it; not for --runtime
+    /// The target, as in `intact8 config --target`; not for --runtime
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// A script that runs a peer on a folder: the peers' figures are printed beside
+    /// A script that runs a peer on a folder; its results are printed too
     #[arg(long, value_name = "ON_FOLDER.py")]
     peers: Option<PathBuf>,
-    /// The Python that has the peers
+    /// The Python interpreter with the peers
     #[arg(long, value_name = "PYTHON", requires = "peers")]
     python: Option<PathBuf>,
-    /// The peers, as the script calls them
+    /// The names of the peers in that script
     #[arg(long, value_name = "a,b", requires = "peers")]
     tools: Option<String>,
     /// Only this model; may be repeated
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-/// Measures what is asked for; paths are meant from the folder `here`.
+/// Runs the selected measurements; relative paths start at the folder `here`.
 pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> {
     let (python, program) = (python(sh)?, build(sh)?);
     let only = &args.only;

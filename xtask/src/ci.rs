@@ -1,9 +1,9 @@
-//! `cargo xtask ci`: exactly what CI runs, cheapest first.
+//! `cargo xtask ci`: the checks of CI, the cheapest first.
 
 use crate::{conformance, tidy};
 use xshell::{Shell, cmd};
 
-/// Runs every check; the first that fails ends it.
+/// Runs all checks; stops at the first failure.
 pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo fmt --all --check").run()?;
     tidy::tidy(sh)?;

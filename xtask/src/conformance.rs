@@ -1,27 +1,27 @@
-//! `cargo xtask conformance`: our interpreter and what we write, against tools that nobody here wrote.
+//! `cargo xtask conformance`: compares the interpreter and the written files with other implementations of ONNX.
 
 use crate::quantize::{build, build_example};
 use clap::ArgGroup;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// What is to be checked.
+/// The comparisons to run.
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("tables").args(["nodes", "runtimes"]).multiple(true)))]
 #[command(group(ArgGroup::new("folders").args(["models", "runtimes"]).multiple(true)))]
 pub(crate) struct Args {
-    /// Run the node tests of the onnx package; docs/conformance.tsv and docs/ops.md must say what comes of them
+    /// Run the node tests of the onnx package, and compare the results with docs/conformance.tsv and docs/ops.md
     #[arg(long)]
     nodes: bool,
-    /// Rewrite what the files say instead
+    /// Rewrite these files instead of comparing
     #[arg(long, requires = "tables")]
     bless: bool,
-    /// Run every model of a folder on its data, and compare all that is computed, and the time, with ONNX Runtime;
-    /// xtask/conformance/models.py says what the folder must hold
+    /// Run every model of a folder on its data, and compare all values and the time with ONNX Runtime;
+    /// xtask/conformance/models.py describes the folder
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Run the quantized files of the bundled models, and of such a folder, in OpenVINO and in tract; docs/runtimes.md
-    /// must say what comes of them
+    /// Run the quantized files of the bundled models, and of such a folder, in OpenVINO and in tract, and compare the
+    /// results with docs/runtimes.md
     #[arg(long, value_name = "DIR")]
     runtimes: Option<Option<PathBuf>>,
     /// Only this model; may be repeated
@@ -29,10 +29,10 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-/// The bundled models, with the drop that each is quantized for.
+/// The bundled models, each with its largest drop of the metric.
 const MODELS: &[(&str, &str)] = &[("digits", "0.002"), ("digits-hard", "0.002")];
 
-/// Checks what is asked for; paths are meant from the folder `here`.
+/// Runs the selected comparisons; relative paths start at the folder `here`.
 pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> {
     if args.nodes {
         nodes(sh, args.bless)?;
@@ -47,7 +47,7 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if args.nodes || args.models.is_some() || args.runtimes.is_some() { Ok(()) } else { bundled(sh) }
 }
 
-/// Runs the node tests of the pinned onnx package. Every case must pass, or be listed with the reason why not.
+/// Runs the node tests of the pinned onnx package. Every case must pass or be listed with a reason.
 pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
     let (python, program) = (python(sh)?, build_example(sh, "node_tests")?);
     let cases = Path::new("target/conformance/nodes");
@@ -60,16 +60,17 @@ pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs models on their data, in our interpreter and in ONNX Runtime, and so their quantized files in every form.
+/// Runs models on their data, in the interpreter and in ONNX Runtime, and then their quantized files in every deploy
+/// format.
 fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
     let (python, serve, program) = (python(sh)?, build_example(sh, "serve")?, build(sh)?);
     let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
-    cmd!(sh, "{python} xtask/conformance/flavours.py {program} {serve} {folder} {only...}").run()?;
+    cmd!(sh, "{python} xtask/conformance/formats.py {program} {serve} {folder} {only...}").run()?;
     agree?;
     Ok(())
 }
 
-/// Runs the quantized files of the bundled models, and of those of a folder, in other runtimes than ONNX Runtime.
+/// Runs the quantized files of the bundled models, and of those of a folder, in OpenVINO and tract.
 fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> anyhow::Result<()> {
     let python = environment(sh, "venv-runtimes", "requirements-runtimes.txt")?;
     let (program, serve) = (build(sh)?, build_example(sh, "serve")?);
@@ -81,7 +82,7 @@ fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> 
     Ok(())
 }
 
-/// Quantizes the bundled models and compares the files with our interpreter in ONNX Runtime.
+/// Quantizes the bundled models and compares their outputs in ONNX Runtime with those of the interpreter.
 pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
     let program = build(sh)?;
     let python = python(sh)?;
@@ -91,9 +92,9 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
         let [model, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| data.join(file));
         let (save, summary) = (out.join(name), out.join("summary.json"));
         cmd!(sh, "{program} quantize {model} --calib {calib} --eval {eval} --max-drop {max_drop} --save {save} --json {summary}").run()?;
-        for flavour in ["fake_quant", "deploy"] {
-            let file = out.join(format!("{name}_{flavour}_model.onnx"));
-            let outputs = out.join(format!("{flavour}.npz"));
+        for kind in ["fake_quant", "deploy"] {
+            let file = out.join(format!("{name}_{kind}_model.onnx"));
+            let outputs = out.join(format!("{kind}.npz"));
             cmd!(sh, "{program} run {file} --input {eval} --output {outputs}")
                 .quiet()
                 .ignore_stdout()
@@ -104,12 +105,12 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The virtual environment of everything but the other runtimes.
+/// The virtual environment for all comparisons except for `--runtimes`.
 pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
     environment(sh, "venv", "requirements.txt")
 }
 
-/// A virtual environment with pinned packages, made where there is none or where the pins have changed.
+/// A virtual environment with pinned packages; created if it is missing or the pins have changed.
 fn environment(sh: &Shell, name: &str, pins: &str) -> anyhow::Result<PathBuf> {
     let folder = sh.current_dir().join("target/conformance").join(name);
     let requirements = Path::new("xtask/conformance").join(pins);

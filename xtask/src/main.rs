@@ -1,6 +1,6 @@
-//! The developers' front door: everything that is automated starts here, as `cargo xtask COMMAND`.
+//! The developers' commands, `cargo xtask COMMAND`.
 //!
-//! It builds and calls the project's own programs and links none of them.
+//! It builds and runs the programs of the project and links none of them.
 
 mod bench;
 mod ci;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use xshell::Shell;
 
-/// What developers run.
+/// The commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
 enum Command {
@@ -23,13 +23,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure intact8 beside its peers
+    /// Measure accuracy, searches and speed, of intact8 and of its peers
     Bench(bench::Args),
     /// Run what CI runs
     Ci,
-    /// Check the things that are no lints
+    /// Check the rules that no lint covers
     Tidy,
-    /// Check our interpreter and our outputs against ONNX and ONNX Runtime; without options, with the bundled models
+    /// Compare the interpreter and the written files with ONNX and ONNX Runtime; without options, for the bundled
+    /// models
     Conformance(conformance::Args),
 }
 
@@ -40,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
     sh.change_dir(root);
     match command {
-        // Paths that a user writes are meant from where they stand.
+        // Relative paths of the user start at their working directory.
         Command::Quantize { args } => return quantize::quantize(&sh, &here, &args),
         Command::Bench(args) => bench::bench(&sh, &here, &args)?,
         Command::Ci => ci::ci(&sh)?,

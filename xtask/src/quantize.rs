@@ -1,4 +1,4 @@
-//! `cargo xtask quantize`: the main job, built with optimizations.
+//! `cargo xtask quantize`: runs `intact8 quantize`, built with optimizations.
 
 use anyhow::Context;
 use std::io::Write;
@@ -9,8 +9,8 @@ use xshell::{Shell, cmd};
 /// The bundled model that needs a search.
 const EXAMPLE: &str = "fixtures/models/digits-hard";
 
-/// Runs `intact8 quantize` with `args` from the folder `here`; without any, on the bundled model, first as it is and then
-/// with the preparation that makes the search unnecessary.
+/// Runs `intact8 quantize` with `args` in the folder `here`; without arguments on the bundled model, first without and
+/// then with the preparation that makes a search unnecessary.
 pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Result<ExitCode> {
     let program = build(sh)?;
     if !args.is_empty() {
@@ -19,10 +19,10 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
     let mut code = ExitCode::SUCCESS;
     for (title, more) in [
         (
-            "As it is: two layers can't be quantized, and the search finds them.",
+            "Without preparation: two layers can't be quantized, and the search finds them.",
             &["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding"][..],
         ),
-        ("Prepared: with the ranges of channels made equal, every layer can.", &[]),
+        ("With preparation: after cross-layer equalization every layer can be quantized.", &[]),
     ] {
         writeln!(std::io::stdout(), "{title}\n")?;
         let data = |file: &str| format!("{EXAMPLE}/{file}");
@@ -47,20 +47,20 @@ fn run(sh: &Shell, program: &Path, here: &Path, mut args: Vec<String>) -> anyhow
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
-/// The file's name, or its folder's where all files are called the same.
+/// The prefix of the written files: the name of the model's file, or of its folder if the file is called `model.onnx`.
 fn prefix(model: &Path) -> Option<String> {
     let stem = model.file_stem()?.to_string_lossy();
     let folder = model.parent().and_then(Path::file_name).map(|name| name.to_string_lossy());
     Some(if stem == "model" { folder.unwrap_or(stem) } else { stem }.into_owned())
 }
 
-/// Builds the `intact8` command and says where it is.
+/// Builds the `intact8` command and returns its path.
 pub(crate) fn build(sh: &Shell) -> anyhow::Result<PathBuf> {
     cmd!(sh, "cargo build --quiet --release --package intact8 --bin intact8").quiet().run()?;
     Ok(built(sh, "intact8"))
 }
 
-/// Builds an example of `fixtures` and says where it is.
+/// Builds an example of `fixtures` and returns its path.
 pub(crate) fn build_example(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
     cmd!(sh, "cargo build --quiet --release --package fixtures --example {name}").quiet().run()?;
     Ok(built(sh, &format!("examples/{name}")))

@@ -1,11 +1,12 @@
-//! `cargo xtask tidy`: rules of the house that no lint knows.
+//! `cargo xtask tidy`: rules of the project that no lint covers.
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// Which packages of the workspace a package may depend on, except for tests and benches. `ARCHITECTURE.md` draws it.
+/// The workspace packages that each package may depend on, except for tests and benches; the table of
+/// `ARCHITECTURE.md`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("intact8-ir", &[]),
     ("intact8-kernels", &[]),
@@ -23,14 +24,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("benches", &[]),
 ];
 
-/// Outside packages that only one package may link.
+/// External packages that only one package may link.
 const CONFINED: &[(&str, &str)] =
     &[("protobuf", "intact8-onnx"), ("onnx-protobuf", "intact8-onnx"), ("memmap2", "intact8-onnx")];
 
-/// A file has one idea; more lines than this have two.
+/// The largest number of lines of a source file: a longer file has two subjects.
 const MAX_LINES: usize = 400;
 
-/// Collects what breaks a rule and fails if anything does.
+/// Collects all violations, and fails if there are any.
 pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
     let mut broken = Vec::new();
     arrows(sh, &mut broken)?;
@@ -49,7 +50,7 @@ pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
     if broken.is_empty() { Ok(()) } else { bail!("tidy:\n{}", broken.join("\n")) }
 }
 
-/// Who takes only the passes links no protobuf, by whatever way.
+/// A program that depends only on the passes must not link protobuf, not even transitively.
 fn without_protobuf(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
     let tree = cmd!(sh, "cargo tree --package intact8-quant --edges normal --prefix none").quiet().read()?;
     for (package, _) in CONFINED.iter().filter(|(package, _)| package.ends_with("protobuf")) {
@@ -60,7 +61,7 @@ fn without_protobuf(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Dependencies are those of the table, and nothing depends on the developers' packages.
+/// Dependencies must be in the table, and no package may depend on the developers' packages.
 fn arrows(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
     let metadata = cmd!(sh, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     let metadata: Value = serde_json::from_str(&metadata)?;
@@ -70,7 +71,7 @@ fn arrows(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
         let name = text(&package["name"]);
         let Some((_, allowed)) = ARROWS.iter().find(|(row, _)| *row == name) else {
             broken.push(format!(
-                "{name}: is not in the table of packages (xtask/src/tidy.rs, ARCHITECTURE.md)"
+                "{name}: is missing in the table of packages (xtask/src/tidy.rs, ARCHITECTURE.md)"
             ));
             continue;
         };
@@ -82,7 +83,7 @@ fn arrows(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
                 broken.push(format!("{name}: may not depend on {to}"));
             }
             if ["xtask", "fixtures", "benches"].contains(&to.as_str()) {
-                broken.push(format!("{name}: nothing may depend on {to}"));
+                broken.push(format!("{name}: no package may depend on {to}"));
             }
             if let Some((_, owner)) = CONFINED.iter().find(|(package, _)| *package == to)
                 && name != *owner
@@ -94,33 +95,33 @@ fn arrows(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every source file says what it is, has one idea, and keeps `unsafe` where it belongs.
+/// Every source file begins with a description, is short, and has a specific name.
 fn source(sh: &Shell, path: &Path, broken: &mut Vec<String>) -> anyhow::Result<()> {
     let text = sh.read_file(path)?;
     let shown = path.display();
     if !text.starts_with("//!") && !text.starts_with("#![") {
-        broken.push(format!("{shown}: must begin with //! and say what it is"));
+        broken.push(format!("{shown}: must begin with a //! comment that describes the file"));
     }
     let n_lines = text.lines().count();
     if n_lines > MAX_LINES {
-        broken.push(format!("{shown}: {n_lines} lines are more than one idea ({MAX_LINES})"));
+        broken.push(format!("{shown}: has {n_lines} lines, more than {MAX_LINES}; split it"));
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if ["mod", "utils", "util", "common", "helpers", "misc"].contains(&stem.as_ref()) {
-        broken.push(format!("{shown}: name the file after its idea"));
+        broken.push(format!("{shown}: name the file after its subject"));
     }
     Ok(())
 }
 
-/// An `.expect` without its case tests nothing.
+/// An `.expect` file must have a case beside it.
 fn orphan(files: &[PathBuf], path: &Path, broken: &mut Vec<String>) {
     let is_case = |other: &&PathBuf| *other != path && other.with_extension("") == path.with_extension("");
     if !files.iter().any(|other| is_case(&other)) {
-        broken.push(format!("{}: there is no case beside it", path.display()));
+        broken.push(format!("{}: has no case beside it", path.display()));
     }
 }
 
-/// A pass has its file, its cases and its heading in the docs.
+/// A pass must have its file's name, cases, and a heading in the docs.
 fn passes(sh: &Shell, files: &[PathBuf], broken: &mut Vec<String>) -> anyhow::Result<()> {
     let page = sh.read_file("docs/passes.md")?;
     for path in files.iter().filter(|path| path.parent() == Some(Path::new("crates/quant/src/passes"))) {

@@ -70,7 +70,8 @@ mod tests {
     use super::*;
     use intact8_interp::{Interpreter, Session};
     use intact8_ir::Pass;
-    use intact8_quant::{Balance, Calibration, LayerRecord, Preparation, Prepared};
+    use intact8_quant::passes::Smooth;
+    use intact8_quant::{Calibration, LayerRecord, Preparation, Prepared};
 
     fn numbers(shape: &[usize], seed: usize) -> Tensor {
         let value = |idx: usize| ((idx * 7919 + seed * 104_729 + 13) % 1009) as f32 / 250.0 - 1.5;
@@ -95,23 +96,24 @@ mod tests {
         let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
         let mut data = vec![vec![numbers(&[2, 4, 9, 8], 3)], vec![numbers(&[2, 4, 9, 8], 4)]];
         let how = Preparation { equalize: false, ..Preparation::default() };
-        let (prepared, runtime) = (Prepared::new(&model, &how, None).unwrap(), Interpreter::default());
+        let (prepared, runtime) =
+            (Prepared::new(&model, &how, None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let model = prepared.model();
         for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {
             let mut smoothed = model.clone();
             let mut record = Record::default();
-            let entry = LayerRecord { balance: factors.clone(), ..LayerRecord::default() };
+            let entry = LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
             record.layers.insert("conv".to_owned(), entry);
             record.layers.insert("fc".to_owned(), LayerRecord::default());
-            Balance { config: &config, record: &record }.run(&mut smoothed).unwrap();
+            Smooth { config: &config, record: &record }.run(&mut smoothed).unwrap();
             let mut calibration = Calibration::new(&smoothed, &config).unwrap();
             let session = Session::new(&smoothed).unwrap();
             for batch in &data {
                 session.run_tapped(batch, &mut |value, tensor| calibration.observe(value, tensor)).unwrap();
             }
             let mut found = calibration.finish().unwrap();
-            found.layers.get_mut("conv").unwrap().balance = factors;
+            found.layers.get_mut("conv").unwrap().smoothing = factors;
             let mut observer = ();
             let mut batches = Batches::new(&mut data, 2, &mut observer);
             let means = mean_errors(&float, &smoothed, &config, &found, &mut batches).unwrap().0;

@@ -7,7 +7,9 @@ use crate::observer::{CalibrationObserver, CalibrationStage};
 use crate::sample::{LayerSamples, RowSample, SampledLayer};
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
 use intact8_ir::{Error, Executor, Model, Pass, Result};
-use intact8_quant::{Balance, Narrower, QuantConfig, Record};
+use intact8_quant::calibration::ClippingCandidate;
+use intact8_quant::passes::Smooth;
+use intact8_quant::{QuantConfig, Record};
 use rayon::prelude::*;
 
 /// Finds the quantization parameters of all layers that a configuration enables, from the first
@@ -65,9 +67,9 @@ fn smooth(
 ) -> Result<Model> {
     let config = smoothing::restricted(config, |name| factors.0.contains_key(name));
     let mut smoothed = float.model().clone();
-    Balance { config: &config, record: &factors.record() }.run(&mut smoothed)?;
+    Smooth { config: &config, record: &factors.record() }.run(&mut smoothed)?;
     let executor = float.runtime().compile(&smoothed)?;
-    let (found, candidates): (Record, Vec<Narrower>) =
+    let (found, candidates): (Record, Vec<ClippingCandidate>) =
         observation::ranges(&smoothed, &*executor, &config, batches)?;
     let mut found = Ranges::of(found);
     let network = clipping::Network { model: &smoothed, executor: &*executor, runtime: float.runtime() };

@@ -53,7 +53,7 @@ impl Calibrated {
             let entry = LayerRecord {
                 activations,
                 weights,
-                balance: smoothing.0.remove(&name).unwrap_or_default(),
+                smoothing: smoothing.0.remove(&name).unwrap_or_default(),
                 rounded_up: roundings.0.remove(&name).unwrap_or_default(),
                 bias_shift: bias_shifts.0.remove(&name).unwrap_or_default(),
                 prepared: false,
@@ -79,12 +79,12 @@ impl Ranges {
 
 impl SmoothingFactors {
     pub(crate) fn of(record: Record) -> SmoothingFactors {
-        SmoothingFactors(record.layers.into_iter().map(|(name, entry)| (name, entry.balance)).collect())
+        SmoothingFactors(record.layers.into_iter().map(|(name, entry)| (name, entry.smoothing)).collect())
     }
 
     /// A record that holds only the factors.
     pub(crate) fn record(&self) -> Record {
-        let entry = |factors: &Vec<f32>| LayerRecord { balance: factors.clone(), ..LayerRecord::default() };
+        let entry = |factors: &Vec<f32>| LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
         Record { layers: self.0.iter().map(|(name, factors)| (name.clone(), entry(factors))).collect() }
     }
 

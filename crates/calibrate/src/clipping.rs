@@ -8,7 +8,8 @@ use crate::data::Batches;
 use crate::output_noise::output_noise;
 use crate::smoothing::restricted;
 use intact8_ir::{Executor, Model, Pipeline, Result, Runtime, Tensor};
-use intact8_quant::{Narrower, QuantConfig, Record, fake_quant};
+use intact8_quant::calibration::ClippingCandidate;
+use intact8_quant::{QuantConfig, Record, fake_quant};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -33,7 +34,7 @@ pub(crate) fn clip(
     network: &Network<'_>,
     config: &QuantConfig,
     ranges: &mut Ranges,
-    candidates: Vec<Narrower>,
+    candidates: Vec<ClippingCandidate>,
     batches: &mut Batches<'_>,
 ) -> Result<()> {
     if candidates.is_empty() {
@@ -42,7 +43,7 @@ pub(crate) fn clip(
     let first = batches.first()?;
     let expected: Vec<Vec<Tensor>> =
         first.par_iter().map(|inputs| network.executor.run(inputs)).collect::<Result<_>>()?;
-    for Narrower { readers, params, is_coded } in candidates {
+    for ClippingCandidate { readers, params, excludes_sentinels } in candidates {
         let is_user = |name: &str| readers.iter().any(|(reader, _)| reader == name);
         let user_ranges = ranges.0.iter().filter(|(name, _)| is_user(name));
         let full = Ranges(user_ranges.map(|(name, ranges)| (name.clone(), ranges.clone())).collect());
@@ -66,7 +67,7 @@ pub(crate) fn clip(
             float: network.executor,
             full: &*with_full,
             clipped: &*with_clipped,
-            excludes_sentinels: is_coded,
+            excludes_sentinels,
         };
         if comparison.prefers_clipped(&first, &expected, batches)? {
             ranges.0.extend(clipped.0);
@@ -153,10 +154,10 @@ mod tests {
             weights: vec![QuantParams::per_tensor(1.0 / 127.0, 0, 8)],
         };
         let mut ranges = Ranges([("fc".to_owned(), ranges)].into());
-        let narrower = Narrower {
+        let narrower = ClippingCandidate {
             readers: vec![("fc".to_owned(), 0)],
             params: QuantParams::per_tensor(0.04, 0, 8),
-            is_coded: false,
+            excludes_sentinels: false,
         };
         let runtime = Interpreter::default();
         let executor = runtime.session(&model).unwrap();

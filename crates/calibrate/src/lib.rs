@@ -23,7 +23,7 @@
 //! return %y
 //! ";
 //! let model: Model = text.parse()?;
-//! let prepared = Prepared::new(&model, &Preparation::default(), None)?;
+//! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
 //! let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(prepared.model()) };
 //!
 //! let runtime = Interpreter::default();
@@ -34,7 +34,7 @@
 //! assert_eq!(calibrated.ranges.0["fc"].activations.len(), 1);
 //!
 //! // Quantization takes the results of all stages as one record.
-//! let quantized = prepared.quantize(&config, &calibrated.into_record())?;
+//! let quantized = prepared.quantize(&config, &calibrated.into_record(), &mut ())?;
 //! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```

@@ -8,7 +8,8 @@ use crate::float_model::FloatModel;
 use crate::sample::{LayerSamples, RowSample};
 use crate::smoothing::with_default_strengths;
 use intact8_ir::{Executor, Model, Result};
-use intact8_quant::{Balancing, Calibration, Narrower, QuantConfig, Record};
+use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration};
+use intact8_quant::{Calibration, QuantConfig, Record};
 use std::sync::{Mutex, PoisonError};
 
 /// The results of one pass over the data through the layers as they are, without smoothing.
@@ -16,7 +17,7 @@ pub(crate) struct Observed {
     /// The ranges of each layer, before clipping.
     pub(crate) ranges: Record,
     /// Clipped ranges, to be chosen by the error at the network's outputs.
-    pub(crate) candidates: Vec<Narrower>,
+    pub(crate) candidates: Vec<ClippingCandidate>,
     /// The smoothing factors of each layer that may be smoothed.
     pub(crate) factors: SmoothingFactors,
     /// Rows of the layers' inputs.
@@ -31,28 +32,28 @@ pub(crate) fn observe(
 ) -> Result<Observed> {
     let model = float.model();
     let smoothing_config = if config.auto_balance { &with_default_strengths(config, model) } else { config };
-    let (mut calibration, mut balancing) =
-        (Calibration::new(model, config)?, Balancing::new(model, smoothing_config));
+    let (mut calibration, mut smoothing) =
+        (Calibration::new(model, config)?, SmoothingCalibration::new(model, smoothing_config));
     let samples = LayerSamples::new(model, config)?;
     let mut rows: Vec<RowSample> = Vec::new();
-    let (pool, unused) = (CalibrationPool::new(&calibration), balancing.clone());
+    let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
     observe_batches(
         float.executor(),
         batches,
         |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
-        |(calibration, balancing, on_batch), value, tensor| {
+        |(calibration, smoothing, on_batch), value, tensor| {
             calibration.observe(value, tensor)?;
-            balancing.observe(value, tensor)?;
+            smoothing.observe(value, tensor)?;
             samples.observe(on_batch, value, tensor)
         },
-        |(batch_calibration, batch_balancing, on_batch)| {
-            balancing.merge(&batch_balancing);
+        |(batch_calibration, batch_smoothing, on_batch)| {
+            smoothing.merge(&batch_smoothing);
             samples.append(&on_batch, &mut rows);
             pool.merge(batch_calibration, &mut calibration)
         },
     )?;
     drop(pool);
-    let (factors, samples) = (SmoothingFactors::of(balancing.finish()?), samples.finish(rows));
+    let (factors, samples) = (SmoothingFactors::of(smoothing.finish()?), samples.finish(rows));
     let (ranges, candidates) = finished(calibration)?;
     Ok(Observed { ranges, candidates, factors, samples })
 }
@@ -63,7 +64,7 @@ pub(crate) fn ranges(
     executor: &dyn Executor,
     config: &QuantConfig,
     batches: &mut Batches<'_>,
-) -> Result<(Record, Vec<Narrower>)> {
+) -> Result<(Record, Vec<ClippingCandidate>)> {
     let mut calibration = Calibration::new(model, config)?;
     let pool = CalibrationPool::new(&calibration);
     observe_batches(
@@ -78,8 +79,8 @@ pub(crate) fn ranges(
 }
 
 /// The results of a calibration. Takes it by value, so that its histograms are freed before the network runs again.
-fn finished(calibration: Calibration) -> Result<(Record, Vec<Narrower>)> {
-    Ok((calibration.finish()?, calibration.narrower()))
+fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
+    Ok((calibration.finish()?, calibration.clipping_candidates()))
 }
 
 /// A pool of calibrations without observations, one for each batch that runs; their memory is reused.

@@ -110,11 +110,11 @@ mod tests {
                     %s = Add(%y, %b)\nreturn %s\n";
         let model: Model = text.parse().unwrap();
         let (prepared, runtime) =
-            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+            (Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let config = QuantConfig::for_model(&model);
         let layer = &prepared.layers()[prepared.layers().id("fc").unwrap()];
-        let params = || vec![QuantParams::symmetric(-127.0, 127.0, 8)];
+        let params = || vec![QuantParams::per_tensor(1.0, 0, 8)];
         let entry = LayerRecord { activations: params(), weights: params(), ..LayerRecord::default() };
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
         let replay = Replay::new(&float, &config, &record, layer).unwrap();

@@ -5,7 +5,9 @@
 
 use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Graph, Model, Result, ValueId};
-use intact8_quant::{Activation, Examples, Inputs, LayerRecord, QuantConfig, Rounding, WeightMethod};
+use intact8_quant::config::WeightMethod;
+use intact8_quant::rounding::{ActivationFunction, Examples, InputRows, Rounding};
+use intact8_quant::{LayerRecord, QuantConfig};
 
 /// Whether each element of the weight is rounded up; empty if the weight is rounded to nearest. The weight of the model must be
 /// smoothed if the entry has smoothing factors.
@@ -40,15 +42,15 @@ pub(crate) fn rounded_up(
         };
         rounded_up.extend(match ada {
             Some(ada) => {
-                let inputs = &layout.group_inputs(rows, 0..n_rows, group, &entry.balance);
+                let inputs = &layout.group_inputs(rows, 0..n_rows, group, &entry.smoothing);
                 let outputs = &layout.outputs(rows, outputs);
                 rounding.learn(&Examples { inputs, outputs, activation }, ada)
             }
             // The fit divides its statistics by the factors instead of the rows.
             None => {
                 let rows_in = |range| layout.group_inputs(rows, range, group, &[]);
-                let factors = layout.group_factors(group, &entry.balance);
-                rounding.fit(Inputs { n_rows, rows: &rows_in }, &factors, step, config.correct_bias)
+                let factors = layout.group_factors(group, &entry.smoothing);
+                rounding.fit(InputRows { n_rows, rows: &rows_in }, &factors, step, config.correct_bias)
             }
         });
     }
@@ -56,18 +58,18 @@ pub(crate) fn rounded_up(
 }
 
 /// The activation function that is the only use of a value, if learned rounding supports it; otherwise the identity.
-fn activation_after(graph: &Graph, value: ValueId) -> Activation {
+fn activation_after(graph: &Graph, value: ValueId) -> ActivationFunction {
     let users = graph.users(value);
-    let [(node, 0)] = users[..] else { return Activation::Identity };
+    let [(node, 0)] = users[..] else { return ActivationFunction::Identity };
     if graph.outputs().contains(&value) {
-        return Activation::Identity;
+        return ActivationFunction::Identity;
     }
-    let Some(op) = graph.node(node).as_op() else { return Activation::Identity };
+    let Some(op) = graph.node(node).as_op() else { return ActivationFunction::Identity };
     let float = |name: &str, default: f32| op.float(name).ok().flatten().unwrap_or(default);
     if op.is("Relu") {
-        Activation::Clip(0.0, f32::INFINITY)
+        ActivationFunction::Clip(0.0, f32::INFINITY)
     } else if op.is("LeakyRelu") {
-        Activation::LeakyRelu(float("alpha", 0.01))
+        ActivationFunction::LeakyRelu(float("alpha", 0.01))
     } else if op.is("Clip") {
         // Up to opset 10 the bounds are attributes. A bound that is not constant is unknown.
         let bound = |slot: usize, name: &str, default: f32| match graph.operand(node, slot) {
@@ -75,10 +77,10 @@ fn activation_after(graph: &Graph, value: ValueId) -> Activation {
             Some(value) => graph.constant(value)?.values::<f32>().ok()?.first().copied(),
         };
         match (bound(1, "min", f32::NEG_INFINITY), bound(2, "max", f32::INFINITY)) {
-            (Some(min), Some(max)) => Activation::Clip(min, max),
-            _ => Activation::Identity,
+            (Some(min), Some(max)) => ActivationFunction::Clip(min, max),
+            _ => ActivationFunction::Identity,
         }
     } else {
-        Activation::Identity
+        ActivationFunction::Identity
     }
 }

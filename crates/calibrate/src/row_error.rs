@@ -2,7 +2,8 @@
 
 use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Model, Result};
-use intact8_quant::{LayerRecord, Operands, OutputErrors, simulated_activation, simulated_weight};
+use intact8_quant::LayerRecord;
+use intact8_quant::rounding::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
 
 /// The number of rows in one step.
 const ROWS_PER_STEP: usize = 64;
@@ -25,8 +26,8 @@ pub(crate) fn relative_error(
         let mut errors = OutputErrors::default();
         for start in (0..n_rows).step_by(ROWS_PER_STEP) {
             let range = start..(start + ROWS_PER_STEP).min(n_rows);
-            let inputs = layout.group_inputs(rows, range, group, &entry.balance);
-            errors.add(Operands {
+            let inputs = layout.group_inputs(rows, range, group, &entry.smoothing);
+            errors.add(ProductOperands {
                 inputs: &inputs,
                 quantized_inputs: &simulated_activation(config, entry, &inputs),
                 weight: &weight[group * len..][..len],

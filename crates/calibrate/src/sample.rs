@@ -7,7 +7,8 @@ mod window;
 
 use crate::data::Batches;
 use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
-use intact8_quant::{Layer, LayerConfig, QuantConfig, WeightMethod};
+use intact8_quant::config::WeightMethod;
+use intact8_quant::{Layer, LayerConfig, QuantConfig};
 pub(crate) use row_layout::{RowLayout, RowSample};
 
 /// The largest number of sampled values in memory at once; if all layers need more, the calibration data are run again.

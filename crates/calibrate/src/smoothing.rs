@@ -9,7 +9,8 @@ use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
 use crate::sample::{LayerSamples, RowSample, SampledLayer};
 use intact8_ir::{Model, Pass, Result, ValueRef};
-use intact8_quant::{Balance, Calibration, LayerRecord, QuantConfig, Record, balances_for_free};
+use intact8_quant::passes::{Smooth, smoothed_for_free};
+use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +28,9 @@ const ROWS_PER_STEP: usize = 64;
 /// `balance_nodes` is set, that is only the layers for which smoothing costs nothing at run time.
 pub(crate) fn with_default_strengths(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
+    let for_free = smoothed_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
-        if !config.balance_nodes && !balances_for_free(model, layer) {
+        if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
         }
         if let Some(layer_config) = smoothed.layers.get_mut(&layer.name) {
@@ -63,7 +65,7 @@ pub(crate) fn beneficial(
     let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
     let plain = restricted(config, |name| names.contains(name));
     let mut smoothed = model.clone();
-    Balance { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
+    Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
         let chunk: Vec<(&SampledLayer, &RowSample)> = chunk
@@ -128,8 +130,8 @@ fn relative_errors(
     drop(calibration);
     let error = |(sampled, rows): &(&SampledLayer, &RowSample)| {
         let name = &sampled.layer.name;
-        let balance = factors.of_layer(name).to_vec();
-        let mut entry = LayerRecord { balance, ..record.layer(name)?.clone() };
+        let smoothing = factors.of_layer(name).to_vec();
+        let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
         // Learned rounding would take too long here.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;

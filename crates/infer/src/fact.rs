@@ -1,46 +1,46 @@
-//! What is known of a value: more than a type can say on the way, and what the type says in the end.
+//! The knowledge about a value during inference, which is more than its type expresses.
 
-use crate::length::Length;
+use crate::dim_expr::DimExpr;
 use crate::names::Names;
 use crate::number::Number;
 use intact8_ir::{DType, Dim, Tensor, TensorType, Type};
 use ndarray::{ArcArray, IxDyn};
 
-/// The lengths of a tensor's dimensions, outermost first.
-pub(crate) type Shape = Vec<Length>;
+/// The dimensions of a tensor, outermost first.
+pub(crate) type Shape = Vec<DimExpr>;
 
 /// The elements of a tensor, of which some may be unknown.
 pub(crate) type Elements = ArcArray<Number, IxDyn>;
 
-/// Tensors of more elements are not followed element by element: shapes are computed in small ones.
+/// The largest number of elements that are tracked: shapes are computed with small tensors.
 pub(crate) const MAX_ELEMENTS: usize = 256;
 
-/// What is known of a value.
+/// The knowledge about a value.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Fact {
-    /// Nothing, not even that it is a tensor.
+    /// The kind of the value is unknown.
     #[default]
     Unknown,
     Tensor(TensorFact),
     Sparse(TensorFact),
-    /// What holds for each of its elements.
+    /// The fact about every element.
     Sequence(Box<Fact>),
-    /// What holds for the value, if there is one.
+    /// The fact about the value, if it is present.
     Optional(Box<Fact>),
     Map(DType, Box<Fact>),
 }
 
-/// What is known of a tensor.
+/// The knowledge about a tensor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TensorFact {
     pub(crate) dtype: Option<DType>,
     pub(crate) shape: Option<Shape>,
-    /// Only of small tensors, whose shape is known then.
+    /// Only for small tensors; the shape is then known.
     pub(crate) elements: Option<Elements>,
 }
 
 impl Fact {
-    /// A tensor of which the elements are not known.
+    /// A tensor with unknown elements.
     pub(crate) fn tensor(dtype: Option<DType>, shape: Option<Shape>) -> Fact {
         Fact::Tensor(TensorFact { dtype, shape, elements: None })
     }
@@ -50,22 +50,22 @@ impl Fact {
         Fact::tensor(Some(dtype), Some(vec![]))
     }
 
-    /// What a constant is.
+    /// The fact about a constant.
     pub(crate) fn constant(tensor: &Tensor) -> Fact {
-        let shape = tensor.shape().iter().map(|&n| Length::known(n)).collect();
+        let shape = tensor.shape().iter().map(|&n| DimExpr::known(n)).collect();
         let is_small = tensor.len() <= MAX_ELEMENTS;
         let elements = is_small.then(|| Number::elements(tensor)).flatten();
         let elements = elements.and_then(|v| Elements::from_shape_vec(IxDyn(tensor.shape()), v).ok());
         Fact::Tensor(TensorFact { dtype: Some(tensor.dtype()), shape: Some(shape), elements })
     }
 
-    /// What a type says.
+    /// The fact that a type expresses.
     pub(crate) fn stated(ty: &Type) -> Fact {
         let tensor = |ty: &TensorType| {
             let length = |dim: &Dim| match dim {
-                Dim::Known(n) => Length::known(*n),
-                Dim::Symbol(name) => Length::symbol(name),
-                Dim::Unknown => Length::UNKNOWN,
+                Dim::Known(n) => DimExpr::known(*n),
+                Dim::Symbol(name) => DimExpr::symbol(name),
+                Dim::Unknown => DimExpr::UNKNOWN,
             };
             let shape = ty.shape.as_ref().map(|dims| dims.iter().map(length).collect());
             TensorFact { dtype: Some(ty.dtype), shape, elements: None }
@@ -79,7 +79,7 @@ impl Fact {
         }
     }
 
-    /// What a type can say of it; `None` if there is an element type that is not known.
+    /// The type of the value; `None` if an element type is unknown.
     pub(crate) fn to_type(&self, names: &Names) -> Option<Type> {
         let tensor = |fact: &TensorFact| {
             let shape =
@@ -96,7 +96,7 @@ impl Fact {
         })
     }
 
-    /// Whether everything is known that a type can say.
+    /// Whether the type is completely known.
     pub(crate) fn is_known(&self, names: &Names) -> bool {
         let tensor = |fact: &TensorFact| {
             let has_dim = |length| names.dim(length) != Dim::Unknown;
@@ -109,7 +109,7 @@ impl Fact {
         }
     }
 
-    /// What the value is, for messages.
+    /// The kind of the value, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Fact::Unknown => "unknown",
@@ -129,13 +129,13 @@ impl Fact {
         }
     }
 
-    /// Its only element, if it is known to have one that is known.
+    /// The element, if there is exactly one and it is tracked.
     pub(crate) fn as_scalar(&self) -> Option<&Number> {
         let elements = self.as_tensor()?.elements.as_ref()?;
         (elements.len() == 1).then(|| elements.first()).flatten()
     }
 
-    /// The same without what holds only for one of several values: elements, and lengths that have no name.
+    /// The fact without the parts that hold for only one of several values: elements, and dimensions without a name.
     pub(crate) fn for_all(mut self) -> Fact {
         self.change_tensors(&mut |fact| {
             fact.elements = None;
@@ -157,12 +157,12 @@ impl Fact {
 }
 
 impl TensorFact {
-    /// The lengths of all dimensions, if they are known and their product is small.
+    /// All dimensions, if they are known and their product is small.
     pub(crate) fn small_shape(&self) -> Option<Vec<usize>> {
         small_shape(self.shape.as_deref()?)
     }
 
-    /// The elements, which all may be unknown, if there are few.
+    /// The elements, each of which may be unknown, if there are few.
     pub(crate) fn few_elements(&self) -> Option<Elements> {
         if let Some(elements) = &self.elements {
             return Some(elements.clone());
@@ -172,8 +172,8 @@ impl TensorFact {
     }
 }
 
-/// The lengths of a shape that is known and has few elements.
-pub(crate) fn small_shape(shape: &[Length]) -> Option<Vec<usize>> {
+/// The dimensions of a shape, if they are known and the number of elements is small.
+pub(crate) fn small_shape(shape: &[DimExpr]) -> Option<Vec<usize>> {
     let lengths = shape.iter().map(|length| usize::try_from(length.as_known()?).ok());
     let shape: Vec<usize> = lengths.collect::<Option<_>>()?;
     // The product without zeros: an array must be addressable even if it is empty.

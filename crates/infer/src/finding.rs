@@ -1,54 +1,54 @@
-//! What is worth telling about a model after its types were inferred.
+//! The result of an inference: findings about the model.
 
 use std::fmt;
 
-/// What came out of [`infer`](crate::infer()).
+/// The result of [`infer`](crate::infer()).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inference {
     /// Whether the type of any value changed.
     pub changed: bool,
-    /// The nodes whose outputs are not known in full, and the contradictions, in the order of the model.
+    /// The nodes with unknown types or dimensions, and the contradictions, in the order of the model.
     pub findings: Vec<Finding>,
 }
 
-/// A node whose outputs could not be inferred, or a contradiction. Prints as `where: why`.
+/// A node with outputs of unknown type, or a contradiction. Prints as `node: reason`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which of the two.
+    /// The kind of the finding.
     pub kind: FindingKind,
-    /// The node, behind the nodes whose subgraphs and functions it is in.
+    /// The name of the node, after those of the nodes whose subgraphs and functions contain it.
     pub at: String,
     /// The reason.
     pub message: String,
 }
 
-/// What a finding says.
+/// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FindingKind {
-    /// An output's type, rank or a length is not known before the model runs, for a reason that lies in this node.
-    /// Nodes that merely read such a value are not listed.
+    /// The type, the rank or a dimension of an output is unknown before the model runs, because of this node. Nodes
+    /// that only use such a value are not listed.
     Unknown,
     /// The model contradicts itself, or the definition of an operator.
     Contradiction,
 }
 
 impl Inference {
-    /// The nodes whose outputs are not known in full.
+    /// The nodes with unknown types or dimensions.
     pub fn unknown(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.kind == FindingKind::Unknown)
     }
 
-    /// Where the model contradicts itself.
+    /// The contradictions in the model.
     pub fn contradictions(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.kind == FindingKind::Contradiction)
     }
 }
 
 impl Finding {
-    /// The same finding, in a subgraph or a function of the node `place`.
+    /// The same finding, in a subgraph or a function of the node `outer`.
     #[must_use]
-    pub(crate) fn inside(mut self, place: &str) -> Finding {
-        self.at = format!("{place}: {}", self.at);
+    pub(crate) fn inside(mut self, outer: &str) -> Finding {
+        self.at = format!("{outer}: {}", self.at);
         self
     }
 }

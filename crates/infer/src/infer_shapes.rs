@@ -1,15 +1,15 @@
-//! The pass, and how what was found gets into the model.
+//! The pass, which writes the inferred types into the model.
 
 use crate::finding::Inference;
 use crate::names::Names;
 use crate::walk::{Shared, Walked, Walker};
 use intact8_ir::{Dim, GraphId, Model, NodeId, Pass, Result, TensorType, Type, ValueId, verify};
 
-/// Writes down the type of every value, as far as it can be known before the model runs.
+/// Sets the type of every value, as far as it is known before the model runs.
 ///
-/// What the model states is believed where it says more than can be inferred, and kept where it contradicts. A node
-/// that is not understood stops nothing: its outputs are what the model states of them. The types of a function's
-/// body depend on the call, so they stay as they are. `infer` does the same and tells what it did not find out.
+/// A stated type stays if it is more specific than the inferred one, or contradicts it. The outputs of an unknown
+/// operator keep their stated types. The types in a function's body depend on the call, so they stay unchanged. The
+/// function `infer` does the same and also reports the unknown types.
 ///
 /// ```qir before
 /// model m opset 17
@@ -52,9 +52,9 @@ impl Pass for InferShapes {
     }
 }
 
-/// Fills in the types of all values, and lists what could not be inferred and what contradicts itself.
+/// Sets the types of all values, and lists unknown types and contradictions.
 ///
-/// An error only if the model does not pass [`verify`](intact8_ir::verify()).
+/// Returns an error only if the model does not pass [`verify`](intact8_ir::verify()).
 pub fn infer(model: &mut Model) -> Result<Inference> {
     verify(model)?;
     let shared = Shared::default();
@@ -64,7 +64,7 @@ pub fn infer(model: &mut Model) -> Result<Inference> {
     Ok(Inference { changed, findings })
 }
 
-/// Writes the types of a graph and its subgraphs, and returns whether any is new.
+/// Writes the types of a graph and its subgraphs, and returns whether any type changed.
 fn write(model: &mut Model, graph: GraphId, walked: &Walked, names: &Names) -> bool {
     let mut changed = false;
     for (&inner, walked) in &walked.inner {
@@ -88,7 +88,7 @@ fn write(model: &mut Model, graph: GraphId, walked: &Walked, names: &Names) -> b
     changed
 }
 
-/// The inferred type, or the stated one where that says more.
+/// The inferred type, or the parts of the stated one that are more specific.
 fn refined(stated: &Type, inferred: Type) -> Type {
     let inner = |stated: &Type, inferred: Type| Box::new(refined(stated, inferred));
     match (stated, inferred) {

@@ -1,7 +1,8 @@
-//! Types and shapes of a model's values, before anything runs.
+//! Type and shape inference for the values of a model, without running it.
 //!
-//! [`infer()`] fills in the type of every value as far as ONNX determines it: the element type, the number of
-//! dimensions, and each dimension as a number or a symbol. What can't be known is left open and told, with the reason.
+//! [`infer()`] sets the type of every value as far as ONNX determines it: the element type, the rank, and each
+//! dimension as a number or a symbol. A dimension that depends on data stays unknown and is reported as a [`Finding`]
+//! with the reason.
 //!
 //! ```
 //! use intact8_ir::Model;
@@ -20,23 +21,23 @@
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```
 //!
-//! A length that is computed gets a symbol that says how, such as `2*N+1`, or `(H+1)/2`, which is rounded down. A symbol
-//! of the model is taken to be at least 1: what is true of empty tensors only is not inferred.
+//! A computed dimension gets its formula as a symbol, such as `2*N+1`, or `(H+1)/2`, which is rounded down. Symbols of
+//! the model are assumed to be at least 1, so the special cases of empty tensors are not inferred.
 //!
-//! Nothing runs here: the only elements that are computed are those of small tensors of which shapes are made.
-//! An operator is a row in the table of its family; see `ops.rs`.
+//! The crate does not run models: it computes the elements of small tensors only, since models compute shapes with
+//! them. Each operator is a row in the table of its family; see `ops.rs`.
 
 mod data_type;
+mod dim_expr;
 mod fact;
 mod finding;
 mod infer_shapes;
-mod length;
+mod inference_context;
 mod merge;
 mod names;
 mod number;
 mod ops;
 mod row;
-mod site;
 mod values;
 mod walk;
 

@@ -1,14 +1,14 @@
-//! Two facts about values: what holds if both are true of one, and what is true of either.
+//! Combination of two facts about a value: their conjunction (meet) and their disjunction (join).
 
+use crate::dim_expr::DimExpr;
 use crate::fact::{Elements, Fact, Shape, TensorFact};
-use crate::length::Length;
 use crate::names::Names;
 use crate::number::Number;
 use ndarray::Zip;
 
-/// What is known of a value of which the model states one thing and its producer says another; `None` if that can't be.
+/// The fact about a value with a stated and an inferred one; `None` if they contradict each other.
 ///
-/// What is inferred is preferred where both name a length, so that one length has one name throughout the model.
+/// If both name a dimension, the inferred name is used, so that a dimension has one name throughout the model.
 pub(crate) fn meet(stated: &Fact, inferred: Fact, names: &Names) -> Option<Fact> {
     let inner = |stated: &Fact, inferred: Fact| meet(stated, inferred, names).map(Box::new);
     Some(match (stated, inferred) {
@@ -41,12 +41,12 @@ fn meet_tensors(stated: &TensorFact, inferred: TensorFact, names: &Names) -> Opt
     Some(TensorFact { dtype: dtype.or(stated.dtype), shape, elements })
 }
 
-fn meet_shapes(stated: &[Length], inferred: &[Length], names: &Names) -> Option<Shape> {
-    let dims_fit = |(a, b): (&Length, &Length)| a.as_known().zip(b.as_known()).is_none_or(|(a, b)| a == b);
+fn meet_shapes(stated: &[DimExpr], inferred: &[DimExpr], names: &Names) -> Option<Shape> {
+    let dims_fit = |(a, b): (&DimExpr, &DimExpr)| a.as_known().zip(b.as_known()).is_none_or(|(a, b)| a == b);
     if stated.len() != inferred.len() || !stated.iter().zip(inferred).all(dims_fit) {
         return None;
     }
-    let meet = |(stated, inferred): (&Length, &Length)| {
+    let meet = |(stated, inferred): (&DimExpr, &DimExpr)| {
         if let Some(symbol) = stated.as_symbol() {
             names.call(inferred, symbol);
         }
@@ -56,7 +56,7 @@ fn meet_shapes(stated: &[Length], inferred: &[Length], names: &Names) -> Option<
     Some(stated.iter().zip(inferred).map(meet).collect())
 }
 
-/// What is known of a value that is one of two. A value beside an optional one is an optional that is there.
+/// The fact about a value that is one of two. A value joined with an optional one is an optional value.
 pub(crate) fn join(a: &Fact, b: &Fact) -> Fact {
     match (a, b) {
         (Fact::Tensor(a), Fact::Tensor(b)) => Fact::Tensor(join_tensors(a, b)),
@@ -73,7 +73,7 @@ pub(crate) fn join(a: &Fact, b: &Fact) -> Fact {
 }
 
 fn join_tensors(a: &TensorFact, b: &TensorFact) -> TensorFact {
-    let either = |(a, b): (&Length, &Length)| if a.equals(b) { a.clone() } else { Length::UNKNOWN };
+    let either = |(a, b): (&DimExpr, &DimExpr)| if a.equals(b) { a.clone() } else { DimExpr::UNKNOWN };
     let shape = match (&a.shape, &b.shape) {
         (Some(a), Some(b)) if a.len() == b.len() => Some(a.iter().zip(b).map(either).collect()),
         _ => None,
@@ -91,9 +91,9 @@ fn join_elements(a: &Elements, b: &Elements) -> Option<Elements> {
     joined.iter().any(|number| !number.is_unknown()).then(|| joined.into_shared())
 }
 
-/// Whether two facts say the same: unlike lengths, two unknown ones are the same knowledge.
+/// Whether two facts are the same knowledge: two unknown dimensions are the same here, although they may not be equal.
 pub(crate) fn is_same(a: &Fact, b: &Fact) -> bool {
-    let lengths = |a: &Length, b: &Length| a.as_sum() == b.as_sum();
+    let lengths = |a: &DimExpr, b: &DimExpr| a.as_sum() == b.as_sum();
     let shapes = |a: &Shape, b: &Shape| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| lengths(a, b));
     let numbers = |a: &Number, b: &Number| a.equals(b) || (a.is_unknown() && b.is_unknown());
     let elements = |a: &Elements, b: &Elements| {

@@ -1,41 +1,41 @@
-//! Elements of the small tensors that shapes are computed with, and their arithmetic.
+//! Elements of the small tensors with which models compute shapes, and their arithmetic.
 //!
-//! Integers may depend on lengths that are not known; floats are known or nothing is known about them. A float without
-//! a fraction is kept as an integer, so that `N` times 2.0 is `2·N`. Booleans are 0 and 1.
+//! Integers may depend on symbolic dimensions; floats are known or unknown. A float without a fraction is stored as an
+//! integer, so that `N` times 2.0 is `2·N`. Booleans are 0 and 1.
 
-use crate::length::Length;
+use crate::dim_expr::DimExpr;
 use intact8_ir::{DType, Element, Tensor, with_element};
 
-/// Integers from here on can't all be told apart as 64-bit floats.
+/// The smallest integer from which on 64-bit floats do not represent all integers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// An element.
 #[derive(Debug, Clone)]
 pub(crate) enum Number {
     /// An integer, or a float without a fraction; or unknown.
-    Whole(Length),
+    Whole(DimExpr),
     /// A float that is not an integer.
     Real(f64),
 }
 
 impl Number {
-    /// Nothing is known.
-    pub(crate) const UNKNOWN: Number = Number::Whole(Length::UNKNOWN);
+    /// An unknown number.
+    pub(crate) const UNKNOWN: Number = Number::Whole(DimExpr::UNKNOWN);
 
-    /// Whether elements of that type are followed.
+    /// Whether elements of the type are tracked.
     pub(crate) fn has(dtype: DType) -> bool {
         matches!(dtype, DType::I64 | DType::I32 | DType::Bool | DType::F32 | DType::F64)
     }
 
     pub(crate) fn known(number: i64) -> Number {
-        Number::Whole(Length::known(number))
+        Number::Whole(DimExpr::known(number))
     }
 
     fn flag(flag: Option<bool>) -> Number {
         flag.map_or(Number::UNKNOWN, |flag| Number::known(i64::from(flag)))
     }
 
-    /// A float, as near as the type has it.
+    /// A float, rounded to the type.
     fn float(number: f64, dtype: DType) -> Number {
         let number = if dtype == DType::F32 { f64::from(number as f32) } else { number };
         if number.fract() == 0.0 && number.abs() < EXACT {
@@ -45,7 +45,7 @@ impl Number {
         }
     }
 
-    /// The elements of a constant, if they are of a type that is followed.
+    /// The elements of a constant, if their type is tracked.
     pub(crate) fn elements(tensor: &Tensor) -> Option<Vec<Number>> {
         if !Number::has(tensor.dtype()) {
             return None;
@@ -55,11 +55,11 @@ impl Number {
         }, _ => None)
     }
 
-    /// The integer; unknown if it is a fraction.
-    pub(crate) fn length(&self) -> Length {
+    /// The integer; unknown for a fraction.
+    pub(crate) fn as_dim(&self) -> DimExpr {
         match self {
             Number::Whole(length) => length.clone(),
-            Number::Real(_) => Length::UNKNOWN,
+            Number::Real(_) => DimExpr::UNKNOWN,
         }
     }
 
@@ -71,7 +71,7 @@ impl Number {
         }
     }
 
-    /// Whether it is true, for a boolean or a condition.
+    /// The truth value of a boolean or a condition, if it is known.
     pub(crate) fn as_flag(&self) -> Option<bool> {
         self.as_float().map(|number| number != 0.0)
     }
@@ -80,7 +80,7 @@ impl Number {
         matches!(self, Number::Whole(length) if length.is_unknown())
     }
 
-    /// Whether the two are surely equal.
+    /// Whether the two are equal for all values of the symbols.
     pub(crate) fn equals(&self, other: &Number) -> bool {
         match (self, other) {
             (Number::Whole(a), Number::Whole(b)) => a.equals(b),
@@ -89,8 +89,8 @@ impl Number {
         }
     }
 
-    /// The result as an element of its type: what does not fit is unknown.
-    fn fitted(length: Length, dtype: DType) -> Number {
+    /// The result as an element of its type; unknown if it overflows.
+    fn fitted(length: DimExpr, dtype: DType) -> Number {
         let fits = |number: i64| match dtype {
             DType::I32 => i32::try_from(number).is_ok(),
             DType::Bool => matches!(number, 0 | 1),
@@ -103,12 +103,12 @@ impl Number {
         }
     }
 
-    /// Applies one function to integers and another to floats of which one is a fraction.
+    /// Applies one function to two integers, and another if one operand is a fraction.
     fn combined(
         &self,
         other: &Number,
         dtype: DType,
-        whole: impl Fn(&Length, &Length) -> Length,
+        whole: impl Fn(&DimExpr, &DimExpr) -> DimExpr,
         real: impl Fn(f64, f64) -> f64,
     ) -> Number {
         if let (Number::Whole(a), Number::Whole(b)) = (self, other) {
@@ -132,10 +132,10 @@ impl Number {
         self.combined(other, dtype, |a, b| a * b, |a, b| a * b)
     }
 
-    /// The quotient: integers are divided as ONNX does, towards zero.
+    /// The quotient; integer division truncates, as in ONNX.
     pub(crate) fn over(&self, other: &Number, dtype: DType) -> Number {
         let (Number::Whole(a), Number::Whole(b)) = (self, other) else {
-            return self.combined(other, dtype, |_, _| Length::UNKNOWN, |a, b| a / b);
+            return self.combined(other, dtype, |_, _| DimExpr::UNKNOWN, |a, b| a / b);
         };
         let exact = a.exact_div(b);
         if !exact.is_unknown() {
@@ -143,15 +143,15 @@ impl Number {
         }
         match (a.as_known(), b.as_known()) {
             (Some(a), Some(b)) if dtype.is_float() => Number::float(a as f64 / b as f64, dtype),
-            (Some(a), Some(b)) => Number::Whole(a.checked_div(b).map_or(Length::UNKNOWN, Length::known)),
-            (None, Some(b)) if !dtype.is_float() && a.is_at_least(&Length::known(0)) => {
+            (Some(a), Some(b)) => Number::Whole(a.checked_div(b).map_or(DimExpr::UNKNOWN, DimExpr::known)),
+            (None, Some(b)) if !dtype.is_float() && a.is_at_least(&DimExpr::known(0)) => {
                 Number::Whole(a.floor_div(b))
             }
             _ => Number::UNKNOWN,
         }
     }
 
-    /// What a division leaves over, with the sign of the divisor; of the dividend if `truncates`.
+    /// The remainder of a division, with the sign of the divisor, or of the dividend if `truncates`.
     pub(crate) fn modulo(&self, other: &Number, dtype: DType, truncates: bool) -> Number {
         let (Number::Whole(a), Number::Whole(b)) = (self, other) else { return Number::UNKNOWN };
         if !a.exact_div(b).is_unknown() {
@@ -161,15 +161,15 @@ impl Number {
         let rest = a
             .checked_rem(b)
             .map(|rest| if rest != 0 && (rest < 0) != (b < 0) && !truncates { rest + b } else { rest });
-        rest.map_or(Number::UNKNOWN, |rest| Number::fitted(Length::known(rest), dtype))
+        rest.map_or(Number::UNKNOWN, |rest| Number::fitted(DimExpr::known(rest), dtype))
     }
 
     pub(crate) fn min(&self, other: &Number, dtype: DType) -> Number {
-        self.combined(other, dtype, Length::min, f64::min)
+        self.combined(other, dtype, DimExpr::min, f64::min)
     }
 
     pub(crate) fn max(&self, other: &Number, dtype: DType) -> Number {
-        self.combined(other, dtype, Length::max, f64::max)
+        self.combined(other, dtype, DimExpr::max, f64::max)
     }
 
     /// A power of known numbers.
@@ -184,7 +184,7 @@ impl Number {
         }
     }
 
-    /// Applies a function to a fraction; whole numbers stay what they are.
+    /// Applies a rounding function to a fraction; integers stay unchanged.
     pub(crate) fn rounded(&self, round: impl Fn(f64) -> f64) -> Number {
         match self {
             Number::Whole(_) => self.clone(),
@@ -192,12 +192,12 @@ impl Number {
         }
     }
 
-    /// Applies a function of floats to a number that is known.
+    /// Applies a function of floats to a known number.
     pub(crate) fn mapped(&self, dtype: DType, f: impl Fn(f64) -> f64) -> Number {
         self.as_float().map_or(Number::UNKNOWN, |number| Number::float(f(number), dtype))
     }
 
-    /// The number as an element of another type: towards zero for integers, zero or not for booleans.
+    /// The number as an element of another type: truncated for integers, whether it is not zero for booleans.
     pub(crate) fn cast(&self, dtype: DType) -> Number {
         match self {
             _ if dtype == DType::Bool => Number::flag(self.truth()),
@@ -210,11 +210,11 @@ impl Number {
         }
     }
 
-    /// Whether it differs from zero, as far as that is sure.
+    /// Whether it differs from zero, if that is known.
     fn truth(&self) -> Option<bool> {
         match self {
             Number::Whole(length) if length.as_known().is_none() => {
-                length.differs(&Length::known(0)).then_some(true)
+                length.differs(&DimExpr::known(0)).then_some(true)
             }
             _ => self.as_flag(),
         }
@@ -234,7 +234,7 @@ impl Number {
             (Number::Whole(a), Number::Whole(b)) => (a, b),
             _ => return Number::flag(self.as_float().zip(other.as_float()).map(|(a, b)| a < b)),
         };
-        let is_less = b.is_at_least(&(a + &Length::known(1)));
+        let is_less = b.is_at_least(&(a + &DimExpr::known(1)));
         Number::flag(if is_less { Some(true) } else { a.is_at_least(b).then_some(false) })
     }
 
@@ -250,7 +250,7 @@ impl Number {
         Number::flag(self.as_flag().map(|flag| !flag))
     }
 
-    /// The first if this is true, the second if it is not, and what both are if that is not known.
+    /// The first if this is true, the second if it is false; if this is unknown, the number if both are equal.
     pub(crate) fn choose(&self, first: &Number, second: &Number) -> Number {
         match self.as_flag() {
             Some(true) => first.clone(),
@@ -261,7 +261,7 @@ impl Number {
     }
 }
 
-/// An element that can be written as a number.
+/// An element type that converts to a number.
 trait Constant: Element {
     fn number(&self) -> Number;
 }
@@ -297,22 +297,22 @@ mod tests {
     }
 
     #[test]
-    fn division_is_that_of_the_type() {
-        let n = Number::Whole(Length::symbol("N"));
+    fn division_follows_the_element_type() {
+        let n = Number::Whole(DimExpr::symbol("N"));
         assert!(whole(-7).over(&whole(2), DType::I64).equals(&whole(-3)));
         assert!(matches!(whole(-7).over(&whole(2), DType::F32), Number::Real(v) if v == -3.5));
         assert!(whole(1).over(&whole(0), DType::I64).is_unknown());
         assert!(matches!(whole(1).over(&whole(0), DType::F32), Number::Real(v) if v == f64::INFINITY));
         let doubled = n.times(&whole(2), DType::I64);
         assert!(doubled.over(&whole(2), DType::I64).equals(&n));
-        assert_eq!(n.over(&whole(2), DType::I64).length().spelled().as_deref(), Some("N/2"));
+        assert_eq!(n.over(&whole(2), DType::I64).as_dim().formula().as_deref(), Some("N/2"));
         assert!(doubled.plus(&whole(1), DType::I64).over(&whole(2), DType::I64).equals(&n));
         assert!(whole(-7).modulo(&whole(3), DType::I64, false).equals(&whole(2)));
         assert!(whole(-7).modulo(&whole(3), DType::I64, true).equals(&whole(-1)));
     }
 
     #[test]
-    fn floats_are_rounded_as_their_type_does() {
+    fn floats_are_rounded_to_their_type() {
         let third = whole(1).over(&whole(3), DType::F32);
         assert!(matches!(third, Number::Real(v) if v == f64::from(1.0f32 / 3.0)));
         assert!(whole(16_777_217).cast(DType::F32).equals(&whole(16_777_216)));
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_symbol_is_neither_zero_nor_negative() {
-        let n = Number::Whole(Length::symbol("N"));
+        let n = Number::Whole(DimExpr::symbol("N"));
         assert!(n.equal(&whole(-1)).equals(&whole(0)));
         assert!(n.equal(&whole(0)).equals(&whole(0)));
         assert!(n.equal(&whole(1)).is_unknown());

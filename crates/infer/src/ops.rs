@@ -1,4 +1,4 @@
-//! The table of operators: one row an operator, one file a family.
+//! The table of operators: one row for each operator, one file for each family.
 
 use crate::row::OpRow;
 

@@ -1,12 +1,12 @@
-//! What an operator is to the inference: a row that says what its outputs are made of, and finds their shapes.
+//! The row of an operator: the rule for the types of its outputs, and the computation of their elements.
 
 use crate::data_type;
 use crate::fact::{Elements, Fact, Shape};
-use crate::site::{Inferred, Site, Stop};
+use crate::inference_context::{InferenceContext, Inferred, Stop};
 use crate::values::Output;
 use intact8_ir::DType;
 
-/// The versions of ONNX's own operator set whose meaning is known here.
+/// The supported versions of ONNX's own operator set.
 pub(crate) const VERSIONS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// One operator.
@@ -17,32 +17,33 @@ pub(crate) struct OpRow {
     fold: Option<Fold>,
 }
 
-/// How the outputs are found.
+/// The rule for the outputs.
 enum Rule {
-    /// All are tensors: of which element type each is, the last entry standing for all further ones, and of which shape.
+    /// All outputs are tensors: the element type of each, where the last entry applies to all further outputs, and
+    /// their shapes.
     Tensors(&'static [ElementType], ShapeRule),
-    /// They may be anything.
-    Values(fn(&Site<'_>) -> Inferred<Vec<Fact>>),
+    /// The outputs may have any type.
+    Values(fn(&InferenceContext<'_>) -> Inferred<Vec<Fact>>),
 }
 
-/// The shapes of the outputs, by slot; `None` or missing where not even the rank is known.
-pub(crate) type ShapeRule = fn(&Site<'_>) -> Inferred<Vec<Option<Shape>>>;
+/// The shapes of the outputs, by slot; `None` or missing if the rank is unknown.
+pub(crate) type ShapeRule = fn(&InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>>;
 
-/// The elements of an output, where they follow from what is known.
-pub(crate) type Fold = fn(&Site<'_>, Output<'_>) -> Option<Elements>;
+/// The computation of the elements of an output from those of the operands; `None` if they are unknown.
+pub(crate) type Fold = fn(&InferenceContext<'_>, Output<'_>) -> Option<Elements>;
 
-/// Which element type an output has.
+/// The element type of an output.
 pub(crate) enum ElementType {
     /// Always this one.
     Is(DType),
-    /// That of an operand.
+    /// The element type of an operand.
     Like(usize),
-    /// The one that so many operands, from the first on, have in common.
+    /// The element type that the first operands, up to this number, have in common.
     Common(usize),
-    /// The one that an attribute names, if it is there, or else a default.
+    /// The element type that an attribute names, or a default if the attribute is absent.
     Named(&'static str, Option<DType>),
-    /// Something else.
-    By(fn(&Site<'_>) -> Inferred<Option<DType>>),
+    /// The result of a function.
+    By(fn(&InferenceContext<'_>) -> Inferred<Option<DType>>),
 }
 
 impl OpRow {
@@ -55,45 +56,52 @@ impl OpRow {
         OpRow { name, rule: Rule::Tensors(element_types, shapes), fold: None }
     }
 
-    /// An operator whose outputs may be anything.
-    pub(crate) const fn values(name: &'static str, rule: fn(&Site<'_>) -> Inferred<Vec<Fact>>) -> OpRow {
+    /// An operator whose outputs may have any type.
+    pub(crate) const fn values(
+        name: &'static str,
+        rule: fn(&InferenceContext<'_>) -> Inferred<Vec<Fact>>,
+    ) -> OpRow {
         OpRow { name, rule: Rule::Values(rule), fold: None }
     }
 
-    /// The same row, with what it does to elements.
+    /// The same row, with a computation of elements.
     pub(crate) const fn folds(self, fold: Fold) -> OpRow {
         let OpRow { name, rule, .. } = self;
         OpRow { name, rule, fold: Some(fold) }
     }
 
-    /// What is known of the outputs, and why it is not more.
-    pub(crate) fn infer(&self, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>) {
+    /// The facts about the outputs, and the reason if they are incomplete.
+    pub(crate) fn infer(&self, ctx: &InferenceContext<'_>) -> (Vec<Fact>, Option<Stop>) {
         let (mut facts, stop) = match &self.rule {
-            Rule::Values(rule) => match rule(site) {
+            Rule::Values(rule) => match rule(ctx) {
                 Ok(facts) => (facts, None),
                 Err(stop) => (vec![], Some(stop)),
             },
-            Rule::Tensors(element_types, rule) => tensors(site, element_types, *rule),
+            Rule::Tensors(element_types, rule) => tensors(ctx, element_types, *rule),
         };
-        facts.resize_with(site.n_outputs, Fact::default);
+        facts.resize_with(ctx.n_outputs, Fact::default);
         if let Some(fold) = self.fold {
-            facts.iter_mut().enumerate().for_each(|(slot, fact)| add_elements(site, fold, slot, fact));
+            facts.iter_mut().enumerate().for_each(|(slot, fact)| add_elements(ctx, fold, slot, fact));
         }
         (facts, stop)
     }
 }
 
-/// The element types are known even where the shapes are not.
-fn tensors(site: &Site<'_>, element_types: &[ElementType], rule: ShapeRule) -> (Vec<Fact>, Option<Stop>) {
-    let (shapes, mut stop) = match rule(site) {
+/// The facts about outputs that are tensors. The element types may be known even if the shapes are not.
+fn tensors(
+    ctx: &InferenceContext<'_>,
+    element_types: &[ElementType],
+    rule: ShapeRule,
+) -> (Vec<Fact>, Option<Stop>) {
+    let (shapes, mut stop) = match rule(ctx) {
         Ok(shapes) => (shapes, None),
         Err(stop) => (vec![], Some(stop)),
     };
     let mut shapes = shapes.into_iter();
-    let mut facts = Vec::with_capacity(site.n_outputs);
-    for slot in 0..site.n_outputs {
+    let mut facts = Vec::with_capacity(ctx.n_outputs);
+    for slot in 0..ctx.n_outputs {
         let element_type = element_types.get(slot).or(element_types.last());
-        let dtype = element_type.map_or(Ok(None), |element_type| element_type.of(site));
+        let dtype = element_type.map_or(Ok(None), |element_type| element_type.of(ctx));
         let dtype = dtype.unwrap_or_else(|wrong| {
             stop.get_or_insert(wrong);
             None
@@ -103,33 +111,33 @@ fn tensors(site: &Site<'_>, element_types: &[ElementType], rule: ShapeRule) -> (
     (facts, stop)
 }
 
-/// Elements count only if they fit the shape that was inferred.
-fn add_elements(site: &Site<'_>, fold: Fold, slot: usize, fact: &mut Fact) {
+/// Adds the elements of an output, if they match the inferred shape.
+fn add_elements(ctx: &InferenceContext<'_>, fold: Fold, slot: usize, fact: &mut Fact) {
     let Fact::Tensor(fact) = fact else { return };
     let Some(shape) = fact.small_shape() else { return };
-    let elements = fold(site, Output { slot, shape: &shape }).filter(|elements| elements.shape() == shape);
+    let elements = fold(ctx, Output { slot, shape: &shape }).filter(|elements| elements.shape() == shape);
     fact.elements = elements.filter(|elements| elements.iter().any(|number| !number.is_unknown()));
 }
 
 impl ElementType {
-    fn of(&self, site: &Site<'_>) -> Inferred<Option<DType>> {
+    fn of(&self, ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
         match self {
             ElementType::Is(dtype) => Ok(Some(*dtype)),
-            ElementType::Like(slot) => Ok(site.dtype(*slot)),
-            ElementType::Common(n_operands) => common(site, 0..*n_operands),
-            ElementType::Named(name, default) => Ok(data_type::of_attribute(site, name)?.or(*default)),
-            ElementType::By(find) => find(site),
+            ElementType::Like(slot) => Ok(ctx.dtype(*slot)),
+            ElementType::Common(n_operands) => common(ctx, 0..*n_operands),
+            ElementType::Named(name, default) => Ok(data_type::of_attribute(ctx, name)?.or(*default)),
+            ElementType::By(find) => find(ctx),
         }
     }
 }
 
-/// The element type that several operands must have in common.
-pub(crate) fn common(site: &Site<'_>, slots: std::ops::Range<usize>) -> Inferred<Option<DType>> {
-    let mut known = slots.filter_map(|slot| site.dtype(slot));
+/// The common element type of several operands; different ones are an error.
+pub(crate) fn common(ctx: &InferenceContext<'_>, slots: std::ops::Range<usize>) -> Inferred<Option<DType>> {
+    let mut known = slots.filter_map(|slot| ctx.dtype(slot));
     let Some(first) = known.next() else { return Ok(None) };
     match known.find(|&other| other != first) {
         Some(other) => {
-            Err(Stop::wrong(format!("the operands are {first} and {other}, which must be the same")))
+            Err(Stop::wrong(format!("the operands have the types {first} and {other}, which must be equal")))
         }
         None => Ok(Some(first)),
     }

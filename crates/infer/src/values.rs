@@ -1,46 +1,46 @@
-//! Shape arithmetic: what operators do to the elements of small tensors, of which some may be symbols or unknown.
+//! Shape arithmetic: the operators on elements of small tensors, some of which may be symbolic or unknown.
 //!
-//! A fold returns nothing where it can't tell; the shapes are found without it.
+//! A fold returns `None` if the elements are unknown; shapes are inferred independently.
 
 pub(crate) mod arithmetic;
 pub(crate) mod movement;
 
 use crate::fact::{Elements, MAX_ELEMENTS};
+use crate::inference_context::InferenceContext;
 use crate::number::Number;
-use crate::site::Site;
 use ndarray::{IxDyn, Zip};
 
-/// An output whose elements are wanted.
+/// The output whose elements are computed.
 #[derive(Clone, Copy)]
 pub(crate) struct Output<'a> {
     pub(crate) slot: usize,
-    /// Its shape, which is known and holds few elements.
+    /// Its shape, which is known and small.
     pub(crate) shape: &'a [usize],
 }
 
-/// The elements of an operand, which all may be unknown, if there are few.
-pub(crate) fn elements(site: &Site<'_>, slot: usize) -> Option<Elements> {
-    site.fact(slot)?.as_tensor()?.few_elements()
+/// The elements of an operand, each of which may be unknown, if there are few.
+pub(crate) fn elements(ctx: &InferenceContext<'_>, slot: usize) -> Option<Elements> {
+    ctx.fact(slot)?.as_tensor()?.few_elements()
 }
 
 /// A function of every element of the first operand.
-pub(crate) fn unary(site: &Site<'_>, f: impl Fn(&Number) -> Number) -> Option<Elements> {
-    Some(site.elements(0)?.map(f).into_shared())
+pub(crate) fn unary(ctx: &InferenceContext<'_>, f: impl Fn(&Number) -> Number) -> Option<Elements> {
+    Some(ctx.elements(0)?.map(f).into_shared())
 }
 
-/// A function of the elements of two operands that broadcasting brings together.
-pub(crate) fn binary(site: &Site<'_>, f: impl Fn(&Number, &Number) -> Number) -> Option<Elements> {
-    zip(&elements(site, 0)?, &elements(site, 1)?, f)
+/// A function of the elements of two operands, with broadcasting.
+pub(crate) fn binary(ctx: &InferenceContext<'_>, f: impl Fn(&Number, &Number) -> Number) -> Option<Elements> {
+    zip(&elements(ctx, 0)?, &elements(ctx, 1)?, f)
 }
 
-/// A function of the elements of two arrays that broadcasting brings together.
+/// A function of the elements of two arrays, with broadcasting.
 pub(crate) fn zip(a: &Elements, b: &Elements, f: impl Fn(&Number, &Number) -> Number) -> Option<Elements> {
     let shape = broadcast_shape(a.shape(), b.shape())?;
     let (a, b) = (a.broadcast(shape.clone())?, b.broadcast(shape)?);
     Some(Zip::from(a).and(b).map_collect(f).into_shared())
 }
 
-/// The shape that two shapes broadcast to, if they do and it is small.
+/// The broadcast shape of two shapes, if it exists and is small.
 fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<IxDyn> {
     let rank = a.len().max(b.len());
     let length =

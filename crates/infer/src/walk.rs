@@ -1,65 +1,65 @@
-//! Walking a model: every graph node by node, from what is fed to what comes out.
+//! The traversal of a model: every graph node by node, from inputs to outputs.
 //!
-//! Subgraphs are walked where the rule of their operator says what is fed to them, functions at every call. Both may
-//! happen more than once, so a walk returns what it found and changes nothing.
+//! Subgraphs are visited by the rules of their operators, which know their inputs, and functions at every call. Both
+//! may be visited several times, so a traversal returns its results and does not change the model.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::{Fact, TensorFact};
 use crate::finding::{Finding, FindingKind};
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, MAX_RANK, Stop};
 use crate::merge::meet;
 use crate::names::Names;
 use crate::ops;
 use crate::row::VERSIONS;
-use crate::site::{MAX_RANK, Site, Stop};
 use intact8_ir::{Attr, Function, Graph, GraphId, Model, Node, NodeId, NodeKind, Op, Tensor, ValueId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
-/// Functions that are nested deeper are not followed.
+/// The largest nesting depth of functions.
 const MAX_FUNCTION_DEPTH: usize = 64;
 
-/// Bodies of loops and functions that are walked again and again may take so many nodes in all.
+/// The largest total number of visited nodes, since bodies of loops and functions are visited repeatedly.
 const MAX_STEPS: usize = 1 << 20;
 
-/// What is known around a graph.
+/// The context of a graph.
 pub(crate) struct Walker<'a> {
     pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
-    /// In a function's body: the attributes that references stand for.
+    /// In a function's body: the attributes of the call, to which references resolve.
     attrs: Option<BTreeMap<String, Attr>>,
-    /// The functions around the graph, the outermost first.
+    /// The functions that contain the graph, the outermost first.
     around: Vec<&'a Function>,
     shared: &'a Shared,
 }
 
-/// What all walks of a model share.
+/// The state that all traversals of a model share.
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) names: Names,
     n_steps: Cell<usize>,
 }
 
-/// What was found in a graph.
+/// The results for a graph.
 #[derive(Default)]
 pub(crate) struct Walked {
-    /// Of the graph's outputs, in order.
+    /// The facts about the graph's outputs, in order.
     pub(crate) outputs: Vec<Fact>,
-    /// Of every value.
+    /// The facts about all values.
     pub(crate) facts: HashMap<ValueId, Fact>,
-    /// In the subgraphs of its nodes.
+    /// The results for the subgraphs of its nodes.
     pub(crate) inner: BTreeMap<GraphId, Walked>,
     pub(crate) findings: Vec<Finding>,
 }
 
-/// What an input is when nothing is fed, unless its type lets tensors of other shapes be fed.
+/// The default value of an input, unless its type allows tensors of other shapes.
 fn default(graph: &Graph, id: NodeId) -> Option<&Tensor> {
     let node = graph.node(id);
     let is_fixed = node.outputs[0].tensor_type().is_none_or(|ty| ty.known_shape().is_some());
     node.as_constant().filter(|_| is_fixed)
 }
 
-/// What there is to tell of a node: what is wrong in any case, and why something is unknown if anything is.
-fn told(
+/// The findings of a node: a violation in any case, and the reasons for unknown outputs if there are any.
+fn node_findings(
     stop: Option<Stop>,
     notes: Vec<String>,
     is_known: bool,
@@ -67,7 +67,7 @@ fn told(
     let (wrong, reason) = match stop {
         Some(Stop::Wrong(message)) => (Some(message), None),
         Some(Stop::Unknown(message)) => (None, Some(message)),
-        Some(Stop::Unread) | None => (None, None),
+        Some(Stop::UnknownOperand) | None => (None, None),
     };
     let reasons = reason.into_iter().chain(notes).filter(move |_| !is_known);
     let reasons = reasons.map(|message| (FindingKind::Unknown, message));
@@ -75,12 +75,12 @@ fn told(
 }
 
 impl<'a> Walker<'a> {
-    /// For the graph of a model.
+    /// The context of a model's main graph.
     pub(crate) fn of(model: &'a Model, shared: &'a Shared) -> Walker<'a> {
         Walker { model, opsets: &model.opsets, attrs: None, around: vec![], shared }
     }
 
-    /// Walks a graph that is fed `inputs`; what is not given is what the graph itself states.
+    /// Visits a graph with the given inputs; missing ones have the types that the graph states.
     pub(crate) fn graph(&self, graph: GraphId, inputs: &[Fact], captures: &[Fact]) -> Walked {
         let graph = self.model.graph(graph);
         let mut walked = Walked::default();
@@ -112,7 +112,7 @@ impl<'a> Walker<'a> {
         let resolved = self.resolve(op);
         let (formal, captured) = (graph.formal_operands(id), graph.captured_operands(id));
         let fact = |operand: &Option<ValueId>| operand.as_ref().map(|value| &walked.facts[value]);
-        let site = Site {
+        let ctx = InferenceContext {
             op: resolved.as_ref().unwrap_or(op),
             opset: self.opsets.get(&op.domain).copied().unwrap_or(0),
             operands: formal.iter().map(fact).collect(),
@@ -122,12 +122,12 @@ impl<'a> Walker<'a> {
             notes: RefCell::default(),
             inner: RefCell::default(),
         };
-        let (facts, stop, mut inside) = self.outputs(&site);
-        site.run_others();
-        let (inner, findings) = site.take_inner();
+        let (facts, stop, mut inside) = self.outputs(&ctx);
+        ctx.run_others();
+        let (inner, findings) = ctx.take_inner();
         inside.extend(findings);
-        let mut notes = site.notes.take();
-        drop(site);
+        let mut notes = ctx.notes.take();
+        drop(ctx);
         let label = node.label();
         let n_findings = walked.findings.len();
         for (slot, fact) in facts.into_iter().enumerate() {
@@ -138,64 +138,67 @@ impl<'a> Walker<'a> {
             graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
         let has_reason = stop.is_some() || !notes.is_empty() || !inside.is_empty();
         if reads_all && !has_reason && walked.findings.len() == n_findings {
-            notes.push("the types of what it reads do not tell the lengths of what it makes".to_owned());
+            notes.push("the types of the operands do not determine the dimensions of the outputs".to_owned());
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
         walked.inner.extend(inner);
-        let told = told(stop, notes, is_known);
-        walked.findings.extend(told.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
+        let new = node_findings(stop, notes, is_known);
+        walked.findings.extend(new.map(|(kind, message)| Finding { kind, at: label.to_owned(), message }));
     }
 
-    /// What is known of a node's outputs, why it is not more, and what was found in a function's body.
-    fn outputs(&self, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
-        let Op { domain, name, overload, .. } = site.op;
+    /// The facts about a node's outputs, the reason if they are incomplete, and the findings in a function's body.
+    fn outputs(&self, ctx: &InferenceContext<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
+        let Op { domain, name, overload, .. } = ctx.op;
         if let Some(function) = self.model.function(domain, name, overload) {
-            return self.call(function, site);
+            return self.call(function, ctx);
         }
-        let untyped = || vec![Fact::Unknown; site.n_outputs];
-        if domain.is_empty() && !VERSIONS.contains(&site.opset) {
+        let untyped = || vec![Fact::Unknown; ctx.n_outputs];
+        if domain.is_empty() && !VERSIONS.contains(&ctx.opset) {
             let (from, to) = (VERSIONS.start(), VERSIONS.end());
-            let message =
-                format!("version {} of ONNX's operators is not known; {from} to {to} are", site.opset);
+            let message = format!("opset {} is not supported; use {from} to {to}", ctx.opset);
             return (untyped(), Some(Stop::Unknown(message)), vec![]);
         }
         let Some(row) = ops::find(domain, name) else {
             let name = if domain.is_empty() { name.clone() } else { format!("{domain}::{name}") };
             return (untyped(), Some(Stop::Unknown(format!("unknown operator {name}"))), vec![]);
         };
-        let (facts, stop) = row.infer(site);
+        let (facts, stop) = row.infer(ctx);
         (facts, stop, vec![])
     }
 
-    /// Walks the body of a function for one call.
-    fn call(&self, function: &Function, site: &Site<'_>) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
-        let untyped = vec![Fact::Unknown; site.n_outputs];
+    /// Visits the body of a function for one call.
+    fn call(
+        &self,
+        function: &Function,
+        ctx: &InferenceContext<'_>,
+    ) -> (Vec<Fact>, Option<Stop>, Vec<Finding>) {
+        let untyped = vec![Fact::Unknown; ctx.n_outputs];
         if self.around.iter().any(|outer| outer.body == function.body) {
             let message = format!("function {} calls itself, which ONNX forbids", function.name);
             return (untyped, Some(Stop::Wrong(message)), vec![]);
         }
         if self.around.len() == MAX_FUNCTION_DEPTH || !self.may_repeat() {
-            let message = "the functions call each other too deeply or too often to be followed".to_owned();
+            let message = "the calls of functions are nested too deeply or too numerous".to_owned();
             return (untyped, Some(Stop::Unknown(message)), vec![]);
         }
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
-        attrs.extend(site.op.attrs.clone());
+        attrs.extend(ctx.op.attrs.clone());
         let Walker { model, shared, .. } = *self;
         let around = [self.around.as_slice(), &[function]].concat();
         let body = Walker { model, opsets: &function.opsets, attrs: Some(attrs), around, shared };
-        let inputs: Vec<Fact> = site.operands.iter().map(|fact| fact.cloned().unwrap_or_default()).collect();
+        let inputs: Vec<Fact> = ctx.operands.iter().map(|fact| fact.cloned().unwrap_or_default()).collect();
         let Walked { mut outputs, findings, .. } = body.graph(function.body, &inputs, &[]);
-        outputs.resize_with(site.n_outputs, Fact::default);
+        outputs.resize_with(ctx.n_outputs, Fact::default);
         (outputs, None, findings)
     }
 
-    /// Whether there is time to walk a body that may have been walked before.
+    /// Whether the limit on visited nodes allows visiting a body again.
     pub(crate) fn may_repeat(&self) -> bool {
         self.shared.n_steps.get() < MAX_STEPS
     }
 
-    /// In a function's body: the operator with the attributes that its references stand for.
+    /// In a function's body: the operator with resolved attribute references.
     fn resolve(&self, op: &Op) -> Option<Op> {
         let given = self.attrs.as_ref()?;
         let mut op = op.clone();
@@ -209,8 +212,8 @@ impl<'a> Walker<'a> {
         Some(op)
     }
 
-    /// Records what is known of a value, beside what the graph states: a function's body is not typed once for all
-    /// its calls, so there nothing stated is read.
+    /// Records the fact about a value, combined with its stated type. Stated types in a function's body are ignored,
+    /// since the types depend on the call.
     fn record(&self, walked: &mut Walked, graph: &Graph, id: ValueId, inferred: Fact) {
         let value = graph.value(id);
         let names = &self.shared.names;
@@ -221,10 +224,11 @@ impl<'a> Walker<'a> {
                 Some(ty) => ty.to_string(),
                 None => fact.kind().to_owned(),
             });
-            let message = format!("%{} is said to be {stated} and is {inferred}", value.name);
+            let message =
+                format!("%{} has the stated type {stated}, but the inferred type {inferred}", value.name);
             let at = graph.node(id.node).label().to_owned();
             walked.findings.push(Finding { kind: FindingKind::Contradiction, at, message });
-            Fact::stated(value.ty.as_ref().expect("only what is stated contradicts"))
+            Fact::stated(value.ty.as_ref().expect("a contradiction needs a stated type"))
         });
         if let Fact::Tensor(tensor) = &mut fact {
             let at = graph.node(id.node).label();
@@ -237,11 +241,11 @@ impl<'a> Walker<'a> {
         walked.facts.insert(id, fact);
     }
 
-    /// Gives lengths that nothing is known of a name, and takes back what no tensor can have: what that is.
+    /// Numbers the unknown dimensions, and removes impossible ones; returns a description of an impossible one.
     fn possible(&self, tensor: &mut TensorFact) -> Option<String> {
         let shape = tensor.shape.as_mut()?;
         if shape.len() > MAX_RANK {
-            let reason = format!("{} dimensions, which are more than are followed", shape.len());
+            let reason = format!("{} dimensions, which are too many", shape.len());
             (tensor.shape, tensor.elements) = (None, None);
             return Some(reason);
         }
@@ -249,7 +253,7 @@ impl<'a> Walker<'a> {
         for (idx, length) in shape.iter_mut().enumerate() {
             if let Some(number) = length.as_known().filter(|&number| number < 0) {
                 wrong = Some(format!("{number} as dimension {idx}"));
-                *length = Length::UNKNOWN;
+                *length = DimExpr::UNKNOWN;
             }
             if length.is_unknown() {
                 *length = self.shared.names.unnamed();
@@ -258,7 +262,7 @@ impl<'a> Walker<'a> {
         wrong
     }
 
-    /// Whether everything that a type can say of a node's outputs is known.
+    /// Whether the types of a node's outputs are completely known.
     fn is_known(&self, walked: &Walked, node: &Node, id: NodeId) -> bool {
         let named = node.outputs.iter().enumerate().filter(|(_, value)| !value.name.is_empty());
         let mut facts = named.map(|(slot, _)| &walked.facts[&ValueId { node: id, slot }]);

@@ -4,7 +4,7 @@
 
 use intact8::ir::ValueRef;
 use intact8::quant::{Calibration, fake_quant};
-use intact8::{Emission, Flavour, Model, QuantConfig, Result, Tensor};
+use intact8::{DeployFormat, Emission, Model, QuantConfig, Result, Tensor};
 
 const MODEL: &str = "\
 model m opset 17
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     // From here on, scales and zero points are constants of the graph.
     let mut quantized = model.clone();
     fake_quant(&config, &record).run(&mut quantized)?;
-    intact8::quant::emit(Flavour::Qdq, &Emission::default()).run(&mut quantized)?;
+    intact8::quant::emit(DeployFormat::Qdq, &Emission::default()).run(&mut quantized)?;
     let n_quantizers = quantized.main().dag().node_weights().filter(|node| node.is("QuantizeLinear")).count();
     assert_eq!(n_quantizers, 2);
     Ok(())

@@ -3,7 +3,7 @@
 //! `cargo run --example one_pass`
 
 use intact8::ir::{DType, Dim, Graph, Node, Op, Pass, TensorType, Value, verify};
-use intact8::quant::FoldBatchNorm;
+use intact8::quant::passes::FoldBatchNorm;
 use intact8::{Model, Result, Tensor};
 
 fn main() -> Result<()> {

@@ -9,7 +9,8 @@ use crate::quantize::{prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Error, Model, Result, Tensor};
-use intact8_quant::{Preparation, Profile, QuantConfig, check_is_float};
+use intact8_quant::deploy::check_is_float;
+use intact8_quant::{Preparation, Profile, QuantConfig};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
@@ -62,7 +63,7 @@ pub fn create_quant_config(
     target: &Profile,
 ) -> Result<Vec<String>> {
     check_is_float(model)?;
-    let prepared = prepare(model, &Preparation::default())?;
+    let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
     config.batch_num = batch_num;
     let restrictions = target.restrict(&mut config, prepared.model());
@@ -84,7 +85,7 @@ pub fn create_quant_config(
 pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
     check_is_float(model)?;
     let definition = read_text(definition_file)?;
-    let prepared = prepare(model, &Preparation::default())?;
+    let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let config = QuantConfig::from_definition(&definition, prepared.model());
     let config = config.map_err(|error| error.at(definition_file.display()))?;
     write_file(config_file, config.to_json().as_bytes())
@@ -132,7 +133,7 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     };
     let config = load_config(config_file)?;
     check_is_float(model)?;
-    let prepared = prepare(model, &Preparation::of(&config))?;
+    let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::default();
     let float = FloatModel::new(&prepared, &interpreter)?;
     let evaluator = RefCell::new(evaluator);

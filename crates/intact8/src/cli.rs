@@ -13,7 +13,7 @@ pub(crate) mod run;
 
 use intact8::data::{DataSet, Feeding, read_npz};
 use intact8::ir::one_line;
-use intact8::{Emission, Flavour, OutputFiles, PROFILES, Profile};
+use intact8::{DeployFormat, Emission, OutputFiles, PROFILES, Profile};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -80,10 +80,10 @@ impl DeployArgs {
     }
 
     pub(crate) fn files(&self, save: &Path) -> intact8::Result<OutputFiles> {
-        let flavours =
-            self.deploy.iter().map(|name| Flavour::named(name)).collect::<intact8::Result<Vec<_>>>()?;
+        let formats =
+            self.deploy.iter().map(|name| DeployFormat::named(name)).collect::<intact8::Result<Vec<_>>>()?;
         let emission = Emission { target: self.target()?, contrib: self.contrib, ..Emission::default() };
-        Ok(OutputFiles::new(save, &record_file(save)).deployed(emission, &flavours))
+        Ok(OutputFiles::new(save, &record_file(save)).deployed(emission, &formats))
     }
 }
 

@@ -193,7 +193,8 @@ impl Sums {
 /// The range of floats that the integers of a QuantizeLinear with one scale represent, and its scale.
 fn quantized_range(graph: &Graph, id: NodeId) -> Option<([f64; 2], f64)> {
     graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
-    let (scale, zero_point) = (graph.constant(graph.operand(id, 1)?)?, graph.constant(graph.operand(id, 2)?)?);
+    let (scale, zero_point) =
+        (graph.constant(graph.operand(id, 1)?)?, graph.constant(graph.operand(id, 2)?)?);
     let &[scale] = scale.values::<f32>().ok()? else { return None };
     // The number of integers below the zero point, and that of steps from the least to the greatest integer.
     let (n_below, n_steps) = match zero_point.dtype() {

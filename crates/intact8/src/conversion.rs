@@ -5,10 +5,10 @@ use crate::files::write_file;
 use crate::output_files::OutputFiles;
 use crate::quantize::prepare;
 use intact8_ir::{Error, Model, Pass, Result};
-use intact8_quant::{
-    LayerConfig, NameNodes, Preparation, Prepared, QuantConfig, Record, SinkConstants, TensorConfig,
-    WeightConfig, check_is_float, check_is_qdq, record_of,
-};
+use intact8_quant::config::{TensorConfig, WeightConfig};
+use intact8_quant::deploy::{check_is_float, check_is_qdq, record_of};
+use intact8_quant::passes::{NameNodes, SinkConstants};
+use intact8_quant::{LayerConfig, Preparation, Prepared, QuantConfig, Record};
 
 /// Writes the fake-quant model and the deploy models of a float model and a record of the user's own, as AMCT's
 /// `convert_model` does.
@@ -32,7 +32,7 @@ pub fn convert_model(
         return Err(Error::invalid_config(message));
     }
     let (prepared, config) = match config {
-        Some(config) => (prepare(model, &Preparation::of(config))?, config.clone()),
+        Some(config) => (prepare(model, &Preparation::of(config), &mut ())?, config.clone()),
         None => {
             let config = QuantConfig {
                 equalize: false,
@@ -41,14 +41,14 @@ pub fn convert_model(
                 fit_rounding: false,
                 ..QuantConfig::default()
             };
-            let prepared = prepare(model, &Preparation::of(&config))?;
+            let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
             let config = enable_layers(config, record, &prepared)?;
             (prepared, config)
         }
     };
     config.check(prepared.model())?;
     check_prepared(&prepared, record)?;
-    let quantized = prepared.quantize(&config, record)?;
+    let quantized = prepared.quantize(&config, record, &mut ())?;
     save_models(model, quantized.fake_quant(), deployed(quantized.fake_quant(), files)?, files)
 }
 

@@ -4,7 +4,8 @@ use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
 use crate::output_files::OutputFiles;
 use intact8_ir::{DType, Error, Model, Pass, Result};
-use intact8_quant::{Deployed, ShareConstants};
+use intact8_quant::Deployed;
+use intact8_quant::passes::ShareConstants;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &Output
 /// A fake-quant model in every deploy format of the files.
 pub(crate) fn deployed(fake_quant: &Model, files: &OutputFiles) -> Result<Vec<Deployed>> {
     let deployed = files.deploy.iter().map(|(format, path)| {
-        Deployed::of(fake_quant, *format, &files.emission).map_err(|error| error.at(path.display()))
+        Deployed::of(fake_quant, *format, &files.emission, &mut ()).map_err(|error| error.at(path.display()))
     });
     deployed.collect()
 }

@@ -4,7 +4,7 @@
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
 use intact8_ir::{Error, Result};
-use intact8_quant::LayerTable;
+use intact8_quant::layer::LayerTable;
 use intact8_search::Candidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,7 +197,7 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intact8_quant::{LayerId, LayerSet};
+    use intact8_quant::layer::{LayerId, LayerSet};
 
     fn score(value: f64) -> Score {
         Score {

@@ -1,7 +1,7 @@
 //! Which nodes of the original model each node of an output computes, by name: what the origins on the nodes say.
 
 use intact8_ir::{GraphId, Model, NodeId, NodeRef, Pass, ValueRef};
-use intact8_quant::NameNodes;
+use intact8_quant::passes::NameNodes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// For each operation of `output`, by its name, the names of the original's nodes that it computes, in the original's
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use intact8_ir::Pipeline;
     use intact8_quant::{
-        Emission, Flavour, LayerRecord, Preparation, Prepared, QuantConfig, QuantParams, Record, emit,
+        DeployFormat, Emission, LayerRecord, Preparation, Prepared, QuantConfig, QuantParams, Record, emit,
         fake_quant,
     };
 
@@ -106,10 +106,10 @@ mod tests {
     }
 
     /// The map of the model that simulates quantization with scales of 0.5, and of that in a deploy format.
-    fn maps(text: &str, flavour: Flavour) -> [Vec<String>; 2] {
+    fn maps(text: &str, flavour: DeployFormat) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
         let how = Preparation { equalize: false, ..Preparation::default() };
-        let mut model = Prepared::new(&original, &how, None).unwrap().model().clone();
+        let mut model = Prepared::new(&original, &how, None, &mut ()).unwrap().model().clone();
         let config = QuantConfig::for_model(&model);
         let half = || QuantParams::per_tensor(0.5, 0, 8);
         let entry = |layer: &intact8_quant::Layer| LayerRecord {
@@ -141,7 +141,7 @@ return %y
 
     #[test]
     fn a_folded_batch_normalization_belongs_to_its_conv_and_a_pair_to_its_user() {
-        let [simulated, _] = maps(CONV, Flavour::Qdq);
+        let [simulated, _] = maps(CONV, DeployFormat::Qdq);
         let line = |name: &str| simulated.iter().find(|line| line.starts_with(&format!("{name}: "))).unwrap();
         assert_eq!(line("conv"), "conv: conv norm");
         assert_eq!(line("relu"), "relu: relu");
@@ -154,7 +154,7 @@ return %y
 
     #[test]
     fn layers_of_integers_hold_what_they_compute() {
-        let [_, lowered] = maps(CONV, Flavour::QOperator);
+        let [_, lowered] = maps(CONV, DeployFormat::QOperator);
         let sources = |name: &str| {
             let line = lowered.iter().find(|line| line.starts_with(&format!("{name}: ")));
             line.unwrap_or_else(|| panic!("{lowered:?}")).split_once(": ").unwrap().1.to_owned()
@@ -171,7 +171,7 @@ return %y
 model m opset 17
 %c = input : bool[]
 %x = input : f32[N,2]
-%y = If(%c; %x, %x) @if {else_branch = graph {
+%y = If(%c; %x, %x) {else_branch = graph {
   %x.1 = capture : f32[N,2]
   %e = Neg(%x.1) @neg
   return %e
@@ -182,13 +182,13 @@ model m opset 17
   %t = Identity(%p) @same
   %q = Neg(%t) @outer
   return %q
-}}
+}} @if
 return %y
 ";
         let original: Model = text.parse().unwrap();
         let mut model = original.clone();
         model.mark_origins();
-        Pipeline(vec![Box::new(intact8_quant::RemoveNoOps)]).run(&mut model).unwrap();
+        Pipeline(vec![Box::new(intact8_quant::passes::RemoveNoOps)]).run(&mut model).unwrap();
         assert_eq!(map(&original, &model), ["if: if", "inner: inner same", "neg: neg", "outer: outer"]);
     }
 

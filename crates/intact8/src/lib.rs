@@ -42,7 +42,7 @@
 //! let mut scorer =
 //!     DataScorer::new(interpreter.clone(), calibration.clone(), &data, vec![metric], &model)?;
 //!
-//! let prepared = prepare(&model, &Preparation::default())?;
+//! let prepared = prepare(&model, &Preparation::default(), &mut ())?;
 //! let float = FloatModel::new(&prepared, &*interpreter)?;
 //! let config = QuantConfig::for_model(prepared.model());
 //! let mut strategy = Minimal;
@@ -101,10 +101,9 @@ pub use intact8_ir as ir;
 pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
-pub use intact8_quant::{
-    Emission, Flavour, PROFILES, Preparation, Prepared, Profile, QuantConfig, Record, multiply_adds,
-    sample_shapes,
-};
+pub use intact8_quant::costs::{multiply_adds, sample_shapes};
+pub use intact8_quant::deploy::PROFILES;
+pub use intact8_quant::{DeployFormat, Emission, Preparation, Prepared, Profile, QuantConfig, Record};
 pub use intact8_search as search;
 pub use intact8_search::sensitivity::CosineSimilarity;
 pub use intact8_search::strategy::{BinarySearch, Minimal, WorstFirst};

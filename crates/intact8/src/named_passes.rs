@@ -4,11 +4,12 @@
 use intact8_infer::InferShapes;
 use intact8_interp::FoldConstants;
 use intact8_ir::{DType, Error, Pass, Result};
-use intact8_quant::{
-    CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
+use intact8_quant::deploy::PROFILES;
+use intact8_quant::passes::{
+    CarryThrough, ClipIntegers, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights, FloatConstants,
     FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, LowerBatchNorm,
-    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, PROFILES, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
+    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset, ReadAscend,
+    RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
     UnsignedActivations,
 };
 
@@ -59,7 +60,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
     "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[] };
     "fold-pads" "folds a Pad into the Conv after it" FoldPads;
-    "equalize" "scales channels so that the weights of neighbouring layers have like ranges" Equalize;
+    "equalize-across-layers" "scales channels so that the weights of neighbouring layers have like ranges" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
     "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;
     "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors;

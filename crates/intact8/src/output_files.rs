@@ -1,6 +1,6 @@
 //! The paths of the results of a search or a conversion. The names are in `docs/files.md`; this writes nothing.
 
-use intact8_quant::{Emission, Flavour};
+use intact8_quant::{DeployFormat, Emission};
 use std::path::{Path, PathBuf};
 
 /// The paths of the results.
@@ -9,7 +9,7 @@ pub struct OutputFiles {
     /// The fake-quant model.
     pub fake_quant: PathBuf,
     /// The deploy models, each with its format.
-    pub deploy: Vec<(Flavour, PathBuf)>,
+    pub deploy: Vec<(DeployFormat, PathBuf)>,
     /// The options of the deploy models.
     pub emission: Emission,
     /// The map of the nodes of the written models to the nodes of the original.
@@ -43,7 +43,7 @@ impl OutputFiles {
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
         OutputFiles {
             fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
-            deploy: vec![(Flavour::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
+            deploy: vec![(DeployFormat::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
             emission: Emission::default(),
             map: folder.join(format!("{prefix}quant.json")),
             final_config: report("final_config"),
@@ -58,16 +58,15 @@ impl OutputFiles {
 
     /// The same files with other deploy formats and options; the first deploy model has the name without a format.
     #[must_use]
-    pub fn deployed(mut self, emission: Emission, flavours: &[Flavour]) -> OutputFiles {
+    pub fn deployed(mut self, emission: Emission, formats: &[DeployFormat]) -> OutputFiles {
         let Some((_, plain)) = self.deploy.first().cloned() else { return self };
         let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = |flavour: &Flavour| {
-            let with_format = format!("deploy_{}_model.onnx", flavour.name());
+        let path = |format: &DeployFormat| {
+            let with_format = format!("deploy_{}_model.onnx", format.name());
             plain.with_file_name(name.replace("deploy_model.onnx", &with_format))
         };
-        let path = |idx: usize, flavour: &Flavour| if idx == 0 { plain.clone() } else { path(flavour) };
-        self.deploy =
-            flavours.iter().enumerate().map(|(idx, flavour)| (*flavour, path(idx, flavour))).collect();
+        let path = |idx: usize, format: &DeployFormat| if idx == 0 { plain.clone() } else { path(format) };
+        self.deploy = formats.iter().enumerate().map(|(idx, format)| (*format, path(idx, format))).collect();
         self.emission = emission;
         self
     }
@@ -79,8 +78,8 @@ impl OutputFiles {
 
     /// The models that are read back and scored: the name in [`Report::rescored`](crate::Report::rescored), the file, and the deploy
     /// format, which is `None` for the fake-quant model.
-    pub fn scored(&self) -> Vec<(String, &Path, Option<Flavour>)> {
-        let name = |idx, format: &Flavour| match idx {
+    pub fn scored(&self) -> Vec<(String, &Path, Option<DeployFormat>)> {
+        let name = |idx, format: &DeployFormat| match idx {
             0 => "deploy".to_owned(),
             _ => format!("deploy_{}", format.name()),
         };

@@ -6,8 +6,9 @@ use crate::output_files::OutputFiles;
 use crate::report::{history_json, ranking_json};
 use intact8_calibrate::FloatModel;
 use intact8_interp::FoldConstants;
-use intact8_ir::{Model, Result};
-use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig, check_is_float};
+use intact8_ir::{Model, PassObserver, Result};
+use intact8_quant::deploy::check_is_float;
+use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig};
 use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
 };
@@ -16,8 +17,8 @@ use intact8_search::{
 ///
 /// # Errors
 /// If the model breaks a rule of ONNX.
-pub fn prepare(model: &Model, how: &Preparation) -> Result<Prepared> {
-    Prepared::new(model, how, Some(&FoldConstants))
+pub fn prepare(model: &Model, how: &Preparation, observer: &mut dyn PassObserver) -> Result<Prepared> {
+    Prepared::new(model, how, Some(&FoldConstants), observer)
 }
 
 /// Quantizes a model as far as the judge allows, and writes the result. `float` is the original, prepared and compiled.
@@ -45,7 +46,8 @@ pub fn quantize_and_save<S: Scorer>(
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &report.outcome {
         Some(outcome) => {
-            save_models(original, outcome.quantized.fake_quant(), deployed(outcome, files)?, files)?;
+            let deployed = deployed(outcome, files, roles.observer)?;
+            save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
             write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
             write_file(&files.record, outcome.record.to_text().as_bytes())?;
             remove(&files.closest_config)?;
@@ -63,12 +65,19 @@ pub fn quantize_and_save<S: Scorer>(
 }
 
 /// The outcome in every deploy format; the model that was scored is reused.
-fn deployed<S>(outcome: &Outcome<S>, files: &OutputFiles) -> Result<Vec<Deployed>> {
+fn deployed<S>(
+    outcome: &Outcome<S>,
+    files: &OutputFiles,
+    observer: &mut dyn PassObserver,
+) -> Result<Vec<Deployed>> {
     let made = |(format, path): &(_, std::path::PathBuf)| match &outcome.deployed {
         Some(deployed) if deployed.format() == *format && *deployed.emission() == files.emission => {
             Ok(deployed.clone())
         }
-        _ => outcome.quantized.deploy(*format, &files.emission).map_err(|error| error.at(path.display())),
+        _ => {
+            let deployed = outcome.quantized.deploy(*format, &files.emission, observer);
+            deployed.map_err(|error| error.at(path.display()))
+        }
     };
     files.deploy.iter().map(made).collect()
 }

@@ -4,7 +4,7 @@
 use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score};
-use intact8_quant::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
 use std::time::Duration;

@@ -4,8 +4,9 @@ use crate::journal::Journal;
 use crate::scorer::Score;
 use crate::stop::Stop;
 use intact8_calibrate::CalibrationStage;
-use intact8_ir::Result;
+use intact8_ir::{PassObserver, Result};
 use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// An observer of a search that shows progress, stores scores in a journal, and ends the search on request.
@@ -16,6 +17,8 @@ pub struct Watcher {
     pub stop: Stop,
     /// The journal in which scores are stored; `None` stores none.
     pub journal: Option<Journal>,
+    /// How often each pipeline of passes was run, by what it makes: `prepare`, `quantize`, `deploy qdq`.
+    pub work: BTreeMap<String, usize>,
     began: Instant,
     trials: (usize, Duration),
 }
@@ -39,7 +42,14 @@ impl Watcher {
     /// A watcher without progress and journal, which ends the search when `stop` requires it.
     pub fn new(stop: Stop) -> Watcher {
         let trials = (0, Duration::ZERO);
-        Watcher { progress: Box::new(()), stop, journal: None, began: Instant::now(), trials }
+        Watcher {
+            progress: Box::new(()),
+            stop,
+            journal: None,
+            work: BTreeMap::new(),
+            began: Instant::now(),
+            trials,
+        }
     }
 
     /// The expected time of a number of trials, from the times of those so far.
@@ -75,6 +85,12 @@ impl Watcher {
             Stage::Ranking => "ranking the layers".to_owned(),
             Stage::Saved { name } => format!("scoring the file of the {name} model"),
         }
+    }
+}
+
+impl PassObserver for Watcher {
+    fn begin(&mut self, what: &str) {
+        *self.work.entry(what.to_owned()).or_default() += 1;
     }
 }
 

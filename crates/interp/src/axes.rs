@@ -1,4 +1,4 @@
-//! Axes as attributes give them: counted from the front, or from the back if negative.
+//! Normalized axes: negative ones count from the last dimension.
 
 use intact8_ir::{Error, Result};
 
@@ -6,7 +6,7 @@ use intact8_ir::{Error, Result};
 pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
     let from_front = if axis < 0 { axis + rank as i64 } else { axis };
     let found = usize::try_from(from_front).ok().filter(|&axis| axis < rank);
-    found.ok_or_else(|| Error::invalid_data(format!("axis {axis} is not in {rank} dimensions")))
+    found.ok_or_else(|| Error::invalid_data(format!("axis {axis} is out of range for rank {rank}")))
 }
 
 /// Several axes, in the order given; an error if one occurs twice.
@@ -19,7 +19,7 @@ pub(crate) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>> {
     }
 }
 
-/// A tensor seen along one axis: `outer` blocks of `len` steps of `inner` elements.
+/// A tensor with respect to one axis: `outer` blocks of `len` steps of `inner` elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Along {
     pub(crate) outer: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Along {
 }
 
 impl Along {
-    /// A shape seen along one of its axes.
+    /// A shape with respect to one of its axes.
     pub(crate) fn of(shape: &[usize], axis: usize) -> Along {
         let (outer, inner) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
         Along { outer, len: shape[axis], inner }

@@ -1,23 +1,23 @@
-//! Picking blocks of equal length out of a tensor.
+//! Selecting blocks of equal length from a tensor.
 
 use crate::call::Call;
 use crate::room::{n_elements, reserve_text, texts};
 use crate::stand_in::{movable, restored, with_movable};
 use intact8_ir::{Element, Result, Tensor};
 
-/// Which blocks: the same ones in each of `outer` parts of the tensor.
+/// The positions of blocks: the same ones in each of `outer` parts of the tensor.
 pub(crate) struct Blocks<'a> {
     pub(crate) outer: usize,
-    /// Elements from one part to the next.
+    /// The distance from one part to the next, in elements.
     pub(crate) outer_step: usize,
-    /// Where the blocks begin in the first part.
+    /// The starts of the blocks in the first part.
     pub(crate) starts: &'a [usize],
-    /// Elements of a block.
+    /// The number of elements of a block.
     pub(crate) len: usize,
 }
 
 impl Blocks<'_> {
-    /// The blocks of `x`, which must not leave it, one after the other in a tensor of `shape`.
+    /// The blocks of `x`, which must be within it, concatenated to a tensor of `shape`.
     pub(crate) fn read(&self, x: &Tensor, shape: &[usize], call: &Call<'_, '_>) -> Result<Tensor> {
         let n = n_elements(shape)?;
         let dtype = x.dtype();

@@ -1,9 +1,10 @@
-//! Broadcasting, as NumPy and ONNX define it: shapes aligned at their ends, dimensions of 1 repeated.
+//! Broadcasting, as NumPy and ONNX define it: shapes are aligned at their last dimensions, and dimensions of 1 are
+//! repeated.
 
 use crate::room::n_elements;
 use intact8_ir::{Element, Error, Result};
 
-/// The shape that several shapes broadcast to, if a tensor can have it.
+/// The broadcast shape of several shapes; an error if its number of elements is too large.
 pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {
     let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
     let mut result = vec![1; rank];
@@ -21,8 +22,7 @@ pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Result<Vec<usize>> {
     Ok(result)
 }
 
-/// `f(a, b)` for every pair of elements that broadcasting brings together, in the order of `shape`, which is what the
-/// two shapes broadcast to.
+/// `f(a, b)` for every pair of elements after broadcasting, in the order of `shape`, the broadcast shape of the two.
 pub(crate) fn zip<A: Element, B: Element, O>(
     (a, a_shape): (&[A], &[usize]),
     (b, b_shape): (&[B], &[usize]),
@@ -59,7 +59,7 @@ pub(crate) fn zip_in_place<A: Element, B: Element>(
     });
 }
 
-/// A row with the same element of the other operand again and again.
+/// A row, combined with a single element of the other operand.
 fn with_same<'a, A, B, O>(
     row: &'a [A],
     other: &'a B,
@@ -78,14 +78,14 @@ pub(crate) fn expand<A: Element>(a: &[A], a_shape: &[usize], shape: &[usize]) ->
     out
 }
 
-/// Walks `shape` in rows: `row(starts, steps, n)` gets, for each operand, the index of the row's first element and the
-/// step to the next one, 0 or 1. Dimensions that all operands treat alike are one row where that is possible.
+/// Visits `shape` in rows: `row(starts, steps, n)` receives, for each operand, the index of the row's first element and
+/// the step to the next one, 0 or 1. Dimensions that all operands treat equally are merged into one row where possible.
 pub(crate) fn for_each_row<const N: usize>(
     operands: [&[usize]; N],
     shape: &[usize],
     mut row: impl FnMut([usize; N], [usize; N], usize),
 ) {
-    let Some(mut rows) = Rows::of(operands, shape) else { return };
+    let Some(mut rows) = BroadcastRows::of(operands, shape) else { return };
     loop {
         row(rows.starts, rows.steps, rows.n);
         if !rows.advance() {
@@ -94,20 +94,19 @@ pub(crate) fn for_each_row<const N: usize>(
     }
 }
 
-/// A row of a broadcast, and the way to the next. It knows nothing of the elements, so that it is compiled once and not
-/// for every type and function.
-struct Rows<const N: usize> {
+/// An iterator over the rows of a broadcast. It is independent of the element types, so that it is compiled only once.
+struct BroadcastRows<const N: usize> {
     starts: [usize; N],
     steps: [usize; N],
     n: usize,
-    /// Of the dimensions around the row, innermost first: the length, and each operand's step, 0 where it is repeated.
+    /// The outer dimensions, innermost first: the length, and the step of each operand, 0 where it is repeated.
     outer: Vec<(usize, [usize; N])>,
     index: Vec<usize>,
 }
 
-impl<const N: usize> Rows<N> {
-    /// At the first row, if there is one.
-    fn of(operands: [&[usize]; N], shape: &[usize]) -> Option<Rows<N>> {
+impl<const N: usize> BroadcastRows<N> {
+    /// The first row, if there is one.
+    fn of(operands: [&[usize]; N], shape: &[usize]) -> Option<BroadcastRows<N>> {
         if shape.contains(&0) {
             return None;
         }
@@ -131,10 +130,10 @@ impl<const N: usize> Rows<N> {
             }
         }
         let (n, steps) = if dims.is_empty() { (1, [0; N]) } else { dims.remove(0) };
-        Some(Rows { starts: [0; N], steps, n, index: vec![0; dims.len()], outer: dims })
+        Some(BroadcastRows { starts: [0; N], steps, n, index: vec![0; dims.len()], outer: dims })
     }
 
-    /// Goes on to the next row, if there is one.
+    /// Moves to the next row, if there is one.
     fn advance(&mut self) -> bool {
         for (index, &(len, steps)) in self.index.iter_mut().zip(&self.outer) {
             *index += 1;
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_those_of_the_definition() {
+    fn pairs_agree_with_the_definition() {
         let shapes: [&[usize]; 8] = [&[], &[1], &[3], &[2, 1], &[2, 3], &[4, 2, 3], &[4, 1, 1], &[1, 2, 1]];
         for a in shapes {
             for b in shapes {

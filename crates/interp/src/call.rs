@@ -1,4 +1,4 @@
-//! One execution of a kernel: its operands, and where it gets memory.
+//! One execution of a kernel: its operands, and its allocation of memory.
 
 use crate::context::Context;
 use crate::data::Data;
@@ -6,9 +6,9 @@ use crate::room::n_elements;
 use intact8_ir::{Element, Error, Result, Tensor};
 use smallvec::SmallVec;
 
-/// The operands of a kernel, by input slot, and the run that it is part of.
+/// The operands of a kernel, by input slot, and the run to which it belongs.
 ///
-/// An operand that nobody needs afterwards is owned here alone, so that [`Call::take`] and a write to it need no copy.
+/// An operand without later uses is not shared, so that [`Call::take`] and a write to it need no copy.
 pub(crate) struct Call<'c, 't> {
     pub(crate) operands: SmallVec<[Option<Data>; 4]>,
     pub(crate) context: &'c Context<'t>,
@@ -30,35 +30,35 @@ impl Call<'_, '_> {
         self.tensor(slot)?.values()
     }
 
-    /// The operand itself, taken out of its slot.
+    /// Takes the operand, which must be a tensor, out of its slot.
     pub(crate) fn take(&mut self, slot: usize) -> Result<Tensor> {
         self.take_data(slot)?.into_tensor()
     }
 
-    /// The operand itself, whatever it is.
+    /// Takes the operand, of any kind, out of its slot.
     pub(crate) fn take_data(&mut self, slot: usize) -> Result<Data> {
         self.operands.get_mut(slot).and_then(Option::take).ok_or_else(|| missing(slot))
     }
 
-    /// Checks that something of that shape may be made of `T`, and returns its number of elements.
+    /// Checks that the limits allow elements of type `T` with that shape, and returns their number.
     pub(crate) fn reserve<T>(&self, shape: &[usize]) -> Result<usize> {
         let n_elements = n_elements(shape)?;
         let Some(n_bytes) = n_elements.checked_mul(size_of::<T>()) else {
-            return Err(Error::limit(format!("a tensor of shape {shape:?} can't be addressed")));
+            return Err(Error::limit(format!("a tensor of shape {shape:?} exceeds the address space")));
         };
         self.context.reserve(n_bytes as u64)?;
         Ok(n_elements)
     }
 
-    /// Elements for a tensor of that shape, all of them the default.
+    /// Elements for a tensor of the shape, set to the default.
     pub(crate) fn zeros<T: Element>(&self, shape: &[usize]) -> Result<Vec<T>> {
         Ok(vec![T::default(); self.reserve::<T>(shape)?])
     }
 
-    /// Elements for a tensor of that shape, whatever they hold: for those who write all of them.
+    /// Elements for a tensor of the shape with unspecified values; the caller writes all of them.
     pub(crate) fn unset<T: Element>(&self, shape: &[usize]) -> Result<Vec<T>> {
         let n_elements = self.reserve::<T>(shape)?;
-        Ok(self.context.spare.take(n_elements).unwrap_or_else(|| vec![T::default(); n_elements]))
+        Ok(self.context.buffer_pool.take(n_elements).unwrap_or_else(|| vec![T::default(); n_elements]))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the interpreter can run, for those who document it.
+//! The catalogue of the operators that the interpreter supports, for documentation.
 
 use crate::op::NEWEST;
 use crate::ops::OPS;
@@ -12,11 +12,11 @@ pub struct Operator {
     pub domain: &'static str,
     /// The name.
     pub name: &'static str,
-    /// The versions of the domain whose meaning the kernel has.
+    /// The versions of the domain that the kernel implements.
     pub opsets: RangeInclusive<i64>,
-    /// Whether that includes the newest version that is known here.
+    /// Whether they include the newest supported version.
     pub is_current: bool,
-    /// The element types that the first operand may have; none listed: any.
+    /// The element types of the first operand; empty for any.
     pub types: &'static [DType],
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_version_of_an_operator_has_two_kernels() {
+    fn each_version_of_an_operator_has_one_kernel() {
         for pair in operators().windows(2) {
             let [older, newer] = pair else { unreachable!("windows of two are pairs") };
             let are_one = (older.domain, older.name) == (newer.domain, newer.name);

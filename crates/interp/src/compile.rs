@@ -1,10 +1,10 @@
-//! Compiling a graph: operators to kernels, in order, constants folded on the way.
+//! Compilation of a graph: an ordered list of kernels, with constants folded.
 
 use crate::context::{Context, Limits};
 use crate::data::Data;
-use crate::op::{Kernel, NEWEST, Operand, Outputs, Site, describe};
+use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, describe};
 use crate::ops;
-use crate::program::{Feed, Made, Program, Source, Step, Subgraph};
+use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
 use intact8_ir::{
     Attr, DType, Error, ErrorKind, Function, Graph, GraphId, Model, NodeId, NodeKind, Op, Result, Tensor,
@@ -15,44 +15,44 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What compiling a graph needs to know of its surroundings.
+/// The context of the compilation of a graph.
 pub(crate) struct Compiler<'a> {
     pub(crate) model: &'a Model,
     opsets: &'a BTreeMap<String, i64>,
     limits: Limits,
-    /// In a function's body: the attributes that references stand for.
+    /// In a function's body: the attributes of the call, to which references resolve.
     attrs: BTreeMap<String, Attr>,
-    /// How many functions are around the graph.
+    /// The number of functions that contain the graph.
     depth: usize,
     budget: &'a Budget,
     sharing: &'a Sharing<'a>,
 }
 
-/// What compiling has used of what it may use.
+/// The resources that a compilation has used.
 struct Budget {
-    /// Folds constants, and counts what they take.
+    /// Runs the folding of constants, and counts their memory.
     context: Context<'static>,
-    /// Nodes of function bodies, once for each call.
+    /// The number of nodes of function bodies, counted for each call.
     n_expanded: Cell<usize>,
-    /// How many subgraphs are around what is compiled.
+    /// The nesting depth of subgraphs.
     nesting: Cell<usize>,
 }
 
-/// Functions call functions, but ONNX forbids recursion: what is deeper than this is recursion.
+/// The largest depth of function calls. ONNX forbids recursion; deeper calls are assumed to be recursive.
 const MAX_FUNCTION_DEPTH: usize = 64;
 
-/// A function that calls two others, each of which calls two others, and so on, soon has more nodes than this.
+/// The largest number of nodes after inlining functions, which can grow exponentially with the depth.
 const MAX_EXPANDED: usize = 1 << 18;
 
-/// Subgraphs in subgraphs take stack, when they are compiled and when they run.
+/// The largest nesting depth of subgraphs, which use the stack when they are compiled and run.
 const MAX_NESTING: usize = 32;
 
-/// A graph half compiled.
+/// A graph during its compilation.
 struct Assembly<'a> {
     graph: &'a Graph,
-    /// The graph's id, unless it is in the body of a function, whose values nobody can ask for.
+    /// The id of the graph; none in the body of a function, whose values are not observed.
     id: Option<GraphId>,
-    /// Where each value is to be found, as far as it is known.
+    /// The sources of the values that are already compiled.
     sources: HashMap<ValueId, Source>,
     program: Program,
 }
@@ -61,8 +61,7 @@ impl<'a> Compiler<'a> {
     /// Compiles a model's graph.
     pub(crate) fn model(model: &'a Model, limits: Limits, sharing: &'a Sharing<'a>) -> Result<Program> {
         if model.opset() > NEWEST {
-            let newest =
-                format!("opset {} is newer than {NEWEST}, the newest that is known here", model.opset());
+            let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
             return Err(Error::unsupported(newest));
         }
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
@@ -71,7 +70,7 @@ impl<'a> Compiler<'a> {
         Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing }.graph(GraphId::MAIN, &[])
     }
 
-    /// Compiles a graph whose captured values are constant where `captures` says so.
+    /// Compiles a graph; `captures` holds the constant ones of its captured values.
     fn graph(&self, id: GraphId, captures: &[Operand<'_>]) -> Result<Program> {
         let graph = self.model.graph(id);
         let program = Program {
@@ -124,7 +123,7 @@ impl<'a> Compiler<'a> {
         let operands: SmallVec<[Source; 4]> = assembly.operands(id);
         let resolved = self.resolve(op);
         let op = resolved.as_ref().unwrap_or(op);
-        let site = Site {
+        let ctx = CompileContext {
             op,
             opset: self.opsets.get(&op.domain).copied().unwrap_or(0),
             operands: operands.iter().map(Source::known).collect(),
@@ -132,10 +131,10 @@ impl<'a> Compiler<'a> {
             outputs: node.outputs.iter().map(|value| !value.name.is_empty()).collect(),
             compiler: self,
         };
-        let describe = describe(op, site.opset);
-        let (kernel, types) = self.kernel(&site)?;
+        let describe = describe(op, ctx.opset);
+        let (kernel, types) = self.kernel(&ctx)?;
         let is_foldable = (!operands.is_empty() || op.is("Constant")) && op.subgraphs().next().is_none();
-        drop(site);
+        drop(ctx);
         let (label, outputs) = (node.label().to_owned(), SmallVec::new());
         let mut step = Step { label, describe, types, kernel, operands, outputs };
         if is_foldable
@@ -145,13 +144,13 @@ impl<'a> Compiler<'a> {
         {
             return assembly.fold(id, outputs);
         }
-        step.outputs = assembly.made(id);
+        step.outputs = assembly.destinations(id);
         assembly.program.steps.push(step);
         Ok(())
     }
 
-    /// What a step of constants makes. Folded constants stay as long as the model does, so they may take only a part
-    /// of the memory: what is beyond that is left to be made, and freed, by each run.
+    /// The outputs of a step with constant operands. Folded constants live as long as the session, so they may use only
+    /// a part of the memory; steps beyond that stay, and are computed in each run.
     fn folded(&self, step: &Step) -> Result<Option<Outputs>> {
         let context = &self.budget.context;
         let alive = context.alive();
@@ -166,18 +165,18 @@ impl<'a> Compiler<'a> {
         if !fits || !outputs.iter().all(|item| matches!(item, Data::Tensor(_))) {
             return Ok(None);
         }
-        context.born(n_bytes);
+        context.allocated(n_bytes);
         Ok(Some(outputs))
     }
 
-    /// The operator's kernel, and the element types that it takes.
-    fn kernel(&self, site: &Site<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
-        let Op { domain, name, overload, .. } = site.op;
+    /// The kernel of the operator, and its element types.
+    fn kernel(&self, ctx: &CompileContext<'_>) -> Result<(Arc<Kernel>, &'static [DType])> {
+        let Op { domain, name, overload, .. } = ctx.op;
         if let Some(function) = self.model.function(domain, name, overload) {
-            return Ok((Arc::new(self.call(function, site.op)?), &[]));
+            return Ok((Arc::new(self.call(function, ctx.op)?), &[]));
         }
-        let row = ops::find(site.op, site.opset)?;
-        Ok((self.sharing.kernel(site, || (row.compile)(site))?, row.types))
+        let row = ops::find(ctx.op, ctx.opset)?;
+        Ok((self.sharing.kernel(ctx, || (row.compile)(ctx))?, row.types))
     }
 
     /// A kernel that runs the body of a function.
@@ -200,7 +199,7 @@ impl<'a> Compiler<'a> {
         }))
     }
 
-    /// In a function's body: the operator with the attributes that its references stand for.
+    /// In a function's body: the operator with resolved attribute references.
     fn resolve(&self, op: &Op) -> Option<Op> {
         if self.depth == 0 {
             return None;
@@ -216,14 +215,14 @@ impl<'a> Compiler<'a> {
         Some(op)
     }
 
-    /// Compiles a subgraph of `site`'s node.
-    pub(crate) fn subgraph(&self, site: &Site<'_>, graph: GraphId) -> Result<Subgraph> {
+    /// Compiles a subgraph of `ctx`'s node.
+    pub(crate) fn subgraph(&self, ctx: &CompileContext<'_>, graph: GraphId) -> Result<Subgraph> {
         let n_captures = |graph: GraphId| self.model.graph(graph).captures().len();
-        let before = site.op.subgraphs().take_while(|&other| other != graph);
-        let n_formal = site.operands.len() - site.n_captures;
+        let before = ctx.op.subgraphs().take_while(|&other| other != graph);
+        let n_formal = ctx.operands.len() - ctx.n_captures;
         let start = n_formal + before.map(n_captures).sum::<usize>();
         let captures = start..start + n_captures(graph);
-        if captures.end > site.operands.len() {
+        if captures.end > ctx.operands.len() {
             let message =
                 "a graph that a function gets as its attribute captures values, which is not supported";
             return Err(Error::unsupported(message));
@@ -233,7 +232,7 @@ impl<'a> Compiler<'a> {
             return Err(Error::limit(format!("subgraphs are nested deeper than {MAX_NESTING}")));
         }
         self.budget.nesting.set(nesting);
-        let program = self.graph(graph, &site.operands[captures.clone()])?;
+        let program = self.graph(graph, &ctx.operands[captures.clone()])?;
         self.budget.nesting.set(nesting - 1);
         Ok(Subgraph { program, captures })
     }
@@ -259,8 +258,8 @@ impl Assembly<'_> {
         self.graph.operands(id).iter().map(source).collect()
     }
 
-    /// What becomes of a node's outputs.
-    fn made(&mut self, id: NodeId) -> SmallVec<[Made; 1]> {
+    /// The destinations of a node's outputs.
+    fn destinations(&mut self, id: NodeId) -> SmallVec<[Destination; 1]> {
         let graph = self.graph;
         let values = graph.node(id).outputs.iter().enumerate();
         values
@@ -269,12 +268,12 @@ impl Assembly<'_> {
                 let value = ValueId { node: id, slot };
                 let is_read = !graph.users(value).is_empty() || graph.outputs().contains(&value);
                 let slot = is_read.then(|| self.new_slot(value));
-                Made { slot, place: self.place(value).filter(|_| is_named) }
+                Destination { slot, place: self.place(value).filter(|_| is_named) }
             })
             .collect()
     }
 
-    /// Makes a node's outputs constants.
+    /// Replaces a node's outputs by constants.
     fn fold(&mut self, id: NodeId, outputs: Outputs) -> Result<()> {
         let names = self.graph.node(id).outputs.iter().map(|value| &value.name);
         for (slot, (item, name)) in outputs.into_iter().zip(names).enumerate() {
@@ -287,13 +286,13 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// Finds, from the end, who reads each slot last.
+    /// Marks the last use of each slot, in reverse order.
     fn mark_last_uses(&mut self) {
         let mut seen = vec![false; self.program.n_slots];
         let outputs = self.program.outputs.iter_mut().rev();
         let operands = self.program.steps.iter_mut().rev().flat_map(|step| step.operands.iter_mut().rev());
         let sources = outputs.map(|source| (source, true)).chain(operands.map(|source| (source, false)));
-        // Inputs and captures have the first slots.
+        // The first slots belong to inputs and captures.
         let n_given = self.program.inputs.len() + self.program.captures.len();
         for (source, is_output) in sources {
             if let Source::Slot { slot, is_last } = source {

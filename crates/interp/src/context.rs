@@ -1,32 +1,32 @@
-//! What one run carries along: its limits, what it has used of them, and who watches.
+//! The state of one run: its limits, its use of resources, and its observer.
 
-use crate::spare::Spare;
+use crate::buffer_pool::BufferPool;
 use intact8_ir::{Error, Result, Tap, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
 
-/// What a run may use at most. A model that asks for more gets an error, not the machine's memory.
+/// The limits of a run. A model that exceeds them gets an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of tensors alive at a time, constants not counted.
+    /// The largest number of bytes of live tensors, without constants.
     pub memory: u64,
-    /// Nodes executed, each iteration of a loop counted.
+    /// The largest number of executed nodes; each iteration of a loop counts.
     pub steps: u64,
 }
 
 impl Default for Limits {
-    /// 16 GiB, and a hundred million steps.
+    /// 16 GiB and 10⁸ steps.
     fn default() -> Limits {
         Limits { memory: 16 << 30, steps: 100_000_000 }
     }
 }
 
-/// The state of one run, shared with the subgraphs it runs.
+/// The state of one run, shared with its subgraphs.
 pub(crate) struct Context<'a> {
     limits: Limits,
     alive: Cell<u64>,
     steps: Cell<u64>,
     tap: Option<RefCell<Tap<'a>>>,
-    pub(crate) spare: Spare,
+    pub(crate) buffer_pool: BufferPool,
 }
 
 impl<'a> Context<'a> {
@@ -36,7 +36,7 @@ impl<'a> Context<'a> {
             alive: Cell::new(0),
             steps: Cell::new(0),
             tap: tap.map(RefCell::new),
-            spare: Spare::default(),
+            buffer_pool: BufferPool::default(),
         }
     }
 
@@ -53,38 +53,39 @@ impl<'a> Context<'a> {
         self.steps.set(steps);
         if steps > self.limits.steps {
             return Err(Error::limit(format!(
-                "the run has taken {} steps, which is its limit",
+                "the run has reached its limit of {} steps",
                 self.limits.steps
             )));
         }
         Ok(())
     }
 
-    /// Checks that `bytes` more may come alive, before they do.
+    /// Checks that the limit allows allocating `bytes` more.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
         if self.alive.get().saturating_add(bytes) > self.limits.memory {
             let (alive, limit) = (self.alive.get(), self.limits.memory);
-            let message = format!("needs {bytes} bytes beside {alive} in use, and the limit is {limit}");
+            let message =
+                format!("needs {bytes} bytes in addition to {alive} in use, but the limit is {limit}");
             return Err(Error::limit(message));
         }
         Ok(())
     }
 
-    /// Bytes in use.
+    /// The number of bytes in use.
     pub(crate) fn alive(&self) -> u64 {
         self.alive.get()
     }
 
-    /// Forgets what came alive and died since there were so many bytes in use.
+    /// Resets the number of bytes in use to an earlier value.
     pub(crate) fn rewind(&self, alive: u64) {
         self.alive.set(alive);
     }
 
-    pub(crate) fn born(&self, bytes: u64) {
+    pub(crate) fn allocated(&self, bytes: u64) {
         self.alive.set(self.alive.get() + bytes);
     }
 
-    pub(crate) fn died(&self, bytes: u64) {
+    pub(crate) fn freed(&self, bytes: u64) {
         self.alive.set(self.alive.get().saturating_sub(bytes));
     }
 }

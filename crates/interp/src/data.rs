@@ -1,4 +1,4 @@
-//! What flows between nodes while a model runs: a tensor nearly always.
+//! The values between nodes while a model runs: mostly tensors.
 
 use crate::room::texts;
 use intact8_ir::{Error, Result, Tensor};
@@ -15,14 +15,14 @@ pub enum Data {
     Optional(Option<Box<Data>>),
 }
 
-/// A list of values, shared until it is written to.
+/// A list of values, copied on write.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sequence {
     items: Arc<Vec<Data>>,
     n_bytes: u64,
 }
 
-/// What an item takes in a sequence beside its elements.
+/// The memory of an item in a sequence in addition to its elements, in bytes.
 const ITEM: u64 = 128;
 
 impl Data {
@@ -50,7 +50,7 @@ impl Data {
         }
     }
 
-    /// Bytes that the elements take, and the text of strings.
+    /// The number of bytes of the elements, including the text of strings.
     pub(crate) fn byte_size(&self) -> u64 {
         match self {
             Data::Tensor(tensor) => {
@@ -61,7 +61,7 @@ impl Data {
         }
     }
 
-    /// A word for messages.
+    /// The kind of the value, for messages.
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Data::Tensor(_) => "a tensor",
@@ -72,20 +72,20 @@ impl Data {
 }
 
 impl Sequence {
-    /// Puts an item in front of the one at `at`, or behind all.
+    /// Inserts an item before the one at `at`, or at the end.
     pub(crate) fn insert(&mut self, at: usize, item: Data) {
         self.n_bytes += ITEM + item.byte_size();
         Arc::make_mut(&mut self.items).insert(at, item);
     }
 
-    /// Takes an item out.
+    /// Removes an item.
     pub(crate) fn remove(&mut self, at: usize) -> Data {
         let item = Arc::make_mut(&mut self.items).remove(at);
         self.n_bytes -= ITEM + item.byte_size();
         item
     }
 
-    /// Bytes that so many items take at least.
+    /// The least number of bytes of `n_items` items.
     pub(crate) fn overhead(n_items: usize) -> u64 {
         ITEM.saturating_mul(n_items as u64)
     }

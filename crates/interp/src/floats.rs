@@ -1,17 +1,16 @@
-//! Float tensors of every width: what is computed for f32 and f64 serves halves too, which are computed in f32 and
-//! rounded once.
+//! Functions on float tensors of every width: 16-bit floats are computed in f32 and rounded once.
 
 use crate::call::Call;
 use crate::number::{Number, unexpected};
 use crate::op::{Outputs, one};
 use intact8_ir::{DType, Result, bf16, f16};
 
-/// How many elements are computed at a time where more memory than the result's is needed for them: enough to be worth
-/// several threads, and little to hold.
+/// The number of elements that are computed at a time if the computation needs temporary memory: enough for several
+/// threads, and small in memory.
 pub(crate) const PIECE: usize = 1 << 18;
 
-/// The float tensor in the first slot, changed in place: by `single` if it is of f32, element by element by `double` if
-/// it is of f64. Halves pass through `single` in pieces.
+/// Changes the float tensor in the first slot in place: f32 by `single`, f64 element by element by `double`, 16-bit
+/// floats in pieces by `single`.
 pub(crate) fn map_floats(
     call: &mut Call<'_, '_>,
     single: impl Fn(&mut [f32]),
@@ -29,7 +28,7 @@ pub(crate) fn map_floats(
     one(x)
 }
 
-/// Every element replaced by a function of it.
+/// Replaces every element by a function of it.
 pub(crate) fn for_each(f: impl Fn(f32) -> f32) -> impl Fn(&mut [f32]) {
     move |values| values.iter_mut().for_each(|x| *x = f(*x))
 }

@@ -1,16 +1,15 @@
-//! Constant folding as a pass: what depends on constants alone becomes constant.
+//! Constant folding as a pass: values that depend only on constants become constants.
 
 use crate::context::Limits;
 use crate::session::Session;
-use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, isolate};
+use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, Result, Tensor, isolate};
 
-/// Computes operations all of whose operands are constant, once and for all: so weights behind a Reshape, Transpose or
-/// Identity, shapes and tables become constants that other passes see.
+/// Replaces operations with constant operands by their results, so that weights after a Reshape, Transpose or Identity,
+/// shapes and tables become constants for other passes.
 ///
-/// Left alone: quantization and dequantization, which is how a graph says what is quantized; operators that draw random
-/// numbers or own subgraphs; functions of the model; what can't be computed, which is an error only if it runs; and
-/// results that would make the model much larger: more than 1 MiB and more than eight times what they are made of, or
-/// more than 64 MiB in all.
+/// Not folded: quantization and dequantization, which represent quantized values; operators with random results or with
+/// subgraphs; functions of the model; operations that fail, which is an error only if they run; and results that would
+/// make the model much larger: more than 1 MiB and more than eight times their operands, or more than 64 MiB in total.
 ///
 /// ```qir before
 /// model m opset 17
@@ -32,31 +31,17 @@ use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, 
 /// ```
 pub struct FoldConstants;
 
-/// Results up to that many bytes are always taken.
+/// Results up to this number of bytes are always folded.
 const SMALL: u64 = 1 << 20;
 
-/// Larger results are at most so many times as large as their operands.
+/// The largest ratio of the sizes of larger results and their operands.
 const MAX_GROWTH: u64 = 8;
 
-/// How much larger than their operands all results together may be.
+/// The largest total growth of all results over their operands, in bytes.
 const MAX_TOTAL_GROWTH: u64 = 64 << 20;
 
-/// What a single operation takes at most in steps.
+/// The largest number of steps of one operation.
 const MAX_STEPS: u64 = 1_000_000;
-
-/// Operators that are not a function of their operands, or that mean more than they compute.
-const EXCLUDED: &[&str] = &[
-    "Bernoulli",
-    "DequantizeLinear",
-    "Dropout",
-    "DynamicQuantizeLinear",
-    "Multinomial",
-    "QuantizeLinear",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
 
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
@@ -91,11 +76,12 @@ fn is_function(model: &Model, op: &Op) -> bool {
 }
 
 fn is_foldable(op: &Op) -> bool {
-    let is_excluded = op.domain.is_empty() && EXCLUDED.contains(&op.name.as_str());
+    // A quantizer means more than it computes.
+    let is_excluded = op.has(OperatorTrait::Random) || op.has(OperatorTrait::Quantizes);
     !is_excluded && op.subgraphs().next().is_none()
 }
 
-/// What a node gives in each slot that has a name, if everything that it reads is constant.
+/// The outputs of a node in its named slots, if all its operands are constant.
 fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Option<Vec<(usize, Tensor)>> {
     let graph = model.graph(within);
     let operands = graph.operands(id).iter().flatten();
@@ -104,7 +90,7 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     let sizes = sizes.filter(|sizes| !sizes.is_empty() || graph.node(id).is("Constant"))?;
     let n_read: u64 = sizes.iter().sum();
     let most = SMALL.max(n_read.saturating_mul(MAX_GROWTH));
-    // Kernels may want room beside their result.
+    // Kernels may need memory in addition to the result.
     let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
     let session = Session::with_limits(&isolate(model, within, id), limits).ok()?;
     let items = session.run_data(vec![], None).ok()?;
@@ -121,7 +107,7 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     Some(named.zip(tensors).collect())
 }
 
-/// Puts a constant in the place of what a node gives in a slot, under its name.
+/// Replaces an output of a node by a constant with the same name.
 fn replace(graph: &mut Graph, id: NodeId, slot: usize, tensor: Tensor) {
     let result = graph.node(id).outputs[slot].clone();
     let mut node = Node::constant(result.name, tensor);
@@ -148,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn results_that_are_much_larger_stay() {
+    fn much_larger_results_are_not_folded() {
         stays("%n = const [1048576] : i64[1]\n%y = ConstantOfShape(%n)\nreturn %y\n");
         let (changed, _) =
             folded("model m opset 17\n%n = const [1024] : i64[1]\n%y = ConstantOfShape(%n)\nreturn %y\n");
@@ -156,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_fails_when_it_runs() {
+    fn failing_operations_are_not_folded() {
         stays("%x = const [1.0, 2.0] : f32[2]\n%n = const [3] : i64[1]\n%y = Reshape(%x, %n)\nreturn %y\n");
     }
 
     #[test]
-    fn quantization_and_chance_stay() {
+    fn quantization_and_random_operators_are_not_folded() {
         stays(
             "%x = const [1.0] : f32[1]\n%s = const [0.5] : f32[]\n%y = QuantizeLinear(%x, %s)\n\
              %z = RandomNormalLike(%x)\nreturn %y, %z\n",

@@ -1,9 +1,9 @@
-//! Operands that count: indices, positions and lengths, in i32 or i64.
+//! Integer operands: indices, positions and lengths, in i32 or i64.
 
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 
-/// The elements.
+/// The elements as i64.
 pub(crate) fn integers(tensor: &Tensor) -> Result<Cow<'_, [i64]>> {
     match tensor.dtype() {
         DType::I32 => Ok(tensor.values::<i32>()?.iter().map(|&value| i64::from(value)).collect()),
@@ -19,9 +19,9 @@ pub(crate) fn integer(tensor: &Tensor) -> Result<i64> {
     }
 }
 
-/// An index into `len` things: from the front, or from the back if negative.
+/// A normalized index into `len` elements; negative ones count from the end.
 pub(crate) fn position(index: i64, len: usize) -> Result<usize> {
     let from_front = if index < 0 { index.saturating_add_unsigned(len as u64) } else { index };
     let found = usize::try_from(from_front).ok().filter(|&position| position < len);
-    found.ok_or_else(|| Error::invalid_data(format!("index {index} is not in {len}")))
+    found.ok_or_else(|| Error::invalid_data(format!("index {index} is out of range for {len} elements")))
 }

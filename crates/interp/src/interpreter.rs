@@ -1,22 +1,30 @@
-//! Our interpreter as a runtime.
+//! The interpreter as a runtime.
 
 use crate::context::Limits;
 use crate::session::Session;
 use crate::sharing::Registry;
 use intact8_ir::{Executor, Model, Result, Runtime};
 
-/// Makes models runnable. The sessions that it has made and that are still alive share what was made of constants that
-/// they have in common: packed weights take memory once.
+/// Compiles models to sessions. Its live sessions share kernels with the same constants, so that packed weights are in
+/// memory once.
 #[derive(Default)]
 pub struct Interpreter {
     limits: Limits,
     registry: Registry,
+    observer: Option<Box<dyn Fn(&Model) + Send + Sync>>,
 }
 
 impl Interpreter {
-    /// An interpreter whose sessions keep to these limits.
+    /// An interpreter whose sessions have these limits.
     pub fn with_limits(limits: Limits) -> Interpreter {
-        Interpreter { limits, registry: Registry::default() }
+        Interpreter { limits, ..Interpreter::default() }
+    }
+
+    /// The same interpreter; `observer` is called with every model before it is compiled, for logs and counts.
+    #[must_use]
+    pub fn observed(mut self, observer: impl Fn(&Model) + Send + Sync + 'static) -> Interpreter {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// Compiles a verified model.
@@ -24,6 +32,9 @@ impl Interpreter {
     /// # Errors
     /// If an operator is unknown, or its attributes or constants are not as ONNX requires.
     pub fn session(&self, model: &Model) -> Result<Session> {
+        if let Some(observer) = &self.observer {
+            observer(model);
+        }
         Session::compile(model, self.limits, &self.registry)
     }
 }

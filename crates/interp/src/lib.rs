@@ -1,9 +1,11 @@
-//! Makes a [`Model`](intact8_ir::Model) runnable, watchable, and replayable one node at a time.
+//! The interpreter: runs a [`Model`](intact8_ir::Model) on tensors, and shows every value to an observer.
 //!
-//! A [`Session`] is a model compiled: every operator resolved, its attributes read, its constants packed, the order
-//! fixed. What cannot run fails when the session is made, or, where only the data can tell, with an error that names
-//! node, operator, operator set and data type. It never changes a model and never touches a file. Sessions of models that
-//! have constants in common can share what was made of them, see [`Interpreter`].
+//! A [`Session`] is a compiled model: operators are resolved, attributes read, constants packed, and the order is
+//! fixed. Errors of the model are reported when the session is created, errors that depend on data when it runs; they
+//! name node, operator, opset and data type. An [`Interpreter`] creates sessions that share kernels with the same
+//! constants.
+//!
+//! The crate does not change models, except for the pass [`FoldConstants`], and does not access files.
 //!
 //! ```
 //! use intact8_interp::Session;
@@ -19,12 +21,13 @@
 #![allow(
     clippy::clone_on_copy,
     clippy::absurd_extreme_comparisons,
-    reason = "a kernel is written once for all data types, of which some are Copy and some unsigned"
+    reason = "generic kernels are instantiated for all data types, some of which are Copy and some unsigned"
 )]
 
 mod axes;
 mod blocks;
 mod broadcast;
+mod buffer_pool;
 mod call;
 mod catalogue;
 mod compile;
@@ -44,7 +47,6 @@ mod room;
 mod sampling;
 mod session;
 mod sharing;
-mod spare;
 mod stand_in;
 mod strided;
 

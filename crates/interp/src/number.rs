@@ -1,15 +1,15 @@
-//! Arithmetic that is generic over element types, as ONNX means it: integers wrap around, halves round each result.
+//! Generic arithmetic on element types, as ONNX defines it: integers wrap around, 16-bit floats round each result.
 
 use intact8_ir::{DType, Element, bf16, f16, rounded_to_odd};
 
-/// Floats.
+/// Float types.
 pub(crate) const FLOATS: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16];
 
-/// Integers of 8 to 64 bits.
+/// Integer types of 8 to 64 bits.
 pub(crate) const INTEGERS: &[DType] =
     &[DType::I8, DType::U8, DType::I16, DType::U16, DType::I32, DType::U32, DType::I64, DType::U64];
 
-/// Floats and integers.
+/// Float and integer types.
 pub(crate) const NUMBERS: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -25,11 +25,11 @@ pub(crate) const NUMBERS: &[DType] = &[
     DType::U64,
 ];
 
-/// Floats, and integers of 32 and 64 bits: what ONNX multiplies as matrices and reduces.
+/// Float types, and integer types of 32 and 64 bits: the types of ONNX's matrix products and reductions.
 pub(crate) const WIDE: &[DType] =
     &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I32, DType::U32, DType::I64, DType::U64];
 
-/// An element to count with.
+/// An element type with arithmetic.
 pub(crate) trait Number: Element + Copy + PartialOrd {
     const ZERO: Self;
     const ONE: Self;
@@ -37,9 +37,9 @@ pub(crate) trait Number: Element + Copy + PartialOrd {
     const LEAST: Self;
     /// The greatest finite number.
     const GREATEST: Self;
-    /// What no number is below: the least number, or minus infinity.
+    /// The lower bound of all numbers: the least number, or minus infinity.
     const LOWEST: Self;
-    /// What no number is above: the greatest number, or infinity.
+    /// The upper bound of all numbers: the greatest number, or infinity.
     const HIGHEST: Self;
     /// Whether it is an integer.
     const IS_INTEGER: bool;
@@ -47,16 +47,16 @@ pub(crate) trait Number: Element + Copy + PartialOrd {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    /// The quotient; of integers towards zero, and 0 when divided by 0.
+    /// The quotient; integer division truncates, and division by 0 gives 0.
     fn div(self, other: Self) -> Self;
-    /// What is left of a division towards zero, with the sign of the dividend; of integers 0 when divided by 0.
+    /// The remainder of truncating division, with the sign of the dividend; for integers 0 if the divisor is 0.
     fn rem(self, other: Self) -> Self;
 
     fn to_f64(self) -> f64;
-    /// The nearest number: integers towards zero, and at their ends for what is beyond; NaN is 0.
+    /// The nearest number. For integers it truncates and saturates; NaN becomes 0.
     fn from_f64(x: f64) -> Self;
 
-    /// The element as the float it computes in.
+    /// The element as f32.
     fn to_f32(self) -> f32 {
         self.to_f64() as f32
     }
@@ -158,7 +158,7 @@ macro_rules! with_float {
 
 pub(crate) use {with_float, with_number};
 
-/// The error for an operand of a type that the operator does not take.
+/// The error for an operand of a type that the operator does not support.
 pub(crate) fn unexpected(dtype: DType) -> intact8_ir::Error {
     intact8_ir::Error::unsupported(format!("no kernel for operands of {dtype}"))
 }

@@ -1,5 +1,4 @@
-//! What an operator is to the interpreter: a row that says for which operator sets and data types it is
-//! implemented, and how a node becomes a kernel.
+//! The row of an operator: the supported opsets and data types, and the compilation of a node to a kernel.
 
 use crate::call::Call;
 use crate::compile::Compiler;
@@ -9,37 +8,37 @@ use intact8_ir::{Attr, DType, Error, Graph, Op, Result, Tensor};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
-/// The newest version of ONNX's own operator set whose meaning is known here.
+/// The newest supported version of ONNX's own operator set.
 pub(crate) const NEWEST: i64 = 28;
 
 /// One operator.
 pub(crate) struct OpRow {
     /// The operator's name.
     pub(crate) name: &'static str,
-    /// The operator sets whose meaning the kernel has.
+    /// The opsets that the kernel implements.
     pub(crate) opsets: RangeInclusive<i64>,
-    /// The element types that the first operand may have; none listed: any.
+    /// The element types of the first operand; empty for any.
     pub(crate) types: &'static [DType],
-    /// Reads the attributes, packs the constants, and returns what runs.
-    pub(crate) compile: fn(&Site<'_>) -> Result<Kernel>,
+    /// Reads the attributes, packs the constants, and returns the kernel.
+    pub(crate) compile: fn(&CompileContext<'_>) -> Result<Kernel>,
 }
 
 impl OpRow {
-    /// An operator that has meant the same since an operator set, as far as its kernel is concerned.
+    /// An operator whose kernel implements all opsets from a first one on.
     pub(crate) const fn since(
         first: i64,
         name: &'static str,
         types: &'static [DType],
-        compile: fn(&Site<'_>) -> Result<Kernel>,
+        compile: fn(&CompileContext<'_>) -> Result<Kernel>,
     ) -> OpRow {
         OpRow { name, opsets: RangeInclusive::new(first, NEWEST), types, compile }
     }
 }
 
-/// What runs a node.
+/// The function that computes a node.
 pub(crate) type Kernel = Box<dyn Fn(&mut Call<'_, '_>) -> Result<Outputs> + Send + Sync>;
 
-/// What a kernel makes, by output slot.
+/// The results of a kernel, by output slot.
 pub(crate) type Outputs = SmallVec<[Data; 1]>;
 
 /// A single output.
@@ -47,35 +46,35 @@ pub(crate) fn one(tensor: Tensor) -> Result<Outputs> {
     Ok(SmallVec::from_iter([Data::Tensor(tensor)]))
 }
 
-/// A node, as the one who compiles it sees it.
-pub(crate) struct Site<'a> {
+/// A node during compilation.
+pub(crate) struct CompileContext<'a> {
     /// The operator and its attributes; references of a function's body are resolved.
     pub(crate) op: &'a Op,
     /// The version of the operator's domain.
     pub(crate) opset: i64,
-    /// By input slot: whether there is an operand, and its value where that is constant.
+    /// By input slot: whether there is an operand, and its value if that is constant.
     pub(crate) operands: SmallVec<[Operand<'a>; 4]>,
-    /// How many of the operands, at their end, are captured by subgraphs.
+    /// The number of operands, at their end, that are captured by subgraphs.
     pub(crate) n_captures: usize,
-    /// By output slot: whether anybody asked for it.
+    /// By output slot: whether the output has a name.
     pub(crate) outputs: SmallVec<[bool; 1]>,
     /// Compiles subgraphs and function bodies.
     pub(crate) compiler: &'a Compiler<'a>,
 }
 
-/// What is known of an operand before the model runs.
+/// The knowledge about an operand before the model runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Operand<'a> {
-    /// The optional input is left out.
+    /// The optional input is absent.
     Absent,
-    /// It is computed.
+    /// The operand is computed.
     Computed,
-    /// It is always this.
+    /// The operand is constant.
     Constant(&'a Tensor),
 }
 
-impl<'a> Site<'a> {
-    /// The graph of an attribute.
+impl<'a> CompileContext<'a> {
+    /// The subgraph of an attribute.
     pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a Graph>> {
         Ok(self.op.graph(name)?.map(|id| self.compiler.model.graph(id)))
     }
@@ -88,12 +87,12 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Whether there is an operand in that slot.
+    /// Whether the slot has an operand.
     pub(crate) fn has_operand(&self, slot: usize) -> bool {
         !matches!(self.operands.get(slot), None | Some(Operand::Absent))
     }
 
-    /// Whether anybody asked for that output.
+    /// Whether the output has a name.
     pub(crate) fn has_output(&self, slot: usize) -> bool {
         self.outputs.get(slot).copied().unwrap_or(false)
     }
@@ -103,7 +102,7 @@ impl<'a> Site<'a> {
         Ok(self.op.int(name)?.unwrap_or(default))
     }
 
-    /// The integer attribute as a yes or no.
+    /// The integer attribute as a boolean.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         Ok(self.int(name, i64::from(default))? != 0)
     }
@@ -118,14 +117,14 @@ impl<'a> Site<'a> {
         Ok(self.op.str(name)?.unwrap_or(default))
     }
 
-    /// The integers of an attribute, if it is there.
+    /// The integers of an attribute, if it is present.
     pub(crate) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>> {
         Ok(self.op.ints(name)?.map(<[i64]>::to_vec))
     }
 
-    /// The texts of an attribute, if it is there.
+    /// The strings of an attribute, if it is present.
     pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let wrong = || Error::invalid_model(format!("attribute {name} of {} must be texts", self.op.name));
+        let wrong = || Error::invalid_model(format!("attribute {name} of {} must be strings", self.op.name));
         let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).map_err(|_| wrong());
         match self.op.attrs.get(name) {
             Some(Attr::Strs(list)) => list.iter().map(text).collect::<Result<_>>().map(Some),
@@ -134,9 +133,9 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The attribute as a data type, if it is there and not 0, which stands for none.
+    /// The attribute as a data type, if it is present and not 0, which means none.
     pub(crate) fn dtype(&self, name: &str) -> Result<Option<DType>> {
-        let unknown = |number| Error::invalid_model(format!("{name} is {number}, which is no data type"));
+        let unknown = |number| Error::invalid_model(format!("{name} is {number}, which is not a data type"));
         match self.int(name, 0)? {
             0 => Ok(None),
             number => DType::from_number(number).map(Some).ok_or_else(|| unknown(number)),
@@ -149,18 +148,18 @@ impl<'a> Site<'a> {
         self.compiler.subgraph(self, self.op.graph(name)?.ok_or_else(missing)?)
     }
 
-    /// How messages call the operator.
+    /// The operator in messages.
     pub(crate) fn describe(&self) -> String {
         describe(self.op, self.opset)
     }
 
-    /// The error for what the operator may be asked and this interpreter can't do.
+    /// The error for a valid use of the operator that the interpreter does not support.
     pub(crate) fn unsupported(&self, what: &str) -> Error {
         Error::unsupported(format!("no kernel for {} with {what}", self.describe()))
     }
 }
 
-/// `op Conv of opset 17`, with the domain where it is not ONNX's own.
+/// `op Conv of opset 17`, with the domain if it is not ONNX's own.
 pub(crate) fn describe(op: &Op, opset: i64) -> String {
     match op.domain.as_str() {
         "" => format!("op {} of opset {opset}", op.name),

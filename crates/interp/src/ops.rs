@@ -1,4 +1,4 @@
-//! The op table: one row an operator, one file a family.
+//! The table of operators: one row for each operator, one file for each family.
 
 use crate::op::{OpRow, describe};
 use intact8_ir::{Error, Op, Result};
@@ -43,10 +43,10 @@ mod shape;
 mod signal;
 mod slice;
 mod softmax;
+mod taps;
 mod text;
 mod transpose;
 mod unary;
-mod window;
 
 /// The families of each domain.
 pub(crate) static OPS: &[(&str, &[&[OpRow]])] = &[

@@ -1,24 +1,24 @@
-//! Matrix products of every type: f32 by the kernels, the others by plain loops. Halves are the caller's to widen.
+//! Matrix products of every type: f32 with kernels, the others with plain loops. The caller widens 16-bit floats.
 
 use crate::number::Number;
 use intact8_kernels::gemm::{self, Init, Left, PackedRight, Right};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// A number that matrices are made of.
+/// An element type of matrices.
 pub(crate) trait Factor: Number {
-    /// A right factor, laid out to be used more than once.
+    /// A right factor, packed for repeated use.
     type Packed: Send + Sync;
 
     fn pack(b: Matrix<'_, Self>) -> Self::Packed;
 
-    /// `c = a · b`, whatever `c` holds, or `c += a · b`.
+    /// `c = a · b`, or `c += a · b` if `is_added`.
     fn multiply_packed(a: Matrix<'_, Self>, b: &Self::Packed, is_added: bool, c: MatrixMut<'_, Self>);
 
-    /// The same for every product.
+    /// Computes several products.
     fn multiply_all(products: Vec<Product<'_, Self>>, is_added: bool);
 }
 
-/// One product of several.
+/// One product of a batch.
 pub(crate) struct Product<'a, T> {
     pub(crate) a: Matrix<'a, T>,
     pub(crate) b: Matrix<'a, T>,
@@ -37,7 +37,7 @@ impl Factor for f32 {
     }
 
     fn multiply_all(products: Vec<Product<'_, f32>>, is_added: bool) {
-        let product = |Product { a, b, c }| gemm::Product {
+        let product = |Product { a, b, c }| gemm::MatrixProduct {
             a: Left::Plain(a),
             b: Right::Plain(b),
             init: init(is_added),
@@ -51,8 +51,8 @@ fn init(is_added: bool) -> Init<'static> {
     if is_added { Init::Accumulate } else { Init::Zero }
 }
 
-/// A matrix in rows that lie one after another.
-pub(crate) struct Rows<T> {
+/// A matrix in row-major order.
+pub(crate) struct RowMajor<T> {
     values: Vec<T>,
     rows: usize,
     columns: usize,
@@ -61,15 +61,15 @@ pub(crate) struct Rows<T> {
 macro_rules! plain {
     ($($ty:ty),*) => {
         $(impl Factor for $ty {
-            type Packed = Rows<$ty>;
+            type Packed = RowMajor<$ty>;
 
-            fn pack(b: Matrix<'_, $ty>) -> Rows<$ty> {
+            fn pack(b: Matrix<'_, $ty>) -> RowMajor<$ty> {
                 let positions = (0..b.rows).flat_map(|row| (0..b.columns).map(move |column| (row, column)));
                 let values = positions.map(|(row, column)| b.at(row, column)).collect();
-                Rows { values, rows: b.rows, columns: b.columns }
+                RowMajor { values, rows: b.rows, columns: b.columns }
             }
 
-            fn multiply_packed(a: Matrix<'_, $ty>, b: &Rows<$ty>, is_added: bool, c: MatrixMut<'_, $ty>) {
+            fn multiply_packed(a: Matrix<'_, $ty>, b: &RowMajor<$ty>, is_added: bool, c: MatrixMut<'_, $ty>) {
                 multiply(a, Matrix::row_major(&b.values, b.rows, b.columns), is_added, c);
             }
 
@@ -82,7 +82,7 @@ macro_rules! plain {
 
 plain! { f64, i8, u8, i16, u16, i32, u32, i64, u64 }
 
-/// `c = a · b`, or `c += a · b`; where the columns of `b` are adjacent, so is what the inner loop reads.
+/// `c = a · b`, or `c += a · b`; if the columns of `b` are adjacent, the inner loop reads adjacent elements.
 fn multiply<T: Number>(a: Matrix<'_, T>, b: Matrix<'_, T>, is_added: bool, c: MatrixMut<'_, T>) {
     if c.rows == 0 || c.columns == 0 {
         return;

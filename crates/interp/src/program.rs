@@ -1,4 +1,5 @@
-//! A graph compiled: steps in order, each with its kernel, where its operands come from and where its outputs go.
+//! A compiled graph: an ordered list of steps, each with its kernel, the sources of its operands and the destinations
+//! of its outputs.
 
 use crate::call::Call;
 use crate::context::Context;
@@ -13,59 +14,59 @@ pub(crate) struct Program {
     pub(crate) inputs: Vec<Feed>,
     /// The slots of captured values, in the graph's order.
     pub(crate) captures: Vec<usize>,
-    /// What was computed once and for all when the graph was compiled, for those who watch.
+    /// The constants that were folded when the graph was compiled, for observers.
     pub(crate) folded: Vec<(ValueRef, Tensor)>,
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<Source>,
     pub(crate) n_slots: usize,
-    /// The slots of inputs and captures that a step reads last.
+    /// The slots of inputs and captures whose last use is in a step.
     pub(crate) used_up: Vec<usize>,
 }
 
-/// An input: where it goes, and what it is when nothing is fed.
+/// An input: its slot, and its default value.
 pub(crate) struct Feed {
     pub(crate) slot: usize,
     pub(crate) default: Option<Tensor>,
     pub(crate) place: Option<ValueRef>,
 }
 
-/// A node that runs.
+/// A compiled node.
 pub(crate) struct Step {
-    /// Names the node in errors.
+    /// The name of the node in errors.
     pub(crate) label: String,
-    /// Names the operator in errors.
+    /// The name of the operator in errors.
     pub(crate) describe: String,
-    /// The element types that the first operand may have; none listed: any.
+    /// The element types of the first operand; empty for any.
     pub(crate) types: &'static [DType],
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) operands: SmallVec<[Source; 4]>,
-    pub(crate) outputs: SmallVec<[Made; 1]>,
+    pub(crate) outputs: SmallVec<[Destination; 1]>,
 }
 
-/// Where an operand or a graph's output comes from.
+/// The source of an operand or of a graph's output.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// The optional input is left out.
+    /// The optional input is absent.
     Nothing,
-    /// A slot, and whether nobody reads it afterwards.
+    /// A slot, and whether this is its last use.
     Slot { slot: usize, is_last: bool },
-    /// It is always this.
+    /// The operand is constant.
     Constant(Tensor),
 }
 
-/// What becomes of an output.
-pub(crate) struct Made {
-    /// Where it is kept, if anybody reads it.
+/// The destination of an output.
+pub(crate) struct Destination {
+    /// Its slot, if it has uses.
     pub(crate) slot: Option<usize>,
-    /// Which value it is; `None` for outputs left out and in function bodies, which nobody watches.
+    /// The identity of the value for observers; `None` for absent outputs and in function bodies.
     pub(crate) place: Option<ValueRef>,
 }
 
 impl Program {
-    /// Runs the graph on one item for each input, in order; `None` takes the default.
+    /// Runs the graph on one value for each input, in order; `None` selects the default.
     ///
-    /// Steps count what they make as coming alive and what they read last as dying. In the end that is balanced: who
-    /// runs the graph counts what is given to it and what it gives.
+    /// Steps count their outputs as allocated and the operands at their last use as freed. Inputs and outputs of the
+    /// graph are counted by the caller.
     pub(crate) fn run(
         &self,
         inputs: impl IntoIterator<Item = Option<Data>>,
@@ -83,7 +84,9 @@ impl Program {
             slots[feed.slot] = Some(item);
         }
         let alive = context.alive();
-        context.born(self.used_up.iter().filter_map(|&slot| slots[slot].as_ref()).map(Data::byte_size).sum());
+        context.allocated(
+            self.used_up.iter().filter_map(|&slot| slots[slot].as_ref()).map(Data::byte_size).sum(),
+        );
         self.folded.iter().try_for_each(|(place, tensor)| context.tap(*place, tensor))?;
         for step in &self.steps {
             step.run(&mut slots, context).map_err(|error| error.at(&step.label))?;
@@ -101,11 +104,11 @@ impl Step {
                 if made.slot.is_none() {
                     continue;
                 }
-                return Err(Error::unsupported(format!("{} does not make that many outputs", self.describe)));
+                return Err(Error::unsupported(format!("{} does not have that many outputs", self.describe)));
             };
             watch(context, made.place, &item)?;
             if let Some(slot) = made.slot {
-                context.born(item.byte_size());
+                context.allocated(item.byte_size());
                 slots[slot] = Some(item);
             }
         }
@@ -134,21 +137,21 @@ impl Step {
         let outputs = (self.kernel)(&mut call)?;
         for (source, operand) in self.operands.iter().zip(call.operands) {
             if let Some(Data::Tensor(tensor)) = operand.filter(|_| is_last(source)) {
-                context.spare.keep_tensor(tensor);
+                context.buffer_pool.add_tensor(tensor);
             }
         }
-        context.died(freed);
+        context.freed(freed);
         Ok(outputs)
     }
 }
 
 impl Source {
-    /// Whether it is known before the graph runs.
+    /// Whether it is constant or absent.
     pub(crate) fn is_constant(&self) -> bool {
         !matches!(self, Source::Slot { .. })
     }
 
-    /// What is known of it before the graph runs.
+    /// The knowledge about it before the graph runs.
     pub(crate) fn known(&self) -> Operand<'_> {
         match self {
             Source::Nothing => Operand::Absent,
@@ -177,7 +180,7 @@ fn watch(context: &Context<'_>, place: Option<ValueRef>, item: &Data) -> Result<
 /// A subgraph of a node, with the operands that it captures.
 pub(crate) struct Subgraph {
     pub(crate) program: Program,
-    /// Which of the node's operands.
+    /// The range of the node's operands that are captured.
     pub(crate) captures: std::ops::Range<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! The types that operators compute in: f32 for halves, whose results are rounded once, and its own for every other type.
+//! The types in which operators compute: f32 for 16-bit floats, whose results are rounded once, and the own type
+//! otherwise.
 
 use crate::number::{Number, with_float};
 use half::slice::HalfFloatSliceExt;
@@ -6,7 +7,7 @@ use intact8_ir::{DType, Error, Result, Tensor, bf16, f16};
 use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// A type that floats are computed in: f32 or f64.
+/// A type for float computation: f32 or f64.
 pub(crate) trait Real:
     Number
     + Add<Output = Self>
@@ -33,7 +34,7 @@ macro_rules! reals {
 
 reals! { f32, f64 }
 
-/// Runs a block with a type name bound to the type that a float [`DType`] is computed in; an error for the others.
+/// Runs a block with a type name bound to the type of computation for a float [`DType`]; an error for the others.
 macro_rules! with_real {
     ($dtype:expr, $R:ident => $body:expr) => {
         match $crate::real::computed($dtype) {
@@ -50,7 +51,7 @@ macro_rules! with_real {
     };
 }
 
-/// Runs a block with a type name bound to the type that a float, or an integer of 32 or 64 bits, is computed in; an
+/// Runs a block with a type name bound to the type of computation for a float, or for an integer of 32 or 64 bits; an
 /// error for the others.
 macro_rules! with_wide {
     ($dtype:expr, $T:ident => $body:expr) => {
@@ -61,7 +62,7 @@ macro_rules! with_wide {
 
 pub(crate) use {with_real, with_wide};
 
-/// The type that elements of a type are computed in.
+/// The type of computation for an element type.
 pub(crate) fn computed(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::Bf16 => DType::F32,
@@ -69,7 +70,7 @@ pub(crate) fn computed(dtype: DType) -> DType {
     }
 }
 
-/// The elements of a tensor that must be of `dtype`, as numbers to compute with; borrowed if that is what they are.
+/// The elements of a tensor that must be of `dtype`, in the type of computation; borrowed if the types are equal.
 pub(crate) fn numbers<T: Number>(tensor: &Tensor, dtype: DType) -> Result<Cow<'_, [T]>> {
     expect_type(tensor, dtype)?;
     if dtype == T::DTYPE {
@@ -87,7 +88,8 @@ pub(crate) fn numbers<T: Number>(tensor: &Tensor, dtype: DType) -> Result<Cow<'_
     Ok(Cow::Owned(wide.into_iter().map(T::from_f32).collect()))
 }
 
-/// The elements of a tensor to compute with, without a copy if that is what they are and nobody shares them.
+/// The elements of a tensor in the type of computation, without a copy if the types are equal and the tensor is not
+/// shared.
 pub(crate) fn into_numbers<T: Number>(tensor: Tensor) -> Result<Vec<T>> {
     match tensor.dtype() {
         dtype if dtype == T::DTYPE => tensor.into_values(),
@@ -95,7 +97,7 @@ pub(crate) fn into_numbers<T: Number>(tensor: Tensor) -> Result<Vec<T>> {
     }
 }
 
-/// A tensor of `dtype` with the numbers computed for it, rounded if they are for halves.
+/// A tensor of `dtype` from computed numbers, rounded for 16-bit floats.
 pub(crate) fn rounded<T: Number>(dtype: DType, shape: &[usize], values: Vec<T>) -> Result<Tensor> {
     if dtype == T::DTYPE {
         return Ok(Tensor::new(shape, values));
@@ -116,7 +118,7 @@ pub(crate) fn rounded<T: Number>(dtype: DType, shape: &[usize], values: Vec<T>) 
     }
 }
 
-/// Rounds numbers in place to what `dtype` can hold, where an operator rounds on the way.
+/// Rounds numbers in place to `dtype`, for operators that round intermediate results.
 pub(crate) fn round_in_place<T: Number>(dtype: DType, values: &mut [T]) -> Result<()> {
     if dtype != T::DTYPE {
         with_float!(dtype, H => {
@@ -127,7 +129,7 @@ pub(crate) fn round_in_place<T: Number>(dtype: DType, values: &mut [T]) -> Resul
     Ok(())
 }
 
-/// Operands that share a type parameter must be of one type.
+/// Checks the type of an operand that shares a type parameter with another.
 pub(crate) fn expect_type(tensor: &Tensor, dtype: DType) -> Result<()> {
     if tensor.dtype() == dtype {
         return Ok(());

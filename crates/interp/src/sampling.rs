@@ -1,11 +1,11 @@
-//! Elements of any type that can be interpolated: integers as floats, complex numbers part by part.
+//! Interpolation of elements of any type: integers as floats, complex numbers in two parts.
 
 use crate::number::{Number, with_number};
 use crate::real::Real;
 use intact8_ir::{Complex, DType, Element, Result, Tensor};
 use std::borrow::Cow;
 
-/// Runs a block with a type name bound to the float type that holds the numbers of a [`DType`], with bits to spare.
+/// Runs a block with a type name bound to a float type that represents all numbers of a [`DType`].
 macro_rules! with_sample {
     ($dtype:expr, $R:ident => $body:expr) => {
         match $dtype {
@@ -42,7 +42,7 @@ pub(crate) fn samples<R: Real>(tensor: &Tensor) -> Result<Cow<'_, [R]>> {
     with_number!(tensor.dtype(), T => Ok(Cow::Owned(tensor.values::<T>()?.iter().map(|&x| converted(x)).collect())))
 }
 
-/// A tensor of those floats; integers are cut off behind the point.
+/// A tensor of `dtype` from floats; integers are truncated.
 pub(crate) fn stored<R: Real>(dtype: DType, shape: &[usize], values: Vec<R>) -> Result<Tensor> {
     if dtype == R::DTYPE {
         return Ok(Tensor::new(shape, values));
@@ -50,13 +50,13 @@ pub(crate) fn stored<R: Real>(dtype: DType, shape: &[usize], values: Vec<R>) -> 
     with_number!(dtype, T => Ok(Tensor::new(shape, values.into_iter().map(converted::<R, T>).collect())))
 }
 
-/// The same number in another type, through whatever loses nothing.
+/// The number in another type, converted without loss.
 fn converted<A: Number, B: Number>(x: A) -> B {
     let is_wide = [A::DTYPE, B::DTYPE].contains(&DType::F64);
     if is_wide { B::from_f64(x.to_f64()) } else { B::from_f32(x.to_f32()) }
 }
 
-/// A linear operation on a tensor: of complex numbers on the real parts and the imaginary parts.
+/// A linear operation on a tensor; for complex numbers, on the real and on the imaginary parts.
 pub(crate) fn by_parts(x: &Tensor, run: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     match x.dtype() {
         DType::C64 => complex_by_parts::<f32>(x, run),

@@ -1,4 +1,4 @@
-//! A model made runnable.
+//! A compiled model.
 
 use crate::compile::Compiler;
 use crate::context::{Context, Limits};
@@ -7,12 +7,12 @@ use crate::program::Program;
 use crate::sharing::{Kernels, Registry, Sharing};
 use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
 
-/// A model, compiled. It keeps its own copy of what it needs; constants are shared, not copied.
+/// A compiled model. It is independent of the model, with which it shares the constants.
 ///
-/// One session may run many times, on inputs of different shapes, and in several threads at once.
+/// A session may run many times, on inputs of different shapes, and in several threads at once.
 pub struct Session {
     program: Program,
-    /// Kept alive, so that other sessions find them.
+    /// Owned, so that other sessions find them.
     #[cfg_attr(not(test), expect(dead_code, reason = "the registry holds weak references to them"))]
     kernels: Kernels,
     limits: Limits,
@@ -25,9 +25,9 @@ pub struct Session {
 pub struct Input {
     /// The name in the model.
     pub name: String,
-    /// The type, where the model states one and it is a tensor's.
+    /// The type, if the model states a tensor type.
     pub ty: Option<TensorType>,
-    /// Whether it need not be fed.
+    /// Whether it may be absent.
     pub has_default: bool,
 }
 
@@ -42,8 +42,8 @@ impl Session {
         Session::compile(model, limits, &Registry::default())
     }
 
-    /// Compiles a verified model; operators with the same attributes and constants as those of a live session in the
-    /// registry take no memory and no time again.
+    /// Compiles a verified model; kernels of live sessions in the registry with the same attributes and constants are
+    /// shared.
     pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
         let graph = model.main();
         let sharing = Sharing::with(registry);
@@ -71,13 +71,14 @@ impl Session {
         &self.outputs
     }
 
-    /// Runs the model on one tensor for each input, in order. Inputs with a default may be left out at the end.
+    /// Runs the model on one tensor for each input, in order. Inputs with a default may be omitted at the end.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.run_with(inputs, None)
     }
 
-    /// The same, and `tap` sees every tensor that is made, in subgraphs too, right when it is made: the inputs first,
-    /// then the others in the order of execution; constants of the model are not shown. An error of `tap` ends the run.
+    /// As [`run`](Self::run), and calls `tap` for every tensor as soon as it is computed, also in subgraphs: first the
+    /// inputs, then the others in the order of execution, without the constants of the model. An error of `tap` ends
+    /// the run.
     pub fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>> {
         self.run_with(inputs, Some(tap))
     }
@@ -87,12 +88,12 @@ impl Session {
         self.run_data(inputs, tap)?.into_iter().map(Data::into_tensor).collect()
     }
 
-    /// Runs the model on values of any kind, one for each input; `None`, and what is left out at the end, takes the
-    /// input's default.
+    /// Runs the model on values of any kind, one for each input; `None`, and omitted inputs at the end, select the
+    /// default.
     pub fn run_data(&self, mut inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
         if inputs.len() > self.inputs.len() {
             let (expected, found) = (self.inputs.len(), inputs.len());
-            return Err(Error::invalid_data(format!("the model has {expected} inputs, {found} are fed")));
+            return Err(Error::invalid_data(format!("the model has {expected} inputs, but {found} are fed")));
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
@@ -125,13 +126,13 @@ impl Input {
     fn check(&self, item: Option<&Data>) -> Result<()> {
         let at = |error: Error| error.at(&self.name);
         match (item, &self.ty) {
-            (None, _) if !self.has_default => Err(at(Error::invalid_data("the input is not fed"))),
+            (None, _) if !self.has_default => Err(at(Error::invalid_data("the input is missing"))),
             (Some(Data::Tensor(tensor)), Some(ty)) if !ty.admits(tensor.dtype(), tensor.shape()) => {
                 let found = TensorType::fixed(tensor.dtype(), tensor.shape());
-                Err(at(Error::invalid_data(format!("the input is {ty}, found {found}"))))
+                Err(at(Error::invalid_data(format!("the input must be {ty}, found {found}"))))
             }
             (Some(other), Some(ty)) if !matches!(other, Data::Tensor(_)) => {
-                Err(at(Error::invalid_data(format!("the input is {ty}, found {}", other.what()))))
+                Err(at(Error::invalid_data(format!("the input must be {ty}, found {}", other.what()))))
             }
             _ => Ok(()),
         }

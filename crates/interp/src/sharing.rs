@@ -1,39 +1,39 @@
-//! Kernels that sessions share: those of one operator with the same constants, packed once.
+//! Kernels that sessions share: equal operators with the same constants are packed once.
 //!
-//! Constants are the same if they are in the same place in memory: nothing is compared element by element. A kernel lives
-//! as long as a session that uses it.
+//! Constants are the same if they have the same address; elements are not compared. A kernel lives as long as a session
+//! that uses it.
 
-use crate::op::{Kernel, Operand, Site};
+use crate::op::{CompileContext, Kernel, Operand};
 use intact8_ir::{Attr, Op, Tensor};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Operators whose constants are all smaller than this many bytes are compiled anew.
+/// Operators whose constants are all smaller than this number of bytes are not shared.
 const WORTH_SHARING: usize = 1 << 10;
 
 /// The kernels of an interpreter's live sessions, by the address of the largest of their constants.
 #[derive(Default)]
 pub(crate) struct Registry(Mutex<HashMap<usize, Vec<Weak<Shared>>>>);
 
-/// The kernels that one session uses and others may share.
+/// The kernels of one session that others may share.
 #[derive(Default)]
 pub(crate) struct Kernels(Vec<Arc<Shared>>);
 
-/// A kernel and what it was compiled from.
+/// A kernel and its recipe.
 pub(crate) struct Shared {
     recipe: Recipe,
     kernel: Arc<Kernel>,
 }
 
-/// The kernels that a compiler finds and makes.
+/// The shared kernels of one compilation.
 pub(crate) struct Sharing<'a> {
     registry: &'a Registry,
     own: RefCell<Kernels>,
 }
 
-/// All that a kernel is compiled from.
+/// The inputs of a kernel's compilation.
 struct Recipe {
     op: Op,
     opset: i64,
@@ -41,7 +41,7 @@ struct Recipe {
     outputs: SmallVec<[bool; 1]>,
 }
 
-/// What is known of an operand; constants are kept, so that their addresses are not used again.
+/// The knowledge about an operand; constants are owned, so that their addresses are not reused.
 enum Ingredient {
     Absent,
     Computed,
@@ -49,7 +49,7 @@ enum Ingredient {
 }
 
 impl Registry {
-    /// Forgets the kernels that no session uses any more.
+    /// Removes the kernels that no session uses.
     fn prune(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, kernels| {
             kernels.retain(|kernel| kernel.strong_count() > 0);
@@ -57,9 +57,9 @@ impl Registry {
         });
     }
 
-    fn find(&self, address: usize, site: &Site<'_>) -> Option<Arc<Shared>> {
+    fn find(&self, address: usize, ctx: &CompileContext<'_>) -> Option<Arc<Shared>> {
         let kernels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.get(&address)?.iter().filter_map(Weak::upgrade).find(|shared| shared.recipe.is_of(site))
+        kernels.get(&address)?.iter().filter_map(Weak::upgrade).find(|shared| shared.recipe.is_of(ctx))
     }
 
     fn add(&self, address: usize, shared: &Arc<Shared>) {
@@ -80,17 +80,17 @@ impl<'a> Sharing<'a> {
         self.own.into_inner()
     }
 
-    /// The kernel of the operator at `site` if a live session has it; else it is made.
+    /// The kernel of the operator at `ctx`: that of a live session, or a new one.
     pub(crate) fn kernel<E>(
         &self,
-        site: &Site<'_>,
+        ctx: &CompileContext<'_>,
         make: impl FnOnce() -> Result<Kernel, E>,
     ) -> Result<Arc<Kernel>, E> {
-        let Some(address) = largest_constant(site) else { return make().map(Arc::new) };
-        let shared = match self.registry.find(address, site) {
+        let Some(address) = largest_constant(ctx) else { return make().map(Arc::new) };
+        let shared = match self.registry.find(address, ctx) {
             Some(shared) => shared,
             None => {
-                let shared = Arc::new(Shared { recipe: Recipe::of(site), kernel: Arc::new(make()?) });
+                let shared = Arc::new(Shared { recipe: Recipe::of(ctx), kernel: Arc::new(make()?) });
                 self.registry.add(address, &shared);
                 shared
             }
@@ -101,55 +101,57 @@ impl<'a> Sharing<'a> {
     }
 }
 
-/// The address of the largest constant, if the operator's kernel is made of nothing but its attributes and operands and is
-/// worth sharing. An operator that reads only constants runs once.
-fn largest_constant(site: &Site<'_>) -> Option<usize> {
-    let is_computed = site.operands.iter().any(|operand| matches!(operand, Operand::Computed));
-    let constants = (0..site.operands.len()).filter_map(|slot| site.constant(slot));
+/// The address of the largest constant, if the kernel depends only on attributes and operands and is large enough for
+/// sharing. An operator with only constant operands runs once.
+fn largest_constant(ctx: &CompileContext<'_>) -> Option<usize> {
+    let is_computed = ctx.operands.iter().any(|operand| matches!(operand, Operand::Computed));
+    let constants = (0..ctx.operands.len()).filter_map(|slot| ctx.constant(slot));
     let largest = constants.max_by_key(|tensor| tensor.byte_size())?;
     let is_plain = |attr| are_same(attr, attr);
     let is_worth_it = is_computed && largest.byte_size() >= WORTH_SHARING;
-    (is_worth_it && site.op.attrs.values().all(is_plain)).then(|| largest.address())
+    (is_worth_it && ctx.op.attrs.values().all(is_plain)).then(|| largest.address())
 }
 
 impl Recipe {
-    fn of(site: &Site<'_>) -> Recipe {
+    fn of(ctx: &CompileContext<'_>) -> Recipe {
         let ingredient = |operand: &Operand<'_>| match operand {
             Operand::Absent => Ingredient::Absent,
             Operand::Computed => Ingredient::Computed,
             Operand::Constant(tensor) => Ingredient::Constant(Tensor::clone(tensor)),
         };
         Recipe {
-            op: site.op.clone(),
-            opset: site.opset,
-            operands: site.operands.iter().map(ingredient).collect(),
-            outputs: site.outputs.clone(),
+            op: ctx.op.clone(),
+            opset: ctx.opset,
+            operands: ctx.operands.iter().map(ingredient).collect(),
+            outputs: ctx.outputs.clone(),
         }
     }
 
-    fn is_of(&self, site: &Site<'_>) -> bool {
+    fn is_of(&self, ctx: &CompileContext<'_>) -> bool {
         let is_same_operand = |(ingredient, operand): (&Ingredient, &Operand<'_>)| match (ingredient, operand)
         {
             (Ingredient::Absent, Operand::Absent) | (Ingredient::Computed, Operand::Computed) => true,
             (Ingredient::Constant(own), Operand::Constant(other)) => {
-                own.dtype() == other.dtype() && own.shape() == other.shape() && own.address() == other.address()
+                own.dtype() == other.dtype()
+                    && own.shape() == other.shape()
+                    && own.address() == other.address()
             }
             _ => false,
         };
-        let (own, other) = (&self.op, site.op);
+        let (own, other) = (&self.op, ctx.op);
         let is_same_attr = |((name, own), (other_name, other)): ((&String, &Attr), (&String, &Attr))| {
             name == other_name && are_same(own, other)
         };
-        (&own.domain, &own.name, self.opset) == (&other.domain, &other.name, site.opset)
-            && self.outputs == site.outputs
-            && self.operands.len() == site.operands.len()
-            && self.operands.iter().zip(&site.operands).all(is_same_operand)
+        (&own.domain, &own.name, self.opset) == (&other.domain, &other.name, ctx.opset)
+            && self.outputs == ctx.outputs
+            && self.operands.len() == ctx.operands.len()
+            && self.operands.iter().zip(&ctx.operands).all(is_same_operand)
             && own.attrs.len() == other.attrs.len()
             && own.attrs.iter().zip(&other.attrs).all(is_same_attr)
     }
 }
 
-/// Whether two attributes are the same numbers or texts; of other kinds none are.
+/// Whether two attributes are equal numbers or strings; other kinds are never equal.
 fn are_same(one: &Attr, other: &Attr) -> bool {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<SmallVec<[u32; 4]>>();
     match (one, other) {
@@ -169,7 +171,7 @@ mod tests {
     use crate::{Interpreter, Session};
     use intact8_ir::{Model, Node};
 
-    /// A product with a weight and a line behind it.
+    /// A product with a weight, and further lines.
     fn model(weight: &Tensor, lines: &str) -> Model {
         let text = format!(
             "model m opset 17\n%x = input : f32[N,16]\n%w = input : f32[16,32]\n%p = Gemm(%x, %w)\n{lines}\nreturn %y\n"
@@ -181,7 +183,7 @@ mod tests {
         model
     }
 
-    /// How many kernels a session has of its own, and how many it shares with another one.
+    /// The number of kernels that only this session has, and of those that it shares with another one.
     fn counts(session: &Session, other: &Session) -> [usize; 2] {
         let kernels = |session: &Session| -> std::collections::BTreeSet<*const Kernel> {
             session.kernels().0.iter().map(|shared| Arc::as_ptr(&shared.kernel)).collect()
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn small_constants_and_what_runs_once_are_not_kept() {
+    fn small_constants_and_folded_operators_are_not_shared() {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
                     %a = const splat(1.0) : f32[64,64]\n%b = MatMul(%a, %a)\n%y = MatMul(%x, %w)\nreturn %y, %b\n";
         let session = Session::new(&text.parse().unwrap()).unwrap();
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_forgotten_with_its_last_session() {
+    fn a_kernel_is_removed_with_its_last_session() {
         let weight = Tensor::new(&[16, 32], vec![1.0f32; 512]);
         let registry = Registry::default();
         let n_known = || registry.0.lock().unwrap().values().map(Vec::len).sum::<usize>();

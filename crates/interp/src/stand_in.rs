@@ -1,6 +1,6 @@
-//! Element types that stand in for others, so that generic code is compiled for a few types and not for all of them.
+//! Substitute element types, so that generic code is compiled for a few types instead of all.
 //!
-//! What is hot keeps its own type. This is not for operators that round on the way: see `real`.
+//! Expensive operators keep their own types. Operators that round intermediate results use `real` instead.
 
 use crate::call::Call;
 use crate::real::{numbers, rounded};
@@ -10,7 +10,7 @@ use intact8_ir::{
 };
 use std::borrow::Cow;
 
-/// Runs a block with a type name bound to the type that [`widened`] gives numbers; an error for other types.
+/// Runs a block with a type name bound to the type of the result of [`widened`]; an error for other types.
 macro_rules! with_widened {
     ($dtype:expr, $T:ident => $body:expr) => {
         intact8_ir::with_element!($dtype, [F32 F64 I32 I64 U64], $T => $body,
@@ -18,7 +18,7 @@ macro_rules! with_widened {
     };
 }
 
-/// Runs a block with a type name bound to the type that [`movable`] gives elements.
+/// Runs a block with a type name bound to the type of the result of [`movable`].
 macro_rules! with_movable {
     ($dtype:expr, $T:ident => $body:expr) => {
         intact8_ir::with_element!($dtype, [F32 I8 U8 U16 I32 I64 Bool Str C64 C128], $T => $body,
@@ -28,10 +28,10 @@ macro_rules! with_movable {
 
 pub(crate) use {with_movable, with_widened};
 
-/// The same numbers in f32 if they are halves, in i32 if they are integers of 8 or 16 bits, and in i64 if they are u32;
-/// other tensors as they are.
+/// Converts 16-bit floats to f32, integers of 8 and 16 bits to i32, and u32 to i64; other tensors stay unchanged.
 ///
-/// One addition, multiplication or comparison of them gives, [`narrowed`], the bits that it gives in their own type.
+/// One addition, multiplication or comparison in the wider type, then [`narrowed`], equals that in the own type bit for
+/// bit.
 pub(crate) fn widened<'x>(x: &'x Tensor, call: &Call<'_, '_>) -> Result<Cow<'x, Tensor>> {
     let wide = match x.dtype() {
         dtype @ (DType::F16 | DType::Bf16) => {
@@ -48,7 +48,7 @@ pub(crate) fn widened<'x>(x: &'x Tensor, call: &Call<'_, '_>) -> Result<Cow<'x, 
     Ok(Cow::Owned(wide))
 }
 
-/// The same as [`widened`], without a copy of what stays as it is.
+/// As [`widened`], without a copy of unchanged tensors.
 pub(crate) fn into_widened(x: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     let wide = match widened(&x, call)? {
         Cow::Owned(wide) => Some(wide),
@@ -57,7 +57,7 @@ pub(crate) fn into_widened(x: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     Ok(wide.unwrap_or(x))
 }
 
-/// Two operands that must be of one type, [`widened`].
+/// Two operands of one type, [`widened`]; different types are an error.
 pub(crate) fn both_widened(a: Tensor, b: Tensor, call: &Call<'_, '_>) -> Result<(Tensor, Tensor)> {
     let (expected, found) = (a.dtype(), b.dtype());
     if expected != found {
@@ -66,7 +66,7 @@ pub(crate) fn both_widened(a: Tensor, b: Tensor, call: &Call<'_, '_>) -> Result<
     Ok((into_widened(a, call)?, into_widened(b, call)?))
 }
 
-/// Numbers that were computed [`widened`], in their own type: rounded, or the low bits of integers.
+/// Converts the results of [`widened`] operands back to their own type: floats are rounded, integers keep the low bits.
 pub(crate) fn narrowed(x: Tensor, dtype: DType) -> Result<Tensor> {
     match dtype {
         DType::F16 | DType::Bf16 => {
@@ -82,8 +82,8 @@ pub(crate) fn narrowed(x: Tensor, dtype: DType) -> Result<Tensor> {
     }
 }
 
-/// The same bits as elements of another type of that size, to be moved and not looked at; [`restored`] takes them back.
-/// Tensors of the types that most models have stay as they are.
+/// Reinterprets elements as another type of the same size, for operators that only copy them; [`restored`] reverts
+/// this. Tensors of frequent types stay unchanged.
 pub(crate) fn movable<'x>(x: &'x Tensor, call: &Call<'_, '_>) -> Result<Cow<'x, Tensor>> {
     macro_rules! bytes {
         ($($variant:ident)*) => {
@@ -102,7 +102,7 @@ pub(crate) fn movable<'x>(x: &'x Tensor, call: &Call<'_, '_>) -> Result<Cow<'x, 
     Ok(Cow::Owned(bytes!(I4 U4 I2 U2 F8E4M3Fn F8E4M3Fnuz F8E5M2 F8E5M2Fnuz F8E8M0 F6E2M3 F6E3M2 F4E2M1)))
 }
 
-/// The same as [`movable`], without a copy of what stays as it is.
+/// As [`movable`], without a copy of unchanged tensors.
 pub(crate) fn into_movable(x: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     let moved = match movable(&x, call)? {
         Cow::Owned(moved) => Some(moved),
@@ -111,7 +111,7 @@ pub(crate) fn into_movable(x: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     Ok(moved.unwrap_or(x))
 }
 
-/// Elements that were moved as those of [`movable`], in their own type.
+/// Reinterprets elements from [`movable`] in their own type.
 pub(crate) fn restored(x: Tensor, dtype: DType) -> Result<Tensor> {
     match dtype {
         DType::I4 => back(&x, |&x: &u8| I4(x as i8)),
@@ -141,7 +141,7 @@ fn mapped<A: Element, B: Element>(x: &Tensor, call: &Call<'_, '_>, f: impl Fn(&A
     back(x, f)
 }
 
-/// Into memory of the size of the operator's result, which it has reserved.
+/// Maps elements into new memory, which the operator has already reserved for its result.
 fn back<A: Element, B: Element>(x: &Tensor, f: impl Fn(&A) -> B) -> Result<Tensor> {
     Ok(Tensor::new(x.shape(), x.values::<A>()?.iter().map(f).collect()))
 }
@@ -153,7 +153,7 @@ mod tests {
     use intact8_ir::with_element;
     use smallvec::SmallVec;
 
-    /// Elements of every type, with all the bits of a byte in them; none for strings.
+    /// Elements of a type with all bit patterns of a byte; none for strings.
     fn samples(dtype: DType) -> Tensor {
         with_element!(dtype, T => {
             let bytes = |first: u8| (0..16).map(|k| first.wrapping_mul(31).wrapping_add(k)).collect::<Vec<u8>>();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn moved_elements_come_back_bit_for_bit() {
+    fn movable_elements_are_restored_bit_for_bit() {
         let context = Context::new(Limits::default(), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         for &dtype in DType::ALL {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_numbers_come_back_as_they_were() {
+    fn widened_numbers_are_narrowed_without_loss() {
         let context = Context::new(Limits::default(), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         for &dtype in crate::number::NUMBERS {
@@ -192,7 +192,7 @@ mod tests {
             let back = narrowed(widened(&x, &call).unwrap().into_owned(), dtype).unwrap();
             assert_eq!(back.dtype(), dtype);
             with_element!(dtype, [F16 Bf16], T => {
-                // A NaN stays one, whatever its bits.
+                // NaN stays NaN, possibly with other bits.
                 let pairs = x.values::<T>().unwrap().iter().zip(back.values::<T>().unwrap());
                 assert!(pairs.into_iter().all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()));
             }, _ => assert_eq!(bytes_of(&back), bytes_of(&x)));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn operands_of_different_types_are_refused() {
+    fn operands_of_different_types_are_rejected() {
         let context = Context::new(Limits::default(), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         let error = both_widened(Tensor::scalar(1u8), Tensor::scalar(1i8), &call).unwrap_err();

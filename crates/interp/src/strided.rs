@@ -1,31 +1,31 @@
-//! Reading a tensor in another order than its own: each dimension with its own step from element to element.
+//! Reading a tensor in another order: each dimension has its own step.
 //!
-//! Slices, transpositions and repetitions are all this. Dimensions that belong together are seen as one, so that what
-//! is adjacent is copied at once.
+//! Slices, transpositions and repetitions are strided reads. Dimensions are merged where possible, so that adjacent
+//! elements are copied together.
 
 use crate::call::Call;
 use crate::room::{n_elements, texts};
 use crate::stand_in::{movable, restored, with_movable};
 use intact8_ir::{Element, Result, Tensor};
 
-/// A way through a tensor's elements.
+/// A strided view of a tensor's elements.
 #[derive(Debug, Clone)]
 pub(crate) struct Strided {
-    /// Where it begins.
+    /// The index of the first element.
     pub(crate) start: usize,
-    /// Outermost first.
+    /// The dimensions, outermost first.
     pub(crate) dims: Vec<Dim>,
 }
 
-/// One dimension of the way.
+/// One dimension of a strided view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dim {
     pub(crate) len: usize,
-    /// From one element to the next; 0 repeats, and backwards is negative.
+    /// The step from one element to the next; 0 repeats an element, negative steps go backwards.
     pub(crate) step: isize,
 }
 
-/// Rows and columns are exchanged in squares of that side.
+/// The side of the squares in which rows and columns are exchanged.
 const BLOCK: usize = 16;
 
 impl Strided {
@@ -35,13 +35,13 @@ impl Strided {
         let mut step = 1isize;
         for dim in dims.iter_mut().rev() {
             dim.step = step;
-            // Of a shape without elements the steps may be anything.
+            // The steps of an empty shape are arbitrary.
             step = step.wrapping_mul(dim.len.max(1) as isize);
         }
         Strided { start: 0, dims }
     }
 
-    /// The elements of `x` on the way, which must not leave it.
+    /// The elements of `x` in this order; the view must be within `x`.
     pub(crate) fn read(&self, x: &Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
         let shape: Vec<usize> = self.dims.iter().map(|dim| dim.len).collect();
         let n = n_elements(&shape)?;
@@ -66,7 +66,7 @@ impl Strided {
     }
 }
 
-/// The same way in as few dimensions as possible.
+/// The same view with as few dimensions as possible.
 fn merged(dims: &[Dim]) -> Vec<Dim> {
     let mut merged: Vec<Dim> = Vec::with_capacity(dims.len());
     for &dim in dims.iter().filter(|dim| dim.len != 1) {
@@ -84,8 +84,8 @@ fn steps(dims: &[Dim]) -> Vec<(usize, [isize; 1])> {
     dims.iter().map(|dim| (dim.len, [dim.step])).collect()
 }
 
-/// `run` at every place that `N` walkers reach together: one length for each dimension, outermost first, and a step for
-/// each walker. No length may be 0.
+/// Calls `run` for every position of `N` views with the same lengths: one length for each dimension, outermost first,
+/// and a step for each view. No length may be 0.
 pub(crate) fn for_each<const N: usize>(
     starts: [usize; N],
     dims: &[(usize, [isize; N])],
@@ -100,7 +100,7 @@ pub(crate) fn for_each<const N: usize>(
     }
 }
 
-/// Where walkers are, and the way on: compiled once, not for every type and function.
+/// An iterator over the positions, which is compiled only once since it is independent of the element type.
 struct Walk<'a, const N: usize> {
     at: [usize; N],
     dims: &'a [(usize, [isize; N])],
@@ -108,7 +108,7 @@ struct Walk<'a, const N: usize> {
 }
 
 impl<const N: usize> Walk<'_, N> {
-    /// Goes on to the next place, if there is one.
+    /// Moves to the next position, if there is one.
     fn advance(&mut self) -> bool {
         for (index, &(len, steps)) in self.index.iter_mut().zip(self.dims).rev() {
             *index += 1;
@@ -137,7 +137,7 @@ fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Ve
         0 => {
             for_each([start], &outer, |[at]| out.extend(std::iter::repeat_n(&values[at], inner.len).cloned()))
         }
-        // Copying a few elements one by one is faster than asking for a copy of them.
+        // Copying few elements one by one is faster than a call of memcpy.
         1 if inner.len < BLOCK => {
             for_each([start], &outer, |[at]| out.extend(values[at..at + inner.len].iter().cloned()));
         }
@@ -152,7 +152,7 @@ fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Ve
     out
 }
 
-/// What is adjacent is dimension `column`, and not the last: rows and columns are exchanged.
+/// Reads a view whose adjacent elements are in dimension `column` instead of the last, by exchanging rows and columns.
 fn transposed<T: Element>(values: &[T], start: usize, dims: &[Dim], column: usize, n: usize) -> Vec<T> {
     let lengths: Vec<usize> = dims.iter().map(|dim| dim.len).collect();
     let own = Strided::of(&lengths).dims;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_are_those_of_the_definition() {
+    fn strided_reads_agree_with_the_definition() {
         let values: Vec<i64> = (0..40 * 40).collect();
         let steps = [[40, 1], [1, 40], [0, 1], [1, 0], [40, -1], [-40, 3], [-1, 40], [2, 40]];
         for lens in [[1, 1], [3, 4], [17, 33], [36, 16], [2, 39]] {

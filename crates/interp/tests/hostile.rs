@@ -1,4 +1,4 @@
-//! Whatever a model asks for, it gets a result or an error within its limits: no panic, no abort, no endless run.
+//! Hostile models return a result or an error within the limits: no panic, no abort, no endless run.
 
 use intact8_interp::{Limits, Session};
 use intact8_ir::{Error, ErrorKind, Model, Tensor};
@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 const LIMITS: Limits = Limits { memory: 1 << 20, steps: 2_000 };
 
-/// An operator of the structure families: its operands, its integer attributes, and what else it must have.
+/// An operator: its operands, its integer attributes, and its other attributes.
 #[derive(Debug)]
 struct Subject {
     name: &'static str,
@@ -16,12 +16,12 @@ struct Subject {
     rest: &'static str,
 }
 
-/// What an operand is made of.
+/// The kind of an operand.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// Elements of any type and shape.
     Any,
-    /// Numbers of f32 and any shape.
+    /// f32 of any shape.
     Floats,
     /// Small indices, of any shape.
     Indices,
@@ -33,7 +33,7 @@ enum Kind {
     Bools,
     /// Two values.
     Pair,
-    /// Texts.
+    /// Strings.
     Texts,
 }
 
@@ -133,7 +133,7 @@ fn list(values: &[i64]) -> String {
     format!("{values:?} : i64[{}]", values.len())
 }
 
-/// A constant of the text form, without its name.
+/// A constant in text form, without its name.
 fn operand(kind: Kind) -> BoxedStrategy<String> {
     let shape = prop::collection::vec(prop_oneof![1 => Just(0usize), 9 => 1usize..5], 0..5);
     let filled = move |element: &'static str, dtype: &'static str| {
@@ -188,17 +188,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_panics(text in model()) {
+    fn no_model_panics(text in model()) {
         drop(run(&text, &[], LIMITS));
     }
 }
 
-/// Thirty tensors one after the other, each made of the one before, with 4 bytes for each of a million elements.
+/// A chain of thirty operations on tensors of a million elements of 4 bytes.
 fn chain(begin: &str) -> String {
     (0..30).map(|idx| format!("%{begin}{} = Transpose(%{begin}{idx})\n", idx + 1)).collect()
 }
 
-/// Whether that memory is enough, and no byte less.
+/// Whether the memory is sufficient, and one byte less is not.
 fn needs(text: &str, inputs: &[Tensor], memory: u64) -> bool {
     let limits = |memory| Limits { memory, steps: 1_000 };
     let refused = run(text, inputs, limits(memory - 1)).is_err_and(|error| error.kind == ErrorKind::Limit);
@@ -206,7 +206,7 @@ fn needs(text: &str, inputs: &[Tensor], memory: u64) -> bool {
 }
 
 #[test]
-fn memory_is_free_after_the_last_use() {
+fn memory_is_freed_after_the_last_use() {
     let x = [Tensor::new(&[1000, 1000], vec![1.0f32; 1_000_000])];
     let size = 4_000_000;
     let text = format!("model m opset 21\n%a0 = input\n{}return %a30\n", chain("a"));
@@ -226,10 +226,10 @@ fn memory_is_free_after_the_last_use() {
 }
 
 #[test]
-fn sequences_are_counted() {
+fn the_memory_of_sequences_is_counted() {
     let x = [Tensor::new(&[1000, 1000], vec![1.0f32; 1_000_000])];
     let text = "model m opset 21\n%x = input\n%s = SequenceConstruct(%x, %x, %x)\n%e = SequenceErase(%s)\n\
                 %y = ConcatFromSequence(%e) {axis = 0}\nreturn %y\n";
-    // Two in the sequence, and two joined.
+    // Two in the sequence, and two concatenated.
     assert!(needs(text, &x, 4 * 4_000_000 + 2 * 128));
 }

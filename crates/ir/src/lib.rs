@@ -27,12 +27,14 @@ mod isolate;
 mod minifloat;
 mod model;
 mod node;
+mod operator_traits;
 mod operators;
 mod pass;
 mod tensor;
 mod text;
 mod value;
 mod verify;
+mod window;
 
 pub use arena::{GraphId, NodeRef, ValueRef};
 pub use element::{
@@ -47,9 +49,11 @@ pub use minifloat::{MiniFloat, PowerRounding, rounded_to_odd};
 pub use model::{Function, Model, Origin};
 pub use node::{Attr, AttrKind, Node, NodeKind, Notes, Op, SparseTensor};
 pub use num_complex::Complex;
+pub use operator_traits::{OperatorSet, OperatorTrait};
 pub use operators::is_onnx_operator;
 pub use pass::{Pass, PassObserver, Pipeline};
 pub use tensor::Tensor;
 pub use text::Constants;
 pub use value::{Dim, TensorType, Type, Value, ValueId};
 pub use verify::verify;
+pub use window::{Padding, Window, WindowAttributes, check_sizes, explicit_pads, split_padding};

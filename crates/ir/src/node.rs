@@ -1,6 +1,6 @@
 //! Nodes: inputs, constants and operations, and the attributes of the latter.
 //!
-//! An [`Op`] is ONNX, verbatim: what an operator means is known by those who run it or rewrite it, not here.
+//! An [`Op`] is ONNX, verbatim: what an operator computes is known by those who run it or rewrite it, not here.
 
 use crate::{Error, GraphId, NodeRef, Result, Tensor, Type, Value, ValueId};
 use smallvec::SmallVec;

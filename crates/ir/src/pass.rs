@@ -13,13 +13,29 @@ pub trait Pass {
 
 /// Watches the passes of a pipeline, for times and dumps. Nothing here reads a clock: an observer that measures does.
 pub trait PassObserver {
+    /// Called by those who run pipelines, with what the next ones make: `prepare`, `quantize`, `deploy qdq`.
+    fn begin(&mut self, what: &str) {
+        let _ = what;
+    }
+
     /// Called right before a pass runs.
-    fn before(&mut self, _pass: &'static str) {}
+    fn before(&mut self, pass: &'static str) {
+        let _ = pass;
+    }
 
     /// Called right after a pass has run and before the verifier does, with whether the pass changed anything. An error
     /// ends the pipeline.
-    fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()>;
+    ///
+    /// # Errors
+    /// Any; none if nothing can fail.
+    fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()> {
+        let _ = (pass, changed, model);
+        Ok(())
+    }
 }
+
+/// No observer.
+impl PassObserver for () {}
 
 impl<P: Pass + ?Sized> Pass for &P {
     fn name(&self) -> &'static str {
@@ -42,13 +58,7 @@ impl Pipeline<'_> {
 
     /// Runs every pass and verifies the model after each. The error names the pass.
     pub fn run(&self, model: &mut Model) -> Result<()> {
-        struct Unobserved;
-        impl PassObserver for Unobserved {
-            fn after(&mut self, _: &'static str, _: bool, _: &Model) -> Result<()> {
-                Ok(())
-            }
-        }
-        self.run_observed(model, &mut Unobserved)
+        self.run_observed(model, &mut ())
     }
 
     /// The same, watched.

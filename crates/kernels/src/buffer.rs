@@ -1,5 +1,5 @@
-//! Scratch memory for kernels: cache-line aligned, and kept by each thread between uses.
-//! Not a container: contents are unspecified until written.
+//! Scratch memory for kernels: aligned to cache lines, and reused by each thread.
+//! Not a container: the elements are unspecified until they are written.
 
 use std::cell::Cell;
 
@@ -20,12 +20,12 @@ impl<T: Copy + Default> AlignedBuffer<T> {
         buffer
     }
 
-    /// Makes room for exactly `len` elements; what they hold is unspecified.
+    /// Resizes to exactly `len` elements with unspecified values.
     pub(crate) fn resize(&mut self, len: usize) {
         let slack = CACHE_LINE / size_of::<T>();
         if self.storage.len() < len + slack {
             self.storage = vec![T::default(); len + slack];
-            // An allocation that cannot be aligned is slower, not wrong.
+            // Without alignment the kernels are slower, but correct.
             self.start = self.storage.as_ptr().align_offset(CACHE_LINE).min(slack);
         }
         self.len = len;
@@ -41,7 +41,7 @@ impl<T: Copy + Default> AlignedBuffer<T> {
 }
 
 impl<T> AlignedBuffer<T> {
-    /// Room for nothing, for the place where a thread keeps its buffer.
+    /// An empty buffer: the initial value of a thread-local one.
     pub(crate) const EMPTY: Self = AlignedBuffer { storage: Vec::new(), start: 0, len: 0 };
 }
 
@@ -51,20 +51,20 @@ impl<T> Default for AlignedBuffer<T> {
     }
 }
 
-/// A place where each thread keeps a buffer between calls.
-pub(crate) type Kept<T> = std::thread::LocalKey<Cell<AlignedBuffer<T>>>;
+/// A buffer for each thread, which keeps its allocation between calls.
+pub(crate) type ThreadBuffer<T> = std::thread::LocalKey<Cell<AlignedBuffer<T>>>;
 
-/// Lends `use_buffer` a slice of `len` unspecified elements out of what this thread keeps at `place`.
+/// Calls `use_buffer` with `len` unspecified elements of this thread's buffer.
 ///
-/// A nested use of the same place is safe: it finds the place empty and allocates.
+/// A nested use of the same buffer is safe: it finds an empty buffer and allocates.
 pub(crate) fn with_scratch<T: Copy + Default, R>(
-    place: &'static Kept<T>,
+    thread_buffer: &'static ThreadBuffer<T>,
     len: usize,
     use_buffer: impl FnOnce(&mut [T]) -> R,
 ) -> R {
-    let mut buffer = place.take();
+    let mut buffer = thread_buffer.take();
     buffer.resize(len);
     let result = use_buffer(buffer.as_mut_slice());
-    place.set(buffer);
+    thread_buffer.set(buffer);
     result
 }

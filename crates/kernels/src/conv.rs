@@ -1,10 +1,9 @@
 //! fp32 convolution over one to three spatial dimensions, batch and channels first (`NC…`), with groups.
 //!
-//! Every output is its bias plus products over input channel, depth, height and width of the window, in this
-//! order, summed as those of a [product](crate::gemm): the same bits from every fused kernel.
+//! Every output is its bias plus the products over input channel, depth, height and width of the window, in this order,
+//! summed in the order of a [matrix product](crate::gemm): every fused kernel computes the same bits.
 //! The reference skips taps that fall on padding; the fast kernels multiply them by zero.
-//! For finite weights the results are equal, up to the sign of a zero; an infinite or NaN weight makes NaN of
-//! padding.
+//! For finite weights the results are equal, up to the sign of a zero; an infinite or NaN weight times padding is NaN.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -22,12 +21,12 @@ use crate::gemm::{self, PackedLeft, Tile};
 use crate::isa::Isa;
 use crate::matrix::Matrix;
 
-/// One row of the table: a way to convolve that this machine can run.
+/// One row of the table: a convolution kernel that this machine can run.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// `<algorithm>-<how it computes>`, or `reference`.
+    /// `<algorithm>-<tile or instruction set>`, or `reference`.
     pub name: String,
-    /// Whether multiplication and addition are rounded once, which makes results equal to the reference.
+    /// Whether multiplication and addition are rounded once; the results then equal the reference bit for bit.
     pub fused: bool,
     algorithm: Algorithm,
 }
@@ -47,21 +46,21 @@ enum Algorithm {
 #[derive(Debug)]
 pub struct PreparedConv {
     kernel: &'static Kernel,
-    channels: Channels,
+    channels: WeightSizes,
     weights: Weights,
 }
 
 #[derive(Debug)]
 enum Weights {
-    /// As given.
+    /// In the layout of the argument.
     Plain(Vec<f32>),
     /// The left factor of each group.
     Packed(Vec<PackedLeft>),
 }
 
-/// What weights fit to.
+/// The sizes that determine the layout of the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Channels {
+pub(crate) struct WeightSizes {
     inputs: usize,
     outputs: usize,
     groups: usize,
@@ -107,7 +106,7 @@ pub fn prepare(shape: &ConvShape, weights: &[f32]) -> Result<PreparedConv> {
         .prepare(shape, weights)
 }
 
-/// Convolves once, with the best kernel; weights that stay are better [prepared](prepare).
+/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConv::run`].
@@ -122,12 +121,12 @@ pub fn conv(
 }
 
 impl Kernel {
-    /// Whether this kernel can convolve such a shape.
+    /// Whether this kernel supports the shape.
     pub fn supports(&self, shape: &ConvShape) -> bool {
         match self.algorithm {
             #[cfg(target_arch = "x86_64")]
             Algorithm::DepthwiseAvx512 => shape.is_depthwise() && avx512::supports(shape),
-            // It sums in one chain.
+            // It adds in one chain, which is the order of the reference only up to `STRETCH` taps.
             Algorithm::Depthwise(_) => {
                 let taps = shape.kernel.iter().copied().fold(1, usize::saturating_mul);
                 shape.is_depthwise() && taps <= gemm::STRETCH
@@ -139,7 +138,7 @@ impl Kernel {
     /// Lays out weights, `[out_channels, in_channels / groups, kernel…]`, for this kernel.
     ///
     /// # Errors
-    /// If the shape makes no sense, this kernel does not support it, or the number of weights is another.
+    /// If the shape is invalid, this kernel does not support it, or the number of weights does not match the shape.
     pub fn prepare(&'static self, shape: &ConvShape, weights: &[f32]) -> Result<PreparedConv> {
         shape.window()?;
         expect_len("the weights", weights.len(), shape.weights_len())?;
@@ -157,7 +156,7 @@ impl Kernel {
             }
             _ => Weights::Plain(weights.to_vec()),
         };
-        Ok(PreparedConv { kernel: self, channels: Channels::of(shape), weights })
+        Ok(PreparedConv { kernel: self, channels: WeightSizes::of(shape), weights })
     }
 }
 
@@ -166,8 +165,8 @@ impl PreparedConv {
     /// output `[batch, out_channels, …]` with the sizes of [`ConvShape::output`].
     ///
     /// # Errors
-    /// If the shape makes no sense, the weights were prepared for other channels, groups or kernel sizes,
-    /// or a slice has another length than the shape says.
+    /// If the shape is invalid, the weights were prepared for other channels, groups or kernel sizes, or the length of
+    /// a slice does not match the shape.
     pub fn run(
         &self,
         shape: &ConvShape,
@@ -176,7 +175,7 @@ impl PreparedConv {
         output: &mut [f32],
     ) -> Result<()> {
         let window = shape.window()?;
-        if Channels::of(shape) != self.channels {
+        if WeightSizes::of(shape) != self.channels {
             return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
         }
         expect_len("the input", input.len(), shape.input_len())?;
@@ -188,7 +187,7 @@ impl PreparedConv {
             return Ok(());
         }
         if input.is_empty() {
-            // Nothing but padding: no weight is read.
+            // The windows cover only padding: no weight is read.
             reference::conv(shape, &window, input, &[], bias, output);
             return Ok(());
         }
@@ -210,9 +209,9 @@ impl PreparedConv {
     }
 }
 
-impl Channels {
-    pub(crate) fn of(shape: &ConvShape) -> Channels {
-        Channels {
+impl WeightSizes {
+    pub(crate) fn of(shape: &ConvShape) -> WeightSizes {
+        WeightSizes {
             inputs: shape.in_channels,
             outputs: shape.out_channels,
             groups: shape.groups,

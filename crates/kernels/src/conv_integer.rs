@@ -1,5 +1,5 @@
 //! Integer convolution, as ONNX ConvInteger defines it: `y = Σ (x - x_zero) · (w - w_zero)` in wrapping i32,
-//! for bytes of either sign on either side, over one to three spatial dimensions.
+//! for signed or unsigned bytes on both sides, over one to three spatial dimensions.
 //!
 //! Padding is `x_zero` and contributes nothing.
 //! Every kernel is exact.
@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 pub use crate::gemm_integer::{Bytes, ZeroPoints};
 
 use crate::buffer::{AlignedBuffer, with_scratch};
-use crate::conv::{Channels, ConvShape};
+use crate::conv::{ConvShape, WeightSizes};
 use crate::error::{Error, Result, expect_len};
 use crate::gemm_integer::{self, PackedRight};
 use crate::isa::Isa;
@@ -25,7 +25,7 @@ thread_local! {
     static SUMS: Cell<AlignedBuffer<i32>> = const { Cell::new(AlignedBuffer::EMPTY) };
 }
 
-/// One row of the table: a way to convolve that this machine can run.
+/// One row of the table: a convolution kernel that this machine can run.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// `<algorithm>-<how it computes>`, or `reference`.
@@ -46,7 +46,7 @@ enum Algorithm {
 #[derive(Debug)]
 pub struct PreparedConvInteger {
     kernel: &'static Kernel,
-    channels: Channels,
+    channels: WeightSizes,
     weights: Weights,
     /// One for each output channel.
     zeros: Vec<i32>,
@@ -54,7 +54,7 @@ pub struct PreparedConvInteger {
 
 #[derive(Debug)]
 enum Weights {
-    /// As given, the zero points subtracted.
+    /// In the layout of the argument, with the zero points subtracted.
     Centred(Vec<i32>),
     /// The right factor of each group.
     Packed(Vec<PackedRight>),
@@ -86,7 +86,7 @@ pub fn prepare(shape: &ConvShape, weights: Bytes<'_>, zeros: ZeroPoints<'_>) -> 
     best.expect("the reference supports every shape").prepare(shape, weights, zeros)
 }
 
-/// Convolves once, with the best kernel; weights that stay are better [prepared](prepare).
+/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConvInteger::run`].
@@ -102,7 +102,7 @@ pub fn conv_integer(
 }
 
 impl Kernel {
-    /// Whether this kernel can convolve such a shape.
+    /// Whether this kernel supports the shape.
     pub fn supports(&self, shape: &ConvShape) -> bool {
         match self.algorithm {
             Algorithm::Depthwise(_) => shape.is_depthwise(),
@@ -114,8 +114,8 @@ impl Kernel {
     /// zero points are one for all or one for each output channel.
     ///
     /// # Errors
-    /// If the shape makes no sense, this kernel does not support it, or the number of weights or zero points
-    /// is another.
+    /// If the shape is invalid, this kernel does not support it, or the number of weights or zero points does not match
+    /// the shape.
     pub fn prepare(
         &'static self,
         shape: &ConvShape,
@@ -140,7 +140,7 @@ impl Kernel {
                 Weights::Centred(centred.collect())
             }
         };
-        Ok(PreparedConvInteger { kernel: self, channels: Channels::of(shape), weights, zeros })
+        Ok(PreparedConvInteger { kernel: self, channels: WeightSizes::of(shape), weights, zeros })
     }
 }
 
@@ -149,8 +149,8 @@ impl PreparedConvInteger {
     /// output `[batch, out_channels, …]` with the sizes of [`ConvShape::output`].
     ///
     /// # Errors
-    /// If the shape makes no sense, the weights were prepared for other channels, groups or kernel sizes,
-    /// a slice has another length than the shape says, or the zero point is none of the input's numbers.
+    /// If the shape is invalid, the weights were prepared for other channels, groups or kernel sizes, the length of a
+    /// slice does not match the shape, or the zero point is outside the input's type.
     pub fn run(
         &self,
         shape: &ConvShape,
@@ -161,8 +161,8 @@ impl PreparedConvInteger {
         self.run_then(shape, input, input_zero, output, |_, sums, output| output.copy_from_slice(sums))
     }
 
-    /// The same, and each sum goes through `finish` right away, which is given an output channel, sums of some of its positions,
-    /// and where in the output what becomes of them goes.
+    /// As [`run`](Self::run), but passes the sums to `finish`, which receives an output channel, the sums of some of
+    /// its positions, and the part of the output for their results.
     ///
     /// # Errors
     /// As [`PreparedConvInteger::run`].
@@ -175,7 +175,7 @@ impl PreparedConvInteger {
         finish: impl Fn(usize, &[i32], &mut [U]) + Sync,
     ) -> Result<()> {
         let window = shape.window()?;
-        if Channels::of(shape) != self.channels {
+        if WeightSizes::of(shape) != self.channels {
             return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
         }
         expect_len("the input", input.len(), shape.input_len())?;
@@ -198,7 +198,7 @@ impl PreparedConvInteger {
                 return Ok(());
             }
             (_, Weights::Centred(weights)) => weights,
-            // Nothing but padding: no weight is read.
+            // The windows cover only padding: no weight is read.
             (_, Weights::Packed(_)) => &vec![],
         };
         with_scratch(&SUMS, output.len(), |sums| {

@@ -1,9 +1,9 @@
 //! fp32 transposed convolution over one to three spatial dimensions, batch and channels first (`NC…`), with
 //! groups.
 //!
-//! Every output is its bias plus, tap after tap in the order of the window, the products over the input
-//! channels, summed as those of a [product](crate::gemm): the same bits from every fused kernel.
-//! The caller says how large the output is, so that output padding and automatic padding are theirs.
+//! Every output is its bias plus the products over the input channels, tap after tap in the order of the window,
+//! summed in the order of a [matrix product](crate::gemm): every fused kernel computes the same bits.
+//! The caller passes the size of the output, and so handles output padding and automatic padding.
 
 mod col2im;
 mod reference;
@@ -25,11 +25,11 @@ pub struct ConvTransposeShape {
     pub in_channels: usize,
     /// Channels of the output, a multiple of `groups`.
     pub out_channels: usize,
-    /// How many parts the channels fall into that do not see each other.
+    /// The number of groups; an output channel uses the input channels of its group.
     pub groups: usize,
     /// Spatial sizes of the input.
     pub input: Vec<usize>,
-    /// Spatial sizes of the output; what the window reaches beyond them is dropped.
+    /// Spatial sizes of the output; contributions outside of it are dropped.
     pub output: Vec<usize>,
     /// Spatial sizes of the window.
     pub kernel: Vec<usize>,
@@ -37,18 +37,18 @@ pub struct ConvTransposeShape {
     pub strides: Vec<usize>,
     /// Distances between the taps of the window, at least 1.
     pub dilations: Vec<usize>,
-    /// How many positions are dropped before the output.
+    /// The number of positions that are dropped before the output.
     pub pads_begin: Vec<usize>,
 }
 
-/// One row of the table: a way to convolve that this machine can run.
+/// One row of the table: a convolution kernel that this machine can run.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// `col2im-<matrix product>`, or `reference`.
     pub name: String,
-    /// Whether multiplication and addition are rounded once, which makes results equal to the reference.
+    /// Whether multiplication and addition are rounded once; the results then equal the reference bit for bit.
     pub fused: bool,
-    /// What multiplies; the reference has none.
+    /// The matrix product; none for the reference.
     gemm: Option<&'static gemm::Kernel>,
 }
 
@@ -58,14 +58,14 @@ pub struct Kernel {
 #[derive(Debug)]
 pub struct PreparedConvTranspose {
     kernel: &'static Kernel,
-    /// What the weights fit to: channels of both sides, groups, kernel sizes.
+    /// The sizes that determine the layout of the weights: input channels, output channels, groups; kernel sizes.
     fits: ([usize; 3], Vec<usize>),
     weights: Weights,
 }
 
 #[derive(Debug)]
 enum Weights {
-    /// As given.
+    /// In the layout of the argument.
     Plain(Vec<f32>),
     /// The left factor of each block of output channels, group after group.
     Packed(Vec<PackedLeft>),
@@ -92,7 +92,7 @@ pub fn prepare(shape: &ConvTransposeShape, weights: &[f32]) -> Result<PreparedCo
     kernels()[0].prepare(shape, weights)
 }
 
-/// Convolves once, with the best kernel; weights that stay are better [prepared](prepare).
+/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConvTranspose::run`].
@@ -110,7 +110,7 @@ impl Kernel {
     /// Lays out weights, `[in_channels, out_channels / groups, kernel…]`, for this kernel.
     ///
     /// # Errors
-    /// If the shape makes no sense, or the number of weights is another.
+    /// If the shape is invalid, or the number of weights does not match the shape.
     pub fn prepare(
         &'static self,
         shape: &ConvTransposeShape,
@@ -143,8 +143,8 @@ impl PreparedConvTranspose {
     /// Input `[batch, in_channels, …]`, bias one for each output channel, output `[batch, out_channels, …]`.
     ///
     /// # Errors
-    /// If the shape makes no sense, the weights were prepared for other channels, groups or kernel sizes,
-    /// or a slice has another length than the shape says.
+    /// If the shape is invalid, the weights were prepared for other channels, groups or kernel sizes, or the length of
+    /// a slice does not match the shape.
     pub fn run(
         &self,
         shape: &ConvTransposeShape,
@@ -172,7 +172,7 @@ impl PreparedConvTranspose {
             (Weights::Plain(weights), _) => {
                 reference::conv_transpose(shape, &window, input, weights, bias, output)
             }
-            // Nothing comes in: no weight is read.
+            // The input is empty: no weight is read.
             (Weights::Packed(_), _) => reference::conv_transpose(shape, &window, input, &[], bias, output),
         }
         Ok(())
@@ -186,8 +186,7 @@ impl ConvTransposeShape {
         self.in_channels.saturating_mul(self.out_channels / self.groups.max(1)).saturating_mul(taps)
     }
 
-    /// The window of the convolution that this one is the transpose of: it reads our output, and writes our
-    /// input.
+    /// The window of the forward convolution, which reads this output and writes this input.
     fn window(&self) -> Result<Window> {
         let rank = self.input.len();
         let window = Window {

@@ -1,8 +1,8 @@
-//! Maps over slices: the functions of one number that neural networks apply, and arithmetic of two.
+//! Elementwise operations on slices: the activation functions of neural networks, and binary arithmetic.
 //!
-//! The same bits from every instruction set and any number of threads, as nothing is fused or reordered;
-//! the errors against the true functions are bounded by [`Unary::error_bound`].
-//! Broadcasting is the caller's, who can see it as slices against slices or against single numbers.
+//! Results are the same bit for bit for every instruction set and number of threads, as nothing is fused or reordered;
+//! [`Unary::error_bound`] bounds the difference from the true function.
+//! The caller broadcasts, as operations of slices with slices or with scalars.
 
 mod binary;
 pub(crate) mod functions;
@@ -15,7 +15,7 @@ use crate::loops::{LoopKernel, best};
 use crate::parallel;
 use functions::{Function, WithFunction};
 
-/// A function of one number. NaN gives NaN.
+/// A function of one number. The result of NaN is NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     /// `|x|`
@@ -26,7 +26,7 @@ pub enum Unary {
     Floor,
     /// The smallest integer that is not smaller.
     Ceil,
-    /// The nearest integer, the even one of two.
+    /// The nearest integer; of two the even one.
     Round,
     /// The square root, NaN of negative numbers.
     Sqrt,
@@ -57,19 +57,19 @@ pub enum Unary {
     },
     /// `x` if positive, else `alpha (e^x - 1)`.
     Elu {
-        /// What it approaches below zero, negated.
+        /// The negated limit for `x → -∞`.
         alpha: f32,
     },
-    /// `slope · x + offset`, kept between 0 and 1.
+    /// `slope · x + offset`, clamped to `[0, 1]`.
     HardSigmoid {
-        /// The slope in between.
+        /// The slope between the bounds.
         slope: f32,
         /// The value at zero.
         offset: f32,
     },
-    /// `x` times `x / 6 + 1 / 2`, that kept between 0 and 1.
+    /// `x · clamp(x / 6 + 1 / 2, 0, 1)`
     HardSwish,
-    /// `x` kept between two numbers; `max` if they cross.
+    /// `x` clamped to `[min, max]`; `max` if `min > max`.
     Clip {
         /// The lower bound.
         min: f32,
@@ -78,19 +78,19 @@ pub enum Unary {
     },
 }
 
-/// How far a result may be from the true one, in units in the last place.
+/// The maximal difference from the true result, in units in the last place (ulp).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ErrorBound {
-    /// So many of the result.
+    /// This number of ulps of the result.
     OfResult(f64),
-    /// So many of the input, where that is larger than the result.
+    /// This number of ulps of the input or of the result, whichever is larger.
     OfInput(f64),
-    /// So many of one, where that is larger than the result; times `alpha`, if there is one.
+    /// This number of ulps of 1 (of `alpha`, if the function has one) or of the result, whichever is larger.
     OfOne(f64),
 }
 
 impl Unary {
-    /// How far the kernels may be from the true function, for finite results.
+    /// The maximal difference of the kernels from the true function, for finite results.
     pub fn error_bound(self) -> ErrorBound {
         match self {
             Unary::Abs | Unary::Neg | Unary::Floor | Unary::Ceil | Unary::Round => ErrorBound::OfResult(0.0),
@@ -138,7 +138,7 @@ impl LoopKernel {
     }
 }
 
-/// Roughly the operations per element.
+/// The approximate number of operations per element.
 const COST: usize = 8;
 
 struct Apply<'a> {

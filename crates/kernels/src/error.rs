@@ -1,9 +1,9 @@
-//! The one error of this crate: sizes that do not fit together.
-//! It carries no kind and no place; the caller knows which layer it was computing.
+//! The error of this crate: sizes that do not match.
+//! It has neither a kind nor a location; the caller knows the layer that it computes.
 
 use std::fmt;
 
-/// Why an operation refused its arguments, as a lower-case phrase.
+/// The reason why an operation rejected its arguments, as a phrase in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(String);
 
@@ -24,10 +24,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Checks that a slice has as many elements as the shape says.
+/// Checks that the number of elements of a slice matches the shape.
 pub(crate) fn expect_len(what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
     }
-    Err(Error::new(format!("{what} has {found} elements, its shape needs {expected}")))
+    Err(Error::new(format!("{what} has {found} elements, but its shape requires {expected}")))
 }

@@ -1,15 +1,17 @@
 //! fp32 matrix product: `C = init + A·B`, on strided or packed operands.
 //!
-//! **Invariant.** The depth is cut into stretches of `STRETCH`. The products of each are summed by one sequential chain
-//! of fused multiply-adds, in ascending order, that of the first stretch starting from the init value and the others from
-//! zero, and their sums are added in order; what C holds is added to like the sum of a stretch before the first.
-//! Rounding errors grow with the length of a stretch and the number of stretches, instead of their product.
-//! So its bits depend neither on the kernel, the tile it falls into, the threads, nor on the other rows and
+//! **Invariant.** The depth is cut into stretches of `STRETCH`. One sequential chain of fused multiply-adds sums the
+//! products of each stretch in ascending order; the chain of the first stretch starts from the initial value, the
+//! others from zero.
+//! The sums of the stretches are added in order; the elements of C, if they are accumulated, count as a stretch before
+//! the first.
+//! Rounding errors grow with the length of a stretch plus the number of stretches, not with their product.
+//! So the bits of an element depend neither on the kernel, the tile, the number of threads, nor on the other rows and
 //! columns.
-//! The kernels marked [`fused`](Kernel::fused) keep this to the bit; the portable one rounds products on
-//! targets without FMA.
+//! The kernels marked [`fused`](Kernel::fused) satisfy this bit for bit; the portable one rounds products on targets
+//! without FMA.
 //!
-//! No alpha, beta or activation: what an operation of a network adds to this is done by its own kernel.
+//! It has no alpha, beta or activation; these are separate operations.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -35,25 +37,25 @@ use crate::parallel;
 /// The left factor of a product.
 #[derive(Clone, Copy, Debug)]
 pub enum Left<'a> {
-    /// Read from where it lies, in any strides.
+    /// Not packed, with any strides.
     Plain(Matrix<'a, f32>),
-    /// Packed beforehand, by the kernel that multiplies.
+    /// Packed by the kernel that multiplies.
     Packed(&'a PackedLeft),
 }
 
 /// The right factor of a product.
 #[derive(Clone, Copy, Debug)]
 pub enum Right<'a> {
-    /// Read from where it lies, in any strides.
+    /// Not packed, with any strides.
     Plain(Matrix<'a, f32>),
-    /// Packed beforehand, by the kernel that multiplies.
+    /// Packed by the kernel that multiplies.
     Packed(&'a PackedRight),
 }
 
-/// What each chain of additions starts from.
+/// The initial value of each chain of additions.
 #[derive(Clone, Copy, Debug)]
 pub enum Init<'a> {
-    /// Zero; what C holds does not matter.
+    /// Zero; the elements of C are overwritten.
     Zero,
     /// The value that C holds.
     Accumulate,
@@ -65,28 +67,27 @@ pub enum Init<'a> {
 
 /// One product of a batch.
 #[derive(Debug)]
-pub struct Product<'a> {
+pub struct MatrixProduct<'a> {
     /// The left factor.
     pub a: Left<'a>,
     /// The right factor.
     pub b: Right<'a>,
-    /// What the sums start from.
+    /// The initial values of the sums.
     pub init: Init<'a>,
-    /// Where the result goes.
+    /// The result.
     pub c: MatrixMut<'a, f32>,
 }
 
-/// One row of the table: a way to multiply that this machine can run.
+/// One row of the table: a multiplication kernel that this machine can run.
 ///
-/// Holding a kernel proves that its instructions are there.
+/// A value of this type exists only if the processor supports its instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// `<instruction set>-<tile>`, or `reference`.
     pub name: &'static str,
-    /// Whether multiplication and addition are rounded once, which makes results equal to the reference to
-    /// the bit.
+    /// Whether multiplication and addition are rounded once; the results then equal the reference bit for bit.
     pub fused: bool,
-    /// How one tile of C is computed; the reference has none.
+    /// The tile of C in registers; none for the reference.
     tile: Option<&'static Tile>,
 }
 
@@ -114,8 +115,8 @@ pub fn gemm(a: Left<'_>, b: Right<'_>, init: Init<'_>, c: MatrixMut<'_, f32>) {
     best().gemm(a, b, init, c);
 }
 
-/// Independent products, shared between threads, with the best kernel; see [`Kernel::gemm_batch`].
-pub fn gemm_batch(products: Vec<Product<'_>>) {
+/// Computes independent products on several threads, with the best kernel; see [`Kernel::gemm_batch`].
+pub fn gemm_batch(products: Vec<MatrixProduct<'_>>) {
     best().gemm_batch(products);
 }
 
@@ -147,11 +148,11 @@ impl Kernel {
         }
     }
 
-    /// Independent products, shared between threads; each is what [`gemm`](Self::gemm) makes of it.
+    /// Computes independent products on several threads, each as [`gemm`](Self::gemm) does.
     ///
     /// # Panics
     /// As [`gemm`](Self::gemm).
-    pub fn gemm_batch(&self, products: Vec<Product<'_>>) {
+    pub fn gemm_batch(&self, products: Vec<MatrixProduct<'_>>) {
         let operations =
             products.iter().map(|product| product.c.rows * product.c.columns * product.a.depth()).sum();
         parallel::for_each(operations, products, |product| {
@@ -177,12 +178,12 @@ impl Kernel {
         PackedRight::new(self.name, self.tile, b)
     }
 
-    /// The tile of this kernel, for convolutions that bring their own right factor.
+    /// The tile of this kernel, for convolutions, which pack their right factors themselves.
     pub(crate) fn tile(&self) -> Option<&'static Tile> {
         self.tile
     }
 
-    /// Panics if the operands do not fit; returns the depth.
+    /// Returns the depth. Panics if the shapes of the operands do not match.
     fn check(&self, a: Left<'_>, b: Right<'_>, init: Init<'_>, c: &MatrixMut<'_, f32>) -> usize {
         let (rows, depth) = match a {
             Left::Plain(matrix) => {
@@ -216,7 +217,7 @@ impl Kernel {
 }
 
 impl Left<'_> {
-    /// The number of columns of this factor, which is how many products are summed.
+    /// The number of columns of this factor: the number of products in each sum.
     pub fn depth(&self) -> usize {
         match self {
             Left::Plain(matrix) => matrix.columns,

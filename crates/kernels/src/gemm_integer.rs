@@ -1,13 +1,13 @@
 //! Integer matrix product, as ONNX MatMulInteger defines it: `C = Σ (a - a_zero) · (b - b_zero)` in wrapping
-//! i32, for bytes of either sign on either side.
+//! i32, for signed or unsigned bytes on both sides.
 //!
 //! Every kernel is exact.
-//! Kernels multiply what suits their instructions and repair the rest: with `a = a' - s` and `b = b' + t`,
-//! where `s` and `t` turn signed into unsigned bytes or back, the product is
+//! Kernels multiply the types that their instructions support and correct the result: with `a = a' - s` and `b = b' +
+//! t`, where `s` and `t` convert signed bytes to unsigned ones or back, the product is
 //! `Σ a'·b' - (a_zero + s) Σ b' - (b_zero - t) Σ a' + depth (a_zero + s) (b_zero - t)`,
 //! and all but the first sum are known before the tiles start.
 //!
-//! Nothing is scaled or rounded here.
+//! This module neither scales nor rounds.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -28,7 +28,7 @@ use tile::Tile;
 
 use crate::matrix::{Matrix, MatrixMut};
 
-/// A matrix of bytes of either sign.
+/// A matrix of signed or unsigned bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum ByteMatrix<'a> {
     /// Unsigned.
@@ -37,7 +37,7 @@ pub enum ByteMatrix<'a> {
     I8(Matrix<'a, i8>),
 }
 
-/// Bytes of either sign.
+/// Signed or unsigned bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Bytes<'a> {
     /// Unsigned.
@@ -49,13 +49,13 @@ pub enum Bytes<'a> {
 /// The right factor of a product.
 #[derive(Clone, Copy, Debug)]
 pub enum Right<'a> {
-    /// Read from where it lies, in any strides.
+    /// Not packed, with any strides.
     Plain(ByteMatrix<'a>),
-    /// Packed beforehand, by the kernel that multiplies.
+    /// Packed by the kernel that multiplies.
     Packed(&'a PackedRight),
 }
 
-/// What is subtracted from a factor.
+/// The zero points that are subtracted from a factor.
 #[derive(Clone, Copy, Debug)]
 pub enum ZeroPoints<'a> {
     /// The same from all elements.
@@ -64,14 +64,14 @@ pub enum ZeroPoints<'a> {
     Each(&'a [i32]),
 }
 
-/// One row of the table: a way to multiply that this machine can run.
+/// One row of the table: a multiplication kernel that this machine can run.
 ///
-/// Holding a kernel proves that its instructions are there.
+/// A value of this type exists only if the processor supports its instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// `<instruction set>-<tile>`, or `reference`.
     pub name: &'static str,
-    /// How one tile of C is computed; the reference has none.
+    /// The tile of C in registers; none for the reference.
     tile: Option<&'static Tile>,
 }
 
@@ -156,7 +156,7 @@ impl Kernel {
         }
     }
 
-    /// Whether this is a fast kernel, not the reference.
+    /// Whether this is a kernel with tiles, not the reference.
     pub(crate) fn is_tiled(&self) -> bool {
         self.tile.is_some()
     }
@@ -172,7 +172,7 @@ impl Kernel {
 }
 
 impl<'a> Bytes<'a> {
-    /// How many there are.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Bytes::U8(bytes) => bytes.len(),
@@ -180,15 +180,15 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the slice is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One of them as a number.
+    /// Byte `i` as a number.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If `i` is not less than [`len`](Self::len).
     #[inline]
     pub fn at(&self, i: usize) -> i32 {
         match self {

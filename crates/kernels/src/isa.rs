@@ -1,16 +1,16 @@
-//! Instruction sets for plain loops: the same safe code, compiled for several, the best one chosen at run
+//! Instruction sets for plain loops: the same safe code compiled for several sets, of which the best is chosen at run
 //! time.
-//! The hottest loops do not go through here; they are written with intrinsics in files of their own.
+//! The most expensive loops do not use this module; they are written with intrinsics in files of their own.
 //!
 //! Floating-point results do not depend on the instruction set: the compiler neither reorders nor fuses.
-//! The one exception is code that asks for a multiply-add.
+//! The exception is code that uses an explicit multiply-add.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::sync::LazyLock;
 
-/// An instruction set that this machine has; holding the value proves it.
+/// An instruction set of this machine; a value exists only if the processor supports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Level);
 
@@ -24,7 +24,7 @@ enum Level {
 }
 
 impl Isa {
-    /// The instruction sets of this machine, best first; the last is what every such machine has.
+    /// The instruction sets of this machine, best first; the last is the baseline of the architecture.
     pub fn all() -> &'static [Isa] {
         static ALL: LazyLock<Vec<Isa>> = LazyLock::new(|| {
             #[cfg(target_arch = "x86_64")]
@@ -54,12 +54,12 @@ impl Isa {
         }
     }
 
-    /// Whether a multiply-add is one instruction, and so worth being rounded once.
+    /// Whether a multiply-add is one instruction, which rounds once.
     pub fn fused(self) -> bool {
         self.0 != Level::Portable || cfg!(any(target_feature = "fma", target_arch = "aarch64"))
     }
 
-    /// Runs loops as compiled for this instruction set.
+    /// Runs the loops compiled for this instruction set.
     #[inline]
     pub(crate) fn run<L: Loops>(self, loops: L) -> L::Output {
         match self.0 {
@@ -74,13 +74,13 @@ impl Isa {
 
 /// A computation in plain loops, with its operands.
 pub(crate) trait Loops {
-    /// What it returns.
+    /// The type of the result.
     type Output;
 
     /// Computes; `fused` is [`Isa::fused`], known to the compiler.
     ///
-    /// To be marked `#[inline(always)]`, as well as all that it calls in loops:
-    /// what is not inlined is compiled without the instruction set.
+    /// Implementations mark it as `#[inline(always)]`, and also every function that it calls in loops:
+    /// code that is not inlined is compiled without the instruction set.
     fn run(self, fused: bool) -> Self::Output;
 }
 

@@ -1,9 +1,8 @@
-//! Layer normalization over the rows of a dense matrix, mean and variance in f32 as the `stash_type` of ONNX
-//! has it.
+//! Layer normalization over the rows of a dense matrix, with mean and variance in f32, as ONNX's default `stash_type`.
 //!
-//! Sums are accumulated in f64, in sixteen parts by index:
-//! the same bits from every instruction set and any number of threads.
-//! Normalizing over channels or groups, and running statistics, are other operations.
+//! Sums are accumulated in f64, in sixteen parts by index, so that the bits depend neither on the instruction set nor
+//! on the number of threads.
+//! It does not normalize over channels or groups, and has no running statistics.
 
 mod reference;
 
@@ -12,14 +11,14 @@ use crate::loops::{LoopKernel, best};
 use crate::parallel;
 use crate::softmax::sum;
 
-/// What rows are scaled by after they are normalized.
+/// The parameters of a layer normalization.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalization<'a> {
     /// A factor for each element of a row; its length is that of the rows.
     pub scale: &'a [f32],
-    /// What is added to each element of a row.
+    /// A summand for each element of a row; its length is that of the rows.
     pub bias: Option<&'a [f32]>,
-    /// What is added to the variance.
+    /// The summand of the variance, positive.
     pub epsilon: f32,
 }
 
@@ -33,7 +32,8 @@ impl LoopKernel {
     /// mean and variance those of the row.
     ///
     /// # Panics
-    /// If scale and bias, or input and output, differ in length, or the input is not whole rows.
+    /// If scale and bias, or input and output, differ in length, or the length of the input is not a multiple of the
+    /// row's.
     pub fn layer_norm(&self, normalization: Normalization<'_>, input: &[f32], output: &mut [f32]) {
         let row_len = normalization.scale.len();
         assert!(
@@ -44,27 +44,30 @@ impl LoopKernel {
         if input.is_empty() {
             return;
         }
-        assert!(row_len > 0 && input.len().is_multiple_of(row_len), "the elements are not whole rows");
+        assert!(
+            row_len > 0 && input.len().is_multiple_of(row_len),
+            "the number of elements is not a multiple of the row length"
+        );
         parallel::for_each_rows(COST, row_len, output, |range, output| {
             let input = &input[range];
             match self.isa {
-                Some(isa) => isa.run(Rows { normalization, input, output }),
+                Some(isa) => isa.run(RowLoop { normalization, input, output }),
                 None => reference::layer_norm(normalization, input, output),
             }
         });
     }
 }
 
-/// Roughly the operations per element.
+/// The approximate number of operations per element.
 const COST: usize = 8;
 
-struct Rows<'a> {
+struct RowLoop<'a> {
     normalization: Normalization<'a>,
     input: &'a [f32],
     output: &'a mut [f32],
 }
 
-impl Loops for Rows<'_> {
+impl Loops for RowLoop<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,6 +1,7 @@
-//! fp32 and int8 compute on plain slices: one obvious reference for each operation, faster kernels beside it.
+//! fp32 and int8 computation on plain slices: for each operation one simple reference and several faster kernels.
 //!
-//! Knows no graph, no tensor type and no file format: sizes and strides come as arguments, results go into slices.
+//! The crate has no graph, no tensor type and no file format: sizes and strides are arguments, results are written to
+//! slices.
 //!
 //! ```
 //! use intact8_kernels::gemm::{Init, Left, Right, gemm};
@@ -13,20 +14,20 @@
 //! assert_eq!(c, [17.5, 23.5, 39.25, 53.25]);
 //! ```
 //!
-//! **Tables.** Every operation has a table of kernels, best first and its reference last, made once of what the machine
-//! can run: [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_integer::kernels`],
-//! [`conv_transpose::kernels`], and [`loops::kernels`] for all that is plain loops.
-//! The functions named like the operations take the first; tests and benches go through all.
+//! **Tables.** Every operation has a table of the kernels that the machine can run, best first and the reference last:
+//! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_integer::kernels`],
+//! [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
+//! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
 //! **Bits.** Integer kernels are exact.
-//! fp32 results depend on the operands only: not on threads, shapes around them, or tiles, and not on the kernel
-//! where it is marked `fused` or is plain loops.
-//! What is not promised are equal bits on machines without fused multiply-add, whose portable kernels round twice.
+//! fp32 results depend only on the operands: not on threads, surrounding shapes or tiles, and not on the kernel if it
+//! is marked `fused` or consists of plain loops.
+//! Machines without fused multiply-add may compute other bits, since their portable kernels round twice.
 //!
-//! **Sizes.** Convolutions and pools check what a model could get wrong and return an [`Error`];
-//! matrices and slices of a length that the caller computed are asserted.
+//! **Sizes.** Convolutions and pools check all sizes that come from a model and return an [`Error`];
+//! matrices, and slices whose length the caller computes, are asserted.
 //!
-//! **Unsafe code** is confined to the files named after instruction sets.
+//! **Unsafe code** is only in the files named after instruction sets.
 
 pub mod conv;
 pub mod conv_integer;

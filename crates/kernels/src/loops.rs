@@ -1,16 +1,17 @@
-//! The table of the operations that are plain loops: quantization, reductions, maps, pools and rows share it.
+//! The table of kernels for operations in plain loops: quantization, reductions, elementwise operations, pools, softmax
+//! and layer normalization.
 //! Each operation adds its methods to [`LoopKernel`] in a file of its own.
 
 use std::sync::LazyLock;
 
 use crate::isa::Isa;
 
-/// One row of the table: loops as compiled for an instruction set of this machine, or the reference.
+/// One row of the table: the loops compiled for an instruction set of this machine, or the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct LoopKernel {
     /// The instruction set, or `reference`.
     pub name: &'static str,
-    /// What the loops are compiled for; the reference has none.
+    /// The instruction set of the loops; none for the reference.
     pub(crate) isa: Option<Isa>,
 }
 

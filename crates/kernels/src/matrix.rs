@@ -1,7 +1,7 @@
 //! Borrowed matrices: a slice and two strides, so that a transpose costs nothing.
-//! Not a tensor type: no ownership, no more than two dimensions, no arithmetic.
+//! Not a tensor type: it has no ownership, at most two dimensions, and no arithmetic.
 
-/// A matrix to read from: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
+/// A borrowed matrix: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
     /// The elements, starting with `(0, 0)`.
@@ -10,14 +10,14 @@ pub struct Matrix<'a, T> {
     pub rows: usize,
     /// Number of columns, possibly 0.
     pub columns: usize,
-    /// Distance between an element and the one below it.
+    /// Distance between neighbours in a column, in elements.
     pub row_stride: usize,
-    /// Distance between an element and the one to its right.
+    /// Distance between neighbours in a row, in elements.
     pub column_stride: usize,
 }
 
 impl<'a, T: Copy> Matrix<'a, T> {
-    /// A dense matrix whose rows lie one after another.
+    /// A dense matrix in row-major order.
     pub fn row_major(data: &'a [T], rows: usize, columns: usize) -> Self {
         Matrix { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
@@ -54,7 +54,7 @@ impl<'a, T: Copy> Matrix<'a, T> {
     }
 }
 
-/// A matrix to write to: element `(row, column)` is `data[row * row_stride + column]`.
+/// A mutably borrowed matrix: element `(row, column)` is `data[row * row_stride + column]`.
 #[derive(Debug)]
 pub struct MatrixMut<'a, T> {
     /// The elements, starting with `(0, 0)`.
@@ -63,17 +63,17 @@ pub struct MatrixMut<'a, T> {
     pub rows: usize,
     /// Number of columns, possibly 0, at most `row_stride`.
     pub columns: usize,
-    /// Distance between an element and the one below it.
+    /// Distance between neighbours in a column, in elements.
     pub row_stride: usize,
 }
 
 impl<'a, T> MatrixMut<'a, T> {
-    /// A dense matrix whose rows lie one after another.
+    /// A dense matrix in row-major order.
     pub fn row_major(data: &'a mut [T], rows: usize, columns: usize) -> Self {
         MatrixMut { data, rows, columns, row_stride: columns }
     }
 
-    /// The rows as separate slices, which threads can be given pieces of.
+    /// The rows as separate slices, which can be distributed over threads.
     ///
     /// # Panics
     /// If the slice does not hold every element, or rows overlap.

@@ -1,43 +1,42 @@
-//! When work is split between threads, and how: a thin policy over rayon.
-//! Pieces never depend on the number of threads, and no kernel's bits depend on the pieces.
+//! The policy for splitting work between threads with rayon.
+//! Pieces do not depend on the number of threads, and the bits of a kernel do not depend on the pieces.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// Below this many elementary operations, waking another thread costs more than it saves.
-const WORTH_A_THREAD: usize = 1 << 20;
+/// Below this number of elementary operations, waking another thread costs more than it saves.
+const MIN_PARALLEL_OPERATIONS: usize = 1 << 20;
 
-/// What a tap of a window costs that sees one channel: unlike a factor of a matrix product, it is loaded for
-/// each result.
+/// The cost of a tap of a window over one channel: unlike a factor of a matrix product, it is loaded for each result.
 pub(crate) const TAP_COST: usize = 4;
 
-/// How many elements of a plain slice operation make one piece.
+/// The number of elements in one piece of an operation on slices.
 const PIECE: usize = 1 << 15;
 
-/// Whether `operations` (multiply-adds, or elements times their cost) are enough to be shared.
-pub(crate) fn is_worth_it(operations: usize) -> bool {
-    operations >= WORTH_A_THREAD && rayon::current_num_threads() > 1
+/// Whether `operations` (multiply-adds, or elements times their cost) are enough for several threads.
+pub(crate) fn is_parallel(operations: usize) -> bool {
+    operations >= MIN_PARALLEL_OPERATIONS && rayon::current_num_threads() > 1
 }
 
-/// Runs every task once, on several threads if `operations` in total are worth it.
+/// Runs every task once, on several threads if the total of `operations` is large enough.
 pub(crate) fn for_each<T: Send>(operations: usize, tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
-    if tasks.len() > 1 && is_worth_it(operations) {
+    if tasks.len() > 1 && is_parallel(operations) {
         spread(tasks, run);
     } else {
         tasks.into_iter().for_each(run);
     }
 }
 
-/// Runs every task once, as [`for_each`], with something that one task after another uses.
+/// As [`for_each`], with a value that consecutive tasks share.
 pub(crate) fn for_each_with<T: Send, S: Send>(
     operations: usize,
     tasks: Vec<T>,
     share: impl Fn() -> S + Sync + Send,
     run: impl Fn(&mut S, T) + Sync + Send,
 ) {
-    if tasks.len() > 1 && is_worth_it(operations) {
+    if tasks.len() > 1 && is_parallel(operations) {
         let idle: Mutex<Vec<S>> = Mutex::new(Vec::new());
         let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         spread(tasks, |task| {
@@ -61,12 +60,12 @@ fn spread<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
     });
 }
 
-/// What there is of rayon is compiled once here, and not for every kind of task.
+/// The use of rayon, which is compiled once instead of for every kind of task.
 fn for_each_index(len: usize, run: &(dyn Fn(usize) + Sync)) {
     (0..len).into_par_iter().with_max_len(1).for_each(run);
 }
 
-/// Runs `run` on pieces of a slice, with their places in it; `cost` is roughly the operations per element.
+/// Calls `run` for pieces of a slice, with their ranges; `cost` is the approximate number of operations per element.
 pub(crate) fn for_each_piece<T: Send>(
     cost: usize,
     values: &mut [T],
@@ -82,7 +81,7 @@ pub(crate) fn for_each_rows<T: Send>(
     values: &mut [T],
     run: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
 ) {
-    if is_worth_it(cost.saturating_mul(values.len())) {
+    if is_parallel(cost.saturating_mul(values.len())) {
         let len = PIECE.next_multiple_of(row_len);
         let pieces = values.chunks_mut(len).enumerate();
         spread(pieces.collect(), |(i, piece): (usize, &mut [T])| run(i * len..i * len + piece.len(), piece));
@@ -91,7 +90,7 @@ pub(crate) fn for_each_rows<T: Send>(
     }
 }
 
-/// Splits `len` into the fewest ranges of at most `most`, their sizes as equal as can be.
+/// Splits `len` into the fewest ranges of at most `most`, whose sizes differ by at most one.
 pub(crate) fn balanced(len: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
     let count = len.div_ceil(most);
     (0..count).map(move |i| i * len / count..(i + 1) * len / count)

@@ -1,7 +1,7 @@
 //! Maximum and average pooling over one to three spatial dimensions, plane by plane.
 //!
-//! The caller says how large the output is, so that rounding up or down is theirs.
-//! Pooling over whole planes is a reduction, and better done as one.
+//! The caller passes the size of the output, and so chooses between rounding up and down.
+//! Pooling over whole planes is faster as a reduction.
 
 mod reference;
 
@@ -27,22 +27,22 @@ pub struct PoolShape {
     pub dilations: Vec<usize>,
     /// Padding before the input.
     pub pads_begin: Vec<usize>,
-    /// Padding after the input; matters only to averages that include it.
+    /// Padding after the input; affects only averages that include it.
     pub pads_end: Vec<usize>,
 }
 
-/// What an average is divided by.
+/// The divisor of an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Divisor {
-    /// The taps on the input, not those on padding.
+    /// The number of taps on the input, without those on padding.
     Inside,
-    /// The taps on the input and on the padding, but not those beyond the padding.
+    /// The number of taps on the input and on the padding, without those outside of the padding.
     InsideAndPadding,
 }
 
-/// What maxima are taken of.
+/// An element type of maximum pooling.
 pub trait Ordered: Copy + Default + PartialOrd + Send + Sync {
-    /// What no number is below.
+    /// The smallest value of the type.
     const LOWEST: Self;
 }
 
@@ -62,7 +62,7 @@ impl Ordered for u8 {
     const LOWEST: u8 = u8::MIN;
 }
 
-/// Maxima with the best kernel; see [`LoopKernel::max_pool`].
+/// Maximum pooling with the best kernel; see [`LoopKernel::max_pool`].
 ///
 /// # Errors
 /// As [`LoopKernel::max_pool`].
@@ -70,7 +70,7 @@ pub fn max_pool<T: Ordered>(shape: &PoolShape, input: &[T], output: &mut [T]) ->
     best().max_pool(shape, input, output)
 }
 
-/// Averages with the best kernel; see [`LoopKernel::average_pool`].
+/// Average pooling with the best kernel; see [`LoopKernel::average_pool`].
 ///
 /// # Errors
 /// As [`LoopKernel::average_pool`].
@@ -78,7 +78,8 @@ pub fn average_pool(shape: &PoolShape, divisor: Divisor, input: &[f32], output: 
     best().average_pool(shape, divisor, input, output)
 }
 
-/// Maxima and where in its plane each of them lies first; -1 for a window on padding only.
+/// Maximum pooling that also returns the index of each maximum in its plane, the first one of equals; -1 for a window
+/// that covers only padding.
 ///
 /// # Errors
 /// As [`LoopKernel::max_pool`].
@@ -95,15 +96,15 @@ pub fn max_pool_with_indices<T: Ordered>(
 }
 
 impl LoopKernel {
-    /// The largest element under the window, NaN left out; [`LOWEST`](Ordered::LOWEST) if there is none.
+    /// The largest element under the window, ignoring NaN; [`LOWEST`](Ordered::LOWEST) if there is none.
     ///
     /// # Errors
     /// If a list has another length than `input`, a size that must be positive is not,
-    /// or a slice has another length than the shape says.
+    /// or the length of a slice does not match the shape.
     pub fn max_pool<T: Ordered>(&self, shape: &PoolShape, input: &[T], output: &mut [T]) -> Result<()> {
         let window = shape.window(input.len(), output.len())?;
         match self.isa {
-            Some(isa) if is_worth_sliding(&window) => {
+            Some(isa) if is_sliding_faster(&window) => {
                 let weights = vec![T::LOWEST; window.taps()];
                 let planes = planes(&window, input, &weights, T::LOWEST, output);
                 slide(isa, window, Largest(std::marker::PhantomData), T::LOWEST, planes);
@@ -126,7 +127,7 @@ impl LoopKernel {
     ) -> Result<()> {
         let window = shape.window(input.len(), output.len())?;
         match self.isa {
-            Some(isa) if is_worth_sliding(&window) => {
+            Some(isa) if is_sliding_faster(&window) => {
                 let weights = vec![0.0; window.taps()];
                 slide(isa, window, Sum, 0.0, planes(&window, input, &weights, 0.0, output));
             }
@@ -140,9 +141,8 @@ impl LoopKernel {
     }
 }
 
-/// Sheets are made for rows of several outputs; a window that is as wide as the input is faster read in
-/// place.
-fn is_worth_sliding(window: &Window) -> bool {
+/// Whether copying into sheets is faster: a window with the width of the input is faster without.
+fn is_sliding_faster(window: &Window) -> bool {
     window.output[2] >= 4 && window.input_len() > 0
 }
 
@@ -160,7 +160,7 @@ where
     planes.map(|(input, output)| Plane { input, weights, start, output }).collect()
 }
 
-/// Keeps the larger one, and what it has if the other is NaN.
+/// The maximum, ignoring NaN.
 #[derive(Clone, Copy)]
 struct Largest<T>(std::marker::PhantomData<T>);
 
@@ -174,7 +174,7 @@ impl<T: Ordered> Combine for Largest<T> {
     }
 }
 
-/// Adds up.
+/// The sum.
 #[derive(Clone, Copy)]
 struct Sum;
 
@@ -209,7 +209,7 @@ impl PoolShape {
         Ok(window)
     }
 
-    /// For each output of a plane, what its sum is divided by.
+    /// The divisor for each output of a plane.
     fn counts(&self, window: &Window, divisor: Divisor) -> Vec<f32> {
         let mut pads_end = [0; 3];
         pads_end[3 - self.pads_end.len()..].copy_from_slice(&self.pads_end);
@@ -223,7 +223,7 @@ impl PoolShape {
             });
             taps.count()
         };
-        // The sum is 0 where nothing is counted, and so is the average.
+        // If no tap counts, the sum is 0, and so is the average.
         let counts =
             window.outputs().map(|[d, h, w]| (count(0, d) * count(1, h) * count(2, w)).max(1) as f32);
         counts.collect()

@@ -1,11 +1,11 @@
-//! Quantization of slices: real numbers to integers of up to 16 bits and back, as ONNX QuantizeLinear and
-//! DequantizeLinear define it.
+//! Quantization of slices to integers of up to 16 bits, and dequantization, as ONNX QuantizeLinear and DequantizeLinear
+//! define them.
 //!
-//! `q = clamp(round_half_even(x / scale) + zero_point, min, max)` with a true division, and back
+//! `q = clamp(round_half_even(x / scale) + zero_point, min, max)` with a true division, and
 //! `x' = (q - zero_point) * scale`.
 //! Infinities saturate; NaN becomes the zero point.
-//! Every kernel gives the same bits for every input.
-//! Choosing scales is not done here.
+//! Every kernel computes the same bits for every input.
+//! This module does not choose scales.
 
 mod add_bytes;
 mod reference;
@@ -16,12 +16,12 @@ use crate::isa::Loops;
 use crate::loops::{LoopKernel, best};
 use crate::parallel;
 
-/// How real numbers map to integers.
+/// The parameters of a quantization.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// The distance between two neighbouring values.
+    /// The difference between two neighbouring real values, positive.
     pub scale: f32,
-    /// The integer that stands for zero.
+    /// The integer that represents 0.0.
     pub zero_point: i32,
     /// The smallest integer.
     pub min: i32,
@@ -30,12 +30,12 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// The mapping to the full range of a type.
+    /// The quantization to the full range of a type.
     pub fn of<T: Quantized>(scale: f32, zero_point: T) -> Affine {
         Affine { scale, zero_point: zero_point.to_i32(), min: T::MIN, max: T::MAX }
     }
 
-    /// The range of `round(x / scale)`, which the fast kernels find in the low bits of a float.
+    /// The range of `round(x / scale)`, which the fast kernels read from the low bits of a float.
     fn bounds(self) -> (f32, f32) {
         let (low, high) =
             (self.min.saturating_sub(self.zero_point), self.max.saturating_sub(self.zero_point));
@@ -48,19 +48,19 @@ impl Affine {
     }
 }
 
-/// What can be dequantized.
+/// An integer type that can be dequantized.
 pub trait Integer: Copy + Send + Sync {
     /// The same number.
     fn to_i32(self) -> i32;
 }
 
-/// What can be quantized to.
+/// An integer type of up to 16 bits, the result of a quantization.
 pub trait Quantized: Integer + Default {
     /// The smallest number of the type.
     const MIN: i32;
     /// The largest number of the type.
     const MAX: i32;
-    /// The number as this type, which has it.
+    /// The number as this type; it must be within `MIN..=MAX`.
     fn from_i32(number: i32) -> Self;
 }
 
@@ -118,8 +118,7 @@ pub fn requantize_each<T: Quantized>(factors: &[f32], zero_point: T, sums: &[i32
     best().requantize_each(factors, zero_point, sums, output);
 }
 
-/// Calls `run` for every slice of a tensor that shares a mapping: `affines` along one axis, `inner` elements
-/// each.
+/// Calls `run` for every slice of a tensor that shares parameters: `affines` along one axis, `inner` elements each.
 ///
 /// # Panics
 /// If the slices differ in length, or are not a multiple of `affines.len() * inner`.
@@ -155,7 +154,7 @@ impl LoopKernel {
         });
     }
 
-    /// `output = (input - zero_point) * scale`; `min` and `max` do not matter.
+    /// `output = (input - zero_point) * scale`; `min` and `max` are not used.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -167,7 +166,8 @@ impl LoopKernel {
         });
     }
 
-    /// `output = saturate(round_half_even((sum + bias) * factor) + zero_point)`, the sum of the two wrapping, the product in f32.
+    /// `output = saturate(round_half_even((sum + bias) * factor) + zero_point)`, with a wrapping sum and the product in
+    /// f32.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -188,7 +188,7 @@ impl LoopKernel {
         }
     }
 
-    /// The same without a bias, and a factor for each sum.
+    /// As [`requantize`](Self::requantize), without a bias and with one factor for each sum.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -210,7 +210,7 @@ impl LoopKernel {
         }
     }
 
-    /// [`quantize`](Self::quantize) and [`dequantize`](Self::dequantize) in one pass, to the same bits.
+    /// [`quantize`](Self::quantize) and [`dequantize`](Self::dequantize) in one pass, with the same bits.
     ///
     /// # Panics
     /// As [`quantize`](Self::quantize).
@@ -224,24 +224,24 @@ impl LoopKernel {
     }
 }
 
-/// Roughly the operations per element.
+/// The approximate number of operations per element.
 const COST: usize = 4;
 
-/// The widest range that fits into the low bits of a float beside [`ROUNDER`].
+/// The largest range that fits into the low bits of a float together with [`ROUNDER`].
 const MOST_STEPS: i32 = 1 << 22;
 
-/// At this size neighbouring floats are one apart, so adding it rounds half to even.
+/// Neighbouring floats of this size differ by one, so adding it rounds half to even.
 const ROUNDER: f32 = (3 << 22) as f32;
 
 /// `round_half_even(clamp(input / scale, low, high)) + ROUNDER`, NaN counting as 0.
 ///
-/// As the bounds are integers, clamping first changes nothing but what can be rounded this way.
+/// Since the bounds are integers, clamping before rounding has the same result, and limits the operand of the rounding.
 #[inline(always)]
 fn steps(input: f32, scale: f32, low: f32, high: f32) -> f32 {
     limited(input / scale, low, high)
 }
 
-/// The same of a quotient.
+/// As [`steps`], for a quotient.
 #[inline(always)]
 fn limited(steps: f32, low: f32, high: f32) -> f32 {
     let steps = if steps.is_nan() { 0.0 } else { steps };

@@ -1,9 +1,9 @@
-//! Reductions of slices to numbers: range, sums, and the measures of similarity built on them.
+//! Reductions of slices to numbers: range, sums, and measures of similarity.
 //!
 //! Sums are accumulated in f64, and their bits depend on the elements only, not on the kernel or the threads:
 //! each block of the slice has sixteen partial sums, by index modulo sixteen, which are added in order,
 //! and the sums of the blocks are added in order.
-//! Reductions along an axis of a tensor are the caller's loops around these.
+//! The caller loops over slices for reductions along an axis of a tensor.
 
 mod reference;
 
@@ -13,7 +13,7 @@ use crate::isa::Loops;
 use crate::loops::{LoopKernel, best};
 use crate::parallel;
 
-/// The elements that are summed on their own.
+/// The number of elements of a block.
 const BLOCK: usize = 1 << 15;
 
 /// The partial sums of a block.
@@ -22,19 +22,19 @@ const LANES: usize = 16;
 /// The smallest and the largest number of a slice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MinMax {
-    /// The smallest number, infinities included and NaN left out; `+inf` if there is none. Never `-0`.
+    /// The smallest number, including infinities and ignoring NaN; `+inf` if there is none. Never `-0`.
     pub min: f32,
-    /// The largest number, infinities included and NaN left out; `-inf` if there is none. Never `-0`.
+    /// The largest number, including infinities and ignoring NaN; `-inf` if there is none. Never `-0`.
     pub max: f32,
-    /// Whether an infinity or NaN was seen.
+    /// Whether the slice contains an infinity or NaN.
     pub non_finite: bool,
 }
 
 impl MinMax {
-    /// That of nothing.
+    /// The range of an empty slice.
     pub const EMPTY: MinMax = MinMax { min: f32::INFINITY, max: f32::NEG_INFINITY, non_finite: false };
 
-    /// That of both.
+    /// The range of both slices together.
     pub fn union(self, other: MinMax) -> MinMax {
         MinMax {
             min: if other.min < self.min { other.min } else { self.min },
@@ -69,7 +69,7 @@ pub fn squared_error(a: &[f32], b: &[f32]) -> f64 {
     best().squared_error(a, b)
 }
 
-/// The cosine of the angle between two vectors: 1 if both are zero, 0 if one is.
+/// The cosine of the angle between two vectors, in `[-1, 1]`: 1 if both are zero, 0 if one is.
 ///
 /// # Panics
 /// If the slices differ in length.
@@ -90,7 +90,7 @@ impl LoopKernel {
             None => reference::min_max(values),
         });
         let total = blocks.into_iter().fold(MinMax::EMPTY, MinMax::union);
-        // Adding 0 makes +0 of -0, so that the bits do not depend on which of the two was seen first.
+        // Adding 0 converts -0 to +0, so that the bits do not depend on the order of the two.
         MinMax { min: total.min + 0.0, max: total.max + 0.0, ..total }
     }
 
@@ -101,7 +101,7 @@ impl LoopKernel {
 
     /// The sum of squares.
     pub fn sum_of_squares(&self, values: &[f32]) -> f64 {
-        self.total(Product, values, values)
+        self.total(ProductTerm, values, values)
     }
 
     /// The scalar product.
@@ -109,7 +109,7 @@ impl LoopKernel {
     /// # Panics
     /// If the slices differ in length.
     pub fn dot(&self, a: &[f32], b: &[f32]) -> f64 {
-        self.total(Product, a, b)
+        self.total(ProductTerm, a, b)
     }
 
     /// The sum of squared differences.
@@ -131,7 +131,7 @@ impl LoopKernel {
 
     /// The results of all blocks, in order.
     fn blocks<R: Send>(&self, a: &[f32], b: &[f32], run: impl Fn(&[f32], &[f32]) -> R + Sync) -> Vec<R> {
-        if parallel::is_worth_it(a.len()) {
+        if parallel::is_parallel(a.len()) {
             a.par_chunks(BLOCK).zip(b.par_chunks(BLOCK)).map(|(a, b)| run(a, b)).collect()
         } else {
             a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(|(a, b)| run(a, b)).collect()
@@ -139,9 +139,9 @@ impl LoopKernel {
     }
 }
 
-/// What is summed up.
+/// The terms of a sum.
 trait Term: Copy + Send + Sync {
-    /// One term, exact but for `SquaredDifference`; `#[inline(always)]`.
+    /// One term, exact except for `SquaredDifference`; `#[inline(always)]`.
     fn of(self, a: f32, b: f32) -> f64;
 }
 
@@ -156,9 +156,9 @@ impl Term for Sum {
 }
 
 #[derive(Clone, Copy)]
-struct Product;
+struct ProductTerm;
 
-impl Term for Product {
+impl Term for ProductTerm {
     #[inline(always)]
     fn of(self, a: f32, b: f32) -> f64 {
         f64::from(a) * f64::from(b)

@@ -1,11 +1,11 @@
-//! Windows as shifts: input planes copied into sheets, in which every tap of a window reads one contiguous
-//! run for all the output positions of a strip of rows.
+//! Windows as shifts: input planes are copied into sheets, in which every tap of a window reads one contiguous run for
+//! all output positions of a strip of rows.
 //!
-//! Strides become phases (every second column, say, next to each other), padding is written out, and the rows
-//! of the strip follow each other at a fixed pitch, with a few columns between them that belong to no output.
+//! Strides become phases (for a stride of 2, every second column is adjacent), padding is written into the sheet, and
+//! the rows of the strip have a fixed pitch, with a few unused columns between them.
 //!
-//! A dense convolution then is a matrix product whose right factor is the sheet, read at offsets,
-//! and a depthwise convolution or a pool is a sum over shifts.
+//! A dense convolution is then a matrix product whose right factor is the sheet, read at offsets, and a depthwise
+//! convolution or a pool is a sum over shifts.
 
 mod combine;
 
@@ -16,7 +16,8 @@ pub(crate) use combine::{Combine, Plane, slide};
 use crate::parallel::balanced;
 use crate::window::Window;
 
-/// How far beyond the last column a kernel may read; a sheet is followed by so much slack.
+/// The number of elements that a kernel may read past the last column; each sheet has this many unused elements at its
+/// end.
 pub(crate) const SLACK: usize = 64;
 
 /// The layout of the sheet of one channel, for strips of at most some rows and columns.
@@ -29,7 +30,7 @@ pub(crate) struct Sheet {
     rows: usize,
     /// Distance between output rows.
     pub(crate) pitch: usize,
-    /// Where each tap, in order, finds the input of the first output position.
+    /// For each tap, in order, the position in the sheet for the first output.
     pub(crate) taps: Vec<usize>,
 }
 
@@ -44,28 +45,28 @@ impl Sheet {
             phases
         });
         let (rows, pitch) = (strip_rows + reach(1), strip_columns + reach(2));
-        let place = |axis: usize, tap: usize| {
+        let position = |axis: usize, tap: usize| {
             let index = phases[axis - 1].binary_search(&phase(axis, tap)).expect("listed above");
             (index, tap * window.dilations[axis] / window.strides[axis])
         };
         let taps = window.tap_positions().map(|[d, h, w]| {
-            let ((phase_h, shift_h), (phase_w, shift_w)) = (place(1, h), place(2, w));
+            let ((phase_h, shift_h), (phase_w, shift_w)) = (position(1, h), position(2, w));
             (((d * phases[0].len() + phase_h) * phases[1].len() + phase_w) * rows + shift_h) * pitch + shift_w
         });
         Sheet { window, taps: taps.collect(), phases, rows, pitch }
     }
 
-    /// How many elements the sheet of one channel has.
+    /// The number of elements of the sheet of one channel.
     pub(crate) fn len(&self) -> usize {
         self.window.kernel[0] * self.phases[0].len() * self.phases[1].len() * self.rows * self.pitch
     }
 
-    /// How many columns of the sheet there are from the first output of a strip to its last.
+    /// The number of columns of the sheet from the first output of a strip to its last.
     pub(crate) fn columns(&self, strip: &Strip) -> usize {
         (strip.rows.len() - 1) * self.pitch + strip.columns.len()
     }
 
-    /// Copies what a strip reads of a channel, with `padding` around it.
+    /// Copies the part of a channel that a strip reads, surrounded by `padding`.
     #[inline(always)]
     pub(crate) fn fill<T: Copy>(&self, strip: &Strip, channel: &[T], padding: T, sheet: &mut [T]) {
         let window = &self.window;
@@ -107,7 +108,7 @@ impl Sheet {
         }
     }
 
-    /// What of `sheet_len` positions along an axis is input, `first` counting from its padding on.
+    /// The part of `sheet_len` positions along an axis that is input; `first` counts from the start of the padding.
     fn run(&self, axis: usize, first: usize, sheet_len: usize) -> Run {
         let (stride, pad, len) =
             (self.window.strides[axis], self.window.pads_begin[axis], self.window.input[axis]);
@@ -117,14 +118,14 @@ impl Sheet {
     }
 }
 
-/// So much padding, then so many positions, from a place in the input on.
+/// A number of padded positions, followed by a number of positions of the input from a start on.
 struct Run {
     before: usize,
     source: usize,
     len: usize,
 }
 
-/// Rows are written in whole chunks, the end of the last one over what follows, which is written later.
+/// Rows are written in whole chunks; the end of the last one overwrites elements that are written later.
 const CHUNK: usize = 16;
 
 #[inline(always)]
@@ -144,14 +145,14 @@ struct CopyRows {
 }
 
 impl CopyRows {
-    /// Takes one element in each `STRIDE`.
+    /// Copies every `STRIDE`-th element.
     #[inline(always)]
     fn run<const STRIDE: usize, T: Copy>(&self, source: &[T], padding: T, target: &mut [T]) {
         let len = self.columns.next_multiple_of(CHUNK);
         for row in 0..self.rows {
             let target = &mut target[row * self.pitch..];
             let Some(source) = source[row * self.row_stride..].get(..len * STRIDE) else {
-                // Whole chunks would reach beyond the end of the source.
+                // Whole chunks would exceed the end of the source.
                 let rest = CopyRows { rows: self.rows - row, ..*self };
                 return rest.run_strided(STRIDE, &source[row * self.row_stride..], padding, target);
             };
@@ -169,7 +170,7 @@ impl CopyRows {
         }
     }
 
-    /// Takes one element in each `stride`, one after the other.
+    /// Copies every `stride`-th element, one at a time.
     #[inline(always)]
     fn run_strided<T: Copy>(&self, stride: usize, source: &[T], padding: T, target: &mut [T]) {
         for row in 0..self.rows {
@@ -193,16 +194,15 @@ pub(crate) struct Strip {
 }
 
 impl Strip {
-    /// How many outputs it has.
+    /// The number of outputs.
     pub(crate) fn len(&self) -> usize {
         self.rows.len() * self.columns.len()
     }
 }
 
-/// The most rows and columns that strips of about `columns` columns of the sheet should have.
+/// The preferred largest numbers of rows and columns of strips that have about `columns` columns of the sheet.
 ///
-/// Signals are cut along their only axis; images into at least a few rows, as the rows around a strip are
-/// copied with it.
+/// Signals are cut along their only axis, images into several rows, since the rows around a strip are copied too.
 pub(crate) fn strip_size(window: &Window, columns: usize) -> [usize; 2] {
     const FEW_ROWS: usize = 4;
     let [_, height, width] = window.output;
@@ -210,12 +210,12 @@ pub(crate) fn strip_size(window: &Window, columns: usize) -> [usize; 2] {
         return [1, width.min(columns)];
     }
     let pitch = Sheet::new(*window, [1, width]).pitch;
-    // Where most of the sheet would be gaps, row after row is better.
+    // If most of the sheet were unused, single rows are better.
     let rows = if pitch >= 2 * width { 1 } else { (columns / pitch).max(FEW_ROWS) };
     [rows.min(height), width]
 }
 
-/// All strips of an output, in the order in which they lie in memory.
+/// All strips of an output, in the order of memory.
 pub(crate) fn strips(window: &Window, [rows, columns]: [usize; 2]) -> impl Iterator<Item = Strip> {
     let [depths, height, width] = window.output;
     (0..depths).flat_map(move |depth| {
@@ -225,7 +225,7 @@ pub(crate) fn strips(window: &Window, [rows, columns]: [usize; 2]) -> impl Itera
     })
 }
 
-/// Copies the rows of a strip out of their pitch; slack may follow them.
+/// Copies the rows of a strip from their pitch to adjacent rows; unused elements may follow.
 #[inline(always)]
 pub(crate) fn gather_rows<T: Copy>(flat: &[T], pitch: usize, width: usize, output: &mut [T]) {
     let len = width.next_multiple_of(CHUNK);

@@ -1,8 +1,8 @@
 //! Softmax and its logarithm over the rows of a dense matrix.
 //!
-//! The largest element is subtracted first, and sums are accumulated in f64, in sixteen parts by index:
-//! the same bits from every instruction set and any number of threads.
-//! Axes that are not the last are the caller's to bring there.
+//! The largest element is subtracted first. Sums are accumulated in f64, in sixteen parts by index, so that the bits
+//! depend neither on the instruction set nor on the number of threads.
+//! For other axes than the last the caller transposes.
 
 mod reference;
 
@@ -26,7 +26,7 @@ impl LoopKernel {
     /// A row with NaN, or whose maximum is infinite, becomes NaN.
     ///
     /// # Panics
-    /// If the slices differ in length, or are not whole rows.
+    /// If the slices differ in length, or their length is not a multiple of `row_len`.
     pub fn softmax(&self, row_len: usize, input: &[f32], output: &mut [f32]) {
         self.run(false, row_len, input, output);
     }
@@ -35,7 +35,7 @@ impl LoopKernel {
     /// A row with NaN, or whose maximum is infinite, becomes NaN.
     ///
     /// # Panics
-    /// If the slices differ in length, or are not whole rows.
+    /// If the slices differ in length, or their length is not a multiple of `row_len`.
     pub fn log_softmax(&self, row_len: usize, input: &[f32], output: &mut [f32]) {
         self.run(true, row_len, input, output);
     }
@@ -45,31 +45,34 @@ impl LoopKernel {
         if input.is_empty() {
             return;
         }
-        assert!(input.len().is_multiple_of(row_len), "the elements are not whole rows");
+        assert!(
+            input.len().is_multiple_of(row_len),
+            "the number of elements is not a multiple of the row length"
+        );
         parallel::for_each_rows(COST, row_len, output, |range, output| {
             let input = &input[range];
             match self.isa {
-                Some(isa) => isa.run(Rows { logarithm, row_len, input, output }),
+                Some(isa) => isa.run(RowLoop { logarithm, row_len, input, output }),
                 None => reference::softmax(logarithm, row_len, input, output),
             }
         });
     }
 }
 
-/// Roughly the operations per element.
+/// The approximate number of operations per element.
 const COST: usize = 16;
 
 /// The partial sums of a row.
 const LANES: usize = 16;
 
-struct Rows<'a> {
+struct RowLoop<'a> {
     logarithm: bool,
     row_len: usize,
     input: &'a [f32],
     output: &'a mut [f32],
 }
 
-impl Loops for Rows<'_> {
+impl Loops for RowLoop<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -96,7 +99,7 @@ impl Loops for Rows<'_> {
     }
 }
 
-/// The largest element, NaN left out.
+/// The largest element, ignoring NaN.
 #[inline(always)]
 fn largest(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();

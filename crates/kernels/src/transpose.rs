@@ -1,5 +1,5 @@
-//! Exchanging rows and columns of a matrix in memory, by square blocks that stay in the cache.
-//! Other permutations of axes are the caller's, who can often see them as a batch of these.
+//! The transpose of a matrix in memory, in square blocks that stay in the cache.
+//! The caller expresses other permutations of axes as a batch of transposes where possible.
 
 use crate::matrix::Matrix;
 use crate::parallel;
@@ -10,7 +10,7 @@ const BLOCK: usize = 16;
 /// `output[j * rows + i] = input[i * columns + j]`.
 ///
 /// # Panics
-/// If a slice has not `rows * columns` elements.
+/// If the length of a slice is not `rows * columns`.
 pub fn transpose<T: Copy + Send + Sync>(input: &[T], rows: usize, columns: usize, output: &mut [T]) {
     assert_eq!(input.len(), rows * columns, "the input is not rows times columns long");
     assert_eq!(output.len(), rows * columns, "the output is not rows times columns long");

@@ -1,12 +1,12 @@
-//! A window that slides over one to three spatial dimensions: what convolutions and pools have in common.
-//! Fewer dimensions are seen as three with leading ones, so the kernels are written once.
+//! A window that slides over one to three spatial dimensions, for convolutions and pools.
+//! Fewer dimensions are extended to three with leading ones, so that each kernel is written once.
 
 use crate::error::{Error, Result};
 
-/// Sizes along depth, height and width; the missing ones in front are 1 (or padded by 0).
+/// Sizes along depth, height and width; missing leading dimensions are 1 (or have padding 0).
 pub(crate) type Spatial = [usize; 3];
 
-/// Where a window stands for each output position.
+/// The positions of a window for each output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) input: Spatial,
@@ -18,7 +18,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// How many positions the input has.
+    /// The number of positions of the input.
     pub(crate) fn input_len(&self) -> usize {
         self.input.iter().product()
     }

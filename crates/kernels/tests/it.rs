@@ -1,5 +1,5 @@
 //! Every kernel against the reference of its operation, on random shapes that include 0, 1 and tile ± 1.
-//! The tables are iterated: a new kernel is tested without being mentioned here.
+//! The tests iterate over the tables, so a new kernel is tested without a change here.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

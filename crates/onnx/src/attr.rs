@@ -1,4 +1,4 @@
-//! Attributes out of their messages. The way back is with the graphs that they may hold, in `export.rs`.
+//! Attributes from messages. `export/graph.rs` writes them, together with the graphs that they contain.
 
 use crate::external::Files;
 use crate::import::{Target, subgraph};
@@ -7,7 +7,7 @@ use intact8_ir::{Attr, AttrKind, Error, Result};
 use onnx_protobuf::{AttributeProto, TypeProto, attribute_proto::AttributeType};
 use protobuf::EnumOrUnknown;
 
-/// ONNX's number for each kind, which is not told by the other fields of a message.
+/// ONNX's number for each kind; the other fields of a message do not determine the kind.
 const KINDS: [(AttributeType, AttrKind); 14] = [
     (AttributeType::FLOAT, AttrKind::Float),
     (AttributeType::INT, AttrKind::Int),
@@ -26,7 +26,7 @@ const KINDS: [(AttributeType, AttrKind); 14] = [
 ];
 
 /// The value of an attribute. The names of values that its graphs capture are appended to `captured`.
-// A graph may hold further attributes, so what needs much of the stack is done elsewhere.
+// Graphs contain attributes, so this function is recursive; other functions hold the large stack frames.
 pub(crate) fn import(
     proto: AttributeProto,
     mut target: Target<'_>,
@@ -85,7 +85,7 @@ fn plain(kind: AttrKind, proto: AttributeProto, files: &mut Files) -> Result<Att
     })
 }
 
-/// The message of an attribute without tensors and graphs; of one with them, all but these.
+/// The message of an attribute, without its tensors and graphs.
 pub(crate) fn export(name: &str, attr: &Attr) -> AttributeProto {
     let row = KINDS.iter().find(|row| row.1 == attr.kind()).expect("the table has every kind");
     let mut proto = AttributeProto { name: name.to_owned(), type_: row.0.into(), ..Default::default() };
@@ -108,8 +108,8 @@ pub(crate) fn export(name: &str, attr: &Attr) -> AttributeProto {
 fn kind(proto: &AttributeProto) -> Result<AttrKind> {
     let row = KINDS.iter().find(|row| EnumOrUnknown::new(row.0) == proto.type_);
     row.map(|row| row.1).ok_or_else(|| match proto.type_.value() {
-        0 => Error::invalid_model("the attribute does not say of what kind it is"),
-        number => Error::unsupported(format!("there is no attribute kind {number}")),
+        0 => Error::invalid_model("the attribute has no type"),
+        number => Error::unsupported(format!("attribute type {number} is unknown")),
     })
 }
 

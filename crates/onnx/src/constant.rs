@@ -1,7 +1,7 @@
-//! Constants: ONNX has initializers, `Constant` nodes with nine attributes, and sparse ones of both.
+//! Constants: ONNX has initializers, `Constant` nodes with nine attributes, and sparse forms of both.
 //!
-//! In the IR a dense constant is a node of its own kind. It keeps the name of a `Constant` node, which says how it is
-//! written back: with a name as a node, without one as an initializer. A sparse constant stays an operation.
+//! In the IR a dense constant is a node of its own kind. It keeps the name of a `Constant` node, which determines how
+//! it is written: with a name as a node, without one as an initializer. A sparse constant stays an operation.
 
 use crate::external::Files;
 use crate::tensor;
@@ -12,8 +12,8 @@ use std::mem::take;
 /// The attribute of a `Constant` that holds a sparse tensor.
 pub(crate) const SPARSE_VALUE: &str = "sparse_value";
 
-/// The tensor of a dense `Constant` node, taken out of it, and the labels of its message.
-/// `None` if the node is another, or can't be said so.
+/// Takes the tensor of a dense `Constant` node out of the message, with the remaining fields of the tensor's message.
+/// `None` for other nodes, and for constants that the IR can't represent as dense.
 pub(crate) fn import(proto: &mut NodeProto, files: &mut Files) -> Result<Option<(Tensor, TensorProto)>> {
     let is_constant = proto.op_type == "Constant"
         && ["", "ai.onnx"].contains(&proto.domain.as_str())
@@ -51,8 +51,8 @@ fn text(bytes: &[u8]) -> Option<String> {
     String::from_utf8(bytes.to_vec()).ok()
 }
 
-/// How a constant is written.
-pub(crate) enum Form<'a> {
+/// The representation of a constant in a file.
+pub(crate) enum Encoding<'a> {
     /// In the list of initializers.
     Initializer(&'a Tensor),
     /// In the list of sparse initializers.
@@ -61,19 +61,19 @@ pub(crate) enum Form<'a> {
     Node(&'a Tensor),
 }
 
-/// How a node is written, if it is a constant. Functions have no initializers.
-pub(crate) fn form(node: &Node, in_function: bool) -> Option<Form<'_>> {
+/// The representation of a node, if it is a constant. Functions have no initializers.
+pub(crate) fn encoding(node: &Node, in_function: bool) -> Option<Encoding<'_>> {
     let is_node = in_function || !node.name.is_empty();
     match &node.kind {
-        NodeKind::Const(tensor) if is_node => Some(Form::Node(tensor)),
-        NodeKind::Const(tensor) => Some(Form::Initializer(tensor)),
+        NodeKind::Const(tensor) if is_node => Some(Encoding::Node(tensor)),
+        NodeKind::Const(tensor) => Some(Encoding::Initializer(tensor)),
         NodeKind::Op(op) => {
             let is_constant = op.is("Constant") && op.overload.is_empty() && op.attrs.len() == 1;
             let has_name = matches!(&node.outputs[..], [value] if !value.name.is_empty());
-            // The list has no place for notes.
+            // An initializer has no fields for notes.
             let is_initializer = is_constant && has_name && !is_node && node.notes == Notes::default();
             match op.attrs.get(SPARSE_VALUE) {
-                Some(Attr::Sparse(sparse)) if is_initializer => Some(Form::SparseInitializer(sparse)),
+                Some(Attr::Sparse(sparse)) if is_initializer => Some(Encoding::SparseInitializer(sparse)),
                 _ => None,
             }
         }

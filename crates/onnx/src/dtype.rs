@@ -1,6 +1,6 @@
-//! Data types: the number that ONNX has for each, and the bits that an element takes in a file.
+//! Data types: ONNX's number, and the number of bits of an element in a file.
 //!
-//! The numbers are plain integers in a file, so the table can be longer than the one that protobuf's crate knows.
+//! The numbers are plain integers in a file, so the table may have types that the protobuf crate lacks.
 
 use intact8_ir::DType;
 
@@ -36,7 +36,7 @@ const TABLE: [(i32, DType, usize); 28] = [
     (28, DType::F6E3M2, 6),
 ];
 
-/// The data type of that number, if there is one.
+/// The data type with the number, if it exists.
 pub(crate) fn import(number: i32) -> Option<DType> {
     TABLE.iter().find(|row| row.0 == number).map(|row| row.1)
 }
@@ -51,7 +51,7 @@ pub(crate) fn bits(dtype: DType) -> usize {
     row(dtype).2
 }
 
-/// Bytes that `n_elements` take in packed data; `None` if that is more than can be counted.
+/// The number of bytes of `n_elements` in packed data; `None` if it overflows.
 pub(crate) fn packed_size(dtype: DType, n_elements: usize) -> Option<usize> {
     Some(n_elements.checked_mul(bits(dtype))?.div_ceil(8))
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_elements_share_bytes() {
+    fn packed_elements_of_few_bits_share_bytes() {
         assert_eq!(packed_size(DType::I4, 3), Some(2));
         assert_eq!(packed_size(DType::U2, 5), Some(2));
         assert_eq!(packed_size(DType::F6E2M3, 5), Some(4));

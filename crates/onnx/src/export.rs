@@ -1,7 +1,7 @@
-//! From a model to the bytes of an ONNX file, and of a second one for large tensors.
+//! Export of a model to the bytes of an ONNX file, and of a second file for large tensors.
 //!
-//! Nothing is written to disk here, and no second copy of the tensors is made: the bytes are put together when the
-//! caller writes them. Equal models give equal bytes. Operator sets are not converted.
+//! The export does not write to disk and does not copy tensors: the bytes are produced when the caller writes them.
+//! Equal models produce equal bytes. Operator sets are not converted.
 
 mod graph;
 
@@ -15,42 +15,42 @@ use onnx_protobuf::{FunctionProto, ModelProto, OperatorSetIdProto};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// Tensors up to this many bytes never leave the model: runtimes infer shapes from small ones, and do not look for
-/// them in another file.
+/// The largest number of bytes of tensors that always stay in the model: runtimes infer shapes from small tensors, and
+/// do not read these from another file.
 const SMALL: u64 = (1 << 10) - 1;
 
-/// How a model is written.
+/// The options of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Which tensors go into a data file beside the model.
+    /// The tensors that are stored in a data file beside the model.
     pub external: External,
-    /// The name of that file: a path relative to the folder of the model, and not out of it.
+    /// The name of that file: a relative path inside the folder of the model.
     pub data_file: String,
 }
 
-/// Which tensors go into a data file beside the model.
+/// The tensors that are stored in a data file beside the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum External {
-    /// Those of a kilobyte or more, if the model would not fit into the 2 GiB of a protobuf message; else none.
+    /// Tensors of 1 KiB or more, if the model exceeds the 2 GiB of a protobuf message; otherwise none.
     WhenTooLarge,
-    /// Those of more than this many bytes, and of a kilobyte at least.
+    /// Tensors of more than this number of bytes, and at least 1 KiB.
     Above(u64),
-    /// None; a model that is too large is an error.
+    /// None; a model of more than 2 GiB is an error.
     Never,
 }
 
 /// A model, ready to be written.
 #[derive(Debug)]
 pub struct Exported {
-    /// The file of tensors that belongs beside the model's, if there is one.
+    /// The data file beside the model's file, if there is one.
     pub external: Option<ExternalFile>,
     model: Rope,
 }
 
-/// A file of tensors beside a model's.
+/// A file of tensors beside the model's file.
 #[derive(Debug)]
 pub struct ExternalFile {
-    /// The name that the model knows it by: a path relative to the model's folder.
+    /// The name in the model: a path relative to the model's folder.
     pub name: String,
     data: Rope,
 }
@@ -62,7 +62,7 @@ impl Default for ExportOptions {
 }
 
 impl Exported {
-    /// Bytes that the model's file takes.
+    /// The size of the model's file in bytes.
     pub fn byte_size(&self) -> u64 {
         self.model.len()
     }
@@ -72,16 +72,16 @@ impl Exported {
         self.model.write_to(out)
     }
 
-    /// The model's file as one piece.
+    /// The bytes of the model's file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.model.len() as usize);
-        self.write_to(&mut bytes).expect("a vector takes all bytes");
+        self.write_to(&mut bytes).expect("writing to a vector does not fail");
         bytes
     }
 }
 
 impl ExternalFile {
-    /// Bytes that the file takes.
+    /// The size of the file in bytes.
     pub fn byte_size(&self) -> u64 {
         self.data.len()
     }
@@ -92,25 +92,27 @@ impl ExternalFile {
     }
 }
 
-/// The ONNX file of a model: importing it gives the model again.
+/// The ONNX file of a model; an import of it returns the same model.
 ///
-/// What ONNX can say in several ways is said in one: constants with a node name are `Constant` nodes and those without
-/// are initializers, data is raw, attributes are sorted, and so are the nodes, as [`Graph::topo`] has them.
-/// The version of the file format is the origin's, raised to what the model needs.
+/// Of several representations in ONNX one is written: constants with a node name are `Constant` nodes and those without
+/// are initializers, data is raw, attributes are sorted, and nodes have the order of [`Graph::topo`].
+/// The version of the file format is that of the imported file, raised to the one that the model requires.
 ///
-/// A subgraph that returns what it captures, a function that returns its input, and either that returns a value twice
-/// get an `Identity` node, as runtimes do not run them without.
+/// A subgraph that returns a captured value, a function that returns its input, and a subgraph or function that returns
+/// a value twice get an `Identity` node, which runtimes require.
 ///
 /// # Errors
-/// If the model does not [`verify`], needs more than 2 GiB in one file, or says what ONNX can't: a default value of a
-/// function's input, for one.
+/// If the model does not pass [`verify`], requires more than 2 GiB in one file, or has no representation in ONNX, such
+/// as a default value of a function's input.
 ///
 /// [`Graph::topo`]: intact8_ir::Graph::topo
 pub fn export(model: &Model, options: &ExportOptions) -> Result<Exported> {
     verify(model)?;
     if options.external != External::Never && !external::is_inside(&options.data_file) {
-        let message =
-            format!("{:?} is no name for a data file; give one in the model's folder", options.data_file);
+        let message = format!(
+            "{:?} is not a valid name of a data file; use a path inside the model's folder",
+            options.data_file
+        );
         return Err(Error::new(intact8_ir::ErrorKind::InvalidConfig, message));
     }
     let export_above = |above| {
@@ -129,8 +131,9 @@ pub fn export(model: &Model, options: &ExportOptions) -> Result<Exported> {
     };
     if exported.byte_size() > wire::MAX_LEN {
         let size = exported.byte_size();
-        let message =
-            format!("the model takes {size} bytes and a file holds 2 GiB; put tensors into a data file");
+        let message = format!(
+            "the model has {size} bytes, but the limit of a file is 2 GiB; store tensors in a data file"
+        );
         return Err(Error::limit(message));
     }
     Ok(exported)

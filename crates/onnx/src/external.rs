@@ -1,7 +1,7 @@
-//! Tensor data in other files: reading it through memory maps, and laying out the one file that an export makes.
+//! Tensor data in other files: reading through memory maps, and the layout of an export's data file.
 //!
-//! A model must not be able to read any file of the machine, so what it names has to lie in its own folder, links
-//! resolved. This is the only place of the libraries that touches files.
+//! A model must not read arbitrary files of the machine, so its data files must be in its own folder, also after
+//! symbolic links are resolved. This is the only module of the libraries that accesses files.
 
 use crate::rope::Rope;
 use intact8_ir::{Error, Result, Tensor};
@@ -12,10 +12,10 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-/// Tensors of a megabyte or more start at multiples of 64 KiB, where every system can map them; others at pages.
+/// The alignment of tensors by size: 64 KiB from 1 MiB on, which every system can map, and 4 KiB for others.
 const ALIGNMENT: [(u64, u64); 2] = [(1 << 20, 64 << 10), (0, 4 << 10)];
 
-/// The files beside a model, mapped when first asked for.
+/// The files beside a model, mapped on first use.
 pub(crate) struct Files {
     folder: Option<PathBuf>,
     maps: BTreeMap<String, Mmap>,
@@ -28,21 +28,23 @@ impl Files {
         Files { folder: folder.map(Path::to_owned), maps: BTreeMap::new() }
     }
 
-    /// The `size` bytes that the properties of a tensor point to.
+    /// The `size` bytes to which the properties of a tensor refer.
     pub(crate) fn bytes(&mut self, properties: &[StringStringEntryProto], size: usize) -> Result<&[u8]> {
         let property =
             |key: &str| properties.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
         let number = |key: &str| match property(key).map(str::parse::<usize>) {
             None => Ok(None),
             Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(Error::invalid_model(format!("the {key} of the external data is no number"))),
+            Some(Err(_)) => {
+                Err(Error::invalid_model(format!("the {key} of the external data is not a number")))
+            }
         };
         let location = property("location").unwrap_or_default();
         let (offset, len) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(size));
         let external =
             |message: String| Error::invalid_model(message).at(format!("external data {location:?}"));
         if len != size {
-            return Err(external(format!("{len} bytes are stored and the tensor takes {size}")));
+            return Err(external(format!("{len} bytes are stored, but the tensor has {size}")));
         }
         if !self.maps.contains_key(location) {
             let path =
@@ -60,26 +62,26 @@ impl Files {
         })
     }
 
-    /// The file that a location names, if the model may read it.
+    /// The path of a location, if the model may read it.
     fn path(&self, location: &str) -> Result<PathBuf> {
         let Some(folder) = &self.folder else {
-            return Err(Error::unsupported("the folder of the model is not known; import it from a file"));
+            return Err(Error::unsupported(
+                "the folder of the model is unknown; import the model from a file",
+            ));
         };
         if !is_inside(location) {
             return Err(Error::invalid_model("the location must be a relative path without \"..\""));
         }
         let resolved = |path: &Path| {
             path.canonicalize().map_err(|error| match error.kind() {
-                ErrorKind::NotFound => {
-                    Error::invalid_model("there is no such file; copy it beside the model")
-                }
+                ErrorKind::NotFound => Error::invalid_model("the file is missing; copy it beside the model"),
                 _ => Error::invalid_model(error.to_string()),
             })
         };
         let path = resolved(&folder.join(location))?;
         if !path.starts_with(resolved(folder)?) {
             return Err(Error::invalid_model(
-                "the location is a link out of the model's folder; copy the file into it",
+                "the location is a link to a file outside of the model's folder; copy the file into it",
             ));
         }
         if !path.is_file() {
@@ -89,7 +91,7 @@ impl Files {
     }
 }
 
-/// Whether a path leads to something in the folder that it starts from, links aside.
+/// Whether a relative path stays in its folder, without resolving links.
 pub(crate) fn is_inside(location: &str) -> bool {
     let components = || Path::new(location).components();
     components().any(|component| matches!(component, Component::Normal(_)))
@@ -98,17 +100,17 @@ pub(crate) fn is_inside(location: &str) -> bool {
 
 fn map(path: &Path) -> std::io::Result<Mmap> {
     let file = File::open(path)?;
-    // SAFETY: the file must not be changed during an import, as its documentation says; all that is read of the map
-    // is copied before the import returns.
-    #[expect(unsafe_code, reason = "mapping a file is unsafe, as others may write to it")]
+    // SAFETY: the documentation of the import forbids changing the file meanwhile; all data of the map are copied
+    // before the import returns.
+    #[expect(unsafe_code, reason = "mapping a file is unsafe, since other processes may write to it")]
     let map = unsafe { Mmap::map(&file) }?;
     Ok(map)
 }
 
-/// The data file of an export as it grows.
+/// The data file of an export.
 pub(crate) struct DataFile {
     name: String,
-    /// Tensors of more bytes go into the file.
+    /// Tensors of more bytes are stored in the file.
     above: u64,
     data: Rope,
 }
@@ -118,8 +120,8 @@ impl DataFile {
         DataFile { name: name.to_owned(), above, data: Rope::default() }
     }
 
-    /// Puts a tensor into the file if it is large enough, and says so in its message.
-    pub(crate) fn place(&mut self, tensor: &Tensor, proto: &mut TensorProto) -> bool {
+    /// Stores a tensor in the file if it is large enough, and records that in its message.
+    pub(crate) fn store(&mut self, tensor: &Tensor, proto: &mut TensorProto) -> bool {
         let size = crate::tensor::size(tensor);
         if size <= self.above {
             return false;
@@ -140,7 +142,7 @@ impl DataFile {
         true
     }
 
-    /// The name and the contents, if there are any.
+    /// The name and the content, unless the file is empty.
     pub(crate) fn finish(self) -> Option<(String, Rope)> {
         (self.data.len() > 0).then_some((self.name, self.data))
     }

@@ -1,10 +1,11 @@
-//! From the bytes of an ONNX file to a model: the gate, protobuf, the messages' contents, the verifier.
+//! Import of a model from the bytes of an ONNX file: check of the wire format, protobuf, conversion of messages,
+//! verifier.
 //!
-//! Nothing is rewritten on the way but what ONNX can say in several ways: `ai.onnx` is the empty domain, a constant is
-//! a constant wherever it stands, data is plain, and nodes may come in any order. Old operator sets stay old.
+//! Only alternative representations are normalized: `ai.onnx` becomes the empty domain, all kinds of constants become
+//! constants, data is unpacked, and nodes may be in any order. Old operator sets are not converted.
 //!
-//! Not kept: the labels of attributes, and of tensors and types within them; types of values that no node of their
-//! graph makes; checksums of external data; and fields to come of messages that the IR holds no notes for.
+//! Not kept: doc strings of attributes, and of tensors and types in them; types of values without a producer in their
+//! graph; checksums of external data; and unknown fields of messages without notes in the IR.
 
 mod graph;
 
@@ -20,14 +21,14 @@ use std::path::Path;
 
 pub(crate) use graph::{Target, subgraph};
 
-/// The model in the bytes of an ONNX file. `folder` is where the file is; a model whose tensors are in other files
-/// needs it, and can read nothing outside of it.
+/// The model in the bytes of an ONNX file. `folder` is the folder of the file; a model with tensors in other files
+/// requires it, and can't read files outside of it.
 ///
-/// Those files are mapped into memory while this runs and must not be changed meanwhile.
+/// Those files are mapped into memory during the import and must not be changed meanwhile.
 ///
 /// # Errors
-/// If the bytes are no ONNX model, break a rule of ONNX or of [`verify`], or hold what the IR can't: segmented
-/// tensors, sparse defaults of inputs, attributes of opaque types.
+/// If the bytes are not an ONNX model, violate a rule of ONNX or of [`verify`], or have no representation in the IR:
+/// segmented tensors, sparse defaults of inputs, attributes of opaque types.
 pub fn import(bytes: &[u8], folder: Option<&Path>) -> Result<Model> {
     wire::check_model(bytes)?;
     let mut stream = CodedInputStream::from_bytes(bytes);
@@ -50,7 +51,7 @@ fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
     let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
     let mut opsets = opsets(&proto.opset_import);
     if proto.ir_version < 3 && opsets.is_empty() {
-        // Before there were operator sets, there was the first.
+        // Files from before operator sets have opset 1.
         opsets.insert(String::new(), 1);
     }
     let mut model = Model::new("", 0);
@@ -83,13 +84,13 @@ fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function
         let default = attr::import(attr, target.reborrow(), &mut captured);
         let default = default.map_err(|error| error.at(&name).at(&place))?;
         if let Some(outer) = captured.first() {
-            return Err(Error::invalid_model(format!("reads %{outer}, which nobody makes"))
+            return Err(Error::invalid_model(format!("uses %{outer}, which is undefined"))
                 .at(name)
                 .at(place));
         }
         attrs.insert(name, Some(default));
     }
-    // A function's body is a graph that is spelled out another way.
+    // A function's body is a graph in another representation.
     let value = |name| ValueInfoProto { name, ..Default::default() };
     let message = GraphProto {
         name: proto.name.clone(),
@@ -112,7 +113,7 @@ fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function
     })
 }
 
-/// The newest version of each domain, which is what ONNX takes where a file states several.
+/// The newest version of each domain, which applies if a file states several.
 fn opsets(protos: &[OperatorSetIdProto]) -> BTreeMap<String, i64> {
     let mut opsets = BTreeMap::new();
     for proto in protos {

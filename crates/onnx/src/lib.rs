@@ -1,7 +1,8 @@
-//! ONNX files to and from intact8's IR: [`import()`] and [`export()`].
+//! Import and export of ONNX files: [`import()`] and [`export()`].
 //!
-//! Nothing else in the workspace knows protobuf. Bytes come in and go out: the caller reads and writes the files, but
-//! for the tensors that a model keeps in files beside its own, which an import maps into memory.
+//! This is the only crate of the workspace with protobuf. It converts bytes: the caller reads and writes the files,
+//! except for the data files beside a model, which an import maps into memory. It neither converts operator sets nor
+//! runs models.
 //!
 //! ```
 //! use intact8_onnx::{ExportOptions, export, import};

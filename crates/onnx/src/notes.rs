@@ -1,7 +1,8 @@
-//! What a file says and the IR has no name for: doc strings, properties, and the rest of a message as bytes.
+//! The parts of a file without a representation in the IR: doc strings, properties, and the other fields of a message
+//! as bytes.
 //!
-//! Two messages of one kind written one after the other are one message to protobuf, so the rest of a message finds
-//! its way back by being appended.
+//! protobuf merges two concatenated messages of one kind, so the other fields of a message are restored by appending
+//! them.
 
 use crate::rope::Rope;
 use crate::wire;
@@ -10,7 +11,7 @@ use onnx_protobuf::StringStringEntryProto;
 use protobuf::{CodedOutputStream, Message};
 use std::mem::take;
 
-/// The notes of a message, of which `rest` holds the fields that have no name in the IR.
+/// The notes of a message; `rest` holds the fields without a representation in the IR.
 pub(crate) fn import(
     doc: &mut String,
     metadata: &mut Vec<StringStringEntryProto>,
@@ -20,7 +21,7 @@ pub(crate) fn import(
     Ok(Notes { doc: take(doc), metadata, rest: bytes(rest)? })
 }
 
-/// The properties, as a message holds them.
+/// The properties in the form of a message.
 pub(crate) fn metadata(notes: &Notes) -> Vec<StringStringEntryProto> {
     let entry = |(key, value): (&String, &String)| StringStringEntryProto {
         key: key.clone(),
@@ -30,7 +31,7 @@ pub(crate) fn metadata(notes: &Notes) -> Vec<StringStringEntryProto> {
     notes.metadata.iter().map(entry).collect()
 }
 
-/// A message of that kind with the rest of it, ready for the fields that hold tensors and graphs.
+/// A message with its other fields, to which the fields with tensors and graphs are appended.
 pub(crate) fn rope(kind: wire::Message, message: impl Message, notes: &Notes) -> Result<Rope> {
     let mut bytes = bytes(message)?;
     if !notes.rest.is_empty() {
@@ -40,7 +41,7 @@ pub(crate) fn rope(kind: wire::Message, message: impl Message, notes: &Notes) ->
     Ok(Rope::from_bytes(bytes))
 }
 
-/// The bytes of a message. Unknown fields come sorted, so that equal messages are equal bytes.
+/// The bytes of a message. Unknown fields are sorted, so that equal messages have equal bytes.
 pub(crate) fn bytes(mut message: impl Message) -> Result<Vec<u8>> {
     let special_fields = take(message.mut_special_fields());
     let mut unknown: Vec<_> = special_fields.unknown_fields().iter().collect();

@@ -1,17 +1,17 @@
-//! Bytes on their way out, with the tensors among them not yet converted.
+//! The bytes of an export, in which tensors are not yet converted.
 //!
-//! A message holds its length in front of its content, so nested messages are put together before any of them is
-//! written. A rope knows its length and shares the tensors with the model: an export takes no second copy of them.
+//! A message has its length before its content, so nested messages are assembled before any of them is written.
+//! A rope has a known length and shares the tensors with the model, so an export does not copy them.
 
 use crate::tensor;
 use intact8_ir::Tensor;
 use protobuf::CodedOutputStream;
 use std::io::{self, Write};
 
-/// Tensors of fewer bytes are converted at once.
+/// Tensors of fewer bytes are converted immediately.
 const SMALL: u64 = 4 << 10;
 
-/// A sequence of bytes that knows its length.
+/// A sequence of bytes with a known length.
 #[derive(Debug, Default)]
 pub(crate) struct Rope {
     pieces: Vec<Piece>,
@@ -43,7 +43,7 @@ impl Rope {
         let written = stream.write_raw_varint32(number << 3 | 2);
         let written =
             written.and_then(|()| stream.write_raw_varint64(content.len)).and_then(|()| stream.flush());
-        written.expect("a vector takes all bytes");
+        written.expect("writing to a vector does not fail");
         drop(stream);
         self.push(Piece::Bytes(head));
         content.pieces.into_iter().for_each(|piece| self.push(piece));
@@ -55,7 +55,7 @@ impl Rope {
             return self.push(Piece::Tensor(tensor.clone()));
         }
         let mut bytes = Vec::new();
-        tensor::write(tensor, &mut bytes).expect("a vector takes all bytes");
+        tensor::write(tensor, &mut bytes).expect("writing to a vector does not fail");
         self.push(Piece::Bytes(bytes));
     }
 
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_is_what_is_written() {
+    fn the_length_is_the_number_of_written_bytes() {
         let large = Tensor::new(&[5000], vec![7u8; 5000]);
         let mut inner = Rope::from_bytes(vec![1]);
         inner.field(9, {

@@ -1,7 +1,7 @@
-//! Tensors out of their messages, and their elements into packed little-endian data.
+//! Import of tensors from messages, and export of their elements as packed little-endian data.
 //!
-//! A message may hold its elements in six typed lists, as raw data, or in another file. We write raw data only, and
-//! strings, for which there is no raw data.
+//! A message has its elements in one of six typed lists, as raw data, or in another file. The export writes raw data,
+//! and string lists, since strings have no raw data.
 
 use crate::dtype;
 use crate::external::Files;
@@ -10,17 +10,19 @@ use onnx_protobuf::{SparseTensorProto, TensorProto, tensor_proto::DataLocation};
 use std::io::{self, Write};
 use std::mem::take;
 
-/// Elements that are converted at a time when a tensor is written. A multiple of four, so that no byte is split.
+/// The number of elements that are converted at a time. A multiple of four, so that no byte is split.
 const CHUNK: usize = 1 << 16;
 
-/// The tensor in a message. Takes the elements out of it and leaves the labels.
+/// The tensor in a message. Moves the elements out of the message and leaves its other fields.
 pub(crate) fn import(proto: &mut TensorProto, files: &mut Files) -> Result<Tensor> {
-    let unknown = || Error::invalid_model(format!("there is no data type {}", proto.data_type));
+    let unknown = || Error::invalid_model(format!("data type {} is unknown", proto.data_type));
     let dtype = dtype::import(proto.data_type).ok_or_else(unknown)?;
     let shape = shape(&proto.dims)?;
     let ty = TensorType::fixed(dtype, &shape);
     if proto.segment.is_some() {
-        return Err(Error::unsupported("the tensor is stored in segments; store it whole"));
+        return Err(Error::unsupported(
+            "the tensor is stored in segments, which are not supported; store it as one piece",
+        ));
     }
     let is_external = proto.data_location.value() == DataLocation::EXTERNAL as i32;
     let lists = lists(proto);
@@ -54,18 +56,18 @@ pub(crate) fn import_sparse(proto: &mut SparseTensorProto, files: &mut Files) ->
     if values.shape().len() != 1 || indices.dtype() != DType::I64 || !fits {
         let (values, indices) = (values.shape(), indices.shape());
         return Err(Error::invalid_model(format!(
-            "values of shape {values:?} and indices of shape {indices:?} make no sparse tensor of shape {shape:?}"
+            "values of shape {values:?} and indices of shape {indices:?} do not match a sparse tensor of shape {shape:?}"
         )));
     }
     Ok(SparseTensor { shape, values, indices })
 }
 
-/// Bytes that a tensor takes in packed data.
+/// The number of bytes of a tensor in packed data.
 pub(crate) fn size(tensor: &Tensor) -> u64 {
     dtype::packed_size(tensor.dtype(), tensor.len()).expect("the tensor is in memory") as u64
 }
 
-/// Writes the elements as packed little-endian data, a few at a time. Strings write nothing.
+/// Writes the elements as packed little-endian data, in chunks. Strings are not written.
 pub(crate) fn write(tensor: &Tensor, out: &mut impl Write) -> io::Result<()> {
     let bits = dtype::bits(tensor.dtype());
     if bits == 0 {
@@ -82,17 +84,19 @@ pub(crate) fn write(tensor: &Tensor, out: &mut impl Write) -> io::Result<()> {
     })
 }
 
-/// The dimensions, if memory could hold that many elements.
+/// The dimensions; an error if the number of elements exceeds the address space.
 fn shape(dims: &[i64]) -> Result<Vec<usize>> {
     let negative =
         |dim: i64| Error::invalid_model(format!("a dimension of {dims:?} is {dim}; it can't be negative"));
     let shape: Vec<usize> =
         dims.iter().map(|&dim| usize::try_from(dim).map_err(|_| negative(dim))).collect::<Result<_>>()?;
-    // Arrays without elements have strides all the same, so their other dimensions must not overflow either.
+    // Empty arrays have strides too, so their other dimensions must not overflow.
     let n_elements = shape.iter().filter(|&&n| n > 0).try_fold(1usize, |n, &dim| n.checked_mul(dim));
     match n_elements {
         Some(n) if isize::try_from(n).is_ok() => Ok(shape),
-        _ => Err(Error::invalid_model(format!("no memory holds the elements of shape {dims:?}"))),
+        _ => Err(Error::invalid_model(format!(
+            "the address space is too small for the elements of shape {dims:?}"
+        ))),
     }
 }
 
@@ -102,7 +106,7 @@ fn packed_size(ty: &TensorType, n_elements: usize) -> Result<usize> {
             Err(Error::invalid_model("strings can't be raw data; use string_data"))
         }
         Some(size) => Ok(size),
-        None => Err(Error::invalid_model(format!("no memory holds the elements of {ty}"))),
+        None => Err(Error::invalid_model(format!("the address space is too small for the elements of {ty}"))),
     }
 }
 
@@ -111,7 +115,7 @@ fn from_packed(ty: &TensorType, shape: &[usize], bytes: &[u8]) -> Result<Tensor>
     let size = packed_size(ty, n_elements)?;
     if bytes.len() != size {
         let found = bytes.len();
-        return Err(Error::invalid_model(format!("{ty} takes {size} bytes of raw data, found {found}")));
+        return Err(Error::invalid_model(format!("{ty} requires {size} bytes of raw data, found {found}")));
     }
     match dtype::bits(ty.dtype) {
         bits @ ..8 => {
@@ -122,7 +126,7 @@ fn from_packed(ty: &TensorType, shape: &[usize], bytes: &[u8]) -> Result<Tensor>
     }
 }
 
-/// Where a message can hold elements, and how many entries each place has.
+/// The fields of a message that may contain elements, with the number of entries of each.
 fn lists(proto: &TensorProto) -> [(&'static str, usize); 7] {
     [
         ("raw_data", proto.raw_data.len()),
@@ -135,7 +139,7 @@ fn lists(proto: &TensorProto) -> [(&'static str, usize); 7] {
     ]
 }
 
-/// The tensor from the typed list `found`, which is the only one that is not empty.
+/// The tensor from the typed list `found`, the only one that is not empty.
 fn from_list(
     ty: &TensorType,
     shape: &[usize],
@@ -163,7 +167,7 @@ fn from_list(
     };
     let n_found = lists(proto).iter().map(|(_, len)| len).sum::<usize>();
     if n_expected != Some(n_found) {
-        return Err(Error::invalid_model(format!("{n_found} entries of {expected} can't fill {ty}")));
+        return Err(Error::invalid_model(format!("{n_found} entries of {expected} do not match {ty}")));
     }
     Ok(match ty.dtype {
         DType::F32 => Tensor::new(shape, take(&mut proto.float_data)),
@@ -174,7 +178,7 @@ fn from_list(
         DType::C64 => Tensor::new(shape, pairs(&take(&mut proto.float_data))),
         DType::C128 => Tensor::new(shape, pairs(&take(&mut proto.double_data))),
         DType::U32 => {
-            let too_large = |value| Error::invalid_model(format!("{value} is no element of {ty}"));
+            let too_large = |value| Error::invalid_model(format!("{value} is out of range for {ty}"));
             let values =
                 proto.uint64_data.iter().map(|&value| u32::try_from(value).map_err(|_| too_large(value)));
             Tensor::new::<u32>(shape, values.collect::<Result<_>>()?)
@@ -193,10 +197,10 @@ fn pairs<T: Copy>(parts: &[T]) -> Vec<Complex<T>> {
     parts.chunks_exact(2).map(|pair| Complex::new(pair[0], pair[1])).collect()
 }
 
-/// The tensor of a type narrower than 32 bits. Writers do not agree on the sign of the unused upper bits.
+/// The tensor of a type of less than 32 bits. Exporters differ in the sign of the unused upper bits.
 fn from_int32(ty: &TensorType, shape: &[usize], values: &[i32]) -> Result<Tensor> {
     let width = ty.dtype.byte_size();
-    // Six bits are not packed in this list, and fewer are.
+    // In this list six-bit types are not packed, smaller ones are.
     let (range, is_packed) = match dtype::bits(ty.dtype) {
         6 => (0..1 << 6, false),
         _ => (-(1 << (8 * width - 1))..1 << (8 * width), true),
@@ -206,7 +210,7 @@ fn from_int32(ty: &TensorType, shape: &[usize], values: &[i32]) -> Result<Tensor
         match ty.dtype {
             DType::Bool => bytes.push(u8::from(*value != 0)),
             _ if range.contains(value) => bytes.extend(&value.to_le_bytes()[..width]),
-            _ => return Err(Error::invalid_model(format!("{value} is no element of {ty}"))),
+            _ => return Err(Error::invalid_model(format!("{value} is out of range for {ty}"))),
         }
     }
     if is_packed { from_packed(ty, shape, &bytes) } else { Tensor::from_le_bytes(ty.dtype, shape, &bytes) }
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_no_memory_holds_are_refused() {
+    fn shapes_beyond_the_address_space_are_rejected() {
         assert!(shape(&[1 << 40, 1 << 40]).is_err());
         assert!(shape(&[0, 1 << 40, 1 << 40]).is_err());
         assert!(shape(&[-1]).is_err());

@@ -1,7 +1,7 @@
-//! Types of values, and values with what a file says about them.
+//! Types of values, and descriptions of values.
 //!
-//! A type that the IR can't say (opaque, or of a data type to come) is not an error: the value counts as untyped, and
-//! its type goes the way of everything without a name, into the notes. So do denotations.
+//! A type without a representation in the IR (opaque, or with an unknown data type) is not an error: the value is
+//! untyped, and the type is kept in the notes. Denotations are kept there too.
 
 use crate::{dtype, notes, wire};
 use intact8_ir::{Dim, Error, Result, TensorType, Type, Value};
@@ -10,7 +10,7 @@ use onnx_protobuf::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use protobuf::{Message, MessageField};
 use std::mem::take;
 
-/// The value of that description.
+/// The value of a description.
 pub(crate) fn import_value(mut proto: ValueInfoProto) -> Result<Value> {
     let ty = proto.type_.as_ref().and_then(import);
     let rest = ValueInfoProto {
@@ -42,12 +42,12 @@ pub(crate) fn export_value(name: &str, value: &Value) -> Result<ValueInfoProto> 
     Ok(proto)
 }
 
-/// Whether a description of a value is but its name.
+/// Whether a description of a value consists only of the name.
 pub(crate) fn is_bare(info: &ValueInfoProto) -> bool {
     *info == ValueInfoProto { name: info.name.clone(), ..Default::default() }
 }
 
-/// The type, unless the IR can't say it.
+/// The type, if the IR can represent it.
 pub(crate) fn import(proto: &TypeProto) -> Option<Type> {
     use type_proto::Value::{MapType, OptionalType, SequenceType, SparseTensorType, TensorType as DenseType};
     Some(match proto.value.as_ref()? {
@@ -91,7 +91,7 @@ fn import_tensor(elem_type: i32, shape: &MessageField<TensorShapeProto>) -> Opti
     Some(TensorType { dtype: dtype::import(elem_type)?, shape })
 }
 
-/// Old writers say -1 for a length that they don't know.
+/// A dimension. Old exporters write -1 for unknown dimensions.
 fn import_dim(proto: &Dimension) -> Dim {
     match &proto.value {
         Some(dimension::Value::DimValue(n)) => usize::try_from(*n).map_or(Dim::Unknown, Dim::Known),
@@ -112,7 +112,7 @@ fn export_shape(shape: &[Dim]) -> TensorShapeProto {
     TensorShapeProto { dim: shape.iter().map(dim).collect(), ..Default::default() }
 }
 
-/// What [`import`] does not say of a type: all of it, or its denotations.
+/// The part of a type that [`import`] does not represent: all of it, or its denotations.
 fn rest_of(mut proto: TypeProto, is_said: bool) -> Option<TypeProto> {
     if is_said {
         let dims = dims_mut(&mut proto).map(take).unwrap_or_default();
@@ -126,7 +126,7 @@ fn rest_of(mut proto: TypeProto, is_said: bool) -> Option<TypeProto> {
     (proto != TypeProto::default()).then_some(proto)
 }
 
-/// Puts what [`rest_of`] kept back into a type. Denotations go by position, as long as there are dimensions.
+/// Restores the result of [`rest_of`] in a type. Denotations are matched by the position of dimensions.
 fn restore(ty: &mut TypeProto, mut rest: TypeProto) {
     let denotations = dims_mut(&mut rest).map(take).unwrap_or_default();
     for (dim, rest) in dims_mut(ty).into_iter().flatten().zip(denotations) {

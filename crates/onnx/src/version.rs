@@ -1,12 +1,13 @@
-//! The version of the file format that a model needs.
+//! The version of the file format that a model requires.
 //!
-//! It is not the version of an operator set: it says which messages, fields and data types a reader must know.
+//! It is not the version of an operator set: it determines the messages, fields and data types that a reader must
+//! support.
 
-use crate::constant::{self, Form};
+use crate::constant::{self, Encoding};
 use intact8_ir::{Attr, DType, GraphId, Model, Node, Notes, SparseTensor, Tensor, Type};
 
-/// The version to write: the origin's, or what goes with the operator set if there is none, and at least what the
-/// model's content needs.
+/// The version to write: that of the imported file, or the one that belongs to the operator set, and at least the one
+/// that the content requires.
 pub(crate) fn ir_version(model: &Model) -> i64 {
     let stated = match (model.origin.ir_version, model.opset()) {
         (1.., _) => model.origin.ir_version,
@@ -34,10 +35,10 @@ fn of_graph(model: &Model, graph: GraphId, in_function: bool) -> i64 {
 }
 
 fn of_node(model: &Model, node: &Node, in_function: bool) -> i64 {
-    let form = match constant::form(node, in_function) {
-        Some(Form::Initializer(_)) => 4,
-        Some(Form::SparseInitializer(_)) => 6,
-        Some(Form::Node(_)) | None => 0,
+    let form = match constant::encoding(node, in_function) {
+        Some(Encoding::Initializer(_)) => 4,
+        Some(Encoding::SparseInitializer(_)) => 6,
+        Some(Encoding::Node(_)) | None => 0,
     };
     let values = node.outputs.iter().map(|value| {
         // Functions describe their values since version 10.
@@ -112,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn models_made_by_hand_get_what_their_operators_came_with() {
+    fn a_model_without_origin_has_the_version_of_its_opset() {
         for (opset, expected) in [(7, 8), (18, 8), (19, 9), (20, 9), (21, 10), (26, 10)] {
             assert_eq!(version(opset, "return\n"), expected);
         }
     }
 
     #[test]
-    fn content_raises_it() {
+    fn content_raises_the_version() {
         assert_eq!(version(17, "%x = input : u2[3]\nreturn %x\n"), 13);
         assert_eq!(version(17, "%x = const [1] : i4[1]\nreturn %x\n"), 10);
         assert_eq!(
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_kept_where_it_will_do() {
+    fn the_version_of_the_origin_is_kept_if_it_suffices() {
         let mut model: Model = "model m opset 9\n%x = input : f32[1]\nreturn %x\n".parse().unwrap();
         model.origin.ir_version = 3;
         assert_eq!(ir_version(&model), 3);

@@ -1,23 +1,24 @@
-//! The gate in front of protobuf: a bounded, iterative check that bytes have the structure of a message of ONNX.
+//! The check before protobuf: a bounded, iterative test whether bytes have the structure of an ONNX message.
 //!
-//! protobuf 3.4.0 recurses without bound into nested groups (RUSTSEC-2024-0437). What passes here holds no groups,
-//! no messages deeper than [`MAX_DEPTH`], no length that leads past its message, and no more messages than the bytes
-//! can pay for. It does not look at the values in the fields: whether a model makes sense, the import says.
+//! protobuf 3.4.0 recurses without bound into nested groups (RUSTSEC-2024-0437). Bytes that pass have no
+//! groups, no messages nested deeper than [`MAX_DEPTH`], no length that exceeds its message, and a number of messages
+//! whose memory is proportional to their bytes. The check does not read the values of fields; the import validates the
+//! model.
 
 use intact8_ir::{Error, Result};
 use onnx_protobuf as onnx;
 
-/// The most messages within one another.
+/// The largest nesting depth of messages.
 pub(crate) const MAX_DEPTH: usize = 200;
 
-/// The most graphs within one another. Each takes three messages, and the last one may hold a few more.
+/// The largest nesting depth of graphs. Each nests three messages, and the innermost may contain a few more.
 pub(crate) const MAX_GRAPHS: usize = 64;
 
-/// The most bytes of a message, by the rules of protobuf.
+/// The largest number of bytes of a message, defined by protobuf.
 pub(crate) const MAX_LEN: u64 = i32::MAX as u64;
 
-/// How many times its own size a message may take in memory, and what any message may take.
-/// An empty message is two bytes in a file and hundreds in memory; an honest model needs a factor below 40.
+/// The memory that a message may take: a factor of its size in the file, and a minimum for small messages.
+/// An empty message has two bytes in a file and hundreds in memory; real models need a factor below 40.
 const MEMORY: (usize, usize) = (64, 64 << 10);
 
 macro_rules! messages {
@@ -30,7 +31,7 @@ macro_rules! messages {
             #[cfg(test)]
             const ALL: &[Message] = &[$(Message::$message,)*];
 
-            /// The kind of message in a field, if the field holds one.
+            /// The kind of message in a field, if the field contains a message.
             fn field(self, number: u32) -> Option<Message> {
                 match (self, number) {
                     $($((Message::$message, $field) => Some(Message::$inner),)*)*
@@ -38,7 +39,7 @@ macro_rules! messages {
                 }
             }
 
-            /// Bytes that the message takes in memory, what it points to not counted.
+            /// The memory of the message in bytes, without its heap allocations.
             fn memory(self) -> usize {
                 match self { $(Message::$message => size_of::<$proto>(),)* }
             }
@@ -81,7 +82,7 @@ messages! {
     Entry onnx::StringStringEntryProto {}
 }
 
-/// The numbers of the fields that hold tensors and graphs. They are written by hand, so that no tensor is copied.
+/// The numbers of the fields with tensors and graphs. The export writes these itself, so that no tensor is copied.
 pub(crate) mod field {
     pub(crate) const MODEL_GRAPH: u32 = 7;
     pub(crate) const MODEL_FUNCTIONS: u32 = 25;
@@ -102,25 +103,25 @@ pub(crate) mod field {
     pub(crate) const TENSOR_RAW_DATA: u32 = 9;
 }
 
-/// Checks the bytes of a file that should be a model.
+/// Checks the bytes of a model's file.
 pub(crate) fn check_model(bytes: &[u8]) -> Result<()> {
     let no_model = |why: &str| Error::syntax(format!("not an ONNX model: {why}"));
     if bytes.is_empty() {
         return Err(no_model("the file is empty"));
     }
     if bytes.len() as u64 > MAX_LEN {
-        return Err(no_model("the file is larger than 2 GiB, which protobuf can't hold"));
+        return Err(no_model("the file is larger than 2 GiB, the limit of protobuf"));
     }
     check(Message::Model, bytes).map_err(|damage| match bytes {
         [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] if is_text(bytes) => {
-            no_model("the file is a pointer to one; fetch it with git lfs pull")
+            no_model("the file is a Git LFS pointer; fetch the model with git lfs pull")
         }
         _ if is_text(bytes) => no_model("the file is text"),
         _ => damage,
     })
 }
 
-/// Checks that bytes have the structure of a message, as deep as the table above says what is in it.
+/// Checks that bytes have the structure of a message, down to the fields in the table above.
 pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
     let mut open = vec![(message, bytes.len())];
     let mut memory = 0;
@@ -136,7 +137,7 @@ pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
                 "not an ONNX model, or a damaged one: {what} at byte {start} ({message:?})"
             ))
         };
-        let tag = varint(bytes, &mut at, end).ok_or_else(|| damaged("a number without end"))?;
+        let tag = varint(bytes, &mut at, end).ok_or_else(|| damaged("an unterminated number"))?;
         let (number, wire_type) = match u32::try_from(tag) {
             Ok(tag) if tag >= 8 && at - start <= 5 => (tag >> 3, tag & 7),
             Ok(..8) => return Err(damaged("field number 0")),
@@ -144,19 +145,21 @@ pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
         };
         let inner = message.field(number);
         if inner.is_some() && wire_type != 2 {
-            return Err(damaged(&format!("field {number} of wire type {wire_type} instead of a message")));
+            return Err(damaged(&format!(
+                "field {number} has wire type {wire_type}, but must be a message,"
+            )));
         }
         let len = match wire_type {
-            0 => varint(bytes, &mut at, end).map(|_| 0).ok_or_else(|| damaged("a number without end"))?,
+            0 => varint(bytes, &mut at, end).map(|_| 0).ok_or_else(|| damaged("an unterminated number"))?,
             1 => 8,
-            2 => varint(bytes, &mut at, end).ok_or_else(|| damaged("a number without end"))?,
+            2 => varint(bytes, &mut at, end).ok_or_else(|| damaged("an unterminated number"))?,
             3 | 4 => return Err(damaged("a group, which ONNX does not use,")),
             5 => 4,
-            _ => return Err(damaged(&format!("wire type {wire_type}, which there is not,"))),
+            _ => return Err(damaged(&format!("the undefined wire type {wire_type}"))),
         };
         if len > (bytes.len() - at) as u64 {
             return Err(Error::syntax(format!(
-                "the file is truncated: the field at byte {start} takes {len} bytes, {} are left; copy it again",
+                "the file is truncated: the field at byte {start} has {len} bytes, but only {} are left; copy it again",
                 bytes.len() - at
             )));
         }
@@ -167,12 +170,12 @@ pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
         match inner {
             None => at = inner_end,
             Some(_) if open.len() == MAX_DEPTH => {
-                return Err(damaged(&format!("more than {MAX_DEPTH} messages within one another")));
+                return Err(damaged(&format!("more than {MAX_DEPTH} nested messages")));
             }
             Some(Message::Graph)
                 if open.iter().filter(|(message, _)| *message == Message::Graph).count() == MAX_GRAPHS =>
             {
-                return Err(damaged(&format!("more than {MAX_GRAPHS} graphs within one another")));
+                return Err(damaged(&format!("more than {MAX_GRAPHS} nested graphs")));
             }
             Some(inner) => {
                 memory += inner.memory();
@@ -206,7 +209,7 @@ fn varint(bytes: &[u8], at: &mut usize, end: usize) -> Option<u64> {
 fn is_text(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(512)];
     let is_printable = |&byte: &u8| byte >= b' ' && byte != 0x7f || b"\t\r\n".contains(&byte);
-    // The head may end within a character.
+    // The head may end inside a character.
     head.iter().all(is_printable) && head.utf8_chunks().all(|chunk| chunk.invalid().len() < 4)
 }
 
@@ -232,7 +235,8 @@ mod tests {
     fn every_message_that_protobuf_reads_is_in_the_table() {
         for &message in Message::ALL {
             for number in 1..64 {
-                // A lone tag is no message; it is a string, bytes, and a packed integer, but no packed float.
+                // A single tag is not a message; it is a valid string, bytes, and packed integer, but not a packed
+                // float.
                 let is_packed_float =
                     matches!((message, number), (Message::Attribute, 7) | (Message::Tensor, 4 | 10));
                 let is_message = message.parse(&field(number, &[8])).is_err() && !is_packed_float;
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_refused_wherever_they_are() {
+    fn groups_are_rejected_at_any_depth() {
         assert_eq!(
             message(&[0x0b, 0x0c]),
             "not an ONNX model, or a damaged one: a group, which ONNX does not use, at byte 0 (Model)"
@@ -252,29 +256,29 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_no_number() {
-        assert!(message(&[0x38, 1]).contains("field 7 of wire type 0 instead of a message at byte 0"));
+    fn a_message_field_with_another_wire_type_is_rejected() {
+        assert!(message(&[0x38, 1]).contains("field 7 has wire type 0, but must be a message, at byte 0"));
     }
 
     #[test]
-    fn numbers_end() {
+    fn unterminated_and_overlong_numbers_are_rejected() {
         assert!(
             message(&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2])
-                .contains("a number without end")
+                .contains("an unterminated number")
         );
-        assert!(message(&[0x08, 0x80]).contains("a number without end"));
+        assert!(message(&[0x08, 0x80]).contains("an unterminated number"));
         assert!(message(&[0x88, 0x80, 0x80, 0x80, 0x80, 0]).contains("out of range"));
         assert!(message(&[0x02, 0]).contains("field number 0"));
     }
 
     #[test]
-    fn lengths_stay_inside() {
+    fn lengths_past_the_end_are_rejected() {
         let mut bytes = field(7, &field(2, b"name"));
         assert!(check_model(&bytes).is_ok());
         bytes[3] = 9;
         assert_eq!(
             message(&bytes),
-            "the file is truncated: the field at byte 2 takes 9 bytes, 4 are left; copy it again"
+            "the file is truncated: the field at byte 2 has 9 bytes, but only 4 are left; copy it again"
         );
         bytes.extend([0; 8]);
         assert!(message(&bytes).contains("longer than its message at byte 2 (Graph)"));
@@ -285,28 +289,28 @@ mod tests {
         let graphs =
             |n| field(7, &(1..n).fold(Vec::new(), |inner, _| field(1, &field(5, &field(6, &inner)))));
         assert!(check_model(&graphs(64)).is_ok());
-        assert!(message(&graphs(65)).contains("more than 64 graphs within one another"));
-        assert!(message(&graphs(10_000)).contains("more than 64 graphs within one another"));
+        assert!(message(&graphs(65)).contains("more than 64 nested graphs"));
+        assert!(message(&graphs(10_000)).contains("more than 64 nested graphs"));
         let sequences = |n| {
             field(7, &field(11, &field(2, &(0..n).fold(Vec::new(), |inner, _| field(4, &field(1, &inner))))))
         };
         assert!(check_model(&sequences(98)).is_ok());
-        assert!(message(&sequences(99)).contains("more than 200 messages within one another"));
+        assert!(message(&sequences(99)).contains("more than 200 nested messages"));
     }
 
     #[test]
-    fn empty_messages_are_rationed() {
+    fn too_many_empty_messages_are_rejected() {
         let nodes: Vec<u8> = [0x0a, 0].repeat(100_000);
         assert!(message(&field(7, &nodes)).contains("too many empty messages"));
     }
 
     #[test]
-    fn what_is_no_model_at_all() {
+    fn other_kinds_of_files_are_rejected_by_kind() {
         assert_eq!(message(b""), "not an ONNX model: the file is empty");
         assert_eq!(message(b"<!DOCTYPE html>"), "not an ONNX model: the file is text");
         assert_eq!(
             message(b"version https://git-lfs.github.com/spec/v1\n"),
-            "not an ONNX model: the file is a pointer to one; fetch it with git lfs pull"
+            "not an ONNX model: the file is a Git LFS pointer; fetch the model with git lfs pull"
         );
         assert!(message(b"PK\x03\x04").contains("field number 0 at byte 2"));
     }

@@ -4,7 +4,7 @@
 //! `cargo run --package intact8-quant --example to_integer`
 
 use intact8_ir::{Model, Result};
-use intact8_quant::{Emission, Flavour, Profile, emit};
+use intact8_quant::{DeployFormat, Emission, Profile, emit};
 
 const MODEL: &str = "\
 model m opset 17
@@ -23,7 +23,7 @@ return %y
 fn main() -> Result<()> {
     let mut model: Model = MODEL.parse()?;
     let how = Emission { target: Profile::named("generic")?, ..Emission::default() };
-    emit(Flavour::Integer, &how).run(&mut model)?;
+    emit(DeployFormat::Integer, &how).run(&mut model)?;
     let ops = model.main().topo().into_iter().filter_map(|id| model.main().node(id).as_op());
     let ops: Vec<&str> = ops.map(|op| op.name.as_str()).collect();
     assert_eq!(ops, ["QuantizeLinear", "MatMulInteger", "Cast", "Mul"]);

@@ -1,32 +1,32 @@
-//! AdaRound: which elements of a weight are rounded up, learned from what the layer reads and gives. It runs nothing.
+//! AdaRound: which elements of a weight are rounded up, learned from inputs and outputs of the layer. It runs nothing.
 //!
 //! Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (2020), with the parameters of AMCT:
 //! `q = clip(floor(w / s) + h, qmin, qmax)`, where `h = clip(1.2 * sigmoid(a) - 0.1, 0, 1)`, and Adam finds the `a` that
-//! minimize the squared error behind the activation, summed over channels and averaged over rows, plus
+//! minimize the squared error after the activation function, summed over channels and averaged over rows, plus
 //! `reg_param * sum(1 - |2h - 1|^beta)`.
 
 mod descent;
 
 use crate::config::AdaRound;
-use crate::rounding::{Rounding, product};
+use crate::rounding::{Rounding, n_fitted, product};
 use descent::Descent;
 use intact8_kernels::gemm::Init;
 use std::ops::Range;
 
-/// What a layer reads and gives, row by row.
+/// Inputs and outputs of a layer, as rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Examples<'a> {
-    /// What the layer reads, `[n, k]`.
+    /// The inputs, `[n, k]`.
     pub inputs: &'a [f32],
-    /// What the float layer gives for it, bias included, before the activation, `[n, out]`.
+    /// The outputs of the float layer, bias included, before the activation function, `[n, out]`.
     pub outputs: &'a [f32],
-    /// What follows the layer.
-    pub activation: Activation,
+    /// The function that follows the layer.
+    pub activation: ActivationFunction,
 }
 
 /// A function of single elements that may follow a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation {
+pub enum ActivationFunction {
     /// None.
     Identity,
     /// Clip: between the two. Relu goes up to infinity, Relu6 to 6.
@@ -35,12 +35,12 @@ pub enum Activation {
     LeakyRelu(f32),
 }
 
-impl Activation {
+impl ActivationFunction {
     fn of(self, x: f32) -> f32 {
         match self {
-            Activation::Identity => x,
-            Activation::Clip(min, max) => x.max(min).min(max),
-            Activation::LeakyRelu(slope) => {
+            ActivationFunction::Identity => x,
+            ActivationFunction::Clip(min, max) => x.max(min).min(max),
+            ActivationFunction::LeakyRelu(slope) => {
                 if x < 0.0 {
                     slope * x
                 } else {
@@ -52,8 +52,8 @@ impl Activation {
 
     fn derivative(self, x: f32) -> f32 {
         match self {
-            Activation::Clip(min, max) if x < min || x > max => 0.0,
-            Activation::LeakyRelu(slope) if x < 0.0 => slope,
+            ActivationFunction::Clip(min, max) if x < min || x > max => 0.0,
+            ActivationFunction::LeakyRelu(slope) if x < 0.0 => slope,
             _ => 1.0,
         }
     }
@@ -62,11 +62,11 @@ impl Activation {
 impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
-    /// It learns on the first three quarters of the rows. An output channel that what was learned does not serve better on
-    /// the others is rounded to nearest: few rows and many weights fit each other too well.
+    /// It learns on the first three quarters of the rows. An output channel whose error on the last quarter is not smaller than
+    /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
     pub fn learn(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
         let n_rows = examples.outputs.len() / self.scale.len();
-        let n_seen = n_rows - n_rows / 4;
+        let n_seen = n_fitted(n_rows);
         let (seen, unseen) = (self.some(examples, 0..n_seen), self.some(examples, n_seen..n_rows));
         let nearest = self.nearest();
         let mut up = Descent::new(self, &seen).run(config);
@@ -78,7 +78,7 @@ impl Rounding<'_> {
         up
     }
 
-    /// The mean squared error of each output channel behind the activation.
+    /// The mean squared error of each output channel after the activation function.
     pub fn errors(&self, examples: &Examples<'_>, up: &[bool]) -> Vec<f64> {
         let n_out = self.scale.len();
         let n_rows = examples.outputs.len() / n_out;
@@ -124,7 +124,7 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    /// Inputs that mix a few numbers, so that their errors can make up for each other; a weight; and what it gives.
+    /// Correlated inputs, so that rounding errors can compensate each other; a weight; and the outputs.
     fn layer(n: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
         let (sources, mix, noise) = (numbers(n * 4, 1), numbers(4 * K, 2), numbers(n * K, 3));
         let mut inputs: Vec<f32> = noise.iter().map(|noise| 0.1 * noise).collect();
@@ -147,7 +147,11 @@ mod tests {
     #[test]
     fn the_error_is_less_than_that_of_rounding_to_nearest() {
         let (inputs, weight, outputs) = layer(2 * N);
-        for activation in [Activation::Identity, Activation::Clip(0.0, 6.0), Activation::LeakyRelu(0.1)] {
+        for activation in [
+            ActivationFunction::Identity,
+            ActivationFunction::Clip(0.0, 6.0),
+            ActivationFunction::LeakyRelu(0.1),
+        ] {
             for scale in [1.0 / 7.0, 1.0 / 31.0] {
                 let scales = [scale; OUT];
                 let all = Examples { inputs: &inputs, outputs: &outputs, activation };
@@ -168,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn what_only_fits_the_rows_learned_on_is_not_kept() {
-        // Noise, and hardly more rows than there are weights: whatever is learned holds for these rows alone.
+    fn an_overfitted_channel_is_rounded_to_nearest() {
+        // Noise, and hardly more rows than weights: what is learned holds for these rows alone.
         let (inputs, weight, scale) = (numbers(40 * 4 * K, 5), numbers(OUT * 4 * K, 6), [1.0 / 7.0; OUT]);
         let mut outputs = vec![0.0; 40 * OUT];
         product(&inputs, &weight, Init::Zero, &mut outputs, [40, 4 * K, OUT]);
-        let all = Examples { inputs: &inputs, outputs: &outputs, activation: Activation::Identity };
+        let all = Examples { inputs: &inputs, outputs: &outputs, activation: ActivationFunction::Identity };
         let rounding = Rounding { weight: &weight, scale: &scale, bits: 6 };
         let up = rounding.learn(&all, &config(300));
         let unseen = rounding.some(&all, 30..40);
@@ -182,8 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_integers_stays_there() {
-        let examples = Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: Activation::Identity };
+    fn weights_beyond_the_range_stay_clipped() {
+        let examples =
+            Examples { inputs: &[1.0; 12], outputs: &[0.0; 4], activation: ActivationFunction::Identity };
         let rounding = Rounding { weight: &[40.5, -40.5, 31.0], scale: &[1.0], bits: 6 };
         assert_eq!(rounding.values(&rounding.learn(&examples, &config(10))), [31.0, -32.0, 31.0]);
         assert_eq!(rounding.values(&[true; 3]), [31.0, -32.0, 31.0]);

@@ -1,8 +1,8 @@
-//! What a BatchNormalization computes.
+//! The scale and shift per channel that a BatchNormalization is.
 
 use intact8_ir::{Graph, NodeId};
 
-/// What a BatchNormalization multiplies each channel by and adds to it; `None` for other nodes, in training mode, and
+/// The factor and the summand of each channel of a BatchNormalization; `None` for other nodes, in training mode, and
 /// where that is not constant.
 pub(crate) fn scale_and_shift(graph: &Graph, norm: NodeId) -> Option<(Vec<f64>, Vec<f64>)> {
     let op = graph.node(norm).as_op().filter(|op| op.is("BatchNormalization"))?;

@@ -1,32 +1,38 @@
-//! Calibration: which value feeds which statistics, and the record that comes of it.
+//! Calibration: from the observed values of activations to a record.
 //!
-//! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and hands over the
+//! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and passes the
 //! values that [`Calibration::places`] names.
+
+pub use crate::saturation::saturating_pairs;
+pub use crate::smoothing_calibration::SmoothingCalibration;
+pub use crate::weight_params::weight_params;
 
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
 use crate::layer::Layer;
-use crate::observer::{Histogram, Statistics, Weighted, activation_params, without_sentinels};
+use crate::observer::{
+    Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,
+};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
-use crate::weight::weight_params;
+
 use half::f16;
 use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// A calibration under way.
+/// The observation of a model's activations, from which a record follows.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
     statistics: BTreeMap<ValueRef, Statistics>,
-    /// What was made of the statistics, until there are more; nothing where no value came.
+    /// The parameters that follow from the statistics, until there are more values; nothing for places without values.
     chosen: OnceLock<BTreeMap<ValueRef, Vec<Chosen>>>,
 }
 
-/// The parameters of an activation, and by what they were chosen.
+/// The parameters of an activation, and the configuration that they were chosen by.
 #[derive(Debug, Clone)]
 struct Chosen {
     config: ActivationConfig,
@@ -34,20 +40,24 @@ struct Chosen {
     params: QuantParams,
 }
 
-/// A narrower range for an activation than the usual one.
+/// A clipping candidate: a narrower range for an activation, which the error at the network's outputs accepts or rejects.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Narrower {
-    /// The layers that read the activation, by name, and as which of their activations.
+pub struct ClippingCandidate {
+    /// The layers that use the activation, by name, and as which of their activations.
     pub readers: Vec<(String, usize)>,
     /// The parameters of that range.
     pub params: QuantParams,
-    /// Whether all that lies outside is a code and not a measure: one value, often and far from all others.
-    pub is_coded: bool,
+    /// Whether only sentinel values lie outside of the range: one frequent value far from all others.
+    pub excludes_sentinels: bool,
 }
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
 
-/// Of fewer values no distribution can be told.
+/// A range of least divergence is a candidate only if it is less than this part of the usual range: otherwise the squared
+/// error, by which the usual range was chosen, decides.
+const MUCH_NARROWER: f32 = 0.5;
+
+/// Fewer values do not show a distribution.
 const LEAST_VALUES: u64 = 2048;
 
 /// A layer whose inputs are observed.
@@ -56,9 +66,11 @@ struct Watched {
     layer: Layer,
     config: LayerConfig,
     asymmetric: bool,
-    /// Where the activations are made.
+    /// Where the activations are produced.
     inputs: Vec<ValueRef>,
-    /// Known from the start.
+    /// The dimension of the first activation that counts channels, and how many the weight is for.
+    channels: Option<(isize, usize)>,
+    /// The parameters of the weights, which do not depend on data.
     weights: Vec<QuantParams>,
 }
 
@@ -71,6 +83,9 @@ impl Calibration {
                 |weight| weight_params(layer.tensor(model, weight), *weight, &of_layer.weight_quant_params);
             let weights = layer.weights.iter().map(params).collect::<Result<_>>();
             Ok(Watched {
+                channels: layer
+                    .input_channels()
+                    .map(|(weight, input)| (input.activation, weight.n_inputs(layer.tensor(model, weight)))),
                 weights: weights.map_err(|error| error.at(&layer.name))?,
                 inputs: layer.inputs(model),
                 asymmetric: config.is_asymmetric(of_layer),
@@ -103,36 +118,35 @@ impl Calibration {
         })
     }
 
-    /// The values that are wanted.
+    /// The values to observe: the activations of the layers.
     pub fn places(&self) -> impl Iterator<Item = ValueRef> {
         self.statistics.keys().copied()
     }
 
-    /// Takes in a value of the float model; values that are not wanted are ignored.
+    /// Observes a value of the float model; other values than those of [`places`](Calibration::places) are ignored. An error if it is not of f32, does not
+    /// have the channels that the weights of its users are for, or holds values that are not finite.
     pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
         self.chosen.take();
-        statistics.observe(tensor).map_err(|error| {
-            let reader = self.layers.iter().find(|watched| watched.inputs.contains(&place));
-            error.at(format!("the input of {}", reader.expect("a wanted value has a reader").layer.name))
-        })
+        observe(&self.layers, place, statistics, tensor)
     }
 
-    /// Takes in values of several places, all at once.
+    /// Observes values of several places at once. Errors are those of [`observe`](Calibration::observe).
     pub fn observe_all(&mut self, values: &BTreeMap<ValueRef, Tensor>) -> Result<()> {
         self.chosen.take();
+        let layers = &self.layers;
         self.statistics
             .par_iter_mut()
-            .filter_map(|(place, statistics)| Some((statistics, values.get(place)?)))
-            .try_for_each(|(statistics, tensor)| statistics.observe(tensor))
+            .filter_map(|(place, statistics)| Some((*place, statistics, values.get(place)?)))
+            .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
-    /// What was seen, by the value it was seen at: to be stored, or merged with what others have seen.
+    /// The statistics by place: to be stored_constant, or merged with those of other data.
     pub fn statistics(&self) -> &BTreeMap<ValueRef, Statistics> {
         &self.statistics
     }
 
-    /// Takes in what a calibration of the same model and configuration has seen of other data.
+    /// Adds the statistics of other data, for the same model and configuration; an error if the places differ.
     pub fn merge(&mut self, other: &BTreeMap<ValueRef, Statistics>) -> Result<()> {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
@@ -142,8 +156,7 @@ impl Calibration {
         Ok(())
     }
 
-    /// Gives all that it has seen to a calibration of the same model and configuration, and is as new: with memory that need not
-    /// be asked for again.
+    /// Moves all observations to a calibration of the same model and configuration, and is as new, with its memory kept.
     pub fn drain_into(&mut self, other: &mut Calibration) -> Result<()> {
         other.merge(&self.statistics)?;
         self.chosen.take();
@@ -165,16 +178,16 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// Narrower ranges for activations whose method is `auto`, where only what the network makes of it can tell whether
-    /// they serve it better: those without codes, and those of less than half the width that the Kullback-Leibler
-    /// divergence prefers. Squared errors and divergence then disagree on whether what is rare and far away matters.
-    pub fn narrower(&self) -> Vec<Narrower> {
+    /// Clipping candidates: narrower ranges for activations whose method is `auto`, where only the outputs of the network can
+    /// tell which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
+    /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
+    pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
         let chosen = self.chosen();
-        let at = |(place, chosen): (&ValueRef, &Vec<Chosen>)| self.narrower_at(*place, chosen);
+        let at = |(place, chosen): (&ValueRef, &Vec<Chosen>)| self.candidates_at(*place, chosen);
         chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn narrower_at(&self, place: ValueRef, chosen: &[Chosen]) -> Vec<Narrower> {
+    fn candidates_at(&self, place: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
         let statistics = &self.statistics[&place];
         let readers: Vec<&Watched> =
             self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
@@ -197,22 +210,28 @@ impl Calibration {
             inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
         });
         let readers: Vec<(String, usize)> = operands.collect();
-        let narrower = |params, is_coded| Narrower { readers: readers.clone(), params, is_coded };
+        let candidate = |params, excludes_sentinels| ClippingCandidate {
+            readers: readers.clone(),
+            params,
+            excludes_sentinels,
+        };
         let params = |statistics: &Statistics, config: &ActivationConfig| {
             self.params(statistics, config, first.asymmetric)
         };
         let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
-        let without_codes = without_sentinels(statistics).map(|others| params(&others, config));
+        let without_sentinel_values = without_sentinels(statistics).map(|others| params(&others, config));
         let by_divergence = params(statistics, &by_divergence);
-        let without_codes = without_codes.filter(|params| params.scale[0] < usual.scale[0]);
-        let by_divergence = Some(by_divergence).filter(|params| params.scale[0] < 0.5 * usual.scale[0]);
-        [(without_codes, true), (by_divergence, false)]
+        let without_sentinel_values =
+            without_sentinel_values.filter(|params| params.scale[0] < usual.scale[0]);
+        let by_divergence =
+            Some(by_divergence).filter(|params| is_much_narrower(params.scale[0], usual.scale[0]));
+        [(without_sentinel_values, true), (by_divergence, false)]
             .into_iter()
-            .filter_map(|(params, is_coded)| Some(narrower(params?, is_coded)))
+            .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
             .collect()
     }
 
-    /// The parameters of all activations, as each of their readers asks for them.
+    /// The parameters of all activations, for the configuration of each of their users.
     fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
         let of_place = |(&place, statistics): (&ValueRef, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
@@ -227,7 +246,7 @@ impl Calibration {
         };
         self.chosen.get().unwrap_or_else(|| {
             let seen = self.statistics.par_iter().filter(|(_, statistics)| statistics.n_values > 0);
-            // Made outside of the lock, under which no thread may wait for others.
+            // Computed outside of the lock, under which no thread may wait for others.
             let made = seen.map(of_place).collect();
             self.chosen.get_or_init(|| made)
         })
@@ -239,7 +258,7 @@ impl Calibration {
     }
 
     fn params(&self, statistics: &Statistics, config: &ActivationConfig, asymmetric: bool) -> QuantParams {
-        let mut params = activation_params(statistics, config, asymmetric);
+        let mut params = params_of_checked(statistics, config, asymmetric);
         if self.precision == Precision::ForceFp16Quant {
             params.scale.iter_mut().for_each(|scale| *scale = as_fp16(*scale));
         }
@@ -274,13 +293,30 @@ impl Calibration {
     }
 }
 
+fn is_much_narrower(scale: f32, usual: f32) -> bool {
+    scale < MUCH_NARROWER * usual
+}
+
+/// Adds the value at a place to its statistics.
+fn observe(layers: &[Watched], place: ValueRef, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
+    let users = || layers.iter().filter(|watched| watched.inputs.contains(&place));
+    let of_first = users().filter(|watched| watched.inputs.first() == Some(&place));
+    let channels = of_first.filter_map(|watched| watched.channels);
+    let mut checked = channels.map(|(axis, n_channels)| check_channels(tensor.shape(), axis, n_channels));
+    let observed = checked.try_for_each(|checked| checked).and_then(|()| statistics.observe(tensor));
+    observed.map_err(|error| {
+        let user = users().next().expect("an observed value has a user");
+        error.at(format!("the input of {}", user.layer.name))
+    })
+}
+
 fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -> Option<&'a QuantParams> {
     let found = chosen.iter().find(|chosen| chosen.config == *config && chosen.asymmetric == asymmetric);
     found.map(|chosen| &chosen.params)
 }
 
-/// A histogram in which each channel counts as the squared weights that it meets, if every reader of the value has
-/// weights and asks for the method that needs it.
+/// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
+/// value have weights and the method that needs it.
 fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
     let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
@@ -307,7 +343,7 @@ fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weight
     axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
 }
 
-/// The scale as a device with 16-bit floats holds it: rounded, or where those do not reach, as the square of one.
+/// The scale as a device with 16-bit floats stores it: rounded, or outside of their range, as the square of one.
 fn as_fp16(scale: f32) -> f32 {
     if (f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32()).contains(&scale) {
         return f16::from_f32(scale).to_f32();
@@ -319,7 +355,31 @@ fn as_fp16(scale: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// That of a model with one layer, and where its input is made.
+    #[test]
+    fn values_that_the_layer_can_not_have_are_errors() {
+        let (mut calibration, place) = calibration();
+        let mut message = |tensor: Tensor| {
+            let one = calibration.observe(place, &tensor).unwrap_err().to_string();
+            let values = BTreeMap::from([(place, tensor)]);
+            assert_eq!(calibration.observe_all(&values).unwrap_err().to_string(), one);
+            one
+        };
+        let wrong = message(Tensor::new(&[2, 3], vec![1.0f32; 6]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [2, 3], and need 2 channels in dimension -1"
+        );
+        let wrong = message(Tensor::new(&[], vec![1.0f32]));
+        assert_eq!(
+            wrong,
+            "the input of fc: the values have the shape [], and need 2 channels in dimension -1"
+        );
+        assert!(message(Tensor::new(&[1, 2], vec![1i64, 2])).starts_with("the input of fc: "));
+        assert!(message(Tensor::new(&[1, 2], vec![1.0, f32::NAN])).contains("NaN"));
+        assert!(calibration.statistics()[&place].n_values == 0);
+    }
+
+    /// The calibration of a model with one layer, and where its input is produced.
     fn calibration() -> (Calibration, ValueRef) {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n\
                     %y = MatMul(%x, %w) @fc\nreturn %y\n";
@@ -330,7 +390,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_chosen_follows_the_data() {
+    fn candidates_are_less_than_half_as_wide() {
+        assert!(is_much_narrower(0.499, 1.0) && !is_much_narrower(0.5, 1.0));
+    }
+
+    #[test]
+    fn fewer_values_than_2048_have_no_candidates() {
+        let candidates = |n_values: usize| {
+            let (mut calibration, place) = calibration();
+            let mut values: Vec<f32> = (0..n_values).map(|idx| (idx as f32 * 0.618_034).fract()).collect();
+            values[..2].fill(-100.0);
+            calibration.observe(place, &Tensor::new(&[n_values / 2, 2], values)).unwrap();
+            calibration.clipping_candidates()
+        };
+        assert!(candidates(2046).is_empty());
+        let found = candidates(2048);
+        assert!(found.iter().any(|candidate| candidate.excludes_sentinels), "{found:?}");
+        assert!(found.iter().all(|candidate| candidate.readers == [("fc".to_owned(), 0)]));
+    }
+
+    /// Squares of weights 1 and 4, of at most 1000 counts.
+    #[test]
+    fn the_heaviest_channel_counts_a_thousandfold() {
+        let (calibration, place) = calibration();
+        let weighted = calibration.statistics()[&place].weighted.as_ref().unwrap();
+        assert_eq!((weighted.axis, &weighted.weights[..]), (-1, &[250, 1000][..]));
+    }
+
+    #[test]
+    fn parameters_follow_the_data() {
         let scale =
             |calibration: &Calibration| calibration.finish().unwrap().layers["fc"].activations[0].scale[0];
         let evenly_up_to =
@@ -339,7 +427,7 @@ mod tests {
         assert!(
             calibration.finish().unwrap_err().to_string().contains("no calibration data reached this layer")
         );
-        assert!(calibration.narrower().is_empty());
+        assert!(calibration.clipping_candidates().is_empty());
         calibration.observe(place, &evenly_up_to(1.0)).unwrap();
         let one = calibration.clone();
         assert!((0.9 / 255.0..1.1 / 255.0).contains(&scale(&calibration)));
@@ -360,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_shares_a_scale() {
+    fn joint_operands_share_a_scale() {
         let text = "model m opset 17\n%x = input : f32[2,2]\n%y = input : f32[2,2]\n%s = Add(%x, %y) @add : f32[2,2]\n\
                     %c = Concat(%x, %y) {axis = 0} @concat : f32[4,2]\nreturn %s, %c\n";
         let model: Model = text.parse().unwrap();

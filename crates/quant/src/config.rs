@@ -4,144 +4,135 @@
 //! A quantizable layer that the file does not mention is not quantized. `docs/config.md` lists every key.
 
 mod activation;
+#[cfg(feature = "config-files")]
+mod activation_keys;
 mod bounds;
+#[cfg(feature = "config-files")]
 mod definition;
+#[cfg(feature = "config-files")]
+mod json;
+#[cfg(feature = "config-files")]
 mod layers;
 mod weight;
+#[cfg(feature = "config-files")]
+mod weight_keys;
 
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
 pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
-use crate::layer::{Kind, Layer, layers};
+use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{Error, Model, Result};
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which layers to quantize, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct QuantConfig {
     /// The version of the format: 1.
-    #[serde(default = "one")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::one"))]
     pub version: u32,
     /// How many batches of calibration data are used.
-    #[serde(default = "one_batch")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::one_batch"))]
     pub batch_num: usize,
-    /// Whether activations have an offset, where a layer does not say.
-    #[serde(default = "yes")]
+    /// Whether activations have an offset, for layers without a setting of their own.
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub activation_offset: bool,
     /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub joint_quant: bool,
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub do_fusion: bool,
-    /// How faithful the simulation is to a device's arithmetic.
-    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    /// How closely the fake-quant model follows a device's arithmetic.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_default"))]
     pub fakequant_precision_mode: Precision,
     /// Layers that nothing is folded into.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub skip_fusion_layers: Vec<String>,
     /// Single inputs that are quantized, of nodes that need not be layers of this configuration. Never rolled back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub tensor_quantize: Vec<TensorConfig>,
-    /// Whether the ranges of channels are made equal between neighbouring layers, which changes no result in float.
-    #[serde(default, skip_serializing_if = "is_off")]
+    /// Whether cross-layer equalization is done, which changes no result in float.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub equalize: bool,
-    /// Whether ranges are moved from activations to weights wherever that makes the error of a layer smaller.
-    #[serde(default, skip_serializing_if = "is_off")]
+    /// Whether layers are smoothed (SmoothQuant) wherever that makes their error smaller.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub auto_balance: bool,
-    /// Whether `auto_balance` may put a Mul in front of a layer, where no layer before it can take the factors.
-    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    /// Whether `auto_balance` may put a Mul before a layer, where no layer before it can absorb the factors.
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes", skip_serializing_if = "json::is_on"))]
     pub balance_nodes: bool,
-    /// Whether the mean of the error that quantization makes in each output channel goes into the bias.
-    #[serde(default, skip_serializing_if = "is_off")]
+    /// Whether biases are corrected by the mean error that quantization causes in each output channel.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub correct_bias: bool,
-    /// Whether weights that can be are rounded so that their layer's output changes least, and not to nearest.
-    #[serde(default, skip_serializing_if = "is_off")]
+    /// Whether the rounding of weights is fitted, so that the layer's output changes least, where the layer allows it.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub fit_rounding: bool,
     /// The layers, by name.
-    #[serde(flatten, deserialize_with = "layers::deserialize")]
+    #[cfg_attr(feature = "config-files", serde(flatten, deserialize_with = "layers::deserialize"))]
     pub layers: BTreeMap<String, LayerConfig>,
 }
 
-/// How faithful the simulation is to a device's arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How closely the fake-quant model follows a device's arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub enum Precision {
     /// Scales are 32-bit floats.
     #[default]
-    #[serde(rename = "DEFAULT")]
+    #[cfg_attr(feature = "config-files", serde(rename = "DEFAULT"))]
     Default,
     /// Scales of activations are 16-bit floats.
-    #[serde(rename = "FORCE_FP16_QUANT")]
+    #[cfg_attr(feature = "config-files", serde(rename = "FORCE_FP16_QUANT"))]
     ForceFp16Quant,
 }
 
-impl Precision {
-    fn is_default(&self) -> bool {
-        *self == Precision::Default
-    }
-}
-
 /// How one layer is quantized.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
+#[cfg_attr(
+    feature = "config-files",
+    serde(deny_unknown_fields, expecting = "the keys of a layer, as there is no global key of that name")
+)]
 pub struct LayerConfig {
     /// Whether it is quantized at all.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub quant_enable: bool,
     /// Whether only the weights are quantized, and the layer computes with floats.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub weights_only: bool,
-    /// How strongly ranges are moved from activation to weight, 0.2 to 0.8; absent: not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The strength of smoothing, 0.2 to 0.8: how far ranges are moved from activation to weight; absent: no smoothing.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dmq_balancer_param: Option<f64>,
     /// The activations.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub activation_quant_params: ActivationConfig,
     /// The weights.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub weight_quant_params: WeightConfig,
 }
 
-/// How one input of a node is quantized, whatever becomes of the node's other inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How one input of a node is quantized, independent of the node's other inputs.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "config-files", serde(deny_unknown_fields))]
 pub struct TensorConfig {
     /// The node's name.
     pub layer_name: String,
     /// The input, from 0.
     pub input_index: usize,
     /// How.
-    #[serde(default)]
+    #[cfg_attr(feature = "config-files", serde(default))]
     pub activation_quant_params: ActivationConfig,
 }
 
-fn one() -> u32 {
-    1
-}
-
-fn one_batch() -> usize {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn is_off(flag: &bool) -> bool {
-    !flag
-}
-
-fn is_on(flag: &bool) -> bool {
-    *flag
-}
-
 impl QuantConfig {
-    /// The default configuration of a prepared model: products and joins quantized, and everything that helps.
+    /// The default configuration of a prepared model: linear layers and joins quantized, and all methods that reduce the error
+    /// turned on.
     pub fn for_model(model: &Model) -> QuantConfig {
-        let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != Kind::Other);
+        let usual = layers(model).into_iter().filter(|layer| layer.quantizable().kind != LayerKind::Other);
         let layers = usual.map(|layer| (layer.name.clone(), LayerConfig::for_layer(&layer))).collect();
         QuantConfig { layers, ..QuantConfig::default() }
     }
@@ -166,7 +157,7 @@ impl QuantConfig {
         layers(model).into_iter().filter_map(config).collect()
     }
 
-    /// Leaves of layers only the weights in int8, and those without in float, and says so and why, one line each.
+    /// Leaves only the weights of some layers in int8, and layers without weights in float, and reports that, one line each.
     pub fn leave_weights(&mut self, layers: &[Layer], why: impl Fn(&Layer) -> String) -> Vec<String> {
         let mut lines = Vec::new();
         for layer in layers {
@@ -198,7 +189,7 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
-    /// The oldest operator set that can say what is to be quantized, and that with these scales.
+    /// The oldest operator set with the quantizers that this configuration and these scales need.
     pub fn min_opset(&self, record: &Record) -> i64 {
         let layers = || self.layers.iter().filter(|(_, layer)| layer.quant_enable);
         let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
@@ -213,38 +204,24 @@ impl QuantConfig {
         layer.activation_quant_params.asymmetric.unwrap_or(self.activation_offset)
     }
 
-    /// Reads the JSON form and checks every value's range, but not yet the names of layers.
-    pub fn from_json(json: &str) -> Result<QuantConfig> {
-        let mut from = serde_json::Deserializer::from_str(json);
-        let config: QuantConfig = serde_path_to_error::deserialize(&mut from)
-            .map_err(|error| Error::invalid_config(layers::message(&error)))?;
-        from.end().map_err(|error| Error::invalid_config(error.to_string()))?;
-        if config.version != 1 {
-            return Err(Error::invalid_config(format!("version must be 1, found {}", config.version)));
+    /// Checks the range of every value, but not the names of layers.
+    pub(crate) fn check_values(&self) -> Result<()> {
+        if self.version != 1 {
+            return Err(Error::invalid_config(format!("version must be 1, found {}", self.version)));
         }
-        if config.batch_num == 0 {
+        if self.batch_num == 0 {
             return Err(Error::invalid_config("batch_num must be at least 1"));
         }
-        config.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
-        config.tensor_quantize.iter().try_for_each(|tensor| {
+        self.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
+        self.tensor_quantize.iter().try_for_each(|tensor| {
             tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))
-        })?;
-        Ok(config)
+        })
     }
 
-    /// The JSON form.
-    pub fn to_json(&self) -> String {
-        let mut json = Vec::new();
-        let mut writer = serde_json::Serializer::with_formatter(
-            &mut json,
-            serde_json::ser::PrettyFormatter::with_indent(b"    "),
-        );
-        self.serialize(&mut writer).expect("a configuration has no keys but strings");
-        String::from_utf8(json).expect("JSON is UTF-8") + "\n"
-    }
-
-    /// Checks that every layer named is a layer of the model and can be quantized as asked.
+    /// Checks the range of every value, and that every layer named is a layer of the model and can be quantized as
+    /// required.
     pub fn check(&self, model: &Model) -> Result<()> {
+        self.check_values()?;
         let layers = layers(model);
         for name in self.layers.keys().chain(&self.skip_fusion_layers) {
             if !layers.iter().any(|layer| layer.name == *name) {
@@ -261,7 +238,7 @@ impl QuantConfig {
     }
 }
 
-/// Why there is no layer of that name, and what might have been meant.
+/// Why there is no layer of that name, and which name may be meant.
 fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     for (graph_id, graph) in model.graphs() {
         let mut named =
@@ -283,7 +260,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     }
 }
 
-/// What a new configuration says before it names layers.
+/// A new configuration, before it names layers.
 impl Default for QuantConfig {
     fn default() -> QuantConfig {
         QuantConfig {
@@ -359,5 +336,35 @@ impl LayerConfig {
             return Err(Error::invalid_config(message).at("dmq_balancer_param"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_suggested_if_at_most_half_of_it_is_wrong() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const splat(1.0) : f32[2,2]\n\
+                    %y = MatMul(%x, %w) @abcd\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let message = |name: &str| {
+            let layers = [(name.to_owned(), LayerConfig::default())].into();
+            let config = QuantConfig { layers, ..QuantConfig::default() };
+            config.check(&model).unwrap_err().to_string()
+        };
+        assert!(message("abxy").ends_with("is not in the model; did you mean \"abcd\""));
+        assert!(message("axyz").ends_with("is not in the model"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_errors_without_a_file_too() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const splat(1.0) : f32[2,2]\n\
+                    %y = MatMul(%x, %w) @fc\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let mut config = QuantConfig::for_model(&model);
+        config.layers.get_mut("fc").unwrap().weight_quant_params.num_bits = 0;
+        let message = config.check(&model).unwrap_err().to_string();
+        assert_eq!(message, "fc: weight_quant_params: num_bits: must be 6, 7 or 8, found 0");
     }
 }

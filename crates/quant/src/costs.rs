@@ -1,12 +1,13 @@
-//! What layers cost, before anything runs: shapes and multiply-accumulates for one sample.
+//! Costs of layers before anything runs: shapes and multiply-accumulates for one sample.
 
 use crate::layer::Layer;
+use crate::linear_view::LinearKind;
 use intact8_infer::infer;
 use intact8_ir::{Dim, Model, Result, Tensor, TensorType, Type, ValueId, ValueRef};
 use std::collections::BTreeMap;
 
-/// The shape of every value for one sample, as far as it is known before anything runs; dimensions that the inputs leave
-/// open are taken as 1.
+/// The shape of every value for one sample, as far as it is known before anything runs; symbolic
+/// dimensions of the inputs count as 1.
 pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
     let mut sample = model.clone();
     for id in sample.main().inputs().to_vec() {
@@ -28,32 +29,36 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
     Ok(shapes)
 }
 
-/// How many multiplications and additions a layer takes; for one without weights or factors, how many values it reads.
+/// How many multiply-adds a layer needs; for a layer that does not multiply, how many values it reads.
 pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<ValueRef, Vec<usize>>) -> Option<usize> {
     let graph = model.graph(layer.graph);
     let n_values = |value: ValueId| Some(n_elements(shapes.get(&ValueRef { graph: layer.graph, value })?));
     let first = graph.operand(layer.node, *layer.activations.first()?)?;
     let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
     let n_outputs = n_values(layer.node.into());
-    match layer.op {
-        "Conv" => Some(n_outputs?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
-        "ConvTranspose" => Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..]))),
-        "Gemm" | "MatMul" => {
+    match LinearKind::named(layer.op) {
+        Some(LinearKind::Conv) => {
+            Some(n_outputs?.saturating_mul(n_elements(&weights().next()?.shape()[1..])))
+        }
+        Some(LinearKind::ConvTranspose) => {
+            Some(n_values(first)?.saturating_mul(n_elements(&weights().next()?.shape()[1..])))
+        }
+        Some(LinearKind::Gemm | LinearKind::MatMul) => {
             let left = graph.operand(layer.node, 0)?;
             let place = ValueRef { graph: layer.graph, value: left };
             let inner = shapes.get(&place).map(|shape| shape.last().copied());
             let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
             Some(n_outputs?.saturating_mul(inner??))
         }
-        "LSTM" | "GRU" | "RNN" => {
+        None if layer.is_recurrent() => {
             let n_inputs = weights().next()?.shape()[2].max(1);
             Some((n_values(first)? / n_inputs).saturating_mul(weights().map(Tensor::len).sum()))
         }
-        _ => n_values(first).map(|n_values| n_values.saturating_mul(layer.activations.len())),
+        None => n_values(first).map(|n_values| n_values.saturating_mul(layer.activations.len())),
     }
 }
 
-/// As many as a number holds at most: shapes that a file states need not be possible.
+/// The product of the dimensions, saturating: shapes that a file states need not be possible.
 pub(crate) fn n_elements(shape: &[usize]) -> usize {
     shape.iter().fold(1, |n, dim| n.saturating_mul(*dim))
 }

@@ -1,24 +1,24 @@
 //! Fitted rounding: which elements of a weight are rounded up so that the layer's output changes least, by coordinate descent
-//! on the second moments of what the layer reads. It runs nothing.
+//! on the second moments of the layer's inputs. It runs nothing.
 //!
 //! The objective is that of AdaRound without its activation and of GPTQ (Frantar et al., 2023), `d H d'` for a channel whose
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
 //! integers next to it.
 
-use crate::rounding::{Rounding, product};
+use crate::rounding::{Rounding, n_fitted, product};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
 
-/// How often each weight may choose.
+/// How many sweeps over the weights there are at most.
 const MOST_SWEEPS: usize = 20;
 
-/// How many rows are looked at together.
+/// How many rows are processed together.
 const N_ROWS: usize = 128;
 
-/// What a layer reads, some rows at a time.
+/// The inputs of a layer, some rows at a time.
 #[derive(Clone, Copy)]
-pub struct Inputs<'a> {
+pub struct InputRows<'a> {
     /// How many rows there are.
     pub n_rows: usize,
     /// Some of them, `[n, k]`.
@@ -29,16 +29,22 @@ impl Rounding<'_> {
     /// For each element of the weight, whether it is rounded up.
     ///
     /// The inputs are divided by `factors`, one for each element of a row, which the weight has been multiplied with; empty:
-    /// they are as they are. `step` is that of the quantized inputs, whose rounding is noise that changed weights pass on. If
-    /// what the mean changes goes into the bias, `is_mean_corrected`, just what varies around it counts.
+    /// no factors. `step` is the scale of the quantized inputs, whose rounding is noise that changed weights pass on. With
+    /// `is_mean_corrected`, the mean error is corrected in the bias, and only the variation around it counts.
     ///
-    /// It looks at the first three quarters of the rows. An output channel that this does not serve better on the others is
-    /// rounded to nearest: few rows and many weights fit each other too well.
-    pub fn fit(&self, inputs: Inputs<'_>, factors: &[f32], step: f32, is_mean_corrected: bool) -> Vec<bool> {
+    /// It fits on the first three quarters of the rows. An output channel whose error on the last quarter is not smaller than
+    /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
+    pub fn fit(
+        &self,
+        inputs: InputRows<'_>,
+        factors: &[f32],
+        step: f32,
+        is_mean_corrected: bool,
+    ) -> Vec<bool> {
         let (n_out, nearest) = (self.scale.len(), self.nearest());
         let k = self.depth();
         let means = if is_mean_corrected { inputs.means(k) } else { vec![0.0; k] };
-        let n_seen = inputs.n_rows - inputs.n_rows / 4;
+        let n_seen = n_fitted(inputs.n_rows);
         let noise = step * step / 12.0;
         let moments = moments(inputs, 0..n_seen, &means, factors, noise);
         let mut gradients = vec![0.0; n_out * k];
@@ -58,13 +64,13 @@ impl Rounding<'_> {
         up
     }
 
-    /// By how many steps each weight changes.
+    /// The change of each weight by rounding, in steps.
     fn changes(&self, up: &[bool]) -> Vec<f32> {
         let change = |(steps, &up): (f32, &bool)| self.integer(steps, up) - steps;
         self.steps().zip(up).map(change).collect()
     }
 
-    /// Each weight in turn goes to the other side if that makes the error smaller, until none does. The gradient is half that of
+    /// Each weight in turn is rounded the other way if that makes the error smaller, until none is. The gradient is half that of
     /// the error by the weights.
     fn descend(&self, moments: &[f32], gradient: &mut [f32], steps: &[f32], up: &mut [bool]) {
         let k = steps.len();
@@ -73,7 +79,7 @@ impl Rounding<'_> {
             for idx in 0..k {
                 let change = self.integer(steps[idx], !up[idx]) - self.integer(steps[idx], up[idx]);
                 let row = &moments[idx * k..][..k];
-                // How the error changes, by more than rounding may make of it.
+                // The change of the error, which must be more than its own rounding error.
                 let (linear, square) = (2.0 * change * gradient[idx], change * change * row[idx]);
                 if linear + square < -1e-5 * square {
                     up[idx] = !up[idx];
@@ -88,7 +94,7 @@ impl Rounding<'_> {
     }
 }
 
-impl Inputs<'_> {
+impl InputRows<'_> {
     /// Some rows, of length `k`, a few at a time.
     fn few(self, rows: Range<usize>) -> impl Iterator<Item = Vec<f32>> {
         let end = rows.end;
@@ -116,7 +122,13 @@ impl Inputs<'_> {
 }
 
 /// The second moments of rows less the means, divided by factors, with noise on the diagonal; `[k, k]`.
-fn moments(inputs: Inputs<'_>, rows: Range<usize>, means: &[f32], factors: &[f32], noise: f32) -> Vec<f32> {
+fn moments(
+    inputs: InputRows<'_>,
+    rows: Range<usize>,
+    means: &[f32],
+    factors: &[f32],
+    noise: f32,
+) -> Vec<f32> {
     let (k, n_rows) = (means.len(), rows.len());
     let mut moments = vec![0.0; k * k];
     for few in inputs.few_centered(rows, means) {
@@ -134,7 +146,7 @@ fn moments(inputs: Inputs<'_>, rows: Range<usize>, means: &[f32], factors: &[f32
 
 /// The mean squared error of each channel on some rows less the means, divided by factors, with the noise of their rounding.
 fn errors(
-    inputs: Inputs<'_>,
+    inputs: InputRows<'_>,
     rows: Range<usize>,
     changes: &[f32],
     means: &[f32],
@@ -145,7 +157,7 @@ fn errors(
     let n_out = changes.len() / k.max(1);
     let of_noise = |changes: &[f32]| changes.iter().map(|d| f64::from(d * d * noise)).sum();
     let mut errors: Vec<f64> = changes.chunks_exact(k.max(1)).map(of_noise).collect();
-    // The product with a change of the weight is what counts: dividing that is as good as dividing the rows.
+    // Only products with a change of the weight count: dividing that is as good as dividing the rows.
     let divided: Vec<f32> = match factors {
         [] => changes.to_vec(),
         _ => changes.iter().zip(factors.iter().cycle()).map(|(change, factor)| change / factor).collect(),
@@ -170,9 +182,9 @@ mod tests {
     }
 
     /// Shows `see` rows as inputs.
-    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(Inputs<'_>) -> R) -> R {
+    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(InputRows<'_>) -> R) -> R {
         let some = |range: Range<usize>| rows[range.start * k..range.end * k].to_vec();
-        see(Inputs { n_rows: rows.len() / k, rows: &some })
+        see(InputRows { n_rows: rows.len() / k, rows: &some })
     }
 
     fn fit(
@@ -222,9 +234,9 @@ mod tests {
         }
     }
 
-    /// On rows that repeat, what is seen is what is not.
+    /// On rows that repeat, the rows that are fitted on are those that are not.
     #[test]
-    fn it_is_never_worse_than_nearest() {
+    fn fitting_is_never_worse_than_nearest() {
         let mut state = 1u64;
         let mut number = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

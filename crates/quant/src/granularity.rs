@@ -1,23 +1,23 @@
-//! Which of its scales each element of a weight has: one for all, one for each output channel, or one for each block of
-//! input channels.
+//! Quantization granularity: which scale each element of a weight has, per tensor, per output channel, or per block of input
+//! channels.
 //!
-//! It says where scales are and not what they do; the formulas are in `params.rs`.
+//! It tells where scales are; the formulas that use them are in `params.rs`.
 
+use crate::axis::Axis;
 use crate::layer::Weight;
 use crate::params::QuantParams;
-use crate::weight::Channels;
 
-/// How scales are dealt out to the elements of a row-major tensor.
+/// The granularity of the scales of a row-major tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Granularity {
-    /// One for all.
+    /// Per tensor.
     One,
-    /// One for each index of a dimension.
-    Channels(Channels),
+    /// Per index of a dimension.
+    Channels(Axis),
     /// The dimensions of the scales are those of the tensor, but that some neighbours along one share a scale.
     Blocks {
         /// The elements along that dimension.
-        along: Channels,
+        along: Axis,
         /// How many of them share a scale; the last block may be shorter.
         size: usize,
     },
@@ -28,8 +28,8 @@ impl Granularity {
     pub(crate) fn of(params: &QuantParams, weight: &Weight, shape: &[usize]) -> Granularity {
         match (axis(params, weight), params.block_size) {
             (None, _) => Granularity::One,
-            (Some(axis), None) => Granularity::Channels(Channels::of(shape, axis)),
-            (Some(axis), Some(size)) => Granularity::Blocks { along: Channels::of(shape, axis), size },
+            (Some(axis), None) => Granularity::Channels(Axis::of(shape, axis)),
+            (Some(axis), Some(size)) => Granularity::Blocks { along: Axis::of(shape, axis), size },
         }
     }
 
@@ -37,10 +37,10 @@ impl Granularity {
     pub(crate) fn scale_of(&self, element: usize) -> usize {
         match self {
             Granularity::One => 0,
-            Granularity::Channels(channels) => channels.of_element(element),
+            Granularity::Channels(channels) => channels.index_of(element),
             Granularity::Blocks { along, size } => {
                 let (outer, inner) = (element / (along.inner * along.len), element % along.inner);
-                let block = along.of_element(element) / size;
+                let block = along.index_of(element) / size;
                 (outer * along.len.div_ceil(*size) + block) * along.inner + inner
             }
         }
@@ -56,7 +56,7 @@ pub(crate) fn axis(params: &QuantParams, weight: &Weight) -> Option<usize> {
     }
 }
 
-/// The shape of the scales of a weight, as QuantizeLinear wants it.
+/// The shape of the scales of a weight, as QuantizeLinear requires it.
 pub(crate) fn scale_shape(params: &QuantParams, weight: &Weight, shape: &[usize]) -> Vec<usize> {
     match (axis(params, weight), params.block_size) {
         (None, _) => vec![],
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn scales(shape: &[usize], axis: usize, size: usize) -> Vec<usize> {
-        let blocks = Granularity::Blocks { along: Channels::of(shape, axis), size };
+        let blocks = Granularity::Blocks { along: Axis::of(shape, axis), size };
         (0..shape.iter().product()).map(|element| blocks.scale_of(element)).collect()
     }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_block_of_everything_is_a_channel() {
-        let (shape, channels) = ([4, 3], Granularity::Channels(Channels::of(&[4, 3], 1)));
+        let (shape, channels) = ([4, 3], Granularity::Channels(Axis::of(&[4, 3], 1)));
         let expected: Vec<usize> = (0..12).map(|element| channels.scale_of(element)).collect();
         assert_eq!(scales(&shape, 0, 4), expected);
         assert_eq!(scales(&shape, 0, 100), expected);

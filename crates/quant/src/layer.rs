@@ -4,10 +4,13 @@
 
 mod quantizable;
 
-pub use quantizable::{Kind, QUANTIZABLE, QuantizableOp};
+pub use crate::layer_table::{LayerId, LayerSet, LayerTable};
+pub use crate::linear_view::{LinearKind, LinearView, WeightLayout};
+pub use quantizable::{LayerKind, QUANTIZABLE, QuantizableOp};
 
-use crate::weight::Channels;
-use intact8_ir::{Error, GraphId, Model, NodeId, Result, Tensor, ValueId, ValueRef};
+use intact8_ir::{
+    Error, GraphId, Model, NodeId, Op, OperatorTrait, Result, Tensor, ValueId, ValueRef, WindowAttributes,
+};
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +36,10 @@ pub struct Weight {
     pub slot: usize,
     /// The dimension that counts output channels.
     pub axis: usize,
-    /// Whether the channels along that axis can each have a scale of their own.
+    /// Whether each index along that dimension can have a scale of its own (per-channel granularity).
     pub per_channel: bool,
-    /// Where the channels of the layer's first activation meet the weight; `None` for the weight of a recurrence.
+    /// The input channels, which the weight and the layer's first activation are multiplied along; `None` for the weight of a
+    /// recurrence and where they can't be told by one dimension.
     pub input: Option<InputChannels>,
 }
 
@@ -51,27 +55,27 @@ pub struct InputChannels {
 }
 
 impl Weight {
-    /// Calls `see` with the input channel of every element of the weight.
+    /// How the elements of the weight, of that shape, belong to channels; `None` for the weight of a recurrence.
+    pub fn layout(&self, shape: &[usize]) -> Option<WeightLayout> {
+        let input = self.input?;
+        Some(WeightLayout::new(shape, self.axis, input.weight, input.groups))
+    }
+
+    /// Calls `see` with the input channel and the value of every element of the weight.
     pub(crate) fn for_each_input(&self, tensor: &Tensor, mut see: impl FnMut(usize, f32)) {
-        let Some(input) = self.input else { return };
-        let shape = tensor.shape();
-        let (inputs, outputs) = (Channels::of(shape, input.weight), Channels::of(shape, self.axis));
-        let per_group = (outputs.len / input.groups).max(1);
+        let Some(layout) = self.layout(tensor.shape()) else { return };
         let values = tensor.values::<f32>().expect("a layer's weights are f32");
-        for (idx, &value) in values.iter().enumerate() {
-            let group = if input.groups == 1 { 0 } else { outputs.of_element(idx) / per_group };
-            see(group * inputs.len + inputs.of_element(idx), value);
-        }
+        values.iter().enumerate().for_each(|(idx, &value)| see(layout.channels_of_element(idx).1, value));
     }
 
     /// How many input channels there are.
     pub(crate) fn n_inputs(&self, tensor: &Tensor) -> usize {
-        self.input.map_or(0, |input| tensor.shape()[input.weight] * input.groups)
+        self.layout(tensor.shape()).map_or(0, |layout| layout.n_inputs())
     }
 }
 
 impl Layer {
-    /// Where the values are made that the layer reads as its activations, in the order of [`Layer::activations`].
+    /// Where the layer's activations are produced, in the order of [`Layer::activations`].
     pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
         let graph = model.graph(self.graph);
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
@@ -96,7 +100,7 @@ impl Layer {
             let Some(row) = row else {
                 return Err(Error::invalid_config("is no quantizable operator; remove it"));
             };
-            return match quantizable::Site::of(graph, node).map(|site| site.activation(slot)) {
+            return match quantizable::Candidate::of(graph, node).map(|candidate| candidate.activation(slot)) {
                 Some(Ok(slot)) => Ok(Layer {
                     name: format!("{name}:{slot}"),
                     op: row.name,
@@ -114,40 +118,61 @@ impl Layer {
         Err(Error::invalid_config("is not in the model"))
     }
 
-    /// The weight that meets the channels of the first activation, and where.
+    /// The weight that the first activation is multiplied by, and along which channels.
     pub(crate) fn input_channels(&self) -> Option<(&Weight, InputChannels)> {
         self.weights.iter().find_map(|weight| Some((weight, weight.input?)))
     }
 
+    /// The kind of product that the layer is, if it has a weight and is no recurrence.
+    pub fn linear_kind(&self) -> Option<LinearKind> {
+        LinearKind::named(self.op).filter(|_| !self.weights.is_empty())
+    }
+
+    /// The geometry of the layer, if it multiplies an activation by one constant weight with two kinds of channels.
+    pub fn linear_view(&self, model: &Model) -> Option<LinearView> {
+        let [weight] = &self.weights[..] else { return None };
+        let op = model.graph(self.graph).node(self.node).as_op()?;
+        LinearView::of(op, weight.slot, self.tensor(model, weight).shape())
+    }
+
+    /// How the window of a Conv or ConvTranspose moves; `None` for other layers. An error if the attributes are wrong.
+    pub fn window(&self, model: &Model) -> Result<Option<WindowAttributes>> {
+        let is_convolution = self.linear_kind().is_some_and(LinearKind::is_convolution);
+        let op = model.graph(self.graph).node(self.node).as_op().filter(|_| is_convolution);
+        op.map(WindowAttributes::of).transpose().map_err(|error| error.at(&self.name))
+    }
+
     /// The input slot of the bias, one value for each output channel, if the operator has one. It may be empty.
     pub(crate) fn bias_slot(&self) -> Option<usize> {
-        let can_have_bias = ["Conv", "ConvTranspose", "Gemm"].contains(&self.op);
-        (can_have_bias && !self.weights.is_empty()).then_some(2)
+        self.linear_kind()?.bias_slot()
     }
 
     /// The dimension of the output that counts output channels, from the end if negative; `None` for layers without
     /// weights, for recurrent ones, and where it is not known.
     pub fn output_axis(&self) -> Option<isize> {
         let (weight, _) = self.input_channels()?;
-        match self.op {
-            "Conv" | "ConvTranspose" => Some(1),
-            "Gemm" => Some(-1),
-            "MatMul" => Some(if weight.slot == 1 { -1 } else { -2 }),
-            _ => None,
+        Some(self.linear_kind()?.output_axis(weight.slot))
+    }
+
+    /// How many dimensions of the output follow that of the output channels, for a weight of that rank.
+    pub(crate) fn dims_after_outputs(&self, weight_rank: usize) -> usize {
+        let weight = self.weights.first().zip(self.linear_kind());
+        weight.map_or(0, |(weight, kind)| kind.dims_after_outputs(weight.slot, weight_rank))
+    }
+
+    /// Whether the layer is a product of its input and one constant matrix, so that the rounding of its weight can be
+    /// learned row by row: a Conv, a Gemm, or a MatMul whose right factor is the weight.
+    pub fn can_learn_rounding(&self) -> bool {
+        match (self.linear_kind(), &self.weights[..]) {
+            (Some(LinearKind::Conv | LinearKind::Gemm), [_]) => true,
+            (Some(LinearKind::MatMul), [weight]) => weight.slot == 1 && weight.per_channel,
+            _ => false,
         }
     }
 
-    /// Whether the layer is a product of what it reads and one constant matrix, so that the rounding of its weight can be
-    /// learned row by row: a Conv, a Gemm, or a MatMul whose right factor is the weight.
-    pub fn can_learn_rounding(&self) -> bool {
-        match &self.weights[..] {
-            [weight] => match self.op {
-                "Conv" | "Gemm" => true,
-                "MatMul" => weight.slot == 1 && weight.per_channel,
-                _ => false,
-            },
-            _ => false,
-        }
+    /// Whether the layer runs over a sequence with a state.
+    pub(crate) fn is_recurrent(&self) -> bool {
+        Op::new(self.op).has(OperatorTrait::Recurrent)
     }
 
     /// The layer's row.
@@ -155,14 +180,14 @@ impl Layer {
         QUANTIZABLE.iter().find(|row| row.name == self.op).expect("a layer has a row")
     }
 
-    /// Whether every output channel can have a scale of its own, in all weights.
+    /// Whether all weights can be quantized per channel.
     pub fn can_be_channel_wise(&self) -> bool {
         !self.weights.is_empty() && self.weights.iter().all(|weight| weight.per_channel)
     }
 }
 
 /// The layers of a model, graph by graph in topological order. Nodes without a name are none; see
-/// [`NameNodes`](crate::NameNodes).
+/// [`NameNodes`](crate::passes::NameNodes).
 pub fn layers(model: &Model) -> Vec<Layer> {
     let graphs = model.graphs();
     graphs
@@ -177,12 +202,12 @@ pub fn layers(model: &Model) -> Vec<Layer> {
 pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result::Result<Layer, String>> {
     let graph = model.graph(graph_id);
     let node = graph.node(id);
-    let site = quantizable::Site::of(graph, id)?;
-    let row = QUANTIZABLE.iter().find(|row| site.op.is(row.name))?;
+    let candidate = quantizable::Candidate::of(graph, id)?;
+    let row = QUANTIZABLE.iter().find(|row| candidate.op.is(row.name))?;
     if node.name.is_empty() {
         return Some(Err("the node has no name".to_owned()));
     }
-    let computed = |operands: quantizable::Operands| {
+    let computed = |operands: quantizable::QuantizedOperands| {
         let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
         let mut activations = operands.activations.iter().filter_map(activation);
         match activations.find(|&(_, value)| is_captured_constant(model, graph_id, value)) {
@@ -190,7 +215,7 @@ pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result
             None => Ok(operands),
         }
     };
-    Some((row.operands)(&site).and_then(computed).map(|operands| Layer {
+    Some((row.operands)(&candidate).and_then(computed).map(|operands| Layer {
         name: node.name.clone(),
         op: row.name,
         graph: graph_id,
@@ -200,7 +225,7 @@ pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result
     }))
 }
 
-/// Whether a value is captured from a constant of a graph around it, so that no node ever makes it.
+/// Whether a value is captured from a constant of an outer graph, so that no operation produces it.
 fn is_captured_constant(model: &Model, graph: GraphId, value: ValueId) -> bool {
     if !model.graph(graph).captures().contains(&value.node) {
         return false;

@@ -22,7 +22,7 @@ pub struct LayerTable {
 }
 
 impl LayerTable {
-    /// The layers of a model whose nodes have names; see [`NameNodes`](crate::NameNodes).
+    /// The layers of a model whose nodes have names; see [`NameNodes`](crate::passes::NameNodes).
     pub fn of(model: &Model) -> LayerTable {
         let layers = layers(model);
         let ids = || (0..).map(LayerId).zip(&layers);

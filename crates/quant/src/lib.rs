@@ -1,77 +1,106 @@
 //! Quantization of intact8's IR: layers, configuration, record, calibration, and the passes.
 //!
 //! It never runs a model: an embedding compiler gets the passes without our interpreter and without protobuf.
-//! Quantizing is putting QuantizeLinear and DequantizeLinear around a layer's two operands, and from then on the graph
-//! carries the numbers.
+//! Quantizing a layer is putting QuantizeLinear and DequantizeLinear around its operands; from then on the graph holds all
+//! scales and zero points, and neither configuration nor record is needed any more.
+//!
+//! | Module | What is in it |
+//! |---|---|
+//! | [`layer`] | the nodes that can be quantized, and the geometry of their weights |
+//! | [`config`] | which layers are quantized, and how |
+//! | [`observer`] | statistics of activations, and the range that each method makes of them |
+//! | [`calibration`] | from observed values to a record, and the parameters of weights |
+//! | [`rounding`] | which way the elements of a weight are rounded, and what that does to outputs |
+//! | [`record`] | scales, zero points and all else that was found for each layer |
+//! | [`passes`] | every rewriting of the graph |
+//! | [`deploy`] | deploy formats and runtimes |
+//! | [`stages`] | prepared, quantized and deployed models, each a value that is made once |
+//! | [`costs`] | multiply-adds and shapes before anything runs |
+//!
+//! ```
+//! use intact8_ir::{Model, Tensor};
+//! use intact8_quant::{Calibration, Preparation, Prepared, QuantConfig};
+//!
+//! let model: Model = "\
+//! model m opset 17
+//! %x = input : f32[N,2]
+//! %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+//! %y = MatMul(%x, %w) @fc
+//! return %y
+//! "
+//! .parse()?;
+//! let prepared = Prepared::new(&model, &Preparation::default(), None)?;
+//! let config = QuantConfig::for_model(prepared.model());
+//! let mut calibration = Calibration::new(prepared.model(), &config)?;
+//! for place in calibration.places().collect::<Vec<_>>() {
+//!     // The float model is run by the caller; here the one value is the input.
+//!     calibration.observe(place, &Tensor::new(&[1, 2], vec![-1.0f32, 1.0]))?;
+//! }
+//! let quantized = prepared.quantize(&config, &calibration.finish()?)?;
+//! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
+//! # Ok::<(), intact8_ir::Error>(())
+//! ```
 
+mod absorbing_constants;
 mod ada_round;
-mod balancing;
+mod axis;
 mod batch_norm;
-mod calibration;
-mod coding;
-mod config;
-mod costs;
+pub mod calibration;
+pub mod config;
+pub mod costs;
+mod deploy_format;
 mod fit_rounding;
-mod flavour;
 mod granularity;
-mod grow;
-mod layer;
+pub mod layer;
 mod layer_table;
-mod linear;
+mod linear_node;
+mod linear_view;
 mod names;
-mod observer;
+mod new_nodes;
+pub mod observer;
 mod operands;
 mod params;
-mod passes;
-mod product;
+pub mod passes;
 mod profile;
 mod prototext;
+mod qdq_params;
 mod quantized;
-mod rank;
-mod record;
-mod region;
-mod rounding;
-mod saturation;
-mod sources;
-mod stages;
-mod useful;
-mod weight;
+mod quantized_linear;
+mod ranks;
+pub mod record;
+pub mod rounding;
 
-pub use ada_round::{Activation, Examples};
-pub use balancing::Balancing;
-pub use calibration::{Calibration, Narrower};
-pub use config::{
-    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
-    WeightConfig, WeightMethod,
-};
-pub use costs::{multiply_adds, sample_shapes};
-pub use fit_rounding::Inputs;
-pub use flavour::{Emission, Flavour, emit};
-pub use layer::{InputChannels, Kind, Layer, QUANTIZABLE, QuantizableOp, Weight, layer, layers};
-pub use layer_table::{LayerId, LayerSet, LayerTable};
-pub use observer::{Bin, ChannelMaxima, Histogram, Statistics, Weighted, activation_params};
-pub use operands::{Operands, OutputErrors, simulated_activation, simulated_weight};
+mod saturation;
+mod scaling_region;
+mod smoothing_calibration;
+pub mod stages;
+mod unprofitable_layers;
+mod uses;
+mod weight_params;
+
+/// Writing quantized models for runtimes: deploy formats, what each runtime supports, and models that are quantized already.
+pub mod deploy {
+    pub use crate::deploy_format::{DeployFormat, Emission, deploy, emit};
+    pub use crate::profile::{Overhead, PROFILES, Profile};
+    pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
+}
+
+pub use calibration::Calibration;
+pub use config::{LayerConfig, QuantConfig};
+pub use deploy::{DeployFormat, Emission, Profile, emit};
+pub use layer::{Layer, layers};
 pub use params::QuantParams;
-pub use passes::{
-    Balance, CarryThrough, ClipIntegers, DropClippedActivations, Equalize, ExpandWeights, FloatConstants,
-    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, InsertQuantDequant,
-    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, RoundWeights, ShareConstants, ShiftBias,
-    SignedActivations, SinkConstants, Trim, UnsignedActivations, balances_for_free,
-};
-pub use profile::{Overhead, PROFILES, Profile};
-pub use quantized::{check_is_float, check_is_qdq, record_of};
 pub use record::{LayerRecord, Record};
-pub use rounding::Rounding;
-pub use saturation::saturating_pairs;
 pub use stages::{Deployed, Preparation, Prepared, Quantized};
-pub use weight::weight_params;
 
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
+use passes::{
+    FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset,
+    RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
+};
 
-/// Names, types and folding: everything of [`Prepared`] before ranges are equalized, but for the constants that other
-/// constants are computed from.
+/// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, but for the folding of constants.
 fn fuse(how: &Preparation) -> Pipeline<'_> {
     let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
@@ -92,12 +121,12 @@ fn infer_types() -> Pipeline<'static> {
     Pipeline(vec![Box::new(InferShapes)])
 }
 
-/// The model that simulates quantization, from a prepared one: raised to an operator set that can say so, balanced, weights rounded as was learned, biases
-/// shifted, quantize and dequantize around each operand.
+/// The passes that make the fake-quant model of a prepared one: an operator set with the quantizers that are needed, smoothing,
+/// learned rounding, bias correction, QuantizeLinear and DequantizeLinear before each operand.
 pub fn fake_quant<'a>(config: &'a QuantConfig, record: &'a Record) -> Pipeline<'a> {
     Pipeline(vec![
         Box::new(RaiseOpset { to: config.min_opset(record) }),
-        Box::new(Balance { config, record }),
+        Box::new(Smooth { config, record }),
         Box::new(RoundWeights { config, record }),
         Box::new(ShiftBias { config, record }),
         Box::new(InsertQuantDequant { config, record }),

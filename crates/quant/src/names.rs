@@ -24,10 +24,10 @@ impl Names {
         Names(HashSet::new())
     }
 
-    /// `wanted`, or `wanted` with the first number behind it that makes it new. It is in use from now on.
-    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
-        let numbered = (1..).map(|n| format!("{wanted}_{n}"));
-        let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
+    /// `base`, or `base` followed by the first number that makes it new. It is in use from now on.
+    pub(crate) fn fresh(&mut self, base: &str) -> String {
+        let numbered = (1..).map(|n| format!("{base}_{n}"));
+        let mut candidates = std::iter::once(base.to_owned()).chain(numbered);
         let name = candidates.find(|name| !self.0.contains(name)).expect("numbers do not end");
         self.0.insert(name.clone());
         name

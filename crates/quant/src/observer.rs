@@ -1,7 +1,7 @@
-//! Observers: what the values of an activation were, and which range a method makes of that.
+//! Observers: statistics of the values of an activation, and the range that each method selects from them.
 //!
-//! [`Statistics`] sees every batch once; the methods are functions of statistics, one file each, so that one pass over
-//! the data serves them all.
+//! [`Statistics`] observes every batch once; the methods are functions of statistics, one file each, so that one pass over
+//! the data is enough for all of them.
 
 mod auto;
 mod error;
@@ -17,21 +17,36 @@ mod weighted;
 
 pub use histogram::{Bin, Histogram};
 pub(crate) use sentinel::without_sentinels;
+pub(crate) use statistics::check_channels;
 pub use statistics::{ChannelMaxima, Statistics};
 pub use weighted::Weighted;
 
 use crate::config::{ActivationConfig, ActivationMethod};
-use crate::params::QuantParams;
+use crate::params::{QuantParams, check_range};
+use intact8_ir::Result;
 
-/// The parameters of an activation with those statistics, by the method that its configuration asks for.
+/// The parameters of an activation with those statistics, by the method of its configuration.
+///
+/// An error if the configuration is out of range, or the statistics are of a reversed or infinite range.
 pub fn activation_params(
+    statistics: &Statistics,
+    config: &ActivationConfig,
+    asymmetric: bool,
+) -> Result<QuantParams> {
+    config.check()?;
+    check_range(statistics.min, statistics.max)?;
+    Ok(params_of_checked(statistics, config, asymmetric))
+}
+
+/// The same, of a configuration and statistics that were checked before.
+pub(crate) fn params_of_checked(
     statistics: &Statistics,
     config: &ActivationConfig,
     asymmetric: bool,
 ) -> QuantParams {
     let bits = config.num_bits;
     let (min, max) = range(statistics, &config.method, bits, asymmetric);
-    if asymmetric { QuantParams::asymmetric(min, max, bits) } else { QuantParams::symmetric(min, max, bits) }
+    QuantParams::covering(min, max, bits, asymmetric)
 }
 
 fn range(statistics: &Statistics, method: &ActivationMethod, bits: u8, asymmetric: bool) -> (f32, f32) {
@@ -121,6 +136,20 @@ mod tests {
             let is_near = |a: f32, b: f32| (a - b).abs() <= b.abs() * f32::EPSILON;
             assert!(is_near(found.0, expected.0) && is_near(found.1, expected.1), "{found:?} {expected:?}");
         }
+    }
+
+    #[test]
+    fn statistics_and_configurations_out_of_range_are_errors() {
+        let config = ActivationConfig::default();
+        let message = |statistics: &Statistics, config: &ActivationConfig| {
+            activation_params(statistics, config, true).unwrap_err().to_string()
+        };
+        for (min, max) in [(1.0, -1.0), (f32::NAN, 1.0), (0.0, f32::INFINITY)] {
+            let statistics = Statistics { min, max, n_values: 2, ..Statistics::default() };
+            assert!(message(&statistics, &config).starts_with("a range must be finite"), "{min} {max}");
+        }
+        let of_no_bits = ActivationConfig { num_bits: 0, ..config };
+        assert_eq!(message(&Statistics::default(), &of_no_bits), "num_bits: must be 8 or 16, found 0");
     }
 
     #[test]

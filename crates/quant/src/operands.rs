@@ -1,5 +1,5 @@
-//! What quantization makes of a layer's operands, as numbers, and of the product of them: the same that the passes put into
-//! a model, for those who compute with one layer and have no model of it.
+//! Fake-quantized operands of a single layer, and the error of their product: the numbers that the passes put into a model,
+//! for computations that have a layer and no model of it.
 
 use crate::config::LayerConfig;
 use crate::granularity::Granularity;
@@ -12,8 +12,8 @@ use intact8_ir::{Model, Result};
 use intact8_kernels::gemm::Init;
 use intact8_kernels::quantize::{Affine, fake_quantize};
 
-/// The first weight of a layer, rounded as the record says, quantized and dequantized; in the order of its elements. A scale
-/// that [`InsertQuantDequant`](crate::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
+/// The first weight of a layer, rounded as in the record, quantized and dequantized; in the order of its elements. A scale
+/// that [`InsertQuantDequant`](crate::passes::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
 pub fn simulated_weight(
     model: &Model,
     layer: &Layer,
@@ -37,18 +37,18 @@ pub fn simulated_weight(
 pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &[f32]) -> Vec<f32> {
     let params = entry.activations.first().filter(|_| !config.weights_only && !entry.has_blocks());
     let Some(params) = params else { return values.to_vec() };
-    let (min, max) = QuantParams::range(params.bits);
+    let (min, max) = QuantParams::integers(params.bits);
     let affine = Affine { scale: params.scale[0], zero_point: params.offset[0], min, max };
     let mut simulated = vec![0.0; values.len()];
     fake_quantize(affine, values, &mut simulated);
     simulated
 }
 
-/// The operands of a product of matrices, float and quantized: what a layer reads, `[rows, depth]`, and its weight,
+/// The operands of a product of matrices, float and quantized: the inputs of a layer, `[rows, depth]`, and its weight,
 /// `[outputs, depth]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Operands<'a> {
-    /// What is read.
+pub struct ProductOperands<'a> {
+    /// The inputs.
     pub inputs: &'a [f32],
     /// The same, quantized and dequantized.
     pub quantized_inputs: &'a [f32],
@@ -60,7 +60,7 @@ pub struct Operands<'a> {
     pub depth: usize,
 }
 
-/// What quantization does to the outputs of a product, added up over rows.
+/// The error that quantization causes in the outputs of a product, summed over rows.
 #[derive(Debug, Clone, Default)]
 pub struct OutputErrors {
     signal: f64,
@@ -72,8 +72,8 @@ pub struct OutputErrors {
 
 impl OutputErrors {
     /// Adds rows.
-    pub fn add(&mut self, operands: Operands<'_>) {
-        let Operands { inputs, quantized_inputs, weight, quantized_weight, depth } = operands;
+    pub fn add(&mut self, operands: ProductOperands<'_>) {
+        let ProductOperands { inputs, quantized_inputs, weight, quantized_weight, depth } = operands;
         let [n_rows, n_out] = [inputs, weight].map(|values| values.len() / depth);
         let sizes = [n_rows, depth, n_out];
         let mut outputs = vec![0.0; n_rows * n_out];
@@ -91,8 +91,8 @@ impl OutputErrors {
         self.n_rows += n_rows;
     }
 
-    /// The squares of all outputs and of their errors, summed; if `is_mean_corrected`, just what the errors of each output
-    /// vary around their mean.
+    /// The sums of squares of all outputs and of their errors; if `is_mean_corrected`, the errors are those around the mean of
+    /// each output.
     pub fn signal_and_noise(&self, is_mean_corrected: bool) -> (f64, f64) {
         if !is_mean_corrected {
             return (self.signal, self.noise);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn errors_by_hand() {
-        let operands = Operands {
+        let operands = ProductOperands {
             inputs: &[1.0, 2.0, 3.0, 4.0],
             quantized_inputs: &[1.0, 2.5, 3.0, 4.5],
             weight: &[1.0, 1.0, 2.0, -1.0],
@@ -132,7 +132,7 @@ mod tests {
         let mut by_row = OutputErrors::default();
         for row in [0..2, 2..4] {
             let (inputs, quantized_inputs) = (&operands.inputs[row.clone()], &operands.quantized_inputs[row]);
-            by_row.add(Operands { inputs, quantized_inputs, ..operands });
+            by_row.add(ProductOperands { inputs, quantized_inputs, ..operands });
         }
         assert_eq!(by_row.signal_and_noise(true), (62.0, 2.0));
     }

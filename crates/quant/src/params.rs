@@ -24,7 +24,7 @@ pub struct QuantParams {
     /// The step between two integers: one entry for the tensor, one for each channel, or one for each block. Finite and
     /// positive.
     pub scale: Vec<f32>,
-    /// The integer that stands for 0, as many as scales.
+    /// The zero point, the integer that represents 0; as many as scales. AMCT calls it offset.
     pub offset: Vec<i32>,
     /// The width of the integers, 2 to 16.
     pub bits: u8,
@@ -41,35 +41,62 @@ impl QuantParams {
         QuantParams { scale: vec![scale], offset: vec![offset], bits, block_size: None }
     }
 
-    /// The least and the greatest integer.
-    pub fn range(bits: u8) -> (i32, i32) {
-        let half = 1i32 << (bits - 1);
+    /// The least and the greatest integer of that width. An error if the width is not 2 to 16.
+    pub fn range(bits: u8) -> Result<(i32, i32)> {
+        check_bits(bits)?;
+        Ok(QuantParams::integers(bits))
+    }
+
+    /// The same for a width that was checked before.
+    pub(crate) fn integers(bits: u8) -> (i32, i32) {
+        let half = 1i32 << (bits.clamp(1, 31) - 1);
         (-half, half - 1)
     }
 
     /// The parameters that cover `min..=max` and 0, with an offset.
     ///
-    /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; a range without extent gets
-    /// scale 1 and offset `qmin`.
-    pub fn asymmetric(min: f32, max: f32, bits: u8) -> QuantParams {
-        let (qmin, qmax) = QuantParams::range(bits);
+    /// AMCT's: `scale = (max - min) / (2^bits - 1)`, `offset = round(qmin - min / scale)`; an empty range gets
+    /// scale 1 and offset `qmin`. An error if the range is reversed or not finite, or the width is not 2 to 16.
+    pub fn asymmetric(min: f32, max: f32, bits: u8) -> Result<QuantParams> {
+        check_bits(bits)?;
+        check_range(min, max)?;
+        Ok(QuantParams::covering(min, max, bits, true))
+    }
+
+    /// The parameters that cover `min..=max` with offset 0.
+    ///
+    /// AMCT's: the side of greater magnitude determines the scale, and the negative side has one integer more.
+    /// An empty range gets scale 1. Errors are those of [`asymmetric`](QuantParams::asymmetric).
+    pub fn symmetric(min: f32, max: f32, bits: u8) -> Result<QuantParams> {
+        check_bits(bits)?;
+        check_range(min, max)?;
+        Ok(QuantParams::covering(min, max, bits, false))
+    }
+
+    /// Either of the two, of a range and a width that were checked before.
+    pub(crate) fn covering(min: f32, max: f32, bits: u8, asymmetric: bool) -> QuantParams {
+        if asymmetric {
+            QuantParams::with_offset(min, max, bits)
+        } else {
+            QuantParams::without_offset(min, max, bits)
+        }
+    }
+
+    fn with_offset(min: f32, max: f32, bits: u8) -> QuantParams {
+        let (qmin, qmax) = QuantParams::integers(bits);
         let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
         let scale = (max - min) / f64::from(qmax - qmin);
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
         }
-        // The offset must belong to the scale that is stored, which is a 32-bit float.
+        // The offset must belong to the scale that is stored_constant, which is a 32-bit float.
         let scale = scale as f32;
         let offset = (f64::from(qmin) - min / f64::from(scale)).round_ties_even();
         QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)
     }
 
-    /// The parameters that cover `min..=max` with offset 0.
-    ///
-    /// AMCT's: the side that reaches further fixes the scale, and the negative side has one integer more.
-    /// A range without extent gets scale 1.
-    pub fn symmetric(min: f32, max: f32, bits: u8) -> QuantParams {
-        let (qmin, qmax) = QuantParams::range(bits);
+    fn without_offset(min: f32, max: f32, bits: u8) -> QuantParams {
+        let (qmin, qmax) = QuantParams::integers(bits);
         let (min, max) = (f64::from(min).abs(), f64::from(max).abs());
         let scale = if max >= min { max / f64::from(qmax) } else { min / -f64::from(qmin) };
         let scale = if scale < MIN_SCALE { 1.0 } else { scale as f32 };
@@ -89,21 +116,22 @@ impl QuantParams {
     /// The integer for `x`, by the scale of that index: that of the channel, or of the block. Not a number becomes the
     /// offset.
     pub fn quantize(&self, x: f32, idx: usize) -> i32 {
-        let (qmin, qmax) = QuantParams::range(self.bits);
+        let (qmin, qmax) = QuantParams::integers(self.bits);
         // NaN stays that, and becomes 0 in the cast.
         let q = round_half_even((x / self.scale[idx]).clamp(-MOST_STEPS, MOST_STEPS)) as i32;
         q.saturating_add(self.offset[idx]).clamp(qmin, qmax)
     }
 
-    /// The number that an integer stands for, by the scale of that index.
+    /// The number that an integer represents, by the scale of that index.
     pub fn dequantize(&self, q: i32, idx: usize) -> f32 {
         (q - self.offset[idx]) as f32 * self.scale[idx]
     }
 
-    /// Checks that scales and their reciprocals are finite and positive, offsets in range, the counts equal, and blocks
-    /// not empty.
+    /// Checks that the width is 2 to 16, scales and their reciprocals are finite and positive, offsets in range, the counts
+    /// equal, and blocks not empty.
     pub fn check(&self) -> Result<()> {
-        let (qmin, qmax) = QuantParams::range(self.bits);
+        check_bits(self.bits)?;
+        let (qmin, qmax) = QuantParams::integers(self.bits);
         if self.scale.is_empty() || self.scale.len() != self.offset.len() {
             let (scales, offsets) = (self.scale.len(), self.offset.len());
             return Err(Error::invalid_config(format!("there are {scales} scales and {offsets} offsets")));
@@ -124,9 +152,47 @@ impl QuantParams {
     }
 }
 
+/// Checks the width of integers.
+fn check_bits(bits: u8) -> Result<()> {
+    match bits {
+        2..=16 => Ok(()),
+        _ => Err(Error::invalid_config(format!("integers must have 2 to 16 bits, found {bits}"))),
+    }
+}
+
+/// Checks the ends of a range of numbers.
+pub(crate) fn check_range(min: f32, max: f32) -> Result<()> {
+    if min.is_finite() && max.is_finite() && min <= max {
+        return Ok(());
+    }
+    Err(Error::invalid_data(format!("a range must be finite and begin before it ends, found {min} to {max}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_width_or_range_is_an_error() {
+        for bits in [0, 1, 17, 32, 255] {
+            let message = format!("integers must have 2 to 16 bits, found {bits}");
+            let found = [
+                QuantParams::range(bits).unwrap_err(),
+                QuantParams::symmetric(-1.0, 1.0, bits).unwrap_err(),
+                QuantParams::asymmetric(-1.0, 1.0, bits).unwrap_err(),
+                QuantParams::per_tensor(1.0, 0, bits).check().unwrap_err(),
+            ];
+            assert_eq!(found.map(|error| error.to_string()), [(); 4].map(|()| message.clone()));
+        }
+        for (min, max) in [(1.0, -1.0), (f32::NAN, 1.0), (0.0, f32::NAN), (0.0, f32::INFINITY)] {
+            let message = format!("a range must be finite and begin before it ends, found {min} to {max}");
+            let found = [QuantParams::symmetric(min, max, 8), QuantParams::asymmetric(min, max, 8)];
+            assert_eq!(found.map(|result| result.unwrap_err().to_string()), [message.clone(), message]);
+        }
+        assert_eq!(QuantParams::range(2).unwrap(), (-2, 1));
+        // The whole range of floats has a scale.
+        QuantParams::asymmetric(f32::MIN, f32::MAX, 8).unwrap().check().unwrap();
+    }
 
     #[test]
     fn halves_are_rounded_to_the_even_integer() {
@@ -141,22 +207,28 @@ mod tests {
     #[test]
     fn asymmetric_covers_zero() {
         // (6.0 - 0.0) / 255, and 0 is the least integer.
-        assert_eq!(QuantParams::asymmetric(0.5, 6.0, 8), QuantParams::per_tensor(6.0 / 255.0, -128, 8));
+        assert_eq!(
+            QuantParams::asymmetric(0.5, 6.0, 8).unwrap(),
+            QuantParams::per_tensor(6.0 / 255.0, -128, 8)
+        );
         // (1 + 3) / 255 = 0.015686…; round(-128 + 1 / 0.015686…) = round(-64.25).
-        assert_eq!(QuantParams::asymmetric(-1.0, 3.0, 8), QuantParams::per_tensor(4.0 / 255.0, -64, 8));
-        assert_eq!(QuantParams::asymmetric(-3.0, -1.0, 8).offset, [127]);
+        assert_eq!(
+            QuantParams::asymmetric(-1.0, 3.0, 8).unwrap(),
+            QuantParams::per_tensor(4.0 / 255.0, -64, 8)
+        );
+        assert_eq!(QuantParams::asymmetric(-3.0, -1.0, 8).unwrap().offset, [127]);
     }
 
     #[test]
     fn the_negative_side_has_one_integer_more() {
-        assert_eq!(QuantParams::symmetric(-1.0, 12.7, 8), QuantParams::per_tensor(0.1, 0, 8));
-        assert_eq!(QuantParams::symmetric(-12.8, 1.0, 8), QuantParams::per_tensor(0.1, 0, 8));
+        assert_eq!(QuantParams::symmetric(-1.0, 12.7, 8).unwrap(), QuantParams::per_tensor(0.1, 0, 8));
+        assert_eq!(QuantParams::symmetric(-12.8, 1.0, 8).unwrap(), QuantParams::per_tensor(0.1, 0, 8));
     }
 
     #[test]
-    fn no_extent_gives_scale_one() {
-        assert_eq!(QuantParams::asymmetric(0.0, 0.0, 8), QuantParams::per_tensor(1.0, -128, 8));
-        assert_eq!(QuantParams::symmetric(0.0, 1e-9, 8), QuantParams::per_tensor(1.0, 0, 8));
+    fn an_empty_range_has_scale_one() {
+        assert_eq!(QuantParams::asymmetric(0.0, 0.0, 8).unwrap(), QuantParams::per_tensor(1.0, -128, 8));
+        assert_eq!(QuantParams::symmetric(0.0, 1e-9, 8).unwrap(), QuantParams::per_tensor(1.0, 0, 8));
     }
 
     #[test]
@@ -169,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_used_is_refused() {
+    fn unusable_parameters_are_errors() {
         let message = |params: QuantParams| params.check().unwrap_err().to_string();
         assert!(message(QuantParams::per_tensor(0.0, 0, 8)).starts_with("scale 0 must be positive"));
         assert!(message(QuantParams::per_tensor(1e-45, 0, 8)).starts_with("scale 0.0"));

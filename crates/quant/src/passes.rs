@@ -1,10 +1,9 @@
 //! The passes, one file each.
 
-mod balance;
 mod carry_through;
 mod clip_integers;
 mod drop_clipped_activations;
-mod equalize;
+mod equalize_across_layers;
 mod expand_weights;
 mod float_constants;
 mod fold_batch_norm;
@@ -28,14 +27,14 @@ mod share_constants;
 mod shift_bias;
 mod signed_activations;
 mod sink_constants;
+mod smooth;
 mod trim;
 mod unsigned_activations;
 
-pub use balance::{Balance, balances_for_free};
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
 pub use drop_clipped_activations::DropClippedActivations;
-pub use equalize::Equalize;
+pub use equalize_across_layers::EqualizeAcrossLayers;
 pub use expand_weights::ExpandWeights;
 pub use float_constants::FloatConstants;
 pub use fold_batch_norm::FoldBatchNorm;
@@ -61,5 +60,6 @@ pub use share_constants::ShareConstants;
 pub use shift_bias::ShiftBias;
 pub use signed_activations::SignedActivations;
 pub use sink_constants::SinkConstants;
+pub use smooth::{Smooth, smoothed_for_free};
 pub use trim::Trim;
 pub use unsigned_activations::UnsignedActivations;

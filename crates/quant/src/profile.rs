@@ -1,60 +1,62 @@
-//! What runtimes accept and what they run in int8: one row each.
+//! Profiles of runtimes: what each accepts, and what it runs in int8; one row each.
 //!
-//! The facts, and where they are from, are in `docs/runtimes.md`. Passes and configuration look only at the row.
+//! The facts and their sources are in `docs/runtimes.md`. Passes and configuration use only the row.
 
-use crate::coding::{Coding, quantized_as, stored};
 use crate::config::{LayerConfig, QuantConfig};
-use crate::layer::{Layer, layers};
-use crate::useful::{without_gain, without_use};
-use intact8_ir::{DType, Error, Graph, Model, NodeId, Result};
+use crate::deploy_format::DeployFormat;
+use crate::layer::{Layer, LinearKind, layers};
+use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
+use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
 
 /// A runtime, as far as the files that are written for it depend on it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The name that `--target` takes.
+    /// The name, which is the value of `--target`.
     pub name: &'static str,
+    /// The deploy formats that the runtime reads.
+    pub formats: &'static [DeployFormat],
     /// Whether 8-bit activations are unsigned in the files.
     pub unsigned: bool,
     /// Whether every offset must be 0.
     pub symmetric: bool,
     /// Whether a bias may be 32-bit integers with a DequantizeLinear.
     pub integer_bias: bool,
-    /// Whether balancing may put a Mul between layers: it keeps the layer in front from giving integers.
-    pub explicit_balance: bool,
-    /// The operators that are quantized; empty: whatever can be.
+    /// Whether smoothing may put a Mul between layers: after it, the layer before returns floats.
+    pub explicit_smoothing: bool,
+    /// The operators that are quantized; empty: all that can be.
     pub quantized: &'static [&'static str],
     /// The operators that run in int8 as soon as their operands are quantized.
     pub int8: &'static [&'static str],
-    /// Those that do if their result is quantized too.
+    /// The operators that run in int8 if their result is quantized too.
     pub int8_throughout: &'static [&'static str],
     /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
     /// faster in int8, for which windows are copied.
     pub least_products: usize,
-    /// What quantizing what a layer reads costs, where that is known.
+    /// The cost of quantizing the activations of layers, where that is known.
     pub overhead: Option<Overhead>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
-    /// The functions in front of which a layer's result is quantized too, so that the layer gives integers.
-    pub clipping: &'static [&'static str],
+    /// The functions before which a layer's result is quantized too, so that the layer returns integers.
+    pub clipping: OperatorSet,
     /// The operators between two layers that pass integers on.
-    pub carrying: &'static [&'static str],
+    pub carrying: OperatorSet,
 }
 
-/// What it costs to quantize a value for layers, in multiply-adds that int8 must save.
+/// The cost of quantizing a value for layers, in multiply-adds that int8 must save.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overhead {
-    /// Of a value.
+    /// Per value.
     pub fixed: usize,
-    /// Of each of its elements.
+    /// Per element of the value.
     pub each_value: usize,
-    /// Of each of its elements besides, if bytes go through a MaxPool then, as floats would through a faster one.
+    /// Per element in addition, if bytes go through a MaxPool then, which is faster on floats.
     pub each_pooled: usize,
 }
 
-/// What moves numbers without changing any.
-const MOVING: &[&str] = &[
+/// The operators that ONNX Runtime passes integers through, on every processor.
+const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
     "Concat",
-    "DepthToSpace",
     "Expand",
     "Flatten",
     "Gather",
@@ -62,15 +64,17 @@ const MOVING: &[&str] = &[
     "Reshape",
     "Resize",
     "Slice",
-    "SpaceToDepth",
     "Squeeze",
     "Transpose",
     "Unsqueeze",
-];
+]);
+
+/// All that moves numbers without changing any.
+const MOVING: OperatorSet = OperatorSet::With(OperatorTrait::MovesData);
 
 const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
 
-/// Whatever can be quantized but LSTM, GRU and RNN.
+/// All operators that can be quantized but LSTM, GRU and RNN.
 const WITHOUT_RECURRENCES: &[&str] = &[
     "Add",
     "AveragePool",
@@ -96,10 +100,11 @@ const WITHOUT_RECURRENCES: &[&str] = &[
 pub static PROFILES: &[Profile] = &[
     Profile {
         name: "onnxruntime-x86",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: false,
+        explicit_smoothing: false,
         quantized: &[],
         int8: &["Gemm", "MatMul"],
         int8_throughout: &[
@@ -116,27 +121,16 @@ pub static PROFILES: &[Profile] = &[
         least_products: 16,
         overhead: Some(Overhead { fixed: 100_000, each_value: 20, each_pooled: 120 }),
         per_channel: WITH_CHANNELS,
-        clipping: &["Clip", "Relu"],
-        carrying: &[
-            "Concat",
-            "Expand",
-            "Flatten",
-            "Gather",
-            "MaxPool",
-            "Reshape",
-            "Resize",
-            "Slice",
-            "Squeeze",
-            "Transpose",
-            "Unsqueeze",
-        ],
+        clipping: OperatorSet::Named(&["Clip", "Relu"]),
+        carrying: CARRIED_BY_ONNX_RUNTIME,
     },
     Profile {
         name: "onnxruntime-arm",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: false,
+        explicit_smoothing: false,
         quantized: &[],
         int8: &["Gemm", "MatMul"],
         int8_throughout: &[
@@ -153,79 +147,71 @@ pub static PROFILES: &[Profile] = &[
         least_products: 0,
         overhead: None,
         per_channel: WITH_CHANNELS,
-        clipping: &["Clip", "Relu"],
-        carrying: &[
-            "Concat",
-            "Expand",
-            "Flatten",
-            "Gather",
-            "MaxPool",
-            "Reshape",
-            "Resize",
-            "Slice",
-            "Squeeze",
-            "Transpose",
-            "Unsqueeze",
-        ],
+        clipping: OperatorSet::Named(&["Clip", "Relu"]),
+        carrying: CARRIED_BY_ONNX_RUNTIME,
     },
     Profile {
         name: "tensorrt",
+        formats: &[DeployFormat::Qdq],
         unsigned: false,
         symmetric: true,
         integer_bias: false,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
     Profile {
         name: "openvino",
+        formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
     Profile {
         name: "ascend",
+        formats: &[DeployFormat::Qdq, DeployFormat::Ascend],
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
         least_products: 0,
         overhead: None,
         per_channel: &["Conv", "ConvTranspose"],
-        clipping: &[],
-        carrying: &[],
+        clipping: OperatorSet::Named(&[]),
+        carrying: OperatorSet::Named(&[]),
     },
     Profile {
         name: "generic",
+        formats: DeployFormat::ALL,
         unsigned: false,
         symmetric: false,
         integer_bias: true,
-        explicit_balance: true,
+        explicit_smoothing: true,
         quantized: &[],
         int8: WITH_CHANNELS,
         int8_throughout: &[],
         least_products: 0,
         overhead: None,
         per_channel: WITH_CHANNELS,
-        clipping: &[],
+        clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },
 ];
@@ -239,27 +225,44 @@ impl Profile {
         })
     }
 
-    /// Checks that a configuration asks for nothing that the runtime refuses.
+    /// Checks that a configuration requires nothing that the runtime refuses.
     pub fn check_config(&self, config: &QuantConfig) -> Result<()> {
         let has_offset = |layer: &&LayerConfig| layer.quant_enable && config.is_asymmetric(layer);
         if !self.symmetric || !config.layers.values().any(|layer| has_offset(&layer)) {
             return Ok(());
         }
         let message = format!(
-            "{} takes no offsets; set activation_offset to false, or make the file with `intact8 config --target {}`",
+            "{} supports no offsets; set activation_offset to false, or make the file with `intact8 config --target {}`",
             self.name, self.name
         );
         Err(Error::invalid_config(message))
+    }
+
+    /// Checks that the runtime reads a deploy format.
+    pub fn check_format(&self, format: DeployFormat) -> Result<()> {
+        if self.formats.contains(&format) {
+            return Ok(());
+        }
+        let mut names: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+        let last = names.pop().unwrap_or_default();
+        let names =
+            if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) };
+        let name = format.name();
+        Err(Error::invalid_config(format!(
+            "{} does not read the deploy format {name:?}; use {names}",
+            self.name
+        )))
     }
 
     /// Checks that a quantized model has nothing that the runtime refuses.
     pub fn check_model(&self, model: &Model) -> Result<()> {
         for (_, graph) in model.graphs().filter(|_| self.symmetric) {
             for id in graph.topo() {
-                let Some(coding) = Coding::of_quantize(graph, id) else { continue };
-                let middle = if coding.dtype == DType::U8 { 128 } else { 0 };
-                if coding.offset.iter().any(|&offset| offset != middle) {
-                    let message = format!("has an offset, and {} takes none; quantize without", self.name);
+                let Some(params) = QdqParams::of_quantize(graph, id) else { continue };
+                let middle = if params.dtype == DType::U8 { 128 } else { 0 };
+                if params.offset.iter().any(|&offset| offset != middle) {
+                    let message =
+                        format!("has an offset, and {} supports none; quantize without offsets", self.name);
                     return Err(Error::invalid_model(message).at(graph.node(id).label()));
                 }
             }
@@ -267,14 +270,14 @@ impl Profile {
         Ok(())
     }
 
-    /// Turns off in a configuration what the runtime does not take, and says what and why, one line each.
+    /// Turns off in a configuration what the runtime does not support, and reports what and why, one line each.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
         let mut lines = Vec::new();
         if self.symmetric && config.activation_offset {
             config.activation_offset = false;
-            lines.push(format!("activations have no offset: {} takes none", self.name));
+            lines.push(format!("activations have no offset: {} supports none", self.name));
         }
-        if !self.explicit_balance && config.auto_balance {
+        if !self.explicit_smoothing && config.auto_balance {
             config.balance_nodes = false;
         }
         for layer in layers(model) {
@@ -290,7 +293,7 @@ impl Profile {
             if !layer.weights.is_empty() && !per_channel && of_layer.weight_quant_params.channel_wise {
                 of_layer.weight_quant_params.channel_wise = false;
                 let line = format!(
-                    "{} has one scale for its weight: {} takes no more for {}",
+                    "{} has one scale for its weight: {} supports no more for {}",
                     layer.name, self.name, layer.op
                 );
                 lines.push(line);
@@ -301,22 +304,22 @@ impl Profile {
         let why = |_: &Layer| format!("{} runs a Conv of so few channels faster in float", self.name);
         lines.extend(config.leave_weights(&small, why));
         let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
-        lines.extend(config.leave_weights(&without_use(model, config, self), why));
+        lines.extend(config.leave_weights(&without_int8_neighbours(model, config, self), why));
         if let Some(overhead) = &self.overhead {
             let why =
                 |_: &Layer| format!("{} would take longer to quantize its inputs than int8 saves", self.name);
-            lines.extend(config.leave_weights(&without_gain(model, config, self, overhead), why));
+            lines.extend(config.leave_weights(&dearer_than_float(model, config, self, overhead), why));
         }
         lines
     }
 
-    /// Whether a layer is a Conv that makes too few products.
+    /// Whether a layer is a Conv of fewer products than [`least_products`](Profile::least_products).
     fn is_small(&self, layer: &Layer, model: &Model) -> bool {
-        let Some(weight) = layer.weights.first().filter(|_| layer.op == "Conv") else { return false };
-        let op = model.graph(layer.graph).node(layer.node).as_op();
-        let groups = op.and_then(|op| op.int("group").ok()).flatten().unwrap_or(1);
-        let products = layer.tensor(model, weight).shape().iter().take(2).product::<usize>();
-        groups == 1 && products < self.least_products
+        let view = layer.linear_view(model).filter(|view| view.kind == LinearKind::Conv);
+        view.is_some_and(|view| {
+            let layout = view.layout;
+            layout.groups() == 1 && layout.n_inputs() * layout.n_outputs() < self.least_products
+        })
     }
 
     /// Whether the runtime runs a node of a quantized model in int8.
@@ -327,34 +330,40 @@ impl Profile {
             return false;
         }
         let operands = graph.operands(id).iter().flatten().enumerate();
-        let are_coded = operands.take(2).all(|(_, &value)| {
-            stored(graph, value).is_some()
-                || Coding::of_dequantized(graph, value).is_some_and(|coding| coding.is_byte())
+        let are_quantized = operands.take(2).all(|(_, &value)| {
+            stored_constant(graph, value).is_some()
+                || QdqParams::of_dequantized(graph, value).is_some_and(|params| params.is_byte())
         });
-        are_coded && (!throughout || quantized_as(graph, id.into()).is_some_and(|coding| coding.is_byte()))
+        are_quantized
+            && (!throughout || quantized_as(graph, id.into()).is_some_and(|params| params.is_byte()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_ir::Op;
 
     #[test]
     fn openvino_keeps_recurrences_and_nothing_else_in_float() {
         let openvino = Profile::named("openvino").unwrap();
         for row in crate::layer::QUANTIZABLE {
-            let is_recurrent = ["LSTM", "GRU", "RNN"].contains(&row.name);
+            let is_recurrent = Op::new(row.name).has(OperatorTrait::Recurrent);
             assert_eq!(openvino.quantized.contains(&row.name), !is_recurrent, "{}", row.name);
         }
     }
 
     #[test]
-    fn offsets_are_refused_where_none_are_taken() {
+    fn offsets_are_refused_where_none_are_supported() {
         let tensorrt = Profile::named("tensorrt").unwrap();
         let mut config = QuantConfig::default();
         config.layers.insert("conv".to_owned(), LayerConfig::default());
         assert!(
-            tensorrt.check_config(&config).unwrap_err().to_string().starts_with("tensorrt takes no offsets")
+            tensorrt
+                .check_config(&config)
+                .unwrap_err()
+                .to_string()
+                .starts_with("tensorrt supports no offsets")
         );
         config.activation_offset = false;
         tensorrt.check_config(&config).unwrap();
@@ -367,12 +376,12 @@ mod tests {
         };
         tensorrt.check_model(&model("0")).unwrap();
         let refused = tensorrt.check_model(&model("3")).unwrap_err().to_string();
-        assert_eq!(refused, "q: has an offset, and tensorrt takes none; quantize without");
+        assert_eq!(refused, "q: has an offset, and tensorrt supports none; quantize without offsets");
         PROFILES[0].check_model(&model("3")).unwrap();
     }
 
     #[test]
-    fn a_conv_of_few_channels_is_left_to_floats_where_that_is_faster() {
+    fn a_conv_of_few_channels_stays_in_float_where_that_is_faster() {
         let model = |channels: usize, groups: usize| {
             let text = format!(
                 "model m opset 17\n%x = input : f32[1,{},8,8]\n%w = const splat(1.0) : f32[{channels},1,3,3]\n\

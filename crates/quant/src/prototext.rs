@@ -1,6 +1,6 @@
 //! The text format of protocol buffers, read without a schema: a message is a list of named fields.
 //!
-//! What fields a message has and of which type is for those who read one. Extensions and `Any` are not here.
+//! Which fields a message has, and their types, is known by the readers of that message. Extensions and `Any` are not here.
 
 use intact8_ir::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(crate) struct Field {
 /// A field's value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// A number or a name, as it stands.
+    /// A number or a name, verbatim.
     Word(String),
     Text(String),
     Message(Message),
@@ -63,6 +63,7 @@ impl Field {
     }
 
     /// The field as a name without quotes.
+    #[cfg(feature = "config-files")]
     pub(crate) fn word(&self) -> Result<&str> {
         match &self.value {
             Value::Word(word) => Ok(word),

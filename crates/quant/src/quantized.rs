@@ -1,15 +1,15 @@
-//! Models that are quantized already: told apart, and their scales read back.
+//! Models that are quantized already: how they are recognized, and the record of their scales.
 
-use crate::coding::{Coding, integers, stored};
 use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
-use crate::product::coded;
+use crate::qdq_params::{QdqParams, integers, stored_constant};
+use crate::quantized_linear::quantized_value;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
 
 /// Checks that a model holds no operator of a quantized one.
 pub fn check_is_float(model: &Model) -> Result<()> {
-    refuse(model, |op| is_quantizer(op) || is_quantized(op), "give its float original, or use convert-qat")
+    refuse(model, |op| is_quantizer(op) || is_quantized(op), "pass its float original, or use convert-qat")
 }
 
 /// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way.
@@ -37,7 +37,7 @@ fn is_quantizer(op: &Op) -> bool {
     ["QuantizeLinear", "DequantizeLinear"].contains(&op.name.as_str())
 }
 
-/// Whether an operator computes with integers, or simulates it in a way of its own.
+/// Whether an operator computes with integers, or is a fake-quant operator of some framework.
 fn is_quantized(op: &Op) -> bool {
     let name = op.name.as_str();
     let of_onnx = ["ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"].contains(&name)
@@ -52,8 +52,8 @@ fn is_quantized(op: &Op) -> bool {
 /// The record of a model with QuantizeLinear and DequantizeLinear: for each layer whose activations and weights are
 /// dequantized, the scales and offsets in the signed domain. Layers need names.
 ///
-/// Layers are as [`QUANTIZABLE`] lists them. What has a scale along a dimension of an activation, or an offset of a weight,
-/// has no place in a record and is left out, and so is a weight in blocks.
+/// Layers are as [`QUANTIZABLE`] lists them. An activation with a scale along a dimension, and a weight with an offset,
+/// have no place in a record and are left out, and so is a weight in blocks.
 pub fn record_of(model: &Model) -> Record {
     let mut record = Record::default();
     for (_, graph) in model.graphs() {
@@ -70,15 +70,15 @@ pub fn record_of(model: &Model) -> Record {
 
 fn entry(graph: &Graph, id: NodeId) -> Option<LayerRecord> {
     let mut entry = LayerRecord::default();
-    // What follows the first two operands is a bias, or else says how to compute.
+    // The operands after the first two are a bias or parameters.
     for &value in graph.operands(id).iter().take(2).flatten() {
         match weight(graph, value) {
             Some(weight) => entry.weights.push(weight?),
             None => {
-                let coded = coded(graph, value)?;
+                let coded = quantized_value(graph, value)?;
                 entry.activations.push(QuantParams::per_tensor(
                     coded.scale,
-                    signed(&coded.coding, coded.offset),
+                    signed(&coded.params, coded.offset),
                     8,
                 ));
             }
@@ -89,20 +89,20 @@ fn entry(graph: &Graph, id: NodeId) -> Option<LayerRecord> {
 
 /// The parameters of a dequantized constant, if the value is one; `Some(None)` if a record can't hold them.
 fn weight(graph: &Graph, value: ValueId) -> Option<Option<QuantParams>> {
-    let coding = Coding::of_dequantized(graph, value)?;
+    let params = QdqParams::of_dequantized(graph, value)?;
     let source = graph.operand(value.node, 0)?;
     // Integers, or floats that are quantized first.
-    let is_stored = stored(graph, value).is_some_and(|stored| integers(stored.integers).is_some());
-    let is_float = Coding::of_quantize(graph, source.node).is_some()
+    let is_stored = stored_constant(graph, value).is_some_and(|stored| integers(stored.integers).is_some());
+    let is_float = QdqParams::of_quantize(graph, source.node).is_some()
         && graph.operand(source.node, 0).is_some_and(|value| graph.constant(value).is_some());
     if !is_stored && !is_float {
         return None;
     }
-    let offset: Vec<i32> = coding.offset.iter().map(|&offset| signed(&coding, offset)).collect();
-    let fits = coding.is_byte() && offset.iter().all(|&offset| offset == 0);
-    Some(fits.then_some(QuantParams { scale: coding.scale, offset, bits: 8, block_size: None }))
+    let offset: Vec<i32> = params.offset.iter().map(|&offset| signed(&params, offset)).collect();
+    let fits = params.is_byte() && offset.iter().all(|&offset| offset == 0);
+    Some(fits.then_some(QuantParams { scale: params.scale, offset, bits: 8, block_size: None }))
 }
 
-fn signed(coding: &Coding, offset: i32) -> i32 {
-    if coding.dtype == DType::U8 { offset - 128 } else { offset }
+fn signed(params: &QdqParams, offset: i32) -> i32 {
+    if params.dtype == DType::U8 { offset - 128 } else { offset }
 }

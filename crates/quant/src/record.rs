@@ -19,30 +19,31 @@ pub struct Record {
     pub layers: BTreeMap<String, LayerRecord>,
 }
 
-/// Scales and offsets of one layer, and what else was learned of it.
+/// Scales and offsets of one layer, and all else that calibration found for it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
-    /// Of the activations, in the order of [`Layer::activations`]; each has one entry. Empty if only weights are quantized
-    /// and nothing is known of activations.
+    /// The parameters of the activations, in the order of [`Layer::activations`], each with one scale. Empty if only weights
+    /// are quantized and nothing is known of activations.
     pub activations: Vec<QuantParams>,
-    /// Of the weights, in the order of [`Layer::weights`]: one entry, one for each output channel, or
-    /// one for each block of the first.
+    /// The parameters of the weights, in the order of [`Layer::weights`]: one scale, one per output channel, or of the first
+    /// weight one per block.
     pub weights: Vec<QuantParams>,
-    /// What each channel of the first activation is divided by, and the weight multiplied; empty: nothing.
-    pub balance: Vec<f32>,
-    /// What is added to each output channel to make up for the mean error of quantization; empty: nothing.
+    /// The smoothing factors: what each channel of the first activation is divided by, and the weight multiplied with; empty:
+    /// no smoothing. AMCT: `tensor_balance_factor`.
+    pub smoothing: Vec<f32>,
+    /// Bias correction: what is added to each output channel to compensate the mean error of quantization; empty: nothing.
     pub bias_shift: Vec<f32>,
-    /// Whether each element of the first weight, balanced, is rounded up and not down; empty: to nearest.
+    /// Whether each element of the first weight, smoothed, is rounded up and not down; empty: to nearest.
     pub rounded_up: Vec<bool>,
-    /// Whether the constants that the scales are of were changed first, as the configuration alone says: by channels whose
-    /// ranges were made equal, or by folding otherwise than is usual.
+    /// Whether the weights that the scales are of had been changed in a way that only the configuration tells: by cross-layer
+    /// equalization, or by another choice of folding than the default.
     pub prepared: bool,
 }
 
 impl Record {
-    /// Reads the text form and checks every value. A layer that occurs twice counts as its last occurrence says.
+    /// Reads the text form and checks every value. Of a layer that occurs twice, the last occurrence counts.
     ///
-    /// An entry without weights whose key is another entry's with `:1`, `:2`, … behind it holds that layer's further
+    /// An entry without weights whose key is another entry's followed by `:1`, `:2`, … holds that layer's further
     /// activations.
     pub fn from_text(text: &str) -> Result<Record> {
         let mut record = Record::default();
@@ -109,8 +110,8 @@ impl Record {
         self.layers.get(name).ok_or_else(missing)
     }
 
-    /// Checks that an entry fits its layer: as many activations, unless only its weights are quantized, and for each weight
-    /// one scale or one for each output channel.
+    /// Checks that the values of an entry are in range and fit its layer: as many activations, unless only its weights are
+    /// quantized, with one scale each, and for each weight one scale or one for each output channel.
     pub(crate) fn check(
         entry: &LayerRecord,
         (layer, of_layer): (&Layer, &LayerConfig),
@@ -120,6 +121,11 @@ impl Record {
             Err(Error::invalid_config(format!("the record has {found} {what}, the layer needs {expected}"))
                 .at(&layer.name))
         };
+        entry.check().map_err(|error| error.at(&layer.name))?;
+        let n_scales = entry.activations.iter().map(|params| params.scale.len());
+        if let Some(n_scales) = n_scales.into_iter().find(|&n_scales| n_scales != 1) {
+            return differs(n_scales, "scales of an activation", "1");
+        }
         let n_activations = layer.activations.len();
         let needs_none = of_layer.weights_only && entry.activations.is_empty();
         if entry.activations.len() != n_activations && !needs_none {
@@ -140,11 +146,11 @@ impl Record {
             }
         }
         let n_elements = layer.weights.first().map_or(0, |weight| layer.tensor(model, weight).len());
-        // What a file says comes in fours.
+        // A file holds four elements per digit.
         if ![0, n_elements, n_elements.next_multiple_of(4)].contains(&entry.rounded_up.len()) {
             return differs(entry.rounded_up.len(), "elements rounded up or down", &n_elements.to_string());
         }
-        LayerRecord::check_balance(&entry.balance, layer, model)?;
+        LayerRecord::check_smoothing(&entry.smoothing, layer, model)?;
         let weight = layer.weights.first().filter(|_| layer.output_axis().is_some());
         let n_outputs = weight.map_or(0, |weight| layer.tensor(model, weight).shape()[weight.axis]);
         if ![0, n_outputs].contains(&entry.bias_shift.len()) {
@@ -176,14 +182,15 @@ impl LayerRecord {
         self.weights.iter().any(|params| params.block_size.is_some())
     }
 
-    /// Checks that there is no balance factor, or one for each input channel.
-    pub(crate) fn check_balance(balance: &[f32], layer: &Layer, model: &Model) -> Result<()> {
+    /// Checks that there is no smoothing factor, or one for each input channel.
+    pub(crate) fn check_smoothing(factors: &[f32], layer: &Layer, model: &Model) -> Result<()> {
         let n_inputs =
             layer.input_channels().map_or(0, |(weight, _)| weight.n_inputs(layer.tensor(model, weight)));
-        if [0, n_inputs].contains(&balance.len()) {
+        if [0, n_inputs].contains(&factors.len()) {
             return Ok(());
         }
-        let message = format!("the record has {} balance factors, the layer needs {n_inputs}", balance.len());
+        let message =
+            format!("the record has {} smoothing factors, the layer needs {n_inputs}", factors.len());
         Err(Error::invalid_config(message).at(&layer.name))
     }
 
@@ -198,7 +205,7 @@ impl LayerRecord {
             return Err(Error::invalid_config(format!("offset_w must be 0, found {offset}")));
         }
         let usable = f32::EPSILON..=1.0 / f32::EPSILON;
-        if let Some(factor) = self.balance.iter().find(|factor| !usable.contains(factor)) {
+        if let Some(factor) = self.smoothing.iter().find(|factor| !usable.contains(factor)) {
             let message = format!("tensor_balance_factor must be in {usable:?}, found {factor}");
             return Err(Error::invalid_config(message));
         }
@@ -223,7 +230,7 @@ impl LayerRecord {
                 "block_size" => weight.block_size = Some(entry.number()?),
                 "scale_r" => recurrence.scale.push(entry.number()?),
                 "offset_r" => recurrence.offset.push(entry.number()?),
-                "tensor_balance_factor" => layer.balance.push(entry.number()?),
+                "tensor_balance_factor" => layer.smoothing.push(entry.number()?),
                 "bias_shift" => layer.bias_shift.push(entry.number()?),
                 "rounded_up" => layer.rounded_up = flags::read(entry)?,
                 "prepared" => layer.prepared = entry.flag()?,
@@ -269,7 +276,7 @@ impl LayerRecord {
         if let Some(size) = self.weights.first().and_then(|params| params.block_size) {
             writeln!(out, "    block_size: {size}")?;
         }
-        self.balance.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
+        self.smoothing.iter().try_for_each(|factor| writeln!(out, "    tensor_balance_factor: {factor}"))?;
         self.bias_shift.iter().try_for_each(|shift| writeln!(out, "    bias_shift: {shift}"))?;
         if !self.rounded_up.is_empty() {
             writeln!(out, "    rounded_up: \"{}\"", flags::written(&self.rounded_up))?;
@@ -327,13 +334,13 @@ record {
         let conv1 = record.layer("conv1").unwrap();
         assert_eq!(conv1.activations, [QuantParams::per_tensor(0.0187, -128, 8)]);
         assert_eq!(conv1.weights[0].scale, [0.00297, 0.00311]);
-        assert_eq!(record.layer("fc").unwrap().balance, [1.3, 0.8]);
+        assert_eq!(record.layer("fc").unwrap().smoothing, [1.3, 0.8]);
         assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         assert!(record.to_text().starts_with(&EXAMPLE[..EXAMPLE.find("record {\n  key: \"fc\"").unwrap()]));
     }
 
     #[test]
-    fn what_was_learned_round_trips() {
+    fn learned_fields_round_trip() {
         let text =
             EXAMPLE.replace("offset_d: -7", "offset_d: -7 bias_shift: 0.5 rounded_up: \"68\" prepared: true");
         let record = Record::from_text(&text).unwrap();

@@ -1,4 +1,10 @@
-//! The two integers next to each element of a weight, and what it becomes with either. Which one is chosen is found elsewhere.
+//! Rounding of weights up or down: the two integers next to each element, and the weight that a choice results in.
+//!
+//! The choices are made in `ada_round.rs` and `fit_rounding.rs`.
+
+pub use crate::ada_round::{ActivationFunction, Examples};
+pub use crate::fit_rounding::InputRows;
+pub use crate::operands::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
 
 use crate::params::{QuantParams, round_half_even};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
@@ -44,16 +50,21 @@ impl Rounding<'_> {
         self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
     }
 
-    /// What becomes of an element of so many steps.
+    /// The integer of an element of so many steps, rounded up or down.
     pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
         self.clip(floor(steps) + f32::from(u8::from(up)))
     }
 
-    /// The nearest of the integers that there are.
+    /// The nearest integer in the range of the width.
     pub(crate) fn clip(&self, integer: f32) -> f32 {
-        let (qmin, qmax) = QuantParams::range(self.bits);
+        let (qmin, qmax) = QuantParams::integers(self.bits);
         integer.clamp(qmin as f32, qmax as f32)
     }
+}
+
+/// How many of so many rows rounding is fitted on; a quarter is left to check what was fitted.
+pub(crate) fn n_fitted(n_rows: usize) -> usize {
+    n_rows - n_rows / 4
 }
 
 /// The greatest integer that is not greater, for numbers that fit into one of 32 bits. Unlike `f32::floor` it is no function
@@ -78,4 +89,14 @@ pub(crate) fn product(
         init,
         MatrixMut::row_major(into, n, n_out),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_rows_is_left_for_the_check() {
+        assert_eq!([3, 4, 8, 1024].map(n_fitted), [3, 3, 6, 768]);
+    }
 }

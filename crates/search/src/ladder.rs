@@ -10,9 +10,9 @@ use crate::search::{Progress, Search};
 use crate::strategy::minimize;
 use intact8_calibrate::calibrate;
 use intact8_ir::{Error, Result};
-use intact8_quant::{
-    ActivationMethod, AdaRound, Layer, LayerConfig, LayerId, LayerSet, QuantConfig, Record, WeightMethod,
-};
+use intact8_quant::config::{ActivationMethod, AdaRound, WeightMethod};
+use intact8_quant::layer::{LayerId, LayerSet};
+use intact8_quant::{Layer, LayerConfig, QuantConfig, Record};
 use std::ops::ControlFlow;
 
 /// A rung of the ladder: one change of a layer's configuration.
@@ -127,7 +127,7 @@ impl<S: Scorer> Search<'_, S> {
     fn entries_for_rung(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
         let table = &self.report.table;
         let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
-        let plain = self.rolled_back_config(self.config, &others);
+        let plain = self.rolled_back_config(self.parameters.config, &others);
         let is_changed = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
         let in_float = self.report.ranking.0.iter().map(|entry| entry.layers.clone());
         let entries: Vec<Vec<LayerId>> = in_float
@@ -143,7 +143,7 @@ impl<S: Scorer> Search<'_, S> {
         if !layers.is_empty() {
             let mut progress = Progress(self.roles.observer);
             let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
-            self.rung_calibrations.insert(rung.name, RungCalibration { config, record });
+            self.parameters.rung_calibrations.insert(rung.name, RungCalibration { config, record });
         }
         Ok(entries)
     }

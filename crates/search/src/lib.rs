@@ -66,7 +66,7 @@
 //! let model: Model = text.parse()?;
 //! let samples = Tensor::new(&[4, 2], vec![100.0f32, 0.3, -60.0, -0.3, 20.0, -0.2, -80.0, 0.2]);
 //!
-//! let prepared = Prepared::new(&model, &Preparation::default(), None)?;
+//! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
 //! let runtime = Interpreter::default();
 //! let float = FloatModel::new(&prepared, &runtime)?;
 //! let config = QuantConfig { auto_balance: false, ..QuantConfig::for_model(prepared.model()) };

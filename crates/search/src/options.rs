@@ -4,7 +4,8 @@ use crate::ladder::Rung;
 use crate::rank::ReplayTap;
 use crate::sensitivity::{CosineSimilarity, Sensitivity};
 use crate::strategy::Strategy;
-use intact8_quant::{Emission, Flavour, LayerSet};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{DeployFormat, Emission};
 
 /// The options of a search.
 pub struct SearchOptions<'a> {
@@ -21,7 +22,7 @@ pub struct SearchOptions<'a> {
     pub groups: &'a [LayerSet],
     /// The deploy format in which trials are scored, and its options; if it is `None`, the scorer receives only the fake-quant
     /// model.
-    pub deploy: Option<(Flavour, Emission)>,
+    pub deploy: Option<(DeployFormat, Emission)>,
     /// Whether a trial may stop as soon as it can no longer meet the target. The first trial always runs to its end.
     pub early_stop: bool,
     /// Whether the outcome is the closest trial if none meets the target; otherwise there is then no outcome.

@@ -3,7 +3,8 @@
 use crate::ranking::{Ranked, Ranking};
 use crate::roles::Verdict;
 use intact8_ir::Error;
-use intact8_quant::{Deployed, LayerId, LayerSet, LayerTable, QuantConfig, Quantized, Record};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
+use intact8_quant::{Deployed, QuantConfig, Quantized, Record};
 use std::collections::BTreeMap;
 
 /// The layers on a rung of the [ladder](crate::ladder::LADDER), each with the rung's name.

@@ -8,7 +8,8 @@ use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel, Replay};
 use intact8_ir::{Error, Result, Tensor};
-use intact8_quant::{Layer, LayerId, QuantConfig, Record};
+use intact8_quant::layer::LayerId;
+use intact8_quant::{Layer, QuantConfig, Record};
 
 /// The replay of one layer on one batch.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +141,7 @@ mod tests {
                     %z = MatMul(%h.2, %v) @first\n  %u = MatMul(%z, %v) @second\n  return %u\n}}\nreturn %y\n";
         let model: Model = text.parse().unwrap();
         let (prepared, runtime) =
-            (Prepared::new(&model, &Preparation::default(), None).unwrap(), Interpreter::default());
+            (Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(prepared.model()) };
         let mut data = vec![vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]];

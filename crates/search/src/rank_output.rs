@@ -8,7 +8,8 @@ use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel};
 use intact8_ir::{DType, Error, Result, Tensor};
-use intact8_quant::{LayerSet, QuantConfig, Record};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{QuantConfig, Record};
 
 /// Ranks layers by the outputs of networks in which they are quantized.
 pub(crate) struct OutputRanking<'a> {
@@ -95,7 +96,7 @@ impl OutputRanking<'_> {
     fn outputs(&self, rolled_back: &LayerSet, batches: &mut Batches<'_>) -> Result<Vec<Vec<Tensor>>> {
         let prepared = self.float.prepared();
         let config = self.config.rolled_back(&prepared.layers().names(rolled_back));
-        let quantized = prepared.quantize(&config, self.record)?;
+        let quantized = prepared.quantize(&config, self.record, &mut ())?;
         let executor = self.float.runtime().compile(quantized.fake_quant())?;
         let run_batch = |_, inputs: &[Tensor]| {
             let mut outputs = executor.run(inputs)?;

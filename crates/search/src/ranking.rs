@@ -1,6 +1,6 @@
 //! The ranking: the layers, or groups of layers, that can be rolled back, the most sensitive first.
 
-use intact8_quant::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet};
 use std::cmp::Ordering;
 
 /// The layers, or groups of layers, that can be rolled back, the most sensitive first.

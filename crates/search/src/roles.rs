@@ -6,8 +6,9 @@
 use crate::outcome::Rungs;
 use crate::stage::{Interruption, Stage};
 use intact8_calibrate::BoxError;
-use intact8_ir::{Model, Result};
-use intact8_quant::{Deployed, LayerSet, Quantized};
+use intact8_ir::{Model, PassObserver, Result};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{Deployed, Quantized};
 use std::path::Path;
 
 /// Scores models. The search does not run models to score them; a scorer may use any runtime.
@@ -133,8 +134,9 @@ impl From<(bool, f64)> for Verdict {
     }
 }
 
-/// Observes a search, stores its scores for later runs, and may end it. All methods have defaults that do nothing.
-pub trait SearchObserver<S> {
+/// Observes a search and the passes that it runs, stores its scores for later runs, and may end it. All methods have defaults that
+/// do nothing.
+pub trait SearchObserver<S>: PassObserver {
     /// A stage begins.
     fn stage(&mut self, stage: Stage<'_>) {
         let _ = stage;

@@ -13,8 +13,9 @@ use crate::sensitivity::Scope;
 use crate::stage::{Interruption, Stage};
 use crate::strategy::trials_ahead;
 use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
-use intact8_ir::{Error, ErrorKind, Model, Result};
-use intact8_quant::{Deployed, LayerId, LayerSet, QuantConfig, Quantized, Record};
+use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
+use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Record};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -103,9 +104,11 @@ pub fn search<'a, S: Scorer>(
     };
     let mut search = Search {
         float,
-        config,
-        record: calibrated.into_record(),
-        rung_calibrations: BTreeMap::new(),
+        parameters: Parameters {
+            config,
+            record: calibrated.into_record(),
+            rung_calibrations: BTreeMap::new(),
+        },
         groups,
         roles,
         options,
@@ -121,18 +124,22 @@ pub fn search<'a, S: Scorer>(
 /// The state of a search.
 pub(crate) struct Search<'a, S: Scorer> {
     pub(crate) float: &'a FloatModel<'a>,
+    pub(crate) parameters: Parameters<'a>,
+    groups: Vec<LayerSet>,
+    pub(crate) roles: Roles<'a, S>,
+    pub(crate) options: SearchOptions<'a>,
+    pub(crate) report: Report<S::Score>,
+    /// The model of the best trial, unless its score was recalled.
+    best: Option<TrialModel>,
+}
+
+/// The calibrated parameters with which the layers of trials are quantized.
+pub(crate) struct Parameters<'a> {
     pub(crate) config: &'a QuantConfig,
     /// The record of all layers; the parameters of a layer do not depend on the choice of other quantized layers.
     record: Record,
     /// By the name of a rung: the layers that were tried on it, calibrated with its settings.
     pub(crate) rung_calibrations: BTreeMap<&'static str, RungCalibration>,
-    groups: Vec<LayerSet>,
-    pub(crate) roles: Roles<'a, S>,
-    pub(crate) options: SearchOptions<'a>,
-    pub(crate) report: Report<S::Score>,
-    /// The model of the best trial so far, if this run has made it.
-    /// The model of the best trial, unless its score was recalled.
-    best: Option<TrialModel>,
 }
 
 /// The model of a trial.
@@ -141,6 +148,25 @@ struct TrialModel {
     trial: usize,
     quantized: Quantized,
     deployed: Option<Deployed>,
+}
+
+impl Parameters<'_> {
+    /// The configuration of a trial, and a record of at least the layers that it enables.
+    fn config_and_record(
+        &self,
+        table: &LayerTable,
+        rolled_back: &LayerSet,
+        rungs: &Rungs,
+    ) -> (QuantConfig, Cow<'_, Record>) {
+        let mut config = self.config.rolled_back(&table.names(rolled_back));
+        let mut record = Cow::Borrowed(&self.record);
+        for (&layer, rung) in rungs {
+            let (on_rung, name) = (&self.rung_calibrations[rung], table.name(layer));
+            config.layers.insert(name.to_owned(), on_rung.config.layers[name].clone());
+            record.to_mut().layers.insert(name.to_owned(), on_rung.record.layers[name].clone());
+        }
+        (config, record)
+    }
 }
 
 impl<S: Scorer> Search<'_, S> {
@@ -204,17 +230,17 @@ impl<S: Scorer> Search<'_, S> {
 
     /// Quantizes and scores a candidate.
     fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, TrialModel)> {
-        let Report { history, layers, ranking, scores, original, .. } = &self.report;
+        let Report { history, layers, ranking, scores, original, table, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
             true => Some(0),
             // The count includes this trial.
             false => trials_ahead(self.options.strategy, ranking, history).map(|n| n.saturating_sub(1)),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let quantized = self.quantized(rolled_back, rungs)?;
-        let deploy = |(format, emission)| quantized.deploy(format, &emission);
-        let deployed = self.options.deploy.map(deploy).transpose()?;
+        let (config, record) = self.parameters.config_and_record(table, rolled_back, rungs);
         let Roles { scorer, judge, observer, .. } = &mut self.roles;
+        let (quantized, deployed) =
+            quantize_and_deploy(self.float, &config, &record, self.options.deploy, *observer)?;
         observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
         let judge = &**judge;
         let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
@@ -238,25 +264,6 @@ impl<S: Scorer> Search<'_, S> {
         Ok((score, TrialModel { trial: index, quantized, deployed }))
     }
 
-    /// A candidate, quantized.
-    fn quantized(&self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<Quantized> {
-        let (config, record) = self.config_and_record(rolled_back, rungs);
-        self.float.prepared().quantize(&config, &record)
-    }
-
-    /// The configuration of a trial, and a record of at least the layers that it enables.
-    fn config_and_record(&self, rolled_back: &LayerSet, rungs: &Rungs) -> (QuantConfig, Cow<'_, Record>) {
-        let table = &self.report.table;
-        let mut config = self.rolled_back_config(self.config, rolled_back);
-        let mut record = Cow::Borrowed(&self.record);
-        for (&layer, rung) in rungs {
-            let (on_rung, name) = (&self.rung_calibrations[rung], table.name(layer));
-            config.layers.insert(name.to_owned(), on_rung.config.layers[name].clone());
-            record.to_mut().layers.insert(name.to_owned(), on_rung.record.layers[name].clone());
-        }
-        (config, record)
-    }
-
     /// A configuration with some layers left in float.
     pub(crate) fn rolled_back_config(&self, config: &QuantConfig, rolled_back: &LayerSet) -> QuantConfig {
         config.rolled_back(&self.report.table.names(rolled_back))
@@ -270,9 +277,10 @@ impl<S: Scorer> Search<'_, S> {
         let tap = self.options.replays;
         let mut by_layer = Ranking::default();
         if is_by_layer || tap.is_some() {
+            let Parameters { config, record, .. } = &self.parameters;
             let mut progress = Progress(self.roles.observer);
-            let batches = &mut batches(self.roles.data, self.config, &mut progress);
-            by_layer = rank(self.float, self.config, &self.record, batches, sensitivity, tap)?;
+            let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
+            by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
             return Ok(self.with_costs(by_layer).grouped(&self.groups));
@@ -286,12 +294,12 @@ impl<S: Scorer> Search<'_, S> {
         let entries = self.entries();
         let output = OutputRanking {
             float: self.float,
-            config: self.config,
-            record: &self.record,
+            config: self.parameters.config,
+            record: &self.parameters.record,
             sensitivity: self.options.sensitivity,
         };
         let mut progress = Progress(self.roles.observer);
-        let batches = &mut batches(self.roles.data, self.config, &mut progress);
+        let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
         let ranking = match trial {
             Some(rolled_back) => output.rank_in_trial(batches, &entries, rolled_back),
             None => output.rank_alone(batches, &entries),
@@ -401,7 +409,7 @@ impl<S: Scorer> Search<'_, S> {
             |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let closest = distances.min_by(closer).map_or(0, |(_, _, idx)| idx);
         let Trial { rolled_back, rungs, .. } = &history[closest];
-        (closest, self.config_and_record(rolled_back, rungs).0)
+        (closest, self.parameters.config_and_record(&self.report.table, rolled_back, rungs).0)
     }
 
     /// The model of the best trial: the object that was scored, unless its score was recalled from an earlier run.
@@ -409,17 +417,15 @@ impl<S: Scorer> Search<'_, S> {
         let closest = self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or(closest) else { return Ok(None) };
         let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
+        let table = &self.report.table;
+        let (config, record) = self.parameters.config_and_record(table, &rolled_back, &rungs);
+        let mut record = record.into_owned();
         let (quantized, deployed) = match self.best.take().filter(|model| model.trial == best) {
             Some(model) => (model.quantized, model.deployed),
             None => {
-                let quantized = self.quantized(&rolled_back, &rungs)?;
-                let deploy = |(format, emission)| quantized.deploy(format, &emission);
-                let deployed = self.options.deploy.map(deploy).transpose()?;
-                (quantized, deployed)
+                quantize_and_deploy(self.float, &config, &record, self.options.deploy, self.roles.observer)?
             }
         };
-        let table = &self.report.table;
-        let mut record = self.config_and_record(&rolled_back, &rungs).1.into_owned();
         record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
         for &layer in self.float.prepared().changed() {
             record.layers.entry(table.name(layer).to_owned()).and_modify(|entry| entry.prepared = true);
@@ -427,6 +433,20 @@ impl<S: Scorer> Search<'_, S> {
         let score = self.report.scores[best].clone();
         Ok(Some(Outcome { score, rolled_back, rungs, record, quantized, deployed }))
     }
+}
+
+/// A candidate, quantized, and its deploy model if there is a deploy format.
+fn quantize_and_deploy(
+    float: &FloatModel<'_>,
+    config: &QuantConfig,
+    record: &Record,
+    deploy: Option<(DeployFormat, Emission)>,
+    observer: &mut dyn PassObserver,
+) -> Result<(Quantized, Option<Deployed>)> {
+    let quantized = float.prepared().quantize(config, record, observer)?;
+    let deployed = deploy.map(|(format, emission)| quantized.deploy(format, &emission, observer));
+    let deployed = deployed.transpose()?;
+    Ok((quantized, deployed))
 }
 
 /// The step after a trial.

@@ -1,7 +1,7 @@
 //! The stages of a search as an observer sees them, and the reasons for an early end.
 
 use intact8_calibrate::CalibrationStage;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// The stage of a search that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use crate::ranking::Ranking;
 use crate::roles::Verdict;
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Result};
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// Chooses the layers to roll back next. It may keep state: a search asks it once for each trial, and only with trials that
 /// were made.

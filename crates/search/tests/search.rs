@@ -4,8 +4,9 @@
 
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
 use intact8_interp::{FoldConstants, Interpreter};
-use intact8_ir::{DType, Error, Graph, Model, Result, Tensor};
-use intact8_quant::{LayerSet, Preparation, Prepared, QuantConfig, Record};
+use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
+use intact8_quant::layer::LayerSet;
+use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
 use intact8_search::ladder::{LADDER, Rung};
 use intact8_search::strategy::{BinarySearch, Minimal, PureStrategy};
 use intact8_search::{
@@ -109,6 +110,8 @@ impl Judge<Vec<String>> for Sensitive {
 #[derive(Default)]
 struct ScoreStore(BTreeMap<LayerSet, Vec<String>>);
 
+impl PassObserver for ScoreStore {}
+
 impl SearchObserver<Vec<String>> for ScoreStore {
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
         match candidate {
@@ -126,7 +129,7 @@ impl SearchObserver<Vec<String>> for ScoreStore {
 }
 
 fn prepared(model: &Model) -> Prepared {
-    Prepared::new(model, &Preparation::default(), Some(&FoldConstants)).unwrap()
+    Prepared::new(model, &Preparation::default(), Some(&FoldConstants), &mut ()).unwrap()
 }
 
 /// The options that tests set.
@@ -289,7 +292,8 @@ fn invalid_proposals_of_a_strategy_are_errors() {
     let message = |layers: &[u32]| {
         let mut searched = TestSearch::new(&["b"]);
         let groups = [searched.set(&["a", "c"])];
-        let mut strategy = Constant(layers.iter().map(|&layer| intact8_quant::LayerId(layer)).collect());
+        let mut strategy =
+            Constant(layers.iter().map(|&layer| intact8_quant::layer::LayerId(layer)).collect());
         searched
             .run_with(&mut strategy, TestOptions { groups: &groups, ..TestOptions::default() })
             .unwrap_err()

@@ -2,7 +2,8 @@
 
 use crate::sample::SampledLayer;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
-use intact8_quant::{LayerRecord, Record, simulated_activation, simulated_weight};
+use intact8_quant::rounding::{simulated_activation, simulated_weight};
+use intact8_quant::{LayerRecord, Record};
 use std::ops::AddAssign;
 
 /// A linear layer with its entry of the record.
@@ -43,7 +44,7 @@ impl LinearLayer {
         }
         let Some(input) = sums.pending.take_if(|_| value == self.sampled.output) else { return Ok(()) };
         let (shape, output) = (input.shape(), tensor.shape());
-        let float = layout.smoothed(input.values()?, shape, &self.entry.balance);
+        let float = layout.smoothed(input.values()?, shape, &self.entry.smoothing);
         let quantized = simulated_activation(config, &self.entry, &float);
         let add_rows = |values: &[f32], sums: &mut [f64]| {
             layout.add_rows(values, shape, output, sums).map_err(|error| error.at(&layer.name))

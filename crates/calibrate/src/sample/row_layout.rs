@@ -249,7 +249,8 @@ mod tests {
     use super::*;
     use intact8_interp::Session;
     use intact8_ir::{Node, Pass};
-    use intact8_quant::{NameNodes, layers};
+    use intact8_quant::layers;
+    use intact8_quant::passes::NameNodes;
 
     /// The layout of a layer, an input and its output.
     fn run(input: &[usize], weight: &[usize], op: &str) -> (RowLayout, Tensor, Tensor) {

@@ -1,10 +1,10 @@
-//! Operators whose operands are brought to one shape: aligned at their ends, dimensions of 1 repeated.
+//! Operators with broadcasting of their operands.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, Stop};
 use crate::row::ElementType::{By, Common, Is, Like};
 use crate::row::{OpRow, common, one};
-use crate::site::{Inferred, Site, Stop};
 use crate::values::{arithmetic, movement};
 use intact8_ir::DType::{self, Bool};
 
@@ -33,21 +33,21 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("StringConcat", &[Common(2)], two),
     OpRow::tensors("Sub", &[Common(2)], two).folds(arithmetic::sub),
     OpRow::tensors("Sum", &[By(common_to_all)], any_number).folds(arithmetic::sum),
-    OpRow::tensors("Where", &[By(|site| common(site, 1..3))], choice).folds(arithmetic::choose),
+    OpRow::tensors("Where", &[By(|ctx| common(ctx, 1..3))], choice).folds(arithmetic::choose),
     OpRow::tensors("Xor", &[Is(Bool)], two).folds(arithmetic::xor),
 ];
 
-fn common_to_all(site: &Site<'_>) -> Inferred<Option<DType>> {
-    common(site, 0..site.operands.len())
+fn common_to_all(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
+    common(ctx, 0..ctx.operands.len())
 }
 
-/// The shape that shapes broadcast to.
-pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [Length]>) -> Inferred<Shape> {
+/// The broadcast shape of several shapes.
+pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [DimExpr]>) -> Inferred<Shape> {
     let mut result: Shape = vec![];
     for shape in shapes {
         if result.len() < shape.len() {
             let n_missing = shape.len() - result.len();
-            result.splice(0..0, std::iter::repeat_n(Length::known(1), n_missing));
+            result.splice(0..0, std::iter::repeat_n(DimExpr::known(1), n_missing));
         }
         let start = result.len() - shape.len();
         for (length, other) in result[start..].iter_mut().zip(shape) {
@@ -57,8 +57,8 @@ pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [Length]>) -> I
     Ok(result)
 }
 
-/// Two lengths that differ broadcast only if one is 1; what the other is decides the result.
-fn broadcast_length(a: &Length, b: &Length) -> Inferred<Length> {
+/// The broadcast of two dimensions. Different ones broadcast only if one is 1; the other is the result.
+fn broadcast_length(a: &DimExpr, b: &DimExpr) -> Inferred<DimExpr> {
     match (a.as_known(), b.as_known()) {
         (Some(1), _) => Ok(b.clone()),
         (_, Some(1)) => Ok(a.clone()),
@@ -66,30 +66,30 @@ fn broadcast_length(a: &Length, b: &Length) -> Inferred<Length> {
         (Some(_), _) => Ok(a.clone()),
         (_, Some(_)) => Ok(b.clone()),
         _ if a.equals(b) => Ok(a.clone()),
-        _ => Ok(Length::UNKNOWN),
+        _ => Ok(DimExpr::UNKNOWN),
     }
 }
 
-/// The first two operands.
-pub(super) fn two(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    one(broadcast([site.shape(0)?, site.shape(1)?])?)
+/// The broadcast shape of the first two operands.
+pub(super) fn two(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    one(broadcast([ctx.shape(0)?, ctx.shape(1)?])?)
 }
 
-/// The first three operands.
-fn choice(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    one(broadcast([site.shape(0)?, site.shape(1)?, site.shape(2)?])?)
+/// The broadcast shape of the first three operands.
+fn choice(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    one(broadcast([ctx.shape(0)?, ctx.shape(1)?, ctx.shape(2)?])?)
 }
 
-/// All operands.
-fn any_number(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    site.required(0)?;
-    let shapes: Vec<&[Length]> =
-        (0..site.operands.len()).map(|slot| site.shape(slot)).collect::<Inferred<_>>()?;
+/// The broadcast shape of all operands.
+fn any_number(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    ctx.required(0)?;
+    let shapes: Vec<&[DimExpr]> =
+        (0..ctx.operands.len()).map(|slot| ctx.shape(slot)).collect::<Inferred<_>>()?;
     one(broadcast(shapes)?)
 }
 
-/// The first operand's shape, and the one in the second.
-fn expand(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?;
-    one(broadcast([shape, &site.required_lengths(1, "the target shape")?])?)
+/// The broadcast of the first operand's shape and the shape in the second operand.
+fn expand(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?;
+    one(broadcast([shape, &ctx.required_dims(1, "the target shape")?])?)
 }

@@ -1,4 +1,4 @@
-//! Microsoft's operators, as far as exporters and optimizers of float and int8 networks make them.
+//! Operators of com.microsoft that exporters and optimizers of float and int8 networks produce.
 
 use super::broadcast::broadcast;
 use super::convolution::convolved;
@@ -8,32 +8,32 @@ use super::matmul::{gemm, product, product_of};
 use super::normalize::layer;
 use super::pool::{global, pooled};
 use super::quantize::{dequantized, quantized};
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, Stop};
 use crate::row::ElementType::{By, Common, Is, Like};
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site, Stop};
 use intact8_ir::DType::{self, F32, I32};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("BiasGelu", &[Common(2)], same),
     OpRow::tensors("DequantizeLinear", &[By(dequantized)], same),
-    OpRow::tensors("DynamicQuantizeMatMul", &[Is(F32)], |site| product(site, 0, 1)),
+    OpRow::tensors("DynamicQuantizeMatMul", &[Is(F32)], |ctx| product(ctx, 0, 1)),
     OpRow::tensors("EmbedLayerNormalization", &[Like(2), Is(I32), Like(2)], embedded),
     OpRow::tensors("FastGelu", &[Common(2)], same),
-    OpRow::tensors("FusedConv", &[Common(3)], |site| convolved(site, 0, 1)),
-    OpRow::tensors("FusedGemm", &[Common(3)], |site| gemm(site, 0, 1)),
+    OpRow::tensors("FusedConv", &[Common(3)], |ctx| convolved(ctx, 0, 1)),
+    OpRow::tensors("FusedGemm", &[Common(3)], |ctx| gemm(ctx, 0, 1)),
     OpRow::tensors("FusedMatMul", &[Common(2)], fused_product),
     OpRow::tensors("Gelu", &[Like(0)], same),
-    OpRow::tensors("MatMulIntegerToFloat", &[Like(2)], |site| product(site, 0, 1)),
+    OpRow::tensors("MatMulIntegerToFloat", &[Like(2)], |ctx| product(ctx, 0, 1)),
     OpRow::tensors("MatMulNBits", &[Like(0)], packed_product),
-    OpRow::tensors("QGemm", &[By(gemm_type)], |site| gemm(site, 0, 3)),
-    OpRow::tensors("QLinearAdd", &[Like(0)], |site| two(site, 0, 3)),
+    OpRow::tensors("QGemm", &[By(gemm_type)], |ctx| gemm(ctx, 0, 3)),
+    OpRow::tensors("QLinearAdd", &[Like(0)], |ctx| two(ctx, 0, 3)),
     OpRow::tensors("QLinearAveragePool", &[Like(0)], pooled),
     OpRow::tensors("QLinearConcat", &[Like(2)], concat),
     OpRow::tensors("QLinearGlobalAveragePool", &[Like(0)], global),
     OpRow::tensors("QLinearLeakyRelu", &[Like(0)], same),
-    OpRow::tensors("QLinearMul", &[Like(0)], |site| two(site, 0, 3)),
+    OpRow::tensors("QLinearMul", &[Like(0)], |ctx| two(ctx, 0, 3)),
     OpRow::tensors("QLinearSigmoid", &[Like(0)], same),
     OpRow::tensors("QLinearSoftmax", &[Like(0)], same),
     OpRow::tensors("QuantizeLinear", &[By(quantized)], same),
@@ -42,34 +42,34 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("SkipSimplifiedLayerNormalization", &[Like(0), Is(F32), Is(F32), Like(0)], skip),
 ];
 
-/// Two operands that broadcast, between their scales and zero points.
-fn two(site: &Site<'_>, left: usize, right: usize) -> Inferred<Vec<Option<Shape>>> {
-    one(broadcast([site.shape(left)?, site.shape(right)?])?)
+/// The broadcast of two operands; scales and zero points lie between them.
+fn two(ctx: &InferenceContext<'_>, left: usize, right: usize) -> Inferred<Vec<Option<Shape>>> {
+    one(broadcast([ctx.shape(left)?, ctx.shape(right)?])?)
 }
 
-/// The result's scale and zero point, then three operands for each part: itself, its scale, its zero point.
-fn concat(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let parts = (2..site.operands.len()).step_by(3);
-    let shapes: Vec<Option<&[Length]>> =
-        parts.map(|slot| site.shape_if_known(slot)).collect::<Inferred<_>>()?;
-    one(concat_shapes(&shapes, site.required_int("axis")?)?)
+/// The operands are the result's scale and zero point, then for each part the tensor, its scale and its zero point.
+fn concat(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let parts = (2..ctx.operands.len()).step_by(3);
+    let shapes: Vec<Option<&[DimExpr]>> =
+        parts.map(|slot| ctx.shape_if_known(slot)).collect::<Inferred<_>>()?;
+    one(concat_shapes(&shapes, ctx.required_int("axis")?)?)
 }
 
-/// Floats, unless there is a zero point for the result.
-fn gemm_type(site: &Site<'_>) -> Inferred<Option<DType>> {
-    Ok(if site.fact(8).is_some() { site.dtype(8) } else { Some(F32) })
+/// Float, unless the result has a zero point.
+fn gemm_type(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
+    Ok(if ctx.fact(8).is_some() { ctx.dtype(8) } else { Some(F32) })
 }
 
-/// A matrix product whose factors may be transposed: the first dimension may go behind the other batches, and then the
-/// last two may change places.
-fn fused_product(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
+/// A matrix product with transposed factors: the first dimension may move after the other batch dimensions, and then
+/// the last two may be exchanged.
+fn fused_product(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
     let factor = |slot: usize, batch: &str, matrix: &str| -> Inferred<Shape> {
-        let mut shape = site.shape(slot)?.to_vec();
+        let mut shape = ctx.shape(slot)?.to_vec();
         let rank = shape.len();
-        if rank > 2 && site.flag(batch)? {
+        if rank > 2 && ctx.flag(batch)? {
             shape[..rank - 1].rotate_left(1);
         }
-        if rank > 1 && site.flag(matrix)? {
+        if rank > 1 && ctx.flag(matrix)? {
             shape.swap(rank - 2, rank - 1);
         }
         Ok(shape)
@@ -77,28 +77,28 @@ fn fused_product(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
     one(product_of(&factor(0, "transBatchA", "transA")?, &factor(1, "transBatchB", "transB")?)?)
 }
 
-/// The weight is packed; the attributes say that it has `K` rows and `N` columns.
-fn packed_product(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let weight = ["K", "N"].map(|name| site.required_int(name).map(Length::known));
+/// The weight is packed; the attributes `K` and `N` are its numbers of rows and columns.
+fn packed_product(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let weight = ["K", "N"].map(|name| ctx.required_int(name).map(DimExpr::known));
     let [rows, columns] = weight;
-    one(product_of(site.shape(0)?, &[rows?, columns?])?)
+    one(product_of(ctx.shape(0)?, &[rows?, columns?])?)
 }
 
-/// The result, two statistics, and the sum that was normalized.
-fn skip(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let mut shapes = layer(site)?;
-    shapes.get_mut(3).into_iter().for_each(|sum| *sum = site.shape(0).ok().map(<[Length]>::to_vec));
+/// The result, two statistics, and the sum before normalization.
+fn skip(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let mut shapes = layer(ctx)?;
+    shapes.get_mut(3).into_iter().for_each(|sum| *sum = ctx.shape(0).ok().map(<[DimExpr]>::to_vec));
     Ok(shapes)
 }
 
-/// Words `[batch,length]` in a table `[words,size]`: the result, how many words each row has, and the sum that was
-/// normalized.
-fn embedded(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let (words, table) = (site.shape_of_rank(0, 2)?, site.shape_if_known(2)?);
+/// Words `[batch,length]` in a table `[words,size]`: the result, the number of words of each row, and the sum before
+/// normalization.
+fn embedded(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let (words, table) = (ctx.shape_of_rank(0, 2)?, ctx.shape_if_known(2)?);
     let size = match table {
         Some([_, size]) => size.clone(),
-        Some(table) => return Err(Stop::wrong(format!("a table has 2 dimensions, found {}", table.len()))),
-        None => Length::UNKNOWN,
+        Some(table) => return Err(Stop::wrong(format!("a table must have rank 2, found {}", table.len()))),
+        None => DimExpr::UNKNOWN,
     };
     let embedded = Some([words, &[size]].concat());
     Ok(vec![embedded.clone(), Some(vec![words[0].clone()]), embedded])

@@ -1,9 +1,9 @@
 //! Operators whose outputs have the shape of the first operand.
 
 use crate::fact::{Fact, Shape};
+use crate::inference_context::{InferenceContext, Inferred};
 use crate::row::ElementType::{By, Common, Is, Like, Named};
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site};
 use crate::values::{arithmetic, movement};
 use intact8_ir::DType::{self, Bool};
 
@@ -76,25 +76,25 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// The first output has the shape of the first operand.
-pub(super) fn same(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    one(site.shape(0)?.to_vec())
+pub(super) fn same(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    one(ctx.shape(0)?.to_vec())
 }
 
 /// All outputs have the shape of the first operand.
-pub(super) fn all_same(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    Ok(vec![Some(site.shape(0)?.to_vec()); site.n_outputs])
+pub(super) fn all_same(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    Ok(vec![Some(ctx.shape(0)?.to_vec()); ctx.n_outputs])
 }
 
-fn identity(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    Ok(vec![site.required(0)?.clone()])
+fn identity(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    Ok(vec![ctx.required(0)?.clone()])
 }
 
-/// The element type that the attribute `dtype` names, or else that of the operand.
-fn named_or_like(site: &Site<'_>) -> Inferred<Option<DType>> {
-    Ok(crate::data_type::of_attribute(site, "dtype")?.or(site.dtype(0)))
+/// The element type in the attribute `dtype`, or that of the operand.
+fn named_or_like(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
+    Ok(crate::data_type::of_attribute(ctx, "dtype")?.or(ctx.dtype(0)))
 }
 
-/// Before version 10 the mask was of the operand's type.
-fn dropout_mask(site: &Site<'_>) -> Inferred<Option<DType>> {
-    Ok(if site.opset < 10 { site.dtype(0) } else { Some(Bool) })
+/// Before version 10 the mask has the operand's type.
+fn dropout_mask(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
+    Ok(if ctx.opset < 10 { ctx.dtype(0) } else { Some(Bool) })
 }

@@ -1,10 +1,10 @@
-//! Operators that make one element of many along axes.
+//! Reductions along axes.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, Stop, axes, axis};
 use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site, Stop, axes, axis};
 use crate::values::arithmetic;
 use intact8_ir::DType::I64;
 
@@ -23,37 +23,37 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("ReduceSumSquare", &[Like(0)], reduced),
 ];
 
-/// What is left of a shape: without the axes, or with dimensions of 1 in their place.
-fn without(shape: &[Length], axes: &[usize], keeps: bool) -> Shape {
+/// The reduced shape: without the axes, or with dimensions of 1 in their place.
+fn without(shape: &[DimExpr], axes: &[usize], keeps: bool) -> Shape {
     let kept = shape.iter().enumerate().filter_map(|(idx, length)| match axes.contains(&idx) {
-        true => keeps.then(|| Length::known(1)),
+        true => keeps.then(|| DimExpr::known(1)),
         false => Some(length.clone()),
     });
     kept.collect()
 }
 
-/// No axes are all axes, unless `noop_with_empty_axes`.
-pub(super) fn reduced(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?;
-    let keeps = site.int("keepdims", 1)? != 0;
-    let listed = match site.ints_or_operand("axes", 1) {
-        // All that can be known is that the rank stays.
+/// Without axes all are reduced, or none with `noop_with_empty_axes`.
+pub(super) fn reduced(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?;
+    let keeps = ctx.int("keepdims", 1)? != 0;
+    let listed = match ctx.ints_or_operand("axes", 1) {
+        // Only the rank is known.
         Err(Stop::Unknown(reason)) if keeps => {
-            site.unknown(reason);
-            return one(vec![Length::UNKNOWN; shape.len()]);
+            ctx.unknown(reason);
+            return one(vec![DimExpr::UNKNOWN; shape.len()]);
         }
         listed => listed?,
     };
     let axes = match listed.filter(|list| !list.is_empty()) {
         Some(list) => axes(&list, shape.len())?,
-        None if site.flag("noop_with_empty_axes")? => vec![],
+        None if ctx.flag("noop_with_empty_axes")? => vec![],
         None => (0..shape.len()).collect(),
     };
     one(without(shape, &axes, keeps))
 }
 
-fn arg(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?;
-    let axis = axis(site.int("axis", 0)?, shape.len())?;
-    one(without(shape, &[axis], site.int("keepdims", 1)? != 0))
+fn arg(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?;
+    let axis = axis(ctx.int("axis", 0)?, shape.len())?;
+    one(without(shape, &[axis], ctx.int("keepdims", 1)? != 0))
 }

@@ -1,10 +1,10 @@
-//! Operators that give the same elements another shape, and those that ask for the shape.
+//! Operators that change the shape but not the elements, and those that return the shape.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, MAX_RANK, Stop, axes, axis};
 use crate::row::ElementType::{Is, Like};
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, MAX_RANK, Site, Stop, axes, axis};
 use crate::values::{arithmetic, movement};
 use intact8_ir::DType::I64;
 use std::ops::Range;
@@ -21,159 +21,162 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("Unsqueeze", &[Like(0)], unsqueeze).folds(movement::reshaped),
 ];
 
-/// 0 keeps a dimension, unless `allowzero`; -1 is what is left over. One length that is not known is what is left over,
-/// too, whatever it says, for the elements stay the same.
-fn reshape(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let allows_zero = site.flag("allowzero")?;
-    let source = site.shape_if_known(0)?;
-    let wanted = site.required_lengths(1, "the target shape")?;
-    let dim = |(idx, length): (usize, &Length)| match length.as_known() {
+/// 0 keeps a dimension, unless `allowzero` is set; -1 is the remaining dimension. A single unknown dimension follows
+/// from the others in the same way, since the number of elements stays the same.
+fn reshape(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let allows_zero = ctx.flag("allowzero")?;
+    let source = ctx.shape_if_known(0)?;
+    let wanted = ctx.required_dims(1, "the target shape")?;
+    let dim = |(idx, length): (usize, &DimExpr)| match length.as_known() {
         Some(0) if !allows_zero => match source {
             Some(source) => source.get(idx).cloned().ok_or_else(|| {
-                Stop::wrong(format!("dimension {idx} can't be kept: there are only {}", source.len()))
+                Stop::wrong(format!(
+                    "dimension {idx} can't be kept, since the operand has rank {}",
+                    source.len()
+                ))
             }),
-            None => Ok(Length::UNKNOWN),
+            None => Ok(DimExpr::UNKNOWN),
         },
-        Some(-1) => Ok(Length::UNKNOWN),
-        Some(n) if n < 0 => Err(Stop::wrong(format!("a dimension can't be {n}"))),
+        Some(-1) => Ok(DimExpr::UNKNOWN),
+        Some(n) if n < 0 => Err(Stop::wrong(format!("dimensions must not be negative, found {n}"))),
         _ => Ok(length.clone()),
     };
     let mut shape: Shape = wanted.iter().enumerate().map(dim).collect::<Inferred<_>>()?;
     let open: Vec<usize> = wanted.iter().enumerate().filter_map(|(idx, n)| n.is(-1).then_some(idx)).collect();
     if open.len() > 1 {
-        return Err(Stop::wrong("only one dimension can be what is left over"));
+        return Err(Stop::wrong("only one dimension may be -1"));
     }
     let unknown: Vec<usize> = (0..shape.len()).filter(|&idx| shape[idx].is_unknown()).collect();
-    let total = source.map_or(Length::UNKNOWN, Length::product);
+    let total = source.map_or(DimExpr::UNKNOWN, DimExpr::product);
     match unknown.as_slice() {
-        [] => must_hold(&total, &Length::product(&shape))?,
+        [] => must_hold(&total, &DimExpr::product(&shape))?,
         &[idx] => {
             let others =
-                Length::product(shape.iter().enumerate().filter(|&(at, _)| at != idx).map(|(_, n)| n));
+                DimExpr::product(shape.iter().enumerate().filter(|&(at, _)| at != idx).map(|(_, n)| n));
             shape[idx] = total.exact_div(&others);
             let both = total.as_known().zip(others.as_known()).filter(|_| wanted[idx].is(-1));
             if let Some((total, others)) = both.filter(|&(total, others)| others == 0 || total % others != 0)
             {
-                return Err(Stop::wrong(format!("{total} elements can't be rows of {others}")));
+                return Err(Stop::wrong(format!("{total} elements are not divisible by {others}")));
             }
         }
         _ if wanted.iter().any(|n| n.is_unknown()) => {
-            site.unknown("the target shape is computed while the model runs");
+            ctx.unknown("the target shape is computed while the model runs");
         }
         _ => {}
     }
     one(shape)
 }
 
-fn must_hold(given: &Length, wanted: &Length) -> Inferred<()> {
+fn must_hold(given: &DimExpr, wanted: &DimExpr) -> Inferred<()> {
     match (given.as_known(), wanted.as_known()) {
         (Some(given), Some(wanted)) if given != wanted => {
-            Err(Stop::wrong(format!("{given} elements can't fill a shape of {wanted}")))
+            Err(Stop::wrong(format!("the operand has {given} elements, but the target shape has {wanted}")))
         }
         _ => Ok(()),
     }
 }
 
-fn flatten(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let Some(shape) = site.shape_if_known(0)? else { return one(vec![Length::UNKNOWN; 2]) };
-    let at = site.int("axis", 1)?;
-    // The axis may be the one behind the last.
+fn flatten(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let Some(shape) = ctx.shape_if_known(0)? else { return one(vec![DimExpr::UNKNOWN; 2]) };
+    let at = ctx.int("axis", 1)?;
+    // The axis may equal the rank.
     let at = if at == shape.len() as i64 { shape.len() } else { axis(at, shape.len())? };
     let (outer, inner) = shape.split_at(at);
-    one(vec![Length::product(outer), Length::product(inner)])
+    one(vec![DimExpr::product(outer), DimExpr::product(inner)])
 }
 
-/// Which of so many dimensions a Shape gives.
-pub(crate) fn shape_range(site: &Site<'_>, rank: usize) -> Inferred<Range<usize>> {
+/// The range of the dimensions that a Shape returns.
+pub(crate) fn shape_range(ctx: &InferenceContext<'_>, rank: usize) -> Inferred<Range<usize>> {
     let clamp = |end: i64| {
         let from_front = if end < 0 { end.saturating_add(rank as i64) } else { end };
         from_front.clamp(0, rank as i64) as usize
     };
-    let (start, end) = (clamp(site.int("start", 0)?), clamp(site.int("end", i64::MAX)?));
+    let (start, end) = (clamp(ctx.int("start", 0)?), clamp(ctx.int("end", i64::MAX)?));
     Ok(start..end.max(start))
 }
 
-fn shape(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let Some(shape) = site.shape_if_known(0)? else { return one(vec![Length::UNKNOWN]) };
-    one(vec![Length::known(shape_range(site, shape.len())?.len())])
+fn shape(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let Some(shape) = ctx.shape_if_known(0)? else { return one(vec![DimExpr::UNKNOWN]) };
+    one(vec![DimExpr::known(shape_range(ctx, shape.len())?.len())])
 }
 
-/// Without axes, every dimension of 1 goes.
-fn squeeze(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?;
-    let dropped = match site.ints_or_operand("axes", 1)? {
+/// Without axes, every dimension of 1 is removed.
+fn squeeze(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?;
+    let dropped = match ctx.ints_or_operand("axes", 1)? {
         Some(list) => axes(&list, shape.len())?,
         None => {
-            let one = Length::known(1);
+            let one = DimExpr::known(1);
             if shape.iter().any(|length| !length.is(1) && !length.differs(&one)) {
-                return Err(Stop::unknown("no axes are named, and which dimensions are 1 is not known"));
+                return Err(Stop::unknown("the axes are missing, and some dimensions are unknown"));
             }
             (0..shape.len()).filter(|&idx| shape[idx].is(1)).collect()
         }
     };
     if let Some(wrong) = dropped.iter().find_map(|&idx| shape[idx].as_known().filter(|&n| n != 1)) {
-        return Err(Stop::wrong(format!("a dimension of {wrong} can't be dropped")));
+        return Err(Stop::wrong(format!("a dimension of {wrong} can't be removed")));
     }
     let kept = shape.iter().enumerate().filter(|(idx, _)| !dropped.contains(idx));
     one(kept.map(|(_, length)| length.clone()).collect())
 }
 
 /// The axes are those of the result.
-fn unsqueeze(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?;
-    let list = match site.ints_or_operand("axes", 1) {
+fn unsqueeze(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?;
+    let list = match ctx.ints_or_operand("axes", 1) {
         Err(Stop::Unknown(reason)) => {
-            // The axes may be unknown, but not how many they are.
-            let n_new = site.required_lengths(1, "the axes").map_err(|_| Stop::unknown(reason))?.len();
-            return one(vec![Length::UNKNOWN; shape.len() + n_new]);
+            // The axes may be unknown, but not their number.
+            let n_new = ctx.required_dims(1, "the axes").map_err(|_| Stop::unknown(reason))?.len();
+            return one(vec![DimExpr::UNKNOWN; shape.len() + n_new]);
         }
         list => list?.ok_or_else(|| Stop::wrong("the axes are missing"))?,
     };
     let rank = shape.len() + list.len();
     if rank > MAX_RANK {
-        return Err(Stop::wrong(format!("{rank} dimensions are more than any model has")));
+        return Err(Stop::wrong(format!("rank {rank} is too large")));
     }
     let new = axes(&list, rank)?;
     let mut old = shape.iter();
     let dims =
-        (0..rank).map(|idx| if new.contains(&idx) { Some(Length::known(1)) } else { old.next().cloned() });
+        (0..rank).map(|idx| if new.contains(&idx) { Some(DimExpr::known(1)) } else { old.next().cloned() });
     one(dims.flatten().collect())
 }
 
-/// Where each dimension of a transpose's result comes from.
-pub(crate) fn order(site: &Site<'_>, rank: usize) -> Inferred<Vec<usize>> {
-    let Some(list) = site.op.ints("perm")? else { return Ok((0..rank).rev().collect()) };
+/// The source of each dimension of a Transpose's result.
+pub(crate) fn order(ctx: &InferenceContext<'_>, rank: usize) -> Inferred<Vec<usize>> {
+    let Some(list) = ctx.op.ints("perm")? else { return Ok((0..rank).rev().collect()) };
     let order = axes(list, rank)?;
     if order.len() != rank {
-        return Err(Stop::wrong(format!("perm must name {rank} axes, found {}", order.len())));
+        return Err(Stop::wrong(format!("perm must have {rank} axes, found {}", order.len())));
     }
     Ok(order)
 }
 
-fn transpose(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let Some(shape) = site.shape_if_known(0)? else {
-        let rank = site.op.ints("perm")?.ok_or(Stop::Unread)?.len();
-        return one(vec![Length::UNKNOWN; rank]);
+fn transpose(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let Some(shape) = ctx.shape_if_known(0)? else {
+        let rank = ctx.op.ints("perm")?.ok_or(Stop::UnknownOperand)?.len();
+        return one(vec![DimExpr::UNKNOWN; rank]);
     };
-    one(order(site, shape.len())?.into_iter().map(|idx| shape[idx].clone()).collect())
+    one(order(ctx, shape.len())?.into_iter().map(|idx| shape[idx].clone()).collect())
 }
 
-fn block<'a>(site: &Site<'a>) -> Inferred<(&'a [Length], Length)> {
-    let block = site.required_int("blocksize")?;
+fn block<'a>(ctx: &InferenceContext<'a>) -> Inferred<(&'a [DimExpr], DimExpr)> {
+    let block = ctx.required_int("blocksize")?;
     if block < 1 {
-        return Err(Stop::wrong(format!("a block can't be of {block}")));
+        return Err(Stop::wrong(format!("blocksize must be positive, found {block}")));
     }
-    Ok((site.shape_of_rank(0, 4)?, Length::known(block)))
+    Ok((ctx.shape_of_rank(0, 4)?, DimExpr::known(block)))
 }
 
-fn depth_to_space(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let (shape, block) = block(site)?;
+fn depth_to_space(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let (shape, block) = block(ctx)?;
     let channels = shape[1].exact_div(&(&block * &block));
     one(vec![shape[0].clone(), channels, &shape[2] * &block, &shape[3] * &block])
 }
 
-fn space_to_depth(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let (shape, block) = block(site)?;
+fn space_to_depth(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let (shape, block) = block(ctx)?;
     let channels = &shape[1] * &(&block * &block);
     one(vec![shape[0].clone(), channels, shape[2].exact_div(&block), shape[3].exact_div(&block)])
 }

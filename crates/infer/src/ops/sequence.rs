@@ -2,43 +2,43 @@
 
 use super::join::concat_shapes;
 use crate::data_type;
+use crate::dim_expr::DimExpr;
 use crate::fact::{Fact, TensorFact};
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, Stop, axis};
 use crate::merge::join;
 use crate::row::OpRow;
-use crate::site::{Inferred, Site, Stop, axis};
 use intact8_ir::Attr;
 use intact8_ir::DType::{Bool, F32, I64};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::values("ConcatFromSequence", concat),
     OpRow::values("Optional", optional),
-    OpRow::values("OptionalGetElement", |site| Ok(vec![content(site.required(0)?).clone()])),
+    OpRow::values("OptionalGetElement", |ctx| Ok(vec![content(ctx.required(0)?).clone()])),
     OpRow::values("OptionalHasElement", |_| Ok(vec![Fact::scalar(Bool)])),
-    OpRow::values("SequenceAt", |site| Ok(vec![element(site)?])),
+    OpRow::values("SequenceAt", |ctx| Ok(vec![element(ctx)?])),
     OpRow::values("SequenceConstruct", construct),
     OpRow::values("SequenceEmpty", empty),
-    OpRow::values("SequenceErase", |site| Ok(vec![sequence(element(site)?)])),
-    OpRow::values("SequenceInsert", |site| Ok(vec![sequence(join(&element(site)?, site.required(1)?))])),
+    OpRow::values("SequenceErase", |ctx| Ok(vec![sequence(element(ctx)?)])),
+    OpRow::values("SequenceInsert", |ctx| Ok(vec![sequence(join(&element(ctx)?, ctx.required(1)?))])),
     OpRow::values("SequenceLength", |_| Ok(vec![Fact::scalar(I64)])),
     OpRow::values("SplitToSequence", split),
 ];
 
-/// A sequence of such values.
+/// A sequence of values.
 pub(super) fn sequence(element: Fact) -> Fact {
     Fact::Sequence(Box::new(element.for_all()))
 }
 
-/// What holds for each element of the first operand, which must be a sequence, or an optional one.
-pub(super) fn element(site: &Site<'_>) -> Inferred<Fact> {
-    match content(site.required(0)?) {
+/// The fact about each element of the first operand, which must be a sequence or an optional sequence.
+pub(super) fn element(ctx: &InferenceContext<'_>) -> Inferred<Fact> {
+    match content(ctx.required(0)?) {
         Fact::Sequence(element) => Ok((**element).clone()),
-        Fact::Unknown => Err(Stop::Unread),
+        Fact::Unknown => Err(Stop::UnknownOperand),
         other => Err(Stop::wrong(format!("operand 0 must be a sequence, found {}", other.kind()))),
     }
 }
 
-/// What is in an optional; other values stand for themselves.
+/// The content of an optional; other values are their own content.
 fn content(fact: &Fact) -> &Fact {
     match fact {
         Fact::Optional(inner) => inner,
@@ -46,38 +46,38 @@ fn content(fact: &Fact) -> &Fact {
     }
 }
 
-fn construct(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    let elements = (0..site.operands.len()).map(|slot| site.required(slot));
+fn construct(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    let elements = (0..ctx.operands.len()).map(|slot| ctx.required(slot));
     let elements: Vec<&Fact> = elements.collect::<Inferred<_>>()?;
     let first = elements.first().ok_or_else(|| Stop::wrong("operand 0 is missing"))?;
     Ok(vec![sequence(elements.iter().fold((*first).clone(), |all, element| join(&all, element)))])
 }
 
-fn empty(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    let dtype = data_type::of_attribute(site, "dtype")?.unwrap_or(F32);
+fn empty(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    let dtype = data_type::of_attribute(ctx, "dtype")?.unwrap_or(F32);
     Ok(vec![sequence(Fact::tensor(Some(dtype), None))])
 }
 
-/// The operand, or nothing of the type that the attribute says.
-fn optional(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    let inner = match (site.fact(0), site.op.attrs.get("type")) {
+/// The operand, or an empty optional of the type in the attribute.
+fn optional(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    let inner = match (ctx.fact(0), ctx.op.attrs.get("type")) {
         (Some(fact), _) => fact.clone().for_all(),
         (None, Some(Attr::Type(ty))) => Fact::stated(ty),
-        (None, _) => return Err(Stop::wrong("there is neither a value nor a type")),
+        (None, _) => return Err(Stop::wrong("both the value and the type are missing")),
     };
     Ok(vec![Fact::Optional(Box::new(inner))])
 }
 
 /// Along an axis of the elements, or along a new one.
-fn concat(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    let element = element(site)?;
-    let Some(TensorFact { dtype, shape, .. }) = element.as_tensor() else { return Err(Stop::Unread) };
-    let at = site.required_int("axis")?;
+fn concat(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    let element = element(ctx)?;
+    let Some(TensorFact { dtype, shape, .. }) = element.as_tensor() else { return Err(Stop::UnknownOperand) };
+    let at = ctx.required_int("axis")?;
     let shape = shape.as_ref().map(|shape| -> Inferred<_> {
-        // How long a sequence is is never known, so neither is the axis.
-        let length = site.unknown("how long the sequence is depends on the data");
+        // The length of a sequence is never known, so the dimension is unknown.
+        let length = ctx.unknown("the length of the sequence depends on the data");
         let mut shape = shape.clone();
-        if site.flag("new_axis")? {
+        if ctx.flag("new_axis")? {
             shape.insert(axis(at, shape.len() + 1)?, length);
             return Ok(shape);
         }
@@ -86,25 +86,25 @@ fn concat(site: &Site<'_>) -> Inferred<Vec<Fact>> {
     Ok(vec![Fact::tensor(*dtype, shape.transpose()?)])
 }
 
-/// Parts of one length where that divides the axis; without lengths, slices.
-fn split(site: &Site<'_>) -> Inferred<Vec<Fact>> {
-    let dtype = site.dtype(0);
-    let Some(shape) = site.shape_if_known(0)? else { return Ok(vec![sequence(Fact::tensor(dtype, None))]) };
-    let (axis, mut shape) = (axis(site.int("axis", 0)?, shape.len())?, shape.to_vec());
-    if site.fact(1).is_none() {
-        match site.int("keepdims", 1)? {
+/// Parts of one length if it divides the axis; without lengths, slices.
+fn split(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
+    let dtype = ctx.dtype(0);
+    let Some(shape) = ctx.shape_if_known(0)? else { return Ok(vec![sequence(Fact::tensor(dtype, None))]) };
+    let (axis, mut shape) = (axis(ctx.int("axis", 0)?, shape.len())?, shape.to_vec());
+    if ctx.fact(1).is_none() {
+        match ctx.int("keepdims", 1)? {
             0 => drop(shape.remove(axis)),
-            _ => shape[axis] = Length::known(1),
+            _ => shape[axis] = DimExpr::known(1),
         }
         return Ok(vec![sequence(Fact::tensor(dtype, Some(shape)))]);
     }
-    let is_scalar = site.shape_if_known(1)?.is_some_and(<[Length]>::is_empty);
-    let parts = site.lengths(1, "the lengths of the parts");
+    let is_scalar = ctx.shape_if_known(1)?.is_some_and(<[DimExpr]>::is_empty);
+    let parts = ctx.dims(1, "the lengths of the parts");
     shape[axis] = match parts.as_ref().map(|parts| parts.as_deref().unwrap_or_default()) {
-        // A scalar is the length of all parts but the last.
+        // A scalar is the length of all parts except for the last.
         Ok([part]) if is_scalar && !shape[axis].exact_div(part).is_unknown() => part.clone(),
         Ok([first, rest @ ..]) if !is_scalar && rest.iter().all(|part| part.equals(first)) => first.clone(),
-        _ => Length::UNKNOWN,
+        _ => DimExpr::UNKNOWN,
     };
     Ok(vec![sequence(Fact::tensor(dtype, Some(shape)))])
 }

@@ -1,10 +1,10 @@
-//! Operators on text, and from files to tensors.
+//! Operators on text, and the decoding of image files.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
+use crate::inference_context::{InferenceContext, Inferred, Stop};
 use crate::row::ElementType::Is;
 use crate::row::{OpRow, one};
-use crate::site::{Inferred, Site, Stop};
 use intact8_ir::DType::{F32, I64, Str, U8};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -15,40 +15,40 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// `[height,width,channels]`.
-fn image(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let channels = if site.str("pixel_format", "RGB")? == "Grayscale" { 1 } else { 3 };
-    let size = site.unknown("the image's size is in the file");
-    one(vec![size.clone(), size, Length::known(channels)])
+fn image(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let channels = if ctx.str("pixel_format", "RGB")? == "Grayscale" { 1 } else { 3 };
+    let size = ctx.unknown("the size of the image depends on the file");
+    one(vec![size.clone(), size, DimExpr::known(channels)])
 }
 
-/// `[C]` or `[1,C]`, where stop words are left out.
-fn normalized(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let mut shape = site.shape(0)?.to_vec();
-    let drops = site.op.attrs.contains_key("stopwords");
+/// `[C]` or `[1,C]`, without stop words.
+fn normalized(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let mut shape = ctx.shape(0)?.to_vec();
+    let drops = ctx.op.attrs.contains_key("stopwords");
     match shape.last_mut() {
-        Some(last) if drops => *last = site.unknown("how many words are left depends on the data"),
+        Some(last) if drops => *last = ctx.unknown("the number of remaining words depends on the data"),
         Some(_) => {}
-        None => return Err(Stop::wrong("there must be 1 or 2 dimensions")),
+        None => return Err(Stop::wrong("the rank must be 1 or 2")),
     }
     one(shape)
 }
 
-/// The parts of each string, and how many they are.
-fn split(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let shape = site.shape(0)?.to_vec();
-    let n_parts = site.unknown("how many parts a string has depends on the data");
+/// The parts of each string, and their number.
+fn split(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let shape = ctx.shape(0)?.to_vec();
+    let n_parts = ctx.unknown("the number of parts of a string depends on the data");
     Ok(vec![Some([shape.as_slice(), &[n_parts]].concat()), Some(shape)])
 }
 
-/// One count for each coordinate, instead of the last dimension.
-fn counted(site: &Site<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let coordinates = site.op.ints("ngram_indexes")?.unwrap_or_default();
+/// One count for each coordinate replaces the last dimension.
+fn counted(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
+    let coordinates = ctx.op.ints("ngram_indexes")?.unwrap_or_default();
     let last = coordinates.iter().max().ok_or_else(|| Stop::wrong("attribute ngram_indexes is missing"))?;
-    let mut shape = site.shape(0)?.to_vec();
+    let mut shape = ctx.shape(0)?.to_vec();
     if shape.len() > 2 {
-        return Err(Stop::wrong(format!("there must be 1 or 2 dimensions, found {}", shape.len())));
+        return Err(Stop::wrong(format!("the rank must be 1 or 2, found {}", shape.len())));
     }
     shape.pop();
-    shape.push(&Length::known(*last) + &Length::known(1));
+    shape.push(&DimExpr::known(*last) + &DimExpr::known(1));
     one(shape)
 }

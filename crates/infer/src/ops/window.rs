@@ -1,101 +1,105 @@
-//! What convolutions and pools share: how often a window fits into a dimension.
+//! Sliding windows of convolutions and pools: the number of positions in a dimension.
 
+use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
-use crate::length::Length;
-use crate::site::{Inferred, Site, Stop};
+use crate::inference_context::{InferenceContext, Inferred, Stop};
+use intact8_ir::{Padding, WindowAttributes};
 
-/// How a window moves over the spatial dimensions.
+/// A sliding window over the spatial dimensions.
 pub(super) struct Window {
-    pub(super) kernel: Vec<Length>,
-    pub(super) strides: Vec<i64>,
-    pub(super) dilations: Vec<i64>,
+    pub(super) kernel: Vec<DimExpr>,
+    pub(super) strides: Vec<usize>,
+    pub(super) dilations: Vec<usize>,
     pub(super) padding: Padding,
-}
-
-pub(super) enum Padding {
-    /// In front of each dimension, then behind each.
-    Explicit(Vec<i64>, Vec<i64>),
-    /// As many outputs as inputs by stride.
-    Same,
-    Valid,
 }
 
 impl Window {
     /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad` for so many spatial dimensions. `kernel` is
     /// the weight's, where there is one.
-    pub(super) fn read(site: &Site<'_>, n_dims: usize, kernel: Option<&[Length]>) -> Inferred<Window> {
-        let stated = list(site, "kernel_shape", n_dims)?;
-        let stated = stated.map(|kernel| kernel.into_iter().map(Length::known).collect::<Shape>());
-        let kernel = stated.or_else(|| kernel.map(<[Length]>::to_vec));
+    pub(super) fn read(
+        ctx: &InferenceContext<'_>,
+        n_dims: usize,
+        kernel: Option<&[DimExpr]>,
+    ) -> Inferred<Window> {
+        let WindowAttributes { kernel: stated, strides, dilations, padding } = WindowAttributes::of(ctx.op)?;
+        let stated = sized("kernel_shape", stated, n_dims)?;
+        let stated = stated.map(|kernel| kernel.into_iter().map(known).collect::<Shape>());
+        let kernel = stated.or_else(|| kernel.map(<[DimExpr]>::to_vec));
         let kernel = kernel.ok_or_else(|| Stop::wrong("attribute kernel_shape is missing"))?;
         let ones = || vec![1; n_dims];
-        let strides = list(site, "strides", n_dims)?.unwrap_or_else(ones);
-        let dilations = list(site, "dilations", n_dims)?.unwrap_or_else(ones);
-        if let Some(wrong) = strides.iter().chain(&dilations).find(|&&step| step < 1) {
-            return Err(Stop::wrong(format!("a step of {wrong} leads nowhere")));
-        }
-        let padding = match site.str("auto_pad", "NOTSET")? {
-            "NOTSET" | "" => {
-                let mut begin = list(site, "pads", 2 * n_dims)?.unwrap_or_else(|| vec![0; 2 * n_dims]);
-                let end = begin.split_off(n_dims);
-                Padding::Explicit(begin, end)
-            }
-            "SAME_UPPER" | "SAME_LOWER" => Padding::Same,
-            "VALID" => Padding::Valid,
-            other => return Err(Stop::wrong(format!("auto_pad {other:?} is none that ONNX knows"))),
+        let strides = sized("strides", strides, n_dims)?.unwrap_or_else(ones);
+        let dilations = sized("dilations", dilations, n_dims)?.unwrap_or_else(ones);
+        let padding = match padding {
+            Padding::Explicit(pads) => Padding::Explicit(sized("pads", pads, 2 * n_dims)?),
+            padding => padding,
         };
         Ok(Window { kernel, strides, dilations, padding })
     }
 
-    /// What is added to a dimension.
-    pub(super) fn pads(&self, idx: usize) -> Length {
+    /// The sum of the pads of a dimension.
+    pub(super) fn pads(&self, idx: usize) -> DimExpr {
         match &self.padding {
-            Padding::Explicit(begin, end) => &Length::known(begin[idx]) + &Length::known(end[idx]),
-            Padding::Same | Padding::Valid => Length::known(0),
+            Padding::Explicit(Some(pads)) => &known(pads[idx]) + &known(pads[idx + pads.len() / 2]),
+            _ => DimExpr::known(0),
+        }
+    }
+
+    fn pad_begin(&self, idx: usize) -> DimExpr {
+        match &self.padding {
+            Padding::Explicit(Some(pads)) => known(pads[idx]),
+            _ => DimExpr::known(0),
         }
     }
 
     /// How far the window reaches: `dilation · (kernel - 1) + 1`.
-    pub(super) fn reach(&self, idx: usize) -> Length {
-        let one = Length::known(1);
-        &(&Length::known(self.dilations[idx]) * &(&self.kernel[idx] - &one)) + &one
+    pub(super) fn reach(&self, idx: usize) -> DimExpr {
+        let one = DimExpr::known(1);
+        &(&known(self.dilations[idx]) * &(&self.kernel[idx] - &one)) + &one
     }
 
     /// How many windows there are over a dimension of that length; `ceil` counts one that is not covered in full,
-    /// unless it starts behind the input.
-    pub(super) fn count(&self, idx: usize, input: &Length, ceil: bool) -> Length {
-        let (one, stride) = (Length::known(1), self.strides[idx]);
-        if matches!(self.padding, Padding::Same) {
+    /// unless it starts after the input.
+    pub(super) fn count(&self, idx: usize, input: &DimExpr, ceil: bool) -> DimExpr {
+        let (one, stride) = (DimExpr::known(1), self.strides[idx] as i64);
+        if matches!(self.padding, Padding::Same { .. }) {
             return input.ceil_div(stride);
         }
         let way = &(input + &self.pads(idx)) - &self.reach(idx);
-        let Padding::Explicit(begin, _) = &self.padding else { return &way.floor_div(stride) + &one };
-        if !ceil {
+        if !ceil || self.padding == Padding::Valid {
             return &way.floor_div(stride) + &one;
         }
         let last = way.ceil_div(stride);
-        let (start, end) = (&last * &Length::known(stride), input + &Length::known(begin[idx]));
+        let (start, end) = (&last * &DimExpr::known(stride), input + &self.pad_begin(idx));
         if start.is_at_least(&end) {
             last
         } else if end.is_at_least(&(&start + &one)) {
             &last + &one
         } else {
-            Length::UNKNOWN
+            DimExpr::UNKNOWN
         }
     }
 
-    /// The spatial dimensions of what comes out.
-    pub(super) fn counts(&self, input: &[Length], ceil: bool) -> Shape {
+    /// The spatial dimensions of the output.
+    pub(super) fn counts(&self, input: &[DimExpr], ceil: bool) -> Shape {
         input.iter().enumerate().map(|(idx, length)| self.count(idx, length, ceil)).collect()
     }
 }
 
-/// The integers of an attribute that must be so many, if it is there.
-pub(super) fn list(site: &Site<'_>, name: &str, n_wanted: usize) -> Inferred<Option<Vec<i64>>> {
-    let Some(list) = site.op.ints(name)? else { return Ok(None) };
-    let found = list.len();
-    match found == n_wanted {
-        true => Ok(Some(list.to_vec())),
-        false => Err(Stop::wrong(format!("{name} must have {n_wanted} elements, found {found}"))),
+/// The sizes of an attribute, if there is one, which must be `n_expected`.
+pub(super) fn sized(
+    name: &str,
+    sizes: Option<Vec<usize>>,
+    n_expected: usize,
+) -> Inferred<Option<Vec<usize>>> {
+    let Some(sizes) = sizes else { return Ok(None) };
+    let found = sizes.len();
+    match found == n_expected {
+        true => Ok(Some(sizes)),
+        false => Err(Stop::wrong(format!("{name} must have {n_expected} elements, found {found}"))),
     }
+}
+
+/// A size as a length. Sizes of attributes are small.
+pub(super) fn known(size: usize) -> DimExpr {
+    DimExpr::known(size as i64)
 }

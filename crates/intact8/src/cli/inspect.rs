@@ -4,7 +4,9 @@ use super::print_line;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
 use intact8::ir::{ValueId, ValueRef};
-use intact8::quant::{Layer, LayerConfig, layer, saturating_pairs, weight_params};
+use intact8::quant::calibration::{saturating_pairs, weight_params};
+use intact8::quant::layer::layer;
+use intact8::quant::{Layer, LayerConfig};
 use intact8::{Model, Preparation, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
     let inference = infer(&mut model.clone())?;
-    let prepared = intact8::prepare(&model, &Preparation::default())?;
+    let prepared = intact8::prepare(&model, &Preparation::default(), &mut ())?;
     let model = prepared.model();
     inference.contradictions().for_each(|finding| print_line(&format!("contradiction: {finding}")));
     let shapes = sample_shapes(model)?;

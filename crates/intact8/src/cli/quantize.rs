@@ -13,7 +13,9 @@ use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictio
 use anyhow::{Context, bail};
 use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
-use intact8::quant::{LayerSet, Precision, check_is_float};
+use intact8::quant::config::Precision;
+use intact8::quant::deploy::check_is_float;
+use intact8::quant::layer::LayerSet;
 use intact8::search::ladder::rung_named;
 use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
@@ -24,6 +26,7 @@ use intact8::{
     Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, load_config, model_bytes,
     prepare, quantize_and_save, report_json,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -146,7 +149,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let asked = args.config.as_deref().map(load_config).transpose()?;
     let asked = asked.map(|config| with_flags(args, config));
     let how = Preparation::of(asked.as_ref().unwrap_or(&with_flags(args, QuantConfig::default())));
-    let prepared = prepare(&model, &how)?;
+    let mut watcher = Watcher::new(stop.clone());
+    watcher.progress = Box::new(Terminal::new());
+    let prepared = prepare(&model, &how, &mut watcher)?;
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?;
     let mut config = config(args, &float, asked, &mut calibration, target)?;
@@ -157,8 +162,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut files = args.deploy.files(&save)?;
     files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
-    let mut watcher = Watcher::new(stop.clone());
-    watcher.progress = Box::new(Terminal::new());
     watcher.journal = Some(match args.resume {
         true => Journal::resume(&files.journal, &run, prepared.layers())?,
         false => Journal::begin(&files.journal, &run, prepared.layers()),
@@ -181,7 +184,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
     let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
     let float_bytes = model_bytes(&args.model, &model);
-    write_report(args, &goals, &report, &files, float_bytes, began)?;
+    write_report(args, &goals, &report, &files, float_bytes, (began, &watcher.work))?;
     Ok(verdict::report(args, &goals, &report, &files))
 }
 
@@ -201,7 +204,7 @@ fn write_report(
     report: &Report<Score>,
     files: &OutputFiles,
     float_bytes: u64,
-    began: Instant,
+    (began, work): (Instant, &BTreeMap<String, usize>),
 ) -> anyhow::Result<()> {
     let (elapsed, confidence) = (began.elapsed(), goals.confidence.unwrap_or_default());
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
@@ -210,6 +213,7 @@ fn write_report(
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
+    json["work"] = serde_json::json!(work);
     json["failure"] = serde_json::json!(report.failure.as_ref().map(ToString::to_string));
     let sizes = deploy_sizes(files, float_bytes)?;
     let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });

@@ -4,7 +4,7 @@ use super::{FeedingArgs, print_line, read_data};
 use anyhow::{Context, bail, ensure};
 use intact8::data::write_npz;
 use intact8::ir::{Pass, ValueRef, with_element};
-use intact8::quant::ReadAscend;
+use intact8::quant::passes::ReadAscend;
 use intact8::{Session, Tensor};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use crate::files::save_model;
 use crate::stop::Stop;
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result};
-use intact8_quant::{Deployed, Flavour};
+use intact8_quant::{DeployFormat, Deployed};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -125,7 +125,7 @@ impl CommandScorer {
 
 /// Whether the user's runtime is expected to run a deploy model; the Ascend format requires its own compiler.
 fn is_runnable(deployed: &Deployed) -> bool {
-    deployed.format() != Flavour::Ascend
+    deployed.format() != DeployFormat::Ascend
 }
 
 impl Scorer for CommandScorer {

@@ -1,24 +1,13 @@
 //! Fingerprints of values: hashes of the operators, attributes and constants from which a value is computed. Values of different
 //! models with the same fingerprint are equal bit for bit.
 
-use intact8_ir::{Attr, Model, NodeKind, Op, Tensor, ValueId};
+use intact8_ir::{Attr, Model, NodeKind, Op, OperatorTrait, Tensor, ValueId};
 use std::collections::HashMap;
 use std::hash::Hash;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A hash of 128 bits, with which accidental collisions are negligible.
 pub(super) type Fingerprint = u128;
-
-/// Operators whose results are not determined by their operands.
-const RANDOM: &[&str] = &[
-    "Bernoulli",
-    "Dropout",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
 
 /// The fingerprints of the values of a model's main graph that depend on its inputs.
 #[derive(Default)]
@@ -118,8 +107,7 @@ fn hashed(what: impl Hash) -> Fingerprint {
 
 /// The hash of an operator with its attributes; `None` if its results are not determined by it.
 fn operator_hash(model: &Model, op: &Op) -> Option<Fingerprint> {
-    let is_random = RANDOM.contains(&op.name.as_str());
-    if is_random || model.function(&op.domain, &op.name, &op.overload).is_some() {
+    if op.has(OperatorTrait::Random) || model.function(&op.domain, &op.name, &op.overload).is_some() {
         return None;
     }
     let attrs = op.attrs.iter().map(|(name, attr)| Some((name, attribute_hash(attr)?)));

@@ -111,7 +111,7 @@ fn models_that_are_quantized_already_are_errors() {
     let run = intact8(&["convert", &deployed, "--record", &record, "--save", &scratch.path("c")]);
     assert_eq!(run.code, 1);
     assert!(
-        run.stderr.contains("the model is already quantized; give its float original, or use convert-qat"),
+        run.stderr.contains("the model is already quantized; pass its float original, or use convert-qat"),
         "{}",
         run.stderr
     );
@@ -124,7 +124,7 @@ fn models_that_are_quantized_already_are_errors() {
             intact8(&["config", model, "-o", &config]),
         ] {
             assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
-            assert!(run.stderr.contains("give its float original, or use convert-qat"), "{}", run.stderr);
+            assert!(run.stderr.contains("pass its float original, or use convert-qat"), "{}", run.stderr);
         }
     }
     assert!(!scratch.files().iter().any(|file| file.starts_with('c')), "{:?}", scratch.files());

@@ -6,6 +6,7 @@ mod bad_input;
 mod command;
 mod compare;
 mod convert;
+mod counts;
 mod killed;
 mod opt;
 mod options;

@@ -1,11 +1,11 @@
-//! Activations: the functions that networks put between their layers.
+//! Activation functions.
 
 use super::binary::pairs;
 use super::unary::{each, fast};
 use crate::broadcast::broadcast_shape;
 use crate::floats::{PIECE, map_floats};
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
-use crate::op::{Kernel, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, one};
 use crate::real::{expect_type, into_numbers, rounded};
 use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::{DType, Error, Result};
@@ -35,8 +35,8 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// `max(0, x) + min(0, alpha·(e^(x/alpha) - 1))`, of which one term is always 0.
-fn celu(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
+fn celu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
     let wide = f64::from(alpha);
     Ok(each(
         move |x| if x > 0.0 { x } else { alpha * (x / alpha).exp_m1() },
@@ -44,18 +44,18 @@ fn celu(site: &Site<'_>) -> Result<Kernel> {
     ))
 }
 
-fn elu(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
+fn elu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
     let wide = f64::from(alpha);
     Ok(fast(Unary::Elu { alpha }, move |x| if x < 0.0 { wide * x.exp_m1() } else { x }))
 }
 
-/// `x·Φ(x)` with the normal distribution, or an approximation of it.
-pub(super) fn gelu(site: &Site<'_>) -> Result<Kernel> {
-    match site.str("approximate", "none")? {
+/// `x·Φ(x)` with the distribution function Φ of the normal distribution, or an approximation of it.
+pub(super) fn gelu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    match ctx.str("approximate", "none")? {
         "none" => Ok(fast(Unary::Gelu, |x| 0.5 * x * (1.0 + libm::erf(x * FRAC_1_SQRT_2)))),
         "tanh" => Ok(gelu_by_tanh()),
-        other => Err(Error::invalid_model(format!("approximate is none or tanh, found {other:?}"))),
+        other => Err(Error::invalid_model(format!("approximate must be none or tanh, found {other:?}"))),
     }
 }
 
@@ -74,14 +74,14 @@ pub(super) fn gelu_by_tanh() -> Kernel {
     })
 }
 
-fn hard_sigmoid(site: &Site<'_>) -> Result<Kernel> {
-    let (slope, offset) = (site.float("alpha", 0.2)?, site.float("beta", 0.5)?);
+fn hard_sigmoid(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (slope, offset) = (ctx.float("alpha", 0.2)?, ctx.float("beta", 0.5)?);
     let wide = [slope, offset].map(f64::from);
     Ok(fast(Unary::HardSigmoid { slope, offset }, move |x| (wide[0] * x + wide[1]).clamp(0.0, 1.0)))
 }
 
-fn leaky_relu(site: &Site<'_>) -> Result<Kernel> {
-    let slope = site.float("alpha", 0.01)?;
+fn leaky_relu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let slope = ctx.float("alpha", 0.01)?;
     Ok(fast(Unary::LeakyRelu { slope }, move |x| if x < 0.0 { f64::from(slope) * x } else { x }))
 }
 
@@ -96,7 +96,7 @@ fn mish() -> Kernel {
     Box::new(move |call| map_floats(call, with_scratch(single), |x| x * softplus(x).tanh()))
 }
 
-/// `x` if it is not negative, else times a slope, which broadcasts to `x`.
+/// `x` if it is not negative, else `slope·x`; the slope broadcasts to `x`.
 fn p_relu() -> Kernel {
     Box::new(|call| {
         let (x, slope) = (call.take(0)?, call.take(1)?);
@@ -115,7 +115,7 @@ fn p_relu() -> Kernel {
     })
 }
 
-/// NaN stays NaN.
+/// The result of NaN is NaN.
 fn relu() -> Kernel {
     Box::new(|call| {
         let mut x = call.take(0)?;
@@ -132,9 +132,9 @@ fn relu() -> Kernel {
 }
 
 /// `gamma·x` if it is positive, else `gamma·alpha·(e^x - 1)`.
-fn selu(site: &Site<'_>) -> Result<Kernel> {
-    // The numbers of the paper that defines it, as f32.
-    let (alpha, gamma) = (site.float("alpha", 1.673_263_2)?, site.float("gamma", 1.050_701)?);
+fn selu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    // The constants of the defining paper, as f32.
+    let (alpha, gamma) = (ctx.float("alpha", 1.673_263_2)?, ctx.float("gamma", 1.050_701)?);
     let single = move |x: &mut [f32]| {
         unary_in_place(Unary::Elu { alpha }, x);
         binary_in_place(Binary::Mul, x, Operand::Scalar(gamma));
@@ -145,9 +145,9 @@ fn selu(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Towards zero by `bias`, and zero within `lambd` of it.
-fn shrink(site: &Site<'_>) -> Result<Kernel> {
-    let [bias, lambd] = [site.float("bias", 0.0)?, site.float("lambd", 0.5)?].map(f64::from);
+/// `x` moved towards zero by `bias`, and zero for `|x| <= lambd`.
+fn shrink(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let [bias, lambd] = [ctx.float("bias", 0.0)?, ctx.float("lambd", 0.5)?].map(f64::from);
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         with_number!(x.dtype(), T => {
@@ -174,8 +174,8 @@ fn softplus(x: f64) -> f64 {
 }
 
 /// `swish(a)·b` of two tensors of one shape.
-fn swi_glu(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
+fn swi_glu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
         if a.shape() != b.shape() {
@@ -198,8 +198,8 @@ fn swi_glu(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// `x / (1 + e^(-alpha·x))`
-fn swish(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
+fn swish(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
     Ok(swish_by(alpha))
 }
 
@@ -220,12 +220,12 @@ fn swish_in_place(alpha: f32, x: &mut [f32]) {
     })(x);
 }
 
-fn thresholded_relu(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
+fn thresholded_relu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
     Ok(each(move |x| if x > alpha { x } else { 0.0 }, move |x| if x > f64::from(alpha) { x } else { 0.0 }))
 }
 
-/// A function on pieces of a slice that needs as many numbers to work with.
+/// A function on pieces of a slice that needs a temporary copy of each piece.
 fn with_scratch(f: impl Fn(&mut [f32], &mut [f32])) -> impl Fn(&mut [f32]) {
     move |values| {
         let mut scratch = vec![0.0; values.len().min(PIECE)];

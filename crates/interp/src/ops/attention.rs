@@ -1,4 +1,4 @@
-//! Attention, and the operators that models for sequences put around it or in its place.
+//! Attention, and related operators of sequence models.
 
 mod bias;
 mod causal_conv;
@@ -11,7 +11,7 @@ mod scores;
 use crate::call::Call;
 use crate::data::Data;
 use crate::number::FLOATS;
-use crate::op::{Kernel, OpRow, Outputs, Site};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs};
 use crate::real::{expect_type, rounded, with_real};
 use bias::{Bias, BiasAttrs};
 use heads::{Heads, Sizes, joined};
@@ -25,18 +25,18 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(23, "RotaryEmbedding", HALVES, rotary::rotary_embedding),
 ];
 
-/// Operators of ONNX's domain for what is not settled yet.
+/// Operators of ONNX's preview domain.
 pub(super) static PREVIEW_ROWS: &[OpRow] = &[OpRow::since(1, "FlexAttention", FLOATS, flex::flex_attention)];
 
-/// Floats of 32 bits and less.
+/// Floats of at most 32 bits.
 const HALVES: &[DType] = &[DType::F32, DType::F16, DType::Bf16];
 
-/// How many scores are computed at a time, if nobody asked for them: as many as a cache holds.
+/// The number of scores that are computed at a time, if they are not an output: those that fit a cache.
 const PIECE: usize = 1 << 17;
 
-/// Which state of the scores is the fourth output.
+/// The stage of the scores that is the fourth output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watched {
+enum ScoreStage {
     Nothing,
     Product,
     Capped,
@@ -50,27 +50,29 @@ struct Attention {
     scale: Option<f32>,
     softcap: f32,
     precision: Option<DType>,
-    watched: Watched,
+    watched: ScoreStage,
     makes_present: bool,
 }
 
-fn attention(site: &Site<'_>) -> Result<Kernel> {
-    let watched = match site.int("qk_matmul_output_mode", 0)? {
-        _ if !site.has_output(3) => Watched::Nothing,
-        0 => Watched::Product,
-        1 => Watched::Capped,
-        2 => Watched::Biased,
-        3 => Watched::Probabilities,
-        other => return Err(Error::invalid_model(format!("qk_matmul_output_mode is 0 to 3, found {other}"))),
+fn attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let watched = match ctx.int("qk_matmul_output_mode", 0)? {
+        _ if !ctx.has_output(3) => ScoreStage::Nothing,
+        0 => ScoreStage::Product,
+        1 => ScoreStage::Capped,
+        2 => ScoreStage::Biased,
+        3 => ScoreStage::Probabilities,
+        other => {
+            return Err(Error::invalid_model(format!("qk_matmul_output_mode must be 0 to 3, found {other}")));
+        }
     };
     let attention = Attention {
-        heads: [site.op.int("q_num_heads")?, site.op.int("kv_num_heads")?],
-        bias: BiasAttrs::read(site)?,
-        scale: site.op.float("scale")?,
-        softcap: site.float("softcap", 0.0)?,
-        precision: precision(site)?,
+        heads: [ctx.op.int("q_num_heads")?, ctx.op.int("kv_num_heads")?],
+        bias: BiasAttrs::read(ctx)?,
+        scale: ctx.op.float("scale")?,
+        softcap: ctx.float("softcap", 0.0)?,
+        precision: precision(ctx)?,
         watched,
-        makes_present: site.has_output(1) || site.has_output(2),
+        makes_present: ctx.has_output(1) || ctx.has_output(2),
     };
     Ok(Box::new(move |call| {
         let types = [call.tensor(0)?.dtype(), call.tensor(2)?.dtype()];
@@ -79,11 +81,11 @@ fn attention(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The type in which the softmax is computed, if it is given.
-fn precision(site: &Site<'_>) -> Result<Option<DType>> {
-    match site.dtype("softmax_precision")? {
+/// The type in which the softmax is computed, if the attribute is present.
+fn precision(ctx: &CompileContext<'_>) -> Result<Option<DType>> {
+    match ctx.dtype("softmax_precision")? {
         Some(dtype) if !dtype.is_float() => {
-            Err(Error::invalid_model(format!("softmax_precision is {dtype}, which is no float")))
+            Err(Error::invalid_model(format!("softmax_precision is {dtype}, which is not a float type")))
         }
         dtype => Ok(dtype),
     }
@@ -96,7 +98,7 @@ impl Attention {
         let [q_heads, kv_heads] = self.heads;
         let past = [call.optional(4)?, call.optional(5)?];
         if past[0].is_some() != past[1].is_some() {
-            return Err(Error::invalid_data("past_key and past_value belong together"));
+            return Err(Error::invalid_data("past_key and past_value must both be present or absent"));
         }
         let mut present = [k.clone(), v.clone()];
         if self.makes_present || past[0].is_some() {
@@ -111,7 +113,7 @@ impl Attention {
         let bias = self.bias.over::<R>(&sizes, call, n_past)?;
         let mut y = call.zeros::<R>(&[sizes.n_rows(), value.width])?;
         let mut watched = match self.watched {
-            Watched::Nothing => vec![],
+            ScoreStage::Nothing => vec![],
             _ => call.zeros::<R>(&[sizes.n_rows(), sizes.n_keys])?,
         };
         self.attend(call, [&query, &key, &value], &bias, &mut y, &mut watched)?;
@@ -125,14 +127,14 @@ impl Attention {
         };
         let [present_key, present_value] = present;
         let mut outputs = Outputs::from_iter([y, present_key, present_value].map(Data::Tensor));
-        if self.watched != Watched::Nothing {
+        if self.watched != ScoreStage::Nothing {
             let shape = [sizes.batch, sizes.n_heads, sizes.n_queries, sizes.n_keys];
             outputs.push(Data::Tensor(rounded(q.dtype(), &shape, watched)?));
         }
         Ok(outputs)
     }
 
-    /// Computes the outputs of all queries, some at a time.
+    /// Computes the outputs of all queries, in blocks.
     fn attend<R: Score>(
         &self,
         call: &Call<'_, '_>,
@@ -171,14 +173,14 @@ impl Attention {
                 |batch, head| key.matrix(batch, head).transposed(),
                 scores,
             );
-            keep(Watched::Product, scores, watched);
+            keep(ScoreStage::Product, scores, watched);
             scores::cap(R::from_f32(self.softcap), scores);
-            keep(Watched::Capped, scores, watched);
+            keep(ScoreStage::Capped, scores, watched);
             let masked = bias.add(rows.clone(), scores);
-            keep(Watched::Biased, scores, watched);
+            keep(ScoreStage::Biased, scores, watched);
             softmax_of(self.precision, n_keys, scores, chances)?;
             scores::clear_masked(n_keys, &masked, scores, chances);
-            keep(Watched::Probabilities, chances, watched);
+            keep(ScoreStage::Probabilities, chances, watched);
             let y = &mut y[first * value.width..rows.end * value.width];
             scores::add_products(&sizes, rows, chances, |batch, head| value.matrix(batch, head), y);
         }

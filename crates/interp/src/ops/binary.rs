@@ -27,7 +27,7 @@ fn arithmetic(operation: Binary) -> Kernel {
     })
 }
 
-/// Two tensors of one type, element by element, in the memory of one of them if that has the result's shape.
+/// An operation on two tensors of one type, in the memory of one of them if it has the result's shape.
 pub(super) fn combine(operation: Binary, a: Tensor, b: Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     let shape = broadcast_shape(&[a.shape(), b.shape()])?;
     if a.dtype() == DType::F32 && a.shape() == shape && (b.shape() == shape || b.len() == 1) {
@@ -59,7 +59,7 @@ fn combine_f32(operation: Binary, mut a: Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(a)
 }
 
-/// `f(a, b)` of every pair that broadcasting to `shape` brings together.
+/// `f(a, b)` for every pair after broadcasting to `shape`.
 pub(super) fn pairs<T: Number>(
     mut a: Tensor,
     mut b: Tensor,

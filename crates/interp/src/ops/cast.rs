@@ -1,13 +1,13 @@
 //! Changing the element type: by value, or keeping the bits.
 //!
-//! Small types pass through a wider one, so that only numbers of 8 bits and more are cast directly.
+//! Small types are converted through a wider one, so that only numbers of 8 bits and more are cast directly.
 
 mod numbers;
 mod text;
 
 use crate::call::Call;
 use crate::number::unexpected;
-use crate::op::{Kernel, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, one};
 use crate::stand_in::{into_widened, with_widened};
 use intact8_ir::{
     DType, Element, Error, F8E8M0, I2, I4, MiniFloat, PowerRounding, Result, Tensor, U2, U4, with_element,
@@ -20,13 +20,13 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(15, "CastLike", &[], cast_like),
 ];
 
-fn cast(site: &Site<'_>) -> Result<Kernel> {
-    let (to, rounding) = (target(site)?, Rounding::read(site)?);
+fn cast(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (to, rounding) = (target(ctx)?, Rounding::read(ctx)?);
     Ok(Box::new(move |call| one(cast_to(call.take(0)?, to, rounding, call)?)))
 }
 
-fn cast_like(site: &Site<'_>) -> Result<Kernel> {
-    let rounding = Rounding::read(site)?;
+fn cast_like(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let rounding = Rounding::read(ctx)?;
     Ok(Box::new(move |call| {
         let to = call.tensor(1)?.dtype();
         one(cast_to(call.take(0)?, to, rounding, call)?)
@@ -34,8 +34,8 @@ fn cast_like(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// The bits of every element under another type of the same width.
-fn bit_cast(site: &Site<'_>) -> Result<Kernel> {
-    let to = target(site)?;
+fn bit_cast(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let to = target(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let from = x.dtype();
@@ -43,12 +43,12 @@ fn bit_cast(site: &Site<'_>) -> Result<Kernel> {
             return one(x);
         }
         if from == DType::Str || bits(from) != bits(to) {
-            return Err(Error::invalid_data(format!("the bits of {from} can't be those of {to}")));
+            return Err(Error::invalid_data(format!("{from} and {to} have different numbers of bits")));
         }
         call.context.reserve(2 * x.byte_size() as u64)?;
         let mut bytes = x.to_le_bytes();
         match (bits(from), to) {
-            // Signed elements fill their byte with copies of the sign.
+            // Signed elements are sign-extended to a byte.
             (4, DType::I4) => bytes.iter_mut().for_each(|byte| *byte = ((*byte << 4) as i8 >> 4) as u8),
             (2, DType::I2) => bytes.iter_mut().for_each(|byte| *byte = ((*byte << 6) as i8 >> 6) as u8),
             (n @ (2 | 4), _) => bytes.iter_mut().for_each(|byte| *byte &= (1 << n) - 1),
@@ -67,34 +67,34 @@ fn bits(dtype: DType) -> usize {
     }
 }
 
-fn target(site: &Site<'_>) -> Result<DType> {
-    site.dtype("to")?.ok_or_else(|| Error::invalid_model("the attribute to must name a data type"))
+fn target(ctx: &CompileContext<'_>) -> Result<DType> {
+    ctx.dtype("to")?.ok_or_else(|| Error::invalid_model("the attribute to must name a data type"))
 }
 
-/// How floats become small floats.
+/// The conversion to small floats.
 #[derive(Clone, Copy)]
 struct Rounding {
-    /// Whether what is too large becomes the largest number.
+    /// Whether numbers that are too large become the largest number.
     saturate: bool,
-    /// Where powers of two are all there is: which one.
+    /// The rounding to powers of two.
     power: PowerRounding,
 }
 
 impl Rounding {
-    fn read(site: &Site<'_>) -> Result<Rounding> {
-        let power = match site.str("round_mode", "up")? {
+    fn read(ctx: &CompileContext<'_>) -> Result<Rounding> {
+        let power = match ctx.str("round_mode", "up")? {
             "up" => PowerRounding::Up,
             "down" => PowerRounding::Down,
             "nearest" => PowerRounding::Nearest,
             other => {
-                return Err(Error::invalid_model(format!("round_mode {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("round_mode {other:?} is not defined by ONNX")));
             }
         };
-        Ok(Rounding { saturate: site.flag("saturate", true)?, power })
+        Ok(Rounding { saturate: ctx.flag("saturate", true)?, power })
     }
 }
 
-/// The elements as another type, by the defaults of ONNX.
+/// The elements as another type, with the defaults of ONNX.
 pub(super) fn converted(x: Tensor, to: DType, call: &Call<'_, '_>) -> Result<Tensor> {
     cast_to(x, to, Rounding { saturate: true, power: PowerRounding::Up }, call)
 }
@@ -122,7 +122,7 @@ fn cast_to(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Res
     }
 }
 
-/// Numbers as another type: casts look at the number and not at its type.
+/// Converts numbers to another type; the result depends only on the number, not on its type.
 fn cast_numbers(x: Tensor, to: DType, rounding: Rounding, call: &Call<'_, '_>) -> Result<Tensor> {
     if to == DType::Str {
         return text::written(&x, call);

@@ -1,9 +1,9 @@
-//! Joining tensors, taking them apart, and repeating them.
+//! Concatenation, splitting and repetition of tensors.
 
 use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided};
@@ -16,19 +16,19 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Tile", opsets: 6..=NEWEST, types: &[], compile: |_| Ok(Box::new(tile)) },
 ];
 
-fn concat(site: &Site<'_>) -> Result<Kernel> {
+fn concat(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let axis =
-        site.op.int("axis")?.ok_or_else(|| Error::invalid_model("op Concat must have the attribute axis"))?;
-    let n_operands = site.operands.len();
+        ctx.op.int("axis")?.ok_or_else(|| Error::invalid_model("op Concat must have the attribute axis"))?;
+    let n_operands = ctx.operands.len();
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = (0..n_operands).map(|slot| call.tensor(slot)).collect::<Result<_>>()?;
         one(join(&tensors, axis, call)?)
     }))
 }
 
-/// The tensors one after the other along `axis`.
+/// The concatenation of the tensors along `axis`.
 pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
-    let first = tensors.first().ok_or_else(|| Error::invalid_data("there are no tensors to join"))?;
+    let first = tensors.first().ok_or_else(|| Error::invalid_data("there are no tensors to concatenate"))?;
     let axis = axes::axis(axis, first.shape().len())?;
     let mut shape = first.shape().to_vec();
     let mut len = 0usize;
@@ -63,7 +63,7 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
     restored(out, dtype)
 }
 
-/// Rows of all parts in turn.
+/// Copies the rows of all parts alternately.
 fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> Vec<T> {
     let mut out = Vec::with_capacity(n);
     if n == 0 {
@@ -80,26 +80,26 @@ fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> 
     out
 }
 
-/// The tensors one after the other along a new dimension.
+/// The tensors stacked along a new dimension.
 pub(super) fn stack(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Result<Tensor> {
     let rank = tensors.first().map_or(0, |tensor| tensor.shape().len());
     let axis = axes::axis(axis, rank + 1)?;
     let with_axis = |tensor: &&Tensor| {
         let mut shape = tensor.shape().to_vec();
         shape.insert(axis.min(shape.len()), 1);
-        tensor.reshaped(&shape).expect("dimensions of 1 do not count")
+        tensor.reshaped(&shape).expect("dimensions of 1 keep the number of elements")
     };
     let tensors: Vec<Tensor> = tensors.iter().map(with_axis).collect();
     join(&tensors.iter().collect::<Vec<_>>(), axis as i64, call)
 }
 
-fn split(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, attr, n_outputs) = (site.int("axis", 0)?, site.ints("split")?, site.op.int("num_outputs")?);
-    // Without the number, which came with operator set 18, the outputs of the node are counted, and all are alike.
+fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, attr, n_outputs) = (ctx.int("axis", 0)?, ctx.ints("split")?, ctx.op.int("num_outputs")?);
+    // Without num_outputs, which exists from opset 18 on, the number of outputs counts, and all parts are equal.
     let (n_outputs, is_even) = match n_outputs.map(usize::try_from) {
-        None => (site.outputs.len(), true),
-        Some(Ok(n)) if (1..=site.outputs.len()).contains(&n) => (n, false),
-        Some(_) => return Err(Error::invalid_model("num_outputs is not the number of outputs")),
+        None => (ctx.outputs.len(), true),
+        Some(Ok(n)) if (1..=ctx.outputs.len()).contains(&n) => (n, false),
+        Some(_) => return Err(Error::invalid_model("num_outputs differs from the number of outputs")),
     };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -110,7 +110,7 @@ fn split(site: &Site<'_>) -> Result<Kernel> {
             (None, Some(list)) => shape_of(list.values()?)?,
             (None, None) if is_even && len % n_outputs.max(1) != 0 => {
                 let message =
-                    format!("axis {axis} of shape {:?} is not made of {n_outputs} parts", x.shape());
+                    format!("axis {axis} of shape {:?} can't be split into {n_outputs} parts", x.shape());
                 return Err(Error::invalid_data(message));
             }
             (None, None) => {
@@ -122,11 +122,11 @@ fn split(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The tensor in parts of those lengths along `axis`.
+/// The tensor, split into parts of the given lengths along `axis`.
 pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, '_>) -> Result<Vec<Tensor>> {
     let len = x.shape()[axis];
     if lengths.iter().try_fold(0usize, |sum, &length| sum.checked_add(length)) != Some(len) {
-        let message = format!("parts of {lengths:?} are not what axis {axis} of shape {:?} has", x.shape());
+        let message = format!("parts of {lengths:?} do not match axis {axis} of shape {:?}", x.shape());
         return Err(Error::invalid_data(message));
     }
     call.context.reserve(x.byte_size() as u64)?;
@@ -144,12 +144,12 @@ pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, 
 fn tile(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let (x, repeats) = (call.tensor(0)?, shape_of(&integers(call.tensor(1)?)?)?);
     if repeats.len() != x.shape().len() {
-        let message = format!("{} repeats do not fit the shape {:?}", repeats.len(), x.shape());
+        let message = format!("{} repeats do not match the shape {:?}", repeats.len(), x.shape());
         return Err(Error::invalid_data(message));
     }
     let own = Strided::of(x.shape()).dims;
     let dims = repeats.iter().zip(own).flat_map(|(&len, own)| [Dim { len, step: 0 }, own]).collect();
     let tiled = Strided { start: 0, dims }.read(x, call)?;
     let shape: Vec<usize> = repeats.iter().zip(x.shape()).map(|(n, dim)| n.saturating_mul(*dim)).collect();
-    one(tiled.reshaped(&shape).expect("the elements are the same"))
+    one(tiled.reshaped(&shape).expect("the number of elements is the same"))
 }

@@ -1,4 +1,4 @@
-//! Fused operators of `com.microsoft`, which run in ONNX Runtime only.
+//! Fused operators of `com.microsoft`.
 
 mod attention;
 mod embed;
@@ -9,7 +9,7 @@ use super::activation::{gelu, gelu_by_tanh, swish_by};
 use super::binary::combine;
 use crate::call::Call;
 use crate::number::{FLOATS, Number, WIDE, with_number};
-use crate::op::{Kernel, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, one};
 use crate::strided::Strided;
 use intact8_ir::{Attr, DType, Op, Result, Tensor};
 use intact8_kernels::elementwise::Binary;
@@ -17,7 +17,7 @@ use part::{OPSET, only_output, part, run, run_with};
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "Attention", FLOATS, attention::packed),
-    OpRow::since(1, "BiasGelu", FLOATS, |site| biased(gelu(site)?)),
+    OpRow::since(1, "BiasGelu", FLOATS, |ctx| biased(gelu(ctx)?)),
     OpRow::since(1, "EmbedLayerNormalization", &[DType::I32], embed::embed),
     OpRow::since(1, "FastGelu", FLOATS, |_| biased(gelu_by_tanh())),
     OpRow::since(1, "FusedConv", FLOATS, fused_conv),
@@ -25,16 +25,16 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "FusedMatMul", FLOATS, fused_mat_mul),
     OpRow::since(1, "Gelu", FLOATS, gelu),
     OpRow::since(1, "MultiHeadAttention", FLOATS, attention::multi_head),
-    OpRow::since(1, "QuickGelu", FLOATS, |site| Ok(swish_by(site.float("alpha", 1.702)?))),
+    OpRow::since(1, "QuickGelu", FLOATS, |ctx| Ok(swish_by(ctx.float("alpha", 1.702)?))),
     OpRow::since(1, "SkipLayerNormalization", FLOATS, normalize::skip_layer),
     OpRow::since(1, "SkipSimplifiedLayerNormalization", FLOATS, normalize::skip_root_mean_square),
 ];
 
-/// What ONNX Runtime adds to ONNX's own domain.
+/// Operators that ONNX Runtime adds to ONNX's own domain.
 pub(super) static ROWS_OF_ONNX: &[OpRow] =
     &[OpRow::since(1, "SimplifiedLayerNormalization", FLOATS, normalize::root_mean_square)];
 
-/// A function of the sum of two operands, of which the second may be left out.
+/// A function of the sum of two operands; the second is optional.
 fn biased(function: Kernel) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
@@ -49,13 +49,13 @@ fn add(x: Tensor, slot: usize, call: &mut Call<'_, '_>) -> Result<Tensor> {
     combine(Binary::Add, x, other, call)
 }
 
-/// A convolution, to which a tensor of its shape may be added, and an activation.
-fn fused_conv(site: &Site<'_>) -> Result<Kernel> {
-    let conv = Op { domain: String::new(), name: "Conv".to_owned(), ..site.op.clone() };
-    let conv = part(site, &conv, OPSET, &[Some(0), Some(1), Some(2)])?;
-    let params = site.op.floats("activation_params")?.unwrap_or_default();
-    let names = if site.str("activation", "")? == "Clip" { ["min", "max"] } else { ["alpha", "beta"] };
-    let activation = activation(site, names.into_iter().zip(params.iter().copied()))?;
+/// A convolution with an optional summand of the same shape, and an activation.
+fn fused_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let conv = Op { domain: String::new(), name: "Conv".to_owned(), ..ctx.op.clone() };
+    let conv = part(ctx, &conv, OPSET, &[Some(0), Some(1), Some(2)])?;
+    let params = ctx.op.floats("activation_params")?.unwrap_or_default();
+    let names = if ctx.str("activation", "")? == "Clip" { ["min", "max"] } else { ["alpha", "beta"] };
+    let activation = activation(ctx, names.into_iter().zip(params.iter().copied()))?;
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let mut y = only_output(run_with(&conv, x, &[1, 2], call)?)?;
@@ -66,16 +66,16 @@ fn fused_conv(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn fused_gemm(site: &Site<'_>) -> Result<Kernel> {
-    let gemm = Op { domain: String::new(), name: "Gemm".to_owned(), ..site.op.clone() };
-    let gemm = part(site, &gemm, OPSET, &[Some(0), Some(1), Some(2)])?;
+fn fused_gemm(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let gemm = Op { domain: String::new(), name: "Gemm".to_owned(), ..ctx.op.clone() };
+    let gemm = part(ctx, &gemm, OPSET, &[Some(0), Some(1), Some(2)])?;
     let mut params = vec![];
     for (attr, name) in
         [("activation_alpha", "alpha"), ("activation_beta", "beta"), ("activation_gamma", "gamma")]
     {
-        params.extend(site.op.float(attr)?.map(|value| (name, value)));
+        params.extend(ctx.op.float(attr)?.map(|value| (name, value)));
     }
-    let activation = activation(site, params)?;
+    let activation = activation(ctx, params)?;
     Ok(Box::new(move |call| {
         let a = call.take(0)?;
         let y = only_output(run_with(&gemm, a, &[1, 2], call)?)?;
@@ -83,19 +83,19 @@ fn fused_gemm(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The kernel of the activation that an attribute names, if it names one.
+/// The kernel of the activation in an attribute, if there is one.
 fn activation(
-    site: &Site<'_>,
+    ctx: &CompileContext<'_>,
     params: impl IntoIterator<Item = (&'static str, f32)>,
 ) -> Result<Option<Kernel>> {
-    let name = site.str("activation", "")?;
+    let name = ctx.str("activation", "")?;
     if name.is_empty() {
         return Ok(None);
     }
     let op = params.into_iter().fold(Op::new(name), |op, (name, value)| op.with(name, Attr::Float(value)));
-    // Until then the bounds are attributes.
+    // Up to this opset the bounds are attributes.
     let opset = if name == "Clip" { 10 } else { OPSET };
-    part(site, &op, opset, &[None]).map(Some)
+    part(ctx, &op, opset, &[None]).map(Some)
 }
 
 fn activated(activation: Option<&Kernel>, y: Tensor, call: &mut Call<'_, '_>) -> Result<crate::op::Outputs> {
@@ -105,15 +105,13 @@ fn activated(activation: Option<&Kernel>, y: Tensor, call: &mut Call<'_, '_>) ->
     })
 }
 
-/// `alpha · A · B`, the factors transposed before where that is asked for.
-fn fused_mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
-    let a_order =
-        Order { of_batch: site.flag("transBatchA", false)?, of_matrix: site.flag("transA", false)? };
-    let b_order =
-        Order { of_batch: site.flag("transBatchB", false)?, of_matrix: site.flag("transB", false)? };
+/// `alpha · A · B`, with optional transposition of the factors.
+fn fused_mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
+    let a_order = Order { of_batch: ctx.flag("transBatchA", false)?, of_matrix: ctx.flag("transA", false)? };
+    let b_order = Order { of_batch: ctx.flag("transBatchB", false)?, of_matrix: ctx.flag("transB", false)? };
     let is_plain = !b_order.of_batch && !b_order.of_matrix;
-    let mat_mul = part(site, &Op::new("MatMul"), OPSET, &[None, is_plain.then_some(1)])?;
+    let mat_mul = part(ctx, &Op::new("MatMul"), OPSET, &[None, is_plain.then_some(1)])?;
     Ok(Box::new(move |call| {
         let a = a_order.applied(call.tensor(0)?, call)?;
         if !is_plain {
@@ -129,12 +127,12 @@ fn fused_mat_mul(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Which dimensions of a factor change places.
+/// The transposition of a factor.
 #[derive(Clone, Copy)]
 struct Order {
-    /// The first one goes behind all others but the last.
+    /// Whether the first dimension moves before the last one.
     of_batch: bool,
-    /// The last two are exchanged, after that.
+    /// Whether the last two are then exchanged.
     of_matrix: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Quantized operators of `com.microsoft`, which run in ONNX Runtime only. Integers are those that it computes.
+//! Quantized operators of `com.microsoft`. The integers equal those of ONNX Runtime.
 
 mod arithmetic;
 mod block_weights;
@@ -26,7 +26,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "QLinearSigmoid", BYTES, |_| Ok(mapped::sigmoid())),
     OpRow::since(1, "QLinearSoftmax", BYTES, mapped::softmax),
     OpRow::since(1, "QLinearWhere", &[DType::Bool], mapped::choose),
-    OpRow::since(1, "QuantizeLinear", &[DType::F32, DType::F16], |site| quantize(site, Some(DType::F32))),
+    OpRow::since(1, "QuantizeLinear", &[DType::F32, DType::F16], |ctx| quantize(ctx, Some(DType::F32))),
 ];
 
 const BYTES: &[DType] = &[DType::I8, DType::U8];

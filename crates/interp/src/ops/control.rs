@@ -1,11 +1,11 @@
-//! Operators with subgraphs: branches, loops, and what is done with each item of a sequence.
+//! Operators with subgraphs: branches, loops, and maps over sequences.
 
 mod body;
 mod loops;
 mod scan;
 
 use crate::data::Data;
-use crate::op::{Kernel, NEWEST, OpRow, Operand, Outputs, Site};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Operand, Outputs};
 use body::{Body, Collected};
 use intact8_ir::{DType, Error, Result, Tensor};
 
@@ -17,14 +17,14 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "SequenceMap", opsets: 17..=NEWEST, types: &[], compile: sequence_map },
 ];
 
-/// Of a constant condition only one branch can be taken, and the other may be anything.
-fn branch(site: &Site<'_>) -> Result<Kernel> {
+/// With a constant condition only one branch is compiled.
+fn branch(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let name = |condition: bool| if condition { "then_branch" } else { "else_branch" };
-    if let Some(Operand::Constant(condition)) = site.operands.first() {
-        let taken = Body::of(site, name(flag(condition)?))?;
+    if let Some(Operand::Constant(condition)) = ctx.operands.first() {
+        let taken = Body::of(ctx, name(flag(condition)?))?;
         return Ok(Box::new(move |call| Ok(taken.run(vec![], call)?.into())));
     }
-    let (yes, no) = (Body::of(site, name(true))?, Body::of(site, name(false))?);
+    let (yes, no) = (Body::of(ctx, name(true))?, Body::of(ctx, name(false))?);
     Ok(Box::new(move |call| {
         let taken = if flag(call.tensor(0)?)? { &yes } else { &no };
         Ok(taken.run(vec![], call)?.into())
@@ -39,10 +39,10 @@ fn flag(condition: &Tensor) -> Result<bool> {
     }
 }
 
-/// Sequences give their items in turn, tensors are the same for all.
-fn sequence_map(site: &Site<'_>) -> Result<Kernel> {
-    let body = Body::of(site, "body")?;
-    let n_operands = site.operands.len() - site.n_captures;
+/// The body receives the items of sequences in order, and whole tensors in every run.
+fn sequence_map(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let body = Body::of(ctx, "body")?;
+    let n_operands = ctx.operands.len() - ctx.n_captures;
     Ok(Box::new(move |call| {
         let operands: Vec<Data> = (0..n_operands).map(|slot| call.take_data(slot)).collect::<Result<_>>()?;
         let Some(Data::Sequence(first)) = operands.first() else {

@@ -1,20 +1,20 @@
 //! Convolutions.
 
-use super::window::{Taps, WindowAttrs};
+use super::taps::Taps;
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
-use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{DType, Error, Result, Tensor, WindowAttributes};
 use intact8_kernels::conv::{ConvShape, PreparedConv, prepare};
 
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "Conv", opsets: 1..=NEWEST, types: FLOATS, compile: conv }];
 
-/// Constant weights are laid out once.
-fn conv(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = ConvAttrs::read(site)?;
-    let prepared = match site.constant(1) {
+/// Constant weights are packed once.
+fn conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = ConvAttrs::read(ctx)?;
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };
@@ -41,7 +41,7 @@ fn conv(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Whether there is a fast kernel for that type and as many dimensions.
+/// Whether there is a fast kernel for the type and the number of dimensions.
 fn is_fast(dtype: DType, shape: &[usize]) -> bool {
     dtype != DType::F64 && (3..=5).contains(&shape.len())
 }
@@ -60,11 +60,11 @@ fn convolve_plainly<R: Real>(call: &Call<'_, '_>, sizes: &ConvSizes) -> Result<c
 
 /// The attributes of a convolution.
 pub(super) struct ConvAttrs {
-    window: WindowAttrs,
+    window: WindowAttributes,
     groups: usize,
 }
 
-/// The sizes of a convolution of operands whose shapes are known.
+/// The sizes of a convolution for operands with known shapes.
 pub(super) struct ConvSizes {
     pub(super) shape: ConvShape,
     pub(super) out_shape: Vec<usize>,
@@ -72,8 +72,8 @@ pub(super) struct ConvSizes {
 }
 
 impl ConvAttrs {
-    pub(super) fn read(site: &Site<'_>) -> Result<ConvAttrs> {
-        Ok(ConvAttrs { window: WindowAttrs::read(site)?, groups: groups(site)? })
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<ConvAttrs> {
+        Ok(ConvAttrs { window: WindowAttributes::of(ctx.op)?, groups: groups(ctx)? })
     }
 
     /// The sizes for an input `[batch, channels, …]` and a weight `[channels, channels / groups, …]`.
@@ -92,9 +92,9 @@ impl ConvAttrs {
         if !fit(x_head, weight_head) || input.len() != kernel.len() {
             return Err(misfit(x, weight, groups));
         }
-        let moves = self.window.over(input, Some(kernel))?;
-        let output = moves.output(input, false)?;
-        let taps = Taps::new(&moves, input, &output);
+        let window = self.window.over(input, Some(kernel))?;
+        let output = window.output(input, false)?;
+        let taps = Taps::new(&window, input, &output);
         let out_shape = [&[x_head[0], weight_head[0]], output.as_slice()].concat();
         let shape = ConvShape {
             batch: x_head[0],
@@ -102,16 +102,16 @@ impl ConvAttrs {
             out_channels: weight_head[0],
             groups,
             input: input.to_vec(),
-            kernel: moves.kernel,
-            strides: moves.strides,
-            dilations: moves.dilations,
-            pads_begin: moves.pads_begin,
-            pads_end: moves.pads_end,
+            kernel: window.kernel,
+            strides: window.strides,
+            dilations: window.dilations,
+            pads_begin: window.pads_begin,
+            pads_end: window.pads_end,
         };
         Ok(ConvSizes { shape, out_shape, taps })
     }
 
-    /// What [`prepare`] may be told before the input is known.
+    /// A shape for [`prepare`] before the input is known.
     pub(super) fn shape_of_weight(&self, weight: &[usize]) -> Result<ConvShape> {
         let [out_channels, group_channels, kernel @ ..] = weight else {
             return Err(misfit(&[], weight, self.groups));
@@ -140,7 +140,7 @@ impl ConvAttrs {
 }
 
 impl ConvSizes {
-    /// Adds the convolution to `out`, without a fast kernel.
+    /// Adds the convolution to `out`, for cases without a fast kernel.
     pub(super) fn convolve<T: Number>(&self, input: &[T], weight: &[T], out: &mut [T]) {
         let ConvShape { in_channels, out_channels, groups, .. } = self.shape;
         let (group_inputs, group_outputs) = (in_channels / groups, out_channels / groups);
@@ -175,7 +175,9 @@ pub(super) fn fill_channels<T: Copy>(
 ) -> Result<()> {
     if bias.len() != n_channels {
         let found = bias.len();
-        return Err(Error::invalid_data(format!("the bias has {found} elements for {n_channels} channels")));
+        return Err(Error::invalid_data(format!(
+            "the bias has {found} elements, but there are {n_channels} channels"
+        )));
     }
     for (plane, &bias) in out.chunks_exact_mut(plane_len.max(1)).zip(bias.iter().cycle()) {
         plane.fill(bias);
@@ -184,19 +186,19 @@ pub(super) fn fill_channels<T: Copy>(
 }
 
 /// The attribute `group`.
-pub(super) fn groups(site: &Site<'_>) -> Result<usize> {
-    let groups = usize::try_from(site.int("group", 1)?).ok().filter(|&groups| groups > 0);
+pub(super) fn groups(ctx: &CompileContext<'_>) -> Result<usize> {
+    let groups = usize::try_from(ctx.int("group", 1)?).ok().filter(|&groups| groups > 0);
     groups.ok_or_else(|| Error::invalid_model("group must be positive"))
 }
 
-/// The error for operands that do not fit together.
+/// The error for operands whose shapes do not match.
 pub(super) fn misfit(x: &[usize], weight: &[usize], groups: usize) -> Error {
     Error::invalid_data(format!(
-        "an input of shape {x:?} and a weight of shape {weight:?} do not fit in {groups} groups"
+        "an input of shape {x:?} and a weight of shape {weight:?} do not match for {groups} groups"
     ))
 }
 
-/// What the kernels refuse is the data's fault.
+/// Errors of the kernels are errors of the data.
 pub(super) fn invalid(error: intact8_kernels::Error) -> Error {
     Error::invalid_data(error.to_string())
 }

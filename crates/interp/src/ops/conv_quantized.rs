@@ -3,7 +3,7 @@
 use super::conv::{ConvAttrs, ConvSizes, invalid};
 use super::requantize::{bytes, only, scales, zero_points};
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Operand, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Operand, one};
 use crate::real::expect_type;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use intact8_kernels::conv_integer::{PreparedConvInteger, ZeroPoints, prepare};
@@ -16,8 +16,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "QLinearConv", opsets: 10..=NEWEST, types: BYTES, compile: qlinear_conv },
 ];
 
-fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
-    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
+fn conv_integers(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(ctx, Slots { x_zero: 2, weight: 1, weight_zero: 3 })?;
     Ok(Box::new(move |call| {
         let sizes = conv.sizes(call)?;
         let mut sums = call.unset::<i32>(&sizes.out_shape)?;
@@ -26,12 +26,12 @@ fn conv_integers(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The bias is of i32, and added to the sums.
-fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
-    let conv = IntegerConv::read(site, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
+/// The bias is i32 and is added to the sums.
+fn qlinear_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let conv = IntegerConv::read(ctx, Slots { x_zero: 2, weight: 3, weight_zero: 5 })?;
     Ok(Box::new(move |call| {
         let sizes = conv.sizes(call)?;
-        let channels = Channels::of(call, sizes.shape.out_channels)?;
+        let channels = ChannelScales::of(call, sizes.shape.out_channels)?;
         with_element!(call.tensor(7)?.dtype(), [I8 U8], T => {
             let mut out = call.unset::<T>(&sizes.out_shape)?;
             let zero_point = only("zero point of the output", call.values::<T>(7)?)?;
@@ -40,15 +40,15 @@ fn qlinear_conv(site: &Site<'_>) -> Result<Kernel> {
                 requantize(bias, factor, zero_point, sums, out);
             })?;
             one(Tensor::new(&sizes.out_shape, out))
-        }, other => Err(Error::invalid_data(format!("the zero point of the output is of {other}"))))
+        }, other => Err(Error::invalid_data(format!("the zero point of the output has the type {other}"))))
     }))
 }
 
-/// For each output channel, what its sums are multiplied by, and what is added to them before.
-struct Channels(Vec<(f32, i32)>);
+/// For each output channel, the bias of its sums and the factor of the result.
+struct ChannelScales(Vec<(f32, i32)>);
 
-impl Channels {
-    fn of(call: &Call<'_, '_>, n_channels: usize) -> Result<Channels> {
+impl ChannelScales {
+    fn of(call: &Call<'_, '_>, n_channels: usize) -> Result<ChannelScales> {
         let x_scale = only("scale of the input", &scales(call.tensor(1)?)?)?;
         let y_scale = only("scale of the output", &scales(call.tensor(6)?)?)?;
         let weight_scales = scales(call.tensor(4)?)?;
@@ -57,24 +57,24 @@ impl Channels {
         if !(weight_scales.len() == 1 || one_for_each(weight_scales.len()))
             || !bias.is_none_or(|bias| one_for_each(bias.len()))
         {
-            return Err(Error::invalid_data(format!("scales or bias do not fit {n_channels} channels")));
+            return Err(Error::invalid_data(format!("scales or bias do not match {n_channels} channels")));
         }
         let channel = |channel: usize| {
             let weight_scale = weight_scales[if weight_scales.len() == 1 { 0 } else { channel }];
             (x_scale * weight_scale / y_scale, bias.map_or(0, |bias| bias[channel]))
         };
-        Ok(Channels((0..n_channels).map(channel).collect()))
+        Ok(ChannelScales((0..n_channels).map(channel).collect()))
     }
 }
 
-/// A convolution of bytes; constant weights are laid out once.
+/// A convolution of bytes; constant weights are packed once.
 struct IntegerConv {
     attrs: ConvAttrs,
     slots: Slots,
     prepared: Option<PreparedConvInteger>,
 }
 
-/// Where the operands are; the input is the first one.
+/// The slots of the operands; the input is the first one.
 #[derive(Clone, Copy)]
 struct Slots {
     x_zero: usize,
@@ -83,10 +83,10 @@ struct Slots {
 }
 
 impl IntegerConv {
-    fn read(site: &Site<'_>, slots: Slots) -> Result<IntegerConv> {
-        let attrs = ConvAttrs::read(site)?;
-        let zero = site.operands.get(slots.weight_zero).copied().unwrap_or(Operand::Absent);
-        let prepared = match (site.constant(slots.weight), zero) {
+    fn read(ctx: &CompileContext<'_>, slots: Slots) -> Result<IntegerConv> {
+        let attrs = ConvAttrs::read(ctx)?;
+        let zero = ctx.operands.get(slots.weight_zero).copied().unwrap_or(Operand::Absent);
+        let prepared = match (ctx.constant(slots.weight), zero) {
             (Some(weight), Operand::Absent) if is_fast(weight.shape()) => Some((weight, None)),
             (Some(weight), Operand::Constant(zero)) if is_fast(weight.shape()) => Some((weight, Some(zero))),
             _ => None,
@@ -138,7 +138,7 @@ impl IntegerConv {
     }
 }
 
-/// Whether there is a fast kernel for as many dimensions.
+/// Whether there is a fast kernel for the number of dimensions.
 fn is_fast(shape: &[usize]) -> bool {
     (3..=5).contains(&shape.len())
 }
@@ -150,6 +150,9 @@ fn weight_zeros(weight: &Tensor, zero: Option<&Tensor>, n_channels: usize) -> Re
     match zero_points(zero, weight.dtype())?.as_slice() {
         [zero] => Ok(vec![*zero; n_channels]),
         zeros if zeros.len() == n_channels => Ok(zeros.to_vec()),
-        zeros => Err(Error::invalid_data(format!("{} zero points for {n_channels} channels", zeros.len()))),
+        zeros => Err(Error::invalid_data(format!(
+            "{} zero points do not match {n_channels} channels",
+            zeros.len()
+        ))),
     }
 }

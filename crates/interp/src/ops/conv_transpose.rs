@@ -1,26 +1,29 @@
 //! Transposed convolutions.
 
 use super::conv::{fill_channels, groups, invalid, misfit};
-use super::window::{Moves, Padding, Taps, WindowAttrs, explicit, sizes, split};
+use super::taps::Taps;
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, numbers, rounded, with_real};
-use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{
+    DType, Error, Padding, Result, Tensor, Window, WindowAttributes, check_sizes, explicit_pads,
+    split_padding,
+};
 use intact8_kernels::conv_transpose::{ConvTransposeShape, PreparedConvTranspose, prepare};
 
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "ConvTranspose", opsets: 1..=NEWEST, types: FLOATS, compile: conv_transpose }];
 
-/// Constant weights are laid out once.
-fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
+/// Constant weights are packed once.
+fn conv_transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = TransposeAttrs {
-        window: WindowAttrs::read(site)?,
-        groups: groups(site)?,
-        output_padding: sizes(site, "output_padding", 0)?,
-        output_shape: sizes(site, "output_shape", 0)?,
+        window: WindowAttributes::of(ctx.op)?,
+        groups: groups(ctx)?,
+        output_padding: ctx.op.sizes("output_padding", 0)?,
+        output_shape: ctx.op.sizes("output_shape", 0)?,
     };
-    let prepared = match site.constant(1) {
+    let prepared = match ctx.constant(1) {
         Some(weight) if is_fast(weight.dtype(), weight.shape()) => Some(attrs.prepared(weight)?),
         _ => None,
     };
@@ -28,10 +31,10 @@ fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
         let (x, weight) = (call.tensor(0)?, call.tensor(1)?);
         let dtype = x.dtype();
         expect_type(weight, dtype)?;
-        let (shape, moves) = attrs.over(x.shape(), weight.shape())?;
+        let (shape, window) = attrs.over(x.shape(), weight.shape())?;
         let out_shape = [&[shape.batch, shape.out_channels], shape.output.as_slice()].concat();
         if !is_fast(dtype, x.shape()) {
-            return with_real!(dtype, R => scatter::<R>(call, &shape, &moves, &out_shape));
+            return with_real!(dtype, R => scatter::<R>(call, &shape, &window, &out_shape));
         }
         let mut out = call.zeros::<f32>(&out_shape)?;
         let x = numbers::<f32>(x, dtype)?;
@@ -48,13 +51,13 @@ fn conv_transpose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Whether there is a fast kernel for that type and as many dimensions.
+/// Whether there is a fast kernel for the type and the number of dimensions.
 fn is_fast(dtype: DType, shape: &[usize]) -> bool {
     dtype != DType::F64 && (3..=5).contains(&shape.len())
 }
 
 struct TransposeAttrs {
-    window: WindowAttrs,
+    window: WindowAttributes,
     groups: usize,
     output_padding: Option<Vec<usize>>,
     output_shape: Option<Vec<usize>>,
@@ -62,7 +65,7 @@ struct TransposeAttrs {
 
 impl TransposeAttrs {
     /// The sizes for an input `[batch, channels, …]` and a weight `[channels, out channels / groups, …]`.
-    fn over(&self, x: &[usize], weight: &[usize]) -> Result<(ConvTransposeShape, Moves)> {
+    fn over(&self, x: &[usize], weight: &[usize]) -> Result<(ConvTransposeShape, Window)> {
         let misfit = || misfit(x, weight, self.groups);
         let ([batch, in_channels, input @ ..], [weight_channels, group_channels, kernel @ ..]) = (x, weight)
         else {
@@ -75,8 +78,8 @@ impl TransposeAttrs {
             return Err(misfit());
         }
         let out_channels = group_channels.checked_mul(self.groups).ok_or_else(misfit)?;
-        let mut moves = self.window.unpadded(input, Some(kernel))?;
-        let output = self.output(input, &mut moves)?;
+        let mut window = self.window.unpadded(input, Some(kernel))?;
+        let output = self.output(input, &mut window)?;
         let shape = ConvTransposeShape {
             batch: *batch,
             in_channels: *in_channels,
@@ -84,34 +87,36 @@ impl TransposeAttrs {
             groups: self.groups,
             input: input.to_vec(),
             output,
-            kernel: moves.kernel.clone(),
-            strides: moves.strides.clone(),
-            dilations: moves.dilations.clone(),
-            pads_begin: moves.pads_begin.clone(),
+            kernel: window.kernel.clone(),
+            strides: window.strides.clone(),
+            dilations: window.dilations.clone(),
+            pads_begin: window.pads_begin.clone(),
         };
-        Ok((shape, moves))
+        Ok((shape, window))
     }
 
     /// The spatial sizes of the output; sets the pads that go with them.
-    fn output(&self, input: &[usize], moves: &mut Moves) -> Result<Vec<usize>> {
+    fn output(&self, input: &[usize], window: &mut Window) -> Result<Vec<usize>> {
+        check_sizes("output_padding", self.output_padding.as_deref())?;
+        check_sizes("output_shape", self.output_shape.as_deref())?;
         let rank = input.len();
         let padding = self.output_padding.clone().unwrap_or_else(|| vec![0; rank]);
         let stated = match &self.output_shape {
-            // Batch and channels do not belong here, but are met in old models.
+            // Old models include batch and channels.
             Some(shape) if shape.len() == rank + 2 => Some(&shape[2..]),
             shape => shape.as_deref(),
         };
         if padding.len() != rank || stated.is_some_and(|stated| stated.len() != rank) {
-            let message = format!("output_padding or output_shape is not for {rank} dimensions");
+            let message = format!("output_padding or output_shape does not match {rank} dimensions");
             return Err(Error::invalid_model(message));
         }
         let full = |axis: usize| {
-            let steps = input[axis].checked_mul(moves.strides[axis])?;
-            steps.checked_add(padding[axis] + moves.reach(axis))?.checked_sub(moves.strides[axis])
+            let steps = input[axis].checked_mul(window.strides[axis])?;
+            steps.checked_add(padding[axis] + window.dilated_size(axis))?.checked_sub(window.strides[axis])
         };
         let full: Option<Vec<usize>> = (0..rank).map(full).collect();
         let full = full.ok_or_else(|| Error::invalid_data(format!("no output is made of {input:?}")))?;
-        let by_stride = || (0..rank).map(|axis| input[axis].saturating_mul(moves.strides[axis])).collect();
+        let by_stride = || (0..rank).map(|axis| input[axis].saturating_mul(window.strides[axis])).collect();
         let (wanted, odd_at_end): (Vec<usize>, bool) = match (stated, &self.window.padding) {
             (Some(stated), padding) => {
                 (stated.to_vec(), matches!(padding, Padding::Same { odd_at_end: true }))
@@ -119,16 +124,18 @@ impl TransposeAttrs {
             (None, Padding::Same { odd_at_end }) => (by_stride(), *odd_at_end),
             (None, Padding::Valid) => return Ok(full),
             (None, Padding::Explicit(pads)) => {
-                (moves.pads_begin, moves.pads_end) = explicit(pads.as_deref(), rank)?;
+                (window.pads_begin, window.pads_end) = explicit_pads(pads.as_deref(), rank)?;
                 let left =
-                    |axis: usize| full[axis].checked_sub(moves.pads_begin[axis] + moves.pads_end[axis]);
+                    |axis: usize| full[axis].checked_sub(window.pads_begin[axis] + window.pads_end[axis]);
                 let output: Option<Vec<usize>> = (0..rank).map(left).collect();
-                return output.ok_or_else(|| Error::invalid_data(format!("the pads are more than {full:?}")));
+                return output.ok_or_else(|| Error::invalid_data(format!("the pads exceed {full:?}")));
             }
         };
-        let pads =
-            full.iter().zip(&wanted).map(|(full, wanted)| split(full.saturating_sub(*wanted), odd_at_end));
-        (moves.pads_begin, moves.pads_end) = pads.unzip();
+        let pads = full
+            .iter()
+            .zip(&wanted)
+            .map(|(full, wanted)| split_padding(full.saturating_sub(*wanted), odd_at_end));
+        (window.pads_begin, window.pads_end) = pads.unzip();
         Ok(wanted)
     }
 
@@ -153,11 +160,12 @@ impl TransposeAttrs {
     }
 }
 
-/// The transposed convolution without a fast kernel: the window reads our output and writes our input.
+/// The transposed convolution without a fast kernel: the window of the forward convolution reads this output and writes
+/// this input.
 fn scatter<R: Real>(
     call: &Call<'_, '_>,
     shape: &ConvTransposeShape,
-    moves: &Moves,
+    window: &Window,
     out_shape: &[usize],
 ) -> Result<Outputs> {
     let (x, weight) = (call.tensor(0)?, call.tensor(1)?);
@@ -169,7 +177,7 @@ fn scatter<R: Real>(
     }
     if !out.is_empty() && !x.is_empty() {
         let (x, weight) = (numbers::<R>(x, dtype)?, numbers::<R>(weight, dtype)?);
-        let taps = Taps::new(moves, &shape.output, &shape.input);
+        let taps = Taps::new(window, &shape.output, &shape.input);
         let (group_inputs, group_outputs) =
             (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
         let n_taps = weight.len() / (shape.in_channels * group_outputs);

@@ -1,11 +1,11 @@
-//! Boxes in images: which of them to keep, and what is inside.
+//! Boxes in images: their selection, and pooling of their content.
 
 mod max_roi_pool;
 mod roi_align;
 
 use crate::indices::integers;
 use crate::number::FLOATS;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use intact8_ir::{DType, Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -19,7 +19,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "RoiAlign", opsets: 10..=NEWEST, types: FLOATS, compile: roi_align::roi_align },
 ];
 
-/// A box by its corners, the lower one first.
+/// A box by two corners, the lower one first.
 #[derive(Debug, Clone, Copy)]
 struct Corners {
     x: (f32, f32),
@@ -46,7 +46,7 @@ impl Corners {
         Corners { x, y, area: (x.1 - x.0) * (y.1 - y.0) }
     }
 
-    /// Whether the intersection is more than that part of the union. Boxes without an area overlap nothing.
+    /// Whether the intersection exceeds a fraction of the union. Boxes without an area overlap no other box.
     fn overlaps(&self, other: &Corners, threshold: f32) -> bool {
         let common = |a: (f32, f32), b: (f32, f32)| a.1.min(b.1) - a.0.max(b.0);
         let (width, height) = (common(self.x, other.x), common(self.y, other.y));
@@ -59,9 +59,9 @@ impl Corners {
     }
 }
 
-/// For every class, boxes by falling score; those that overlap one kept before are dropped.
-fn non_max_suppression(site: &Site<'_>) -> Result<Kernel> {
-    let is_center = site.flag("center_point_box", false)?;
+/// For every class, selects boxes by descending score; boxes that overlap a selected one are dropped.
+fn non_max_suppression(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_center = ctx.flag("center_point_box", false)?;
     Ok(Box::new(move |call| {
         let (boxes, scores) = (call.tensor(0)?, call.tensor(1)?);
         let (&[batch, n_boxes, 4], &[scores_batch, n_classes, n_scores]) = (boxes.shape(), scores.shape())

@@ -1,11 +1,11 @@
-//! Einsum: operands are multiplied two at a time, as matrices where that is possible.
+//! Einsum: operands are multiplied in pairs, as matrix products where possible.
 
 mod contract;
 mod equation;
 
 use crate::call::Call;
 use crate::number::NUMBERS;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::product::Factor;
 use crate::real::expect_type;
 use crate::stand_in::{narrowed, widened, with_widened};
@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 pub(super) static ROWS: &[OpRow] =
     &[OpRow { name: "Einsum", opsets: 12..=NEWEST, types: NUMBERS, compile: einsum }];
 
-fn einsum(site: &Site<'_>) -> Result<Kernel> {
-    let n_operands = site.operands.len();
-    let equation = Equation::parse(site.str("equation", "")?, n_operands)?;
+fn einsum(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let n_operands = ctx.operands.len();
+    let equation = Equation::parse(ctx.str("equation", "")?, n_operands)?;
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = (0..n_operands).map(|slot| call.tensor(slot)).collect::<Result<_>>()?;
         let dtype = tensors[0].dtype();
@@ -63,7 +63,7 @@ fn sum_of_products<T: Factor>(
     Ok((shape, last.arranged(&output, call)?))
 }
 
-/// How long the dimensions of each label are; those of length 1 are repeated.
+/// The length of the dimensions with each label; dimensions of 1 are repeated.
 fn sizes(inputs: &[Vec<Label>], shapes: &[&[usize]]) -> Result<BTreeMap<Label, usize>> {
     let mut sizes = BTreeMap::new();
     for (labels, shape) in inputs.iter().zip(shapes) {
@@ -72,14 +72,14 @@ fn sizes(inputs: &[Vec<Label>], shapes: &[&[usize]]) -> Result<BTreeMap<Label, u
             match (*size, len) {
                 (1, len) => *size = len,
                 (size, len) if size == len || len == 1 => {}
-                _ => return Err(Error::invalid_data(format!("shapes {shapes:?} do not fit the equation"))),
+                _ => return Err(Error::invalid_data(format!("shapes {shapes:?} do not match the equation"))),
             }
         }
     }
     Ok(sizes)
 }
 
-/// The two operands with the smallest product, the first ones if there are several.
+/// The two operands with the smallest product, the first pair of equal ones.
 fn cheapest_pair<T: Factor>(operands: &[Operand<'_, T>], output: &[Label]) -> (usize, usize) {
     let pairs =
         (0..operands.len()).flat_map(|left| (left + 1..operands.len()).map(move |right| (left, right)));

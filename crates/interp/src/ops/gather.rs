@@ -1,10 +1,10 @@
-//! Gathering: reading elements, or blocks of them, at places that another tensor names.
+//! Gathering: reading elements, or blocks of them, at positions in another tensor.
 
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Strided, for_each};
 use intact8_ir::{Error, Result, Tensor};
 
@@ -14,8 +14,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "GatherND", opsets: 11..=NEWEST, types: &[], compile: gather_nd },
 ];
 
-fn gather(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 0)?;
+fn gather(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 0)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
         let axis = axes::axis(axis, x.shape().len())?;
@@ -29,8 +29,8 @@ fn gather(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn gather_elements(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 0)?;
+fn gather_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 0)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
         let starts = element_places(x.shape(), indices, axis, call)?;
@@ -38,7 +38,8 @@ fn gather_elements(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// For each element of `indices`, the place in a tensor of `shape` that has its coordinates, but on `axis` its value.
+/// For each element of `indices`, the index in a tensor of `shape` of its coordinates, with its value as the one on
+/// `axis`.
 pub(super) fn element_places(
     shape: &[usize],
     indices: &Tensor,
@@ -50,7 +51,9 @@ pub(super) fn element_places(
     let fits = lens.len() == shape.len()
         && lens.iter().zip(shape).enumerate().all(|(idx, (len, dim))| idx == axis || len <= dim);
     if !fits {
-        return Err(Error::invalid_data(format!("indices of shape {lens:?} do not fit the shape {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "indices of shape {lens:?} do not match the shape {shape:?}"
+        )));
     }
     call.reserve::<usize>(lens)?;
     if indices.is_empty() {
@@ -80,8 +83,8 @@ pub(super) fn element_places(
     checked.map(|()| places)
 }
 
-fn gather_nd(site: &Site<'_>) -> Result<Kernel> {
-    let batch_dims = usize::try_from(site.int("batch_dims", 0)?)
+fn gather_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let batch_dims = usize::try_from(ctx.int("batch_dims", 0)?)
         .map_err(|_| Error::invalid_model("batch_dims must not be negative"))?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
@@ -90,20 +93,23 @@ fn gather_nd(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Blocks of a tensor that tuples of indices name.
+/// Blocks of a tensor at tuples of indices.
 pub(super) struct Places {
     pub(super) starts: Vec<usize>,
-    /// Elements of a block.
+    /// The number of elements of a block.
     pub(super) len: usize,
-    /// The shape of all blocks together.
+    /// The shape of the result.
     pub(super) shape: Vec<usize>,
 }
 
-/// The places in a tensor of `shape` that the last dimension of `indices` names, in each of the batches that the first
-/// dimensions of both are.
+/// The positions in a tensor of `shape` for the tuples in the last dimension of `indices`, in each batch of the common
+/// leading dimensions.
 pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize) -> Result<Places> {
     let wrong = || {
-        Error::invalid_data(format!("indices of shape {:?} do not fit the shape {shape:?}", indices.shape()))
+        Error::invalid_data(format!(
+            "indices of shape {:?} do not match the shape {shape:?}",
+            indices.shape()
+        ))
     };
     let (&n_coordinates, outer) = indices.shape().split_last().ok_or_else(wrong)?;
     let fits = n_coordinates > 0

@@ -1,4 +1,4 @@
-//! Tensors made from little: constants, ranges, and patterns.
+//! Generation of tensors: constants, ranges, and patterns.
 
 mod range;
 
@@ -6,7 +6,7 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{NUMBERS, Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::stand_in::{into_movable, movable, restored, with_movable};
 use intact8_ir::{Attr, DType, Element, Error, Result, SparseTensor, Tensor, with_element};
@@ -20,10 +20,10 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Trilu", opsets: 14..=NEWEST, types: &[], compile: trilu },
 ];
 
-/// The importer knows dense constants; sparse ones, and those of a function's attributes, come here.
-fn constant(site: &Site<'_>) -> Result<Kernel> {
+/// A sparse constant, or one whose value is an attribute of a function; the importer converts other constants.
+fn constant(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let wrong = || Error::invalid_model("op Constant must have one attribute, the value");
-    let mut attrs = site.op.attrs.values();
+    let mut attrs = ctx.op.attrs.values();
     let (Some(attr), None) = (attrs.next(), attrs.next()) else { return Err(wrong()) };
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| wrong());
     let tensor = match attr {
@@ -51,7 +51,7 @@ fn dense(sparse: &SparseTensor, call: &Call<'_, '_>) -> Result<Tensor> {
     let SparseTensor { shape, values, indices } = sparse;
     let n = n_elements(shape)?;
     let wrong =
-        || Error::invalid_data(format!("the indices of a sparse tensor do not fit its shape {shape:?}"));
+        || Error::invalid_data(format!("the indices of a sparse tensor do not match its shape {shape:?}"));
     let n_values = values.len();
     let coordinates = indices.values::<i64>()?;
     let width = match indices.shape() {
@@ -74,8 +74,8 @@ fn dense(sparse: &SparseTensor, call: &Call<'_, '_>) -> Result<Tensor> {
     })
 }
 
-fn constant_of_shape(site: &Site<'_>) -> Result<Kernel> {
-    let value = site.op.tensor("value")?.cloned().unwrap_or_else(|| Tensor::scalar(0.0f32));
+fn constant_of_shape(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let value = ctx.op.tensor("value")?.cloned().unwrap_or_else(|| Tensor::scalar(0.0f32));
     if value.len() != 1 {
         return Err(Error::invalid_model("the value of op ConstantOfShape must have one element"));
     }
@@ -94,12 +94,12 @@ fn constant_of_shape(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Ones on a diagonal of a matrix of the operand's shape.
-fn eye_like(site: &Site<'_>) -> Result<Kernel> {
-    let k = site.int("k", 0)?;
-    let dtype = match site.op.int("dtype")? {
+fn eye_like(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let k = ctx.int("k", 0)?;
+    let dtype = match ctx.op.int("dtype")? {
         Some(number) => Some(
             DType::from_number(number)
-                .ok_or_else(|| Error::invalid_model(format!("dtype {number} is none that ONNX has")))?,
+                .ok_or_else(|| Error::invalid_model(format!("dtype {number} is not defined by ONNX")))?,
         ),
         None => None,
     };
@@ -128,10 +128,10 @@ fn eye<T: Element>(mut out: Vec<T>, [_, n_columns]: [usize; 2], k: i64, value: T
     out
 }
 
-/// `values[1]` where an index says, `values[0]` elsewhere, along a new axis. Indices beyond the depth name nothing.
-fn one_hot(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", -1)?;
-    let from_back = site.opset >= 11;
+/// `values[1]` at the indices, `values[0]` elsewhere, along a new axis. Indices beyond the depth are ignored.
+fn one_hot(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", -1)?;
+    let from_back = ctx.opset >= 11;
     Ok(Box::new(move |call| {
         let (indices, values) = (call.tensor(0)?, call.tensor(2)?);
         let depth = match whole_numbers(call.tensor(1)?)?.as_slice() {
@@ -170,7 +170,7 @@ fn one_hot(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Numbers cut to integers.
+/// Numbers truncated to integers.
 fn whole_numbers(tensor: &Tensor) -> Result<Vec<i64>> {
     match tensor.dtype() {
         DType::I64 => Ok(tensor.values::<i64>()?.to_vec()),
@@ -181,8 +181,8 @@ fn whole_numbers(tensor: &Tensor) -> Result<Vec<i64>> {
 }
 
 /// The elements on one side of a diagonal of each matrix, and zeros on the other.
-fn trilu(site: &Site<'_>) -> Result<Kernel> {
-    let is_upper = site.flag("upper", true)?;
+fn trilu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_upper = ctx.flag("upper", true)?;
     Ok(Box::new(move |call| {
         let k = call.optional(1)?.map(integer).transpose()?.unwrap_or(0);
         let x = call.take(0)?;
@@ -198,7 +198,7 @@ fn triangle(x: Tensor, k: i64, is_upper: bool, call: &Call<'_, '_>) -> Result<Te
     let mut x = into_movable(x, call)?;
     with_movable!(x.dtype(), T => {
         for (row, values) in x.values_mut::<T>()?.chunks_exact_mut(n_columns.max(1)).enumerate() {
-            // Where the diagonal is in the row.
+            // The position of the diagonal in the row.
             let at = k.saturating_add_unsigned((row % n_rows) as u64);
             let place = |at: i64| at.clamp(0, n_columns as i64) as usize;
             let zeros = if is_upper { &mut values[..place(at)] } else { &mut values[place(at.saturating_add(1))..] };

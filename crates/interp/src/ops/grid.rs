@@ -1,4 +1,4 @@
-//! Sampling at places that are computed: grids, and convolutions whose window is moved about.
+//! Sampling at computed positions: grids, and deformable convolutions.
 
 mod affine;
 mod col2im;
@@ -7,7 +7,7 @@ mod sampler;
 
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, with_real};
 use crate::sampling::{by_parts, samples, stored, with_sample};
 use crate::stand_in::{movable, restored, with_movable};
@@ -21,20 +21,20 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "GridSample", opsets: 16..=NEWEST, types: &[], compile: grid_sample },
 ];
 
-/// How many places are sampled at a time: what is known of them stays in the cache for all channels.
+/// The number of positions that are sampled at a time: their data stays in the cache for all channels.
 const BLOCK: usize = 1024;
 
-fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
+fn grid_sample(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let unknown =
-        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is none that ONNX knows"));
-    let method = match site.str("mode", "linear")? {
+        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
+    let method = match ctx.str("mode", "linear")? {
         "linear" | "bilinear" => Method::Linear,
         "nearest" => Method::Nearest,
         "cubic" | "bicubic" => Method::Cubic,
         other => return Err(unknown("mode", other)),
     };
-    let align_corners = site.flag("align_corners", false)?;
-    let padding = match site.str("padding_mode", "zeros")? {
+    let align_corners = ctx.flag("align_corners", false)?;
+    let padding = match ctx.str("padding_mode", "zeros")? {
         "zeros" => Padding::Zeros,
         "border" => Padding::Border,
         "reflection" => Padding::Reflection { to_centers: align_corners },
@@ -63,7 +63,7 @@ fn grid_sample(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// `[batch, channels, input…]` is sampled at `[batch, output…]` places.
+/// `[batch, channels, input…]` is sampled at `[batch, output…]` positions.
 struct Sizes {
     batch: usize,
     channels: usize,
@@ -76,14 +76,18 @@ impl Sizes {
         let (Some((&[batch, channels], input)), Some((&n_axes, [grid_batch, output @ ..]))) =
             (x.split_first_chunk::<2>(), grid.split_last())
         else {
-            return Err(Error::invalid_data(format!("shape {grid:?} is no grid for shape {x:?}")));
+            return Err(Error::invalid_data(format!(
+                "the grid of shape {grid:?} does not match the shape {x:?}"
+            )));
         };
         let has_places = !output.contains(&0) && batch > 0;
         if *grid_batch != batch || n_axes != input.len() || output.len() != n_axes {
-            return Err(Error::invalid_data(format!("shape {grid:?} is no grid for shape {x:?}")));
+            return Err(Error::invalid_data(format!(
+                "the grid of shape {grid:?} does not match the shape {x:?}"
+            )));
         }
         if has_places && input.contains(&0) {
-            return Err(Error::invalid_data(format!("shape {x:?} has nothing to be sampled")));
+            return Err(Error::invalid_data(format!("the image of shape {x:?} is empty")));
         }
         Ok(Sizes { batch, channels, input: input.to_vec(), output: output.to_vec() })
     }
@@ -93,7 +97,7 @@ impl Sizes {
     }
 }
 
-/// The places of a grid in pixels, outermost axis first; grids have the innermost first.
+/// The positions of a grid in pixels, outermost axis first; the grid has the innermost axis first.
 fn places(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '_>) -> Result<Vec<f64>> {
     call.reserve::<f64>(grid.shape())?;
     with_real!(grid.dtype(), G => {
@@ -109,7 +113,7 @@ fn places(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '
     })
 }
 
-/// The elements of the result: `apply` makes those of a block in one channel from that channel's image.
+/// The elements of the result: `apply` computes those of a block in one channel from that channel's image.
 fn sampled<T: Element, R: Real>(
     x: &[T],
     sizes: &Sizes,

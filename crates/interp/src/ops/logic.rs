@@ -1,10 +1,10 @@
-//! Comparisons and tests, which answer with booleans, and operations on booleans and bits.
+//! Comparisons and tests with boolean results, and operations on booleans and bits.
 
 use super::binary::pairs;
 use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::number::{INTEGERS, NUMBERS, Number, unexpected};
-use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs, one};
 use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::{DType, Element, Error, MiniFloat, Result, Tensor, with_element};
 
@@ -29,7 +29,7 @@ pub(super) static ROWS: &[OpRow] = &[
 
 const BOOLEANS: &[DType] = &[DType::Bool];
 
-/// What Equal takes.
+/// The types of Equal.
 const COMPARABLE: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -47,7 +47,7 @@ const COMPARABLE: &[DType] = &[
     DType::Str,
 ];
 
-/// What IsInf and IsNaN take.
+/// The types of IsInf and IsNaN.
 const TESTABLE: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -136,12 +136,14 @@ fn bitwise(operation: Bitwise) -> Kernel {
     })
 }
 
-/// Bits that are shifted out are lost. Signs stay when shifted to the right.
-fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
-    let is_left = match site.str("direction", "")? {
+/// Bits that are shifted out are lost. The right shift of signed integers keeps the sign.
+fn bit_shift(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_left = match ctx.str("direction", "")? {
         "LEFT" => true,
         "RIGHT" => false,
-        other => return Err(Error::invalid_model(format!("direction is LEFT or RIGHT, found {other:?}"))),
+        other => {
+            return Err(Error::invalid_model(format!("direction must be LEFT or RIGHT, found {other:?}")));
+        }
     };
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
@@ -161,7 +163,7 @@ fn bit_shift(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Negative distances are as far as can be.
+/// Negative distances shift out all bits.
 fn distance<T: Number>(n: T) -> u32 {
     if n < T::ZERO { u32::MAX } else { n.to_f64() as u32 }
 }
@@ -177,10 +179,10 @@ fn bitwise_not() -> Kernel {
     })
 }
 
-/// Which infinities are found is up to two attributes.
-fn is_inf(site: &Site<'_>) -> Result<Kernel> {
-    let negative = site.flag("detect_negative", true)?;
-    let positive = site.flag("detect_positive", true)?;
+/// Two attributes select the detected infinities.
+fn is_inf(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let negative = ctx.flag("detect_negative", true)?;
+    let positive = ctx.flag("detect_positive", true)?;
     Ok(test(move |x| (positive && x == f64::INFINITY) || (negative && x == f64::NEG_INFINITY)))
 }
 

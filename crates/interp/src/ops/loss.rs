@@ -4,7 +4,7 @@ use super::softmax::{SoftmaxRows, softmax_along};
 use crate::axes::Along;
 use crate::call::Call;
 use crate::number::FLOATS;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{Real, expect_type, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
@@ -24,19 +24,19 @@ pub(super) static ROWS: &[OpRow] = &[
     },
 ];
 
-/// Of the logarithms of probabilities, those of the target class, negated.
-fn negative_log_likelihood(site: &Site<'_>) -> Result<Kernel> {
-    let loss = Loss::read(site)?;
+/// The negated log-probability of the target class.
+fn negative_log_likelihood(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let loss = Loss::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         with_real!(x.dtype(), R => one(loss.of::<R>(call, &numbers(x, x.dtype())?)?))
     }))
 }
 
-/// The same of scores, whose softmax is taken first; its logarithm is the second output.
-fn softmax_cross_entropy(site: &Site<'_>) -> Result<Kernel> {
-    let loss = Loss::read(site)?;
-    let wants_logarithms = site.has_output(1);
+/// The same for scores, from the log-softmax, which is the second output.
+fn softmax_cross_entropy(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let loss = Loss::read(ctx)?;
+    let wants_logarithms = ctx.has_output(1);
     Ok(Box::new(move |call| {
         let dtype = call.tensor(0)?.dtype();
         with_real!(dtype, R => cross_entropy::<R>(&loss, wants_logarithms, call))
@@ -73,27 +73,27 @@ enum Reduction {
 }
 
 impl Loss {
-    fn read(site: &Site<'_>) -> Result<Loss> {
-        let reduction = match site.str("reduction", "mean")? {
+    fn read(ctx: &CompileContext<'_>) -> Result<Loss> {
+        let reduction = match ctx.str("reduction", "mean")? {
             "none" => Reduction::None,
             "sum" => Reduction::Sum,
             "mean" => Reduction::Mean,
             other => {
-                return Err(Error::invalid_model(format!("reduction {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("reduction {other:?} is not defined by ONNX")));
             }
         };
-        Ok(Loss { ignored: site.op.int("ignore_index")?, reduction })
+        Ok(Loss { ignored: ctx.op.int("ignore_index")?, reduction })
     }
 
-    /// The loss of targets, the second operand, given the logarithms of the probabilities of all classes, and weights of
-    /// the classes, the third operand.
+    /// The loss from the log-probabilities of all classes, the targets (second operand), and weights of the classes
+    /// (third operand).
     fn of<R: Real>(&self, call: &Call<'_, '_>, logarithms: &[R]) -> Result<Tensor> {
         let (x, target) = (call.tensor(0)?, call.tensor(1)?);
         let (shape, dtype) = (x.shape(), x.dtype());
         let Along { len: n_classes, inner, .. } = classes(shape)?;
         if target.shape() != [&shape[..1], &shape[2..]].concat() {
             let found = target.shape();
-            return Err(Error::invalid_data(format!("targets of shape {found:?} do not fit {shape:?}")));
+            return Err(Error::invalid_data(format!("targets of shape {found:?} do not match {shape:?}")));
         }
         let weights = call.optional(2)?.map(|weights| numbers::<R>(weights, dtype)).transpose()?;
         if weights.as_ref().is_some_and(|weights| weights.len() != n_classes) {
@@ -108,7 +108,9 @@ impl Loss {
                 continue;
             }
             let at = usize::try_from(class).ok().filter(|&class| class < n_classes);
-            let at = at.ok_or_else(|| Error::invalid_data(format!("class {class} is not of {n_classes}")))?;
+            let at = at.ok_or_else(|| {
+                Error::invalid_data(format!("class {class} is out of range for {n_classes} classes"))
+            })?;
             let weight = weights.as_ref().map_or(R::ONE, |weights| weights[at]);
             total_weight += weight.to_f64();
             *loss = -logarithms[(idx / inner * n_classes + at) * inner + idx % inner] * weight;
@@ -122,7 +124,7 @@ impl Loss {
     }
 }
 
-/// Scores seen along their classes, the second dimension.
+/// Scores with respect to the axis of classes, the second dimension.
 fn classes(shape: &[usize]) -> Result<Along> {
     match shape.len() {
         0 | 1 => Err(Error::invalid_data(format!("scores of shape {shape:?} have no classes"))),

@@ -3,7 +3,7 @@
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::number::{FLOATS, Number, WIDE};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::product::{Factor, Product};
 use crate::real::{expect_type, numbers, rounded, with_real, with_wide};
 use intact8_ir::{Error, Result};
@@ -16,13 +16,13 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// A constant right factor is packed once.
-fn gemm(site: &Site<'_>) -> Result<Kernel> {
+fn gemm(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = GemmAttrs {
-        alpha: site.float("alpha", 1.0)?.into(),
-        beta: site.float("beta", 1.0)?.into(),
-        transposed: [site.flag("transA", false)?, site.flag("transB", false)?],
+        alpha: ctx.float("alpha", 1.0)?.into(),
+        beta: ctx.float("beta", 1.0)?.into(),
+        transposed: [ctx.flag("transA", false)?, ctx.flag("transB", false)?],
     };
-    let Some(b) = site.constant(1) else {
+    let Some(b) = ctx.constant(1) else {
         return Ok(Box::new(
             move |call| with_wide!(call.tensor(0)?.dtype(), T => attrs.multiply::<T>(call, None)),
         ));
@@ -50,7 +50,7 @@ impl GemmAttrs {
         let a = matrix(a.shape(), &a_values, self.transposed[0])?;
         let [b_rows, b_columns] = sizes(b.shape(), self.transposed[1])?;
         if a.columns != b_rows {
-            return Err(Error::invalid_data(format!("{} columns meet {b_rows} rows", a.columns)));
+            return Err(Error::invalid_data(format!("{} columns do not match {b_rows} rows", a.columns)));
         }
         let shape = [a.rows, b_columns];
         call.reserve::<T>(&shape)?;
@@ -58,7 +58,9 @@ impl GemmAttrs {
             Some(c) if self.beta != 0.0 => {
                 if broadcast_shape(&[c.shape(), &shape])? != shape {
                     let found = c.shape();
-                    return Err(Error::invalid_data(format!("C of shape {found:?} does not fit {shape:?}")));
+                    return Err(Error::invalid_data(format!(
+                        "C of shape {found:?} does not match {shape:?}"
+                    )));
                 }
                 Some(expand(&numbers::<T>(c, dtype)?, c.shape(), &shape))
             }
@@ -104,8 +106,8 @@ fn sizes(shape: &[usize], transposed: bool) -> Result<[usize; 2]> {
 }
 
 /// NumPy's matmul. A constant matrix on the right is packed once.
-fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let Some(b) = site.constant(1).filter(|b| is_single(b.shape())) else {
+fn mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let Some(b) = ctx.constant(1).filter(|b| is_single(b.shape())) else {
         return Ok(Box::new(|call| with_wide!(call.tensor(0)?.dtype(), T => multiply::<T>(call, None))));
     };
     let [rows, columns] = *b.shape().last_chunk().expect("there are two dimensions");
@@ -115,7 +117,7 @@ fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
     })
 }
 
-/// Whether a factor is one matrix for all that it is multiplied by.
+/// Whether a factor is a single matrix for all products.
 pub(super) fn is_single(shape: &[usize]) -> bool {
     shape.len() >= 2 && shape[..shape.len() - 2].iter().all(|&n| n == 1)
 }
@@ -145,16 +147,16 @@ fn multiply<T: Factor>(call: &Call<'_, '_>, packed: Option<&T::Packed>) -> Resul
     one(rounded(dtype, &sizes.shape, out)?)
 }
 
-/// The sizes of a product as NumPy's matmul has it: the last two dimensions multiply, those before broadcast, a vector
-/// is a row on the left and a column on the right. If there is but one matrix on the right, those on the left are seen as
-/// one tall matrix.
+/// The sizes of a product, as in NumPy's matmul: the last two dimensions are multiplied, the others broadcast, a vector
+/// is a row on the left and a column on the right. With a single matrix on the right, those on the left form one tall
+/// matrix.
 pub(super) struct MatMulSizes {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) n: usize,
     /// The shape of the result.
     pub(super) shape: Vec<usize>,
-    /// The dimensions before those that multiply, of both operands and of the result.
+    /// The batch dimensions of both operands and of the result.
     batches: [Vec<usize>; 3],
 }
 
@@ -183,7 +185,7 @@ impl MatMulSizes {
         Ok(MatMulSizes { m, k, n, shape, batches: [a_batch.to_vec(), b_batch.to_vec(), batch] })
     }
 
-    /// For each matrix of the result, the numbers of the two matrices that are multiplied.
+    /// For each matrix of the result, the indices of its two factors.
     pub(super) fn positions(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
         let [a, b, batch] = &self.batches;
         let numbers = |own: &[usize]| {
@@ -198,7 +200,12 @@ fn det(call: &Call<'_, '_>) -> Result<Outputs> {
     let x = call.tensor(0)?;
     let (batch, n) = match x.shape().split_last_chunk::<2>() {
         Some((batch, &[rows, columns])) if rows == columns => (batch, rows),
-        _ => return Err(Error::invalid_data(format!("no square matrices: the shape is {:?}", x.shape()))),
+        _ => {
+            return Err(Error::invalid_data(format!(
+                "expected square matrices, found the shape {:?}",
+                x.shape()
+            )));
+        }
     };
     with_real!(x.dtype(), R => {
         let mut out = call.zeros::<R>(batch)?;

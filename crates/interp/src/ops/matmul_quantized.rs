@@ -4,7 +4,7 @@ use super::matmul::{MatMulSizes, is_single};
 use super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 use intact8_kernels::gemm_integer::{
     ByteMatrix, Bytes, PackedRight, Right, ZeroPoints, gemm_integer, pack_right,
@@ -19,17 +19,17 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "QLinearMatMul", opsets: 10..=NEWEST, types: BYTES, compile: qlinear_matmul },
 ];
 
-fn matmul_integer(site: &Site<'_>) -> Result<Kernel> {
-    let product = IntegerProduct::read(site, Slots { a_zero: 2, b: 1, b_zero: 3 })?;
+fn matmul_integer(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = IntegerProduct::read(ctx, Slots { a_zero: 2, b: 1, b_zero: 3 })?;
     Ok(Box::new(move |call| {
         let (sizes, sums) = product.sums(call)?;
         one(Tensor::new(&sizes.shape, sums))
     }))
 }
 
-/// Scales are one for all, or one for each row of the left factor, or each column of the right one.
-fn qlinear_matmul(site: &Site<'_>) -> Result<Kernel> {
-    let product = IntegerProduct::read(site, Slots { a_zero: 2, b: 3, b_zero: 5 })?;
+/// Scales are per-tensor, or one for each row of the left factor or each column of the right one.
+fn qlinear_matmul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = IntegerProduct::read(ctx, Slots { a_zero: 2, b: 3, b_zero: 5 })?;
     Ok(Box::new(move |call| {
         let (sizes, sums) = product.sums(call)?;
         let y_scale = only("scale of the output", &scales(call.tensor(6)?)?)?;
@@ -67,7 +67,7 @@ struct IntegerProduct {
     packed: Option<PackedRight>,
 }
 
-/// Where the operands are; the left factor is the first one.
+/// The slots of the operands; the left factor is the first one.
 #[derive(Clone, Copy)]
 struct Slots {
     a_zero: usize,
@@ -76,8 +76,8 @@ struct Slots {
 }
 
 impl IntegerProduct {
-    fn read(site: &Site<'_>, slots: Slots) -> Result<IntegerProduct> {
-        let constant = site.constant(slots.b).filter(|b| is_single(b.shape()));
+    fn read(ctx: &CompileContext<'_>, slots: Slots) -> Result<IntegerProduct> {
+        let constant = ctx.constant(slots.b).filter(|b| is_single(b.shape()));
         let pack = |b: &Tensor| {
             let [rows, columns] = *b.shape().last_chunk().expect("there are two dimensions");
             Ok(pack_right(matrix(bytes(b)?, 0, rows, columns)))
@@ -115,7 +115,7 @@ impl IntegerProduct {
     }
 }
 
-/// The matrix of that number among several.
+/// One matrix of a batch.
 fn matrix(bytes: Bytes<'_>, number: usize, rows: usize, columns: usize) -> ByteMatrix<'_> {
     let first = number * rows * columns;
     match bytes {
@@ -124,13 +124,13 @@ fn matrix(bytes: Bytes<'_>, number: usize, rows: usize, columns: usize) -> ByteM
     }
 }
 
-/// Scales or zero points: one for all, or one for each row or column of each matrix.
+/// Scales or zero points: per-tensor, or one for each row or column of each matrix.
 enum Lines<T> {
     Same(T),
     Each(Vec<T>),
 }
 
-/// Those of a single matrix.
+/// The values for a single matrix.
 enum LinesOf<'a, T> {
     Same(T),
     Each(&'a [T]),
@@ -163,7 +163,7 @@ impl<'a> LinesOf<'a, i32> {
     }
 }
 
-/// What belongs to the rows of a left factor: a single number, `[rows]`, or `[…, rows, 1]`.
+/// The values for the rows of a left factor: a single number, `[rows]`, or `[…, rows, 1]`.
 fn of_rows<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -> Result<Lines<T>> {
     let shape = if shape.len() == 1 { &[shape, &[1]].concat() } else { shape };
     let mut lines = factor.to_vec();
@@ -171,7 +171,7 @@ fn of_rows<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -
     spread(&lines, shape, values)
 }
 
-/// What belongs to the columns of a right factor: a single number, `[columns]`, or `[…, 1, columns]`.
+/// The values for the columns of a right factor: a single number, `[columns]`, or `[…, 1, columns]`.
 fn of_columns<T: Element + Copy>(factor: &[usize], shape: &[usize], values: &[T]) -> Result<Lines<T>> {
     let mut lines = factor.to_vec();
     let depth = lines.len().saturating_sub(2);
@@ -185,8 +185,8 @@ fn spread<T: Element + Copy>(lines: &[usize], shape: &[usize], values: &[T]) -> 
     }
     match broadcast_shape(&[lines, shape]) {
         Ok(all) if all == lines => Ok(Lines::Each(expand(values, shape, lines))),
-        _ => {
-            Err(Error::invalid_data(format!("scales or zero points of shape {shape:?} do not fit {lines:?}")))
-        }
+        _ => Err(Error::invalid_data(format!(
+            "scales or zero points of shape {shape:?} do not match {lines:?}"
+        ))),
     }
 }

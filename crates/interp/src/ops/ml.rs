@@ -1,4 +1,4 @@
-//! The operators of `ai.onnx.ml` that stand around networks: features in, labels out.
+//! Operators of `ai.onnx.ml` for features and labels.
 
 mod features;
 mod labels;
@@ -7,16 +7,16 @@ mod linear;
 use crate::op::{NEWEST, OpRow};
 use intact8_ir::DType;
 
-/// The numbers that nearly all operators of the domain take.
+/// The numeric types of most operators of the domain.
 const FEATURES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32];
 
-/// Those, and strings.
+/// These types and strings.
 const VALUES: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType::Str];
 
-/// What is a label, or the number of one.
+/// The types of labels and of their indices.
 const LABELS: &[DType] = &[DType::Str, DType::I64];
 
-/// What labels may be looked up by.
+/// The types of keys of labels.
 const KEYS: &[DType] = &[DType::F32, DType::F64, DType::I64, DType::I32, DType::I16, DType::Str];
 
 pub(super) static ROWS: &[OpRow] = &[

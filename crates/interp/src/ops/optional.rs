@@ -1,7 +1,7 @@
-//! Values that may be nothing.
+//! Optional values.
 
 use crate::data::Data;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use intact8_ir::{Error, Result, Tensor};
 
 pub(super) static ROWS: &[OpRow] = &[
@@ -10,9 +10,9 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "OptionalHasElement", opsets: 15..=NEWEST, types: &[], compile: has_element },
 ];
 
-/// Nothing, if there is no operand.
-fn optional(site: &Site<'_>) -> Result<Kernel> {
-    let has_operand = site.has_operand(0);
+/// An empty optional, if there is no operand.
+fn optional(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let has_operand = ctx.has_operand(0);
     Ok(Box::new(move |call| {
         let item = match has_operand.then(|| call.take_data(0)).transpose()? {
             Some(Data::Optional(_)) => {
@@ -24,8 +24,8 @@ fn optional(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// What is not optional is its own element.
-fn element(_: &Site<'_>) -> Result<Kernel> {
+/// The element of a value that is not optional is the value itself.
+fn element(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| match call.take_data(0)? {
         Data::Optional(None) => Err(Error::invalid_data("the optional has no element")),
         Data::Optional(Some(item)) => Ok(Outputs::from_iter([*item])),
@@ -33,7 +33,7 @@ fn element(_: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn has_element(_: &Site<'_>) -> Result<Kernel> {
+fn has_element(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let has_element = !matches!(call.operands.first(), None | Some(None | Some(Data::Optional(None))));
         one(Tensor::scalar(has_element))

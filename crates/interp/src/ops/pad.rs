@@ -4,7 +4,7 @@ use crate::axes;
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::expect_type;
 use crate::room::{n_elements, reserve_text, shape_of, texts};
 use crate::stand_in::{movable, restored, with_movable};
@@ -17,33 +17,33 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Pad", opsets: 11..=NEWEST, types: &[], compile: pad },
 ];
 
-/// Where the elements come from that padding adds.
+/// The source of padded elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// They are all the same.
+    /// A constant.
     Constant,
-    /// They repeat the outermost element.
+    /// The outermost element, repeated.
     Edge,
-    /// They mirror what is inside the outermost element.
+    /// The elements mirrored at the outermost one.
     Reflect,
-    /// They continue at the other end.
+    /// The elements of the other end.
     Wrap,
 }
 
-fn mode(site: &Site<'_>) -> Result<Mode> {
-    match site.str("mode", "constant")? {
+fn mode(ctx: &CompileContext<'_>) -> Result<Mode> {
+    match ctx.str("mode", "constant")? {
         "constant" => Ok(Mode::Constant),
         "edge" => Ok(Mode::Edge),
         "reflect" => Ok(Mode::Reflect),
         "wrap" => Ok(Mode::Wrap),
-        other => Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     }
 }
 
-fn pad_by_attributes(site: &Site<'_>) -> Result<Kernel> {
-    let (mode, value) = (mode(site)?, site.float("value", 0.0)?);
+fn pad_by_attributes(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (mode, value) = (mode(ctx)?, ctx.float("value", 0.0)?);
     let pads =
-        site.ints("pads")?.ok_or_else(|| Error::invalid_model("op Pad must have the attribute pads"))?;
+        ctx.ints("pads")?.ok_or_else(|| Error::invalid_model("op Pad must have the attribute pads"))?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let value = with_number!(x.dtype(), T => Ok(Tensor::scalar(T::from_f32(value))))?;
@@ -52,8 +52,8 @@ fn pad_by_attributes(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn pad(site: &Site<'_>) -> Result<Kernel> {
-    let mode = mode(site)?;
+fn pad(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let mode = mode(ctx)?;
     Ok(Box::new(move |call| {
         let (x, pads) = (call.tensor(0)?, call.values::<i64>(1)?);
         let listed = call.optional(3)?.map(integers).transpose()?;
@@ -62,9 +62,9 @@ fn pad(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Half of what is too much goes in front, half of what is missing comes in front; the odd one is behind.
-fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
-    let attr = site.ints("axes")?;
+/// Crops or pads equally at both ends; an odd element is at the end.
+fn center_crop_pad(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attr = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let (x, wanted) = (call.tensor(0)?, shape_of(&integers(call.tensor(1)?)?)?);
         let rank = x.shape().len();
@@ -73,7 +73,7 @@ fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
             None => (0..rank).collect(),
         };
         if wanted.len() != axes.len() {
-            let message = format!("{} sizes do not fit {} axes", wanted.len(), axes.len());
+            let message = format!("{} sizes do not match {} axes", wanted.len(), axes.len());
             return Err(Error::invalid_data(message));
         }
         let mut pads = vec![(0, 0); rank];
@@ -85,14 +85,14 @@ fn center_crop_pad(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// What is added in front of and behind each axis.
+/// The pads before and after each axis.
 fn by_axis(rank: usize, pads: &[i64], listed: Option<&[i64]>) -> Result<Vec<(i64, i64)>> {
     let axes = match listed {
         Some(list) => axes::axes(list, rank)?,
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {
-        return Err(Error::invalid_data(format!("there are {} pads for {} axes", pads.len(), axes.len())));
+        return Err(Error::invalid_data(format!("{} pads do not match {} axes", pads.len(), axes.len())));
     }
     let mut by_axis = vec![(0, 0); rank];
     for (idx, &axis) in axes.iter().enumerate() {
@@ -101,7 +101,7 @@ fn by_axis(rank: usize, pads: &[i64], listed: Option<&[i64]>) -> Result<Vec<(i64
     Ok(by_axis)
 }
 
-/// Cropped where a pad is negative, then padded.
+/// Crops where a pad is negative, then pads.
 fn padded(
     x: &Tensor,
     pads: &[(i64, i64)],
@@ -109,7 +109,7 @@ fn padded(
     value: Option<&Tensor>,
     call: &Call<'_, '_>,
 ) -> Result<Tensor> {
-    let wrong = || Error::invalid_data(format!("pads {pads:?} do not fit the shape {:?}", x.shape()));
+    let wrong = || Error::invalid_data(format!("pads {pads:?} do not match the shape {:?}", x.shape()));
     let mut inside = Strided::of(x.shape());
     let mut margins = Vec::with_capacity(pads.len());
     for (dim, &(begin, end)) in inside.dims.iter_mut().zip(pads) {
@@ -154,7 +154,7 @@ fn padded(
     restored(out, dtype)
 }
 
-/// What is adjacent in both is copied at once.
+/// Elements that are adjacent in both tensors are copied together.
 fn copy_inside<T: Element>(
     values: &[T],
     inside: &Strided,
@@ -181,7 +181,7 @@ fn copy_inside<T: Element>(
     });
 }
 
-/// Axis by axis from the innermost, each over all that is filled already.
+/// Fills axis by axis from the innermost; each axis copies from the elements that are already filled.
 fn fill_margins<T: Element>(
     mode: Mode,
     inside: &Strided,
@@ -207,7 +207,7 @@ fn fill_margins<T: Element>(
     }
 }
 
-/// Which of `len` elements is seen at a place in front of or behind them.
+/// The index of the element for a position before or after `len` elements.
 fn source(mode: Mode, at: i64, len: usize) -> usize {
     let n = len as i64;
     let found = match mode {

@@ -1,15 +1,14 @@
-//! Pools.
+//! Pooling.
 
 mod plain;
 
 use super::conv::invalid;
 use super::reduce::{Reduction, reduce};
-use super::window::{Moves, WindowAttrs};
 use crate::call::Call;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::{numbers, rounded, with_real};
-use intact8_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, Window, WindowAttributes, with_element};
 use intact8_kernels::pool::{self, Divisor, Ordered, PoolShape};
 use plain::{Order, lp_norm};
 
@@ -38,11 +37,11 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "MaxUnpool", opsets: 9..=NEWEST, types: FLOATS, compile: max_unpool },
 ];
 
-/// Padding counts where that is asked for; what a rounded up window finds behind it does not.
-fn average_pool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = PoolAttrs::read(site)?;
+/// Padding counts with `count_include_pad`; positions after the padding do not.
+fn average_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(ctx)?;
     let divisor =
-        if site.flag("count_include_pad", false)? { Divisor::InsideAndPadding } else { Divisor::Inside };
+        if ctx.flag("count_include_pad", false)? { Divisor::InsideAndPadding } else { Divisor::Inside };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
@@ -63,8 +62,8 @@ fn average_pool(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// `(Σ |x|^p)^(1/p)`
-fn lp_pool(site: &Site<'_>) -> Result<Kernel> {
-    let (attrs, p) = (PoolAttrs::read(site)?, power(site)?);
+fn lp_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (attrs, p) = (PoolAttrs::read(ctx)?, power(ctx)?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
@@ -76,20 +75,20 @@ fn lp_pool(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The second output is where each maximum lies in the whole input, as if that were stored in `storage_order`.
-fn max_pool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = PoolAttrs::read(site)?;
-    let order = match site.int("storage_order", 0)? {
+/// The second output is the index of each maximum in the whole input, in the order of `storage_order`.
+fn max_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = PoolAttrs::read(ctx)?;
+    let order = match ctx.int("storage_order", 0)? {
         0 => Order::RowMajor,
         1 => Order::ColumnMajor,
-        other => return Err(Error::invalid_model(format!("storage_order {other} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("storage_order {other} is not defined by ONNX"))),
     };
-    let order = site.has_output(1).then_some(order);
+    let order = ctx.has_output(1).then_some(order);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let sizes = attrs.over(x.shape())?;
         with_element!(x.dtype(), [F32 F64 I8 U8], T => maxima::<T>(call, &sizes, x.values()?, order), dtype => {
-            // Halves become floats and back without loss.
+            // The conversion of 16-bit floats to f32 and back is exact.
             let mut outputs = maxima::<f32>(call, &sizes, &numbers(x, dtype)?, order)?;
             let values = std::mem::replace(&mut outputs[0], Tensor::scalar(0.0f32).into()).into_tensor()?;
             outputs[0] = rounded(dtype, &sizes.out_shape, values.into_values::<f32>()?)?.into();
@@ -124,8 +123,8 @@ fn global(reduction: Reduction) -> Kernel {
     Box::new(move |call| one(reduce(call, reduction, &spatial_axes(call.tensor(0)?)?)?))
 }
 
-fn global_lp_pool(site: &Site<'_>) -> Result<Kernel> {
-    let p = match power(site)? {
+fn global_lp_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let p = match power(ctx)? {
         1 => return Ok(global(Reduction::L1)),
         2 => return Ok(global(Reduction::L2)),
         p => p,
@@ -148,33 +147,37 @@ fn global_lp_pool(site: &Site<'_>) -> Result<Kernel> {
 
 fn spatial_axes(x: &Tensor) -> Result<Vec<usize>> {
     match x.shape() {
-        [] | [_] => Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape()))),
+        [] | [_] => Err(Error::invalid_data(format!("the input must not have the shape {:?}", x.shape()))),
         shape => Ok((2..shape.len()).collect()),
     }
 }
 
-fn power(site: &Site<'_>) -> Result<i32> {
-    let p = i32::try_from(site.int("p", 2)?).ok().filter(|&p| p > 0);
+fn power(ctx: &CompileContext<'_>) -> Result<i32> {
+    let p = i32::try_from(ctx.int("p", 2)?).ok().filter(|&p| p > 0);
     p.ok_or_else(|| Error::invalid_model("p must be positive"))
 }
 
 /// Puts elements where indices say, which count in the output that the attributes make; the rest is zero. A larger
 /// `output_shape` is filled up at its ends.
-fn max_unpool(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+fn max_unpool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttributes::of(ctx.op)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.values::<i64>(1)?);
         let [batch, channels, input @ ..] = x.shape() else { return Err(no_planes(x.shape())) };
         if indices.len() != x.len() {
-            return Err(Error::invalid_data(format!("{} indices for {} elements", indices.len(), x.len())));
+            return Err(Error::invalid_data(format!(
+                "{} indices do not match {} elements",
+                indices.len(),
+                x.len()
+            )));
         }
-        let moves = attrs.over(input, None)?;
+        let window = attrs.over(input, None)?;
         let along = |axis: usize| {
-            let steps = input[axis].checked_sub(1)?.checked_mul(moves.strides[axis])?;
-            (steps + moves.kernel[axis]).checked_sub(moves.pads_begin[axis] + moves.pads_end[axis])
+            let steps = input[axis].checked_sub(1)?.checked_mul(window.strides[axis])?;
+            (steps + window.kernel[axis]).checked_sub(window.pads_begin[axis] + window.pads_end[axis])
         };
         let sizes: Option<Vec<usize>> = (0..input.len()).map(along).collect();
-        let sizes = sizes.ok_or_else(|| Error::invalid_data("the pads are more than the output"))?;
+        let sizes = sizes.ok_or_else(|| Error::invalid_data("the pads exceed the output"))?;
         let inferred = [&[*batch, *channels], sizes.as_slice()].concat();
         let stated = match call.optional(2)? {
             None => inferred.clone(),
@@ -191,7 +194,7 @@ fn max_unpool(site: &Site<'_>) -> Result<Kernel> {
             let mut out = call.zeros::<T>(&inferred)?;
             for (&x, &at) in x.values::<T>()?.iter().zip(indices) {
                 let slot = usize::try_from(at).ok().and_then(|at| out.get_mut(at));
-                *slot.ok_or_else(|| Error::invalid_data(format!("index {at} is not in {inferred:?}")))? = x;
+                *slot.ok_or_else(|| Error::invalid_data(format!("index {at} is out of range for {inferred:?}")))? = x;
             }
             if stated == inferred {
                 return one(Tensor::new(&inferred, out));
@@ -204,47 +207,47 @@ fn max_unpool(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn no_planes(shape: &[usize]) -> Error {
-    Error::invalid_data(format!("the input has the shape {shape:?}"))
+    Error::invalid_data(format!("the input must not have the shape {shape:?}"))
 }
 
 struct PoolAttrs {
-    window: WindowAttrs,
+    window: WindowAttributes,
     ceil: bool,
 }
 
-/// The sizes of a pool over an input of known shape.
+/// The sizes of pooling for an input of known shape.
 struct PoolSizes {
     shape: PoolShape,
     out_shape: Vec<usize>,
-    moves: Moves,
+    window: Window,
 }
 
 impl PoolAttrs {
-    fn read(site: &Site<'_>) -> Result<PoolAttrs> {
-        Ok(PoolAttrs { window: WindowAttrs::read(site)?, ceil: site.flag("ceil_mode", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<PoolAttrs> {
+        Ok(PoolAttrs { window: WindowAttributes::of(ctx.op)?, ceil: ctx.flag("ceil_mode", false)? })
     }
 
     fn over(&self, x: &[usize]) -> Result<PoolSizes> {
         let [batch, channels, input @ ..] = x else { return Err(no_planes(x)) };
-        let moves = self.window.over(input, None)?;
-        let output = moves.output(input, self.ceil)?;
+        let window = self.window.over(input, None)?;
+        let output = window.output(input, self.ceil)?;
         let out_shape = [&[*batch, *channels], output.as_slice()].concat();
         let shape = PoolShape {
             planes: batch.saturating_mul(*channels),
             input: input.to_vec(),
             output,
-            kernel: moves.kernel.clone(),
-            strides: moves.strides.clone(),
-            dilations: moves.dilations.clone(),
-            pads_begin: moves.pads_begin.clone(),
-            pads_end: moves.pads_end.clone(),
+            kernel: window.kernel.clone(),
+            strides: window.strides.clone(),
+            dilations: window.dilations.clone(),
+            pads_begin: window.pads_begin.clone(),
+            pads_end: window.pads_end.clone(),
         };
-        Ok(PoolSizes { shape, out_shape, moves })
+        Ok(PoolSizes { shape, out_shape, window })
     }
 }
 
 impl PoolSizes {
-    /// Whether the only window covers the whole input, and nothing else.
+    /// Whether the single window covers exactly the whole input.
     fn is_global(&self) -> bool {
         let PoolShape { input, kernel, output, pads_begin, dilations, .. } = &self.shape;
         input == kernel
@@ -254,7 +257,7 @@ impl PoolSizes {
             && self.shape.pads_end.iter().all(|&n| n == 0)
     }
 
-    /// Whether there are fast kernels for as many dimensions.
+    /// Whether there are fast kernels for the number of dimensions.
     fn is_fast(&self) -> bool {
         (1..=3).contains(&self.shape.input.len())
     }

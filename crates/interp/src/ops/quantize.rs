@@ -1,11 +1,11 @@
-//! Between floats and what they are quantized to.
+//! QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear.
 
 mod granularity;
 mod quantized;
 
 use crate::call::Call;
 use crate::number::{Number, unexpected};
-use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs, one};
 use crate::real::rounded;
 use granularity::{Granularity, Runs};
 use intact8_ir::{DType, Element, Error, F8E8M0, Result, Tensor, bf16, f16, with_element};
@@ -17,12 +17,12 @@ use std::borrow::Cow;
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(10, "DequantizeLinear", QUANTIZED, dequantize),
     OpRow::since(11, "DynamicQuantizeLinear", &[DType::F32], |_| Ok(dynamic_quantize())),
-    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], |site| {
-        quantize(site, None)
+    OpRow::since(10, "QuantizeLinear", &[DType::F32, DType::F16, DType::Bf16, DType::I32], |ctx| {
+        quantize(ctx, None)
     }),
 ];
 
-/// What DequantizeLinear takes.
+/// The types of DequantizeLinear.
 pub(super) const QUANTIZED: &[DType] = &[
     DType::I8,
     DType::U8,
@@ -42,13 +42,14 @@ pub(super) const QUANTIZED: &[DType] = &[
     DType::F4E2M1,
 ];
 
-/// `saturate(round(x / scale) + zero_point)`, halves to even; without `round` where the result is a float.
+/// `saturate(round(x / scale) + zero_point)`, half to even; without `round` if the result is a float.
 ///
-/// The quotient is rounded to the type of the attribute `precision`, else to `default` or, without one, that of the scale.
-pub(super) fn quantize(site: &Site<'_>, default: Option<DType>) -> Result<Kernel> {
-    let granularity = Granularity::read(site)?;
-    let (output, precision) = (site.dtype("output_dtype")?, site.dtype("precision")?.or(default));
-    let saturate = site.flag("saturate", true)?;
+/// The quotient is rounded to the type in the attribute `precision`, or else to `default`, or else to the type of the
+/// scale.
+pub(super) fn quantize(ctx: &CompileContext<'_>, default: Option<DType>) -> Result<Kernel> {
+    let granularity = Granularity::read(ctx)?;
+    let (output, precision) = (ctx.dtype("output_dtype")?, ctx.dtype("precision")?.or(default));
+    let saturate = ctx.flag("saturate", true)?;
     Ok(Box::new(move |call| {
         let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let runs = granularity.runs(x, scale, zeros)?;
@@ -92,7 +93,7 @@ fn in_precision(x: &Tensor, precision: DType) -> Result<Cow<'_, [f32]>> {
     }
 }
 
-/// The quotient, rounded to a type.
+/// A quotient, rounded to a type.
 fn division(precision: DType) -> fn(f32, f32) -> f32 {
     match precision {
         DType::F16 => |x, scale| f16::from_f32(x / scale).to_f32(),
@@ -120,7 +121,7 @@ fn quantized<T: Quantized>(
     one(Tensor::new(shape, out))
 }
 
-/// The same for types and precisions that there is a kernel for.
+/// The same with a kernel, for the types and precisions that have one.
 fn quantized_fast<T>(call: &Call<'_, '_>, runs: &Runs, x: &[f32], scale: &[f32]) -> Result<Outputs>
 where
     T: Quantized + intact8_kernels::quantize::Quantized,
@@ -141,7 +142,7 @@ where
     one(Tensor::new(shape, out))
 }
 
-/// The zero points: those that there are, or as many zeros.
+/// The zero points, or zeros if they are absent.
 fn zero_points<'c, T: Element>(call: &'c Call<'_, '_>, n: usize) -> Result<Cow<'c, [T]>> {
     match call.optional(2)? {
         Some(zeros) => Ok(Cow::Borrowed(zeros.values()?)),
@@ -150,9 +151,9 @@ fn zero_points<'c, T: Element>(call: &'c Call<'_, '_>, n: usize) -> Result<Cow<'
 }
 
 /// `(x - zero_point)·scale`, computed in f32 and rounded to the type of the scale, or that of `output_dtype`.
-pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
-    let granularity = Granularity::read(site)?;
-    let output = site.dtype("output_dtype")?;
+pub(super) fn dequantize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let granularity = Granularity::read(ctx)?;
+    let output = ctx.dtype("output_dtype")?;
     Ok(Box::new(move |call| {
         let (x, scale, zeros) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let runs = granularity.runs(x, scale, zeros)?;
@@ -170,7 +171,7 @@ pub(super) fn dequantize(site: &Site<'_>) -> Result<Kernel> {
             let x = x.values::<T>()?;
             runs.for_each(|range, at, step| match step {
                 0 => {
-                    // The range of the numbers does not matter here.
+                    // The range is not used for dequantization.
                     let (scale, zero_point) = (scale[at], zeros[at].to_i32());
                     let affine = Affine { scale, zero_point, min: 0, max: 0 };
                     dequantize_run(affine, &x[range.clone()], &mut out[range]);
@@ -201,7 +202,7 @@ fn dequantized<T: Dequantized>(x: &[T], scale: &[f32], zeros: &[T], out: &mut [f
     }
 }
 
-/// To u8, by a scale and a zero point for which all numbers and 0 are in range.
+/// Quantizes to u8, with the scale and zero point of a range that includes all numbers and 0.
 fn dynamic_quantize() -> Kernel {
     Box::new(|call| {
         let x = call.tensor(0)?;
@@ -214,7 +215,7 @@ fn dynamic_quantize() -> Kernel {
     })
 }
 
-/// The scale and the zero point of u8 for numbers.
+/// The scale and the zero point in u8 for the range of the numbers.
 pub(super) fn dynamic_range(values: &[f32]) -> (f32, u8) {
     let range = min_max(values);
     let (min, max) = (range.min.min(0.0), range.max.max(0.0));

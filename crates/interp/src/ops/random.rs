@@ -1,14 +1,14 @@
 //! Random numbers.
 //!
-//! Those of a seed are the ones that ONNX's reference draws. Nothing else here is random: without the attribute, the
-//! seed is 0, so that the same model gives the same numbers.
+//! The numbers for a seed equal those of ONNX's reference implementation. Without the attribute the seed is 0, so that
+//! a model always computes the same numbers.
 
 mod dropout;
 mod mersenne;
 
 use crate::call::Call;
 use crate::number::{FLOATS, Number, with_float, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::shape_of;
 use crate::sampling::samples;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
@@ -19,18 +19,18 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Dropout", opsets: 7..=11, types: dropout::DROPPED, compile: dropout::identity },
     OpRow { name: "Dropout", opsets: 12..=NEWEST, types: dropout::DROPPED, compile: dropout::dropout },
     OpRow::since(7, "Multinomial", FLOATS, multinomial),
-    OpRow::since(1, "RandomNormal", &[], |site| of_shape(site, Distribution::normal(site)?)),
-    OpRow::since(1, "RandomNormalLike", &[], |site| like(site, Distribution::normal(site)?)),
-    OpRow::since(1, "RandomUniform", &[], |site| of_shape(site, Distribution::uniform(site)?)),
-    OpRow::since(1, "RandomUniformLike", &[], |site| like(site, Distribution::uniform(site)?)),
+    OpRow::since(1, "RandomNormal", &[], |ctx| of_shape(ctx, Distribution::normal(ctx)?)),
+    OpRow::since(1, "RandomNormalLike", &[], |ctx| like(ctx, Distribution::normal(ctx)?)),
+    OpRow::since(1, "RandomUniform", &[], |ctx| of_shape(ctx, Distribution::uniform(ctx)?)),
+    OpRow::since(1, "RandomUniformLike", &[], |ctx| like(ctx, Distribution::uniform(ctx)?)),
 ];
 
-/// The attribute is a float, of which the whole part counts.
-fn seed(site: &Site<'_>) -> Result<u32> {
-    Ok(site.float("seed", 0.0)? as i64 as u32)
+/// The attribute is a float; its integer part is the seed.
+fn seed(ctx: &CompileContext<'_>) -> Result<u32> {
+    Ok(ctx.float("seed", 0.0)? as i64 as u32)
 }
 
-/// What is drawn: numbers of a standard distribution, scaled and then shifted in the type of the result.
+/// A distribution: standard numbers, scaled and then shifted in the type of the result.
 #[derive(Clone, Copy)]
 struct Distribution {
     draw: fn(&mut Mersenne) -> f64,
@@ -40,14 +40,14 @@ struct Distribution {
 }
 
 impl Distribution {
-    fn normal(site: &Site<'_>) -> Result<Distribution> {
-        let (scale, shift) = (site.float("scale", 1.0)?.into(), site.float("mean", 0.0)?.into());
-        Ok(Distribution { draw: Mersenne::normal, scale, shift, seed: seed(site)? })
+    fn normal(ctx: &CompileContext<'_>) -> Result<Distribution> {
+        let (scale, shift) = (ctx.float("scale", 1.0)?.into(), ctx.float("mean", 0.0)?.into());
+        Ok(Distribution { draw: Mersenne::normal, scale, shift, seed: seed(ctx)? })
     }
 
-    fn uniform(site: &Site<'_>) -> Result<Distribution> {
-        let (low, high) = (f64::from(site.float("low", 0.0)?), f64::from(site.float("high", 1.0)?));
-        Ok(Distribution { draw: Mersenne::uniform, scale: high - low, shift: low, seed: seed(site)? })
+    fn uniform(ctx: &CompileContext<'_>) -> Result<Distribution> {
+        let (low, high) = (f64::from(ctx.float("low", 0.0)?), f64::from(ctx.float("high", 1.0)?));
+        Ok(Distribution { draw: Mersenne::uniform, scale: high - low, shift: low, seed: seed(ctx)? })
     }
 
     fn draw(&self, dtype: DType, shape: &[usize], call: &Call<'_, '_>) -> Result<Outputs> {
@@ -61,29 +61,29 @@ impl Distribution {
     }
 }
 
-fn of_shape(site: &Site<'_>, distribution: Distribution) -> Result<Kernel> {
+fn of_shape(ctx: &CompileContext<'_>, distribution: Distribution) -> Result<Kernel> {
     let missing = || Error::invalid_model("the attribute shape is missing");
-    let shape = shape_of(&site.ints("shape")?.ok_or_else(missing)?)?;
-    let dtype = site.dtype("dtype")?.unwrap_or(DType::F32);
+    let shape = shape_of(&ctx.ints("shape")?.ok_or_else(missing)?)?;
+    let dtype = ctx.dtype("dtype")?.unwrap_or(DType::F32);
     Ok(Box::new(move |call| distribution.draw(dtype, &shape, call)))
 }
 
-fn like(site: &Site<'_>, distribution: Distribution) -> Result<Kernel> {
-    let dtype = site.dtype("dtype")?;
+fn like(ctx: &CompileContext<'_>, distribution: Distribution) -> Result<Kernel> {
+    let dtype = ctx.dtype("dtype")?;
     Ok(Box::new(move |call| {
         let model = call.tensor(0)?;
         distribution.draw(dtype.unwrap_or(model.dtype()), model.shape(), call)
     }))
 }
 
-/// One with the probability that the element is, else zero.
-fn bernoulli(site: &Site<'_>) -> Result<Kernel> {
-    let (dtype, seed) = (site.dtype("dtype")?, seed(site)?);
+/// 1 with the probability in the element, otherwise 0.
+fn bernoulli(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (dtype, seed) = (ctx.dtype("dtype")?, seed(ctx)?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let probabilities = samples::<f64>(x)?;
         if let Some(wrong) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
-            return Err(Error::invalid_data(format!("{wrong} is no probability")));
+            return Err(Error::invalid_data(format!("{wrong} is not a probability")));
         }
         let mut random = Mersenne::new(seed);
         let drawn = call.zeros::<bool>(x.shape())?;
@@ -99,10 +99,10 @@ fn bernoulli(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Classes drawn by the logarithms of their probabilities, `sample_size` for each row.
-fn multinomial(site: &Site<'_>) -> Result<Kernel> {
-    let (dtype, seed) = (site.dtype("dtype")?.unwrap_or(DType::I32), seed(site)?);
-    let n_samples = shape_of(&[site.int("sample_size", 1)?])?[0];
+/// Classes drawn with their log-probabilities, `sample_size` for each row.
+fn multinomial(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (dtype, seed) = (ctx.dtype("dtype")?.unwrap_or(DType::I32), seed(ctx)?);
+    let n_samples = shape_of(&[ctx.int("sample_size", 1)?])?[0];
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let &[n_rows, n_classes] = x.shape() else {
@@ -127,7 +127,7 @@ fn multinomial(site: &Site<'_>) -> Result<Kernel> {
                 }
             }
             one(Tensor::new(&shape, out))
-        }, other => Err(Error::invalid_model(format!("classes are of i32 or i64, not {other}"))))
+        }, other => Err(Error::invalid_model(format!("dtype must be i32 or i64, found {other}"))))
     }))
 }
 

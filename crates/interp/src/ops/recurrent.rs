@@ -1,6 +1,7 @@
 //! Recurrent layers: LSTM, GRU and RNN, in one direction or both.
 //!
-//! The inputs of all steps are multiplied by their weights at once. What remains for a step is in the file of its cell.
+//! The inputs of all steps are multiplied by their weights in one product. The rest of a step is in the file of its
+//! cell.
 
 mod activation;
 mod gru;
@@ -11,7 +12,7 @@ mod sequences;
 use crate::call::Call;
 use crate::data::Data;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, OpRow, Outputs, Site};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs};
 use crate::real::{expect_type, numbers, rounded, with_real};
 use activation::{Activation, Gate};
 use gru::Gru;
@@ -27,24 +28,24 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(7, "RNN", FLOATS, layer::<Rnn>),
 ];
 
-/// What is done with the gates of a step.
+/// The computation of a step from its gates.
 trait Cell: Sized + Send + Sync + 'static {
-    /// How many gates there are, in the groups whose recurrent weights are multiplied together.
+    /// The numbers of gates in each group; the recurrence weights of a group are multiplied together.
     const GATES: &'static [usize];
-    /// The functions if none are named.
+    /// The default functions.
     const ACTIVATIONS: &'static [Activation];
-    /// Whether there is a state beside the output.
+    /// Whether the cell has a state in addition to the output.
     const HAS_CELL_STATE: bool;
 
-    fn read(site: &Site<'_>) -> Result<Self>;
+    fn read(ctx: &CompileContext<'_>) -> Result<Self>;
 
-    /// From which gate on the recurrent bias is not added to the gates, but is the cell's to add.
+    /// The first gate whose recurrence bias is added by the cell.
     fn own_bias(&self) -> usize {
         n_gates::<Self>()
     }
 
-    /// Replaces the state of every sequence by the next one. The gates, all of a sequence in a row, hold what comes from
-    /// the input, and the biases.
+    /// Replaces the state of every sequence by the next one. The gates, in one row for each sequence, contain the
+    /// products with the input and the biases.
     fn step<R: Gate>(&self, direction: &Direction<'_, R>, gates: &mut [R], state: &mut State<R>);
 }
 
@@ -52,29 +53,29 @@ fn n_gates<C: Cell>() -> usize {
     C::GATES.iter().sum()
 }
 
-/// What a cell knows of the direction that it runs in.
+/// The weights and functions of one direction.
 struct Direction<'a, R: Gate> {
     hidden: usize,
     /// Transposed and packed, by group of gates.
     recurrent: &'a [R::Packed],
-    /// The recurrent biases that are the cell's to add.
+    /// The recurrence biases that the cell adds.
     bias: &'a [R],
-    /// The weights with which gates see the cell's state, if they do.
+    /// The peephole weights, if there are any.
     peepholes: Option<&'a [R]>,
     activations: &'a [Activation],
     clip: Option<R>,
 }
 
-/// What goes from step to step, a row for each sequence.
+/// The state between steps, with a row for each sequence.
 #[derive(Clone)]
 struct State<R> {
     output: Vec<R>,
-    /// Empty if there is none.
+    /// The cell state; empty if the cell has none.
     cell: Vec<R>,
 }
 
 impl<R: Gate> Direction<'_, R> {
-    /// Clips the numbers, and replaces them by a function of them.
+    /// Clips the numbers and applies a function.
     fn activate(&self, function: usize, values: &mut [R]) {
         if let Some(limit) = self.clip {
             let low = R::ZERO - limit;
@@ -91,7 +92,7 @@ impl<R: Gate> Direction<'_, R> {
         R::activate(self.activations[function], values);
     }
 
-    /// Adds the product of rows of `hidden` numbers and a group of recurrent weights to columns of the gates.
+    /// Adds the product of rows of `hidden` numbers and a group of recurrence weights to columns of the gates.
     fn add_recurrent(&self, rows: &[R], group: usize, gates: &mut [R], columns: usize, width: usize) {
         let n_rows = rows.len() / self.hidden;
         let gates = MatrixMut { data: gates, rows: n_rows, columns, row_stride: width };
@@ -103,7 +104,7 @@ impl<R: Gate> Direction<'_, R> {
 /// A layer with its attributes.
 struct Layer<C> {
     cell: C,
-    /// For each direction whether it is reverse.
+    /// Whether each direction is reverse.
     directions: &'static [bool],
     activations: Vec<Vec<Activation>>,
     clip: Option<f32>,
@@ -119,9 +120,9 @@ struct Weights<R: Gate> {
 }
 
 /// Constant weights are packed once.
-fn layer<C: Cell>(site: &Site<'_>) -> Result<Kernel> {
-    let layer = Layer::<C>::read(site)?;
-    let (Some(w), Some(r)) = (site.constant(1), site.constant(2)) else {
+fn layer<C: Cell>(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let layer = Layer::<C>::read(ctx)?;
+    let (Some(w), Some(r)) = (ctx.constant(1), ctx.constant(2)) else {
         return Ok(Box::new(
             move |call| with_real!(call.tensor(0)?.dtype(), R => layer.run::<R>(call, None)),
         ));
@@ -133,22 +134,22 @@ fn layer<C: Cell>(site: &Site<'_>) -> Result<Kernel> {
 }
 
 impl<C: Cell> Layer<C> {
-    fn read(site: &Site<'_>) -> Result<Layer<C>> {
-        let directions: &[bool] = match site.str("direction", "forward")? {
+    fn read(ctx: &CompileContext<'_>) -> Result<Layer<C>> {
+        let directions: &[bool] = match ctx.str("direction", "forward")? {
             "forward" => &[false],
             "reverse" => &[true],
             "bidirectional" => &[false, true],
             other => {
-                return Err(Error::invalid_model(format!("direction {other:?} is none that ONNX knows")));
+                return Err(Error::invalid_model(format!("direction {other:?} is not defined by ONNX")));
             }
         };
         Ok(Layer {
-            cell: C::read(site)?,
+            cell: C::read(ctx)?,
             directions,
-            activations: Activation::read(site, C::ACTIVATIONS, directions.len())?,
-            clip: site.op.float("clip")?.filter(|&clip| clip > 0.0),
-            hidden: site.op.int("hidden_size")?,
-            is_batch_first: site.flag("layout", false)?,
+            activations: Activation::read(ctx, C::ACTIVATIONS, directions.len())?,
+            clip: ctx.op.float("clip")?.filter(|&clip| clip > 0.0),
+            hidden: ctx.op.int("hidden_size")?,
+            is_batch_first: ctx.flag("layout", false)?,
         })
     }
 
@@ -283,7 +284,7 @@ impl<C: Cell> Layer<C> {
             }
             sequences.write(direction, is_reverse, step, &state.output, &mut outputs.y);
         }
-        // What the state of a sequence without steps is, nobody says; ONNX Runtime has it zero.
+        // ONNX does not define the state of a sequence without steps; as in ONNX Runtime it is zero.
         if sequences.sizes.len > 0 {
             let without = (0..batch).filter(|&one| sequences.lengths[one] == 0);
             without.for_each(|one| state.clear(one, hidden));
@@ -295,7 +296,7 @@ impl<C: Cell> Layer<C> {
         Ok(())
     }
 
-    /// An optional operand of that shape.
+    /// An optional operand with the shape.
     fn operand<'c, R: Gate>(
         &self,
         call: &'c Call<'_, '_>,
@@ -311,19 +312,19 @@ impl<C: Cell> Layer<C> {
 /// The outputs.
 struct Made<R> {
     y: Vec<R>,
-    /// The states, before the first step and in the end after the last.
+    /// The states, first the initial and finally the last ones.
     last: Vec<Vec<R>>,
 }
 
 impl<R: Number> State<R> {
-    /// Forgets a sequence.
+    /// Resets the state of a sequence.
     fn clear(&mut self, one: usize, hidden: usize) {
         for rows in [&mut self.output, &mut self.cell].into_iter().filter(|rows| !rows.is_empty()) {
             rows[one * hidden..][..hidden].fill(R::ZERO);
         }
     }
 
-    /// Takes back the step for some of the sequences.
+    /// Restores the previous state of some of the sequences.
     fn keep(&mut self, before: &State<R>, which: &[usize], hidden: usize) {
         let restore = |now: &mut [R], before: &[R], one: usize| {
             now[one * hidden..][..hidden].copy_from_slice(&before[one * hidden..][..hidden]);
@@ -341,5 +342,5 @@ fn expect_shape(what: &str, tensor: &Tensor, shape: &[usize]) -> Result<()> {
     if tensor.shape() == shape {
         return Ok(());
     }
-    Err(Error::invalid_data(format!("{what} has the shape {:?}, expected {shape:?}", tensor.shape())))
+    Err(Error::invalid_data(format!("{what} must have the shape {shape:?}, found {:?}", tensor.shape())))
 }

@@ -6,11 +6,11 @@ use crate::axes::axes;
 use crate::broadcast::for_each_row;
 use crate::call::Call;
 use crate::number::{Number, WIDE, unexpected};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use folds::{Fold, L1, L2, LogSum, Max, Mean, Min, Prod, Sum, SumSquare};
 use intact8_ir::{DType, Result, Tensor, with_element};
 
-/// What maxima and minima are taken of.
+/// The types of maxima and minima.
 const ORDERED: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -26,23 +26,27 @@ const ORDERED: &[DType] = &[
 ];
 
 pub(super) static ROWS: &[OpRow] = &[
-    row("ReduceL1", WIDE, |site| reduction(site, Reduction::L1)),
-    row("ReduceL2", WIDE, |site| reduction(site, Reduction::L2)),
-    row("ReduceLogSum", WIDE, |site| reduction(site, Reduction::LogSum)),
-    row("ReduceLogSumExp", WIDE, |site| reduction(site, Reduction::LogSumExp)),
-    row("ReduceMax", ORDERED, |site| reduction(site, Reduction::Max)),
-    row("ReduceMean", WIDE, |site| reduction(site, Reduction::Mean)),
-    row("ReduceMin", ORDERED, |site| reduction(site, Reduction::Min)),
-    row("ReduceProd", WIDE, |site| reduction(site, Reduction::Prod)),
-    row("ReduceSum", WIDE, |site| reduction(site, Reduction::Sum)),
-    row("ReduceSumSquare", WIDE, |site| reduction(site, Reduction::SumSquare)),
+    row("ReduceL1", WIDE, |ctx| reduction(ctx, Reduction::L1)),
+    row("ReduceL2", WIDE, |ctx| reduction(ctx, Reduction::L2)),
+    row("ReduceLogSum", WIDE, |ctx| reduction(ctx, Reduction::LogSum)),
+    row("ReduceLogSumExp", WIDE, |ctx| reduction(ctx, Reduction::LogSumExp)),
+    row("ReduceMax", ORDERED, |ctx| reduction(ctx, Reduction::Max)),
+    row("ReduceMean", WIDE, |ctx| reduction(ctx, Reduction::Mean)),
+    row("ReduceMin", ORDERED, |ctx| reduction(ctx, Reduction::Min)),
+    row("ReduceProd", WIDE, |ctx| reduction(ctx, Reduction::Prod)),
+    row("ReduceSum", WIDE, |ctx| reduction(ctx, Reduction::Sum)),
+    row("ReduceSumSquare", WIDE, |ctx| reduction(ctx, Reduction::SumSquare)),
 ];
 
-const fn row(name: &'static str, types: &'static [DType], compile: fn(&Site<'_>) -> Result<Kernel>) -> OpRow {
+const fn row(
+    name: &'static str,
+    types: &'static [DType],
+    compile: fn(&CompileContext<'_>) -> Result<Kernel>,
+) -> OpRow {
     OpRow { name, opsets: 1..=NEWEST, types, compile }
 }
 
-/// What becomes of the elements.
+/// The kind of reduction.
 #[derive(Clone, Copy)]
 pub(super) enum Reduction {
     L1,
@@ -57,12 +61,12 @@ pub(super) enum Reduction {
     SumSquare,
 }
 
-/// The axes are an attribute, or an input from operator set 18 on (for ReduceSum from 13 on); none are all of them,
-/// unless that is to be a no-op.
-fn reduction(site: &Site<'_>, reduction: Reduction) -> Result<Kernel> {
-    let keep = site.flag("keepdims", true)?;
-    let is_noop = site.flag("noop_with_empty_axes", false)?;
-    let attribute = site.ints("axes")?.unwrap_or_default();
+/// The axes are an attribute, or an input from opset 18 on (for ReduceSum from 13 on). Without axes all are reduced, or
+/// none with `noop_with_empty_axes`.
+fn reduction(ctx: &CompileContext<'_>, reduction: Reduction) -> Result<Kernel> {
+    let keep = ctx.flag("keepdims", true)?;
+    let is_noop = ctx.flag("noop_with_empty_axes", false)?;
+    let attribute = ctx.ints("axes")?.unwrap_or_default();
     Ok(Box::new(move |call| {
         let rank = call.tensor(0)?.shape().len();
         let listed = call.optional(1)?.map_or(Ok(attribute.as_slice()), Tensor::values::<i64>)?;
@@ -73,7 +77,7 @@ fn reduction(site: &Site<'_>, reduction: Reduction) -> Result<Kernel> {
         }
         let shape: Vec<usize> =
             (0..rank).filter(|axis| !reduced.contains(axis)).map(|axis| out.shape()[axis]).collect();
-        one(out.reshaped(&shape).expect("dimensions of 1 were left out"))
+        one(out.reshaped(&shape).expect("only dimensions of 1 were removed"))
     }))
 }
 
@@ -82,13 +86,13 @@ pub(super) fn reduce(call: &Call<'_, '_>, reduction: Reduction, axes: &[usize]) 
     let x = call.tensor(0)?;
     let mut kept = x.shape().to_vec();
     axes.iter().for_each(|&axis| kept[axis] = 1);
-    // Sums are kept in numbers of up to 64 bits.
+    // Sums are stored in types of up to 64 bits.
     call.reserve::<f64>(&kept)?;
     match (x.dtype(), reduction) {
         (DType::Bool, _) => {
             let bytes: Vec<u8> = x.values::<bool>()?.iter().map(|&x| u8::from(x)).collect();
             let out = reduce_order(&Tensor::new(x.shape(), bytes), reduction, &kept)?;
-            // Over nothing, the least and greatest byte are false and true.
+            // For empty reductions the least and greatest byte represent false and true.
             let bools = out.values::<u8>()?.iter().map(|&x| x != 0);
             Ok(Tensor::new(&kept, bools.collect()))
         }
@@ -130,8 +134,8 @@ fn fold<T: Number, F: Fold<T>>(x: &[T], shape: &[usize], kept: &[usize]) -> Vec<
     let mut totals = vec![F::NOTHING; kept.iter().product()];
     let mut rest = x;
     for_each_row([kept], shape, |[at], [step], n| {
-        let (row, behind) = rest.split_at(n);
-        rest = behind;
+        let (row, tail) = rest.split_at(n);
+        rest = tail;
         match step {
             0 => totals[at] = F::both(totals[at], folds::row::<T, F>(row)),
             _ => totals[at..at + n].iter_mut().zip(row).for_each(|(total, &x)| *total = F::with(*total, x)),
@@ -141,15 +145,15 @@ fn fold<T: Number, F: Fold<T>>(x: &[T], shape: &[usize], kept: &[usize]) -> Vec<
     totals.into_iter().map(|total| F::result(total, n_folded)).collect()
 }
 
-/// `log Σ e^x`, the largest element taken out of the sum so that it does not overflow.
+/// `log Σ e^x`, with the largest element subtracted to avoid overflow.
 fn log_sum_exp<T: Number>(x: &[T], shape: &[usize], kept: &[usize]) -> Vec<T> {
     let shift = |max: T| if max.to_f64().is_finite() { max.to_f64() } else { 0.0 };
     let shifts: Vec<f64> = fold::<T, Max>(x, shape, kept).into_iter().map(shift).collect();
     let mut sums = vec![0.0; shifts.len()];
     let mut rest = x;
     for_each_row([kept], shape, |[at], [step], n| {
-        let (row, behind) = rest.split_at(n);
-        rest = behind;
+        let (row, tail) = rest.split_at(n);
+        rest = tail;
         for (idx, x) in row.iter().enumerate() {
             let at = at + idx * step;
             sums[at] += (x.to_f64() - shifts[at]).exp();

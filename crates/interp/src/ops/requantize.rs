@@ -1,4 +1,5 @@
-//! From the sums of an integer product to bytes: `saturate(round_half_even(sum · factor) + zero point)`, in f32.
+//! Requantization of the sums of an integer product to bytes: `saturate(round_half_even(sum · factor) + zero point)`,
+//! in f32.
 //!
 //! The factor is `x scale · weight scale / y scale`, computed in this order, as ONNX Runtime does.
 
@@ -6,16 +7,16 @@ use crate::real::numbers;
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::gemm_integer::Bytes;
 
-/// The scales of a tensor: floats of any width up to f32.
+/// The scales of a tensor: floats of at most 32 bits.
 pub(super) fn scales(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(numbers::<f32>(tensor, tensor.dtype())?.into_owned())
 }
 
-/// The only number in a tensor.
+/// The single number in a tensor.
 pub(super) fn only<T: Copy>(what: &str, values: &[T]) -> Result<T> {
     match values {
         [value] => Ok(*value),
-        _ => Err(Error::invalid_data(format!("there must be one {what}, found {}", values.len()))),
+        _ => Err(Error::invalid_data(format!("expected one {what}, found {}", values.len()))),
     }
 }
 
@@ -28,7 +29,7 @@ pub(super) fn bytes(tensor: &Tensor) -> Result<Bytes<'_>> {
     }
 }
 
-/// The zero points of an operand, of whose type they must be.
+/// The zero points of an operand, which must have its type.
 pub(super) fn zero_points(tensor: &Tensor, operand: DType) -> Result<Vec<i32>> {
     crate::real::expect_type(tensor, operand)?;
     let bytes = bytes(tensor)?;

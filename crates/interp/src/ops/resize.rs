@@ -1,11 +1,11 @@
-//! Resize, and Upsample as it was called before.
+//! Resize, and its predecessor Upsample.
 
 mod coordinates;
 mod geometry;
 mod interpolate;
 mod nearest;
 
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::sampling::by_parts;
 use coordinates::{Coordinates, Rounding};
 use geometry::{Geometry, Policy};
@@ -18,16 +18,16 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Upsample", opsets: 7..=9, types: &[], compile: resize },
 ];
 
-/// How an output element comes from its neighbours in the input.
+/// The interpolation of an output element from its neighbours in the input.
 enum Mode {
     Nearest(Rounding),
     Filtered(Filter),
 }
 
-/// Before opset 11 there are scales only, and coordinates are divided by them.
-fn resize(site: &Site<'_>) -> Result<Kernel> {
-    let is_old = site.opset < 11;
-    let coordinates = match site.str("coordinate_transformation_mode", "half_pixel")? {
+/// Before opset 11 there are only scales, by which coordinates are divided.
+fn resize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_old = ctx.opset < 11;
+    let coordinates = match ctx.str("coordinate_transformation_mode", "half_pixel")? {
         _ if is_old => Coordinates::Asymmetric,
         "half_pixel" => Coordinates::HalfPixel,
         "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
@@ -38,15 +38,15 @@ fn resize(site: &Site<'_>) -> Result<Kernel> {
         "tf_crop_and_resize" => Coordinates::TfCropAndResize,
         other => return Err(unknown("coordinate_transformation_mode", other)),
     };
-    let policy = match site.str("keep_aspect_ratio_policy", "stretch")? {
+    let policy = match ctx.str("keep_aspect_ratio_policy", "stretch")? {
         "stretch" => Policy::Stretch,
         "not_larger" => Policy::NotLarger,
         "not_smaller" => Policy::NotSmaller,
         other => return Err(unknown("keep_aspect_ratio_policy", other)),
     };
-    let mode = mode(site, is_old)?;
-    let extrapolation = site.float("extrapolation_value", 0.0)?;
-    let (axes, fixed_scales) = (site.ints("axes")?, site.op.floats("scales")?.map(<[f32]>::to_vec));
+    let mode = mode(ctx, is_old)?;
+    let extrapolation = ctx.float("extrapolation_value", 0.0)?;
+    let (axes, fixed_scales) = (ctx.ints("axes")?, ctx.op.floats("scales")?.map(<[f32]>::to_vec));
     let (roi_slot, scales_slot) = if is_old { (usize::MAX, 1) } else { (1, 2) };
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -67,10 +67,10 @@ fn resize(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn mode(site: &Site<'_>, is_old: bool) -> Result<Mode> {
-    let curve = match site.str("mode", "nearest")? {
+fn mode(ctx: &CompileContext<'_>, is_old: bool) -> Result<Mode> {
+    let curve = match ctx.str("mode", "nearest")? {
         "nearest" => {
-            let rounding = match site.str("nearest_mode", "round_prefer_floor")? {
+            let rounding = match ctx.str("nearest_mode", "round_prefer_floor")? {
                 _ if is_old => Rounding::OutwardIfSmaller,
                 "round_prefer_floor" => Rounding::PreferFloor,
                 "round_prefer_ceil" => Rounding::PreferCeil,
@@ -81,25 +81,25 @@ fn mode(site: &Site<'_>, is_old: bool) -> Result<Mode> {
             return Ok(Mode::Nearest(rounding));
         }
         "linear" | "bilinear" => Curve::Linear,
-        "cubic" => Curve::Cubic(f64::from(site.float("cubic_coeff_a", -0.75)?)),
+        "cubic" => Curve::Cubic(f64::from(ctx.float("cubic_coeff_a", -0.75)?)),
         other => return Err(unknown("mode", other)),
     };
-    let (exclude_outside, antialias) = (site.flag("exclude_outside", false)?, site.flag("antialias", false)?);
+    let (exclude_outside, antialias) = (ctx.flag("exclude_outside", false)?, ctx.flag("antialias", false)?);
     Ok(Mode::Filtered(Filter { curve, exclude_outside, antialias }))
 }
 
 fn unknown(attribute: &str, value: &str) -> Error {
-    Error::invalid_model(format!("{attribute} {value:?} is none that ONNX knows"))
+    Error::invalid_model(format!("{attribute} {value:?} is not defined by ONNX"))
 }
 
-/// A float as an element; an error where there is no such element.
+/// A float as an element; an error if the type can't represent it.
 fn element_of(dtype: DType, value: f32) -> Result<Tensor> {
     use crate::number::{Number, with_number};
     match dtype {
         DType::Bool => Ok(Tensor::scalar(value != 0.0)),
         DType::C64 => Ok(Tensor::scalar(intact8_ir::Complex { re: value, im: 0.0 })),
         DType::C128 => Ok(Tensor::scalar(intact8_ir::Complex { re: f64::from(value), im: 0.0 })),
-        DType::Str => Err(Error::unsupported("no kernel for an extrapolation_value among strings")),
+        DType::Str => Err(Error::unsupported("no kernel for an extrapolation_value of strings")),
         dtype => with_number!(dtype, T => Ok(Tensor::scalar(T::from_f32(value)))),
     }
 }

@@ -1,9 +1,9 @@
-//! Going along an axis: running sums and products, and reversing.
+//! Cumulative sums and products, and reversal of sequences.
 
 use crate::axes::{self, Along};
 use crate::indices::{integer, integers};
 use crate::number::{NUMBERS, Number};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::stand_in::{into_movable, into_widened, narrowed, restored, with_movable, with_widened};
 use intact8_ir::{Element, Error, Result};
 
@@ -12,9 +12,9 @@ pub(super) static ROWS: &[OpRow] = &[
         name: "CumProd",
         opsets: 26..=NEWEST,
         types: NUMBERS,
-        compile: |site| cumulate(site, Kind::Product),
+        compile: |ctx| cumulate(ctx, Kind::Product),
     },
-    OpRow { name: "CumSum", opsets: 11..=NEWEST, types: NUMBERS, compile: |site| cumulate(site, Kind::Sum) },
+    OpRow { name: "CumSum", opsets: 11..=NEWEST, types: NUMBERS, compile: |ctx| cumulate(ctx, Kind::Sum) },
     OpRow { name: "ReverseSequence", opsets: 10..=NEWEST, types: &[], compile: reverse_sequence },
 ];
 
@@ -24,21 +24,21 @@ enum Kind {
     Product,
 }
 
-/// How to go: from which end, and whether an element counts for its own result.
+/// The direction, and whether an element is included in its own result.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     exclusive: bool,
     reverse: bool,
 }
 
-fn cumulate(site: &Site<'_>, kind: Kind) -> Result<Kernel> {
-    let way = Way { exclusive: site.flag("exclusive", false)?, reverse: site.flag("reverse", false)? };
+fn cumulate(ctx: &CompileContext<'_>, kind: Kind) -> Result<Kernel> {
+    let way = Way { exclusive: ctx.flag("exclusive", false)?, reverse: ctx.flag("reverse", false)? };
     Ok(Box::new(move |call| {
         let axis = integer(call.tensor(1)?)?;
         let x = call.take(0)?;
         let along = Along::of(x.shape(), axes::axis(axis, x.shape().len())?);
         let dtype = x.dtype();
-        // Halves are rounded once, not at each step.
+        // 16-bit floats are rounded once, not in each step.
         let mut x = into_widened(x, call)?;
         with_widened!(x.dtype(), T => {
             run(kind, x.values_mut::<T>()?, along, way);
@@ -74,9 +74,9 @@ fn accumulate<T: Number>(values: &mut [T], along: Along, way: Way, neutral: T, f
     }
 }
 
-/// Reverses the first steps of each sample, as many as its length says.
-fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
-    let (time_axis, batch_axis) = (site.int("time_axis", 0)?, site.int("batch_axis", 1)?);
+/// Reverses the first steps of each sample, up to its length.
+fn reverse_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (time_axis, batch_axis) = (ctx.int("time_axis", 0)?, ctx.int("batch_axis", 1)?);
     Ok(Box::new(move |call| {
         let lengths = integers(call.tensor(1)?)?.into_owned();
         let x = call.take(0)?;
@@ -89,12 +89,15 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
         let length = |&length: &i64| {
             let found = usize::try_from(length).ok().filter(|&length| length <= time);
             found.ok_or_else(|| {
-                Error::invalid_data(format!("a sequence of {length} steps does not fit {time}"))
+                Error::invalid_data(format!("a sequence of {length} steps exceeds {time} steps"))
             })
         };
         let lengths: Vec<usize> = lengths.iter().map(length).collect::<Result<_>>()?;
         if lengths.len() != batch {
-            return Err(Error::invalid_data(format!("{} lengths do not fit {batch} samples", lengths.len())));
+            return Err(Error::invalid_data(format!(
+                "{} lengths do not match {batch} samples",
+                lengths.len()
+            )));
         }
         let inner: usize = x.shape()[2..].iter().product();
         let (step, sample) = if time_axis == 0 { (batch, 1) } else { (1, time) };
@@ -108,7 +111,7 @@ fn reverse_sequence(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// `step` elements from a sample's step to the next, `sample` from one sample to the next.
+/// `step` is the distance between the steps of a sample, `sample` that between samples, in elements.
 fn reverse<T: Element>(values: &mut [T], lengths: &[usize], step: usize, sample: usize, inner: usize) {
     if inner == 0 {
         return;

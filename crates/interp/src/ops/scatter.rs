@@ -1,11 +1,11 @@
-//! Scattering: writing elements, or blocks of them, to places that another tensor names.
+//! Scattering: writing elements, or blocks of them, to positions in another tensor.
 
 use super::gather::{Places, element_places, tuple_places};
 use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, by_value, with_number};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::real::expect_type;
 use crate::stand_in::{into_movable, movable, restored, with_movable};
 use intact8_ir::{DType, Element, Error, Result, Tensor};
@@ -17,7 +17,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "TensorScatter", opsets: 24..=NEWEST, types: &[], compile: tensor_scatter },
 ];
 
-/// What becomes of an element that is written to.
+/// The combination of old and new element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reduction {
     Replace,
@@ -27,19 +27,19 @@ enum Reduction {
     Min,
 }
 
-fn reduction(site: &Site<'_>) -> Result<Reduction> {
-    match site.str("reduction", "none")? {
+fn reduction(ctx: &CompileContext<'_>) -> Result<Reduction> {
+    match ctx.str("reduction", "none")? {
         "none" => Ok(Reduction::Replace),
         "add" => Ok(Reduction::Add),
         "mul" => Ok(Reduction::Mul),
         "max" => Ok(Reduction::Max),
         "min" => Ok(Reduction::Min),
-        other => Err(Error::invalid_model(format!("reduction {other:?} is none that ONNX knows"))),
+        other => Err(Error::invalid_model(format!("reduction {other:?} is not defined by ONNX"))),
     }
 }
 
-fn scatter_elements(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, reduction) = (site.int("axis", 0)?, reduction(site)?);
+fn scatter_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, reduction) = (ctx.int("axis", 0)?, reduction(ctx)?);
     Ok(Box::new(move |call| {
         let indices = call.tensor(1)?;
         let starts = element_places(call.tensor(0)?.shape(), indices, axis, call)?;
@@ -48,15 +48,15 @@ fn scatter_elements(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn scatter_nd(site: &Site<'_>) -> Result<Kernel> {
-    let reduction = reduction(site)?;
+fn scatter_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let reduction = reduction(ctx)?;
     Ok(Box::new(move |call| {
         let places = tuple_places(call.tensor(0)?.shape(), call.tensor(1)?, 0)?;
         scattered(call, &places, reduction)
     }))
 }
 
-/// Operand 0 with the blocks of operand 2 at their places.
+/// Operand 0 with the blocks of operand 2 at their positions.
 fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> Result<Outputs> {
     let updates = call.take(2)?;
     if updates.shape() != places.shape {
@@ -111,13 +111,13 @@ fn combine<T: Element + Copy>(
     Ok(())
 }
 
-/// Writes each sample's steps of operand 1 into operand 0 from where operand 2 says on; `circular` goes on at the begin.
-fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", -2)?;
-    let is_circular = match site.str("mode", "linear")? {
+/// Writes the steps of each sample in operand 1 to operand 0, from the index in operand 2 on; `circular` wraps around.
+fn tensor_scatter(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", -2)?;
+    let is_circular = match ctx.str("mode", "linear")? {
         "linear" => false,
         "circular" => true,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     Ok(Box::new(move |call| {
         let cache = call.take(0)?;
@@ -128,13 +128,13 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let mut expected = shape.clone();
         expected[axis] = n_steps;
         if axis == 0 || update.shape() != expected || n_steps > len {
-            let message = format!("updates of shape {:?} do not fit the shape {shape:?}", update.shape());
+            let message = format!("updates of shape {:?} do not match the shape {shape:?}", update.shape());
             return Err(Error::invalid_data(message));
         }
         let starts = match call.optional(2)? {
             Some(starts) if starts.len() != shape[0] => {
                 return Err(Error::invalid_data(format!(
-                    "{} starts do not fit {} samples",
+                    "{} starts do not match {} samples",
                     starts.len(),
                     shape[0]
                 )));
@@ -145,7 +145,7 @@ fn tensor_scatter(site: &Site<'_>) -> Result<Kernel> {
         let start = |&start: &i64| match usize::try_from(start) {
             Ok(start) if is_circular => Ok(start % len.max(1)),
             Ok(start) if start <= len - n_steps => Ok(start),
-            _ => Err(Error::invalid_data(format!("{n_steps} steps do not fit {len} from {start} on"))),
+            _ => Err(Error::invalid_data(format!("{n_steps} steps from {start} on exceed {len}"))),
         };
         let starts: Vec<usize> = starts.iter().map(start).collect::<Result<_>>()?;
         let rows = outer / shape[0].max(1);

@@ -1,11 +1,11 @@
-//! Finding elements: the greatest and the least, those that are not zero, and those that differ.
+//! Searching elements: extremes, nonzero elements, and unique elements.
 
 mod unique;
 
 use crate::axes::{self, Along};
 use crate::indices::integer;
 use crate::number::{NUMBERS, Number, by_value};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::stand_in::{narrowed, widened, with_widened};
 use intact8_ir::{Error, Result, Tensor, with_element};
 use std::cmp::Ordering;
@@ -15,23 +15,18 @@ pub(super) static ROWS: &[OpRow] = &[
         name: "ArgMax",
         opsets: 1..=NEWEST,
         types: NUMBERS,
-        compile: |site| extreme(site, Ordering::Greater),
+        compile: |ctx| extreme(ctx, Ordering::Greater),
     },
-    OpRow {
-        name: "ArgMin",
-        opsets: 1..=NEWEST,
-        types: NUMBERS,
-        compile: |site| extreme(site, Ordering::Less),
-    },
+    OpRow { name: "ArgMin", opsets: 1..=NEWEST, types: NUMBERS, compile: |ctx| extreme(ctx, Ordering::Less) },
     OpRow { name: "NonZero", opsets: 9..=NEWEST, types: &[], compile: non_zero },
     OpRow { name: "TopK", opsets: 1..=NEWEST, types: NUMBERS, compile: top_k },
     OpRow { name: "Unique", opsets: 11..=NEWEST, types: unique::TYPES, compile: unique::unique },
 ];
 
-/// Where along an axis the element is that is `better` than all others; a NaN is, as NumPy has it, better than numbers.
-fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
-    let (axis, keep) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
-    let last = site.flag("select_last_index", false)?;
+/// The index along an axis of the element that is `better` than all others; as in NumPy, NaN is better than numbers.
+fn extreme(ctx: &CompileContext<'_>, better: Ordering) -> Result<Kernel> {
+    let (axis, keep) = (ctx.int("axis", 0)?, ctx.flag("keepdims", true)?);
+    let last = ctx.flag("select_last_index", false)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let axis = axes::axis(axis, x.shape().len())?;
@@ -40,7 +35,7 @@ fn extreme(site: &Site<'_>, better: Ordering) -> Result<Kernel> {
         shape[axis] = 1;
         let mut out = call.zeros::<i64>(&shape)?;
         if along.len == 0 && !out.is_empty() {
-            let message = format!("axis {axis} of shape {:?} has nothing to choose from", x.shape());
+            let message = format!("axis {axis} of shape {:?} is empty", x.shape());
             return Err(Error::invalid_data(message));
         }
         let x = widened(x, call)?;
@@ -84,8 +79,8 @@ fn choose<T: Number>(values: &[T], along: Along, beats: impl Fn(T, T) -> bool, o
     }
 }
 
-/// The coordinates of all elements that are not zero, false or empty, one column for each.
-fn non_zero(_: &Site<'_>) -> Result<Kernel> {
+/// The coordinates of all elements that are not zero, false or empty, in one column for each element.
+fn non_zero(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let x = call.tensor(0)?;
         let shape = x.shape();
@@ -108,9 +103,9 @@ fn non_zero(_: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The greatest or least elements along an axis, in order whether that is asked for or not; equal ones in theirs.
-fn top_k(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, largest, attr) = (site.int("axis", -1)?, site.flag("largest", true)?, site.op.int("k")?);
+/// The largest or smallest elements along an axis, always sorted; equal ones in their original order.
+fn top_k(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, largest, attr) = (ctx.int("axis", -1)?, ctx.flag("largest", true)?, ctx.op.int("k")?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let k = match attr {
@@ -166,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nan_is_above_all_numbers() {
+    fn nan_is_sorted_after_all_numbers() {
         let x = [1.0, f32::NAN, 3.0, f32::NEG_INFINITY];
         let along = Along { outer: 1, len: 4, inner: 1 };
         let (mut values, mut indices) = ([0.0; 4], [0; 4]);

@@ -1,10 +1,10 @@
-//! Choosing between tensors element by element, and what takes any number of them.
+//! Elementwise selection, and variadic operators.
 
 use super::binary::combine;
 use crate::broadcast::{broadcast_shape, expand, for_each_row};
 use crate::call::Call;
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
-use crate::op::{Kernel, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, one};
 use crate::real::{Real, expect_type, into_numbers, rounded, with_real};
 use crate::stand_in::{movable, restored, with_movable};
 use intact8_ir::{DType, Element, Error, Result, Tensor};
@@ -21,8 +21,8 @@ pub(super) static ROWS: &[OpRow] = &[
 ];
 
 /// The bounds are attributes.
-fn clip_6(site: &Site<'_>) -> Result<Kernel> {
-    let (min, max) = (site.float("min", f32::MIN)?, site.float("max", f32::MAX)?);
+fn clip_6(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (min, max) = (ctx.float("min", f32::MIN)?, ctx.float("max", f32::MAX)?);
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         with_number!(x.dtype(), T => {
@@ -54,7 +54,7 @@ fn bound<T: Number>(call: &Call<'_, '_>, slot: usize) -> Result<Option<T>> {
     }
 }
 
-/// NaN stays; `max` where the bounds cross.
+/// NaN stays NaN; the result is `max` if `min > max`.
 fn clipped<T: Number>(mut x: Tensor, min: T, max: T, call: &Call<'_, '_>) -> Result<Tensor> {
     call.reserve::<T>(x.shape())?;
     if x.dtype() == DType::F32 {
@@ -69,7 +69,7 @@ fn clipped<T: Number>(mut x: Tensor, min: T, max: T, call: &Call<'_, '_>) -> Res
     Ok(x)
 }
 
-/// The greatest or least of each element; NaN if one is.
+/// The elementwise maximum or minimum; NaN if an element is NaN.
 fn extreme(operation: Binary) -> Kernel {
     Box::new(move |call| {
         let first = call.take(0)?;
@@ -81,7 +81,7 @@ fn extreme(operation: Binary) -> Kernel {
     })
 }
 
-/// The sum or mean of each element, in order; halves are rounded once, in the end.
+/// The elementwise sum or mean, in order; 16-bit floats are rounded once at the end.
 fn total(is_mean: bool) -> Kernel {
     Box::new(move |call| {
         let n = call.operands.len();
@@ -103,7 +103,7 @@ fn total(is_mean: bool) -> Kernel {
     })
 }
 
-/// The elements as what is computed in.
+/// The elements in the type of computation.
 fn widened<R: Real>(x: Tensor, dtype: DType) -> Result<Tensor> {
     expect_type(&x, dtype)?;
     if dtype == R::DTYPE {
@@ -113,7 +113,7 @@ fn widened<R: Real>(x: Tensor, dtype: DType) -> Result<Tensor> {
     Ok(Tensor::new(&shape, into_numbers::<R>(x)?))
 }
 
-/// The second operand where the first is true, else the third.
+/// The second operand where the first is true, otherwise the third.
 fn choose() -> Kernel {
     Box::new(|call| {
         let (condition, x, y) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);

@@ -1,11 +1,11 @@
-//! Sequences of tensors: making them, changing them, and joining what is in them.
+//! Sequences of tensors: construction, changes, and concatenation.
 
 use super::concat::{join, parts, stack};
 use crate::axes;
 use crate::call::Call;
 use crate::data::{Data, Sequence};
 use crate::indices::{integer, integers, position};
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::shape_of;
 use intact8_ir::{DType, Error, Result, Tensor};
 
@@ -38,8 +38,8 @@ fn of_sequence(sequence: Sequence) -> Result<Outputs> {
     Ok(Outputs::from_iter([Data::Sequence(sequence)]))
 }
 
-fn construct(site: &Site<'_>) -> Result<Kernel> {
-    let n_items = site.operands.len();
+fn construct(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let n_items = ctx.operands.len();
     Ok(Box::new(move |call| {
         call.context.reserve(Sequence::overhead(n_items))?;
         let items: Vec<Tensor> = (0..n_items).map(|slot| call.take(slot)).collect::<Result<_>>()?;
@@ -52,11 +52,11 @@ fn check_alike(of_others: DType, found: DType) -> Result<()> {
     if of_others == found {
         return Ok(());
     }
-    Err(Error::invalid_data(format!("{found} does not go into a sequence of {of_others}")))
+    Err(Error::invalid_data(format!("{found} can't be an item of a sequence of {of_others}")))
 }
 
-fn empty(site: &Site<'_>) -> Result<Kernel> {
-    site.dtype("dtype")?;
+fn empty(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    ctx.dtype("dtype")?;
     Ok(Box::new(|_| of_sequence(Sequence::default())))
 }
 
@@ -66,7 +66,7 @@ fn at(call: &mut Call<'_, '_>) -> Result<Outputs> {
     Ok(Outputs::from_iter([sequence[at].clone()]))
 }
 
-/// In front of the item at a position, which may be the end, or behind all.
+/// Inserts before the item at a position, which may be the end, or at the end.
 fn insert(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let item = call.take(1)?;
     let n_items = sequence(call)?.len();
@@ -94,10 +94,10 @@ fn erase(call: &mut Call<'_, '_>) -> Result<Outputs> {
     of_sequence(sequence)
 }
 
-/// A number splits into parts of that length, the last as long as what is left; several are the lengths of the parts.
-/// Without either each part is 1 long, and only then the axis may go.
-fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, keep_dims) = (site.int("axis", 0)?, site.flag("keepdims", true)?);
+/// Splits into parts of the length in a scalar, the last one with the rest, or of the lengths in a vector. Without
+/// lengths each part has length 1, and only then the axis may be removed.
+fn split_to_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, keep_dims) = (ctx.int("axis", 0)?, ctx.flag("keepdims", true)?);
     Ok(Box::new(move |call| {
         let (x, split) = (call.tensor(0)?, call.optional(1)?);
         let axis = axes::axis(axis, x.shape().len())?;
@@ -118,16 +118,16 @@ fn split_to_sequence(site: &Site<'_>) -> Result<Kernel> {
         let mut shape = x.shape().to_vec();
         shape.remove(axis);
         let item = |part: Tensor| match split {
-            None if !keep_dims => part.reshaped(&shape).expect("dimensions of 1 do not count"),
+            None if !keep_dims => part.reshaped(&shape).expect("dimensions of 1 keep the number of elements"),
             _ => part,
         };
         of_sequence(parts.into_iter().map(|part| Data::Tensor(item(part))).collect())
     }))
 }
 
-fn concat_from_sequence(site: &Site<'_>) -> Result<Kernel> {
+fn concat_from_sequence(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op ConcatFromSequence must have the attribute axis");
-    let (axis, new_axis) = (site.op.int("axis")?.ok_or_else(missing)?, site.flag("new_axis", false)?);
+    let (axis, new_axis) = (ctx.op.int("axis")?.ok_or_else(missing)?, ctx.flag("new_axis", false)?);
     Ok(Box::new(move |call| {
         let tensors: Vec<&Tensor> = sequence(call)?.iter().map(Data::as_tensor).collect::<Result<_>>()?;
         one(if new_axis { stack(&tensors, axis, call)? } else { join(&tensors, axis, call)? })

@@ -1,9 +1,9 @@
-//! Operators that only change the shape, and those that tell it.
+//! Operators that change the shape only, and those that return it.
 
 use crate::axes;
 use crate::broadcast::broadcast_shape;
 use crate::call::Call;
-use crate::op::{Kernel, NEWEST, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
 use crate::room::{n_elements, shape_of};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Error, Result, Tensor};
@@ -29,7 +29,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Unsqueeze", opsets: 1..=NEWEST, types: &[], compile: unsqueeze },
 ];
 
-/// Dimensions of 1 are repeated, those of the operand as those that are asked for.
+/// Dimensions of 1 are repeated, both those of the operand and those of the target shape.
 fn expand(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let (x, wanted) = (call.tensor(0)?, shape_of(call.values::<i64>(1)?)?);
     let shape = broadcast_shape(&[x.shape(), &wanted])?;
@@ -42,24 +42,26 @@ fn expand(call: &mut Call<'_, '_>) -> Result<Outputs> {
     one(Strided { start: 0, dims: dims.collect() }.read(x, call)?)
 }
 
-fn flatten(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.int("axis", 1)?;
+fn flatten(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.int("axis", 1)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
-        // One more place than dimensions: behind the last.
+        // The axis may equal the rank.
         let at =
             if axis < 0 { axes::axis(axis, x.shape().len()) } else { axes::axis(axis, x.shape().len() + 1) };
         let (outer, inner) = x.shape().split_at(at?);
-        one(x.reshaped(&[n_elements(outer)?, n_elements(inner)?]).expect("the elements are the same"))
+        one(x
+            .reshaped(&[n_elements(outer)?, n_elements(inner)?])
+            .expect("the number of elements is the same"))
     }))
 }
 
-/// 0 keeps a dimension, unless `allowzero`; -1 is what is left over.
-fn reshape(site: &Site<'_>) -> Result<Kernel> {
-    let allow_zero = site.flag("allowzero", false)?;
+/// 0 keeps a dimension, unless `allowzero` is set; -1 is the remaining dimension.
+fn reshape(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let allow_zero = ctx.flag("allowzero", false)?;
     Ok(Box::new(move |call| {
         let (x, wanted) = (call.tensor(0)?, call.values::<i64>(1)?);
-        let wrong = || Error::invalid_data(format!("shape {:?} can't become {wanted:?}", x.shape()));
+        let wrong = || Error::invalid_data(format!("shape {:?} can't be reshaped to {wanted:?}", x.shape()));
         let dim = |(idx, &dim): (usize, &i64)| match dim {
             0 if !allow_zero => x.shape().get(idx).copied().ok_or_else(wrong),
             -1 => Ok(1),
@@ -81,9 +83,9 @@ fn reshape(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Some of the dimensions; places beyond the ends mean the ends.
-fn shape(site: &Site<'_>) -> Result<Kernel> {
-    let (start, end) = (site.int("start", 0)?, site.op.int("end")?);
+/// A range of the dimensions, clamped to the ends.
+fn shape(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (start, end) = (ctx.int("start", 0)?, ctx.op.int("end")?);
     Ok(Box::new(move |call| {
         let shape = call.tensor(0)?.shape();
         let rank = shape.len() as i64;
@@ -94,9 +96,9 @@ fn shape(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn squeeze(site: &Site<'_>) -> Result<Kernel> {
-    // An attribute that names none means all, as if it were not there; an operand that names none means none.
-    let attr = site.ints("axes")?.filter(|axes| !axes.is_empty());
+fn squeeze(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    // An empty attribute means all axes, like an absent one; an empty operand means none.
+    let attr = ctx.ints("axes")?.filter(|axes| !axes.is_empty());
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let rank = x.shape().len();
@@ -114,20 +116,20 @@ fn squeeze(site: &Site<'_>) -> Result<Kernel> {
         };
         let stays = x.shape().iter().zip(goes).filter(|(_, goes)| !goes);
         let shape: Vec<usize> = stays.map(|(&dim, _)| dim).collect();
-        one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
+        one(x.reshaped(&shape).expect("dimensions of 1 keep the number of elements"))
     }))
 }
 
-/// Of `rank` axes, whether they are listed.
+/// For each of `rank` axes, whether it is listed.
 fn flags(listed: &[usize], rank: usize) -> Vec<bool> {
     let mut flags = vec![false; rank];
     listed.iter().for_each(|&axis| flags[axis] = true);
     flags
 }
 
-/// Axes are those of the result.
-fn unsqueeze(site: &Site<'_>) -> Result<Kernel> {
-    let attr = site.ints("axes")?;
+/// The axes are those of the result.
+fn unsqueeze(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attr = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let list = match &attr {
@@ -137,8 +139,8 @@ fn unsqueeze(site: &Site<'_>) -> Result<Kernel> {
         let rank = x.shape().len() + list.len();
         let is_new = flags(&axes::axes(list, rank)?, rank);
         let mut old = x.shape().iter();
-        let dim = |is_new| if is_new { 1 } else { *old.next().expect("the others are the operand's") };
+        let dim = |is_new| if is_new { 1 } else { *old.next().expect("the others belong to the operand") };
         let shape: Vec<usize> = is_new.into_iter().map(dim).collect();
-        one(x.reshaped(&shape).expect("dimensions of 1 do not count"))
+        one(x.reshaped(&shape).expect("dimensions of 1 keep the number of elements"))
     }))
 }

@@ -1,7 +1,7 @@
 //! Fourier transforms of signals, and the windows and matrices that go with them.
 //!
-//! Spectra are computed in f64 and rounded once, so that what should vanish does. Inverse transforms are computed in the
-//! type of the spectrum, whose rounding is not undone.
+//! Spectra are computed in f64 and rounded once, so that frequencies of amplitude 0 are nearly exact. Inverse
+//! transforms are computed in the type of the spectrum.
 
 mod fourier;
 mod mel;
@@ -12,34 +12,34 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{FLOATS, Number};
-use crate::op::{Kernel, OpRow, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, OpRow, Outputs, one};
 use crate::real::{numbers, rounded, with_real};
 use fourier::{Plans, Wave, components};
 use intact8_ir::{Complex, DType, Error, Result};
 
 pub(super) static ROWS: &[OpRow] = &[
-    OpRow::since(17, "BlackmanWindow", COUNTS, |site| window::window(site, [0.42, 0.5, 0.08])),
+    OpRow::since(17, "BlackmanWindow", COUNTS, |ctx| window::window(ctx, [0.42, 0.5, 0.08])),
     OpRow::since(17, "DFT", FLOATS, dft),
-    OpRow::since(17, "HammingWindow", COUNTS, |site| window::window(site, [25.0 / 46.0, 21.0 / 46.0, 0.0])),
-    OpRow::since(17, "HannWindow", COUNTS, |site| window::window(site, [0.5, 0.5, 0.0])),
+    OpRow::since(17, "HammingWindow", COUNTS, |ctx| window::window(ctx, [25.0 / 46.0, 21.0 / 46.0, 0.0])),
+    OpRow::since(17, "HannWindow", COUNTS, |ctx| window::window(ctx, [0.5, 0.5, 0.0])),
     OpRow::since(17, "MelWeightMatrix", COUNTS, mel::mel_weight_matrix),
     OpRow::since(17, "STFT", FLOATS, stft::stft),
 ];
 
-/// Integers that say how many.
+/// The types of counts.
 const COUNTS: &[DType] = &[DType::I32, DType::I64];
 
 struct Dft {
-    /// Until opset 19 an attribute, then an operand.
+    /// The axis is an attribute up to opset 19, then an operand.
     axis: Option<i64>,
     is_inverse: bool,
     is_onesided: bool,
     plans: Plans,
 }
 
-fn dft(site: &Site<'_>) -> Result<Kernel> {
-    let axis = if site.opset < 20 { Some(site.int("axis", 1)?) } else { None };
-    let (is_inverse, is_onesided) = (site.flag("inverse", false)?, site.flag("onesided", false)?);
+fn dft(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = if ctx.opset < 20 { Some(ctx.int("axis", 1)?) } else { None };
+    let (is_inverse, is_onesided) = (ctx.flag("inverse", false)?, ctx.flag("onesided", false)?);
     let dft = Dft { axis, is_inverse, is_onesided, plans: Plans::default() };
     Ok(Box::new(move |call| match dft.is_inverse {
         true => with_real!(call.tensor(0)?.dtype(), R => dft.run::<R>(call)),
@@ -58,10 +58,12 @@ impl Dft {
         };
         let axis = axes::axis(axis, x.shape().len())?;
         if axis == dims.len() {
-            return Err(Error::invalid_data("the last axis holds real and imaginary parts"));
+            return Err(Error::invalid_data(
+                "the last axis contains real and imaginary parts and can't be transformed",
+            ));
         }
         if self.is_onesided && !self.is_inverse && n_parts == 2 {
-            return Err(Error::invalid_data("only the spectrum of a real signal has one side"));
+            return Err(Error::invalid_data("a one-sided spectrum requires a real signal"));
         }
         let along = Along::of(dims, axis);
         let to_real = self.is_inverse && self.is_onesided;
@@ -115,7 +117,7 @@ impl Dft {
     }
 }
 
-/// Completes the spectrum of a real signal, of which the first half is known.
+/// Completes the one-sided spectrum of a real signal.
 fn mirror<R: Wave>(line: &mut [Complex<R>]) {
     let n = line.len();
     line[0].im = R::ZERO;

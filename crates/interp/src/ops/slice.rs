@@ -1,9 +1,9 @@
-//! Taking some of the elements along axes: by steps, or by a condition.
+//! Selection of elements along axes: slices, and by a condition.
 
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::indices::integers;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Error, Result, Tensor};
 
@@ -13,18 +13,18 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Slice", opsets: 10..=NEWEST, types: &[], compile: slice },
 ];
 
-fn slice_by_attributes(site: &Site<'_>) -> Result<Kernel> {
+fn slice_by_attributes(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op Slice must have the attributes starts and ends");
-    let starts = site.ints("starts")?.ok_or_else(missing)?;
-    let ends = site.ints("ends")?.ok_or_else(missing)?;
-    let axes = site.ints("axes")?;
+    let starts = ctx.ints("starts")?.ok_or_else(missing)?;
+    let ends = ctx.ints("ends")?.ok_or_else(missing)?;
+    let axes = ctx.ints("axes")?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         one(sliced(x.shape(), &starts, &ends, axes.as_deref(), None)?.read(x, call)?)
     }))
 }
 
-fn slice(_: &Site<'_>) -> Result<Kernel> {
+fn slice(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let x = call.tensor(0)?;
         let (starts, ends) = (integers(call.tensor(1)?)?, integers(call.tensor(2)?)?);
@@ -50,7 +50,7 @@ fn sliced(
         || axes.iter().any(|&a| a >= shape.len())
     {
         return Err(Error::invalid_data(format!(
-            "starts, ends, axes and steps do not fit the shape {shape:?}"
+            "starts, ends, axes and steps do not match the shape {shape:?}"
         )));
     }
     let mut way = Strided::of(shape);
@@ -59,19 +59,19 @@ fn sliced(
         let (start, len) = range(shape[axis], starts[idx], ends[idx], step)?;
         let own = way.dims[axis].step;
         way.start += start * own as usize;
-        // A step over everything takes one element, and its length does not matter.
+        // A step beyond the dimension selects one element, so the clamped step is equivalent.
         way.dims[axis] = Dim { len, step: own.wrapping_mul(step as isize) };
     }
     Ok(way)
 }
 
-/// Where a slice of a dimension begins, and how many elements it has.
+/// The start of a slice of a dimension, and its number of elements.
 fn range(dim: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize)> {
     let n = dim as i64;
     let from_front = |at: i64| if at < 0 { at.saturating_add(n) } else { at };
     let (start, end) = (from_front(start), from_front(end));
     let (start, distance) = match step {
-        0 => return Err(Error::invalid_data("a step of 0 goes nowhere")),
+        0 => return Err(Error::invalid_data("the step must not be 0")),
         1.. => {
             let start = start.clamp(0, n);
             (start, end.clamp(0, n) - start)
@@ -85,9 +85,9 @@ fn range(dim: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize)> 
     Ok((if len == 0 { 0 } else { start as usize }, len))
 }
 
-/// Elements beyond the condition are left out; without an axis, of the flattened tensor.
-fn compress(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.op.int("axis")?;
+/// Elements after the end of the condition are omitted; without an axis, the tensor is flattened.
+fn compress(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.op.int("axis")?;
     Ok(Box::new(move |call| {
         let (x, condition) = (call.tensor(0)?, call.values::<bool>(1)?);
         let (x, axis) = match axis {
@@ -109,9 +109,9 @@ fn compress(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The tensor in one dimension.
+/// The flattened tensor.
 fn flat(x: &Tensor) -> Tensor {
-    x.reshaped(&[x.len()]).expect("the elements are the same")
+    x.reshaped(&[x.len()]).expect("the number of elements is the same")
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_those_of_numpy() {
+    fn ranges_agree_with_numpy() {
         // `len(range(10)[start:end:step])` and its first element.
         let cases = [
             ((10, 2, 8, 2), (2, 3)),

@@ -1,8 +1,8 @@
-//! Softmax and its relatives.
+//! Softmax, LogSoftmax and Hardmax.
 
 use crate::axes::{Along, axis};
 use crate::number::{FLOATS, Number, with_float};
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Result, Tensor};
 use intact8_kernels::softmax as fast;
@@ -10,12 +10,12 @@ use intact8_kernels::transpose::transpose;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Hardmax", opsets: 1..=NEWEST, types: FLOATS, compile: hardmax },
-    OpRow { name: "LogSoftmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, true) },
-    OpRow { name: "Softmax", opsets: 1..=NEWEST, types: FLOATS, compile: |site| softmax(site, false) },
+    OpRow { name: "LogSoftmax", opsets: 1..=NEWEST, types: FLOATS, compile: |ctx| softmax(ctx, true) },
+    OpRow { name: "Softmax", opsets: 1..=NEWEST, types: FLOATS, compile: |ctx| softmax(ctx, false) },
 ];
 
-fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
-    let normalized = Normalized::read(site)?;
+fn softmax(ctx: &CompileContext<'_>, logarithm: bool) -> Result<Kernel> {
+    let normalized = Normalized::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());
@@ -33,9 +33,9 @@ fn softmax(site: &Site<'_>, logarithm: bool) -> Result<Kernel> {
     }))
 }
 
-/// One where the largest element lies, the first of several; else zero.
-fn hardmax(site: &Site<'_>) -> Result<Kernel> {
-    let normalized = Normalized::read(site)?;
+/// 1 at the first largest element, otherwise 0.
+fn hardmax(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let normalized = Normalized::read(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let Along { len, inner, .. } = normalized.over(x.shape())?;
@@ -54,19 +54,19 @@ fn hardmax(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Which elements are normalized together.
+/// The elements that are normalized together.
 enum Normalized {
-    /// Those along the axis.
+    /// The elements along the axis.
     Along(i64),
-    /// Before operator set 13: those of all dimensions from the axis on.
+    /// Before opset 13, the elements of all dimensions from the axis on.
     From(i64),
 }
 
 impl Normalized {
-    fn read(site: &Site<'_>) -> Result<Normalized> {
-        Ok(match site.opset {
-            ..13 => Normalized::From(site.int("axis", 1)?),
-            _ => Normalized::Along(site.int("axis", -1)?),
+    fn read(ctx: &CompileContext<'_>) -> Result<Normalized> {
+        Ok(match ctx.opset {
+            ..13 => Normalized::From(ctx.int("axis", 1)?),
+            _ => Normalized::Along(ctx.int("axis", -1)?),
         })
     }
 
@@ -92,7 +92,7 @@ pub(super) fn softmax_along<R: SoftmaxRows>(logarithm: bool, along: Along, mut x
         R::softmax_rows(logarithm, len, &x, &mut out);
         return out;
     }
-    // The elements that belong together are brought together, and back.
+    // The axis is transposed to the end, and back.
     for (x, out) in x.chunks_exact_mut(len * inner).zip(out.chunks_exact_mut(len * inner)) {
         transpose(x, len, inner, out);
         R::softmax_rows(logarithm, len, out, x);
@@ -101,7 +101,7 @@ pub(super) fn softmax_along<R: SoftmaxRows>(logarithm: bool, along: Along, mut x
     out
 }
 
-/// A type with softmax of rows.
+/// A type with a softmax of rows.
 pub(super) trait SoftmaxRows: Real {
     fn softmax_rows(logarithm: bool, row_len: usize, x: &[Self], out: &mut [Self]);
 }

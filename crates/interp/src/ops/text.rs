@@ -1,4 +1,4 @@
-//! Strings: joining, splitting, cleaning, matching and counting them.
+//! Operators on strings: concatenation, splitting, normalization, matching and counting.
 
 mod ngrams;
 mod normalize;

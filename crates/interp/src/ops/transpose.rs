@@ -1,7 +1,7 @@
-//! Operators that move elements to other places, without asking for their values.
+//! Operators that rearrange elements independently of their values.
 
 use crate::axes;
-use crate::op::{Kernel, NEWEST, OpRow, Site, one};
+use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Error, Result};
 
@@ -11,14 +11,14 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "Transpose", opsets: 1..=NEWEST, types: &[], compile: transpose },
 ];
 
-fn transpose(site: &Site<'_>) -> Result<Kernel> {
-    let perm = site.ints("perm")?;
+fn transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let perm = ctx.ints("perm")?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let rank = x.shape().len();
         let order = match &perm {
             Some(perm) if perm.len() != rank => {
-                return Err(Error::invalid_data(format!("perm {perm:?} does not fit {rank} dimensions")));
+                return Err(Error::invalid_data(format!("perm {perm:?} does not match {rank} dimensions")));
             }
             Some(perm) => axes::axes(perm, rank)?,
             None => (0..rank).rev().collect(),
@@ -29,30 +29,30 @@ fn transpose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The two ways in which a channel's number can be made of a place in the block and a channel of the other tensor.
+/// The two orders of a channel's index: by the position in the block and the channel of the other tensor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Depth, column, row: the place in the block first.
+    /// Depth, column, row: the position in the block first.
     Dcr,
     /// Column, row, depth: the channel first.
     Crd,
 }
 
-fn mode(site: &Site<'_>) -> Result<(usize, Mode)> {
-    let mode = match site.str("mode", "DCR")? {
+fn mode(ctx: &CompileContext<'_>) -> Result<(usize, Mode)> {
+    let mode = match ctx.str("mode", "DCR")? {
         "DCR" => Mode::Dcr,
         "CRD" => Mode::Crd,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is neither DCR nor CRD"))),
+        other => return Err(Error::invalid_model(format!("mode must be DCR or CRD, found {other:?}"))),
     };
-    let block = site.int("blocksize", 0)?;
+    let block = ctx.int("blocksize", 0)?;
     match usize::try_from(block) {
         Ok(block @ 1..) => Ok((block, mode)),
         _ => Err(Error::invalid_model(format!("blocksize must be positive, found {block}"))),
     }
 }
 
-fn depth_to_space(site: &Site<'_>) -> Result<Kernel> {
-    let (block, mode) = mode(site)?;
+fn depth_to_space(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (block, mode) = mode(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let (&[n, c, h, w], Some(area)) = (x.shape(), block.checked_mul(block)) else {
@@ -78,8 +78,8 @@ fn depth_to_space(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn space_to_depth(site: &Site<'_>) -> Result<Kernel> {
-    let (block, mode) = mode(site)?;
+fn space_to_depth(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (block, mode) = mode(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let &[n, c, h, w] = x.shape() else { return Err(misfit(x.shape(), block)) };
@@ -99,5 +99,5 @@ fn space_to_depth(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn misfit(shape: &[usize], block: usize) -> Error {
-    Error::invalid_data(format!("blocks of {block} by {block} do not fit the shape {shape:?}"))
+    Error::invalid_data(format!("blocks of {block} by {block} do not match the shape {shape:?}"))
 }

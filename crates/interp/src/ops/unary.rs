@@ -1,4 +1,4 @@
-//! Functions of one element.
+//! Elementwise functions of one operand.
 
 use crate::floats::{for_each, map_floats};
 use crate::number::{FLOATS, NUMBERS, Number, with_number};
@@ -32,11 +32,11 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(6, "Tanh", FLOATS, |_| Ok(fast(Unary::Tanh, f64::tanh))),
 ];
 
-/// Numbers with a sign.
+/// Signed types.
 const SIGNED: &[DType] =
     &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I8, DType::I16, DType::I32, DType::I64];
 
-/// A function of floats that there is a kernel for.
+/// A function of floats with a kernel.
 pub(super) fn fast(function: Unary, double: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Kernel {
     Box::new(move |call| map_floats(call, |values| unary_in_place(function, values), &double))
 }
@@ -49,7 +49,7 @@ pub(super) fn each(
     Box::new(move |call| map_floats(call, for_each(&single), &double))
 }
 
-/// The least integer, which has no counterpart, stays.
+/// The least integer, whose negation overflows, stays.
 fn abs() -> Kernel {
     let floats = fast(Unary::Abs, f64::abs);
     Box::new(move |call| {
@@ -76,7 +76,7 @@ fn neg() -> Kernel {
     })
 }
 
-/// 0 and NaN stay.
+/// 0 and NaN stay unchanged.
 fn sign() -> Kernel {
     Box::new(|call| {
         let mut x = call.take(0)?;
@@ -94,7 +94,7 @@ fn sign() -> Kernel {
     })
 }
 
-/// Of integers, too, before opset 13: all but 1 for those so large that it is nearly 1 become 0.
+/// Also for integers, before opset 13: truncated, so 0, or ±1 for operands so large that the function rounds to ±1.
 fn erf() -> Kernel {
     let floats = fast(Unary::Erf, libm::erf);
     Box::new(move |call| {

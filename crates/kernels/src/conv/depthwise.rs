@@ -1,4 +1,4 @@
-//! Convolution where each output channel sees one input channel: a weighted sum over shifts of its sheet.
+//! Depthwise convolution: each output channel uses one input channel and is a weighted sum over shifts of its sheet.
 
 use super::ConvShape;
 use crate::isa::{Isa, multiply_add};

@@ -1,6 +1,5 @@
-//! Convolution as a matrix product: weights by windows, the windows read out of a sheet and never written
-//! out.
-//! Where windows are single positions, the input itself is the right factor.
+//! Convolution as a matrix product of weights and windows; the windows are read from a sheet and never copied.
+//! For windows of one position the input itself is the right factor.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -17,10 +16,10 @@ use crate::parallel::{self, balanced};
 use crate::sliding::{SLACK, Sheet, Strip, gather_rows, strip_size, strips};
 use crate::window::Window;
 
-/// How many columns a strip should have: its sheet and its result stay in the second-level cache.
+/// The preferred number of columns of a strip: its sheet and its result stay in the second-level cache.
 const STRIP_COLUMNS: usize = 512;
 
-/// How many pieces a convolution is cut into, if it is large enough.
+/// The number of pieces that a convolution is cut into, if it is large enough.
 const PIECES: usize = 8;
 
 thread_local! {
@@ -87,7 +86,7 @@ struct Image<'a> {
     bias: Option<&'a [f32]>,
 }
 
-/// A strip of it, with the slice of each output channel.
+/// A strip of an image, with the slice of each output channel.
 struct Piece<'a> {
     strip: &'a Strip,
     input: &'a [f32],
@@ -96,11 +95,11 @@ struct Piece<'a> {
     output: Vec<&'a mut [f32]>,
 }
 
-/// What all pieces share.
+/// The data that all pieces share.
 struct Layout {
     tile: &'static Tile,
     sheet: Sheet,
-    /// Where each row of the right factor begins in the sheets of the channels, which follow each other.
+    /// The start of each row of the right factor in the sheets of the channels, which are adjacent.
     offsets: Offsets,
     in_channels: usize,
 }

@@ -1,4 +1,4 @@
-//! What a convolution is, in the order that every kernel keeps.
+//! The reference of fp32 convolution: it defines the order of additions for every kernel.
 
 use super::ConvShape;
 use crate::gemm;

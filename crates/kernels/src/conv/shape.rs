@@ -1,4 +1,4 @@
-//! The sizes of a convolution, and whether they make sense.
+//! The sizes of a convolution, and their validation.
 
 use crate::error::{Error, Result};
 use crate::window::{Window, expect_positive, spatial};
@@ -12,7 +12,7 @@ pub struct ConvShape {
     pub in_channels: usize,
     /// Channels of the output, a multiple of `groups`.
     pub out_channels: usize,
-    /// How many parts the channels fall into that do not see each other.
+    /// The number of groups; an output channel uses the input channels of its group.
     pub groups: usize,
     /// Spatial sizes of the input.
     pub input: Vec<usize>,
@@ -57,7 +57,7 @@ impl ConvShape {
         Ok(product(&[&[self.batch, self.out_channels], &self.output()?]))
     }
 
-    /// The sizes as kernels see them.
+    /// The sizes in the form that the kernels use.
     pub(crate) fn window(&self) -> Result<Window> {
         let rank = self.input.len();
         let input = spatial("the input", &self.input, rank, 1)?;
@@ -92,7 +92,7 @@ impl ConvShape {
         Ok(Window { input, output, kernel, strides, dilations, pads_begin })
     }
 
-    /// Whether output channels see one input channel each, and few of them the same one.
+    /// Whether each output channel uses one input channel, and few of them use the same one.
     pub(crate) fn is_depthwise(&self) -> bool {
         self.groups == self.in_channels && self.out_channels <= FEW_OUTPUTS.saturating_mul(self.groups)
     }
@@ -106,10 +106,11 @@ impl ConvShape {
     }
 }
 
-/// With more output channels for each input channel, a matrix product reads the input less often.
+/// The largest number of output channels for each input channel; with more, a matrix product reads the input less
+/// often.
 const FEW_OUTPUTS: usize = 4;
 
-/// Sizes beyond the address space become a number that no slice has.
+/// The product of the sizes; it saturates if it exceeds the address space, to a length that no slice has.
 fn product(sizes: &[&[usize]]) -> usize {
     sizes.concat().iter().fold(1, |product: usize, size| product.saturating_mul(*size))
 }

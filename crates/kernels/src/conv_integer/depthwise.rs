@@ -1,4 +1,4 @@
-//! Integer convolution where each output channel sees one input channel: a weighted sum over shifts of its
+//! Depthwise integer convolution: each output channel uses one input channel and is a weighted sum over shifts of its
 //! sheet.
 
 use super::Bytes;

@@ -1,12 +1,12 @@
-//! Integer convolution as a matrix product: the channels of a position are brought next to each other
-//! (`NHWC`), windows become rows of bytes, and the product is written back channel by channel.
+//! Integer convolution as a matrix product: the input is transposed to `NHWC`, windows become rows of bytes, and the
+//! product is written back channel by channel.
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use super::pixels::{Bits, interleave};
 use super::{Bytes, ZeroPoints};
-use crate::buffer::{AlignedBuffer, Kept, with_scratch};
+use crate::buffer::{AlignedBuffer, ThreadBuffer, with_scratch};
 use crate::conv::ConvShape;
 use crate::gemm_integer::{ByteMatrix, Kernel, PackedRight, Right};
 use crate::matrix::{Matrix, MatrixMut};
@@ -14,7 +14,7 @@ use crate::parallel::{self, balanced};
 use crate::transpose::transpose;
 use crate::window::Window;
 
-/// How many output positions are multiplied at a time: their windows and results stay in the second-level
+/// The number of output positions that are multiplied at a time: their windows and results stay in the second-level
 /// cache.
 const POSITIONS: usize = 224;
 
@@ -23,17 +23,17 @@ thread_local! {
     static SIGNED: Cell<AlignedBuffer<i8>> = const { Cell::new(AlignedBuffer::EMPTY) };
 }
 
-/// A byte of one sign or the other.
+/// A byte, signed or unsigned.
 trait Byte: Bits + Default + Send + Sync + 'static {
-    /// Where a thread keeps pixels.
-    const KEPT: &'static Kept<Self>;
+    /// This thread's buffer of pixels.
+    const PIXELS: &'static ThreadBuffer<Self>;
 
     /// A matrix of such bytes.
     fn matrix(matrix: Matrix<'_, Self>) -> ByteMatrix<'_>;
 }
 
 impl Byte for u8 {
-    const KEPT: &'static Kept<u8> = &UNSIGNED;
+    const PIXELS: &'static ThreadBuffer<u8> = &UNSIGNED;
 
     fn matrix(matrix: Matrix<'_, u8>) -> ByteMatrix<'_> {
         ByteMatrix::U8(matrix)
@@ -41,7 +41,7 @@ impl Byte for u8 {
 }
 
 impl Byte for i8 {
-    const KEPT: &'static Kept<i8> = &SIGNED;
+    const PIXELS: &'static ThreadBuffer<i8> = &SIGNED;
 
     fn matrix(matrix: Matrix<'_, i8>) -> ByteMatrix<'_> {
         ByteMatrix::I8(matrix)
@@ -102,10 +102,10 @@ pub(super) fn conv<U: Send>(
     }
 }
 
-/// What becomes of the sums of some positions of an output channel.
+/// Converts the sums of some positions of an output channel.
 type Finish<'a, U> = dyn Fn(usize, &[i32], &mut [U]) + Sync + 'a;
 
-/// What all pieces share.
+/// The data that all pieces share.
 struct Layer<'a> {
     kernel: &'a Kernel,
     shape: &'a ConvShape,
@@ -117,7 +117,7 @@ struct Layer<'a> {
 
 /// Some output positions of one group of channels of one image, with the slice of each output channel.
 struct Piece<'a, T, U> {
-    /// The input, channels next to each other.
+    /// The input in `NHWC` order.
     pixels: &'a [T],
     group: usize,
     positions: Range<usize>,
@@ -128,7 +128,7 @@ impl Layer<'_> {
     fn run<T: Byte, U: Send>(&self, input: &[T], padding: T, output: &mut [U], finish: &Finish<'_, U>) {
         let in_channels = self.shape.group_in_channels();
         let image_len = in_channels * self.window.input_len();
-        with_scratch(T::KEPT, input.len(), |pixels| {
+        with_scratch(T::PIXELS, input.len(), |pixels| {
             let images = input.chunks_exact(image_len).zip(pixels.chunks_exact_mut(image_len)).collect();
             parallel::for_each(input.len(), images, |(image, pixels)| {
                 interleave(image, in_channels, pixels);
@@ -202,7 +202,7 @@ impl Layer<'_> {
     }
 }
 
-/// What one thread works with.
+/// The working memory of one thread.
 #[derive(Default)]
 struct Scratch<T> {
     windows: Vec<T>,
@@ -222,7 +222,7 @@ fn copy_window<T: Copy>(
     let [_, rows, columns] = window.output;
     let [_, height, width] = window.input;
     let (depth, row, column) = (position / (rows * columns), position / columns % rows, position % columns);
-    // The taps of a row are often neighbours, and none of them on padding: then they are copied in one.
+    // The taps of a row are often adjacent and not on padding; then one copy suffices.
     let first = (column * window.strides[2]).wrapping_sub(window.pads_begin[2]);
     let in_one = window.dilations[2] == 1 && first < width && first + window.kernel[2] <= width;
     for (tap, target) in target.chunks_exact_mut(window.kernel[2] * channels).enumerate() {

@@ -1,9 +1,8 @@
-//! Bringing the channels of a position next to each other: a transpose of bytes, sixteen by sixteen in
-//! registers.
+//! Transposition of bytes from `NCHW` to `NHWC`, in blocks of 16 × 16 in registers.
 
 use wide::u8x16;
 
-/// A byte of one sign or the other, which for moving around does not matter.
+/// A byte, signed or unsigned; the sign does not affect moving it.
 pub(super) trait Bits: Copy {
     fn to_bits(self) -> u8;
     fn from_bits(bits: u8) -> Self;
@@ -59,7 +58,7 @@ pub(super) fn interleave<T: Bits>(planes: &[T], channels: usize, pixels: &mut [T
     }
 }
 
-/// Four rounds, each of which interleaves the first half of the rows with the second.
+/// Transposes in four rounds, each of which interleaves the first half of the rows with the second.
 fn transpose(mut rows: [u8x16; BLOCK]) -> [u8x16; BLOCK] {
     for _ in 0..4 {
         rows = std::array::from_fn(|i| {

@@ -1,4 +1,4 @@
-//! What an integer convolution is.
+//! The reference of integer convolution.
 
 use super::Bytes;
 use crate::conv::ConvShape;

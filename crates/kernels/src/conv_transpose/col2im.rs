@@ -1,5 +1,5 @@
-//! Transposed convolution as a matrix product, `taps of the output channels × input channels` by the input,
-//! whose rows are then added up where the taps belong.
+//! Transposed convolution as a matrix product of `taps of the output channels × input channels` and the input, whose
+//! rows are then added to the output at the positions of the taps.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel::{self, balanced};
 use crate::window::Window;
 
-/// How many rows the product of a block of output channels should have, if that many channels are there.
+/// The preferred number of rows of the product of a block of output channels.
 const BLOCK_ROWS: usize = 56;
 
 thread_local! {
@@ -70,11 +70,11 @@ pub(super) fn conv_transpose(
     });
 }
 
-/// Adds what a tap of each input position contributes to one plane of the output.
+/// Adds the contributions of one tap of all input positions to one plane of the output.
 fn add_tap(window: &Window, tap: [usize; 3], products: &[f32], output: &mut [f32]) {
     let [depths, rows, columns] = window.output;
     let (stride, width) = (window.strides[2], window.input[2]);
-    // The input columns whose contribution falls on the output.
+    // The input columns that contribute to the output.
     let inside = |column: &usize| window.source(2, *column, tap[2]).is_some();
     let Some(first) = (0..columns).find(inside) else { return };
     let count = (first..columns).take_while(inside).count();

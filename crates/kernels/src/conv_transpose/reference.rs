@@ -1,4 +1,4 @@
-//! What a transposed convolution is, in the order that every kernel keeps.
+//! The reference of transposed convolution: it defines the order of additions for every kernel.
 
 use super::ConvTransposeShape;
 use crate::gemm;
@@ -32,7 +32,7 @@ pub(super) fn conv_transpose(
     }
 }
 
-/// The input position that a tap spreads to an output position.
+/// The input position whose tap contributes to an output position.
 fn source(window: &Window, at: [usize; 3], tap: [usize; 3]) -> Option<usize> {
     let mut index = 0;
     for axis in 0..3 {

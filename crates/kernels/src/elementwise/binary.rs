@@ -1,5 +1,4 @@
-//! Arithmetic of two numbers, slices against slices or against one number. Every operation is exact but for
-//! its rounding.
+//! Binary arithmetic of slices with slices or with a scalar. Every operation is rounded once.
 
 use crate::isa::{Isa, Loops};
 use crate::loops::{LoopKernel, best};
@@ -22,12 +21,12 @@ pub enum Binary {
     Max,
 }
 
-/// Numbers to compute with.
+/// An operand: a slice or a scalar.
 #[derive(Clone, Copy, Debug)]
 pub enum Operand<'a> {
-    /// One for each result.
+    /// One number for each result.
     Slice(&'a [f32]),
-    /// The same for all results.
+    /// The same number for all results.
     Scalar(f32),
 }
 
@@ -77,15 +76,15 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// Roughly the operations per element.
+/// The approximate number of operations per element.
 const COST: usize = 2;
 
-/// An operation as a type; `of` is to be marked `#[inline(always)]`.
+/// An operation as a type; implementations mark `of` as `#[inline(always)]`.
 trait Operation: Copy + Send + Sync {
     fn of(self, a: f32, b: f32) -> f32;
 }
 
-/// Something to do with an operation once its type is known.
+/// A computation that is generic over the operation.
 trait WithOperation {
     fn run<O: Operation>(self, operation: O);
 }

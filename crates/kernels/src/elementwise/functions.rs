@@ -1,14 +1,13 @@
-//! The functions that neural networks apply to single numbers, in f32 and without branches, for loops to be
-//! compiled of.
+//! The activation functions of neural networks, in f32 and without branches, so that loops over them can be vectorized.
 //!
-//! No multiply-add is fused, so that every instruction set gives the same bits.
+//! No multiply-add is fused, so that every instruction set computes the same bits.
 //! The polynomials for exp, log and tanh are those of the Cephes library (S. Moshier, `expf.c`, `logf.c`,
 //! `tanhf.c`);
 //! the one for erf is of the form of N. Juffa (Stack Overflow, question 35148198).
 
 use super::Unary;
 
-/// A function of one number; `of` is to be marked `#[inline(always)]`.
+/// A function of one number; implementations mark `of` as `#[inline(always)]`.
 pub(super) trait Function: Copy + Send + Sync {
     fn of(self, x: f32) -> f32;
 }
@@ -16,7 +15,7 @@ pub(super) trait Function: Copy + Send + Sync {
 /// Adding and subtracting it rounds numbers below 2^22 to integers, half to even.
 const ROUNDER: f32 = (3 << 22) as f32;
 
-/// `value` where `condition`, else `other`; both are computed.
+/// `value` if `condition`, else `other`; both are computed.
 #[inline(always)]
 fn select(condition: bool, value: f32, other: f32) -> f32 {
     if condition { value } else { other }
@@ -34,7 +33,7 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
 
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Beyond these bounds the result is 0 or infinite anyway. NaN passes.
+    // Outside of these bounds the result is 0 or infinite. NaN is kept.
     let x = select(x > 89.0, 89.0, x);
     let x = select(x < -104.0, -104.0, x);
     let rounded = x * std::f32::consts::LOG2_E + ROUNDER;
@@ -44,8 +43,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p =
         polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
     let mantissa = p * (r * r) + r + 1.0;
-    // Two factors, each of which is a normal number, so that the product becomes subnormal or infinite as it
-    // should.
+    // Two factors, each of them a normal number, so that the product becomes subnormal or infinite correctly.
     let n = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
     let half = n >> 1;
     mantissa * power_of_two(half) * power_of_two(n.wrapping_sub(half))
@@ -128,7 +126,7 @@ pub(crate) fn erf(x: f32) -> f32 {
             -1.287_175_1e-1,
         ],
     );
-    // Beyond 4 the result is 1, and the polynomial no longer falls.
+    // Above 4 the result is 1, and the polynomial no longer decreases.
     let large = select(size > 4.0, 1.0, 1.0 - exp(p * size - size));
     select(size < 0.927_734_4, small, large).copysign(x)
 }
@@ -137,17 +135,17 @@ pub(crate) fn erf(x: f32) -> f32 {
 #[inline(always)]
 fn log1p(x: f32) -> f32 {
     let u = 1.0 + x;
-    // What rounding `1 + x` lost is made good by the quotient.
+    // The quotient compensates the rounding error of `1 + x`.
     let quotient = x / select(u == 1.0, 1.0, u - 1.0);
     select(u == 1.0, x, log(u) * quotient)
 }
 
-/// Something to do with a function once its type is known.
+/// A computation that is generic over the function.
 pub(super) trait WithFunction {
     fn run<F: Function>(self, function: F);
 }
 
-/// A type for each variant of [`Unary`], and the way from the one to the other.
+/// A type for each variant of [`Unary`], and the conversion from variant to type.
 macro_rules! functions {
     ($($name:ident { $($field:ident),* } = |$x:ident| $value:expr;)*) => {
         impl Unary {

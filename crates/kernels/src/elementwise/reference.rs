@@ -1,4 +1,4 @@
-//! What the functions are, in f64 and rounded once.
+//! The reference of the functions: computed in f64 and rounded once.
 
 use super::Unary;
 
@@ -10,7 +10,7 @@ pub(super) fn unary(function: Unary, input: &[f32], output: &mut [f32]) {
 }
 
 impl Unary {
-    /// The function in f64: what the error bounds are measured against.
+    /// The function in f64, to which the error bounds refer.
     pub fn exactly(self, x: f64) -> f64 {
         match self {
             _ if x.is_nan() => f64::NAN,

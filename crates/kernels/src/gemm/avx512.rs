@@ -1,6 +1,6 @@
 //! The AVX-512 tile: 14 rows by 32 columns, fewer rows by more columns for flat products.
 
-#![allow(unsafe_code, reason = "512-bit loads and stores through pointers, behind run-time detection")]
+#![allow(unsafe_code, reason = "512-bit loads and stores through pointers, after run-time detection")]
 
 use std::arch::x86_64::*;
 
@@ -48,7 +48,7 @@ fn run(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f3
     );
 }
 
-/// `row` is where row `p` of the right panels begins, as `right.rows` says.
+/// `row(p)` is the start of row `p` of the right panels, from `right.rows`.
 #[target_feature(enable = "avx512f")]
 fn multiply<const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
@@ -98,7 +98,7 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Sets the sum of each row and vector from its row and first column; must vanish in `multiply`.
+/// Sets the sum of each row and vector from its row and first column; must be inlined into `multiply`.
 #[inline(always)]
 fn each<const ROWS: usize, const VECTORS: usize>(
     sums: &mut [[__m512; VECTORS]; ROWS],

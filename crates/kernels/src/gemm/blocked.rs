@@ -1,4 +1,4 @@
-//! How a product is cut into tiles: blocks along the depth, pieces of C for threads, panels for registers.
+//! The blocking of a product: blocks along the depth, pieces of C for threads, panels for registers.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -10,13 +10,14 @@ use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::matrix::Matrix;
 use crate::parallel;
 
-/// The most columns whose right panels are packed at a time: a block of them stays in the second-level cache.
+/// The largest number of columns whose right panels are packed at a time: a block of them stays in the second-level
+/// cache.
 const COLUMN_PIECE: usize = 512;
 
-/// How many pieces C is cut into, if it is large enough.
+/// The number of pieces that C is cut into, if it is large enough.
 const PIECES: usize = 8;
 
-/// How many rows of the left factor are used with one right panel after another.
+/// The number of rows of the left factor that are multiplied by all right panels in turn.
 const ROW_BLOCK: usize = 256;
 
 thread_local! {
@@ -41,7 +42,7 @@ pub(super) fn gemm(tile: &'static Tile, a: Left<'_>, b: Right<'_>, init: Init<'_
         Right::Plain(matrix) if matrix.column_stride == 1 && left.rows <= 2 * tile.rows => {
             Source::InPlace(matrix)
         }
-        Right::Plain(matrix) if columns > PIECES * tile.columns || !parallel::is_worth_it(operations) => {
+        Right::Plain(matrix) if columns > PIECES * tile.columns || !parallel::is_parallel(operations) => {
             Source::PackedByPieces(matrix)
         }
         Right::Plain(matrix) => {
@@ -61,13 +62,13 @@ struct Piece<'a> {
     c: Vec<&'a mut [f32]>,
 }
 
-/// Where the right factor comes from.
+/// The source of the right panels.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Packed(&'a PackedRight),
-    /// Each piece packs its columns, block by block, where it finds them in the cache.
+    /// Each piece packs its columns, block by block, so that they are in the cache of its thread.
     PackedByPieces(Matrix<'a, f32>),
-    /// Its columns are adjacent, and used by one tile only.
+    /// Not packed: its columns are adjacent, and only one tile uses them.
     InPlace(Matrix<'a, f32>),
 }
 
@@ -81,7 +82,7 @@ fn cut<'a>(tile: &Tile, left: &PackedLeft, right: Source<'_>, rows: Vec<&'a mut 
         && whole < width
         && ends[ends.len().saturating_sub(2)] != whole
     {
-        // What is left of the columns cannot be read in place without reading beyond the last row.
+        // The remaining columns cannot be read in place without reading past the end of the last row.
         ends.insert(ends.len() - 1, whole);
     }
     let groups = if matches!(right, Source::Packed(_)) { PIECES.div_ceil(ends.len()) } else { 1 };
@@ -163,21 +164,21 @@ pub(crate) struct RightBlock<'a> {
 pub(crate) struct DepthBlock<'a> {
     pub(crate) tile: &'static Tile,
     pub(crate) left: &'a PackedLeft,
-    /// The panels of `left` whose product is wanted.
+    /// The panels of `left` to multiply.
     pub(crate) left_panels: Range<usize>,
-    /// The part of the depth that `right` holds, one of [`depth_blocks`](pack::depth_blocks).
+    /// The part of the depth in `right`, one of [`depth_blocks`](pack::depth_blocks).
     pub(crate) depth: Range<usize>,
     pub(crate) right: RightBlock<'a>,
     pub(crate) start: Start<'a>,
 }
 
 impl DepthBlock<'_> {
-    /// Computes the rows of C that belong to the left panels, for as many columns as they have.
+    /// Computes the rows of C for the left panels, in all their columns.
     pub(crate) fn run(&self, c: &mut [&mut [f32]]) {
         let Some(width) = c.first().map(|row| row.len()) else { return };
         let first_row = self.left.panel_rows(self.left_panels.clone()).start;
         let height = self.left.panel_rows(self.left_panels.start..self.left_panels.start + 1).len();
-        // More than one only where one left panel is all there is.
+        // More than one only if there is a single left panel.
         let side_by_side = (self.tile.panels)(height);
         for first in self.left_panels.clone().step_by(ROW_BLOCK / self.tile.rows) {
             let block = first..self.left_panels.end.min(first + ROW_BLOCK / self.tile.rows);
@@ -217,7 +218,7 @@ impl DepthBlock<'_> {
         }
     }
 
-    /// The part of the start values that a tile at these rows and this column needs.
+    /// The initial values for a tile at these rows and this column.
     fn start_of(&self, rows: Range<usize>, column: usize) -> Start<'_> {
         match self.start {
             Start::Rows(values) => Start::Rows(&values[rows]),

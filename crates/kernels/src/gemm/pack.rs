@@ -1,5 +1,5 @@
-//! Operands laid out in the order in which the tiles read them.
-//! Both are cut into blocks along the depth; inside a block lie panels as high (left) or wide (right) as a
+//! Packed operands, in the order in which the tiles read them.
+//! Both are cut into blocks along the depth; a block consists of panels with the height (left) or width (right) of a
 //! tile.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::transpose::transpose_into;
 /// The depth of a block: a right panel of it stays in the first-level cache, a left block in the second.
 pub(crate) const DEPTH_BLOCK: usize = 128;
 
-/// Roughly the operations per element that packing costs.
+/// The approximate cost of packing, in operations per element.
 const COST: usize = 8;
 
 /// A left factor packed for one kernel.
@@ -25,7 +25,7 @@ pub struct PackedLeft {
     pub(super) kernel: &'static str,
     pub(super) rows: usize,
     pub(super) depth: usize,
-    /// The most rows of a panel.
+    /// The largest number of rows of a panel.
     panel_rows: usize,
     data: AlignedBuffer<f32>,
 }
@@ -64,18 +64,18 @@ impl PackedLeft {
         self.depth
     }
 
-    /// How many panels of rows there are.
+    /// The number of panels of rows.
     pub(crate) fn panels(&self) -> usize {
         self.rows.div_ceil(self.panel_rows)
     }
 
-    /// The rows of some panels, whose heights are as equal as can be.
+    /// The rows of some panels, whose heights differ by at most one.
     pub(crate) fn panel_rows(&self, panels: Range<usize>) -> Range<usize> {
         let count = self.panels();
         panels.start * self.rows / count..panels.end * self.rows / count
     }
 
-    /// A part of the depth, within one block, of the panel that has these rows; interleaved.
+    /// A part of the depth, within one block, of the panel with these rows, interleaved.
     pub(super) fn panel(&self, rows: Range<usize>, depth: Range<usize>) -> &[f32] {
         let block = depth.start / DEPTH_BLOCK * DEPTH_BLOCK;
         let block_len = DEPTH_BLOCK.min(self.depth - block);
@@ -110,7 +110,7 @@ impl PackedRight {
         PackedRight { kernel, depth, columns, panel_columns: tile.columns, data }
     }
 
-    /// The panels of the block `depth`, starting with the one that begins at `column`.
+    /// The panels of the block `depth`, from the one that begins at `column` on.
     pub(super) fn panels(&self, depth: Range<usize>, column: usize) -> &[f32] {
         let padded = self.columns.next_multiple_of(self.panel_columns);
         &self.data.as_slice()[depth.start * padded + column * depth.len()..depth.end * padded]
@@ -150,7 +150,7 @@ fn pack_left_block(tile: &Tile, matrix: Matrix<'_, f32>, depth: Range<usize>, da
     }
 }
 
-/// Interleaves rows whose elements are adjacent, four by four of them; returns how many columns that made.
+/// Interleaves rows with adjacent elements in blocks of 4 × 4; returns the number of interleaved columns.
 fn interleave_fours(source: Matrix<'_, f32>, panel: &mut [f32]) -> usize {
     let (height, fours) = (source.rows, source.columns / 4 * 4);
     if height < 4 {
@@ -171,7 +171,7 @@ fn interleave_fours(source: Matrix<'_, f32>, panel: &mut [f32]) -> usize {
     fours
 }
 
-/// Packs `columns` of the block `depth` into panels, the last filled up with zeros.
+/// Packs `columns` of the block `depth` into panels, the last one padded with zeros.
 pub(super) fn pack_right_block(
     tile: &Tile,
     matrix: Matrix<'_, f32>,

@@ -1,4 +1,4 @@
-//! What a product is, in the order that every kernel keeps.
+//! The reference of the fp32 matrix product: it defines the order of additions for every kernel.
 
 use super::{Init, Left, Right, depth_blocks};
 
@@ -18,8 +18,8 @@ pub(super) fn gemm(a: Left<'_>, b: Right<'_>, init: Init<'_>, rows: &mut [&mut [
     }
 }
 
-/// A start value plus so many products, in the order that every kernel keeps: `add(p, sum)` adds product `p`. The first
-/// chain starts from the start value, unless that `continues` an earlier sum.
+/// The initial value plus `depth` products, in the order of every kernel: `add(p, sum)` adds product `p`. The first
+/// chain starts from the initial value, unless that `continues` an earlier sum.
 pub(crate) fn sum(depth: usize, start: f32, continues: bool, add: impl Fn(usize, f32) -> f32) -> f32 {
     let mut total = start;
     for stretch in depth_blocks(depth) {

@@ -1,41 +1,41 @@
-//! The contract between the blocking, which is safe code, and the tiles, which are written per instruction
-//! set.
-//! Shared with the convolutions, whose right factor is never written out.
+//! The contract between the blocking, which is safe code, and the tiles, which are written for one instruction set
+//! each.
+//! The convolutions use them too, without copying their right factor.
 
 use std::ops::Range;
 
-/// How one instruction set computes a tile of C in registers.
+/// The computation of a tile of C in registers, with one instruction set.
 #[derive(Debug)]
 pub(crate) struct Tile {
     /// The name of the kernel.
     pub(crate) name: &'static str,
     /// Whether a multiply-add is rounded once.
     pub(crate) fused: bool,
-    /// The most rows that fit into registers.
+    /// The largest number of rows that fits into registers.
     pub(crate) rows: usize,
-    /// The columns of one panel: those of two vectors.
+    /// The columns of one panel: two vectors.
     pub(crate) columns: usize,
-    /// How many panels side by side give a tile of so few rows enough independent chains.
+    /// The number of adjacent panels that gives a tile of few rows enough independent chains.
     pub(crate) panels: fn(rows: usize) -> usize,
     /// Computes one tile.
     pub(crate) run: RunTile,
 }
 
-/// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)`, for as many rows as `c` has and as many
-/// columns as the vectors of `right`: a chain of multiply-adds, to which at last is added what C holds if that is the
-/// start.
+/// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)` for all rows of `c` and all columns of the vectors
+/// of `right`, as a chain of multiply-adds. With [`Start::Continue`] the elements of C are added at the end of the
+/// chain.
 ///
 /// `left` holds the rows of the tile interleaved: `left(i, p)` is `left[p * c.len() + i]`.
 /// Panics if a slice is too short.
 pub(crate) type RunTile =
     fn(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f32]], column: usize);
 
-/// What the sums of a tile start from: the chain itself, or, where C is continued, what the chain is added to.
+/// The initial values of the sums of a tile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Start<'a, T = f32> {
     /// Zero.
     Zero,
-    /// What C holds.
+    /// The elements of C.
     Continue,
     /// One value for each row of the tile.
     Rows(&'a [T]),
@@ -49,16 +49,16 @@ pub(crate) struct RightPanels<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) rows: RightRows<'a>,
     pub(crate) panel_stride: usize,
-    /// How many vectors of columns are wanted: two of each panel, or one of the first.
+    /// The number of vectors of columns to compute: two of each panel, or one of the first.
     pub(crate) vectors: usize,
 }
 
-/// Where the rows of a right factor begin.
+/// The starts of the rows of a right factor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RightRows<'a> {
     /// At equal distances.
     Every(usize),
-    /// Anywhere: the windows of a convolution.
+    /// At any offsets: the windows of a convolution.
     At(OffsetsSlice<'a>),
 }
 
@@ -88,7 +88,7 @@ impl Offsets {
 }
 
 impl<'a> OffsetsSlice<'a> {
-    /// The positions, none beyond [`furthest`](Self::furthest).
+    /// The positions, none larger than [`furthest`](Self::furthest).
     pub(crate) fn values(&self) -> &'a [usize] {
         self.values
     }
@@ -112,8 +112,7 @@ impl RightPanels<'_> {
     }
 }
 
-/// Panics unless every row of C has room for a tile of some columns from `column` on, and there is enough to
-/// start from.
+/// Panics unless every row of C has `columns` elements from `column` on, and `start` has enough values.
 #[inline]
 pub(crate) fn check_tile<T>(start: Start<'_, T>, c: &[&mut [T]], column: usize, columns: usize) {
     let has_room = |row: &&mut [T]| row.len().checked_sub(column).is_some_and(|rest| rest >= columns);
@@ -125,7 +124,7 @@ pub(crate) fn check_tile<T>(start: Start<'_, T>, c: &[&mut [T]], column: usize, 
     }
 }
 
-/// How deep a left panel of some rows is; panics if it is not a whole number, or nothing.
+/// The depth of a left panel; panics if it is 0 or not an integer.
 #[inline]
 pub(super) fn depth_of(left: &[f32], rows: usize) -> usize {
     assert!(
@@ -139,10 +138,9 @@ pub(super) fn depth_of(left: &[f32], rows: usize) -> usize {
 const MAX_ROWS: usize = 14;
 const MAX_COLUMNS: usize = 32;
 
-/// Lets a tile run that is wider than what is left of C from `column` on: on a copy, of which the valid part
-/// is kept.
+/// Runs a tile that is wider than the rest of C from `column` on: on a copy, of which the valid part is written back.
 ///
-/// `run` gets rows of the width of the largest tile, to be used from their first column on.
+/// `run` receives rows of the width of the largest tile, and writes from their first column on.
 pub(crate) fn run_edge<T: Copy + Default>(
     start: Start<'_, T>,
     c: &mut [&mut [T]],

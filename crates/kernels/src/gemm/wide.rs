@@ -1,4 +1,4 @@
-//! The portable tile: 4 rows by 8 columns of 128-bit vectors, with what the compile target has.
+//! The portable tile: 4 rows by 8 columns of 128-bit vectors, with the instructions of the compile target.
 //! A multiply-add is rounded once where the target has FMA (NEON, `-C target-feature=+fma`) and twice
 //! elsewhere.
 

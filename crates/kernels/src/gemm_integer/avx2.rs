@@ -1,7 +1,7 @@
 //! The AVX2 tile: 6 rows by 16 columns, two products of 16-bit numbers at a time, which is exact.
 //! The instruction that multiplies bytes saturates, so it is not used.
 
-#![allow(unsafe_code, reason = "256-bit loads and stores through pointers, behind run-time detection")]
+#![allow(unsafe_code, reason = "256-bit loads and stores through pointers, after run-time detection")]
 
 use std::arch::x86_64::*;
 
@@ -70,7 +70,7 @@ fn multiply<const ROWS: usize>(
     }
 }
 
-/// Sets the sum of each row and vector from its row and first column; must vanish in `multiply`.
+/// Sets the sum of each row and vector from its row and first column; must be inlined into `multiply`.
 #[inline(always)]
 fn each<const ROWS: usize>(sums: &mut [[__m256i; 2]; ROWS], value: impl Fn(usize, usize) -> __m256i) {
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -87,6 +87,6 @@ fn each<const ROWS: usize>(sums: &mut [[__m256i; 2]; ROWS], value: impl Fn(usize
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn load(numbers: *const i32) -> __m256i {
-    // SAFETY: the caller vouches for the numbers.
+    // SAFETY: the caller guarantees the numbers.
     unsafe { _mm256_loadu_si256(numbers.cast()) }
 }

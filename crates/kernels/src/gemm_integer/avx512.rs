@@ -1,6 +1,6 @@
 //! The AVX-512 VNNI tile: 14 rows by 32 columns, four products of bytes at a time.
 
-#![allow(unsafe_code, reason = "512-bit loads and stores through pointers, behind run-time detection")]
+#![allow(unsafe_code, reason = "512-bit loads and stores through pointers, after run-time detection")]
 
 use std::arch::x86_64::*;
 
@@ -43,7 +43,7 @@ fn multiply<const ROWS: usize, const SIGNED: bool>(
     let c: &mut [&mut [i32]; ROWS] = c.try_into().expect("the tile was chosen by its rows");
     check_tile(start, c, column, 2 * LANES);
     let bytes = left.check(ROWS);
-    // Before there are sums, which a call would push out of their registers.
+    // Computed before the sums exist, since a call would spill these from their registers.
     let tails: [i32; ROWS] =
         if left.depth.is_multiple_of(4) { [0; ROWS] } else { std::array::from_fn(|row| left.tail(row)) };
     let right = right.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
@@ -95,7 +95,7 @@ fn multiply<const ROWS: usize, const SIGNED: bool>(
     }
 }
 
-/// Sets the sum of each row and vector from its row and first column; must vanish in `multiply`.
+/// Sets the sum of each row and vector from its row and first column; must be inlined into `multiply`.
 #[inline(always)]
 fn each<const ROWS: usize>(sums: &mut [[__m512i; 2]; ROWS], value: impl Fn(usize, usize) -> __m512i) {
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -112,6 +112,6 @@ fn each<const ROWS: usize>(sums: &mut [[__m512i; 2]; ROWS], value: impl Fn(usize
 #[target_feature(enable = "avx512f")]
 #[inline]
 unsafe fn load(numbers: *const i32) -> __m512i {
-    // SAFETY: the caller vouches for the numbers.
+    // SAFETY: the caller guarantees the numbers.
     unsafe { _mm512_loadu_si512(numbers.cast()) }
 }

@@ -1,6 +1,6 @@
 //! The AVX-VNNI tile: 6 rows by 16 columns, four products of bytes at a time.
 
-#![allow(unsafe_code, reason = "256-bit loads and stores through pointers, behind run-time detection")]
+#![allow(unsafe_code, reason = "256-bit loads and stores through pointers, after run-time detection")]
 
 use std::arch::x86_64::*;
 
@@ -42,7 +42,7 @@ fn multiply<const ROWS: usize, const SIGNED: bool>(
     let c: &mut [&mut [i32]; ROWS] = c.try_into().expect("the tile was chosen by its rows");
     check_tile(start, c, column, 2 * LANES);
     let bytes = left.check(ROWS);
-    // Before there are sums, which a call would push out of their registers.
+    // Computed before the sums exist, since a call would spill these from their registers.
     let tails: [i32; ROWS] =
         if left.depth.is_multiple_of(4) { [0; ROWS] } else { std::array::from_fn(|row| left.tail(row)) };
     let right = right.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
@@ -94,7 +94,7 @@ fn multiply<const ROWS: usize, const SIGNED: bool>(
     }
 }
 
-/// Sets the sum of each row and vector from its row and first column; must vanish in `multiply`.
+/// Sets the sum of each row and vector from its row and first column; must be inlined into `multiply`.
 #[inline(always)]
 fn each<const ROWS: usize>(sums: &mut [[__m256i; 2]; ROWS], value: impl Fn(usize, usize) -> __m256i) {
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -111,6 +111,6 @@ fn each<const ROWS: usize>(sums: &mut [[__m256i; 2]; ROWS], value: impl Fn(usize
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn load(numbers: *const i32) -> __m256i {
-    // SAFETY: the caller vouches for the numbers.
+    // SAFETY: the caller guarantees the numbers.
     unsafe { _mm256_loadu_si256(numbers.cast()) }
 }

@@ -1,5 +1,4 @@
-//! How an integer product is cut into tiles: pieces of C for threads, strips of rows and panels of columns
-//! for registers.
+//! The blocking of an integer product: pieces of C for threads, strips of rows and panels of columns for registers.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -12,10 +11,10 @@ use crate::gemm::{Start, run_edge};
 use crate::matrix::Matrix;
 use crate::parallel::{self, balanced};
 
-/// How many strips of rows a piece has: their bytes stay in the second-level cache while the panels pass.
+/// The number of strips of rows of a piece: their bytes stay in the second-level cache for all panels.
 const STRIPS: usize = 8;
 
-/// How many pieces C is cut into, if it is large enough.
+/// The number of pieces that C is cut into, if it is large enough.
 const PIECES: usize = 8;
 
 thread_local! {
@@ -45,9 +44,11 @@ pub(super) fn gemm(
         }
     };
     let left = LeftRows { bytes, row_stride, depth: b.depth };
-    let repair = Repair::new(tile, left, a_zero, b, b_zero);
+    let correction = Correction::new(tile, left, a_zero, b, b_zero);
     let operations = rows.len() * b.columns * b.depth / 4;
-    parallel::for_each(operations, cut(tile, rows), |piece| multiply_piece(tile, left, b, &repair, piece));
+    parallel::for_each(operations, cut(tile, rows), |piece| {
+        multiply_piece(tile, left, b, &correction, piece)
+    });
 }
 
 /// A part of C that one thread computes.
@@ -86,10 +87,10 @@ fn multiply_piece(
     tile: &'static Tile,
     left: LeftRows<'_>,
     b: &PackedRight,
-    repair: &Repair<'_>,
+    correction: &Correction<'_>,
     mut piece: Piece<'_>,
 ) {
-    let start = repair.start(left, &mut piece);
+    let start = correction.start(left, &mut piece);
     let left = LeftRows { bytes: left.bytes.skip(piece.rows.start * left.row_stride), ..left };
     match tile.run {
         RunTile::Quads(run) => for_each_tile(tile, start, &mut piece, |rows, column, start, c, at| {
@@ -116,8 +117,7 @@ fn multiply_piece(
     }
 }
 
-/// Calls `run` for the rows and the panel of each tile of a piece, with where to start from and where to
-/// write.
+/// Calls `run` for each tile of a piece with its rows, its panel, its initial values and its part of C.
 fn for_each_tile(
     tile: &Tile,
     start: Start<'_, i32>,
@@ -142,8 +142,8 @@ fn for_each_tile(
     }
 }
 
-/// What is missing from the sum of the products that the tiles compute; see the module of the operation.
-struct Repair<'a> {
+/// The terms that are missing in the sums of the tiles; see the module of the operation.
+struct Correction<'a> {
     /// `a_zero + s`.
     a_zero: ZeroPoints<'a>,
     left_offset: i32,
@@ -151,18 +151,18 @@ struct Repair<'a> {
     b_zero: ZeroPoints<'a>,
     right_offset: i32,
     b: &'a PackedRight,
-    /// The same for all rows, if neither rows nor right zero points differ.
+    /// One value for each column, if it is the same for all rows.
     columns: Option<Vec<i32>>,
 }
 
-impl<'a> Repair<'a> {
+impl<'a> Correction<'a> {
     fn new(
         tile: &Tile,
         left: LeftRows<'_>,
         a_zero: ZeroPoints<'a>,
         b: &'a PackedRight,
         b_zero: ZeroPoints<'a>,
-    ) -> Repair<'a> {
+    ) -> Correction<'a> {
         let left_offset = match (tile.run, left.bytes) {
             (RunTile::Quads(_), Bytes::I8(_)) => 128,
             _ => 0,
@@ -175,10 +175,10 @@ impl<'a> Repair<'a> {
             }
             _ => None,
         };
-        Repair { a_zero, left_offset, b_zero, right_offset: b.offset, b, columns }
+        Correction { a_zero, left_offset, b_zero, right_offset: b.offset, b, columns }
     }
 
-    /// What the tiles of a piece start from, some of it written to C.
+    /// The initial values for the tiles of a piece; values that differ by row and column are written to C.
     fn start(&self, left: LeftRows<'_>, piece: &mut Piece<'_>) -> Start<'_, i32> {
         if let Some(columns) = &self.columns {
             return Start::Columns(&columns[piece.columns.clone()]);
@@ -204,7 +204,7 @@ fn row_sum(left: LeftRows<'_>, row: usize) -> i32 {
     }
 }
 
-/// Interleaves rows as pairs of 16-bit numbers, zeros filling up.
+/// Interleaves rows as pairs of 16-bit numbers, padded with zeros.
 fn pack_pairs(left: LeftRows<'_>, rows: Range<usize>, pairs: &mut [i16]) {
     let height = rows.len();
     if left.depth % 2 == 1 {

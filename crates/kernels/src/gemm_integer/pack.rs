@@ -1,5 +1,6 @@
-//! Right factors laid out in the order in which the tiles read them: panels as wide as a tile over the whole
-//! depth, in each of them groups of four or two neighbours along the depth for one column after the other.
+//! Packed right factors, in the order in which the tiles read them: panels with the width of a tile over the whole
+//! depth;
+//! a panel holds, for one column after the other, groups of four or two neighbours along the depth.
 
 use super::ByteMatrix;
 use super::tile::{RunTile, Tile};
@@ -13,7 +14,7 @@ pub struct PackedRight {
     pub(super) kernel: &'static str,
     pub(super) depth: usize,
     pub(super) columns: usize,
-    /// What was subtracted from each element to make it a signed byte.
+    /// The number that was subtracted from each element to obtain a signed byte.
     pub(super) offset: i32,
     /// The sums of the columns as packed.
     pub(super) column_sums: Vec<i32>,
@@ -88,8 +89,8 @@ impl PackedRight {
     }
 }
 
-/// Panel by panel, groups of `GROUP` neighbours along the depth, zeros filling up; and the sums of the
-/// columns.
+/// Packs panel by panel, in groups of `GROUP` neighbours along the depth, padded with zeros; also returns the sums of
+/// the columns.
 fn pack<const GROUP: usize, S: Copy + Sync, T: Copy + Default + Into<i32> + Send>(
     matrix: Matrix<'_, S>,
     width: usize,

@@ -1,4 +1,4 @@
-//! What an integer product is.
+//! The reference of the integer matrix product.
 
 use super::{ByteMatrix, PackedRight, ZeroPoints};
 

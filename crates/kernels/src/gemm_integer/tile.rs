@@ -1,23 +1,23 @@
-//! The contract between the blocking, which is safe code, and the tiles, which are written per instruction
-//! set.
+//! The contract between the blocking, which is safe code, and the tiles, which are written for one instruction set
+//! each.
 
 use super::Bytes;
 use crate::gemm::Start;
 
-/// How one instruction set computes a tile of C in registers.
+/// The computation of a tile of C in registers, with one instruction set.
 #[derive(Debug)]
 pub(super) struct Tile {
     /// The name of the kernel.
     pub(super) name: &'static str,
-    /// The most rows that fit into registers.
+    /// The largest number of rows that fits into registers.
     pub(super) rows: usize,
-    /// The columns of one panel: those of two vectors.
+    /// The columns of one panel: two vectors.
     pub(super) columns: usize,
-    /// What it multiplies.
+    /// The function that computes the tile.
     pub(super) run: RunTile,
 }
 
-/// What a tile multiplies.
+/// The function that computes a tile, by the layout of its operands.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RunTile {
     /// Four unsigned bytes of a row by four signed bytes of each column.
@@ -30,20 +30,20 @@ pub(super) enum RunTile {
     Pairs(RunPairs),
 }
 
-/// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)` for as many rows as `c` has and all
-/// columns of a panel, the left rows read where they lie.
+/// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)` for all rows of `c` and all columns of a panel; the
+/// left rows are not packed.
 ///
 /// Panics if a slice is too short.
 pub(super) type RunQuads =
     fn(LeftRows<'_>, right: &[i8], Start<'_, i32>, c: &mut [&mut [i32]], column: usize);
 
-/// The same with the left rows interleaved, pair by pair.
+/// As [`RunQuads`], with the left rows interleaved in pairs.
 ///
 /// Panics if a slice is too short.
 pub(super) type RunPairs =
     fn(left: &[i16], right: &[i16], Start<'_, i32>, c: &mut [&mut [i32]], column: usize);
 
-/// Rows of a left factor where they lie: the row `i` of the tile is `depth` bytes from `i * row_stride` on.
+/// Rows of a left factor that is not packed: row `i` of the tile is `depth` bytes from `i * row_stride` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftRows<'a> {
     pub(super) bytes: Bytes<'a>,
@@ -52,7 +52,7 @@ pub(super) struct LeftRows<'a> {
 }
 
 impl LeftRows<'_> {
-    /// Where the bytes begin; panics unless `rows` rows lie within them.
+    /// A pointer to the first byte; panics unless the bytes contain `rows` rows.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn check(&self, rows: usize) -> *const u8 {
         let (start, len) = match self.bytes {
@@ -64,7 +64,7 @@ impl LeftRows<'_> {
         start
     }
 
-    /// The last bytes of a row, if its depth is not a multiple of four, filled up with zeros.
+    /// The last bytes of a row, if its depth is not a multiple of four, padded with zeros.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn tail(&self, row: usize) -> i32 {
         let start = row * self.row_stride + self.depth / 4 * 4;

@@ -1,10 +1,10 @@
-//! The doors to code compiled for AVX-512 and AVX2; nothing is computed here.
+//! Calls of code compiled for AVX-512 and AVX2; nothing is computed here.
 
-#![allow(unsafe_code, reason = "calling a #[target_feature] function, behind run-time detection")]
+#![allow(unsafe_code, reason = "calling a #[target_feature] function, after run-time detection")]
 
 use super::Loops;
 
-/// The AVX-512 of every server since Skylake, with the FMA and AVX2 that come with it.
+/// AVX-512 as in every server processor since Skylake, with its FMA and AVX2.
 pub(super) fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")

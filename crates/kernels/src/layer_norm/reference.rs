@@ -1,4 +1,4 @@
-//! What layer normalization is, in f64 and rounded once.
+//! The reference of layer normalization: computed in f64 and rounded once.
 
 use super::Normalization;
 

@@ -1,4 +1,4 @@
-//! What pooling is, one output at a time.
+//! The reference of pooling: one output at a time.
 
 use super::Ordered;
 use crate::window::Window;
@@ -31,8 +31,8 @@ pub(super) fn sum_pool(window: &Window, input: &[f32], output: &mut [f32]) {
     for_each_window(window, input, output, |_, values| values.fold(0.0, |sum, (_, value)| sum + value));
 }
 
-/// Sets each output to what `run` makes of its number and of the elements under the window, with their places
-/// in the plane.
+/// Sets each output to the result of `run` for its index and the elements under the window with their indices in the
+/// plane.
 fn for_each_window<T: Copy>(
     window: &Window,
     input: &[T],
@@ -42,8 +42,8 @@ fn for_each_window<T: Copy>(
     for (plane, output) in output.chunks_exact_mut(window.output_len().max(1)).enumerate() {
         let input = &input[plane * window.input_len()..];
         for (i, at) in window.outputs().enumerate() {
-            let places = window.tap_positions().filter_map(|tap| window.input_index(at, tap));
-            output[i] = run(plane * window.output_len() + i, &mut places.map(|place| (place, input[place])));
+            let indices = window.tap_positions().filter_map(|tap| window.input_index(at, tap));
+            output[i] = run(plane * window.output_len() + i, &mut indices.map(|index| (index, input[index])));
         }
     }
 }

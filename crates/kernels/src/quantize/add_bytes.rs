@@ -1,4 +1,4 @@
-//! Sums of bytes that stand for numbers, as bytes again.
+//! Addition of quantized bytes, with a quantized result.
 
 use super::{COST, Quantized, ROUNDER, limited, reference};
 use crate::isa::Loops;
@@ -11,8 +11,8 @@ pub fn add_bytes<T: Quantized>(factors: [f32; 2], rest: f32, a: &[T], b: &[T], o
 }
 
 impl LoopKernel {
-    /// `output = saturate(round_half_even(a · factors[0] + (b · factors[1] + rest)))` of numbers of at most 8 bits, both
-    /// products rounded together with what is added to them.
+    /// `output = saturate(round_half_even(a · factors[0] + (b · factors[1] + rest)))` for integers of at most 8 bits,
+    /// each product rounded together with its addition.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -53,7 +53,8 @@ impl<T: Quantized> Loops for AddBytes<'_, T> {
     }
 }
 
-/// `byte · factor + rest`: the product is exact in f64, where the sum loses less than the rounding to f32 can see.
+/// `byte · factor + rest`: the product is exact in f64, and the error of the sum in f64 does not affect the rounding to
+/// f32.
 #[inline(always)]
 fn rounded_once(fused: bool, byte: f32, factor: f32, rest: f32) -> f32 {
     if fused {

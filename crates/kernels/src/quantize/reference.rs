@@ -1,4 +1,4 @@
-//! What quantization is: the formulas, one element at a time.
+//! The reference of quantization: the formulas, one element at a time.
 
 use super::{Affine, Integer, Quantized};
 
@@ -40,7 +40,7 @@ pub(super) fn add_bytes<T: Quantized>([of_a, of_b]: [f32; 2], rest: f32, a: &[T]
 }
 
 fn quantize_one(affine: Affine, x: f32) -> i32 {
-    // The cast saturates and makes 0 of NaN.
+    // The cast saturates and converts NaN to 0.
     let steps = (x / affine.scale).round_ties_even() as i64;
     (steps.saturating_add(affine.zero_point.into())).clamp(affine.min.into(), affine.max.into()) as i32
 }

@@ -1,4 +1,4 @@
-//! What the reductions of a block are, one element at a time.
+//! The reference of the reductions of one block: one element at a time.
 
 use super::{LANES, MinMax, Term};
 

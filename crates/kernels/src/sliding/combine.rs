@@ -1,4 +1,4 @@
-//! Windows that see one channel at a time: each output combines the taps of one plane.
+//! Windows over one channel: each output combines the taps of one plane.
 
 use super::{CHUNK, SLACK, Sheet, Strip, gather_rows, strip_size, strips};
 use crate::buffer::AlignedBuffer;
@@ -6,20 +6,20 @@ use crate::isa::{Isa, Loops};
 use crate::parallel;
 use crate::window::Window;
 
-/// How the values that the taps of a window read become an output.
+/// The operation that combines the values under the taps of a window into an output.
 pub(crate) trait Combine: Copy + Send + Sync {
-    /// What is read.
+    /// The type of the input.
     type Value: Copy + Default + Send + Sync;
-    /// What is computed.
+    /// The type of the output.
     type Sum: Copy + Default + Send + Sync;
 
-    /// Takes in one tap; `fused` says whether a multiply-add is one instruction.
+    /// Adds one tap; `fused` is whether a multiply-add is one instruction.
     ///
-    /// To be marked `#[inline(always)]`.
+    /// Implementations mark it as `#[inline(always)]`.
     fn combine(self, fused: bool, sum: Self::Sum, value: Self::Value, weight: Self::Sum) -> Self::Sum;
 }
 
-/// One plane of the output, and what it is made of.
+/// One plane of the output with its operands.
 pub(crate) struct Plane<'a, C: Combine> {
     pub(crate) input: &'a [C::Value],
     /// One for each tap.
@@ -28,10 +28,10 @@ pub(crate) struct Plane<'a, C: Combine> {
     pub(crate) output: &'a mut [C::Sum],
 }
 
-/// How many columns a strip should have: its sheet and its result stay in the first-level cache.
+/// The preferred number of columns of a strip: its sheet and its result stay in the first-level cache.
 const STRIP_COLUMNS: usize = 4096;
 
-/// Computes every plane: each output is `start` combined with what the taps read, in order, `padding` around
+/// Computes every plane: each output is `start` combined with the values under the taps, in order; `padding` surrounds
 /// the input.
 pub(crate) fn slide<C: Combine>(
     isa: Isa,
@@ -89,7 +89,7 @@ impl<C: Combine> Loops for Slide<'_, C> {
     }
 }
 
-/// `flat[j]` is what the taps read for column `j`, each with its weight, combined in order from `start` on.
+/// Sets `flat[j]` to `start` combined, in order, with the value and the weight of each tap for column `j`.
 #[inline(always)]
 fn combine_taps<C: Combine>(
     how: C,

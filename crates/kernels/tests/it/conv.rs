@@ -1,4 +1,4 @@
-//! fp32 convolutions: every kernel that supports a shape gives what the reference gives.
+//! fp32 convolutions: every kernel that supports a shape agrees with the reference.
 
 use intact8_kernels::conv::{ConvShape, conv, kernels};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::random::{Random, assert_same};
 use crate::threads::on_threads;
 
-/// Any small convolution that makes sense.
+/// Any small valid convolution.
 pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
     // Input, kernel, stride, dilation, pads before and after.
     let axis = [1..24usize, 1..6, 1..4, 1..4, 0..4, 0..4];
@@ -39,7 +39,7 @@ pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
     )
 }
 
-/// A two-dimensional shape from few numbers.
+/// A two-dimensional shape with equal sizes in both dimensions.
 fn square(channels: [usize; 3], size: usize, kernel: usize, stride: usize, pad: usize) -> ConvShape {
     let [in_channels, out_channels, groups] = channels;
     ConvShape {
@@ -57,7 +57,7 @@ fn square(channels: [usize; 3], size: usize, kernel: usize, stride: usize, pad: 
 }
 
 #[test]
-fn one_window() {
+fn one_window_is_the_weighted_sum_of_its_input() {
     let shape = ConvShape { batch: 1, ..square([1, 1, 1], 2, 2, 1, 0) };
     let mut output = [0.0];
     conv(&shape, &[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0], Some(&[0.5]), &mut output).unwrap();
@@ -66,13 +66,13 @@ fn one_window() {
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(shape in shapes(), bias: bool, seed: u64) {
+    fn every_kernel_agrees_with_the_reference(shape in shapes(), bias: bool, seed: u64) {
         check(&shape, bias, seed);
     }
 }
 
 #[test]
-fn usual_layers() {
+fn every_kernel_agrees_with_the_reference_on_typical_layers() {
     for shape in [
         square([3, 16, 1], 33, 7, 2, 3),
         square([16, 20, 1], 28, 3, 1, 1),
@@ -120,7 +120,7 @@ fn check(shape: &ConvShape, with_bias: bool, seed: u64) {
 }
 
 #[test]
-fn sizes_that_do_not_fit_are_errors() {
+fn invalid_sizes_are_errors() {
     let good = square([4, 6, 2], 5, 3, 1, 0);
     let message = |shape: ConvShape| shape.output().unwrap_err().to_string();
     for (shape, expected) in [
@@ -145,13 +145,13 @@ fn sizes_that_do_not_fit_are_errors() {
     let (input, weights) = (vec![0.0; good.input_len()], vec![0.0; good.weights_len()]);
     let mut output = vec![0.0; good.output_len().unwrap()];
     let short = conv(&good, &input[1..], &weights, None, &mut output).unwrap_err();
-    assert_eq!(short.to_string(), "the input has 199 elements, its shape needs 200");
+    assert_eq!(short.to_string(), "the input has 199 elements, but its shape requires 200");
     let other = kernels()[0].prepare(&square([3, 3, 3], 9, 3, 1, 0), &[0.0; 27]).unwrap();
     assert!(other.run(&good, &input, None, &mut output).is_err());
 }
 
 #[test]
-fn nothing_in_nothing_out() {
+fn an_empty_batch_has_an_empty_output() {
     let mut shape = square([2, 3, 1], 4, 3, 1, 0);
     shape.batch = 0;
     conv(&shape, &[], &[0.0; 54], None, &mut []).unwrap();

@@ -16,7 +16,7 @@ proptest! {
 }
 
 #[test]
-fn usual_layers() {
+fn every_kernel_agrees_with_the_reference_on_typical_layers() {
     let layer = |in_channels, out_channels, groups, size, kernel, stride| ConvShape {
         batch: 2,
         in_channels,
@@ -38,7 +38,7 @@ fn usual_layers() {
 }
 
 #[test]
-fn the_zero_point_is_a_number_of_the_input() {
+fn a_zero_point_outside_the_input_type_is_an_error() {
     let shape = ConvShape {
         batch: 1,
         in_channels: 1,

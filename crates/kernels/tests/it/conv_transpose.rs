@@ -1,4 +1,4 @@
-//! fp32 transposed convolutions: every kernel gives what the reference gives.
+//! fp32 transposed convolutions: every kernel agrees with the reference.
 
 use intact8_kernels::conv_transpose::{ConvTransposeShape, conv_transpose, kernels};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use crate::random::{Random, assert_same};
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(forward in shapes(), extra in 0..4usize, bias: bool, seed: u64) {
+    fn every_kernel_agrees_with_the_reference(forward in shapes(), extra in 0..4usize, bias: bool, seed: u64) {
         // The transpose of any forward convolution, its output a little longer or shorter.
         let shape = ConvTransposeShape {
             batch: forward.batch,
@@ -27,7 +27,7 @@ proptest! {
 }
 
 #[test]
-fn one_pixel_spreads() {
+fn one_pixel_contributes_to_all_taps() {
     let shape = square(1, 1, 1, [1, 2], 2, 2);
     let mut output = [0.0; 4];
     conv_transpose(&shape, &[3.0], &[1.0, 2.0, 3.0, 4.0], Some(&[0.5]), &mut output).unwrap();
@@ -35,14 +35,14 @@ fn one_pixel_spreads() {
 }
 
 #[test]
-fn usual_layers() {
+fn every_kernel_agrees_with_the_reference_on_typical_layers() {
     check(&square(2, 16, 20, [9, 18], 4, 2), true, 1);
     check(&square(1, 70, 64, [7, 14], 2, 2), true, 2);
     check(&square(1, 8, 3, [30, 60], 4, 2), false, 3);
 }
 
 #[test]
-fn sizes_that_do_not_fit_are_errors() {
+fn invalid_sizes_are_errors() {
     let shape = ConvTransposeShape { groups: 3, ..square(1, 4, 6, [2, 4], 2, 2) };
     let refused = conv_transpose(&shape, &[], &[], None, &mut []).unwrap_err();
     assert_eq!(refused.to_string(), "3 groups do not divide 4 into 6 channels");

@@ -1,4 +1,4 @@
-//! Maps: equal bits from every instruction set, close to the true functions, and the same in place.
+//! Elementwise operations: equal bits from every instruction set, close to the true functions, and the same in place.
 
 use intact8_kernels::elementwise::{Binary, ErrorBound, Operand, Unary, unary};
 use intact8_kernels::loops::kernels;
@@ -29,7 +29,7 @@ const FUNCTIONS: &[Unary] = &[
     Unary::Clip { min: -1.0, max: 6.0 },
 ];
 
-/// Bit patterns from all over the floats, many near the interesting numbers, and the special ones.
+/// Bit patterns from the whole range of floats, many near special numbers, and the special numbers.
 fn samples() -> Vec<f32> {
     let mut random = Random::new(1);
     let mut samples: Vec<f32> =
@@ -53,7 +53,7 @@ fn samples() -> Vec<f32> {
 }
 
 #[test]
-fn errors_are_bounded_and_bits_are_the_same() {
+fn errors_are_bounded_and_all_kernels_agree() {
     let samples = samples();
     for function in FUNCTIONS {
         let mut first = vec![0.0; samples.len()];
@@ -85,7 +85,7 @@ fn errors_are_bounded_and_bits_are_the_same() {
                 };
                 (f64::from(*found) - exact).abs() / unit
             };
-            // An error that is not a number is the worst.
+            // An error of NaN counts as the largest.
             if error > worst.0 || error.is_nan() {
                 worst = (error, *x);
             }
@@ -113,7 +113,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 #[test]
-fn arithmetic_is_that_of_floats() {
+fn binary_operations_equal_f32_arithmetic() {
     let mut random = Random::new(2);
     let mut floats = |len| -> Vec<f32> { (0..len).map(|_| f32::from_bits(random.bits() as u32)).collect() };
     let (a, b) = (floats(1000), floats(1000));

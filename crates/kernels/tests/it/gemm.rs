@@ -1,13 +1,13 @@
-//! fp32 products: equal bits from every fused kernel, whatever the shape, the packing and the threads.
+//! fp32 products: equal bits from every fused kernel, for every shape, packing and number of threads.
 
-use intact8_kernels::gemm::{Init, Kernel, Left, Product, Right, kernels};
+use intact8_kernels::gemm::{Init, Kernel, Left, MatrixProduct, Right, kernels};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use proptest::prelude::*;
 
 use crate::random::{Random, assert_same};
 use crate::threads::on_threads;
 
-/// Sizes around the tiles, and a few that take more than one piece.
+/// Sizes near those of the tiles, and a few that need several pieces.
 fn size() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 0..36usize, 1 => 60..70usize, 1 => 120..150usize]
 }
@@ -17,7 +17,7 @@ fn depth() -> impl Strategy<Value = usize> {
 }
 
 #[test]
-fn two_by_two() {
+fn two_by_two_matrices_are_multiplied() {
     for kernel in kernels() {
         let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [0.0; 4]);
         let left = Left::Plain(Matrix::row_major(&a, 2, 2));
@@ -29,18 +29,18 @@ fn two_by_two() {
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(m in size(), n in size(), k in depth(), layout in 0..64usize, seed: u64) {
+    fn every_kernel_agrees_with_the_reference(m in size(), n in size(), k in depth(), layout in 0..64usize, seed: u64) {
         check(m, n, k, layout, seed);
     }
 
     #[test]
-    fn flat_products_are_the_reference(m in 0..6usize, n in 0..600usize, k in depth(), layout in 0..64usize, seed: u64) {
+    fn every_kernel_agrees_with_the_reference_on_few_rows(m in 0..6usize, n in 0..600usize, k in depth(), layout in 0..64usize, seed: u64) {
         check(m, n, k, layout, seed);
     }
 }
 
 #[test]
-fn large_products_are_shared_and_the_same() {
+fn large_products_do_not_depend_on_the_number_of_threads() {
     for (m, n, k) in [(150, 300, 300), (15, 2100, 260), (300, 40, 260), (29, 33, 1030)] {
         for layout in [0, 4, 9, 18, 36, 27] {
             check(m, n, k, layout, 7);
@@ -84,12 +84,12 @@ fn check(m: usize, n: usize, k: usize, layout: usize, seed: u64) {
 }
 
 #[test]
-fn a_batch_is_its_products() {
+fn a_batch_equals_its_single_products() {
     let mut random = Random::new(3);
     let (a, b) = (random.floats(6 * 5 * 70), random.floats(6 * 70 * 90));
     for kernel in kernels() {
         let mut found = vec![0.0; 6 * 5 * 90];
-        let products = found.chunks_mut(5 * 90).enumerate().map(|(i, c)| Product {
+        let products = found.chunks_mut(5 * 90).enumerate().map(|(i, c)| MatrixProduct {
             a: Left::Plain(Matrix::row_major(&a[i * 5 * 70..][..5 * 70], 5, 70)),
             b: Right::Plain(Matrix::row_major(&b[i * 70 * 90..][..70 * 90], 70, 90)),
             init: Init::Zero,
@@ -107,7 +107,7 @@ fn a_batch_is_its_products() {
 }
 
 #[test]
-fn packed_operands_belong_to_their_kernel() {
+fn an_operand_packed_by_another_kernel_panics() {
     let [.., second, last] = kernels() else { return };
     let (a, b, mut c) = ([1.0; 4], [1.0; 4], [0.0; 4]);
     let packed = second.pack_left(Matrix::row_major(&a, 2, 2));

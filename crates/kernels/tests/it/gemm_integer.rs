@@ -19,18 +19,18 @@ proptest! {
 }
 
 #[test]
-fn large_products_are_shared_and_exact() {
+fn large_products_on_several_threads_are_exact() {
     for layout in 0..128 {
         check(230, 75, 301, layout, 7);
     }
 }
 
-/// A product as every kernel computes it; the bits of `layout` say which signs, strides and zero points.
+/// A product as every kernel computes it; the bits of `layout` select signs, strides and zero points.
 fn check(m: usize, n: usize, k: usize, layout: usize, seed: u64) {
     let bit = |i: usize| layout >> i & 1 == 1;
     let mut random = Random::new(seed);
     let extreme = |bytes: &mut Vec<u8>| {
-        // The products that saturate or overflow where a kernel is careless.
+        // Products that saturate or overflow in an incorrect kernel.
         let len = bytes.len();
         bytes.iter_mut().take(len / 2).for_each(|byte| *byte = if *byte & 1 == 0 { 0x80 } else { 0xff });
     };

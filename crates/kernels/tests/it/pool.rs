@@ -1,4 +1,4 @@
-//! Pools: every kernel gives what the reference gives, to the bit.
+//! Pools: every kernel agrees with the reference bit for bit.
 
 use intact8_kernels::loops::kernels;
 use intact8_kernels::pool::{Divisor, PoolShape, average_pool, max_pool, max_pool_with_indices};
@@ -9,7 +9,7 @@ use crate::random::{Random, assert_same};
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(forward in shapes(), extra in 0..2usize, include_padding: bool, seed: u64) {
+    fn every_kernel_agrees_with_the_reference(forward in shapes(), extra in 0..2usize, include_padding: bool, seed: u64) {
         let shape = PoolShape {
             planes: forward.batch * forward.in_channels,
             output: forward.output().unwrap().iter().map(|size| size + extra).collect(),
@@ -53,10 +53,9 @@ fn check(shape: &PoolShape, divisor: Divisor, seed: u64) {
     }
 }
 
-/// Three numbers, windows of two that move by two, the output rounded up: the last window reaches beyond the
-/// padding.
+/// Three numbers, windows of two with a stride of two, the output rounded up: the last window exceeds the padding.
 #[test]
-fn averages_divide_by_what_they_cover() {
+fn averages_divide_by_the_number_of_counted_taps() {
     let shape = PoolShape {
         planes: 1,
         input: vec![3],
@@ -75,5 +74,5 @@ fn averages_divide_by_what_they_cover() {
     max_pool(&shape, &[1.0, f32::NAN, 4.0], &mut output).unwrap();
     assert_eq!(output, [1.0, 4.0, f32::NEG_INFINITY]);
     let refused = max_pool(&shape, &[1.0, 2.0], &mut output).unwrap_err();
-    assert_eq!(refused.to_string(), "the input has 2 elements, its shape needs 3");
+    assert_eq!(refused.to_string(), "the input has 2 elements, but its shape requires 3");
 }

@@ -1,4 +1,4 @@
-//! Quantization: equal bits from every kernel, for every input that a float can be.
+//! Quantization: equal bits from every kernel, for every float.
 
 use intact8_kernels::loops::kernels;
 use intact8_kernels::quantize::{
@@ -10,7 +10,7 @@ use crate::random::Random;
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(len in 0..300usize, scale in scales(), seed: u64) {
+    fn every_kernel_agrees_with_the_reference(len in 0..300usize, scale in scales(), seed: u64) {
         let mut random = Random::new(seed);
         let anything: Vec<f32> = (0..len).map(|_| f32::from_bits(random.bits() as u32)).collect();
         let steps = random.floats(len).into_iter().map(|x| (x * 600.0).round() * 0.5 * scale).collect::<Vec<f32>>();
@@ -25,7 +25,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn every_kernel_requantizes_as_the_reference(len in 0..300usize, factor in scales(), seed: u64) {
+    fn every_kernel_agrees_with_the_reference_on_requantization(len in 0..300usize, factor in scales(), seed: u64) {
         let mut random = Random::new(seed);
         let sums: Vec<i32> = (0..len).map(|_| random.bits() as i32 >> (random.bits() % 32)).collect();
         let factors: Vec<f32> = random.floats(len).into_iter().map(|x| x * factor).collect();
@@ -43,7 +43,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn every_kernel_adds_as_the_reference(len in 0..300usize, a in scales(), b in scales(), seed: u64) {
+    fn every_kernel_agrees_with_the_reference_on_addition(len in 0..300usize, a in scales(), b in scales(), seed: u64) {
         let mut random = Random::new(seed);
         let [x, y]: [Vec<u8>; 2] = [(); 2].map(|()| (0..len).map(|_| random.bits() as u8).collect());
         let [signed_x, signed_y] = [&x, &y].map(|bytes| bytes.iter().map(|byte| *byte as i8).collect::<Vec<_>>());
@@ -60,7 +60,7 @@ proptest! {
 }
 
 #[test]
-fn bytes_are_added_by_hand() {
+fn addition_of_bytes_rounds_half_to_even_and_saturates() {
     let mut sums = [0u8; 4];
     add_bytes([0.5, 2.0], -1.0, &[3u8, 4, 255, 0], &[0, 1, 255, 0], &mut sums);
     // 0.5 becomes 0, 3 stays.
@@ -68,7 +68,7 @@ fn bytes_are_added_by_hand() {
 }
 
 #[test]
-fn sums_become_bytes_by_hand() {
+fn requantization_rounds_half_to_even_and_saturates() {
     let (mut signed, mut unsigned) = ([0i8; 5], [0u8; 3]);
     requantize(3, 0.5, -2, &[0, 2, -6, 1000, i32::MAX], &mut signed);
     // 1.5 and 2.5 become 2, -1.5 becomes -2; the last one wraps.
@@ -102,13 +102,13 @@ fn check<T: Quantized + PartialEq + std::fmt::Debug>(input: &[f32], scale: f32, 
     }
 }
 
-/// Bit patterns, all NaN being one.
+/// Bit patterns, with one pattern for all NaN.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
 }
 
 #[test]
-fn rounds_half_to_even_and_saturates() {
+fn quantization_rounds_half_to_even_and_saturates() {
     let mut q = [0i8; 9];
     let input = [0.5, 1.5, -0.5, -2.5, 1e9, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 3.0];
     quantize(Affine::of(1.0, 1i8), &input, &mut q);
@@ -116,7 +116,7 @@ fn rounds_half_to_even_and_saturates() {
 }
 
 #[test]
-fn long_slices_are_shared() {
+fn long_slices_do_not_depend_on_the_number_of_threads() {
     let input = Random::new(1).floats(1 << 20);
     let (mut whole, mut parts) = (vec![0u8; input.len()], vec![0u8; input.len()]);
     let affine = Affine::of(0.01, 128u8);
@@ -129,7 +129,7 @@ fn long_slices_are_shared() {
 }
 
 #[test]
-fn an_axis_has_its_own_mappings() {
+fn each_slice_of_an_axis_has_its_own_parameters() {
     let affines = [Affine::of(1.0, 0i8), Affine::of(2.0, 0i8)];
     let mut q = [0i8; 8];
     per_axis(&affines, 2, &[4.0f32; 8], &mut q, quantize);

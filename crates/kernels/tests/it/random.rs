@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// Whether two results agree: to the bit, or within what rounding each product can change.
+/// Whether two results agree: bit for bit, or within the error of rounding each product.
 #[track_caller]
 pub(crate) fn assert_same(found: &[f32], expected: &[f32], exact: bool, magnitude: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");

@@ -1,4 +1,4 @@
-//! Reductions: equal bits from every kernel, whatever the threads.
+//! Reductions: equal bits from every kernel, for every number of threads.
 
 use intact8_kernels::loops::kernels;
 use intact8_kernels::reduce::{MinMax, cosine, min_max};
@@ -9,7 +9,7 @@ use crate::threads::on_threads;
 
 proptest! {
     #[test]
-    fn every_kernel_is_the_reference(len in prop_oneof![0..200usize, 32000..70000usize], seed: u64, wild: bool) {
+    fn every_kernel_agrees_with_the_reference(len in prop_oneof![0..200usize, 32000..70000usize], seed: u64, wild: bool) {
         let mut random = Random::new(seed);
         let (mut a, b) = (random.floats(len), random.floats(len));
         if wild {
@@ -20,7 +20,7 @@ proptest! {
 }
 
 #[test]
-fn long_slices_are_shared_and_the_same() {
+fn long_slices_do_not_depend_on_the_number_of_threads() {
     let mut random = Random::new(1);
     check(&random.floats(2_500_001), &random.floats(2_500_001));
 }
@@ -44,7 +44,7 @@ fn check(a: &[f32], b: &[f32]) {
 }
 
 #[test]
-fn ranges_leave_nan_out_and_tell() {
+fn min_max_ignores_nan_and_reports_non_finite_values() {
     let range = |values: &[f32]| min_max(values);
     assert_eq!(range(&[]), MinMax::EMPTY);
     assert_eq!(range(&[2.0, -1.0]), MinMax { min: -1.0, max: 2.0, non_finite: false });
@@ -57,7 +57,7 @@ fn ranges_leave_nan_out_and_tell() {
 }
 
 #[test]
-fn cosines_of_zero_vectors() {
+fn the_cosine_of_zero_vectors_is_one_or_zero() {
     assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
     assert_eq!(cosine(&[0.0, 0.0], &[0.0, 1.0]), 0.0);
     assert_eq!(cosine(&[1.0, 0.0], &[0.0, 1.0]), 0.0);

@@ -12,7 +12,7 @@ use crate::threads::on_threads;
 
 proptest! {
     #[test]
-    fn softmax_is_close_and_the_same(rows in 0..8usize, row_len in 1..70usize, spread in 0.1f32..50.0, seed: u64) {
+    fn softmax_is_accurate_and_equal_for_all_kernels(rows in 0..8usize, row_len in 1..70usize, spread in 0.1f32..50.0, seed: u64) {
         let input: Vec<f32> = Random::new(seed).floats(rows * row_len).iter().map(|x| x * spread).collect();
         let results: Vec<_> = kernels().iter().map(|kernel| {
             let (mut plain, mut logarithm) = (vec![0.0; input.len()], vec![0.0; input.len()]);
@@ -30,7 +30,7 @@ proptest! {
     }
 
     #[test]
-    fn layer_norm_is_close_and_the_same(rows in 0..8usize, row_len in 1..70usize, with_bias: bool, seed: u64) {
+    fn layer_norm_is_accurate_and_equal_for_all_kernels(rows in 0..8usize, row_len in 1..70usize, with_bias: bool, seed: u64) {
         let mut random = Random::new(seed);
         let (input, scale, bias) = (random.floats(rows * row_len), random.floats(row_len), random.floats(row_len));
         let normalization = Normalization { scale: &scale, bias: with_bias.then_some(&bias), epsilon: 1e-3 };
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn transposes_exchange(rows in 0..70usize, columns in 0..70usize) {
+    fn transpose_exchanges_rows_and_columns(rows in 0..70usize, columns in 0..70usize) {
         let input: Vec<u32> = (0..(rows * columns) as u32).collect();
         let mut output = vec![0; input.len()];
         transpose(&input, rows, columns, &mut output);
@@ -60,7 +60,7 @@ proptest! {
 }
 
 #[test]
-fn long_rows_are_shared_and_the_same() {
+fn many_rows_do_not_depend_on_the_number_of_threads() {
     let input = Random::new(1).floats(300 * 1001);
     let run = |threads: usize| {
         let mut output = vec![0.0; input.len()];
@@ -71,7 +71,7 @@ fn long_rows_are_shared_and_the_same() {
 }
 
 #[test]
-fn softmax_of_equals_and_of_nan() {
+fn softmax_of_equal_values_is_uniform_and_of_nan_is_nan() {
     let mut output = [0.0; 8];
     let input = [1e30, 1e30, 1e30, 1e30, 1.0, f32::NAN, f32::NEG_INFINITY, 2.0];
     softmax::softmax(4, &input, &mut output);

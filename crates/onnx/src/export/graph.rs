@@ -1,9 +1,8 @@
-//! Graphs, nodes and attributes into messages.
+//! Export of graphs, nodes and attributes to messages.
 //!
-//! Wires become names again. A captured value goes by the name that it has outside when it is written, whatever the
-//! subgraph calls it.
+//! Edges become names. A captured value is written with its name in the outer graph, not with the one in the subgraph.
 
-use crate::constant::{self, Form};
+use crate::constant::{self, Encoding};
 use crate::external::DataFile;
 use crate::rope::Rope;
 use crate::wire::{self, field};
@@ -18,7 +17,7 @@ use onnx_protobuf::{
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What a graph is the body of.
+/// The owner of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
     Model,
@@ -26,34 +25,34 @@ pub(super) enum Body {
     Attribute,
 }
 
-/// What a graph must know of its surroundings.
+/// The surroundings of a graph.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) opsets: &'a BTreeMap<String, i64>,
     pub(super) body: Body,
     /// The names of the values that the graph captures, in the order of its captures.
     pub(super) captured: &'a [String],
-    /// How many graphs are around it.
+    /// The number of graphs that contain it.
     pub(super) depth: usize,
 }
 
-/// What a graph is written as, be it a function's or another.
+/// The messages of a graph, which may be a function's.
 #[derive(Default)]
 pub(super) struct Content {
     pub(super) nodes: Vec<Rope>,
     pub(super) inputs: Vec<ValueInfoProto>,
     pub(super) outputs: Vec<ValueInfoProto>,
-    /// What there is to say about other values.
+    /// The descriptions of other values.
     pub(super) infos: Vec<ValueInfoProto>,
     initializers: Vec<Rope>,
     sparse_initializers: Vec<Rope>,
 }
 
-/// An export under way.
+/// The state of an export.
 pub(super) struct Exporter<'a> {
     pub(super) model: &'a Model,
     pub(super) data: DataFile,
-    /// Every name of a value; known once a new one is wanted.
+    /// The names of all values; computed when the first new name is required.
     names: Option<HashSet<String>>,
 }
 
@@ -65,10 +64,7 @@ impl<'a> Exporter<'a> {
     pub(super) fn graph(&mut self, id: GraphId, scope: Scope<'_>) -> Result<Rope> {
         let graph = self.model.graph(id);
         if scope.depth == wire::MAX_GRAPHS {
-            return Err(Error::limit(format!(
-                "more than {} graphs are within one another",
-                wire::MAX_GRAPHS
-            )));
+            return Err(Error::limit(format!("more than {} graphs are nested", wire::MAX_GRAPHS)));
         }
         let content = self.content(graph, scope)?;
         let proto = GraphProto {
@@ -141,7 +137,7 @@ impl<'a> Exporter<'a> {
         Ok(content)
     }
 
-    /// Returns a value by way of a node of its own.
+    /// Returns a value through an Identity node.
     fn identity(
         &mut self,
         of: String,
@@ -150,8 +146,7 @@ impl<'a> Exporter<'a> {
         content: &mut Content,
     ) -> Result<ValueInfoProto> {
         if !scope.opsets.contains_key("") {
-            let message =
-                "is returned as it came, which takes an Identity, and the model uses no operators of ONNX";
+            let message = "is returned unchanged, which requires an Identity, but the model has no opset of ONNX's operators";
             return Err(Error::invalid_model(message).at(format!("%{of}")));
         }
         let name = self.fresh_name(&of);
@@ -171,15 +166,12 @@ impl<'a> Exporter<'a> {
             names
         });
         let candidates = std::iter::once(format!("{of}.out")).chain((2..).map(|n| format!("{of}.out{n}")));
-        let name = candidates
-            .into_iter()
-            .find(|name| !names.contains(name))
-            .expect("there are more numbers than names");
+        let name = candidates.into_iter().find(|name| !names.contains(name)).expect("some number is unused");
         names.insert(name.clone());
         name
     }
 
-    /// Puts a constant or an operation where it belongs.
+    /// Writes a constant or an operation into its list.
     fn node(
         &mut self,
         node: &Node,
@@ -187,14 +179,14 @@ impl<'a> Exporter<'a> {
         scope: Scope<'_>,
         content: &mut Content,
     ) -> Result<()> {
-        match constant::form(node, scope.body == Body::Function) {
-            Some(Form::Initializer(tensor)) => {
+        match constant::encoding(node, scope.body == Body::Function) {
+            Some(Encoding::Initializer(tensor)) => {
                 content.initializers.push(self.tensor(tensor, &node.outputs[0].name, &node.notes, true)?);
             }
-            Some(Form::SparseInitializer(sparse)) => {
+            Some(Encoding::SparseInitializer(sparse)) => {
                 content.sparse_initializers.push(self.sparse(sparse, &node.outputs[0].name)?);
             }
-            Some(Form::Node(tensor)) => content.nodes.push(self.constant(node, tensor)?),
+            Some(Encoding::Node(tensor)) => content.nodes.push(self.constant(node, tensor)?),
             None => {
                 let NodeKind::Op(op) = &node.kind else { return Ok(()) };
                 content.nodes.push(self.op(node, op, operands, scope)?);
@@ -224,7 +216,7 @@ impl<'a> Exporter<'a> {
         Ok(rope)
     }
 
-    /// A `Constant` node. Its message has no place for the rest of a tensor, but the tensor's has.
+    /// A `Constant` node. The additional fields of the tensor are in the tensor's message.
     fn constant(&mut self, node: &Node, tensor: &Tensor) -> Result<Rope> {
         let proto = NodeProto {
             output: vec![node.outputs[0].name.clone()],
@@ -293,7 +285,7 @@ impl<'a> Exporter<'a> {
         let n_captures = self.model.graph(graph).captures().len();
         let captured: Vec<String> = captured.take(n_captures).collect();
         if captured.len() < n_captures {
-            return Err(Error::invalid_model("captures a value, and there is no graph around it"));
+            return Err(Error::invalid_model("captures a value, but no graph contains it"));
         }
         self.graph(
             graph,
@@ -301,7 +293,8 @@ impl<'a> Exporter<'a> {
         )
     }
 
-    /// A tensor's message. Only constants may be in another file: not every runtime looks there for other tensors.
+    /// The message of a tensor. Only constants may be in another file: not every runtime reads other tensors from
+    /// there.
     fn tensor(&mut self, tensor: &Tensor, name: &str, notes: &Notes, may_leave: bool) -> Result<Rope> {
         let mut proto = TensorProto {
             dims: tensor.shape().iter().map(|&dim| dim as i64).collect(),
@@ -315,7 +308,7 @@ impl<'a> Exporter<'a> {
             proto.string_data =
                 tensor.values::<String>()?.iter().map(|text| text.clone().into_bytes()).collect();
         }
-        let is_external = may_leave && self.data.place(tensor, &mut proto);
+        let is_external = may_leave && self.data.store(tensor, &mut proto);
         let mut rope = notes::rope(wire::Message::Tensor, proto, notes)?;
         if !is_external && tensor::size(tensor) > 0 {
             let mut data = Rope::default();
@@ -334,14 +327,14 @@ impl<'a> Exporter<'a> {
     }
 }
 
-/// Checks what ONNX wants and the verifier does not ask for.
+/// Checks the rules of ONNX that the verifier does not check.
 fn writable(node: &Node) -> Result<()> {
     match &node.kind {
         NodeKind::Op(op) if op.name.is_empty() => {
             Err(Error::invalid_model("the node has no operator").at(node.label()))
         }
         NodeKind::Const(_) | NodeKind::Input(_) if node.outputs[0].name.is_empty() => {
-            Err(Error::invalid_model("an input or a constant has no name; remove it if nobody reads it"))
+            Err(Error::invalid_model("an input or a constant has no name; remove it if it is unused"))
         }
         _ => Ok(()),
     }

@@ -1,10 +1,10 @@
-//! A graph out of its message: first the nodes, then the wires between them, then what comes from outside.
+//! Import of a graph from its message: first the nodes, then the edges between them, then the captured values.
 //!
-//! Names become wires from the inside out. A name that a subgraph does not make becomes a capture there, and one more
-//! operand of the node that owns it; what that operand means is for the graph of the node to find out.
+//! Names are resolved from the inside out. A name that a subgraph does not define becomes a capture there, and an
+//! additional operand of the node that owns it, which is resolved in the graph of that node.
 
 use super::domain;
-use crate::constant::{self, Form};
+use crate::constant::{self, Encoding};
 use crate::external::Files;
 use crate::{attr, notes, tensor, types};
 use intact8_ir::{
@@ -15,7 +15,7 @@ use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, Te
 use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 
-/// Whose body a graph is, when it has no graph around it.
+/// The owner of a graph that no other graph contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
     Model,
@@ -31,7 +31,7 @@ impl Body {
     }
 }
 
-/// Where an import reads from and writes to, beside its message.
+/// The files that an import reads and the model that it writes.
 pub(crate) struct Target<'a> {
     pub(crate) files: &'a mut Files,
     pub(crate) model: &'a mut Model,
@@ -43,7 +43,7 @@ impl Target<'_> {
     }
 }
 
-/// A graph within another, and the names of the values that it captures, in the order of its captures.
+/// A subgraph, and the names of the values that it captures, in the order of its captures.
 pub(crate) fn subgraph(proto: GraphProto, target: Target<'_>) -> Result<(GraphId, Vec<String>)> {
     let graph = target.model.add_graph(Graph::default());
     let mut builder = Builder::new(target, graph, false);
@@ -51,7 +51,7 @@ pub(crate) fn subgraph(proto: GraphProto, target: Target<'_>) -> Result<(GraphId
     Ok((graph, builder.capturing()))
 }
 
-/// Gives captures the types of what they capture, from the outside in.
+/// Sets the types of captures to those of the captured values, from the outside in.
 fn type_captures(model: &mut Model, root: GraphId) {
     for id in model.subgraphs_of(root).into_iter().skip(1) {
         let Some(owner) = model.owner(id) else { continue };
@@ -66,7 +66,7 @@ fn type_captures(model: &mut Model, root: GraphId) {
     }
 }
 
-/// An operand without a value yet: of which node, in which slot, and what name it has.
+/// An unresolved operand: the node, the slot, and the name.
 type Unresolved = (NodeId, usize, String);
 
 struct Builder<'a> {
@@ -74,9 +74,9 @@ struct Builder<'a> {
     graph: GraphId,
     in_function: bool,
     values: HashMap<String, ValueId>,
-    /// What the file says of values, until they are made.
+    /// The file's descriptions of values, until they are created.
     described: HashMap<String, ValueInfoProto>,
-    /// The names that each node reads.
+    /// The names of each node's operands.
     operands: Vec<(NodeId, Vec<String>)>,
     outputs: Vec<String>,
 }
@@ -98,8 +98,8 @@ impl Builder<'_> {
         self.target.model.graph_mut(self.graph)
     }
 
-    /// Adds all nodes. Initializers come last: so each of them is printed right before its first user.
-    // A subgraph is imported within a node of this, so what needs much of the stack is done elsewhere.
+    /// Adds all nodes. Initializers are added last, so that each of them is printed right before its first user.
+    // Subgraphs make this function recursive; other functions hold the large stack frames.
     fn nodes(&mut self, mut proto: GraphProto) -> Result<()> {
         self.labels(&mut proto)?;
         let initializers = self.inputs(take(&mut proto.input), take(&mut proto.initializer))?;
@@ -111,7 +111,7 @@ impl Builder<'_> {
         self.constants(initializers, proto.sparse_initializer, last)
     }
 
-    /// What the file says of the graph, its values and its outputs.
+    /// Reads the file's descriptions of the graph, its values and its outputs.
     fn labels(&mut self, proto: &mut GraphProto) -> Result<()> {
         named("graph output", proto.output.iter().map(|info| &info.name))?;
         named("graph input", proto.input.iter().map(|info| &info.name))?;
@@ -164,17 +164,17 @@ impl Builder<'_> {
         last.into_iter().try_for_each(|node| self.add(node, Vec::new()))
     }
 
-    /// Wires a graph that has to make all that it reads.
+    /// Resolves a graph that must define all values that it uses.
     fn closed(mut self) -> Result<()> {
         if let Some((node, _, name)) = self.wire().into_iter().next() {
             let label = match self.graph().node(node).label() {
                 "" => "a node without a name",
                 label => label,
             };
-            return Err(Error::invalid_model(format!("reads %{name}, which nobody makes")).at(label));
+            return Err(Error::invalid_model(format!("uses %{name}, which is undefined")).at(label));
         }
         let outputs = self.outputs.iter().map(|name| {
-            let missing = || Error::invalid_model(format!("the output %{name} is made by nobody"));
+            let missing = || Error::invalid_model(format!("the output %{name} is undefined"));
             self.values.get(name).copied().ok_or_else(missing)
         });
         let outputs = outputs.collect::<Result<_>>()?;
@@ -183,14 +183,14 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Wires a graph that captures what it does not make; returns the names of that, too.
+    /// Resolves a graph that captures the values it does not define; returns their names.
     fn capturing(mut self) -> Vec<String> {
         let mut unresolved = self.wire();
         let position: HashMap<NodeId, usize> = match unresolved.is_empty() {
             true => HashMap::new(),
             false => self.graph().topo().into_iter().enumerate().map(|(idx, node)| (node, idx)).collect(),
         };
-        // In the order in which the nodes are written, so that a second import finds the same order.
+        // In the order in which an export writes the nodes, so that a second import has the same order.
         unresolved.sort_by_key(|(node, slot, _)| (position[node], *slot));
         let mut captured = Vec::new();
         for (node, slot, name) in unresolved {
@@ -203,7 +203,8 @@ impl Builder<'_> {
         captured
     }
 
-    /// Notes what the file says of a value. A later entry, as an output has it, says more, unless it is but a name.
+    /// Records the file's description of a value. A later description, such as that of an output, has priority unless
+    /// it is only a name.
     fn describe(&mut self, info: ValueInfoProto) {
         let earlier = self.described.remove(&info.name);
         let info = match earlier {
@@ -216,7 +217,7 @@ impl Builder<'_> {
     fn input(&mut self, info: ValueInfoProto, default: Option<TensorProto>) -> Result<()> {
         let place = format!("input %{}", info.name);
         let info = match self.described.remove(&info.name) {
-            // A function's inputs are only names, and described elsewhere like any other value.
+            // A function's inputs are only names, whose descriptions are in the list of values.
             Some(earlier) => merged(earlier, info),
             None => info,
         };
@@ -252,7 +253,7 @@ impl Builder<'_> {
         Ok(Node::op("", op, [self.value(name)?]))
     }
 
-    /// Adds a node; if it is a constant that is written as an initializer, puts it to the `last` ones instead.
+    /// Adds a node; a constant that is written as an initializer is appended to `last` instead.
     fn node(&mut self, mut proto: NodeProto, last: &mut Vec<Node>) -> Result<()> {
         if proto.op_type.is_empty() {
             return Err(Error::invalid_model("the node has no operator"));
@@ -266,7 +267,7 @@ impl Builder<'_> {
         self.op(proto, attrs, last)
     }
 
-    /// A dense `Constant` node whose tensor has been taken out.
+    /// Adds a dense `Constant` node, without the tensor in its message.
     fn constant(
         &mut self,
         mut proto: NodeProto,
@@ -279,10 +280,10 @@ impl Builder<'_> {
         node.name = proto.name;
         node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
         self.describe_constant(&mut node, proto.output.swap_remove(0))?;
-        self.place(node, Vec::new(), last)
+        self.store(node, Vec::new(), last)
     }
 
-    /// A node whose attributes have been taken out, and whose inputs have got what they capture.
+    /// Adds a node, without the attributes in its message, and with the captured values among its inputs.
     fn op(
         &mut self,
         mut proto: NodeProto,
@@ -294,20 +295,20 @@ impl Builder<'_> {
         let mut node = Node::op(&proto.name, op, outputs.collect::<Result<Vec<Value>>>()?);
         let rest = NodeProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
         node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
-        self.place(node, proto.input, last)
+        self.store(node, proto.input, last)
     }
 
-    fn place(&mut self, node: Node, operands: Vec<String>, last: &mut Vec<Node>) -> Result<()> {
-        match constant::form(&node, self.in_function) {
-            None | Some(Form::Node(_)) => self.add(node, operands),
-            Some(Form::Initializer(_) | Form::SparseInitializer(_)) => {
+    fn store(&mut self, node: Node, operands: Vec<String>, last: &mut Vec<Node>) -> Result<()> {
+        match constant::encoding(&node, self.in_function) {
+            None | Some(Encoding::Node(_)) => self.add(node, operands),
+            Some(Encoding::Initializer(_) | Encoding::SparseInitializer(_)) => {
                 last.push(node);
                 Ok(())
             }
         }
     }
 
-    /// In order of their names, as captured values are operands in that order.
+    /// The attributes by name, since captured values are operands in that order.
     fn attrs(
         &mut self,
         mut protos: Vec<AttributeProto>,
@@ -333,13 +334,13 @@ impl Builder<'_> {
         for (slot, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let Some(first) = self.values.insert(name.clone(), ValueId { node: id, slot }) {
                 let label = self.graph().node(first.node).label();
-                return Err(Error::invalid_model(format!("%{name} is already made by {label}")));
+                return Err(Error::invalid_model(format!("%{name} is already defined by {label}")));
             }
         }
         Ok(())
     }
 
-    /// The value of that name, with all that the file says about it.
+    /// The value with the name, and its description in the file.
     fn value(&mut self, name: String) -> Result<Value> {
         match self.described.remove(&name) {
             Some(info) if !name.is_empty() => {
@@ -349,7 +350,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Names a constant's value; where the file does not say its type, the tensor does.
+    /// Names a constant's value. If the file does not state its type, the type is that of the tensor.
     fn describe_constant(&mut self, node: &mut Node, name: String) -> Result<()> {
         let value = self.value(name)?;
         let implied = node.outputs[0].ty.take();
@@ -357,7 +358,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Wires what the graph itself makes; returns the rest.
+    /// Resolves the operands that the graph defines; returns the others.
     fn wire(&mut self) -> Vec<Unresolved> {
         let mut unresolved = Vec::new();
         for (node, names) in take(&mut self.operands) {
@@ -372,7 +373,7 @@ impl Builder<'_> {
         unresolved
     }
 
-    /// The value of that name, captured unless it is made here.
+    /// The value with the name, which is captured if the graph does not define it.
     fn capture(&mut self, name: String, captured: &mut Vec<String>) -> ValueId {
         *self.values.entry(name).or_insert_with_key(|name| {
             captured.push(name.clone());
@@ -382,13 +383,13 @@ impl Builder<'_> {
     }
 }
 
-/// What a node goes by in messages.
+/// The name of a node in messages.
 fn label(node: &NodeProto, idx: usize) -> String {
     let label = [&node.name].into_iter().chain(&node.output).find(|name| !name.is_empty());
     label.cloned().unwrap_or_else(|| format!("node {idx}"))
 }
 
-/// Checks that everything has a name; what can go without is not asked.
+/// Checks that all elements of a list have a name.
 fn named<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
     match names.position(String::is_empty) {
         Some(idx) => Err(Error::invalid_model(format!("{what} {idx} has no name"))),
@@ -396,7 +397,7 @@ fn named<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<
     }
 }
 
-/// Of two descriptions of a value the later one, unless it says nothing.
+/// Of two descriptions of a value the later one, unless it is empty.
 fn merged(earlier: ValueInfoProto, mut later: ValueInfoProto) -> ValueInfoProto {
     if types::is_bare(&later) {
         return earlier;

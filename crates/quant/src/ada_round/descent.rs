@@ -1,6 +1,6 @@
 //! The descent by which rounding is learned: Adam on the soft rounding of every element.
 
-use super::{Activation, Examples};
+use super::{ActivationFunction, Examples};
 use crate::config::AdaRound;
 use crate::params::QuantParams;
 use crate::rounding::{Rounding, product};
@@ -13,10 +13,10 @@ const ROWS_OF_STEP: usize = 256;
 /// The step of Adam: with ten times less, a few hundred steps do not suffice to cross from one side to the other.
 const RATE: f32 = 1e-2;
 
-/// The descent: what it reads, in an order of its own, and where it is.
+/// The descent: its inputs, in an order of its own, and its state.
 pub(super) struct Descent<'a> {
     rounding: &'a Rounding<'a>,
-    activation: Activation,
+    activation: ActivationFunction,
     n_rows: usize,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
@@ -29,7 +29,7 @@ pub(super) struct Descent<'a> {
     change: Vec<f32>,
 }
 
-/// What is learned of an element, and Adam's two moments.
+/// The learned parameter of an element, and Adam's two moments.
 #[derive(Clone, Copy)]
 struct Element {
     a: f32,
@@ -71,7 +71,7 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// For each element, the side that it comes to.
+    /// For each element, whether it is rounded up in the end.
     pub(super) fn run(mut self, config: &AdaRound) -> Vec<bool> {
         let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
         let n_rows = self.n_rows;
@@ -93,7 +93,7 @@ impl<'a> Descent<'a> {
         self.elements.iter().map(|element| element.soft().1 >= 0.5).collect()
     }
 
-    /// Finds what the soft rounding makes of each element.
+    /// Computes each element with its soft rounding.
     fn soften(&mut self) {
         let places = self.floors.iter().zip(&self.scales).zip(self.rounding.weight);
         for ((change, element), ((floor, scale), w)) in self.change.iter_mut().zip(&self.elements).zip(places)
@@ -121,7 +121,7 @@ impl<'a> Descent<'a> {
     fn step(&mut self, gradient: &[f32], config: &AdaRound, step: usize) {
         const MEAN: f32 = 0.9;
         const SQUARE: f32 = 0.999;
-        let (qmin, qmax) = QuantParams::range(self.rounding.bits);
+        let (qmin, qmax) = QuantParams::integers(self.rounding.bits);
         let bounds = qmin as f32..qmax as f32;
         let beta = beta(config, step).map(|beta| beta as f32);
         let reg = config.reg_param as f32;
@@ -182,9 +182,9 @@ mod tests {
         // sigmoid(0) = ½: 1.2 · ½ - 0.1 = ½. sigmoid(ln 3) = ¾: 1.2 · ¾ - 0.1 = 0.8. Beyond sigmoid = 11/12 it is 1.
         assert_eq!((soft(0.0), soft(3.0), soft(-3.0)), (0.5, 1.0, 0.0));
         assert!((soft(3f32.ln()) - 0.8).abs() < 1e-6);
-        // The start gives back the weight: 0.3 of a step above the integer below.
+        // The start results in the weight itself: 0.3 of a step above the integer below.
         let rounding = Rounding { weight: &[-1.35], scale: &[0.5], bits: 8 };
-        let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: Activation::Identity };
+        let examples = Examples { inputs: &[1.0], outputs: &[0.0], activation: ActivationFunction::Identity };
         let start = Descent::new(&rounding, &examples);
         assert_eq!(start.floors, [-3.0]);
         assert!((start.elements[0].soft().1 - 0.3).abs() < 1e-5);

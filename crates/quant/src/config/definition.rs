@@ -1,7 +1,7 @@
-//! The short form of a configuration: AMCT's text-proto `.cfg`, which says what differs from the defaults.
+//! The short form of a configuration: AMCT's text-proto `.cfg`, which holds what differs from the defaults.
 //!
-//! What it says of a layer by name counts more than what it says of the layer's type, that more than what it says of
-//! all layers, and that more than the defaults. Fields of methods that intact8 does not have are refused by name.
+//! Settings of a layer by name override those of the layer's type, those override settings of all layers, and those the
+//! defaults. Fields of methods that intact8 does not have are refused by name.
 
 use super::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
@@ -57,7 +57,7 @@ impl QuantConfig {
     }
 }
 
-/// What a text says, by what it is about.
+/// The fields of a text, by what they configure.
 #[derive(Default)]
 struct Definition {
     globals: Vec<Field>,
@@ -358,7 +358,7 @@ return %c
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_name_the_line() {
         let message = |text: &str| config(text).unwrap_err().to_string();
         assert_eq!(
             message("batch_num : 1\nskip_layers : \"tail\""),

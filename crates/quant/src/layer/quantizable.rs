@@ -1,84 +1,100 @@
-//! The table of operators that can be quantized, and what each demands of its operands.
+//! The table of operators that can be quantized, and what each requires of its operands.
 
 use super::{InputChannels, Weight};
-use intact8_ir::{DType, Graph, NodeId, Op, Tensor, TensorType, ValueId};
+use crate::linear_view::LinearView;
+use intact8_ir::{DType, Graph, NodeId, Op, OperatorTrait, Tensor, TensorType, ValueId};
 use std::collections::HashSet;
 
 /// An operator that can be quantized.
 pub struct QuantizableOp {
     /// The operator's name, in ONNX's own domain.
     pub name: &'static str,
-    /// What it is, which decides whether it is quantized when nobody says.
-    pub kind: Kind,
-    /// Whether each output channel has a weight scale of its own when nobody says.
+    /// The kind, which decides whether it is quantized by default.
+    pub kind: LayerKind,
+    /// Whether its weights are quantized per channel by default.
     pub channel_wise: bool,
     /// The operands to quantize, or why a node can't be.
-    pub(super) operands: fn(&Site<'_>) -> Result<Operands, String>,
+    pub(super) operands: fn(&Candidate<'_>) -> Result<QuantizedOperands, String>,
 }
 
-/// What an operator is.
+/// What kind of work an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Multiplies and adds, nearly always with constant weights: where the time goes.
-    Product,
-    /// Adds feature maps, or averages them: cheap, but between products that could otherwise not stay in integers.
+pub enum LayerKind {
+    /// Multiplies and adds, nearly always with constant weights: most of a model's time.
+    Linear,
+    /// Adds feature maps, or averages them: cheap, but between linear layers that could otherwise not stay in integers.
     Join,
-    /// A function of single elements, or a choice of them; in float unless somebody asks for it.
+    /// A function of single elements, or a selection of them; in float by default.
     Other,
 }
 
 /// The operators that can be quantized. Supporting another one is adding a row.
 pub static QUANTIZABLE: &[QuantizableOp] = &[
-    QuantizableOp { name: "Conv", kind: Kind::Product, channel_wise: true, operands: conv },
+    QuantizableOp { name: "Conv", kind: LayerKind::Linear, channel_wise: true, operands: conv },
     QuantizableOp {
         name: "ConvTranspose",
-        kind: Kind::Product,
+        kind: LayerKind::Linear,
         channel_wise: true,
         operands: conv_transpose,
     },
-    QuantizableOp { name: "Gemm", kind: Kind::Product, channel_wise: true, operands: gemm },
-    QuantizableOp { name: "MatMul", kind: Kind::Product, channel_wise: true, operands: mat_mul },
-    QuantizableOp { name: "LSTM", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "GRU", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "RNN", kind: Kind::Product, channel_wise: true, operands: recurrent },
-    QuantizableOp { name: "AveragePool", kind: Kind::Join, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Gemm", kind: LayerKind::Linear, channel_wise: true, operands: gemm },
+    QuantizableOp { name: "MatMul", kind: LayerKind::Linear, channel_wise: true, operands: mat_mul },
+    QuantizableOp { name: "LSTM", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "GRU", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "RNN", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
     QuantizableOp {
-        name: "GlobalAveragePool",
-        kind: Kind::Join,
+        name: "AveragePool",
+        kind: LayerKind::Join,
         channel_wise: false,
         operands: one_activation,
     },
-    QuantizableOp { name: "Add", kind: Kind::Join, channel_wise: false, operands: add },
-    QuantizableOp { name: "Mul", kind: Kind::Other, channel_wise: false, operands: two_activations },
-    QuantizableOp { name: "Concat", kind: Kind::Other, channel_wise: false, operands: all_activations },
-    QuantizableOp { name: "MaxPool", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Resize", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Relu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "LeakyRelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Clip", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Sigmoid", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "HardSwish", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Gelu", kind: Kind::Other, channel_wise: false, operands: one_activation },
-    QuantizableOp { name: "Softmax", kind: Kind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "GlobalAveragePool",
+        kind: LayerKind::Join,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Add", kind: LayerKind::Join, channel_wise: false, operands: add },
+    QuantizableOp { name: "Mul", kind: LayerKind::Other, channel_wise: false, operands: two_activations },
+    QuantizableOp { name: "Concat", kind: LayerKind::Other, channel_wise: false, operands: all_activations },
+    QuantizableOp { name: "MaxPool", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Resize", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Relu", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "LeakyRelu",
+        kind: LayerKind::Other,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Clip", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Sigmoid", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp {
+        name: "HardSwish",
+        kind: LayerKind::Other,
+        channel_wise: false,
+        operands: one_activation,
+    },
+    QuantizableOp { name: "Gelu", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
+    QuantizableOp { name: "Softmax", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
 ];
 
 /// A node whose operator is in the table.
-pub(super) struct Site<'a> {
+pub(super) struct Candidate<'a> {
     pub(super) graph: &'a Graph,
     pub(super) id: NodeId,
     pub(super) op: &'a Op,
 }
 
 /// The operands to quantize.
-pub(super) struct Operands {
+pub(super) struct QuantizedOperands {
     pub(super) activations: Vec<usize>,
     pub(super) weights: Vec<Weight>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Candidate<'a> {
     /// The node, if it is an operation.
-    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Site<'a>> {
-        Some(Site { graph, id, op: graph.node(id).as_op()? })
+    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Candidate<'a>> {
+        Some(Candidate { graph, id, op: graph.node(id).as_op()? })
     }
 
     fn operand(&self, slot: usize) -> Option<ValueId> {
@@ -110,7 +126,7 @@ impl<'a> Site<'a> {
     }
 
     /// The weight in a slot: it must be a constant of f32.
-    fn weight(&self, slot: usize, axis: usize, input: Option<InputChannels>) -> Result<Weight, String> {
+    fn weight_tensor(&self, slot: usize) -> Result<&'a Tensor, String> {
         let value = self.operand(slot).ok_or("the weight is missing")?;
         let Some(tensor) = self.graph.constant(value) else {
             return Err(format!("the weight must be constant, {}", self.origin(value)));
@@ -118,13 +134,19 @@ impl<'a> Site<'a> {
         if tensor.dtype() != DType::F32 {
             return Err(format!("the weight is {}, and must be f32", tensor.dtype()));
         }
+        Ok(tensor)
+    }
+
+    /// The weight in a slot, whose output channels are along that dimension.
+    fn weight(&self, slot: usize, axis: usize, input: Option<InputChannels>) -> Result<Weight, String> {
+        let tensor = self.weight_tensor(slot)?;
         if axis >= tensor.shape().len() || tensor.is_empty() {
             return Err(format!("the weight has the shape {:?}", tensor.shape()));
         }
         Ok(Weight { slot, axis, per_channel: true, input })
     }
 
-    /// Who makes a value, for messages.
+    /// The producer of a value, for messages.
     fn origin(&self, value: ValueId) -> String {
         let node = self.graph.node(value.node);
         match node.as_op() {
@@ -134,151 +156,138 @@ impl<'a> Site<'a> {
     }
 }
 
-fn of_activations(activations: Vec<usize>) -> Result<Operands, String> {
-    Ok(Operands { activations, weights: vec![] })
+fn of_activations(activations: Vec<usize>) -> Result<QuantizedOperands, String> {
+    Ok(QuantizedOperands { activations, weights: vec![] })
 }
 
-fn with_weight(activation: usize, weight: Weight) -> Result<Operands, String> {
-    Ok(Operands { activations: vec![activation], weights: vec![weight] })
+fn with_weight(activation: usize, weight: Weight) -> Result<QuantizedOperands, String> {
+    Ok(QuantizedOperands { activations: vec![activation], weights: vec![weight] })
 }
 
-fn conv(site: &Site<'_>) -> Result<Operands, String> {
-    let groups = groups(site)?;
-    if let Some(n_outputs) = site.constant(1).and_then(|weight| weight.shape().first().copied())
+fn conv(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let groups = groups(candidate)?;
+    if let Some(n_outputs) = candidate.constant(1).and_then(|weight| weight.shape().first().copied())
         && n_outputs % groups != 0
     {
         return Err(format!("{n_outputs} output channels can't be cut into {groups} groups"));
     }
-    let input = InputChannels { activation: 1, weight: 1, groups };
-    with_weight(site.activation(0)?, site.weight(1, 0, Some(input))?)
+    linear(candidate, 0, 1)
 }
 
-/// The weight is `[in, out / groups, …]`: with groups, an index of axis 1 is several output channels.
-fn conv_transpose(site: &Site<'_>) -> Result<Operands, String> {
-    let per_channel = groups(site)? == 1;
-    let input = InputChannels { activation: 1, weight: 0, groups: 1 };
-    let weight = site.weight(1, 1, per_channel.then_some(input))?;
-    with_weight(site.activation(0)?, Weight { per_channel, ..weight })
+fn conv_transpose(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    groups(candidate)?;
+    linear(candidate, 0, 1)
 }
 
-fn groups(site: &Site<'_>) -> Result<usize, String> {
-    let groups = site.int("group", 1)?;
+/// An activation and a weight with channels as in the view of the operator. Where groups divide the input
+/// channels, an index of the other dimension is several output channels.
+fn linear(
+    candidate: &Candidate<'_>,
+    activation: usize,
+    weight_slot: usize,
+) -> Result<QuantizedOperands, String> {
+    let activation = candidate.activation(activation)?;
+    let tensor = candidate.weight_tensor(weight_slot)?;
+    let view = LinearView::of(candidate.op, weight_slot, tensor.shape());
+    let view = view.ok_or_else(|| format!("the weight has the shape {:?}", tensor.shape()))?;
+    let (layout, per_channel) = (view.layout, view.layout.is_per_channel());
+    let input = InputChannels {
+        activation: view.kind.input_axis(weight_slot),
+        weight: layout.input_axis(),
+        groups: layout.groups(),
+    };
+    let input = per_channel.then_some(input);
+    with_weight(activation, Weight { slot: weight_slot, axis: layout.output_axis(), per_channel, input })
+}
+
+fn groups(candidate: &Candidate<'_>) -> Result<usize, String> {
+    let groups = candidate.int("group", 1)?;
     usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or_else(|| format!("group is {groups}"))
 }
 
-fn gemm(site: &Site<'_>) -> Result<Operands, String> {
-    let factor = |name| site.op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
-    if site.int("transA", 0)? != 0 {
+fn gemm(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let factor = |name| candidate.op.float(name).map(|v| v.unwrap_or(1.0)).map_err(|error| error.message);
+    if candidate.int("transA", 0)? != 0 {
         return Err("transA must be 0".to_owned());
     }
     if factor("alpha")? != 1.0 || factor("beta")? != 1.0 {
         return Err("alpha and beta must be 1".to_owned());
     }
-    if site.constant(1).is_none() {
-        return of_activations(vec![site.activation(0)?, site.activation(1)?]);
+    if candidate.constant(1).is_none() {
+        return of_activations(vec![candidate.activation(0)?, candidate.activation(1)?]);
     }
-    let axis = if site.int("transB", 0)? == 0 { 1 } else { 0 };
-    let input = InputChannels { activation: -1, weight: 1 - axis, groups: 1 };
-    with_weight(site.activation(0)?, site.weight(1, axis, Some(input))?)
+    candidate.int("transB", 0)?;
+    linear(candidate, 0, 1)
 }
 
 /// Either factor may be the weight. Of a stack of matrices, channels can't be told apart by one axis.
-fn mat_mul(site: &Site<'_>) -> Result<Operands, String> {
-    let rank = |tensor: &Tensor| tensor.shape().len();
-    let (activation, weight_slot, weight, axis, input) = match (site.constant(0), site.constant(1)) {
-        (None, None) => return of_activations(vec![site.activation(0)?, site.activation(1)?]),
+fn mat_mul(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let (slot, weight) = match (candidate.constant(0), candidate.constant(1)) {
+        (None, None) => return of_activations(vec![candidate.activation(0)?, candidate.activation(1)?]),
         (Some(_), Some(_)) => return Err("both inputs are constant".to_owned()),
-        (None, Some(right)) => {
-            let axis = rank(right).checked_sub(1).ok_or("the weight has no dimensions")?;
-            (0, 1, right, axis, InputChannels { activation: -1, weight: axis.saturating_sub(1), groups: 1 })
-        }
-        (Some(left), None) => {
-            let axis = rank(left).checked_sub(2).ok_or("the weight is no matrix")?;
-            (1, 0, left, axis, InputChannels { activation: -2, weight: axis + 1, groups: 1 })
-        }
+        (None, Some(right)) => (1, right),
+        (Some(left), None) => (0, left),
     };
-    let is_matrix = rank(weight) == 2;
     // A vector on the right has no dimension before its last; where the rank is not known, it may be one.
-    let is_vector =
-        weight_slot == 0 && site.ty(1).and_then(|ty| ty.shape.as_ref()).is_none_or(|dims| dims.len() < 2);
-    let weight = site.weight(weight_slot, axis, (is_matrix && !is_vector).then_some(input))?;
-    with_weight(site.activation(activation)?, Weight { per_channel: is_matrix, ..weight })
+    let shape = || candidate.ty(1 - slot)?.shape.as_ref();
+    let is_vector = slot == 0 && shape().is_none_or(|dims| dims.len() < 2);
+    let is_matrix = weight.shape().len() == 2;
+    if is_matrix && !is_vector {
+        return linear(candidate, 1 - slot, slot);
+    }
+    let axis = match (slot, weight.shape().len()) {
+        (1, 0) => return Err("the weight has no dimensions".to_owned()),
+        (0, 0 | 1) => return Err("the weight is no matrix".to_owned()),
+        (1, rank) => rank - 1,
+        (_, rank) => rank - 2,
+    };
+    let weight = candidate.weight(slot, axis, None)?;
+    with_weight(candidate.activation(1 - slot)?, Weight { per_channel: is_matrix, ..weight })
 }
 
 /// The weights of the input and of the recurrence, `[directions, gates · hidden, …]`. The state stays float.
-fn recurrent(site: &Site<'_>) -> Result<Operands, String> {
+fn recurrent(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     let input = InputChannels { activation: -1, weight: 2, groups: 1 };
-    let weights = vec![site.weight(1, 1, Some(input))?, site.weight(2, 1, None)?];
-    Ok(Operands { activations: vec![site.activation(0)?], weights })
+    let weights = vec![candidate.weight(1, 1, Some(input))?, candidate.weight(2, 1, None)?];
+    Ok(QuantizedOperands { activations: vec![candidate.activation(0)?], weights })
 }
 
-fn one_activation(site: &Site<'_>) -> Result<Operands, String> {
-    of_activations(vec![site.activation(0)?])
+fn one_activation(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    of_activations(vec![candidate.activation(0)?])
 }
 
-fn two_activations(site: &Site<'_>) -> Result<Operands, String> {
-    of_activations(vec![site.activation(0)?, site.activation(1)?])
+fn two_activations(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    of_activations(vec![candidate.activation(0)?, candidate.activation(1)?])
 }
 
-fn all_activations(site: &Site<'_>) -> Result<Operands, String> {
-    let n_inputs = site.graph.operands(site.id).len();
-    of_activations((0..n_inputs).map(|slot| site.activation(slot)).collect::<Result<_, _>>()?)
+fn all_activations(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let n_inputs = candidate.graph.operands(candidate.id).len();
+    of_activations((0..n_inputs).map(|slot| candidate.activation(slot)).collect::<Result<_, _>>()?)
 }
 
 /// The sum of two feature maps of one shape. A sum with a constant is a bias, one that broadcasts is a mask or a
-/// shift, what is not known to be f32 may be arithmetic on shapes, and what is not made by layers is part of a function
-/// that is written out, as Gelu often is: they stay as they are. So does what a Softmax reads: one side is a mask or a bias
-/// of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
-fn add(site: &Site<'_>) -> Result<Operands, String> {
-    let operands = two_activations(site)?;
-    match (site.ty(0), site.ty(1)) {
+/// shift, one not known to be of f32 may be arithmetic on shapes, and one whose operands are not produced by layers is part
+/// of a function that is written out, as Gelu often is: they stay in float. So does an operand of a Softmax: one side is a
+/// mask or a bias of attention, whose -3.4e38 leaves no integers for the other where both share a scale.
+fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let operands = two_activations(candidate)?;
+    match (candidate.ty(0), candidate.ty(1)) {
         (Some(a), Some(b)) if a.shape.is_some() && a.shape == b.shape => {}
         (Some(a), Some(b)) => return Err(format!("the inputs are {a} and {b}, and must have one shape")),
         _ => return Err("the inputs' types are not known".to_owned()),
     }
-    let readers = site.graph.users(site.id.into());
-    if readers.iter().any(|&(reader, _)| site.graph.node(reader).is("Softmax")) {
+    let readers = candidate.graph.users(candidate.id.into());
+    if readers.iter().any(|&(reader, _)| candidate.graph.node(reader).is("Softmax")) {
         return Err("its result goes into a Softmax, so one input is a mask".to_owned());
     }
-    match operands.activations.iter().find(|&&slot| !is_feature_map(site.graph, site.operand(slot))) {
-        Some(slot) => Err(format!("input {slot} is not made by a layer")),
+    match operands.activations.iter().find(|&&slot| !is_feature_map(candidate.graph, candidate.operand(slot)))
+    {
+        Some(slot) => Err(format!("input {slot} is not produced by a layer")),
         None => Ok(operands),
     }
 }
 
-/// What passes a feature map on: one input decides, whatever else there is.
-const TRANSPARENT: &[&str] = &[
-    "BatchNormalization",
-    "Clip",
-    "Concat",
-    "Dropout",
-    "Elu",
-    "Flatten",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "LeakyRelu",
-    "MaxPool",
-    "Mish",
-    "PRelu",
-    "Pad",
-    "Relu",
-    "Reshape",
-    "Resize",
-    "Sigmoid",
-    "Slice",
-    "Softplus",
-    "Split",
-    "Squeeze",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-];
-
-/// Whether a value is an input of the graph, or made by a product or a join, as it is or normalized, activated,
+/// Whether a value is an input of the graph, or the result of a linear layer or a join, as it is or normalized, activated,
 /// shifted or scaled by constants, or gated by a function of itself. Of a sum, both sides must be.
 fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
     let (mut pending, mut seen) = (vec![value], HashSet::new());
@@ -295,8 +304,8 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
             "Add" => pending.extend([operand(0), operand(1)]),
             "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
             "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
-            name if TRANSPARENT.contains(&name) => pending.push(operand(0)),
-            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != Kind::Other) => {}
+            _ if op.has(OperatorTrait::PassesFeatureMap) => pending.push(operand(0)),
+            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != LayerKind::Other) => {}
             _ => return false,
         }
     }

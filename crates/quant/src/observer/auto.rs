@@ -2,7 +2,7 @@
 //!
 //! The error of a product's output is the sum over input channels of the channel's quantization error times the squared
 //! weights that it meets. So the candidates of all other methods, and the best by this measure, are compared on the
-//! histogram in which each channel counts as those weights say.
+//! histogram in which each channel has those weights.
 
 use super::error::{Masses, error_of, params_of};
 use super::percentile::fine_bins;
@@ -43,7 +43,7 @@ mod tests {
             statistics.observe(&Tensor::new(&[2, 10_000], values.collect())).unwrap();
             range(&statistics, 8, true).1
         };
-        // The error of rounding grows by the extent squared and that of clipping by the distance: they balance near 16.
+        // The error of rounding grows with the square of the range and that of clipping with the distance: the best is near 16.
         assert!((10.0..25.0).contains(&wide(vec![1_000_000, 1])));
         assert!(wide(vec![1, 1]) > 40.0);
     }

@@ -1,4 +1,4 @@
-//! What quantization does to the values of a histogram.
+//! The error of quantizing the values of a histogram.
 
 use super::Bin;
 use crate::params::QuantParams;
@@ -74,7 +74,7 @@ pub(super) fn error_of(masses: &Masses, params: &QuantParams) -> f64 {
 
 /// The same, or some part of it that is more than `bound`.
 pub(super) fn error_up_to(bound: f64, masses: &Masses, params: &QuantParams) -> f64 {
-    let (qmin, qmax) = QuantParams::range(params.bits);
+    let (qmin, qmax) = QuantParams::integers(params.bits);
     let (scale, offset) = (f64::from(params.scale[0]), params.offset[0]);
     squared_error_up_to(
         bound,
@@ -87,7 +87,7 @@ pub(super) fn error_up_to(bound: f64, masses: &Masses, params: &QuantParams) -> 
 
 /// The parameters of a range.
 pub(super) fn params_of((min, max): (f32, f32), bits: u8, asymmetric: bool) -> QuantParams {
-    if asymmetric { QuantParams::asymmetric(min, max, bits) } else { QuantParams::symmetric(min, max, bits) }
+    QuantParams::covering(min, max, bits, asymmetric)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! HFMG, AMCT's histogram method for activations: a range is trimmed greedily from both ends, and of the ranges passed
 //! on the way the one with the least squared error of requantization wins.
 //!
-//! AMCT rebins while data come in; here the bins are made once, from the fixed bins of the statistics.
+//! AMCT rebins while data arrive; here the bins are made once, from the fixed bins of the statistics.
 
 use super::{Bin, Statistics};
 use crate::params::QuantParams;
@@ -14,7 +14,7 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
         return (statistics.min, statistics.max);
     }
     let counts = linear_bins(&statistics.histogram.bins(width / 4.0), min, width, n_bins);
-    let (qmin, qmax) = QuantParams::range(bits);
+    let (qmin, qmax) = QuantParams::integers(bits);
     let n_levels = (qmax - qmin + 1) as usize;
     let best = trimmed(&counts)
         .into_iter()
@@ -46,7 +46,7 @@ fn linear_bins(bins: &[Bin], min: f64, width: f64, n_bins: usize) -> Vec<f64> {
     counts
 }
 
-/// The ranges `(left, right)` of bins that greedy trimming passes, the whole first. Each step lets go of a
+/// The ranges `(left, right)` of bins that greedy trimming passes, the whole first. Each step drops a
 /// hundred-thousandth of the values from the end where that frees more bins, down to a quarter of the bins.
 fn trimmed(counts: &[f64]) -> Vec<(usize, usize)> {
     let total: f64 = counts.iter().sum();
@@ -70,7 +70,7 @@ fn trimmed(counts: &[f64]) -> Vec<(usize, usize)> {
     ranges
 }
 
-/// The bin at which an end that goes through `range` has let go of `step` values.
+/// The bin at which an end that moves through `range` has dropped `step` values.
 fn advance(counts: &[f64], step: f64, mut range: impl Iterator<Item = usize>) -> Option<usize> {
     let mut dropped = 0.0;
     range.find(|&idx| {

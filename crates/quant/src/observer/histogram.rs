@@ -1,9 +1,10 @@
 //! A histogram of 32-bit floats with bins of fixed borders, so that merging two is adding them.
 //!
 //! A bin holds the numbers that share sign, exponent and the upper bits of the mantissa: its width is a fixed part of
-//! its numbers, whatever the range of the data. Nothing is rescaled while data come in, so the result depends neither
+//! its numbers, for data of any range. Nothing is rescaled while data arrive, so the result depends neither
 //! on their order nor on how they were split. Borders that follow the data, as other tools have them, are not here.
 
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -20,9 +21,10 @@ const NEGATIVE: usize = N_OCTAVES / 2;
 /// An octave with fewer bins that are not empty does not often occur.
 const FEW_BINS: usize = SUB_BINS / 8;
 
-/// Counts of numbers, by bins of fixed borders. Only octaves that occur take memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "BTreeMap<u32, u64>", into = "BTreeMap<u32, u64>")]
+/// Counts of numbers, by bins of fixed borders. Only octaves that occur use memory.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "config-files", serde(from = "BTreeMap<u32, u64>", into = "BTreeMap<u32, u64>"))]
 pub struct Histogram {
     octaves: Vec<Option<Box<[u64; SUB_BINS]>>>,
 }

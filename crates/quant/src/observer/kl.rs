@@ -1,7 +1,7 @@
 //! The symmetric range whose quantized distribution is closest to the original by Kullback-Leibler divergence.
 //!
 //! The method of TensorRT's entropy calibration: of the histogram of magnitudes, every number of bins from the levels
-//! upwards is tried as the range; what lies outside goes to the last bin, and the bins inside are spread over the levels.
+//! upwards is tried as the range; values outside count in the last bin, and the bins inside are spread over the levels.
 
 use super::Statistics;
 use crate::params::QuantParams;
@@ -18,9 +18,9 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
         let middle = ((bin.low + bin.high) / 2.0).abs();
         counts[((middle / width) as usize).min(n_bins - 1)] += bin.count as f64;
     }
-    // Zeros say nothing about the range, and there may be very many of them.
+    // Zeros do not constrain the range, and there may be very many of them.
     counts[0] = counts.get(1).copied().unwrap_or(0.0);
-    let n_levels = QuantParams::range(bits).1 as usize + 1;
+    let n_levels = QuantParams::integers(bits).1 as usize + 1;
     let sums = Sums::of(&counts);
     let estimates: Vec<f64> = (n_levels..=n_bins).map(|n| sums.divergence(n, n_levels)).collect();
     let least = estimates.iter().copied().fold(f64::INFINITY, f64::min);
@@ -78,7 +78,7 @@ impl Sums {
             start = end;
         }
         let without_clipping = self.entropies[n] - of_levels - inside * (total / inside).ln();
-        // What is clipped goes to the last bin.
+        // Clipped values count in the last bin.
         let last = inside - self.counts[n - 1];
         let clipped = last + (total - inside);
         let q = if last > 0.0 { in_level / inside } else { 1e-9 };
@@ -87,7 +87,7 @@ impl Sums {
     }
 }
 
-/// The divergence of the first `n` bins, quantized to `n_levels`, from what they were with everything else clipped.
+/// The divergence of the first `n` bins, quantized to `n_levels`, from the original with all other values clipped.
 fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
     let outside: f64 = counts[n..].iter().sum();
     let mut original = counts[..n].to_vec();
@@ -103,7 +103,7 @@ fn divergence(counts: &[f64], n: usize, n_levels: usize) -> f64 {
         let level_count: f64 = counts[bins.clone()].iter().sum();
         for idx in bins.filter(|&idx| original[idx] > 0.0) {
             let p = original[idx] / total;
-            // A bin that is empty but for what was clipped into it gets a little, so that it counts without end.
+            // A bin that holds only clipped values has a tiny count, so that its divergence stays finite.
             let q = if counts[idx] > 0.0 { level_count / occupied as f64 / inside } else { 1e-9 };
             sum += p * (p / q).ln();
         }

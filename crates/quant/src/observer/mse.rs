@@ -9,7 +9,7 @@ const SHRINK: f32 = 0.97;
 /// About a hundredth of the whole.
 const MAX_TRIES: usize = 150;
 const MAX_ROUNDS: usize = 4;
-/// Both what rounding and what clipping costs are convex in where a range ends, so once it has long become no better it won't.
+/// The errors of rounding and of clipping are convex in the end of a range, so a search that has not improved for long ends.
 const MAX_MISSES: usize = 30;
 
 /// The range to cover, by the error over `histogram`. Never worse than the whole range.

@@ -1,8 +1,8 @@
-//! The range that holds a given part of the values, as much left out at either end.
+//! The percentile method: the range that holds a given part of the values, with equal parts left out at both ends.
 
 use super::{Bin, Histogram, Statistics};
 
-/// The range to cover; `part` is what it holds, 1 for everything.
+/// The range to cover; `part` is the part of the values in it, 1 for all.
 pub(super) fn range(statistics: &Statistics, part: f64) -> (f32, f32) {
     let outside = (1.0 - part) / 2.0;
     let bins = statistics.histogram.bins(0.0);

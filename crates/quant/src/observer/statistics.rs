@@ -1,19 +1,21 @@
-//! What is kept of all the values that an activation had: a fixed amount, however many there are.
+//! Statistics of the values of an activation: of bounded size, for any number of values.
 //!
 //! Statistics of parts of the data, gathered in any order and on any machine, add up to those of the whole: everything
 //! but two sums of batch extremes is counted in integers or compared, and so exact.
 
 use super::{Histogram, Weighted};
 use intact8_ir::{Error, Result, Tensor};
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// What is kept of all values of an activation.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// Statistics of all observed values of an activation.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Statistics {
-    /// How many times values came in.
+    /// The number of observed batches.
     pub n_batches: u64,
-    /// How many values came in.
+    /// The number of observed values.
     pub n_values: u64,
     /// The least value; 0 as long as there is none.
     pub min: f32,
@@ -23,25 +25,26 @@ pub struct Statistics {
     pub sum_of_min: f64,
     /// The sum of the greatest values of the batches.
     pub sum_of_max: f64,
-    /// How often which values came.
+    /// The histogram of the values.
     pub histogram: Histogram,
-    /// The same, each value counted as often as its channel matters, where that is known.
+    /// The same with a weight per channel, where all uses are layers with weights.
     pub weighted: Option<Weighted>,
-    /// The greatest magnitude in each channel, where it is asked for.
+    /// The greatest magnitude in each channel, where it is required.
     pub channels: Option<ChannelMaxima>,
 }
 
 /// The greatest magnitude in each channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct ChannelMaxima {
     /// The dimension that counts channels; from the end if negative.
     pub axis: isize,
-    /// The magnitudes; empty as long as no value has come.
+    /// The magnitudes; empty before the first value.
     pub maxima: Vec<f32>,
 }
 
 impl Statistics {
-    /// Takes in the values of one batch, which must be finite.
+    /// Observes the values of one batch. An error if they are not of f32, or not all finite.
     pub fn observe(&mut self, tensor: &Tensor) -> Result<()> {
         let values = tensor.values::<f32>()?;
         let extremes = intact8_kernels::reduce::min_max(values);
@@ -67,7 +70,7 @@ impl Statistics {
         Ok(())
     }
 
-    /// Forgets all that was seen, and keeps the memory.
+    /// Removes all observations, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         let (mut histogram, mut weighted) = (std::mem::take(&mut self.histogram), self.weighted.take());
         histogram.clear();
@@ -77,7 +80,7 @@ impl Statistics {
         *self = Statistics { histogram, weighted, channels, ..Statistics::default() };
     }
 
-    /// Takes extremes in; to be called before the values are counted.
+    /// Widens the range by the extremes of a batch; to be called before its values are counted.
     fn widen(&mut self, min: f32, max: f32) {
         let is_first = self.n_values == 0;
         self.min = if is_first { min } else { self.min.min(min) };
@@ -86,7 +89,7 @@ impl Statistics {
 }
 
 impl ChannelMaxima {
-    /// Takes in values of that shape.
+    /// Observes values of that shape.
     pub(crate) fn observe(&mut self, values: &[f32], shape: &[usize]) -> Result<()> {
         let maxima = &mut self.maxima;
         for_each_channel(values, shape, self.axis, |channel, values| {
@@ -98,11 +101,23 @@ impl ChannelMaxima {
         })
     }
 
-    /// Takes in what was seen of other data.
+    /// Adds the maxima of other data.
     pub(crate) fn merge(&mut self, other: &ChannelMaxima) {
         self.maxima.resize(self.maxima.len().max(other.maxima.len()), 0.0);
         self.maxima.iter_mut().zip(&other.maxima).for_each(|(mine, theirs)| *mine = mine.max(*theirs));
     }
+}
+
+/// Checks that values of that shape have so many channels in a dimension, which is counted from the end if negative.
+pub(crate) fn check_channels(shape: &[usize], axis: isize, n_channels: usize) -> Result<()> {
+    let from_front = if axis < 0 { axis + shape.len() as isize } else { axis };
+    let found = usize::try_from(from_front).ok().and_then(|axis| shape.get(axis));
+    if found == Some(&n_channels) {
+        return Ok(());
+    }
+    let message =
+        format!("the values have the shape {shape:?}, and need {n_channels} channels in dimension {axis}");
+    Err(Error::invalid_data(message))
 }
 
 /// Calls `see` with every run of values of one channel.
@@ -124,7 +139,7 @@ pub(super) fn for_each_channel(
 }
 
 impl AddAssign<&Statistics> for Statistics {
-    /// Takes in all that the other has seen. Both must have been made for the same activation.
+    /// Adds the observations of the other. Both must be of the same activation.
     fn add_assign(&mut self, other: &Statistics) {
         if other.n_values > 0 {
             self.widen(other.min, other.max);
@@ -172,8 +187,14 @@ mod tests {
         used += &whole;
         assert_eq!((used.channels, used.min, used.n_batches), (whole.channels.clone(), -4.0, 3));
         assert!(used.histogram.bins(0.0) == whole.histogram.bins(0.0) && used.weighted.is_some());
-        let json = serde_json::to_string(&shards).unwrap();
-        assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), shards);
+    }
+
+    #[cfg(feature = "config-files")]
+    #[test]
+    fn statistics_are_written_and_read() {
+        let statistics = observed(&[&[0.5, -2.0, 7.25, 0.0]]);
+        let json = serde_json::to_string(&statistics).unwrap();
+        assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), statistics);
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! Counts in which some channels count more than others, beside those in which all count alike.
+//! Weighted histograms: counts in which each channel has a weight, in addition to plain counts.
 
 use super::Histogram;
 use super::statistics::for_each_channel;
 use intact8_ir::Result;
+#[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
-/// A histogram in which some channels count more than others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A histogram in which each channel has a weight.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Weighted {
     /// The dimension that counts channels; from the end if negative.
     pub axis: isize,
@@ -18,11 +20,11 @@ pub struct Weighted {
 }
 
 thread_local! {
-    /// What is counted in both ways at once, and empty between uses.
+    /// Both counts at once; empty between uses.
     static BOTH: RefCell<Histogram> = RefCell::default();
 }
 
-/// Fewer values are counted twice: to take both counts apart costs as much as counting so many.
+/// Fewer values are counted twice: to separate both counts costs as much as counting so many.
 const FEW: usize = 4096;
 
 impl Weighted {

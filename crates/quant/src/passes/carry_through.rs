@@ -1,16 +1,17 @@
-//! Quantization, moved in front of what only moves numbers.
+//! Quantization before operations that only move numbers, in place of after them.
 
-use crate::coding::{Coding, quantized_as};
-use crate::grow::pair;
 use crate::names::Names;
-use intact8_ir::{Graph, Model, NodeId, Pass, Result};
+use crate::new_nodes::pair;
+use crate::qdq_params::{QdqParams, quantized_as};
+use crate::uses::data_operands;
+use intact8_ir::{Graph, Model, NodeId, OperatorSet, Pass, Result};
 
-/// Quantizes in front of an operation what everybody quantizes behind it, where the operation only moves numbers, or
-/// takes the greatest of some, or clips: so the layer in front gives integers, and the operation passes them on.
+/// Moves quantization before an operation that only moves numbers, selects the greatest, or clips, if all uses of
+/// its result quantize it alike: so the layer before it returns integers, and the operation passes them on.
 ///
-/// The QuantizeLinear behind it stays, and changes nothing any more. Integers are the same, bit by bit. Left alone:
-/// interpolation, the indices of a pooling, and values that anybody reads as floats, or with another scale.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// The QuantizeLinear after the operation stays and changes nothing any more. The integers are the same, bit by
+/// bit. Left alone: interpolation, the indices of a pooling, and values that are also used as floats or quantized
+/// with another scale. It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -37,7 +38,7 @@ use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 /// ```
 pub struct CarryThrough {
     /// The operators that the target passes integers through.
-    pub operators: &'static [&'static str],
+    pub operators: OperatorSet,
 }
 
 impl Pass for CarryThrough {
@@ -49,14 +50,14 @@ impl Pass for CarryThrough {
         let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
-            // Readers first, so that one step reaches through several operations.
+            // Users first, so that one sweep moves quantization through several operations.
             for id in graph.topo().into_iter().rev() {
-                let Some((coding, slots)) = self.carried(graph, id) else { continue };
+                let Some((params, slots)) = self.carried(graph, id) else { continue };
                 let label = graph.node(id).label().to_owned();
                 for slot in slots {
                     let Some(value) = graph.operand(id, slot) else { continue };
                     let suffix = if slot == 0 { "x".to_owned() } else { format!("x{slot}") };
-                    let made = pair(graph, &mut names, &format!("{label}.{suffix}"), value, &coding);
+                    let made = pair(graph, &mut names, &format!("{label}.{suffix}"), value, &params);
                     graph.set_operand(id, slot, made.or(Some(value)));
                     changed |= made.is_some();
                 }
@@ -68,26 +69,25 @@ impl Pass for CarryThrough {
 }
 
 impl CarryThrough {
-    /// With which coding to quantize which inputs of an operation.
-    fn carried(&self, graph: &Graph, id: NodeId) -> Option<(Coding, Vec<usize>)> {
+    /// The parameters to quantize an operation's inputs with, and which inputs.
+    fn carried(&self, graph: &Graph, id: NodeId) -> Option<(QdqParams, Vec<usize>)> {
         let node = graph.node(id);
-        let op = node.as_op().filter(|op| op.domain.is_empty())?;
+        let op = node.as_op()?;
         let is_alone = node.outputs.iter().skip(1).all(|value| value.name.is_empty());
-        if !is_alone || !self.operators.contains(&op.name.as_str()) || !moves(graph, id) {
+        if !is_alone || !self.operators.contains(op) || !moves(graph, id) {
             return None;
         }
-        let coding = quantized_as(graph, id.into()).filter(|coding| coding.per_tensor().is_some())?;
-        let inputs = if op.is("Concat") { 0..graph.operands(id).len() } else { 0..1 };
+        let params = quantized_as(graph, id.into()).filter(|params| params.per_tensor().is_some())?;
         let is_open = |&slot: &usize| {
             let value = graph.operand(id, slot);
-            value.is_some_and(|value| Coding::of_dequantized(graph, value).as_ref() != Some(&coding))
+            value.is_some_and(|value| QdqParams::of_dequantized(graph, value).as_ref() != Some(&params))
         };
-        let open: Vec<usize> = inputs.filter(is_open).collect();
-        (!open.is_empty()).then_some((coding, open))
+        let open: Vec<usize> = data_operands(graph, id).filter(is_open).collect();
+        (!open.is_empty()).then_some((params, open))
     }
 }
 
-/// Whether an operation of such an operator does nothing but move numbers, or take the greatest.
+/// Whether an operation of such an operator only moves numbers, or selects the greatest.
 fn moves(graph: &Graph, id: NodeId) -> bool {
     let Some(op) = graph.node(id).as_op() else { return false };
     match op.name.as_str() {

@@ -1,17 +1,17 @@
 //! Clipping of integers.
 
-use crate::coding::{Coding, integer_tensor, quantized_as};
-use crate::grow::constant;
-use crate::linear::detach;
 use crate::names::Names;
-use crate::product::coded;
+use crate::new_nodes::constant;
+use crate::qdq_params::{QdqParams, integer_tensor, quantized_as};
+use crate::quantized_linear::quantized_value;
+use crate::uses::detach;
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, ValueId};
 
-/// Clips the integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same
-/// scale and offset: the bounds are quantized too, and the integers are the same, bit by bit.
+/// Clips integers where a Clip or Relu of floats lies between a DequantizeLinear and a QuantizeLinear of the same
+/// scale and zero point: the bounds are quantized too, and the integers are the same, bit by bit.
 ///
-/// Left alone: bounds that are not constant, and operator sets before 12, whose Clip takes floats alone.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// Left alone: bounds that are not constant, and operator sets before 12, whose Clip accepts floats alone. It uses
+/// nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -51,8 +51,8 @@ impl Pass for ClipIntegers {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let Some((bytes, coding, bounds)) = clipped(graph, id) else { continue };
-                changed |= clip(graph, id, bytes, &coding, bounds, &mut names).is_some();
+                let Some((bytes, params, bounds)) = clipped(graph, id) else { continue };
+                changed |= clip(graph, id, bytes, &params, bounds, &mut names).is_some();
             }
             Ok(())
         })?;
@@ -61,31 +61,31 @@ impl Pass for ClipIntegers {
     }
 }
 
-/// The integers that a Clip reads, what they stand for, and the bounds in the same units.
-fn clipped(graph: &Graph, id: NodeId) -> Option<(ValueId, Coding, [i32; 2])> {
+/// The integers that a Clip's operand is dequantized from, their parameters, and the bounds in the same units.
+fn clipped(graph: &Graph, id: NodeId) -> Option<(ValueId, QdqParams, [i32; 2])> {
     let (low, high) = super::drop_clipped_activations::bounds(graph, id, 12)?;
-    let x = coded(graph, graph.operand(id, 0)?)?;
-    let coding = quantized_as(graph, id.into()).filter(|coding| *coding == x.coding)?;
-    let (least, greatest) = coding.range()?;
+    let x = quantized_value(graph, graph.operand(id, 0)?)?;
+    let params = quantized_as(graph, id.into()).filter(|params| *params == x.params)?;
+    let (least, greatest) = params.range()?;
     let bound = |bound: f32| {
         let quantized = f64::from((bound / x.scale).round_ties_even()) + f64::from(x.offset);
         quantized.clamp(f64::from(least), f64::from(greatest)) as i32
     };
-    Some((x.bytes, coding, [bound(low), bound(high)]))
+    Some((x.bytes, params, [bound(low), bound(high)]))
 }
 
 fn clip(
     graph: &mut Graph,
     id: NodeId,
     bytes: ValueId,
-    coding: &Coding,
+    params: &QdqParams,
     bounds: [i32; 2],
     names: &mut Names,
 ) -> Option<()> {
     let label = graph.node(id).label().to_owned();
     let mut operands = vec![Some(bytes)];
     for (what, bound) in ["min", "max"].into_iter().zip(bounds) {
-        let bound = integer_tensor(coding.dtype, &[], &[bound])?;
+        let bound = integer_tensor(params.dtype, &[], &[bound])?;
         operands.push(Some(constant(graph, names, &format!("{label}.{what}"), bound)));
     }
     let readers: Vec<NodeId> = graph.users(id.into()).into_iter().map(|(user, _)| user).collect();

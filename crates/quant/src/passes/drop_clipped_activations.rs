@@ -1,13 +1,13 @@
-//! Relu and Clip in front of a quantization that clips the same.
+//! Relu and Clip before a quantization that clips alike.
 
-use crate::coding::Coding;
+use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
-/// Removes a Relu or Clip whose every reader is a QuantizeLinear that saturates wherever it clips: where 0, or the lower
-/// bound, becomes the least integer, everything below does too, and likewise above. The integers stay the same, bit by
-/// bit.
+/// Removes a Relu or Clip if all uses of its result are QuantizeLinear that saturate wherever it clips: where 0,
+/// or the lower bound, becomes the least integer, everything below does too, and likewise above. The integers stay
+/// the same, bit by bit.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -54,7 +54,7 @@ impl Pass for DropClippedActivations {
     }
 }
 
-/// What a Relu or Clip reads, if its readers clip as much.
+/// The operand of a Relu or Clip, if the quantization of its result clips as much.
 fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
     let bounds = bounds(graph, id, opset)?;
     let users = graph.users(id.into());
@@ -67,7 +67,7 @@ fn redundant(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
     graph.operand(id, 0)
 }
 
-/// What a node does not let below and above; no bound is infinite.
+/// The lower and the upper bound of a node's result; no bound is infinite.
 pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)> {
     let op = graph.node(id).as_op()?;
     let (low, high) = if op.is("Relu") {
@@ -85,14 +85,14 @@ pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)
     (low <= high).then_some((low, high))
 }
 
-/// Whether a QuantizeLinear gives the least integer at the lower bound, and the greatest at the upper.
+/// Whether a QuantizeLinear results in the least integer at the lower bound, and the greatest at the upper.
 fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
-    let coding = Coding::of_quantize(graph, id)?;
-    let (qmin, qmax) = coding.range()?;
+    let params = QdqParams::of_quantize(graph, id)?;
+    let (qmin, qmax) = params.range()?;
     let clips = |(&scale, &offset): (&f32, &i32)| {
         let quantized = |bound: f32| (bound / scale).round_ties_even() + offset as f32;
         (low == f32::NEG_INFINITY || quantized(low) <= qmin as f32)
             && (high == f32::INFINITY || quantized(high) >= qmax as f32)
     };
-    Some(coding.scale.iter().zip(&coding.offset).all(clips))
+    Some(params.scale.iter().zip(&params.offset).all(clips))
 }

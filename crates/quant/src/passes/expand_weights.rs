@@ -1,16 +1,17 @@
 //! Weights of layers that run in float.
 
-use crate::coding::stored;
-use crate::grow::{constant, operation, type_with};
 use crate::names::Names;
+use crate::new_nodes::{constant, operation, type_with};
 use crate::profile::Profile;
+use crate::qdq_params::stored_constant;
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
 
-/// Writes the DequantizeLinear of a constant as Cast and Mul where all that read it run in float on the target.
+/// Replaces the DequantizeLinear of a constant by Cast and Mul if all its uses run in float on the target.
 ///
-/// Runtimes keep a DequantizeLinear for the layer behind it, and compute it anew each time if that layer does not take
-/// integers; Cast and Mul of constants they compute once, when they load the model. The numbers are the same, and the
-/// file holds the same integers. Left alone: offsets that are not 0, and what is added to a product that runs in int8.
+/// Runtimes keep a DequantizeLinear for the layer after it and compute it in each run if that layer does not run
+/// in int8; Cast and Mul of constants are computed once, when the model is loaded. The numbers are the same, and
+/// the file holds the same integers. Left alone: zero points that are not 0, and what is added to a product that
+/// runs in int8.
 ///
 /// ```qir before
 /// model m opset 17
@@ -33,7 +34,7 @@ use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, Va
 /// return %y
 /// ```
 pub struct ExpandWeights {
-    /// Says which layers run in int8.
+    /// Determines which layers run in int8.
     pub target: &'static Profile,
 }
 
@@ -62,9 +63,9 @@ impl Pass for ExpandWeights {
 impl ExpandWeights {
     fn is_for_floats(&self, graph: &Graph, id: NodeId) -> bool {
         let readers = graph.users(id.into());
-        let stored = stored(graph, id.into());
+        let stored = stored_constant(graph, id.into());
         let has_no_offset =
-            stored.is_some_and(|stored| stored.coding.offset.iter().all(|&offset| offset == 0));
+            stored.is_some_and(|stored| stored.params.offset.iter().all(|&offset| offset == 0));
         has_no_offset
             && !readers.is_empty()
             && !graph.outputs().contains(&id.into())
@@ -82,19 +83,19 @@ impl ExpandWeights {
 }
 
 fn expand(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<()> {
-    let stored = stored(graph, id.into())?;
-    let (shape, coding) = (stored.integers.shape().to_vec(), stored.coding.clone());
-    let mut scale_shape = vec![1; if coding.axis.is_some() { shape.len() } else { 0 }];
-    if let Some(axis) = coding.axis {
+    let stored = stored_constant(graph, id.into())?;
+    let (shape, params) = (stored.integers.shape().to_vec(), stored.params.clone());
+    let mut scale_shape = vec![1; if params.axis.is_some() { shape.len() } else { 0 }];
+    if let Some(axis) = params.axis {
         let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
-        *scale_shape.get_mut(axis)? = coding.scale.len();
+        *scale_shape.get_mut(axis)? = params.scale.len();
     }
     let integers = graph.operand(id, 0)?;
     let name = graph.node(id).outputs[0].name.clone();
     let ty = type_with(graph, integers, DType::F32);
     let cast = Op::new("Cast").with("to", Attr::Int(DType::F32.number()));
     let floats = operation(graph, names, &format!("{name}.float"), cast, ty.clone(), &[integers]);
-    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(&scale_shape, coding.scale));
+    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(&scale_shape, params.scale));
     let scaled = operation(graph, names, &format!("{name}.mul"), Op::new("Mul"), ty, &[floats, scale]);
     graph.replace_uses(id.into(), scaled);
     Some(())

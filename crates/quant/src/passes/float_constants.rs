@@ -1,12 +1,12 @@
-//! Stored integers as floats, for runtimes that take no others.
+//! Integer constants as floats, for runtimes that do not dequantize their type.
 
-use crate::coding::{integers, stored};
-use crate::grow::constant;
+use crate::axis::Axis;
 use crate::names::Names;
-use crate::weight::Channels;
+use crate::new_nodes::constant;
+use crate::qdq_params::{integers, stored_constant};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
-/// Computes the DequantizeLinear of constants of some integer types; a bias is stored in 32 bits.
+/// Computes the DequantizeLinear of constants of the given integer types, such as that of a bias of 32 bits.
 ///
 /// ```qir before
 /// model m opset 17
@@ -57,18 +57,19 @@ impl Pass for FloatConstants {
 
 impl FloatConstants {
     fn floats(&self, graph: &Graph, id: NodeId) -> Option<Tensor> {
-        let stored = stored(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.coding.dtype))?;
-        let (shape, coding) = (stored.integers.shape(), &stored.coding);
-        let channels = match coding.axis {
-            None => Channels::one(stored.integers.len()),
+        let stored =
+            stored_constant(graph, id.into()).filter(|stored| self.dtypes.contains(&stored.params.dtype))?;
+        let (shape, params) = (stored.integers.shape(), &stored.params);
+        let channels = match params.axis {
+            None => Axis::one(stored.integers.len()),
             Some(axis) => {
                 let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
-                Channels::of(shape, Some(axis).filter(|&axis| axis < shape.len())?)
+                Axis::of(shape, Some(axis).filter(|&axis| axis < shape.len())?)
             }
         };
         let float = |(idx, q): (usize, i32)| {
-            let channel = channels.of_element(idx);
-            (q - coding.offset[channel]) as f32 * coding.scale[channel]
+            let channel = channels.index_of(idx);
+            (q - params.offset[channel]) as f32 * params.scale[channel]
         };
         let floats = integers(stored.integers)?.into_iter().enumerate().map(float).collect();
         Some(Tensor::new(shape, floats))

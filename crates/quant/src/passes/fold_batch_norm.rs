@@ -1,15 +1,16 @@
 //! Batch normalization as part of the layer before it.
 
 use crate::batch_norm::scale_and_shift;
-use crate::linear::Linear;
+use crate::linear_node::LinearNode;
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::rank::rank;
+use crate::ranks::{GraphRanks, Ranks};
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
-/// Folds a BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul that feeds it: the weight is scaled for each
-/// output channel, and the bias takes the rest. A MatMul's bias is the Add behind it.
+/// Folds a BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it: the weight is scaled per
+/// output channel, and the bias is adapted. The bias of a MatMul is the Add after it.
 ///
-/// `W' = W·γ/√(σ²+ε)`, `b' = (b-μ)·γ/√(σ²+ε)+β`. Left alone: a layer whose result somebody else reads too, one that is
+/// `W' = W·γ/√(σ²+ε)`, `b' = (b-μ)·γ/√(σ²+ε)+β`. Left alone: a layer whose result has other uses, one that is
 /// named in `skip`, a normalization in training mode, and factors that are not finite.
 ///
 /// ```qir before
@@ -44,12 +45,13 @@ impl Pass for FoldBatchNorm<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             for norm in graph.topo() {
-                let Some(folded) = self.fold(graph, norm) else { continue };
-                folded.replace(graph, norm, &mut names);
+                let Some(folded) = self.fold(graph, ranks.in_graph(graph_id), norm) else { continue };
+                let result = folded.replace(graph, norm, &mut names);
+                ranks.replace(graph_id, norm.into(), result);
                 changed = true;
             }
             Ok(())
@@ -62,15 +64,15 @@ impl Pass for FoldBatchNorm<'_> {
 }
 
 impl FoldBatchNorm<'_> {
-    /// The layer in front of a normalization with the normalization in it, if that can be.
-    fn fold(&self, graph: &Graph, norm: NodeId) -> Option<Linear> {
+    /// The layer before a normalization with the normalization folded in, if that is possible.
+    fn fold(&self, graph: &Graph, ranks: GraphRanks<'_>, norm: NodeId) -> Option<LinearNode> {
         let (scale, shift) = scale_and_shift(graph, norm)?;
         let input = graph.operand(norm, 0)?;
-        let linear = Linear::making(graph, input)?;
+        let linear = LinearNode::making(graph, ranks, input)?;
         let is_skipped = self.skip.contains(&graph.node(linear.node).name);
         // A normalization's channels are dimension 1, a product's the last.
-        let is_aligned = !graph.node(linear.node).is("MatMul") || rank(graph, input) == Some(2);
-        if is_skipped || !is_aligned || scale.len() != linear.layout.n_outputs() {
+        let is_aligned = linear.view.kind != LinearKind::MatMul || ranks.rank(graph, input) == Some(2);
+        if is_skipped || !is_aligned || scale.len() != linear.view.layout.n_outputs() {
             return None;
         }
         linear.scaled(&scale, &shift)

@@ -1,19 +1,22 @@
-//! Factors of channels, moved into the weights in front.
+//! Factors of channels, moved into the weights of the layers before.
 
-use crate::coding::{integer_tensor, stored};
-use crate::grow::constant;
-use crate::linear::is_read_once;
+use crate::absorbing_constants::{AbsorbingConstant, absorbing_constants};
+use crate::axis::Axis;
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::sources::{Source, sources};
-use crate::weight::Channels;
+use crate::new_nodes::constant;
+use crate::qdq_params::{integer_tensor, stored_constant};
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::is_read_once;
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
-/// Removes a Mul by positive constants, one for all or one for each channel, behind layers whose weights and biases can
-/// take them: of integers the scales are multiplied and the integers stay, so a weight gets a scale for each channel.
+/// Removes a Mul by positive constants, one for all or one per channel, if the weights and biases of the layers
+/// before it can absorb them: scales of integers are multiplied and the integers stay, so a weight gets a scale
+/// per channel.
 ///
-/// That is what balancing leaves in front of a layer. Relu, LeakyRelu, pooling and a Concat of channels may lie between.
-/// Left alone: values that anybody else reads, factors behind a Clip, and layers that nothing but their products make.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// Smoothing leaves such a Mul before a layer. Relu, LeakyRelu, pooling and a Concat of channels may lie between.
+/// Left alone: values with other uses, factors after a Clip, and values that are not produced by layers with
+/// constant weights alone. It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -48,17 +51,18 @@ impl Pass for FoldChannelFactors {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
-                let Some((input, factors, sources)) = folded(graph, id) else { continue };
+                let Some((input, factors, sources)) = folded(graph, ranks, id) else { continue };
                 for source in sources {
                     scale(graph, source, &factors, &mut names);
                 }
                 let result = graph.node(id).outputs[0].clone();
                 graph.replace_uses(id.into(), input);
-                crate::linear::detach(graph, id);
+                crate::uses::detach(graph, id);
                 let ty = graph.value(input).ty.clone();
                 let value = &mut graph.node_mut(input.node).outputs[input.slot];
                 *value = intact8_ir::Value { ty, ..result };
@@ -71,33 +75,37 @@ impl Pass for FoldChannelFactors {
     }
 }
 
-/// What a Mul multiplies, by what, and the constants that can take it.
-fn folded(graph: &Graph, id: NodeId) -> Option<(ValueId, Vec<f32>, Vec<Source>)> {
+/// The operand of a Mul, the factors, and the constants that can absorb them.
+fn folded(
+    graph: &Graph,
+    ranks: GraphRanks<'_>,
+    id: NodeId,
+) -> Option<(ValueId, Vec<f32>, Vec<AbsorbingConstant>)> {
     if !graph.node(id).is("Mul") {
         return None;
     }
-    let (slot, tensor) = crate::linear::constant_operand(graph, id)?;
+    let (slot, tensor) = crate::uses::constant_operand(graph, id)?;
     let input = graph.operand(id, 1 - slot).filter(|&input| is_read_once(graph, input))?;
     let factors = tensor.values::<f32>().ok()?;
-    let behind = match tensor.shape().iter().position(|&n| n != 1) {
+    let after = match tensor.shape().iter().position(|&n| n != 1) {
         Some(axis) if tensor.shape()[axis] == factors.len() => tensor.shape().len() - 1 - axis,
         Some(_) => return None,
-        None => channels_behind(graph, input)?,
+        None => channels_after(graph, ranks, input)?,
     };
-    let n_channels = if factors.len() == 1 { channels_at(graph, input, behind)? } else { factors.len() };
-    let grows = crate::rank::rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
+    let n_channels = if factors.len() == 1 { channels_at(graph, input, after)? } else { factors.len() };
+    let grows = ranks.rank(graph, input).is_none_or(|rank| tensor.shape().len() > rank);
     let is_usual = factors.iter().all(|&factor| factor > 0.0 && factor.is_finite());
     if grows || !is_usual || graph.constant(input).is_some() {
         return None;
     }
     let factors = if factors.len() == 1 { vec![factors[0]; n_channels] } else { factors.to_vec() };
-    let sources = sources(graph, input, behind, n_channels)?;
+    let sources = absorbing_constants(graph, ranks, input, after, n_channels)?;
     Some((input, factors, sources))
 }
 
 /// How many dimensions follow that of the channels, where a factor does not tell.
-fn channels_behind(graph: &Graph, value: ValueId) -> Option<usize> {
-    match crate::rank::rank(graph, value)? {
+fn channels_after(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<usize> {
+    match ranks.rank(graph, value)? {
         rank @ 3.. if made_by_convolution(graph, value) => Some(rank - 2),
         _ => Some(0),
     }
@@ -106,44 +114,41 @@ fn channels_behind(graph: &Graph, value: ValueId) -> Option<usize> {
 fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
     let mut value = value;
     while let Some(op) = graph.node(value.node).as_op() {
-        match op.name.as_str() {
-            "Conv" | "ConvTranspose" => return true,
-            "Gemm" | "MatMul" => return false,
-            _ => match graph.operand(value.node, 0) {
-                Some(input) => value = input,
-                None => return false,
-            },
+        if let Some(kind) = LinearKind::of(op) {
+            return kind.is_convolution();
         }
+        let Some(input) = graph.operand(value.node, 0) else { return false };
+        value = input;
     }
     false
 }
 
-/// How many channels a value has, as its type says.
-fn channels_at(graph: &Graph, value: ValueId, behind: usize) -> Option<usize> {
+/// How many channels a value has by its type.
+fn channels_at(graph: &Graph, value: ValueId, after: usize) -> Option<usize> {
     let dims = graph.value(value).tensor_type()?.shape.as_ref()?;
-    dims.get(dims.len().checked_sub(1 + behind)?)?.known()
+    dims.get(dims.len().checked_sub(1 + after)?)?.known()
 }
 
 /// Multiplies the channels of a constant, or the scales of its integers.
-fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) {
-    let Source { node, slot, behind, first, len } = source;
+fn scale(graph: &mut Graph, source: AbsorbingConstant, factors: &[f32], names: &mut Names) {
+    let AbsorbingConstant { node, slot, after, first, len } = source;
     let factors = &factors[first..first + len];
     let value = graph.operand(node, slot).expect("a source has its constant");
-    let Some(stored) = stored(graph, value) else {
+    let Some(stored) = stored_constant(graph, value) else {
         let mut tensor = graph.constant(value).expect("a source is constant").clone();
-        let channels = Channels::of(tensor.shape(), tensor.shape().len() - 1 - behind);
+        let channels = Axis::of(tensor.shape(), tensor.shape().len() - 1 - after);
         let values = tensor.values_mut::<f32>().expect("a source is of f32");
-        values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.of_element(idx)]);
+        values.iter_mut().enumerate().for_each(|(idx, value)| *value *= factors[channels.index_of(idx)]);
         let name = graph.value(value).name.clone();
         let scaled = constant(graph, names, &name, tensor);
         return graph.set_operand(node, slot, Some(scaled));
     };
-    let axis = stored.integers.shape().len() - 1 - behind;
-    let (of_all, coding) = (stored.coding.scale.len() == 1, stored.coding.clone());
+    let axis = stored.integers.shape().len() - 1 - after;
+    let (of_all, params) = (stored.params.scale.len() == 1, stored.params.clone());
     let at = |channel: usize| if of_all { 0 } else { channel };
     let scales =
-        factors.iter().enumerate().map(|(channel, factor)| coding.scale[at(channel)] * factor).collect();
-    let offsets: Vec<i32> = (0..len).map(|channel| coding.offset[at(channel)]).collect();
+        factors.iter().enumerate().map(|(channel, factor)| params.scale[at(channel)] * factor).collect();
+    let offsets: Vec<i32> = (0..len).map(|channel| params.offset[at(channel)]).collect();
     let integers = graph.operand(value.node, 0);
     let mut dequantize = graph.node(value.node).clone();
     let name = dequantize.outputs[0].name.clone();
@@ -151,7 +156,7 @@ fn scale(graph: &mut Graph, source: Source, factors: &[f32], names: &mut Names) 
     let mut operands = vec![integers, Some(scale)];
     if graph.operand(value.node, 2).is_some() {
         let offset =
-            integer_tensor(coding.dtype, &[len], &offsets).expect("a coding's type holds its offsets");
+            integer_tensor(params.dtype, &[len], &offsets).expect("a params's type holds its offsets");
         operands.push(Some(constant(graph, names, &format!("{name}.offset"), offset)));
     }
     if let NodeKind::Op(op) = &mut dequantize.kind {

@@ -1,9 +1,11 @@
-//! Padding with zeros, as part of the convolution behind it.
+//! Padding with zeros, as part of the convolution after it.
 
-use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Op, Pass, Result, ValueId};
+use intact8_ir::{
+    Attr, Graph, Model, NodeId, NodeKind, Op, Padding, Pass, Result, ValueId, WindowAttributes,
+};
 
-/// Lets a Conv pad by itself what a Pad surrounds with zeros for it, so that nothing lies between the Conv and the layer
-/// in front.
+/// Moves the zeros of a Pad into the padding of the Conv after it, so that nothing lies between the Conv and the
+/// layer before it.
 ///
 /// Left alone: paddings of batch or channels, negative ones, and a Conv that chooses its padding by `auto_pad`.
 ///
@@ -58,22 +60,23 @@ impl Pass for FoldPads {
     }
 }
 
-/// What a Conv reads if it pads as much as it and the Pad in front do.
+/// The operand of the Pad before a Conv, and the padding of both together.
 fn folded(graph: &Graph, id: NodeId, opset: i64) -> Option<(ValueId, Vec<i64>)> {
     let op = graph.node(id).as_op().filter(|op| op.is("Conv"))?;
     let pad = graph.operand(id, 0)?.node;
     let before = zeros(graph, pad, opset)?;
-    if !matches!(op.str("auto_pad"), Ok(None | Some("NOTSET" | "VALID"))) {
-        return None;
-    }
-    let own = op.ints("pads").ok()?.map_or_else(|| vec![0; before.len()], <[i64]>::to_vec);
+    let own: Vec<i64> = match WindowAttributes::of(op).ok()?.padding {
+        Padding::Explicit(Some(pads)) => pads.into_iter().map(|pad| pad as i64).collect(),
+        Padding::Explicit(None) | Padding::Valid => vec![0; before.len()],
+        Padding::Same { .. } => return None,
+    };
     let fits = own.len() == before.len();
     let pads =
         own.iter().zip(&before).map(|(own, before)| own.checked_add(*before)).collect::<Option<_>>()?;
     Some((graph.operand(pad, 0)?, pads)).filter(|_| fits)
 }
 
-/// How many zeros a Pad puts in front of each dimension of space and behind it, if it does nothing else.
+/// How many zeros a Pad puts before and after each spatial dimension, if it does nothing else.
 fn zeros(graph: &Graph, id: NodeId, opset: i64) -> Option<Vec<i64>> {
     let op: &Op = graph.node(id).as_op().filter(|op| op.is("Pad"))?;
     let is_constant = matches!(op.str("mode"), Ok(None | Some("constant")));

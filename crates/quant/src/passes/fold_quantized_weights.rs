@@ -1,14 +1,14 @@
 //! Integer constants in place of quantized float ones.
 
+use crate::axis::Axis;
 use crate::granularity::{Granularity, blocked};
 use crate::params::QuantParams;
-use crate::weight::Channels;
 use intact8_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
 
-/// Computes QuantizeLinear of a constant, so that the file holds the integers and no float copy.
+/// Computes the QuantizeLinear of a constant, so that the file holds the integers and no float copy.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized. Left alone: offsets of
-/// other types than 8 and 16 bit integers.
+/// It uses nothing but the graph, so it also works on models that another tool quantized. Left alone: zero points
+/// of other types than integers of 8 and 16 bits.
 ///
 /// ```qir before
 /// model m opset 17
@@ -69,10 +69,10 @@ fn quantized(graph: &Graph, id: NodeId) -> Option<Tensor> {
     let scales = match scale.shape() {
         [] | [1] if size == 0 => Granularity::One,
         &[n] if size == 0 && source.shape()[axis()?] == n => {
-            Granularity::Channels(Channels::of(source.shape(), axis()?))
+            Granularity::Channels(Axis::of(source.shape(), axis()?))
         }
         shape if size > 0 && blocked(source.shape(), axis()?, size) == shape => {
-            Granularity::Blocks { along: Channels::of(source.shape(), axis()?), size }
+            Granularity::Blocks { along: Axis::of(source.shape(), axis()?), size }
         }
         _ => return None,
     };

@@ -1,14 +1,17 @@
 //! Multiplication by constants and addition of constants as part of the layer before them.
 
-use crate::linear::{Linear, constant_operand};
+use crate::linear_node::LinearNode;
 use crate::names::Names;
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::constant_operand;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
-/// Folds Mul, Div, Add and Sub by a constant, the same for all or one for each output channel, into the weight and bias
-/// of the Conv, ConvTranspose, Gemm or MatMul in front; and a Gemm's own factors `alpha` and `beta`.
+/// Folds Mul, Div, Add and Sub by a constant, the same for all or one per output channel, into the weight and bias
+/// of the Conv, ConvTranspose, Gemm or MatMul before it; and the factors `alpha` and `beta` of a Gemm into its
+/// own.
 ///
-/// A MatMul's bias is the Add behind it, which stays. Left alone: a layer whose result somebody else reads too, one that
-/// is named in `skip`, constants that make the result larger, and numbers that are not finite.
+/// The bias of a MatMul is the Add after it, which stays. Left alone: a layer whose result has other uses, one
+/// that is named in `skip`, constants that make the result larger, and numbers that are not finite.
 ///
 /// ```qir before
 /// model m opset 17
@@ -41,14 +44,16 @@ impl Pass for FoldScaleShift<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, mut ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
             for id in graph.topo() {
-                if let Some(folded) = self.own_factors(graph, id) {
+                let in_graph = ranks.in_graph(graph_id);
+                if let Some(folded) = self.own_factors(graph, in_graph, id) {
                     folded.write(graph, &mut names);
-                } else if let Some(folded) = self.fold(graph, id) {
-                    folded.replace(graph, id, &mut names);
+                } else if let Some(folded) = self.fold(graph, in_graph, id) {
+                    let result = folded.replace(graph, id, &mut names);
+                    ranks.replace(graph_id, id.into(), result);
                 } else {
                     continue;
                 }
@@ -64,34 +69,35 @@ impl Pass for FoldScaleShift<'_> {
 }
 
 impl FoldScaleShift<'_> {
-    /// A Gemm with its own factors in weight and bias.
-    fn own_factors(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
+    /// A Gemm with its own factors folded into weight and bias.
+    fn own_factors(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.is("Gemm"))?;
         let is_factor =
             |name: &str| op.float(name).is_ok_and(|factor| factor.is_some_and(|factor| factor != 1.0));
         if !is_factor("alpha") && !is_factor("beta") {
             return None;
         }
-        let linear = Linear::at(graph, id)?;
-        let n_channels = linear.layout.n_outputs();
+        let linear = LinearNode::at(graph, ranks, id)?;
+        let n_channels = linear.view.layout.n_outputs();
         let is_skipped = self.skip.contains(&graph.node(id).name);
         linear.scaled(&vec![1.0; n_channels], &vec![0.0; n_channels]).filter(|_| !is_skipped)
     }
 
-    /// The layer in front of an operation with the operation in it, if that can be.
-    fn fold(&self, graph: &Graph, id: NodeId) -> Option<Linear> {
+    /// The layer before an operation with the operation folded in, if that is possible.
+    fn fold(&self, graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<LinearNode> {
         let op = graph.node(id).as_op().filter(|op| op.domain.is_empty() && op.attrs.is_empty())?;
         if !["Mul", "Div", "Add", "Sub"].contains(&op.name.as_str()) {
             return None;
         }
         let (slot, tensor) = constant_operand(graph, id)?;
-        let linear = Linear::making(graph, graph.operand(id, 1 - slot)?)?;
+        let linear = LinearNode::making(graph, ranks, graph.operand(id, 1 - slot)?)?;
         let is_skipped = self.skip.contains(&graph.node(linear.node).name);
-        let is_bias_operand = op.is("Add") && linear.lacks_bias_operand(graph);
+        let is_bias_operand = op.is("Add") && linear.lacks_bias_operand();
         if is_skipped || is_bias_operand {
             return None;
         }
-        let constants: Vec<f64> = linear.per_channel(graph, tensor)?.into_iter().map(f64::from).collect();
+        let constants: Vec<f64> =
+            linear.per_channel(graph, ranks, tensor)?.into_iter().map(f64::from).collect();
         let same = |value: f64| vec![value; constants.len()];
         let (scale, shift) = match (op.name.as_str(), slot) {
             ("Mul", _) => (constants.clone(), same(0.0)),

@@ -1,26 +1,31 @@
-//! Quantization made visible in the graph.
+//! Quantization made explicit in the graph.
 
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
 use crate::layer::{Layer, Weight};
-use crate::linear::Linear;
+use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::passes::opset_for;
+use crate::quantized::check_is_float;
+use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
 };
 use std::collections::HashMap;
 
-/// Puts QuantizeLinear and DequantizeLinear in front of the activations and the weights of every enabled layer.
+/// Puts QuantizeLinear and DequantizeLinear before the activations and the weights of every enabled layer.
 ///
-/// From then on the graph carries the numbers. Layers that read the same activation with the same parameters share
-/// one pair. A layer without weights gets only the activations'. A bias becomes 32-bit integers with a DequantizeLinear.
-/// Where it is too large for them, the scale of its channel's weights grows until it fits: products so much smaller than
-/// their bias are lost in floats too, and runtimes that make integers of a float bias let it overflow.
-/// So it does for what is added behind a MatMul of two dimensions, of which runtimes make a bias.
-/// Where a weight has a scale for each block, sums have none: activations and bias stay float.
+/// From then on the graph holds all scales and zero points. Layers that use the same activation with the same
+/// parameters share one pair. Of a layer without weights, only the activations get pairs. A bias becomes 32-bit
+/// integers with a DequantizeLinear. Where it is too large for them, the scale of its channel's weights grows
+/// until it fits: products so much smaller than their bias are lost in floats too, and runtimes that make integers
+/// of a float bias let it overflow. The same is done for the constant added after a MatMul of two dimensions,
+/// which runtimes fuse as a bias. Where a weight has a scale per block, the sums have none: activations and bias
+/// stay float.
+///
+/// An error: a model that is quantized already, and a record that does not fit the layers.
 ///
 /// ```qir before
 /// model m opset 17
@@ -52,7 +57,7 @@ pub struct InsertQuantDequant<'a> {
     pub record: &'a Record,
 }
 
-/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+/// The greatest magnitude of an integer bias: half of the range of 32 bits, so that sums with the products fit.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
 impl Pass for InsertQuantDequant<'_> {
@@ -61,13 +66,14 @@ impl Pass for InsertQuantDequant<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
+        check_is_float(model)?;
         let tensors = self.config.tensors(model)?;
         let tensors = tensors.iter().map(|(layer, of_layer)| (layer.clone(), of_layer));
         let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
         for (mut layer, of_layer) in self.config.enabled(model).into_iter().chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, (&layer, of_layer), model)?;
-            // ONNX Runtime takes quantized activations beside blocks for a product of integers, and fails.
+            // ONNX Runtime mistakes a product of quantized activations and a weight in blocks for one of integers, and fails.
             if of_layer.weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
@@ -83,9 +89,10 @@ impl Pass for InsertQuantDequant<'_> {
             );
             return Err(Error::unsupported(message));
         }
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         model.try_for_each_graph(|graph_id, graph| {
-            let mut pairs = Pairs { graph, names: &mut names, made: HashMap::new() };
+            let mut pairs =
+                Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
             for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
@@ -109,7 +116,7 @@ impl Pass for InsertQuantDequant<'_> {
             Ok(())
         })?;
         if !work.is_empty() {
-            // Float biases whose place integers have taken.
+            // Float biases that integers have replaced.
             model.remove_dead();
         }
         Ok(!work.is_empty())
@@ -121,7 +128,7 @@ fn numbered(operand: &str, number: usize) -> String {
     if number == 0 { operand.to_owned() } else { format!("{operand}{number}") }
 }
 
-/// How the scales of an operand lie: one for all, or along a dimension.
+/// The granularity of an operand's scales: per tensor, or along a dimension.
 #[derive(Debug, Default)]
 struct Scales {
     shape: Vec<usize>,
@@ -133,12 +140,35 @@ struct Scales {
 struct Pairs<'a> {
     graph: &'a mut Graph,
     names: &'a mut Names,
+    ranks: GraphRanks<'a>,
     /// By the value and the exact parameters.
-    made: HashMap<(ValueId, String), ValueId>,
+    made: HashMap<(ValueId, PairKey), ValueId>,
+}
+
+/// Two pairs of one value are the same if these are equal: all parameters, bit by bit, and the dimension of the scales.
+#[derive(PartialEq, Eq, Hash)]
+struct PairKey {
+    scale: Vec<u32>,
+    offset: Vec<i32>,
+    bits: u8,
+    block_size: Option<usize>,
+    axis: Option<usize>,
+}
+
+impl PairKey {
+    fn of(params: &QuantParams, scales: &Scales) -> PairKey {
+        PairKey {
+            scale: params.scale.iter().map(|scale| scale.to_bits()).collect(),
+            offset: params.offset.clone(),
+            bits: params.bits,
+            block_size: params.block_size,
+            axis: scales.axis,
+        }
+    }
 }
 
 impl Pairs<'_> {
-    /// How the scales of a weight lie.
+    /// The granularity of a weight's scales.
     fn scales(&self, layer: &Layer, weight: &Weight, params: &QuantParams) -> Scales {
         let value = self.graph.operand(layer.node, weight.slot).expect("a layer has its weights");
         let shape = self.graph.constant(value).expect("a layer's weights are constant").shape();
@@ -152,7 +182,7 @@ impl Pairs<'_> {
     /// Makes a layer read an operand through a pair, an existing one if there is the same already.
     fn insert(&mut self, layer: &Layer, slot: usize, operand: &str, params: &QuantParams, scales: &Scales) {
         let value = self.graph.operand(layer.node, slot).expect("a layer has its operands");
-        let key = (value, format!("{params:?} {scales:?}"));
+        let key = (value, PairKey::of(params, scales));
         let dequantized = match self.made.get(&key) {
             Some(&made) => made,
             None => self.add(&format!("{}.{operand}", layer.name), value, params, scales),
@@ -168,12 +198,12 @@ impl Pairs<'_> {
     }
 
     /// Makes the scales of a weight's channels large enough for the integers of the bias, be it the layer's own or added
-    /// behind it.
+    /// after it.
     fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams) {
         let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
         let values = match layer.bias_slot() {
             Some(slot) => of_slot(slot),
-            None => Linear::added_bias(self.graph, layer.node),
+            None => LinearNode::added_bias(self.graph, self.ranks, layer.node),
         };
         let Some(values) = values.filter(|values| values.len() == weight.scale.len()) else { return };
         for (scale, bias) in weight.scale.iter_mut().zip(values) {

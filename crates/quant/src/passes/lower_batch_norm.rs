@@ -1,17 +1,18 @@
-//! Batch normalization where no layer in front can take it.
+//! Batch normalization that no layer before it can absorb.
 
 use crate::batch_norm::scale_and_shift;
-use crate::linear::{Linear, detach, is_read_once};
+use crate::linear_node::LinearNode;
 use crate::names::Names;
-use crate::rank::rank;
-use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::{detach, is_read_once};
+use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId, WindowAttributes};
 
-/// Takes a BatchNormalization apart: into the weight and bias of the one Conv or Gemm that reads its result, or else
-/// into a Mul and an Add.
+/// Replaces a BatchNormalization: by other weights and bias of the one Conv or Gemm that uses its result, or else
+/// by a Mul and an Add.
 ///
-/// A convolution that pads can't take it, since zeros are padded behind the normalization. Left alone: normalizations
-/// in training mode or of a value whose rank is unknown, and factors that are not finite. What can be folded into the
-/// layer in front should be before this runs; see `fold-batch-norm`.
+/// A convolution that pads can't absorb it, since zeros are padded after the normalization. Left alone:
+/// normalizations in training mode or of a value whose rank is unknown, and factors that are not finite. Run
+/// `fold-batch-norm` first, which folds normalizations into the layer before them.
 ///
 /// ```qir before
 /// model m opset 17
@@ -36,7 +37,7 @@ use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, Va
 /// return %y
 /// ```
 pub struct LowerBatchNorm<'a> {
-    /// Layers that are not to take a normalization, by name.
+    /// Layers that are not to absorb a normalization, by name.
     pub skip: &'a [String],
 }
 
@@ -46,13 +47,14 @@ impl Pass for LowerBatchNorm<'_> {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            // Readers first, so that of two in a row the first finds what the second leaves.
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
+            // Users first, so that of two in a row the first finds the layer that has absorbed the second.
             for norm in graph.topo().into_iter().rev() {
                 let Some((scale, shift)) = scale_and_shift(graph, norm) else { continue };
-                if let Some(folded) = self.fold_into_reader(graph, norm, &scale, &shift) {
+                if let Some(folded) = self.fold_into_user(graph, ranks, norm, &scale, &shift) {
                     let (input, reader) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
                     graph.set_operand(reader, 0, input);
@@ -60,7 +62,7 @@ impl Pass for LowerBatchNorm<'_> {
                     detach(graph, norm);
                     changed = true;
                 } else {
-                    changed |= lower(graph, norm, &scale, &shift, &mut names).is_some();
+                    changed |= lower(graph, ranks, norm, (&scale, &shift), &mut names).is_some();
                 }
             }
             Ok(())
@@ -73,17 +75,24 @@ impl Pass for LowerBatchNorm<'_> {
 }
 
 impl LowerBatchNorm<'_> {
-    /// The one reader with the normalization in it, if that can be.
-    fn fold_into_reader(&self, graph: &Graph, norm: NodeId, scale: &[f64], shift: &[f64]) -> Option<Linear> {
+    /// The layer that uses the result, with the normalization folded in, if that is possible.
+    fn fold_into_user(
+        &self,
+        graph: &Graph,
+        ranks: GraphRanks<'_>,
+        norm: NodeId,
+        scale: &[f64],
+        shift: &[f64],
+    ) -> Option<LinearNode> {
         let &[(reader, 0)] = graph.users(norm.into()).as_slice() else { return None };
         let op = graph.node(reader).as_op()?;
-        let is_able =
-            op.is("Conv") && never_pads(op) || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
-        let linear = Linear::at(graph, reader)?;
+        let is_able = op.is("Conv") && WindowAttributes::of(op).is_ok_and(|window| window.never_pads())
+            || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
+        let linear = LinearNode::at(graph, ranks, reader)?;
         if !is_able
             || !is_read_once(graph, norm.into())
             || self.skip.contains(&graph.node(reader).name)
-            || linear.layout.n_inputs() != scale.len()
+            || linear.view.layout.n_inputs() != scale.len()
         {
             return None;
         }
@@ -91,17 +100,16 @@ impl LowerBatchNorm<'_> {
     }
 }
 
-fn never_pads(op: &Op) -> bool {
-    let auto_pad = op.str("auto_pad");
-    let pads = op.ints("pads");
-    matches!(auto_pad, Ok(None | Some("NOTSET" | "VALID")))
-        && matches!(pads, Ok(pads) if pads.is_none_or(|pads| pads.iter().all(|&n| n == 0)))
-}
-
 /// Puts Mul and Add in the place of a normalization.
-fn lower(graph: &mut Graph, norm: NodeId, scale: &[f64], shift: &[f64], names: &mut Names) -> Option<()> {
+fn lower(
+    graph: &mut Graph,
+    ranks: GraphRanks<'_>,
+    norm: NodeId,
+    (scale, shift): (&[f64], &[f64]),
+    names: &mut Names,
+) -> Option<()> {
     let input = graph.operand(norm, 0)?;
-    let rank = rank(graph, input).filter(|&rank| rank >= 2)?;
+    let rank = ranks.rank(graph, input).filter(|&rank| rank >= 2)?;
     let is_finite = |values: &[f64]| values.iter().all(|&value| (value as f32).is_finite());
     if !is_finite(scale) || !is_finite(shift) {
         return None;

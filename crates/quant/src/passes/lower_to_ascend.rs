@@ -1,21 +1,23 @@
-//! The deploy form of Huawei's AMCT, for the compiler of Ascend processors.
+//! The deploy format of Huawei's AMCT, for the compiler of Ascend processors.
 
-use crate::coding::{Coding, stored};
-use crate::grow::{constant, type_with};
-use crate::linear::{constant_operand, detach, is_read_once};
+use crate::linear_view::{LinearKind, added_constant};
 use crate::names::Names;
-use crate::product::{Coded, Product, coded};
+use crate::new_nodes::{constant, type_with};
+use crate::qdq_params::{QdqParams, stored_constant};
+use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
+use crate::uses::{constant_operand, detach, is_read_once};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
     Value, ValueId,
 };
 
-/// Writes quantized layers as AMCT's deploy model has them: AscendQuant in front, integer weight and bias, and
-/// AscendDequant behind, whose parameters are 64-bit integers that hold a scale each.
+/// Writes quantized layers as in AMCT's deploy models: AscendQuant before the layer, integer weight and bias, and
+/// AscendDequant after it, whose parameters are 64-bit integers that hold a scale each.
 ///
-/// AscendQuant has the reciprocal of the scale. A bias does not contain the offset: the compiler adds that. An Add of a
-/// constant behind a MatMul is its bias. What is quantized and is no operand of such a layer goes through AscendQuant
-/// and AscendAntiQuant. The operators stand in ONNX's own domain, where only that compiler knows them.
+/// AscendQuant has the reciprocal of the scale. A bias does not contain the zero point's part: the compiler adds
+/// that. An Add of a constant after a MatMul is its bias. Values that are quantized and are no operand of such a
+/// layer go through AscendQuant and AscendAntiQuant. The operators are in ONNX's own domain, where only that
+/// compiler knows them.
 ///
 /// ```qir before
 /// model m opset 17
@@ -59,7 +61,7 @@ impl Pass for LowerToAscend {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let lowered = match Product::at(graph, id) {
+                let lowered = match QuantizedLinear::at(graph, id) {
                     Some(product) => self.product(graph, id, &product, &mut names),
                     None => self.average(graph, id, &mut names),
                 };
@@ -84,14 +86,20 @@ impl Pass for LowerToAscend {
 
 impl LowerToAscend {
     /// A layer with weights: it reads and multiplies integers.
-    fn product(&self, graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> Option<()> {
+    fn product(
+        &self,
+        graph: &mut Graph,
+        id: NodeId,
+        product: &QuantizedLinear,
+        names: &mut Names,
+    ) -> Option<()> {
         if product.weight_offset.is_some() || product.weight.dtype() != DType::I8 {
             return None;
         }
         let label = graph.node(id).label().to_owned();
         let scales = product.scales();
-        let (last, bias) = match (product.op, &product.bias) {
-            ("MatMul", _) => {
+        let (last, bias) = match (product.view.kind, &product.bias) {
+            (LinearKind::MatMul, _) => {
                 added_bias(graph, id, &scales).map_or((id, None), |(add, bias)| (add, Some(bias)))
             }
             (_, bias) => (id, bias.clone()),
@@ -121,14 +129,14 @@ impl LowerToAscend {
         if !graph.node(id).is("AveragePool") {
             return None;
         }
-        let x: Coded = coded(graph, graph.operand(id, 0)?)?;
+        let x: QuantizedValue = quantized_value(graph, graph.operand(id, 0)?)?;
         let label = graph.node(id).label().to_owned();
         graph.set_operand(id, 0, Some(x.bytes));
         name_quant(graph, x.bytes, &label, names);
         self.dequantize(graph, id, &label, &[x.scale], names)
     }
 
-    /// Puts an AscendDequant behind a node; the result keeps its name.
+    /// Puts an AscendDequant after a node; the result keeps its name.
     fn dequantize(
         &self,
         graph: &mut Graph,
@@ -167,14 +175,10 @@ fn with_floats(ty: Option<Type>) -> Option<Type> {
     }
 }
 
-/// The Add of a constant that is the only reader of a MatMul, and the constant in units of the products.
+/// The Add of a constant that is the one use of a MatMul's result, and the constant in units of the products.
 fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<i32>)> {
-    let &[(add, _)] = graph.users(id.into()).as_slice() else { return None };
-    if !graph.node(add).is("Add") || !is_read_once(graph, id.into()) {
-        return None;
-    }
-    let (_, tensor) = constant_operand(graph, add)?;
-    let n_channels = stored(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
+    let (add, _, tensor) = added_constant(graph, id).filter(|_| is_read_once(graph, id.into()))?;
+    let n_channels = stored_constant(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
     let values = tensor.values::<f32>().ok().filter(|_| tensor.shape() == [n_channels])?;
     let integer = |(channel, value): (usize, &f32)| {
         let scale = scales[if scales.len() == 1 { 0 } else { channel }];
@@ -184,7 +188,7 @@ fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<
     Some((add, values.iter().enumerate().map(integer).collect::<Option<_>>()?))
 }
 
-/// Names the QuantizeLinear in front of a layer, if it has no such name yet.
+/// Names the QuantizeLinear before a layer, if it has no such name yet.
 fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names) {
     let node = graph.node_mut(bytes.node);
     if node.is("QuantizeLinear") && !node.name.ends_with(".quant") {
@@ -197,17 +201,17 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     if !graph.node(id).is("QuantizeLinear") {
         return Ok(false);
     }
-    let coding = Coding::of(graph, id);
-    let per_tensor = coding.as_ref().and_then(Coding::per_tensor);
-    let (Some(coding), Some((scale, offset))) = (coding, per_tensor) else {
+    let params = QdqParams::of(graph, id);
+    let per_tensor = params.as_ref().and_then(QdqParams::per_tensor);
+    let (Some(params), Some((scale, offset))) = (params, per_tensor) else {
         let message = "an AscendQuant has one constant scale for all; quantize per tensor";
         return Err(Error::unsupported(message).at(graph.node(id).label()));
     };
-    let dst_type = match coding.dtype {
+    let dst_type = match params.dtype {
         DType::I8 => "INT8",
         DType::I16 => "INT16",
         other => {
-            let message = format!("an AscendQuant gives i8 or i16, and not {other}; use signed activations");
+            let message = format!("an AscendQuant returns i8 or i16, not {other}; use signed activations");
             return Err(Error::unsupported(message).at(graph.node(id).label()));
         }
     };
@@ -224,16 +228,17 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Stored constants are not its business.
+/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Integer constants are dequantized elsewhere.
 fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
     if !graph.node(id).is("DequantizeLinear") {
         return Ok(false);
     }
-    let Some(coding) = Coding::of(graph, id) else {
-        let message = "has no form here: its scales are computed, or lie in blocks; use another deploy form";
+    let Some(params) = QdqParams::of(graph, id) else {
+        let message = "can't be written in this deploy format: its scales are computed, or in blocks; use another deploy format";
         return Err(Error::unsupported(message).at(graph.node(id).label()));
     };
-    let Some((scale, offset)) = coding.per_tensor().filter(|_| stored(graph, id.into()).is_none()) else {
+    let Some((scale, offset)) = params.per_tensor().filter(|_| stored_constant(graph, id.into()).is_none())
+    else {
         return Ok(false);
     };
     let op = Op::new("AscendAntiQuant")

@@ -1,17 +1,18 @@
 //! Layers as sums of integers.
 
-use crate::coding::integer_tensor;
-use crate::grow::{constant, operation, type_with};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::{Product, coded};
+use crate::new_nodes::{constant, operation, type_with};
+use crate::qdq_params::integer_tensor;
+use crate::quantized_linear::{QuantizedLinear, quantized_value};
 use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
-/// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to the sums,
-/// and a Cast and a Mul make floats of them.
+/// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to
+/// the sums, and a Cast and a Mul convert them to floats.
 ///
-/// The sums are exact, so nothing but the last multiplication rounds. Left alone: layers whose bias is not in integers,
-/// and ConvTranspose, which has no integer form in ONNX. Reads nothing but the graph, so it also works on models that
-/// another tool quantized.
+/// The sums are exact, so only the last multiplication rounds. Left alone: layers whose bias is not in integers,
+/// and ConvTranspose, which has no integer operator in ONNX. It uses nothing but the graph, so it also works on
+/// models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -61,23 +62,23 @@ impl Pass for LowerToInteger {
     }
 }
 
-/// The sums of a layer, and what they are multiplied by: scales and their shape.
+/// The sums of a layer, and the scales that they are multiplied by, with their shape.
 fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId, Vec<f32>, Vec<usize>)> {
-    if let Some(product) = Product::at(graph, id) {
+    if let Some(product) = QuantizedLinear::at(graph, id) {
         let scales = product.scales();
-        let shape = product.channel_shape(scales.len());
-        let has_form = product.op != "ConvTranspose";
+        let shape = product.view.channel_shape(scales.len());
+        let has_form = product.view.kind != LinearKind::ConvTranspose;
         return Some((has_form.then(|| sums(graph, id, &product, names))??, scales, shape));
     }
     if !graph.node(id).is("MatMul") {
         return None;
     }
-    let factors = [0, 1].map(|slot| coded(graph, graph.operand(id, slot)?));
+    let factors = [0, 1].map(|slot| quantized_value(graph, graph.operand(id, slot)?));
     let [Some(left), Some(right)] = factors else { return None };
     let label = graph.node(id).label().to_owned();
     let mut operands = vec![left.bytes, right.bytes];
     for (suffix, factor) in [("x", &left), ("x1", &right)] {
-        let offset = integer_tensor(factor.coding.dtype, &[], &[factor.offset])?;
+        let offset = integer_tensor(factor.params.dtype, &[], &[factor.offset])?;
         operands.push(constant(graph, names, &format!("{label}.{suffix}.offset"), offset));
     }
     let ty = type_with(graph, id.into(), DType::I32);
@@ -97,24 +98,24 @@ fn scale(graph: &mut Graph, id: NodeId, sums: ValueId, scales: &Tensor, names: &
     let scaled = Node::op(&names.fresh(&format!("{label}.mul")), Op::new("Mul"), [result]);
     let scaled = graph.add(scaled, &[Some(floats), Some(scale)]);
     graph.replace_uses(id.into(), scaled.into());
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     graph.node_mut(id).outputs[0].name = String::new();
     Some(())
 }
 
 /// The sums of a layer's products and its bias, as 32-bit integers.
-fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> Option<ValueId> {
+fn sums(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Names) -> Option<ValueId> {
     let node = graph.node(id);
     let (label, name) = (node.label().to_owned(), node.name.clone());
-    let mut op = Op::new(if product.op == "Conv" { "ConvInteger" } else { "MatMulInteger" });
-    if product.op == "Conv" {
+    let mut op = Op::new(if product.view.kind == LinearKind::Conv { "ConvInteger" } else { "MatMulInteger" });
+    if product.view.kind == LinearKind::Conv {
         op.attrs = node.as_op()?.attrs.clone();
     }
     let ty = type_with(graph, id.into(), DType::I32);
     let mut operands = vec![Some(product.x.bytes)];
     operands.push(Some(constant(graph, names, &format!("{label}.w"), product.weight.clone())));
     let offset_of_x = (product.x.offset != 0 || product.weight_offset.is_some())
-        .then(|| integer_tensor(product.x.coding.dtype, &[], &[product.x.offset]))
+        .then(|| integer_tensor(product.x.params.dtype, &[], &[product.x.offset]))
         .flatten();
     if let Some(offset) = offset_of_x {
         operands.push(Some(constant(graph, names, &format!("{label}.x.offset"), offset)));
@@ -132,7 +133,7 @@ fn sums(graph: &mut Graph, id: NodeId, product: &Product, names: &mut Names) -> 
     let sums: ValueId = graph.add(Node::op(&name, op, [value]), &operands).into();
     graph.add_origins(sums.node, id);
     let Some(bias) = &product.bias else { return Some(sums) };
-    let bias = Tensor::new(&product.channel_shape(bias.len()), bias.clone());
+    let bias = Tensor::new(&product.view.channel_shape(bias.len()), bias.clone());
     let bias = constant(graph, names, &format!("{label}.b"), bias);
     Some(operation(graph, names, &format!("{label}.biased"), Op::new("Add"), ty, &[sums, bias]))
 }

@@ -1,20 +1,24 @@
-//! Layers that read and give integers.
+//! Layers from integers to integers.
 
 mod contrib;
 
-use crate::coding::{Coding, integer_tensor, quantized_as};
-use crate::grow::{coding_constants, constant};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::{Coded, Product, coded};
-use intact8_ir::{Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, Value, ValueId};
+use crate::new_nodes::{constant, qdq_constants};
+use crate::qdq_params::{QdqParams, integer_tensor, quantized_as};
+use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
+use crate::uses::data_operands;
+use intact8_ir::{
+    Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Value, ValueId,
+};
 
-/// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and QLinearMatMul, and
-/// what only moves numbers, or takes the greatest, does it with integers.
+/// Computes with integers from one QuantizeLinear to the next: Conv and MatMul become QLinearConv and
+/// QLinearMatMul, and operations that only move numbers, or select the greatest, run on integers.
 ///
-/// With `contrib` also operators of ONNX Runtime's own, in the domain `com.microsoft`: Gemm, Add, Mul, Concat of several
-/// scales, pooling by averages and some functions. Results are within one step of the simulation. Left alone: what gives
-/// floats to anybody, and biases that are not in integers. Reads nothing but the graph, so it also works on models that
-/// another tool quantized.
+/// With `contrib` also operators of ONNX Runtime's own, in the domain `com.microsoft`: Gemm, Add, Mul, Concat of
+/// several scales, average pooling and some functions. Results are within one step of the fake-quant model. Left
+/// alone: results that are also used as floats, and biases that are not in integers. It uses nothing but the
+/// graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -59,13 +63,13 @@ impl Pass for LowerToQLinear {
         let opset = model.opset();
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let coding = byte_result(graph, id);
-                let standard = coding.as_ref().and_then(|coding| {
-                    lower_product(graph, id, coding, &mut names).or_else(|| move_bytes(graph, id, coding))
+                let params = byte_result(graph, id);
+                let standard = params.as_ref().and_then(|params| {
+                    lower_product(graph, id, params, &mut names).or_else(|| move_bytes(graph, id, params))
                 });
                 changed |= standard.is_some();
                 if standard.is_none() && self.contrib {
-                    let lowered = contrib::lower(graph, id, coding.as_ref(), opset, &mut names).is_some();
+                    let lowered = contrib::lower(graph, id, params.as_ref(), opset, &mut names).is_some();
                     (changed, has_contrib) = (changed | lowered, has_contrib | lowered);
                 }
             }
@@ -79,38 +83,38 @@ impl Pass for LowerToQLinear {
     }
 }
 
-/// The coding of a node's only result, if it is quantized to bytes by everybody who reads it.
-fn byte_result(graph: &Graph, id: NodeId) -> Option<Coding> {
+/// The parameters with which all uses of a node's only result quantize it to bytes, if they do.
+fn byte_result(graph: &Graph, id: NodeId) -> Option<QdqParams> {
     let is_alone = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
-    let coding = quantized_as(graph, id.into()).filter(|coding| coding.is_byte() && is_alone);
-    coding.filter(|coding| coding.per_tensor().is_some())
+    let params = quantized_as(graph, id.into()).filter(|params| params.is_byte() && is_alone);
+    params.filter(|params| params.per_tensor().is_some())
 }
 
 /// A Conv or a MatMul whose result is quantized.
-fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Names) -> Option<()> {
+fn lower_product(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut Names) -> Option<()> {
     if graph.node(id).is("MatMul")
         && let (Some(left), Some(right)) =
-            (coded(graph, graph.operand(id, 0)?), coded(graph, graph.operand(id, 1)?))
+            (quantized_value(graph, graph.operand(id, 0)?), quantized_value(graph, graph.operand(id, 1)?))
         && graph.constant(right.bytes).is_none()
     {
         let label = graph.node(id).label().to_owned();
-        let mut operands = coded_operands(graph, names, &format!("{label}.x"), &left)?;
-        operands.extend(coded_operands(graph, names, &format!("{label}.x1"), &right)?);
-        operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
+        let mut operands = quantized_operands(graph, names, &format!("{label}.x"), &left)?;
+        operands.extend(quantized_operands(graph, names, &format!("{label}.x1"), &right)?);
+        operands.extend(qdq_constants(graph, names, &format!("{label}.y"), params)?);
         put(graph, id, Op::new("QLinearMatMul"), operands);
         return Some(());
     }
-    let product = Product::at(graph, id)?;
-    let mut op = Op::new(match product.op {
-        "Conv" => "QLinearConv",
-        "MatMul" => "QLinearMatMul",
+    let product = QuantizedLinear::at(graph, id)?;
+    let mut op = Op::new(match product.view.kind {
+        LinearKind::Conv => "QLinearConv",
+        LinearKind::MatMul => "QLinearMatMul",
         _ => return None,
     });
     let label = graph.node(id).label().to_owned();
-    let mut operands = coded_operands(graph, names, &format!("{label}.x"), &product.x)?;
+    let mut operands = quantized_operands(graph, names, &format!("{label}.x"), &product.x)?;
     operands.extend(weight_operands(graph, names, &label, &product)?);
-    operands.extend(coding_constants(graph, names, &format!("{label}.y"), coding)?);
-    if product.op == "Conv" {
+    operands.extend(qdq_constants(graph, names, &format!("{label}.y"), params)?);
+    if product.view.kind == LinearKind::Conv {
         op.attrs = graph.node(id).as_op()?.attrs.clone();
         let bias = product.bias.map(|bias| Tensor::new(&[bias.len()], bias));
         operands.extend(bias.map(|bias| constant(graph, names, &format!("{label}.b"), bias)));
@@ -120,8 +124,13 @@ fn lower_product(graph: &mut Graph, id: NodeId, coding: &Coding, names: &mut Nam
 }
 
 /// Bytes, their scale and their offset.
-fn coded_operands(graph: &mut Graph, names: &mut Names, name: &str, coded: &Coded) -> Option<Vec<ValueId>> {
-    let [scale, offset] = coding_constants(graph, names, name, &coded.coding)?;
+fn quantized_operands(
+    graph: &mut Graph,
+    names: &mut Names,
+    name: &str,
+    coded: &QuantizedValue,
+) -> Option<Vec<ValueId>> {
+    let [scale, offset] = qdq_constants(graph, names, name, &coded.params)?;
     Some(vec![coded.bytes, scale, offset])
 }
 
@@ -130,7 +139,7 @@ fn weight_operands(
     graph: &mut Graph,
     names: &mut Names,
     label: &str,
-    product: &Product,
+    product: &QuantizedLinear,
 ) -> Option<Vec<ValueId>> {
     let n_scales = product.weight_scale.len();
     let shape: &[usize] = if n_scales == 1 { &[] } else { &[n_scales] };
@@ -143,33 +152,14 @@ fn weight_operands(
     Some(vec![weight, scales, constant(graph, names, &format!("{label}.w.offset"), offsets)])
 }
 
-/// The operators that can do with bytes what they do with floats.
-const MOVING: &[&str] = &[
-    "Concat",
-    "DepthToSpace",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "MaxPool",
-    "Reshape",
-    "Resize",
-    "Slice",
-    "SpaceToDepth",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-];
-
-/// An operation that moves numbers from one coding to the same.
-fn move_bytes(graph: &mut Graph, id: NodeId, coding: &Coding) -> Option<()> {
-    let op =
-        graph.node(id).as_op().filter(|op| op.domain.is_empty() && MOVING.contains(&op.name.as_str()))?;
+/// Lowers an operation that moves numbers whose parameters are those of its result.
+fn move_bytes(graph: &mut Graph, id: NodeId, params: &QdqParams) -> Option<()> {
+    let op = graph.node(id).as_op().filter(|op| op.has(OperatorTrait::MovesData))?;
     let is_interpolation = op.is("Resize") && !matches!(op.str("mode"), Ok(None | Some("nearest")));
-    let n_inputs = if op.is("Concat") { graph.operands(id).len() } else { 1 };
     let bytes = |slot: usize| {
-        Some(coded(graph, graph.operand(id, slot)?).filter(|coded| coded.coding == *coding)?.bytes)
+        Some(quantized_value(graph, graph.operand(id, slot)?).filter(|coded| coded.params == *params)?.bytes)
     };
-    let bytes: Vec<ValueId> = (0..n_inputs).map(bytes).collect::<Option<_>>()?;
+    let bytes: Vec<ValueId> = data_operands(graph, id).map(bytes).collect::<Option<_>>()?;
     if is_interpolation {
         return None;
     }
@@ -180,7 +170,7 @@ fn move_bytes(graph: &mut Graph, id: NodeId, coding: &Coding) -> Option<()> {
     Some(())
 }
 
-/// Puts an operation of integers in the place of one of floats and of the QuantizeLinear behind it.
+/// Puts an operation of integers in the place of one of floats and of the QuantizeLinear after it.
 fn put(graph: &mut Graph, id: NodeId, op: Op, operands: Vec<ValueId>) {
     put_slots(graph, id, op, &operands.into_iter().map(Some).collect::<Vec<_>>());
 }
@@ -195,10 +185,10 @@ fn put_slots(graph: &mut Graph, id: NodeId, op: Op, operands: &[Option<ValueId>]
     graph.add_origins(lowered, id);
     for reader in std::iter::once(first).chain(others) {
         graph.replace_uses((*reader).into(), lowered.into());
-        crate::linear::detach(graph, *reader);
+        crate::uses::detach(graph, *reader);
         graph.node_mut(*reader).outputs[0].name = String::new();
     }
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
         op.attrs.clear();
     }

@@ -3,10 +3,10 @@
 use crate::names::Names;
 use intact8_ir::{Model, NodeKind, Pass, Result};
 
-/// Gives every operation a name of its own, so that configuration, record and reports can speak of it.
+/// Gives every operation a unique name, by which configuration, record and reports refer to it.
 ///
-/// An unnamed node becomes `<op>_<n>`, the n-th node of its graph; a name that occurred before gets a number. Names
-/// of functions' bodies stay.
+/// An unnamed node becomes `<op>_<n>`, the n-th node of its graph; a name that occurred before gets a number.
+/// Names in the bodies of functions stay.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,17 +1,18 @@
 //! The bias of a product of matrices, as integers.
 
-use crate::grow::{constant, operation};
-use crate::linear::{constant_operand, is_read_once};
+use crate::linear_view::LinearKind;
 use crate::names::Names;
-use crate::product::Product;
-use crate::rank::rank;
+use crate::new_nodes::{constant, operation};
+use crate::quantized_linear::QuantizedLinear;
+use crate::ranks::{GraphRanks, Ranks};
+use crate::uses::{constant_operand, is_read_once};
 use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
-/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as the
-/// bias of a Gemm is: runtimes that make a Gemm of the two compute it with integers then.
+/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as
+/// the bias of a Gemm: runtimes that fuse the two to a Gemm then compute it with integers.
 ///
-/// Left alone: products of stacks of matrices, and biases beyond those integers. Reads nothing but the graph, so it also
-/// works on models that another tool quantized.
+/// Left alone: products of stacks of matrices, and biases beyond 32-bit integers. It uses nothing but the graph,
+/// so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -46,7 +47,7 @@ use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 /// ```
 pub struct QuantizeAddedBias;
 
-/// The greatest magnitude of an integer bias: half of what 32 bits hold, so that the products fit beside it.
+/// The greatest magnitude of an integer bias: half of the range of 32 bits, so that sums with the products fit.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
 impl Pass for QuantizeAddedBias {
@@ -55,11 +56,12 @@ impl Pass for QuantizeAddedBias {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut names = Names::of(model);
+        let (mut names, ranks) = (Names::of(model), Ranks::of(model));
         let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
-                let Some((slot, bias, scales)) = bias(graph, id) else { continue };
+                let Some((slot, bias, scales)) = bias(graph, ranks, id) else { continue };
                 let label = graph.node(id).label().to_owned();
                 let shape: &[usize] = if scales.len() == 1 { &[] } else { &[scales.len()] };
                 let bias = Tensor::new(&[bias.len()], bias);
@@ -79,17 +81,18 @@ impl Pass for QuantizeAddedBias {
     }
 }
 
-/// Of an Add behind a MatMul: where the bias is, the integers, and their scales.
-fn bias(graph: &Graph, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
+/// Of an Add after a MatMul: the slot of the bias, its integers, and their scales.
+fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
     if !graph.node(id).is("Add") {
         return None;
     }
     let (slot, tensor) = constant_operand(graph, id)?;
     let sum = graph.operand(id, 1 - slot).filter(|&sum| is_read_once(graph, sum))?;
-    let product = Product::at(graph, sum.node).filter(|product| product.op == "MatMul")?;
+    let product =
+        QuantizedLinear::at(graph, sum.node).filter(|product| product.view.kind == LinearKind::MatMul)?;
     let n_channels = product.weight.shape()[1];
     let values = tensor.values::<f32>().ok()?;
-    if rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
+    if ranks.rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
         return None;
     }
     let scales = product.scales();

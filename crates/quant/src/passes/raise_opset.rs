@@ -7,12 +7,12 @@ use changes::CHANGES;
 use intact8_infer::InferShapes;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
-/// Rewrites a model in a newer operator set of ONNX, if it is written in an older one than quantization needs: opset 13
-/// has the first QuantizeLinear with a scale for each channel, opset 21 the first of 16 bits or with blocks.
+/// Rewrites a model in a newer operator set of ONNX, if its own is older than quantization needs: opset 13 has the
+/// first QuantizeLinear with a scale per channel, opset 21 the first of 16 bits or with blocks.
 ///
-/// What an operator was given as an attribute becomes a constant operand, and what means something else by now is said
-/// in today's words. Functions of the model have operator sets of their own and stay as they are. An error: models older
-/// than opset 7, and operators that can't be said in the newer set, by name.
+/// Attributes that became operands are constant operands afterwards, and operators whose meaning changed are
+/// replaced by what they meant. Functions of the model have operator sets of their own and stay as they are. An
+/// error: models older than opset 7, and operators that the newer set can't express, by name.
 ///
 /// ```qir before
 /// model m opset 9
@@ -37,7 +37,7 @@ pub struct RaiseOpset {
     pub to: i64,
 }
 
-/// The oldest operator set whose QuantizeLinear gives integers of so many bits, with a scale for each channel or block.
+/// The oldest operator set whose QuantizeLinear supports integers of so many bits, with scales per channel or per block.
 pub(crate) fn opset_for(bits: u8, is_blocked: bool) -> i64 {
     if bits > 8 || is_blocked { 21 } else { 13 }
 }
@@ -50,7 +50,7 @@ struct Change {
     op: &'static str,
     /// The first operator set with the new form.
     opset: i64,
-    rewrite: fn(&mut Site<'_>) -> Result<()>,
+    rewrite: fn(&mut NodeRewriter<'_>) -> Result<()>,
 }
 
 impl Pass for RaiseOpset {
@@ -85,27 +85,27 @@ fn has_operators(graph: &Graph) -> bool {
     graph.node_ids().any(|id| graph.node(id).as_op().is_some_and(|op| op.domain.is_empty()))
 }
 
-/// Rewrites what changed in one operator set.
+/// Rewrites one operator for the next operator set.
 fn raise(graph: &mut Graph, opset: i64, names: &mut Names) -> Result<()> {
     for id in graph.topo() {
         let changed = |op: &Op| CHANGES.iter().find(|change| change.opset == opset && op.is(change.op));
         let Some(change) = graph.node(id).as_op().and_then(changed) else { continue };
         let label = graph.node(id).label().to_owned();
-        let mut site = Site { graph, id, label: &label, names };
-        (change.rewrite)(&mut site).map_err(|error| error.at(&label))?;
+        let mut rewriter = NodeRewriter { graph, id, label: &label, names };
+        (change.rewrite)(&mut rewriter).map_err(|error| error.at(&label))?;
     }
     Ok(())
 }
 
 /// A node to rewrite.
-struct Site<'a> {
+struct NodeRewriter<'a> {
     graph: &'a mut Graph,
     id: NodeId,
     label: &'a str,
     names: &'a mut Names,
 }
 
-impl Site<'_> {
+impl NodeRewriter<'_> {
     fn op(&mut self) -> &mut Op {
         match &mut self.graph.node_mut(self.id).kind {
             intact8_ir::NodeKind::Op(op) => op,
@@ -147,7 +147,7 @@ impl Site<'_> {
         self.graph.add(Node::constant(name, tensor), &[]).into()
     }
 
-    /// Moves a list of integers from an attribute to an operand; what is not given stays so.
+    /// Moves a list of integers from an attribute to an operand; an attribute that is left out stays so.
     fn ints_to_operand(&mut self, name: &str, slot: usize) -> Result<()> {
         if let Some(values) = self.take_ints(name)? {
             self.feed(slot, name, Tensor::new(&[values.len()], values));
@@ -177,12 +177,12 @@ impl Site<'_> {
         Some(self.graph.value(value).tensor_type()?.shape.as_ref()?.len())
     }
 
-    /// Whether somebody wants an output beside the first.
+    /// Whether there are uses of an output other than the first.
     fn has_further_outputs(&self) -> bool {
         self.graph.node(self.id).outputs.iter().skip(1).any(|value| !value.name.is_empty())
     }
 
-    /// Puts an operation in front of the node or behind it; its value gets a name from the node's and `name`.
+    /// Adds an operation before the node or after it; its value has a name from the node's and `name`.
     fn insert(&mut self, name: &str, op: Op, ty: Option<Type>, operands: &[ValueId]) -> ValueId {
         let name = self.names.fresh(&format!("{}.{name}", self.label));
         let value = intact8_ir::Value { ty, ..intact8_ir::Value::new(name.clone()) };
@@ -190,7 +190,7 @@ impl Site<'_> {
         self.graph.add(Node::op(&name, op, [value]), &operands).into()
     }
 
-    /// The error of what can't be said in a newer operator set.
+    /// The error of an operator that a newer operator set can't express.
     fn stuck(&mut self, why: &str) -> Error {
         let name = self.op().name.clone();
         Error::unsupported(format!(

@@ -1,16 +1,16 @@
-//! The way back from AMCT's deploy form.
+//! The way back from AMCT's deploy format.
 
-use crate::coding::integer_tensor;
-use crate::grow::{constant, operation, type_with};
-use crate::linear::detach;
 use crate::names::Names;
+use crate::new_nodes::{constant, operation, type_with};
+use crate::qdq_params::integer_tensor;
+use crate::uses::detach;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 
-/// Writes AMCT's deploy model with operators of ONNX: what AscendQuant, the layers between and AscendDequant compute on
-/// the device, with the same integers. So such a model can be run and checked.
+/// Replaces the operators of AMCT's deploy model by ONNX's: what AscendQuant, the layers between and AscendDequant
+/// compute on the device, with the same integers. So such a model can be run and checked.
 ///
-/// An AscendQuant multiplies by its scale. The offset, which the compiler adds to the bias, is the zero point of the
-/// sums. Of a ConvTranspose, which has no integer form, the integers are computed as floats.
+/// An AscendQuant multiplies by its scale. The zero point, which the compiler adds to the bias, is that of the
+/// sums. Of a ConvTranspose, which has no integer operator, the integers are computed as floats.
 ///
 /// ```qir before
 /// model m opset 17
@@ -83,7 +83,7 @@ fn missing(what: &str) -> Error {
     Error::invalid_model(format!("{what} is missing"))
 }
 
-/// The offset of what an AscendQuant gives, and its type.
+/// The zero point of an AscendQuant's result, and its type.
 fn offset_of(graph: &Graph, bytes: ValueId) -> Result<(i32, DType)> {
     let node = graph.node(bytes.node);
     let op = node.as_op().filter(|op| op.is("AscendQuant"));
@@ -137,7 +137,7 @@ fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// The scales in the parameters of an AscendDequant; what else they can hold is refused.
+/// The scales in the parameters of an AscendDequant; other parameters are refused.
 fn scales(graph: &Graph, id: NodeId) -> Result<Vec<f32>> {
     let op = graph.node(id).as_op().ok_or_else(|| missing("the operation"))?;
     for (attr, usual) in [("dtype", 0), ("sqrt_mode", 0), ("relu_flag", 0)] {
@@ -167,13 +167,13 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
             let product = (0..2)
                 .filter_map(|slot| graph.operand(sums.node, slot))
                 .find(|v| graph.constant(*v).is_none());
-            product.ok_or_else(|| missing("the product in front of the bias"))?.node
+            product.ok_or_else(|| missing("the product before the bias"))?.node
         }
     };
-    let behind = integers(graph, layer, names)?;
+    let after = integers(graph, layer, names)?;
     let name = graph.value(id.into()).name.clone();
     let mut shape = if scales.len() == 1 { vec![] } else { vec![scales.len()] };
-    shape.resize(if scales.len() == 1 { 0 } else { 1 + behind }, 1);
+    shape.resize(if scales.len() == 1 { 0 } else { 1 + after }, 1);
     let sums = graph.operand(id, 0).ok_or_else(|| missing("the operand"))?;
     let ty = type_with(graph, sums, DType::F32);
     let cast = Op::new("Cast").with("to", Attr::Int(DType::F32.number()));
@@ -185,7 +185,7 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
 
 /// Makes a layer of integers one that ONNX knows; how many dimensions follow that of its output channels.
 fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
-    let op = graph.node(id).as_op().cloned().ok_or_else(|| missing("a layer in front"))?;
+    let op = graph.node(id).as_op().cloned().ok_or_else(|| missing("a layer before it"))?;
     let label = graph.node(id).label().to_owned();
     let bytes = graph.operand(id, 0).ok_or_else(|| missing("the operand"))?;
     let (offset, dtype) = offset_of(graph, bytes)?;
@@ -193,7 +193,7 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
     let offset = constant(graph, names, &format!("{label}.offset"), offset);
     let weight = graph.operand(id, 1);
     let rank = weight.and_then(|value| graph.constant(value)).map_or(0, |tensor| tensor.shape().len());
-    let behind = rank.saturating_sub(2);
+    let after = rank.saturating_sub(2);
     let shifted = |bytes: ValueId, graph: &mut Graph, names: &mut Names| {
         let one = constant(graph, names, &format!("{label}.one"), Tensor::scalar(1.0f32));
         let ty = type_with(graph, bytes, DType::F32);
@@ -211,9 +211,9 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
             let name = graph.value(id.into()).name.clone();
             let node = replace(graph, id, lowered, &[Some(bytes), weight, Some(offset)]);
             if let Some(bias) = bias {
-                biased(graph, node, bias, behind, &name, ty, names)?;
+                biased(graph, node, bias, after, &name, ty, names)?;
             }
-            return Ok(behind);
+            return Ok(after);
         }
         "ConvTranspose" => {
             let mut operands = vec![Some(shifted(bytes, graph, names))];
@@ -226,13 +226,13 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
             (op, operands)
         }
         "AveragePool" => (op, vec![Some(shifted(bytes, graph, names))]),
-        other => return Err(Error::unsupported(format!("an AscendDequant behind {other} is not supported"))),
+        other => return Err(Error::unsupported(format!("an AscendDequant after {other} is not supported"))),
     };
     let node = replace(graph, id, sums.0, &sums.1);
     if let Some(intact8_ir::Type::Tensor(ty)) = &mut graph.node_mut(node).outputs[0].ty {
         ty.dtype = DType::F32;
     }
-    Ok(behind)
+    Ok(after)
 }
 
 /// Adds a bias to sums.
@@ -240,14 +240,14 @@ fn biased(
     graph: &mut Graph,
     node: NodeId,
     bias: ValueId,
-    behind: usize,
+    after: usize,
     name: &str,
     ty: Option<intact8_ir::TensorType>,
     names: &mut Names,
 ) -> Result<()> {
     let tensor = graph.constant(bias).ok_or_else(|| missing("a constant bias"))?;
     let mut shape = vec![tensor.len()];
-    shape.resize(1 + behind, 1);
+    shape.resize(1 + after, 1);
     let tensor = tensor.reshaped(&shape).ok_or_else(|| missing("a bias of one dimension"))?;
     let bias = constant(graph, names, &format!("{name}.bias"), tensor);
     let added = operation(graph, names, &format!("{name}.biased"), Op::new("Add"), ty, &[node.into(), bias]);

@@ -1,13 +1,14 @@
-//! Operations that give back what they are given, or what nobody reads.
+//! Operations that change nothing or have no use.
 
-use crate::rank::rank;
+use crate::ranks::{GraphRanks, Ranks};
 use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
 
-/// Removes operations that change nothing: Identity, Dropout where nothing is trained, Concat of one, Reshape, Expand,
-/// Transpose, Flatten, Cast, Pad and Slice that give back their operand as far as types and constants prove it,
-/// two Transposes that cancel, and what no output depends on.
+/// Removes operations that change nothing: Identity, Dropout outside of training, Concat of one operand, Reshape,
+/// Expand, Transpose, Flatten, Cast, Pad and Slice that return their operand as far as types and constants prove
+/// it, two Transposes that cancel, and what no output depends on.
 ///
-/// Graph outputs keep their names. Left alone: what would make an input, a constant or another output a graph output.
+/// Graph outputs keep their names. Left alone: an operation without which an input, a constant or another output
+/// would be a graph output.
 ///
 /// ```qir before
 /// model m opset 17
@@ -36,13 +37,15 @@ impl Pass for RemoveNoOps {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let opset = model.opset();
-        // What is dead is no layer, and must not count as a reader of what is not.
+        // Dead nodes are no layers, and must not count as uses.
         let before = n_nodes(model);
         model.remove_dead();
         let mut changed = n_nodes(model) != before;
-        model.try_for_each_graph(|_, graph| {
+        let ranks = Ranks::of(model);
+        model.try_for_each_graph(|graph_id, graph| {
+            let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
-                if let Some(source) = source(graph, id, opset) {
+                if let Some(source) = source(graph, ranks, id, opset) {
                     changed |= bypass(graph, id, source);
                 }
             }
@@ -59,7 +62,7 @@ fn n_nodes(model: &Model) -> usize {
     model.graphs().map(|(_, graph)| graph.dag().node_count()).sum()
 }
 
-/// Lets everybody read `source` instead of what `id` gives, if names allow.
+/// Replaces all uses of the result of `id` by `source`, if names allow.
 fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
     let given = ValueId::from(id);
     if graph.outputs().contains(&given) {
@@ -75,12 +78,12 @@ fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
         return false;
     }
     graph.replace_uses(given, source);
-    crate::linear::detach(graph, id);
+    crate::uses::detach(graph, id);
     true
 }
 
-/// The value that a node gives back unchanged, if it does.
-fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
+/// The value that a node returns unchanged, if it does.
+fn source(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId, opset: i64) -> Option<ValueId> {
     let node = graph.node(id);
     let op = node.as_op().filter(|op| op.domain.is_empty())?;
     let input = graph.operand(id, 0)?;
@@ -93,8 +96,8 @@ fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
         "Dropout" => only_first && (opset < 12 || never(graph, graph.operand(id, 2))),
         "Concat" => graph.operands(id).len() == 1,
         "Reshape" => int("allowzero", 0)? == 0 && keeps_shape(&dims()?, &ints(1)?),
-        "Expand" => expands_nothing(dims(), rank(graph, input)?, &ints(1)?),
-        "Flatten" => int("axis", 1)? == 1 && rank(graph, input)? == 2,
+        "Expand" => expands_nothing(dims(), ranks.rank(graph, input)?, &ints(1)?),
+        "Flatten" => int("axis", 1)? == 1 && ranks.rank(graph, input)? == 2,
         "Cast" => {
             let dtype = graph.value(input).tensor_type()?.dtype;
             op.int("to").ok()?.and_then(DType::from_number) == Some(dtype)
@@ -103,8 +106,8 @@ fn source(graph: &Graph, id: NodeId, opset: i64) -> Option<ValueId> {
         "Pad" => ints(1)?.iter().all(|&n| n == 0),
         "Slice" => slices_nothing(graph, id, opset, dims())?,
         "Transpose" => {
-            let perm = permutation(graph, id)?;
-            if let Some(source) = cancelled(graph, input, &perm) {
+            let perm = permutation(graph, ranks, id)?;
+            if let Some(source) = cancelled(graph, ranks, input, &perm) {
                 return Some(source);
             }
             perm.iter().enumerate().all(|(idx, &axis)| axis == idx as i64)
@@ -127,8 +130,8 @@ fn never(graph: &Graph, flag: Option<ValueId>) -> bool {
     flag.is_none_or(|value| is_false(value).unwrap_or(false))
 }
 
-/// Whether Reshape to `shape` gives the dimensions that it gets. One dimension that is computed must come out right if
-/// all others do.
+/// Whether Reshape to `shape` returns the dimensions of its operand. One dimension that is computed must be right if all
+/// others are.
 fn keeps_shape(dims: &[Dim], shape: &[i64]) -> bool {
     let is_kept = |dim: &Dim, n: i64| n == 0 || is_length(dim, n);
     let n_open = dims.iter().zip(shape).filter(|&(dim, &n)| !is_kept(dim, n)).count();
@@ -140,14 +143,14 @@ fn is_length(dim: &Dim, n: i64) -> bool {
     usize::try_from(n).is_ok_and(|n| dim.known() == Some(n))
 }
 
-/// Whether Expand to `shape` gives back a value of that rank.
+/// Whether Expand to `shape` returns its operand, of that rank, unchanged.
 fn expands_nothing(dims: Option<Vec<Dim>>, rank: usize, shape: &[i64]) -> bool {
     let dims = dims.unwrap_or_else(|| vec![Dim::Unknown; rank]);
     shape.len() <= dims.len()
         && shape.iter().rev().zip(dims.iter().rev()).all(|(&n, dim)| n == 1 || is_length(dim, n))
 }
 
-/// Whether a Slice begins at the beginning and ends at the end, or behind it, of all its axes.
+/// Whether a Slice begins at the beginning and ends at the end, or after it, of all its axes.
 fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>) -> Option<bool> {
     let op = graph.node(id).as_op()?;
     let given = |name: &str, slot: usize| match opset < 10 {
@@ -174,15 +177,15 @@ fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>)
 }
 
 /// The order that a Transpose puts the dimensions in.
-fn permutation(graph: &Graph, id: NodeId) -> Option<Vec<i64>> {
+fn permutation(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<Vec<i64>> {
     let op = graph.node(id).as_op().filter(|op| op.is("Transpose"))?;
-    let reversed = || Some((0..rank(graph, graph.operand(id, 0)?)? as i64).rev().collect());
+    let reversed = || Some((0..ranks.rank(graph, graph.operand(id, 0)?)? as i64).rev().collect());
     op.ints("perm").ok()?.map(<[i64]>::to_vec).or_else(reversed)
 }
 
-/// What the Transpose that makes `input` reads, if transposing that by `perm` restores it.
-fn cancelled(graph: &Graph, input: ValueId, perm: &[i64]) -> Option<ValueId> {
-    let first = permutation(graph, input.node)?;
+/// The operand of the Transpose that produces `input`, if transposing that by `perm` restores it.
+fn cancelled(graph: &Graph, ranks: GraphRanks<'_>, input: ValueId, perm: &[i64]) -> Option<ValueId> {
+    let first = permutation(graph, ranks, input.node)?;
     let restored = |(idx, &axis): (usize, &i64)| {
         usize::try_from(axis).ok().and_then(|axis| first.get(axis)) == Some(&(idx as i64))
     };

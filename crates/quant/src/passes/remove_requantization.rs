@@ -1,11 +1,12 @@
 //! Quantization of what has just been dequantized.
 
-use crate::coding::Coding;
+use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 
-/// Removes a DequantizeLinear and a QuantizeLinear of the same scale and offset in a row: they give back the integers.
+/// Removes a DequantizeLinear followed by a QuantizeLinear of the same scale and zero point, which return the same
+/// integers.
 ///
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// It uses nothing but the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -48,10 +49,10 @@ impl Pass for RemoveRequantization {
 
 /// The integers that a QuantizeLinear gives back.
 fn restored(graph: &Graph, id: NodeId) -> Option<ValueId> {
-    let coding = Coding::of_quantize(graph, id).filter(|coding| coding.range().is_some())?;
+    let params = QdqParams::of_quantize(graph, id).filter(|params| params.range().is_some())?;
     let value = graph.operand(id, 0)?;
     let is_output = graph.outputs().contains(&id.into());
     let is_used = !graph.users(id.into()).is_empty();
-    let same = Coding::of_dequantized(graph, value).is_some_and(|other| other == coding);
+    let same = QdqParams::of_dequantized(graph, value).is_some_and(|other| other == params);
     (same && is_used && !is_output).then(|| graph.operand(value.node, 0)).flatten()
 }

@@ -1,4 +1,4 @@
-//! Learned rounding made visible in the weights.
+//! Learned rounding made explicit in the weights.
 
 use crate::config::QuantConfig;
 use crate::granularity::Granularity;
@@ -8,10 +8,11 @@ use crate::params::QuantParams;
 use crate::record::Record;
 use intact8_ir::{Model, Node, Pass, Result, Tensor};
 
-/// Rounds the weights of the enabled layers for which the record says what is rounded up (`rounded_up`): every element
-/// becomes an integer times its scale, so that quantizing it gives these integers, which need not be the nearest ones.
+/// Rounds the weights of the enabled layers whose record holds `rounded_up`: every element becomes an integer
+/// times its scale, so that quantizing it results in these integers, which need not be the nearest ones.
 ///
-/// Other weights of fewer than 8 bits are cut off where their integers end, since those of QuantizeLinear go on.
+/// Other weights of fewer than 8 bits are clipped to their range of integers, since QuantizeLinear's range is
+/// larger.
 ///
 /// ```qir before
 /// model m opset 17
@@ -31,7 +32,7 @@ use intact8_ir::{Model, Node, Pass, Result, Tensor};
 pub struct RoundWeights<'a> {
     /// Which layers.
     pub config: &'a QuantConfig,
-    /// To what.
+    /// Which elements are rounded up.
     pub record: &'a Record,
 }
 
@@ -48,7 +49,7 @@ impl Pass for RoundWeights<'_> {
             for (idx, (weight, params)) in layer.weights.iter().zip(&entry.weights).enumerate() {
                 let tensor = layer.tensor(model, weight);
                 let up = if idx == 0 { &entry.rounded_up[..] } else { &[] };
-                // The text of a record does not say how many bits fewer than 8 there are.
+                // The text of a record does not hold widths of less than 8 bits.
                 let bits = params.bits.min(of_layer.weight_quant_params.num_bits);
                 let found = rounded(
                     tensor,
@@ -88,7 +89,7 @@ pub(crate) fn rounded(
         return Ok(tensor.clone());
     }
     let values = tensor.values::<f32>()?;
-    let (qmin, qmax) = QuantParams::range(bits);
+    let (qmin, qmax) = QuantParams::integers(bits);
     let of_element = |(idx, &value): (usize, &f32)| {
         let scale = scale[scales.scale_of(idx)];
         let (low, high) = (qmin as f32 * scale, qmax as f32 * scale);

@@ -4,11 +4,11 @@ use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Te
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Holds a constant once, in the model's graph, that several of its subgraphs hold alike: the branches of an If often have the
-/// same weights. It is what [`SinkConstants`](crate::SinkConstants) undoes.
+/// Moves a constant that several subgraphs hold alike into the model's graph, once: the branches of an If often
+/// have the same weights. `sink-constants` undoes it.
 ///
-/// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and those that
-/// a graph gives as its output.
+/// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and
+/// those that are the output of a graph.
 ///
 /// ```qir before
 /// model m opset 17
@@ -63,22 +63,22 @@ impl Pass for ShareConstants {
         }
         let own: HashMap<Content, NodeId> =
             constants(model.main()).map(|(id, content)| (content, id)).collect();
-        let mut wanted = Vec::new();
+        let mut in_model = Vec::new();
         for (value, content) in shared {
             let id = own.get(&content).copied().unwrap_or_else(|| {
                 let mut node = Node::constant(value.name.clone(), content.tensor.clone());
                 node.outputs[0] = value;
                 model.main_mut().add(node, &[])
             });
-            wanted.push((content, id.into()));
+            in_model.push((content, id.into()));
         }
-        share(model, GraphId::MAIN, &wanted);
+        share(model, GraphId::MAIN, &in_model);
         model.remove_dead();
         Ok(true)
     }
 }
 
-/// A tensor that is found by what it holds: tensors are compared only if their hashes are equal.
+/// A tensor as a key: tensors are compared only if their hashes are equal.
 #[derive(Clone, PartialEq)]
 struct Content {
     hash: u64,
@@ -93,7 +93,7 @@ impl Hash for Content {
     }
 }
 
-/// What two graphs at least hold, in their order, with the first one's name.
+/// The constants that at least two graphs hold, in their order, with the first one's name.
 fn shared(model: &Model) -> Vec<(Value, Content)> {
     let graphs = model.graphs();
     if graphs.len() == 1 {
@@ -128,10 +128,11 @@ fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
     })
 }
 
-/// Lets the subgraphs of a graph capture what they or their subgraphs hold of what is wanted, each with its value in the graph.
-fn share(model: &mut Model, graph: GraphId, wanted: &[(Content, ValueId)]) {
+/// Makes the subgraphs of a graph capture the shared constants that they or their subgraphs hold, each with its value in the
+/// graph.
+fn share(model: &mut Model, graph: GraphId, shared: &[(Content, ValueId)]) {
     let values: Vec<Value> =
-        wanted.iter().map(|(_, value)| model.graph(graph).value(*value).clone()).collect();
+        shared.iter().map(|(_, value)| model.graph(graph).value(*value).clone()).collect();
     for id in model.graph(graph).topo() {
         let op = model.graph(graph).node(id).as_op();
         let subgraphs: Vec<GraphId> = op.into_iter().flat_map(|op| op.subgraphs()).collect();
@@ -141,7 +142,7 @@ fn share(model: &mut Model, graph: GraphId, wanted: &[(Content, ValueId)]) {
             let held: HashSet<Content> =
                 within.flat_map(|id| constants(model.graph(id))).map(|(_, content)| content).collect();
             let mut inside = Vec::new();
-            for ((content, value), described) in wanted.iter().zip(&values) {
+            for ((content, value), described) in shared.iter().zip(&values) {
                 if held.contains(content) {
                     let capture = model.capture(subgraph, described.clone(), *value);
                     for (id, _) in own.iter().filter(|(_, own)| own == content) {
@@ -166,9 +167,31 @@ mod tests {
         model.graphs().map(|(_, graph)| (constants(graph).count(), graph.captures().len())).collect()
     }
 
-    /// A branch in a branch holds what its neighbour holds; what one of them gives stays.
+    /// Of two branches that hold a splat of so many floats, whether it is shared.
+    fn is_shared(n: usize) -> bool {
+        let branch = |op: &str| {
+            format!(
+                "graph {{\n  %x.{op} = capture\n  %c.{op} = const splat(2.0) : f32[{n}]\n  \
+                 %y.{op} = {op}(%x.{op}, %c.{op})\n  return %y.{op}\n}}"
+            )
+        };
+        let text = format!(
+            "model m opset 17\n%c = input : bool[]\n%x = input : f32[{n}]\n\
+             %y = If(%c; %x, %x) {{else_branch = {}, then_branch = {}}}\nreturn %y\n",
+            branch("Add"),
+            branch("Mul")
+        );
+        ShareConstants.run(&mut text.parse().unwrap()).unwrap()
+    }
+
     #[test]
-    fn it_is_what_sinking_undoes() {
+    fn a_kilobyte_is_worth_a_capture() {
+        assert!(is_shared(256) && !is_shared(255));
+    }
+
+    /// A branch in a branch holds a constant of its neighbour; a constant that is an output stays.
+    #[test]
+    fn sinking_undoes_it() {
         let text = "model m opset 17\n%c = input : bool[]\n%x = input : f32[1,512]\n\
                     %y = If(%c; %c, %x, %x) {else_branch = graph {\n  %c.1 = capture\n  %x.1 = capture\n  \
                     %z = If(%c.1; %x.1) {else_branch = graph {\n    %out = const splat(2.0) : f32[1,512]\n    \

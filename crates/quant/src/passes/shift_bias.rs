@@ -1,17 +1,18 @@
-//! Making up for the mean error of quantization.
+//! Bias correction: compensation of the mean error of quantization.
 
 use crate::config::QuantConfig;
 use crate::layer::Layer;
-use crate::linear::{constant_operand, is_read_once};
+use crate::linear_view::added_constant;
 use crate::names::Names;
 use crate::record::Record;
+use crate::uses::is_read_once;
 use intact8_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 
-/// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias where it has one or can
-/// have one, or to that of the Add behind it, else by an Add of its own.
+/// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias if its operator has
+/// one, to that of the Add after it, or else by a new Add.
 ///
-/// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019),
-/// with shifts that were measured on calibration data.
+/// Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction"
+/// (2019), with shifts that were measured on calibration data.
 ///
 /// ```qir before
 /// model m opset 17
@@ -60,7 +61,7 @@ impl Pass for ShiftBias<'_> {
                         let bias = graph.add(Node::constant(name, bias), &[]);
                         graph.set_operand(layer.node, slot, Some(bias.into()));
                     }
-                    None if add_to_bias_behind(graph, layer, shift, &mut names).is_some() => {}
+                    None if add_to_added_bias(graph, layer, shift, &mut names).is_some() => {}
                     None => add(graph, layer, shift, &mut names),
                 }
             }
@@ -82,16 +83,10 @@ fn shifted(graph: &Graph, layer: &Layer, slot: usize, shift: &[f32]) -> Option<T
     Some(Tensor::new(&[shift.len()], bias.iter().zip(shift).map(|(bias, shift)| bias + shift).collect()))
 }
 
-/// Adds the shift to the bias of a MatMul: the constant of the Add that is its only reader.
-fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
-    let &[(add, _)] = graph.users(layer.node.into()).as_slice() else { return None };
-    if !graph.node(add).is("Add")
-        || layer.output_axis() != Some(-1)
-        || !is_read_once(graph, layer.node.into())
-    {
-        return None;
-    }
-    let (slot, bias) = constant_operand(graph, add)?;
+/// Adds the shift to the bias of a MatMul: the constant of the Add that is the one use of its result.
+fn add_to_added_bias(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
+    let has_rows = layer.output_axis() == Some(-1) && is_read_once(graph, layer.node.into());
+    let (add, slot, bias) = added_constant(graph, layer.node).filter(|_| has_rows)?;
     let is_row = bias.len() == shift.len() && bias.shape().last() == Some(&shift.len());
     let values = bias.values::<f32>().ok().filter(|_| is_row)?;
     let shifted = values.iter().zip(shift).map(|(bias, shift)| bias + shift).collect();
@@ -102,18 +97,14 @@ fn add_to_bias_behind(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &m
     Some(())
 }
 
-/// Puts an Add behind the layer, which takes over the name of its result.
+/// Puts an Add after the layer, whose result has the name of the layer's.
 fn add(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) {
     let result = graph.value(ValueId::from(layer.node)).clone();
     let weight =
         layer.weights.first().and_then(|weight| graph.constant(graph.operand(layer.node, weight.slot)?));
-    let behind = match layer.output_axis() {
-        Some(axis) if axis < 0 => axis.unsigned_abs() - 1,
-        // Of a convolution, whose weight has the dimensions of the output.
-        _ => weight.map_or(0, |weight| weight.shape().len().saturating_sub(2)),
-    };
+    let after = layer.dims_after_outputs(weight.map_or(0, |weight| weight.shape().len()));
     let mut shape = vec![shift.len()];
-    shape.resize(1 + behind, 1);
+    shape.resize(1 + after, 1);
     let shift =
         Node::constant(names.fresh(&format!("{}.shift", layer.name)), Tensor::new(&shape, shift.to_vec()));
     let shift = graph.add(shift, &[]);

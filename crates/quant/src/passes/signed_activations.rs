@@ -3,8 +3,9 @@
 use super::unsigned_activations::change_sign;
 use intact8_ir::{DType, Model, Pass, Result};
 
-/// Quantizes activations to signed bytes: 128 is taken from offset and integers, which stand for the same numbers. The
-/// way back from [`UnsignedActivations`](crate::UnsignedActivations), for targets that know no unsigned bytes.
+/// Quantizes activations to signed bytes: 128 is subtracted from zero point and integers, which represent the same
+/// numbers. It undoes `unsigned-activations`, for targets without unsigned
+/// bytes.
 ///
 /// ```qir before
 /// model m opset 17

@@ -1,14 +1,14 @@
-//! Constants where they are read.
+//! Constants in the graphs that use them.
 
 use crate::names::Names;
 use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashSet;
 
-/// Moves a constant into the subgraphs that capture it, if nobody else reads it: so a layer in the branch of an If or the
-/// body of a Loop has its weight beside it, and other passes see that it is constant. Several subgraphs get one each, which
-/// share their memory; [`ShareConstants`](crate::ShareConstants) goes the other way.
+/// Moves a constant into the subgraphs that capture it, if it has no other use: so a layer in the branch of an If
+/// or the body of a Loop has its weight in the same graph, and other passes see that it is constant. Several
+/// subgraphs get one each, which share their memory; `share-constants` undoes it.
 ///
-/// Left alone: constants that the graph around reads too, and defaults of inputs.
+/// Left alone: constants that the outer graph uses too, and defaults of inputs.
 ///
 /// ```qir before
 /// model m opset 17
@@ -59,10 +59,10 @@ impl Pass for SinkConstants {
     }
 }
 
-/// Sinks what can be sunk from a graph, and then from its subgraphs: a constant may go down several steps.
+/// Sinks constants from a graph, and then from its subgraphs: a constant may go down several steps.
 fn sink(model: &mut Model, graph: GraphId, names: &mut Names) -> bool {
     let mut changed = false;
-    // The first to get a constant takes its name along.
+    // The first subgraph that gets a constant keeps its name.
     let mut moved: HashSet<ValueId> = HashSet::new();
     for id in model.graph(graph).topo() {
         let movable = movable(model.graph(graph), id);
@@ -89,7 +89,7 @@ fn sink(model: &mut Model, graph: GraphId, names: &mut Names) -> bool {
     changed
 }
 
-/// The constants that only subgraphs read, as far as a node's do: which of its captured operands, and what it is.
+/// The constants that only subgraphs use, among the captured operands of a node, with their position.
 fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, ValueId, (Value, Tensor))> {
     let n_formal = |id: NodeId| graph.formal_operands(id).len();
     let captured = graph.captured_operands(id).iter().enumerate();

@@ -1,12 +1,13 @@
-//! What a file need not say.
+//! What a file can do without.
 
 use intact8_ir::{Graph, Model, NodeKind, Op, Pass, Result};
 use std::collections::BTreeSet;
 
-/// Removes what nothing needs: constants and operations that no output depends on, the types of values inside the graph,
-/// functions that nobody calls, and operator sets that no operator is of.
+/// Removes what is not needed: constants and operations that no output depends on, the types of values inside the
+/// graph, functions without a call, and operator sets without an operator.
 ///
-/// Types inside a graph can all be inferred, and some runtimes refuse a model whose types say less than their own.
+/// Types inside a graph can all be inferred, and some runtimes refuse a model whose types are less precise than
+/// their own.
 ///
 /// ```qir before
 /// model m opset 17, com.microsoft 1
@@ -65,7 +66,7 @@ fn ops(model: &Model) -> impl Iterator<Item = &Op> {
     graphs.flat_map(|graph| graph.dag().node_weights()).filter_map(|node| node.as_op())
 }
 
-/// Forgets the types of what operations make and no output is.
+/// Removes the types of results of operations that are no outputs.
 fn forget_types(graph: &mut Graph) -> bool {
     let outputs = graph.outputs().to_vec();
     let mut changed = false;

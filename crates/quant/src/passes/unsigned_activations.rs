@@ -1,15 +1,16 @@
 //! Unsigned activations.
 
-use crate::coding::{Coding, integer_tensor};
-use crate::grow::constant;
 use crate::names::Names;
+use crate::new_nodes::constant;
+use crate::qdq_params::{QdqParams, integer_tensor};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
 
-/// Quantizes activations to unsigned bytes: 128 is added to offset and integers, which stand for the same numbers.
+/// Quantizes activations to unsigned bytes: 128 is added to zero point and integers, which represent the same
+/// numbers.
 ///
 /// Processors that multiply unsigned by signed bytes are several times slower with two signed ones. Left alone:
-/// constants, integers that anything but a DequantizeLinear reads, and scales along a dimension.
-/// Reads nothing but the graph, so it also works on models that another tool quantized.
+/// constants, integers with other uses than DequantizeLinear, and scales along a dimension. It uses nothing but
+/// the graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -42,7 +43,7 @@ impl Pass for UnsignedActivations {
     }
 }
 
-/// Adds 128 to the signed bytes of activations, or takes it away from unsigned ones: their type becomes `to`.
+/// Adds 128 to the signed bytes of activations, or subtracts it from unsigned ones: their type becomes `to`.
 pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     let (from, shift) = if to == DType::U8 { (DType::I8, 128) } else { (DType::U8, -128) };
     let mut names = Names::of(model);
@@ -77,17 +78,17 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     Ok(changed)
 }
 
-/// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that read them, if nobody else does.
+/// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that use them, if there are no other uses.
 fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)> {
-    let coding = Coding::of_quantize(graph, id).filter(|coding| coding.dtype == dtype)?;
-    let (_, offset) = coding.per_tensor()?;
+    let params = QdqParams::of_quantize(graph, id).filter(|params| params.dtype == dtype)?;
+    let (_, offset) = params.per_tensor()?;
     let states_type = graph.node(id).as_op()?.attrs.contains_key("output_dtype");
     let is_constant = graph.constant(graph.operand(id, 0)?).is_some();
     let readers = graph.users(id.into());
     let understands = |&(user, slot): &(NodeId, usize)| {
-        let theirs = Coding::of_dequantized(graph, user.into());
-        let fits = |theirs: Coding| {
-            theirs.per_tensor().is_some() && theirs.dtype == dtype && theirs.offset == coding.offset
+        let theirs = QdqParams::of_dequantized(graph, user.into());
+        let fits = |theirs: QdqParams| {
+            theirs.per_tensor().is_some() && theirs.dtype == dtype && theirs.offset == params.offset
         };
         slot == 0 && theirs.is_some_and(fits)
     };

@@ -1,36 +1,42 @@
 //! What runs on a target: the one value that is scored, timed and saved.
 
-use crate::ReadAscend;
-use crate::flavour::{Emission, Flavour, emit};
-use intact8_ir::{Model, Pass, Result};
+use crate::deploy_format::{DeployFormat, Emission, emit};
+use crate::passes::ReadAscend;
+use intact8_ir::{Model, Pass, PassObserver, Result};
 
 /// A model in a deploy format for a target.
 #[derive(Debug, Clone)]
 pub struct Deployed {
-    format: Flavour,
+    format: DeployFormat,
     emission: Emission,
     model: Model,
 }
 
 impl Deployed {
-    /// The deploy model of a fake-quant model, whatever tool made that.
+    /// The deploy model of a fake-quant model, whatever tool made that. `observer` is told `deploy` and the format.
     ///
     /// # Errors
     /// If the target can't run the model, or the format can't express it.
-    pub fn of(fake_quant: &Model, format: Flavour, emission: &Emission) -> Result<Deployed> {
+    pub fn of(
+        fake_quant: &Model,
+        format: DeployFormat,
+        emission: &Emission,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Deployed> {
+        observer.begin(&format!("deploy {}", format.name()));
         emission.target.check_model(fake_quant)?;
         let mut model = fake_quant.clone();
-        emit(format, emission).run(&mut model)?;
+        emit(format, emission).run_observed(&mut model, observer)?;
         Ok(Deployed { format, emission: *emission, model })
     }
 
     /// A deploy model that was read back from its file.
-    pub fn read_back(model: Model, format: Flavour, emission: &Emission) -> Deployed {
+    pub fn read_back(model: Model, format: DeployFormat, emission: &Emission) -> Deployed {
         Deployed { format, emission: *emission, model }
     }
 
     /// The deploy format.
-    pub fn format(&self) -> Flavour {
+    pub fn format(&self) -> DeployFormat {
         self.format
     }
 
@@ -63,10 +69,10 @@ impl Deployed {
     pub fn executed(&self) -> Result<Model> {
         let how = Emission { contrib: true, short_scales: false, ..self.emission };
         let mut model = self.standard()?;
-        if self.format != Flavour::Qdq {
-            emit(Flavour::Qdq, &how).run(&mut model)?;
+        if self.format != DeployFormat::Qdq {
+            emit(DeployFormat::Qdq, &how).run(&mut model)?;
         }
-        emit(Flavour::QOperator, &how).run(&mut model)?;
+        emit(DeployFormat::QOperator, &how).run(&mut model)?;
         Ok(model)
     }
 }

@@ -4,11 +4,11 @@ use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
-use crate::passes::Equalize;
+use crate::passes::EqualizeAcrossLayers;
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse, infer_types};
-use intact8_ir::{Model, Pass, Pipeline, Result, Tensor};
+use intact8_ir::{Model, Pass, PassObserver, Pipeline, Result, Tensor};
 use std::collections::BTreeMap;
 
 /// How a model is prepared. [`Prepared::new`] does nothing that these do not say.
@@ -54,7 +54,8 @@ impl Preparation {
                 Box::new(folding),
             ]);
         }
-        let equalize: Vec<Box<dyn Pass + 'a>> = if self.equalize { vec![Box::new(Equalize)] } else { vec![] };
+        let equalize: Vec<Box<dyn Pass + 'a>> =
+            if self.equalize { vec![Box::new(EqualizeAcrossLayers)] } else { vec![] };
         [Pipeline(fold), fuse(self), Pipeline(equalize), infer_types()]
     }
 
@@ -74,28 +75,36 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a copy of a model, whose nodes know which of the original's they compute. `folding` computes what depends on constants alone, wherever the caller has something
-    /// that can run operators; without it, layers whose weights are computed are no layers.
+    /// Prepares a copy of a model, whose nodes know which of the original's they compute. `folding` computes what depends on
+    /// constants alone, wherever the caller has something that can run operators; without it, layers whose weights are
+    /// computed are no layers. `observer` is told `prepare`.
     ///
     /// # Errors
     /// If the model breaks a rule of ONNX that a pass or the verifier relies on.
-    pub fn new(model: &Model, how: &Preparation, folding: Option<&dyn Pass>) -> Result<Prepared> {
+    pub fn new(
+        model: &Model,
+        how: &Preparation,
+        folding: Option<&dyn Pass>,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Prepared> {
+        observer.begin("prepare");
         let mut prepared = model.clone();
         prepared.mark_origins();
         let [fold, fuse, equalize, types] = how.pipelines(folding);
-        fold.run(&mut prepared)?;
-        fuse.run(&mut prepared)?;
+        fold.run_observed(&mut prepared, observer)?;
+        fuse.run_observed(&mut prepared, observer)?;
         let before = if how.equalize { Some(constants_by_layer(&prepared)) } else { None };
-        equalize.run(&mut prepared)?;
-        types.run(&mut prepared)?;
+        equalize.run_observed(&mut prepared, observer)?;
+        types.run_observed(&mut prepared, observer)?;
         let is_usual = how.fuse && how.skip_fusion.is_empty();
         let before = match (is_usual, before) {
             (true, before) => before,
             (false, _) => {
                 let (mut plain, how) = (model.clone(), Preparation::plain());
                 let [fold, fuse, ..] = how.pipelines(folding);
-                fold.run(&mut plain)?;
-                fuse.run(&mut plain)?;
+                observer.begin("prepare in the usual way, to compare");
+                fold.run_observed(&mut plain, observer)?;
+                fuse.run_observed(&mut plain, observer)?;
                 Some(constants_by_layer(&plain))
             }
         };
@@ -146,12 +155,17 @@ impl Prepared {
     }
 
     /// The fake-quant model of a configuration: every layer that it enables is quantized with the record's parameters.
-    /// The record may hold other layers too.
+    /// The record may hold other layers too. `observer` is told `quantize`.
     ///
     /// # Errors
     /// If the record lacks an enabled layer, or does not fit it.
-    pub fn quantize(&self, config: &QuantConfig, record: &Record) -> Result<Quantized> {
-        Quantized::new(self, config, record)
+    pub fn quantize(
+        &self,
+        config: &QuantConfig,
+        record: &Record,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Quantized> {
+        Quantized::new(self, config, record, observer)
     }
 }
 
@@ -178,7 +192,7 @@ mod tests {
     fn equalized_layers_are_marked_as_changed() {
         let model: Model = MODEL.parse().unwrap();
         let names = |how: &Preparation| {
-            let prepared = Prepared::new(&model, how, None).unwrap();
+            let prepared = Prepared::new(&model, how, None, &mut ()).unwrap();
             prepared.layers().names(prepared.changed())
         };
         assert_eq!(names(&Preparation::default()), ["a", "b"]);
@@ -187,7 +201,8 @@ mod tests {
 
     #[test]
     fn costs_are_multiply_adds_of_one_sample() {
-        let prepared = Prepared::new(&MODEL.parse().unwrap(), &Preparation::default(), None).unwrap();
+        let prepared =
+            Prepared::new(&MODEL.parse().unwrap(), &Preparation::default(), None, &mut ()).unwrap();
         let costs: Vec<_> = prepared.layers().iter().map(|(id, _)| prepared.cost(id)).collect();
         assert_eq!(costs, [Some(4); 3]);
     }

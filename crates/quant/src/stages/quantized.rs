@@ -1,11 +1,11 @@
 //! A model that simulates quantization, with all that it was made of.
 
 use crate::config::QuantConfig;
+use crate::deploy_format::{DeployFormat, Emission};
 use crate::fake_quant;
-use crate::flavour::{Emission, Flavour};
 use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
-use intact8_ir::{Model, Pass, Result};
+use intact8_ir::{Model, PassObserver, Result};
 
 /// A quantized model: the simulation in float, and the configuration and record that it was made with.
 #[derive(Debug, Clone)]
@@ -15,9 +15,15 @@ pub struct Quantized {
 }
 
 impl Quantized {
-    pub(super) fn new(prepared: &Prepared, config: &QuantConfig, record: &Record) -> Result<Quantized> {
+    pub(super) fn new(
+        prepared: &Prepared,
+        config: &QuantConfig,
+        record: &Record,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Quantized> {
+        observer.begin("quantize");
         let mut model = prepared.model().clone();
-        fake_quant(config, record).run(&mut model)?;
+        fake_quant(config, record).run_observed(&mut model, observer)?;
         Ok(Quantized { fake_quant: model, config: config.clone() })
     }
 
@@ -31,18 +37,16 @@ impl Quantized {
         &self.config
     }
 
-    /// The fake-quant model as it is written to a file: constants of equal content are shared.
-    pub fn simulation_file(&self) -> Result<Model> {
-        let mut model = self.fake_quant.clone();
-        crate::ShareConstants.run(&mut model)?;
-        Ok(model)
-    }
-
-    /// The model that runs on a target, in one deploy format.
+    /// The model that runs on a target, in one deploy format. `observer` is told `deploy` and the format.
     ///
     /// # Errors
     /// If the target can't run it, or the format can't express it.
-    pub fn deploy(&self, format: Flavour, emission: &Emission) -> Result<Deployed> {
-        Deployed::of(&self.fake_quant, format, emission)
+    pub fn deploy(
+        &self,
+        format: DeployFormat,
+        emission: &Emission,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Deployed> {
+        Deployed::of(&self.fake_quant, format, emission, observer)
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 use std::collections::BTreeMap;
 
 /// Entries of the ranking, in ascending order.

@@ -5,7 +5,7 @@ use super::answers::{Answers, Entries, Untried, next_untried};
 use super::minimal::{minimal, minimize};
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 use std::collections::{BTreeSet, VecDeque};
 
 /// [`Minimal`](super::Minimal), then further trials until trials or time run out: pairs are put back into int8, and then other

@@ -4,7 +4,7 @@ use super::PureStrategy;
 use super::bounds::Bounds;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// The shortest prefix of the ranking that meets the target, by binary search: about `log2 n` trials for `n` layers.
 ///

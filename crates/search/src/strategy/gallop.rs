@@ -4,7 +4,7 @@ use super::PureStrategy;
 use super::answers::{Answers, Untried, next_untried};
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// The shortest prefix of the ranking that meets the target, searched at the lengths 1, 2, 4, … and then between the last two.
 ///

@@ -3,7 +3,7 @@
 use super::PureStrategy;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// One more entry in each trial, the most sensitive one of a ranking that is computed again after each trial.
 ///
@@ -29,7 +29,7 @@ impl PureStrategy for Greedy {
 mod tests {
     use super::*;
     use crate::strategy::simulation::{ranking, trial};
-    use intact8_quant::LayerId;
+    use intact8_quant::layer::LayerId;
 
     #[test]
     fn the_first_entry_of_the_latest_ranking_is_rolled_back_as_well() {

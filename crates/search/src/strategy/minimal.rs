@@ -5,7 +5,7 @@ use super::answers::{Answers, Entries, Untried, next_untried};
 use super::gallop;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// [`Gallop`](super::Gallop), then delta debugging (Zeller and Hildebrandt 2002): parts of the rolled-back entries, at first
 /// halves and finally single entries, are put back into int8, the least sensitive first, and stay there if the target is met.

@@ -4,7 +4,7 @@ use super::PureStrategy;
 use crate::outcome::{Rungs, Trial};
 use crate::ranking::{Ranked, Ranking};
 use crate::roles::Verdict;
-use intact8_quant::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet};
 use proptest::prelude::{Just, prop};
 use proptest::strategy::Strategy as _;
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use super::PureStrategy;
 use super::bounds::Bounds;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
-use intact8_quant::LayerSet;
+use intact8_quant::layer::LayerSet;
 
 /// One more layer in each trial, the most sensitive of those in int8. It finds the shortest prefix of the ranking that meets
 /// the target.

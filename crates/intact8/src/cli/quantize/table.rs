@@ -2,7 +2,7 @@
 
 use crate::cli::print_line;
 use comfy_table::{CellAlignment, Table, presets};
-use intact8::quant::LayerSet;
+use intact8::quant::layer::LayerSet;
 use intact8::search::Ending;
 use intact8::{
     Confidence, Goal, Interval, OutputFiles, Report, Score, interval, names_by_rank, saved_bytes,

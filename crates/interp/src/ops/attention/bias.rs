@@ -1,58 +1,58 @@
-//! What is added to scores: the mask, and minus infinity where a query may not see a key.
+//! Summands of the scores: the mask, and minus infinity for keys that are hidden from a query.
 
 use super::heads::Sizes;
 use super::scores::Score;
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::Number;
-use crate::op::Site;
+use crate::op::CompileContext;
 use crate::stand_in::{widened, with_widened};
 use intact8_ir::{DType, Error, Result, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The attributes that hide keys.
+/// The attributes for hidden keys.
 pub(super) struct BiasAttrs {
     is_causal: bool,
-    /// How many keys to the left and to the right of a query's own position it may see, if that is limited.
+    /// The numbers of visible keys before and after a query's position, if they are limited.
     window: [Option<i64>; 2],
-    /// Whether a mask for fewer keys hides those that follow.
+    /// Whether a mask for fewer keys hides the remaining ones.
     hides_rest: bool,
 }
 
-/// What is added to the scores of an attention.
+/// The summands of the scores of an attention.
 pub(super) struct Bias<'a, R: Clone> {
     pub(super) sizes: Sizes,
     mask: Option<Mask<'a, R>>,
     is_causal: bool,
     window: [Option<i64>; 2],
-    /// By batch: the position of the first query among the keys.
+    /// For each batch, the position of the first query among the keys.
     offsets: Vec<i64>,
-    /// By batch: how many keys there are; the others are padding.
+    /// For each batch, the number of keys; the others are padding.
     lengths: Option<Vec<i64>>,
 }
 
 struct Mask<'a, R: Clone> {
     values: Cow<'a, [R]>,
-    /// From one batch, head and query to the next.
+    /// The distances between batches, heads and queries, in elements.
     steps: [usize; 3],
-    /// For how many keys there are values.
+    /// The number of keys with a value.
     len: usize,
-    /// Whether there is one value for all keys.
+    /// Whether one value applies to all keys.
     is_single: bool,
 }
 
 impl BiasAttrs {
-    pub(super) fn read(site: &Site<'_>) -> Result<BiasAttrs> {
-        let side = |name| match site.int(name, -1)? {
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<BiasAttrs> {
+        let side = |name| match ctx.int(name, -1)? {
             -1 => Ok(None),
             size if size >= 0 => Ok(Some(size)),
-            size => Err(Error::invalid_model(format!("{name} is -1 or more, found {size}"))),
+            size => Err(Error::invalid_model(format!("{name} must be -1 or more, found {size}"))),
         };
         Ok(BiasAttrs {
-            is_causal: site.flag("is_causal", false)?,
+            is_causal: ctx.flag("is_causal", false)?,
             window: [side("left_window_size")?, side("right_window_size")?],
-            hides_rest: site.opset >= 24,
+            hides_rest: ctx.opset >= 24,
         })
     }
 
@@ -89,7 +89,7 @@ impl BiasAttrs {
 }
 
 impl<R: Score> Bias<'_, R> {
-    /// Adds to the scores of some rows; says which of them may not see any key. None are listed if all may see all.
+    /// Adds the summands to the scores of some rows. Returns which rows have no visible key; empty if no key is hidden.
     pub(super) fn add(&self, rows: Range<usize>, scores: &mut [R]) -> Vec<bool> {
         let hides = self.is_causal || self.window != [None; 2] || self.lengths.is_some();
         if !hides && self.mask.is_none() {
@@ -110,7 +110,7 @@ impl<R: Score> Bias<'_, R> {
         .collect()
     }
 
-    /// The keys that a query may see.
+    /// The visible keys of a query.
     fn seen(&self, batch: usize, query: usize) -> Range<usize> {
         let position = self.offsets[batch] + query as i64;
         let mut end = self.lengths.as_ref().map_or(self.sizes.n_keys as i64, |lengths| lengths[batch]);
@@ -154,7 +154,7 @@ impl<'a, R: Score> Mask<'a, R> {
         Ok(Mask { values: added(mask, call)?, steps, len, is_single })
     }
 
-    /// Adds to the scores of a query; whether nothing is left for it to see.
+    /// Adds the summands to the scores of a query. Returns whether no key is visible.
     fn add(&self, batch: usize, head: usize, query: usize, seen: Range<usize>, scores: &mut [R]) -> bool {
         let place = [batch, head, query];
         let first: usize = place.iter().zip(self.steps).map(|(at, step)| at * step).sum();
@@ -173,14 +173,14 @@ impl<'a, R: Score> Mask<'a, R> {
     }
 }
 
-/// Adds minus infinity to what is not seen. What is no number stays none.
+/// Adds minus infinity to the scores of hidden keys. NaN stays NaN.
 fn hide<R: Score>(seen: &Range<usize>, scores: &mut [R]) {
     let (before, rest) = scores.split_at_mut(seen.start);
     let after = &mut rest[seen.len()..];
     before.iter_mut().chain(after).for_each(|score| *score += R::LOWEST);
 }
 
-/// What a mask adds: zero and minus infinity, if it says true and false.
+/// The summands of a mask; true and false become zero and minus infinity.
 fn added<'a, R: Score>(mask: &'a Tensor, call: &Call<'_, '_>) -> Result<Cow<'a, [R]>> {
     if mask.dtype() == R::DTYPE {
         return Ok(Cow::Borrowed(mask.values()?));

@@ -1,18 +1,20 @@
-//! A convolution of each channel with the past, which is carried from call to call.
+//! A depthwise causal convolution, whose past inputs are a state between calls.
 
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 use intact8_kernels::elementwise::{Unary, unary_in_place};
 
-pub(super) fn causal_conv(site: &Site<'_>) -> Result<Kernel> {
-    let is_activated = match site.str("activation", "none")? {
+pub(super) fn causal_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_activated = match ctx.str("activation", "none")? {
         "none" => false,
         "silu" | "swish" => true,
         other => {
-            return Err(Error::invalid_model(format!("activation is silu, swish or none, found {other:?}")));
+            return Err(Error::invalid_model(format!(
+                "activation must be silu, swish or none, found {other:?}"
+            )));
         }
     };
     Ok(Box::new(move |call| run(call, is_activated)))
@@ -62,5 +64,5 @@ fn run(call: &Call<'_, '_>, is_activated: bool) -> Result<Outputs> {
 
 fn misfit(x: &Tensor, other: &Tensor) -> Error {
     let (x, other) = (x.shape(), other.shape());
-    Error::invalid_data(format!("an input of shape {x:?} and an operand of shape {other:?} do not fit"))
+    Error::invalid_data(format!("an input of shape {x:?} and an operand of shape {other:?} do not match"))
 }

@@ -1,11 +1,11 @@
-//! Attention whose scores and probabilities pass through subgraphs.
+//! Attention with subgraphs that change scores and probabilities.
 
 use super::heads::{Heads, Sizes};
 use super::precision;
 use super::scores::{Score, add_products, softmax_of};
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::program::Subgraph;
 use crate::real::{expect_type, numbers, rounded, with_real};
 use intact8_ir::{DType, Error, Result};
@@ -17,11 +17,11 @@ struct Flex {
     probabilities: Option<Subgraph>,
 }
 
-pub(super) fn flex_attention(site: &Site<'_>) -> Result<Kernel> {
-    let subgraph = |name| site.op.graph(name)?.map(|_| site.subgraph(name)).transpose();
+pub(super) fn flex_attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let subgraph = |name| ctx.op.graph(name)?.map(|_| ctx.subgraph(name)).transpose();
     let flex = Flex {
-        scale: site.op.float("scale")?,
-        precision: precision(site)?,
+        scale: ctx.op.float("scale")?,
+        precision: precision(ctx)?,
         scores: subgraph("score_mod")?,
         probabilities: subgraph("prob_mod")?,
     };
@@ -65,7 +65,7 @@ impl Flex {
     }
 }
 
-/// What a subgraph makes of numbers, which it sees in some precision.
+/// Runs a subgraph on numbers, which are converted to its precision.
 fn modified<R: Score>(
     subgraph: Option<&Subgraph>,
     precision: DType,
@@ -82,7 +82,9 @@ fn modified<R: Score>(
     let made = made.into_tensor()?;
     if made.shape() != shape {
         let found = made.shape();
-        return Err(Error::invalid_data(format!("a subgraph of attention made {found:?} of {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "a subgraph of attention returned the shape {found:?} for {shape:?}"
+        )));
     }
     Ok(numbers::<R>(&made, precision)?.into_owned())
 }

@@ -1,4 +1,4 @@
-//! Queries, keys and values by head, however they lie in their tensors.
+//! Access to queries, keys and values by head, for every layout of their tensors.
 
 use crate::call::Call;
 use crate::number::Number;
@@ -14,11 +14,11 @@ pub(super) struct Heads<'a, R: Clone> {
     values: Cow<'a, [R]>,
     pub(super) batch: usize,
     pub(super) n_heads: usize,
-    /// How many positions there are.
+    /// The number of positions.
     pub(super) len: usize,
-    /// How long a vector is.
+    /// The length of a vector.
     pub(super) width: usize,
-    /// Whether the heads of a position lie side by side, and positions around them.
+    /// Whether heads are the inner dimension and positions the outer one.
     is_packed: bool,
 }
 
@@ -27,20 +27,20 @@ pub(super) struct Heads<'a, R: Clone> {
 pub(super) struct Sizes {
     pub(super) batch: usize,
     pub(super) n_heads: usize,
-    /// How many heads share the keys and values of one.
+    /// The number of query heads that share one key and value head.
     pub(super) n_sharing: usize,
     pub(super) n_queries: usize,
     pub(super) n_keys: usize,
 }
 
 impl<'a, R: Number> Heads<'a, R> {
-    /// The heads of a tensor with four dimensions; or with three, of which the last holds so many of them.
+    /// The heads of a tensor of rank 4, or of rank 3 with `n_heads` heads in the last dimension.
     pub(super) fn of(tensor: &'a Tensor, n_heads: Option<i64>) -> Result<Heads<'a, R>> {
         let (batch, n_heads, len, width, is_packed) = dims(tensor.shape(), n_heads)?;
         Ok(Heads { values: numbers(tensor, tensor.dtype())?, batch, n_heads, len, width, is_packed })
     }
 
-    /// The vectors of a head, one in each row.
+    /// The vectors of a head, as the rows of a matrix.
     pub(super) fn matrix(&self, batch: usize, head: usize) -> Matrix<'_, R> {
         let (first, step) = match self.is_packed {
             true => (batch * self.len * self.n_heads + head, self.n_heads),
@@ -50,7 +50,7 @@ impl<'a, R: Number> Heads<'a, R> {
         Matrix { data, rows: self.len, columns: self.width, row_stride: step * self.width, column_stride: 1 }
     }
 
-    /// Rows of all heads together, each times a factor.
+    /// Rows of all heads, multiplied by a factor.
     pub(super) fn scaled_rows(&self, sizes: &Sizes, rows: Range<usize>, factor: R, out: &mut [R]) {
         for (row, out) in rows.zip(out.chunks_exact_mut(self.width.max(1))) {
             let (batch, head, position) = sizes.place(row);
@@ -62,7 +62,7 @@ impl<'a, R: Number> Heads<'a, R> {
 }
 
 impl Sizes {
-    /// The sizes, if queries, keys and values fit together.
+    /// The sizes, if queries, keys and values match.
     pub(super) fn of<R: Number>(q: &Heads<'_, R>, k: &Heads<'_, R>, v: &Heads<'_, R>) -> Result<Sizes> {
         let is_grouped = q.n_heads.checked_rem(k.n_heads).map_or(q.n_heads == 0, |rest| rest == 0);
         let fits = [k.batch, v.batch] == [q.batch; 2]
@@ -73,7 +73,7 @@ impl Sizes {
         if !fits {
             let sizes = [q, k, v].map(|part| [part.batch, part.n_heads, part.len, part.width]);
             return Err(Error::invalid_data(format!(
-                "queries, keys and values by batch, head, position and number do not fit: {sizes:?}"
+                "queries, keys and values by batch, head, position and number do not match: {sizes:?}"
             )));
         }
         let n_sharing = q.n_heads / k.n_heads.max(1);
@@ -85,19 +85,20 @@ impl Sizes {
         self.batch * self.n_heads * self.n_queries
     }
 
-    /// Batch, head and position of one of them.
+    /// Batch, head and position of a query.
     pub(super) fn place(&self, row: usize) -> (usize, usize, usize) {
         let (head, position) = (row / self.n_queries, row % self.n_queries);
         (head / self.n_heads, head % self.n_heads, position)
     }
 
-    /// How many of them have about so many scores: those of whole heads, if they are several.
+    /// The number of queries with about the given number of scores; those of whole heads, if that includes several
+    /// heads.
     pub(super) fn rows_at_a_time(&self, n_scores: usize) -> usize {
         let n_rows = (n_scores / self.n_keys).clamp(1, self.n_rows());
         if n_rows > self.n_queries { n_rows / self.n_queries * self.n_queries } else { n_rows }
     }
 
-    /// Which rows of all heads lie in one of them: batch, head, and its part of the rows.
+    /// Splits a range of rows by heads: batch, head, and the rows of that head.
     pub(super) fn by_head(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
         let sizes = *self;
         let heads = rows.start / self.n_queries..rows.end.div_ceil(self.n_queries);
@@ -108,7 +109,7 @@ impl Sizes {
     }
 }
 
-/// What was there and what is new, one after the other, in four dimensions.
+/// The concatenation of past and new vectors, of rank 4.
 pub(super) fn joined(
     past: Option<&Tensor>,
     new: &Tensor,
@@ -125,7 +126,7 @@ pub(super) fn joined(
         Some(found) => {
             let expected = [batch, n_heads, len, width];
             return Err(Error::invalid_data(format!(
-                "a past of shape {found:?} does not fit what is new, of shape {expected:?}"
+                "a past of shape {found:?} does not match what is new, of shape {expected:?}"
             )));
         }
     };
@@ -153,7 +154,7 @@ pub(super) fn joined(
     restored(out, dtype)
 }
 
-/// The heads of each position brought together: what lies by batch, head and position, by batch, position and head.
+/// Transposes from batch, head and position to batch, position and head.
 pub(super) fn side_by_side<T: Element>(
     &[batch, n_heads, len, width]: &[usize; 4],
     values: &[T],
@@ -169,17 +170,20 @@ pub(super) fn side_by_side<T: Element>(
     Ok(out)
 }
 
-/// The sizes of a tensor: batch, heads, positions and the length of a vector; and whether the heads lie side by side.
+/// The sizes of a tensor: batch, heads, positions and the length of a vector; and whether heads are the inner
+/// dimension.
 pub(super) fn dims(shape: &[usize], n_heads: Option<i64>) -> Result<(usize, usize, usize, usize, bool)> {
     match *shape {
         [batch, n_heads, len, width] => Ok((batch, n_heads, len, width, false)),
         [batch, len, hidden] => {
             let n_heads = n_heads.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
             let n_heads = n_heads.ok_or_else(|| {
-                Error::invalid_model("three dimensions need the number of heads, which must be positive")
+                Error::invalid_model("operands of rank 3 require a positive number of heads")
             })?;
             if !hidden.is_multiple_of(n_heads) {
-                return Err(Error::invalid_data(format!("{hidden} numbers are not {n_heads} heads")));
+                return Err(Error::invalid_data(format!(
+                    "{hidden} elements are not divisible by {n_heads} heads"
+                )));
             }
             Ok((batch, n_heads, len, hidden / n_heads, true))
         }

@@ -1,56 +1,56 @@
-//! Linear attention: instead of all keys and values there is a matrix that each of them changes.
+//! Linear attention: a state matrix, which each key and value updates, replaces all keys and values.
 
 use super::heads::dims;
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 
 struct Linear {
     n_heads: [i64; 2],
-    /// 0 for one over the root of a key's length.
+    /// 0 means `1 / √(length of a key)`.
     scale: f32,
     /// Whether the state decays.
     is_gated: bool,
-    /// Whether only what differs from what the state says is written.
+    /// Whether only the difference from the value that the state predicts is written.
     is_delta: bool,
 }
 
-pub(super) fn linear_attention(site: &Site<'_>) -> Result<Kernel> {
-    let (is_gated, is_delta) = match site.str("update_rule", "gated_delta")? {
+pub(super) fn linear_attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (is_gated, is_delta) = match ctx.str("update_rule", "gated_delta")? {
         "linear" => (false, false),
         "gated" => (true, false),
         "delta" => (false, true),
         "gated_delta" => (true, true),
-        other => return Err(Error::invalid_model(format!("update_rule {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("update_rule {other:?} is not defined by ONNX"))),
     };
-    let n_heads = [site.int("q_num_heads", 0)?, site.int("kv_num_heads", 0)?];
+    let n_heads = [ctx.int("q_num_heads", 0)?, ctx.int("kv_num_heads", 0)?];
     if n_heads.iter().any(|&n| n <= 0) || n_heads[0] % n_heads[1] != 0 {
-        return Err(Error::invalid_model(format!("{n_heads:?} heads of queries and keys do not fit")));
+        return Err(Error::invalid_model(format!("{n_heads:?} heads of queries and keys do not match")));
     }
     for (slot, what, is_needed) in [(4, "decay", is_gated), (5, "beta", is_delta)] {
-        if site.has_operand(slot) != is_needed {
+        if ctx.has_operand(slot) != is_needed {
             let verb = if is_needed { "needs" } else { "takes no" };
             return Err(Error::invalid_model(format!("this update_rule {verb} {what}")));
         }
     }
-    let linear = Linear { n_heads, scale: site.float("scale", 0.0)?, is_gated, is_delta };
+    let linear = Linear { n_heads, scale: ctx.float("scale", 0.0)?, is_gated, is_delta };
     Ok(Box::new(move |call| linear.run(call)))
 }
 
-/// What the batches and positions have in common.
+/// The sizes that batches and positions share.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
     len: usize,
-    /// Of queries, and of keys and values.
+    /// The numbers of heads of queries, and of keys and values.
     n_heads: [usize; 2],
     key: usize,
     value: usize,
 }
 
-/// The operands, and how wide they are.
+/// The operands, and their widths.
 struct Rows<'a> {
     values: std::borrow::Cow<'a, [f32]>,
     width: usize,
@@ -138,13 +138,13 @@ impl Linear {
         let (.., value_width, _) = dims(value.shape(), Some(kv_heads))?;
         if !is_packed || key_width != width {
             let (query, key) = (query.shape(), key.shape());
-            return Err(Error::invalid_data(format!("queries {query:?} and keys {key:?} do not fit")));
+            return Err(Error::invalid_data(format!("queries {query:?} and keys {key:?} do not match")));
         }
         Ok(Sizes { batch, len, n_heads: [n_queries, kv_heads as usize], key: width, value: value_width })
     }
 }
 
-/// Each row of the state times the power of e that is given for it, or for its head.
+/// Multiplies each row of the state by `e^decay`, with a decay for each row or each head.
 fn decay(powers: &[f32], head: usize, n_heads: usize, width: usize, state: &mut [f32]) {
     let n_each = powers.len() / n_heads;
     let powers = &powers[head * n_each..][..n_each];
@@ -154,7 +154,7 @@ fn decay(powers: &[f32], head: usize, n_heads: usize, width: usize, state: &mut 
     }
 }
 
-/// Adds the sum of rows, each by its weight, times a factor.
+/// Adds the weighted sum of rows times a factor.
 fn add_weighted(weights: &[f32], factor: f32, rows: &[f32], sums: &mut [f32]) {
     for (row, weight) in rows.chunks_exact(sums.len().max(1)).zip(weights) {
         let weight = factor * weight;

@@ -1,26 +1,26 @@
-//! Rotary embeddings: pairs of numbers turned by an angle that depends on the position.
+//! Rotary embeddings: pairs of numbers are rotated by an angle that depends on the position.
 
 use super::heads::dims;
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Cow;
 
 struct Rotary {
     n_heads: Option<i64>,
-    /// How many numbers of a vector are turned; all, if 0.
+    /// The number of elements of a vector that are rotated; 0 means all.
     width: i64,
-    /// Whether pairs are neighbours, and not from the two halves.
+    /// Whether pairs are neighbours instead of elements of the two halves.
     interleaved: bool,
 }
 
-pub(super) fn rotary_embedding(site: &Site<'_>) -> Result<Kernel> {
+pub(super) fn rotary_embedding(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let rotary = Rotary {
-        n_heads: site.op.int("num_heads")?,
-        width: site.int("rotary_embedding_dim", 0)?,
-        interleaved: site.flag("interleaved", false)?,
+        n_heads: ctx.op.int("num_heads")?,
+        width: ctx.int("rotary_embedding_dim", 0)?,
+        interleaved: ctx.flag("interleaved", false)?,
     };
     Ok(Box::new(move |call| rotary.run(call)))
 }
@@ -33,7 +33,9 @@ impl Rotary {
         let turned = usize::try_from(turned).ok().filter(|&turned| turned <= width && turned % 2 == 0);
         let Some(turned) = turned else {
             let found = self.width;
-            return Err(Error::invalid_data(format!("{found} of {width} numbers can't be turned in pairs")));
+            return Err(Error::invalid_data(format!(
+                "{found} of {width} elements can't be rotated in pairs"
+            )));
         };
         let [cos, sin] = [1, 2].map(|slot| Angles::of(call, slot, [batch, len, turned / 2]));
         let (cos, sin) = (cos?, sin?);
@@ -70,7 +72,7 @@ impl Rotary {
 /// The cosines or sines of all angles.
 struct Angles<'a> {
     values: Cow<'a, [f32]>,
-    /// By batch and position: which row of them; if not given, they are in order.
+    /// For each batch and position, the row of cosines and sines; if absent, the rows are in order.
     rows: Option<Vec<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens to the scores of queries and keys on their way to probabilities.
+//! The computation of probabilities from the scores of queries and keys.
 
 use super::super::softmax::SoftmaxRows;
 use super::heads::Sizes;
@@ -26,7 +26,7 @@ impl Score for f64 {
     }
 }
 
-/// Adds the products of rows, which lie densely, and what `right` has for their heads.
+/// Adds the products of dense rows with the matrices of `right` for their heads.
 pub(super) fn add_products<'a, R: Score>(
     sizes: &Sizes,
     rows: Range<usize>,
@@ -47,7 +47,7 @@ pub(super) fn add_products<'a, R: Score>(
     R::multiply_all(products, true);
 }
 
-/// Keeps the scores between plus and minus a number, if it is positive.
+/// Limits the scores softly to the range between minus and plus a number, if it is positive.
 pub(super) fn cap<R: Score>(limit: R, scores: &mut [R]) {
     if limit > R::ZERO {
         scores.iter_mut().for_each(|score| *score = *score / limit);
@@ -56,7 +56,7 @@ pub(super) fn cap<R: Score>(limit: R, scores: &mut [R]) {
     }
 }
 
-/// The softmax of every row, as if the scores were of a type.
+/// The softmax of every row, computed in a type.
 pub(super) fn softmax_of<R: Score>(
     precision: Option<DType>,
     row_len: usize,
@@ -93,7 +93,7 @@ fn softmax_through<R: Score, P: SoftmaxRows>(row_len: usize, scores: &[R], out: 
     out.iter_mut().zip(chances).for_each(|(out, chance)| *out = R::from_f64(chance.to_f64()));
 }
 
-/// Sets to zero what rows say that may not see anything, or whose scores are all minus infinity.
+/// Sets the probabilities of rows to zero that have no visible key, or whose scores are all minus infinity.
 pub(super) fn clear_masked<R: Score>(row_len: usize, masked: &[bool], scores: &[R], chances: &mut [R]) {
     for (row, (scores, chances)) in
         scores.chunks_exact(row_len).zip(chances.chunks_exact_mut(row_len)).enumerate()

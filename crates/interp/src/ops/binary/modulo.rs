@@ -1,15 +1,15 @@
-//! Remainders, of floats too.
+//! Remainders, also of floats.
 
 use super::pairs;
 use crate::broadcast::broadcast_shape;
 use crate::number::Number;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::stand_in::{both_widened, narrowed, with_widened};
 use intact8_ir::Result;
 
-/// With the sign of the divisor or, with `fmod`, of the dividend. Integers divided by 0 leave 0.
-pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
-    let is_truncated = site.flag("fmod", false)?;
+/// The remainder has the sign of the divisor or, with `fmod`, of the dividend. For integers the remainder by 0 is 0.
+pub(super) fn modulo(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_truncated = ctx.flag("fmod", false)?;
     Ok(Box::new(move |call| {
         let (a, b) = (call.take(0)?, call.take(1)?);
         let shape = broadcast_shape(&[a.shape(), b.shape()])?;
@@ -19,7 +19,7 @@ pub(super) fn modulo(site: &Site<'_>) -> Result<Kernel> {
             call.reserve::<T>(&shape)?;
             match is_truncated {
                 true => pairs(a, b, &shape, T::rem),
-                // The remainder is exact, so that halves are rounded once.
+                // The remainder is exact, so that 16-bit floats are rounded once.
                 false => pairs(a, b, &shape, floored::<T>),
             }
         })?;
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_are_those_of_the_divisor() {
+    fn remainders_have_the_sign_of_the_divisor() {
         assert_eq!([floored(-7, 3), floored(7, -3), floored(-6, 3), floored(7i32, 0)], [2, -2, 0, 0]);
         assert_eq!(floored(i64::MIN, -1), 0);
         assert_eq!([floored(-5.5, 2.0), floored(5.5, -2.0)], [0.5, -0.5]);

@@ -8,10 +8,11 @@ use crate::op::{Outputs, one};
 use crate::stand_in::{both_widened, narrowed};
 use intact8_ir::{DType, Result, Tensor, with_element};
 
-/// What can be raised to a power.
+/// A base of powers.
 pub(super) const BASES: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::Bf16, DType::I32, DType::I64];
 
-/// Floats of one type are computed in it, halves in f32; floats with another type in f64. Integers wrap around.
+/// Base and exponent of one float type are computed in it, 16-bit floats in f32; a float base with an exponent of
+/// another type in f64. Integers wrap around.
 pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
     let (x, exponent) = (call.take(0)?, call.take(1)?);
     let shape = broadcast_shape(&[x.shape(), exponent.shape()])?;
@@ -26,7 +27,7 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
         }
         base if is_integer => {
             let exponent = converted(exponent, DType::I64, call)?;
-            // What an i64 can't hold has the same effect as less: residues repeat after 2^62 steps.
+            // Exponents beyond i64 have the same effect as smaller ones: residues repeat after 2^62 steps.
             let fold = |e: i64| if own == DType::U64 && e < 0 { e & i64::MAX | 1 << 62 } else { e };
             with_element!(base, [I32 I64],
                 T => raised(x, &exponent, &shape, |x: T, e: i64| integer_power(x, fold(e))),
@@ -44,7 +45,7 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Result<Outputs> {
     }?)
 }
 
-/// Squares and cubes are most of what networks ask for.
+/// Most powers in networks are squares and cubes.
 fn single(x: Tensor, exponent: &Tensor, shape: &[usize], has_cubes: bool) -> Result<Tensor> {
     match exponent.values::<f32>()? {
         [2.0] => raised(x, exponent, shape, |x: f32, _: f32| x * x),
@@ -67,7 +68,7 @@ fn raised<A: Number, B: Number>(
     Ok(Tensor::new(shape, zip((x.values::<A>()?, x.shape()), exponents, shape, |x, e| f(*x, *e))))
 }
 
-/// By squaring; fractions are cut off.
+/// Exponentiation by squaring; fractions are truncated.
 fn integer_power<T: Number>(x: T, exponent: i64) -> T {
     if exponent < 0 {
         return T::from_f64(x.to_f64().powf(exponent as f64));
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_wrap_and_lose_fractions() {
+    fn integer_powers_wrap_and_truncate_fractions() {
         assert_eq!(integer_power(3i32, 5), 243);
         assert_eq!(integer_power(-2i64, 63), i64::MIN);
         assert_eq!(integer_power(2i32, 32), 0);

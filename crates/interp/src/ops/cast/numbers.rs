@@ -1,18 +1,19 @@
-//! Between integers and floats of 8 to 64 bits.
+//! Conversion between integers and floats of 8 to 64 bits.
 
 use crate::number::Number;
 use intact8_ir::{DType, bf16, f16};
 
-/// A number that can be made from any other.
+/// A number type with a conversion from any other.
 pub(super) trait Cast: Number {
-    /// The integer, its bits taken for a signed one; of floats, what is before the point.
+    /// The integer with the bits read as signed; floats are truncated.
     fn to_i64(self) -> i64;
-    /// The number of the low bits; the nearest float.
+    /// The number from the low bits; for floats, the nearest one.
     fn from_i64(x: i64) -> Self;
-    /// The integer before the point; the nearest float.
+    /// The truncated integer; for floats, the nearest one.
     ///
-    /// ONNX leaves open what becomes of numbers that don't fit. Here they saturate at 64 bits and, where that is the
-    /// target, at 32 signed ones; other integers keep the low bits, so that -1 becomes 255 as it does in C.
+    /// ONNX does not define the conversion of numbers that are out of range. Here they saturate at 64 bits, and at 32
+    /// bits for i32;
+    /// other integer types keep the low bits, so that -1 becomes 255 as in C.
     fn truncated(x: f64) -> Self;
 }
 
@@ -51,7 +52,7 @@ floats! { f32, f64, f16, bf16 }
 
 /// The number as another type.
 pub(super) fn cast_number<A: Cast, B: Cast>(x: A) -> B {
-    // All of these are decided when the function is compiled.
+    // These conditions are compile-time constants.
     match (A::IS_INTEGER, B::IS_INTEGER) {
         (true, true) => B::from_i64(x.to_i64()),
         (false, true) => B::truncated(x.to_f64()),
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_lose_their_fraction() {
+    fn casts_from_floats_truncate() {
         assert_eq!(cast_number::<f32, i8>(-1.9), -1);
         assert_eq!(cast_number::<f64, u8>(-1.0), 255);
         assert_eq!(cast_number::<f32, i32>(1e10), i32::MAX);
@@ -84,9 +85,9 @@ mod tests {
 
     #[test]
     fn floats_are_rounded_once() {
-        // Half way between two f32 and a little more, which an f64 between would lose.
+        // Slightly more than half way between two f32, which a conversion through f64 would lose.
         assert_eq!(cast_number::<i64, f32>((1 << 60) + (1 << 36) + 1), 1_152_921_642_045_800_448.0);
-        // A little more than half way between two f16, which an f32 between would lose.
+        // Slightly more than half way between two f16, which a conversion through f32 would lose.
         let above = 1.0 + 2f64.powi(-11) + 2f64.powi(-40);
         assert_eq!(cast_number::<f64, f16>(above).to_f64(), 1.0 + 2f64.powi(-10));
         assert_eq!(cast_number::<i32, f16>(70_000), f16::INFINITY);

@@ -1,13 +1,13 @@
-//! Between strings and what they say.
+//! Conversion between strings and numbers.
 
 use super::map;
 use crate::call::Call;
 use crate::number::{Number, unexpected};
 use intact8_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
 
-/// The numbers that strings say, of a type that holds them until they are cast to `to`.
+/// The numbers in strings, in a type from which they are cast to `to`.
 ///
-/// Spaces around a number are ignored, and integers may be written as floats. What is no number is an error.
+/// Spaces around a number are ignored, and integers may be written as floats. Other strings are an error.
 pub(super) fn parsed(x: &Tensor, to: DType, call: &Call<'_, '_>) -> Result<Tensor> {
     match to {
         DType::Bool => parsed_as(x, call, boolean),
@@ -29,7 +29,7 @@ fn parsed_as<B: intact8_ir::Element>(
 ) -> Result<Tensor> {
     call.reserve::<B>(x.shape())?;
     let number = |text: &String| {
-        parse(text.trim()).ok_or_else(|| Error::invalid_data(format!("{text:?} is no {}", B::DTYPE)))
+        parse(text.trim()).ok_or_else(|| Error::invalid_data(format!("{text:?} is not a valid {}", B::DTYPE)))
     };
     Ok(Tensor::new(x.shape(), x.values::<String>()?.iter().map(number).collect::<Result<_>>()?))
 }
@@ -38,7 +38,7 @@ fn float(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// Integers beyond those with a sign as the negative ones of the same bits.
+/// Unsigned integers beyond the signed range become the negative ones with the same bits.
 fn integer(text: &str) -> Option<i64> {
     let unsigned = || text.parse::<u64>().ok().map(|x| x as i64);
     let truncated = || float(text).filter(|x| x.is_finite()).map(|x| x as i64);
@@ -53,7 +53,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Numbers as text, floats as Python writes them: the fewest digits that say which float it is.
+/// Numbers as text, floats as in Python: with the fewest digits that identify the float.
 pub(super) fn written(x: &Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     match x.dtype() {
         DType::F32 => map(x, call, |x: &f32| python(format!("{x:e}"))),
@@ -65,7 +65,7 @@ pub(super) fn written(x: &Tensor, call: &Call<'_, '_>) -> Result<Tensor> {
     }
 }
 
-/// A half with as few digits as it needs to be told from others, in scientific notation.
+/// A 16-bit float with the fewest digits that identify it, in scientific notation.
 fn shortest<T: Number>(x: T) -> String {
     let with_digits = |n: usize| format!("{:.n$e}", x.to_f64());
     let is_enough = |text: &String| text.parse().is_ok_and(|y| T::from_f64(y) == x);
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_are_written_as_python_does() {
+    fn floats_are_printed_as_in_python() {
         let expected = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_may_say_more_than_numbers() {
+    fn integers_in_strings_may_be_written_as_floats_or_exceed_i64() {
         assert_eq!(integer("100.5"), Some(100));
         assert_eq!(integer("18446744073709551615"), Some(-1));
         assert_eq!(integer("1e3"), Some(1000));

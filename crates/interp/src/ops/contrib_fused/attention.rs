@@ -1,35 +1,38 @@
-//! Attention as ONNX Runtime has it: what ONNX's does, with biases before and masks of integers.
+//! Attention of ONNX Runtime: ONNX's Attention with biases and with integer masks.
 
 use super::super::concat::parts;
 use super::part::{OPSET, only_output, part, run_with};
 use super::{add, combine};
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::room::shape_of;
 use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
 use intact8_kernels::elementwise::Binary;
 
-/// Operands are query, key, value, the biases of all three one after another, a mask of keys, what is added to the
-/// scores, and the keys and values before.
-pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
-    let heads = Heads::read(site)?;
-    if site.has_output(3) {
-        return Err(site.unsupported("scores among its outputs"));
+/// Operands are query, key, value, the concatenated biases of the three, a mask of keys, a summand of the scores, and
+/// the past keys and values.
+pub(super) fn multi_head(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let heads = Heads::read(ctx)?;
+    if ctx.has_output(3) {
+        return Err(ctx.unsupported("scores among its outputs"));
     }
-    if site.has_operand(8) || site.has_operand(9) {
-        return Err(site.unsupported("a cache to write to"));
+    if ctx.has_operand(8) || ctx.has_operand(9) {
+        return Err(ctx.unsupported("a cache to write to"));
     }
     Ok(Box::new(move |call| {
         let mut three = [call.take(0)?, taken(call, 1)?, taken(call, 2)?];
         let widths = three.each_ref().map(|tensor| tensor.shape().get(2).copied());
         let [Some(q), Some(k), Some(v)] = widths else { return Err(no_sequences()) };
         if three.iter().any(|tensor| tensor.shape().len() != 3) {
-            return Err(Error::unsupported("attention needs query, key and value of three dimensions each"));
+            return Err(Error::unsupported("query, key and value of attention must have rank 3"));
         }
         if let Some(bias) = call.optional(3)? {
             if bias.shape().len() != 1 {
-                return Err(Error::invalid_data(format!("a bias of shape {:?}", bias.shape())));
+                return Err(Error::invalid_data(format!(
+                    "the bias must not have the shape {:?}",
+                    bias.shape()
+                )));
             }
             let biases = parts(bias, 0, &[q, k, v], call)?;
             for (tensor, bias) in three.iter_mut().zip(biases) {
@@ -41,17 +44,17 @@ pub(super) fn multi_head(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Query, key and value are made of the first operand by weights and biases.
-pub(super) fn packed(site: &Site<'_>) -> Result<Kernel> {
-    let heads = Heads::read(site)?;
-    let sizes = site.ints("qkv_hidden_sizes")?.map(|sizes| shape_of(&sizes)).transpose()?;
-    if site.has_operand(4) || site.has_output(1) {
-        return Err(site.unsupported("keys and values from before"));
+/// Query, key and value are products of the first operand with weights, plus biases.
+pub(super) fn packed(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let heads = Heads::read(ctx)?;
+    let sizes = ctx.ints("qkv_hidden_sizes")?.map(|sizes| shape_of(&sizes)).transpose()?;
+    if ctx.has_operand(4) || ctx.has_output(1) {
+        return Err(ctx.unsupported("keys and values from before"));
     }
-    if site.flag("do_rotary", false)? {
-        return Err(site.unsupported("rotary embeddings"));
+    if ctx.flag("do_rotary", false)? {
+        return Err(ctx.unsupported("rotary embeddings"));
     }
-    let product = part(site, &Op::new("MatMul"), OPSET, &[Some(0), Some(1)])?;
+    let product = part(ctx, &Op::new("MatMul"), OPSET, &[Some(0), Some(1)])?;
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let mut all = only_output(run_with(&product, x, &[1], call)?)?;
@@ -67,10 +70,10 @@ pub(super) fn packed(site: &Site<'_>) -> Result<Kernel> {
 }
 
 fn no_sequences() -> Error {
-    Error::invalid_data("attention needs sequences of vectors")
+    Error::invalid_data("the input of attention must have rank 3")
 }
 
-/// Several inputs may come in one tensor.
+/// Several inputs may be packed in one tensor.
 fn taken(call: &mut Call<'_, '_>, slot: usize) -> Result<Tensor> {
     optional(call, slot)?.ok_or_else(|| Error::unsupported("no kernel for attention with packed operands"))
 }
@@ -84,25 +87,25 @@ fn optional(call: &mut Call<'_, '_>, slot: usize) -> Result<Option<Tensor>> {
 
 struct Heads {
     attention: Kernel,
-    /// What is added to the scores of keys that a mask hides.
+    /// The summand for the scores of masked keys.
     hidden: f32,
 }
 
 impl Heads {
-    fn read(site: &Site<'_>) -> Result<Heads> {
+    fn read(ctx: &CompileContext<'_>) -> Result<Heads> {
         let missing = || Error::invalid_model("the attribute num_heads is missing");
-        let n_heads = Attr::Int(site.op.int("num_heads")?.ok_or_else(missing)?);
+        let n_heads = Attr::Int(ctx.op.int("num_heads")?.ok_or_else(missing)?);
         let op = Op::new("Attention").with("q_num_heads", n_heads.clone()).with("kv_num_heads", n_heads);
-        let op = op.with("is_causal", Attr::Int(site.flag("unidirectional", false)?.into()));
-        let op = match site.float("scale", 0.0)? {
+        let op = op.with("is_causal", Attr::Int(ctx.flag("unidirectional", false)?.into()));
+        let op = match ctx.float("scale", 0.0)? {
             0.0 => op,
             scale => op.with("scale", Attr::Float(scale)),
         };
-        let hidden = site.float("mask_filter_value", -10_000.0)?;
-        Ok(Heads { attention: part(site, &op, OPSET, &[None; 6])?, hidden })
+        let hidden = ctx.float("mask_filter_value", -10_000.0)?;
+        Ok(Heads { attention: part(ctx, &op, OPSET, &[None; 6])?, hidden })
     }
 
-    /// The slots are those of a mask and of what is added to the scores.
+    /// The slots are those of a mask and of a summand of the scores.
     fn attend(
         &self,
         [query, key, value]: [Tensor; 3],
@@ -126,8 +129,8 @@ impl Heads {
         (self.attention)(&mut Call { operands, context: call.context })
     }
 
-    /// A mask of integers as what is added to scores: for each sequence how many keys it has, or for each key, or each
-    /// query and key, whether it is seen.
+    /// An integer mask as a summand of the scores. The mask holds the number of keys of each sequence, or whether each
+    /// key, or each pair of query and key, is visible.
     fn additive(
         &self,
         mask: &Tensor,

@@ -3,17 +3,17 @@
 use super::part::{OPSET, only_output, part, run_with};
 use crate::call::Call;
 use crate::indices::position;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::{expect_type, numbers, rounded};
 use intact8_ir::{Attr, Error, Op, Result, Tensor};
 
-/// The second output counts, for each sequence, the words that a mask lets through; the third one is the sum.
-pub(super) fn embed(site: &Site<'_>) -> Result<Kernel> {
+/// The second output is the number of unmasked words of each sequence; the third one is the sum.
+pub(super) fn embed(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let op = Op::new("LayerNormalization");
-    let op = op.with("epsilon", Attr::Float(site.float("epsilon", 1e-12)?));
-    let norm = part(site, &op, OPSET, &[None, Some(5), Some(6)])?;
-    if site.int("mask_index_type", 0)? != 0 && site.has_output(1) {
-        return Err(site.unsupported("mask_index_type"));
+    let op = op.with("epsilon", Attr::Float(ctx.float("epsilon", 1e-12)?));
+    let norm = part(ctx, &op, OPSET, &[None, Some(5), Some(6)])?;
+    if ctx.int("mask_index_type", 0)? != 0 && ctx.has_output(1) {
+        return Err(ctx.unsupported("mask_index_type"));
     }
     Ok(Box::new(move |call| {
         let counts = counts(call)?;
@@ -50,7 +50,7 @@ fn sum(call: &Call<'_, '_>) -> Result<Tensor> {
     let width = of_words.width;
     let same_width = of_positions.width == width && of_segments.as_ref().is_none_or(|t| t.width == width);
     if !same_width {
-        return Err(Error::invalid_data("embeddings differ in width"));
+        return Err(Error::invalid_data("the embeddings must have the same width"));
     }
     expect_type(call.tensor(3)?, dtype)?;
     let shape = [n_sequences, len, width];
@@ -73,7 +73,7 @@ fn sum(call: &Call<'_, '_>) -> Result<Tensor> {
     rounded(dtype, &shape, out)
 }
 
-/// Vectors by number.
+/// A table of vectors.
 struct Table<'a> {
     values: std::borrow::Cow<'a, [f32]>,
     n: usize,
@@ -88,7 +88,7 @@ impl Table<'_> {
 
     fn add(&self, id: i32, out: &mut [f32]) -> Result<()> {
         if id < 0 {
-            return Err(Error::invalid_data(format!("there is no embedding of {id}")));
+            return Err(Error::invalid_data(format!("the embedding {id} is missing")));
         }
         let row = &self.values[position(id.into(), self.n)? * self.width..][..self.width];
         out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
@@ -104,5 +104,5 @@ fn lengths(words: &Tensor) -> Result<(usize, usize)> {
 }
 
 fn misfit(what: &str, tensor: &Tensor) -> Error {
-    Error::invalid_data(format!("{what} of shape {:?} do not fit", tensor.shape()))
+    Error::invalid_data(format!("{what} of shape {:?} do not match", tensor.shape()))
 }

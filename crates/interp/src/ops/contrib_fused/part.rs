@@ -1,25 +1,30 @@
-//! Operators that do the work for others: the plain one, compiled for a node that does more.
+//! Operators as parts of others: a standard operator, compiled for a fused node.
 
 use crate::call::Call;
 use crate::data::Data;
-use crate::op::{Kernel, Operand, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Operand, Outputs};
 use crate::ops::find;
 use intact8_ir::{Error, Op, Result, Tensor};
 
-/// The operator set whose meaning the parts have, where no other is asked for.
+/// The default opset of the parts.
 pub(in crate::ops) const OPSET: i64 = 23;
 
-/// The kernel of an operator of ONNX's own, whose operands are those of `site`'s node in some slots, so that constants
-/// are packed, or what the node computes before.
-pub(in crate::ops) fn part(site: &Site<'_>, op: &Op, opset: i64, slots: &[Option<usize>]) -> Result<Kernel> {
+/// The kernel of a standard operator. Its operands are those of the node of `ctx` in some slots, so that constants are
+/// packed, or intermediate results of the node.
+pub(in crate::ops) fn part(
+    ctx: &CompileContext<'_>,
+    op: &Op,
+    opset: i64,
+    slots: &[Option<usize>],
+) -> Result<Kernel> {
     let operand = |slot: &Option<usize>| match slot {
-        Some(slot) => site.operands.get(*slot).copied().unwrap_or(Operand::Absent),
+        Some(slot) => ctx.operands.get(*slot).copied().unwrap_or(Operand::Absent),
         None => Operand::Computed,
     };
     let operands = slots.iter().map(operand).collect();
-    let (outputs, compiler) = (site.outputs.clone(), site.compiler);
-    let site = Site { op, opset, operands, n_captures: 0, outputs, compiler };
-    (find(op, opset)?.compile)(&site)
+    let (outputs, compiler) = (ctx.outputs.clone(), ctx.compiler);
+    let ctx = CompileContext { op, opset, operands, n_captures: 0, outputs, compiler };
+    (find(op, opset)?.compile)(&ctx)
 }
 
 /// Runs a part on `first` and the operands of the node in some slots.
@@ -34,13 +39,13 @@ pub(in crate::ops) fn run_with(
     part(&mut Call { operands, context: call.context })
 }
 
-/// Runs a part of one operand.
+/// Runs a part with one operand.
 pub(in crate::ops) fn run(part: &Kernel, x: Tensor, call: &mut Call<'_, '_>) -> Result<Tensor> {
     only_output(run_with(part, x, &[], call)?)
 }
 
-/// The first output, which every part has.
+/// The first output of a part.
 pub(in crate::ops) fn only_output(outputs: Outputs) -> Result<Tensor> {
     let first = outputs.into_iter().next();
-    first.ok_or_else(|| Error::invalid_data("a part made nothing")).and_then(Data::into_tensor)
+    first.ok_or_else(|| Error::invalid_data("the part has no output")).and_then(Data::into_tensor)
 }

@@ -9,8 +9,8 @@ use intact8_ir::{Result, Tensor, with_element};
 use intact8_kernels::quantize::Integer;
 use std::borrow::Cow;
 
-/// `round(a·ra + (b·rb + (zc - (za·ra + zb·rb))))`, `ra` and `rb` being scales divided by that of the result; every
-/// product is rounded together with what it is added to.
+/// `round(a·ra + (b·rb + (zc - (za·ra + zb·rb))))`, where `ra` and `rb` are the scales divided by that of the result;
+/// every product is rounded together with its addition.
 pub(super) fn add() -> Kernel {
     Box::new(|call| {
         with_element!(call.tensor(0)?.dtype(), [I8 U8], T => {
@@ -47,7 +47,7 @@ fn codings<T: Byte>(call: &Call<'_, '_>) -> Result<[Coding<T>; 3]> {
     Ok([Coding::read(call, 1, 2)?, Coding::read(call, 4, 5)?, Coding::read(call, 6, 7)?])
 }
 
-/// The elements, repeated to that shape, to which they broadcast.
+/// The elements, broadcast to the shape.
 fn repeated<'a, T: Byte>(tensor: &'a Tensor, shape: &[usize]) -> Result<Cow<'a, [T]>> {
     let values = tensor.values::<T>()?;
     if tensor.shape() == shape {

@@ -1,9 +1,9 @@
-//! A product with weights of a few bits, quantized in blocks.
+//! A matrix product with per-block quantized weights of few bits.
 
 use super::super::requantize::scales;
 use crate::call::Call;
 use crate::indices::position;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::product::Factor;
 use crate::real::{expect_type, numbers, rounded};
 use crate::room::n_elements;
@@ -11,11 +11,11 @@ use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::gemm::PackedRight;
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// Operands are `A`, the weights, their scales and zero points, the block of each step along the depth where that is
-/// not its place, and a bias. Constant weights are unpacked once.
-pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
+/// Operands are `A`, the weights, their scales and zero points, an optional index of the block for each step along the
+/// depth, and a bias. Constant weights are unpacked once.
+pub(super) fn mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let size = |name: &str, default: i64| {
-        let size = usize::try_from(site.int(name, default)?).ok().filter(|&size| size > 0);
+        let size = usize::try_from(ctx.int(name, default)?).ok().filter(|&size| size > 0);
         size.ok_or_else(|| Error::invalid_model(format!("{name} must be positive")))
     };
     let weights = Weights {
@@ -25,7 +25,7 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
         bits: size("bits", 4)?,
     };
     if ![2, 4, 8].contains(&weights.bits) {
-        return Err(site.unsupported(&format!("weights of {} bits", weights.bits)));
+        return Err(ctx.unsupported(&format!("weights of {} bits", weights.bits)));
     }
     if weights.block < 8 || !weights.block.is_power_of_two() {
         return Err(Error::invalid_model(format!(
@@ -33,10 +33,10 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
             weights.block
         )));
     }
-    let is_constant = |slot: usize| !site.has_operand(slot) || site.constant(slot).is_some();
-    let packed = match (site.constant(1), site.constant(2)) {
+    let is_constant = |slot: usize| !ctx.has_operand(slot) || ctx.constant(slot).is_some();
+    let packed = match (ctx.constant(1), ctx.constant(2)) {
         (Some(b), Some(scale)) if is_constant(3) && is_constant(4) => {
-            Some(weights.packed(b, scale, site.constant(3), site.constant(4))?)
+            Some(weights.packed(b, scale, ctx.constant(3), ctx.constant(4))?)
         }
         _ => None,
     };
@@ -44,10 +44,13 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
         let a = call.tensor(0)?;
         let dtype = a.dtype();
         let Some((&depth, batch)) = a.shape().split_last() else {
-            return Err(Error::invalid_data("the left factor has no dimensions"));
+            return Err(Error::invalid_data("the left factor must not be a scalar"));
         };
         if depth != weights.depth {
-            return Err(Error::invalid_data(format!("a depth of {depth} meets one of {}", weights.depth)));
+            return Err(Error::invalid_data(format!(
+                "the left factor has depth {depth}, but the right one has {}",
+                weights.depth
+            )));
         }
         let shape = [batch, &[weights.n_columns]].concat();
         let mut out = call.zeros::<f32>(&shape)?;
@@ -58,7 +61,7 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
             Some(_) => None,
             None => Some(weights.unpacked(call)?),
         };
-        let packed = packed.as_ref().or(computed.as_ref()).expect("one of the two is there");
+        let packed = packed.as_ref().or(computed.as_ref()).expect("one of the two is present");
         let a = numbers::<f32>(a, dtype)?;
         let n_rows = out.len() / weights.n_columns;
         let to = MatrixMut::row_major(&mut out, n_rows, weights.n_columns);
@@ -71,7 +74,7 @@ pub(super) fn mat_mul(site: &Site<'_>) -> Result<Kernel> {
 struct Weights {
     depth: usize,
     n_columns: usize,
-    /// How many steps along the depth share a scale.
+    /// The number of steps along the depth that share a scale.
     block: usize,
     bits: usize,
 }
@@ -79,7 +82,11 @@ struct Weights {
 impl Weights {
     fn fill(&self, bias: &[f32], out: &mut [f32]) -> Result<()> {
         if bias.len() != self.n_columns {
-            return Err(Error::invalid_data(format!("{} biases for {} columns", bias.len(), self.n_columns)));
+            return Err(Error::invalid_data(format!(
+                "{} bias elements do not match {} columns",
+                bias.len(),
+                self.n_columns
+            )));
         }
         out.chunks_exact_mut(self.n_columns).for_each(|row| row.copy_from_slice(bias));
         Ok(())
@@ -103,7 +110,7 @@ impl Weights {
         let (b, scale) = (b.values::<u8>()?, scales(scale)?);
         n_elements(&[self.n_columns, self.depth])?;
         if b.len() / self.n_columns != row_len || scale.len() / self.n_columns != n_blocks {
-            let message = format!("{} bytes and {} scales do not fit the sizes", b.len(), scale.len());
+            let message = format!("{} bytes and {} scales do not match the sizes", b.len(), scale.len());
             return Err(Error::invalid_data(message));
         }
         let zeros = self.zeros(zeros, n_blocks, zero_row_len)?;
@@ -121,17 +128,17 @@ impl Weights {
         Ok(f32::pack(Matrix::row_major(&weights, self.n_columns, self.depth).transposed()))
     }
 
-    /// The element of that number in bytes that are filled from their low ends.
+    /// The element with the index in packed bytes, the first one in the lowest bits.
     fn element(&self, bytes: &[u8], number: usize) -> u8 {
         let bit = number * self.bits;
         bytes[bit / 8] >> (bit % 8) & (u8::MAX >> (8 - self.bits))
     }
 
-    /// One for each block: floats, packed like the weights, or the middle of the range.
+    /// The zero point of each block: floats, packed integers, or the middle of the range if absent.
     fn zeros(&self, zeros: Option<&Tensor>, n_blocks: usize, row_len: usize) -> Result<Vec<f32>> {
         let n = n_elements(&[self.n_columns, n_blocks])?;
         let Some(zeros) = zeros else { return Ok(vec![f32::from(1u8 << (self.bits - 1)); n]) };
-        let misfit = || Error::invalid_data(format!("zero points of shape {:?} do not fit", zeros.shape()));
+        let misfit = || Error::invalid_data(format!("zero points of shape {:?} do not match", zeros.shape()));
         if zeros.dtype() != DType::U8 {
             let zeros = numbers::<f32>(zeros, zeros.dtype())?.into_owned();
             return if zeros.len() == n { Ok(zeros) } else { Err(misfit()) };

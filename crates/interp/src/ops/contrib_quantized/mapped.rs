@@ -1,17 +1,17 @@
-//! What a table of 256 bytes does, and softmax.
+//! Functions of one quantized operand by tables of 256 bytes, and softmax.
 
 use super::super::concat::join;
 use super::super::contrib_fused::part::{OPSET, part, run, run_with};
 use super::coding::{Byte, Coding, Table, nearest};
 use crate::call::Call;
 use crate::number::unexpected;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::expect_type;
 use intact8_ir::{Attr, Error, Op, Result, Tensor, with_element};
 use intact8_kernels::quantize::Integer;
 
-pub(super) fn leaky_relu(site: &Site<'_>) -> Result<Kernel> {
-    let slope = site.float("alpha", 0.01)?;
+pub(super) fn leaky_relu(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let slope = ctx.float("alpha", 0.01)?;
     Ok(function(move |x| if x >= 0.0 { x } else { slope * x }))
 }
 
@@ -19,7 +19,7 @@ pub(super) fn sigmoid() -> Kernel {
     function(|x| (1.0 / (1.0 + f64::from(-x).exp())) as f32)
 }
 
-/// A function of every number: operands are bytes, their scale and zero point, and those of the result.
+/// A function of every element: operands are bytes, their scale and zero point, and those of the result.
 fn function(f: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Kernel {
     Box::new(move |call| {
         let x = call.take(0)?;
@@ -44,7 +44,7 @@ fn mapped<T: Byte>(mut x: Tensor, table: &Table<T>, call: &Call<'_, '_>) -> Resu
     Ok(x)
 }
 
-/// The numbers of bytes under a scale and a zero point, under others.
+/// Requantizes bytes from one scale and zero point to others.
 fn recoded<T: Byte>(x: Tensor, from: Coding<T>, to: Coding<T>, call: &Call<'_, '_>) -> Result<Tensor> {
     expect_type(&x, T::DTYPE)?;
     if from.scale == to.scale && from.zero.to_i32() == to.zero.to_i32() {
@@ -53,10 +53,10 @@ fn recoded<T: Byte>(x: Tensor, from: Coding<T>, to: Coding<T>, call: &Call<'_, '
     mapped(x, &table(from, to, |x| x), call)
 }
 
-/// Operands are the scale and the zero point of the result and then, for each tensor, that with its own.
-pub(super) fn concat(site: &Site<'_>) -> Result<Kernel> {
-    let axis = site.op.int("axis")?.ok_or_else(|| Error::invalid_model("the attribute axis is missing"))?;
-    let n_tensors = site.operands.len().saturating_sub(2) / 3;
+/// Operands are the scale and the zero point of the result, then each tensor with its scale and zero point.
+pub(super) fn concat(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let axis = ctx.op.int("axis")?.ok_or_else(|| Error::invalid_model("the attribute axis is missing"))?;
+    let n_tensors = ctx.operands.len().saturating_sub(2) / 3;
     Ok(Box::new(move |call| {
         with_element!(call.tensor(1)?.dtype(), [I8 U8], T => {
             let to = Coding::<T>::read(call, 0, 1)?;
@@ -73,8 +73,8 @@ pub(super) fn concat(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Operands are the condition, two tensors with their scales and zero points, and those of the result.
-pub(super) fn choose(site: &Site<'_>) -> Result<Kernel> {
-    let choose = part(site, &Op::new("Where"), OPSET, &[Some(0), None, None])?;
+pub(super) fn choose(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let choose = part(ctx, &Op::new("Where"), OPSET, &[Some(0), None, None])?;
     Ok(Box::new(move |call| {
         with_element!(call.tensor(1)?.dtype(), [I8 U8], T => {
             let [x_coding, y_coding] = [Coding::<T>::read(call, 2, 3)?, Coding::<T>::read(call, 5, 6)?];
@@ -88,13 +88,12 @@ pub(super) fn choose(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Probabilities in steps of the whole number that is next below `1 / y scale`, as ONNX Runtime counts them.
-pub(super) fn softmax(site: &Site<'_>) -> Result<Kernel> {
-    let opset =
-        site.op.int("opset")?.ok_or_else(|| Error::invalid_model("the attribute opset is missing"))?;
-    let axis = site.int("axis", if opset < 13 { 1 } else { -1 })?;
+/// Probabilities in steps of `1 / ⌊1 / y scale⌋`, as in ONNX Runtime.
+pub(super) fn softmax(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let opset = ctx.op.int("opset")?.ok_or_else(|| Error::invalid_model("the attribute opset is missing"))?;
+    let axis = ctx.int("axis", if opset < 13 { 1 } else { -1 })?;
     let opset = if opset < 13 { 12 } else { OPSET };
-    let softmax = part(site, &Op::new("Softmax").with("axis", Attr::Int(axis)), opset, &[None])?;
+    let softmax = part(ctx, &Op::new("Softmax").with("axis", Attr::Int(axis)), opset, &[None])?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let shape = x.shape().to_vec();

@@ -1,21 +1,21 @@
-//! Pools of quantized operands: bytes, their scale and zero point, and those of the result.
+//! Pooling of quantized operands: bytes, their scale and zero point, and those of the result.
 
 use super::super::contrib_fused::part::{OPSET, part, run};
 use super::coding::Coding;
 use crate::number::unexpected;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Op, Result, Tensor, with_element};
 use intact8_kernels::quantize::{Integer, requantize};
 
-/// In f32.
-pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
-    expect_channels_first(site)?;
-    if site.flag("ceil_mode", false)? && site.flag("count_include_pad", false)? {
-        // There ONNX Runtime divides by the whole window, which ONNX does not.
-        return Err(site.unsupported("ceil_mode and count_include_pad at once"));
+/// Computed in f32.
+pub(super) fn average(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    expect_channels_first(ctx)?;
+    if ctx.flag("ceil_mode", false)? && ctx.flag("count_include_pad", false)? {
+        // Here ONNX Runtime divides by the whole window, unlike ONNX.
+        return Err(ctx.unsupported("ceil_mode and count_include_pad at once"));
     }
-    let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..site.op.clone() };
-    let pool = part(site, &op, OPSET, &[None])?;
+    let op = Op { domain: String::new(), name: "AveragePool".to_owned(), ..ctx.op.clone() };
+    let pool = part(ctx, &op, OPSET, &[None])?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         call.reserve::<f32>(x.shape())?;
@@ -31,12 +31,12 @@ pub(super) fn average(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Sums of integers, multiplied by `x scale / (y scale · elements)`.
-pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
-    expect_channels_first(site)?;
+pub(super) fn global_average(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    expect_channels_first(ctx)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let [batch, channels, plane @ ..] = x.shape() else {
-            return Err(Error::invalid_data(format!("the input has the shape {:?}", x.shape())));
+            return Err(Error::invalid_data(format!("the input must not have the shape {:?}", x.shape())));
         };
         let mut shape = vec![*batch, *channels];
         shape.resize(x.shape().len(), 1);
@@ -46,7 +46,7 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
             let mut out = call.zeros::<T>(&shape)?;
             let zero = i64::from(from.zero.to_i32());
             let sum = |plane: &[T]| plane.iter().map(|x| i64::from(x.to_i32()) - zero).sum::<i64>();
-            let too_large = |_| Error::limit(format!("{plane_len} bytes are too many to be summed"));
+            let too_large = |_| Error::limit(format!("the sum of {plane_len} bytes may overflow"));
             let planes = x.values::<T>()?.chunks_exact(plane_len.max(1));
             let sums: Vec<i32> =
                 planes.map(|plane| i32::try_from(sum(plane)).map_err(too_large)).collect::<Result<_>>()?;
@@ -57,9 +57,9 @@ pub(super) fn global_average(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn expect_channels_first(site: &Site<'_>) -> Result<()> {
-    match site.flag("channels_last", false)? {
-        true => Err(site.unsupported("channels in the last dimension")),
+fn expect_channels_first(ctx: &CompileContext<'_>) -> Result<()> {
+    match ctx.flag("channels_last", false)? {
+        true => Err(ctx.unsupported("channels in the last dimension")),
         false => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use super::super::requantize::{bytes, only, scales, zero_points};
 use crate::broadcast::{broadcast_shape, expand};
 use crate::call::Call;
 use crate::number::unexpected;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Error, Op, Result, Tensor, with_element};
 use intact8_kernels::gemm_integer::{
@@ -15,9 +15,9 @@ use intact8_kernels::gemm_integer::{
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use intact8_kernels::quantize::{Affine, quantize, requantize_each};
 
-/// `A` is quantized by its own range; operands are `A`, `B`, its scale and zero point, and a bias.
-pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {
-    let product = part(site, &Op::new("MatMulInteger"), 10, &[None, Some(1), None, Some(3)])?;
+/// `A` is quantized dynamically; operands are `A`, `B`, the scale and zero point of `B`, and a bias.
+pub(super) fn dynamic_mat_mul(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = part(ctx, &Op::new("MatMulInteger"), 10, &[None, Some(1), None, Some(3)])?;
     Ok(Box::new(move |call| {
         let a = call.tensor(0)?;
         let mut quantized = call.zeros::<u8>(a.shape())?;
@@ -33,8 +33,8 @@ pub(super) fn dynamic_mat_mul(site: &Site<'_>) -> Result<Kernel> {
 }
 
 /// Operands are the factors, their scales, their zero points, and a bias.
-pub(super) fn mat_mul_to_float(site: &Site<'_>) -> Result<Kernel> {
-    let product = part(site, &Op::new("MatMulInteger"), 10, &[Some(0), Some(1), Some(4), Some(5)])?;
+pub(super) fn mat_mul_to_float(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let product = part(ctx, &Op::new("MatMulInteger"), 10, &[Some(0), Some(1), Some(4), Some(5)])?;
     Ok(Box::new(move |call| {
         let a = call.take(0)?;
         let sums = only_output(run_with(&product, a, &[1, 4, 5], call)?)?;
@@ -43,8 +43,8 @@ pub(super) fn mat_mul_to_float(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Sums times scales, of which there are one or one for each column, and a bias for each column. The result has the
-/// type of the scales.
+/// Sums multiplied by scales, per-tensor or per-column, plus a bias for each column. The result has the type of the
+/// scales.
 fn scaled(
     sums: &Tensor,
     a_scale: f32,
@@ -72,21 +72,21 @@ fn scaled(
     one(rounded(dtype, shape, out)?)
 }
 
-/// One for each of several columns, where there may be one for all.
+/// The value of a column, if there is one for each or one for all.
 fn each<T: Copy>(values: Vec<T>, n_columns: usize, what: &str) -> Result<Vec<T>> {
     match values.as_slice() {
         [value] => Ok(vec![*value; n_columns]),
         all if all.len() == n_columns => Ok(values),
-        all => Err(Error::invalid_data(format!("{} {what} for {n_columns} columns", all.len()))),
+        all => Err(Error::invalid_data(format!("{} {what} do not match {n_columns} columns", all.len()))),
     }
 }
 
-/// `alpha · A · B + C`: operands are `A` and `B` with scales and zero points, `C` of i32 in units of the product, and
-/// the scale and zero point of the result, without which it is of f32.
-pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
-    let alpha = site.float("alpha", 1.0)?;
-    let (a_transposed, b_transposed) = (site.flag("transA", false)?, site.flag("transB", false)?);
-    let packed: Option<PackedRight> = match site.constant(3) {
+/// `alpha · A · B + C`: operands are `A` and `B` with scales and zero points, `C` in i32 with the scale of the product,
+/// and the scale and zero point of the result; without these the result is f32.
+pub(super) fn gemm(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let alpha = ctx.float("alpha", 1.0)?;
+    let (a_transposed, b_transposed) = (ctx.flag("transA", false)?, ctx.flag("transB", false)?);
+    let packed: Option<PackedRight> = match ctx.constant(3) {
         Some(b) => Some(pack_right(Factor::read(b, b_transposed)?.matrix)),
         None => None,
     };
@@ -95,7 +95,7 @@ pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
         let (a_zero, b_zeros) = (zeros(call, 2, a)?, zeros(call, 5, b)?);
         let (a, b) = (Factor::read(a, a_transposed)?, Factor::read(b, b_transposed)?);
         if a.columns != b.rows {
-            return Err(Error::invalid_data(format!("{} columns meet {} rows", a.columns, b.rows)));
+            return Err(Error::invalid_data(format!("{} columns do not match {} rows", a.columns, b.rows)));
         }
         let shape = [a.rows, b.columns];
         let mut sums = call.zeros::<i32>(&shape)?;
@@ -107,7 +107,7 @@ pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
         if let Some(c) = call.optional(6)? {
             if broadcast_shape(&[c.shape(), &shape])? != shape {
                 return Err(Error::invalid_data(format!(
-                    "C of shape {:?} does not fit {shape:?}",
+                    "C of shape {:?} does not match {shape:?}",
                     c.shape()
                 )));
             }
@@ -132,7 +132,7 @@ pub(super) fn gemm(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The zero points in a slot; 0 if there are none.
+/// The zero points in a slot; 0 if the operand is absent.
 fn zeros(call: &Call<'_, '_>, slot: usize, factor: &Tensor) -> Result<Vec<i32>> {
     call.optional(slot)?.map_or(Ok(vec![0]), |zeros| zero_points(zeros, factor.dtype()))
 }

@@ -1,23 +1,23 @@
-//! A subgraph that runs once or many times, and what is kept of each run.
+//! A subgraph that runs once or many times, and its collected outputs.
 
 use crate::call::Call;
 use crate::data::{Data, Sequence};
-use crate::op::Site;
+use crate::op::CompileContext;
 use crate::program::Subgraph;
 use intact8_ir::{Error, Result, Type};
 
 /// A subgraph.
 pub(super) struct Body {
     subgraph: Subgraph,
-    /// Of the outputs: what the model says of them.
+    /// The types of the outputs in the model.
     types: Vec<Option<Type>>,
 }
 
 impl Body {
     /// The subgraph of an attribute.
-    pub(super) fn of(site: &Site<'_>, name: &str) -> Result<Body> {
-        let subgraph = site.subgraph(name)?;
-        let graph = site.graph(name)?;
+    pub(super) fn of(ctx: &CompileContext<'_>, name: &str) -> Result<Body> {
+        let subgraph = ctx.subgraph(name)?;
+        let graph = ctx.graph(name)?;
         let types = graph.map_or(vec![], |graph| {
             graph.outputs().iter().map(|&value| graph.value(value).ty.clone()).collect()
         });
@@ -32,12 +32,12 @@ impl Body {
         self.subgraph.program.outputs.len()
     }
 
-    /// What the model says of an output.
+    /// The type of an output in the model.
     pub(super) fn output_type(&self, output: usize) -> Option<&Type> {
         self.types.get(output)?.as_ref()
     }
 
-    /// Runs the subgraph; there is one item for each output.
+    /// Runs the subgraph and returns one item for each output.
     pub(super) fn run(&self, inputs: Vec<Data>, call: &Call<'_, '_>) -> Result<Vec<Data>> {
         if inputs.len() != self.n_inputs() {
             let (expected, found) = (self.n_inputs(), inputs.len());
@@ -48,15 +48,15 @@ impl Body {
         call.context.step()?;
         let outputs = self.subgraph.run(inputs, call)?;
         if outputs.len() != self.n_outputs() {
-            return Err(Error::invalid_model("an output of the subgraph is left out"));
+            return Err(Error::invalid_model("an output of the subgraph is missing"));
         }
         Ok(outputs)
     }
 }
 
-/// What is kept of each run until all are done.
+/// The outputs that are collected over all runs.
 pub(super) struct Collected {
-    /// By output, in order of the runs.
+    /// For each output, the items in order of the runs.
     items: Vec<Vec<Data>>,
     n_bytes: u64,
 }
@@ -66,7 +66,7 @@ impl Collected {
         Collected { items: vec![vec![]; n_outputs], n_bytes: 0 }
     }
 
-    /// Keeps one item for each output.
+    /// Adds one item for each output.
     pub(super) fn keep(
         &mut self,
         outputs: impl IntoIterator<Item = Data>,
@@ -75,16 +75,16 @@ impl Collected {
         for (kept, item) in self.items.iter_mut().zip(outputs) {
             let n_bytes = item.byte_size().saturating_add(Sequence::overhead(1));
             call.context.reserve(n_bytes)?;
-            call.context.born(n_bytes);
+            call.context.allocated(n_bytes);
             self.n_bytes += n_bytes;
             kept.push(item);
         }
         Ok(())
     }
 
-    /// The items; from here on they are the caller's to count.
+    /// The items; the caller counts their memory from then on.
     pub(super) fn finish(self, call: &Call<'_, '_>) -> Vec<Vec<Data>> {
-        call.context.died(self.n_bytes);
+        call.context.freed(self.n_bytes);
         self.items
     }
 }

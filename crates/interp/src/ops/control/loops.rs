@@ -1,31 +1,31 @@
-//! Loop: a subgraph again and again, for a number of times, while a condition holds, or both.
+//! Loop: a subgraph that is repeated a number of times, while a condition holds, or both.
 
 use super::body::{Body, Collected};
 use super::flag;
 use super::scan::stacked;
 use crate::data::Data;
 use crate::indices::integer;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use intact8_ir::{Error, NodeKind, Result, Tensor, Type};
 
-/// Operands are the number of iterations, the condition, and the values carried from one to the next. The body gets
-/// the iteration's number, the condition, and these values; it gives the next condition, the next values, and what is
-/// collected. A condition that is not an operand is not looked at in the body either.
-pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
-    let body = Body::of(site, "body")?;
+/// Operands are the number of iterations, the condition, and the initial state. The body receives the index of the
+/// iteration, the condition and the state; it returns the next condition, the next state, and outputs that are
+/// collected. If the condition is not an operand, that of the body is ignored.
+pub(super) fn repeat(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let body = Body::of(ctx, "body")?;
     let n_carried = body.n_inputs().checked_sub(2);
     let n_collected = n_carried.and_then(|n| body.n_outputs().checked_sub(1 + n));
     let (Some(n_carried), Some(n_collected)) = (n_carried, n_collected) else {
         return Err(Error::invalid_model("the body of op Loop has too few inputs or outputs"));
     };
-    if site.operands.len() - site.n_captures != 2 + n_carried {
+    if ctx.operands.len() - ctx.n_captures != 2 + n_carried {
         return Err(Error::invalid_model(format!(
-            "op Loop must have {} operands, as its body says",
+            "op Loop must have {} operands to match its body",
             2 + n_carried
         )));
     }
-    let has_condition = site.has_operand(1);
-    let shapes = [shape_of_input(site, 0)?, shape_of_input(site, 1)?];
+    let has_condition = ctx.has_operand(1);
+    let shapes = [shape_of_input(ctx, 0)?, shape_of_input(ctx, 1)?];
     Ok(Box::new(move |call| {
         let limit = call.optional(0)?.map(integer).transpose()?.unwrap_or(i64::MAX);
         let mut goes_on = call.optional(1)?.map(flag).transpose()?.unwrap_or(true);
@@ -40,7 +40,7 @@ pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
             ];
             inputs.append(&mut carried);
             let mut outputs = body.run(inputs, call)?.into_iter();
-            let condition = outputs.next().expect("the body has as many outputs as it says");
+            let condition = outputs.next().expect("the number of outputs has been checked");
             goes_on = flag(condition.as_tensor()?)? || !has_condition;
             carried = outputs.by_ref().take(n_carried).collect();
             collected.keep(outputs, call)?;
@@ -56,9 +56,9 @@ pub(super) fn repeat(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Old models want their single numbers in one dimension: what the body says of an input, where it does.
-fn shape_of_input(site: &Site<'_>, input: usize) -> Result<Vec<usize>> {
-    let Some(graph) = site.graph("body")? else { return Ok(vec![]) };
+/// The shape of a scalar input: old models declare inputs of the body with one dimension.
+fn shape_of_input(ctx: &CompileContext<'_>, input: usize) -> Result<Vec<usize>> {
+    let Some(graph) = ctx.graph("body")? else { return Ok(vec![]) };
     let value = graph.inputs().get(input).map(|&id| graph.node(id));
     let shape = value.filter(|node| matches!(node.kind, NodeKind::Input(_))).and_then(|node| {
         match &node.outputs[0].ty {

@@ -6,11 +6,11 @@ use crate::axes;
 use crate::call::Call;
 use crate::data::Data;
 use crate::indices::integers;
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::strided::Strided;
 use intact8_ir::{Error, Result, Tensor, Type, with_element};
 
-/// A body with its states and slices counted.
+/// A body with its numbers of states and slices.
 struct Scan {
     body: Body,
     n_states: usize,
@@ -23,16 +23,16 @@ struct Scan {
 }
 
 impl Scan {
-    fn read(site: &Site<'_>, directions: &str) -> Result<Scan> {
-        let body = Body::of(site, "body")?;
-        let n_scanned = usize::try_from(site.int("num_scan_inputs", 0)?).ok().filter(|&n| n > 0);
+    fn read(ctx: &CompileContext<'_>, directions: &str) -> Result<Scan> {
+        let body = Body::of(ctx, "body")?;
+        let n_scanned = usize::try_from(ctx.int("num_scan_inputs", 0)?).ok().filter(|&n| n > 0);
         let n_states = n_scanned.and_then(|n| body.n_inputs().checked_sub(n));
         let n_collected = n_states.and_then(|n| body.n_outputs().checked_sub(n));
         let (Some(n_scanned), Some(n_states), Some(n_collected)) = (n_scanned, n_states, n_collected) else {
-            return Err(Error::invalid_model("num_scan_inputs does not fit the body of op Scan"));
+            return Err(Error::invalid_model("num_scan_inputs does not match the body of op Scan"));
         };
         let list = |name: &str, len: usize| {
-            let mut list = site.ints(name)?.unwrap_or_default();
+            let mut list = ctx.ints(name)?.unwrap_or_default();
             if list.len() > len {
                 return Err(Error::invalid_model(format!(
                     "{name} has {} elements, more than {len}",
@@ -55,7 +55,7 @@ impl Scan {
         })
     }
 
-    /// Scans, for `n_steps` or to the end, and gives the last states and what is collected of the steps.
+    /// Scans `n_steps`, or to the end, and returns the last states and the collected outputs.
     fn run(
         &self,
         mut states: Vec<Data>,
@@ -71,7 +71,7 @@ impl Scan {
         let mut lens = scanned.iter().zip(&axes).map(|(tensor, &axis)| tensor.shape()[axis]);
         let len = lens.next().unwrap_or(0);
         if lens.any(|other| other != len) {
-            return Err(Error::invalid_data("the scanned tensors are not of one length"));
+            return Err(Error::invalid_data("the scanned tensors have different lengths"));
         }
         let mut collected = Collected::new(self.n_collected);
         let n_steps = n_steps.unwrap_or(len);
@@ -96,16 +96,16 @@ impl Scan {
         Ok((states, collected.collect::<Result<_>>()?))
     }
 
-    /// What is declared of something that is collected.
+    /// The declared type of a collected output.
     fn declared(&self, idx: usize) -> Option<&Type> {
         self.body.output_type(self.n_states + idx)
     }
 }
 
-/// From operator set 9 on: operands are the first states, and then what is scanned along any axis.
-pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
-    let scan = Scan::read(site, "scan_input_directions")?;
-    check_operands(site, scan.n_states + scan.n_scanned)?;
+/// From opset 9 on: operands are the initial states, then the tensors that are scanned along any axis.
+pub(super) fn scan(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let scan = Scan::read(ctx, "scan_input_directions")?;
+    check_operands(ctx, scan.n_states + scan.n_scanned)?;
     Ok(Box::new(move |call| {
         let states = (0..scan.n_states).map(|slot| call.take_data(slot)).collect::<Result<_>>()?;
         let scanned: Vec<Tensor> =
@@ -119,11 +119,11 @@ pub(super) fn scan(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Operator set 8: operands are the lengths of the samples, and then the first states and what is scanned, all with a
-/// batch in their first dimension; what is scanned is so along the second.
-pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
-    let scan = Scan::read(site, "directions")?;
-    check_operands(site, 1 + scan.n_states + scan.n_scanned)?;
+/// Opset 8: operands are the lengths of the samples, then the initial states and the scanned tensors, all with a batch
+/// in the first dimension; the second dimension is scanned.
+pub(super) fn scan_batch(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let scan = Scan::read(ctx, "directions")?;
+    check_operands(ctx, 1 + scan.n_states + scan.n_scanned)?;
     Ok(Box::new(move |call| {
         let lengths = call.optional(0)?.map(integers).transpose()?.map(|lengths| lengths.into_owned());
         let operands: Vec<Tensor> =
@@ -139,7 +139,9 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
             lengths.len() == batch && lengths.iter().all(|&length| (0..=len as i64).contains(&length))
         });
         if batch == 0 || !fits || !operands.iter().all(is_batch) {
-            return Err(Error::invalid_data(format!("operands do not fit {batch} sequences of {len} steps")));
+            return Err(Error::invalid_data(format!(
+                "operands do not match {batch} sequences of {len} steps"
+            )));
         }
         let mut states: Vec<Vec<Tensor>> = vec![vec![]; scan.n_states];
         let mut stacks: Vec<Vec<Tensor>> = vec![vec![]; scan.n_collected];
@@ -155,7 +157,7 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
                 states.push(last.into_tensor()?);
             }
             for (idx, mut pieces) in collected.into_iter().enumerate() {
-                // What is behind the end of a short sequence may be anything.
+                // Elements after the end of a short sequence are unspecified.
                 if pieces.len() < len {
                     let no_step = || Error::unsupported("no kernel for op Scan with a sequence of no steps");
                     let filler = zeros_like(pieces.first().ok_or_else(no_step)?);
@@ -172,15 +174,15 @@ pub(super) fn scan_batch(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-fn check_operands(site: &Site<'_>, expected: usize) -> Result<()> {
-    let found = site.operands.len() - site.n_captures;
+fn check_operands(ctx: &CompileContext<'_>, expected: usize) -> Result<()> {
+    let found = ctx.operands.len() - ctx.n_captures;
     if found != expected {
         return Err(Error::invalid_model(format!("op Scan must have {expected} operands, found {found}")));
     }
     Ok(())
 }
 
-/// What a tensor has at one place of an axis, without that axis.
+/// The slice of a tensor at one position of an axis, without that axis.
 fn slice(tensor: &Tensor, axis: usize, at: usize, call: &Call<'_, '_>) -> Result<Tensor> {
     let mut way = Strided::of(tensor.shape());
     let dim = way.dims.remove(axis);
@@ -192,7 +194,8 @@ fn zeros_like(tensor: &Tensor) -> Tensor {
     with_element!(tensor.dtype(), T => Tensor::full(tensor.shape(), T::default()))
 }
 
-/// The pieces along a new axis; without pieces, nothing of what the model says they are, with 0 for what it leaves open.
+/// The pieces stacked along a new axis; without pieces, an empty tensor of the declared type, with 0 for unknown
+/// dimensions.
 pub(super) fn stacked(
     pieces: &[Tensor],
     declared: Option<&Type>,
@@ -203,9 +206,7 @@ pub(super) fn stacked(
         return stack(&pieces.iter().collect::<Vec<_>>(), axis, call);
     }
     let Some(Type::Tensor(ty)) = declared else {
-        return Err(Error::invalid_data(
-            "nothing was collected, and the model does not say of what type it would be",
-        ));
+        return Err(Error::invalid_data("no output was collected, and the model does not state its type"));
     };
     let dims = ty.shape.iter().flatten();
     let mut shape: Vec<usize> = dims.map(|dim| dim.known().unwrap_or(0)).collect();

@@ -1,17 +1,17 @@
-//! MaxRoiPool: the largest element of every bin of a region, region and bins in whole elements.
+//! MaxRoiPool: the largest element of every bin of a region; the borders of regions and bins are integers.
 
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use intact8_ir::{Error, Result, Tensor};
 
-pub(super) fn max_roi_pool(site: &Site<'_>) -> Result<Kernel> {
-    let pooled = site.ints("pooled_shape")?.unwrap_or_default();
+pub(super) fn max_roi_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let pooled = ctx.ints("pooled_shape")?.unwrap_or_default();
     let sizes: Vec<usize> = pooled.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
     let (&[height, width], 2) = (sizes.as_slice(), pooled.len()) else {
         return Err(Error::invalid_model(format!("pooled_shape must be two sizes, found {pooled:?}")));
     };
-    let scale = site.float("spatial_scale", 1.0)?;
+    let scale = ctx.float("spatial_scale", 1.0)?;
     Ok(Box::new(
         move |call| with_float!(call.tensor(0)?.dtype(), T => pool::<T>(call, [height, width], scale)),
     ))
@@ -20,7 +20,8 @@ pub(super) fn max_roi_pool(site: &Site<'_>) -> Result<Kernel> {
 fn pool<T: Number>(call: &Call<'_, '_>, pooled: [usize; 2], scale: f32) -> Result<Outputs> {
     let (x, rois) = (call.tensor(0)?, call.tensor(1)?);
     let (&[batch, channels, height, width], &[n_rois, 5]) = (x.shape(), rois.shape()) else {
-        let message = format!("an input of shape {:?} and regions of shape {:?}", x.shape(), rois.shape());
+        let message =
+            format!("the input has shape {:?}, but the regions have shape {:?}", x.shape(), rois.shape());
         return Err(Error::invalid_data(message));
     };
     let shape = [n_rois, channels, pooled[0], pooled[1]];
@@ -33,7 +34,7 @@ fn pool<T: Number>(call: &Call<'_, '_>, pooled: [usize; 2], scale: f32) -> Resul
     for (roi, out) in rois.as_chunks::<5>().0.iter().zip(out.chunks_exact_mut(channels * out_len)) {
         let [image, left, top, right, bottom] = roi.map(Number::to_f32);
         if image < 0.0 || image as usize >= batch {
-            return Err(Error::invalid_data(format!("image {image} is not in {batch}")));
+            return Err(Error::invalid_data(format!("image {image} is out of range for a batch of {batch}")));
         }
         let rows = bins(top * scale, bottom * scale, height, pooled[0]);
         let columns = bins(left * scale, right * scale, width, pooled[1]);
@@ -49,7 +50,7 @@ fn pool<T: Number>(call: &Call<'_, '_>, pooled: [usize; 2], scale: f32) -> Resul
     one(Tensor::new(&shape, out))
 }
 
-/// The elements of every bin between two edges, both inside.
+/// The elements of every bin between two edges, inclusive.
 fn bins(begin: f32, end: f32, len: usize, n_bins: usize) -> Vec<std::ops::Range<usize>> {
     // Halves are rounded away from zero.
     let (begin, end) = (begin.round(), end.round());

@@ -1,8 +1,8 @@
-//! RoiAlign: regions of an image averaged bin by bin, from samples between the elements.
+//! RoiAlign: the average of every bin of a region, from interpolated samples.
 
 use crate::call::Call;
 use crate::indices::{integers, position};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
@@ -11,33 +11,33 @@ struct Align {
     is_max: bool,
     half_pixel: bool,
     output: [usize; 2],
-    /// Samples along each side of a bin; `None`: one for each element.
+    /// The samples along each side of a bin; `None` means one for each element.
     n_samples: Option<usize>,
     scale: f32,
 }
 
-/// Before opset 16 regions are not moved by half an element.
-pub(super) fn roi_align(site: &Site<'_>) -> Result<Kernel> {
+/// Before opset 16 regions are not shifted by half an element.
+pub(super) fn roi_align(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let unknown =
-        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is none that ONNX knows"));
+        |name: &str, found: &str| Error::invalid_model(format!("{name} {found:?} is not defined by ONNX"));
     let size = |name: &str, default: i64| {
-        let size = usize::try_from(site.int(name, default)?).ok().filter(|&size| size <= u32::MAX as usize);
+        let size = usize::try_from(ctx.int(name, default)?).ok().filter(|&size| size <= u32::MAX as usize);
         size.ok_or_else(|| Error::invalid_model(format!("{name} is out of range")))
     };
-    let is_max = match site.str("mode", "avg")? {
+    let is_max = match ctx.str("mode", "avg")? {
         "avg" => false,
         "max" => true,
         other => return Err(unknown("mode", other)),
     };
-    let half_pixel = match site.str("coordinate_transformation_mode", "half_pixel")? {
-        _ if site.opset < 16 => false,
+    let half_pixel = match ctx.str("coordinate_transformation_mode", "half_pixel")? {
+        _ if ctx.opset < 16 => false,
         "half_pixel" => true,
         "output_half_pixel" => false,
         other => return Err(unknown("coordinate_transformation_mode", other)),
     };
     let output = [size("output_height", 1)?, size("output_width", 1)?];
     let n_samples = Some(size("sampling_ratio", 0)?).filter(|&n| n > 0);
-    let align = Align { is_max, half_pixel, output, n_samples, scale: site.float("spatial_scale", 1.0)? };
+    let align = Align { is_max, half_pixel, output, n_samples, scale: ctx.float("spatial_scale", 1.0)? };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => align.run::<R>(call))))
 }
 
@@ -77,7 +77,7 @@ impl Align {
         one(rounded(dtype, &shape, out)?)
     }
 
-    /// The mean of the samples; or the largest of their weighted elements, which is not the largest sample.
+    /// The mean of the samples, or the largest of their weighted elements (not the largest sample).
     fn pool<R: Real>(&self, plane: &[R], samples: &[Sample<R>]) -> R {
         let weighted = |&(idx, weight): &(usize, R)| plane[idx] * weight;
         if self.is_max {
@@ -91,7 +91,7 @@ impl Align {
         sum / R::from_f64(samples.len() as f64)
     }
 
-    /// The samples of all bins, and how many each bin has.
+    /// The samples of all bins, and their number in each bin.
     fn samples<R: Real>(
         &self,
         roi: &[R; 4],
@@ -105,7 +105,7 @@ impl Align {
             let len = end - begin;
             let len = if self.half_pixel || len >= R::ONE { len } else { R::ONE };
             let bin = len / R::from_f64(n_bins as f64);
-            // A region that is not finite has as many samples as can't be had.
+            // The number of samples of a region that is not finite exceeds the limit.
             let n_samples = self.n_samples.unwrap_or(bin.to_f64().ceil() as usize);
             (bin, n_samples)
         };
@@ -142,10 +142,10 @@ impl Align {
     }
 }
 
-/// The two elements that a place is between, with their weights.
+/// The two elements next to a position, with their weights.
 type Ends<R> = [(usize, R); 2];
 
-/// `None` if the place is more than one element outside.
+/// `None` if the position is more than one element outside.
 fn ends<R: Real>(place: R, len: usize) -> Option<Ends<R>> {
     if !(-1.0..=len as f64).contains(&place.to_f64()) {
         return None;
@@ -155,8 +155,8 @@ fn ends<R: Real>(place: R, len: usize) -> Option<Ends<R>> {
     if low + 1 >= len {
         return Some([(len - 1, R::ONE), (len - 1, R::ZERO)]);
     }
-    let behind = place - R::from_f64(low as f64);
-    Some([(low, R::ONE - behind), (low + 1, behind)])
+    let fraction = place - R::from_f64(low as f64);
+    Some([(low, R::ONE - fraction), (low + 1, fraction)])
 }
 
 fn misfit(x: &[usize], rois: &[usize], images: &[usize]) -> Error {

@@ -1,4 +1,4 @@
-//! Products of two labelled operands: dimensions that both have and nobody needs afterwards are summed over.
+//! Products of two labelled operands: common dimensions without later uses are summed.
 
 use super::equation::Label;
 use crate::call::Call;
@@ -8,7 +8,7 @@ use intact8_ir::{Error, Result};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::borrow::Cow;
 
-/// Elements seen as an array with labelled dimensions. There is none of length 1: to repeat it is to leave it out.
+/// Elements as an array with labelled dimensions. Dimensions of 1 are omitted, which is equivalent to repeating them.
 pub(super) struct Operand<'a, T: Number> {
     values: Cow<'a, [T]>,
     pub(super) dims: Vec<Dim>,
@@ -21,11 +21,11 @@ pub(super) struct Dim {
     stride: usize,
 }
 
-/// Products of matrices smaller than this are not worth the name.
+/// Smaller products are computed without matrix kernels.
 const WORTH_A_PRODUCT: usize = 64;
 
 impl<'a, T: Factor> Operand<'a, T> {
-    /// A tensor's elements. A label that occurs twice means the diagonal.
+    /// The elements of a tensor. A label that occurs twice selects the diagonal.
     pub(super) fn new(values: Cow<'a, [T]>, labels: &[Label], shape: &[usize]) -> Result<Operand<'a, T>> {
         let mut dims: Vec<Dim> = Vec::with_capacity(shape.len());
         let mut stride = 1;
@@ -50,14 +50,14 @@ impl<'a, T: Factor> Operand<'a, T> {
         self.dims.iter().any(|dim| dim.label == label)
     }
 
-    /// The dimensions that fulfil a condition, in the order of `order`, the others of them at the end.
+    /// The dimensions that satisfy a condition, in the order of `order`, then the others.
     fn sorted(&self, order: &[Label], mut is_wanted: impl FnMut(Label) -> bool) -> Vec<Dim> {
         let mut dims: Vec<Dim> = self.dims.iter().copied().filter(|dim| is_wanted(dim.label)).collect();
         sort(&mut dims, order);
         dims
     }
 
-    /// The operand summed over all but the dimensions that are kept.
+    /// The operand, summed over all dimensions except for those that are kept.
     pub(super) fn sum_others(
         self,
         is_kept: impl Fn(Label) -> bool,
@@ -73,7 +73,7 @@ impl<'a, T: Factor> Operand<'a, T> {
         Ok(Operand::dense(values, &kept))
     }
 
-    /// The elements in the order of those labels.
+    /// The elements in the order of the labels.
     pub(super) fn arranged(self, order: &[Label], call: &Call<'_, '_>) -> Result<Vec<T>> {
         let dims = self.sorted(order, |_| true);
         if fused(&dims) == Some((self.values.len(), 1)) {
@@ -82,7 +82,7 @@ impl<'a, T: Factor> Operand<'a, T> {
         self.gathered(&dims, call)
     }
 
-    /// The elements in the order of those dimensions.
+    /// The elements in the order of the dimensions.
     fn gathered(&self, dims: &[Dim], call: &Call<'_, '_>) -> Result<Vec<T>> {
         let Some((last, outer)) = dims.split_last() else { return Ok(vec![self.values[0]]) };
         let mut values = Vec::with_capacity(call.reserve::<T>(&lens(dims))?);
@@ -98,7 +98,7 @@ impl<'a, T: Factor> Operand<'a, T> {
         Ok(values)
     }
 
-    /// A copy with those dimensions, one after another in memory.
+    /// A contiguous copy with the dimensions.
     fn rearranged(self, dims: &[&[Dim]], call: &Call<'_, '_>) -> Result<Operand<'a, T>> {
         let dims = dims.concat();
         Ok(Operand::dense(self.gathered(&dims, call)?, &dims))
@@ -115,12 +115,12 @@ impl<'a, T: Factor> Operand<'a, T> {
     }
 }
 
-/// Compiled once and not for every type of element.
+/// Compiled once instead of for every element type.
 fn sort(dims: &mut [Dim], order: &[Label]) {
     dims.sort_by_key(|dim| order.iter().position(|&label| label == dim.label).unwrap_or(usize::MAX));
 }
 
-/// The product of two operands, its dimensions as close to `order` as can be had for nothing.
+/// The product of two operands, with dimensions as close to `order` as possible without a copy.
 pub(super) fn contract<'a, T: Factor>(
     a: Operand<'a, T>,
     b: Operand<'a, T>,
@@ -170,7 +170,7 @@ pub(super) fn contract<'a, T: Factor>(
     Ok(Operand::dense(out, &dims))
 }
 
-/// An operand seen as matrices.
+/// An operand as a batch of matrices.
 struct MatrixBatch<'a, T: Number> {
     operand: Operand<'a, T>,
     starts: Vec<usize>,
@@ -179,7 +179,7 @@ struct MatrixBatch<'a, T: Number> {
 }
 
 impl<'a, T: Factor> MatrixBatch<'a, T> {
-    /// Copies the operand if its dimensions do not lie in memory as rows and columns do.
+    /// Copies the operand if its layout does not consist of rows and columns.
     fn new(
         operand: Operand<'a, T>,
         batch: &[Label],
@@ -204,7 +204,7 @@ impl<'a, T: Factor> MatrixBatch<'a, T> {
             operand = operand.rearranged(&[&batch_dims, &row_dims, &column_dims], call)?;
             (batch_dims, row_dims, column_dims) = parts(&operand);
         }
-        let fused = |dims: &[Dim]| fused(dims).expect("the dimensions lie as those of a matrix do");
+        let fused = |dims: &[Dim]| fused(dims).expect("the layout is that of a matrix");
         let (rows, columns) = (fused(&row_dims), fused(&column_dims));
         Ok(MatrixBatch { starts: offsets(&batch_dims, call)?, operand, rows, columns })
     }
@@ -216,7 +216,7 @@ impl<'a, T: Factor> MatrixBatch<'a, T> {
     }
 }
 
-/// Several dimensions as one, if they lie in memory as one does: its length and stride.
+/// The length and stride of several dimensions, if their layout is that of one dimension.
 fn fused(dims: &[Dim]) -> Option<(usize, usize)> {
     let is_nested = dims.windows(2).all(|pair| pair[0].stride == pair[1].stride * pair[1].len);
     is_nested.then(|| (size(dims), dims.last().map_or(1, |dim| dim.stride)))
@@ -226,12 +226,12 @@ fn lens(dims: &[Dim]) -> Vec<usize> {
     dims.iter().map(|dim| dim.len).collect()
 }
 
-/// The number of elements; with an empty dimension elsewhere it may be beyond all bounds.
+/// The number of elements, saturating: it may overflow if another dimension is empty.
 fn size(dims: &[Dim]) -> usize {
     dims.iter().fold(1, |n, dim| n.saturating_mul(dim.len))
 }
 
-/// Where the elements are, in row-major order.
+/// The indices of the elements, in row-major order.
 fn offsets(dims: &[Dim], call: &Call<'_, '_>) -> Result<Vec<usize>> {
     call.reserve::<u64>(&lens(dims))?;
     let mut offsets = vec![0];
@@ -241,7 +241,7 @@ fn offsets(dims: &[Dim], call: &Call<'_, '_>) -> Result<Vec<usize>> {
     Ok(offsets)
 }
 
-/// The sum of elements, by halves, so that the errors of many do not add up.
+/// The pairwise sum of elements, which limits the rounding error.
 fn sum<T: Number>(values: &[T], steps: &[usize]) -> T {
     if steps.len() <= 128 {
         return steps.iter().fold(T::ZERO, |sum, &at| sum.add(values[at]));

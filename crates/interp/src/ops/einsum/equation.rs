@@ -1,11 +1,11 @@
-//! The equation of an Einsum: which label every dimension goes by.
+//! The equation of an Einsum: the label of every dimension.
 
 use intact8_ir::{Error, Result};
 
-/// What dimensions are called: those with the same label are walked together.
+/// The label of a dimension: dimensions with the same label have the same index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Label {
-    /// One that an ellipsis stands for, counted from the last: ellipses are aligned at their ends.
+    /// A dimension of an ellipsis, counted from the last, as in broadcasting.
     Ellipsis(usize),
     Letter(char),
 }
@@ -15,11 +15,11 @@ pub(super) enum Label {
 pub(super) struct Equation {
     text: String,
     inputs: Vec<Term>,
-    /// `None`: what occurs once, in alphabetical order.
+    /// `None` means the labels that occur once, in alphabetical order.
     output: Option<Term>,
 }
 
-/// One operand's part: the letters before the ellipsis, and those after it if there is one.
+/// The term of an operand: the letters before the ellipsis, and those after it if there is one.
 #[derive(Debug)]
 struct Term {
     before: Vec<char>,
@@ -56,7 +56,8 @@ impl Equation {
 
     /// The labels of the operands' dimensions, and those of the result's.
     pub(super) fn labels(&self, shapes: &[&[usize]]) -> Result<(Vec<Vec<Label>>, Vec<Label>)> {
-        let misfit = || Error::invalid_data(format!("shapes {shapes:?} do not fit equation {:?}", self.text));
+        let misfit =
+            || Error::invalid_data(format!("shapes {shapes:?} do not match equation {:?}", self.text));
         let mut inputs = Vec::with_capacity(shapes.len());
         let mut longest = 0;
         for (term, shape) in self.inputs.iter().zip(shapes) {
@@ -69,7 +70,7 @@ impl Equation {
         }
         let output = match &self.output {
             Some(term) if term.after.is_none() && longest > 0 => {
-                let message = format!("equation {:?} has an ellipsis on its left side only", self.text);
+                let message = format!("equation {:?} has an ellipsis only on its left side", self.text);
                 return Err(Error::invalid_model(message));
             }
             Some(term) => term.labels(longest),
@@ -101,7 +102,7 @@ impl Term {
         self.before.iter().chain(self.after.iter().flatten()).copied()
     }
 
-    /// The labels of dimensions of which the ellipsis stands for `n_hidden`.
+    /// The labels of dimensions; the ellipsis has `n_hidden` of them.
     fn labels(&self, n_hidden: usize) -> Vec<Label> {
         let letters = |letters: &[char]| letters.iter().map(|&c| Label::Letter(c)).collect::<Vec<_>>();
         let mut labels = letters(&self.before);

@@ -2,15 +2,15 @@
 
 use crate::call::Call;
 use crate::number::{Number, with_float};
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 
-/// `start + i * delta` for all that is before the limit.
-pub(super) fn range(site: &Site<'_>) -> Result<Kernel> {
-    let is_double = match DType::from_number(site.int("stash_type", 1)?) {
+/// `start + i * delta` for all values before the limit.
+pub(super) fn range(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_double = match DType::from_number(ctx.int("stash_type", 1)?) {
         Some(DType::F32) => false,
         Some(DType::F64) => true,
-        _ => return Err(site.unsupported("a stash_type that is neither f32 nor f64")),
+        _ => return Err(ctx.unsupported("a stash_type that is neither f32 nor f64")),
     };
     Ok(Box::new(move |call| {
         with_element!(call.tensor(0)?.dtype(), [I8 U8 I16 U16 I32 U32 I64 U64], T => integers::<T>(call),
@@ -38,14 +38,14 @@ fn integers<T: Number + Into<i128>>(call: &Call<'_, '_>) -> Result<Outputs> {
 fn n_integers(start: i128, limit: i128, delta: i128) -> Result<usize> {
     let distance = limit - start;
     let n = match delta.signum() {
-        0 => return Err(Error::invalid_data("a range with a delta of 0 has no end")),
+        0 => return Err(Error::invalid_data("delta must not be 0")),
         sign if sign == distance.signum() => distance.unsigned_abs().div_ceil(delta.unsigned_abs()),
         _ => 0,
     };
-    usize::try_from(n).map_err(|_| Error::limit(format!("a range of {n} numbers can't be addressed")))
+    usize::try_from(n).map_err(|_| Error::limit(format!("a range of {n} numbers exceeds the address space")))
 }
 
-/// Halves count in floats of 32 or 64 bits.
+/// 16-bit floats are computed in f32 or f64.
 fn floats<T: Number>(call: &Call<'_, '_>, is_double: bool) -> Result<Outputs> {
     let ends = ends::<T>(call)?;
     let [start, limit, delta] = ends.map(Number::to_f64);
@@ -67,10 +67,10 @@ fn floats<T: Number>(call: &Call<'_, '_>, is_double: bool) -> Result<Outputs> {
 fn n_floats(start: f64, limit: f64, delta: f64) -> Result<usize> {
     let n = ((limit - start) / delta).ceil();
     if !n.is_finite() {
-        let message = format!("a range from {start} to {limit} by {delta} has no end");
+        let message = format!("a range from {start} to {limit} with delta {delta} is infinite");
         return Err(Error::invalid_data(message));
     }
-    // What is beyond the greatest integer becomes it, and then there is no room for it.
+    // The cast saturates, and the allocation of such a number of elements fails.
     Ok(n.max(0.0) as usize)
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_end_where_they_should() {
+    fn ranges_end_before_the_limit() {
         assert_eq!(n_integers(10, 4, -2).unwrap(), 3);
         assert_eq!(n_integers(0, 10, -1).unwrap(), 0);
         assert_eq!(n_integers(3, 3, 1).unwrap(), 0);

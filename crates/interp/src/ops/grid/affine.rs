@@ -1,15 +1,15 @@
-//! AffineGrid: where each element of an output comes from when an image is moved by a matrix.
+//! AffineGrid: the source position of each output element of an affine transformation.
 
 use crate::indices::integers;
 use crate::number::Number;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::real::{numbers, rounded, with_real};
 use crate::room::shape_of;
 use intact8_ir::{Error, Result};
 
 /// Computed in f64, and rounded once.
-pub(super) fn affine_grid(site: &Site<'_>) -> Result<Kernel> {
-    let align_corners = site.flag("align_corners", false)?;
+pub(super) fn affine_grid(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let align_corners = ctx.flag("align_corners", false)?;
     Ok(Box::new(move |call| {
         let (theta, size) = (call.tensor(0)?, call.tensor(1)?);
         let dtype = theta.dtype();
@@ -48,7 +48,7 @@ fn normal_places(size: usize, align_corners: bool) -> Vec<f64> {
     (0..size).map(place).collect()
 }
 
-/// Appends the places of all elements behind those given so far, which are outermost first.
+/// Appends the positions of all elements; the coordinates of outer axes are given.
 fn place(matrix: &[f64], axes: &[Vec<f64>], places: &mut Vec<f64>, out: &mut Vec<f64>) {
     let Some((axis, axes)) = axes.split_first() else {
         let moved = matrix.chunks_exact(places.len() + 1).map(|row| {

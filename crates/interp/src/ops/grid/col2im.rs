@@ -1,27 +1,27 @@
-//! Col2Im: an image put together from blocks, elements of overlapping ones added.
+//! Col2Im: an image from blocks; overlapping elements are added.
 
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::Number;
-use crate::op::{Kernel, Site, one};
-use crate::ops::window::{Taps, WindowAttrs};
+use crate::op::{CompileContext, Kernel, one};
+use crate::ops::taps::Taps;
 use crate::room::shape_of;
-use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, with_element};
+use intact8_ir::{Complex, DType, Element, Error, Result, Tensor, WindowAttributes, with_element};
 
-pub(super) fn col2im(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+pub(super) fn col2im(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttributes::of(ctx.op)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let image = shape_of(&integers(call.tensor(1)?)?)?;
         let block = shape_of(&integers(call.tensor(2)?)?)?;
         if image.len() != block.len() {
-            return Err(Error::invalid_data(format!("blocks of shape {block:?} make no image {image:?}")));
+            return Err(Error::invalid_data(format!("blocks of shape {block:?} exceed the image {image:?}")));
         }
-        let moves = attrs.over(&image, Some(&block))?;
-        let output = moves.output(&image, false)?;
-        let taps = Taps::new(&moves, &image, &output);
+        let window = attrs.over(&image, Some(&block))?;
+        let output = window.output(&image, false)?;
+        let taps = Taps::new(&window, &image, &output);
         let misfit = || {
-            Error::invalid_data(format!("shape {:?} is not that of {output:?} blocks {block:?}", x.shape()))
+            Error::invalid_data(format!("shape {:?} does not match {output:?} blocks {block:?}", x.shape()))
         };
         let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
         let (block_len, n_blocks) =
@@ -43,7 +43,7 @@ pub(super) fn col2im(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// An image of `shape` from so many rows and columns for each channel.
+/// An image of `shape` from a matrix for each channel.
 fn added<T: Element + Copy>(
     call: &Call<'_, '_>,
     shape: &[usize],

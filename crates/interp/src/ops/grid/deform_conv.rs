@@ -1,19 +1,18 @@
-//! DeformConv: a convolution each of whose taps is moved by an offset of its own, and weighed by a mask.
+//! DeformConv: a convolution with an offset and a mask factor for each tap.
 
 use super::sampler::{Method, Padding, Sampler, Taps};
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
-use crate::ops::window::{Moves, WindowAttrs};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::product::{Factor, Product};
 use crate::real::{Real, numbers, rounded, with_real};
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Result, Window, WindowAttributes};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// What the taps read is laid out as a matrix, which the weights are multiplied by.
-pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
-    let attrs = WindowAttrs::read(site)?;
+pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let attrs = WindowAttributes::of(ctx.op)?;
     let positive = |name: &str| {
-        let size = usize::try_from(site.int(name, 1)?).ok().filter(|&size| size > 0);
+        let size = usize::try_from(ctx.int(name, 1)?).ok().filter(|&size| size > 0);
         size.ok_or_else(|| Error::invalid_model(format!("{name} must be positive")))
     };
     let (groups, offset_groups) = (positive("group")?, positive("offset_group")?);
@@ -21,7 +20,7 @@ pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
         let (x, weight, offset) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);
         let misfit = || {
             let shapes = [x.shape(), weight.shape(), offset.shape()];
-            Error::invalid_data(format!("shapes {shapes:?} do not fit {groups} and {offset_groups} groups"))
+            Error::invalid_data(format!("shapes {shapes:?} do not match {groups} and {offset_groups} groups"))
         };
         let (Some((&[batch, channels], input)), Some((&[out_channels, group_channels], kernel))) =
             (x.shape().split_first_chunk::<2>(), weight.shape().split_first_chunk::<2>())
@@ -34,8 +33,8 @@ pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
         if !are_groups || kernel.len() != input.len() || input.contains(&0) {
             return Err(misfit());
         }
-        let moves = attrs.over(input, Some(kernel))?;
-        let output = moves.output(input, false)?;
+        let window = attrs.over(input, Some(kernel))?;
+        let output = window.output(input, false)?;
         let n_taps = kernel.iter().product::<usize>();
         let with_output = |n: usize| [&[batch, n * n_taps], output.as_slice()].concat();
         let mask_fits = match call.optional(4)? {
@@ -46,7 +45,7 @@ pub(super) fn deform_conv(site: &Site<'_>) -> Result<Kernel> {
             return Err(misfit());
         }
         let layer =
-            Layer { batch, channels, out_channels, groups, offset_groups, input, output, n_taps, moves };
+            Layer { batch, channels, out_channels, groups, offset_groups, input, output, n_taps, window };
         with_real!(x.dtype(), R => layer.run::<R>(call))
     }))
 }
@@ -60,7 +59,7 @@ struct Layer<'a> {
     input: &'a [usize],
     output: Vec<usize>,
     n_taps: usize,
-    moves: Moves,
+    window: Window,
 }
 
 impl Layer<'_> {
@@ -69,8 +68,8 @@ impl Layer<'_> {
         let Layer { batch, channels, out_channels, groups, n_taps, .. } = *self;
         let shape = [&[batch, out_channels], self.output.as_slice()].concat();
         let mut out = call.zeros::<R>(&shape)?;
-        let n_places = self.output.iter().product::<usize>();
-        let mut columns = call.zeros::<R>(&[channels, n_taps, n_places])?;
+        let n_positions = self.output.iter().product::<usize>();
+        let mut columns = call.zeros::<R>(&[channels, n_taps, n_positions])?;
         let operand =
             |slot: usize| call.optional(slot)?.map(|tensor| numbers::<R>(tensor, dtype)).transpose();
         let (x, weight, offset) = (
@@ -80,36 +79,38 @@ impl Layer<'_> {
         );
         let (bias, mask) = (operand(3)?, operand(4)?);
         if bias.as_ref().is_some_and(|bias| bias.len() != out_channels) {
-            return Err(Error::invalid_data(format!("the bias does not fit {out_channels} channels")));
+            return Err(Error::invalid_data(format!("the bias does not match {out_channels} channels")));
         }
         let image_len = self.input.iter().product::<usize>() * channels;
         let (depth, rows) = (channels / groups * n_taps, out_channels / groups);
         let (n_offsets, n_masks) =
             (self.offset_groups * n_taps * self.input.len(), self.offset_groups * n_taps);
         let places = self.places();
-        for image in (0..batch).filter(|_| n_places * out_channels > 0) {
-            let offset = &offset[image * n_offsets * n_places..][..n_offsets * n_places];
-            let mask = mask.as_ref().map(|mask| &mask[image * n_masks * n_places..][..n_masks * n_places]);
+        for image in (0..batch).filter(|_| n_positions * out_channels > 0) {
+            let offset = &offset[image * n_offsets * n_positions..][..n_offsets * n_positions];
+            let mask =
+                mask.as_ref().map(|mask| &mask[image * n_masks * n_positions..][..n_masks * n_positions]);
             self.sample(&x[image * image_len..][..image_len], &places, offset, mask, &mut columns);
-            let out = &mut out[image * out_channels * n_places..][..out_channels * n_places];
+            let out = &mut out[image * out_channels * n_positions..][..out_channels * n_positions];
             if let Some(bias) = &bias {
-                out.chunks_exact_mut(n_places).zip(&**bias).for_each(|(out, &bias)| out.fill(bias));
+                out.chunks_exact_mut(n_positions).zip(&**bias).for_each(|(out, &bias)| out.fill(bias));
             }
-            let products = out.chunks_exact_mut(rows * n_places).enumerate().map(|(group, out)| Product {
+            let products = out.chunks_exact_mut(rows * n_positions).enumerate().map(|(group, out)| Product {
                 a: Matrix::row_major(&weight[group * rows * depth..], rows, depth),
-                b: Matrix::row_major(&columns[group * depth * n_places..], depth, n_places),
-                c: MatrixMut::row_major(out, rows, n_places),
+                b: Matrix::row_major(&columns[group * depth * n_positions..], depth, n_positions),
+                c: MatrixMut::row_major(out, rows, n_positions),
             });
             R::multiply_all(products.collect(), true);
         }
         one(rounded(dtype, &shape, out)?)
     }
 
-    /// Where the window begins for each output, outermost axis first.
+    /// The start of the window for each output, outermost axis first.
     fn places(&self) -> Vec<Vec<f64>> {
         let mut places = vec![vec![]];
         for (axis, &n) in self.output.iter().enumerate() {
-            let along = |i: usize| (i * self.moves.strides[axis]) as f64 - self.moves.pads_begin[axis] as f64;
+            let along =
+                |i: usize| (i * self.window.strides[axis]) as f64 - self.window.pads_begin[axis] as f64;
             let longer = |place: &Vec<f64>| {
                 (0..n).map(|i| [place.as_slice(), &[along(i)]].concat()).collect::<Vec<_>>()
             };
@@ -118,7 +119,7 @@ impl Layer<'_> {
         places
     }
 
-    /// What every tap reads, `[channels, taps, places]`.
+    /// The value of every tap, `[channels, taps, positions]`.
     fn sample<R: Real>(
         &self,
         image: &[R],
@@ -128,7 +129,7 @@ impl Layer<'_> {
         columns: &mut [R],
     ) {
         let sampler = Sampler { sizes: self.input, method: Method::Linear, padding: Padding::Zeros };
-        let (n_axes, n_places) = (self.input.len(), places.len());
+        let (n_axes, n_positions) = (self.input.len(), places.len());
         let plane_len = self.input.iter().product::<usize>();
         let group_channels = self.channels / self.offset_groups;
         let mut taps = Taps::default();
@@ -140,25 +141,25 @@ impl Layer<'_> {
             taps.clear();
             for (idx, begin) in places.iter().enumerate() {
                 for axis in 0..n_axes {
-                    let offset = offsets[(number * n_axes + axis) * n_places + idx].to_f64();
+                    let offset = offsets[(number * n_axes + axis) * n_positions + idx].to_f64();
                     place[axis] = begin[axis] + shift[axis] + offset;
                 }
-                taps.push(&sampler, &place, mask.map_or(R::ONE, |mask| mask[number * n_places + idx]));
+                taps.push(&sampler, &place, mask.map_or(R::ONE, |mask| mask[number * n_positions + idx]));
             }
             let group = number / self.n_taps;
             for channel in group * group_channels..(group + 1) * group_channels {
-                let out = &mut columns[(channel * self.n_taps + tap) * n_places..][..n_places];
+                let out = &mut columns[(channel * self.n_taps + tap) * n_positions..][..n_positions];
                 taps.sum(&image[channel * plane_len..][..plane_len], out);
             }
         }
     }
 
-    /// How far a tap is from the beginning of the window.
+    /// The distance of a tap from the start of the window.
     fn shift(&self, mut tap: usize) -> Vec<f64> {
         let mut shift = vec![0.0; self.input.len()];
         for (axis, shift) in shift.iter_mut().enumerate().rev() {
-            *shift = (tap % self.moves.kernel[axis] * self.moves.dilations[axis]) as f64;
-            tap /= self.moves.kernel[axis];
+            *shift = (tap % self.window.kernel[axis] * self.window.dilations[axis]) as f64;
+            tap /= self.window.kernel[axis];
         }
         shift
     }

@@ -1,10 +1,10 @@
-//! Which elements of an image a place between them is made of.
+//! Interpolation: the elements and weights for a position between the elements of an image.
 
 use crate::real::Real;
 use intact8_ir::Element;
 use smallvec::SmallVec;
 
-/// How to sample an image of those sizes.
+/// The sampling of an image with the given sizes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sampler<'a> {
     pub(super) sizes: &'a [usize],
@@ -14,18 +14,18 @@ pub(super) struct Sampler<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
-    /// Halves to even.
+    /// Nearest, half to even.
     Nearest,
     Linear,
     /// Keys' cubic convolution with a = -0.75.
     Cubic,
 }
 
-/// What is outside.
+/// The values outside of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Padding {
     Zeros,
-    /// The outermost elements, again and again.
+    /// The outermost elements, repeated.
     Border,
     /// The image mirrored at the centers of the outermost elements, or at their outer edges.
     Reflection {
@@ -33,14 +33,14 @@ pub(super) enum Padding {
     },
 }
 
-/// For each place, the elements that it is made of and their weights.
+/// For each position, the elements and their weights.
 pub(super) struct Taps<R> {
     taps: Vec<(usize, R)>,
-    /// Where the taps of each place end.
+    /// The end of the taps of each position.
     ends: Vec<usize>,
 }
 
-/// Those of one axis.
+/// The taps of one axis.
 type AxisTaps<R> = SmallVec<[(usize, R); 4]>;
 
 impl<R> Default for Taps<R> {
@@ -55,7 +55,7 @@ impl<R: Real> Taps<R> {
         self.ends.clear();
     }
 
-    /// Adds a place, one coordinate for each axis; its weights are multiplied by `factor`.
+    /// Adds a position, with one coordinate for each axis; its weights are multiplied by `factor`.
     pub(super) fn push(&mut self, sampler: &Sampler<'_>, place: &[f64], factor: R) {
         let axes = place.iter().zip(sampler.sizes).map(|(&place, &size)| sampler.axis_taps(place, size));
         let axes: SmallVec<[AxisTaps<R>; 3]> = axes.collect();
@@ -73,7 +73,7 @@ impl<R: Real> Taps<R> {
         }
     }
 
-    /// The weighted sum of every place.
+    /// The weighted sum of every position.
     pub(super) fn sum(&self, image: &[R], out: &mut [R]) {
         let mut begin = 0;
         for (out, &end) in out.iter_mut().zip(&self.ends) {
@@ -83,7 +83,7 @@ impl<R: Real> Taps<R> {
         }
     }
 
-    /// The only element of every place that has one.
+    /// The element of every position that has exactly one.
     pub(super) fn pick<T: Element>(&self, image: &[T], out: &mut [T]) {
         let mut begin = 0;
         for (out, &end) in out.iter_mut().zip(&self.ends) {
@@ -96,7 +96,7 @@ impl<R: Real> Taps<R> {
 }
 
 impl Sampler<'_> {
-    /// The elements around a place; those with no weight are left out.
+    /// The elements around a position, without those of weight 0.
     fn axis_taps<R: Real>(&self, place: f64, size: usize) -> AxisTaps<R> {
         let place = if self.method == Method::Nearest { place.round_ties_even() } else { place };
         let place = self.padding.into_image(place, size);
@@ -115,7 +115,7 @@ impl Sampler<'_> {
     }
 }
 
-/// The weight of a neighbour at that distance, which is not negative.
+/// The weight of a neighbour at a distance, which is not negative.
 fn cubic(x: f64) -> f64 {
     const A: f64 = -0.75;
     if x <= 1.0 {
@@ -126,20 +126,20 @@ fn cubic(x: f64) -> f64 {
 }
 
 impl Padding {
-    /// A place outside moved to where it is looked for inside.
+    /// A position outside of the image, mapped into it.
     fn into_image(self, place: f64, size: usize) -> f64 {
         let last = size as f64 - 1.0;
         let edge = if self == (Padding::Reflection { to_centers: true }) { 0.0 } else { -0.5 };
         match self {
             _ if (edge..=last - edge).contains(&place) => place,
             Padding::Zeros => place,
-            // So far outside, all neighbours are the outermost element.
+            // At this distance all neighbours are the outermost element.
             Padding::Border => place.clamp(-2.0, last + 2.0),
             Padding::Reflection { .. } => reflect(place, edge, last - edge),
         }
     }
 
-    /// The element that stands for an index that may be outside; `None` is 0.
+    /// The element for an index that may be outside; `None` means 0.
     fn index(self, idx: f64, size: usize) -> Option<usize> {
         let last = size as f64 - 1.0;
         let inside = match self {
@@ -153,7 +153,7 @@ impl Padding {
     }
 }
 
-/// The place mirrored at both ends until it is between them.
+/// The position, mirrored at both ends until it is between them.
 fn reflect(place: f64, min: f64, max: f64) -> f64 {
     let range = max - min;
     if range <= 0.0 {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reflections() {
+    fn positions_are_mirrored_at_both_ends() {
         let reflected = |place| reflect(place, -0.5, 2.5);
         assert_eq!([-1.0, -3.0, -4.0, 3.0, 5.0, 6.0].map(reflected), [0.0, 2.0, 2.0, 2.0, 0.0, 0.0]);
         assert_eq!(reflect(7.0, 0.0, 0.0), 0.0);

@@ -1,17 +1,22 @@
-//! Features, in the last dimension of a tensor: chosen, put together, and brought to a common scale.
+//! Operators on features, the last dimension of a tensor: selection, concatenation, scaling.
 
 use crate::blocks::Blocks;
 use crate::call::Call;
 use crate::indices::integers;
 use crate::number::{Number, with_number};
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 
-/// The features at some places. A vector gives a matrix of one row.
-pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {
+/// The features at the given positions. A vector is a matrix of one row.
+pub(super) fn extract(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let (x, places) = (call.tensor(0)?, integers(call.tensor(1)?)?);
-        let wrong = || Error::invalid_data(format!("places {places:?} are not in the shape {:?}", x.shape()));
+        let wrong = || {
+            Error::invalid_data(format!(
+                "positions {places:?} are out of range for the shape {:?}",
+                x.shape()
+            ))
+        };
         let (&n_features, outer) = x.shape().split_last().ok_or_else(wrong)?;
         let place = |&place: &i64| usize::try_from(place).ok().filter(|&place| place < n_features);
         let starts: Vec<usize> = places.iter().map(place).collect::<Option<_>>().ok_or_else(wrong)?;
@@ -22,9 +27,9 @@ pub(super) fn extract(_: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// 1 for what is above the threshold, and 0 for the rest.
-pub(super) fn binarize(site: &Site<'_>) -> Result<Kernel> {
-    let threshold = site.float("threshold", 0.0)?;
+/// 1 above the threshold, otherwise 0.
+pub(super) fn binarize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let threshold = ctx.float("threshold", 0.0)?;
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         with_number!(x.dtype(), T => {
@@ -36,11 +41,11 @@ pub(super) fn binarize(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// All features of each row one after the other, of each operand as many as the attribute says.
-pub(super) fn vectorize(site: &Site<'_>) -> Result<Kernel> {
-    let widths = site.ints("inputdimensions")?.unwrap_or_default();
+/// The concatenated features of each row, with the number of features of each operand in the attribute.
+pub(super) fn vectorize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let widths = ctx.ints("inputdimensions")?.unwrap_or_default();
     let widths: Option<Vec<usize>> = widths.into_iter().map(|width| usize::try_from(width).ok()).collect();
-    let widths = widths.filter(|widths| widths.len() == site.operands.len()).ok_or_else(|| {
+    let widths = widths.filter(|widths| widths.len() == ctx.operands.len()).ok_or_else(|| {
         Error::invalid_model("op FeatureVectorizer must have one of inputdimensions for each operand")
     })?;
     Ok(Box::new(move |call| {
@@ -65,26 +70,26 @@ pub(super) fn vectorize(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Replaces one value, in each feature by the one for it.
-pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
+/// Replaces one value by the imputed value of each feature.
+pub(super) fn impute(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let of_floats: Vec<f64> =
-        site.op.floats("imputed_value_floats")?.unwrap_or_default().iter().map(|&x| x.into()).collect();
-    let of_integers = site.ints("imputed_value_int64s")?.unwrap_or_default();
+        ctx.op.floats("imputed_value_floats")?.unwrap_or_default().iter().map(|&x| x.into()).collect();
+    let of_integers = ctx.ints("imputed_value_int64s")?.unwrap_or_default();
     let (old_float, old_integer) =
-        (site.float("replaced_value_float", 0.0)?, site.int("replaced_value_int64", 0)?);
+        (ctx.float("replaced_value_float", 0.0)?, ctx.int("replaced_value_int64", 0)?);
     Ok(Box::new(move |call| {
         let mut x = call.take(0)?;
         let n_features = x.shape().last().copied().unwrap_or(1);
         with_number!(x.dtype(), T => {
             let (old, new): (T, Vec<T>) = if T::IS_INTEGER {
-                // Through i128, which holds what f64 does not.
+                // Through i128, which is exact where f64 is not.
                 let fit = |value: i64| from_i64::<T>(value);
                 (fit(old_integer), of_integers.iter().map(|&value| fit(value)).collect())
             } else {
                 (T::from_f64(old_float.into()), of_floats.iter().map(|&value| T::from_f64(value)).collect())
             };
             if new.len() != 1 && new.len() != n_features || new.is_empty() {
-                return Err(Error::invalid_data(format!("{} imputed values do not fit {n_features} features", new.len())));
+                return Err(Error::invalid_data(format!("{} imputed values do not match {n_features} features", new.len())));
             }
             for row in x.values_mut::<T>()?.chunks_mut(n_features.max(1)) {
                 for (value, new) in row.iter_mut().zip(new.iter().cycle()) {
@@ -99,13 +104,13 @@ pub(super) fn impute(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Divides each row by its greatest element, by the sum of its magnitudes, or by its length; not by 0.
-pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
-    let norm: fn(&[f32]) -> f32 = match site.str("norm", "MAX")? {
+/// Divides each row by its largest element, by the sum of its magnitudes, or by its length, unless that is 0.
+pub(super) fn normalize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let norm: fn(&[f32]) -> f32 = match ctx.str("norm", "MAX")? {
         "MAX" => |row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         "L1" => |row| row.iter().map(|x| x.abs()).sum(),
         "L2" => |row| row.iter().map(|x| x * x).sum::<f32>().sqrt(),
-        other => return Err(Error::invalid_model(format!("norm {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("norm {other:?} is not defined by ONNX"))),
     };
     Ok(Box::new(move |call| {
         let (mut values, [_, n_features]) = matrix(call, 0)?;
@@ -119,9 +124,9 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// `(x - offset) * scale`, with one of each for all features or for each.
-pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
-    let list = |name| Ok(site.op.floats(name)?.unwrap_or_default().to_vec());
+/// `(x - offset) * scale`, with one offset and scale for all features or for each feature.
+pub(super) fn scale(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let list = |name| Ok(ctx.op.floats(name)?.unwrap_or_default().to_vec());
     let (offsets, scales): (Vec<f32>, Vec<f32>) = (list("offset")?, list("scale")?);
     if scales.is_empty() || scales.len() != offsets.len() {
         return Err(Error::invalid_model("op Scaler must have as many of scale as of offset"));
@@ -129,7 +134,7 @@ pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         if scales.len() != 1 && x.shape().last() != Some(&scales.len()) {
-            let message = format!("{} scales do not fit the shape {:?}", scales.len(), x.shape());
+            let message = format!("{} scales do not match the shape {:?}", scales.len(), x.shape());
             return Err(Error::invalid_data(message));
         }
         let mut values = floats(x, call)?;
@@ -143,13 +148,13 @@ pub(super) fn scale(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The numbers as f32, which is what the domain computes in.
+/// The numbers as f32, the type of computation in this domain.
 pub(super) fn floats(x: &Tensor, call: &Call<'_, '_>) -> Result<Vec<f32>> {
     call.reserve::<f32>(x.shape())?;
     with_number!(x.dtype(), T => Ok(x.values::<T>()?.iter().map(|value| value.to_f32()).collect()))
 }
 
-/// The numbers of an operand, and its shape, in which a vector is a row.
+/// The numbers of an operand, and its shape; a vector is a row.
 pub(super) fn matrix(call: &Call<'_, '_>, slot: usize) -> Result<(Vec<f32>, [usize; 2])> {
     let x = call.tensor(slot)?;
     let shape = match *x.shape() {
@@ -160,9 +165,9 @@ pub(super) fn matrix(call: &Call<'_, '_>, slot: usize) -> Result<(Vec<f32>, [usi
     Ok((floats(x, call)?, shape))
 }
 
-/// An integer as another type; at its ends for what is beyond.
+/// An integer as another type, saturating.
 fn from_i64<T: Number>(value: i64) -> T {
-    // A float of 64 bits is exact up to 2^53; what is greater is put together from halves.
+    // An f64 is exact up to 2^53; larger integers are converted in two halves.
     let (high, low) = (value >> 32, value & 0xffff_ffff);
     let base = T::from_f64(4_294_967_296.0);
     if high == 0 || base.to_f64() != 4_294_967_296.0 {

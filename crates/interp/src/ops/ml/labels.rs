@@ -1,41 +1,41 @@
-//! Labels: from one kind to another by tables, and to ones and zeros.
+//! Labels: mapping by tables, and one-hot encoding.
 
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::{reserve_text, texts};
 use intact8_ir::{DType, Element, Error, Result, Tensor, with_element};
 use std::collections::HashMap;
 
-/// A table from keys to values, of whatever types.
+/// A table from keys to values, of any types.
 struct Table {
     key_type: DType,
-    /// By the bytes of the key: which value.
+    /// The index of the value, by the bytes of the key.
     places: HashMap<Vec<u8>, usize>,
-    /// One dimension; the last is for what is not in the table.
+    /// The values, a vector; the last one is the default.
     values: Tensor,
-    /// Whether keys are compared as numbers, and not by their bits.
+    /// Whether keys are compared as numbers instead of bits.
     by_value: bool,
 }
 
-/// Classes are strings, and their numbers are their places in the list.
-pub(super) fn class_encoder(site: &Site<'_>) -> Result<Kernel> {
-    let classes = site.strings("classes_strings")?.unwrap_or_default();
+/// Classes are strings; the number of a class is its index in the list.
+pub(super) fn class_encoder(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let classes = ctx.strings("classes_strings")?.unwrap_or_default();
     let numbers = (0..classes.len() as i64).collect();
-    both_ways(site, classes, numbers)
+    both_ways(ctx, classes, numbers)
 }
 
-pub(super) fn category_mapper(site: &Site<'_>) -> Result<Kernel> {
-    let classes = site.strings("cats_strings")?.unwrap_or_default();
-    let numbers = site.ints("cats_int64s")?.unwrap_or_default();
+pub(super) fn category_mapper(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let classes = ctx.strings("cats_strings")?.unwrap_or_default();
+    let numbers = ctx.ints("cats_int64s")?.unwrap_or_default();
     if classes.len() != numbers.len() {
         return Err(Error::invalid_model("op CategoryMapper must have as many strings as integers"));
     }
-    both_ways(site, classes, numbers)
+    both_ways(ctx, classes, numbers)
 }
 
-/// Strings to integers or integers to strings, as the operand is.
-fn both_ways(site: &Site<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result<Kernel> {
-    let number = site.int("default_int64", -1)?;
-    let class = site.str("default_string", "_Unused")?.to_owned();
+/// Maps strings to integers or integers to strings, by the type of the operand.
+fn both_ways(ctx: &CompileContext<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result<Kernel> {
+    let number = ctx.int("default_int64", -1)?;
+    let class = ctx.str("default_string", "_Unused")?.to_owned();
     let (classes, numbers) = (list(classes), list(numbers));
     let to_numbers = Table::new(&classes, &numbers, &Tensor::scalar(number), false)?;
     let to_classes = Table::new(&numbers, &classes, &Tensor::scalar(class), false)?;
@@ -46,38 +46,38 @@ fn both_ways(site: &Site<'_>, classes: Vec<String>, numbers: Vec<i64>) -> Result
     }))
 }
 
-/// From operator set 4 on NaN is NaN, and of equal keys the last counts; before, bits are compared.
-pub(super) fn label_encoder(site: &Site<'_>) -> Result<Kernel> {
+/// From opset 4 on all NaN are equal, and of equal keys the last one is used; before, bits are compared.
+pub(super) fn label_encoder(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = |what: &str| Error::invalid_model(format!("op LabelEncoder must have one of the {what}"));
-    let keys = side(site, "keys")?.ok_or_else(|| missing("keys"))?;
-    let values = side(site, "values")?.ok_or_else(|| missing("values"))?;
-    let default = match (site.op.tensor("default_tensor")?, values.dtype()) {
+    let keys = side(ctx, "keys")?.ok_or_else(|| missing("keys"))?;
+    let values = side(ctx, "values")?.ok_or_else(|| missing("values"))?;
+    let default = match (ctx.op.tensor("default_tensor")?, values.dtype()) {
         (Some(tensor), dtype) if tensor.dtype() == dtype && tensor.len() == 1 => tensor.clone(),
         (Some(_), _) => {
             return Err(Error::invalid_model("default_tensor must be one element like the values"));
         }
-        (None, DType::Str) => Tensor::scalar(site.str("default_string", "_Unused")?.to_owned()),
-        (None, DType::F32) => Tensor::scalar(site.float("default_float", -0.0)?),
+        (None, DType::Str) => Tensor::scalar(ctx.str("default_string", "_Unused")?.to_owned()),
+        (None, DType::F32) => Tensor::scalar(ctx.float("default_float", -0.0)?),
         (None, DType::F64) => Tensor::scalar(-0.0f64),
-        (None, DType::I64) => Tensor::scalar(site.int("default_int64", -1)?),
+        (None, DType::I64) => Tensor::scalar(ctx.int("default_int64", -1)?),
         (None, DType::I32) => Tensor::scalar(-1i32),
         (None, DType::I16) => Tensor::scalar(-1i16),
-        (None, dtype) => return Err(site.unsupported(&format!("values of {dtype}"))),
+        (None, dtype) => return Err(ctx.unsupported(&format!("values of {dtype}"))),
     };
-    let table = Table::new(&keys, &values, &default, site.opset >= 4)?;
+    let table = Table::new(&keys, &values, &default, ctx.opset >= 4)?;
     Ok(Box::new(move |call| one(table.look_up(call.tensor(0)?, call)?)))
 }
 
 /// One or zero for each category, in a new last dimension.
-pub(super) fn one_hot(site: &Site<'_>) -> Result<Kernel> {
-    let texts = site.strings("cats_strings")?.filter(|list| !list.is_empty());
-    let numbers = site.ints("cats_int64s")?.filter(|list| !list.is_empty());
+pub(super) fn one_hot(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let texts = ctx.strings("cats_strings")?.filter(|list| !list.is_empty());
+    let numbers = ctx.ints("cats_int64s")?.filter(|list| !list.is_empty());
     let categories = match (texts, numbers) {
         (Some(texts), None) => list(texts),
         (None, Some(numbers)) => list(numbers),
         _ => return Err(Error::invalid_model("op OneHotEncoder must have one kind of categories")),
     };
-    let (n, allows_unknown) = (categories.len(), site.flag("zeros", true)?);
+    let (n, allows_unknown) = (categories.len(), ctx.flag("zeros", true)?);
     let places = list((0..n as i64).collect());
     let table = Table::new(&categories, &places, &Tensor::scalar(-1i64), false)?;
     Ok(Box::new(move |call| {
@@ -97,7 +97,7 @@ pub(super) fn one_hot(site: &Site<'_>) -> Result<Kernel> {
             match usize::try_from(place) {
                 Ok(place) => out[place] = 1.0,
                 Err(_) if allows_unknown => {}
-                Err(_) => return Err(Error::invalid_data("an element is in none of the categories")),
+                Err(_) => return Err(Error::invalid_data("an element is not in the categories")),
             }
         }
         one(Tensor::new(&shape, out))
@@ -108,25 +108,25 @@ fn list<T: Element>(values: Vec<T>) -> Tensor {
     Tensor::new(&[values.len()], values)
 }
 
-/// The keys or the values of op LabelEncoder, by whichever of the attributes is there.
-fn side(site: &Site<'_>, name: &str) -> Result<Option<Tensor>> {
-    if let Some(tensor) = site.op.tensor(&format!("{name}_tensor"))? {
+/// The keys or the values of op LabelEncoder, from the attribute that is present.
+fn side(ctx: &CompileContext<'_>, name: &str) -> Result<Option<Tensor>> {
+    if let Some(tensor) = ctx.op.tensor(&format!("{name}_tensor"))? {
         return Ok(Some(tensor.clone()));
     }
-    if let Some(strings) = site.strings(&format!("{name}_strings"))? {
+    if let Some(strings) = ctx.strings(&format!("{name}_strings"))? {
         return Ok(Some(list(strings)));
     }
-    if let Some(integers) = site.ints(&format!("{name}_int64s"))? {
+    if let Some(integers) = ctx.ints(&format!("{name}_int64s"))? {
         return Ok(Some(list(integers)));
     }
-    Ok(site.op.floats(&format!("{name}_floats"))?.map(|floats| list(floats.to_vec())))
+    Ok(ctx.op.floats(&format!("{name}_floats"))?.map(|floats| list(floats.to_vec())))
 }
 
 impl Table {
     fn new(keys: &Tensor, values: &Tensor, default: &Tensor, by_value: bool) -> Result<Table> {
         if keys.len() != values.len() {
             let (n_keys, n_values) = (keys.len(), values.len());
-            return Err(Error::invalid_model(format!("there are {n_keys} keys for {n_values} values")));
+            return Err(Error::invalid_model(format!("{n_keys} keys do not match {n_values} values")));
         }
         let values = with_element!(values.dtype(), T => list([values.values::<T>()?, default.values::<T>()?].concat()));
         let mut places = HashMap::new();
@@ -142,7 +142,11 @@ impl Table {
     /// The value of each element.
     fn look_up(&self, x: &Tensor, call: &crate::call::Call<'_, '_>) -> Result<Tensor> {
         if x.dtype() != self.key_type {
-            return Err(Error::invalid_data(format!("the keys are {}, found {}", self.key_type, x.dtype())));
+            return Err(Error::invalid_data(format!(
+                "the keys have the type {}, found {}",
+                self.key_type,
+                x.dtype()
+            )));
         }
         call.reserve::<usize>(x.shape())?;
         let place = |key: Vec<u8>| self.places.get(&key).copied().unwrap_or(self.values.len() - 1);
@@ -158,11 +162,11 @@ impl Table {
     }
 }
 
-/// What a key is found by.
+/// The bytes by which a key is found.
 fn key_bytes<T: Element>(key: &T, by_value: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     key.write_le(&mut bytes);
-    // Of a number with several patterns of bits, one.
+    // One bit pattern for equal numbers.
     match T::DTYPE {
         DType::F32 if by_value => f32::read_le(&bytes).map(|x| canonical(x.into())),
         DType::F64 if by_value => f64::read_le(&bytes).map(canonical),

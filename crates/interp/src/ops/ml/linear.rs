@@ -1,18 +1,18 @@
-//! Linear models: scores, and the class with the greatest.
+//! Linear models: scores, and the class with the largest score.
 
 use super::features::matrix;
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::room::reserve_text;
 use intact8_ir::{Error, Result, Tensor};
 
-/// What becomes of the scores of a row.
+/// The transformation of the scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transform {
     Nothing,
     Logistic,
     Softmax,
-    /// A softmax that leaves zeros alone.
+    /// A softmax in which zeros stay zero.
     SoftmaxZero,
     Probit,
 }
@@ -32,11 +32,11 @@ enum Labels {
 }
 
 /// A score for each target.
-pub(super) fn regress(site: &Site<'_>) -> Result<Kernel> {
-    let n_targets = usize::try_from(site.int("targets", 1)?).unwrap_or(0);
-    let model = Linear::read(site, n_targets)?;
+pub(super) fn regress(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let n_targets = usize::try_from(ctx.int("targets", 1)?).unwrap_or(0);
+    let model = Linear::read(ctx, n_targets)?;
     if model.n_scores == 1 && !matches!(model.transform, Transform::Nothing | Transform::Probit) {
-        return Err(site.unsupported("a post_transform of a single target"));
+        return Err(ctx.unsupported("a post_transform of a single target"));
     }
     Ok(Box::new(move |call| {
         let (mut scores, n_rows) = model.scores(call)?;
@@ -45,10 +45,10 @@ pub(super) fn regress(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The label with the greatest score, and all scores. Of two classes there may be the score of the second alone.
-pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
-    let integers = site.ints("classlabels_ints")?.filter(|labels| !labels.is_empty());
-    let texts = site.strings("classlabels_strings")?.filter(|labels| !labels.is_empty());
+/// The label with the largest score, and all scores. For two classes there may be only the score of the second.
+pub(super) fn classify(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let integers = ctx.ints("classlabels_ints")?.filter(|labels| !labels.is_empty());
+    let texts = ctx.strings("classlabels_strings")?.filter(|labels| !labels.is_empty());
     let labels = match (integers, texts) {
         (Some(integers), None) => Labels::Integers(integers),
         (None, Some(texts)) => Labels::Texts(texts),
@@ -58,11 +58,11 @@ pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
         Labels::Integers(labels) => labels.len(),
         Labels::Texts(labels) => labels.len(),
     };
-    let n_intercepts = site.op.floats("intercepts")?.map_or(0, <[f32]>::len);
+    let n_intercepts = ctx.op.floats("intercepts")?.map_or(0, <[f32]>::len);
     let is_single = n_classes == 2 && n_intercepts == 1;
-    let model = Linear::read(site, if is_single { 1 } else { n_classes })?;
+    let model = Linear::read(ctx, if is_single { 1 } else { n_classes })?;
     if n_classes == 1 || (is_single && model.transform == Transform::Probit) {
-        return Err(site.unsupported("that post_transform, or one class only"));
+        return Err(ctx.unsupported("that post_transform, or one class only"));
     }
     Ok(Box::new(move |call| {
         let (scores, n_rows) = model.scores(call)?;
@@ -104,25 +104,25 @@ pub(super) fn classify(site: &Site<'_>) -> Result<Kernel> {
 }
 
 impl Linear {
-    fn read(site: &Site<'_>, n_scores: usize) -> Result<Linear> {
-        let list = |name| Ok(site.op.floats(name)?.unwrap_or_default().to_vec());
+    fn read(ctx: &CompileContext<'_>, n_scores: usize) -> Result<Linear> {
+        let list = |name| Ok(ctx.op.floats(name)?.unwrap_or_default().to_vec());
         let (coefficients, mut intercepts): (Vec<f32>, Vec<f32>) =
             (list("coefficients")?, list("intercepts")?);
         if intercepts.is_empty() {
             intercepts = vec![0.0; n_scores.min(coefficients.len())];
         }
         if n_scores == 0 || coefficients.len() % n_scores != 0 || intercepts.len() != n_scores {
-            let message = format!("the coefficients and intercepts do not fit {n_scores} scores");
+            let message = format!("the coefficients and intercepts do not match {n_scores} scores");
             return Err(Error::invalid_model(message));
         }
-        let transform = match site.str("post_transform", "NONE")? {
+        let transform = match ctx.str("post_transform", "NONE")? {
             "NONE" => Transform::Nothing,
             "LOGISTIC" => Transform::Logistic,
             "SOFTMAX" => Transform::Softmax,
             "SOFTMAX_ZERO" => Transform::SoftmaxZero,
             "PROBIT" => Transform::Probit,
             other => {
-                let message = format!("post_transform {other:?} is none that ONNX knows");
+                let message = format!("post_transform {other:?} is not defined by ONNX");
                 return Err(Error::invalid_model(message));
             }
         };
@@ -134,7 +134,7 @@ impl Linear {
         let (x, [n_rows, n_features]) = matrix(call, 0)?;
         if n_features != self.coefficients.len() / self.n_scores {
             let message =
-                format!("{} coefficients do not fit {n_features} features", self.coefficients.len());
+                format!("{} coefficients do not match {n_features} features", self.coefficients.len());
             return Err(Error::invalid_data(message));
         }
         let mut scores = call.zeros::<f32>(&[n_rows, self.n_scores])?;
@@ -165,7 +165,7 @@ impl Transform {
     }
 }
 
-/// Each function value as a part of their sum.
+/// Each function value divided by their sum.
 fn normalized(row: &mut [f32], f: impl Fn(f32) -> f32) {
     row.iter_mut().for_each(|x| *x = f(*x));
     let sum: f32 = row.iter().sum();

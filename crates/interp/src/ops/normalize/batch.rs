@@ -2,24 +2,24 @@
 
 use super::moments::moments;
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
-/// `scale · (x - mean) / √(variance + ε) + bias`, channel by channel; channels are the second dimension.
-pub(super) fn batch(site: &Site<'_>) -> Result<Kernel> {
-    let has_statistics = (1..site.outputs.len()).any(|slot| site.has_output(slot));
-    // Before operator set 14 it is the number of outputs that says so.
-    let is_training = if site.opset < 14 { has_statistics } else { site.flag("training_mode", false)? };
+/// `scale · (x - mean) / √(variance + ε) + bias` for each channel; channels are the second dimension.
+pub(super) fn batch(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let has_statistics = (1..ctx.outputs.len()).any(|slot| ctx.has_output(slot));
+    // Before opset 14 the number of outputs determines the mode.
+    let is_training = if ctx.opset < 14 { has_statistics } else { ctx.flag("training_mode", false)? };
     if has_statistics && !is_training {
-        return Err(Error::invalid_model("statistics are made in training mode only"));
+        return Err(Error::invalid_model("statistics are outputs only in training mode"));
     }
     let batch = Batch {
-        epsilon: site.float("epsilon", 1e-5)?.into(),
-        momentum: site.float("momentum", 0.9)?.into(),
-        is_spatial: site.opset >= 9 || site.flag("spatial", true)?,
+        epsilon: ctx.float("epsilon", 1e-5)?.into(),
+        momentum: ctx.float("momentum", 0.9)?.into(),
+        is_spatial: ctx.opset >= 9 || ctx.flag("spatial", true)?,
         is_training,
-        n_outputs: if site.opset < 14 { 5 } else { 3 },
+        n_outputs: if ctx.opset < 14 { 5 } else { 3 },
     };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => batch.run::<R>(call))))
 }
@@ -27,9 +27,9 @@ pub(super) fn batch(site: &Site<'_>) -> Result<Kernel> {
 struct Batch {
     epsilon: f64,
     momentum: f64,
-    /// Whether all positions of a channel are normalized alike; if not, each is a channel of its own.
+    /// Whether all positions of a channel share statistics; if not, each position is a channel.
     is_spatial: bool,
-    /// Whether it is the statistics of the input that are normalized by.
+    /// Whether the statistics are those of the input.
     is_training: bool,
     n_outputs: usize,
 }
@@ -49,9 +49,10 @@ impl Batch {
             let values = numbers::<R>(tensor, tensor.dtype())?;
             match values.len() == n_channels {
                 true => Ok(values),
-                false => {
-                    Err(Error::invalid_data(format!("{} parameters for {n_channels} channels", values.len())))
-                }
+                false => Err(Error::invalid_data(format!(
+                    "{} parameters do not match {n_channels} channels",
+                    values.len()
+                ))),
             }
         });
         let [scale, bias, mean, variance] = parameters;

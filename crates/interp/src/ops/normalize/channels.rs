@@ -1,32 +1,31 @@
-//! Normalization of each image over its channels, one by one or in groups.
+//! Normalization of each image over its channels, individually or in groups.
 
 use super::moments::moments;
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, round_in_place, rounded, with_real};
 use intact8_ir::{DType, Error, Result};
 
-/// Every channel by its own mean and variance.
-pub(super) fn instance(site: &Site<'_>) -> Result<Kernel> {
-    kernel(Groups { n_groups: None, is_scaled_by_group: false, rounds_twice: false, epsilon: epsilon(site)? })
+/// Every channel with its own mean and variance.
+pub(super) fn instance(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    kernel(Groups { n_groups: None, is_scaled_by_group: false, rounds_twice: false, epsilon: epsilon(ctx)? })
 }
 
-/// Groups of channels; scale and bias are for groups, and since operator set 21 for channels, where they are applied to
-/// rounded numbers.
-pub(super) fn group(site: &Site<'_>) -> Result<Kernel> {
+/// Groups of channels; scale and bias are per-group, and from opset 21 on per-channel and applied to rounded numbers.
+pub(super) fn group(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("num_groups is missing or not positive");
-    let n_groups = site.op.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
-    let is_old = site.opset < 21;
+    let n_groups = ctx.op.int("num_groups")?.and_then(|n| usize::try_from(n).ok());
+    let is_old = ctx.opset < 21;
     kernel(Groups {
         n_groups: Some(n_groups.filter(|&n| n > 0).ok_or_else(missing)?),
         is_scaled_by_group: is_old,
         rounds_twice: !is_old,
-        epsilon: epsilon(site)?,
+        epsilon: epsilon(ctx)?,
     })
 }
 
-fn epsilon(site: &Site<'_>) -> Result<f64> {
-    Ok(site.float("epsilon", 1e-5)?.into())
+fn epsilon(ctx: &CompileContext<'_>) -> Result<f64> {
+    Ok(ctx.float("epsilon", 1e-5)?.into())
 }
 
 fn kernel(groups: Groups) -> Result<Kernel> {
@@ -34,10 +33,10 @@ fn kernel(groups: Groups) -> Result<Kernel> {
 }
 
 struct Groups {
-    /// Each channel is a group if that is not said.
+    /// `None` if each channel is a group.
     n_groups: Option<usize>,
     is_scaled_by_group: bool,
-    /// Whether halves are rounded when they are normalized, and at each step after that.
+    /// Whether 16-bit floats are rounded after each step.
     rounds_twice: bool,
     epsilon: f64,
 }
@@ -47,12 +46,14 @@ impl Groups {
         let x = call.take(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());
         let [_, n_channels, inner @ ..] = shape.as_slice() else {
-            return Err(Error::invalid_data(format!("the input has the shape {shape:?}")));
+            return Err(Error::invalid_data(format!("the input must not have the shape {shape:?}")));
         };
         let (n_channels, plane_len) = (*n_channels, inner.iter().product::<usize>());
         let n_groups = self.n_groups.unwrap_or(n_channels).max(1);
         if !n_channels.is_multiple_of(n_groups) {
-            return Err(Error::invalid_data(format!("{n_channels} channels are not {n_groups} groups")));
+            return Err(Error::invalid_data(format!(
+                "{n_channels} channels are not divisible by {n_groups} groups"
+            )));
         }
         let n_scales = if self.is_scaled_by_group { n_groups } else { n_channels };
         let [scale, bias] = [1, 2].map(|slot| numbers::<R>(call.tensor(slot)?, dtype));

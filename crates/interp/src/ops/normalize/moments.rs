@@ -2,7 +2,7 @@
 
 use crate::number::Number;
 
-/// The sum of what `f` makes of numbers, in parts that a processor can work on at the same time.
+/// The sum of `f` over numbers, in independent parts for instruction-level parallelism.
 pub(super) fn sum<T: Number>(values: &[T], f: impl Fn(f64) -> f64) -> f64 {
     const LANES: usize = 8;
     let (chunks, rest) = values.as_chunks::<LANES>();

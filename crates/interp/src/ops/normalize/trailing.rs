@@ -1,22 +1,23 @@
-//! Normalization over the last dimensions, whose result is rounded before it is scaled.
+//! Normalization over the last dimensions; the result is rounded before it is scaled.
 
 use super::moments::{moments, sum};
 use crate::axes::axis;
 use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, numbers, round_in_place, rounded};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::layer_norm::{Normalization, layer_norm};
 
-/// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the factors.
-pub(super) fn layer(site: &Site<'_>) -> Result<Kernel> {
-    Rows::read(site, true)?.kernel()
+/// `(x - mean) / √(variance + ε)`, scaled and shifted. The second and third output are the means and the inverse
+/// deviations.
+pub(super) fn layer(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    Rows::read(ctx, true)?.kernel()
 }
 
 /// `x / √(mean of x² + ε)`, scaled.
-pub(super) fn root_mean_square(site: &Site<'_>) -> Result<Kernel> {
-    Rows::read(site, false)?.kernel()
+pub(super) fn root_mean_square(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    Rows::read(ctx, false)?.kernel()
 }
 
 struct Rows {
@@ -29,16 +30,16 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(site: &Site<'_>, is_centred: bool) -> Result<Rows> {
-        let stash = match site.int("stash_type", 1)? {
+    fn read(ctx: &CompileContext<'_>, is_centred: bool) -> Result<Rows> {
+        let stash = match ctx.int("stash_type", 1)? {
             1 => DType::F32,
             10 => DType::F16,
             11 => DType::F64,
             16 => DType::Bf16,
-            other => return Err(Error::invalid_model(format!("stash_type {other} is no float"))),
+            other => return Err(Error::invalid_model(format!("stash_type {other} is not a float type"))),
         };
-        let (axis, epsilon) = (site.int("axis", -1)?, site.float("epsilon", 1e-5)?);
-        let has_statistics = site.has_output(1) || site.has_output(2);
+        let (axis, epsilon) = (ctx.int("axis", -1)?, ctx.float("epsilon", 1e-5)?);
+        let has_statistics = ctx.has_output(1) || ctx.has_output(2);
         Ok(Rows { axis, epsilon, stash, is_centred, has_statistics })
     }
 
@@ -56,7 +57,7 @@ impl Rows {
         }))
     }
 
-    /// The common case: f32, a scale and perhaps a bias for each element of a row, and no statistics.
+    /// The common case: f32, a scale and an optional bias for each element of a row, without statistics.
     fn fast(&self, call: &Call<'_, '_>, at: usize) -> Result<Option<Tensor>> {
         let (x, scale, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
         let row = &x.shape()[at..];
@@ -104,7 +105,7 @@ impl Rows {
         let mut outputs = one(rounded(scale.dtype(), shape, values)?)?;
         if self.is_centred {
             for statistics in [means, factors] {
-                // Of empty rows there are none.
+                // Empty rows have no statistics.
                 let statistics = if statistics.len() == n_rows { statistics } else { vec![R::ZERO; n_rows] };
                 outputs.push(rounded(self.stash, &statistics_shape, statistics)?.into());
             }
@@ -113,7 +114,7 @@ impl Rows {
     }
 }
 
-/// Every element with the one of `other` that belongs to it, in the type of `other`, to which the result is rounded.
+/// Combines every element with the corresponding one of `other`, whose type is that of the result.
 fn broadcast<R: Real>(
     values: Vec<R>,
     shape: &[usize],
@@ -122,7 +123,9 @@ fn broadcast<R: Real>(
 ) -> Result<Vec<R>> {
     if broadcast_shape(&[shape, other.shape()])? != shape {
         let found = other.shape();
-        return Err(Error::invalid_data(format!("scale or bias of shape {found:?} does not fit {shape:?}")));
+        return Err(Error::invalid_data(format!(
+            "scale or bias of shape {found:?} does not match {shape:?}"
+        )));
     }
     let others = numbers::<R>(other, other.dtype())?;
     let mut out = zip((&values, shape), (&others, other.shape()), shape, |&a, &b| f(a, b));

@@ -1,18 +1,18 @@
-//! Normalization of vectors to length 1, of channels by their neighbours, and by mean and variance over any axes.
+//! Normalization of vectors to length 1, of channels by their neighbours (LRN), and by mean and variance over any axes.
 
 use super::moments::sum;
 use crate::axes::{Along, axes, axis};
 use crate::broadcast::for_each_row;
 use crate::call::Call;
 use crate::number::Number;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{Real, into_numbers, numbers, rounded, with_real};
 use intact8_ir::{Error, Result};
 
 /// Vectors along an axis, divided by their length; those of length 0 are 0.
-pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
-    let at = site.int("axis", -1)?;
-    let is_absolute = match site.int("p", 2)? {
+pub(super) fn lp(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let at = ctx.int("axis", -1)?;
+    let is_absolute = match ctx.int("p", 2)? {
         1 => true,
         2 => false,
         other => return Err(Error::invalid_model(format!("p must be 1 or 2, found {other}"))),
@@ -51,18 +51,18 @@ pub(super) fn lp(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// An element of a vector of that length, when the vector is divided by it.
+/// An element divided by the length of its vector.
 fn shortened<R: Real>(x: R, length: f64) -> R {
     if length == 0.0 { R::ZERO } else { R::from_f64(x.to_f64() / length) }
 }
 
-/// `x / (bias + alpha / size · Σ y²)^beta`, `y` being the elements of `size` neighbouring channels.
-pub(super) fn local_response(site: &Site<'_>) -> Result<Kernel> {
-    let size = site.op.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
+/// `x / (bias + alpha / size · Σ y²)^beta`, where `y` are the elements of `size` neighbouring channels.
+pub(super) fn local_response(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let size = ctx.op.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
     let attrs = LocalResponse {
-        alpha: site.float("alpha", 1e-4)?,
-        beta: site.float("beta", 0.75)?,
-        bias: site.float("bias", 1.0)?,
+        alpha: ctx.float("alpha", 1e-4)?,
+        beta: ctx.float("beta", 0.75)?,
+        bias: ctx.float("bias", 1.0)?,
         size: size.ok_or_else(|| Error::invalid_model("size is missing or not positive"))?,
     };
     Ok(Box::new(move |call| with_real!(call.tensor(0)?.dtype(), R => attrs.run::<R>(call))))
@@ -80,7 +80,7 @@ impl LocalResponse {
         let x = call.tensor(0)?;
         let (dtype, shape) = (x.dtype(), x.shape());
         let [_, n_channels, inner @ ..] = shape else {
-            return Err(Error::invalid_data(format!("the input has the shape {shape:?}")));
+            return Err(Error::invalid_data(format!("the input must not have the shape {shape:?}")));
         };
         let plane_len = inner.iter().product::<usize>();
         let mut out = call.zeros::<R>(shape)?;
@@ -112,8 +112,8 @@ impl LocalResponse {
 }
 
 /// `(x - mean) / (√variance + 1e-9)`, over some axes.
-pub(super) fn mean_variance(site: &Site<'_>) -> Result<Kernel> {
-    let listed = site.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
+pub(super) fn mean_variance(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let listed = ctx.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let (dtype, shape) = (x.dtype(), x.shape().to_vec());
@@ -145,14 +145,14 @@ fn standardize<R: Real>(x: &mut [R], shape: &[usize], kept: &[usize]) {
     });
 }
 
-/// The average of what `f` makes of the elements that `kept` brings together, and of the place where it puts them.
+/// The average of `f` over the elements that are reduced to the same index of `kept`; `f` also receives that index.
 fn averages<R: Real>(x: &[R], shape: &[usize], kept: &[usize], f: impl Fn(f64, usize) -> f64) -> Vec<f64> {
     let n_kept: usize = kept.iter().product();
     let n = (x.len() / n_kept.max(1)) as f64;
     let (mut sums, mut rest) = (vec![0.0; n_kept], x);
     for_each_row([kept], shape, |[at], [step], len| {
-        let (row, behind) = rest.split_at(len);
-        rest = behind;
+        let (row, tail) = rest.split_at(len);
+        rest = tail;
         match step {
             0 => sums[at] += sum(row, |x| f(x, at)),
             _ => {

@@ -1,24 +1,24 @@
-//! Pools for which there is no fast kernel: any number of dimensions, f64, powers, and where maxima lie.
+//! Pooling without a fast kernel: any number of dimensions, f64, powers, and indices of maxima.
 
 use super::PoolSizes;
 use crate::number::Number;
-use crate::ops::window::{Run, Taps};
+use crate::ops::taps::{Run, Taps};
 use crate::real::Real;
 use intact8_ir::Element;
 use intact8_kernels::pool::Divisor;
 
-/// How indices count the elements of a plane.
+/// The order of indices in a plane.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
-    /// The last dimension fastest.
+    /// Row-major: the last dimension varies fastest.
     RowMajor,
-    /// The first dimension fastest.
+    /// Column-major: the first dimension varies fastest.
     ColumnMajor,
 }
 
-/// Calls `run` for each run of each plane, with the input and the output of the plane.
+/// Calls `run` for each contiguous run of each plane, with the input and the output of the plane.
 fn for_each_run<T, U>(sizes: &PoolSizes, x: &[T], out: &mut [U], mut run: impl FnMut(Run, &[T], &mut [U])) {
-    let taps = Taps::new(&sizes.moves, &sizes.shape.input, &sizes.shape.output);
+    let taps = Taps::new(&sizes.window, &sizes.shape.input, &sizes.shape.output);
     let [in_len, out_len] = [&sizes.shape.input, &sizes.shape.output].map(|s| s.iter().product::<usize>());
     if in_len > 0 && out_len > 0 {
         for (x, out) in x.chunks_exact(in_len).zip(out.chunks_exact_mut(out_len)) {
@@ -27,7 +27,7 @@ fn for_each_run<T, U>(sizes: &PoolSizes, x: &[T], out: &mut [U], mut run: impl F
     }
 }
 
-/// Adds up what `f` makes of the elements under each window.
+/// The sum of `f` over the elements under each window.
 fn sum<R: Real>(sizes: &PoolSizes, x: &[R], out: &mut [R], f: impl Fn(R) -> R) {
     for_each_run(sizes, x, out, |run, x, out| {
         let from = x[run.source..].iter().step_by(run.step);
@@ -39,14 +39,16 @@ pub(super) fn average<R: Real>(sizes: &PoolSizes, divisor: Divisor, x: &[R], out
     sum(sizes, x, out, |x| x);
     let n_outputs = sizes.shape.output.iter().product::<usize>();
     let count_along = |axis: usize, at: usize| {
-        let moves = &sizes.moves;
-        let (begin, input) = (moves.pads_begin[axis], sizes.shape.input[axis]);
+        let window = &sizes.window;
+        let (begin, input) = (window.pads_begin[axis], sizes.shape.input[axis]);
         let within = match divisor {
             Divisor::Inside => begin..begin + input,
-            Divisor::InsideAndPadding => 0..begin + input + moves.pads_end[axis],
+            Divisor::InsideAndPadding => 0..begin + input + window.pads_end[axis],
         };
-        let first = at * moves.strides[axis];
-        (0..moves.kernel[axis]).filter(|tap| within.contains(&(first + tap * moves.dilations[axis]))).count()
+        let first = at * window.strides[axis];
+        (0..window.kernel[axis])
+            .filter(|tap| within.contains(&(first + tap * window.dilations[axis])))
+            .count()
     };
     let count = |mut at: usize| {
         let axes = sizes.shape.output.iter().enumerate().rev();
@@ -86,7 +88,8 @@ fn root<R: Real>(p: i32, sum: R) -> R {
     }
 }
 
-/// Maxima, and where in its plane each of them lies first; -1 for a window on padding only. NaN is left out.
+/// Maxima, and the index of each in its plane, the first one of equals; -1 for a window that covers only padding. NaN
+/// is ignored.
 pub(super) fn max<T: Number>(sizes: &PoolSizes, x: &[T], out: &mut [T], indices: &mut [i64]) {
     let mut best: Vec<(T, i64)> = vec![(T::LOWEST, -1); out.len()];
     for_each_run(sizes, x, &mut best, |run, x, best| {
@@ -103,7 +106,7 @@ pub(super) fn max<T: Number>(sizes: &PoolSizes, x: &[T], out: &mut [T], indices:
     }
 }
 
-/// Makes indices in planes indices in the whole input.
+/// Converts indices in planes to indices in the whole input.
 pub(super) fn globalize(sizes: &PoolSizes, order: Order, indices: &mut [i64]) {
     let (input, n_outputs) = (&sizes.shape.input, sizes.shape.output.iter().product::<usize>());
     let in_len: usize = input.iter().product();
@@ -124,7 +127,7 @@ pub(super) fn globalize(sizes: &PoolSizes, order: Order, indices: &mut [i64]) {
     }
 }
 
-/// Copies a tensor into the beginning of a larger one of as many dimensions.
+/// Copies a tensor into the start of a larger one of the same rank.
 pub(super) fn embed<T: Element>(from: &[T], from_shape: &[usize], to: &mut [T], to_shape: &[usize]) {
     let (Some((_, inner)), Some((_, to_inner))) = (from_shape.split_first(), to_shape.split_first()) else {
         return to.clone_from_slice(from);

@@ -1,51 +1,51 @@
-//! Which scale belongs to which element: one for all, one for each step along an axis, or one for each block of steps.
+//! Quantization granularity: per-tensor, per-axis, or per-block.
 
 use crate::axes::{Along, axis};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::{Error, Result, Tensor};
 use std::ops::Range;
 
-/// What the attributes say.
+/// The attributes.
 pub(super) struct Granularity {
     axis: i64,
-    /// Steps along the axis that share a scale, where the scale has the rank of the tensor.
+    /// The number of steps along the axis that share a scale, if the scale has the rank of the tensor.
     block: Option<usize>,
 }
 
-/// How scales are dealt out to the elements of a tensor.
+/// The quantization granularity of a tensor.
 #[derive(Debug)]
 pub(super) enum Runs {
-    /// One for so many elements.
+    /// One scale for the given number of elements.
     One(usize),
-    /// One for each step of an axis.
+    /// One scale for each step of an axis.
     ByStep(Along),
-    /// One for each element but that several steps of an axis, a block, share them.
+    /// One scale for each element, except that the steps of a block along an axis share it.
     ByBlock(Along, usize),
 }
 
 impl Granularity {
     /// Reads `axis` and `block_size`.
-    pub(super) fn read(site: &Site<'_>) -> Result<Granularity> {
-        let block = site.int("block_size", 0)?;
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<Granularity> {
+        let block = ctx.int("block_size", 0)?;
         let size = usize::try_from(block)
             .map_err(|_| Error::invalid_model(format!("block_size must not be negative, found {block}")))?;
-        Ok(Granularity { axis: site.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
+        Ok(Granularity { axis: ctx.int("axis", 1)?, block: Some(size).filter(|&size| size > 0) })
     }
 
-    /// How the scales are dealt out; an error if they do not fit the tensor, or the zero points do not fit them.
+    /// The granularity; an error if the scales do not match the tensor, or the zero points do not match the scales.
     pub(super) fn runs(&self, x: &Tensor, scale: &Tensor, zeros: Option<&Tensor>) -> Result<Runs> {
         let (shape, own) = (x.shape(), scale.shape());
         if let Some(zeros) = zeros
             && (zeros.len() != scale.len() || zeros.shape().len().max(1) != own.len().max(1))
         {
-            let message = format!("zero points of shape {:?} do not fit scales of {own:?}", zeros.shape());
+            let message = format!("zero points of shape {:?} do not match scales of {own:?}", zeros.shape());
             return Err(Error::invalid_data(message));
         }
         if own.is_empty() || own == [1] {
             return Ok(Runs::One(x.len()));
         }
         let misfit =
-            || Error::invalid_data(format!("scales of shape {own:?} do not fit the shape {shape:?}"));
+            || Error::invalid_data(format!("scales of shape {own:?} do not match the shape {shape:?}"));
         let axis = axis(self.axis, shape.len())?;
         let along = Along::of(shape, axis);
         match self.block {
@@ -61,7 +61,7 @@ impl Granularity {
 }
 
 impl Runs {
-    /// Calls `run` with the elements in order: a range of them, the index of the scale of the first, and the step to the
+    /// Calls `run` for ranges of the elements in order, with the index of the scale of the first, and the step to the
     /// scale of the next, 0 or 1.
     pub(super) fn for_each(&self, mut run: impl FnMut(Range<usize>, usize, usize)) {
         match *self {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn scales_are_dealt_out() {
+    fn each_element_has_the_scale_of_its_granularity() {
         assert_eq!(scales(1, None, &[2, 2], &[]), [0; 4]);
         assert_eq!(scales(0, None, &[2, 2], &[2]), [0, 0, 1, 1]);
         assert_eq!(scales(-1, None, &[2, 2], &[2]), [0, 1, 0, 1]);

@@ -1,18 +1,18 @@
-//! What floats are quantized to: integers of up to 16 bits, and small floats.
+//! The quantized types: integers of up to 16 bits, and small floats.
 
 use intact8_ir::{
     Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, I2, I4, MiniFloat, U2, U4,
 };
 
-/// What can be dequantized.
+/// A type that can be dequantized.
 pub(super) trait Dequantized: Element + Copy {
-    /// The distance to the zero point.
+    /// The difference from the zero point.
     fn minus(self, zero: Self) -> f32;
 }
 
-/// What can be quantized to.
+/// A type that is the result of a quantization.
 pub(super) trait Quantized: Dequantized {
-    /// The nearest element to so many steps from the zero point. Integers saturate, and NaN is their zero point.
+    /// The nearest element at a number of steps from the zero point. Integers saturate, and NaN becomes the zero point.
     fn quantized(steps: f32, zero: Self, saturate: bool) -> Self;
 }
 

@@ -1,14 +1,14 @@
-//! Dropout: the identity, but when training.
+//! Dropout: the identity, except in training.
 
 use super::super::requantize::only;
 use super::Mersenne;
 use crate::number::{Number, unexpected, with_float};
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 
 use crate::sampling::samples;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 
-/// What can be dropped.
+/// The types of Dropout.
 pub(super) const DROPPED: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -20,9 +20,9 @@ pub(super) const DROPPED: &[DType] = &[
     DType::F8E5M2Fnuz,
 ];
 
-/// Before operator set 12 models could not ask for training. The mask is of booleans from operator set 10 on.
-pub(super) fn identity(site: &Site<'_>) -> Result<Kernel> {
-    let (has_mask, is_boolean) = (site.has_output(1), site.opset >= 10);
+/// Before opset 12 there is no training mode. The mask is boolean from opset 10 on.
+pub(super) fn identity(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (has_mask, is_boolean) = (ctx.has_output(1), ctx.opset >= 10);
     Ok(Box::new(move |call| {
         let x = call.take(0)?;
         let shape = x.shape().to_vec();
@@ -37,9 +37,9 @@ pub(super) fn identity(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// In training mode, elements are dropped with a probability, and the others scaled up by what is missing then.
-pub(super) fn dropout(site: &Site<'_>) -> Result<Kernel> {
-    let (has_mask, seed) = (site.has_output(1), site.int("seed", 0)? as u32);
+/// In training mode, elements are dropped with a probability, and the others are scaled to keep the mean.
+pub(super) fn dropout(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (has_mask, seed) = (ctx.has_output(1), ctx.int("seed", 0)? as u32);
     Ok(Box::new(move |call| {
         let ratio = match call.optional(1)? {
             Some(ratio) => only("ratio", &samples::<f64>(ratio)?)?,

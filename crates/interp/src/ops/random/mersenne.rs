@@ -1,17 +1,17 @@
-//! The generator of random numbers: the Mersenne Twister of M. Matsumoto and T. Nishimura (1998), with the ways to seed
-//! it and to draw from it that NumPy's `RandomState` has. So seeded operators draw what ONNX's reference draws.
+//! The generator of random numbers: the Mersenne Twister of M. Matsumoto and T. Nishimura (1998), with the seeding and
+//! the distributions of NumPy's `RandomState`, so that seeded operators agree with ONNX's reference implementation.
 
-/// Numbers of the state.
+/// The size of the state.
 const N: usize = 624;
-/// How far ahead a number is mixed with another.
+/// The distance of two numbers of the state that are mixed.
 const M: usize = 397;
 
 /// A stream of random numbers.
 pub(super) struct Mersenne {
     state: Box<[u32; N]>,
-    /// How many numbers of the state are used.
+    /// The number of used numbers of the state.
     used: usize,
-    /// Normal numbers come in pairs: the second one, if it was not drawn yet.
+    /// The second number of a normally distributed pair, if it was not drawn yet.
     normal: Option<f64>,
 }
 
@@ -48,13 +48,13 @@ impl Mersenne {
         self.used = 0;
     }
 
-    /// A number from 0 to 1, 1 excluded, in steps of 2^-53.
+    /// A number in `[0, 1)`, a multiple of 2^-53.
     pub(super) fn uniform(&mut self) -> f64 {
         let (high, low) = (self.bits() >> 5, self.bits() >> 6);
         (f64::from(high) * f64::from(1 << 26) + f64::from(low)) / (1u64 << 53) as f64
     }
 
-    /// A number of the normal distribution around 0 with variance 1, by Marsaglia's polar method.
+    /// A standard normally distributed number, by Marsaglia's polar method.
     pub(super) fn normal(&mut self) -> f64 {
         if let Some(normal) = self.normal.take() {
             return normal;
@@ -70,7 +70,7 @@ impl Mersenne {
         }
     }
 
-    /// Whether something of that probability happens, by inversion of the distribution function.
+    /// A Bernoulli trial with a probability, by inversion of the distribution function.
     pub(super) fn coin(&mut self, probability: f64) -> bool {
         if probability > 0.5 {
             return !self.happens(1.0 - probability);
@@ -86,7 +86,7 @@ impl Mersenne {
             if number <= missed {
                 return false;
             }
-            // The two may add up to a little less than 1.
+            // The sum of the two may be slightly less than 1.
             if number - missed <= hit {
                 return true;
             }
@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_those_of_the_paper() {
+    fn random_bits_agree_with_the_paper() {
         let mut random = Mersenne::new(5489);
         assert_eq!(random.bits(), 3_499_211_612);
         assert_eq!((1..10_000).map(|_| random.bits()).last(), Some(4_123_659_995));
     }
 
     #[test]
-    fn numbers_are_those_of_numpy() {
+    fn random_numbers_agree_with_numpy() {
         let mut random = Mersenne::new(0);
         assert_eq!(
             [0; 3].map(|_| random.uniform()),

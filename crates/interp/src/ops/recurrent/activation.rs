@@ -1,13 +1,13 @@
 //! The activation functions of recurrent layers, each with its parameters.
 
 use crate::number::Number;
-use crate::op::Site;
+use crate::op::CompileContext;
 use crate::product::Factor;
 use crate::real::Real;
 use intact8_ir::{Attr, Error, Result};
 use intact8_kernels::elementwise::{Unary, unary_in_place};
 
-/// A function, and `alpha` and `beta` where it has them.
+/// A function with its parameters `alpha` and `beta`, if it has them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Activation {
     kind: Kind,
@@ -30,7 +30,7 @@ enum Kind {
     ThresholdedRelu,
 }
 
-/// By name: the function, and what its parameters are if they are not given; `None` where it has no such parameter.
+/// The functions by name, with the default parameters; `None` if the function lacks the parameter.
 const KNOWN: &[(&str, Kind, Option<f32>, Option<f32>)] = &[
     ("Affine", Kind::Affine, Some(1.0), Some(0.0)),
     ("Elu", Kind::Elu, Some(1.0), None),
@@ -49,28 +49,28 @@ impl Activation {
     pub(super) const SIGMOID: Activation = Activation { kind: Kind::Sigmoid, alpha: 0.0, beta: 0.0 };
     pub(super) const TANH: Activation = Activation { kind: Kind::Tanh, alpha: 0.0, beta: 0.0 };
 
-    /// The functions of each direction. Parameters are given to those that have them, in order.
+    /// The functions of each direction. Parameters are assigned in order to the functions that have them.
     pub(super) fn read(
-        site: &Site<'_>,
+        ctx: &CompileContext<'_>,
         defaults: &[Activation],
         n_directions: usize,
     ) -> Result<Vec<Vec<Activation>>> {
-        let names = match site.op.attrs.get("activations") {
+        let names = match ctx.op.attrs.get("activations") {
             None => return Ok(vec![defaults.to_vec(); n_directions]),
             Some(Attr::Strs(names)) => names,
             Some(_) => return Err(Error::invalid_model("activations must be strings")),
         };
         if names.len() != defaults.len() * n_directions {
             let (found, expected) = (names.len(), defaults.len() * n_directions);
-            return Err(Error::invalid_model(format!("{found} activations are given, expected {expected}")));
+            return Err(Error::invalid_model(format!("expected {expected} activations, found {found}")));
         }
-        let mut alphas = site.op.floats("activation_alpha")?.unwrap_or_default().iter().copied();
-        let mut betas = site.op.floats("activation_beta")?.unwrap_or_default().iter().copied();
+        let mut alphas = ctx.op.floats("activation_alpha")?.unwrap_or_default().iter().copied();
+        let mut betas = ctx.op.floats("activation_beta")?.unwrap_or_default().iter().copied();
         let functions = names.iter().map(|name| {
             let is_meant = |(known, ..): &&(&str, _, _, _)| known.as_bytes().eq_ignore_ascii_case(name);
             let &(_, kind, alpha, beta) = KNOWN.iter().find(is_meant).ok_or_else(|| {
                 let name = String::from_utf8_lossy(name);
-                Error::invalid_model(format!("{name:?} is no activation of recurrent layers"))
+                Error::invalid_model(format!("{name:?} is not an activation of recurrent layers"))
             })?;
             let alpha = alpha.map_or(0.0, |default| alphas.next().unwrap_or(default));
             let beta = beta.map_or(0.0, |default| betas.next().unwrap_or(default));
@@ -80,7 +80,7 @@ impl Activation {
         Ok(functions.chunks_exact(defaults.len()).map(<[Activation]>::to_vec).collect())
     }
 
-    /// The definition.
+    /// The definition of the function.
     fn exactly(self, x: f64) -> f64 {
         let [alpha, beta] = [self.alpha, self.beta].map(f64::from);
         match self.kind {
@@ -99,7 +99,7 @@ impl Activation {
         }
     }
 
-    /// The kernel that computes it for f32.
+    /// The kernel for f32.
     fn fast(self) -> Option<Unary> {
         match self.kind {
             Kind::Elu => Some(Unary::Elu { alpha: self.alpha }),
@@ -114,9 +114,9 @@ impl Activation {
     }
 }
 
-/// A type that recurrent layers compute in.
+/// A type of computation for recurrent layers.
 pub(super) trait Gate: Real + Factor {
-    /// Replaces each number by the function of it.
+    /// Applies the function to each number.
     fn activate(function: Activation, values: &mut [Self]);
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_fast_is_what_is_defined() {
+    fn kernels_agree_with_the_definitions() {
         for &(name, kind, alpha, beta) in KNOWN {
             let function = Activation { kind, alpha: alpha.unwrap_or(0.0), beta: beta.unwrap_or(0.0) };
             let inputs: Vec<f32> = (-40..=40).map(|x| x as f32 / 8.0).collect();

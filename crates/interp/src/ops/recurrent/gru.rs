@@ -1,16 +1,16 @@
-//! The cell with gates for how much is updated, and how much of the past the candidate sees.
+//! The GRU cell, with an update gate and a reset gate.
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::Result;
 
 pub(super) struct Gru {
-    /// The past is multiplied by its weights before the reset gate, instead of after it.
+    /// Whether the recurrence product precedes the reset gate (`linear_before_reset`).
     linear_before_reset: bool,
 }
 
-/// The groups of recurrent weights, which are the functions too: of the update and reset gates, and of the candidate.
+/// The groups of recurrence weights and functions: the update and reset gates, and the candidate.
 const GATES: usize = 0;
 const CANDIDATE: usize = 1;
 
@@ -19,8 +19,8 @@ impl Cell for Gru {
     const ACTIVATIONS: &'static [Activation] = &[Activation::SIGMOID, Activation::TANH];
     const HAS_CELL_STATE: bool = false;
 
-    fn read(site: &Site<'_>) -> Result<Gru> {
-        Ok(Gru { linear_before_reset: site.flag("linear_before_reset", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<Gru> {
+        Ok(Gru { linear_before_reset: ctx.flag("linear_before_reset", false)? })
     }
 
     fn own_bias(&self) -> usize {

@@ -1,16 +1,16 @@
-//! The cell with a state of its own, and gates for what enters, leaves and is forgotten.
+//! The LSTM cell, with a cell state and input, output and forget gates.
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::Result;
 
 pub(super) struct Lstm {
-    /// What is forgotten is what does not enter.
+    /// Whether input and forget gate are coupled (`input_forget`).
     input_forget: bool,
 }
 
-/// Which function is whose.
+/// The indices of the functions.
 const OF_GATES: usize = 0;
 const OF_CANDIDATE: usize = 1;
 const OF_CELL: usize = 2;
@@ -20,8 +20,8 @@ impl Cell for Lstm {
     const ACTIVATIONS: &'static [Activation] = &[Activation::SIGMOID, Activation::TANH, Activation::TANH];
     const HAS_CELL_STATE: bool = true;
 
-    fn read(site: &Site<'_>) -> Result<Lstm> {
-        Ok(Lstm { input_forget: site.flag("input_forget", false)? })
+    fn read(ctx: &CompileContext<'_>) -> Result<Lstm> {
+        Ok(Lstm { input_forget: ctx.flag("input_forget", false)? })
     }
 
     /// The gates are in the order input, output, forget, candidate.
@@ -54,7 +54,7 @@ impl Cell for Lstm {
                 add_product(output, &weights[n..2 * n], cell);
                 direction.activate(OF_GATES, output);
             }
-            // Here, where "the input of activations" could be meant too, nobody clips.
+            // The specification of `clip` may include this input; like other runtimes, we do not clip it.
             out.copy_from_slice(cell);
             R::activate(direction.activations[OF_CELL], out);
             out.iter_mut().zip(&*output).for_each(|(out, &gate)| *out = *out * gate);

@@ -1,8 +1,8 @@
-//! The simple cell: a function of the gate is the output.
+//! The RNN cell: the output is a function of the gate.
 
 use super::activation::{Activation, Gate};
 use super::{Cell, Direction, State};
-use crate::op::Site;
+use crate::op::CompileContext;
 use intact8_ir::Result;
 
 pub(super) struct Rnn;
@@ -12,7 +12,7 @@ impl Cell for Rnn {
     const ACTIVATIONS: &'static [Activation] = &[Activation::TANH];
     const HAS_CELL_STATE: bool = false;
 
-    fn read(_site: &Site<'_>) -> Result<Rnn> {
+    fn read(_site: &CompileContext<'_>) -> Result<Rnn> {
         Ok(Rnn)
     }
 

@@ -1,4 +1,4 @@
-//! The sequences that go through a recurrent layer: where their rows lie, and in which order they are seen.
+//! The sequences of a recurrent layer: the positions of their rows, and the order of processing.
 
 use crate::call::Call;
 use crate::indices::integers;
@@ -29,7 +29,9 @@ impl Sizes {
             return Err(Error::invalid_data(format!("sequences have three dimensions, found {x:?}")));
         };
         if width != input {
-            return Err(Error::invalid_data(format!("the weights are for {input} inputs, found {width}")));
+            return Err(Error::invalid_data(format!(
+                "the weights have {input} inputs, but the sequences have {width}"
+            )));
         }
         let (len, batch) = if is_batch_first { (second, first) } else { (first, second) };
         Ok(Sizes { len, batch, input, hidden, n_directions, is_batch_first })
@@ -48,24 +50,28 @@ impl Sizes {
         if self.is_batch_first { [batch, n_directions, hidden] } else { [n_directions, batch, hidden] }
     }
 
-    /// The length of every sequence: the whole one, if they are not given.
+    /// The length of every sequence; the whole length if the operand is absent.
     pub(super) fn lengths(&self, given: Option<&Tensor>) -> Result<Vec<usize>> {
         let Some(given) = given else { return Ok(vec![self.len; self.batch]) };
         if given.shape() != [self.batch] {
             let (found, batch) = (given.shape(), self.batch);
-            return Err(Error::invalid_data(format!("{batch} sequences have lengths of shape {found:?}")));
+            return Err(Error::invalid_data(format!(
+                "the lengths of {batch} sequences have the shape {found:?}"
+            )));
         }
         let fitting = |&length: &i64| usize::try_from(length).ok().filter(|&length| length <= self.len);
-        let wrong = |length| Error::invalid_data(format!("a sequence of {length} steps in {}", self.len));
+        let wrong = |length| {
+            Error::invalid_data(format!("a sequence of {length} steps exceeds the length {}", self.len))
+        };
         integers(given)?.iter().map(|length| fitting(length).ok_or_else(|| wrong(length))).collect()
     }
 
-    /// The rows of a direction's state, one sequence after another.
+    /// The rows of a direction's state, in the order of sequences.
     pub(super) fn state_of<R: Number>(&self, direction: usize, all: &[R]) -> Vec<R> {
         (0..self.batch).flat_map(|one| self.state_row(direction, one).map(|at| all[at])).collect()
     }
 
-    /// The inverse.
+    /// The inverse operation.
     pub(super) fn put_state<R: Number>(&self, direction: usize, state: &[R], all: &mut [R]) {
         for (one, row) in state.chunks_exact(self.hidden).enumerate() {
             all[self.state_row(direction, one)].copy_from_slice(row);
@@ -90,8 +96,8 @@ pub(super) struct Sequences<'a, R> {
 }
 
 impl<R: Number> Sequences<'_, R> {
-    /// The inputs in the order in which a direction sees them: step by step, sequence by sequence. What is seen of a
-    /// sequence after its end may be anything.
+    /// The inputs in the order of a direction: step by step, sequence by sequence. Inputs after the end of a sequence
+    /// are unspecified.
     pub(super) fn in_steps(
         &self,
         is_reverse: bool,
@@ -114,7 +120,7 @@ impl<R: Number> Sequences<'_, R> {
         Ok(Cow::Owned(ordered))
     }
 
-    /// Puts the outputs of a step where they belong; those of sequences that have ended are left out.
+    /// Writes the outputs of a step to their positions, except for sequences that have ended.
     pub(super) fn write(&self, direction: usize, is_reverse: bool, step: usize, output: &[R], y: &mut [R]) {
         let Sizes { len, batch, hidden, n_directions, is_batch_first, .. } = self.sizes;
         for (one, output) in output.chunks_exact(hidden).enumerate() {
@@ -127,7 +133,7 @@ impl<R: Number> Sequences<'_, R> {
         }
     }
 
-    /// What a direction sees of a sequence in a step.
+    /// The position of a direction in a sequence at a step.
     fn time(&self, is_reverse: bool, step: usize, one: usize) -> Option<usize> {
         let left = self.lengths[one].checked_sub(step + 1)?;
         Some(if is_reverse { left } else { step })

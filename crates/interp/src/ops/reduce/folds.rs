@@ -1,23 +1,23 @@
-//! How many elements become one. Floats are summed in f64, integers in their own type, where they wrap around.
+//! The accumulators of reductions. Floats are summed in f64, integers in their own type, with wrapping.
 
 use crate::number::Number;
 use intact8_ir::{bf16, f16};
 
-/// One way to make one number of many.
+/// A reduction of many numbers to one.
 pub(super) trait Fold<T: Number> {
-    /// What is kept on the way.
+    /// The accumulator.
     type Total: Copy;
-    /// That of no elements.
+    /// The accumulator of no elements.
     const NOTHING: Self::Total;
-    /// That of one element more.
+    /// The accumulator with one more element.
     fn with(total: Self::Total, x: T) -> Self::Total;
-    /// That of the elements of both.
+    /// The accumulator of the elements of both.
     fn both(a: Self::Total, b: Self::Total) -> Self::Total;
-    /// The number that `n` elements become.
+    /// The result for `n` elements.
     fn result(total: Self::Total, n: usize) -> T;
 }
 
-/// Folds elements that lie next to each other, in parts that a processor can work on at the same time.
+/// Folds adjacent elements, in independent parts for instruction-level parallelism.
 pub(super) fn row<T: Number, F: Fold<T>>(row: &[T]) -> F::Total {
     const LANES: usize = 16;
     let (chunks, rest) = row.as_chunks::<LANES>();
@@ -114,8 +114,8 @@ macro_rules! orders {
 }
 
 orders! {
-    /// The greatest one; NaN if one is.
+    /// The maximum; NaN if an element is NaN.
     Max: LOWEST, >;
-    /// The least one; NaN if one is.
+    /// The minimum; NaN if an element is NaN.
     Min: HIGHEST, <;
 }

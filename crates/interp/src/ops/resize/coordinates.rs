@@ -1,4 +1,4 @@
-//! Where in the input an output element is looked for.
+//! The position of an output element in the input.
 
 use super::geometry::Axis;
 
@@ -21,12 +21,12 @@ pub(super) enum Rounding {
     PreferCeil,
     Floor,
     Ceil,
-    /// Of operator sets before 11: up where the output is smaller, else down.
+    /// Before opset 11: ceil for downscaling, otherwise floor.
     OutwardIfSmaller,
 }
 
 impl Coordinates {
-    /// The place in the input; in f32, as those who made the model computed it. Ties depend on that.
+    /// The position in the input, in f32 as in ONNX Runtime, since ties depend on the precision.
     pub(super) fn original(self, resized: usize, axis: &Axis) -> f32 {
         let (x, scale) = (resized as f32, axis.scale);
         let (input, output, resized) = (axis.input as f32, axis.output as f32, axis.resized);
@@ -53,7 +53,7 @@ impl Coordinates {
         }
     }
 
-    /// Whether that place is so far outside that the extrapolation value is taken.
+    /// Whether the extrapolation value is used for the position.
     pub(super) fn is_outside(self, original: f32, axis: &Axis) -> bool {
         let last = axis.input as f32 - 1.0;
         self == Coordinates::TfCropAndResize && !(0.0..=last).contains(&original)
@@ -61,7 +61,7 @@ impl Coordinates {
 }
 
 impl Rounding {
-    /// The input element that is taken for a place.
+    /// The input element for a position.
     pub(super) fn round(self, original: f32, axis: &Axis) -> usize {
         let floor = original.floor();
         let fraction = original - floor;

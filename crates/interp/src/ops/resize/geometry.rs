@@ -1,21 +1,21 @@
-//! How long every axis becomes.
+//! The output sizes of a resize.
 
 use crate::axes;
 use crate::number::{Number, with_float};
 use intact8_ir::{Error, Result, Tensor};
 
-/// What sizes mean.
+/// The meaning of sizes (`keep_aspect_ratio_policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// They are the output's.
+    /// The sizes of the output.
     Stretch,
-    /// The output keeps its proportions and fits into them.
+    /// The output keeps the aspect ratio and is not larger.
     NotLarger,
-    /// The output keeps its proportions and covers them.
+    /// The output keeps the aspect ratio and is not smaller.
     NotSmaller,
 }
 
-/// What is resized, and which axes of it the operands speak of; all, if none are named.
+/// The shape to resize, and the axes to which the operands refer; all if the attribute is absent.
 pub(super) struct Geometry<'a> {
     pub(super) shape: &'a [usize],
     pub(super) axes: Option<&'a [i64]>,
@@ -27,10 +27,10 @@ pub(super) struct Geometry<'a> {
 pub(super) struct Axis {
     pub(super) input: usize,
     pub(super) output: usize,
-    /// How long the output were if that needed not be an integer.
+    /// The output size before rounding.
     pub(super) resized: f32,
     pub(super) scale: f32,
-    /// Where the region begins and ends, from 0 to 1.
+    /// Start and end of the region, from 0 to 1.
     pub(super) roi: (f32, f32),
 }
 
@@ -39,14 +39,14 @@ impl Axis {
         Axis { input: len, output: len, resized: len as f32, scale: 1.0, roi: (0.0, 1.0) }
     }
 
-    /// Whether nothing happens along it.
+    /// Whether the axis stays unchanged.
     pub(super) fn is_same(&self) -> bool {
         *self == Axis::same(self.input)
     }
 }
 
 impl Geometry<'_> {
-    /// All axes. Scales or sizes that are empty count as left out.
+    /// All axes. Empty scales or sizes are equivalent to absent ones.
     pub(super) fn axes(
         &self,
         scales: Option<&[f32]>,
@@ -68,7 +68,8 @@ impl Geometry<'_> {
             (None, Some(sizes)) => {
                 expect_len("sizes", sizes.len(), named.len())?;
                 for (&axis, &size) in named.iter().zip(sizes) {
-                    let negative = |_| Error::invalid_data(format!("a size of {size}"));
+                    let negative =
+                        |_| Error::invalid_data(format!("sizes must not be negative, found {size}"));
                     let (input, output) = (self.shape[axis], usize::try_from(size).map_err(negative)?);
                     let (resized, scale) = (output as f32, output as f32 / input as f32);
                     found[axis] = Axis { output, resized, scale, ..Axis::same(input) };
@@ -76,7 +77,7 @@ impl Geometry<'_> {
                 self.keep_proportions(&named, &mut found)?;
             }
             (None, None) if named.is_empty() => {}
-            _ => return Err(Error::invalid_data("either scales or sizes must be given")),
+            _ => return Err(Error::invalid_data("either scales or sizes must be present")),
         }
         if let Some(roi) = roi {
             let roi: Vec<f32> =
@@ -88,7 +89,9 @@ impl Geometry<'_> {
             }
         }
         match found.iter().find(|axis| axis.input == 0 && axis.output > 0) {
-            Some(_) => Err(Error::invalid_data(format!("shape {:?} has nothing to be enlarged", self.shape))),
+            Some(_) => {
+                Err(Error::invalid_data(format!("an empty axis of shape {:?} can't be resized", self.shape)))
+            }
             None => Ok(found),
         }
     }
@@ -109,10 +112,10 @@ impl Geometry<'_> {
     }
 }
 
-/// The product is one of f32, as those who made the model computed it.
+/// The product is computed in f32, as in ONNX Runtime.
 fn scaled(input: usize, scale: f32) -> Result<Axis> {
     if scale.is_nan() || scale <= 0.0 {
-        return Err(Error::invalid_data(format!("a scale of {scale}")));
+        return Err(Error::invalid_data(format!("scales must be positive, found {scale}")));
     }
     let resized = input as f32 * scale;
     let output = if scale == 1.0 { input } else { length(f64::from(resized))? };
@@ -123,7 +126,7 @@ fn length(len: f64) -> Result<usize> {
     if len < 2f64.powi(53) {
         return Ok(len as usize);
     }
-    Err(Error::limit(format!("an axis of length {len} can't be addressed")))
+    Err(Error::limit(format!("an axis of length {len} exceeds the address space")))
 }
 
 fn expect_len(what: &str, found: usize, expected: usize) -> Result<()> {

@@ -10,13 +10,13 @@ use crate::sampling::{samples, stored, with_sample};
 use intact8_ir::{Result, Tensor};
 use std::borrow::Cow;
 
-/// How much a neighbour weighs.
+/// The weights of neighbours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Filter {
     pub(super) curve: Curve,
-    /// Neighbours outside weigh nothing, instead of standing for the outermost elements.
+    /// Whether neighbours outside have weight 0 instead of the outermost elements' values (`exclude_outside`).
     pub(super) exclude_outside: bool,
-    /// Where the output is smaller, the filter is as much wider.
+    /// Whether the filter is wider for downscaling (`antialias`).
     pub(super) antialias: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Curve {
     Cubic(f64),
 }
 
-/// Works for numbers; integers are rounded, halves to even.
+/// For numbers; integers are rounded half to even.
 pub(super) fn interpolate(
     x: &Tensor,
     axes: &[Axis],
@@ -61,7 +61,7 @@ pub(super) fn interpolate(
     })
 }
 
-/// For each place along the output: the same number of input elements with their weights.
+/// For each position along the output, the same number of input elements with their weights.
 struct Taps<R> {
     n_each: usize,
     taps: Vec<(usize, R)>,
@@ -69,7 +69,7 @@ struct Taps<R> {
 }
 
 impl Curve {
-    /// How far it reaches.
+    /// The radius of the filter.
     fn support(self) -> f64 {
         match self {
             Curve::Linear => 1.0,
@@ -101,7 +101,7 @@ impl<R: Real> Taps<R> {
             let original = coordinates.original(resized, axis);
             let is_outside = coordinates.is_outside(original, axis);
             found.is_outside.push(is_outside);
-            // A region may lie anywhere, even at infinity.
+            // A region may be anywhere, even at infinity.
             let original = if is_outside { 0.0 } else { f64::from(original) };
             let first = (original - reach).floor() as i64 + 1;
             let places = first..first + n_each as i64;

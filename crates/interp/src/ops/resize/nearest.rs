@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::stand_in::{movable, restored, with_movable};
 use intact8_ir::{Element, Result, Tensor, with_element};
 
-/// Works for elements of every type: none is computed with.
+/// For elements of every type, since elements are only copied.
 pub(super) fn nearest(
     x: &Tensor,
     axes: &[Axis],
@@ -17,7 +17,7 @@ pub(super) fn nearest(
     call: &Call<'_, '_>,
 ) -> Result<Tensor> {
     let shape: Vec<usize> = axes.iter().map(|axis| axis.output).collect();
-    // What lies behind the last axis that changes moves in one piece.
+    // Elements after the last changed axis are copied as one block.
     let n_changed = axes.iter().rposition(|axis| !axis.is_same()).map_or(0, |last| last + 1);
     let (changed, same) = axes.split_at(n_changed);
     let dtype = x.dtype();
@@ -55,14 +55,14 @@ pub(super) fn nearest(
 struct Gather<'a, T> {
     axes: &'a [Axis],
     sources: &'a [Vec<Option<usize>>],
-    /// How many elements of the last axis move as one.
+    /// The number of elements that are copied as one block.
     block: usize,
     filler: T,
     out: Vec<T>,
 }
 
 impl<T: Element> Gather<'_, T> {
-    /// Appends what the part of the input that belongs to the first `level` axes becomes; `None` is all outside.
+    /// Appends the output for the part of the input at the first `level` axes; `None` is outside.
     fn walk(&mut self, level: usize, part: Option<&[T]>) {
         let (Some(axis), Some(part)) = (self.axes.get(level), part) else {
             let n_elements =

@@ -1,14 +1,14 @@
-//! Unique: the elements, or the slices along an axis, that differ.
+//! Unique: the distinct elements, or distinct slices along an axis.
 
 use crate::axes::{self, Along};
 use crate::blocks::Blocks;
 use crate::number::{Number, by_value};
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::stand_in::widened;
 use intact8_ir::{Complex, DType, Element, Result, Tensor, with_element};
 use std::cmp::Ordering;
 
-/// Everything that has an order.
+/// The types with an order.
 pub(super) const TYPES: &[DType] = &[
     DType::F32,
     DType::F64,
@@ -28,14 +28,15 @@ pub(super) const TYPES: &[DType] = &[
     DType::C128,
 ];
 
-/// Outputs are what differs, where each is first seen, which of them each element is, and how often each is seen.
-pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
-    let (axis, sorted) = (site.op.int("axis")?, site.flag("sorted", true)?);
+/// Outputs are the distinct elements, the first index of each, the index of the distinct element for each element, and
+/// counts.
+pub(super) fn unique(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let (axis, sorted) = (ctx.op.int("axis")?, ctx.flag("sorted", true)?);
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let (x, axis) = match axis {
             Some(axis) => (x.clone(), axes::axis(axis, x.shape().len())?),
-            None => (x.reshaped(&[x.len()]).expect("the elements are the same"), 0),
+            None => (x.reshaped(&[x.len()]).expect("the number of elements is the same"), 0),
         };
         let along = Along::of(x.shape(), axis);
         call.reserve::<[usize; 4]>(&[along.len])?;
@@ -63,7 +64,7 @@ pub(super) fn unique(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// Equal slices, in ascending order.
+/// Groups of equal slices, in ascending order.
 struct Groups {
     /// The first slice of each group.
     firsts: Vec<usize>,
@@ -83,7 +84,7 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
         pairs.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     };
     let mut places: Vec<usize> = (0..len).collect();
-    // Stable, so that the first of each group is the one that comes first.
+    // Stable, so that the first slice of each group is the first in the tensor.
     sort(&mut places, &order);
     let mut groups = Groups { firsts: vec![], of: vec![0; len], counts: vec![] };
     for (idx, &place) in places.iter().enumerate() {
@@ -99,12 +100,12 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
     groups
 }
 
-/// Sorting is compiled once and not for every type.
+/// Sorting is compiled once instead of for every element type.
 fn sort(places: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
     places.sort_by(order);
 }
 
-/// What can be sorted. NaN is above all numbers and equal to itself.
+/// A type that can be sorted. NaN is larger than all numbers and equal to itself.
 trait Ordered: Element {
     fn order(&self, other: &Self) -> Ordering;
 }

@@ -1,4 +1,4 @@
-//! Plans of fast Fourier transforms, made once for each length.
+//! Plans of fast Fourier transforms, computed once for each length.
 
 use crate::call::Call;
 use crate::real::Real;
@@ -13,7 +13,7 @@ pub(super) struct Plans {
     double: Mutex<Option<FftPlanner<f64>>>,
 }
 
-/// A type that transforms are computed in.
+/// A type of computation for transforms.
 pub(super) trait Wave: Real + FftNum {
     fn planner(plans: &Plans) -> &Mutex<Option<FftPlanner<Self>>>;
 }
@@ -31,7 +31,7 @@ impl Wave for f64 {
 }
 
 impl Plans {
-    /// What transforms lines of that length. Checks that there is room for so many of them.
+    /// The plan for lines of a length. Checks that the limits allow the number of lines.
     pub(super) fn plan<R: Wave>(
         &self,
         len: usize,
@@ -40,7 +40,7 @@ impl Plans {
         call: &Call<'_, '_>,
     ) -> Result<Arc<dyn Fft<R>>> {
         call.reserve::<Complex<R>>(&[len, n_lines])?;
-        // A plan has its factors and works on a few copies of a line.
+        // A plan contains its factors and uses a few copies of a line.
         call.reserve::<Complex<R>>(&[len, 8])?;
         let direction = if is_inverse { FftDirection::Inverse } else { FftDirection::Forward };
         let mut planner = R::planner(self).lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +48,7 @@ impl Plans {
     }
 }
 
-/// The dimensions of a signal, and whether its elements have a real part only or an imaginary one too.
+/// The dimensions of a signal, and whether its elements are real or complex.
 pub(super) fn components(shape: &[usize]) -> Result<(&[usize], usize)> {
     match shape {
         [dims @ .., n_parts @ 1..=2] if !dims.is_empty() => Ok((dims, *n_parts)),

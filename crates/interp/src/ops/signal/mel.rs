@@ -1,20 +1,22 @@
-//! The matrix that sums the bins of a spectrum to bands as wide as they are to the ear.
+//! The matrix that sums the bins of a spectrum to bands of the mel scale.
 
 use crate::call::Call;
 use crate::indices::integer;
 use crate::number::{Number, with_float, with_number};
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::shape_of;
 use intact8_ir::{DType, Error, Result, Tensor};
 
-/// A triangle for each band, from the middle of the band before it to that of the one after it, with 1 in its own.
-pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {
-    let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);
+/// A triangle for each band, from the center of the previous band to that of the next one, with 1 at its own center.
+pub(super) fn mel_weight_matrix(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let dtype = ctx.dtype("output_datatype")?.unwrap_or(DType::F32);
     Ok(Box::new(move |call| {
         let [n_bands, dft_len, rate] = [0, 1, 2].map(|slot| integer(call.tensor(slot)?));
         let (n_bands, dft_len, rate) = (n_bands?, dft_len?, rate?);
         if dft_len < 0 || rate <= 0 {
-            return Err(Error::invalid_data(format!("a dft_length of {dft_len} at a sample_rate of {rate}")));
+            return Err(Error::invalid_data(format!(
+                "dft_length must not be negative and sample_rate must be positive, found {dft_len} and {rate}"
+            )));
         }
         let shape = shape_of(&[dft_len / 2 + 1, n_bands])?;
         let [low, high] =
@@ -27,7 +29,7 @@ pub(super) fn mel_weight_matrix(site: &Site<'_>) -> Result<Kernel> {
                 let bin = ((dft_len + 1) as f64 * hertz / rate as f64).floor();
                 let is_there = (0.0..shape[0] as f64).contains(&bin);
                 is_there.then_some(bin as usize).ok_or_else(|| {
-                    Error::invalid_data(format!("a band at {hertz:.0} hertz is not in a spectrum of {} bins", shape[0]))
+                    Error::invalid_data(format!("a band at {hertz:.0} hertz is out of range for a spectrum of {} bins", shape[0]))
                 })
             };
             for band in 0..shape[1] {

@@ -1,14 +1,14 @@
-//! The Fourier transform of one stretch of a signal after another.
+//! The short-time Fourier transform.
 
 use super::fourier::{Plans, components};
 use crate::call::Call;
 use crate::indices::integer;
-use crate::op::{Kernel, Outputs, Site, one};
+use crate::op::{CompileContext, Kernel, Outputs, one};
 use crate::real::{numbers, rounded};
 use intact8_ir::{Complex, Error, Result, Tensor};
 
-pub(super) fn stft(site: &Site<'_>) -> Result<Kernel> {
-    let is_onesided = site.flag("onesided", true)?;
+pub(super) fn stft(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let is_onesided = ctx.flag("onesided", true)?;
     let plans = Plans::default();
     Ok(Box::new(move |call| run(call, is_onesided, &plans)))
 }
@@ -23,7 +23,7 @@ fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs>
     let window = call.optional(2)?;
     let len = frame_len(call, signal_len)?;
     if len > signal_len {
-        return Err(Error::invalid_data(format!("frames of {len} are not in a signal of {signal_len}")));
+        return Err(Error::invalid_data(format!("frames of {len} exceed a signal of {signal_len}")));
     }
     let n_frames = (signal_len - len) / step + 1;
     let n_bins = if is_onesided { len / 2 + 1 } else { len };
@@ -53,7 +53,7 @@ fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs>
     one(rounded(signal.dtype(), &shape, out)?)
 }
 
-/// As many as given, as the window has, or as the signal has.
+/// The frame length: the operand, or the length of the window, or that of the signal.
 fn frame_len(call: &Call<'_, '_>, signal_len: usize) -> Result<usize> {
     let window = call.optional(2)?.map(Tensor::shape);
     let given = call.optional(3)?.map(integer).transpose()?;
@@ -63,7 +63,7 @@ fn frame_len(call: &Call<'_, '_>, signal_len: usize) -> Result<usize> {
         (Some(&[len]), None) => positive("the length of the window", len as i64),
         (Some(&[len]), Some(given)) if usize::try_from(given) == Ok(len) => positive("frame_length", given),
         (Some(window), given) => Err(Error::invalid_data(format!(
-            "a window of shape {window:?} does not fit the frame_length {given:?}"
+            "a window of shape {window:?} does not match the frame_length {given:?}"
         ))),
     }
 }

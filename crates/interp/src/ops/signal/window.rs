@@ -1,17 +1,17 @@
-//! Windows made of one or two cosines.
+//! Windows from one or two cosines.
 
 use crate::indices::integer;
 use crate::number::{Number, with_number};
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::shape_of;
 use intact8_ir::{DType, Result, Tensor};
 use std::f64::consts::TAU;
 
-/// `a - b·cos(2πx) + c·cos(4πx)` for x from 0 to 1; to before 1 if the window is periodic. Integers are cut off behind
-/// the point of what f32 makes of it, which is 1 where it is nearly 1.
-pub(super) fn window(site: &Site<'_>, [a, b, c]: [f64; 3]) -> Result<Kernel> {
-    let is_periodic = site.flag("periodic", true)?;
-    let dtype = site.dtype("output_datatype")?.unwrap_or(DType::F32);
+/// `a - b·cos(2πx) + c·cos(4πx)` for x in `[0, 1]`, or `[0, 1)` if the window is periodic. Integer results are
+/// truncated from f32, so that values close to 1 become 1.
+pub(super) fn window(ctx: &CompileContext<'_>, [a, b, c]: [f64; 3]) -> Result<Kernel> {
+    let is_periodic = ctx.flag("periodic", true)?;
+    let dtype = ctx.dtype("output_datatype")?.unwrap_or(DType::F32);
     Ok(Box::new(move |call| {
         let shape = shape_of(&[integer(call.tensor(0)?)?])?;
         with_number!(dtype, T => {

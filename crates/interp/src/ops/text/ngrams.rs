@@ -1,21 +1,21 @@
-//! TfIdfVectorizer: how often each of some n-grams occurs.
+//! TfIdfVectorizer: the numbers of occurrences of n-grams.
 
 use crate::call::Call;
 use crate::indices::integers;
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// What a count becomes.
+/// The output for a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weighting {
-    /// Itself.
+    /// The count.
     Count,
-    /// The weight, if it is not 0.
+    /// The weight, if the count is not 0.
     Presence,
-    /// Itself times the weight.
+    /// The count times the weight.
     WeightedCount,
 }
 
@@ -28,39 +28,39 @@ enum Vocabulary {
 /// The n-grams as paths of words from node 0.
 struct Tree {
     children: HashMap<(usize, usize), usize>,
-    /// By node: where the n-gram that ends there is counted.
+    /// For each node, the output index of the n-gram that ends there.
     coordinates: Vec<Option<usize>>,
 }
 
-/// How n-grams are taken from a row.
+/// The selection of n-grams from a row.
 struct Lengths {
     min: usize,
     max: usize,
-    /// The greatest distance from a word to the next.
+    /// The largest distance between consecutive words.
     stride: usize,
 }
 
-pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
-    let weighting = match site.str("mode", "")? {
+pub(super) fn tf_idf(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let weighting = match ctx.str("mode", "")? {
         "TF" => Weighting::Count,
         "IDF" => Weighting::Presence,
         "TFIDF" => Weighting::WeightedCount,
-        other => return Err(Error::invalid_model(format!("mode {other:?} is none that ONNX knows"))),
+        other => return Err(Error::invalid_model(format!("mode {other:?} is not defined by ONNX"))),
     };
     let lengths = Lengths {
-        min: natural(site, "min_gram_length", 1)?,
-        max: natural(site, "max_gram_length", 1)?,
-        stride: natural(site, "max_skip_count", 0)?.saturating_add(1),
+        min: natural(ctx, "min_gram_length", 1)?,
+        max: natural(ctx, "max_gram_length", 1)?,
+        stride: natural(ctx, "max_skip_count", 0)?.saturating_add(1),
     };
     if lengths.min > lengths.max {
         return Err(Error::invalid_model("min_gram_length is greater than max_gram_length"));
     }
-    let (vocabulary, pool) = vocabulary(site)?;
-    let coordinates = places(site, "ngram_indexes")?;
+    let (vocabulary, pool) = vocabulary(ctx)?;
+    let coordinates = places(ctx, "ngram_indexes")?;
     let width = coordinates.iter().max().and_then(|max| max.checked_add(1));
     let width = width.ok_or_else(|| misfit("ngram_indexes"))?;
-    let tree = tree(site, &pool, &coordinates, &lengths)?;
-    let weights = weights(site, &coordinates)?;
+    let tree = tree(ctx, &pool, &coordinates, &lengths)?;
+    let weights = weights(ctx, &coordinates)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let words = vocabulary.numbers(x, call)?;
@@ -93,15 +93,15 @@ pub(super) fn tf_idf(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// An attribute that must be there and count something.
-fn natural(site: &Site<'_>, name: &str, least: usize) -> Result<usize> {
+/// A required attribute that is a count.
+fn natural(ctx: &CompileContext<'_>, name: &str, least: usize) -> Result<usize> {
     let wrong = || Error::invalid_model(format!("op TfIdfVectorizer must have {name} of at least {least}"));
-    let number = site.op.int(name)?.and_then(|number| usize::try_from(number).ok());
+    let number = ctx.op.int(name)?.and_then(|number| usize::try_from(number).ok());
     number.filter(|&number| number >= least).ok_or_else(wrong)
 }
 
-/// The different words of the pool, and which of them each word of it is.
-fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
+/// The distinct words of the pool, and the index of each word.
+fn vocabulary(ctx: &CompileContext<'_>) -> Result<(Vocabulary, Vec<usize>)> {
     fn numbered<K: Hash + Eq + Clone>(pool: &[K]) -> (HashMap<K, usize>, Vec<usize>) {
         let mut numbers = HashMap::new();
         let mut number = |word: &K| {
@@ -111,8 +111,8 @@ fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
         let pool = pool.iter().map(&mut number).collect();
         (numbers, pool)
     }
-    let texts = site.strings("pool_strings")?.filter(|pool| !pool.is_empty());
-    let integers = site.ints("pool_int64s")?.filter(|pool| !pool.is_empty());
+    let texts = ctx.strings("pool_strings")?.filter(|pool| !pool.is_empty());
+    let integers = ctx.ints("pool_int64s")?.filter(|pool| !pool.is_empty());
     match (texts, integers) {
         (Some(texts), None) => {
             let (numbers, pool) = numbered(&texts);
@@ -130,7 +130,7 @@ fn vocabulary(site: &Site<'_>) -> Result<(Vocabulary, Vec<usize>)> {
 }
 
 impl Vocabulary {
-    /// Which word each element is, if it is one.
+    /// The word of each element, if it is in the pool.
     fn numbers(&self, x: &Tensor, call: &Call<'_, '_>) -> Result<Vec<Option<usize>>> {
         fn look_up<Q: Hash + Eq + ?Sized, K: Hash + Eq + Borrow<Q>>(
             words: &HashMap<K, usize>,
@@ -147,18 +147,18 @@ impl Vocabulary {
 }
 
 fn misfit(name: &str) -> Error {
-    Error::invalid_model(format!("{name} of op TfIdfVectorizer does not fit the pool"))
+    Error::invalid_model(format!("{name} of op TfIdfVectorizer does not match the pool"))
 }
 
-/// An attribute that names places.
-fn places(site: &Site<'_>, name: &str) -> Result<Vec<usize>> {
-    let list = site.ints(name)?.unwrap_or_default();
+/// An attribute with indices.
+fn places(ctx: &CompileContext<'_>, name: &str) -> Result<Vec<usize>> {
+    let list = ctx.ints(name)?.unwrap_or_default();
     list.into_iter().map(|place| usize::try_from(place).map_err(|_| misfit(name))).collect()
 }
 
-/// By coordinate: the weight of the n-gram that is counted there, which is 1 if nothing is said of it.
-fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
-    match site.op.floats("weights")?.unwrap_or_default() {
+/// For each output index, the weight of its n-gram, by default 1.
+fn weights(ctx: &CompileContext<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>> {
+    match ctx.op.floats("weights")?.unwrap_or_default() {
         [] => Ok(coordinates.iter().map(|&coordinate| (coordinate, 1.0)).collect()),
         weights if weights.len() == coordinates.len() => {
             Ok(coordinates.iter().copied().zip(weights.iter().copied()).collect())
@@ -167,9 +167,9 @@ fn weights(site: &Site<'_>, coordinates: &[usize]) -> Result<HashMap<usize, f32>
     }
 }
 
-/// The n-grams of the lengths that are asked for.
-fn tree(site: &Site<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
-    let starts = places(site, "ngram_counts")?;
+/// The n-grams of the selected lengths.
+fn tree(ctx: &CompileContext<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
+    let starts = places(ctx, "ngram_counts")?;
     let mut tree = Tree { children: HashMap::new(), coordinates: vec![None] };
     let mut coordinates = coordinates.iter();
     for (idx, &start) in starts.iter().enumerate() {
@@ -201,7 +201,7 @@ impl Tree {
         self.coordinates[node] = Some(coordinate);
     }
 
-    /// Counts at every distance from word to word; single words know no distance and are counted once.
+    /// Counts at every distance between words; single words are counted once.
     fn count(
         &self,
         words: &[Option<usize>],

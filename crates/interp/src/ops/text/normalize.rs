@@ -1,11 +1,11 @@
-//! StringNormalizer: leaving words out, and changing case.
+//! StringNormalizer: removal of words, and change of case.
 
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use crate::room::reserve_text;
 use intact8_ir::{Error, Result, Tensor};
 use std::collections::HashSet;
 
-/// What becomes of a text.
+/// The change of case.
 #[derive(Clone, Copy)]
 enum Case {
     Kept,
@@ -23,19 +23,19 @@ impl Case {
     }
 }
 
-/// One row of texts without the stop words. If nothing is left, there is one empty text.
-pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
-    let case = match site.str("case_change_action", "NONE")? {
+/// A row of strings without the stop words; one empty string if none is left.
+pub(super) fn normalize(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let case = match ctx.str("case_change_action", "NONE")? {
         "NONE" => Case::Kept,
         "LOWER" => Case::Lower,
         "UPPER" => Case::Upper,
         other => {
-            let message = format!("case_change_action {other:?} is none that ONNX knows");
+            let message = format!("case_change_action {other:?} is not defined by ONNX");
             return Err(Error::invalid_model(message));
         }
     };
-    let compared = if site.flag("is_case_sensitive", false)? { Case::Kept } else { Case::Lower };
-    let stop_words = site.strings("stopwords")?.unwrap_or_default();
+    let compared = if ctx.flag("is_case_sensitive", false)? { Case::Kept } else { Case::Lower };
+    let stop_words = ctx.strings("stopwords")?.unwrap_or_default();
     let stop_words: HashSet<String> = stop_words.iter().map(|word| compared.apply(word)).collect();
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -43,11 +43,11 @@ pub(super) fn normalize(site: &Site<'_>) -> Result<Kernel> {
             [n] => (&[], *n),
             [1, n] => (&[1], *n),
             shape => {
-                return Err(Error::invalid_data(format!("expected one row of texts, found {shape:?}")));
+                return Err(Error::invalid_data(format!("expected one row of strings, found {shape:?}")));
             }
         };
         call.reserve::<String>(&[n_columns])?;
-        // Changing the case makes a text at most three times as long.
+        // A change of case at most triples the length.
         let texts = x.values::<String>()?;
         reserve_text(call, texts.iter().map(|text| text.len().saturating_mul(3)))?;
         let stays = |text: &&String| stop_words.is_empty() || !stop_words.contains(&compared.apply(text));

@@ -1,19 +1,19 @@
-//! RegexFullMatch: regular expressions in the syntax of RE2, which is not quite that of the `regex` crate.
+//! RegexFullMatch: regular expressions in the syntax of RE2, which differs slightly from that of the `regex` crate.
 
-use crate::op::{Kernel, Site, one};
+use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 use regex::Regex;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Whether all of a text is what the pattern says.
-pub(super) fn full_match(site: &Site<'_>) -> Result<Kernel> {
+/// Whether the pattern matches the whole string.
+pub(super) fn full_match(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let missing = || Error::invalid_model("op RegexFullMatch must have the attribute pattern");
-    let pattern = site.op.str("pattern")?.ok_or_else(missing)?;
-    let wrong = |reason: &str| Error::invalid_model(format!("pattern {pattern:?} can't be read: {reason}"));
+    let pattern = ctx.op.str("pattern")?.ok_or_else(missing)?;
+    let wrong = |reason: &str| Error::invalid_model(format!("pattern {pattern:?} is invalid: {reason}"));
     let translated = translated(pattern).map_err(wrong)?;
     let regex = Regex::new(&format!("\\A(?:{translated})\\z")).map_err(|error| {
-        // The lines before the last show the translation, which nobody has written.
+        // The lines before the last one show the translated pattern, which the user does not know.
         let message = error.to_string();
         let reason = message.lines().last().unwrap_or_default();
         wrong(reason.strip_prefix("error: ").unwrap_or(reason))
@@ -26,8 +26,8 @@ pub(super) fn full_match(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The same pattern for the `regex` crate. RE2's classes of letters, digits and spaces are those of ASCII, it quotes
-/// with `\Q` and `\E`, its brackets do not nest, and a brace that is no repetition stands for itself.
+/// The same pattern for the `regex` crate. In RE2, classes of letters, digits and spaces are ASCII, `\Q` and `\E`
+/// quote, brackets do not nest, and a brace that is not a repetition is a literal.
 fn translated(pattern: &str) -> Result<String, &'static str> {
     let mut out = String::new();
     let mut rest = pattern.chars().peekable();
@@ -44,7 +44,7 @@ fn translated(pattern: &str) -> Result<String, &'static str> {
     Ok(out)
 }
 
-/// What is behind `\`, up to `\E` or the end.
+/// The text after `\Q`, up to `\E` or the end.
 fn quoted(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
     rest.next();
     while let Some(letter) = rest.next() {
@@ -56,7 +56,7 @@ fn quoted(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
     }
 }
 
-/// What is behind `\`.
+/// The escape after `\`.
 fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> Result<(), &'static str> {
     match rest.next().ok_or("it ends with a backslash")? {
         'd' => out.push_str("[0-9]"),
@@ -82,7 +82,7 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> R
     Ok(())
 }
 
-/// `\0` and up to two more digits, or else at least two digits: one alone would refer to a group.
+/// `\0` and up to two more digits, or at least two digits: a single one would refer to a group.
 fn octal(first: char, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
     let mut digits = String::from(first);
     while digits.len() < 3
@@ -99,13 +99,13 @@ fn octal(first: char, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Resul
     Ok(())
 }
 
-/// What is behind `[`.
+/// The class after `[`.
 fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
     out.push('[');
     if rest.peek() == Some(&'^') {
         out.extend(rest.next());
     }
-    // A bracket that comes first does not close.
+    // A bracket at the start does not close the class.
     if rest.peek() == Some(&']') {
         rest.next();
         out.push_str("\\]");
@@ -124,7 +124,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
                 }
             }
             letter @ ('[' | '&' | '~') => out.extend(['\\', letter]),
-            // Two hyphens would be a difference of classes.
+            // Two hyphens would mean a difference of classes.
             '-' if out.ends_with('-') => out.push_str("\\-"),
             letter => out.push(letter),
         }
@@ -133,7 +133,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
     Ok(())
 }
 
-/// Whether a count follows, or two, and the closing brace. RE2 counts to 1000.
+/// Whether one or two counts and the closing brace follow. The largest count of RE2 is 1000.
 fn is_repetition(rest: Peekable<Chars<'_>>) -> bool {
     let next: String = rest.take("1000,1000}".len()).collect();
     let Some((inside, _)) = next.split_once('}') else { return false };
@@ -142,7 +142,7 @@ fn is_repetition(rest: Peekable<Chars<'_>>) -> bool {
     !low.is_empty() && is_number(low) && is_number(high)
 }
 
-/// What is behind `(`: of the flags, RE2 does not know all that the crate does.
+/// The group after `(`: RE2 supports fewer flags than the crate.
 fn group(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
     out.push('(');
     out.extend(rest.next());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_those_of_re2() {
+    fn patterns_have_the_meaning_of_re2() {
         let same = [
             ("a{,2}", "a{,2}"),
             ("a{2", "a{2"),

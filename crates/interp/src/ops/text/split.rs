@@ -1,14 +1,14 @@
-//! StringSplit: the parts between delimiters.
+//! StringSplit: splitting strings at delimiters.
 
-use crate::op::{Kernel, Outputs, Site};
+use crate::op::{CompileContext, Kernel, Outputs};
 use crate::room::reserve_text;
 use intact8_ir::{Result, Tensor};
 
-/// Strings of fewer parts than others are filled up with empty ones; the second output says how many are their own.
-pub(super) fn split(site: &Site<'_>) -> Result<Kernel> {
-    let delimiter = site.str("delimiter", "")?.to_owned();
+/// Strings with fewer parts are padded with empty ones; the second output is the number of parts.
+pub(super) fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
+    let delimiter = ctx.str("delimiter", "")?.to_owned();
     // Below 0 there is no limit.
-    let most = site.op.int("maxsplit")?.and_then(|most| usize::try_from(most).ok());
+    let most = ctx.op.int("maxsplit")?.and_then(|most| usize::try_from(most).ok());
     let most = most.map_or(usize::MAX, |most| most.saturating_add(1));
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
@@ -32,8 +32,8 @@ pub(super) fn split(site: &Site<'_>) -> Result<Kernel> {
     }))
 }
 
-/// At most so many parts, the last one with all that is left. Without a delimiter, white space is one, however much of
-/// it, and none of it is left at the ends. An empty text has no parts.
+/// At most the given number of parts, the last one with the rest. Without a delimiter, any amount of white space is
+/// one, and it is trimmed at the ends. An empty string has no parts.
 fn parts<'a>(text: &'a str, delimiter: &'a str, most: usize) -> impl Iterator<Item = &'a str> {
     let mut rest = match delimiter {
         "" => text.trim(),
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_counts_once_and_delimiters_each() {
+    fn white_space_is_one_delimiter_and_other_delimiters_count_each() {
         assert_eq!(list("  a b  c ", "", usize::MAX), ["a", "b", "c"]);
         assert_eq!(list("  a b  c ", "", 2), ["a", "b  c"]);
         assert_eq!(list(",a,,c", ",", usize::MAX), ["", "a", "", "c"]);

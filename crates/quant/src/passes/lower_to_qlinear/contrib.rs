@@ -1,17 +1,17 @@
 //! Operators of ONNX Runtime's own, in the domain `com.microsoft`.
 
-use super::{coded_operands, put, weight_operands};
-use crate::coding::Coding;
-use crate::grow::{coding_constants, constant};
+use super::{put, quantized_operands, weight_operands};
 use crate::names::Names;
-use crate::product::{Product, coded};
+use crate::new_nodes::{constant, qdq_constants};
+use crate::qdq_params::QdqParams;
+use crate::quantized_linear::{QuantizedLinear, quantized_value};
 use intact8_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
 
-/// Lowers a node whose result is quantized as said, if there is an operator for it.
+/// Lowers a node whose result is quantized with these parameters, if there is an operator for it.
 pub(super) fn lower(
     graph: &mut Graph,
     id: NodeId,
-    result: Option<&Coding>,
+    result: Option<&QdqParams>,
     opset: i64,
     names: &mut Names,
 ) -> Option<()> {
@@ -46,17 +46,18 @@ pub(super) fn lower(
         _ => return None,
     };
     let (lowered, n_inputs) = lowered;
-    let inputs: Option<Vec<_>> = (0..n_inputs).map(|slot| coded(graph, graph.operand(id, slot)?)).collect();
+    let inputs: Option<Vec<_>> =
+        (0..n_inputs).map(|slot| quantized_value(graph, graph.operand(id, slot)?)).collect();
     let inputs = inputs?;
-    if inputs.iter().any(|input| input.coding.dtype != result.dtype) {
+    if inputs.iter().any(|input| input.params.dtype != result.dtype) {
         return None;
     }
     let mut operands: Vec<ValueId> = Vec::new();
     for (slot, input) in inputs.iter().enumerate() {
         let suffix = if slot == 0 { "x".to_owned() } else { format!("x{slot}") };
-        operands.extend(coded_operands(graph, names, &format!("{label}.{suffix}"), input)?);
+        operands.extend(quantized_operands(graph, names, &format!("{label}.{suffix}"), input)?);
     }
-    operands.extend(coding_constants(graph, names, &format!("{label}.y"), result)?);
+    operands.extend(qdq_constants(graph, names, &format!("{label}.y"), result)?);
     put(graph, id, lowered, operands);
     Some(())
 }
@@ -65,17 +66,17 @@ fn gemm(
     graph: &mut Graph,
     id: NodeId,
     op: Op,
-    result: &Coding,
+    result: &QdqParams,
     label: &str,
     names: &mut Names,
 ) -> Option<()> {
-    let product = Product::at(graph, id)?;
+    let product = QuantizedLinear::at(graph, id)?;
     let mut operands: Vec<Option<ValueId>> =
-        coded_operands(graph, names, &format!("{label}.x"), &product.x)?.into_iter().map(Some).collect();
+        quantized_operands(graph, names, &format!("{label}.x"), &product.x)?.into_iter().map(Some).collect();
     operands.extend(weight_operands(graph, names, label, &product)?.into_iter().map(Some));
     let bias = product.bias.map(|bias| Tensor::new(&[bias.len()], bias));
     operands.push(bias.map(|bias| constant(graph, names, &format!("{label}.b"), bias)));
-    operands.extend(coding_constants(graph, names, &format!("{label}.y"), result)?.map(Some));
+    operands.extend(qdq_constants(graph, names, &format!("{label}.y"), result)?.map(Some));
     super::put_slots(graph, id, op, &operands);
     Some(())
 }
@@ -84,19 +85,20 @@ fn concat(
     graph: &mut Graph,
     id: NodeId,
     op: Op,
-    result: &Coding,
+    result: &QdqParams,
     label: &str,
     names: &mut Names,
 ) -> Option<()> {
     let n_inputs = graph.operands(id).len();
-    let inputs: Option<Vec<_>> = (0..n_inputs).map(|slot| coded(graph, graph.operand(id, slot)?)).collect();
+    let inputs: Option<Vec<_>> =
+        (0..n_inputs).map(|slot| quantized_value(graph, graph.operand(id, slot)?)).collect();
     let inputs = inputs?;
-    if inputs.iter().any(|input| input.coding.dtype != result.dtype) {
+    if inputs.iter().any(|input| input.params.dtype != result.dtype) {
         return None;
     }
-    let mut operands = coding_constants(graph, names, &format!("{label}.y"), result)?.to_vec();
+    let mut operands = qdq_constants(graph, names, &format!("{label}.y"), result)?.to_vec();
     for (slot, input) in inputs.iter().enumerate() {
-        operands.extend(coded_operands(graph, names, &format!("{label}.x{slot}"), input)?);
+        operands.extend(quantized_operands(graph, names, &format!("{label}.x{slot}"), input)?);
     }
     put(graph, id, op, operands);
     Some(())

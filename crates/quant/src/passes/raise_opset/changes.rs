@@ -1,9 +1,9 @@
-//! What changed between the operator sets 7 and 21, of what a model that runs has to follow.
+//! The changes of operators between the operator sets 7 and 21 that concern a model that runs.
 //!
 //! Changes that only allow more are none: further types, negative axes, new attributes whose default is the old meaning.
-//! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
+//! AbsorbingConstant: the version history of each operator in ONNX's Operators.md and Changelog.md.
 
-use super::{Change, Site};
+use super::{Change, NodeRewriter};
 use intact8_ir::{Attr, Node, Op, Result, Tensor, Value};
 
 pub(super) const CHANGES: &[Change] = &[
@@ -31,156 +31,156 @@ pub(super) const CHANGES: &[Change] = &[
     Change { op: "Resize", opset: 11, rewrite: resize },
     Change { op: "RoiAlign", opset: 16, rewrite: keep_pixel_corners },
     Change { op: "Scan", opset: 9, rewrite: refuse_batched_scan },
-    Change { op: "Scatter", opset: 11, rewrite: |site| rename(site, "ScatterElements") },
+    Change { op: "Scatter", opset: 11, rewrite: |rewriter| rename(rewriter, "ScatterElements") },
     Change { op: "Slice", opset: 10, rewrite: slice },
     Change { op: "Softmax", opset: 13, rewrite: along_one_axis },
-    Change { op: "Split", opset: 13, rewrite: |site| site.ints_to_operand("split", 1) },
+    Change { op: "Split", opset: 13, rewrite: |rewriter| rewriter.ints_to_operand("split", 1) },
     Change { op: "Split", opset: 18, rewrite: count_parts },
     Change { op: "Squeeze", opset: 13, rewrite: axes_to_operand },
     Change { op: "TopK", opset: 10, rewrite: top_k },
     Change { op: "Unsqueeze", opset: 13, rewrite: axes_to_operand },
     Change { op: "Upsample", opset: 9, rewrite: scales_to_operand },
-    Change { op: "Upsample", opset: 10, rewrite: |site| rename(site, "Resize") },
+    Change { op: "Upsample", opset: 10, rewrite: |rewriter| rename(rewriter, "Resize") },
 ];
 
-fn rename(site: &mut Site<'_>, name: &str) -> Result<()> {
-    name.clone_into(&mut site.op().name);
+fn rename(rewriter: &mut NodeRewriter<'_>, name: &str) -> Result<()> {
+    name.clone_into(&mut rewriter.op().name);
     Ok(())
 }
 
-fn axes_to_operand(site: &mut Site<'_>) -> Result<()> {
-    site.ints_to_operand("axes", 1)
+fn axes_to_operand(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    rewriter.ints_to_operand("axes", 1)
 }
 
 /// Statistics of each place instead of each channel are no longer to be had.
-fn drop_spatial(site: &mut Site<'_>) -> Result<()> {
-    match site.take_int("spatial")? {
+fn drop_spatial(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    match rewriter.take_int("spatial")? {
         None | Some(1) => Ok(()),
-        Some(_) => Err(site.stuck("it has statistics of its own for each place")),
+        Some(_) => Err(rewriter.stuck("it has statistics of its own for each place")),
     }
 }
 
-/// What the others mean has changed.
-fn only_first_output(site: &mut Site<'_>) -> Result<()> {
-    if site.has_further_outputs() {
-        return Err(site.stuck("its further outputs mean something else there"));
+/// The meaning of the other modes has changed.
+fn only_first_output(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    if rewriter.has_further_outputs() {
+        return Err(rewriter.stuck("its further outputs mean something else there"));
     }
-    site.graph.node_mut(site.id).outputs.truncate(1);
+    rewriter.graph.node_mut(rewriter.id).outputs.truncate(1);
     Ok(())
 }
 
-/// Without training it does nothing, whatever the ratio.
-fn drop_ratio(site: &mut Site<'_>) -> Result<()> {
-    site.take("ratio");
+/// Outside of training it does nothing, for any ratio.
+fn drop_ratio(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    rewriter.take("ratio");
     Ok(())
 }
 
-fn clip(site: &mut Site<'_>) -> Result<()> {
-    site.number_to_operand("min", 1)?;
-    site.number_to_operand("max", 2)
+fn clip(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    rewriter.number_to_operand("min", 1)?;
+    rewriter.number_to_operand("max", 2)
 }
 
-fn pad(site: &mut Site<'_>) -> Result<()> {
-    site.ints_to_operand("pads", 1)?;
-    match site.op().float("value")? {
-        None | Some(0.0) => drop(site.take("value")),
-        Some(_) => site.number_to_operand("value", 2)?,
+fn pad(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    rewriter.ints_to_operand("pads", 1)?;
+    match rewriter.op().float("value")? {
+        None | Some(0.0) => drop(rewriter.take("value")),
+        Some(_) => rewriter.number_to_operand("value", 2)?,
     }
     Ok(())
 }
 
-fn slice(site: &mut Site<'_>) -> Result<()> {
+fn slice(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     for (slot, name) in [(1, "starts"), (2, "ends"), (3, "axes")] {
-        site.ints_to_operand(name, slot)?;
+        rewriter.ints_to_operand(name, slot)?;
     }
     Ok(())
 }
 
-fn top_k(site: &mut Site<'_>) -> Result<()> {
-    if let Some(k) = site.take_int("k")? {
-        site.feed(1, "k", Tensor::new(&[1], vec![k]));
+fn top_k(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    if let Some(k) = rewriter.take_int("k")? {
+        rewriter.feed(1, "k", Tensor::new(&[1], vec![k]));
     }
     Ok(())
 }
 
-fn scales_to_operand(site: &mut Site<'_>) -> Result<()> {
-    if let Some(scales) = site.op().floats("scales")?.map(<[f32]>::to_vec) {
-        site.take("scales");
-        site.feed(1, "scales", Tensor::new(&[scales.len()], scales));
+fn scales_to_operand(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    if let Some(scales) = rewriter.op().floats("scales")?.map(<[f32]>::to_vec) {
+        rewriter.take("scales");
+        rewriter.feed(1, "scales", Tensor::new(&[scales.len()], scales));
     }
     Ok(())
 }
 
 /// The first Resize knew one way to place pixels and one to round, and no region of interest.
-fn resize(site: &mut Site<'_>) -> Result<()> {
-    let scales = site.graph.operand(site.id, 1);
-    site.graph.set_operand(site.id, 1, None);
-    site.graph.set_operand(site.id, 2, scales);
+fn resize(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    let scales = rewriter.graph.operand(rewriter.id, 1);
+    rewriter.graph.set_operand(rewriter.id, 1, None);
+    rewriter.graph.set_operand(rewriter.id, 2, scales);
     for (name, value) in [("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")] {
-        site.op().attrs.insert(name.to_owned(), Attr::Str(value.into()));
+        rewriter.op().attrs.insert(name.to_owned(), Attr::Str(value.into()));
     }
     Ok(())
 }
 
-fn keep_pixel_corners(site: &mut Site<'_>) -> Result<()> {
+fn keep_pixel_corners(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let mode = Attr::Str("output_half_pixel".into());
-    site.op().attrs.insert("coordinate_transformation_mode".to_owned(), mode);
+    rewriter.op().attrs.insert("coordinate_transformation_mode".to_owned(), mode);
     Ok(())
 }
 
-fn rename_modes(site: &mut Site<'_>) -> Result<()> {
-    let renamed = match site.op().str("mode")? {
+fn rename_modes(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    let renamed = match rewriter.op().str("mode")? {
         Some("bilinear") => "linear",
         Some("bicubic") => "cubic",
         _ => return Ok(()),
     };
-    site.op().attrs.insert("mode".to_owned(), Attr::Str(renamed.into()));
+    rewriter.op().attrs.insert("mode".to_owned(), Attr::Str(renamed.into()));
     Ok(())
 }
 
-/// The axis is an operand now, and the one that is meant when none is given is another.
-fn dft(site: &mut Site<'_>) -> Result<()> {
-    let axis = site.take_int("axis")?.unwrap_or(1);
-    site.feed(2, "axis", Tensor::new(&[], vec![axis]));
+/// The axis is an operand now, and its default is another.
+fn dft(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    let axis = rewriter.take_int("axis")?.unwrap_or(1);
+    rewriter.feed(2, "axis", Tensor::new(&[], vec![axis]));
     Ok(())
 }
 
-fn refuse_groups(site: &mut Site<'_>) -> Result<()> {
-    Err(site.stuck("its scale and bias are those of groups, and would have to be those of channels"))
+fn refuse_groups(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    Err(rewriter.stuck("its scale and bias are those of groups, and would have to be those of channels"))
 }
 
-fn refuse_batched_scan(site: &mut Site<'_>) -> Result<()> {
-    Err(site.stuck("it scans each sample of a batch"))
+fn refuse_batched_scan(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    Err(rewriter.stuck("it scans each sample of a batch"))
 }
 
 /// Equal parts must be counted.
-fn count_parts(site: &mut Site<'_>) -> Result<()> {
-    let n_parts = site.graph.node(site.id).outputs.len() as i64;
-    if site.graph.operand(site.id, 1).is_none() {
-        site.op().attrs.insert("num_outputs".to_owned(), Attr::Int(n_parts));
+fn count_parts(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    let n_parts = rewriter.graph.node(rewriter.id).outputs.len() as i64;
+    if rewriter.graph.operand(rewriter.id, 1).is_none() {
+        rewriter.op().attrs.insert("num_outputs".to_owned(), Attr::Int(n_parts));
     }
     Ok(())
 }
 
-/// Softmax and its kind once worked along all axes from the given one on, as if they were one; now along one.
-fn along_one_axis(site: &mut Site<'_>) -> Result<()> {
-    let axis = site.take_int("axis")?.unwrap_or(1);
-    let is_last = site.rank(0).is_some_and(|rank| axis == -1 || axis == rank as i64 - 1);
-    site.op().attrs.insert("axis".to_owned(), Attr::Int(-1));
+/// Softmax and its kind once worked along all axes from `axis` on, as if they were one; now along one.
+fn along_one_axis(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
+    let axis = rewriter.take_int("axis")?.unwrap_or(1);
+    let is_last = rewriter.rank(0).is_some_and(|rank| axis == -1 || axis == rank as i64 - 1);
+    rewriter.op().attrs.insert("axis".to_owned(), Attr::Int(-1));
     if is_last {
         return Ok(());
     }
-    let Some(input) = site.graph.operand(site.id, 0) else { return Ok(()) };
-    let shape = site.insert("shape", Op::new("Shape"), None, &[input]);
-    let flat = site.insert("flat", Op::new("Flatten").with("axis", Attr::Int(axis)), None, &[input]);
-    site.graph.set_operand(site.id, 0, Some(flat));
-    // The node goes on under its name, and what puts its result back into shape takes over the result's.
-    let result = site.graph.value(site.id.into()).clone();
-    let rows = site.names.fresh(&format!("{}.rows", site.label));
-    site.graph.node_mut(site.id).outputs[0] = Value::new(rows);
-    let name = site.names.fresh(&format!("{}.reshape", site.label));
+    let Some(input) = rewriter.graph.operand(rewriter.id, 0) else { return Ok(()) };
+    let shape = rewriter.insert("shape", Op::new("Shape"), None, &[input]);
+    let flat = rewriter.insert("flat", Op::new("Flatten").with("axis", Attr::Int(axis)), None, &[input]);
+    rewriter.graph.set_operand(rewriter.id, 0, Some(flat));
+    // The node goes on under its name, and the Reshape of its result has the result's name.
+    let result = rewriter.graph.value(rewriter.id.into()).clone();
+    let rows = rewriter.names.fresh(&format!("{}.rows", rewriter.label));
+    rewriter.graph.node_mut(rewriter.id).outputs[0] = Value::new(rows);
+    let name = rewriter.names.fresh(&format!("{}.reshape", rewriter.label));
     let back = Node::op(&name, Op::new("Reshape"), [result]);
-    let back = site.graph.add(back, &[Some(site.id.into()), Some(shape)]);
-    site.graph.replace_uses(site.id.into(), back.into());
+    let back = rewriter.graph.add(back, &[Some(rewriter.id.into()), Some(shape)]);
+    rewriter.graph.replace_uses(rewriter.id.into(), back.into());
     Ok(())
 }

@@ -1,0 +1,73 @@
+//! A run prepares a model once, makes each deploy format once, and compiles no model twice.
+
+use crate::command::{json, quantize};
+use crate::{Scratch, fixture};
+use intact8::data::{DataSet, Feed, read_npz};
+use intact8::search::{Roles, SearchOptions};
+use intact8::{
+    DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, OutputFiles, Preparation,
+    QuantConfig, Stop, Watcher, load_model, prepare, quantize_and_save,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+#[test]
+fn the_command_prepares_once_and_deploys_each_format_once() {
+    let scratch = Scratch::new();
+    let summary = scratch.path("summary.json");
+    let options = ["--json", &summary, "--deploy", "qdq,qoperator", "--target", "generic"];
+    assert_eq!(quantize(&scratch, "digits", &options).code, 0);
+    let expected = serde_json::json!({
+        "prepare": 1, "quantize": 1, "deploy qdq": 1, "deploy qoperator": 1,
+    });
+    assert_eq!(json(&scratch, "summary.json")["work"], expected);
+}
+
+#[test]
+fn no_model_is_compiled_twice() {
+    let scratch = Scratch::new();
+    let model = load_model(fixture("digits", "model.onnx").as_ref()).expect("the model can be read");
+    let feed = |file: &str| -> (DataSet, Feed) {
+        let arrays = read_npz(fixture("digits", file).as_ref()).expect("the data can be read");
+        let data = DataSet { source: file.to_owned(), arrays };
+        let feed = data.feed(&Input::all_of(&model), &Default::default()).expect("the data fit");
+        (data, feed)
+    };
+    // Models are told apart by their text and the addresses of their constants, whose elements the text leaves out.
+    let compiled: Arc<Mutex<BTreeMap<(String, Vec<usize>), usize>>> = Arc::default();
+    let counts = compiled.clone();
+    let interpreter = Interpreter::default().observed(move |model| {
+        let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
+        let constants = nodes.filter_map(|node| node.as_constant()).map(|tensor| tensor.address()).collect();
+        let mut counts = counts.lock().expect("no thread panics");
+        *counts.entry((model.to_string(), constants)).or_default() += 1;
+    });
+    let interpreter = Arc::new(interpreter);
+    let ((_, mut calibration), (data, evaluation)) = (feed("calib.npz"), feed("eval.npz"));
+    let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
+    let scorer = DataScorer::new(interpreter.clone(), evaluation, &data, vec![metric], &model);
+    let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
+    let mut watcher = Watcher::new(Stop::default());
+    let prepared = prepare(&model, &Preparation::default(), &mut watcher).expect("the model can be prepared");
+    let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
+    let mut config = QuantConfig::for_model(prepared.model());
+    config.batch_num = calibration.n_batches();
+    let save = scratch.path("m");
+    let files = OutputFiles::new(save.as_ref(), scratch.path("record.txt").as_ref());
+    let mut strategy = Minimal;
+    let options = SearchOptions {
+        deploy: Some((files.deploy[0].0, files.emission)),
+        ..SearchOptions::new(&mut strategy)
+    };
+    let roles =
+        Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
+    let report =
+        quantize_and_save(&float, &model, &config, roles, options, &files).expect("the data are good");
+    assert!(report.is_met());
+    let compiled = compiled.lock().expect("no thread panics");
+    let twice: Vec<&str> =
+        compiled.iter().filter(|(_, n)| **n > 1).map(|((text, _), _)| text.as_str()).collect();
+    assert!(twice.is_empty(), "{} of {} models: {}", twice.len(), compiled.len(), twice.join("\n"));
+    // The original, the float model, what was deployed, and the simulation at least.
+    assert!(compiled.len() >= 4, "{}", compiled.len());
+}

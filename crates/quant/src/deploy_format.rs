@@ -1,0 +1,213 @@
+//! Deploy formats: how a quantized model is written for a runtime, each a list of passes.
+//!
+//! The passes read nothing but the graph: QuantizeLinear and DequantizeLinear around layers, whichever tool inserted them.
+
+use crate::passes::{
+    CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
+    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
+    RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
+};
+use crate::profile::{PROFILES, Profile};
+use crate::quantized::check_is_qdq;
+use intact8_ir::{DType, Error, Model, Pass, Pipeline, Result};
+
+/// How the operators of a quantized model are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeployFormat {
+    /// QuantizeLinear and DequantizeLinear around float operators, with integer weights.
+    Qdq,
+    /// QLinearConv and QLinearMatMul: integers from layer to layer.
+    QOperator,
+    /// ConvInteger and MatMulInteger: integers inside each layer.
+    Integer,
+    /// The deploy model of Huawei's AMCT, for the compiler of Ascend processors.
+    Ascend,
+}
+
+impl DeployFormat {
+    /// Every format, the default first.
+    pub const ALL: &[DeployFormat] =
+        &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer, DeployFormat::Ascend];
+
+    /// The name, which is a value of `--deploy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeployFormat::Qdq => "qdq",
+            DeployFormat::QOperator => "qoperator",
+            DeployFormat::Integer => "integer",
+            DeployFormat::Ascend => "ascend",
+        }
+    }
+
+    /// The format of that name. An error if there is none.
+    pub fn named(name: &str) -> Result<DeployFormat> {
+        DeployFormat::ALL.iter().copied().find(|format| format.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = DeployFormat::ALL.iter().map(|format| format.name()).collect();
+            Error::invalid_config(format!(
+                "there is no deploy format {name:?}; use one of {}",
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+/// How deploy models are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emission {
+    /// The runtime.
+    pub target: &'static Profile,
+    /// Whether [`DeployFormat::QOperator`] may use operators of ONNX Runtime's own, in the domain `com.microsoft`.
+    pub contrib: bool,
+    /// Whether [`DeployFormat::Ascend`] keeps only the 19 bits of a scale that the device keeps.
+    pub short_scales: bool,
+}
+
+impl Default for Emission {
+    fn default() -> Emission {
+        Emission { target: &PROFILES[0], contrib: false, short_scales: false }
+    }
+}
+
+/// The model that runs on a target, from a fake-quant model.
+///
+/// An error if the target can't read the format or has no way to run the model, if nothing in the model is quantized, or if
+/// it is quantized in another way than by QuantizeLinear and DequantizeLinear.
+pub fn deploy(fake_quant: &Model, format: DeployFormat, how: &Emission) -> Result<Model> {
+    how.target.check_format(format)?;
+    check_is_qdq(fake_quant)?;
+    how.target.check_model(fake_quant)?;
+    let mut model = fake_quant.clone();
+    emit(format, how).run(&mut model)?;
+    Ok(model)
+}
+
+/// The passes that make the model that runs on a target of a fake-quant model. They do not check that the target can run it;
+/// [`deploy`] does.
+pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
+    Pipeline(match format {
+        DeployFormat::Qdq => qdq(how.target),
+        DeployFormat::QOperator => qoperator(how.target, how.contrib),
+        DeployFormat::Integer => integer(how.target),
+        DeployFormat::Ascend => ascend(how.short_scales),
+    })
+}
+
+fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(CarryThrough { operators: target.carrying }),
+        Box::new(DropClippedActivations),
+        // A function that clips less than its quantization must not keep the layer before it from returning integers.
+        Box::new(CarryThrough { operators: target.clipping }),
+        Box::new(QuantizeAddedBias),
+        Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),
+        signs(target),
+        Box::new(ClipIntegers),
+        Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
+        Box::new(Trim),
+    ]
+}
+
+fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(CarryThrough { operators: target.carrying }),
+        Box::new(DropClippedActivations),
+        Box::new(CarryThrough { operators: target.clipping }),
+        signs(target),
+        Box::new(ClipIntegers),
+        Box::new(LowerToQLinear { contrib }),
+        Box::new(LowerToInteger),
+        Box::new(RemoveRequantization),
+        Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
+        Box::new(Trim),
+    ]
+}
+
+fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(FoldChannelFactors),
+        Box::new(DropClippedActivations),
+        signs(target),
+        Box::new(LowerToInteger),
+        Box::new(RemoveRequantization),
+        Box::new(ExpandWeights { target }),
+        Box::new(ShareConstants),
+        Box::new(Trim),
+    ]
+}
+
+fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldQuantizedWeights),
+        Box::new(DropClippedActivations),
+        Box::new(SignedActivations),
+        Box::new(LowerToAscend { short_scales }),
+        // The compiler knows no DequantizeLinear.
+        Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
+        Box::new(ShareConstants),
+        Box::new(Trim),
+    ]
+}
+
+/// The pass that makes activations unsigned, or signed.
+fn signs(target: &Profile) -> Box<dyn Pass> {
+    if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantized(offset: i8) -> Model {
+        let text = format!(
+            "model m opset 17\n%x = input : f32[2]\n%s = const [0.5] : f32[]\n%o = const [{offset}] : i8[]\n\
+             %q = QuantizeLinear(%x, %s, %o)\n%y = DequantizeLinear(%q, %s, %o)\nreturn %y\n"
+        );
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_format_that_the_target_lacks_is_an_error() {
+        let message = |target: &str, format: DeployFormat| {
+            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
+            deploy(&quantized(0), format, &how).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message("tensorrt", DeployFormat::QOperator),
+            "tensorrt does not read the deploy format \"qoperator\"; use qdq"
+        );
+        assert_eq!(
+            message("onnxruntime-x86", DeployFormat::Ascend),
+            "onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer"
+        );
+        let generic = Emission { target: Profile::named("generic").unwrap(), ..Emission::default() };
+        for &format in DeployFormat::ALL {
+            deploy(&quantized(0), format, &generic).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_model_that_can_not_be_deployed_is_an_error() {
+        let message = |model: &Model, target: &str| {
+            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
+            deploy(model, DeployFormat::Qdq, &how).unwrap_err().to_string()
+        };
+        let float: Model =
+            "model m opset 17\n%x = input : f32[2]\n%y = Relu(%x)\nreturn %y\n".parse().unwrap();
+        let found = message(&float, "generic");
+        assert_eq!(found, "has no QuantizeLinear; quantize it, or convert it with a record");
+        let found = message(&quantized(3), "tensorrt");
+        assert_eq!(found, "q: has an offset, and tensorrt supports none; quantize without offsets");
+        let deployed: Model =
+            "model m opset 17\n%x = input : f32[2]\n%q, %s, %z = DynamicQuantizeLinear(%x)\nreturn %q\n"
+                .parse()
+                .unwrap();
+        assert!(message(&deployed, "generic").contains("the model is already quantized"));
+    }
+}

@@ -1,0 +1,65 @@
+//! New constants and operations in a graph, with fresh names.
+
+use crate::names::Names;
+use crate::qdq_params::{QdqParams, integer_tensor};
+use intact8_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
+
+/// A new constant; its name is made unique.
+pub(crate) fn constant(graph: &mut Graph, names: &mut Names, name: &str, tensor: Tensor) -> ValueId {
+    let name = names.fresh(name);
+    graph.add(Node::constant(name, tensor), &[]).into()
+}
+
+/// A new operation of one result; the name of result and node is made unique.
+pub(crate) fn operation(
+    graph: &mut Graph,
+    names: &mut Names,
+    name: &str,
+    op: Op,
+    ty: Option<TensorType>,
+    operands: &[ValueId],
+) -> ValueId {
+    let name = names.fresh(name);
+    let value = Value { ty: ty.map(Type::Tensor), ..Value::new(name.clone()) };
+    let operands: Vec<_> = operands.iter().copied().map(Some).collect();
+    graph.add(Node::op(&name, op, [value]), &operands).into()
+}
+
+/// The type of a value with another element type.
+pub(crate) fn type_with(graph: &Graph, value: ValueId, dtype: DType) -> Option<TensorType> {
+    Some(TensorType { dtype, ..graph.value(value).tensor_type()?.clone() })
+}
+
+/// Scale and zero point as constants.
+pub(crate) fn qdq_constants(
+    graph: &mut Graph,
+    names: &mut Names,
+    name: &str,
+    params: &QdqParams,
+) -> Option<[ValueId; 2]> {
+    let shape: &[usize] = if params.axis.is_some() { &[params.scale.len()] } else { &[] };
+    let offset = integer_tensor(params.dtype, shape, &params.offset)?;
+    let scale = constant(graph, names, &format!("{name}.scale"), Tensor::new(shape, params.scale.clone()));
+    Some([scale, constant(graph, names, &format!("{name}.offset"), offset)])
+}
+
+/// A value after a new QuantizeLinear and DequantizeLinear.
+pub(crate) fn pair(
+    graph: &mut Graph,
+    names: &mut Names,
+    name: &str,
+    value: ValueId,
+    params: &QdqParams,
+) -> Option<ValueId> {
+    let [scale, offset] = qdq_constants(graph, names, name, params)?;
+    let of = |name: &str| {
+        let op = Op::new(name);
+        params.axis.map_or(op.clone(), |axis| op.with("axis", Attr::Int(axis)))
+    };
+    let integers = type_with(graph, value, params.dtype);
+    let floats = graph.value(value).tensor_type().cloned();
+    let operands = [value, scale, offset];
+    let quantized = operation(graph, names, &format!("{name}.q"), of("QuantizeLinear"), integers, &operands);
+    let operands = [quantized, scale, offset];
+    Some(operation(graph, names, &format!("{name}.dq"), of("DequantizeLinear"), floats, &operands))
+}

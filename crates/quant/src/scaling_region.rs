@@ -1,0 +1,225 @@
+//! Scaling regions: values whose channels can be scaled together, because all operations between the layers that produce
+//! them and the layers that use them are homogeneous per channel.
+
+use crate::linear_node::LinearNode;
+use crate::linear_view::LinearKind;
+use crate::ranks::GraphRanks;
+use intact8_ir::{Dim, Graph, NodeId, Op, OperatorTrait, ValueId};
+use std::collections::{BTreeMap, HashMap};
+
+/// The layers around values that can be scaled together.
+#[derive(Debug)]
+pub(crate) struct ScalingRegion {
+    pub(crate) n_channels: usize,
+    pub(crate) values: Vec<ValueId>,
+    /// The layers whose output channels are the region's.
+    pub(crate) producers: Vec<NodeId>,
+    /// The layers that use them, and how many of a layer's input channels in a row belong to one of the region's.
+    pub(crate) consumers: Vec<(NodeId, usize)>,
+    /// The constants that are added on the way: to which node, in which slot, which dimension from the end counts
+    /// channels.
+    pub(crate) addends: Vec<(NodeId, usize, usize)>,
+}
+
+/// A graph and its layers.
+#[derive(Clone, Copy)]
+pub(crate) struct GraphLayers<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) ranks: GraphRanks<'a>,
+    pub(crate) layers: &'a BTreeMap<NodeId, LinearNode>,
+}
+
+/// Where a value has its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In dimension 1 of that many.
+    Second(usize),
+    /// In the last dimension.
+    Last,
+    /// In the last of two dimensions, each channel with all of its places.
+    Flat,
+}
+
+impl Form {
+    /// How many dimensions come after that of the channels.
+    fn after(self) -> usize {
+        if let Form::Second(rank) = self { rank - 2 } else { 0 }
+    }
+}
+
+/// The region that a layer's output belongs to, if everything around it is one of `layers`.
+pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRegion> {
+    let GraphLayers { graph, layers, .. } = around;
+    let n_channels = layers.get(&first)?.view.layout.n_outputs();
+    let mut region =
+        ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
+    let mut forms: HashMap<ValueId, Form> = HashMap::new();
+    let mut pending: Vec<(ValueId, Form)> = vec![(first.into(), form_of_layer(graph, first)?)];
+    while let Some((value, form)) = pending.pop() {
+        if let Some(&known) = forms.get(&value) {
+            if known != form {
+                return None;
+            }
+            continue;
+        }
+        forms.insert(value, form);
+        if value.slot != 0 || graph.outputs().contains(&value) {
+            return None;
+        }
+        region.look_up(around, value.node, &forms, form, &mut pending)?;
+        for (user, slot) in graph.users(value) {
+            region.look_down(around, (user, slot), form, &mut pending)?;
+        }
+    }
+    region.values = forms.into_keys().collect();
+    region.values.sort_unstable();
+    region.producers.sort_unstable();
+    region.consumers.sort_unstable();
+    (!region.consumers.is_empty()).then_some(region)
+}
+
+impl ScalingRegion {
+    /// The producer of a value is a layer, or uses values of the region.
+    fn look_up(
+        &mut self,
+        around: GraphLayers<'_>,
+        id: NodeId,
+        forms: &HashMap<ValueId, Form>,
+        form: Form,
+        pending: &mut Vec<(ValueId, Form)>,
+    ) -> Option<()> {
+        let GraphLayers { graph, ranks, layers } = around;
+        if let Some(layer) = layers.get(&id) {
+            let fits = layer.view.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
+            self.producers.push(id);
+            return fits.then_some(());
+        }
+        let op = graph.node(id).as_op().filter(|op| op.domain.is_empty())?;
+        if op.is("Add") {
+            for (slot, operand) in graph.operands(id).iter().enumerate() {
+                let operand = (*operand)?;
+                if graph.constant(operand).is_some() {
+                    self.addend(graph, id, slot, form)?;
+                } else {
+                    pending.push((operand, form));
+                }
+            }
+            return Some(());
+        }
+        let input = graph.operand(id, 0)?;
+        let before = match forms.get(&input) {
+            Some(&known) => known,
+            None if form == Form::Flat && !keeps_form(graph, op, id, form) => {
+                Form::Second(ranks.rank(graph, input)?)
+            }
+            None => form,
+        };
+        pending.push((input, before));
+        (after(graph, op, id, before)? == form).then_some(())
+    }
+
+    /// A use of a value is a layer, or produces a value of the region.
+    fn look_down(
+        &mut self,
+        around: GraphLayers<'_>,
+        (user, slot): (NodeId, usize),
+        form: Form,
+        pending: &mut Vec<(ValueId, Form)>,
+    ) -> Option<()> {
+        let GraphLayers { graph, layers, .. } = around;
+        let op = graph.node(user).as_op().filter(|op| op.domain.is_empty())?;
+        if let Some(layer) = layers.get(&user) {
+            let n_inputs = layer.view.layout.n_inputs();
+            let repeat = match form {
+                Form::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
+                Form::Second(_) | Form::Last if n_inputs == self.n_channels => 1,
+                _ => return None,
+            };
+            self.consumers.push((user, repeat));
+            let takes = form_of_layer(graph, user)?;
+            return (slot == 0 && (takes == form || (takes, form) == (Form::Last, Form::Flat))).then_some(());
+        }
+        let form = if op.is("Add") { form } else { after(graph, op, user, form).filter(|_| slot == 0)? };
+        pending.push((user.into(), form));
+        Some(())
+    }
+
+    /// A constant that holds one value for each channel, or one for all, can be scaled with the region.
+    fn addend(&mut self, graph: &Graph, id: NodeId, slot: usize, form: Form) -> Option<()> {
+        let tensor = graph.constant(graph.operand(id, slot)?)?;
+        tensor.values::<f32>().ok()?;
+        let after = form.after();
+        let fits = |(idx, &len): (usize, &usize)| len == 1 || (idx == after && len == self.n_channels);
+        let grows = matches!(form, Form::Second(rank) if tensor.shape().len() > rank);
+        self.addends.push((id, slot, after));
+        (form != Form::Flat && !grows && tensor.shape().iter().rev().enumerate().all(fits)).then_some(())
+    }
+}
+
+/// Where a layer has the channels of its result and of its activation.
+fn form_of_layer(graph: &Graph, id: NodeId) -> Option<Form> {
+    let kind = LinearKind::of(graph.node(id).as_op()?)?;
+    let rank = graph.constant(graph.operand(id, 1)?)?.shape().len();
+    Some(if kind.is_convolution() { Form::Second(rank) } else { Form::Last })
+}
+
+/// Where the result of an operation has its channels, given where its operand has them, if the operation is homogeneous.
+fn after(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<Form> {
+    if keeps_form(graph, op, id, form) {
+        return Some(form);
+    }
+    (matches!(form, Form::Second(_)) && flattens(graph, op, id)).then_some(Form::Flat)
+}
+
+/// Whether an operation computes each channel for itself, and `f(a·x) = a·f(x)` for positive `a`.
+fn keeps_form(graph: &Graph, op: &Op, id: NodeId, form: Form) -> bool {
+    let constant = |slot: usize| graph.operand(id, slot).and_then(|value| graph.constant(value));
+    let has_places = matches!(form, Form::Second(_));
+    let only_first = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
+    let has_constants = || (1..graph.operands(id).len()).all(|slot| constant(slot).is_some());
+    match op.name.as_str() {
+        "Dropout" => only_first && graph.operand(id, 2).is_none(),
+        _ if op.has(OperatorTrait::Homogeneous) => {
+            let has_channels = has_places || op.has(OperatorTrait::Elementwise);
+            has_channels && only_first && has_constants()
+        }
+        "Mul" | "Div" => constant(1).is_some_and(|tensor| tensor.shape().is_empty()),
+        "Pad" => pads_places(graph, op, id, form).unwrap_or(false),
+        _ => false,
+    }
+}
+
+/// Whether a Pad leaves batch and channels alone and puts zeros, or copies, around them.
+fn pads_places(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<bool> {
+    let Form::Second(rank) = form else { return None };
+    let pads = match graph.operand(id, 1) {
+        Some(value) => graph.constant(value)?.values::<i64>().ok()?,
+        None => op.ints("pads").ok()??,
+    };
+    let filler = match graph.operand(id, 2) {
+        Some(value) => *graph.constant(value)?.values::<f32>().ok()?.first()?,
+        None => op.float("value").ok()?.unwrap_or(0.0),
+    };
+    let outside = [0, 1, rank, rank + 1].map(|idx| pads.get(idx).copied());
+    Some(pads.len() == 2 * rank && filler == 0.0 && outside == [Some(0); 4] && graph.operand(id, 3).is_none())
+}
+
+/// Whether an operation flattens each element of the batch to one row.
+fn flattens(graph: &Graph, op: &Op, id: NodeId) -> bool {
+    let rows = || {
+        let input = graph.operand(id, 0)?;
+        let shape = graph.constant(graph.operand(id, 1)?)?.values::<i64>().ok()?;
+        let &[n_rows, n_columns] = shape else { return None };
+        if n_rows == 0 && op.int("allowzero").ok()?.unwrap_or(0) == 0 {
+            return Some(true);
+        }
+        let dims = graph.value(input).tensor_type()?.shape.as_ref()?;
+        let places: Option<Vec<usize>> = dims.get(1..)?.iter().map(Dim::known).collect();
+        Some(i64::try_from(places?.iter().product::<usize>()).ok()? == n_columns)
+    };
+    match op.name.as_str() {
+        "Flatten" => op.int("axis").is_ok_and(|axis| axis.unwrap_or(1) == 1),
+        "Reshape" => rows().unwrap_or(false),
+        _ => false,
+    }
+}

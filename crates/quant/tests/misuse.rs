@@ -1,0 +1,69 @@
+//! Wrong use of the library gives an error with one clear line: neither a panic nor a wrong model.
+
+use intact8_ir::{Model, Result};
+use intact8_quant::{LayerRecord, QuantConfig, QuantParams, Record, fake_quant};
+
+fn model() -> Model {
+    "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
+     %y = MatMul(%x, %w) @fc : f32[N,2]\n%z = Add(%y, %x) @add : f32[N,2]\nreturn %z\n"
+        .parse()
+        .expect("the text is a model")
+}
+
+fn params(scales: &[f32], bits: u8) -> QuantParams {
+    QuantParams { scale: scales.to_vec(), offset: vec![0; scales.len()], bits, block_size: None }
+}
+
+fn entry(activation: QuantParams, weight: QuantParams) -> LayerRecord {
+    LayerRecord { activations: vec![activation], weights: vec![weight], ..LayerRecord::default() }
+}
+
+/// Quantizes the model's one product with an entry of its record.
+fn quantize(model: &mut Model, entry: LayerRecord) -> Result<()> {
+    let mut config = QuantConfig::for_model(model);
+    config.layers.retain(|name, _| name == "fc");
+    let record = Record { layers: [("fc".to_owned(), entry)].into() };
+    fake_quant(&config, &record).run(model)
+}
+
+#[test]
+fn quantizing_twice_is_an_error() {
+    let mut model = model();
+    let good = || entry(params(&[0.5], 8), params(&[0.5, 0.25], 8));
+    quantize(&mut model, good()).unwrap();
+    let mut config = QuantConfig::for_model(&model);
+    config.layers.retain(|name, _| name == "add");
+    assert!(config.layers.contains_key("add"));
+    let add = LayerRecord { activations: vec![params(&[0.5], 8); 2], ..LayerRecord::default() };
+    let record = Record { layers: [("add".to_owned(), add)].into() };
+    let error = fake_quant(&config, &record).run(&mut model).unwrap_err().to_string();
+    assert!(error.contains("is a QuantizeLinear: the model is already quantized"), "{error}");
+}
+
+#[test]
+fn an_entry_with_the_wrong_number_of_scales_is_an_error() {
+    let message = |entry: LayerRecord| quantize(&mut model(), entry).unwrap_err().to_string();
+    let one = || params(&[0.5], 8);
+    assert!(
+        message(entry(params(&[0.5, 0.5], 8), one()))
+            .ends_with("fc: the record has 2 scales of an activation, the layer needs 1")
+    );
+    assert!(
+        message(entry(params(&[], 8), one())).ends_with("fc: activation: there are 0 scales and 0 offsets")
+    );
+    assert!(
+        message(entry(one(), params(&[0.5; 3], 8)))
+            .ends_with("fc: the record has 3 weight scales, the layer needs 1 or 2")
+    );
+    let uneven = QuantParams { offset: vec![0; 2], ..one() };
+    assert!(message(entry(uneven, one())).ends_with("fc: activation: there are 1 scales and 2 offsets"));
+}
+
+#[test]
+fn an_entry_of_no_bits_or_of_too_many_is_an_error() {
+    let message = |bits: u8| quantize(&mut model(), entry(params(&[0.5], bits), params(&[0.5], 8)));
+    for bits in [0, 1, 17, 255] {
+        let error = message(bits).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("integers must have 2 to 16 bits, found {bits}")), "{error}");
+    }
+}
