@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// results with docs/runtimes.md
     #[arg(long, value_name = "DIR")]
     runtimes: Option<Option<PathBuf>>,
+    /// Run so many random models of each family in ONNX Runtime: as they are, prepared, fake-quant, and in every deploy
+    /// format
+    #[arg(long, value_name = "N")]
+    random: Option<u32>,
     /// Only this model; may be repeated
     #[arg(long, value_name = "NAME", requires = "folders")]
     only: Vec<String>,
@@ -44,7 +48,11 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
         let folder = folder.as_ref().map(|folder| here.join(folder));
         runtimes(sh, folder.as_deref(), &args.only, args.bless)?;
     }
-    if args.nodes || args.models.is_some() || args.runtimes.is_some() { Ok(()) } else { bundled(sh) }
+    if let Some(n_cases) = args.random {
+        random(sh, n_cases)?;
+    }
+    let is_anything = args.nodes || args.models.is_some() || args.runtimes.is_some() || args.random.is_some();
+    if is_anything { Ok(()) } else { bundled(sh) }
 }
 
 /// Runs the node tests of the pinned onnx package. Every case must pass or be listed with a reason.
@@ -56,7 +64,7 @@ pub(crate) fn nodes(sh: &Shell, bless: bool) -> anyhow::Result<()> {
     let env = bless.then_some(("UPDATE_EXPECT", "1"));
     let table = "docs/conformance.tsv";
     cmd!(sh, "{program} {cases} xtask/conformance/unsupported.txt --table {table}").envs(env).run()?;
-    cmd!(sh, "cargo test --quiet --package fixtures --test it operators").envs(env).run()?;
+    cmd!(sh, "cargo test --quiet --package fixtures --test goldens docs::operators").envs(env).run()?;
     Ok(())
 }
 
@@ -67,6 +75,17 @@ fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
     let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
     cmd!(sh, "{python} xtask/conformance/formats.py {program} {serve} {folder} {only...}").run()?;
     agree?;
+    Ok(())
+}
+
+/// Runs random models of each family in our interpreter and in ONNX Runtime.
+fn random(sh: &Shell, n_cases: u32) -> anyhow::Result<()> {
+    let (python, program) = (python(sh)?, build_example(sh, "random_models")?);
+    let folder = Path::new("target/conformance/random");
+    sh.remove_path(folder)?;
+    let n_cases = n_cases.to_string();
+    cmd!(sh, "{program} {folder} {n_cases}").run()?;
+    cmd!(sh, "{python} xtask/conformance/random_models.py {folder}").run()?;
     Ok(())
 }
 

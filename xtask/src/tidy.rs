@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["intact8-infer", "intact8-interp", "intact8-ir", "intact8-onnx", "intact8-quant", "intact8-search"],
     ),
     ("xtask", &[]),
-    ("fixtures", &[]),
+    ("fixtures", &["intact8", "intact8-ir", "intact8-onnx"]),
     ("benches", &[]),
 ];
 

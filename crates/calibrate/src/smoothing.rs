@@ -111,8 +111,10 @@ fn relative_errors(
 ) -> Result<Vec<f64>> {
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
+    // The input in this model: after smoothing, the layers of two branches with one input have a Mul each.
+    let input = |sampled: &SampledLayer| sampled.layer.inputs(model)[0];
     let distinct_inputs: Vec<_> =
-        layers.iter().rev().filter(|(sampled, _)| seen.insert(sampled.input)).collect();
+        layers.iter().rev().filter(|(sampled, _)| seen.insert(input(sampled))).collect();
     // The tensors are copies, so only as many are made at once as keep all threads busy.
     for chunk in distinct_inputs.chunks(2 * rayon::current_num_threads()) {
         let n_rows = chunk.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
@@ -121,7 +123,7 @@ fn relative_errors(
                 let range = start..(start + ROWS_PER_STEP).min(rows.n_rows());
                 let factors = factors.of_layer(&sampled.layer.name);
                 let tensor = (!range.is_empty()).then(|| sampled.layout.as_tensor(rows, range, factors))?;
-                Some((sampled.layer.inputs(model)[0], tensor))
+                Some((input(sampled), tensor))
             };
             calibration.observe_all(&chunk.par_iter().filter_map(read).collect())?;
         }
@@ -139,4 +141,44 @@ fn relative_errors(
         relative_error(model, sampled, rows, &entry, config.correct_bias)
     };
     layers.par_iter().map(error).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate;
+    use intact8_interp::Interpreter;
+    use intact8_ir::Tensor;
+    use intact8_quant::{Preparation, Prepared};
+
+    /// Both layers may benefit, and each has an input of its own after smoothing.
+    #[test]
+    fn layers_of_two_branches_with_one_input_are_smoothed() {
+        let branch = |name: &str, weight: &str| {
+            format!(
+                "{name} = graph {name} {{\n%{name}.x = capture\n%{name}.w = const [{weight}] : f32[2,2]\n\
+                 %{name}.y = MatMul(%{name}.x, %{name}.w)\nreturn %{name}.y\n}}"
+            )
+        };
+        let text = format!(
+            "model m opset 17\n%x = input : f32[8,2]\n%zero = const [0.0] : f32[]\n%sum = ReduceSum(%x) {{keepdims = 0}}\n\
+             %c = Greater(%sum, %zero)\n%y = If(%c; %x, %x) {{{}, {}}}\nreturn %y\n",
+            branch("else_branch", "0.001, -0.002, 1.0, 0.5"),
+            branch("then_branch", "0.002, 0.001, -0.5, 1.0")
+        );
+        let model: Model = text.parse().unwrap();
+        // The second column is small relative to the first, and its weights are large.
+        let batch = |sign: f32| {
+            let value =
+                |idx: usize| sign * if idx.is_multiple_of(2) { 100.0 } else { 0.01 } * (idx + 1) as f32;
+            Tensor::new(&[8, 2], (0..16).map(value).collect())
+        };
+        let mut data = vec![vec![batch(1.0)], vec![batch(-1.0)]];
+        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap();
+        let runtime = Interpreter::default();
+        let float = FloatModel::new(&prepared, &runtime).unwrap();
+        let calibrated = calibrate(&float, &config, &mut data, &mut ()).unwrap();
+        assert_eq!(calibrated.smoothing.0.len(), 2, "{:?}", calibrated.smoothing);
+    }
 }

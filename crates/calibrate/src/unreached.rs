@@ -6,8 +6,8 @@ use intact8_ir::{GraphId, Result, ValueRef};
 use intact8_quant::{Layer, QuantConfig};
 use std::collections::HashSet;
 
-/// The enabled layers without ranges, because one of their inputs is not computed on any of the batches. It takes a pass over
-/// the data if there are enabled layers in subgraphs, and none otherwise.
+/// The enabled layers without ranges, because the layer or one of its inputs is not computed on any of the batches. It takes
+/// a pass over the data if there are enabled layers in subgraphs, and none otherwise.
 ///
 /// # Errors
 /// If data or runtime fail.
@@ -36,7 +36,10 @@ pub fn unreached_layers(
         computed.extend(on_batch);
         Ok(())
     })?;
-    let is_unreached =
-        |layer: &&Layer| layer.inputs(float.model()).iter().any(|value| !computed.contains(value));
+    // A layer in a branch that is never taken may have an input from outside, which is computed.
+    let output = |layer: &Layer| ValueRef { graph: layer.graph, value: layer.node.into() };
+    let is_unreached = |layer: &&Layer| {
+        layer.inputs(float.model()).into_iter().chain([output(layer)]).any(|value| !computed.contains(&value))
+    };
     Ok(in_subgraphs.into_iter().filter(is_unreached).cloned().collect())
 }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     /// The map of the model that simulates quantization with scales of 0.5, and of that in a deploy format.
-    fn maps(text: &str, flavour: DeployFormat) -> [Vec<String>; 2] {
+    fn maps(text: &str, format: DeployFormat) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
         let how = Preparation { equalize: false, ..Preparation::default() };
         let mut model = Prepared::new(&original, &how, None, &mut ()).unwrap().model().clone();
@@ -121,7 +121,7 @@ mod tests {
         let layers = layers.map(|(layer, _)| (layer.name.clone(), entry(&layer))).collect();
         fake_quant(&config, &Record { layers }).run(&mut model).unwrap();
         let simulated = map(&original, &model);
-        emit(flavour, &Emission::default()).run(&mut model).unwrap();
+        emit(format, &Emission::default()).run(&mut model).unwrap();
         [simulated, map(&original, &model)]
     }
 

@@ -141,7 +141,7 @@ impl Calibration {
             .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
     }
 
-    /// The statistics by place: to be stored_constant, or merged with those of other data.
+    /// The statistics by place: to be stored, or merged with those of other data.
     pub fn statistics(&self) -> &BTreeMap<ValueRef, Statistics> {
         &self.statistics
     }

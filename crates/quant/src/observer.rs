@@ -138,6 +138,25 @@ mod tests {
         }
     }
 
+    /// As the scores of attention have them, that are masked with the least float.
+    #[test]
+    fn parameters_are_finite_whatever_the_extremes() {
+        for extreme in [f32::MIN, f32::MAX] {
+            let mut values: Vec<f32> = (0..400).map(|idx| (idx % 21) as f32 / 10.0 - 1.0).collect();
+            (0..values.len()).step_by(3).for_each(|idx| values[idx] = extreme);
+            let batches = [200, 200].map(|n| Tensor::new(&[n / 2, 2], values[..n].to_vec()));
+            for method in methods().into_iter().chain([ActivationMethod::MovingAverage]) {
+                for (bits, asymmetric) in [(8, true), (8, false), (16, true), (16, false)] {
+                    let config =
+                        ActivationConfig { num_bits: bits, method: method.clone(), asymmetric: None };
+                    let params = activation_params(&observed(&batches), &config, asymmetric);
+                    let checked = params.and_then(|params| params.check());
+                    assert!(checked.is_ok(), "{extreme} {method:?} {bits} {asymmetric}: {checked:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn statistics_and_configurations_out_of_range_are_errors() {
         let config = ActivationConfig::default();

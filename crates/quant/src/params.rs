@@ -18,6 +18,11 @@ pub(crate) fn round_half_even(x: f32) -> f32 {
     (x + NO_FRACTION) - NO_FRACTION
 }
 
+/// The end of a range, the largest float if it is infinite.
+fn finite(end: f32) -> f64 {
+    f64::from(end.clamp(f32::MIN, f32::MAX))
+}
+
 /// How a tensor is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantParams {
@@ -73,7 +78,8 @@ impl QuantParams {
         Ok(QuantParams::covering(min, max, bits, false))
     }
 
-    /// Either of the two, of a range and a width that were checked before.
+    /// Either of the two, of a width that was checked before. An infinite end counts as the largest float: a range search goes
+    /// beyond the values, and those may be nearly that large.
     pub(crate) fn covering(min: f32, max: f32, bits: u8, asymmetric: bool) -> QuantParams {
         if asymmetric {
             QuantParams::with_offset(min, max, bits)
@@ -84,12 +90,12 @@ impl QuantParams {
 
     fn with_offset(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::integers(bits);
-        let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
+        let (min, max) = (finite(min.min(0.0)), finite(max.max(0.0)));
         let scale = (max - min) / f64::from(qmax - qmin);
         if scale < MIN_SCALE {
             return QuantParams::per_tensor(1.0, qmin, bits);
         }
-        // The offset must belong to the scale that is stored_constant, which is a 32-bit float.
+        // The offset must belong to the scale that is stored, which is a 32-bit float.
         let scale = scale as f32;
         let offset = (f64::from(qmin) - min / f64::from(scale)).round_ties_even();
         QuantParams::per_tensor(scale, (offset as i32).clamp(qmin, qmax), bits)
@@ -97,7 +103,7 @@ impl QuantParams {
 
     fn without_offset(min: f32, max: f32, bits: u8) -> QuantParams {
         let (qmin, qmax) = QuantParams::integers(bits);
-        let (min, max) = (f64::from(min).abs(), f64::from(max).abs());
+        let (min, max) = (finite(min).abs(), finite(max).abs());
         let scale = if max >= min { max / f64::from(qmax) } else { min / -f64::from(qmin) };
         let scale = if scale < MIN_SCALE { 1.0 } else { scale as f32 };
         QuantParams::per_tensor(scale, 0, bits)
