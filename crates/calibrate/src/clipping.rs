@@ -154,7 +154,7 @@ mod tests {
             weights: vec![QuantParams::per_tensor(1.0 / 127.0, 0, 8)],
         };
         let mut ranges = Ranges([("fc".to_owned(), ranges)].into());
-        let narrower = ClippingCandidate {
+        let candidate = ClippingCandidate {
             readers: vec![("fc".to_owned(), 0)],
             params: QuantParams::per_tensor(0.04, 0, 8),
             excludes_sentinels: false,
@@ -164,7 +164,7 @@ mod tests {
         let network = Network { model: &model, executor: &executor, runtime: &runtime };
         let mut observer = ();
         let mut batches = Batches::new(&mut data, 1, &mut observer);
-        clip(&network, &config, &mut ranges, vec![narrower], &mut batches).unwrap();
+        clip(&network, &config, &mut ranges, vec![candidate], &mut batches).unwrap();
         ranges.0["fc"].activations[0].scale[0]
     }
 

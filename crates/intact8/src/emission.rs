@@ -71,7 +71,7 @@ pub struct DeploySize {
 /// # Errors
 /// If a file can't be read.
 pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeploySize>> {
-    let of_file = |path: &PathBuf| {
+    let size_of_file = |path: &PathBuf| {
         let bytes = saved_bytes(path);
         let warning = match bytes > float_bytes / 3 {
             true => Some(size_warning(&load_model(path)?, bytes, float_bytes)),
@@ -79,7 +79,7 @@ pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeployS
         };
         Ok(DeploySize { path: path.clone(), bytes, warning })
     };
-    files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(of_file).collect()
+    files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(size_of_file).collect()
 }
 
 /// The distribution of a model's bytes, as a warning.

@@ -17,7 +17,7 @@ pub struct Watcher {
     pub stop: Stop,
     /// The journal in which scores are stored; `None` stores none.
     pub journal: Option<Journal>,
-    /// How often each pipeline of passes was run, by what it makes: `prepare`, `quantize`, `deploy qdq`.
+    /// The number of runs of each pipeline of passes, by its name: `prepare`, `quantize`, `deploy qdq`, …
     pub work: BTreeMap<String, usize>,
     began: Instant,
     trials: (usize, Duration),
@@ -34,7 +34,7 @@ pub trait Progress {
 
 /// Shows no progress.
 impl Progress for () {
-    fn begin(&mut self, _what: &str) {}
+    fn begin(&mut self, _stage: &str) {}
     fn advance(&mut self, _done: usize, _total: usize) {}
 }
 
@@ -89,8 +89,8 @@ impl Watcher {
 }
 
 impl PassObserver for Watcher {
-    fn begin(&mut self, what: &str) {
-        *self.work.entry(what.to_owned()).or_default() += 1;
+    fn begin(&mut self, pipeline: &str) {
+        *self.work.entry(pipeline.to_owned()).or_default() += 1;
     }
 }
 
@@ -102,8 +102,8 @@ impl SearchObserver<Score> for Watcher {
             Stage::Ranking => true,
         });
         self.began = Instant::now();
-        let what = self.describe(stage);
-        self.progress.begin(&what);
+        let description = self.describe(stage);
+        self.progress.begin(&description);
     }
 
     fn progress(&mut self, done: usize, total: usize) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! The search climbs it after the strategy has ended, with the layers that the best trial leaves in float: each rung changes
 //! one setting in their configuration, and as many of them as the target allows stay on the rung, quantized. The rungs are
-//! in a table; which layers are rolled back in the first place is decided by the strategy.
+//! in a table; the strategy decides which layers are rolled back before.
 
 use crate::outcome::{Ending, Rungs};
 use crate::roles::Scorer;

@@ -553,13 +553,14 @@ fn keep_best_makes_the_closest_trial_the_outcome() {
     let all = ["a", "b", "c", "d"];
     let missed = TestSearch::new(&all).run(TestOptions::default()).unwrap();
     assert!(missed.outcome.is_none() && !missed.is_met());
-    let kept = TestSearch::new(&all).run(TestOptions { keep_best: true, ..TestOptions::default() }).unwrap();
-    assert_eq!(kept.history, missed.history);
-    let closest = &kept.history[kept.closest];
-    let least = kept.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
+    let with_keep_best =
+        TestSearch::new(&all).run(TestOptions { keep_best: true, ..TestOptions::default() }).unwrap();
+    assert_eq!(with_keep_best.history, missed.history);
+    let closest = &with_keep_best.history[with_keep_best.closest];
+    let least = with_keep_best.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
     assert_eq!((closest.verdict.loss, closest.verdict.satisfied), (least, false));
-    assert!(!kept.is_met());
-    assert_eq!(kept.outcome.unwrap().rolled_back, closest.rolled_back);
+    assert!(!with_keep_best.is_met());
+    assert_eq!(with_keep_best.outcome.unwrap().rolled_back, closest.rolled_back);
 }
 
 #[test]

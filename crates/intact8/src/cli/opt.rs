@@ -1,4 +1,4 @@
-//! `intact8 opt`: single passes, to see what they make of a model.
+//! `intact8 opt`: runs single passes on a model and shows the result.
 
 use super::{print_line, print_message};
 use anyhow::bail;
@@ -19,13 +19,13 @@ pub(crate) struct Args {
     /// The passes, in the order in which they run; `--list` shows them
     #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
     passes: Vec<String>,
-    /// Where the result is written, as ONNX or as text (.qir); default: the text form on the standard output
+    /// File for the result, as ONNX or as text (.qir); default: the text form on the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print the model after each run of these passes
     #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
     print_after: Vec<String>,
-    /// Print constants of more than 16 elements in full; written text forms have them in a file beside otherwise
+    /// Print constants of more than 16 elements in full; otherwise a written text form has them in `<file>.data`
     #[arg(long)]
     inline_constants: bool,
     /// Print the time of each pass, and whether it changed the model
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         NAMED_PASSES.iter().for_each(|pass| print_line(&format!("{:width$}  {}", pass.name, pass.about)));
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(path) = &args.model else { bail!("no model is given") };
+    let Some(path) = &args.model else { bail!("a model is required") };
     let named = args.passes.iter().map(|name| NamedPass::named(name));
     let passes = named.map(|named| Ok(named?.pass())).collect::<intact8::Result<_>>()?;
     for name in &args.print_after {
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut model = load_any_model(path)?;
     Pipeline(passes)
-        .run_observed(&mut model, &mut Watch { args, started: Instant::now() })
+        .run_observed(&mut model, &mut Printer { args, started: Instant::now() })
         .map_err(|error| error.at(path.display()))?;
     match &args.output {
         Some(output) => {
@@ -70,13 +70,13 @@ fn print(model: &Model, args: &Args) {
     print_line(model.text(constants).to_string().trim_end());
 }
 
-/// Prints what was asked for of each pass.
-struct Watch<'a> {
+/// Prints the times of passes and the models after them, as the options require.
+struct Printer<'a> {
     args: &'a Args,
     started: Instant,
 }
 
-impl PassObserver for Watch<'_> {
+impl PassObserver for Printer<'_> {
     fn before(&mut self, _pass: &'static str) {
         self.started = Instant::now();
     }

@@ -174,7 +174,7 @@ fn model_after(model: &Model, values: &[ValueId]) -> Model {
     let mut model = model.clone();
     for &value in values {
         // The type of the value in the file may be wrong, and is not needed here.
-        let input = intact8_ir::Value::new(model.main().value(value).name.clone() + ".kept");
+        let input = intact8_ir::Value::new(model.main().value(value).name.clone() + ".cached");
         let input = model.main_mut().add(intact8_ir::Node::input(input), &[]);
         model.main_mut().replace_uses(value, input.into());
     }

@@ -48,7 +48,7 @@ enum Targets {
     /// No metric needs targets.
     None,
     /// Values of the data set, the same number for each sample.
-    Given(Vec<f32>),
+    FromData(Vec<f32>),
     /// The outputs of the original model, batch by batch; computed when they are first needed.
     Original(Option<Vec<Vec<f32>>>),
 }
@@ -89,7 +89,7 @@ impl DataScorer {
             (true, true) => {
                 let targets = data.targets("targets", n_samples)?;
                 let targets = numbers(&targets);
-                Targets::Given(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
+                Targets::FromData(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
             }
             (true, false) => Targets::Original(None),
         };
@@ -171,7 +171,7 @@ impl DataScorer {
         let n_samples = self.evaluation.n_samples();
         let targets = match &self.targets {
             Targets::None => Cow::Borrowed(&[][..]),
-            Targets::Given(values) => rows_of(values, samples, n_samples),
+            Targets::FromData(values) => rows_of(values, samples, n_samples),
             Targets::Original(outputs) => {
                 let outputs = outputs.as_ref().expect("the targets were computed before");
                 let row_of = |&sample: &usize| {

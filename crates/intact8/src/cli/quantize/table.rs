@@ -86,10 +86,10 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
     let mut table = plain(header.map(str::to_owned).to_vec());
     let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
     for (idx, goal) in goals.iter().enumerate() {
-        let of_loss = interval(goal, idx, &report.original, result, confidence)?;
-        let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
+        let interval_of_loss = interval(goal, idx, &report.original, result, confidence)?;
+        let Interval { loss, standard_error, ends: [least, most], is_sure } = interval_of_loss;
         let mut remarks = Vec::new();
-        if of_loss.is_noise() {
+        if interval_of_loss.is_noise() {
             remarks.push(format!("within the noise{samples}"));
         }
         if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
