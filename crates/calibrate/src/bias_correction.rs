@@ -112,7 +112,7 @@ mod tests {
             for batch in &data {
                 session.run_tapped(batch, &mut |value, tensor| calibration.observe(value, tensor)).unwrap();
             }
-            let mut found = calibration.finish().unwrap();
+            let mut found = calibration.ranges().unwrap();
             found.layers.get_mut("conv").unwrap().smoothing = factors;
             let mut observer = ();
             let mut batches = Batches::new(&mut data, 2, &mut observer);

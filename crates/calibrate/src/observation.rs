@@ -80,7 +80,7 @@ pub(crate) fn ranges(
 
 /// The results of a calibration. Takes it by value, so that its histograms are freed before the network runs again.
 fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
-    Ok((calibration.finish()?, calibration.clipping_candidates()))
+    Ok((calibration.ranges()?, calibration.clipping_candidates()))
 }
 
 /// A pool of calibrations without observations, one for each batch that runs; their memory is reused.

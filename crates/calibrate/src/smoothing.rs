@@ -128,7 +128,7 @@ fn relative_errors(
             calibration.observe_all(&chunk.par_iter().filter_map(read).collect())?;
         }
     }
-    let record: Record = calibration.finish()?;
+    let record: Record = calibration.ranges()?;
     drop(calibration);
     let error = |(sampled, rows): &(&SampledLayer, &RowSample)| {
         let name = &sampled.layer.name;

@@ -7,7 +7,7 @@ pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
 
-use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig};
+use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::layer::Layer;
 use crate::observer::{
     Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,
@@ -27,6 +27,8 @@ pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
+    /// The parts of calibration that the configuration asks for and that are not done here.
+    beyond_ranges: Vec<&'static str>,
     statistics: BTreeMap<ValueRef, Statistics>,
     /// The parameters that follow from the statistics, until there are more values; nothing for places without values.
     chosen: OnceLock<BTreeMap<ValueRef, Vec<Chosen>>>,
@@ -112,6 +114,7 @@ impl Calibration {
         Ok(Calibration {
             layers,
             joint: config.joint_quant,
+            beyond_ranges: beyond_ranges(config),
             precision: config.fakequant_precision_mode,
             statistics,
             chosen: OnceLock::new(),
@@ -164,8 +167,27 @@ impl Calibration {
         Ok(())
     }
 
-    /// The record of all layers.
+    /// The record of all layers, for configurations that ask for nothing but ranges.
+    ///
+    /// # Errors
+    /// If no data reached a layer, or the configuration asks for what needs more than observation: smoothing, fitted or
+    /// learned rounding, bias correction. `intact8-calibrate` does all of these with any runtime.
     pub fn finish(&self) -> Result<Record> {
+        match self.beyond_ranges[..] {
+            [] => self.ranges(),
+            _ => Err(Error::invalid_config(format!(
+                "observation alone gives no {}, which the configuration asks for; calibrate with intact8-calibrate, or \
+                 turn it off",
+                self.beyond_ranges.join(" and no ")
+            ))),
+        }
+    }
+
+    /// A record that holds the ranges of all layers and nothing else, whatever the configuration asks for.
+    ///
+    /// # Errors
+    /// If no data reached a layer.
+    pub fn ranges(&self) -> Result<Record> {
         let entry = |watched: &Watched| {
             let layer = &watched.layer;
             let record = LayerRecord {
@@ -351,6 +373,17 @@ fn as_fp16(scale: f32) -> f32 {
     f16::from_f32(scale.sqrt()).to_f32().powi(2)
 }
 
+fn beyond_ranges(config: &QuantConfig) -> Vec<&'static str> {
+    let any = |asks: fn(&LayerConfig) -> bool| config.layers.values().any(|it| it.quant_enable && asks(it));
+    let learns = |it: &LayerConfig| matches!(it.weight_quant_params.method, WeightMethod::AdaRound(_));
+    let parts = [
+        (config.auto_balance || any(|it| it.dmq_balancer_param.is_some()), "smoothing"),
+        (config.fit_rounding || any(learns), "rounding of weights"),
+        (config.correct_bias, "bias correction"),
+    ];
+    parts.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, part)| part).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,12 +453,12 @@ mod tests {
     #[test]
     fn parameters_follow_the_data() {
         let scale =
-            |calibration: &Calibration| calibration.finish().unwrap().layers["fc"].activations[0].scale[0];
+            |calibration: &Calibration| calibration.ranges().unwrap().layers["fc"].activations[0].scale[0];
         let evenly_up_to =
             |most: f32| Tensor::new(&[500, 2], (1..=1000).map(|idx| idx as f32 / 1000.0 * most).collect());
         let (mut calibration, place) = calibration();
         assert!(
-            calibration.finish().unwrap_err().to_string().contains("no calibration data reached this layer")
+            calibration.ranges().unwrap_err().to_string().contains("no calibration data reached this layer")
         );
         assert!(calibration.clipping_candidates().is_empty());
         calibration.observe(place, &evenly_up_to(1.0)).unwrap();
@@ -436,6 +469,20 @@ mod tests {
         let mut merged = one;
         merged.merge(&calibration.statistics).unwrap();
         assert!(scale(&merged) > 1.5 / 255.0);
+    }
+
+    #[test]
+    fn a_configuration_that_asks_for_more_than_ranges_is_refused() {
+        let (mut calibration, place) = calibration();
+        calibration.observe(place, &Tensor::new(&[1, 2], vec![1.0f32, -1.0])).unwrap();
+        assert_eq!(
+            calibration.finish().unwrap_err().to_string(),
+            "observation alone gives no smoothing and no rounding of weights and no bias correction, which the \
+             configuration asks for; calibrate with intact8-calibrate, or turn it off"
+        );
+        assert_eq!(calibration.ranges().unwrap().layers.len(), 1);
+        calibration.beyond_ranges.clear();
+        assert_eq!(calibration.finish().unwrap(), calibration.ranges().unwrap());
     }
 
     #[test]
@@ -461,7 +508,7 @@ mod tests {
                 let values = Tensor::new(&[2, 2], vec![-reach, 0.0, 0.5 * reach, reach]);
                 calibration.observe(place, &values).unwrap();
             }
-            let record = calibration.finish().unwrap();
+            let record = calibration.ranges().unwrap();
             for name in ["add", "concat"] {
                 let [a, b] = &record.layers[name].activations[..] else { panic!("{name} has two inputs") };
                 assert_eq!(a == b, joint_quant, "{name}");

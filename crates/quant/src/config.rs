@@ -137,6 +137,21 @@ impl QuantConfig {
         QuantConfig { layers, ..QuantConfig::default() }
     }
 
+    /// The same configuration without the parts of calibration that need more than observed ranges: smoothing, fitted and
+    /// learned rounding, bias correction.
+    #[must_use]
+    pub fn ranges_only(mut self) -> QuantConfig {
+        (self.auto_balance, self.fit_rounding, self.correct_bias) = (false, false, false);
+        for layer in self.layers.values_mut() {
+            layer.dmq_balancer_param = None;
+            let weights = &mut layer.weight_quant_params;
+            if matches!(weights.method, WeightMethod::AdaRound(_)) {
+                weights.method = WeightMethod::Mse;
+            }
+        }
+        self
+    }
+
     /// The same configuration with some layers left in float.
     pub fn rolled_back(&self, layers: &[String]) -> QuantConfig {
         let mut config = self.clone();

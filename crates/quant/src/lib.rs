@@ -29,14 +29,14 @@
 //! return %y
 //! "
 //! .parse()?;
-//! let prepared = Prepared::new(&model, &Preparation::default(), None)?;
-//! let config = QuantConfig::for_model(prepared.model());
+//! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
+//! let config = QuantConfig::for_model(prepared.model()).ranges_only();
 //! let mut calibration = Calibration::new(prepared.model(), &config)?;
 //! for place in calibration.places().collect::<Vec<_>>() {
 //!     // The float model is run by the caller; here the one value is the input.
 //!     calibration.observe(place, &Tensor::new(&[1, 2], vec![-1.0f32, 1.0]))?;
 //! }
-//! let quantized = prepared.quantize(&config, &calibration.finish()?)?;
+//! let quantized = prepared.quantize(&config, &calibration.finish()?, &mut ())?;
 //! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
 //! # Ok::<(), intact8_ir::Error>(())
 //! ```

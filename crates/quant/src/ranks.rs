@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn types_come_first_and_inference_second() {
         let text = "model m opset 17\n%x = input : f32[N,2,3]\n%r = Relu(%x)\n%s = Transpose(%r) : f32[A,B,C]\n\
-                    %u = Unknown(%s)\nreturn %u\n";
+                    %v = input\n%u = Relu(%v)\nreturn %s, %u\n";
         let model: Model = text.parse().unwrap();
         let ranks = Ranks::of(&model);
         let rank = |name: &str| {
