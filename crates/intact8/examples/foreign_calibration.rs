@@ -27,7 +27,7 @@ fn run(x: [f32; 2], tap: &mut dyn FnMut(&str, [f32; 2]) -> Result<()>) -> Result
 
 fn main() -> Result<()> {
     let model: Model = MODEL.parse()?;
-    // Ranges are all that observation gives; `intact8::calibrate` does the rest with any runtime.
+    // Observation alone finds ranges; `intact8::calibrate` runs all stages, with any runtime.
     let config = QuantConfig::for_model(&model).ranges_only();
 
     let mut calibration = Calibration::new(&model, &config)?;

@@ -33,7 +33,16 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        cli::print_message(&format!("error: {error:#}"));
+        cli::print_message(&format!("error: {}", with_causes(&error)));
         ExitCode::from(1)
+    })
+}
+
+/// The text of an error with those of its causes, except causes whose text is part of it already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
+        true => text,
+        false if text.is_empty() => cause,
+        false => format!("{text}: {cause}"),
     })
 }

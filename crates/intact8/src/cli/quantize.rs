@@ -21,7 +21,7 @@ use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
-    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
+    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, ErrorKind, FloatModel, Goal, Goals, Input,
     Interpreter, Journal, MaxDrop, Model, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,
     Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, load_config, model_bytes,
     prepare, quantize_and_save, report_json,
@@ -255,7 +255,11 @@ fn roles(
                 parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
             let evaluation = data.feed(&inputs, &feeding)?;
             let scorer = DataScorer::new(interpreter.clone(), evaluation, &data, metrics, model);
-            let mut scorer = scorer.with_context(|| args.model.display().to_string())?;
+            // Errors of the data name their file themselves.
+            let mut scorer = scorer.map_err(|error| match error.kind {
+                ErrorKind::InvalidData => error,
+                _ => error.at(args.model.display()),
+            })?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)

@@ -54,7 +54,7 @@ fn models_that_can_not_be_read_are_errors() {
 fn a_name_with_a_line_break_is_printed_on_one_line() {
     let scratch = Scratch::new();
     let text =
-        "model m opset 17, own 1\n%x = input : f32[N,1,8,8]\n%y = own::Nonsense(%x) @\"a\\nb\"\nreturn %y\n";
+        "model m opset 17, own 1\n%input = input : f32[N,1,8,8]\n%y = own::Nonsense(%input) @\"a\\nb\"\nreturn %y\n";
     let model = scratch.path("lines.onnx");
     intact8::save_model(&text.parse().expect("a model"), model.as_ref())
         .expect("the folder can be written to");
@@ -187,7 +187,10 @@ fn unknown_names_are_errors_that_list_the_known_ones() {
         "--skip-layer",
         "x",
     ]);
-    assert_eq!(run.stderr, "error: layer \"x\": is no layer that can be quantized; see `intact8 inspect`\n");
+    assert_eq!(
+        run.stderr,
+        "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`\n"
+    );
 }
 
 #[test]

@@ -23,6 +23,9 @@ fn the_command_prepares_once_and_deploys_each_format_once() {
     assert_eq!(json(&scratch, "summary.json")["work"], expected);
 }
 
+/// The number of times that each model was compiled, by its text and the addresses of its constants.
+type Counts = BTreeMap<(String, Vec<usize>), usize>;
+
 #[test]
 fn no_model_is_compiled_twice() {
     let scratch = Scratch::new();
@@ -34,7 +37,7 @@ fn no_model_is_compiled_twice() {
         (data, feed)
     };
     // A model is identified by its text and the addresses of its constants, whose elements the text omits.
-    let compiled: Arc<Mutex<BTreeMap<(String, Vec<usize>), usize>>> = Arc::default();
+    let compiled: Arc<Mutex<Counts>> = Arc::default();
     let counts = compiled.clone();
     let interpreter = Interpreter::default().observed(move |model| {
         let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
