@@ -6,7 +6,7 @@ use intact8::data::{DataSet, Feed, Feeding, read_npz};
 use intact8::search::search;
 use intact8::{
     BinarySearch, DataScorer, DeployFormat, Emission, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop,
-    Model, Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
+    Model, OriginalModel, Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
 };
 use std::hint::black_box;
 use std::path::Path;
@@ -28,7 +28,8 @@ fn benches(c: &mut Criterion) {
     let ((_, mut calibration), (data, samples)) = (data(&model, "calib.npz"), data(&model, "eval.npz"));
     let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
     let interpreter = Arc::new(Interpreter::default());
-    let scorer = DataScorer::new(interpreter.clone(), samples, &data, vec![metric], &model);
+    let original = OriginalModel::new(interpreter.clone(), &model).expect("the model can be run");
+    let scorer = DataScorer::new(original, samples, &data, vec![metric]);
     let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
     let prepared = prepare(&model, &Preparation::default(), &mut ()).expect("the model can be prepared");
     let mut config = QuantConfig::for_model(prepared.model());

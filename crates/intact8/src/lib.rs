@@ -17,8 +17,8 @@
 //! ```
 //! use intact8::data::{DataSet, Feeding};
 //! use intact8::{
-//!     DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, Model, OutputFiles, Preparation,
-//!     QuantConfig, Roles, SearchOptions, Tensor, prepare, quantize_and_save,
+//!     DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, Model, OriginalModel, OutputFiles,
+//!     Preparation, QuantConfig, Roles, SearchOptions, Tensor, prepare, quantize_and_save,
 //! };
 //! use std::sync::Arc;
 //!
@@ -39,8 +39,8 @@
 //!
 //! let (metric, goal) = Goal::parse("sqnr>=30", MaxDrop::Absolute(0.0))?;
 //! let interpreter = Arc::new(Interpreter::default());
-//! let mut scorer =
-//!     DataScorer::new(interpreter.clone(), calibration.clone(), &data, vec![metric], &model)?;
+//! let original = OriginalModel::new(interpreter.clone(), &model)?;
+//! let mut scorer = DataScorer::new(original, calibration.clone(), &data, vec![metric])?;
 //!
 //! let prepared = prepare(&model, &Preparation::default(), &mut ())?;
 //! let float = FloatModel::new(&prepared, &*interpreter)?;
@@ -116,7 +116,7 @@ pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
 pub use quantize::{prepare, quantize_and_save};
 pub use report::{interval, names_by_rank, report_json, trials_per_second};
-pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, Score};
+pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;
 pub use text_files::{load_any_model, save_any_model};
 pub use watcher::{Progress, Watcher};

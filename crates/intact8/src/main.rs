@@ -33,16 +33,19 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        cli::print_message(&format!("error: {}", with_causes(&error)));
+        cli::print_message(&format!("error: {}", described(&error)));
         ExitCode::from(1)
     })
 }
 
-/// The text of an error with those of its causes, except causes whose text is part of it already.
-fn with_causes(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
-        true => text,
-        false if text.is_empty() => cause,
-        false => format!("{text}: {cause}"),
-    })
+/// The text of an error with its contexts and causes, without causes with which the text ends already.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
 }

@@ -12,7 +12,7 @@ mod process;
 mod sample_order;
 
 pub use by_command::CommandScorer;
-pub use by_data::DataScorer;
+pub use by_data::{DataScorer, OriginalModel};
 
 use crate::data::Noise;
 use crate::peak_memory::peak_memory;

@@ -11,8 +11,11 @@ use intact8_ir::{Executor, Model, Result, Runtime};
 pub struct Interpreter {
     limits: Limits,
     registry: Registry,
-    observer: Option<Box<dyn Fn(&Model) + Send + Sync>>,
+    observer: Option<Box<Observe>>,
 }
+
+/// What is called with every model before it is compiled.
+type Observe = dyn Fn(&Model) + Send + Sync;
 
 impl Interpreter {
     /// An interpreter whose sessions have these limits.

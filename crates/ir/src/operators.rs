@@ -6,16 +6,19 @@ pub fn is_onnx_operator(name: &str) -> bool {
     [OPERATORS, EXPERIMENTAL, FOREIGN].iter().any(|names| names.binary_search(&name).is_ok())
 }
 
-/// The operator of ONNX's own domain whose name takes the fewest edits to reach.
-pub(crate) fn nearest_onnx_operator(name: &str) -> &'static str {
-    // No name is that long; what is, as a hostile file has it, must not take long to compare.
-    let name: String = name.chars().take(64).collect();
-    let name = name.as_str();
-    let distance = |other: &&&str| {
-        let [lower, other_lower] = [name, other].map(str::to_lowercase);
-        (strsim::damerau_levenshtein(&lower, &other_lower), strsim::damerau_levenshtein(name, other))
+/// The operator of ONNX's own domain that is likely to be meant by a name that it does not have: the same but for case, or for
+/// at most two edits. Other names are operators that exporters have left in that domain, and no misspellings.
+pub(crate) fn meant_onnx_operator(name: &str) -> Option<&'static str> {
+    const MOST_EDITS: usize = 2;
+    let lower = name.to_lowercase();
+    let edits = |other: &'static str| {
+        let is_near = other.len().abs_diff(name.len()) <= MOST_EDITS;
+        let n_edits = is_near.then(|| strsim::damerau_levenshtein(&lower, &other.to_lowercase()))?;
+        // Of short names two edits leave nothing.
+        (2 * n_edits < name.len() && n_edits <= MOST_EDITS).then_some((n_edits, other))
     };
-    OPERATORS.iter().min_by_key(distance).copied().unwrap_or_default()
+    let nearest = OPERATORS.iter().filter_map(|other| edits(other)).min_by_key(|(n_edits, _)| *n_edits);
+    nearest.map(|(_, other)| other)
 }
 
 /// The operators of versions 1 to 28, deprecated ones included.
@@ -75,12 +78,15 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_operators_have_a_nearest_one() {
+    fn misspellings_are_told_from_foreign_operators() {
         for (misspelt, meant) in
             [("Conw", "Conv"), ("RELU", "Relu"), ("Matmul", "MatMul"), ("Soft_max", "Softmax")]
         {
             assert!(!is_onnx_operator(misspelt));
-            assert_eq!(nearest_onnx_operator(misspelt), meant);
+            assert_eq!(meant_onnx_operator(misspelt), Some(meant));
+        }
+        for foreign in ["EfficientNMS_TRT", "Plugin", "aten", "X", ""] {
+            assert_eq!(meant_onnx_operator(foreign), None, "{foreign}");
         }
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Whether a `Conv` has the right number of operands is not checked here: that is for those who run it.
 
-use crate::operators::{is_onnx_operator, nearest_onnx_operator};
+use crate::operators::{is_onnx_operator, meant_onnx_operator};
 use crate::text::{name, node_line};
 use crate::{Error, Graph, GraphId, Model, NodeId, NodeKind, NodeRef, Op, Result, ValueId};
 use petgraph::Direction;
@@ -38,13 +38,15 @@ pub fn verify(model: &Model) -> Result<()> {
         if !functions.insert((&function.domain, &function.name, &function.overload)) {
             found.add(None, "is defined twice");
         } else if model.has_graph(function.body) {
-            Scope { opsets: &function.opsets, names: HashSet::new(), found: &mut found }.check(function.body);
+            Scope { opsets: &function.opsets, names: HashSet::new(), found: &mut found, n_unknown: 0 }
+                .check(function.body);
         } else {
             found.add(None, "the body is missing");
         }
         found.path.pop();
     }
-    Scope { opsets: &model.opsets, names: HashSet::new(), found: &mut found }.check(GraphId::MAIN);
+    Scope { opsets: &model.opsets, names: HashSet::new(), found: &mut found, n_unknown: 0 }
+        .check(GraphId::MAIN);
     found.result()
 }
 
@@ -99,11 +101,16 @@ impl Found<'_> {
     }
 }
 
+/// Of how many unknown operators the one that may be meant is searched for.
+const MOST_SEARCHED: usize = 1000;
+
 /// What a graph can see of its surroundings.
 struct Scope<'a, 'f> {
     opsets: &'a BTreeMap<String, i64>,
     names: HashSet<&'a str>,
     found: &'f mut Found<'a>,
+    /// How many operators ONNX does not have.
+    n_unknown: usize,
 }
 
 impl<'a> Scope<'a, '_> {
@@ -170,9 +177,10 @@ impl<'a> Scope<'a, '_> {
         let is_function = || model.functions.iter().any(|f| f.domain == op.domain && f.name == op.name);
         if op.domain.is_empty() && !is_onnx_operator(&op.name) && !is_function() {
             // The search takes a while, and a hostile file may have very many such operators.
-            if !self.found.is_full() {
-                let nearest = nearest_onnx_operator(&op.name);
-                self.add(at, label, format!("ONNX has no operator {:?}; did you mean {nearest:?}", op.name));
+            self.n_unknown += 1;
+            let meant = (self.n_unknown <= MOST_SEARCHED).then(|| meant_onnx_operator(&op.name)).flatten();
+            if let Some(meant) = meant {
+                self.add(at, label, format!("ONNX has no operator {:?}; did you mean {meant:?}", op.name));
             }
         }
         let subgraphs: Vec<GraphId> = op.subgraphs().collect();

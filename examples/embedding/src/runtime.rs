@@ -61,7 +61,7 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (floats(a)?, floats(b)?);
     let element = |idx: usize| {
         let (row, column) = (idx / columns, idx % columns);
-        (0..depth).map(|k| a[row * depth + k] * b[k * columns + column]).sum()
+        (0..depth).map(|k| a[row * depth + k] * b[k * columns + column]).sum::<f32>()
     };
     Ok(Tensor::new(&[rows, columns], (0..rows * columns).map(element).collect()))
 }

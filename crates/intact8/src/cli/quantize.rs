@@ -21,10 +21,10 @@ use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
-    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, ErrorKind, FloatModel, Goal, Goals, Input,
-    Interpreter, Journal, MaxDrop, Model, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,
-    Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, load_config, model_bytes,
-    prepare, quantize_and_save, report_json,
+    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
+    Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile,
+    QuantConfig, Report, Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay,
+    load_config, model_bytes, prepare, quantize_and_save, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -238,6 +238,12 @@ fn roles(
     stop: &Stop,
 ) -> anyhow::Result<(Feed, AnyScorer, Goals)> {
     let max_drop = MaxDrop::parse(&args.max_drop)?;
+    // What can't be run is reported before any data are read.
+    let original = match args.eval_cmd {
+        Some(_) => None,
+        None => Some(OriginalModel::new(interpreter.clone(), model)),
+    };
+    let original = original.transpose().with_context(|| args.model.display().to_string())?;
     let (inputs, feeding) = (Input::all_of(model), args.feeding.feeding());
     let eval = || args.eval.as_deref().map(read_data).transpose();
     let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
@@ -254,12 +260,8 @@ fn roles(
             let (metrics, goals): (Vec<_>, Vec<Goal>) =
                 parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
             let evaluation = data.feed(&inputs, &feeding)?;
-            let scorer = DataScorer::new(interpreter.clone(), evaluation, &data, metrics, model);
-            // Errors of the data name their file themselves.
-            let mut scorer = scorer.map_err(|error| match error.kind {
-                ErrorKind::InvalidData => error,
-                _ => error.at(args.model.display()),
-            })?;
+            let original = original.context("the original is compiled where data are scored")?;
+            let mut scorer = DataScorer::new(original, evaluation, &data, metrics)?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)

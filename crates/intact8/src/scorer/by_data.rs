@@ -32,8 +32,7 @@ pub struct DataScorer {
     labels: Vec<i64>,
     targets: Targets,
     cache: ActivationCache,
-    original: Model,
-    session: Arc<Session>,
+    original: OriginalModel,
     /// The complete scores of models, by the fingerprints of their outputs.
     known: HashMap<Vec<Fingerprint>, Score>,
     /// The tallies of the original, once it is scored.
@@ -53,6 +52,25 @@ enum Targets {
     Original(Option<Vec<Vec<f32>>>),
 }
 
+/// The original model, compiled by the interpreter that runs all other models too.
+#[derive(Clone)]
+pub struct OriginalModel {
+    interpreter: Arc<Interpreter>,
+    model: Model,
+    session: Arc<Session>,
+}
+
+impl OriginalModel {
+    /// Compiles a model.
+    ///
+    /// # Errors
+    /// If the interpreter can't run it.
+    pub fn new(interpreter: Arc<Interpreter>, model: &Model) -> Result<OriginalModel> {
+        let session = Arc::new(interpreter.session(model)?);
+        Ok(OriginalModel { interpreter, model: model.clone(), session })
+    }
+}
+
 /// The way in which a model is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ScoringMode {
@@ -65,18 +83,17 @@ enum ScoringMode {
 }
 
 impl DataScorer {
-    /// A scorer of the samples of a feed, run by `interpreter`. The batches are shorter than the feed's if the tensors of the
+    /// A scorer of the samples of a feed, run by the interpreter of `original`. The batches are shorter than the feed's if the tensors of the
     /// original model would not fit into the processor's cache. `data` is the data set of the samples, with the labels and
     /// targets that the metrics need; if it has no targets, they are the outputs of `original`.
     ///
     /// # Errors
     /// If labels are missing, labels or targets do not fit the samples, or `original` can't be run.
     pub fn new(
-        interpreter: Arc<Interpreter>,
+        original: OriginalModel,
         evaluation: Feed,
         data: &DataSet,
         metrics: Vec<Metric>,
-        original: &Model,
     ) -> Result<DataScorer> {
         let needs = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
         let n_samples = evaluation.n_samples();
@@ -93,9 +110,8 @@ impl DataScorer {
             }
             (true, false) => Targets::Original(None),
         };
-        let session = Arc::new(interpreter.session(original)?);
-        let evaluation = fit_to_cache(evaluation, &session)?;
-        let (original, cache) = (original.clone(), ActivationCache::new(interpreter, evaluation.n_batches()));
+        let evaluation = fit_to_cache(evaluation, &original.session)?;
+        let cache = ActivationCache::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
             metrics,
@@ -105,7 +121,6 @@ impl DataScorer {
             cache,
             known: HashMap::new(),
             original,
-            session,
             baseline: None,
         })
     }
@@ -124,7 +139,7 @@ impl DataScorer {
             (scoring.progress)(found.len(), batches.len())?;
             let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
-                .map(|samples| self.session.run(&self.evaluation.inputs(samples.clone())?))
+                .map(|samples| self.original.session.run(&self.evaluation.inputs(samples.clone())?))
                 .collect();
             for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
                 found.push(Batch::of(&of_batch?, samples.len())?.output.into_owned());
@@ -151,7 +166,7 @@ impl DataScorer {
             return Ok(noises.collect());
         }
         if mode != ScoringMode::Original && self.baseline.is_none() {
-            let original = self.original.clone();
+            let original = self.original.model.clone();
             let progress = &mut *scoring.progress;
             let mut scoring = Scoring { original: None, first: None, out_of_reach: None, progress };
             self.score_model(&original, ScoringMode::Original, &mut scoring)?;
@@ -249,7 +264,7 @@ impl DataScorer {
         self.compute_targets(scoring)?;
         let first_inputs = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
         let memory = if mode == ScoringMode::Cached { self.cache_memory } else { 0 };
-        let session = (mode == ScoringMode::Original).then(|| self.session.clone());
+        let session = (mode == ScoringMode::Original).then(|| self.original.session.clone());
         let mut cached = self.cache.prepare(model, session, memory, first_inputs)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();

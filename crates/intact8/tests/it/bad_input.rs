@@ -53,8 +53,7 @@ fn models_that_can_not_be_read_are_errors() {
 #[test]
 fn a_name_with_a_line_break_is_printed_on_one_line() {
     let scratch = Scratch::new();
-    let text =
-        "model m opset 17, own 1\n%input = input : f32[N,1,8,8]\n%y = own::Nonsense(%input) @\"a\\nb\"\nreturn %y\n";
+    let text = "model m opset 17, own 1\n%input = input : f32[N,1,8,8]\n%y = own::Nonsense(%input) @\"a\\nb\"\nreturn %y\n";
     let model = scratch.path("lines.onnx");
     intact8::save_model(&text.parse().expect("a model"), model.as_ref())
         .expect("the folder can be written to");

@@ -149,8 +149,9 @@ fn a_saved_model_has_the_reported_accuracy() {
         let data = intact8::data::DataSet { source: String::new(), arrays };
         let feed = data.feed(session.inputs(), &Default::default()).expect("the data fit");
         let metric = intact8::data::metric_named("top1").expect("there is top1");
-        let mut scorer = intact8::DataScorer::new(Default::default(), feed, &data, vec![metric], &model)
-            .expect("there are labels");
+        let original = intact8::OriginalModel::new(Default::default(), &model).expect("the model can be run");
+        let mut scorer =
+            intact8::DataScorer::new(original, feed, &data, vec![metric]).expect("there are labels");
         let mut scoring = intact8::Scoring {
             original: None,
             first: None,

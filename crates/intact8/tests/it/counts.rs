@@ -5,11 +5,14 @@ use crate::{Scratch, fixture};
 use intact8::data::{DataSet, Feed, read_npz};
 use intact8::search::{Roles, SearchOptions};
 use intact8::{
-    DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, OutputFiles, Preparation,
-    QuantConfig, Stop, Watcher, load_model, prepare, quantize_and_save,
+    DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, OriginalModel, OutputFiles,
+    Preparation, QuantConfig, Stop, Watcher, load_model, prepare, quantize_and_save,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+
+/// The number of times that each model was compiled, by its text and the addresses of its constants.
+type Compiled = BTreeMap<(String, Vec<usize>), usize>;
 
 #[test]
 fn the_command_prepares_once_and_deploys_each_format_once() {
@@ -23,9 +26,6 @@ fn the_command_prepares_once_and_deploys_each_format_once() {
     assert_eq!(json(&scratch, "summary.json")["work"], expected);
 }
 
-/// The number of times that each model was compiled, by its text and the addresses of its constants.
-type Counts = BTreeMap<(String, Vec<usize>), usize>;
-
 #[test]
 fn no_model_is_compiled_twice() {
     let scratch = Scratch::new();
@@ -37,7 +37,7 @@ fn no_model_is_compiled_twice() {
         (data, feed)
     };
     // A model is identified by its text and the addresses of its constants, whose elements the text omits.
-    let compiled: Arc<Mutex<Counts>> = Arc::default();
+    let compiled: Arc<Mutex<Compiled>> = Arc::default();
     let counts = compiled.clone();
     let interpreter = Interpreter::default().observed(move |model| {
         let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
@@ -48,7 +48,8 @@ fn no_model_is_compiled_twice() {
     let interpreter = Arc::new(interpreter);
     let ((_, mut calibration), (data, evaluation)) = (feed("calib.npz"), feed("eval.npz"));
     let (metric, goal) = Goal::parse("top1", MaxDrop::Absolute(0.002)).expect("there is top1");
-    let scorer = DataScorer::new(interpreter.clone(), evaluation, &data, vec![metric], &model);
+    let original = OriginalModel::new(interpreter.clone(), &model).expect("the model can be run");
+    let scorer = DataScorer::new(original, evaluation, &data, vec![metric]);
     let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
     let mut watcher = Watcher::new(Stop::default());
     let prepared = prepare(&model, &Preparation::default(), &mut watcher).expect("the model can be prepared");

@@ -38,7 +38,8 @@ fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
     let session = Session::new(&model()).unwrap();
     let feeding = Feeding { batch: Some(4), ..Feeding::default() };
     let feed = data.feed(session.inputs(), &feeding).unwrap();
-    DataScorer::new(Arc::default(), feed, &data, vec![metric.clone()], &model()).unwrap()
+    let original = OriginalModel::new(Arc::default(), &model()).unwrap();
+    DataScorer::new(original, feed, &data, vec![metric.clone()]).unwrap()
 }
 
 /// A model whose output differs from that of [`model`].
