@@ -106,7 +106,7 @@ pub fn prepare(shape: &ConvShape, weights: &[f32]) -> Result<PreparedConv> {
         .prepare(shape, weights)
 }
 
-/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
+/// Convolves once, with the best kernel; for repeated use, [`prepare`] the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConv::run`].

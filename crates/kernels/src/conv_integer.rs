@@ -86,7 +86,7 @@ pub fn prepare(shape: &ConvShape, weights: Bytes<'_>, zeros: ZeroPoints<'_>) -> 
     best.expect("the reference supports every shape").prepare(shape, weights, zeros)
 }
 
-/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
+/// Convolves once, with the best kernel; for repeated use, [`prepare`] the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConvInteger::run`].

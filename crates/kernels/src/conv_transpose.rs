@@ -92,7 +92,7 @@ pub fn prepare(shape: &ConvTransposeShape, weights: &[f32]) -> Result<PreparedCo
     kernels()[0].prepare(shape, weights)
 }
 
-/// Convolves once, with the best kernel; for repeated use, [prepare](prepare) the weights.
+/// Convolves once, with the best kernel; for repeated use, [`prepare`] the weights.
 ///
 /// # Errors
 /// As [`Kernel::prepare`] and [`PreparedConvTranspose::run`].

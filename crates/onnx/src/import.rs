@@ -8,6 +8,7 @@
 //! graph; checksums of external data; and unknown fields of messages without notes in the IR.
 
 mod graph;
+mod names;
 
 use crate::external::Files;
 use crate::{attr, notes, wire};

@@ -95,7 +95,7 @@ impl TransposeAttrs {
         Ok((shape, window))
     }
 
-    /// The spatial sizes of the output; sets the pads that go with them.
+    /// The spatial sizes of the output; also sets the pads.
     fn output(&self, input: &[usize], window: &mut Window) -> Result<Vec<usize>> {
         check_sizes("output_padding", self.output_padding.as_deref())?;
         check_sizes("output_shape", self.output_shape.as_deref())?;
@@ -115,7 +115,7 @@ impl TransposeAttrs {
             steps.checked_add(padding[axis] + window.dilated_size(axis))?.checked_sub(window.strides[axis])
         };
         let full: Option<Vec<usize>> = (0..rank).map(full).collect();
-        let full = full.ok_or_else(|| Error::invalid_data(format!("no output is made of {input:?}")))?;
+        let full = full.ok_or_else(|| Error::invalid_data(format!("the output of {input:?} is empty")))?;
         let by_stride = || (0..rank).map(|axis| input[axis].saturating_mul(window.strides[axis])).collect();
         let (wanted, odd_at_end): (Vec<usize>, bool) = match (stated, &self.window.padding) {
             (Some(stated), padding) => {

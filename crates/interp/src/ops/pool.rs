@@ -157,8 +157,8 @@ fn power(ctx: &CompileContext<'_>) -> Result<i32> {
     p.ok_or_else(|| Error::invalid_model("p must be positive"))
 }
 
-/// Puts elements where indices say, which count in the output that the attributes make; the rest is zero. A larger
-/// `output_shape` is filled up at its ends.
+/// Writes elements to their indices in the output that the attributes determine; other elements are zero. A larger
+/// `output_shape` is padded at its ends.
 fn max_unpool(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = WindowAttributes::of(ctx.op)?;
     Ok(Box::new(move |call| {

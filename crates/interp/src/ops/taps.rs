@@ -46,7 +46,7 @@ impl Taps {
             pad: window.pads_begin[axis],
             inner: [input[axis + 1..].iter().product(), output[axis + 1..].iter().product()],
         };
-        // Too many to count are more than any weight has.
+        // If the number overflows, it exceeds that of every weight.
         let n_taps = window.kernel.iter().fold(1usize, |n, &size| n.saturating_mul(size));
         Taps { axes: (0..input.len()).map(axis).collect(), n_taps }
     }

@@ -4,6 +4,7 @@
 //! additional operand of the node that owns it, which is resolved in the graph of that node.
 
 use super::domain;
+use super::names::{label, merged, named};
 use crate::constant::{self, Encoding};
 use crate::external::Files;
 use crate::{attr, notes, tensor, types};
@@ -381,31 +382,6 @@ impl Builder<'_> {
             graph.add(Node::capture(Value::new(name)), &[]).into()
         })
     }
-}
-
-/// The name of a node in messages.
-fn label(node: &NodeProto, idx: usize) -> String {
-    let label = [&node.name].into_iter().chain(&node.output).find(|name| !name.is_empty());
-    label.cloned().unwrap_or_else(|| format!("node {idx}"))
-}
-
-/// Checks that all elements of a list have a name.
-fn named<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
-    match names.position(String::is_empty) {
-        Some(idx) => Err(Error::invalid_model(format!("{what} {idx} has no name"))),
-        None => Ok(()),
-    }
-}
-
-/// Of two descriptions of a value the later one, unless it is empty.
-fn merged(earlier: ValueInfoProto, mut later: ValueInfoProto) -> ValueInfoProto {
-    if types::is_bare(&later) {
-        return earlier;
-    }
-    if later.type_.is_none() {
-        later.type_ = earlier.type_;
-    }
-    later
 }
 
 fn tensor_notes(mut proto: TensorProto) -> Result<Notes> {

@@ -8,7 +8,7 @@ use crate::real::{Real, numbers, rounded, with_real};
 use intact8_ir::{Error, Result, Window, WindowAttributes};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// What the taps read is laid out as a matrix, which the weights are multiplied by.
+/// The values of the taps form a matrix, which is multiplied by the weights.
 pub(super) fn deform_conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let attrs = WindowAttributes::of(ctx.op)?;
     let positive = |name: &str| {
