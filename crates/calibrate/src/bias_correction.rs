@@ -1,24 +1,24 @@
-//! How far each output channel of a layer is off on average when it is quantized.
+//! Bias correction: the mean error of each output channel of a layer when it is quantized.
 //!
-//! All of the data count, and not just rows of samples: what is left of a mean error is the same at every position, so that
-//! pooling does not average it away as it does other errors. Of a product the means of what it reads suffice; other layers
-//! are replayed.
+//! All of the data count, not only sampled rows: the rest of a mean error is the same at every position, so pooling does not
+//! average it away as it does other errors. For linear layers the means of the inputs suffice; other layers are replayed. The
+//! correction itself is a pass of [`intact8_quant`].
 
-mod of_product;
-mod of_replay;
+mod linear;
+mod replayed;
 
 use crate::calibrated::BiasShifts;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
-use crate::replay::{Replay, Seen};
-use crate::sample::products;
+use crate::replay::{Replay, ReplayState};
+use crate::sample::linear_layers;
 use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::{QuantConfig, Record};
-use of_product::{OfProduct, Product};
-use of_replay::OfReplay;
+use linear::{InputSums, LinearLayer};
+use replayed::OutputSums;
 
-/// The mean of float minus quantized in each output channel of the enabled layers whose outputs have channels. Each is
-/// quantized alone, on the inputs that it has in the float model; `smoothed` is that model with smoothed weights.
+/// The mean of float minus quantized output of each output channel, for the enabled layers whose outputs have channels. Each
+/// layer is quantized alone, on its inputs in the float model; `smoothed` is that model with smoothed weights.
 pub(crate) fn mean_errors(
     float: &FloatModel<'_>,
     smoothed: &Model,
@@ -26,42 +26,42 @@ pub(crate) fn mean_errors(
     record: &Record,
     batches: &mut Batches<'_>,
 ) -> Result<BiasShifts> {
-    let products = products(float.model(), config)?.into_iter();
-    let products = products.map(|sampled| Product::new(sampled, record)).collect::<Result<Vec<_>>>()?;
+    let linear = linear_layers(float.model(), config)?.into_iter();
+    let linear = linear.map(|sampled| LinearLayer::new(sampled, record)).collect::<Result<Vec<_>>>()?;
     let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
     let others = enabled.filter(|layer| !layer.can_learn_rounding());
     let others = others.filter_map(|layer| Some((layer.output_axis()?, layer)));
     let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
     let replays: Vec<(isize, Replay<'_>)> = others.map(replay).collect::<Result<_>>()?;
-    let of_batch = |_, inputs: &[Tensor]| {
-        let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
-        let begun = replays.iter().map(|(_, replay)| (replay.begin(), OfReplay::default()));
-        let mut begun: Vec<(Seen, OfReplay)> = begun.collect();
-        float.executor().run_tapped(inputs, &mut |place, tensor| {
-            let of_products = products.iter().zip(&mut of_products);
-            of_products.into_iter().try_for_each(|(product, sums)| product.observe(sums, place, tensor))?;
-            replays.iter().zip(&mut begun).try_for_each(|((axis, replay), (seen, sums))| {
-                match replay.see(seen, place, tensor)? {
+    let run_batch = |_, inputs: &[Tensor]| {
+        let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
+        let states = replays.iter().map(|(_, replay)| (replay.start_batch(), OutputSums::default()));
+        let mut states: Vec<(ReplayState, OutputSums)> = states.collect();
+        float.executor().run_tapped(inputs, &mut |value, tensor| {
+            let mut pairs = linear.iter().zip(&mut input_sums);
+            pairs.try_for_each(|(layer, sums)| layer.observe(sums, value, tensor))?;
+            replays.iter().zip(&mut states).try_for_each(|((axis, replay), (state, sums))| {
+                match replay.observe(state, value, tensor)? {
                     Some((_, quantized)) => sums.observe(tensor, &quantized, *axis),
                     None => Ok(()),
                 }
             })
         })?;
-        Ok((of_products, begun.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>()))
+        Ok((input_sums, states.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>()))
     };
-    let mut of_products: Vec<OfProduct> = products.iter().map(Product::begin).collect();
-    let mut of_replays: Vec<OfReplay> = replays.iter().map(|_| OfReplay::default()).collect();
-    batches.in_parallel(of_batch, |(more_of_products, more_of_replays)| {
-        of_products.iter_mut().zip(&more_of_products).for_each(|(sums, more)| *sums += more);
-        of_replays.iter_mut().zip(&more_of_replays).for_each(|(sums, more)| *sums += more);
+    let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
+    let mut output_sums: Vec<OutputSums> = replays.iter().map(|_| OutputSums::default()).collect();
+    batches.in_parallel(run_batch, |(batch_input_sums, batch_output_sums)| {
+        input_sums.iter_mut().zip(&batch_input_sums).for_each(|(sums, of_batch)| *sums += of_batch);
+        output_sums.iter_mut().zip(&batch_output_sums).for_each(|(sums, of_batch)| *sums += of_batch);
         Ok(())
     })?;
     let mut shifts = BiasShifts::default();
-    for (product, sums) in products.iter().zip(of_products) {
-        shifts.0.insert(product.name().to_owned(), product.mean_error(smoothed, &sums)?);
+    for (layer, sums) in linear.iter().zip(input_sums) {
+        shifts.0.insert(layer.name().to_owned(), layer.mean_error(smoothed, &sums)?);
     }
-    let of_replays = replays.iter().zip(of_replays);
-    shifts.0.extend(of_replays.map(|((_, replay), sums)| (replay.layer().name.clone(), sums.means())));
+    let replayed = replays.iter().zip(output_sums);
+    shifts.0.extend(replayed.map(|((_, replay), sums)| (replay.layer().name.clone(), sums.means())));
     Ok(shifts)
 }
 
@@ -78,10 +78,10 @@ mod tests {
         Tensor::new(shape, (0..shape.iter().product()).map(value).collect())
     }
 
-    /// A layer of each kind, balanced or not: the means of what is read give what a replay does. There is no bias, which a
-    /// replay rounds.
+    /// A Conv and a MatMul, smoothed or not: the mean error computed from the means of the inputs is that of a replay. The layers
+    /// have no bias, since a replay rounds it.
     #[test]
-    fn a_product_is_off_by_what_a_replay_shows() {
+    fn the_mean_error_of_a_linear_layer_is_that_of_its_replay() {
         let text = "model m opset 17\n%x = input : f32[2,4,9,8]\n%w = const splat(1.0) : f32[6,2,3,3]\n\
                     %y = Conv(%x, %w) {group = 2, pads = [1, 1, 1, 0], strides = [2, 1]} @conv\n\
                     %v = const splat(1.0) : f32[8,5]\n%z = MatMul(%x, %v) @fc\nreturn %y, %z\n";
@@ -101,35 +101,35 @@ mod tests {
         let float = FloatModel::new(&prepared, &runtime).unwrap();
         let model = prepared.model();
         for factors in [vec![], vec![0.5, 2.0, 1.5, 0.8]] {
-            let mut balanced = model.clone();
+            let mut smoothed = model.clone();
             let mut record = Record::default();
             let entry = LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
             record.layers.insert("conv".to_owned(), entry);
             record.layers.insert("fc".to_owned(), LayerRecord::default());
-            Smooth { config: &config, record: &record }.run(&mut balanced).unwrap();
-            let mut calibration = Calibration::new(&balanced, &config).unwrap();
-            let session = Session::new(&balanced).unwrap();
+            Smooth { config: &config, record: &record }.run(&mut smoothed).unwrap();
+            let mut calibration = Calibration::new(&smoothed, &config).unwrap();
+            let session = Session::new(&smoothed).unwrap();
             for batch in &data {
-                session.run_tapped(batch, &mut |place, tensor| calibration.observe(place, tensor)).unwrap();
+                session.run_tapped(batch, &mut |value, tensor| calibration.observe(value, tensor)).unwrap();
             }
             let mut found = calibration.ranges().unwrap();
             found.layers.get_mut("conv").unwrap().smoothing = factors;
             let mut observer = ();
             let mut batches = Batches::new(&mut data, 2, &mut observer);
-            let means = mean_errors(&float, &balanced, &config, &found, &mut batches).unwrap().0;
+            let means = mean_errors(&float, &smoothed, &config, &found, &mut batches).unwrap().0;
             for (_, layer, _) in prepared.enabled(&config) {
                 let replay = Replay::new(&float, &config, &found, layer).unwrap();
                 let session = Session::new(model).unwrap();
-                let mut sums = OfReplay::default();
+                let mut sums = OutputSums::default();
                 for batch in &data {
-                    let mut seen = replay.begin();
-                    let mut see = |place, tensor: &Tensor| -> Result<()> {
-                        if let Some((_, quantized)) = replay.see(&mut seen, place, tensor)? {
+                    let mut state = replay.start_batch();
+                    let mut tap = |value, tensor: &Tensor| -> Result<()> {
+                        if let Some((_, quantized)) = replay.observe(&mut state, value, tensor)? {
                             sums.observe(tensor, &quantized, layer.output_axis().unwrap())?;
                         }
                         Ok(())
                     };
-                    session.run_tapped(batch, &mut see).unwrap();
+                    session.run_tapped(batch, &mut tap).unwrap();
                 }
                 let expected = sums.means();
                 assert!(expected.iter().any(|mean| mean.abs() > 1e-4), "{expected:?}");

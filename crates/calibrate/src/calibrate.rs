@@ -1,10 +1,10 @@
-//! Calibration as a whole: the stages in their order.
+//! Calibration as a whole: the stages in their order. Each stage is in a file of its own.
 
 use crate::calibrated::{Calibrated, Ranges, Roundings, SmoothingFactors};
 use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
 use crate::observer::{CalibrationObserver, CalibrationStage};
-use crate::sample::{Rows, Sampled, Samples};
+use crate::sample::{LayerSamples, RowSample, SampledLayer};
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
 use intact8_ir::{Error, Executor, Model, Pass, Result};
 use intact8_quant::calibration::ClippingCandidate;
@@ -12,15 +12,15 @@ use intact8_quant::passes::Smooth;
 use intact8_quant::{QuantConfig, Record};
 use rayon::prelude::*;
 
-/// Finds the quantization parameters of all layers that a configuration enables, from the first `batch_num` batches of the
-/// data.
+/// Finds the quantization parameters of all layers that a configuration enables, from the first
+/// [`batch_num`](QuantConfig::batch_num) batches of the data.
 ///
-/// Layers stay independent of each other: the parameters of one do not depend on which others are quantized, except that
-/// layers which read the same activation are smoothed together.
+/// The parameters of a layer do not depend on the choice of other quantized layers, except that layers with the same input
+/// activation are smoothed together.
 ///
 /// # Errors
-/// If there are fewer batches, if no data reach an enabled layer, if data or runtime fail, or if the configuration does
-/// not fit the model.
+/// If there are fewer batches, if no data reach an enabled layer, if the data contain NaN, if data source or runtime fail, or
+/// if the configuration does not fit the model.
 pub fn calibrate(
     float: &FloatModel<'_>,
     config: &QuantConfig,
@@ -32,11 +32,12 @@ pub fn calibrate(
     let observed = observation::observe(float, config, batches)?;
     let mut calibrated = Calibrated { ranges: Ranges::of(observed.ranges), ..Calibrated::default() };
     batches.observer.stage(CalibrationStage::Smoothing);
-    let factors = smoothing::worthwhile(float, config, observed.factors, &observed.samples, batches)?;
+    let factors = smoothing::beneficial(float, config, observed.factors, &observed.samples, batches)?;
     let is_smoothed = |name: &str| factors.0.contains_key(name);
     batches.observer.stage(CalibrationStage::Clipping);
     let candidates = observed.candidates.into_iter();
-    let candidates = candidates.filter(|it| !it.readers.iter().any(|(reader, _)| is_smoothed(reader)));
+    let candidates =
+        candidates.filter(|candidate| !candidate.readers.iter().any(|(reader, _)| is_smoothed(reader)));
     let network =
         clipping::Network { model: float.model(), executor: float.executor(), runtime: float.runtime() };
     clipping::clip(&network, config, &mut calibrated.ranges, candidates.collect(), batches)?;
@@ -56,7 +57,7 @@ pub fn calibrate(
     Ok(calibrated)
 }
 
-/// Observes the layers that are smoothed again, in the smoothed model, and replaces their ranges; returned is that model.
+/// Observes the smoothed layers again in the smoothed model, replaces their ranges, and returns that model.
 fn smooth(
     float: &FloatModel<'_>,
     config: &QuantConfig,
@@ -64,7 +65,7 @@ fn smooth(
     ranges: &mut Ranges,
     batches: &mut Batches<'_>,
 ) -> Result<Model> {
-    let config = smoothing::only(config, |name| factors.0.contains_key(name));
+    let config = smoothing::restricted(config, |name| factors.0.contains_key(name));
     let mut smoothed = float.model().clone();
     Smooth { config: &config, record: &factors.record() }.run(&mut smoothed)?;
     let executor = float.runtime().compile(&smoothed)?;
@@ -77,43 +78,43 @@ fn smooth(
     Ok(smoothed)
 }
 
-/// Chooses how the weights of sampled layers are rounded; they are those of the smoothed model.
+/// Chooses the rounding of the weights of sampled layers, as they are in the smoothed model.
 fn round(
     float: &FloatModel<'_>,
     config: &QuantConfig,
-    (smoothed, samples): (&Model, &Samples),
+    (smoothed, samples): (&Model, &LayerSamples),
     calibrated: &Calibrated,
     batches: &mut Batches<'_>,
 ) -> Result<Roundings> {
     let record = calibrated.record();
     let mut roundings = Roundings::default();
-    samples.for_each_group(float.executor(), batches, |group, rows| {
-        let at_layer = |(sampled, rows): (&Sampled, &Rows)| {
+    samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
+        let round_layer = |(sampled, rows): (&SampledLayer, &RowSample)| {
             let name = &sampled.layer.name;
             let rounded_up = record
                 .layer(name)
                 .and_then(|entry| rounding::rounded_up(smoothed, config, sampled, rows, entry));
             Ok((name.clone(), rounded_up.map_err(|error: Error| error.at(name))?))
         };
-        roundings.0.extend(group.par_iter().zip(rows).map(at_layer).collect::<Result<Vec<_>>>()?);
+        roundings.0.extend(chunk.par_iter().zip(rows).map(round_layer).collect::<Result<Vec<_>>>()?);
         Ok(())
     })?;
     Ok(roundings)
 }
 
-/// Runs a model on the data, several batches at once. Each batch has an observer of its own, which receives every value, and
-/// `take` receives the observers in the order of the batches.
-pub(crate) fn watch<O: Send>(
+/// Runs a model on the data, several batches at once. `new_observer` makes an observer for the batch of an index, `observe`
+/// passes it every value of the run, and `merge` receives the observers in the order of the batches.
+pub(crate) fn observe_batches<O: Send>(
     executor: &dyn Executor,
     batches: &mut Batches<'_>,
-    observer: impl Fn(usize) -> O + Sync,
-    see: impl Fn(&mut O, intact8_ir::ValueRef, &intact8_ir::Tensor) -> Result<()> + Sync,
-    take: impl FnMut(O) -> Result<()>,
+    new_observer: impl Fn(usize) -> O + Sync,
+    observe: impl Fn(&mut O, intact8_ir::ValueRef, &intact8_ir::Tensor) -> Result<()> + Sync,
+    merge: impl FnMut(O) -> Result<()>,
 ) -> Result<()> {
-    let of_batch = |batch, inputs: &[intact8_ir::Tensor]| {
-        let mut observer = observer(batch);
-        executor.run_tapped(inputs, &mut |place, tensor| see(&mut observer, place, tensor))?;
+    let run_batch = |batch, inputs: &[intact8_ir::Tensor]| {
+        let mut observer = new_observer(batch);
+        executor.run_tapped(inputs, &mut |value, tensor| observe(&mut observer, value, tensor))?;
         Ok(observer)
     };
-    batches.in_parallel(of_batch, take)
+    batches.in_parallel(run_batch, merge)
 }

@@ -1,4 +1,4 @@
-//! What the stages of calibration find, each as a type of its own, and the record that is made of them.
+//! The results of calibration: one type for each stage, and the record that they are combined in.
 
 use intact8_quant::{LayerRecord, QuantParams, Record};
 use std::collections::BTreeMap;
@@ -10,42 +10,43 @@ pub struct Ranges(pub BTreeMap<String, LayerRanges>);
 /// The scales and zero points of one layer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRanges {
-    /// Of the activations, in the order of [`Layer::activations`](intact8_quant::Layer::activations). Empty if only the
-    /// weights are quantized and no data reached the layer.
+    /// Those of the activations, in the order of [`Layer::activations`](intact8_quant::Layer::activations). Empty if only the
+    /// weights are quantized and no data reach the layer.
     pub activations: Vec<QuantParams>,
-    /// Of the weights, in the order of [`Layer::weights`](intact8_quant::Layer::weights).
+    /// Those of the weights, in the order of [`Layer::weights`](intact8_quant::Layer::weights).
     pub weights: Vec<QuantParams>,
 }
 
-/// What each channel of a layer's first activation is divided by, and its weight multiplied (SmoothQuant), by name of the
-/// layer. Layers without an entry are not smoothed.
+/// The smoothing factors (SmoothQuant), by name of the layer: each channel of the layer's first activation is divided by its
+/// factor, and the weight is multiplied by it. Layers without an entry are not smoothed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SmoothingFactors(pub BTreeMap<String, Vec<f32>>);
 
-/// Whether each element of a layer's first weight, smoothed, is rounded up and not down, by name of the layer. Layers
-/// without an entry are rounded to nearest.
+/// The rounding of weights, by name of the layer: whether each element of the layer's first weight, after smoothing, is rounded
+/// up (true) or down (false), in the order of the weight's elements. Layers without an entry are rounded to nearest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Roundings(pub BTreeMap<String, Vec<bool>>);
 
-/// The mean of float minus quantized output for each output channel, by name of the layer: what is added to the bias.
+/// The bias corrections, by name of the layer: the mean of float minus quantized output of each output channel, which is added
+/// to the bias.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BiasShifts(pub BTreeMap<String, Vec<f32>>);
 
-/// A calibrated model: what all stages have found, for every layer that the configuration enables.
+/// The result of calibration, for every layer that the configuration enables.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Calibrated {
     /// The ranges, after smoothing and clipping.
     pub ranges: Ranges,
     /// The smoothing factors.
     pub smoothing: SmoothingFactors,
-    /// The roundings of weights.
+    /// The rounding of weights.
     pub roundings: Roundings,
-    /// The corrections of biases.
+    /// The bias corrections.
     pub bias_shifts: BiasShifts,
 }
 
 impl Calibrated {
-    /// The record: what quantization needs to know, in one entry for each layer.
+    /// The record, with one entry for each layer: all that quantization needs.
     pub fn into_record(self) -> Record {
         let Calibrated { ranges, mut smoothing, mut roundings, mut bias_shifts } = self;
         let entry = |(name, LayerRanges { activations, weights }): (String, LayerRanges)| {
@@ -62,7 +63,7 @@ impl Calibrated {
         Record { layers: ranges.0.into_iter().map(entry).collect() }
     }
 
-    /// The record so far.
+    /// The record of the stages so far.
     pub(crate) fn record(&self) -> Record {
         self.clone().into_record()
     }
@@ -81,7 +82,7 @@ impl SmoothingFactors {
         SmoothingFactors(record.layers.into_iter().map(|(name, entry)| (name, entry.smoothing)).collect())
     }
 
-    /// A record that holds nothing else.
+    /// A record that holds only the factors.
     pub(crate) fn record(&self) -> Record {
         let entry = |factors: &Vec<f32>| LayerRecord { smoothing: factors.clone(), ..LayerRecord::default() };
         Record { layers: self.0.iter().map(|(name, factors)| (name.clone(), entry(factors))).collect() }

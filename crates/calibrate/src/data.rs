@@ -1,25 +1,25 @@
-//! The user's calibration data, batch by batch: one after the other, or several at once on all cores.
+//! The caller's calibration data, batch by batch: one batch after the other, or several at once on all cores.
 
 use crate::observer::CalibrationObserver;
 use intact8_ir::{Error, Result, Tensor};
 use rayon::prelude::*;
 use std::error::Error as StdError;
 
-/// What the user's code may fail with: any error.
+/// The error type of code that the caller supplies: any error.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Returns batches of calibration data.
 pub trait CalibrationData {
-    /// Calls `see` with the inputs of the first `n_batches` batches, in order: one tensor for each model input, in the
-    /// order of the inputs. Calibration asks several times and requires the same batches each time. More batches are
+    /// Calls `visit` with the inputs of the first `n_batches` batches, in order: one tensor for each model input, in the
+    /// order of the inputs. It is called several times and must return the same batches each time. Further batches are
     /// ignored, fewer are an error.
     ///
     /// # Errors
-    /// Whatever `see` returns, and failures of the data source.
+    /// Any error of `visit`, and failures of the data source.
     fn for_each_batch(
         &mut self,
         n_batches: usize,
-        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError>;
 }
 
@@ -28,14 +28,14 @@ impl CalibrationData for Vec<Vec<Tensor>> {
     fn for_each_batch(
         &mut self,
         n_batches: usize,
-        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError> {
-        self.iter().take(n_batches).try_for_each(|batch| see(batch))?;
+        self.iter().take(n_batches).try_for_each(|batch| visit(batch))?;
         Ok(())
     }
 }
 
-/// The first batches of some data, and who is told how far a pass over them has come.
+/// The first batches of calibration data, with the observer that receives the progress of each pass over them.
 pub struct Batches<'a> {
     data: &'a mut dyn CalibrationData,
     n_batches: usize,
@@ -62,8 +62,8 @@ impl<'a> Batches<'a> {
         self.n_batches == 0
     }
 
-    /// Calls `see` with the inputs of each of the first `n` batches.
-    fn each_of(&mut self, n: usize, see: &mut dyn FnMut(&[Tensor]) -> Result<()>) -> Result<()> {
+    /// Calls `visit` with the inputs of each of the first `n` batches.
+    fn for_each_of_first(&mut self, n: usize, visit: &mut dyn FnMut(&[Tensor]) -> Result<()>) -> Result<()> {
         let mut n_batches = 0;
         let mut forward = |inputs: &[Tensor]| {
             n_batches += 1;
@@ -71,47 +71,48 @@ impl<'a> Batches<'a> {
                 return Ok(());
             }
             self.observer.batch(n_batches - 1, n)?;
-            see(inputs)
+            visit(inputs)
         };
         self.data.for_each_batch(n, &mut forward).map_err(Error::from_user)?;
         if n_batches < n {
-            let message =
-                format!("the calibration data have {n_batches} batches, and batch_num asks for {n}");
+            let message = format!(
+                "the calibration data have {n_batches} batches, and batch_num is {n}; lower it, or add data"
+            );
             return Err(Error::invalid_data(message));
         }
         Ok(())
     }
 
-    /// Calls `of_batch` with the number and the inputs of each batch, on as many batches at once as there are threads, and
-    /// `take` with the results in the order of the batches: nothing depends on the number of threads.
+    /// Calls `run` with the index and the inputs of each batch, on as many batches at once as there are threads, and `merge`
+    /// with the results in the order of the batches: no result depends on the number of threads.
     ///
     /// # Errors
-    /// Failures of the data source, too few batches, and whatever the two functions return.
+    /// Failures of the data source, too few batches, and any error of the two functions.
     pub fn in_parallel<T: Send>(
         &mut self,
-        of_batch: impl Fn(usize, &[Tensor]) -> Result<T> + Sync,
-        mut take: impl FnMut(T) -> Result<()>,
+        run: impl Fn(usize, &[Tensor]) -> Result<T> + Sync,
+        mut merge: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         let mut wave: Vec<Vec<Tensor>> = Vec::new();
         let mut n_done = 0;
-        let mut run = |wave: &mut Vec<Vec<Tensor>>| {
-            let of_wave = |(idx, inputs): (usize, &Vec<Tensor>)| of_batch(n_done + idx, inputs);
-            let results: Vec<Result<T>> = wave.par_iter().enumerate().map(of_wave).collect();
+        let mut run_wave = |wave: &mut Vec<Vec<Tensor>>| {
+            let run_batch = |(idx, inputs): (usize, &Vec<Tensor>)| run(n_done + idx, inputs);
+            let results: Vec<Result<T>> = wave.par_iter().enumerate().map(run_batch).collect();
             n_done += wave.len();
             wave.clear();
-            results.into_iter().try_for_each(|result| take(result?))
+            results.into_iter().try_for_each(|result| merge(result?))
         };
-        self.each_of(self.n_batches, &mut |inputs| {
+        self.for_each_of_first(self.n_batches, &mut |inputs| {
             wave.push(inputs.to_vec());
-            if wave.len() == rayon::current_num_threads() { run(&mut wave) } else { Ok(()) }
+            if wave.len() == rayon::current_num_threads() { run_wave(&mut wave) } else { Ok(()) }
         })?;
-        run(&mut wave)
+        run_wave(&mut wave)
     }
 
-    /// The inputs of the first batches, as many as there are threads.
+    /// The inputs of the first batches, at most as many as there are threads.
     pub(crate) fn first(&mut self) -> Result<Vec<Vec<Tensor>>> {
         let mut first = Vec::new();
-        self.each_of(self.n_batches.min(rayon::current_num_threads()), &mut |inputs| {
+        self.for_each_of_first(self.n_batches.min(rayon::current_num_threads()), &mut |inputs| {
             first.push(inputs.to_vec());
             Ok(())
         })?;
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_few_batches_are_an_error_and_more_are_ignored() {
+    fn too_few_batches_are_an_error_and_further_ones_are_ignored() {
         let mut data = vec![vec![Tensor::scalar(1.0f32)], vec![Tensor::scalar(2.0f32)]];
         let sum = |data: &mut Vec<Vec<Tensor>>, n: usize| {
             let mut sum = 0.0;
@@ -140,6 +141,6 @@ mod tests {
         assert_eq!(sum(&mut data, 1).unwrap(), 1.0);
         assert_eq!(sum(&mut data, 2).unwrap(), 3.0);
         let message = sum(&mut data, 3).unwrap_err().to_string();
-        assert_eq!(message, "the calibration data have 2 batches, and batch_num asks for 3");
+        assert_eq!(message, "the calibration data have 2 batches, and batch_num is 3; lower it, or add data");
     }
 }

@@ -1,9 +1,9 @@
-//! The prepared model and what runs it: the float model is compiled once and shared by all stages.
+//! The prepared model with its executor: the float model is compiled once and shared by all stages.
 
 use intact8_ir::{Executor, Model, Result, Runtime};
 use intact8_quant::Prepared;
 
-/// A prepared model, compiled.
+/// A prepared model, compiled by a runtime.
 pub struct FloatModel<'a> {
     prepared: &'a Prepared,
     runtime: &'a dyn Runtime,
@@ -19,7 +19,7 @@ impl<'a> FloatModel<'a> {
         Ok(FloatModel { prepared, runtime, executor: runtime.compile(prepared.model())? })
     }
 
-    /// The prepared model with its layers.
+    /// The prepared model with its table of layers.
     pub fn prepared(&self) -> &'a Prepared {
         self.prepared
     }
@@ -29,12 +29,12 @@ impl<'a> FloatModel<'a> {
         self.prepared.model()
     }
 
-    /// What runs the prepared model.
+    /// The executor of the prepared model.
     pub fn executor(&self) -> &dyn Executor {
         &*self.executor
     }
 
-    /// What makes other models runnable: replayed layers, smoothed and quantized networks.
+    /// The runtime, which also compiles replayed layers and smoothed and quantized networks.
     pub fn runtime(&self) -> &'a dyn Runtime {
         self.runtime
     }

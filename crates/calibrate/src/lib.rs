@@ -1,9 +1,46 @@
-//! Calibration: finds the parameters with which the layers of a prepared model are quantized, by running it on data.
+//! Calibration: it finds the parameters with which the layers of a prepared model are quantized, by running it on data.
 //!
-//! The stages are observation of what layers read, smoothing, clipping by output error, rounding of weights, and bias
-//! correction; [`calibrate()`] runs those that the configuration asks for, and [`Calibrated`] holds what each has found. It
-//! runs models through the traits [`Runtime`](intact8_ir::Runtime) and [`Executor`](intact8_ir::Executor), so any engine
-//! will do. It writes no files, and does not search which layers to quantize.
+//! The stages are observation of the layers' inputs, smoothing, clipping by output error, rounding of weights, and bias
+//! correction. [`calibrate()`] runs the stages that the configuration enables, and [`Calibrated`] holds the result of each.
+//!
+//! Models run through the traits [`Runtime`](intact8_ir::Runtime) and [`Executor`](intact8_ir::Executor), so any engine can be
+//! used. This crate writes no files and changes no model; it does not choose the layers that stay in float, which is the task
+//! of `intact8-search`.
+//!
+//! # Example
+//!
+//! ```
+//! use intact8_calibrate::{FloatModel, calibrate};
+//! use intact8_interp::Interpreter;
+//! use intact8_ir::{Model, Tensor};
+//! use intact8_quant::{Preparation, Prepared, QuantConfig};
+//!
+//! let text = "\
+//! model example opset 17
+//! %x = input : f32[N,2]
+//! %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]
+//! %y = MatMul(%x, %w) @fc
+//! return %y
+//! ";
+//! let model: Model = text.parse()?;
+//! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
+//! let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(prepared.model()) };
+//!
+//! let runtime = Interpreter::default();
+//! let float = FloatModel::new(&prepared, &runtime)?;
+//! let batch = |values: [f32; 2]| vec![Tensor::new(&[1, 2], values.to_vec())];
+//! let mut data = vec![batch([1.0, -0.5]), batch([0.25, 2.0])];
+//! let calibrated = calibrate(&float, &config, &mut data, &mut ())?;
+//! assert_eq!(calibrated.ranges.0["fc"].activations.len(), 1);
+//!
+//! // Quantization takes the results of all stages as one record.
+//! let quantized = prepared.quantize(&config, &calibrated.into_record(), &mut ())?;
+//! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
+//! # Ok::<(), intact8_ir::Error>(())
+//! ```
+//!
+//! [`CalibrationData`] is implemented for batches in memory, as above, and can be implemented for any source. A closure that
+//! runs a model is a [`Runtime`](intact8_ir::Runtime) as well.
 
 mod bias_correction;
 mod calibrate;
@@ -26,5 +63,5 @@ pub use calibrated::{BiasShifts, Calibrated, LayerRanges, Ranges, Roundings, Smo
 pub use data::{Batches, BoxError, CalibrationData};
 pub use float_model::FloatModel;
 pub use observer::{CalibrationObserver, CalibrationStage};
-pub use replay::{Replay, Seen};
+pub use replay::{Replay, ReplayState};
 pub use unreached::unreached_layers;

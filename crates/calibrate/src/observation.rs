@@ -1,26 +1,27 @@
-//! Observation: the float model runs, and what every layer reads is collected.
+//! Observation: the float model runs once, and ranges, clipping candidates, smoothing factors and samples are collected from
+//! the inputs of its layers.
 
-use crate::calibrate::watch;
+use crate::calibrate::observe_batches;
 use crate::calibrated::SmoothingFactors;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
-use crate::sample::{Rows, Samples};
-use crate::smoothing::with_candidates;
+use crate::sample::{LayerSamples, RowSample};
+use crate::smoothing::with_default_strengths;
 use intact8_ir::{Executor, Model, Result};
 use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration};
 use intact8_quant::{Calibration, QuantConfig, Record};
 use std::sync::{Mutex, PoisonError};
 
-/// What one pass over the data shows of the layers as they are.
+/// The results of one pass over the data through the layers as they are, without smoothing.
 pub(crate) struct Observed {
-    /// The usual ranges of each layer.
+    /// The ranges of each layer, before clipping.
     pub(crate) ranges: Record,
-    /// ClippingCandidate ranges, for the network's outputs to choose from.
+    /// Clipped ranges, to be chosen by the error at the network's outputs.
     pub(crate) candidates: Vec<ClippingCandidate>,
-    /// The factors of each layer that may be smoothed.
+    /// The smoothing factors of each layer that may be smoothed.
     pub(crate) factors: SmoothingFactors,
-    /// Rows of what the layers read.
-    pub(crate) samples: Samples,
+    /// Rows of the layers' inputs.
+    pub(crate) samples: LayerSamples,
 }
 
 /// Runs the float model on all batches once.
@@ -30,34 +31,34 @@ pub(crate) fn observe(
     batches: &mut Batches<'_>,
 ) -> Result<Observed> {
     let model = float.model();
-    let to_smooth = if config.auto_balance { &with_candidates(config, model) } else { config };
-    let (mut calibration, mut balancing) =
-        (Calibration::new(model, config)?, SmoothingCalibration::new(model, to_smooth));
-    let samples = Samples::new(model, config)?;
-    let mut rows: Vec<Rows> = Vec::new();
-    let (spares, unused) = (Spares::of(&calibration), balancing.clone());
-    watch(
+    let smoothing_config = if config.auto_balance { &with_default_strengths(config, model) } else { config };
+    let (mut calibration, mut smoothing) =
+        (Calibration::new(model, config)?, SmoothingCalibration::new(model, smoothing_config));
+    let samples = LayerSamples::new(model, config)?;
+    let mut rows: Vec<RowSample> = Vec::new();
+    let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
+    observe_batches(
         float.executor(),
         batches,
-        |batch| (spares.take(), unused.clone(), samples.begin(batch)),
-        |(calibration, balancing, sampling), place, tensor| {
-            calibration.observe(place, tensor)?;
-            balancing.observe(place, tensor)?;
-            samples.observe(sampling, place, tensor)
+        |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
+        |(calibration, smoothing, on_batch), value, tensor| {
+            calibration.observe(value, tensor)?;
+            smoothing.observe(value, tensor)?;
+            samples.observe(on_batch, value, tensor)
         },
-        |(of_batch, balanced, sampling)| {
-            balancing.merge(&balanced);
-            samples.keep(&sampling, &mut rows);
-            spares.give_back(of_batch, &mut calibration)
+        |(batch_calibration, batch_smoothing, on_batch)| {
+            smoothing.merge(&batch_smoothing);
+            samples.append(&on_batch, &mut rows);
+            pool.merge(batch_calibration, &mut calibration)
         },
     )?;
-    drop(spares);
-    let (factors, samples) = (SmoothingFactors::of(balancing.finish()?), samples.finish(rows));
+    drop(pool);
+    let (factors, samples) = (SmoothingFactors::of(smoothing.finish()?), samples.finish(rows));
     let (ranges, candidates) = finished(calibration)?;
     Ok(Observed { ranges, candidates, factors, samples })
 }
 
-/// The ranges that a model's layers have, and the narrower candidates.
+/// The ranges of a model's layers, and the clipping candidates.
 pub(crate) fn ranges(
     model: &Model,
     executor: &dyn Executor,
@@ -65,42 +66,43 @@ pub(crate) fn ranges(
     batches: &mut Batches<'_>,
 ) -> Result<(Record, Vec<ClippingCandidate>)> {
     let mut calibration = Calibration::new(model, config)?;
-    let spares = Spares::of(&calibration);
-    watch(
+    let pool = CalibrationPool::new(&calibration);
+    observe_batches(
         executor,
         batches,
-        |_| spares.take(),
+        |_| pool.take(),
         Calibration::observe,
-        |of_batch| spares.give_back(of_batch, &mut calibration),
+        |batch_calibration| pool.merge(batch_calibration, &mut calibration),
     )?;
-    drop(spares);
+    drop(pool);
     finished(calibration)
 }
 
-/// What a calibration has found. Its histograms need not stay in memory while the network runs again.
+/// The results of a calibration. Takes it by value, so that its histograms are freed before the network runs again.
 fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
     Ok((calibration.ranges()?, calibration.clipping_candidates()))
 }
 
-/// Calibrations that have seen nothing yet, one for each batch under way; their memory is used again.
-struct Spares {
-    begun: Calibration,
-    spare: Mutex<Vec<Calibration>>,
+/// A pool of calibrations without observations, one for each batch that runs; their memory is reused.
+struct CalibrationPool {
+    empty: Calibration,
+    free: Mutex<Vec<Calibration>>,
 }
 
-impl Spares {
-    fn of(begun: &Calibration) -> Spares {
-        Spares { begun: begun.clone(), spare: Mutex::default() }
+impl CalibrationPool {
+    fn new(empty: &Calibration) -> CalibrationPool {
+        CalibrationPool { empty: empty.clone(), free: Mutex::default() }
     }
 
     fn take(&self) -> Calibration {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| self.begun.clone())
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| self.empty.clone())
     }
 
-    fn give_back(&self, mut used: Calibration, all: &mut Calibration) -> Result<()> {
+    /// Moves the observations of a batch into those of all batches, and returns the empty calibration to the pool.
+    fn merge(&self, mut used: Calibration, all: &mut Calibration) -> Result<()> {
         used.drain_into(all)?;
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(used);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(used);
         Ok(())
     }
 }

@@ -1,12 +1,12 @@
-//! What quantization does to the network's outputs on a batch.
+//! The error that quantization causes at the network's outputs on one batch.
 
 use intact8_ir::{DType, Executor, Result, Tensor};
 
-/// The energy of the difference between a quantized network's outputs and the float ones in relation to that of the
-/// latter, summed over the outputs of f32. What can't be compared is not a number, which is never less than another.
+/// The energy of the difference between the quantized network's outputs and the float ones over the energy of the float ones,
+/// summed over the f32 outputs. It is NaN, which is not less than any number, if shapes differ or there is no f32 output.
 pub(crate) fn output_noise(float: &[Tensor], quantized: &dyn Executor, inputs: &[Tensor]) -> Result<f64> {
     let quantized = quantized.run(inputs)?;
-    let of_output = |(float, quantized): (&Tensor, &Tensor)| {
+    let relative_noise = |(float, quantized): (&Tensor, &Tensor)| {
         if float.shape() != quantized.shape() {
             return Ok(f64::NAN);
         }
@@ -19,5 +19,5 @@ pub(crate) fn output_noise(float: &[Tensor], quantized: &dyn Executor, inputs: &
     };
     let pairs: Vec<(&Tensor, &Tensor)> =
         float.iter().zip(&quantized).filter(|(float, _)| float.dtype() == DType::F32).collect();
-    if pairs.is_empty() { Ok(f64::NAN) } else { pairs.into_iter().map(of_output).sum() }
+    if pairs.is_empty() { Ok(f64::NAN) } else { pairs.into_iter().map(relative_noise).sum() }
 }

@@ -1,24 +1,24 @@
-//! One layer alone, quantized, on what the float model gives it.
+//! Replay: one layer alone runs quantized on its inputs in the float model.
 //!
-//! The replay is streamed: as soon as the float model has made a layer's inputs and output, the quantized layer runs on
-//! the same inputs. No activation is stored.
+//! It happens while the float model runs: as soon as a layer's inputs and output are computed, the quantized layer runs on the
+//! same inputs. No activation is stored.
 
 use crate::float_model::FloatModel;
 use intact8_ir::{Error, Executor, GraphId, Result, Tensor, ValueId, ValueRef, isolate};
 use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
-/// A layer that can be replayed, on several batches at once.
+/// A layer that can be replayed, on several batches at once: each batch has a [`ReplayState`].
 pub struct Replay<'a> {
     layer: Layer,
     /// The layer alone, quantized.
     executor: Box<dyn Executor + 'a>,
-    /// What it reads; constants that are captured are known from the start.
+    /// Its inputs; captured constants are known from the start.
     inputs: Vec<(ValueRef, Option<Tensor>)>,
     output: ValueRef,
 }
 
-/// What a layer reads on one batch, as far as it has come.
-pub struct Seen(Vec<Option<Tensor>>);
+/// The inputs of a replayed layer on one batch, as far as they are computed.
+pub struct ReplayState(Vec<Option<Tensor>>);
 
 impl<'a> Replay<'a> {
     /// A replay of a layer of the float model with its entry of the record.
@@ -35,13 +35,13 @@ impl<'a> Replay<'a> {
         let graph = model.graph(layer.graph);
         let mut alone = isolate(model, layer.graph, layer.node);
         let names = alone.main().inputs().iter().map(|&id| &alone.main().node(id).outputs[0].name);
-        let place = |name: &String| {
+        let input = |name: &String| {
             let value = graph.value_named(name).expect("an isolated input has the name of the operand");
-            let origin = model.producer(ValueRef { graph: layer.graph, value });
-            // A constant that is captured is made by nobody.
-            (origin, model.graph(origin.graph).constant(origin.value).cloned())
+            let source = model.producer(ValueRef { graph: layer.graph, value });
+            // A run does not report a captured constant.
+            (source, model.graph(source.graph).constant(source.value).cloned())
         };
-        let inputs = names.map(place).collect();
+        let inputs = names.map(input).collect();
         fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
         let outputs = &graph.node(layer.node).outputs;
         let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
@@ -55,35 +55,37 @@ impl<'a> Replay<'a> {
         &self.layer
     }
 
-    /// The layer waiting for what it reads on a batch.
-    pub fn begin(&self) -> Seen {
-        Seen(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())
+    /// The state at the start of a batch.
+    pub fn start_batch(&self) -> ReplayState {
+        ReplayState(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())
     }
 
-    /// Takes in a value of the float model. If it is the layer's output, returned are the layer's inputs and the first output
-    /// of the quantized layer.
-    pub fn see(
+    /// Receives a value of the float model. If it is the layer's output, the quantized layer runs, and its inputs and its first
+    /// output are returned.
+    ///
+    /// # Errors
+    /// If the layer can't be run, or an input was not computed before.
+    pub fn observe(
         &self,
-        seen: &mut Seen,
-        place: ValueRef,
+        state: &mut ReplayState,
+        value: ValueRef,
         tensor: &Tensor,
     ) -> Result<Option<(Vec<Tensor>, Tensor)>> {
-        for ((wanted, _), input) in self.inputs.iter().zip(&mut seen.0) {
-            if *wanted == place {
+        for ((source, _), input) in self.inputs.iter().zip(&mut state.0) {
+            if *source == value {
                 *input = Some(tensor.clone());
             }
         }
-        if place != self.output {
+        if value != self.output {
             return Ok(None);
         }
-        // An input from outside a loop is made once, and read in each iteration; outside of loops nothing is kept for longer
-        // than it is needed.
+        // An input from outside a loop is computed once and used in each iteration; elsewhere the inputs are freed after use.
         let inputs: Option<Vec<Tensor>> = match self.layer.graph {
-            GraphId::MAIN => seen.0.iter_mut().map(Option::take).collect(),
-            _ => seen.0.iter().cloned().collect(),
+            GraphId::MAIN => state.0.iter_mut().map(Option::take).collect(),
+            _ => state.0.iter().cloned().collect(),
         };
         let Some(inputs) = inputs else {
-            let message = "the layer reads a value that is not made when the model runs; disable the layer";
+            let message = "an input of the layer is not computed when the model runs; disable the layer";
             return Err(Error::unsupported(message).at(&self.layer.name));
         };
         let quantized = self.executor.run(&inputs).map_err(|error| error.at(&self.layer.name))?;
@@ -100,7 +102,7 @@ mod tests {
     use intact8_quant::{LayerRecord, Preparation, Prepared, QuantParams};
 
     #[test]
-    fn a_captured_constant_is_not_waited_for() {
+    fn a_captured_constant_is_an_input_from_the_start() {
         let text = "model m opset 17\n%c = input : bool[]\n%x = input : f32[1,2]\n%b = const [1.0, 2.0] : f32[2]\n\
                     %y = If(%c; %x, %x, %b) {else_branch = graph {\n  %x.1 = capture\n  return %x.1\n}, \
                     then_branch = graph {\n  %x.2 = capture\n  %b.2 = capture\n  \
@@ -117,10 +119,10 @@ mod tests {
         let record = Record { layers: [("fc".to_owned(), entry)].into() };
         let replay = Replay::new(&float, &config, &record, layer).unwrap();
         let (x, sum) = (Tensor::new(&[1, 2], vec![3.0f32, 4.0]), Tensor::new(&[1, 2], vec![4.0f32, 6.0]));
-        let place = ValueRef { graph: GraphId::MAIN, value: model.main().value_named("x").unwrap() };
-        let mut seen = replay.begin();
-        assert!(replay.see(&mut seen, place, &x).unwrap().is_none());
-        let (_, quantized) = replay.see(&mut seen, replay.output, &sum).unwrap().unwrap();
+        let input = ValueRef { graph: GraphId::MAIN, value: model.main().value_named("x").unwrap() };
+        let mut state = replay.start_batch();
+        assert!(replay.observe(&mut state, input, &x).unwrap().is_none());
+        let (_, quantized) = replay.observe(&mut state, replay.output, &sum).unwrap().unwrap();
         assert_eq!(quantized.values::<f32>().unwrap(), sum.values::<f32>().unwrap());
     }
 }

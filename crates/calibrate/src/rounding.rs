@@ -1,24 +1,24 @@
-//! Finding which way the weight of a layer is rounded, from what the layer reads.
+//! The choice of rounding up or down for each element of a layer's weight, from rows of the layer's inputs.
 //!
-//! Layers stay independent of each other: how one is rounded does not depend on which others are quantized. It is fitted to
-//! inputs that are not quantized.
+//! The inputs are those of the float model, so the rounding of a layer does not depend on the choice of other quantized layers.
+//! The algorithms are in [`intact8_quant`].
 
-use crate::sample::{Rows, Sampled};
+use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Graph, Model, Result, ValueId};
 use intact8_quant::config::WeightMethod;
 use intact8_quant::rounding::{ActivationFunction, Examples, InputRows, Rounding};
 use intact8_quant::{LayerRecord, QuantConfig};
 
-/// Whether each element of the weight is rounded up; nothing if it is rounded to nearest. The weight is balanced in the model
-/// if the entry has factors.
+/// Whether each element of the weight is rounded up; empty if the weight is rounded to nearest. The weight of the model must be
+/// smoothed if the entry has smoothing factors.
 pub(crate) fn rounded_up(
     model: &Model,
     config: &QuantConfig,
-    sampled: &Sampled,
-    rows: &Rows,
+    sampled: &SampledLayer,
+    rows: &RowSample,
     entry: &LayerRecord,
 ) -> Result<Vec<bool>> {
-    let Sampled { layer, reading, .. } = sampled;
+    let SampledLayer { layer, layout, .. } = sampled;
     let ada = match &sampled.config.weight_quant_params.method {
         WeightMethod::AdaRound(ada) => Some(ada),
         _ if config.fit_rounding => None,
@@ -26,12 +26,12 @@ pub(crate) fn rounded_up(
     };
     let params = &entry.weights[0];
     let step = entry.activations.first().map_or(0.0, |params| params.scale[0]);
-    let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let (depth, n_rows) = (reading.depth(), rows.n_rows());
-    let per_group = weight.len() / depth / reading.groups();
-    let activation = activation_behind(model.graph(layer.graph), ValueId::from(layer.node));
+    let weight = sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
+    let (depth, n_rows) = (layout.depth(), rows.n_rows());
+    let per_group = weight.len() / depth / layout.groups();
+    let activation = activation_after(model.graph(layer.graph), ValueId::from(layer.node));
     let mut rounded_up = Vec::with_capacity(weight.len());
-    for group in 0..reading.groups() {
+    for group in 0..layout.groups() {
         let outputs = group * per_group..(group + 1) * per_group;
         let scale: Vec<f32> =
             outputs.clone().map(|output| params.scale[output % params.scale.len()]).collect();
@@ -42,23 +42,23 @@ pub(crate) fn rounded_up(
         };
         rounded_up.extend(match ada {
             Some(ada) => {
-                let inputs = &reading.inputs_of(rows, 0..n_rows, group, &entry.smoothing);
-                let outputs = &reading.outputs_of(rows, outputs);
+                let inputs = &layout.group_inputs(rows, 0..n_rows, group, &entry.smoothing);
+                let outputs = &layout.outputs(rows, outputs);
                 rounding.learn(&Examples { inputs, outputs, activation }, ada)
             }
-            // It divides its results, not the rows.
+            // The fit divides its statistics by the factors instead of the rows.
             None => {
-                let some = |range| reading.inputs_of(rows, range, group, &[]);
-                let factors = reading.factors_of(group, &entry.smoothing);
-                rounding.fit(InputRows { n_rows, rows: &some }, &factors, step, config.correct_bias)
+                let rows_in = |range| layout.group_inputs(rows, range, group, &[]);
+                let factors = layout.group_factors(group, &entry.smoothing);
+                rounding.fit(InputRows { n_rows, rows: &rows_in }, &factors, step, config.correct_bias)
             }
         });
     }
-    Ok(sampled.in_order(rounded_up))
+    Ok(sampled.weight_order(rounded_up))
 }
 
-/// What follows a value, if nobody else reads it and it is an activation that learning knows.
-fn activation_behind(graph: &Graph, value: ValueId) -> ActivationFunction {
+/// The activation function that is the only use of a value, if learned rounding supports it; otherwise the identity.
+fn activation_after(graph: &Graph, value: ValueId) -> ActivationFunction {
     let users = graph.users(value);
     let [(node, 0)] = users[..] else { return ActivationFunction::Identity };
     if graph.outputs().contains(&value) {
@@ -71,7 +71,7 @@ fn activation_behind(graph: &Graph, value: ValueId) -> ActivationFunction {
     } else if op.is("LeakyRelu") {
         ActivationFunction::LeakyRelu(float("alpha", 0.01))
     } else if op.is("Clip") {
-        // Up to opset 10 the bounds are attributes. One that is not constant is not known.
+        // Up to opset 10 the bounds are attributes. A bound that is not constant is unknown.
         let bound = |slot: usize, name: &str, default: f32| match graph.operand(node, slot) {
             None => Some(float(name, default)),
             Some(value) => graph.constant(value)?.values::<f32>().ok()?.first().copied(),

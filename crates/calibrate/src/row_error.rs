@@ -1,43 +1,43 @@
-//! What quantization does to the output of a sampled layer, on the rows that it reads: nothing runs.
+//! The error that quantization causes at the output of a sampled layer, computed from rows of its inputs; no model runs.
 
-use crate::sample::{Rows, Sampled};
+use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Model, Result};
 use intact8_quant::LayerRecord;
 use intact8_quant::rounding::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
 
-/// How many rows are looked at together.
-const N_ROWS: usize = 64;
+/// The number of rows in one step.
+const ROWS_PER_STEP: usize = 64;
 
-/// The squared error of the output in relation to its square; if biases are corrected, just what varies around the mean error.
-/// The weight is balanced in the model if the entry has factors.
+/// The squared error of the output over its square; with bias correction only the part that varies around the mean error counts.
+/// The weight of the model must be smoothed if the entry has smoothing factors.
 pub(crate) fn relative_error(
     model: &Model,
-    sampled: &Sampled,
-    rows: &Rows,
+    sampled: &SampledLayer,
+    rows: &RowSample,
     entry: &LayerRecord,
-    is_mean_corrected: bool,
+    is_bias_corrected: bool,
 ) -> Result<f64> {
-    let Sampled { layer, config, reading, .. } = sampled;
-    let weight = sampled.by_output(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let quantized_weight = sampled.by_output(&simulated_weight(model, layer, config, entry)?);
-    let (len, n_rows) = (weight.len() / reading.groups(), rows.n_rows());
+    let SampledLayer { layer, config, layout, .. } = sampled;
+    let weight = sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
+    let quantized_weight = sampled.output_major(&simulated_weight(model, layer, config, entry)?);
+    let (len, n_rows) = (weight.len() / layout.groups(), rows.n_rows());
     let (mut signal, mut noise) = (0.0, 0.0);
-    for group in 0..reading.groups() {
+    for group in 0..layout.groups() {
         let mut errors = OutputErrors::default();
-        for start in (0..n_rows).step_by(N_ROWS) {
-            let range = start..(start + N_ROWS).min(n_rows);
-            let inputs = reading.inputs_of(rows, range, group, &entry.smoothing);
+        for start in (0..n_rows).step_by(ROWS_PER_STEP) {
+            let range = start..(start + ROWS_PER_STEP).min(n_rows);
+            let inputs = layout.group_inputs(rows, range, group, &entry.smoothing);
             errors.add(ProductOperands {
                 inputs: &inputs,
                 quantized_inputs: &simulated_activation(config, entry, &inputs),
                 weight: &weight[group * len..][..len],
                 quantized_weight: &quantized_weight[group * len..][..len],
-                depth: reading.depth(),
+                depth: layout.depth(),
             });
         }
-        let of_group = errors.signal_and_noise(is_mean_corrected);
-        signal += of_group.0;
-        noise += of_group.1;
+        let (group_signal, group_noise) = errors.signal_and_noise(is_bias_corrected);
+        signal += group_signal;
+        noise += group_noise;
     }
     Ok(noise / f64::max(signal, f64::MIN_POSITIVE))
 }

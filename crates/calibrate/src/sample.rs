@@ -1,156 +1,161 @@
-//! What layers read, sampled from the float model in bounded memory: what rounding, balancing and the correction of biases
-//! are found by, each layer on its own.
+//! Samples of the inputs and outputs of linear layers in the float model, in bounded memory. Rounding and the choice of the
+//! layers to smooth use them, each layer independent of the others; ranges are found from all data instead.
 
-mod halves;
-mod rows;
+mod half_rows;
+mod row_layout;
 mod window;
 
 use crate::data::Batches;
 use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::config::WeightMethod;
 use intact8_quant::{Layer, LayerConfig, QuantConfig};
-pub(crate) use rows::{Reading, Rows};
+pub(crate) use row_layout::{RowLayout, RowSample};
 
-/// How many numbers are kept at once; if that does not suffice for all layers, the calibration data are run again.
-const MOST_NUMBERS: usize = 1 << 26;
+/// The largest number of sampled values in memory at once; if all layers need more, the calibration data are run again.
+const MAX_VALUES: usize = 1 << 26;
 
-/// A layer that is a product of rows and one constant matrix.
-pub(crate) struct Sampled {
+/// A linear layer: the product of rows of its input and one constant matrix.
+pub(crate) struct SampledLayer {
     pub(crate) layer: Layer,
     pub(crate) config: LayerConfig,
-    pub(crate) reading: Reading,
+    pub(crate) layout: RowLayout,
     pub(crate) input: ValueRef,
     pub(crate) output: ValueRef,
 }
 
-/// The layers that are sampled, and what the first of them read.
-pub(crate) struct Samples {
-    /// Those that memory suffices for at once. Layers that read one activation are together.
-    groups: Vec<Vec<Sampled>>,
-    /// Of the first group.
-    first: Vec<Rows>,
+/// The sampled layers in chunks, with the rows of the first chunk.
+pub(crate) struct LayerSamples {
+    /// The layers whose rows fit into memory at once. Layers with the same input are in one chunk.
+    chunks: Vec<Vec<SampledLayer>>,
+    /// The rows of the first chunk.
+    first: Vec<RowSample>,
     batch_num: usize,
 }
 
-/// What some layers have read on one batch.
-pub(crate) struct Sampling {
+/// The rows of a chunk's layers on one batch.
+pub(crate) struct BatchSamples {
     batch: usize,
     batch_num: usize,
-    /// What each has before it as long as it has not run, and what is kept.
-    seen: Vec<(Option<Tensor>, Rows)>,
+    /// For each layer its input, as long as it has not run, and its rows.
+    layers: Vec<(Option<Tensor>, RowSample)>,
 }
 
-impl Samples {
-    /// Those of all enabled layers that are such products, and for which rows are asked.
-    pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<Samples> {
-        let mut sampled = products(model, config)?;
-        let for_all = config.fit_rounding || config.auto_balance;
-        sampled.retain(|sampled| for_all || sampled.is_learned());
+impl LayerSamples {
+    /// The samples of all enabled linear layers that need some, still without rows.
+    pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<LayerSamples> {
+        let mut sampled = linear_layers(model, config)?;
+        let is_for_all = config.fit_rounding || config.auto_balance;
+        sampled.retain(|sampled| is_for_all || sampled.is_learned());
         sampled.sort_by_key(|sampled| sampled.input);
-        let (mut groups, mut n_numbers) = (Vec::<Vec<Sampled>>::new(), 0);
+        let (mut chunks, mut n_values) = (Vec::<Vec<SampledLayer>>::new(), 0);
         for sampled in sampled {
-            let n_of_layer = sampled.reading.most_numbers();
-            let is_together =
-                |last: &Sampled| n_numbers + n_of_layer <= MOST_NUMBERS || last.input == sampled.input;
-            match groups.last_mut().filter(|group| group.last().is_some_and(is_together)) {
-                Some(group) => group.push(sampled),
+            let n_of_layer = sampled.layout.max_values();
+            let fits =
+                |last: &SampledLayer| n_values + n_of_layer <= MAX_VALUES || last.input == sampled.input;
+            match chunks.last_mut().filter(|chunk| chunk.last().is_some_and(fits)) {
+                Some(chunk) => chunk.push(sampled),
                 None => {
-                    groups.push(vec![sampled]);
-                    n_numbers = 0;
+                    chunks.push(vec![sampled]);
+                    n_values = 0;
                 }
             }
-            n_numbers += n_of_layer;
+            n_values += n_of_layer;
         }
-        Ok(Samples { groups, first: Vec::new(), batch_num: config.batch_num })
+        Ok(LayerSamples { chunks, first: Vec::new(), batch_num: config.batch_num })
     }
 
-    /// The first group, ready for a batch.
-    pub(crate) fn begin(&self, batch: usize) -> Sampling {
-        Sampling::new(self.groups.first().map_or(&[], Vec::as_slice), batch, self.batch_num)
+    /// Empty samples of the first chunk on a batch.
+    pub(crate) fn start_batch(&self, batch: usize) -> BatchSamples {
+        BatchSamples::new(self.chunks.first().map_or(&[], Vec::as_slice), batch, self.batch_num)
     }
 
-    /// Takes in a value of the float model for the first group.
-    pub(crate) fn observe(&self, sampling: &mut Sampling, place: ValueRef, tensor: &Tensor) -> Result<()> {
-        self.groups.first().map_or(Ok(()), |group| sampling.observe(group, place, tensor))
+    /// Receives a value of the float model for the first chunk.
+    pub(crate) fn observe(
+        &self,
+        on_batch: &mut BatchSamples,
+        value: ValueRef,
+        tensor: &Tensor,
+    ) -> Result<()> {
+        self.chunks.first().map_or(Ok(()), |chunk| on_batch.observe(chunk, value, tensor))
     }
 
-    /// Keeps what the first group has read on a batch, behind what it has read on those before.
-    pub(crate) fn keep(&self, sampling: &Sampling, first: &mut Vec<Rows>) {
-        self.groups.first().into_iter().for_each(|group| sampling.append_to(group, first));
+    /// Appends the rows of the first chunk on a batch to those of the batches before.
+    pub(crate) fn append(&self, on_batch: &BatchSamples, first: &mut Vec<RowSample>) {
+        self.chunks.first().into_iter().for_each(|chunk| on_batch.append_to(chunk, first));
     }
 
-    /// Takes what the first group has read on all batches.
-    pub(crate) fn finish(self, first: Vec<Rows>) -> Samples {
-        Samples { first, ..self }
+    /// The samples with the rows of the first chunk on all batches.
+    pub(crate) fn finish(self, first: Vec<RowSample>) -> LayerSamples {
+        LayerSamples { first, ..self }
     }
 
-    /// Shows `see` all layers with what they read, group by group; for all groups but the first the model runs again.
-    pub(crate) fn for_each_group(
+    /// Calls `visit` with the layers and rows of each chunk; for all chunks but the first the model runs again.
+    pub(crate) fn for_each_chunk(
         &self,
         executor: &dyn Executor,
         batches: &mut Batches<'_>,
-        mut see: impl FnMut(&[Sampled], &[Rows]) -> Result<()>,
+        mut visit: impl FnMut(&[SampledLayer], &[RowSample]) -> Result<()>,
     ) -> Result<()> {
-        let Some((first, others)) = self.groups.split_first() else { return Ok(()) };
-        see(first, &self.first)?;
-        for group in others {
-            let of_batch = |batch: usize, inputs: &[Tensor]| {
-                let mut sampling = Sampling::new(group, batch, self.batch_num);
-                executor.run_tapped(inputs, &mut |place, tensor| sampling.observe(group, place, tensor))?;
-                Ok(sampling)
+        let Some((first, others)) = self.chunks.split_first() else { return Ok(()) };
+        visit(first, &self.first)?;
+        for chunk in others {
+            let run_batch = |batch: usize, inputs: &[Tensor]| {
+                let mut on_batch = BatchSamples::new(chunk, batch, self.batch_num);
+                executor.run_tapped(inputs, &mut |value, tensor| on_batch.observe(chunk, value, tensor))?;
+                Ok(on_batch)
             };
             let mut rows = Vec::new();
-            batches.in_parallel(of_batch, |sampling| {
-                sampling.append_to(group, &mut rows);
+            batches.in_parallel(run_batch, |on_batch| {
+                on_batch.append_to(chunk, &mut rows);
                 Ok(())
             })?;
-            see(group, &rows)?;
+            visit(chunk, &rows)?;
         }
         Ok(())
     }
 }
 
-/// The enabled layers that are products of rows and one constant matrix that is not empty.
-pub(crate) fn products(model: &Model, config: &QuantConfig) -> Result<Vec<Sampled>> {
-    let is_product =
+/// The enabled linear layers whose weight is not empty.
+pub(crate) fn linear_layers(model: &Model, config: &QuantConfig) -> Result<Vec<SampledLayer>> {
+    let is_linear =
         |layer: &Layer| layer.can_learn_rounding() && !layer.tensor(model, &layer.weights[0]).is_empty();
-    let enabled = config.enabled(model).into_iter().filter(|(layer, _)| is_product(layer));
-    enabled.map(|(layer, of_layer)| Sampled::new(model, layer, of_layer)).collect()
+    let enabled = config.enabled(model).into_iter().filter(|(layer, _)| is_linear(layer));
+    enabled.map(|(layer, layer_config)| SampledLayer::new(model, layer, layer_config)).collect()
 }
 
-impl Sampled {
-    fn new(model: &Model, layer: Layer, config: &LayerConfig) -> Result<Sampled> {
+impl SampledLayer {
+    fn new(model: &Model, layer: Layer, config: &LayerConfig) -> Result<SampledLayer> {
         let is_learned = is_learned(config);
-        Ok(Sampled {
+        Ok(SampledLayer {
             config: config.clone(),
             input: layer.inputs(model)[0],
             output: ValueRef { graph: layer.graph, value: ValueId::from(layer.node) },
-            reading: Reading::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
+            layout: RowLayout::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
             layer,
         })
     }
 
-    /// Whether its rounding is learned.
+    /// Whether the rounding of its weight is learned.
     pub(crate) fn is_learned(&self) -> bool {
         is_learned(&self.config)
     }
 
-    /// A matrix in the order of the layer's weight, one row for each output.
-    pub(crate) fn by_output<T: Copy>(&self, weight: &[T]) -> Vec<T> {
+    /// The elements of the layer's weight as a matrix with one row for each output channel.
+    pub(crate) fn output_major<T: Copy>(&self, weight: &[T]) -> Vec<T> {
         if self.layer.weights[0].axis == 1 {
-            transposed(weight, self.reading.depth())
+            transposed(weight, self.layout.depth())
         } else {
             weight.to_vec()
         }
     }
 
-    /// The other way round.
-    pub(crate) fn in_order<T: Copy>(&self, by_output: Vec<T>) -> Vec<T> {
+    /// The elements of a matrix with one row for each output channel, in the order of the layer's weight.
+    pub(crate) fn weight_order<T: Copy>(&self, output_major: Vec<T>) -> Vec<T> {
         if self.layer.weights[0].axis == 1 {
-            let n_out = by_output.len() / self.reading.depth().max(1);
-            transposed(&by_output, n_out)
+            let n_out = output_major.len() / self.layout.depth().max(1);
+            transposed(&output_major, n_out)
         } else {
-            by_output
+            output_major
         }
     }
 }
@@ -159,27 +164,28 @@ fn is_learned(config: &LayerConfig) -> bool {
     matches!(config.weight_quant_params.method, WeightMethod::AdaRound(_))
 }
 
-/// A matrix of so many rows, row by row, with rows and columns exchanged.
+/// A row-major matrix of `n_rows` rows, transposed.
 fn transposed<T: Copy>(values: &[T], n_rows: usize) -> Vec<T> {
     let n_columns = values.len() / n_rows.max(1);
     (0..n_columns).flat_map(|column| (0..n_rows).map(move |row| values[row * n_columns + column])).collect()
 }
 
-impl Sampling {
-    fn new(group: &[Sampled], batch: usize, batch_num: usize) -> Sampling {
-        Sampling { batch, batch_num, seen: group.iter().map(|_| (None, Rows::default())).collect() }
+impl BatchSamples {
+    fn new(chunk: &[SampledLayer], batch: usize, batch_num: usize) -> BatchSamples {
+        let layers = chunk.iter().map(|_| (None, RowSample::default())).collect();
+        BatchSamples { batch, batch_num, layers }
     }
 
-    fn observe(&mut self, group: &[Sampled], place: ValueRef, tensor: &Tensor) -> Result<()> {
-        for (sampled, (pending, rows)) in group.iter().zip(&mut self.seen) {
-            if place == sampled.input {
+    fn observe(&mut self, chunk: &[SampledLayer], value: ValueRef, tensor: &Tensor) -> Result<()> {
+        for (sampled, (pending, rows)) in chunk.iter().zip(&mut self.layers) {
+            if value == sampled.input {
                 *pending = Some(tensor.clone());
             }
-            // An input from outside a loop is made once, and read in each iteration.
+            // An input from outside a loop is computed once and used in each iteration.
             if let Some(input) = &*pending
-                && place == sampled.output
+                && value == sampled.output
             {
-                let sample = sampled.reading.sample(rows, input, tensor, self.batch, self.batch_num);
+                let sample = sampled.layout.sample(rows, input, tensor, self.batch, self.batch_num);
                 sample.map_err(|error| error.at(&sampled.layer.name))?;
                 pending.take_if(|_| sampled.layer.graph == GraphId::MAIN);
             }
@@ -187,11 +193,11 @@ impl Sampling {
         Ok(())
     }
 
-    /// Puts what was read behind what was read on other batches.
-    fn append_to(&self, group: &[Sampled], all: &mut Vec<Rows>) {
-        all.resize_with(group.len(), Rows::default);
-        for (sampled, (all, (_, rows))) in group.iter().zip(all.iter_mut().zip(&self.seen)) {
-            sampled.reading.reserve(all);
+    /// Appends the rows to those of other batches.
+    fn append_to(&self, chunk: &[SampledLayer], all: &mut Vec<RowSample>) {
+        all.resize_with(chunk.len(), RowSample::default);
+        for (sampled, (all, (_, rows))) in chunk.iter().zip(all.iter_mut().zip(&self.layers)) {
+            sampled.layout.reserve(all);
             all.extend(rows);
         }
     }
@@ -202,15 +208,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_weight_has_no_rows() {
-        for (weight, n_products) in [("[] : f32[0,2]", 0), ("[] : f32[2,0]", 0), ("[1.0, 2.0] : f32[2,1]", 1)]
-        {
+    fn a_layer_with_an_empty_weight_is_not_sampled() {
+        for (weight, n_layers) in [("[] : f32[0,2]", 0), ("[] : f32[2,0]", 0), ("[1.0, 2.0] : f32[2,1]", 1)] {
             let text = format!(
                 "model m opset 17\n%x = input : f32[N,M]\n%w = const {weight}\n%y = MatMul(%x, %w) @fc\nreturn %y\n"
             );
             let model: Model = text.parse().unwrap();
             let config = QuantConfig::for_model(&model);
-            assert_eq!(products(&model, &config).unwrap().len(), n_products, "{weight}");
+            assert_eq!(linear_layers(&model, &config).unwrap().len(), n_layers, "{weight}");
         }
     }
 }

@@ -1,97 +1,100 @@
-//! Smoothing (SmoothQuant, AMCT's DMQ): which layers gain by it is found on rows that they read.
+//! Smoothing (SmoothQuant, AMCT's DMQ): the choice of the layers that benefit, by their error on rows of their inputs.
+//!
+//! The factors come from the observation, and a pass of [`intact8_quant`] applies them; this stage only chooses.
 
 use crate::calibrated::SmoothingFactors;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
 use crate::rounding::rounded_up;
 use crate::row_error::relative_error;
-use crate::sample::{Rows, Sampled, Samples};
+use crate::sample::{LayerSamples, RowSample, SampledLayer};
 use intact8_ir::{Model, Pass, Result, ValueRef};
 use intact8_quant::passes::{Smooth, smoothed_for_free};
 use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How strongly ranges are moved from activations to weights where the configuration does not say.
-const STRENGTH: f64 = 0.7;
+/// The migration strength of layers for which the configuration sets none.
+const DEFAULT_STRENGTH: f64 = 0.7;
 
-/// A layer is smoothed if no more than this part of its error is left: the division costs a multiplication at run time.
-const WORTH_IT: f64 = 0.7;
+/// The largest error with smoothing, relative to that without, with which a layer is smoothed: the division may cost a
+/// multiplication at run time.
+const MAX_ERROR_RATIO: f64 = 0.7;
 
-/// How many rows are processed together.
-const N_ROWS: usize = 64;
+/// The number of rows in one step.
+const ROWS_PER_STEP: usize = 64;
 
-/// The configuration with a strength for every layer that can be smoothed, as cheaply as the configuration asks for, and has none of
-/// its own.
-pub(crate) fn with_candidates(config: &QuantConfig, model: &Model) -> QuantConfig {
+/// The configuration with the default strength for every layer that can be smoothed and has no strength of its own. Unless
+/// `balance_nodes` is set, that is only the layers for which smoothing costs nothing at run time.
+pub(crate) fn with_default_strengths(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
     let for_free = smoothed_for_free(model);
     for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
         if !config.balance_nodes && !for_free.contains(&layer.name) {
             continue;
         }
-        if let Some(of_layer) = smoothed.layers.get_mut(&layer.name) {
-            of_layer.dmq_balancer_param.get_or_insert(STRENGTH);
+        if let Some(layer_config) = smoothed.layers.get_mut(&layer.name) {
+            layer_config.dmq_balancer_param.get_or_insert(DEFAULT_STRENGTH);
         }
     }
     smoothed
 }
 
-/// The factors of the layers that gain, and of those that the configuration wants smoothed; layers that read one activation go
-/// together.
-pub(crate) fn worthwhile(
+/// The factors of the layers that benefit, and of those for which the configuration requires smoothing; layers with the same
+/// input activation are smoothed together or not at all.
+pub(crate) fn beneficial(
     float: &FloatModel<'_>,
     config: &QuantConfig,
     mut factors: SmoothingFactors,
-    samples: &Samples,
+    samples: &LayerSamples,
     batches: &mut Batches<'_>,
 ) -> Result<SmoothingFactors> {
     let model = float.model();
     let is_required = |name: &String| config.layers[name].dmq_balancer_param.is_some();
-    let mut of_place: BTreeMap<ValueRef, Vec<String>> = BTreeMap::new();
+    let mut layers_by_input: BTreeMap<ValueRef, Vec<String>> = BTreeMap::new();
     for (_, layer, _) in float.prepared().enabled(config) {
         if factors.0.contains_key(&layer.name) {
-            of_place.entry(layer.inputs(model)[0]).or_default().push(layer.name.clone());
+            layers_by_input.entry(layer.inputs(model)[0]).or_default().push(layer.name.clone());
         }
     }
     let optional: Vec<Vec<String>> =
-        of_place.into_values().filter(|together| !together.iter().any(is_required)).collect();
+        layers_by_input.into_values().filter(|layers| !layers.iter().any(is_required)).collect();
     if optional.is_empty() {
         return Ok(factors);
     }
     let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
-    let plain = only(config, |name| names.contains(name));
+    let plain = restricted(config, |name| names.contains(name));
     let mut smoothed = model.clone();
     Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    samples.for_each_group(float.executor(), batches, |group, rows| {
-        let group: Vec<(&Sampled, &Rows)> = group
+    samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
+        let chunk: Vec<(&SampledLayer, &RowSample)> = chunk
             .iter()
             .zip(rows)
-            // A layer of a branch that is never taken has no rows.
+            // A layer in a branch that is never taken has no rows.
             .filter(|(sampled, rows)| plain.layers[&sampled.layer.name].quant_enable && rows.n_rows() > 0)
             .collect();
-        let here: BTreeSet<&str> = group.iter().map(|(sampled, _)| sampled.layer.name.as_str()).collect();
-        let here = only(&plain, |name| here.contains(name));
-        let as_is = errors_of(model, &here, &group, &SmoothingFactors::default())?;
-        let if_smoothed = errors_of(&smoothed, &here, &group, &factors)?;
-        for ((sampled, _), pair) in group.iter().zip(as_is.into_iter().zip(if_smoothed)) {
+        let in_chunk: BTreeSet<&str> = chunk.iter().map(|(sampled, _)| sampled.layer.name.as_str()).collect();
+        let config = restricted(&plain, |name| in_chunk.contains(name));
+        let as_is = relative_errors(model, &config, &chunk, &SmoothingFactors::default())?;
+        let if_smoothed = relative_errors(&smoothed, &config, &chunk, &factors)?;
+        for ((sampled, _), pair) in chunk.iter().zip(as_is.into_iter().zip(if_smoothed)) {
             errors.insert(sampled.layer.name.clone(), pair.into());
         }
         Ok(())
     })?;
-    for together in optional {
-        let errors = || together.iter().filter_map(|name| errors.get(name));
+    for layers in optional {
+        let errors = || layers.iter().filter_map(|name| errors.get(name));
         let [as_is, if_smoothed] = [0, 1].map(|which| errors().map(|error| error[which]).sum::<f64>());
-        if if_smoothed >= WORTH_IT * as_is {
-            together.iter().for_each(|name| drop(factors.0.remove(name)));
+        if if_smoothed >= MAX_ERROR_RATIO * as_is {
+            layers.iter().for_each(|name| drop(factors.0.remove(name)));
         }
     }
     Ok(factors)
 }
 
-/// The configuration with only some of its layers enabled, and no single inputs.
-pub(crate) fn only(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -> QuantConfig {
+/// The configuration with only some of its layers enabled, and without quantization of single inputs.
+pub(crate) fn restricted(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -> QuantConfig {
     let mut config = QuantConfig { tensor_quantize: vec![], ..config.clone() };
     for (name, layer) in &mut config.layers {
         layer.quant_enable &= is_kept(name);
@@ -99,44 +102,45 @@ pub(crate) fn only(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -> Quan
     config
 }
 
-/// The errors of layers whose ranges are those of the rows. The weights of the model are smoothed if there are factors.
-fn errors_of(
+/// The relative errors of layers with ranges found from the rows. The weights of the model must be smoothed if there are factors.
+fn relative_errors(
     model: &Model,
     config: &QuantConfig,
-    group: &[(&Sampled, &Rows)],
+    layers: &[(&SampledLayer, &RowSample)],
     factors: &SmoothingFactors,
 ) -> Result<Vec<f64>> {
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
-    // In this model: balanced, the layers of two branches that read one value have a Mul each.
-    let input = |sampled: &Sampled| sampled.layer.inputs(model)[0];
-    let unlike: Vec<_> = group.iter().rev().filter(|(sampled, _)| seen.insert(input(sampled))).collect();
-    // The tensors are copies; a few at once leave no thread idle.
-    for few in unlike.chunks(2 * rayon::current_num_threads()) {
-        let n_rows = few.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
-        for start in (0..n_rows).step_by(N_ROWS) {
-            let read = |(sampled, rows): &&(&Sampled, &Rows)| {
-                let range = start..(start + N_ROWS).min(rows.n_rows());
+    // The input in this model: after smoothing, the layers of two branches with one input have a Mul each.
+    let input = |sampled: &SampledLayer| sampled.layer.inputs(model)[0];
+    let distinct_inputs: Vec<_> =
+        layers.iter().rev().filter(|(sampled, _)| seen.insert(input(sampled))).collect();
+    // The tensors are copies, so only as many are made at once as keep all threads busy.
+    for chunk in distinct_inputs.chunks(2 * rayon::current_num_threads()) {
+        let n_rows = chunk.iter().map(|(_, rows)| rows.n_rows()).max().unwrap_or(0);
+        for start in (0..n_rows).step_by(ROWS_PER_STEP) {
+            let read = |(sampled, rows): &&(&SampledLayer, &RowSample)| {
+                let range = start..(start + ROWS_PER_STEP).min(rows.n_rows());
                 let factors = factors.of_layer(&sampled.layer.name);
-                let tensor = (!range.is_empty()).then(|| sampled.reading.as_tensor(rows, range, factors))?;
+                let tensor = (!range.is_empty()).then(|| sampled.layout.as_tensor(rows, range, factors))?;
                 Some((input(sampled), tensor))
             };
-            calibration.observe_all(&few.par_iter().filter_map(read).collect())?;
+            calibration.observe_all(&chunk.par_iter().filter_map(read).collect())?;
         }
     }
     let record: Record = calibration.ranges()?;
     drop(calibration);
-    let error = |(sampled, rows): &(&Sampled, &Rows)| {
+    let error = |(sampled, rows): &(&SampledLayer, &RowSample)| {
         let name = &sampled.layer.name;
         let smoothing = factors.of_layer(name).to_vec();
         let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
-        // Learning takes long.
+        // Learned rounding would take too long here.
         if !sampled.is_learned() {
             entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;
         }
         relative_error(model, sampled, rows, &entry, config.correct_bias)
     };
-    group.par_iter().map(error).collect()
+    layers.par_iter().map(error).collect()
 }
 
 #[cfg(test)]
@@ -147,9 +151,9 @@ mod tests {
     use intact8_ir::Tensor;
     use intact8_quant::{Preparation, Prepared};
 
-    /// Layers of both branches read one value; each may gain, and each has an input of its own once it is smoothed.
+    /// Both layers may benefit, and each has an input of its own after smoothing.
     #[test]
-    fn layers_of_two_branches_read_one_value() {
+    fn layers_of_two_branches_with_one_input_are_smoothed() {
         let branch = |name: &str, weight: &str| {
             format!(
                 "{name} = graph {name} {{\n%{name}.x = capture\n%{name}.w = const [{weight}] : f32[2,2]\n\
@@ -163,7 +167,7 @@ mod tests {
             branch("then_branch", "0.002, 0.001, -0.5, 1.0")
         );
         let model: Model = text.parse().unwrap();
-        // The second column is small beside the first, and its weights are large.
+        // The second column is small relative to the first, and its weights are large.
         let batch = |sign: f32| {
             let value =
                 |idx: usize| sign * if idx.is_multiple_of(2) { 100.0 } else { 0.01 } * (idx + 1) as f32;

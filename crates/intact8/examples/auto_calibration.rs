@@ -1,4 +1,4 @@
-//! Accuracy-based automatic quantization, step by step, with an evaluator of one's own.
+//! Accuracy-based automatic quantization, step by step, with a user-defined evaluator.
 //!
 //! `cargo run --release --example auto_calibration`
 
@@ -17,7 +17,7 @@ struct DigitsEvaluator {
 }
 
 impl Evaluator for DigitsEvaluator {
-    /// A score can be anything; here it is the share of right answers.
+    /// A score may have any type; here it is the share of right answers.
     type Metric = f64;
 
     /// Runs the model on at least `batch_num` batches.
@@ -47,7 +47,7 @@ impl Evaluator for DigitsEvaluator {
         Ok(n_right as f64 / self.labels.len() as f64)
     }
 
-    /// Satisfied is whoever loses less than 0.2 percentage points.
+    /// The target is a loss of less than 0.2 percentage points.
     fn metric_eval(&mut self, original: &f64, quantized: &f64) -> Result<Verdict, BoxError> {
         let loss = original - quantized;
         Ok(Verdict { satisfied: loss < 0.002, loss })
@@ -69,11 +69,11 @@ fn main() -> Result<()> {
     let batch_num = calibration.n_batches();
     let mut evaluator = DigitsEvaluator { calibration, evaluation, labels };
 
-    // Step 2: a configuration, in which every layer may be quantized. It is a file, to be edited.
+    // Step 2: a configuration that enables every layer. It is a file that the user can edit.
     let config_file = out.with_file_name("quant_config.json");
     create_quant_config(&config_file, &model, &[], batch_num, &PROFILES[0])?;
 
-    // Step 3: the search. It scores the original, quantizes everything, and rolls back what costs too much.
+    // Step 3: the search. It scores the original, quantizes every layer, and rolls back the sensitive ones.
     let report = accuracy_based_auto_calibration(
         &model,
         &mut evaluator,
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
     // Step 4: the result. Models, configuration, record, ranking and history are written.
     assert!(
         report.original > 0.99 && report.scores[0] < 0.6,
-        "quantizing every layer is not good enough here"
+        "the target is missed with every layer quantized"
     );
     let outcome = report.outcome.expect("rolling back two layers is enough");
     assert_eq!(report.table.names(&outcome.rolled_back), ["block1.conv2", "block4.conv2"]);

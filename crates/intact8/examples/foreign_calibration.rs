@@ -1,4 +1,4 @@
-//! Calibration with somebody else's runtime: it runs the model, intact8 looks at the values that it wants.
+//! Calibration with a foreign runtime: the runtime runs the model, and intact8 observes the values that it needs.
 //!
 //! `cargo run --example foreign_calibration`
 
@@ -16,33 +16,33 @@ model m opset 17
 return %y
 ";
 
-/// Some runtime. It calls back with the name and the value of everything that it computes.
-fn run(x: [f32; 2], see: &mut dyn FnMut(&str, [f32; 2]) -> Result<()>) -> Result<()> {
+/// A foreign runtime. It calls `tap` with the name and the numbers of every value that it computes.
+fn run(x: [f32; 2], tap: &mut dyn FnMut(&str, [f32; 2]) -> Result<()>) -> Result<()> {
     let product = |[a, b]: [f32; 2]| [a + 3.0 * b, 2.0 * a + 4.0 * b];
-    see("x", x)?;
+    tap("x", x)?;
     let relu = product(x).map(|value| value.max(0.0));
-    see("r", relu)?;
-    see("y", product(relu))
+    tap("r", relu)?;
+    tap("y", product(relu))
 }
 
 fn main() -> Result<()> {
     let model: Model = MODEL.parse()?;
-    // Ranges are all that observation gives; `intact8::calibrate` does the rest with any runtime.
+    // Observation alone finds ranges; `intact8::calibrate` runs all stages, with any runtime.
     let config = QuantConfig::for_model(&model).ranges_only();
 
     let mut calibration = Calibration::new(&model, &config)?;
-    let wanted: Vec<ValueRef> = calibration.places().collect();
-    let name = |place: &ValueRef| model.graph(place.graph).value(place.value).name.as_str();
+    let observed: Vec<ValueRef> = calibration.places().collect();
+    let name = |value: &ValueRef| model.graph(value.graph).value(value.value).name.as_str();
     for x in [[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0]] {
-        run(x, &mut |value, numbers| {
-            let Some(place) = wanted.iter().find(|place| name(place) == value) else { return Ok(()) };
-            calibration.observe(*place, &Tensor::new(&[1, 2], numbers.to_vec()))
+        run(x, &mut |value_name, numbers| {
+            let Some(value) = observed.iter().find(|value| name(value) == value_name) else { return Ok(()) };
+            calibration.observe(*value, &Tensor::new(&[1, 2], numbers.to_vec()))
         })?;
     }
     let record = calibration.finish()?;
     assert_eq!(record.layers.keys().collect::<Vec<_>>(), ["first", "second"]);
 
-    // From here on the graph carries the numbers.
+    // From here on, scales and zero points are constants of the graph.
     let mut quantized = model.clone();
     fake_quant(&config, &record).run(&mut quantized)?;
     intact8::quant::emit(DeployFormat::Qdq, &Emission::default()).run(&mut quantized)?;

@@ -1,4 +1,4 @@
-//! One pass on a graph that is built by hand: no file, no interpreter.
+//! One pass on a graph that is built by code, without files and without an interpreter.
 //!
 //! `cargo run --example one_pass`
 
@@ -10,7 +10,7 @@ fn main() -> Result<()> {
     let mut model = Model::new("by hand", 17);
     let graph: &mut Graph = model.main_mut();
 
-    // An input whose batch is left open, and a convolution of one channel into two.
+    // An input with a symbolic batch dimension, and a convolution of one channel into two.
     let dims = vec![Dim::Symbol("N".to_owned()), Dim::Known(1), Dim::Known(4), Dim::Known(4)];
     let images = TensorType { dtype: DType::F32, shape: Some(dims) };
     let x = graph.add(Node::input(Value::typed("x", images)), &[]);
@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let conv = Node::op("conv", Op::new("Conv"), [Value::new("c")]);
     let conv = graph.add(conv, &[Some(x.into()), Some(weight.into())]);
 
-    // A normalization behind it: gamma, beta, mean and variance.
+    // A normalization after it, with gamma, beta, mean and variance.
     let mut operands = vec![Some(conv.into())];
     for (name, values) in
         [("gamma", [2.0f32, 1.0]), ("beta", [0.5, 0.25]), ("mean", [1.0, 0.0]), ("var", [4.0, 1.0])]

@@ -1,7 +1,7 @@
 //! The two calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
 //!
-//! AMCT's evaluator is one object that calibrates, scores and judges, and it scores simulations. Here it is an adapter over the
-//! traits of [`intact8_search`].
+//! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models. Here an adapter plays the
+//! roles of [`intact8_search`] with it.
 
 use crate::files::{read_text, write_file};
 use crate::output_files::OutputFiles;
@@ -11,36 +11,37 @@ use intact8_interp::Interpreter;
 use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
 use intact8_quant::{Preparation, Profile, QuantConfig};
+use intact8_search::sensitivity::sensitivity_named;
+use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
-    Judge, PureStrategy, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy,
-    Subject, Verdict, sensitivity_named, strategy_named,
+    Judge, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy, Subject, Verdict,
 };
 use std::cell::RefCell;
 use std::path::Path;
 
 /// AMCT's evaluator: calibrates, scores and judges models.
 pub trait Evaluator {
-    /// A score, of any type; only [`Evaluator::metric_eval`] reads it.
+    /// A score, of any type; only [`Evaluator::metric_eval`] uses it.
     type Metric: Clone;
 
     /// Calls `forward` with the inputs of at least `batch_num` batches, one tensor for each model input, in order. It is
     /// called several times and must return the same data each time.
     ///
     /// # Errors
-    /// Whatever `forward` returns, and failures of the data source.
+    /// Any error of `forward`, and failures of the data source.
     fn calibration(
         &mut self,
         batch_num: usize,
         forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError>;
 
-    /// Scores a model: the original, or the simulation of a quantized one.
+    /// Scores a model: the original, or a fake-quant model.
     ///
     /// # Errors
     /// Any; the search ends with it.
     fn evaluate(&mut self, model: &Model) -> Result<Self::Metric, BoxError>;
 
-    /// Judges a score by that of the original model. The original itself must satisfy.
+    /// Judges a score by that of the original model. The original's own score must meet the target.
     ///
     /// # Errors
     /// Any; the search ends with it.
@@ -48,9 +49,9 @@ pub trait Evaluator {
     -> Result<Verdict, BoxError>;
 }
 
-/// Writes the default configuration of a model: every layer that can be quantized is, except `skip_layers`.
-/// The layers' names are the nodes' names; nodes without one are given `<op>_<number>`.
-/// What the target does not support is turned off; returned is a line for each.
+/// Writes the default configuration of a model: every layer that can be quantized is enabled, except `skip_layers`.
+/// The names of layers are those of their nodes; nodes without a name get `<op>_<number>`.
+/// Settings that the target does not support are turned off; the result has a line for each.
 ///
 /// # Errors
 /// If the model is quantized already, a name is not that of a layer, or the file can't be written.
@@ -77,7 +78,7 @@ pub fn create_quant_config(
     Ok(restrictions)
 }
 
-/// Writes the configuration of a model that a short definition describes: AMCT's text-proto `.cfg`.
+/// Writes the configuration of a model from a short definition, AMCT's text-proto `.cfg`.
 ///
 /// # Errors
 /// If the model is quantized already, the definition does not fit it, or a file can't be read or written.
@@ -90,15 +91,15 @@ pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_fi
     write_file(config_file, config.to_json().as_bytes())
 }
 
-/// Reads a configuration.
+/// Reads a configuration file.
 ///
 /// # Errors
-/// If the file can't be read, or a key or value is not allowed.
+/// If the file can't be read, or has an invalid key or value.
 pub fn load_config(path: &Path) -> Result<QuantConfig> {
     QuantConfig::from_json(&read_text(path)?).map_err(|error| error.at(path.display()))
 }
 
-/// Quantizes a model as far as the evaluator allows, and writes what came of it.
+/// Quantizes a model as far as the evaluator allows, and writes the result.
 ///
 /// `save_path` is a folder and a prefix, such as `out/resnet`; if it ends in a slash there is no prefix.
 /// Neither the model nor `config_file` is changed. [`quantize_and_save`] does the same with separate roles and more options.
@@ -147,16 +148,16 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     }
 }
 
-/// One of the roles of a search, played by AMCT's evaluator.
+/// One role of a search, played by AMCT's evaluator.
 struct Adapter<'a, 'b, E>(&'a RefCell<&'b mut E>);
 
 impl<E: Evaluator> CalibrationData for Adapter<'_, '_, E> {
     fn for_each_batch(
         &mut self,
         n_batches: usize,
-        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError> {
-        self.0.borrow_mut().calibration(n_batches, see)
+        self.0.borrow_mut().calibration(n_batches, visit)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the commands share: where their words go, and the data flags.
+//! The parts that the subcommands share: printing, and the options for data and deploy models.
 
 pub(crate) mod compare;
 pub(crate) mod config;
@@ -17,36 +17,39 @@ use intact8::{DeployFormat, Emission, OutputFiles, PROFILES, Profile};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Prints a line of results. A reader that has gone away is no error.
-pub(crate) fn say(line: &str) {
+/// Prints a line of results to the standard output. A closed output is not an error.
+pub(crate) fn print_line(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
 }
 
-/// Prints a line of a message, which stays one whatever the names in it hold.
-pub(crate) fn say_error(line: &str) {
+/// Prints a message to the standard error, as one line even if names in it contain line breaks.
+pub(crate) fn print_message(line: &str) {
     drop(writeln!(std::io::stderr(), "{}", one_line(line)));
 }
 
-/// Prints the lines that say what a target does not take: a few, and how many more there are.
-pub(crate) fn say_restrictions(lines: &[String]) {
+/// Prints the settings that the target does not support: a few lines, and the number of further ones.
+pub(crate) fn print_restrictions(lines: &[String]) {
     const SHOWN: usize = 3;
-    lines.iter().take(SHOWN).for_each(|line| say_error(line));
+    lines.iter().take(SHOWN).for_each(|line| print_message(line));
     if lines.len() > SHOWN {
-        say_error(&format!("… and {} more like these; the configuration has them all", lines.len() - SHOWN));
+        print_message(&format!(
+            "… and {} more like these; the configuration has all of them",
+            lines.len() - SHOWN
+        ));
     }
 }
 
-/// How data are fed.
+/// The options for feeding data.
 #[derive(clap::Args)]
 pub(crate) struct FeedingArgs {
-    /// Samples in a batch, or fewer in evaluation where a batch is too large for the cache; default: what the model fixes,
-    /// or 32
+    /// Number of samples in a batch; evaluation uses fewer if a batch does not fit into the processor's cache; default: the
+    /// fixed batch size of the model, or 32
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Subtracted from uint8 arrays: one number, or one for each channel
+    /// Subtract from uint8 arrays: one number, or one for each channel
     #[arg(long, value_name = "a,b,c", value_delimiter = ',', allow_negative_numbers = true)]
     mean: Vec<f32>,
-    /// Divides uint8 arrays after the mean is subtracted
+    /// Divide uint8 arrays by this after subtracting the mean: one number, or one for each channel
     #[arg(long, value_name = "a,b,c", value_delimiter = ',')]
     std: Vec<f32>,
 }
@@ -57,16 +60,16 @@ impl FeedingArgs {
     }
 }
 
-/// What the result is to run on, and in which form it is written.
+/// The options for deploy models: target and format.
 #[derive(clap::Args)]
 pub(crate) struct DeployArgs {
-    /// What the models are to run on: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
+    /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
     target: String,
-    /// The forms in which the result is written: qdq, qoperator, integer or ascend
-    #[arg(long, value_name = "FORM,…", value_delimiter = ',', default_value = "qdq")]
+    /// Deploy formats of the result: qdq, qoperator, integer or ascend
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "qdq")]
     deploy: Vec<String>,
-    /// Let the form qoperator use operators of ONNX Runtime's own, in the domain com.microsoft
+    /// Allow ONNX Runtime's operators of the domain com.microsoft in the format qoperator
     #[arg(long)]
     contrib: bool,
 }
@@ -84,13 +87,14 @@ impl DeployArgs {
     }
 }
 
-/// `<prefix>_scale_offset_record.txt`, beside the models.
+/// `<prefix>_scale_offset_record.txt`, in the folder of the models.
 fn record_file(save: &Path) -> PathBuf {
     let model = OutputFiles::new(save, Path::new("")).fake_quant;
     let name = model.file_name().unwrap_or_default().to_string_lossy();
     model.with_file_name(name.replace("fake_quant_model.onnx", "scale_offset_record.txt"))
 }
 
+/// Reads a data set from an `.npz` file.
 pub(crate) fn read_data(path: &Path) -> intact8::Result<DataSet> {
     Ok(DataSet { source: path.display().to_string(), arrays: read_npz(path)? })
 }

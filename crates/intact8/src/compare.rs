@@ -1,38 +1,41 @@
-//! A quantized model compared with its float model, value by value.
+//! The comparison of a quantized model with its float model, value by value.
 //!
-//! Not a sensitivity: both models run as a whole, so a difference holds all that was lost up to its value.
+//! It is not a sensitivity: both models run as a whole, so the difference of a value includes the errors of all layers before.
 
 use intact8_interp::Session;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Tensor, ValueId, ValueRef};
-use intact8_search::decibels;
+use intact8_search::sensitivity::decibels;
 use std::collections::{HashMap, HashSet};
 
-/// How far a value of the quantized model is from that of the same name in the float model.
+/// The difference between the values of one name in the float and the quantized model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// The value's name.
     pub value: String,
-    /// The operator that makes it in the quantized model; empty for inputs.
+    /// The operator that computes it in the quantized model; empty for inputs.
     pub op: String,
-    /// The cosine of the angle between the two, over all elements; 1 if both are zeros, 0 if one is.
+    /// The cosine of the angle between the two over all elements, from -1 to 1; 1 if both are zeros, 0 if only one is.
     pub cosine: f64,
     /// The energy of the float value over that of the difference, in decibels, from -200 to 200.
     pub sqnr: f64,
-    /// The greatest absolute difference.
+    /// The largest absolute difference of an element.
     pub max_error: f64,
-    /// What the float value reaches from and to.
+    /// The minimum and the maximum of the float value.
     pub range: [f64; 2],
-    /// What the integers stand for, from the least to the greatest, if the value is quantized as a whole.
+    /// The range of floats that the integers represent, if the value is quantized per tensor.
     pub quantized_range: Option<[f64; 2]>,
-    /// The part of the float value's elements that lie more than half a step outside, where there are integers.
+    /// The fraction of the float value's elements that are more than half a step outside that range.
     pub clipped: Option<f64>,
 }
 
-/// Compares every f32 value that both models compute under one name, in the order in which the quantized model computes
-/// them, over all batches of inputs.
+/// Compares every f32 value that both models compute under one name, over all batches of inputs, in the order in which the
+/// quantized model computes them.
 ///
-/// A value inside a loop is compared iteration by iteration. Values whose shapes differ, and those that only one model
-/// has, are left out; if nothing is left that is an error.
+/// A value inside a loop is compared iteration by iteration. Values that have different shapes, or exist in only one model, are
+/// skipped.
+///
+/// # Errors
+/// If a model can't be run, an input fails, or the models have no value in common.
 pub fn compare(
     float: &Model,
     quantized: &Model,
@@ -45,22 +48,22 @@ pub fn compare(
     for inputs in batches {
         let inputs = inputs?;
         let mut expected: HashMap<(&str, usize), Tensor> = HashMap::new();
-        let mut seen: HashMap<&str, usize> = HashMap::new();
-        float_session.run_tapped(&inputs, &mut |place, tensor| {
-            let name = float_names.of_place(place);
+        let mut n_computed: HashMap<&str, usize> = HashMap::new();
+        float_session.run_tapped(&inputs, &mut |value, tensor| {
+            let name = float_names.of_value(value);
             if shared.contains(name) && tensor.dtype() == DType::F32 {
-                let count = seen.entry(name).or_default();
+                let count = n_computed.entry(name).or_default();
                 expected.insert((name, *count), tensor.clone());
                 *count += 1;
             }
             Ok(())
         })?;
-        seen.clear();
-        quantized_session.run_tapped(&inputs, &mut |place, tensor| {
-            let name = quantized_names.of_place(place);
-            let count = seen.entry(name).or_default();
+        n_computed.clear();
+        quantized_session.run_tapped(&inputs, &mut |value, tensor| {
+            let name = quantized_names.of_value(value);
+            let count = n_computed.entry(name).or_default();
             if let Some(original) = expected.remove(&(name, *count)) {
-                found.observe(place, name, &original, tensor)?;
+                found.observe(value, name, &original, tensor)?;
             }
             *count += 1;
             Ok(())
@@ -68,7 +71,7 @@ pub fn compare(
     }
     if found.sums.is_empty() {
         return Err(Error::invalid_data(
-            "the models share no value by name; compare a model with its own quantization",
+            "the models have no value in common; compare a model with its own quantized model",
         ));
     }
     Ok(found.finish())
@@ -88,22 +91,23 @@ impl<'a> Names<'a> {
         Names { model, all }
     }
 
-    fn of_place(&self, place: ValueRef) -> &'a str {
-        &self.model.graph(place.graph).value(place.value).name
+    fn of_value(&self, value: ValueRef) -> &'a str {
+        &self.model.graph(value.graph).value(value.value).name
     }
 }
 
-/// What has been found so far.
+/// The differences so far.
 struct Comparison<'a> {
     model: &'a Model,
-    /// In the order in which they came first.
+    /// The sums of each value, in order of computation.
     sums: Vec<Sums>,
-    of_name: HashMap<String, usize>,
+    positions: HashMap<String, usize>,
 }
 
+/// Sums over the elements of one value.
 struct Sums {
     difference: Difference,
-    /// The distance of two integers.
+    /// The scale of the integers; 0 without.
     step: f64,
     dot: f64,
     original: f64,
@@ -115,16 +119,16 @@ struct Sums {
 
 impl<'a> Comparison<'a> {
     fn new(model: &'a Model) -> Comparison<'a> {
-        Comparison { model, sums: vec![], of_name: HashMap::new() }
+        Comparison { model, sums: vec![], positions: HashMap::new() }
     }
 
-    fn observe(&mut self, place: ValueRef, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
+    fn observe(&mut self, value: ValueRef, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
         if quantized.dtype() != DType::F32 || original.shape() != quantized.shape() {
             return Ok(());
         }
-        let graph = self.model.graph(place.graph);
-        let at = *self.of_name.entry(name.to_owned()).or_insert_with(|| {
-            self.sums.push(Sums::new(graph, place.value, name));
+        let graph = self.model.graph(value.graph);
+        let at = *self.positions.entry(name.to_owned()).or_insert_with(|| {
+            self.sums.push(Sums::new(graph, value.value, name));
             self.sums.len() - 1
         });
         self.sums[at].add(original.values()?, quantized.values()?);
@@ -139,8 +143,8 @@ impl<'a> Comparison<'a> {
 impl Sums {
     fn new(graph: &Graph, value: ValueId, name: &str) -> Sums {
         let op = graph.node(value.node).as_op().map_or(String::new(), |op| op.name.clone());
-        let readers = graph.users(value).into_iter().filter(|&(_, slot)| slot == 0);
-        let steps = readers.filter_map(|(reader, _)| steps(graph, reader)).next();
+        let users = graph.users(value).into_iter().filter(|&(_, slot)| slot == 0);
+        let quantized_range = users.filter_map(|(user, _)| quantized_range(graph, user)).next();
         let difference = Difference {
             value: name.to_owned(),
             op,
@@ -148,11 +152,11 @@ impl Sums {
             sqnr: 0.0,
             max_error: 0.0,
             range: [f64::INFINITY, f64::NEG_INFINITY],
-            quantized_range: steps.map(|(range, _)| range),
+            quantized_range: quantized_range.map(|(range, _)| range),
             clipped: None,
         };
         let [dot, original, quantized, noise] = [0.0; 4];
-        let step = steps.map_or(0.0, |(_, step)| step);
+        let step = quantized_range.map_or(0.0, |(_, step)| step);
         Sums { difference, step, dot, original, quantized, noise, n_clipped: 0, n_values: 0 }
     }
 
@@ -186,18 +190,18 @@ impl Sums {
     }
 }
 
-/// What the integers of a QuantizeLinear with one scale stand for, from the least to the greatest, and how far apart
-/// they are.
-fn steps(graph: &Graph, id: NodeId) -> Option<([f64; 2], f64)> {
+/// The range of floats that the integers of a QuantizeLinear with one scale represent, and its scale.
+fn quantized_range(graph: &Graph, id: NodeId) -> Option<([f64; 2], f64)> {
     graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
-    let (scale, offset) = (graph.constant(graph.operand(id, 1)?)?, graph.constant(graph.operand(id, 2)?)?);
+    let (scale, zero_point) =
+        (graph.constant(graph.operand(id, 1)?)?, graph.constant(graph.operand(id, 2)?)?);
     let &[scale] = scale.values::<f32>().ok()? else { return None };
-    // How many integers there are below the one that means 0, and above the least.
-    let (n_below, n_steps) = match offset.dtype() {
-        DType::U8 => (f64::from(*offset.values::<u8>().ok()?.first()?), 255.0),
-        DType::I8 => (f64::from(*offset.values::<i8>().ok()?.first()?) + 128.0, 255.0),
-        DType::U16 => (f64::from(*offset.values::<u16>().ok()?.first()?), 65535.0),
-        DType::I16 => (f64::from(*offset.values::<i16>().ok()?.first()?) + 32768.0, 65535.0),
+    // The number of integers below the zero point, and that of steps from the least to the greatest integer.
+    let (n_below, n_steps) = match zero_point.dtype() {
+        DType::U8 => (f64::from(*zero_point.values::<u8>().ok()?.first()?), 255.0),
+        DType::I8 => (f64::from(*zero_point.values::<i8>().ok()?.first()?) + 128.0, 255.0),
+        DType::U16 => (f64::from(*zero_point.values::<u16>().ok()?.first()?), 65535.0),
+        DType::I16 => (f64::from(*zero_point.values::<i16>().ok()?.first()?) + 32768.0, 65535.0),
         _ => return None,
     };
     let scale = f64::from(scale);
@@ -209,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_where() {
+    fn differences_of_a_clipped_value_and_its_use() {
         let float: Model = "model m opset 17
 %x = input : f32[4]
 %r = Relu(%x)
@@ -235,7 +239,7 @@ return %y
         let names: Vec<(&str, &str)> = found.iter().map(|d| (d.value.as_str(), d.op.as_str())).collect();
         assert_eq!(names, [("x", ""), ("r", "Relu"), ("y", "Neg")]);
         assert_eq!((found[0].sqnr, found[0].quantized_range, found[0].clipped), (200.0, None, None));
-        // 255 steps of ½ upwards from 0; of four values 129.5 is beyond 127.75.
+        // 255 steps of ½ from 0 upwards; one of four values, 129.5, is above 127.75.
         assert_eq!((found[1].range, found[1].quantized_range), ([0.0, 129.5], Some([0.0, 127.5])));
         assert_eq!((found[1].max_error, found[1].clipped), (0.0, Some(0.25)));
         // 0.25 becomes 0 and 129.5 becomes 127.5.
@@ -247,7 +251,7 @@ return %y
     }
 
     #[test]
-    fn models_without_a_name_in_common() {
+    fn models_without_a_value_in_common_are_an_error() {
         let model = |x: &str, y: &str| -> Model {
             format!("model m opset 17\n%{x} = input : f32[1]\n%{y} = Relu(%{x})\nreturn %{y}\n")
                 .parse()
@@ -257,7 +261,7 @@ return %y
         let error = compare(&model("a", "b"), &model("c", "d"), inputs).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the models share no value by name; compare a model with its own quantization"
+            "the models have no value in common; compare a model with its own quantized model"
         );
     }
 }

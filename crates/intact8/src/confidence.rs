@@ -1,11 +1,11 @@
-//! How sure a verdict is: intervals around losses, from the noise of the metrics.
+//! Confidence intervals of losses, from the sampling noise of the metrics, and verdicts at their worse end.
 
 use crate::data::{Better, Noise};
 use crate::goal::{Goal, Target};
 use intact8_ir::{Error, Result};
 use intact8_search::Verdict;
 
-/// The part of intervals that hold what they are about, more than 0 and less than 1: 0.95.
+/// A confidence level: the probability with which an interval contains the true value, more than 0 and less than 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Confidence(f64);
 
@@ -18,6 +18,9 @@ impl Default for Confidence {
 
 impl Confidence {
     /// Parses `0.95` and `95%`.
+    ///
+    /// # Errors
+    /// If the text is not a number between 0 and 1, or 0 % and 100 %.
     pub fn parse(text: &str) -> Result<Confidence> {
         let number = match text.strip_suffix('%') {
             Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
@@ -25,24 +28,25 @@ impl Confidence {
         };
         match number {
             Ok(number) if number > 0.0 && number < 1.0 => Ok(Confidence(number)),
-            _ => Err(Error::invalid_config(format!("{text:?} is no confidence; write 0.95 or 95%"))),
+            _ => Err(Error::invalid_config(format!(
+                "{text:?} is not a confidence level between 0 and 1; write 0.95 or 95%"
+            ))),
         }
     }
 
-    /// The part, 0.95.
+    /// The probability, such as 0.95.
     pub fn part(self) -> f64 {
         self.0
     }
 
-    /// For people, as `95 %`.
+    /// The level as text, such as `95 %`.
     pub fn shown(self) -> String {
-        // Of 0.999 no more than three digits are meant, whatever its binary is.
+        // Rounded, so that the binary representation of 0.999 does not show.
         format!("{} %", (self.0 * 1e8).round() / 1e6)
     }
 
-    /// How many standard errors the interval reaches to each side: the `z` for which a normal distribution has this
-    /// part within ±z.
-    fn reach(self) -> f64 {
+    /// The half width of the interval in standard errors: the `z` for which a normal variable is within ±z with this probability.
+    fn z(self) -> f64 {
         let (mut least, mut most) = (0.0, 40.0);
         for _ in 0..80 {
             let middle = f64::midpoint(least, most);
@@ -53,39 +57,39 @@ impl Confidence {
     }
 }
 
-/// A loss, and how far chance may have moved it. All in the units of the goal: parts of the original's metric if the
-/// goal is relative, else the metric's own.
+/// A loss with its confidence interval. All numbers are in the unit of the goal: fractions of the original's metric if the goal
+/// is relative, else the unit of the metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// The loss.
     pub loss: f64,
     /// Its standard error.
     pub standard_error: f64,
-    /// What it may well be at its best and at its worst.
+    /// The better and the worse end of the interval.
     pub ends: [f64; 2],
-    /// Whether the goal is met even at its worst.
+    /// Whether the goal is met even at the worse end.
     pub is_sure: bool,
 }
 
 impl Interval {
-    /// The interval of a loss.
+    /// The interval of the loss between two values of a metric.
     pub fn of(goal: &Goal, original: f64, quantized: f64, noise: Noise, confidence: Confidence) -> Interval {
         let loss = goal.judge(original, quantized).loss;
         let unit = goal.unit(original);
         let standard_error = noise.of_difference / unit;
-        let reach = confidence.reach() * standard_error;
+        let half_width = confidence.z() * standard_error;
         let is_sure = judge_surely(goal, original, quantized, noise, confidence).satisfied;
-        Interval { loss, standard_error, ends: [loss - reach, loss + reach], is_sure }
+        Interval { loss, standard_error, ends: [loss - half_width, loss + half_width], is_sure }
     }
 
-    /// Whether chance alone may make such a loss.
+    /// Whether the interval contains 0, so that sampling noise alone may cause the loss.
     pub fn is_noise(&self) -> bool {
         self.ends[0] <= 0.0 && self.ends[1] >= 0.0
     }
 }
 
-/// The verdict on a metric whose worse end must meet the goal: that of the interval around its difference from the
-/// original's, or, where the goal is a bound, around itself. The loss is that of the metric as it is.
+/// The verdict on a metric whose worse end must meet the goal: the worse end of the interval around its difference from the
+/// original's, or around the metric itself if the goal is a bound. The loss is that of the metric itself.
 pub(crate) fn judge_surely(
     goal: &Goal,
     original: f64,
@@ -98,15 +102,15 @@ pub(crate) fn judge_surely(
     Verdict { satisfied: verdict.satisfied && at_worst.satisfied, loss: verdict.loss }
 }
 
-/// The worse end of the interval that counts for a goal.
+/// The metric at the worse end of the interval that counts for a goal.
 pub(crate) fn worse_end(goal: &Goal, quantized: f64, noise: Noise, confidence: Confidence) -> f64 {
     let error = match goal.target {
         Target::Drop(_) => noise.of_difference,
         Target::Bound(_) => noise.of_value,
     };
     match goal.better {
-        Better::Higher => quantized - confidence.reach() * error,
-        Better::Lower => quantized + confidence.reach() * error,
+        Better::Higher => quantized - confidence.z() * error,
+        Better::Lower => quantized + confidence.z() * error,
     }
 }
 
@@ -116,11 +120,11 @@ mod tests {
     use crate::goal::MaxDrop;
 
     #[test]
-    fn intervals_reach_as_far_as_tables_say() {
-        for (text, reach) in [("0.95", 1.959964), ("99%", 2.575829), ("0.6826895", 1.0)] {
-            assert!((Confidence::parse(text).unwrap().reach() - reach).abs() < 1e-6, "{text}");
+    fn interval_widths_are_those_of_tables() {
+        for (text, z) in [("0.95", 1.959964), ("99%", 2.575829), ("0.6826895", 1.0)] {
+            assert!((Confidence::parse(text).unwrap().z() - z).abs() < 1e-6, "{text}");
         }
-        for wrong in ["0", "1", "100%", "95", "-0.5", "nan", "sure"] {
+        for wrong in ["0", "1", "100%", "95", "-0.5", "nan", "high"] {
             assert!(Confidence::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(Confidence::parse("0.999").unwrap().shown(), "99.9 %");
@@ -138,7 +142,7 @@ mod tests {
         assert!(is_met("top1=0.03", 0.8, 0.79) && !is_met("top1=0.029", 0.8, 0.79));
         assert!(is_met("top1=10%", 0.4, 0.38) && !is_met("top1=9%", 0.4, 0.38));
         assert!(is_met("mse=0.03", 0.4, 0.41) && !is_met("mse=0.029", 0.4, 0.41));
-        // A bound asks for the metric itself, whose worse end is 0.196 further.
+        // A bound is compared with the metric itself, whose worse end is 0.196 further.
         assert!(is_met("top1>=0.6", 0.8, 0.8) && !is_met("top1>=0.61", 0.8, 0.8));
         let interval = Interval::of(&goal("top1=10%"), 0.4, 0.38, noise, confidence);
         assert!((interval.loss - 0.05).abs() < 1e-12 && (interval.standard_error - 0.025).abs() < 1e-12);

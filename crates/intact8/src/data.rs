@@ -1,4 +1,4 @@
-//! Data sets: named arrays, cut into the batches that a model takes.
+//! Data sets, metrics and `.npz` files: named arrays that are cut into batches for a model, and the metrics over its outputs.
 
 mod array;
 mod metric;
@@ -15,57 +15,57 @@ use intact8_ir::{DType, Dim, Error, Result, Tensor, TensorType};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Named arrays, those with dimensions stacked sample by sample along the first one, or along the one that the model names
-/// as it names the first dimension of its other inputs.
+/// Named arrays. Samples are stacked along the first dimension, or along the dimension of an input that has the same symbol as the
+/// first dimension of another input. An array without dimensions belongs to every sample.
 #[derive(Debug, Clone)]
 pub struct DataSet {
-    /// Where it comes from, for messages.
+    /// The source of the data, for messages.
     pub source: String,
     /// The arrays, by name.
     pub arrays: BTreeMap<String, Array>,
 }
 
-/// How a data set is fed to a model.
+/// The options for feeding a data set to a model.
 #[derive(Debug, Clone, Default)]
 pub struct Feeding {
-    /// Samples in a batch; absent: what the model fixes, or 32.
+    /// The number of samples in a batch; `None` is the fixed batch size of the model, or 32.
     pub batch: Option<usize>,
-    /// What is subtracted from arrays of u8 that are fed to a float input: one number, or one for each channel.
+    /// Subtracted from u8 arrays that are fed to a float input: one number, or one for each channel; empty is 0.
     pub mean: Vec<f32>,
-    /// What they are then divided by.
+    /// The divisor after that: one number, or one for each channel; empty is 1.
     pub std: Vec<f32>,
 }
 
-/// A data set that fits a model's inputs.
+/// The samples of a data set in batches for the inputs of a model.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// For each model input, in order.
-    inputs: Vec<Fed>,
+    /// The data of each model input, in order.
+    inputs: Vec<InputData>,
     feeding: Feeding,
     batch: usize,
     n_samples: usize,
-    /// Whether the model takes batches of just that size.
+    /// Whether the batch size is fixed by the model.
     is_fixed: bool,
 }
 
-/// What one input of the model is fed with.
+/// The data of one model input.
 #[derive(Debug, Clone)]
-struct Fed {
-    /// Read and converted only when a batch is cut from it.
+struct InputData {
+    /// The array; it is read and converted batch by batch.
     array: Array,
     ty: Option<TensorType>,
     /// The dimension that counts samples.
     axis: usize,
 }
 
-impl Fed {
-    /// How many samples there are; an array without dimensions serves any number.
+impl InputData {
+    /// The number of samples; `None` for an array without dimensions.
     fn n_samples(&self) -> Option<usize> {
         self.array.shape().get(self.axis).copied()
     }
 
-    /// How many samples the model takes at a time, if it says so.
-    fn fixed(&self) -> Option<usize> {
+    /// The batch size that the model's input fixes, if it does.
+    fn fixed_batch(&self) -> Option<usize> {
         self.ty.as_ref()?.shape.as_ref()?.get(self.axis)?.known()
     }
 }
@@ -87,7 +87,11 @@ fn sample_axis(input: &Input, inputs: &[Input]) -> usize {
 const DEFAULT_BATCH: usize = 32;
 
 impl DataSet {
-    /// The samples for a model with those inputs. Inputs that have a default need no array.
+    /// The samples for a model with these inputs. Inputs with a default need no array.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit its input, the arrays hold different numbers of samples or none, or the batch size
+    /// is not that of the model.
     pub fn feed(&self, inputs: &[Input], feeding: &Feeding) -> Result<Feed> {
         let at = |error: Error| error.at(&self.source);
         let mut fed = Vec::new();
@@ -100,7 +104,7 @@ impl DataSet {
                 }
                 let known: Vec<String> = self.arrays.keys().map(|name| format!("{name:?}")).collect();
                 let message = format!(
-                    "has no array {:?}, which the model wants; it has {}",
+                    "has no array {:?}, which the model requires; it has {}",
                     input.name,
                     known.join(", ")
                 );
@@ -114,23 +118,25 @@ impl DataSet {
             }
             let axis = sample_axis(input, inputs);
             fits(array, input, axis).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
-            fed.push(Fed { array: array.clone(), ty: input.ty.clone(), axis });
+            fed.push(InputData { array: array.clone(), ty: input.ty.clone(), axis });
         }
-        let lengths = fed.iter().filter_map(Fed::n_samples);
+        let lengths = fed.iter().filter_map(InputData::n_samples);
         let (shortest, longest) = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(1));
         if shortest != longest {
             return Err(at(Error::invalid_data(format!(
-                "the arrays hold {shortest} to {longest} samples, and must agree"
+                "the arrays hold {shortest} to {longest} samples; all must hold the same number"
             ))));
         }
         if longest == 0 {
             return Err(at(Error::invalid_data("there are no samples")));
         }
-        let fixed = fed.iter().find_map(Fed::fixed);
-        if let (Some(fixed), Some(wanted)) = (fixed, feeding.batch)
-            && fixed != wanted
+        let fixed = fed.iter().find_map(InputData::fixed_batch);
+        if let (Some(fixed), Some(requested)) = (fixed, feeding.batch)
+            && fixed != requested
         {
-            return Err(at(Error::invalid_data(format!("the model takes batches of {fixed}, not {wanted}"))));
+            return Err(at(Error::invalid_data(format!(
+                "the model requires batches of {fixed}, found {requested}"
+            ))));
         }
         let batch = fixed.or(feeding.batch).unwrap_or(DEFAULT_BATCH);
         if batch == 0 {
@@ -145,10 +151,13 @@ impl DataSet {
         })
     }
 
-    /// An array that the metric needs, with as many entries as there are samples.
+    /// An array that a metric requires, with one entry for each sample.
+    ///
+    /// # Errors
+    /// If it is missing, can't be read, or has another number of entries.
     pub fn targets(&self, name: &str, n_samples: usize) -> Result<Tensor> {
         let at = |error: Error| error.at(&self.source);
-        let missing = || at(Error::invalid_data(format!("has no array {name:?}, which the metric wants")));
+        let missing = || at(Error::invalid_data(format!("has no array {name:?}, which the metric requires")));
         let array = self.arrays.get(name).ok_or_else(missing)?;
         match array.shape().first() {
             Some(&n) if n == n_samples => array.whole().map_err(at),
@@ -161,42 +170,45 @@ impl DataSet {
 }
 
 impl Feed {
-    /// How many samples there are.
+    /// The number of samples.
     pub fn n_samples(&self) -> usize {
         self.n_samples
     }
 
-    /// How many batches there are.
+    /// The number of batches.
     pub fn n_batches(&self) -> usize {
         self.n_samples.div_ceil(self.batch)
     }
 
-    /// How many samples there are in a batch, but perhaps the last.
+    /// The number of samples in a batch; the last batch may have fewer.
     pub(crate) fn batch_len(&self) -> usize {
         self.batch
     }
 
-    /// The same samples, in batches that are no longer than that, if the model takes any.
-    pub(crate) fn in_batches_of_at_most(self, most: usize) -> Feed {
-        let batch = if self.is_fixed { self.batch } else { self.batch.min(most.max(1)) };
+    /// The same samples in batches of at most `max` samples, unless the model fixes the batch size.
+    pub(crate) fn in_batches_of_at_most(self, max: usize) -> Feed {
+        let batch = if self.is_fixed { self.batch } else { self.batch.min(max.max(1)) };
         Feed { batch, ..self }
     }
 
-    /// Which samples are in each batch.
+    /// The ranges of samples of the batches.
     pub fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let (batch, n_samples) = (self.batch, self.n_samples);
         (0..self.n_batches()).map(move |idx| idx * batch..((idx + 1) * batch).min(n_samples))
     }
 
-    /// The model's inputs for some samples. Where the model takes batches of a fixed size, the last sample is repeated
-    /// to fill one up; what the model says of the repetitions is to be left out.
+    /// The model's inputs for some samples. If the model fixes the batch size, the last sample is repeated to fill the batch; the
+    /// caller ignores the outputs for the repetitions.
+    ///
+    /// # Errors
+    /// If the data can't be read, or means and deviations do not fit.
     pub fn inputs(&self, samples: Range<usize>) -> Result<Vec<Tensor>> {
         self.inputs_of(&samples.collect::<Vec<_>>())
     }
 
-    /// The same for samples in any order, not more than make a batch.
+    /// The same for samples in any order, at most as many as a batch has.
     pub(crate) fn inputs_of(&self, samples: &[usize]) -> Result<Vec<Tensor>> {
-        let input = |Fed { array, ty, axis }: &Fed| {
+        let input = |InputData { array, ty, axis }: &InputData| {
             if array.shape().is_empty() {
                 return array.whole();
             }
@@ -218,34 +230,34 @@ impl CalibrationData for Feed {
     fn for_each_batch(
         &mut self,
         n_batches: usize,
-        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError> {
         for samples in self.batches().take(n_batches) {
-            see(&self.inputs(samples)?)?;
+            visit(&self.inputs(samples)?)?;
         }
         Ok(())
     }
 }
 
-/// Checks that samples of an array can be fed to an input.
+/// Checks that the samples of an array fit an input.
 fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     let Some(ty) = &input.ty else { return Ok(()) };
     if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
-        return Err(Error::invalid_data(format!("is {}, the model wants {}", array.dtype(), ty.dtype)));
+        return Err(Error::invalid_data(format!("is {}, the model requires {}", array.dtype(), ty.dtype)));
     }
     let Some(dims) = &ty.shape else { return Ok(()) };
     let shape = array.shape();
-    // The samples may be any number; an array without dimensions is fed as it is.
+    // The number of samples may differ; an array without dimensions is fed as it is.
     let fits = |(idx, (dim, &n)): (usize, (&Dim, &usize))| idx == axis || dim.known().is_none_or(|d| d == n);
     let fits = shape.len() == dims.len() && dims.iter().zip(shape).enumerate().all(fits);
     if fits {
         return Ok(());
     }
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-    Err(Error::invalid_data(format!("has the shape [{}], the model wants {ty}", shape.join(","))))
+    Err(Error::invalid_data(format!("has the shape [{}], the model requires {ty}", shape.join(","))))
 }
 
-/// `(x - mean) / std`, channel by channel: the second dimension counts channels, or the last one if that fits instead.
+/// `(x - mean) / std` for each channel: the channels are the second dimension, or the last one if only that has the right length.
 fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
     let shape = batch.shape();
     let n_channels = feeding.mean.len().max(feeding.std.len()).max(1);
@@ -296,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_cut_and_a_fixed_batch_is_filled_up() {
+    fn a_fixed_batch_is_filled_with_the_last_sample() {
         let data = data(&[("x", Tensor::new(&[3, 1], vec![1.0f32, 2.0, 3.0]))]);
         let feed = data.feed(&[input(&[Some(2), Some(1)])], &Feeding::default()).unwrap();
         assert_eq!(feed.batches().collect::<Vec<_>>(), [0..2, 2..3]);
@@ -307,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_normalized_by_channel() {
+    fn u8_arrays_are_normalized_by_channel() {
         let data = data(&[("x", Tensor::new(&[1, 2, 2], vec![10u8, 20, 30, 40]))]);
         let feeding = Feeding { mean: vec![10.0, 30.0], std: vec![10.0], ..Feeding::default() };
         let feed = data.feed(&[input(&[None, Some(2), Some(2)])], &feeding).unwrap();
@@ -315,22 +327,22 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn arrays_that_do_not_fit_are_errors() {
         let message = |array: (&str, Tensor), dims: &[Option<usize>]| {
             data(&[array]).feed(&[input(dims)], &Feeding::default()).unwrap_err().to_string()
         };
         let x = || Tensor::new(&[1, 1], vec![1.0f32]);
         assert_eq!(
             message(("y", x()), &[None, None]),
-            "data.npz: has no array \"x\", which the model wants; it has \"y\""
+            "data.npz: has no array \"x\", which the model requires; it has \"y\""
         );
         assert_eq!(
             message(("x", x()), &[None, Some(2)]),
-            "data.npz: array \"x\": has the shape [1,1], the model wants f32[?,2]"
+            "data.npz: array \"x\": has the shape [1,1], the model requires f32[?,2]"
         );
         assert_eq!(
             message(("x", Tensor::scalar(1i64)), &[]),
-            "data.npz: array \"x\": is i64, the model wants f32"
+            "data.npz: array \"x\": is i64, the model requires f32"
         );
         assert_eq!(
             message(("x", Tensor::new::<f32>(&[0, 1], vec![])), &[None, None]),

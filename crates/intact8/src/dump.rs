@@ -1,4 +1,4 @@
-//! Dumps: what each layer reads and gives on the calibration data, as `.npz` files.
+//! Dumps of the inputs and outputs of each layer on the calibration data, as `.npz` files.
 
 use crate::data::write_npz;
 use crate::files::write_file;
@@ -6,9 +6,12 @@ use intact8_ir::{Result, Tensor};
 use intact8_search::Replayed;
 use std::path::Path;
 
-/// Writes a replay to `<folder>/<layer>_batch<n>.npz`, and that of a later run on the same batch, as loops have them, to
-/// `<layer>_batch<n>_run<m>.npz`: `input` (and `input1`, …, where the layer reads more), `output`
-/// of the original and `quantized`. What can't be part of a file's name is replaced by `_`.
+/// Writes a replay to `<folder>/<layer>_batch<n>.npz`, and that of a later run on the same batch, in a loop, to
+/// `<layer>_batch<n>_run<m>.npz`. The arrays are `input` (and `input1`, … if the layer has several), `output` of the float model,
+/// and `quantized`, the output of the quantized layer. Characters that may be invalid in a file name are replaced by `_`.
+///
+/// # Errors
+/// If the file can't be written.
 pub fn dump_replay(folder: &Path, replayed: &Replayed<'_>) -> Result<()> {
     let names: Vec<String> = (0..replayed.inputs.len())
         .map(|idx| if idx == 0 { "input".to_owned() } else { format!("input{idx}") })

@@ -1,4 +1,4 @@
-//! What runs on a target, made of what was simulated: the files, where their nodes come from, and how large they are.
+//! The model files of a result: fake-quant and deploy models, the map of their nodes, and their sizes.
 
 use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
@@ -9,7 +9,7 @@ use intact8_quant::passes::ShareConstants;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// Writes a fake-quant model and its deploy models, in the order of the files, and the map of their nodes to the original's.
+/// Writes a fake-quant model, its deploy models in the order of the files, and the map of their nodes to those of the original.
 pub(crate) fn save_models(
     original: &Model,
     fake_quant: &Model,
@@ -23,8 +23,8 @@ pub(crate) fn save_models(
     save(original, paths.map(|path| &**path).zip(models), files)
 }
 
-/// Writes the deploy models of a fake-quant model alone, and their map. All are made before any is written, so that a format
-/// that can't be had leaves nothing behind.
+/// Writes only the deploy models of a fake-quant model, and their map. All are computed before any is written, so that an error
+/// leaves no files.
 pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &OutputFiles) -> Result<()> {
     let deployed = deployed(fake_quant, files)?;
     let paths = files.deploy.iter().map(|(_, path)| &**path);
@@ -33,10 +33,10 @@ pub(crate) fn save_deployed(original: &Model, fake_quant: &Model, files: &Output
 
 /// A fake-quant model in every deploy format of the files.
 pub(crate) fn deployed(fake_quant: &Model, files: &OutputFiles) -> Result<Vec<Deployed>> {
-    let made = files.deploy.iter().map(|(format, path)| {
+    let deployed = files.deploy.iter().map(|(format, path)| {
         Deployed::of(fake_quant, *format, &files.emission, &mut ()).map_err(|error| error.at(path.display()))
     });
-    made.collect()
+    deployed.collect()
 }
 
 fn save<'a>(
@@ -55,31 +55,35 @@ fn save<'a>(
     write_file(&files.map, (text + "\n").as_bytes())
 }
 
-/// How large a deploy model is.
+/// The size of a deploy model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeploySize {
     /// The file.
     pub path: PathBuf,
-    /// Bytes that it takes, with the file of tensors beside it.
+    /// Its size in bytes, with the file of external tensors.
     pub bytes: u64,
-    /// Where the bytes are, if it takes more than a third of the float model.
+    /// The distribution of the bytes, if the size is more than a third of that of the float model.
     pub warning: Option<String>,
 }
 
-/// The sizes of the deploy models; those of more than a third of the float model's `float_bytes` get a warning.
+/// The sizes of the deploy models, with a warning for those of more than a third of the float model's `float_bytes`.
+///
+/// # Errors
+/// If a file can't be read.
 pub fn deploy_sizes(files: &OutputFiles, float_bytes: u64) -> Result<Vec<DeploySize>> {
-    let of_file = |path: &PathBuf| {
+    let size_of_file = |path: &PathBuf| {
         let bytes = saved_bytes(path);
         let warning = match bytes > float_bytes / 3 {
-            true => Some(reason(&load_model(path)?, bytes, float_bytes)),
+            true => Some(size_warning(&load_model(path)?, bytes, float_bytes)),
             false => None,
         };
         Ok(DeploySize { path: path.clone(), bytes, warning })
     };
-    files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(of_file).collect()
+    files.deploy.iter().map(|(_, path)| path).filter(|path| path.exists()).map(size_of_file).collect()
 }
 
-fn reason(model: &Model, bytes: u64, float_bytes: u64) -> String {
+/// The distribution of a model's bytes, as a warning.
+fn size_warning(model: &Model, bytes: u64, float_bytes: u64) -> String {
     let constants = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
     let constants = constants.filter_map(|node| node.as_constant());
     let (mut floats, mut others) = (0, 0);
@@ -89,8 +93,8 @@ fn reason(model: &Model, bytes: u64, float_bytes: u64) -> String {
     }
     let kilobytes = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1000.0);
     format!(
-        "takes {:.0} % of the float model: {} are floats (scales, and the weights of layers in float), {} integers, {} \
-         the graph itself",
+        "has {:.0} % of the size of the float model: {} floats (scales, and weights of layers in float), {} integers, {} \
+         graph",
         bytes as f64 / float_bytes.max(1) as f64 * 100.0,
         kilobytes(floats),
         kilobytes(others),

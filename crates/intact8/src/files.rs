@@ -1,4 +1,4 @@
-//! Files, read whole and written safely: beside their place first, then renamed, so that nothing is ever half there.
+//! Reading and writing of files. A file is written under a temporary name first and then renamed, so it is never incomplete.
 
 use intact8_ir::{Error, ErrorKind, Model, Result};
 use intact8_onnx::{ExportOptions, export};
@@ -10,26 +10,29 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| failed(path, error))
 }
 
-/// Writes a file, folders included.
+/// Writes a file, and creates its folders.
+///
+/// # Errors
+/// If the file or a folder can't be written.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
 
-/// Writes a file, folders included, by what `write` does.
+/// Writes a file with the content that `write` writes, and creates its folders.
 pub(crate) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = std::fs::create_dir_all(folder).and_then(|()| {
-        let mut beside = tempfile::Builder::new();
-        beside.prefix(".intact8-");
-        // Temporary files are private by default; results are for everybody whom the user's mask admits.
+        let mut temporary = tempfile::Builder::new();
+        temporary.prefix(".intact8-");
+        // Temporary files are private by default; results have the permissions of the user's mask.
         #[cfg(unix)]
-        beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut beside = beside.tempfile_in(folder)?;
-        write(beside.as_file_mut())?;
-        beside.persist(path)?;
+        temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut temporary = temporary.tempfile_in(folder)?;
+        write(temporary.as_file_mut())?;
+        temporary.persist(path)?;
         Ok(())
     });
     written.map_err(|error| failed(path, error))
@@ -39,14 +42,20 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
     Error::io(error).at(path.display())
 }
 
-/// Reads an ONNX file.
+/// Reads an ONNX file, with external tensors in the same folder.
+///
+/// # Errors
+/// If the file can't be read or is not a valid model.
 pub fn load_model(path: &Path) -> Result<Model> {
     let bytes = std::fs::read(path).map_err(|error| failed(path, error))?;
     intact8_onnx::import(&bytes, path.parent()).map_err(|error| error.at(path.display()))
 }
 
-/// Writes an ONNX file, and a file of tensors beside it, `<file>.data`, if the model is too large for one file.
-/// If it is not, a file of that name is removed: it belongs to the model that is replaced.
+/// Writes an ONNX file, and a file of external tensors, `<file>.data`, if the model is too large for one file. Otherwise a file of
+/// that name is removed, since it belongs to the model that is replaced.
+///
+/// # Errors
+/// If a file can't be written or removed.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     let data = data_file(path);
     let name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -61,19 +70,19 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     if exported.external.is_none() { remove(&data) } else { Ok(()) }
 }
 
-/// Where [`save_model`] puts the tensors of a model that is too large for one file.
+/// The file in which [`save_model`] stores the tensors of a model that is too large for one file.
 pub(crate) fn data_file(path: &Path) -> PathBuf {
     path.with_file_name(path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".data")
 }
 
-/// Bytes of a file of [`save_model`], and of the tensors beside it; 0 if there is none.
+/// The size in bytes of a file of [`save_model`] with its external tensors; 0 if there is no file.
 pub fn saved_bytes(path: &Path) -> u64 {
     let files = [path.to_owned(), data_file(path)];
     files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
 }
 
-/// Bytes of any file that `model` was read from, and of tensors in other files, however those are called: as many as its
-/// constants take at least.
+/// The size in bytes of the file from which `model` was read, with external tensors in files of any name: at least the size of its
+/// constants.
 pub fn model_bytes(path: &Path, model: &Model) -> u64 {
     let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
     let constants = nodes.filter_map(|node| node.as_constant());
@@ -81,7 +90,7 @@ pub fn model_bytes(path: &Path, model: &Model) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len()).max(in_constants)
 }
 
-/// Removes a file of an earlier run, if there is one.
+/// Removes a file of an earlier run, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -115,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_in_a_file_of_any_name_count() {
+    fn the_size_of_a_model_includes_external_tensors_of_any_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         let options = ExportOptions { external: External::Above(0), data_file: "weights.bin".to_owned() };
@@ -128,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tensors_of_a_model_that_is_replaced_go_with_it() {
+    fn the_external_tensors_of_a_replaced_model_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.onnx");
         write_file(&data_file(&path), b"of a larger model").unwrap();

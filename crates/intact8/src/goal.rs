@@ -1,51 +1,54 @@
-//! Goals: what a metric must be for a model to be good enough.
+//! Goals: the requirements on metrics that a quantized model must meet.
 
 use crate::data::{Better, Metric, metric_named};
 use intact8_ir::{Error, Result};
 use intact8_search::Verdict;
 
-/// What is asked of one metric.
+/// The requirement on one metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Goal {
-    /// The metric's name, for people.
+    /// The metric's name, for messages.
     pub name: String,
-    /// Which way is up.
+    /// Whether higher or lower values are better.
     pub better: Better,
-    /// What is asked.
+    /// The target.
     pub target: Target,
 }
 
-/// What may be asked of a metric.
+/// The target of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
-    /// That it does not get worse by more.
+    /// The metric may be worse than the original's by at most this.
     Drop(MaxDrop),
-    /// That it is at least, or where lower is better at most, this, whatever the original's is.
+    /// The metric must be at least this, or at most this if lower is better, independent of the original's.
     Bound(f64),
 }
 
-/// How much worse than the original's a metric may be.
+/// The largest allowed drop of a metric against the original's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxDrop {
-    /// By this much.
+    /// A drop in the unit of the metric, at least 0.
     Absolute(f64),
-    /// By this part of the original's, 0.01 for one percent.
+    /// A drop as a fraction of the original's metric, at least 0; 0.01 is one percent.
     Relative(f64),
 }
 
 impl Goal {
-    /// A number that should be high, and by how much it may fall.
+    /// A goal for a number of which more is better, with its largest drop.
     pub fn drop_of(name: &str, max_drop: MaxDrop) -> Goal {
         Goal { name: name.to_owned(), better: Better::Higher, target: Target::Drop(max_drop) }
     }
 
-    /// Parses a metric and what is asked of it: `top1` may drop by `otherwise`, `top1=1%` by what it says, and
-    /// `sqnr>=30` or `mse<=0.1` must be that good whatever the original is.
-    pub fn parse(text: &str, otherwise: MaxDrop) -> Result<(Metric, Goal)> {
+    /// Parses a metric with an optional target: `top1` may drop by `default`, `top1=1%` by one percent of the original's, and
+    /// `sqnr>=30` and `mse<=0.1` are bounds independent of the original.
+    ///
+    /// # Errors
+    /// If there is no such metric, or the target can't be parsed.
+    pub fn parse(text: &str, default: MaxDrop) -> Result<(Metric, Goal)> {
         let at = |error: Error| error.at(format!("metric {text:?}"));
         let Some(sign) = text.find(['<', '>', '=']) else {
             let metric = metric_named(text)?;
-            return Ok((metric.clone(), Goal::of(&metric, Target::Drop(otherwise))));
+            return Ok((metric.clone(), Goal::of(&metric, Target::Drop(default))));
         };
         let (name, target) = text.split_at(sign);
         let metric = metric_named(name.trim())?;
@@ -57,7 +60,9 @@ impl Goal {
         let target = match (bound, target.strip_prefix('=')) {
             (Some(bound), _) => {
                 let number = bound.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-                Target::Bound(number.ok_or_else(|| at(Error::invalid_config("there is no number")))?)
+                Target::Bound(number.ok_or_else(|| {
+                    at(Error::invalid_config("has no number after the sign; write a finite number"))
+                })?)
             }
             (None, Some(max_drop)) => Target::Drop(MaxDrop::parse(max_drop).map_err(at)?),
             (None, None) => {
@@ -74,12 +79,12 @@ impl Goal {
         Ok((metric.clone(), Goal::of(&metric, target)))
     }
 
-    /// A goal for one of the built-in metrics.
+    /// A goal for a built-in metric.
     pub fn of(metric: &Metric, target: Target) -> Goal {
         Goal { name: metric.name.clone(), better: metric.row().better, target }
     }
 
-    /// The verdict on a metric. The loss is how much worse than the original's it is, in the units of the target.
+    /// The verdict on a metric. The loss is the drop against the original's, in the unit of the target.
     pub fn judge(&self, original: f64, quantized: f64) -> Verdict {
         let sign = match self.better {
             Better::Higher => 1.0,
@@ -95,8 +100,8 @@ impl Goal {
         }
     }
 
-    /// By how much a metric misses the goal: 0 if it does not, 1 if it is twice as far from the original's as it may be.
-    /// So what is missed of different goals can be compared. Where there is no room at all, it is the plain distance.
+    /// The distance of a metric from the goal, relative to the allowed drop, so that distances from different goals can be compared:
+    /// 0 if the goal is met, 1 if the drop is twice the allowed one. If no drop is allowed, it is the absolute distance.
     pub fn shortfall(&self, original: f64, quantized: f64) -> f64 {
         let room = match self.target {
             Target::Drop(MaxDrop::Absolute(drop)) => drop,
@@ -113,7 +118,7 @@ impl Goal {
         }
     }
 
-    /// What a loss of 1 is in the metric's own units: the original's, if the target is relative.
+    /// A loss of 1 in the unit of the metric: the original's metric if the target is relative, else 1.
     pub fn unit(&self, original: f64) -> f64 {
         match self.target {
             Target::Drop(MaxDrop::Relative(_)) => original.abs(),
@@ -121,7 +126,7 @@ impl Goal {
         }
     }
 
-    /// The target as it is written on the command line.
+    /// The target in the syntax of the command line.
     pub fn shown(&self) -> String {
         match (self.target, self.better) {
             (Target::Drop(max_drop), _) => max_drop.shown(),
@@ -137,23 +142,26 @@ pub(crate) fn judge_each(goals: &[Goal], original: &[f64], quantized: &[f64]) ->
     metrics.map(|(goal, (&original, &quantized))| goal.judge(original, quantized)).collect()
 }
 
-/// The verdict on several metrics: all goals must be met. The loss is that of the first that is not, or else of the
-/// first.
+/// The common verdict on several metrics: all goals must be met. The loss is that of the first goal that is missed, or of the first
+/// goal if all are met.
 pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
     let missed = verdicts.iter().find(|verdict| !verdict.satisfied).or(verdicts.first());
     missed.copied().unwrap_or(Verdict { satisfied: true, loss: 0.0 })
 }
 
-/// That of [`judge_each`].
+/// The common verdict of [`judge_each`].
 pub(crate) fn judge_all(goals: &[Goal], original: &[f64], quantized: &[f64]) -> Verdict {
     all_of(&judge_each(goals, original, quantized))
 }
 
-/// What rounding may do to a metric that is just as wanted.
+/// The tolerance for rounding errors in a metric that equals its target.
 const ROUNDING: f64 = 1e-12;
 
 impl MaxDrop {
     /// Parses `0.01` as absolute and `1%` as relative.
+    ///
+    /// # Errors
+    /// If the text is not a finite number of at least 0.
     pub fn parse(text: &str) -> Result<MaxDrop> {
         let (number, percent) = match text.strip_suffix('%') {
             Some(number) => (number, true),
@@ -164,12 +172,12 @@ impl MaxDrop {
                 Ok(if percent { MaxDrop::Relative(number / 100.0) } else { MaxDrop::Absolute(number) })
             }
             _ => Err(Error::invalid_config(format!(
-                "{text:?} is no drop; write 0.01, or 1% of the original's metric"
+                "{text:?} is not a drop; write 0.01, or 1% of the original's metric"
             ))),
         }
     }
 
-    /// The verdict on a metric of which more is better; the loss is in the units of the drop.
+    /// The verdict on a metric of which more is better; the loss is in the unit of the drop.
     pub fn judge(self, original: f64, quantized: f64) -> Verdict {
         let loss = match self {
             _ if original == quantized => 0.0,
@@ -212,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn goals_know_which_way_is_up() {
+    fn goals_are_judged_in_the_better_direction_of_the_metric() {
         assert_eq!(goal("top1").target, Target::Drop(MaxDrop::Absolute(0.5)));
         assert_eq!(goal("top5=1%").target, Target::Drop(MaxDrop::Relative(0.01)));
         assert!(goal("mse=0.1").judge(1.0, 0.5).satisfied && !goal("mse=0.1").judge(1.0, 1.2).satisfied);
@@ -225,22 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missed_of_different_goals_can_be_compared() {
-        let missed = |text: &str, original, quantized| goal(text).shortfall(original, quantized);
-        assert_eq!(missed("top1=0.25", 1.0, 0.75), 0.0);
-        assert_eq!(missed("top1=0.25", 1.0, 0.5), 1.0);
-        assert_eq!(missed("top1=25%", 0.5, 0.25), 1.0);
-        assert_eq!(missed("mse=0.25", 1.0, 1.5), 1.0);
-        assert_eq!(missed("sqnr>=100", 200.0, 0.0), 1.0);
-        assert_eq!(missed("top1=0", 1.0, 0.5), 0.5);
+    fn the_shortfall_is_relative_to_the_allowed_drop() {
+        let shortfall = |text: &str, original, quantized| goal(text).shortfall(original, quantized);
+        assert_eq!(shortfall("top1=0.25", 1.0, 0.75), 0.0);
+        assert_eq!(shortfall("top1=0.25", 1.0, 0.5), 1.0);
+        assert_eq!(shortfall("top1=25%", 0.5, 0.25), 1.0);
+        assert_eq!(shortfall("mse=0.25", 1.0, 1.5), 1.0);
+        assert_eq!(shortfall("sqnr>=100", 200.0, 0.0), 1.0);
+        assert_eq!(shortfall("top1=0", 1.0, 0.5), 0.5);
     }
 
     #[test]
-    fn goals_that_can_not_be_read() {
+    fn goals_that_can_not_be_parsed_are_errors() {
         let message = |text: &str| Goal::parse(text, MaxDrop::Absolute(0.0)).err().unwrap().to_string();
         assert_eq!(message("mse>=1"), "metric \"mse>=1\": lower is better here; write mse<= and a number");
-        assert_eq!(message("top1>=x"), "metric \"top1>=x\": there is no number");
-        assert!(message("top1=x").starts_with("metric \"top1=x\": \"x\" is no drop"));
-        assert!(message("mood=1").starts_with("there is no metric \"mood\""));
+        assert_eq!(
+            message("top1>=x"),
+            "metric \"top1>=x\": has no number after the sign; write a finite number"
+        );
+        assert!(message("top1=x").starts_with("metric \"top1=x\": \"x\" is not a drop"));
+        assert!(message("speed=1").starts_with("there is no metric \"speed\""));
     }
 }

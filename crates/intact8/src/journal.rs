@@ -1,5 +1,5 @@
-//! The journal: the score of every candidate, written down as soon as it is known, so that an interrupted run can be
-//! resumed. One JSON object a line; numbers are text, because they must come back bit for bit.
+//! The journal: a file with the score of every candidate, written as soon as the score is known, so that an interrupted run can
+//! be resumed. It has one JSON object a line; numbers are stored as text, because they must be read back bit for bit.
 
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// Scores by candidate, in memory and in a file.
 pub struct Journal {
     path: PathBuf,
-    /// Names the layers.
+    /// The names of the layers.
     table: LayerTable,
     known: BTreeMap<Key, Score>,
-    /// What is to be written once there is a trial; a run that does not come so far leaves no file.
+    /// The lines that are written with the first trial; a run without a trial leaves no file.
     pending: String,
     file: Option<File>,
 }
@@ -34,7 +34,7 @@ type Rungs = BTreeMap<String, String>;
 struct Head {
     /// The version of the format.
     journal: u32,
-    /// Tells runs apart whose scores must not be mixed.
+    /// The identity of the run; scores of different runs must not be mixed.
     run: String,
 }
 
@@ -47,7 +47,7 @@ struct Line {
     values: Vec<String>,
     stopped_after: Option<usize>,
     estimates: Vec<String>,
-    /// Of each value, and of its difference from the original's.
+    /// The standard errors of each value, and of its difference from the original's.
     noise: Vec<[String; 2]>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     contributions: Vec<Vec<String>>,
@@ -60,15 +60,18 @@ struct Line {
 const VERSION: u32 = 3;
 
 impl Journal {
-    /// A journal of a new run. The first trial's score begins its file, in place of any older one.
+    /// The journal of a new run. Its file is written with the first trial's score, and replaces an older one.
     pub fn begin(path: &Path, run: &str, table: &LayerTable) -> Journal {
         let head = Head { journal: VERSION, run: run.to_owned() };
         let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
         Journal { path: path.to_owned(), table: table.clone(), known: BTreeMap::new(), pending, file: None }
     }
 
-    /// Goes on with the journal of a run, or begins one if there is none. A journal of another run is an error. What
-    /// an interruption has left of a last line is dropped.
+    /// Continues the journal of a run, or begins one if there is no file. An incomplete last line, as an interruption may leave,
+    /// is dropped.
+    ///
+    /// # Errors
+    /// If the file is not a journal, is one of another run, or can't be read or written.
     pub fn resume(path: &Path, run: &str, table: &LayerTable) -> Result<Journal> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -81,7 +84,8 @@ impl Journal {
         let mut lines = whole.lines();
         let Some(head) = lines.next() else { return Ok(Journal::begin(path, run, table)) };
         let at = |error: Error| error.at(path.display());
-        let head: Head = serde_json::from_str(head).map_err(|_| at(Error::syntax("is no journal")))?;
+        let head: Head = serde_json::from_str(head)
+            .map_err(|_| at(Error::syntax("is not a journal; begin anew without --resume")))?;
         if (head.journal, head.run.as_str()) != (VERSION, run) {
             return Err(at(Error::invalid_config(
                 "belongs to another model, configuration, data or goal; begin anew without --resume",
@@ -103,7 +107,7 @@ impl Journal {
         })
     }
 
-    /// The score of a candidate, if it is known.
+    /// The stored score of a candidate, if there is one.
     pub fn recall(&self, candidate: Candidate<'_>) -> Option<Score> {
         self.known.get(&self.key(candidate)).cloned()
     }
@@ -114,7 +118,10 @@ impl Journal {
         Some((self.table.names(rolled_back).into_iter().collect(), rungs.collect()))
     }
 
-    /// Writes a score down, so that it outlives even a power failure.
+    /// Stores a score and writes it to the file, so that it survives a power failure.
+    ///
+    /// # Errors
+    /// If the file can't be written.
     pub fn write(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {
         let key = self.key(candidate);
         let (rolled_back, rungs) = match &key {
@@ -166,7 +173,7 @@ fn opened(path: &Path) -> Result<File> {
 fn read(line: &str) -> Result<(Key, Score)> {
     let line: Line = serde_json::from_str(line).map_err(|error| Error::syntax(error.to_string()))?;
     let number =
-        |text: &String| text.parse::<f64>().map_err(|_| Error::syntax(format!("{text:?} is no number")));
+        |text: &String| text.parse::<f64>().map_err(|_| Error::syntax(format!("{text:?} is not a number")));
     let numbers = |texts: &[String]| texts.iter().map(number).collect::<Result<Vec<f64>>>();
     let noise = line.noise.iter().map(|[of_value, of_difference]| {
         Ok(Noise { of_value: number(of_value)?, of_difference: number(of_difference)? })
@@ -215,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_come_back_bit_for_bit_and_half_a_line_is_dropped() {
+    fn scores_are_read_back_bit_for_bit_and_an_incomplete_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let layers = LayerSet::from([LayerId(1), LayerId(0)]);
@@ -237,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn another_run_is_not_resumed() {
+    fn a_journal_of_another_run_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         Journal::begin(&path, "one", &table())
@@ -246,7 +253,8 @@ mod tests {
         let message = Journal::resume(&path, "two", &table()).err().unwrap().message;
         assert!(message.starts_with("belongs to another model"), "{message}");
         std::fs::write(&path, "hello\n").unwrap();
-        assert_eq!(Journal::resume(&path, "two", &table()).err().unwrap().message, "is no journal");
+        let message = Journal::resume(&path, "two", &table()).err().unwrap().message;
+        assert!(message.starts_with("is not a journal"), "{message}");
         assert!(Journal::resume(&folder.path().join("none"), "two", &table()).is_ok());
     }
 }

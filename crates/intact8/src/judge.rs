@@ -1,4 +1,4 @@
-//! The judge of the command: one goal for each number of a score, met as they are or with confidence.
+//! The judge of the command: one goal for each value of a score, judged at the value itself or at the worse end of its interval.
 
 use crate::confidence::{Confidence, judge_surely, worse_end};
 use crate::goal::{Goal, all_of, judge_all, judge_each};
@@ -7,17 +7,17 @@ use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Result};
 use intact8_search::{Judge, Verdict};
 
-/// What the numbers of a score must be.
+/// The goals of a search. All must be met.
 #[derive(Debug, Clone, Default)]
 pub struct Goals {
-    /// One for each number.
+    /// One goal for each value of a score.
     pub goals: Vec<Goal>,
-    /// How sure it must be that they are met; absent if the numbers are taken as they are.
+    /// The confidence level with which they must be met; `None` judges the values themselves.
     pub confidence: Option<Confidence>,
 }
 
 impl Goals {
-    /// Goals for numbers that are taken as they are.
+    /// Goals that are judged at the values themselves.
     pub fn new(goals: Vec<Goal>) -> Goals {
         Goals { goals, confidence: None }
     }
@@ -27,10 +27,16 @@ impl Goals {
         if found == expected {
             return Ok(());
         }
-        Err(Error::evaluator(format!("the scorer returns {found} numbers for {expected} goals")))
+        Err(Error::evaluator(format!("the scorer returns {found} values for {expected} goals")))
     }
 
-    fn sure_verdicts(&self, confidence: Confidence, original: &Score, quantized: &Score) -> Vec<Verdict> {
+    /// The verdicts at the worse ends of the intervals.
+    fn confident_verdicts(
+        &self,
+        confidence: Confidence,
+        original: &Score,
+        quantized: &Score,
+    ) -> Vec<Verdict> {
         let values = original.values.iter().zip(&quantized.values).zip(&quantized.noise);
         let judged = self.goals.iter().zip(values).map(|(goal, ((&original, &quantized), &noise))| {
             judge_surely(goal, original, quantized, noise, confidence)
@@ -38,8 +44,7 @@ impl Goals {
         judged.collect()
     }
 
-    /// The verdict on a trial that was stopped: it misses, and its loss is what the samples looked at say of the goal
-    /// that it is sure to miss.
+    /// The verdict on a trial that stopped early: it misses a goal, and its loss is the estimate for that goal.
     fn verdict_on_stopped(&self, original: &Score, stopped: &Score) -> Verdict {
         let judged = |values: &[f64]| judge_each(&self.goals, &original.values, values);
         let (at_best, estimated) = (judged(&stopped.values), judged(stopped.estimates()));
@@ -55,7 +60,7 @@ impl Judge<Score> for Goals {
         let misses = |&(goal, value): &(&Goal, &f64)| !goal.judge(*value, *value).satisfied;
         if let Some((goal, value)) = self.goals.iter().zip(&original.values).find(misses) {
             return Err(Error::evaluator(format!(
-                "the original's {} is {value:.6}, and the goal is {}; ask for less",
+                "the original's {} is {value:.6}, and the goal is {}; lower the goal",
                 goal.name,
                 goal.shown()
             ))
@@ -63,15 +68,16 @@ impl Judge<Score> for Goals {
         }
         let Some(confidence) = self.confidence else { return Ok(()) };
         if original.noise.len() != self.goals.len() {
-            let message = "how noisy the numbers are is not known, so nothing can be said with confidence; leave it out";
+            let message =
+                "the noise of the metric is unknown, so a confidence level can't be required; omit it";
             return Err(Error::evaluator(message).into());
         }
-        let verdicts = self.sure_verdicts(confidence, original, original);
+        let verdicts = self.confident_verdicts(confidence, original, original);
         let Some(missed) = verdicts.iter().position(|verdict| !verdict.satisfied) else { return Ok(()) };
         let samples = original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
         Err(Error::evaluator(format!(
-            "at {} confidence the noise{samples} alone is more than the goal of {} allows; use more samples, or ask for \
-             less",
+            "at a confidence of {} the noise{samples} alone exceeds the goal of {}; use more samples, or allow a larger \
+             drop",
             confidence.shown(),
             self.goals[missed].shown()
         ))
@@ -85,14 +91,14 @@ impl Judge<Score> for Goals {
             return Ok(self.verdict_on_stopped(original, quantized));
         }
         Ok(match self.confidence {
-            Some(confidence) => all_of(&self.sure_verdicts(confidence, original, quantized)),
+            Some(confidence) => all_of(&self.confident_verdicts(confidence, original, quantized)),
             None => judge_all(&self.goals, &original.values, &quantized.values),
         })
     }
 
-    /// That of the goal that is missed most, at the worse end of the interval if confidence is required.
+    /// The largest shortfall of a goal, at the worse end of the interval if a confidence level is required.
     fn shortfall(&mut self, original: &Score, quantized: &Score, _verdict: Verdict) -> f64 {
-        let of_goal = |idx: usize, goal: &Goal| {
+        let shortfall = |idx: usize, goal: &Goal| {
             let (before, after) = (original.values[idx], quantized.values[idx]);
             let after = match (self.confidence, quantized.noise.get(idx)) {
                 (Some(confidence), Some(&noise)) => worse_end(goal, after, noise, confidence),
@@ -101,7 +107,7 @@ impl Judge<Score> for Goals {
             let estimated = goal.shortfall(before, quantized.estimates()[idx]);
             goal.shortfall(before, after).max(estimated)
         };
-        self.goals.iter().enumerate().map(|(idx, goal)| of_goal(idx, goal)).fold(0.0, f64::max)
+        self.goals.iter().enumerate().map(|(idx, goal)| shortfall(idx, goal)).fold(0.0, f64::max)
     }
 
     fn is_out_of_reach(&self, original: &Score, best: &Score) -> bool {

@@ -1,10 +1,64 @@
-//! intact8 takes a trained ONNX model, calibration data and an accuracy target, and returns the most-quantized int8
-//! model that still meets the target.
+//! Accuracy-driven int8 quantization of ONNX models: from a trained model, calibration data and an accuracy target to the
+//! most-quantized model that meets the target.
 //!
-//! This crate is the one supported public face: it re-exports what an embedder needs and adds what touches files.
-//! [`create_quant_config`] and [`accuracy_based_auto_calibration`] are the two calls of the tool that intact8
-//! succeeds; the `intact8` command is a thin caller of them. Passes alone, without files and without an interpreter,
-//! are in `intact8-ir`, `intact8-infer` and `intact8-quant`.
+//! This crate is the supported public interface: it re-exports the other crates and adds everything that uses files, such as data
+//! sets, metrics, scorers, reports and the journal. [`quantize_and_save`] runs a search and writes its result;
+//! [`create_quant_config`] and [`accuracy_based_auto_calibration`] are the two calls of AMCT, the tool that intact8 succeeds. The
+//! `intact8` command calls the same functions.
+//!
+//! It contains no quantization itself: passes are in [`quant`], calibration in [`calibrate`], the search in [`search`]. Programs
+//! that need neither files nor an interpreter can use `intact8-ir`, `intact8-infer`, `intact8-quant` and `intact8-calibrate`
+//! alone.
+//!
+//! # Example
+//!
+//! A model is quantized and its outputs are compared with those of the original. The SQNR must be at least 30 dB:
+//!
+//! ```
+//! use intact8::data::{DataSet, Feeding};
+//! use intact8::{
+//!     DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, Model, OriginalModel, OutputFiles,
+//!     Preparation, QuantConfig, Roles, SearchOptions, Tensor, prepare, quantize_and_save,
+//! };
+//! use std::sync::Arc;
+//!
+//! let text = "\
+//! model example opset 17
+//! %x = input : f32[N,2]
+//! %w = const [1.0, -0.5, 0.25, 2.0] : f32[2,2]
+//! %h = MatMul(%x, %w) @first
+//! %r = Relu(%h)
+//! %v = const [0.5, 1.0, -1.0, 0.75] : f32[2,2]
+//! %y = MatMul(%r, %v) @second
+//! return %y
+//! ";
+//! let model: Model = text.parse()?;
+//! let samples = Tensor::new(&[3, 2], vec![1.0f32, -2.0, 0.5, 1.5, -1.0, 0.25]);
+//! let data = DataSet { source: "samples".to_owned(), arrays: [("x".to_owned(), samples.into())].into() };
+//! let mut calibration = data.feed(&Input::all_of(&model), &Feeding::default())?;
+//!
+//! let (metric, goal) = Goal::parse("sqnr>=30", MaxDrop::Absolute(0.0))?;
+//! let interpreter = Arc::new(Interpreter::default());
+//! let original = OriginalModel::new(interpreter.clone(), &model)?;
+//! let mut scorer = DataScorer::new(original, calibration.clone(), &data, vec![metric])?;
+//!
+//! let prepared = prepare(&model, &Preparation::default(), &mut ())?;
+//! let float = FloatModel::new(&prepared, &*interpreter)?;
+//! let config = QuantConfig::for_model(prepared.model());
+//! let mut strategy = Minimal;
+//! let roles = Roles {
+//!     data: &mut calibration,
+//!     scorer: &mut scorer,
+//!     judge: &mut Goals::new(vec![goal]),
+//!     observer: &mut (),
+//! };
+//! let folder = tempfile::tempdir().expect("a temporary folder");
+//! let files = OutputFiles::new(&folder.path().join("example"), &folder.path().join("record.txt"));
+//! let options = SearchOptions::new(&mut strategy);
+//! let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
+//! assert!(report.is_met() && files.first_deploy().exists());
+//! # Ok::<(), intact8::Error>(())
+//! ```
 
 mod amct;
 mod compare;
@@ -51,9 +105,10 @@ pub use intact8_quant::costs::{multiply_adds, sample_shapes};
 pub use intact8_quant::deploy::PROFILES;
 pub use intact8_quant::{DeployFormat, Emission, Preparation, Prepared, Profile, QuantConfig, Record};
 pub use intact8_search as search;
+pub use intact8_search::sensitivity::CosineSimilarity;
+pub use intact8_search::strategy::{BinarySearch, Minimal, WorstFirst};
 pub use intact8_search::{
-    BinarySearch, CosineSimilarity, Judge, Minimal, Report, Roles, Scorer, Scoring, SearchObserver,
-    SearchOptions, Sensitivity, Strategy, Verdict, WorstFirst,
+    Judge, Report, Roles, Scorer, Scoring, SearchObserver, SearchOptions, Sensitivity, Strategy, Verdict,
 };
 pub use journal::Journal;
 pub use judge::Goals;

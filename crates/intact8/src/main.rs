@@ -1,4 +1,4 @@
-//! The `intact8` command: flags, files, progress and tables around the library.
+//! The `intact8` command: options, files, progress and tables; the library does the work.
 
 mod cli;
 
@@ -20,18 +20,6 @@ enum Command {
     Run(cli::run::Args),
 }
 
-/// The error with its contexts and causes; a cause that the text ends with already is left out.
-fn described(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
-        if !text.ends_with(&cause) {
-            text += if text.is_empty() { "" } else { ": " };
-            text += &cause;
-        }
-    }
-    text
-}
-
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Quantize(args) => cli::quantize::run(&args),
@@ -45,7 +33,19 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        cli::say_error(&format!("error: {}", described(&error)));
+        cli::print_message(&format!("error: {}", described(&error)));
         ExitCode::from(1)
     })
+}
+
+/// The text of an error with its contexts and causes, without causes with which the text ends already.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
 }

@@ -1,5 +1,5 @@
-//! The passes that need neither a configuration nor a record, by name. Where a pass has options, they are those of a
-//! default run for the default target.
+//! The passes that need neither a configuration nor a record, by name. Options of a pass are those of a default run for the
+//! default target.
 
 use intact8_infer::InferShapes;
 use intact8_interp::FoldConstants;
@@ -17,7 +17,7 @@ use intact8_quant::passes::{
 pub struct NamedPass {
     /// The name in kebab-case.
     pub name: &'static str,
-    /// What the pass does, in a few words.
+    /// A short description.
     pub about: &'static str,
     make: fn() -> Box<dyn Pass>,
 }
@@ -28,7 +28,10 @@ impl NamedPass {
         (self.make)()
     }
 
-    /// The pass of that name; an error names the nearest and lists all.
+    /// The pass with this name.
+    ///
+    /// # Errors
+    /// If there is none; the message has the nearest name and lists all.
     pub fn named(name: &str) -> Result<&'static NamedPass> {
         NAMED_PASSES.iter().find(|pass| pass.name == name).ok_or_else(|| {
             let short: String = name.chars().take(64).collect();

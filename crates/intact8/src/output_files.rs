@@ -1,37 +1,37 @@
-//! Where the results of a search or a conversion are written.
+//! The paths of the results of a search or a conversion. The names are in `docs/files.md`; this writes nothing.
 
 use intact8_quant::{DeployFormat, Emission};
 use std::path::{Path, PathBuf};
 
-/// Where the results go.
+/// The paths of the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputFiles {
-    /// The model that simulates quantization.
+    /// The fake-quant model.
     pub fake_quant: PathBuf,
-    /// The models that run on the target, each in its form.
+    /// The deploy models, each with its format.
     pub deploy: Vec<(DeployFormat, PathBuf)>,
-    /// How they are made.
+    /// The options of the deploy models.
     pub emission: Emission,
-    /// Which nodes of the original each of their nodes came from.
+    /// The map of the nodes of the written models to the nodes of the original.
     pub map: PathBuf,
     /// The configuration with the rolled-back layers disabled.
     pub final_config: PathBuf,
-    /// The scales and offsets.
+    /// The record: scales and zero points.
     pub record: PathBuf,
-    /// The configuration that came closest, if none satisfies.
+    /// The configuration of the closest trial, if no trial meets the target.
     pub closest_config: PathBuf,
-    /// The layers, the worst first.
+    /// The ranking of the layers, the most sensitive first.
     pub ranking: PathBuf,
     /// The trials.
     pub history: PathBuf,
-    /// Everything about the search; only the command writes it.
+    /// The report of the search; only the command writes it.
     pub report: PathBuf,
-    /// The scores, as they come; only the command writes it.
+    /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
 }
 
 impl OutputFiles {
-    /// The files of a save path.
+    /// The files of a save path: a folder and a prefix, such as `out/resnet`; if it ends in a path separator there is no prefix.
     pub fn new(save_path: &Path, record_file: &Path) -> OutputFiles {
         let has_prefix = !save_path.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
         let prefix = save_path
@@ -56,14 +56,14 @@ impl OutputFiles {
         }
     }
 
-    /// The same files with deploy models made otherwise and in other forms; the first keeps the plain name.
+    /// The same files with other deploy formats and options; the first deploy model has the name without a format.
     #[must_use]
     pub fn deployed(mut self, emission: Emission, formats: &[DeployFormat]) -> OutputFiles {
         let Some((_, plain)) = self.deploy.first().cloned() else { return self };
         let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = |format: &DeployFormat| {
-            let of_form = format!("deploy_{}_model.onnx", format.name());
-            plain.with_file_name(name.replace("deploy_model.onnx", &of_form))
+            let with_format = format!("deploy_{}_model.onnx", format.name());
+            plain.with_file_name(name.replace("deploy_model.onnx", &with_format))
         };
         let path = |idx: usize, format: &DeployFormat| if idx == 0 { plain.clone() } else { path(format) };
         self.deploy = formats.iter().enumerate().map(|(idx, format)| (*format, path(idx, format))).collect();
@@ -71,13 +71,13 @@ impl OutputFiles {
         self
     }
 
-    /// The deploy model in the first form.
+    /// The deploy model in the first format.
     pub fn first_deploy(&self) -> &Path {
         self.deploy.first().map_or(Path::new(""), |(_, path)| path)
     }
 
-    /// The models that are read back and scored: the name that [`Report::rescored`](crate::Report::rescored) has for them, the
-    /// file, and the deploy format, which the simulation lacks.
+    /// The models that are read back and scored: the name in [`Report::rescored`](crate::Report::rescored), the file, and the deploy
+    /// format, which is `None` for the fake-quant model.
     pub fn scored(&self) -> Vec<(String, &Path, Option<DeployFormat>)> {
         let name = |idx, format: &DeployFormat| match idx {
             0 => "deploy".to_owned(),
@@ -88,12 +88,12 @@ impl OutputFiles {
         std::iter::once(("fake-quant".to_owned(), &*self.fake_quant, None)).chain(deploy).collect()
     }
 
-    /// The file of a model of that name.
+    /// The file of the model with a name of [`scored`](OutputFiles::scored); empty if there is none.
     pub fn file_of(&self, name: &str) -> &Path {
         self.scored().into_iter().find(|(of, ..)| of == name).map_or(Path::new(""), |(_, path, _)| path)
     }
 
-    /// What exists only if there is an outcome.
+    /// The files that exist only if there is an outcome.
     pub(crate) fn models(&self) -> Vec<&Path> {
         let mut models = vec![&*self.fake_quant];
         models.extend(self.deploy.iter().map(|(_, path)| &**path));
@@ -101,7 +101,7 @@ impl OutputFiles {
         models
     }
 
-    /// What [`quantize_and_save`](crate::quantize_and_save) writes if there is an outcome, in that order.
+    /// The files that [`quantize_and_save`](crate::quantize_and_save) writes if there is an outcome, in that order.
     pub fn all(&self) -> Vec<&Path> {
         let mut all = vec![&*self.ranking, &*self.history];
         all.extend(self.models());

@@ -1,6 +1,6 @@
-//! The most memory that this process has ever held.
+//! The peak memory of this process.
 
-/// In bytes, where the system tells: Linux does in `/proc/self/status`.
+/// The peak resident memory in bytes; `None` if the system does not report it. Linux reports it in `/proc/self/status`.
 pub(crate) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -12,7 +12,7 @@ pub(crate) fn peak_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_process_holds_what_it_has_written_to() {
+    fn the_peak_includes_memory_that_was_written_to() {
         let held = vec![1u8; 20_000_000];
         let peak = super::peak_memory().unwrap();
         assert!(peak > held.iter().map(|&byte| u64::from(byte)).sum());

@@ -1,4 +1,4 @@
-//! From a model to files: preparation, search, and what is written of its outcome.
+//! From a model to files: preparation, search, and the files of its result.
 
 use crate::emission::save_models;
 use crate::files::{data_file, load_model, remove, write_file};
@@ -13,7 +13,7 @@ use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
 };
 
-/// Prepares a model; what depends on constants alone is computed by our interpreter.
+/// Prepares a model; our interpreter computes the operators whose operands are all constant.
 ///
 /// # Errors
 /// If the model breaks a rule of ONNX.
@@ -21,14 +21,14 @@ pub fn prepare(model: &Model, how: &Preparation, observer: &mut dyn PassObserver
     Prepared::new(model, how, Some(&FoldConstants), observer)
 }
 
-/// Quantizes a model as far as the judge allows, and writes what came of it. `float` is the original, prepared and compiled.
+/// Quantizes a model as far as the judge allows, and writes the result. `float` is the original, prepared and compiled.
 /// Trials are made in the first deploy format of `files`, unless `options` name another, and the outcome is written in all
 /// of them.
 ///
-/// Ranking and history are written in any case. If there is an outcome, so are the fake-quant and the deploy models, the
-/// final configuration, and the record, and every model is read back and scored once more: [`Report::rescored`] says what
-/// that gave, and they stay where they are whatever it is. If there is none, files of those names are removed, so
-/// that no older model is taken for the result, and the configuration that came closest is written instead.
+/// Ranking and history are always written. If there is an outcome, so are the fake-quant and the deploy models, the final
+/// configuration and the record, and every model is read back and scored once more. The scores are in [`Report::rescored`]; the
+/// models stay even if one misses the target. If there is no outcome, files of those names are removed, so that no older model
+/// is taken for the result, and the configuration of the closest trial is written instead.
 ///
 /// # Errors
 /// As [`search`]; if the model is quantized already; if a file can't be read, written or removed.
@@ -64,7 +64,7 @@ pub fn quantize_and_save<S: Scorer>(
     Ok(report)
 }
 
-/// The outcome in every deploy format; the one that was scored is not made again.
+/// The outcome in every deploy format; the model that was scored is reused.
 fn deployed<S>(
     outcome: &Outcome<S>,
     files: &OutputFiles,
@@ -82,7 +82,7 @@ fn deployed<S>(
     files.deploy.iter().map(made).collect()
 }
 
-/// Reads the models back that were saved, and scores them, unless the user wants an end.
+/// Reads the saved models back and scores them, until the user cancels the search.
 fn rescore_files<S: Scorer>(
     files: &OutputFiles,
     mut roles: Roles<'_, S>,

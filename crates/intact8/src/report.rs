@@ -1,4 +1,5 @@
-//! What a search found out as JSON: ranking and history in the original tool's layout, and a report of our own.
+//! The results of a search as JSON: ranking and history in AMCT's layout, and the report of intact8. The keys are in
+//! `docs/files.md`.
 
 use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
@@ -16,7 +17,7 @@ pub(crate) fn ranking_json<S>(report: &Report<S>) -> String {
     lines(&pairs.collect::<Vec<_>>())
 }
 
-/// The history: an array of trials. In `roll_back_config`, as in AMCT, `true` is a layer that stays quantized.
+/// The history: an array of trials. In `roll_back_config`, as in AMCT, `true` marks a layer that stays quantized.
 pub(crate) fn history_json<S>(report: &Report<S>) -> String {
     let ranked: Vec<LayerId> = report.ranking.0.iter().flat_map(|ranked| ranked.layers.clone()).collect();
     let order = if ranked.is_empty() { report.layers.iter().copied().collect() } else { ranked };
@@ -34,7 +35,7 @@ pub(crate) fn history_json<S>(report: &Report<S>) -> String {
     lines(&trials)
 }
 
-/// The names of layers, the most sensitive first.
+/// The names of layers, the most sensitive first; layers without a rank are last.
 pub fn names_by_rank<S>(report: &Report<S>, layers: &LayerSet) -> Vec<String> {
     let ranked = report.ranking.0.iter().flat_map(|ranked| &ranked.layers).filter(|it| layers.contains(it));
     let ranked: Vec<LayerId> = ranked.copied().collect();
@@ -51,7 +52,8 @@ fn lines(values: &[Value]) -> String {
     format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
-/// Everything about a search by goals; `docs/files.md` lists the keys. The plain numbers are those of the first goal.
+/// The report of a search by goals; `docs/files.md` lists the keys. Keys without a list of metrics hold those of the first goal.
+/// `elapsed` is the time of the whole run.
 pub fn report_json(
     report: &Report<Score>,
     goals: &[Goal],
@@ -77,13 +79,13 @@ pub fn report_json(
         })
     });
     let trials = report.history.iter().zip(&report.scores).map(|(trial, score)| {
-        let mut value = scored(score, trial.verdict);
+        let mut value = score_json(score, trial.verdict);
         value["rolled_back"] = json!(names(&trial.rolled_back));
         value["ladder"] = json!(rungs(&trial.rungs));
         value
     });
     let rescored = report.rescored.iter().map(|saved| {
-        let mut value = scored(&saved.score, saved.verdict);
+        let mut value = score_json(&saved.score, saved.verdict);
         value["model"] = json!(saved.name);
         value
     });
@@ -93,7 +95,7 @@ pub fn report_json(
         "all_quantized": first(&report.scores[0]),
         "final": report.final_score().map(first),
         "target_met": report.is_met(),
-        "goals": goals.iter().enumerate().map(|(idx, goal)| of_goal(report, goal, idx, confidence)).collect::<Vec<_>>(),
+        "goals": goals.iter().enumerate().map(|(idx, goal)| goal_json(report, goal, idx, confidence)).collect::<Vec<_>>(),
         "layers": report.table.names(&report.layers),
         "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
         "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
@@ -105,19 +107,19 @@ pub fn report_json(
         "rescored": rescored.collect::<Vec<_>>(),
         "ranking": ranked.collect::<Vec<_>>(),
         "trials": trials.collect::<Vec<_>>(),
-        "ending": ending(report.ending),
+        "ending": ending_name(report.ending),
         "one_minimal": report.best().is_some() && report.untried().is_empty(),
         "untried": names(&report.untried()),
         "recalled": report.n_recalled,
         "seconds": elapsed.as_secs_f64(),
         "trials_per_second": trials_per_second(report, elapsed),
-        "original_effort": effort(&report.original),
+        "original_effort": effort_json(&report.original),
     })
 }
 
-/// A score, what it took, and what came of it.
-fn scored(score: &Score, verdict: Verdict) -> Value {
-    let mut value = effort(score);
+/// A score with its effort and its verdict.
+fn score_json(score: &Score, verdict: Verdict) -> Value {
+    let mut value = effort_json(score);
     value["metric"] = json!(score.values.first());
     value["metrics"] = json!(score.values);
     value["stopped_after"] = json!(score.stopped_after);
@@ -126,16 +128,16 @@ fn scored(score: &Score, verdict: Verdict) -> Value {
     value
 }
 
-fn effort(score: &Score) -> Value {
+fn effort_json(score: &Score) -> Value {
     let Effort { samples, seconds, peak_memory } = score.effort;
     json!({ "samples": samples, "seconds": seconds, "peak_memory": peak_memory })
 }
 
-fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confidence) -> Value {
+fn goal_json(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confidence) -> Value {
     let original = report.original.values[idx];
     let result = report.final_score();
     let interval = result.and_then(|score| interval(goal, idx, &report.original, score, confidence));
-    let of_interval = |interval: Interval| {
+    let interval_json = |interval: Interval| {
         json!({
             "confidence": confidence.part(),
             "loss": interval.loss,
@@ -151,11 +153,11 @@ fn of_goal(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confiden
         "original": original,
         "all_quantized": report.scores[0].values[idx],
         "final": result.map(|score| score.values[idx]),
-        "loss": interval.map(of_interval),
+        "loss": interval.map(interval_json),
     })
 }
 
-/// The interval of a score's loss, if its noise is known.
+/// The interval of a score's loss for the goal at position `idx`; `None` if the noise is unknown.
 pub fn interval(
     goal: &Goal,
     idx: usize,
@@ -167,12 +169,12 @@ pub fn interval(
     Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
 }
 
-/// How many trials were scored in a second, those of an earlier run not counted.
+/// The number of trials scored in a second, without those of an earlier run.
 pub fn trials_per_second<M>(report: &Report<M>, elapsed: Duration) -> f64 {
     (report.history.len() - report.n_recalled) as f64 / elapsed.as_secs_f64().max(1e-9)
 }
 
-fn ending(ending: Ending) -> &'static str {
+fn ending_name(ending: Ending) -> &'static str {
     match ending {
         Ending::AllQuantized => "all quantized",
         Ending::Finished => "finished",

@@ -1,13 +1,15 @@
-//! Scorers of the command: metrics over data, run by our interpreter, or a command of the user's.
+//! Scorers of the command: metrics over a data set, computed by our interpreter, or a command of the user's.
+//!
+//! Goals are judged elsewhere; a score knows nothing of them.
 
+mod activation_cache;
+mod batch_size;
 mod by_command;
 mod by_data;
 mod cuts;
 mod fingerprint;
-mod in_cache;
-mod kept;
-mod order;
 mod process;
+mod sample_order;
 
 pub use by_command::CommandScorer;
 pub use by_data::{DataScorer, OriginalModel};
@@ -20,50 +22,51 @@ use std::time::Instant;
 /// A scorer whose scores are numbers, one for each goal.
 pub type AnyScorer = Box<dyn Scorer<Score = Score>>;
 
-/// The numbers of a model.
+/// The score of a model: a number for each goal, with its noise and the effort.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
-    /// One for each goal.
+    /// The metrics, one for each goal.
     pub values: Vec<f64>,
-    /// How many samples were looked at, if it was not all of them. The values are then the best that they could still
-    /// have become, and miss the goals.
+    /// The number of samples that were scored, if the scoring stopped before the last. The values are then the best ones that
+    /// the metrics could still reach, and they miss the goals.
     pub stopped_after: Option<usize>,
-    /// What the samples that were looked at say, one number for each goal, if it was not all of them.
+    /// Estimates of the metrics from the samples that were scored, one for each goal, if the scoring stopped early.
     pub estimates: Vec<f64>,
-    /// How far the values may be off because the samples are few, for each goal; empty if nobody knows.
+    /// The sampling noise of the metrics, one for each goal; empty if it is unknown.
     pub noise: Vec<Noise>,
-    /// What each sample contributes to each of them, if all are means of that; of the original and the first trial alone.
+    /// For each metric the contribution of each sample, if all metrics are means over samples; only for the original and the
+    /// first trial.
     pub contributions: Vec<Vec<f64>>,
-    /// What it took.
+    /// The effort of the scoring.
     pub effort: Effort,
 }
 
 impl Score {
-    /// A score of which nothing but the values is known.
+    /// A score of which only the values are known.
     pub fn of(values: Vec<f64>) -> Score {
         Score { values, ..Score::default() }
     }
 
-    /// The same score with the time since `began` and the memory that the process has held.
+    /// The same score with the time since `began` and the peak memory of the process.
     fn measured(mut self, began: Instant) -> Score {
         self.effort.seconds = began.elapsed().as_secs_f64();
         self.effort.peak_memory = peak_memory();
         self
     }
 
-    /// The values, or what the samples that were looked at say of them.
+    /// The estimates if the scoring stopped early, else the values.
     pub fn estimates(&self) -> &[f64] {
         if self.estimates.is_empty() { &self.values } else { &self.estimates }
     }
 }
 
-/// What it took to score a model.
+/// The effort of scoring a model.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Effort {
-    /// How many samples were looked at, if the scorer knows of samples.
+    /// The number of samples that were run; `None` if the scorer does not know samples.
     pub samples: Option<usize>,
-    /// How long it took.
+    /// The time in seconds.
     pub seconds: f64,
-    /// The most memory, in bytes, that the process had ever held when it was over, where the system tells.
+    /// The peak memory of the process up to the end of the scoring, in bytes; `None` if the system does not report it.
     pub peak_memory: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! What ends a search before its time: the user, or the clock.
+//! The early end of a search by the user or by a time budget.
 
 use intact8_ir::{Error, Result};
 use intact8_search::Interruption;
@@ -6,50 +6,53 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Says when to stop. Copies share what the user says.
+/// A request to stop, by the user or by a deadline. Copies share the request of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     cancelled: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    obeys_the_clock: Arc<AtomicBool>,
+    deadline_applies: Arc<AtomicBool>,
 }
 
 impl Stop {
-    /// Stops at a time, though not before the first trial is over; `None` is never.
+    /// Stops at a deadline, but not before the first trial is finished; `None` is no deadline.
     pub fn at(deadline: Option<Instant>) -> Stop {
         Stop { deadline, ..Stop::default() }
     }
 
-    /// Stops as soon as may be.
+    /// Requests to stop as soon as possible.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the user wants to stop.
+    /// Whether the user has requested to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Whether the time counts from now on.
-    pub(crate) fn obey_the_clock(&self, obeys: bool) {
-        self.obeys_the_clock.store(obeys, Ordering::Relaxed);
+    /// Sets whether the deadline applies from now on.
+    pub(crate) fn set_deadline_applies(&self, applies: bool) {
+        self.deadline_applies.store(applies, Ordering::Relaxed);
     }
 
-    /// Why to stop, if there is a reason.
+    /// The reason to stop, if there is one.
     pub fn reason(&self) -> Option<Interruption> {
         if self.is_cancelled() {
             return Some(Interruption::Cancelled);
         }
-        let is_over = self.obeys_the_clock.load(Ordering::Relaxed)
+        let is_over = self.deadline_applies.load(Ordering::Relaxed)
             && self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         is_over.then_some(Interruption::OutOfTime)
     }
 
-    /// An error of kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) if it is time to stop.
+    /// Checks that there is no reason to stop.
+    ///
+    /// # Errors
+    /// One of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) if there is a reason to stop.
     pub fn check(&self) -> Result<()> {
         match self.reason() {
             Some(_) => {
-                Err(Error::cancelled("interrupted before the first trial was over; there is no result"))
+                Err(Error::cancelled("interrupted before the first trial was finished; there is no result"))
             }
             None => Ok(()),
         }
@@ -61,10 +64,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_counts_only_when_it_is_told_to() {
+    fn the_deadline_applies_only_after_it_is_set_to_apply() {
         let stop = Stop::at(Some(Instant::now()));
         assert!(stop.check().is_ok());
-        stop.obey_the_clock(true);
+        stop.set_deadline_applies(true);
         assert_eq!(stop.reason(), Some(Interruption::OutOfTime));
         let copy = stop.clone();
         copy.cancel();

@@ -1,4 +1,4 @@
-//! Models in files of either kind: ONNX, or the text form (`.qir`) with its large constants in a file beside it.
+//! Models in ONNX files or in text files (`.qir`), whose large constants are in a file `<file>.data`.
 
 use crate::files::{data_file, load_model, read_text, remove, save_model, write_file, write_with};
 use intact8_ir::{Constants, Model, Result, verify};

@@ -1,4 +1,4 @@
-//! The observer of a search that the command uses: progress for people, a journal for later runs, and a stop.
+//! The observer of a search that the command uses: it shows progress, writes the journal, and ends the search on request.
 
 use crate::journal::Journal;
 use crate::scorer::Score;
@@ -9,37 +9,37 @@ use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Shows progress, keeps scores in a journal, and ends the search when asked to.
+/// An observer of a search that shows progress, stores scores in a journal, and ends the search on request.
 pub struct Watcher {
-    /// Is told how far things are.
+    /// Receives the progress.
     pub progress: Box<dyn Progress>,
     /// Ends the search before its time.
     pub stop: Stop,
-    /// Where scores are stored, and recalled from.
+    /// The journal in which scores are stored; `None` stores none.
     pub journal: Option<Journal>,
-    /// How often each pipeline of passes was run, by what it makes: `prepare`, `quantize`, `deploy qdq`.
+    /// The number of runs of each pipeline of passes, by its name: `prepare`, `quantize`, `deploy qdq`, …
     pub work: BTreeMap<String, usize>,
     began: Instant,
     trials: (usize, Duration),
 }
 
-/// Is told how far things are, in words.
+/// Receives the progress of a run, with descriptions of its stages.
 pub trait Progress {
-    /// Something begins.
-    fn begin(&mut self, what: &str);
+    /// A stage begins.
+    fn begin(&mut self, stage: &str);
 
-    /// Of what has begun, `done` of `total` parts are done.
+    /// Of the current stage, `done` of `total` parts are finished.
     fn advance(&mut self, done: usize, total: usize);
 }
 
-/// No progress is shown.
+/// Shows no progress.
 impl Progress for () {
-    fn begin(&mut self, _what: &str) {}
+    fn begin(&mut self, _stage: &str) {}
     fn advance(&mut self, _done: usize, _total: usize) {}
 }
 
 impl Watcher {
-    /// A watcher that shows nothing, stores nothing, and stops when told to.
+    /// A watcher without progress and journal, which ends the search when `stop` requires it.
     pub fn new(stop: Stop) -> Watcher {
         let trials = (0, Duration::ZERO);
         Watcher {
@@ -52,7 +52,7 @@ impl Watcher {
         }
     }
 
-    /// How long a number of trials will take, judged by those so far.
+    /// The expected time of a number of trials, from the times of those so far.
     fn estimate(&self, n_trials: usize) -> Option<Duration> {
         let (n, total) = self.trials;
         (n > 0).then(|| total.mul_f64(n_trials as f64 / n as f64))
@@ -89,21 +89,21 @@ impl Watcher {
 }
 
 impl PassObserver for Watcher {
-    fn begin(&mut self, what: &str) {
-        *self.work.entry(what.to_owned()).or_default() += 1;
+    fn begin(&mut self, pipeline: &str) {
+        *self.work.entry(pipeline.to_owned()).or_default() += 1;
     }
 }
 
 impl SearchObserver<Score> for Watcher {
     fn stage(&mut self, stage: Stage<'_>) {
-        self.stop.obey_the_clock(match stage {
+        self.stop.set_deadline_applies(match stage {
             Stage::Original | Stage::Calibration(_) | Stage::Saved { .. } => false,
             Stage::Trial { index, .. } => index > 0,
             Stage::Ranking => true,
         });
         self.began = Instant::now();
-        let what = self.describe(stage);
-        self.progress.begin(&what);
+        let description = self.describe(stage);
+        self.progress.begin(&description);
     }
 
     fn progress(&mut self, done: usize, total: usize) -> Result<()> {

@@ -1,12 +1,13 @@
-//! The ladder: what may be tried with a layer before it is left in float.
+//! The ladder: other settings that are tried with a layer before it is left in float.
 //!
-//! It is climbed when the strategy has ended, with the layers that the best trial leaves in float: each rung changes one
-//! thing in their configuration, and as many of them as the target allows stay on it, quantized.
+//! The search climbs it after the strategy has ended, with the layers that the best trial leaves in float: each rung changes
+//! one setting in their configuration, and as many of them as the target allows stay on the rung, quantized. The rungs are
+//! in a table; the strategy decides which layers are rolled back before.
 
 use crate::outcome::{Ending, Rungs};
 use crate::roles::Scorer;
 use crate::search::{Progress, Search};
-use crate::strategy::shrunk;
+use crate::strategy::minimize;
 use intact8_calibrate::calibrate;
 use intact8_ir::{Error, Result};
 use intact8_quant::config::{ActivationMethod, AdaRound, WeightMethod};
@@ -14,42 +15,45 @@ use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{Layer, LayerConfig, QuantConfig, Record};
 use std::ops::ControlFlow;
 
-/// A rung of the ladder.
+/// A rung of the ladder: one change of a layer's configuration.
 #[derive(Debug)]
 pub struct Rung {
-    /// On the command line, and in reports.
+    /// Its name on the command line and in reports.
     pub name: &'static str,
-    /// What it does.
+    /// A short description.
     pub about: &'static str,
-    /// Changes the configuration of a layer, which is enabled; false if there is nothing to change.
+    /// Changes the configuration of an enabled layer; returns false if it has the setting already.
     change: fn(&mut QuantConfig, &Layer) -> bool,
 }
 
-/// The rungs, from the cheapest at run time to the dearest. Above them is float.
+/// The rungs, in ascending order of their cost at run time. The last resort, float, is not a rung.
 pub static LADDER: &[Rung] = &[
     Rung {
         name: "method",
-        about: "ranges that clip nothing, or, where they are that already, those of least squared error",
-        change: |config, layer| of_layer(config, layer, another_method),
+        about: "activation ranges from minimum to maximum, or of least squared error if they are that already",
+        change: |config, layer| change_layer(config, layer, switch_range_method),
     },
     Rung {
         name: "bias",
-        about: "the mean error of the outputs goes into the bias",
+        about: "bias correction",
         change: |config, _| !std::mem::replace(&mut config.correct_bias, true),
     },
     Rung {
         name: "ada-round",
-        about: "which weights are rounded up is learned",
-        change: |config, layer| layer.can_learn_rounding() && of_layer(config, layer, learned),
+        about: "learned rounding of weights (AdaRound)",
+        change: |config, layer| layer.can_learn_rounding() && change_layer(config, layer, learn_rounding),
     },
     Rung {
         name: "int16",
         about: "activations of 16 bits",
-        change: |config, layer| of_layer(config, layer, wider),
+        change: |config, layer| change_layer(config, layer, use_16_bits),
     },
 ];
 
-/// The rung of that name.
+/// The rung with this name.
+///
+/// # Errors
+/// If there is none; the message lists the names.
 pub fn rung_named(name: &str) -> Result<&'static Rung> {
     let names = || LADDER.iter().map(|rung| format!("{:?}", rung.name)).collect::<Vec<_>>().join(", ");
     let unknown =
@@ -57,11 +61,11 @@ pub fn rung_named(name: &str) -> Result<&'static Rung> {
     LADDER.iter().find(|rung| rung.name == name).ok_or_else(unknown)
 }
 
-fn of_layer(config: &mut QuantConfig, layer: &Layer, change: fn(&mut LayerConfig) -> bool) -> bool {
+fn change_layer(config: &mut QuantConfig, layer: &Layer, change: fn(&mut LayerConfig) -> bool) -> bool {
     config.layers.get_mut(&layer.name).is_some_and(change)
 }
 
-fn another_method(layer: &mut LayerConfig) -> bool {
+fn switch_range_method(layer: &mut LayerConfig) -> bool {
     let method = &mut layer.activation_quant_params.method;
     *method = match method {
         ActivationMethod::MinMax => ActivationMethod::Mse,
@@ -70,7 +74,7 @@ fn another_method(layer: &mut LayerConfig) -> bool {
     true
 }
 
-fn learned(layer: &mut LayerConfig) -> bool {
+fn learn_rounding(layer: &mut LayerConfig) -> bool {
     let method = &mut layer.weight_quant_params.method;
     let is_new = !matches!(method, WeightMethod::AdaRound(_));
     if is_new {
@@ -79,29 +83,29 @@ fn learned(layer: &mut LayerConfig) -> bool {
     is_new
 }
 
-fn wider(layer: &mut LayerConfig) -> bool {
+fn use_16_bits(layer: &mut LayerConfig) -> bool {
     std::mem::replace(&mut layer.activation_quant_params.num_bits, 16) < 16
 }
 
-/// What a rung makes of the layers that it was tried with.
-pub(crate) struct Calibrated {
+/// The layers that a rung was tried with, configured as on the rung and calibrated.
+pub(crate) struct RungCalibration {
     pub(crate) config: QuantConfig,
     pub(crate) record: Record,
 }
 
-/// Ends the climbing: an error, or what ends the search.
+/// The reason to stop climbing: an error, or an ending of the search.
 type Stop = ControlFlow<Ending, Error>;
 
 impl<S: Scorer> Search<'_, S> {
-    /// Climbs the ladder from the best trial so far, or, if none satisfies, from the original.
-    pub(crate) fn climb(&mut self) -> Result<Ending> {
+    /// Climbs the ladder from the best trial so far, or from the original if no trial meets the target.
+    pub(crate) fn climb_ladder(&mut self) -> Result<Ending> {
         for rung in self.options.ladder {
-            let (rolled_back, rungs) = self.foothold();
-            let entries = self.reached(rung, &rolled_back)?;
+            let (rolled_back, rungs) = self.ladder_start();
+            let entries = self.entries_for_rung(rung, &rolled_back)?;
             if entries.is_empty() {
                 continue;
             }
-            match self.climb_to(rung, &entries, &rolled_back, &rungs) {
+            match self.try_rung(rung, &entries, &rolled_back, &rungs) {
                 Ok(()) => {}
                 Err(ControlFlow::Continue(error)) => return Err(error),
                 Err(ControlFlow::Break(ending)) => return Ok(ending),
@@ -110,41 +114,42 @@ impl<S: Scorer> Search<'_, S> {
         Ok(Ending::Finished)
     }
 
-    /// What the climbing starts from.
-    fn foothold(&self) -> (LayerSet, Rungs) {
+    /// The layers in float, and those on a rung, from which the ladder is climbed.
+    fn ladder_start(&self) -> (LayerSet, Rungs) {
         match self.report.best().map(|best| &self.report.history[best]) {
             Some(best) => (best.rolled_back.clone(), best.rungs.clone()),
             None => (self.report.layers.clone(), Rungs::new()),
         }
     }
 
-    /// Those of the layers in float that a rung changes, calibrated: entries of the ranking, the most sensitive first.
-    fn reached(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
+    /// The entries of the ranking that are in float and that a rung changes, the most sensitive first. Their layers are
+    /// calibrated with the settings of the rung.
+    fn entries_for_rung(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
         let table = &self.report.table;
         let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
-        let plain = self.without(self.parameters.config, &others);
-        let is_reached = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
+        let plain = self.rolled_back_config(self.parameters.config, &others);
+        let is_changed = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
         let in_float = self.report.ranking.0.iter().map(|entry| entry.layers.clone());
         let entries: Vec<Vec<LayerId>> = in_float
             .filter(|entry| entry.iter().all(|layer| rolled_back.contains(layer)))
-            .filter(|entry| entry.iter().any(is_reached))
+            .filter(|entry| entry.iter().any(is_changed))
             .collect();
         let layers: LayerSet = entries.iter().flatten().copied().collect();
-        let left: LayerSet = rolled_back.difference(&layers).copied().collect();
-        let mut config = self.without(&plain, &left);
+        let unchanged: LayerSet = rolled_back.difference(&layers).copied().collect();
+        let mut config = self.rolled_back_config(&plain, &unchanged);
         for &layer in &layers {
             (rung.change)(&mut config, &table[layer]);
         }
         if !layers.is_empty() {
             let mut progress = Progress(self.roles.observer);
             let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
-            self.parameters.climbed.insert(rung.name, Calibrated { config, record });
+            self.parameters.rung_calibrations.insert(rung.name, RungCalibration { config, record });
         }
         Ok(entries)
     }
 
-    /// Puts as many entries on a rung as the target allows: all of them, or parts, of half their number at first.
-    fn climb_to(
+    /// Quantizes as many entries on a rung as the target allows: all of them, or parts, at first of half their number.
+    fn try_rung(
         &mut self,
         rung: &'static Rung,
         entries: &[Vec<LayerId>],
@@ -153,28 +158,29 @@ impl<S: Scorer> Search<'_, S> {
     ) -> Result<(), Stop> {
         let is_everything = rolled_back.len() == self.report.layers.len();
         let n_entries = if is_everything { entries.len() } else { usize::MAX };
-        let mut satisfies = |kept: &[usize]| {
-            let is_kept = |entry: usize| kept.binary_search(&entry).is_ok();
-            let climbs = |layer: &LayerId| {
-                (0..entries.len()).any(|entry| !is_kept(entry) && entries[entry].contains(layer))
+        let mut satisfies = |in_float: &[usize]| {
+            let stays_float = |entry: usize| in_float.binary_search(&entry).is_ok();
+            let is_on_rung = |layer: &LayerId| {
+                (0..entries.len()).any(|entry| !stays_float(entry) && entries[entry].contains(layer))
             };
-            let (climbing, in_float): (LayerSet, LayerSet) = rolled_back.iter().copied().partition(climbs);
-            let on_rung = climbing.into_iter().map(|layer| (layer, rung.name));
+            let (quantized, in_float): (LayerSet, LayerSet) =
+                rolled_back.iter().copied().partition(is_on_rung);
+            let on_rung = quantized.into_iter().map(|layer| (layer, rung.name));
             self.satisfies(in_float, rungs.clone().into_iter().chain(on_rung).collect())
         };
         if !satisfies(&[])? {
-            shrunk(n_entries, (0..entries.len()).collect(), satisfies)?;
+            minimize(n_entries, (0..entries.len()).collect(), satisfies)?;
         }
         Ok(())
     }
 
-    /// Whether a candidate satisfies, by a trial if there has been none.
+    /// Whether a candidate meets the target; it is scored in a trial unless a trial has scored it already.
     fn satisfies(&mut self, rolled_back: LayerSet, rungs: Rungs) -> Result<bool, Stop> {
         if rolled_back.len() == self.report.layers.len() {
             return Ok(true);
         }
-        let is_it = |trial: &&crate::Trial| trial.rolled_back == rolled_back && trial.rungs == rungs;
-        if let Some(trial) = self.report.history.iter().find(is_it) {
+        let is_same = |trial: &&crate::Trial| trial.rolled_back == rolled_back && trial.rungs == rungs;
+        if let Some(trial) = self.report.history.iter().find(is_same) {
             return Ok(trial.verdict.satisfied);
         }
         if let Some(ending) = self.reason_to_end() {
@@ -197,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_changes_one_thing_and_says_if_there_is_nothing_to_change() {
+    fn a_rung_changes_one_setting_and_returns_whether_it_changed_anything() {
         let layers = [("a".to_owned(), LayerConfig::default())].into();
         let mut config = QuantConfig { layers, correct_bias: false, ..QuantConfig::default() };
         let method = |config: &QuantConfig| config.layers["a"].activation_quant_params.method.clone();
@@ -210,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn rungs_go_by_name() {
+    fn an_unknown_rung_is_an_error_that_lists_the_names() {
         let message = rung_named("float").unwrap_err().to_string();
         assert!(
             message.starts_with("the ladder has no rung \"float\"; use some of \"method\", "),

@@ -1,4 +1,4 @@
-//! How to search.
+//! The options of a search.
 
 use crate::ladder::Rung;
 use crate::rank::ReplayTap;
@@ -7,30 +7,32 @@ use crate::strategy::Strategy;
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{DeployFormat, Emission};
 
-/// How to search.
+/// The options of a search.
 pub struct SearchOptions<'a> {
-    /// Names the layers to roll back.
+    /// Chooses the layers to roll back.
     pub strategy: &'a mut dyn Strategy,
-    /// Ranks them.
+    /// Compares outputs to rank the layers.
     pub sensitivity: &'a dyn Sensitivity,
-    /// How many trials there may be; the one with every layer quantized is the first and always made.
+    /// The largest number of trials, at least 1; `None` is no limit. The first trial, with every layer quantized, always runs.
     pub max_trials: Option<usize>,
-    /// What is tried with layers before they are left in float, in that order; see [`LADDER`](crate::LADDER).
+    /// The rungs that layers are tried on before they are left in float, in this order; see [`LADDER`](crate::ladder::LADDER).
     pub ladder: &'a [&'static Rung],
-    /// Layers that are rolled back together or not at all. Layers that are not quantized are ignored.
+    /// Groups of layers that are rolled back together or not at all. Layers outside the search are ignored; no layer may be
+    /// in two groups.
     pub groups: &'a [LayerSet],
-    /// The deploy format that trials are made and scored in, and how; absent: the scorer gets only the simulation.
+    /// The deploy format in which trials are scored, and its options; if it is `None`, the scorer receives only the fake-quant
+    /// model.
     pub deploy: Option<(DeployFormat, Emission)>,
-    /// Whether a trial may be left as soon as it can no longer satisfy. The first one never is.
+    /// Whether a trial may stop as soon as it can no longer meet the target. The first trial always runs to its end.
     pub early_stop: bool,
-    /// Whether the outcome is the trial that came closest if none satisfies, instead of none.
+    /// Whether the outcome is the closest trial if none meets the target; otherwise there is then no outcome.
     pub keep_best: bool,
-    /// Receives every layer's replay. If there is one, the layers are ranked even if quantizing all of them satisfies.
+    /// Receives the replay of each layer. If it is set, the layers are ranked even if the first trial meets the target.
     pub replays: Option<ReplayTap<'a>>,
 }
 
 impl<'a> SearchOptions<'a> {
-    /// A search with a strategy, over the cosine similarity, to its end.
+    /// A search with a strategy, the cosine similarity as sensitivity, and no limits.
     pub fn new(strategy: &'a mut dyn Strategy) -> SearchOptions<'a> {
         SearchOptions {
             strategy,
@@ -45,7 +47,7 @@ impl<'a> SearchOptions<'a> {
         }
     }
 
-    /// The same options, lent for a shorter time.
+    /// The same options with a shorter lifetime, to pass them on and use them again.
     pub fn reborrow(&mut self) -> SearchOptions<'_> {
         let SearchOptions {
             sensitivity,

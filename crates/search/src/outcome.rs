@@ -1,4 +1,4 @@
-//! What a search finds out.
+//! The result of a search: the trials, the ranking, and the model that it ends with.
 
 use crate::ranking::{Ranked, Ranking};
 use crate::roles::Verdict;
@@ -7,21 +7,21 @@ use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
 use intact8_quant::{Deployed, QuantConfig, Quantized, Record};
 use std::collections::BTreeMap;
 
-/// The layers that are on a rung of the [ladder](crate::LADDER), and its name.
+/// The layers on a rung of the [ladder](crate::ladder::LADDER), each with the rung's name.
 pub type Rungs = BTreeMap<LayerId, &'static str>;
 
-/// One configuration, quantized and judged.
+/// One choice of layers, quantized, scored and judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// The layers left in float.
     pub rolled_back: LayerSet,
-    /// Those that are quantized otherwise than the configuration says.
+    /// The layers that are quantized with the settings of a rung.
     pub rungs: Rungs,
-    /// What the judge says of it.
+    /// The judge's verdict.
     pub verdict: Verdict,
 }
 
-/// What a search found out.
+/// The result of a search. Positions of trials are indices into [`history`](Report::history).
 #[derive(Debug)]
 pub struct Report<S> {
     /// The score of the original model.
@@ -30,43 +30,43 @@ pub struct Report<S> {
     pub table: LayerTable,
     /// The layers that the configuration enables.
     pub layers: LayerSet,
-    /// The layers, the most sensitive first; empty if they were not ranked, as when quantizing all of them satisfied.
+    /// The layers, the most sensitive first; empty if they were not ranked because the first trial meets the target.
     pub ranking: Ranking,
-    /// The trials, in order.
+    /// The trials, in the order in which they were made.
     pub history: Vec<Trial>,
-    /// The score of each trial.
+    /// The score of each trial, in the same order.
     pub scores: Vec<S>,
-    /// How many of the trials an earlier run had scored.
+    /// The number of trials whose score was recalled from an earlier run.
     pub n_recalled: usize,
-    /// Why there were no more trials.
+    /// The reason for the end.
     pub ending: Ending,
-    /// Why a model could not be scored, if that is what ended the search after its first trial.
+    /// The error with which scoring failed, if that ended the search after its first trial.
     pub failure: Option<Error>,
-    /// The trial that came closest if none satisfies, by its position: the one with the least
-    /// [shortfall](crate::Judge::shortfall), of equals the one with the fewest layers rolled back.
+    /// The position of the trial that comes closest to the target: the one with the least
+    /// [shortfall](crate::Judge::shortfall), of equal ones the one with the fewest layers rolled back.
     pub closest: usize,
-    /// Its configuration.
+    /// The configuration of the closest trial.
     pub closest_config: QuantConfig,
-    /// The satisfying model with the fewest layers rolled back. If there is none it is `None`, or, if the options ask for it,
-    /// closest.
+    /// The model of the [best](Report::best) trial. If no trial meets the target it is `None`, or the model of the closest
+    /// trial if [`keep_best`](crate::SearchOptions::keep_best) is set.
     pub outcome: Option<Outcome<S>>,
-    /// The scores of the outcome's models after they had been saved and read back; [`search`](crate::search()) itself
-    /// saves nothing and leaves it empty.
+    /// The scores of the outcome's models after they were saved and read back; [`search`](crate::search()) itself saves
+    /// nothing and leaves it empty.
     pub rescored: Vec<Rescored<S>>,
 }
 
 /// A model that was saved, read back from its file, and scored once more.
 #[derive(Debug, Clone)]
 pub struct Rescored<S> {
-    /// Which one: `fake-quant`, `deploy`, or `deploy_FORMAT` for a further deploy format.
+    /// The name of the model: `fake-quant`, `deploy`, or `deploy_FORMAT` for a further deploy format.
     pub name: String,
     /// Its score.
     pub score: S,
-    /// What the judge says of that.
+    /// The judge's verdict on it.
     pub verdict: Verdict,
 }
 
-/// The model that a search ends with, and how it came about.
+/// The model that a search ends with.
 #[derive(Debug)]
 pub struct Outcome<S> {
     /// Its score.
@@ -75,32 +75,32 @@ pub struct Outcome<S> {
     pub rolled_back: LayerSet,
     /// The layers on a rung of the ladder.
     pub rungs: Rungs,
-    /// The parameters of the layers that are quantized.
+    /// The calibrated parameters of the quantized layers.
     pub record: Record,
-    /// The simulation, with the configuration that disables the layers in float and changes those on a rung.
+    /// The fake-quant model, with the configuration that disables the layers in float and changes those on a rung.
     pub quantized: Quantized,
-    /// What was scored, if the search was told a deploy format.
+    /// The deploy model that was scored, if the options name a deploy format.
     pub deployed: Option<Deployed>,
 }
 
 /// Why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Every layer in int8 satisfies.
+    /// The target is met with every layer in int8.
     AllQuantized,
-    /// The strategy had nothing more to try.
+    /// The strategy has stopped, and the ladder is climbed.
     Finished,
-    /// The number of trials that the options allow was reached.
+    /// The largest number of trials was reached.
     OutOfTrials,
     /// The time budget was used up.
     OutOfTime,
-    /// The user ended it, or a model could not be scored.
+    /// The user cancelled it, or scoring failed.
     Interrupted,
 }
 
 impl<S> Report<S> {
-    /// The trial that the outcome comes from, by its position: of those that satisfy the one with the fewest layers
-    /// rolled back, of equals the one with the fewest on a rung of the ladder, then the cheapest.
+    /// The position of the best trial that meets the target: the one with the fewest layers rolled back, of equal ones the one
+    /// with the fewest layers on a rung, then the one with the lowest [cost](Report::cost). `None` if no trial meets it.
     pub fn best(&self) -> Option<usize> {
         let satisfying = (0..self.history.len()).filter(|&idx| self.history[idx].verdict.satisfied);
         satisfying.min_by_key(|&idx| {
@@ -109,35 +109,38 @@ impl<S> Report<S> {
         })
     }
 
-    /// Whether the outcome satisfies: in its trial, and again wherever it was read back from a file.
+    /// Whether the target is met, by a trial and by each model that was read back from its file.
     pub fn is_met(&self) -> bool {
         self.best().is_some() && self.rescored.iter().all(|saved| saved.verdict.satisfied)
     }
 
-    /// The outcome's score: that of the deploy file in the first format, else of what was read back last, else of the trial.
+    /// The score of the outcome: that of the file in the first deploy format, else of the file that was read back last, else of
+    /// the trial.
     pub fn final_score(&self) -> Option<&S> {
         let deploy = self.rescored.iter().find(|saved| saved.name == "deploy");
         let saved = deploy.or(self.rescored.last()).map(|saved| &saved.score);
         saved.or(self.outcome.as_ref().map(|outcome| &outcome.score))
     }
 
-    /// What it costs to leave some layers in float, each group counted whole.
+    /// The cost of leaving some layers in float, in multiply-accumulate operations for one sample; a group counts only as a
+    /// whole.
     pub fn cost(&self, rolled_back: &LayerSet) -> u64 {
         self.ranking.entries_of(rolled_back).into_iter().map(|entry| self.ranking.0[entry].cost).sum()
     }
 
-    /// Those of the layers rolled back of which no trial tells whether they could be put back into int8 alone. If there
-    /// are none, the outcome is 1-minimal. Layers that move together count together.
+    /// The rolled-back layers of the best trial that no trial has quantized alone, without the others. If there are none, the
+    /// outcome is 1-minimal: no single layer in float can be quantized without missing the target. Layers of a group count
+    /// together.
     pub fn untried(&self) -> LayerSet {
         let Some(best) = self.best() else { return LayerSet::new() };
         let Trial { rolled_back: best, rungs, .. } = &self.history[best];
         let misses = |rolled_back: &LayerSet| {
-            let is_it = |trial: &Trial| {
-                // The rung of the layers that were put back does not matter.
+            let is_same = |trial: &Trial| {
+                // The rungs of the layers that are put back do not matter.
                 let others = trial.rungs.iter().filter(|(layer, _)| !best.contains(layer));
                 trial.rolled_back == *rolled_back && others.eq(rungs)
             };
-            self.history.iter().any(|trial| !trial.verdict.satisfied && is_it(trial))
+            self.history.iter().any(|trial| !trial.verdict.satisfied && is_same(trial))
         };
         let is_untried = |entry: &&Ranked| {
             let without: LayerSet =

@@ -1,33 +1,38 @@
-//! Ranking: every layer replayed alone with its quantization, its output compared with the original's.
+//! Ranking of layers by their own outputs: each layer is replayed alone, quantized, and its output is compared with the
+//! original's.
+//!
+//! One pass over the calibration data ranks all layers, and no activation is stored. The order itself is in
+//! [`Ranking`].
 
 use crate::ranking::{Ranked, Ranking};
-use crate::sensitivity::{Channels, Sensitivity, Similarity};
+use crate::sensitivity::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel, Replay};
 use intact8_ir::{Error, Result, Tensor};
 use intact8_quant::layer::LayerId;
 use intact8_quant::{Layer, QuantConfig, Record};
 
-/// A layer replayed on a batch.
+/// The replay of one layer on one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Replayed<'a> {
-    /// The layer.
+    /// The name of the layer.
     pub layer: &'a str,
-    /// Which batch of the calibration data, from 0.
+    /// The index of the calibration batch, from 0.
     pub batch: usize,
-    /// Which run of the layer on that batch, from 0: in a loop there are several.
+    /// The index of the layer's run on that batch, from 0; a layer in a loop runs several times.
     pub run: usize,
-    /// What the layer reads, without its constants.
+    /// The layer's inputs without its constants.
     pub inputs: &'a [Tensor],
-    /// What it gives in the original.
+    /// Its output in the float model.
     pub original: &'a Tensor,
-    /// What it gives quantized.
+    /// Its output when it is quantized.
     pub quantized: &'a Tensor,
 }
 
-/// Is shown every layer's replay, those on several batches at once.
+/// A function that receives the replay of each layer; it is called from several threads.
 pub type ReplayTap<'a> = &'a (dyn Fn(&Replayed<'_>) -> Result<()> + Sync);
 
-/// Ranks the layers that `config` enables, each by its own output. `tap` receives every replay.
+/// Ranks the layers that `config` enables by the similarity of their own outputs, the mean over the batches. `tap` receives
+/// every replay. A layer that no batch reaches counts as unchanged. [`Ranked::cost`] is left 0.
 ///
 /// # Errors
 /// If data, runtime, sensitivity or tap fail, or the record does not fit the layers.
@@ -42,35 +47,39 @@ pub fn rank(
     let enabled = float.prepared().enabled(config);
     let replays = enabled.iter().map(|(_, layer, _)| Replay::new(float, config, record, layer));
     let replays: Vec<Replay<'_>> = replays.collect::<Result<_>>()?;
-    let of_batch = |batch: usize, inputs: &[Tensor]| {
-        let mut begun: Vec<_> = replays.iter().map(|replay| (replay.begin(), Vec::new())).collect();
-        float.executor().run_tapped(inputs, &mut |place, original| {
-            replays.iter().zip(&mut begun).try_for_each(|(replay, (seen, similarities))| {
-                let Some((inputs, quantized)) = replay.see(seen, place, original)? else { return Ok(()) };
+    let replay_batch = |batch: usize, inputs: &[Tensor]| {
+        let mut states: Vec<_> = replays.iter().map(|replay| (replay.start_batch(), Vec::new())).collect();
+        float.executor().run_tapped(inputs, &mut |value, original| {
+            replays.iter().zip(&mut states).try_for_each(|(replay, (state, similarities))| {
+                let Some((inputs, quantized)) = replay.observe(state, value, original)? else {
+                    return Ok(());
+                };
                 let (layer, run) = (&*replay.layer().name, similarities.len());
                 if let Some(tap) = tap {
                     tap(&Replayed { layer, batch, run, inputs: &inputs, original, quantized: &quantized })?;
                 }
-                // Recurrent layers have their channels last too.
-                let channels = Channels::of(original.shape(), replay.layer().output_axis() != Some(1));
-                let similarity = sensitivity.compare(original.values()?, quantized.values()?, channels);
+                // The channels of recurrent layers are last as well.
+                let layout = ChannelLayout::of(original.shape(), replay.layer().output_axis() != Some(1));
+                let similarity = sensitivity.compare(original.values()?, quantized.values()?, layout);
                 similarities.push(similarity.map_err(|error| Error::from_user(error).at(layer))?);
                 Ok(())
             })
         })?;
-        Ok(begun.into_iter().map(|(_, similarities)| similarities).collect::<Vec<_>>())
+        Ok(states.into_iter().map(|(_, similarities)| similarities).collect::<Vec<_>>())
     };
-    let mut means: Vec<Mean> = replays.iter().map(|_| Mean::default()).collect();
-    batches.in_parallel(of_batch, |of_batch| {
-        means.iter_mut().zip(&replays).zip(of_batch).try_for_each(|((mean, replay), similarities)| {
-            let added = similarities.into_iter().try_for_each(|similarity| mean.add(similarity));
-            added.map_err(|error| error.at(&replay.layer().name))
-        })
+    let mut means: Vec<MeanSimilarity> = replays.iter().map(|_| MeanSimilarity::default()).collect();
+    batches.in_parallel(replay_batch, |similarities_of_batch| {
+        means.iter_mut().zip(&replays).zip(similarities_of_batch).try_for_each(
+            |((mean, replay), similarities)| {
+                let added = similarities.into_iter().try_for_each(|similarity| mean.add(similarity));
+                added.map_err(|error| error.at(&replay.layer().name))
+            },
+        )
     })?;
-    let ranked = |(&(id, layer, _), mean): (&(LayerId, &Layer, _), Mean)| {
-        // A layer of a branch that is never taken does the least harm.
+    let ranked = |(&(id, layer, _), mean): (&(LayerId, &Layer, _), MeanSimilarity)| {
+        // A layer that no batch reaches, as in a branch that is never taken, counts as unchanged.
         let similarity = match mean.n_batches {
-            0 => sensitivity.compare(&[1.0], &[1.0], Channels::of(&[], false)).map_err(Error::from_user),
+            0 => sensitivity.compare(&[1.0], &[1.0], ChannelLayout::of(&[], false)).map_err(Error::from_user),
             _ => mean.finish(),
         };
         let Similarity { value, worst_channel } = similarity.map_err(|error| error.at(&layer.name))?;
@@ -81,17 +90,17 @@ pub fn rank(
 
 /// The mean similarity over batches.
 #[derive(Default)]
-pub(crate) struct Mean {
+pub(crate) struct MeanSimilarity {
     sum: Similarity,
     n_batches: usize,
 }
 
-impl Mean {
+impl MeanSimilarity {
     pub(crate) fn add(&mut self, similarity: Similarity) -> Result<()> {
         let Similarity { value, worst_channel } = similarity;
         if !value.is_finite() || !worst_channel.is_finite() {
             return Err(Error::evaluator(format!(
-                "the sensitivity is {value}, {worst_channel} in the worst channel"
+                "the sensitivity must be finite, found {value}, and {worst_channel} in the worst channel"
             )));
         }
         self.sum.value += value;
@@ -121,8 +130,8 @@ mod tests {
     use intact8_ir::Model;
     use intact8_quant::{Preparation, Prepared};
 
-    /// Layers in a branch that is never taken rank behind one that quantization changes. The range of the first is known, as
-    /// it reads a value of the graph around.
+    /// Layers in a branch that is never taken rank after one that quantization changes. The range of `first` is known, since
+    /// its input is a value of the outer graph.
     #[test]
     fn layers_that_no_data_reach_rank_last() {
         let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [0.3, 0.7, 1.1, -0.9] : f32[2,2]\n\

@@ -1,31 +1,31 @@
-//! Ranking by what the whole network gives, where a layer's own output does not tell.
+//! Ranking by the outputs of the whole network, for sensitivities whose scope is the network.
 //!
-//! One quantized network after the other runs on the calibration data, so that only one is in memory; of the original
-//! just the outputs are kept.
+//! The quantized networks run on the calibration data one after the other, so that only one is in memory; of the original
+//! network only the outputs are stored. Ranking by the layers' own outputs is in [`rank`](crate::rank()).
 
-use crate::rank::Mean;
+use crate::rank::MeanSimilarity;
 use crate::ranking::{Ranked, Ranking};
-use crate::sensitivity::{Channels, Sensitivity, Similarity};
+use crate::sensitivity::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{QuantConfig, Record};
 
-/// Compares networks by their outputs.
+/// Ranks layers by the outputs of networks in which they are quantized.
 pub(crate) struct OutputRanking<'a> {
     /// The prepared model.
     pub(crate) float: &'a FloatModel<'a>,
     /// Enables all layers of the search.
     pub(crate) config: &'a QuantConfig,
-    /// The scales and offsets of all of them.
+    /// The calibrated parameters of all of them.
     pub(crate) record: &'a Record,
-    /// Compares an output.
+    /// Compares two outputs.
     pub(crate) sensitivity: &'a dyn Sensitivity,
 }
 
 impl OutputRanking<'_> {
-    /// Ranks entries by the network's output with just the entry quantized.
-    pub(crate) fn alone(&self, batches: &mut Batches<'_>, entries: &[LayerSet]) -> Result<Ranking> {
+    /// Ranks entries by the network's outputs when only the entry is quantized.
+    pub(crate) fn rank_alone(&self, batches: &mut Batches<'_>, entries: &[LayerSet]) -> Result<Ranking> {
         let all = entries.iter().flatten().copied().collect();
         let original = self.outputs(&all, batches)?;
         let similarity = |entry: &LayerSet| {
@@ -35,9 +35,9 @@ impl OutputRanking<'_> {
         self.ranking(entries, similarity)
     }
 
-    /// Ranks those entries that a trial leaves in int8 by how much closer the network's output would be to the
-    /// original's without the entry: 0 if it makes no difference, and the less the more harm the entry does.
-    pub(crate) fn beside(
+    /// Ranks the entries that a trial has in int8 by the change of the network's similarity to the original when the entry
+    /// is rolled back as well: 0 if rolling it back makes no difference, and the more negative the more it helps.
+    pub(crate) fn rank_in_trial(
         &self,
         batches: &mut Batches<'_>,
         entries: &[LayerSet],
@@ -45,9 +45,9 @@ impl OutputRanking<'_> {
     ) -> Result<Ranking> {
         let original = self.outputs(&entries.iter().flatten().copied().collect(), batches)?;
         let with = self.similarity(rolled_back, &original, batches)?;
-        let left: Vec<LayerSet> =
+        let in_int8: Vec<LayerSet> =
             entries.iter().filter(|entry| !entry.is_subset(rolled_back)).cloned().collect();
-        self.ranking(&left, |entry| {
+        self.ranking(&in_int8, |entry| {
             let without =
                 self.similarity(&rolled_back.union(entry).copied().collect(), &original, batches)?;
             Ok(Similarity {
@@ -72,7 +72,7 @@ impl OutputRanking<'_> {
         Ok(Ranking::of(entries.iter().map(ranked).collect::<Result<_>>()?))
     }
 
-    /// How similar the outputs are with some layers in float and the others in int8.
+    /// The mean similarity of the outputs to the original's, with some layers in float and the others in int8.
     fn similarity(
         &self,
         rolled_back: &LayerSet,
@@ -80,35 +80,37 @@ impl OutputRanking<'_> {
         batches: &mut Batches<'_>,
     ) -> Result<Similarity> {
         let outputs = self.outputs(rolled_back, batches)?;
-        let mut mean = Mean::default();
+        let mut mean = MeanSimilarity::default();
         for (original, quantized) in original.iter().flatten().zip(outputs.iter().flatten()) {
             if original.shape() != quantized.shape() {
                 return Err(Error::unsupported("the shape of the output changes with quantization"));
             }
-            let channels = Channels::of(original.shape(), original.shape().len() < 3);
-            let similarity = self.sensitivity.compare(original.values()?, quantized.values()?, channels);
+            let layout = ChannelLayout::of(original.shape(), original.shape().len() < 3);
+            let similarity = self.sensitivity.compare(original.values()?, quantized.values()?, layout);
             mean.add(similarity.map_err(Error::from_user)?)?;
         }
         mean.finish()
     }
 
-    /// The outputs of f32 for each batch.
+    /// The f32 outputs for each batch.
     fn outputs(&self, rolled_back: &LayerSet, batches: &mut Batches<'_>) -> Result<Vec<Vec<Tensor>>> {
         let prepared = self.float.prepared();
         let config = self.config.rolled_back(&prepared.layers().names(rolled_back));
         let quantized = prepared.quantize(&config, self.record, &mut ())?;
         let executor = self.float.runtime().compile(quantized.fake_quant())?;
-        let of_batch = |_, inputs: &[Tensor]| {
+        let run_batch = |_, inputs: &[Tensor]| {
             let mut outputs = executor.run(inputs)?;
             outputs.retain(|tensor| tensor.dtype() == DType::F32);
             match outputs.is_empty() {
-                true => Err(Error::unsupported("the model has no output of f32 to compare")),
+                true => Err(Error::unsupported(
+                    "the model has no f32 output to compare; use a sensitivity of the layers' own outputs",
+                )),
                 false => Ok(outputs),
             }
         };
         let mut outputs = Vec::new();
-        batches.in_parallel(of_batch, |of_batch| {
-            outputs.push(of_batch);
+        batches.in_parallel(run_batch, |batch_outputs| {
+            outputs.push(batch_outputs);
             Ok(())
         })?;
         Ok(outputs)

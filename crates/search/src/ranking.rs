@@ -1,29 +1,29 @@
-//! The ranking: what can be rolled back, the most sensitive first.
+//! The ranking: the layers, or groups of layers, that can be rolled back, the most sensitive first.
 
 use intact8_quant::layer::{LayerId, LayerSet};
 use std::cmp::Ordering;
 
-/// What can be rolled back, the most sensitive first.
+/// The layers, or groups of layers, that can be rolled back, the most sensitive first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ranking(pub Vec<Ranked>);
 
-/// An entry of the ranking: a layer, or several that move together.
+/// An entry of the ranking: a layer, or a group of layers that move together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranked {
-    /// The layers, mostly one. They are rolled back together or not at all.
+    /// The layers, at least one. They are rolled back together or not at all.
     pub layers: Vec<LayerId>,
-    /// How similar the quantized output is to the original, the mean over the calibration batches; of several layers,
-    /// that of the worst.
+    /// The similarity of the quantized output to the original, the mean over the calibration batches; larger is closer. A
+    /// group has the similarity of its most sensitive layer.
     pub similarity: f64,
-    /// The similarity of the worst output channel, which decides between equals; 0 if the sensitivity does not tell.
+    /// The similarity of the worst output channel, which breaks ties; 0 if the sensitivity does not report it.
     pub worst_channel: f64,
-    /// What it costs to leave the layers in float, in multiply-accumulate operations for one sample; 0 if it is not known.
+    /// The cost of leaving the layers in float, in multiply-accumulate operations for one sample; 0 if it is unknown.
     pub cost: u64,
 }
 
 impl Ranking {
-    /// Sorts entries by similarity. Of equals the one with the worse channel comes first, then the cheaper one, then the
-    /// one that was named first.
+    /// Sorts entries by ascending similarity. Ties are broken by the worse channel, then by the lower cost, then by the order
+    /// of the entries.
     pub fn of(mut entries: Vec<Ranked>) -> Ranking {
         entries.sort_by(Ranked::worse_first);
         Ranking(entries)
@@ -49,28 +49,29 @@ impl Ranking {
         self.0.is_empty()
     }
 
-    /// The entry of a layer.
+    /// The entry that holds a layer.
     pub fn entry_of(&self, layer: LayerId) -> Option<&Ranked> {
         self.0.iter().find(|ranked| ranked.layers.contains(&layer))
     }
 
-    /// The entries that are rolled back with some layers, in ascending order.
+    /// The entries all of whose layers are rolled back, in ascending order.
     pub(crate) fn entries_of(&self, rolled_back: &LayerSet) -> Vec<usize> {
         let is_in = |entry: &usize| self.0[*entry].layers.iter().all(|layer| rolled_back.contains(layer));
         (0..self.len()).filter(is_in).collect()
     }
 
-    /// The same ranking with the layers of each group in one entry; groups must not share a layer.
+    /// The same ranking with the layers of each group in one entry, at the place of the group's most sensitive layer; groups
+    /// must not share a layer.
     pub(crate) fn grouped(self, groups: &[LayerSet]) -> Ranking {
         let mut entries: Vec<Ranked> = Vec::new();
         for ranked in self.0 {
-            let is_mate = |entry: &&mut Ranked| {
-                let shares =
+            let shares_group = |entry: &&mut Ranked| {
+                let holds_both =
                     |group: &LayerSet| group.contains(&entry.layers[0]) && group.contains(&ranked.layers[0]);
-                groups.iter().any(shares)
+                groups.iter().any(holds_both)
             };
-            match entries.iter_mut().find(is_mate) {
-                // The worst entry comes first, so the first of a group has its similarity.
+            match entries.iter_mut().find(shares_group) {
+                // The most sensitive entry is first, so the entry has the similarity of the group already.
                 Some(entry) => {
                     entry.layers.extend(ranked.layers);
                     entry.cost += ranked.cost;
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_are_ordered_by_channel_then_cost_then_order() {
+    fn ties_are_broken_by_channel_then_cost_then_order() {
         let entries = vec![
             ranked(0, 0.9, 0.5, 9),
             ranked(1, 0.9, 0.5, 1),
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_the_rank_of_its_worst_layer() {
+    fn a_group_has_the_rank_of_its_most_sensitive_layer() {
         let entries = (0..4).map(|layer| ranked(layer, f64::from(layer), 0.0, 10));
         let group = LayerSet::from([LayerId(3), LayerId(1)]);
         let ranking = Ranking::of(entries.collect()).grouped(&[group]);

@@ -1,4 +1,4 @@
-//! Scores a model once more, as it was read back from its file.
+//! Scoring of a saved model after it was read back from its file; reading and writing is up to the caller.
 
 use crate::outcome::Rescored;
 use crate::roles::{SavedModel, Scorer, Scoring, Subject};
@@ -7,8 +7,8 @@ use crate::stage::Stage;
 use intact8_ir::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// Scores and judges a model that was written to a file and read back. `original` and `first` are the scores of the original
-/// and of the first trial. `None` if the scorer was cancelled.
+/// Scores and judges a model that was written to a file and read back. `name` is that of [`Rescored::name`]; `original` and
+/// `first` are the scores of the original model and of the first trial. Returns `None` if the scorer was cancelled.
 ///
 /// # Errors
 /// If the scorer or the judge fails.

@@ -1,6 +1,7 @@
-//! What the user supplies to a search besides the calibration data: a scorer, a judge, and, if they like, an observer.
+//! The roles that a caller supplies to a search besides the calibration data: a scorer, a judge and, optionally, an observer.
 //!
-//! Each is told explicitly what it works on; none depends on the order of calls to another.
+//! Each receives explicitly what it works on; none depends on the order of calls to another. Strategies and sensitivities
+//! are in modules of their own.
 
 use crate::outcome::Rungs;
 use crate::stage::{Interruption, Stage};
@@ -10,16 +11,17 @@ use intact8_quant::layer::LayerSet;
 use intact8_quant::{Deployed, Quantized};
 use std::path::Path;
 
-/// Scores models.
+/// Scores models. The search does not run models to score them; a scorer may use any runtime.
 pub trait Scorer {
-    /// A score, of any type; a [`Judge`] compares two.
+    /// A score, of any type; a [`Judge`] compares two scores.
     type Score: Clone;
 
     /// Scores a model.
     ///
     /// # Errors
-    /// An [`Error`](intact8_ir::Error) of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) ends the search with the
-    /// best so far; so does any other failure after the first trial, which the report then holds.
+    /// Any. An [`Error`](intact8_ir::Error) of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) ends the search with
+    /// the best result so far; after the first trial any other error does so too, and is then in
+    /// [`Report::failure`](crate::Report::failure).
     fn score(
         &mut self,
         subject: Subject<'_>,
@@ -39,18 +41,18 @@ impl<S: Scorer + ?Sized> Scorer for Box<S> {
     }
 }
 
-/// What is to be scored.
+/// A model to score.
 #[derive(Clone, Copy)]
 pub enum Subject<'a> {
-    /// The original model, with which all others are compared.
+    /// The original model; all other scores are compared with its score.
     Original(&'a Model),
     /// A candidate of the search.
     Trial {
-        /// Its number, from 0: the first has every layer quantized.
+        /// The index of the trial, from 0; the first trial has every layer quantized.
         index: usize,
-        /// The candidate as a simulation.
+        /// The candidate with its fake-quant model.
         quantized: &'a Quantized,
-        /// The candidate as it would be deployed, if the search was told a deploy format.
+        /// The candidate as a deploy model, if the options of the search name a deploy format.
         deployed: Option<&'a Deployed>,
     },
     /// A model that was written to a file and read back.
@@ -65,61 +67,64 @@ pub enum Subject<'a> {
 /// A model that was read back from a file.
 #[derive(Clone, Copy)]
 pub enum SavedModel<'a> {
-    /// The simulation, which is run just as it is written.
+    /// The fake-quant model; it runs as it is written.
     FakeQuant(&'a Model),
     /// A deploy model.
     Deployed(&'a Deployed),
 }
 
-/// What a scorer may know and must heed.
+/// The context of a scoring: known scores, the limit at which to stop, and progress.
 pub struct Scoring<'a, S> {
-    /// The score of the original, once it is known.
+    /// The score of the original model; `None` while that is being scored.
     pub original: Option<&'a S>,
-    /// The score of the first trial, once it is known.
+    /// The score of the first trial; `None` until it is known.
     pub first: Option<&'a S>,
-    /// Whether the target is out of reach with a score, which is the best that a partial one can still become. A scorer that
-    /// knows such bounds may stop there and return it. Absent where the score must be complete.
+    /// Whether the target can't be met with the given score. A scorer that knows the best score that a partly scored model can
+    /// still reach may pass it, and if the result is true, stop and return it. `None` if the score must be complete.
     pub out_of_reach: Option<&'a dyn Fn(&S) -> bool>,
-    /// To be called now and then with the work done and the total; an error ends the scoring.
+    /// The scorer should call it regularly, with the amount of work done and in total, in any unit; an error must end the
+    /// scoring.
     pub progress: &'a mut dyn FnMut(usize, usize) -> Result<()>,
 }
 
 /// Decides whether a score is good enough.
 pub trait Judge<S> {
-    /// Refuses an original whose score makes the target meaningless, before any time is spent.
+    /// Checks that the target makes sense with the original's score, before calibration starts.
     ///
     /// # Errors
-    /// The reason.
+    /// If it does not, with the reason.
     fn check_original(&mut self, original: &S) -> Result<(), BoxError> {
         let _ = original;
         Ok(())
     }
 
-    /// Judges a score by that of the original model. The original itself must satisfy.
+    /// Judges a score by that of the original model. The original's own score must meet the target.
     ///
     /// # Errors
     /// If the scores can't be compared.
     fn judge(&mut self, original: &S, quantized: &S) -> Result<Verdict, BoxError>;
 
-    /// How far a score is from satisfying, to tell which trial came closest if none satisfies: less is closer.
+    /// The distance of a score from the target, which tells the closest trial if none meets it; less is closer. By default the
+    /// loss.
     fn shortfall(&mut self, original: &S, quantized: &S, verdict: Verdict) -> f64 {
         let _ = (original, quantized);
         verdict.loss
     }
 
-    /// Whether even `best`, the best score that a partly scored trial can still reach, does not satisfy.
+    /// Whether even `best`, the best score that a partly scored trial can still reach, misses the target. By default false, so
+    /// that every trial is scored completely.
     fn is_out_of_reach(&self, original: &S, best: &S) -> bool {
         let _ = (original, best);
         false
     }
 }
 
-/// What a judge says of a score.
+/// A judge's verdict on a score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// Whether the model is good enough.
+    /// Whether the target is met.
     pub satisfied: bool,
-    /// How much worse it is than the original, in units of the judge's choice.
+    /// The loss against the original, in a unit of the judge's choice; negative for a gain, never NaN.
     pub loss: f64,
 }
 
@@ -129,37 +134,40 @@ impl From<(bool, f64)> for Verdict {
     }
 }
 
-/// Is told what a search does and which passes it runs, keeps scores for later runs, and may end the search.
+/// Observes a search and the passes that it runs, stores its scores for later runs, and may end it. All methods have defaults that
+/// do nothing.
 pub trait SearchObserver<S>: PassObserver {
-    /// Something begins.
+    /// A stage begins.
     fn stage(&mut self, stage: Stage<'_>) {
         let _ = stage;
     }
 
-    /// Of what has begun, `done` of `total` parts are done.
+    /// Of the current stage, `done` of `total` parts are finished.
     ///
     /// # Errors
-    /// An error ends it; one of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) is no failure.
+    /// An error ends the stage; one of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) ends the search without a
+    /// failure.
     fn progress(&mut self, done: usize, total: usize) -> Result<()> {
         let _ = (done, total);
         Ok(())
     }
 
-    /// Whether the search is to end with the best so far; asked before each trial except the first.
+    /// The reason to end the search with the best result so far, if there is one. The search asks before each trial except the
+    /// first.
     fn interruption(&mut self) -> Option<Interruption> {
         None
     }
 
-    /// The score of a candidate, if an earlier run over the same data has stored it.
+    /// The score of a candidate, if an earlier run over the same model, configuration and data has stored it.
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<S> {
         let _ = candidate;
         None
     }
 
-    /// Receives the score of each candidate as soon as it is known, to store it.
+    /// Receives the score of each candidate as soon as it is known.
     ///
     /// # Errors
-    /// If it can't be stored; the search ends with the error.
+    /// If the observer can't store it; the search ends with the error.
     fn scored(&mut self, candidate: Candidate<'_>, score: &S) -> Result<()> {
         let _ = (candidate, score);
         Ok(())
@@ -169,7 +177,7 @@ pub trait SearchObserver<S>: PassObserver {
 /// No observer.
 impl<S> SearchObserver<S> for () {}
 
-/// What has a score of its own.
+/// The key of a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidate<'a> {
     /// The original model.
@@ -178,7 +186,7 @@ pub enum Candidate<'a> {
     Trial {
         /// The layers left in float.
         rolled_back: &'a LayerSet,
-        /// Those that are quantized otherwise than the configuration says.
+        /// The layers that are quantized with the settings of a rung.
         rungs: &'a Rungs,
     },
 }

@@ -1,6 +1,8 @@
-//! The loop.
+//! The search loop: score the original, calibrate, score trials, rank the layers, ask the strategy, climb the ladder.
+//!
+//! It writes no files and reads no clock; limits of time come from the observer.
 
-use crate::ladder::Calibrated;
+use crate::ladder::RungCalibration;
 use crate::options::SearchOptions;
 use crate::outcome::{Ending, Outcome, Report, Rungs, Trial};
 use crate::rank::rank;
@@ -17,7 +19,7 @@ use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Re
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// What the user supplies to a search.
+/// The roles that the caller supplies to a search.
 pub struct Roles<'a, S: Scorer> {
     /// The calibration data.
     pub data: &'a mut dyn CalibrationData,
@@ -25,26 +27,26 @@ pub struct Roles<'a, S: Scorer> {
     pub scorer: &'a mut S,
     /// Decides whether a score is good enough.
     pub judge: &'a mut dyn Judge<S::Score>,
-    /// Is told what happens, and may end the search; `&mut ()` if there is none.
+    /// Observes the search and may end it; `&mut ()` for none.
     pub observer: &'a mut dyn SearchObserver<S::Score>,
 }
 
 impl<S: Scorer> Roles<'_, S> {
-    /// The same roles, lent for a shorter time.
+    /// The same roles with a shorter lifetime, to pass them on and use them again.
     pub fn reborrow(&mut self) -> Roles<'_, S> {
         Roles { data: self.data, scorer: self.scorer, judge: self.judge, observer: self.observer }
     }
 }
 
-/// Finds which layers must stay float so that the judge is satisfied: scores the original, quantizes everything that
-/// `config` enables, and, if that is not good enough, ranks the layers and rolls back what the strategy names.
+/// Searches for the most-quantized model that meets the target: scores the original, quantizes every layer that `config`
+/// enables, and, if that misses the target, ranks the layers and rolls back those that the strategy names.
 ///
-/// `float` is `original`, prepared and compiled. That the target can't be met is a result, not an error; so is an
-/// interruption, and a failure to score, once the trial with every layer quantized is over.
+/// `float` is `original`, prepared and compiled. It is not an error if no model meets the target:
+/// [`Report::outcome`] is then `None`. Nor is an interruption or a failure to score after the first trial.
 ///
 /// # Errors
-/// If the configuration does not fit the model or enables no layer, if the original misses the target itself, or if data,
-/// runtime, strategy, sensitivity or judge fail.
+/// If the configuration does not fit the model or enables no layer, if the original itself misses the target, or if data,
+/// runtime, strategy, sensitivity, judge or observer fail.
 pub fn search<'a, S: Scorer>(
     float: &'a FloatModel<'a>,
     original: &Model,
@@ -58,7 +60,7 @@ pub fn search<'a, S: Scorer>(
         return Err(Error::invalid_config("no layer is to be quantized; enable one"));
     }
     let table = float.prepared().layers().clone();
-    let groups = checked(options.groups, &layers, |layer| table.name(layer))?;
+    let groups = checked_groups(options.groups, &layers, |layer| table.name(layer))?;
 
     let score = match roles.observer.recall(Candidate::Original) {
         Some(score) => score,
@@ -75,11 +77,11 @@ pub fn search<'a, S: Scorer>(
         }
     };
     roles.judge.check_original(&score).map_err(Error::from_user)?;
-    let itself = judged(roles.judge, &score, &score)?;
-    if !itself.satisfied {
+    let verdict = judged(roles.judge, &score, &score)?;
+    if !verdict.satisfied {
         let message = format!(
             "the original model misses the target itself, with a loss of {}; check the target",
-            itself.loss
+            verdict.loss
         );
         return Err(Error::evaluator(message));
     }
@@ -102,7 +104,11 @@ pub fn search<'a, S: Scorer>(
     };
     let mut search = Search {
         float,
-        parameters: Parameters { config, record: calibrated.into_record(), climbed: BTreeMap::new() },
+        parameters: Parameters {
+            config,
+            record: calibrated.into_record(),
+            rung_calibrations: BTreeMap::new(),
+        },
         groups,
         roles,
         options,
@@ -115,7 +121,7 @@ pub fn search<'a, S: Scorer>(
     Ok(search.report)
 }
 
-/// A search under way.
+/// The state of a search.
 pub(crate) struct Search<'a, S: Scorer> {
     pub(crate) float: &'a FloatModel<'a>,
     pub(crate) parameters: Parameters<'a>,
@@ -123,21 +129,22 @@ pub(crate) struct Search<'a, S: Scorer> {
     pub(crate) roles: Roles<'a, S>,
     pub(crate) options: SearchOptions<'a>,
     pub(crate) report: Report<S::Score>,
-    /// The model of the best trial so far, if this run has made it.
-    best: Option<Made>,
+    /// The model of the best trial, unless its score was recalled.
+    best: Option<TrialModel>,
 }
 
-/// What the layers of trials are quantized with.
+/// The calibrated parameters with which the layers of trials are quantized.
 pub(crate) struct Parameters<'a> {
     pub(crate) config: &'a QuantConfig,
-    /// Of all layers; the parameters of a layer do not depend on which others are quantized.
+    /// The record of all layers; the parameters of a layer do not depend on the choice of other quantized layers.
     record: Record,
-    /// The layers as the rungs of the ladder change them, as far as these have been reached.
-    pub(crate) climbed: BTreeMap<&'static str, Calibrated>,
+    /// By the name of a rung: the layers that were tried on it, calibrated with its settings.
+    pub(crate) rung_calibrations: BTreeMap<&'static str, RungCalibration>,
 }
 
 /// The model of a trial.
-struct Made {
+struct TrialModel {
+    /// The position of the trial.
     trial: usize,
     quantized: Quantized,
     deployed: Option<Deployed>,
@@ -145,7 +152,7 @@ struct Made {
 
 impl Parameters<'_> {
     /// The configuration of a trial, and a record of at least the layers that it enables.
-    fn of_trial(
+    fn config_and_record(
         &self,
         table: &LayerTable,
         rolled_back: &LayerSet,
@@ -154,19 +161,19 @@ impl Parameters<'_> {
         let mut config = self.config.rolled_back(&table.names(rolled_back));
         let mut record = Cow::Borrowed(&self.record);
         for (&layer, rung) in rungs {
-            let (climbed, name) = (&self.climbed[rung], table.name(layer));
-            config.layers.insert(name.to_owned(), climbed.config.layers[name].clone());
-            record.to_mut().layers.insert(name.to_owned(), climbed.record.layers[name].clone());
+            let (on_rung, name) = (&self.rung_calibrations[rung], table.name(layer));
+            config.layers.insert(name.to_owned(), on_rung.config.layers[name].clone());
+            record.to_mut().layers.insert(name.to_owned(), on_rung.record.layers[name].clone());
         }
         (config, record)
     }
 }
 
 impl<S: Scorer> Search<'_, S> {
-    /// Makes trials until there is a reason not to.
+    /// Makes trials until there is a reason to end.
     fn run(&mut self) -> Result<Ending> {
-        match self.follow_the_strategy() {
-            Ok(Ending::Finished) => self.climb(),
+        match self.run_strategy() {
+            Ok(Ending::Finished) => self.climb_ladder(),
             ending => ending,
         }
         .or_else(|error| match error.kind {
@@ -178,7 +185,7 @@ impl<S: Scorer> Search<'_, S> {
         })
     }
 
-    fn follow_the_strategy(&mut self) -> Result<Ending> {
+    fn run_strategy(&mut self) -> Result<Ending> {
         let mut rolled_back = LayerSet::new();
         loop {
             match self.step(rolled_back)? {
@@ -192,46 +199,48 @@ impl<S: Scorer> Search<'_, S> {
     fn step(&mut self, rolled_back: LayerSet) -> Result<Next> {
         self.trial(rolled_back, Rungs::new())?;
         let [first] = &self.report.history[..] else { return self.next() };
-        let all_satisfy = first.verdict.satisfied;
-        if !all_satisfy || self.options.replays.is_some() {
+        let first_satisfies = first.verdict.satisfied;
+        if !first_satisfies || self.options.replays.is_some() {
             self.report.ranking = self.ranking()?;
         }
-        if all_satisfy { Ok(Next::End(Ending::AllQuantized)) } else { self.next() }
+        if first_satisfies { Ok(Next::End(Ending::AllQuantized)) } else { self.next() }
     }
 
     /// Scores a candidate and judges it.
     pub(crate) fn trial(&mut self, rolled_back: LayerSet, rungs: Rungs) -> Result<()> {
         let candidate = Candidate::Trial { rolled_back: &rolled_back, rungs: &rungs };
-        let (score, made) = match self.roles.observer.recall(candidate) {
+        let (score, model) = match self.roles.observer.recall(candidate) {
             Some(score) => {
                 self.report.n_recalled += 1;
                 (score, None)
             }
             None => {
-                let (score, made) = self.scored(&rolled_back, &rungs)?;
-                (score, Some(made))
+                let (score, model) = self.scored(&rolled_back, &rungs)?;
+                (score, Some(model))
             }
         };
         let verdict = judged(self.roles.judge, &self.report.original, &score)?;
         self.report.history.push(Trial { rolled_back, rungs, verdict });
         self.report.scores.push(score);
         if self.report.best() == Some(self.report.history.len() - 1) {
-            self.best = made;
+            self.best = model;
         }
         Ok(())
     }
 
-    fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, Made)> {
+    /// Quantizes and scores a candidate.
+    fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, TrialModel)> {
         let Report { history, layers, ranking, scores, original, table, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
             true => Some(0),
-            // The trial at hand is one of those.
+            // The count includes this trial.
             false => trials_ahead(self.options.strategy, ranking, history).map(|n| n.saturating_sub(1)),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let (config, record) = self.parameters.of_trial(table, rolled_back, rungs);
+        let (config, record) = self.parameters.config_and_record(table, rolled_back, rungs);
         let Roles { scorer, judge, observer, .. } = &mut self.roles;
-        let (quantized, deployed) = made(self.float, &config, &record, self.options.deploy, *observer)?;
+        let (quantized, deployed) =
+            quantize_and_deploy(self.float, &config, &record, self.options.deploy, *observer)?;
         observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
         let judge = &**judge;
         let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
@@ -252,11 +261,11 @@ impl<S: Scorer> Search<'_, S> {
             score => score?,
         };
         observer.scored(Candidate::Trial { rolled_back, rungs }, &score)?;
-        Ok((score, Made { trial: index, quantized, deployed }))
+        Ok((score, TrialModel { trial: index, quantized, deployed }))
     }
 
     /// A configuration with some layers left in float.
-    pub(crate) fn without(&self, config: &QuantConfig, rolled_back: &LayerSet) -> QuantConfig {
+    pub(crate) fn rolled_back_config(&self, config: &QuantConfig, rolled_back: &LayerSet) -> QuantConfig {
         config.rolled_back(&self.report.table.names(rolled_back))
     }
 
@@ -274,13 +283,14 @@ impl<S: Scorer> Search<'_, S> {
             by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
-            return Ok(self.priced(by_layer).grouped(&self.groups));
+            return Ok(self.with_costs(by_layer).grouped(&self.groups));
         }
         self.ranking_by_output(None)
     }
 
-    /// All entries ranked alone, or those that a trial has left in int8 beside each other.
-    fn ranking_by_output(&mut self, beside: Option<&LayerSet>) -> Result<Ranking> {
+    /// All entries, each ranked alone; or the entries that are in int8 in a trial with these layers rolled back, ranked in that
+    /// trial.
+    fn ranking_by_output(&mut self, trial: Option<&LayerSet>) -> Result<Ranking> {
         let entries = self.entries();
         let output = OutputRanking {
             float: self.float,
@@ -290,14 +300,14 @@ impl<S: Scorer> Search<'_, S> {
         };
         let mut progress = Progress(self.roles.observer);
         let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
-        let ranking = match beside {
-            Some(rolled_back) => output.beside(batches, &entries, rolled_back),
-            None => output.alone(batches, &entries),
+        let ranking = match trial {
+            Some(rolled_back) => output.rank_in_trial(batches, &entries, rolled_back),
+            None => output.rank_alone(batches, &entries),
         };
-        Ok(self.priced(ranking?))
+        Ok(self.with_costs(ranking?))
     }
 
-    /// What can be rolled back, in the model's order.
+    /// The layers and groups that can be rolled back, in the model's order.
     fn entries(&self) -> Vec<LayerSet> {
         let mut entries: Vec<LayerSet> = Vec::new();
         for &layer in &self.report.layers {
@@ -311,30 +321,33 @@ impl<S: Scorer> Search<'_, S> {
         entries
     }
 
-    fn priced(&self, mut ranking: Ranking) -> Ranking {
+    /// A ranking with the cost of each entry, which breaks ties.
+    fn with_costs(&self, mut ranking: Ranking) -> Ranking {
         let cost = |&layer: &LayerId| self.float.prepared().cost(layer).unwrap_or(0);
         ranking.0.iter_mut().for_each(|entry| entry.cost = entry.layers.iter().map(cost).sum());
         Ranking::of(ranking.0)
     }
 
-    /// What the strategy proposes next, if there is still time for it. A proposal that was tried already is answered by its
-    /// trial, and the strategy asked again.
+    /// The next proposal of the strategy, unless there is a reason to end. A proposal that was tried already is answered by its
+    /// trial, and the strategy is asked again.
     fn next(&mut self) -> Result<Next> {
         for _ in 0..=self.report.history.len() {
             let Some(next) = self.proposal()? else { return Ok(Next::End(Ending::Finished)) };
             self.check(&next)?;
             if next.len() >= self.report.layers.len() {
-                // With every layer in float there is nothing to produce.
+                // With every layer in float there is no quantized model.
                 return Ok(Next::End(Ending::Finished));
             }
-            let is_it = |trial: &&Trial| trial.rolled_back == next && trial.rungs.is_empty();
-            let Some(known) = self.report.history.iter().position(|trial| is_it(&trial)) else {
+            let is_same = |trial: &&Trial| trial.rolled_back == next && trial.rungs.is_empty();
+            let Some(known) = self.report.history.iter().position(|trial| is_same(&trial)) else {
                 return Ok(self.reason_to_end().map_or(Next::Trial(next), Next::End));
             };
             self.report.history.push(self.report.history[known].clone());
             self.report.scores.push(self.report.scores[known].clone());
         }
-        Err(Error::evaluator("the strategy proposes the same layers again and again"))
+        Err(Error::evaluator(
+            "the strategy proposes the same layers repeatedly; it must propose new ones or stop",
+        ))
     }
 
     fn proposal(&mut self) -> Result<Option<LayerSet>> {
@@ -350,26 +363,26 @@ impl<S: Scorer> Search<'_, S> {
         self.options.strategy.next(ranking, &self.report.history).map_err(Error::from_user)
     }
 
-    /// Why there may be no further trial.
+    /// The reason why there may be no further trial.
     pub(crate) fn reason_to_end(&mut self) -> Option<Ending> {
-        let is_over = self.options.max_trials.is_some_and(|most| self.report.history.len() >= most);
-        if is_over { Some(Ending::OutOfTrials) } else { self.interruption() }
+        let is_used_up = self.options.max_trials.is_some_and(|most| self.report.history.len() >= most);
+        if is_used_up { Some(Ending::OutOfTrials) } else { self.interruption() }
     }
 
-    /// Checks what a strategy proposes.
+    /// Checks a proposal of the strategy.
     fn check(&self, next: &LayerSet) -> Result<()> {
         if let Some(unknown) = next.iter().find(|layer| !self.report.layers.contains(layer)) {
             return Err(Error::evaluator(format!(
                 "the strategy rolls back {unknown}, which is not in the search"
             )));
         }
-        let is_torn = |group: &&LayerSet| {
+        let is_split = |group: &&LayerSet| {
             let n_in = group.intersection(next).count();
             n_in != 0 && n_in != group.len()
         };
-        match self.groups.iter().find(is_torn) {
+        match self.groups.iter().find(is_split) {
             Some(group) => Err(Error::evaluator(format!(
-                "the strategy rolls back only a part of {}, which move together",
+                "the strategy rolls back only a part of the group {}",
                 self.report.table.names(group).join(", ")
             ))),
             None => Ok(()),
@@ -384,7 +397,7 @@ impl<S: Scorer> Search<'_, S> {
         self.roles.observer.interruption().map(ending)
     }
 
-    /// The trial that came closest, by its position, and its configuration.
+    /// The position of the closest trial, and its configuration.
     fn closest(&mut self) -> (usize, QuantConfig) {
         let Report { original, history, scores, .. } = &self.report;
         let trials = history.iter().zip(scores).enumerate();
@@ -396,20 +409,22 @@ impl<S: Scorer> Search<'_, S> {
             |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let closest = distances.min_by(closer).map_or(0, |(_, _, idx)| idx);
         let Trial { rolled_back, rungs, .. } = &history[closest];
-        (closest, self.parameters.of_trial(&self.report.table, rolled_back, rungs).0)
+        (closest, self.parameters.config_and_record(&self.report.table, rolled_back, rungs).0)
     }
 
-    /// The best trial's model: the very one that was scored, unless an earlier run has scored it.
+    /// The model of the best trial: the object that was scored, unless its score was recalled from an earlier run.
     fn outcome(&mut self) -> Result<Option<Outcome<S::Score>>> {
         let closest = self.options.keep_best.then_some(self.report.closest);
         let Some(best) = self.report.best().or(closest) else { return Ok(None) };
         let Trial { rolled_back, rungs, .. } = self.report.history[best].clone();
         let table = &self.report.table;
-        let (config, record) = self.parameters.of_trial(table, &rolled_back, &rungs);
+        let (config, record) = self.parameters.config_and_record(table, &rolled_back, &rungs);
         let mut record = record.into_owned();
-        let (quantized, deployed) = match self.best.take().filter(|made| made.trial == best) {
-            Some(made) => (made.quantized, made.deployed),
-            None => made(self.float, &config, &record, self.options.deploy, self.roles.observer)?,
+        let (quantized, deployed) = match self.best.take().filter(|model| model.trial == best) {
+            Some(model) => (model.quantized, model.deployed),
+            None => {
+                quantize_and_deploy(self.float, &config, &record, self.options.deploy, self.roles.observer)?
+            }
         };
         record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
         for &layer in self.float.prepared().changed() {
@@ -420,8 +435,8 @@ impl<S: Scorer> Search<'_, S> {
     }
 }
 
-/// The simulation of a candidate, and what is deployed of it.
-fn made(
+/// A candidate, quantized, and its deploy model if there is a deploy format.
+fn quantize_and_deploy(
     float: &FloatModel<'_>,
     config: &QuantConfig,
     record: &Record,
@@ -434,13 +449,13 @@ fn made(
     Ok((quantized, deployed))
 }
 
-/// What comes after a trial.
+/// The step after a trial.
 enum Next {
     Trial(LayerSet),
     End(Ending),
 }
 
-/// Passes progress of a calibration on to the observer of the search.
+/// Passes the progress of a calibration on to the observer of the search.
 pub(crate) struct Progress<'a, S>(pub(crate) &'a mut dyn SearchObserver<S>);
 
 impl<S> CalibrationObserver for Progress<'_, S> {
@@ -461,31 +476,29 @@ fn batches<'a>(
     intact8_calibrate::Batches::new(data, config.batch_num, observer)
 }
 
-/// A verdict whose loss is a number.
+/// The judge's verdict, whose loss must not be NaN.
 pub(crate) fn judged<S>(judge: &mut dyn Judge<S>, original: &S, quantized: &S) -> Result<Verdict> {
     let verdict = judge.judge(original, quantized).map_err(Error::from_user)?;
     if verdict.loss.is_nan() {
-        return Err(Error::evaluator("the loss is not a number; check what the evaluator returns"));
+        return Err(Error::evaluator("the loss is NaN; check the scores and the judge"));
     }
     Ok(verdict)
 }
 
-/// The groups without layers that are not in the search; no layer may be in two.
-fn checked<'a>(
+/// The groups without the layers outside the search; checks that no layer is in two groups.
+fn checked_groups<'a>(
     groups: &[LayerSet],
     layers: &LayerSet,
     name: impl Fn(LayerId) -> &'a str,
 ) -> Result<Vec<LayerSet>> {
     let mut seen = LayerSet::new();
-    let mut kept = Vec::new();
+    let mut checked = Vec::new();
     for group in groups {
         let group: LayerSet = group.intersection(layers).copied().collect();
         if let Some(&twice) = group.iter().find(|layer| !seen.insert(**layer)) {
-            return Err(
-                Error::invalid_config("is in two groups of layers that move together").at(name(twice))
-            );
+            return Err(Error::invalid_config("is in two groups; name it in one").at(name(twice)));
         }
-        kept.extend((!group.is_empty()).then_some(group));
+        checked.extend((!group.is_empty()).then_some(group));
     }
-    Ok(kept)
+    Ok(checked)
 }

@@ -1,9 +1,9 @@
-//! What a search is doing, and why it may end before its time.
+//! The stages of a search as an observer sees them, and the reasons for an early end.
 
 use intact8_calibrate::CalibrationStage;
 use intact8_quant::layer::LayerSet;
 
-/// What a search does next.
+/// The stage of a search that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage<'a> {
     /// The original model is scored.
@@ -12,30 +12,30 @@ pub enum Stage<'a> {
     Calibration(CalibrationStage),
     /// A trial is scored.
     Trial {
-        /// Its number, from 0: the first has every layer quantized.
+        /// Its index, from 0; the first trial has every layer quantized.
         index: usize,
         /// The layers that are left in float.
         rolled_back: &'a LayerSet,
-        /// How many layers there are.
+        /// The number of layers in the search.
         n_layers: usize,
-        /// How many trials are expected after this one; see [`trials_ahead`](crate::trials_ahead). `None` if the strategy
-        /// can't look ahead.
+        /// The expected number of trials after this one, see [`trials_ahead`](crate::strategy::trials_ahead); `None` if the
+        /// strategy is not a pure function.
         n_ahead: Option<usize>,
     },
     /// The layers are replayed one by one and ranked.
     Ranking,
-    /// A model that was saved is read back from its file and scored.
+    /// A saved model is scored after it was read back from its file.
     Saved {
-        /// Which one, as [`Rescored`](crate::Rescored) names it.
+        /// Its name, as in [`Rescored::name`](crate::Rescored::name).
         name: &'a str,
     },
 }
 
-/// Why a search is to end before its time.
+/// The reason for an early end of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
     /// The time budget is used up.
     OutOfTime,
-    /// The user wants an end.
+    /// The user has cancelled the search.
     Cancelled,
 }

@@ -1,4 +1,6 @@
-//! Strategies: which layers to roll back next, as arithmetic on the trials so far.
+//! Strategies: they choose the layers to roll back in the next trial from the ranking and the trials so far.
+//!
+//! A strategy quantizes and scores nothing itself; the [search](crate::search()) does.
 
 mod answers;
 mod anytime;
@@ -18,7 +20,7 @@ pub use binary_search::BinarySearch;
 pub use gallop::Gallop;
 pub use greedy::Greedy;
 pub use minimal::Minimal;
-pub(crate) use minimal::shrunk;
+pub(crate) use minimal::minimize;
 pub use worst_first::WorstFirst;
 
 use crate::outcome::{Rungs, Trial};
@@ -28,33 +30,33 @@ use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Result};
 use intact8_quant::layer::LayerSet;
 
-/// Names the layers to roll back next. It may keep state: a search asks it once for each trial, and only with trials that
+/// Chooses the layers to roll back next. It may keep state: a search asks it once for each trial, and only with trials that
 /// were made.
 pub trait Strategy {
-    /// The layers to roll back in the next trial, or `None` to stop. The history has at least the trial with every
-    /// layer quantized; after that, its last trial is the answer to the last proposal. A proposal that was tried before is
-    /// answered by the same verdict without a new trial. Naming every layer of the ranking ends the search.
+    /// The layers to roll back in the next trial, or `None` to stop. The history has at least the trial with every layer
+    /// quantized; later its last trial is the answer to the last proposal. A proposal that was tried before is answered by the
+    /// same verdict without a new trial. A proposal of every layer of the ranking ends the search.
     ///
     /// # Errors
     /// Any failure of the strategy; the search ends with it.
     fn next(&mut self, ranking: &Ranking, history: &[Trial]) -> Result<Option<LayerSet>, BoxError>;
 
-    /// Whether the ranking is to be made anew after each trial. It then holds only what that trial left in int8, and
-    /// compares the network's outputs with and without each entry.
+    /// Whether the layers are ranked again after each trial. The ranking then holds only the entries in int8 in that trial, and
+    /// compares the network's outputs with each entry in int8 and in float. By default false.
     fn reranks(&self) -> bool {
         false
     }
 
-    /// The strategy as a pure function, if it is one: the search then asks it about histories that might follow, to
-    /// estimate how many trials are left.
+    /// The strategy as a pure function, if it is one: the search then asks it about possible histories, to estimate the number
+    /// of trials left. By default `None`.
     fn as_pure(&self) -> Option<&dyn PureStrategy> {
         None
     }
 }
 
-/// A strategy that is a pure function: all that it knows is in its arguments.
+/// A strategy that is a pure function of its arguments. Each one is a [`Strategy`].
 pub trait PureStrategy {
-    /// As [`Strategy::next`]. No set of layers may be named twice.
+    /// As [`Strategy::next`]; it must not propose the same layers twice.
     fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet>;
 
     /// As [`Strategy::reranks`].
@@ -89,11 +91,11 @@ impl<P: PureStrategy + ?Sized> PureStrategy for &P {
 
 /// A strategy and its names.
 pub struct StrategyRow {
-    /// On the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// In the original tool, or as it would be there.
-    pub original: &'static str,
-    /// What it does.
+    /// Its name in AMCT's style, also accepted.
+    pub amct_name: &'static str,
+    /// A short description.
     pub about: &'static str,
     /// The strategy.
     pub strategy: &'static (dyn PureStrategy + Sync),
@@ -103,66 +105,70 @@ pub struct StrategyRow {
 pub static STRATEGIES: &[StrategyRow] = &[
     StrategyRow {
         name: "minimal",
-        original: "Minimal",
-        about: "a short prefix of the ranking, then every layer back into int8 that can be",
+        amct_name: "Minimal",
+        about: "a short prefix of the ranking, of which layers are put back into int8 one by one",
         strategy: &Minimal,
     },
     StrategyRow {
         name: "anytime",
-        original: "Anytime",
-        about: "minimal, then on as long as it may, to keep even more in int8",
+        amct_name: "Anytime",
+        about: "minimal, then further trials with even more layers in int8, until a limit ends the search",
         strategy: &Anytime,
     },
     StrategyRow {
         name: "binary-search",
-        original: "BinarySearch",
-        about: "the shortest prefix of the ranking, by halving",
+        amct_name: "BinarySearch",
+        about: "the shortest prefix of the ranking, by binary search",
         strategy: &BinarySearch,
     },
     StrategyRow {
         name: "gallop",
-        original: "Gallop",
-        about: "the shortest prefix of the ranking, by doubling, then halving",
+        amct_name: "Gallop",
+        about: "the shortest prefix of the ranking, by doubling its length, then binary search",
         strategy: &Gallop,
     },
     StrategyRow {
         name: "worst-first",
-        original: "WorstFirst",
-        about: "one more layer of the ranking each time",
+        amct_name: "WorstFirst",
+        about: "one more layer of the ranking in each trial",
         strategy: &WorstFirst,
     },
     StrategyRow {
         name: "greedy",
-        original: "Greedy",
-        about: "one more layer each time, and a new ranking after each",
+        amct_name: "Greedy",
+        about: "one more layer in each trial, with a new ranking after each",
         strategy: &Greedy,
     },
 ];
 
-/// The strategy of that name.
+/// The strategy with this name.
+///
+/// # Errors
+/// If there is none; the message lists the names.
 pub fn strategy_named(name: &str) -> Result<&'static dyn PureStrategy> {
-    let found = STRATEGIES.iter().find(|row| name == row.name || name == row.original);
+    let found = STRATEGIES.iter().find(|row| name == row.name || name == row.amct_name);
     let names = || STRATEGIES.iter().map(|row| format!("{:?}", row.name)).collect::<Vec<_>>().join(", ");
     let unknown = || Error::invalid_config(format!("there is no strategy {name:?}; use one of {}", names()));
     found.map(|row| row.strategy as &dyn PureStrategy).ok_or_else(unknown)
 }
 
-/// How many trials are read at most to count the trials to come: each step asks the strategy, which reads the whole history.
-const TRIALS_READ: usize = 10_000;
+/// A limit of the work of [`trials_ahead`], in trials read: each step asks the strategy, which reads the whole history.
+const MAX_TRIALS_READ: usize = 10_000;
 
-/// How many trials are to come if the layers of the smallest trial that satisfied, or all if none did, are just those that
-/// have to be rolled back. Where that is far away, fewer; `None` if the strategy is not a pure function.
+/// An estimate of the number of trials left: those that follow if exactly the layers of the smallest trial that meets the
+/// target, or all layers if none does, have to be rolled back. If that takes very many trials, fewer are counted. `None` if
+/// the strategy is not a pure function.
 pub fn trials_ahead(strategy: &dyn Strategy, ranking: &Ranking, history: &[Trial]) -> Option<usize> {
     let strategy = strategy.as_pure()?;
     let satisfying = history.iter().filter(|trial| trial.verdict.satisfied);
-    let everything = ranking.worst(ranking.len());
+    let all_layers = ranking.worst(ranking.len());
     let sensitive = satisfying.map(|trial| &trial.rolled_back).min_by_key(|layers| layers.len());
-    let sensitive = sensitive.unwrap_or(&everything);
+    let sensitive = sensitive.unwrap_or(&all_layers);
     let mut imagined = history.to_vec();
     let mut n_read = 0;
     while let Some(rolled_back) = strategy.proposal(ranking, &imagined) {
         n_read += imagined.len();
-        if n_read > TRIALS_READ || rolled_back.len() >= everything.len() {
+        if n_read > MAX_TRIALS_READ || rolled_back.len() >= all_layers.len() {
             break;
         }
         let satisfied = sensitive.is_subset(&rolled_back);
@@ -177,9 +183,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trials_to_come_are_counted() {
+    fn the_trials_ahead_are_counted() {
         let ranking = ranking(8);
-        // 1, 2, 4 fail for all that is known, then 6, 7.
+        // Nothing is known to satisfy, so prefixes of 1, 2, 4, 6 and 7 are expected to miss.
         assert_eq!(trials_ahead(&Gallop, &ranking, &[trial(&[], false)]), Some(5));
         let history = [trial(&[], false), trial(&[0], false), trial(&[0, 1], true)];
         assert_eq!(trials_ahead(&Gallop, &ranking, &history), Some(0));
@@ -187,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn strategies_go_by_two_names() {
+    fn a_strategy_has_two_names_and_an_unknown_one_is_an_error() {
         assert!(strategy_named("BinarySearch").is_ok() && strategy_named("minimal").is_ok());
         let message = strategy_named("guess").err().unwrap().to_string();
         assert!(message.starts_with("there is no strategy \"guess\"; use one of \"minimal\", "), "{message}");

@@ -1,4 +1,4 @@
-//! Searches over a small network, with a scorer and a judge that know which layers are sensitive.
+//! Searches over a small network, with a scorer that returns the layers in int8 and a judge that knows the sensitive layers.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -7,10 +7,11 @@ use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
+use intact8_search::ladder::{LADDER, Rung};
+use intact8_search::strategy::{BinarySearch, Minimal, PureStrategy};
 use intact8_search::{
-    BinarySearch, Candidate, Ending, Judge, LADDER, Minimal, PureStrategy, Ranking, Report, Roles, Rung,
-    SavedModel, Scorer, Scoring, SearchObserver, SearchOptions, Strategy, Subject, Trial, Verdict, rescore,
-    search,
+    Candidate, Ending, Judge, Ranking, Report, Roles, SavedModel, Scorer, Scoring, SearchObserver,
+    SearchOptions, Strategy, Subject, Trial, Verdict, rescore, search,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ fn model() -> Model {
     format!("model m opset 17\n%x = input : f32[N,2]\n{layers}return %y\n").parse().unwrap()
 }
 
-/// The layers of a model that read a quantized activation.
+/// The layers of a model whose first input is dequantized.
 fn in_int8(graph: &Graph) -> Vec<String> {
     let is_quantized = |id| {
         let producer = graph.operand(id, 0).map(|value| graph.node(value.node));
@@ -36,7 +37,7 @@ fn in_int8(graph: &Graph) -> Vec<String> {
     ids.map(|id| graph.node(id).name.clone()).collect()
 }
 
-/// Batches of one sample, counted.
+/// The same batch of two samples as often as required; it counts the passes over the data.
 #[derive(Default)]
 struct Data {
     n_passes: usize,
@@ -46,27 +47,27 @@ impl CalibrationData for Data {
     fn for_each_batch(
         &mut self,
         n_batches: usize,
-        see: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError> {
         self.n_passes += 1;
         for _ in 0..n_batches {
-            see(&[Tensor::new(&[2, 2], vec![1.0f32, -1.5, 0.5, 2.0])])?;
+            visit(&[Tensor::new(&[2, 2], vec![1.0f32, -1.5, 0.5, 2.0])])?;
         }
         Ok(())
     }
 }
 
-/// Scores a model by the names of its layers in int8.
+/// A scorer whose score is the names of the layers in int8.
 #[derive(Default)]
-struct InInt8 {
-    /// How many scores it gives before it is cancelled.
-    patience: Option<usize>,
-    /// Which score fails with an error of the scorer's own.
+struct LayersInInt8 {
+    /// The number of scores after which it is cancelled.
+    cancelled_after: Option<usize>,
+    /// The index of the score that fails with an error of the scorer's own.
     fails_at: Option<usize>,
     n_scored: usize,
 }
 
-impl Scorer for InInt8 {
+impl Scorer for LayersInInt8 {
     type Score = Vec<String>;
 
     fn score(
@@ -74,19 +75,19 @@ impl Scorer for InInt8 {
         subject: Subject<'_>,
         _: &mut Scoring<'_, Vec<String>>,
     ) -> Result<Vec<String>, BoxError> {
-        if self.patience.is_some_and(|patience| self.n_scored >= patience) {
+        if self.cancelled_after.is_some_and(|n| self.n_scored >= n) {
             return Err(Error::cancelled("enough").into());
         }
         if self.fails_at == Some(self.n_scored) {
             return Err(std::io::Error::other("the scorer broke down").into());
         }
         self.n_scored += 1;
-        Ok(in_int8(scored(subject).main()))
+        Ok(in_int8(model_of(subject).main()))
     }
 }
 
-/// The model that a scorer of simulations scores.
-fn scored<'a>(subject: Subject<'a>) -> &'a Model {
+/// The model of a subject; of a trial, the fake-quant model.
+fn model_of<'a>(subject: Subject<'a>) -> &'a Model {
     match subject {
         Subject::Original(model) => model,
         Subject::Trial { quantized, .. } => quantized.fake_quant(),
@@ -95,7 +96,7 @@ fn scored<'a>(subject: Subject<'a>) -> &'a Model {
     }
 }
 
-/// Satisfied as long as these layers are in float.
+/// A judge that is satisfied if all of these layers are in float.
 struct Sensitive(Vec<&'static str>);
 
 impl Judge<Vec<String>> for Sensitive {
@@ -105,13 +106,13 @@ impl Judge<Vec<String>> for Sensitive {
     }
 }
 
-/// Scores by the layers rolled back.
+/// An observer that stores scores by the layers rolled back.
 #[derive(Default)]
-struct Memory(BTreeMap<LayerSet, Vec<String>>);
+struct ScoreStore(BTreeMap<LayerSet, Vec<String>>);
 
-impl PassObserver for Memory {}
+impl PassObserver for ScoreStore {}
 
-impl SearchObserver<Vec<String>> for Memory {
+impl SearchObserver<Vec<String>> for ScoreStore {
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Vec<String>> {
         match candidate {
             Candidate::Original => None,
@@ -133,43 +134,43 @@ fn prepared(model: &Model) -> Prepared {
 
 /// The options that tests set.
 #[derive(Default)]
-struct Choices<'a> {
+struct TestOptions<'a> {
     max_trials: Option<usize>,
     ladder: &'a [&'static Rung],
     groups: &'a [LayerSet],
     keep_best: bool,
 }
 
-/// A search of the four layers with all roles at hand.
-struct Searched {
+/// A search of the four layers with its roles.
+struct TestSearch {
     model: Model,
     prepared: Prepared,
     data: Data,
-    scorer: InInt8,
+    scorer: LayersInInt8,
     judge: Sensitive,
-    memory: Memory,
+    store: ScoreStore,
 }
 
-impl Searched {
-    fn new(sensitive: &[&'static str]) -> Searched {
+impl TestSearch {
+    fn new(sensitive: &[&'static str]) -> TestSearch {
         let model = model();
         let prepared = prepared(&model);
-        let (data, scorer, judge) = (Data::default(), InInt8::default(), Sensitive(sensitive.to_vec()));
-        Searched { model, prepared, data, scorer, judge, memory: Memory::default() }
+        let (data, scorer, judge) = (Data::default(), LayersInInt8::default(), Sensitive(sensitive.to_vec()));
+        TestSearch { model, prepared, data, scorer, judge, store: ScoreStore::default() }
     }
 
     fn set(&self, names: &[&str]) -> LayerSet {
         names.iter().map(|name| self.prepared.layers().id(name).unwrap()).collect()
     }
 
-    fn run(&mut self, choices: Choices<'_>) -> Result<Report<Vec<String>>> {
+    fn run(&mut self, choices: TestOptions<'_>) -> Result<Report<Vec<String>>> {
         self.run_with(&mut Minimal, choices)
     }
 
     fn run_with(
         &mut self,
         strategy: &mut dyn Strategy,
-        Choices { max_trials, ladder, groups, keep_best }: Choices<'_>,
+        TestOptions { max_trials, ladder, groups, keep_best }: TestOptions<'_>,
     ) -> Result<Report<Vec<String>>> {
         let runtime = Interpreter::default();
         let float = FloatModel::new(&self.prepared, &runtime)?;
@@ -179,7 +180,7 @@ impl Searched {
             data: &mut self.data,
             scorer: &mut self.scorer,
             judge: &mut self.judge,
-            observer: &mut self.memory,
+            observer: &mut self.store,
         };
         search(&float, &self.model, &config, roles, options)
     }
@@ -194,131 +195,135 @@ fn record(model: &Model, config: impl FnOnce(QuantConfig) -> QuantConfig) -> Rec
 }
 
 #[test]
-fn only_the_sensitive_layers_stay_float() {
+fn only_sensitive_layers_stay_in_float() {
     for sensitive in [vec!["a"], vec!["d"], vec!["a", "c"], vec!["b", "c", "d"]] {
-        let mut searched = Searched::new(&sensitive);
-        let report = searched.run(Choices::default()).unwrap();
+        let mut searched = TestSearch::new(&sensitive);
+        let report = searched.run(TestOptions::default()).unwrap();
         assert!(report.untried().is_empty());
         let outcome = report.outcome.unwrap();
         assert_eq!(report.table.names(&outcome.rolled_back), sensitive);
         let in_int8 = in_int8(outcome.quantized.fake_quant().main());
         assert!(in_int8.iter().all(|layer| !sensitive.contains(&layer.as_str())));
         assert_eq!(outcome.record.layers.len(), 4 - sensitive.len());
-        // To observe, again for those that are smoothed, to correct biases, and to rank.
+        // One pass each for observation, for the smoothed layers, for bias correction and for the ranking.
         assert_eq!(searched.data.n_passes, 4);
-        // With the original, no score is given twice.
+        // Each model, the original included, is scored once.
         assert_eq!(searched.scorer.n_scored, report.history.len() + 1);
     }
 }
 
 #[test]
 fn stored_scores_are_recalled() {
-    let mut searched = Searched::new(&["b"]);
-    let first = searched.run(Choices::default()).unwrap();
+    let mut searched = TestSearch::new(&["b"]);
+    let first = searched.run(TestOptions::default()).unwrap();
     searched.scorer.n_scored = 0;
-    let second = searched.run(Choices::default()).unwrap();
+    let second = searched.run(TestOptions::default()).unwrap();
     assert_eq!((searched.scorer.n_scored, second.n_recalled), (1, first.history.len()));
     assert_eq!(first.history, second.history);
 }
 
 #[test]
-fn a_search_that_ends_early_keeps_the_best() {
-    let mut searched = Searched::new(&["b"]);
-    searched.scorer.patience = Some(1);
-    assert_eq!(searched.run(Choices::default()).unwrap_err().message, "enough");
-    for patience in 2..4 {
-        let mut searched = Searched::new(&["b"]);
-        searched.scorer.patience = Some(patience);
-        let report = searched.run(Choices::default()).unwrap();
-        assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, patience - 1));
+fn a_search_that_ends_early_reports_its_trials() {
+    let mut searched = TestSearch::new(&["b"]);
+    searched.scorer.cancelled_after = Some(1);
+    assert_eq!(searched.run(TestOptions::default()).unwrap_err().message, "enough");
+    for n_scores in 2..4 {
+        let mut searched = TestSearch::new(&["b"]);
+        searched.scorer.cancelled_after = Some(n_scores);
+        let report = searched.run(TestOptions::default()).unwrap();
+        assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, n_scores - 1));
     }
-    let report = Searched::new(&["b"]).run(Choices { max_trials: Some(2), ..Choices::default() }).unwrap();
+    let report =
+        TestSearch::new(&["b"]).run(TestOptions { max_trials: Some(2), ..TestOptions::default() }).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, 2));
 }
 
 #[test]
 fn a_failure_after_the_first_trial_is_in_the_report() {
     for fails_at in [0, 1] {
-        let mut searched = Searched::new(&["b"]);
+        let mut searched = TestSearch::new(&["b"]);
         searched.scorer.fails_at = Some(fails_at);
-        let error = searched.run(Choices::default()).unwrap_err();
+        let error = searched.run(TestOptions::default()).unwrap_err();
         assert_eq!(error.to_string(), "the scorer broke down");
         assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
     }
-    let mut searched = Searched::new(&["b"]);
+    let mut searched = TestSearch::new(&["b"]);
     searched.scorer.fails_at = Some(2);
-    let report = searched.run(Choices::default()).unwrap();
+    let report = searched.run(TestOptions::default()).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::Interrupted, 1));
     assert_eq!(report.failure.unwrap().to_string(), "the scorer broke down");
 }
 
 #[test]
-fn groups_and_costs_reach_the_ranking() {
-    let mut searched = Searched::new(&["a"]);
+fn the_ranking_has_groups_and_costs() {
+    let mut searched = TestSearch::new(&["a"]);
     let (group, d) = (searched.set(&["d", "a"]), searched.prepared.layers().id("d").unwrap());
     let groups = [group.clone()];
-    let report = searched.run(Choices { groups: &groups, ..Choices::default() }).unwrap();
-    // A product of a row of 2 with a matrix of 2 by 2, twice.
+    let report = searched.run(TestOptions { groups: &groups, ..TestOptions::default() }).unwrap();
+    // Two layers with the product of a row of 2 and a matrix of 2 by 2.
     assert_eq!((report.ranking.len(), report.ranking.entry_of(d).unwrap().cost), (3, 8));
     let outcome = report.outcome.as_ref().unwrap();
     assert_eq!((&outcome.rolled_back, report.cost(&outcome.rolled_back)), (&group, 8));
     let twice = [searched.set(&["a"]), searched.set(&["b", "a"])];
-    let error = searched.run(Choices { groups: &twice, ..Choices::default() }).unwrap_err();
-    assert_eq!(error.to_string(), "a: is in two groups of layers that move together");
+    let error = searched.run(TestOptions { groups: &twice, ..TestOptions::default() }).unwrap_err();
+    assert_eq!(error.to_string(), "a: is in two groups; name it in one");
 }
 
-/// Always names the same layers.
-struct Stubborn(LayerSet);
+/// A strategy that always proposes the same layers.
+struct Constant(LayerSet);
 
-impl PureStrategy for Stubborn {
+impl PureStrategy for Constant {
     fn proposal(&self, _: &Ranking, _: &[Trial]) -> Option<LayerSet> {
         Some(self.0.clone())
     }
 }
 
-/// Fails.
-struct Broken;
+/// A strategy that fails.
+struct Failing;
 
-impl Strategy for Broken {
+impl Strategy for Failing {
     fn next(&mut self, _: &Ranking, _: &[Trial]) -> Result<Option<LayerSet>, BoxError> {
         Err(std::io::Error::other("no proposal").into())
     }
 }
 
 #[test]
-fn proposals_that_are_not_allowed_are_refused() {
-    let complaint = |layers: &[u32]| {
-        let mut searched = Searched::new(&["b"]);
+fn invalid_proposals_of_a_strategy_are_errors() {
+    let message = |layers: &[u32]| {
+        let mut searched = TestSearch::new(&["b"]);
         let groups = [searched.set(&["a", "c"])];
         let mut strategy =
-            Stubborn(layers.iter().map(|&layer| intact8_quant::layer::LayerId(layer)).collect());
+            Constant(layers.iter().map(|&layer| intact8_quant::layer::LayerId(layer)).collect());
         searched
-            .run_with(&mut strategy, Choices { groups: &groups, ..Choices::default() })
+            .run_with(&mut strategy, TestOptions { groups: &groups, ..TestOptions::default() })
             .unwrap_err()
             .message
     };
-    assert_eq!(complaint(&[4]), "the strategy rolls back layer 4, which is not in the search");
-    assert_eq!(complaint(&[3]), "the strategy proposes the same layers again and again");
-    assert_eq!(complaint(&[0]), "the strategy rolls back only a part of a, c, which move together");
-    let error = Searched::new(&["b"]).run_with(&mut Broken, Choices::default()).unwrap_err();
+    assert_eq!(message(&[4]), "the strategy rolls back layer 4, which is not in the search");
+    assert_eq!(
+        message(&[3]),
+        "the strategy proposes the same layers repeatedly; it must propose new ones or stop"
+    );
+    assert_eq!(message(&[0]), "the strategy rolls back only a part of the group a, c");
+    let error = TestSearch::new(&["b"]).run_with(&mut Failing, TestOptions::default()).unwrap_err();
     assert!(std::error::Error::source(&error).is_some_and(|cause| cause.is::<std::io::Error>()));
 }
 
-/// AMCT's `BinarySearchStrategy`, step by step and with its state, and the loop around it: at its end it proposes the best
-/// set again, unless that was tried last.
+/// AMCT's `BinarySearchStrategy` with its state and the loop around it: at its end it proposes the best set again, unless that
+/// was the last one tried.
 #[derive(Default)]
 struct AmctBinarySearch {
     n_asked: usize,
     bounds: Option<(i64, i64, i64)>,
     current: LayerSet,
     last_ok: LayerSet,
-    is_over: bool,
+    has_ended: bool,
 }
 
 impl Strategy for AmctBinarySearch {
     fn next(&mut self, ranking: &Ranking, history: &[Trial]) -> Result<Option<LayerSet>, BoxError> {
         self.n_asked += 1;
-        if self.is_over {
+        if self.has_ended {
             return Ok(None);
         }
         let ok = history.last().unwrap().verdict.satisfied;
@@ -337,7 +342,7 @@ impl Strategy for AmctBinarySearch {
                 let mid = (left + right).div_euclid(2);
                 self.bounds = Some((left, right, mid));
                 if left > right {
-                    self.is_over = true;
+                    self.has_ended = true;
                     let best = if ok { self.current.clone() } else { self.last_ok.clone() };
                     return Ok((best != self.current).then_some(best));
                 }
@@ -350,38 +355,38 @@ impl Strategy for AmctBinarySearch {
 }
 
 #[test]
-fn amcts_binary_search_with_its_state_visits_what_amct_visits() {
+fn binary_search_makes_the_trials_of_amcts_state_machine() {
     for sensitive in [vec!["a"], vec!["b"], vec!["c"], vec!["d"], vec!["a", "c"], vec!["b", "d"]] {
-        let visited = |strategy: &mut dyn Strategy| {
-            let report = Searched::new(&sensitive).run_with(strategy, Choices::default()).unwrap();
-            let visits: Vec<_> = report.history.iter().map(|trial| trial.rolled_back.clone()).collect();
-            (visits, report.outcome.map(|outcome| outcome.rolled_back))
+        let trials = |strategy: &mut dyn Strategy| {
+            let report = TestSearch::new(&sensitive).run_with(strategy, TestOptions::default()).unwrap();
+            let rolled_back: Vec<_> = report.history.iter().map(|trial| trial.rolled_back.clone()).collect();
+            (rolled_back, report.outcome.map(|outcome| outcome.rolled_back))
         };
         let mut amct = AmctBinarySearch::default();
-        let (mut literal, outcome) = visited(&mut amct);
-        assert!(amct.n_asked <= literal.len(), "it is asked once for each trial, and at the end");
-        let (ours, our_outcome) = visited(&mut BinarySearch);
+        let (mut amct_trials, outcome) = trials(&mut amct);
+        assert!(amct.n_asked <= amct_trials.len(), "it is asked once for each trial, and at the end");
+        let (ours, our_outcome) = trials(&mut BinarySearch);
         assert_eq!(outcome, our_outcome);
-        // AMCT may repeat the best at its end.
-        if literal.len() > ours.len() {
-            let repeated = literal.pop().unwrap();
-            assert!(literal.contains(&repeated), "{sensitive:?}");
+        // AMCT may repeat the best trial at its end.
+        if amct_trials.len() > ours.len() {
+            let repeated = amct_trials.pop().unwrap();
+            assert!(amct_trials.contains(&repeated), "{sensitive:?}");
         }
-        assert_eq!(literal, ours, "{sensitive:?}");
+        assert_eq!(amct_trials, ours, "{sensitive:?}");
     }
 }
 
 #[test]
-fn without_sensitive_layers_nothing_is_ranked() {
-    let report = Searched::new(&[]).run_with(&mut BinarySearch, Choices::default()).unwrap();
+fn layers_are_not_ranked_if_the_first_trial_meets_the_target() {
+    let report = TestSearch::new(&[]).run_with(&mut BinarySearch, TestOptions::default()).unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::AllQuantized, 1));
     assert!(report.ranking.is_empty() && report.outcome.unwrap().rolled_back.is_empty());
 }
 
-/// Scores by the names of those of some layers that read 8 bits.
-struct InBytes(Vec<&'static str>);
+/// A scorer whose score is the names of those of its layers that have activations of 8 bits.
+struct LayersIn8Bits(Vec<&'static str>);
 
-impl Scorer for InBytes {
+impl Scorer for LayersIn8Bits {
     type Score = Vec<String>;
 
     fn score(
@@ -389,13 +394,13 @@ impl Scorer for InBytes {
         subject: Subject<'_>,
         _: &mut Scoring<'_, Vec<String>>,
     ) -> Result<Vec<String>, BoxError> {
-        let graph = scored(subject).main();
-        let is_byte = |name: &str| {
-            let offset =
+        let graph = model_of(subject).main();
+        let is_8_bits = |name: &str| {
+            let zero_point =
                 graph.value_named(&format!("{name}.x.offset")).and_then(|value| graph.constant(value));
-            offset.is_some_and(|offset| offset.dtype() == DType::I8)
+            zero_point.is_some_and(|zero_point| zero_point.dtype() == DType::I8)
         };
-        Ok(self.0.iter().filter(|name| is_byte(name)).map(|name| (*name).to_owned()).collect())
+        Ok(self.0.iter().filter(|name| is_8_bits(name)).map(|name| (*name).to_owned()).collect())
     }
 }
 
@@ -411,7 +416,7 @@ fn layers_stay_on_the_first_rung_that_satisfies() {
         let options = SearchOptions { ladder: &ladder, ..SearchOptions::new(&mut strategy) };
         let roles = Roles {
             data: &mut Data::default(),
-            scorer: &mut InBytes(wide.clone()),
+            scorer: &mut LayersIn8Bits(wide.clone()),
             judge: &mut Sensitive(wide.clone()),
             observer: &mut (),
         };
@@ -437,23 +442,24 @@ fn layers_stay_on_the_first_rung_that_satisfies() {
 #[test]
 fn layers_that_no_rung_satisfies_stay_in_float() {
     let ladder: Vec<&Rung> = LADDER.iter().collect();
-    let report = Searched::new(&["a", "c"]).run(Choices { ladder: &ladder, ..Choices::default() }).unwrap();
+    let report =
+        TestSearch::new(&["a", "c"]).run(TestOptions { ladder: &ladder, ..TestOptions::default() }).unwrap();
     assert!(report.untried().is_empty());
     let outcome = report.outcome.unwrap();
     assert_eq!((outcome.rolled_back.len(), outcome.rungs.len()), (2, 0));
-    // Where the trials are used up on the way, the best so far is the result.
+    // If the trials are used up before the last rung, the best trial so far is the result.
     let most = report.history.len() - 1;
-    let report = Searched::new(&["a", "c"]).run(Choices {
+    let report = TestSearch::new(&["a", "c"]).run(TestOptions {
         ladder: &ladder,
         max_trials: Some(most),
-        ..Choices::default()
+        ..TestOptions::default()
     });
     let report = report.unwrap();
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, most));
     assert_eq!(report.outcome.unwrap().rolled_back.len(), 2);
 }
 
-/// Layers in a row, some of which also read what the one before the last has computed.
+/// Layers in a row; each is followed by a Relu or by an Add of its input.
 fn network(weights: &[[f32; 4]], skips: &[bool]) -> Model {
     let mut text = "model m opset 17\n%v0 = input : f32[N,2]\n".to_owned();
     for (idx, weight) in weights.iter().enumerate() {
@@ -470,20 +476,20 @@ fn network(weights: &[[f32; 4]], skips: &[bool]) -> Model {
 }
 
 proptest! {
-    /// So it is enough to calibrate once, and no layer moves because another does. Smoothing is left out: it divides
-    /// and multiplies in the float model, which moves the last bits of what later layers read.
+    /// Because of this it suffices to calibrate once, and the parameters of a layer do not depend on other layers. Smoothing is
+    /// turned off: it divides and multiplies in the float model, which changes the last bits of the inputs of later layers.
     #[test]
     fn the_record_of_a_trial_is_a_part_of_the_record_of_all(
         weights in prop::collection::vec(prop::array::uniform4(-2.0f32..2.0), 1..6),
         skips in prop::array::uniform5(any::<bool>()),
-        kept: u16,
+        quantized: u16,
         joint_quant: bool,
     ) {
         let model = network(&weights, &skips);
         let plain = |config| QuantConfig { auto_balance: false, joint_quant, ..config };
         let all = record(&model, plain);
         let names: Vec<String> = all.layers.keys().cloned().collect();
-        let rolled_back = names.iter().enumerate().filter(|(idx, _)| kept >> idx & 1 == 0);
+        let rolled_back = names.iter().enumerate().filter(|(idx, _)| quantized >> idx & 1 == 0);
         let rolled_back: Vec<String> = rolled_back.map(|(_, name)| name.clone()).collect();
         let trial = record(&model, |config| plain(config).rolled_back(&rolled_back));
         prop_assert_eq!(trial.layers.len(), names.len() - rolled_back.len());
@@ -496,7 +502,7 @@ proptest! {
 #[test]
 fn the_record_of_the_result_is_a_part_of_the_record_of_all() {
     let all = record(&model(), |config| config);
-    let result = Searched::new(&["b"]).run(Choices::default()).unwrap().outcome.unwrap().record;
+    let result = TestSearch::new(&["b"]).run(TestOptions::default()).unwrap().outcome.unwrap().record;
     assert_eq!(result.layers.keys().collect::<Vec<_>>(), ["a", "c", "d"]);
     let is_same = |(layer, entry): (&String, &intact8_quant::LayerRecord)| {
         intact8_quant::LayerRecord { prepared: false, ..entry.clone() } == all.layers[layer]
@@ -504,10 +510,10 @@ fn the_record_of_the_result_is_a_part_of_the_record_of_all() {
     assert!(result.layers.iter().all(is_same));
 }
 
-/// Layers in two subgraphs that compute their weight from one constant, which both capture, each get a copy. Without that they
-/// would be layers of two activations, one of which no node computes.
+/// Two subgraphs capture one constant and compute a weight from it; preparation gives each a copy. Without the copies the
+/// layers would have two activations, one of which is a constant of the outer graph.
 #[test]
-fn a_weight_that_two_subgraphs_share_is_no_activation() {
+fn a_weight_captured_by_two_subgraphs_is_not_an_activation() {
     let branch = |x: &str, y: &str, n: usize| {
         format!(
             "%{y} = If(%c; %{x}, %{x}, %w) {{else_branch = graph {{
@@ -543,36 +549,37 @@ fn a_weight_that_two_subgraphs_share_is_no_activation() {
 }
 
 #[test]
-fn the_closest_trial_is_the_outcome_if_the_options_ask_for_it() {
+fn keep_best_makes_the_closest_trial_the_outcome() {
     let all = ["a", "b", "c", "d"];
-    let missed = Searched::new(&all).run(Choices::default()).unwrap();
+    let missed = TestSearch::new(&all).run(TestOptions::default()).unwrap();
     assert!(missed.outcome.is_none() && !missed.is_met());
-    let kept = Searched::new(&all).run(Choices { keep_best: true, ..Choices::default() }).unwrap();
-    assert_eq!(kept.history, missed.history);
-    let closest = &kept.history[kept.closest];
-    let least = kept.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
+    let with_keep_best =
+        TestSearch::new(&all).run(TestOptions { keep_best: true, ..TestOptions::default() }).unwrap();
+    assert_eq!(with_keep_best.history, missed.history);
+    let closest = &with_keep_best.history[with_keep_best.closest];
+    let least = with_keep_best.history.iter().map(|trial| trial.verdict.loss).fold(f64::INFINITY, f64::min);
     assert_eq!((closest.verdict.loss, closest.verdict.satisfied), (least, false));
-    assert!(!kept.is_met());
-    assert_eq!(kept.outcome.unwrap().rolled_back, closest.rolled_back);
+    assert!(!with_keep_best.is_met());
+    assert_eq!(with_keep_best.outcome.unwrap().rolled_back, closest.rolled_back);
 }
 
 #[test]
-fn a_saved_model_that_misses_is_no_success() {
-    let mut searched = Searched::new(&["b"]);
-    let mut report = searched.run(Choices::default()).unwrap();
+fn the_target_is_missed_if_a_saved_model_misses_it() {
+    let mut searched = TestSearch::new(&["b"]);
+    let mut report = searched.run(TestOptions::default()).unwrap();
     assert!(report.is_met());
-    let good = report.outcome.as_ref().unwrap().quantized.fake_quant().clone();
-    let again = |sensitive: &[&'static str], patience: Option<usize>| {
+    let saved_model = report.outcome.as_ref().unwrap().quantized.fake_quant().clone();
+    let rescored = |sensitive: &[&'static str], cancelled_after: Option<usize>| {
         let (mut scorer, mut judge) =
-            (InInt8 { patience, ..InInt8::default() }, Sensitive(sensitive.to_vec()));
+            (LayersInInt8 { cancelled_after, ..LayersInInt8::default() }, Sensitive(sensitive.to_vec()));
         let (data, observer) = (&mut Data::default(), &mut ());
         let mut roles = Roles { data, scorer: &mut scorer, judge: &mut judge, observer };
-        let saved = SavedModel::FakeQuant(&good);
+        let saved = SavedModel::FakeQuant(&saved_model);
         rescore("deploy", Path::new("m.onnx"), saved, &mut roles, (&vec![], None)).unwrap()
     };
     for (sensitive, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
-        report.rescored = again(&sensitive, None).into_iter().collect();
-        assert_eq!((report.is_met(), report.final_score()), (is_met, Some(&in_int8(good.main()))));
+        report.rescored = rescored(&sensitive, None).into_iter().collect();
+        assert_eq!((report.is_met(), report.final_score()), (is_met, Some(&in_int8(saved_model.main()))));
     }
-    assert!(again(&["b"], Some(0)).is_none());
+    assert!(rescored(&["b"], Some(0)).is_none());
 }

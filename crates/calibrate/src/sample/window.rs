@@ -1,9 +1,9 @@
-//! Which pixels of an image the window of a Conv covers.
+//! The pixels of an image that the window of a Conv covers at each output position.
 
 use intact8_ir::{Error, Op, Result};
 use std::ops::Range;
 
-/// How the window of a Conv moves.
+/// The kernel size, strides, dilations and padding of a Conv.
 pub(super) struct Window {
     kernel: Vec<usize>,
     strides: Vec<usize>,
@@ -11,16 +11,16 @@ pub(super) struct Window {
     padding: Padding,
 }
 
-/// How many zeros stand before the input.
+/// The padding before the input.
 enum Padding {
+    /// The number of zeros in each dimension.
     Before(Vec<usize>),
-    /// As many outputs as inputs by stride; the odd zero behind, or before.
-    Same {
-        odd_before: bool,
-    },
+    /// As many outputs as inputs divided by the stride; an odd zero is after the input, or before it.
+    Same { odd_before: bool },
 }
 
 impl Window {
+    /// The window of a Conv with a kernel of these sizes.
     pub(super) fn read(op: &Op, kernel: &[usize]) -> Result<Window> {
         let sizes = |name: &str, default: usize, len: usize| -> Result<Vec<usize>> {
             let Some(values) = op.ints(name)? else { return Ok(vec![default; len]) };
@@ -44,8 +44,8 @@ impl Window {
         })
     }
 
-    /// How many zeros stand before an input of that shape, in each dimension.
-    pub(super) fn over(&self, shape: &[usize]) -> Result<Vec<usize>> {
+    /// The number of zeros before an input of a shape, in each spatial dimension.
+    pub(super) fn pads_before(&self, shape: &[usize]) -> Result<Vec<usize>> {
         if shape.len() != self.kernel.len() + 2 {
             let message = format!("the input is {shape:?}, the window {:?}", self.kernel);
             return Err(Error::invalid_data(message));
@@ -55,16 +55,16 @@ impl Window {
             Padding::Same { odd_before } => {
                 let (size, stride) = (shape[axis + 2], self.strides[axis].max(1));
                 let reach = (self.kernel[axis].max(1) - 1) * self.dilations[axis] + 1;
-                let wanted = size.div_ceil(stride).saturating_sub(1) * stride + reach;
-                let pad = wanted.saturating_sub(size);
+                let padded = size.div_ceil(stride).saturating_sub(1) * stride + reach;
+                let pad = padded.saturating_sub(size);
                 if *odd_before { pad.div_ceil(2) } else { pad / 2 }
             }
         };
         Ok((0..self.kernel.len()).map(before).collect())
     }
 
-    /// Copies what a window that starts somewhere covers of an image, `[channels, sizes…]`: for each channel, tap by tap;
-    /// zeros outside.
+    /// Copies the pixels of an image `[channels, sizes…]` that a window with these starts covers: for each channel, tap by tap;
+    /// zeros outside the image.
     pub(super) fn patch(&self, image: &[f32], shape: &[usize], starts: &[isize], patch: &mut [f32]) {
         let (n_pixels, n_taps) =
             (shape[1..].iter().product::<usize>(), self.kernel.iter().product::<usize>());
@@ -76,7 +76,7 @@ impl Window {
         }
     }
 
-    /// The pixel under a tap.
+    /// The index of the pixel under a tap; `None` outside the image.
     fn pixel(&self, mut tap: usize, sizes: &[usize], starts: &[isize]) -> Option<usize> {
         let (mut pixel, mut stride) = (0, 1);
         for axis in (0..sizes.len()).rev() {
@@ -89,7 +89,7 @@ impl Window {
         Some(pixel)
     }
 
-    /// Where the window of an output position starts; before the input if negative.
+    /// The start of the window of an output position in each dimension; negative before the input.
     pub(super) fn starts(&self, mut position: usize, positions: &[usize], pads: &[usize]) -> Vec<isize> {
         let mut starts = vec![0; positions.len()];
         for axis in (0..positions.len()).rev() {
@@ -99,8 +99,8 @@ impl Window {
         starts
     }
 
-    /// For each tap, the sum over all output positions of what it covers of a channel, zeros outside: axis by axis, from the
-    /// last to the first.
+    /// For each tap, the sum of the pixels of a channel that it covers over all output positions, with zeros outside. Computed
+    /// axis by axis, from the last to the first.
     pub(super) fn sums(
         &self,
         plane: &[f32],
@@ -109,8 +109,8 @@ impl Window {
         pads: &[usize],
     ) -> Vec<f64> {
         let covered = |axis: usize| -> Vec<Range<usize>> {
-            let of_tap = |tap| self.covered(axis, tap, sizes[axis], positions[axis], pads[axis]);
-            (0..self.kernel[axis]).map(of_tap).collect()
+            let range = |tap| self.covered(axis, tap, sizes[axis], positions[axis], pads[axis]);
+            (0..self.kernel[axis]).map(range).collect()
         };
         let is_one = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
         if is_one(&self.kernel) && is_one(&self.strides) && sizes == positions {
@@ -122,7 +122,7 @@ impl Window {
         for row in plane.chunks_exact(sizes[last].max(1)) {
             let whole = sum(row);
             sums.extend(taps.iter().map(|pixels| match stride {
-                // Taps of a row differ at its ends.
+                // With stride 1, the taps of a row differ only at its ends.
                 1 if !pixels.is_empty() => whole - sum(&row[..pixels.start]) - sum(&row[pixels.end..]),
                 stride => {
                     row[pixels.clone()].iter().step_by(stride).map(|value| f64::from(*value)).sum::<f64>()
@@ -131,26 +131,26 @@ impl Window {
         }
         for axis in (0..last).rev() {
             let (inner, taps) = (self.kernel[axis + 1..].iter().product::<usize>(), covered(axis));
-            let of_outer = |values: &[f64]| {
-                let mut of_taps = vec![0.0; self.kernel[axis] * inner];
-                for (pixels, into) in taps.iter().zip(of_taps.chunks_exact_mut(inner)) {
+            let sum_axis = |values: &[f64]| {
+                let mut tap_sums = vec![0.0; self.kernel[axis] * inner];
+                for (pixels, into) in taps.iter().zip(tap_sums.chunks_exact_mut(inner)) {
                     for pixel in pixels.clone().step_by(self.strides[axis]) {
                         let values = &values[pixel * inner..][..inner];
                         into.iter_mut().zip(values).for_each(|(into, value)| *into += value);
                     }
                 }
-                of_taps
+                tap_sums
             };
-            sums = sums.chunks_exact(sizes[axis] * inner).flat_map(of_outer).collect();
+            sums = sums.chunks_exact(sizes[axis] * inner).flat_map(sum_axis).collect();
         }
         sums
     }
 
-    /// The first pixel that a tap covers along an axis, and the one behind the last.
+    /// The range of pixels that a tap covers along an axis, from the first to the last.
     fn covered(&self, axis: usize, tap: usize, size: usize, n_positions: usize, pad: usize) -> Range<usize> {
         let (stride, offset) = (self.strides[axis].max(1), tap * self.dilations[axis]);
         let first = pad.saturating_sub(offset).div_ceil(stride);
-        // As many positions as stay within the input.
+        // The positions for which the tap is inside the input.
         let end = (size + pad).saturating_sub(offset).div_ceil(stride).min(n_positions);
         if first >= end {
             return 0..0;
@@ -160,7 +160,7 @@ impl Window {
     }
 }
 
-/// In several chains, so that a processor can add several numbers at once.
+/// The sum in several independent chains, so that a processor can add several values at once.
 fn sum(values: &[f32]) -> f64 {
     const CHAINS: usize = 16;
     let mut sums = [0.0f32; CHAINS];

@@ -1,6 +1,6 @@
-//! `intact8 compare`: what quantization did, value by value.
+//! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
-use super::{FeedingArgs, read_data, say};
+use super::{FeedingArgs, print_line, read_data};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::{Difference, Session, compare};
@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 /// Compare a quantized model with its float model, value by value
 ///
-/// Both run on the same data. Shown are the values that both compute under one name, in the order of computation:
-/// how close they are, what the float value reaches from and to, what the integers can hold, and which part of the
-/// float values lies outside. The difference grows from layer to layer; where it jumps, look.
+/// Both models run on the same data. The table has the values that both compute under one name, in the order of computation:
+/// their similarity, the range of the float value, the range that the integers can represent, and the fraction of clipped
+/// values. The difference grows from layer to layer; a large step shows the layer that causes it.
 ///
 /// Example: intact8 compare model.onnx model_fake_quant_model.onnx --input eval.npz
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     input: PathBuf,
     #[command(flatten)]
     feeding: FeedingArgs,
-    /// Write the comparison here as well
+    /// Write the comparison to this file as well
     #[arg(long, value_name = "OUT.json")]
     json: Option<PathBuf>,
 }
@@ -36,10 +36,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let session = Session::new(&float).with_context(|| args.float.display().to_string())?;
     let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
-    say(&table(&differences).to_string());
+    print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {
         write(path, &differences)?;
-        say(&format!("wrote {}", path.display()));
+        print_line(&format!("wrote {}", path.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

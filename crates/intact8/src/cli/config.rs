@@ -1,6 +1,6 @@
-//! `intact8 config`: the default configuration, to edit.
+//! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
-use super::{say, say_restrictions};
+use super::{print_line, print_restrictions};
 use intact8::{PROFILES, Profile};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,19 +12,19 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
-    /// Where to write the configuration
+    /// File for the configuration
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
-    /// A short definition, the text-proto .cfg of AMCT, that says what differs from the defaults
+    /// Short definition with the settings that differ from the defaults, AMCT's text-proto .cfg
     #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers", "target"])]
     definition: Option<PathBuf>,
-    /// How many batches of calibration data to use
+    /// Number of batches of calibration data
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     batch_num: u32,
-    /// What the model is to run on: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
+    /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
     target: String,
-    /// A layer to leave in float; may be repeated
+    /// Layer that stays in float; may be repeated
     #[arg(long = "skip-layer", value_name = "NAME")]
     skip_layers: Vec<String>,
 }
@@ -37,9 +37,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num as usize);
             let lines =
                 intact8::create_quant_config(&args.output, &model, &args.skip_layers, batch_num, target)?;
-            say_restrictions(&lines);
+            print_restrictions(&lines);
         }
     }
-    say(&format!("wrote {}", args.output.display()));
+    print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,27 +1,27 @@
-//! `intact8 convert` and `intact8 convert-qat`: models without calibration.
+//! `intact8 convert` and `intact8 convert-qat`: quantized models without calibration.
 
-use super::{DeployArgs, say};
+use super::{DeployArgs, print_line};
 use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Quantize a float model with scales and offsets of your own
+/// Quantize a float model with given scales and zero points
 ///
 /// Example: intact8 convert model.onnx --record record.txt --save out/model
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ONNX file, not quantized
     model: PathBuf,
-    /// Scales and offsets: a scale-offset record of AMCT, as `quantize` writes it
+    /// Scales and zero points: a scale-offset record of AMCT, as `quantize` writes it
     #[arg(long, value_name = "RECORD.txt")]
     record: PathBuf,
-    /// The configuration that the record was made with, as `quantize` writes it beside the record; without one, layers
-    /// have normalizations folded into them and nothing else is done before
+    /// The configuration that the record was made with, as `quantize` writes it; without it, normalizations are folded into
+    /// layers, and the model is not prepared further
     #[arg(long, value_name = "CONFIG.json")]
     config: Option<PathBuf>,
     #[command(flatten)]
     deploy: DeployArgs,
-    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    /// Folder and prefix of the written files; default: the name of the model in the current folder
     #[arg(long, value_name = "DIR/prefix")]
     save: Option<PathBuf>,
 }
@@ -36,11 +36,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
     convert_model(&model, &record, config.as_ref(), &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
-    wrote(std::iter::once(&*files.fake_quant), &files);
+    print_files(std::iter::once(&*files.fake_quant), &files);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Make deploy models of a model that has QuantizeLinear and DequantizeLinear, as from quantization-aware training
+/// Write deploy models of a model with QuantizeLinear and DequantizeLinear, as from quantization-aware training
 ///
 /// Example: intact8 convert-qat qat.onnx --deploy integer,ascend --target generic --save out/model
 #[derive(clap::Args)]
@@ -49,7 +49,7 @@ pub(crate) struct QatArgs {
     model: PathBuf,
     #[command(flatten)]
     deploy: DeployArgs,
-    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    /// Folder and prefix of the written files; default: the name of the model in the current folder
     #[arg(long, value_name = "DIR/prefix")]
     save: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run_qat(args: &QatArgs) -> anyhow::Result<ExitCode> {
     let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
     convert_qat_model(&model, &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
-    wrote(std::iter::once(&*files.record), &files);
+    print_files(std::iter::once(&*files.record), &files);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,7 +67,8 @@ fn save_path(model: &Path, save: Option<&PathBuf>) -> PathBuf {
     save.cloned().unwrap_or_else(|| model.file_stem().unwrap_or_default().into())
 }
 
-fn wrote<'a>(first: impl Iterator<Item = &'a Path>, files: &'a OutputFiles) {
+/// Prints the names of the written files.
+fn print_files<'a>(first: impl Iterator<Item = &'a Path>, files: &'a OutputFiles) {
     let paths = first.chain(files.deploy.iter().map(|(_, path)| &**path)).chain([&*files.map]);
-    paths.for_each(|path| say(&format!("wrote {}", path.display())));
+    paths.for_each(|path| print_line(&format!("wrote {}", path.display())));
 }

@@ -1,6 +1,6 @@
-//! `intact8 inspect`: the layers of a model.
+//! `intact8 inspect`: the table of a model's layers.
 
-use super::say;
+use super::print_line;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
 use intact8::ir::{ValueId, ValueRef};
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Show a model's layers: which can be quantized, and why others can't
+/// Show the layers of a model, and for each whether it can be quantized
 ///
-/// Shapes are those of one sample; dimensions that the model leaves open are taken as 1. The column `saturates` says how
-/// many pairs of neighbouring weights can saturate on processors without VNNI; see --reduce-range of `quantize`.
+/// Shapes are those of one sample, with 1 for other symbolic and unknown dimensions. The column `saturates` is the fraction of
+/// pairs of neighbouring weights whose products can saturate on processors without VNNI; see --reduce-range of `quantize`.
 ///
 /// Example: intact8 inspect model.onnx
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inference = infer(&mut model.clone())?;
     let prepared = intact8::prepare(&model, &Preparation::default(), &mut ())?;
     let model = prepared.model();
-    inference.contradictions().for_each(|finding| say(&format!("contradiction: {finding}")));
+    inference.contradictions().for_each(|finding| print_line(&format!("contradiction: {finding}")));
     let shapes = sample_shapes(model)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -67,15 +67,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .skip(4)
         .take(3)
         .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    say(&table.to_string());
+    print_line(&table.to_string());
     let others: Vec<String> = others.iter().map(|(name, n)| format!("{n} {name}")).collect();
     if !others.is_empty() {
-        say(&format!("other operators, never layers: {}", others.join(", ")));
+        print_line(&format!("other operators, which are never layers: {}", others.join(", ")));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The part of neighbouring weights whose products can saturate on processors without VNNI, as `quantize` would make them.
+/// The fraction of pairs of neighbouring weights, quantized by default, whose products can saturate on processors without VNNI.
 fn saturates(model: &Model, layer: &Layer) -> Option<String> {
     let weight = layer.weights.first()?;
     let tensor = layer.tensor(model, weight);

@@ -1,6 +1,6 @@
-//! `intact8 opt`: single passes, to see what they make of a model.
+//! `intact8 opt`: runs single passes on a model and shows the result.
 
-use super::{say, say_error};
+use super::{print_line, print_message};
 use anyhow::bail;
 use intact8::ir::{Constants, Model, PassObserver, Pipeline};
 use intact8::{NAMED_PASSES, NamedPass, load_any_model, save_any_model};
@@ -19,16 +19,16 @@ pub(crate) struct Args {
     /// The passes, in the order in which they run; `--list` shows them
     #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
     passes: Vec<String>,
-    /// Where the result is written, as ONNX or as text (.qir); default: the text form on the standard output
+    /// File for the result, as ONNX or as text (.qir); default: the text form on the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print the model after each run of these passes
     #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
     print_after: Vec<String>,
-    /// Print constants of more than 16 elements in full; written text forms have them in a file beside otherwise
+    /// Print constants of more than 16 elements in full; otherwise a written text form has them in `<file>.data`
     #[arg(long)]
     inline_constants: bool,
-    /// Say of each pass how long it took and whether it changed anything
+    /// Print the time of each pass, and whether it changed the model
     #[arg(short = 'v', long = "time")]
     time: bool,
     /// List the passes
@@ -39,10 +39,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.list {
         let width = NAMED_PASSES.iter().map(|pass| pass.name.len()).max().unwrap_or(0);
-        NAMED_PASSES.iter().for_each(|pass| say(&format!("{:width$}  {}", pass.name, pass.about)));
+        NAMED_PASSES.iter().for_each(|pass| print_line(&format!("{:width$}  {}", pass.name, pass.about)));
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(path) = &args.model else { bail!("no model is given") };
+    let Some(path) = &args.model else { bail!("a model is required") };
     let named = args.passes.iter().map(|name| NamedPass::named(name));
     let passes = named.map(|named| Ok(named?.pass())).collect::<intact8::Result<_>>()?;
     for name in &args.print_after {
@@ -53,12 +53,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut model = load_any_model(path)?;
     Pipeline(passes)
-        .run_observed(&mut model, &mut Watch { args, started: Instant::now() })
+        .run_observed(&mut model, &mut Printer { args, started: Instant::now() })
         .map_err(|error| error.at(path.display()))?;
     match &args.output {
         Some(output) => {
             save_any_model(&model, output, args.inline_constants)?;
-            say(&format!("wrote {}", output.display()));
+            print_line(&format!("wrote {}", output.display()));
         }
         None => print(&model, args),
     }
@@ -67,16 +67,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn print(model: &Model, args: &Args) {
     let constants = if args.inline_constants { Constants::Inline } else { Constants::Elided };
-    say(model.text(constants).to_string().trim_end());
+    print_line(model.text(constants).to_string().trim_end());
 }
 
-/// Prints what was asked for of each pass.
-struct Watch<'a> {
+/// Prints the times of passes and the models after them, as the options require.
+struct Printer<'a> {
     args: &'a Args,
     started: Instant,
 }
 
-impl PassObserver for Watch<'_> {
+impl PassObserver for Printer<'_> {
     fn before(&mut self, _pass: &'static str) {
         self.started = Instant::now();
     }
@@ -85,10 +85,10 @@ impl PassObserver for Watch<'_> {
         if self.args.time {
             let milliseconds = self.started.elapsed().as_secs_f64() * 1000.0;
             let outcome = if changed { "changed" } else { "unchanged" };
-            say_error(&format!("{pass}: {outcome}, {milliseconds:.1} ms"));
+            print_message(&format!("{pass}: {outcome}, {milliseconds:.1} ms"));
         }
         if self.args.print_after.iter().any(|name| name == pass) {
-            say(&format!("// after {pass}"));
+            print_line(&format!("// after {pass}"));
             print(model, self.args);
         }
         Ok(())

@@ -1,10 +1,10 @@
-//! `intact8 print`: the text form.
+//! `intact8 print`: a model in its text form.
 
-use super::say;
+use super::print_line;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print a model as text, one line a node
+/// Print a model as text, with one line for each node
 ///
 /// Example: intact8 print model.onnx | less
 #[derive(clap::Args)]
@@ -15,6 +15,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
-    say(model.to_string().trim_end());
+    print_line(model.to_string().trim_end());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `intact8 quantize`: the main job.
+//! `intact8 quantize`: the search, from the options of the command line to its report. The work is done by the library.
 
 mod again;
 mod budget;
@@ -9,14 +9,17 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{DeployArgs, FeedingArgs, read_data, say, say_error, say_restrictions};
+use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictions, read_data};
 use anyhow::{Context, bail};
 use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
 use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
-use intact8::search::{ReplayTap, Replayed, rung_named, sensitivity_named, strategy_named};
+use intact8::search::ladder::rung_named;
+use intact8::search::sensitivity::sensitivity_named;
+use intact8::search::strategy::strategy_named;
+use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
     Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile,
@@ -29,7 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Quantize a model to int8, and keep the accuracy that you ask for
+/// Quantize a model to int8 as far as an accuracy target allows
 ///
 /// Example: intact8 quantize model.onnx --calib calib.npz --eval eval.npz --metric top1 --max-drop 1%
 #[derive(clap::Args)]
@@ -39,92 +42,93 @@ pub(crate) struct Args {
     /// Calibration data: one array for each model input
     #[arg(long, value_name = "CALIB.npz")]
     calib: PathBuf,
-    /// Evaluation data: the same, and `labels` or `targets`
+    /// Evaluation data: one array for each model input, and `labels` or `targets`
     #[arg(long, value_name = "EVAL.npz", required_unless_present = "eval_cmd")]
     eval: Option<PathBuf>,
-    /// Which layers to quantize, and how; default: all, as `intact8 config` writes it
+    /// Configuration of the layers to quantize; default: all layers, as `intact8 config` writes it
     #[arg(long, value_name = "C.json")]
     config: Option<PathBuf>,
-    /// What is measured on the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; with a
-    /// goal of its own as in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
+    /// Metric of the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; optionally with a goal as
+    /// in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
     #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1")]
     metrics: Vec<String>,
-    /// How much worse a metric without a goal of its own may get: absolute as in 0.01, or relative to the original's as
-    /// in 1%
+    /// Largest drop of a metric without a goal: absolute as in 0.01, or relative to the original's metric as in 1%
     #[arg(long, value_name = "DROP", default_value = "0.01", allow_hyphen_values = true)]
     max_drop: String,
-    /// Demand that the goals are met even at the worse end of the interval that holds a loss with this probability, such
-    /// as 0.95; without it the interval is only shown
+    /// Require that the goals are met even at the worse end of the confidence interval of this level, such as 0.95; without
+    /// it the interval is only shown
     #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd")]
     confidence: Option<String>,
     #[command(flatten)]
     feeding: FeedingArgs,
-    /// Leave the ranges of channels as they are in the float model
+    /// Turn off cross-layer equalization
     #[arg(long)]
     no_equalize: bool,
-    /// Leave ranges between activations and weights as they are, but for layers whose configuration says otherwise
+    /// Turn off smoothing, except for layers with a migration strength in the configuration
     #[arg(long)]
     no_balance: bool,
-    /// Leave the mean error of quantization in the outputs of layers
+    /// Turn off bias correction
     #[arg(long)]
     no_correct_bias: bool,
-    /// Round every weight to the nearest integer
+    /// Round weights to the nearest integer instead of fitting the rounding to the calibration data
     #[arg(long)]
     no_fit_rounding: bool,
     #[command(flatten)]
     deploy: DeployArgs,
-    /// Quantize the weights of these layers, or of all, to 7 bits: for processors without VNNI, on which sums of products
-    /// saturate
+    /// Quantize the weights of these layers, or of `all`, to 7 bits, for processors without VNNI, on which sums of products
+    /// can saturate
     #[arg(long, value_name = "LAYER,…", value_delimiter = ',')]
     reduce_range: Vec<String>,
-    /// Names the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
+    /// Strategy that chooses the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
     #[arg(long, default_value = "minimal")]
     strategy: String,
-    /// Ranks the layers: cosine, mse, sqnr or kl of their own output, output-cosine and so on of the network's
+    /// Sensitivity that ranks the layers: cosine, mse, sqnr or kl of their own output, or output-cosine, … of the network's
+    /// output
     #[arg(long, default_value = "cosine")]
     sensitivity: String,
     /// Layers that are rolled back together or not at all; may be repeated
     #[arg(long = "group", value_name = "LAYER,LAYER,…")]
     groups: Vec<String>,
-    /// Before layers go to float, try what is between: method, bias, ada-round and int16, or some of those; see docs/search.md
+    /// Try other settings for layers before they stay in float: method, bias, ada-round and int16, or some of these; see
+    /// docs/search.md
     #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
     #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
     ladder: Vec<String>,
-    /// End with the best so far after so many trials
+    /// End with the best result so far after this number of trials
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
-    /// End with the best so far after this time: 90s, 15m or 2h
+    /// End with the best result so far after this time: 90s, 15m or 2h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     time_budget: Option<String>,
     /// Score every trial to its end, even if it can no longer meet the goals
     #[arg(long)]
     no_early_stop: bool,
-    /// Keep so much of what trials compute, so that the next run only what has changed: 256M, 2G, or 0 for nothing
+    /// Memory for cached activations, with which a trial computes only the layers that have changed: 256M, 2G, or 0 for none
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     cache_mem: String,
-    /// Go on where an interrupted run over the same model, configuration, data and goals has ended
+    /// Continue an interrupted run with the same model, configuration, data and goals
     #[arg(long)]
     resume: bool,
-    /// Measure with a command instead: it is given the path of an ONNX file and prints a number, larger is better
+    /// Score models with a command, which receives the path of an ONNX file and prints a number; larger is better
     #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics"])]
     eval_cmd: Option<String>,
-    /// The command stays: it is started once, reads the path of a model in each line, and answers with a line that is a
-    /// number
+    /// Start the command only once: it reads the path of a model from each line of its input, and answers with a number on
+    /// a line
     #[arg(long, requires = "eval_cmd")]
     eval_stays: bool,
-    /// End the command if it takes longer for a model: 90s, 15m or 2h
+    /// End the command if it takes longer than this for a model: 90s, 15m or 2h
     #[arg(long, value_name = "TIME", requires = "eval_cmd", allow_hyphen_values = true)]
     eval_timeout: Option<String>,
-    /// If the goals can't be met, write the model that comes closest, and still exit with 2
+    /// If the goals can't be met, write the closest model; the exit code is still 2
     #[arg(long)]
     keep_best: bool,
-    /// Write what each layer reads and gives, in float and quantized, to this folder
+    /// Write the inputs and outputs of each layer, in float and quantized, to this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
-    /// Folder and prefix of the files that are written; default: the model's name, in this folder
+    /// Folder and prefix of the written files; default: the name of the model in the current folder
     #[arg(long, value_name = "DIR/prefix")]
     save: Option<PathBuf>,
-    /// Write the report here as well
+    /// Write the report to this file as well
     #[arg(long, value_name = "REPORT.json")]
     json: Option<PathBuf>,
 }
@@ -181,10 +185,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
     let float_bytes = model_bytes(&args.model, &model);
     write_report(args, &goals, &report, &files, float_bytes, (began, &watcher.work))?;
-    Ok(verdict::say(args, &goals, &report, &files))
+    Ok(verdict::report(args, &goals, &report, &files))
 }
 
-/// A configuration without what the flags turn off.
+/// A configuration without the stages that options turn off.
 fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
     config.equalize &= !args.no_equalize;
     config.auto_balance &= !args.no_balance;
@@ -193,7 +197,7 @@ fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
     config
 }
 
-/// Prints and writes what was found out.
+/// Prints and writes the report.
 fn write_report(
     args: &Args,
     goals: &Goals,
@@ -219,14 +223,14 @@ fn write_report(
         intact8::write_file(path, text.as_bytes())?;
     }
     for size in &sizes {
-        let warn = |warning: &String| say_error(&format!("warning: {}: {warning}", size.path.display()));
+        let warn = |warning: &String| print_message(&format!("warning: {}: {warning}", size.path.display()));
         size.warning.iter().for_each(warn);
     }
-    written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
+    written.iter().for_each(|path| print_line(&format!("wrote {}", path.display())));
     Ok(())
 }
 
-/// The calibration data, what scores, and what judges.
+/// The calibration data, the scorer and the judge.
 fn roles(
     args: &Args,
     model: &Model,
@@ -248,7 +252,7 @@ fn roles(
         (Some(command), _) => {
             let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
             let mut scorer = CommandScorer::parse(command)?;
-            (scorer.timeout, scorer.stays, scorer.stop) = (timeout, args.eval_stays, stop.clone());
+            (scorer.timeout, scorer.is_persistent, scorer.stop) = (timeout, args.eval_stays, stop.clone());
             (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
         (None, Some(data)) => {
@@ -262,14 +266,14 @@ fn roles(
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }
-        (None, None) => unreachable!("clap asks for one of them"),
+        (None, None) => unreachable!("clap requires one of them"),
     };
     let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
     Ok((calibration, scorer, Goals { goals, confidence }))
 }
 
-/// The configuration that the user asks for, or the default without what the target does not support; layers that no calibration
-/// data reach are left out.
+/// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
+/// data reach only the weights are quantized.
 fn config(
     args: &Args,
     float: &FloatModel<'_>,
@@ -291,11 +295,11 @@ fn config(
         unreached_layers(float, &config, &mut Batches::new(calibration, config.batch_num, &mut observer))?
     };
     let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
-    say_restrictions(&[unreached, restrictions].concat());
+    print_restrictions(&[unreached, restrictions].concat());
     Ok(config)
 }
 
-/// A drop from what is perfect says nothing where perfect is 200 decibels, nor does a part of 0.
+/// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
 fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
     for (metric, goal) in scorer.metrics.iter().zip(goals) {
         let bound = match (metric.name.as_str(), goal.target) {
@@ -306,19 +310,19 @@ fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
         if scorer.is_measured_by_original(metric) {
             let name = &metric.name;
             bail!(
-                "metric {name:?}: the original is its own measure, so a drop says nothing; write {name}{bound} and a number"
+                "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
             );
         }
     }
     Ok(())
 }
 
-/// Gives the weights of some layers 7 bits.
+/// Sets the weights of some layers to 7 bits.
 fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
     let all: Vec<String> = config.layers.keys().cloned().collect();
     for name in if names == ["all"] { &all } else { names } {
         let Some(layer) = config.layers.get_mut(name) else {
-            bail!("reduce-range: {name:?} is no layer of the configuration; see `intact8 inspect`");
+            bail!("--reduce-range: {name:?} is not a layer of the configuration; see `intact8 inspect`");
         };
         layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
     }
@@ -331,7 +335,7 @@ fn groups(groups: &[String], prepared: &Prepared, config: &QuantConfig) -> anyho
         let names = group.split(',').map(str::trim);
         let id = |name: &str| match (config.layers.contains_key(name), prepared.layers().id(name)) {
             (true, Some(id)) => Ok(id),
-            _ => bail!("group: {name:?} is no layer of the configuration; see `intact8 inspect`"),
+            _ => bail!("--group: {name:?} is not a layer of the configuration; see `intact8 inspect`"),
         };
         names.map(id).collect()
     };

@@ -1,6 +1,6 @@
-//! `intact8 run`: a model run on data.
+//! `intact8 run`: runs a model on data and writes its outputs.
 
-use super::{FeedingArgs, read_data, say};
+use super::{FeedingArgs, print_line, read_data};
 use anyhow::{Context, bail, ensure};
 use intact8::data::write_npz;
 use intact8::ir::{Pass, ValueRef, with_element};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// One array for each model input, named as the input
     #[arg(long, value_name = "IN.npz")]
     input: PathBuf,
-    /// Where to write one array for each output, stacked on the batch axis
+    /// File for one array for each output, with the batches stacked
     #[arg(long, value_name = "OUT.npz")]
     output: PathBuf,
     #[command(flatten)]
@@ -38,31 +38,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
-        let mut places = model.graphs().filter_map(|(graph, nodes)| {
+        let mut values = model.graphs().filter_map(|(graph, nodes)| {
             let value = nodes.value_named(name).filter(|&value| nodes.constant(value).is_none())?;
             Some(ValueRef { graph, value })
         });
-        let Some(place) = places.next() else {
+        let Some(value) = values.next() else {
             bail!("{}: no value {name:?} is computed; see `intact8 print`", args.model.display());
         };
-        taps.insert(place, name);
+        taps.insert(value, name);
     }
 
     let mut stacks: BTreeMap<&str, Vec<Tensor>> = BTreeMap::new();
     for samples in feed.batches() {
         let inputs = feed.inputs(samples.clone())?;
         let n_fed = inputs.iter().filter_map(|tensor| tensor.shape().first()).next().copied().unwrap_or(1);
-        let keep = |name: &'_ str, tensor: &Tensor| (name.to_owned(), trimmed(tensor, n_fed, samples.len()));
+        let tapped_rows =
+            |name: &'_ str, tensor: &Tensor| (name.to_owned(), trimmed(tensor, n_fed, samples.len()));
         let mut tapped = Vec::new();
-        let outputs = session.run_tapped(&inputs, &mut |place, tensor| {
-            tapped.extend(taps.get(&place).map(|name| keep(name, tensor)));
+        let outputs = session.run_tapped(&inputs, &mut |value, tensor| {
+            tapped.extend(taps.get(&value).map(|name| tapped_rows(name, tensor)));
             Ok(())
         })?;
         for (name, tensor) in session.outputs().iter().zip(&outputs) {
             stacks.entry(name).or_default().push(trimmed(tensor, n_fed, samples.len()));
         }
         for (name, tensor) in tapped {
-            let name = args.taps.iter().find(|tap| **tap == name).expect("only taps are kept");
+            let name = args.taps.iter().find(|tap| **tap == name).expect("only taps are collected");
             stacks.entry(name).or_default().push(tensor);
         }
     }
@@ -74,26 +75,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write_npz(&mut bytes, stacked.iter().map(|(name, tensor)| (*name, tensor)))?;
     intact8::write_file(&args.output, bytes.get_ref())?;
     for (name, tensor) in &stacked {
-        say(&format!("{name}: {}{:?}", tensor.dtype(), tensor.shape()));
+        print_line(&format!("{name}: {}{:?}", tensor.dtype(), tensor.shape()));
     }
-    say(&format!("wrote {}", args.output.display()));
+    print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Without the rows that only filled up a batch.
-fn trimmed(tensor: &Tensor, n_fed: usize, n_wanted: usize) -> Tensor {
-    if tensor.shape().first() != Some(&n_fed) || n_fed == n_wanted {
+/// A tensor without the rows of repeated samples that filled the batch.
+fn trimmed(tensor: &Tensor, n_fed: usize, n_samples: usize) -> Tensor {
+    if tensor.shape().first() != Some(&n_fed) || n_fed == n_samples {
         return tensor.clone();
     }
     let mut shape = tensor.shape().to_vec();
-    shape[0] = n_wanted;
+    shape[0] = n_samples;
     let n_values = shape.iter().product();
     with_element!(tensor.dtype(), T => {
         Tensor::new(&shape, tensor.values::<T>().expect("the type is the tensor's own")[..n_values].to_vec())
     })
 }
 
-/// The batches on top of each other; values without dimensions become one row a batch.
+/// The batches stacked along the first dimension; a value without dimensions is one row for each batch.
 fn stack(name: &str, batches: &[Tensor]) -> anyhow::Result<Tensor> {
     let first = &batches[0];
     let row = first.shape().get(1..).unwrap_or(&[]);
@@ -101,7 +102,7 @@ fn stack(name: &str, batches: &[Tensor]) -> anyhow::Result<Tensor> {
         |batch: &Tensor| batch.dtype() == first.dtype() && batch.shape().get(1..).unwrap_or(&[]) == row;
     ensure!(
         batches.iter().all(fits),
-        "{name}: the batches give different shapes; use a batch that holds all samples"
+        "{name}: has different shapes in different batches; use a batch that holds all samples"
     );
     let n_rows = batches.iter().map(|batch| batch.shape().first().copied().unwrap_or(1)).sum();
     let shape: Vec<usize> = std::iter::once(n_rows).chain(row.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! An array of a data set: in memory, or in a file until some of its samples are wanted.
+//! An array of a data set: in memory, or in a file from which samples are read when they are needed.
 
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use std::fs::File;
@@ -12,13 +12,13 @@ pub struct Array(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    Held(Tensor),
-    Filed(Filed),
+    InMemory(Tensor),
+    InFile(FileArray),
 }
 
 /// An array in a file of its own: little-endian elements, row-major, from the start of the file.
 #[derive(Debug, Clone)]
-struct Filed {
+struct FileArray {
     dtype: DType,
     shape: Vec<usize>,
     file: Arc<Mutex<File>>,
@@ -26,47 +26,52 @@ struct Filed {
 
 impl From<Tensor> for Array {
     fn from(tensor: Tensor) -> Array {
-        Array(Source::Held(tensor))
+        Array(Source::InMemory(tensor))
     }
 }
 
 impl Array {
-    /// The array whose elements a file holds, little-endian, row-major and nothing else.
-    pub(super) fn filed(dtype: DType, shape: Vec<usize>, file: File) -> Array {
-        Array(Source::Filed(Filed { dtype, shape, file: Arc::new(Mutex::new(file)) }))
+    /// An array in a file that holds only its elements, little-endian and row-major.
+    pub(super) fn in_file(dtype: DType, shape: Vec<usize>, file: File) -> Array {
+        Array(Source::InFile(FileArray { dtype, shape, file: Arc::new(Mutex::new(file)) }))
     }
 
     /// The type of the elements.
     pub fn dtype(&self) -> DType {
         match &self.0 {
-            Source::Held(tensor) => tensor.dtype(),
-            Source::Filed(filed) => filed.dtype,
+            Source::InMemory(tensor) => tensor.dtype(),
+            Source::InFile(array) => array.dtype,
         }
     }
 
     /// The lengths of the dimensions.
     pub fn shape(&self) -> &[usize] {
         match &self.0 {
-            Source::Held(tensor) => tensor.shape(),
-            Source::Filed(filed) => &filed.shape,
+            Source::InMemory(tensor) => tensor.shape(),
+            Source::InFile(array) => &array.shape,
         }
     }
 
-    /// All of it, in memory. It is an error if the file can't be read.
+    /// The whole array in memory.
+    ///
+    /// # Errors
+    /// If the file can't be read.
     pub fn whole(&self) -> Result<Tensor> {
         match &self.0 {
-            Source::Held(tensor) => Ok(tensor.clone()),
-            Source::Filed(filed) => filed.whole(),
+            Source::InMemory(tensor) => Ok(tensor.clone()),
+            Source::InFile(array) => array.whole(),
         }
     }
 
-    /// Some samples, which `axis` counts, the last one repeated until there are `n_samples`. It is an error if the
-    /// file can't be read.
+    /// Some samples along `axis`, with the last one repeated until there are `n_samples`.
+    ///
+    /// # Errors
+    /// If the file can't be read.
     pub(super) fn pick(&self, axis: usize, samples: &[usize], n_samples: usize) -> Result<Tensor> {
         match &self.0 {
-            Source::Held(tensor) => Ok(picked(tensor, axis, samples, n_samples)),
-            Source::Filed(filed) => {
-                let part = filed.part(axis, samples)?;
+            Source::InMemory(tensor) => Ok(picked(tensor, axis, samples, n_samples)),
+            Source::InFile(array) => {
+                let part = array.part(axis, samples)?;
                 let all: Vec<usize> = (0..samples.len()).collect();
                 Ok(if all.len() == n_samples { part } else { picked(&part, axis, &all, n_samples) })
             }
@@ -74,7 +79,7 @@ impl Array {
     }
 }
 
-impl Filed {
+impl FileArray {
     fn whole(&self) -> Result<Tensor> {
         match self.shape.first() {
             Some(&n) => self.part(0, &(0..n).collect::<Vec<_>>()),
@@ -83,14 +88,14 @@ impl Filed {
     }
 
     fn part(&self, axis: usize, samples: &[usize]) -> Result<Tensor> {
-        let (n_held, inner) = (self.shape[axis], self.shape[axis + 1..].iter().product::<usize>());
+        let (n_stored, inner) = (self.shape[axis], self.shape[axis + 1..].iter().product::<usize>());
         let mut shape = self.shape.clone();
         shape[axis] = samples.len();
         let n_outer: usize = self.shape[..axis].iter().product();
         let neighbours: Vec<&[usize]> = samples.chunk_by(|a, b| a + 1 == *b).collect();
         let runs = (0..n_outer).flat_map(|outer| {
             let run = move |run: &&[usize]| {
-                let start = outer * n_held + run[0];
+                let start = outer * n_stored + run[0];
                 start * inner..(start + run.len()) * inner
             };
             neighbours.iter().map(run)
@@ -98,11 +103,11 @@ impl Filed {
         self.read(&shape, runs)
     }
 
-    /// Runs of elements, one after the other, as a tensor.
+    /// Ranges of elements, one after the other, as a tensor.
     fn read(&self, shape: &[usize], runs: impl IntoIterator<Item = Range<usize>>) -> Result<Tensor> {
         let wrong = |error: std::io::Error| Error::invalid_data(format!("can't be read again: {error}"));
         let size = self.dtype.byte_size();
-        // A panic while the lock is held leaves nothing but a position, which is set before each use.
+        // A panic while the lock is held leaves only a file position, which is set before each use.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = Vec::with_capacity(shape.iter().product::<usize>() * size);
         for run in runs {
@@ -116,12 +121,12 @@ impl Filed {
 /// Some samples of a tensor, the last one repeated until there are `n_samples`.
 fn picked(tensor: &Tensor, axis: usize, samples: &[usize], n_samples: usize) -> Tensor {
     let mut shape = tensor.shape().to_vec();
-    let (n_held, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let (n_stored, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
     shape[axis] = n_samples;
     with_element!(tensor.dtype(), T => {
         let values = tensor.values::<T>().expect("the type is the tensor's own");
         let mut batch: Vec<T> = Vec::with_capacity(shape.iter().product());
-        for part in values.chunks_exact((n_held * inner).max(1)) {
+        for part in values.chunks_exact((n_stored * inner).max(1)) {
             let of = |sample: &usize| &part[sample * inner..(sample + 1) * inner];
             samples.iter().for_each(|sample| batch.extend_from_slice(of(sample)));
             let last = samples.last().map_or(&[][..], of);
@@ -136,14 +141,14 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn filed(tensor: &Tensor) -> Array {
+    fn in_file(tensor: &Tensor) -> Array {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&tensor.to_le_bytes()).unwrap();
-        Array::filed(tensor.dtype(), tensor.shape().to_vec(), file)
+        Array::in_file(tensor.dtype(), tensor.shape().to_vec(), file)
     }
 
     #[test]
-    fn samples_may_be_counted_by_a_later_dimension() {
+    fn samples_may_be_along_a_later_dimension() {
         let array = Tensor::new(&[2, 3, 1], vec![0.0f32, 1.0, 2.0, 10.0, 11.0, 12.0]);
         let batch = picked(&array, 1, &[1, 2], 3);
         assert_eq!(
@@ -153,26 +158,26 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_what_memory_gives() {
+    fn an_array_in_a_file_equals_one_in_memory() {
         let tensor = Tensor::new(&[3, 4, 2], (0..24i16).collect());
-        let (held, filed) = (Array::from(tensor.clone()), filed(&tensor));
-        assert_eq!((filed.dtype(), filed.shape()), (held.dtype(), held.shape()));
-        assert_eq!(filed.whole().unwrap(), tensor);
+        let (in_memory, in_file) = (Array::from(tensor.clone()), in_file(&tensor));
+        assert_eq!((in_file.dtype(), in_file.shape()), (in_memory.dtype(), in_memory.shape()));
+        assert_eq!(in_file.whole().unwrap(), tensor);
         for axis in 0..3 {
             for samples in [&[0][..], &[1], &[0, 1], &[1, 0], &[1, 1]] {
                 for n_samples in [samples.len(), 5] {
-                    let of = |array: &Array| array.pick(axis, samples, n_samples).unwrap();
-                    assert_eq!(of(&filed), of(&held), "{axis} {samples:?} {n_samples}");
+                    let picked = |array: &Array| array.pick(axis, samples, n_samples).unwrap();
+                    assert_eq!(picked(&in_file), picked(&in_memory), "{axis} {samples:?} {n_samples}");
                 }
             }
         }
         let number = Tensor::scalar(7.5f64);
-        assert_eq!(self::filed(&number).whole().unwrap(), number);
+        assert_eq!(self::in_file(&number).whole().unwrap(), number);
     }
 
     #[test]
-    fn a_file_that_became_shorter_is_an_error() {
-        let array = Array::filed(DType::F32, vec![3], tempfile::tempfile().unwrap());
+    fn a_truncated_file_is_an_error() {
+        let array = Array::in_file(DType::F32, vec![3], tempfile::tempfile().unwrap());
         assert_eq!(
             array.whole().unwrap_err().to_string(),
             "0 bytes can't fill a tensor of f32 and shape [3]"

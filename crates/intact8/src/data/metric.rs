@@ -1,4 +1,4 @@
-//! Metrics: one number for what a model says about a whole data set.
+//! Metrics: one number for the outputs of a model over a data set.
 
 mod classes;
 mod errors;
@@ -14,35 +14,35 @@ pub(crate) use noise::{noise, noise_of_mean};
 use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
 
-/// A kind of metric. All of them look at the model's first output.
+/// A kind of metric. All metrics use the model's first output.
 pub struct MetricRow {
-    /// The name on the command line; where it ends in `K`, a number stands there.
+    /// Its name on the command line; a final `K` stands for a number.
     pub name: &'static str,
-    /// What it is.
+    /// A short description.
     pub about: &'static str,
-    /// Which way is up.
+    /// Whether higher or lower values are better.
     pub better: Better,
-    /// What the output is compared with.
+    /// The values that the output is compared with.
     pub truth: Truth,
-    /// Begins to count; of `topK` it is given K.
+    /// Makes an empty tally; `k` is the number in the name.
     tally: fn(k: usize) -> Box<dyn Tally>,
 }
 
-/// Which values of a metric are better.
+/// The direction in which a metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
-    /// Larger ones.
+    /// Higher values are better.
     Higher,
-    /// Smaller ones.
+    /// Lower values are better.
     Lower,
 }
 
-/// What an output is compared with.
+/// The values that an output is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
     /// The array `labels` of the data set, integers.
     Labels,
-    /// The array `targets` of the data set, or else what the original model gives.
+    /// The array `targets` of the data set; if it is absent, the outputs of the original model.
     Targets,
 }
 
@@ -106,7 +106,7 @@ pub static METRICS: &[MetricRow] = &[
     },
 ];
 
-/// A metric, ready to count.
+/// A metric, with the number in its name.
 #[derive(Clone)]
 pub struct Metric {
     /// Its name, such as `top5`.
@@ -116,7 +116,7 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// Its row.
+    /// Its row of the table.
     pub fn row(&self) -> &'static MetricRow {
         self.row
     }
@@ -126,7 +126,10 @@ impl Metric {
     }
 }
 
-/// The metric of that name.
+/// The metric with this name.
+///
+/// # Errors
+/// If there is none; the message lists the names.
 pub fn metric_named(name: &str) -> Result<Metric> {
     let parsed = |row: &'static MetricRow| {
         let k = match row.name.strip_suffix('K') {
@@ -146,57 +149,60 @@ pub fn metric_named(name: &str) -> Result<Metric> {
     METRICS.iter().find_map(parsed).ok_or_else(unknown)
 }
 
-/// Counts, batch by batch.
+/// The state of a metric, to which samples are added batch by batch.
 pub(crate) trait Tally {
-    /// Counts some samples.
+    /// Adds some samples.
+    ///
+    /// # Errors
+    /// If outputs, labels or targets do not fit the metric.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()>;
 
-    /// How many samples have been counted.
+    /// The number of samples added so far.
     fn n(&self) -> usize;
 
-    /// The metric of some of the samples, named by their position; NaN may stand for that of none.
+    /// The metric of the samples for whose position `is_counted` returns true; may be NaN if there are none.
     fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64;
 
-    /// The metric of all that has been counted.
+    /// The metric of all samples added so far.
     fn value(&self) -> f64 {
         self.value_of(&|_| true)
     }
 
-    /// What each sample contributes, if the metric is the mean of that.
+    /// The contribution of each sample, if the metric is the mean of these.
     fn contributions(&self) -> Option<&[f64]> {
         None
     }
 
-    /// Takes the samples, which were counted in some other order, for counted in the order of their numbers: the first one
-    /// counted was `order[0]`. Only metrics that are means need to know how.
+    /// Reorders the samples as if they had been added in ascending order; the sample added first is `order[0]`. Only metrics that
+    /// are means support it.
     fn sort(&mut self, order: &[usize]) {
         let _ = order;
     }
 
-    /// Whether a sample contributes just 0 or 1.
+    /// Whether each contribution is 0 or 1.
     fn is_count(&self) -> bool {
         false
     }
 
-    /// The least and the greatest that the metric can still become if so many samples follow. Bounds must hold after
-    /// rounding, too.
+    /// The lowest and the highest value that the metric can reach with `n_left` further samples. The bounds must hold for rounded
+    /// results.
     fn range(&self, n_left: usize) -> (f64, f64) {
         let _ = n_left;
         (f64::NEG_INFINITY, f64::INFINITY)
     }
 }
 
-/// What a model says of some samples, and what it should say.
+/// The outputs of a model for some samples, with their labels and targets.
 pub(crate) struct Batch<'a> {
-    /// How many samples there are.
+    /// The number of samples.
     pub(crate) n: usize,
-    /// The first output's shape; its first dimension may be longer than `n`.
+    /// The shape of the first output; its first dimension may be larger than `n`.
     pub(crate) shape: &'a [usize],
-    /// Its values for those samples.
+    /// The values of the first output for these samples.
     pub(crate) output: Cow<'a, [f32]>,
-    /// Labels, all of a sample's together.
+    /// The labels, sample by sample.
     pub(crate) labels: Cow<'a, [i64]>,
-    /// Targets, all of a sample's together.
+    /// The targets, sample by sample.
     pub(crate) targets: Cow<'a, [f32]>,
 }
 
@@ -206,8 +212,9 @@ impl<'a> Batch<'a> {
         let output = outputs.first().ok_or_else(|| Error::invalid_data("the model has no output"))?;
         let shape = output.shape();
         if shape.first().is_none_or(|&n_rows| n_rows < n) {
-            let message =
-                format!("metrics want an output with a row for each of {n} samples, found {shape:?}");
+            let message = format!(
+                "metrics require an output with a row for each of {n} samples, found the shape {shape:?}"
+            );
             return Err(Error::invalid_data(message));
         }
         let n_values = output.len() / shape[0].max(1) * n;
@@ -224,12 +231,12 @@ impl<'a> Batch<'a> {
         Ok(Batch { n, shape, output, labels: Cow::Borrowed(&[]), targets: Cow::Borrowed(&[]) })
     }
 
-    /// The rows of output and targets, which must be equally long.
+    /// The rows of output and targets, which must have the same length.
     fn pairs(&self) -> Result<impl Iterator<Item = (&[f32], &[f32])>> {
         if self.output.len() != self.targets.len() {
-            let [found, wanted] = [self.output.len(), self.targets.len()].map(|len| len / self.n);
+            let [found, expected] = [self.output.len(), self.targets.len()].map(|len| len / self.n);
             return Err(Error::invalid_data(format!(
-                "the model gives {found} values for a sample, and the targets have {wanted}"
+                "the model returns {found} values for a sample, and the targets have {expected}"
             )));
         }
         let row = self.output.len() / self.n;
@@ -237,7 +244,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The values of a tensor as f32, whatever numbers they are.
+/// The values of a tensor of numbers as f32.
 pub(crate) fn numbers(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
     let dtype = tensor.dtype();
     match dtype {
@@ -250,10 +257,10 @@ pub(crate) fn numbers(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
     with_element!(dtype, [F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
             Ok(Cow::Owned(tensor.values::<T>()?.iter().map(|&value| value as f32).collect()))
         },
-        _ => Err(Error::invalid_data(format!("metrics want numbers, found {dtype}"))))
+        _ => Err(Error::invalid_data(format!("metrics require numbers, found {dtype}"))))
 }
 
-/// Labels as integers, whatever integer type they are stored in.
+/// Labels of any integer type as i64.
 pub(crate) fn labels(array: &Tensor) -> Result<Vec<i64>> {
     let dtype = array.dtype();
     with_element!(dtype, [I8 U8 I16 U16 I32 U32 I64], T => {

@@ -11,11 +11,14 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// Arrays of more bytes than this are kept in files.
-const MOST_HELD: u64 = 1 << 20;
+/// Arrays of more bytes than this are stored in temporary files.
+const MAX_BYTES_IN_MEMORY: u64 = 1 << 20;
 
-/// Reads every array of a file. One of more than a mebibyte is unpacked into a temporary file, which nobody else sees and
-/// which is gone with the array, so that a batch takes as much memory as its samples do, however many there are.
+/// Reads every array of a file. An array of more than one MiB is unpacked into a private temporary file, which is removed with the
+/// array, so that memory is needed only for the samples of a batch.
+///
+/// # Errors
+/// If the file can't be read, is not an `.npz` file, or has an array of a type that can't be fed.
 pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     let at = |error: Error| error.at(path.display());
     let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
@@ -35,13 +38,13 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
 
 fn read_array(header: NpyHeader, mut entry: impl Read) -> Result<Array> {
     let NpyType::Plain(ty) = header.dtype() else {
-        return Err(Error::unsupported("structured arrays can't be fed"));
+        return Err(Error::unsupported("is a structured array; save one array for each field"));
     };
     let shape = shape(&header)?;
     let n_elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
     let n_bytes = n_elements.and_then(|n| n.checked_mul(ty.size_field()));
     match (dtype(&ty), n_bytes) {
-        (Some(dtype), Some(n_bytes)) if n_bytes > MOST_HELD && header.order() == Order::C => {
+        (Some(dtype), Some(n_bytes)) if n_bytes > MAX_BYTES_IN_MEMORY && header.order() == Order::C => {
             let wrong = |error: std::io::Error| Error::invalid_data(format!("can't be unpacked: {error}"));
             let mut file = tempfile::tempfile().map_err(wrong)?;
             let n_found = std::io::copy(&mut entry.by_ref().take(n_bytes), &mut file).map_err(wrong)?;
@@ -49,7 +52,7 @@ fn read_array(header: NpyHeader, mut entry: impl Read) -> Result<Array> {
                 let message = format!("{n_found} bytes can't fill {n_bytes}; the file is cut off");
                 return Err(Error::invalid_data(message));
             }
-            Ok(Array::filed(dtype, shape, file))
+            Ok(Array::in_file(dtype, shape, file))
         }
         _ => read_tensor(NpyFile::with_header(header, entry), &ty).map(Array::from),
     }
@@ -95,7 +98,7 @@ fn read_tensor<R: Read>(file: NpyFile<R>, ty: &TypeStr) -> Result<Tensor> {
         (TypeChar::Uint, 4) => read::<u32, R>(file),
         (TypeChar::Uint, 8) => read::<u64, R>(file),
         (TypeChar::Bool, _) => read::<bool, R>(file),
-        _ => Err(Error::unsupported(format!("arrays of {ty} can't be fed"))),
+        _ => Err(Error::unsupported(format!("has elements of {ty}; save it as floats, integers or bool"))),
     }
 }
 
@@ -115,7 +118,10 @@ fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
     }
 }
 
-/// Writes arrays as a compressed archive.
+/// Writes arrays as a compressed `.npz` file.
+///
+/// # Errors
+/// If writing fails, or an array has elements that NumPy lacks.
 pub fn write_npz<'a>(
     out: impl Write + Seek,
     arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>,

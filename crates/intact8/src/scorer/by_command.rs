@@ -1,7 +1,7 @@
-//! Scores by a command that is given the path of an ONNX file and prints a number on its last line.
+//! The scorer by a command of the user's, which receives the path of an ONNX file and prints a number on its last line.
 
 use super::Score;
-use super::process::{Answered, Ended, Staying, run};
+use super::process::{Answer, PersistentProcess, ProcessEnd, run};
 use crate::files::save_model;
 use crate::stop::Stop;
 use intact8_calibrate::BoxError;
@@ -12,82 +12,92 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Scores by a command.
+/// A scorer by a command; the score has one value, of which more is better.
 pub struct CommandScorer {
-    /// The program and its arguments; where it does not stay, the path of a model comes last.
+    /// The program and its arguments. Unless it is persistent, the path of a model is added as the last argument.
     pub command: Vec<String>,
-    /// How long it may take for one model; `None` is as long as it wants.
+    /// The time limit for one model; `None` is no limit.
     pub timeout: Option<Duration>,
-    /// Whether it is started once, reads paths line by line, and answers each with a line that is a number. What takes long to
-    /// start is waited for only once.
-    pub stays: bool,
-    /// Ends the command when the user wants an end.
+    /// Whether the command is started only once; it then reads the path of a model from each line of its standard input and
+    /// answers with a line that is a number.
+    pub is_persistent: bool,
+    /// Ends the command when the user cancels the search.
     pub stop: Stop,
-    staying: Option<Staying>,
+    process: Option<PersistentProcess>,
 }
 
 impl CommandScorer {
-    /// A scorer by a command line, split into words as a shell does; nothing in it is expanded.
+    /// A scorer by a command line, which is split into words like a shell does, without any expansion.
+    ///
+    /// # Errors
+    /// If the line has no words, or a quote is not closed.
     pub fn parse(line: &str) -> Result<CommandScorer> {
         let command = shlex::split(line).filter(|words| !words.is_empty());
         let command = command.ok_or_else(|| {
             Error::evaluator("the command can't be split into words; check its quotes").at(line)
         })?;
-        Ok(CommandScorer { command, timeout: None, stays: false, stop: Stop::default(), staying: None })
+        Ok(CommandScorer {
+            command,
+            timeout: None,
+            is_persistent: false,
+            stop: Stop::default(),
+            process: None,
+        })
     }
 
     fn failed(&self, message: String) -> Error {
         Error::evaluator(message).at(self.command.join(" "))
     }
 
-    fn start(&self) -> Command {
+    /// The command without a path.
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).stderr(Stdio::inherit());
         command
     }
 
-    /// What the command says of a model.
+    /// The answer of the command for a model.
     fn answer(&mut self, path: &Path) -> Result<String> {
         let stop = self.stop.clone();
         let is_cancelled = || stop.is_cancelled();
-        let staying = self.staying.take();
+        let running = self.process.take();
         let unusable = |error| self.failed(format!("can't be run: {error}"));
-        if !self.stays {
-            let mut command = self.start();
+        if !self.is_persistent {
+            let mut command = self.command();
             command.arg(path).stdin(Stdio::null());
             return match run(&mut command, self.timeout, is_cancelled).map_err(unusable)? {
-                Ended::Exited(status, printed) if status.success() => {
+                ProcessEnd::Exited(status, printed) if status.success() => {
                     let printed = String::from_utf8_lossy(&printed);
                     let last = printed.lines().rfind(|line| !line.trim().is_empty());
                     Ok(last.unwrap_or("").trim().to_owned())
                 }
-                Ended::Exited(status, _) => Err(self.failed(format!("failed with {status}"))),
-                Ended::OutOfTime => Err(self.out_of_time()),
-                Ended::Cancelled => Err(self.cancelled()),
+                ProcessEnd::Exited(status, _) => Err(self.failed(format!("failed with {status}"))),
+                ProcessEnd::OutOfTime => Err(self.out_of_time()),
+                ProcessEnd::Cancelled => Err(self.cancelled()),
             };
         }
-        let mut staying = match staying {
-            Some(staying) => staying,
-            None => Staying::start(&mut self.start()).map_err(unusable)?,
+        let mut process = match running {
+            Some(process) => process,
+            None => PersistentProcess::start(&mut self.command()).map_err(unusable)?,
         };
         let is_number = |line: &str| line.trim().parse::<f64>().is_ok();
         let question = path.display().to_string();
-        match staying.ask(&question, self.timeout, is_cancelled, is_number).map_err(unusable)? {
-            Answered::Line(line) => {
-                self.staying = Some(staying);
+        match process.ask(&question, self.timeout, is_cancelled, is_number).map_err(unusable)? {
+            Answer::Line(line) => {
+                self.process = Some(process);
                 Ok(line.trim().to_owned())
             }
-            Answered::Exited(status) => {
-                Err(self.failed(format!("ended with {status} before it gave a number for a model")))
+            Answer::Exited(status) => {
+                Err(self.failed(format!("exited with {status} before it printed a number for a model")))
             }
-            Answered::OutOfTime => Err(self.out_of_time()),
-            Answered::Cancelled => Err(self.cancelled()),
+            Answer::OutOfTime => Err(self.out_of_time()),
+            Answer::Cancelled => Err(self.cancelled()),
         }
     }
 
     fn out_of_time(&self) -> Error {
         let limit = self.timeout.unwrap_or_default();
-        self.failed(format!("took longer than {limit:?} for a model and was ended"))
+        self.failed(format!("took longer than {limit:?} for a model and was ended; raise --eval-timeout"))
     }
 
     fn cancelled(&self) -> Error {
@@ -113,7 +123,7 @@ impl CommandScorer {
     }
 }
 
-/// Whether the user's runtime is likely to run a deploy model.
+/// Whether the user's runtime is expected to run a deploy model; the Ascend format requires its own compiler.
 fn is_runnable(deployed: &Deployed) -> bool {
     deployed.format() != DeployFormat::Ascend
 }
@@ -121,7 +131,7 @@ fn is_runnable(deployed: &Deployed) -> bool {
 impl Scorer for CommandScorer {
     type Score = Score;
 
-    /// Trials are scored as they are deployed; of a format that only its own compiler runs, as the simulation.
+    /// Trials are scored as deploy models, or as fake-quant models if the runtime can't run the deploy format.
     fn score(&mut self, subject: Subject<'_>, _: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         let began = Instant::now();
         let score = match subject {

@@ -1,9 +1,9 @@
-//! Scores by metrics over a data set, run by our interpreter.
+//! The scorer by metrics over a data set; our interpreter runs the models.
 
+use super::activation_cache::{ActivationCache, BatchResult, CachedValues};
+use super::batch_size::fit_to_cache;
 use super::fingerprint::Fingerprint;
-use super::in_cache::in_cache;
-use super::kept::{Kept, Made, Start};
-use super::order::{estimate, worst_first};
+use super::sample_order::{estimate, worst_first};
 use super::{Effort, Score};
 use crate::data::{
     Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, noise_of_mean, numbers,
@@ -19,39 +19,40 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Scores by metrics over a data set.
+/// A scorer by metrics over a data set; the score has one value for each metric.
 pub struct DataScorer {
     /// The samples.
     pub evaluation: Feed,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Vec<Metric>,
-    /// How many bytes of activations are kept between trials, which then run only what has changed; the scores are the
-    /// same, bit for bit. 256 MiB unless it is set. The first trial keeps nothing, for mostly it is the last.
+    /// The memory of the activation cache in bytes, by default 256 MiB; 0 turns it off. With it, a trial computes only the part of
+    /// the model that differs from an earlier trial; the scores are the same bit for bit. The first trial stores nothing, since
+    /// it is usually the last.
     pub cache_memory: usize,
     labels: Vec<i64>,
     targets: Targets,
-    kept: Kept,
+    cache: ActivationCache,
     original: OriginalModel,
-    /// The scores of models that were scored to their end, by what their outputs are computed by.
+    /// The complete scores of models, by the fingerprints of their outputs.
     known: HashMap<Vec<Fingerprint>, Score>,
-    /// What the original's samples gave, once it has been scored.
+    /// The tallies of the original, once it is scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
 }
 
-/// How much memory activations may take that are kept between trials.
+/// The default memory of the activation cache in bytes.
 const CACHE_MEMORY: usize = 256 << 20;
 
-/// What outputs are compared with.
+/// The targets that outputs are compared with.
 enum Targets {
-    /// No metric asks.
+    /// No metric needs targets.
     None,
-    /// Values of the data set, as many for each sample.
-    Given(Vec<f32>),
-    /// The outputs of the original, batch by batch; computed when they are first needed.
+    /// Values of the data set, the same number for each sample.
+    FromData(Vec<f32>),
+    /// The outputs of the original model, batch by batch; computed when they are first needed.
     Original(Option<Vec<Vec<f32>>>),
 }
 
-/// The original model, compiled by the interpreter that runs all others too.
+/// The original model, compiled by the interpreter that runs all other models too.
 #[derive(Clone)]
 pub struct OriginalModel {
     interpreter: Arc<Interpreter>,
@@ -70,77 +71,77 @@ impl OriginalModel {
     }
 }
 
-/// How a model is scored.
+/// The way in which a model is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The original, with which all others are compared.
+enum ScoringMode {
+    /// The original model, with which all others are compared.
     Original,
-    /// A model that is scored to its end by itself: the first trial, and what was saved.
-    Whole,
-    /// A trial that may make use of what others have computed.
-    Trial,
+    /// A model that is computed completely, without the activation cache: the first trial, and saved models.
+    Complete,
+    /// A later trial, which uses the activation cache.
+    Cached,
 }
 
 impl DataScorer {
-    /// A scorer of the samples of a feed, run as `original` is: in batches as long as the feed's or, where the values that the
-    /// original computes of one would not stay in the processor's cache, in shorter ones. Labels and targets are from the data
-    /// set that the samples come from; if it has no targets, and a metric needs some, they are the outputs of `original`.
+    /// A scorer of the samples of a feed, run by the interpreter of `original`. The batches are shorter than the feed's if the tensors of the
+    /// original model would not fit into the processor's cache. `data` is the data set of the samples, with the labels and
+    /// targets that the metrics need; if it has no targets, they are the outputs of `original`.
     ///
     /// # Errors
-    /// If labels or targets are missing or do not fit, or `original` can't be run.
+    /// If labels are missing, labels or targets do not fit the samples, or `original` can't be run.
     pub fn new(
         original: OriginalModel,
         evaluation: Feed,
         data: &DataSet,
         metrics: Vec<Metric>,
     ) -> Result<DataScorer> {
-        let wants = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
+        let needs = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
         let n_samples = evaluation.n_samples();
-        let labels = match wants(Truth::Labels) {
+        let labels = match needs(Truth::Labels) {
             true => labels(&data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
             false => vec![],
         };
-        let targets = match (wants(Truth::Targets), data.arrays.contains_key("targets")) {
+        let targets = match (needs(Truth::Targets), data.arrays.contains_key("targets")) {
             (false, _) => Targets::None,
             (true, true) => {
                 let targets = data.targets("targets", n_samples)?;
                 let targets = numbers(&targets);
-                Targets::Given(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
+                Targets::FromData(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
             }
             (true, false) => Targets::Original(None),
         };
-        let evaluation = in_cache(evaluation, &original.session)?;
-        let kept = Kept::new(original.interpreter.clone(), evaluation.n_batches());
+        let evaluation = fit_to_cache(evaluation, &original.session)?;
+        let cache = ActivationCache::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
             metrics,
             cache_memory: CACHE_MEMORY,
             labels,
             targets,
-            kept,
+            cache,
             known: HashMap::new(),
             original,
             baseline: None,
         })
     }
 
-    /// Whether a metric compares with what the original gives, which the original matches perfectly.
+    /// Whether a metric compares with the outputs of the original model, which the original matches perfectly.
     pub fn is_measured_by_original(&self, metric: &Metric) -> bool {
         metric.row().truth == Truth::Targets && matches!(self.targets, Targets::Original(_))
     }
 
-    /// Computes the outputs of the original, if they are the targets and are not known yet.
-    fn find_targets(&mut self, scoring: &mut Scoring<'_, Score>) -> Result<()> {
+    /// Computes the outputs of the original model, if they are the targets and are not computed yet.
+    fn compute_targets(&mut self, scoring: &mut Scoring<'_, Score>) -> Result<()> {
         let Targets::Original(outputs @ None) = &mut self.targets else { return Ok(()) };
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
         let mut found = Vec::new();
         for wave in batches.chunks(rayon::current_num_threads()) {
             (scoring.progress)(found.len(), batches.len())?;
-            let of_wave: Vec<Result<Vec<Tensor>>> = wave
+            let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
                 .map(|samples| self.original.session.run(&self.evaluation.inputs(samples.clone())?))
                 .collect();
-            for (of_batch, samples) in of_wave.into_iter().zip(wave) {
+            for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
                 found.push(Batch::of(&of_batch?, samples.len())?.output.into_owned());
             }
         }
@@ -148,29 +149,29 @@ impl DataScorer {
         Ok(())
     }
 
-    /// The noise of each metric. The tallies of the original are kept; if it was scored in an earlier run, and its score does not
-    /// hold what is needed, it is scored again.
+    /// The noise of each metric, from the tallies of a model and the original. The tallies of the original are stored; if it was
+    /// scored in an earlier run, and its score has no contributions, it is scored again.
     fn noise(
         &mut self,
         tallies: Vec<Box<dyn Tally>>,
-        kind: Kind,
+        mode: ScoringMode,
         scoring: &mut Scoring<'_, Score>,
     ) -> Result<Vec<Noise>> {
         let original = scoring.original.map_or(&[][..], |original| &original.contributions);
         if !original.is_empty() && scoring.first.is_some() {
             let pairs = original.iter().zip(&tallies);
-            let of_means = pairs.filter_map(|(before, tally)| {
+            let noises = pairs.filter_map(|(before, tally)| {
                 tally.contributions().map(|after| noise_of_mean(before, after, tally.is_count()))
             });
-            return Ok(of_means.collect());
+            return Ok(noises.collect());
         }
-        if kind != Kind::Original && self.baseline.is_none() {
+        if mode != ScoringMode::Original && self.baseline.is_none() {
             let original = self.original.model.clone();
             let progress = &mut *scoring.progress;
             let mut scoring = Scoring { original: None, first: None, out_of_reach: None, progress };
-            self.score_model(&original, Kind::Original, &mut scoring)?;
+            self.score_model(&original, ScoringMode::Original, &mut scoring)?;
         }
-        if kind == Kind::Original {
+        if mode == ScoringMode::Original {
             self.baseline = Some(tallies);
             let baseline = self.baseline.iter().flatten();
             return Ok(baseline.map(|tally| noise(&**tally, &**tally)).collect());
@@ -179,83 +180,92 @@ impl DataScorer {
         Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
     }
 
+    /// The outputs of some samples with their labels and targets.
     fn batch<'a>(&'a self, outputs: &'a [Tensor], samples: &[usize]) -> Result<Batch<'a>> {
         let batch = Batch::of(outputs, samples.len())?;
         let n_samples = self.evaluation.n_samples();
         let targets = match &self.targets {
             Targets::None => Cow::Borrowed(&[][..]),
-            Targets::Given(values) => of_samples(values, samples, n_samples),
+            Targets::FromData(values) => rows_of(values, samples, n_samples),
             Targets::Original(outputs) => {
                 let outputs = outputs.as_ref().expect("the targets were computed before");
-                let of_sample = |&sample: &usize| {
-                    let (idx, of_batch) = (sample / self.evaluation.batch_len(), self.evaluation.batch_len());
-                    let n_here = of_batch.min(n_samples - idx * of_batch);
-                    let row = outputs[idx].len() / n_here;
-                    &outputs[idx][sample % of_batch * row..][..row]
+                let row_of = |&sample: &usize| {
+                    let batch_len = self.evaluation.batch_len();
+                    let idx = sample / batch_len;
+                    let n_in_batch = batch_len.min(n_samples - idx * batch_len);
+                    let row_len = outputs[idx].len() / n_in_batch;
+                    &outputs[idx][sample % batch_len * row_len..][..row_len]
                 };
-                Cow::Owned(samples.iter().flat_map(of_sample).copied().collect())
+                Cow::Owned(samples.iter().flat_map(row_of).copied().collect())
             }
         };
-        Ok(Batch { labels: of_samples(&self.labels, samples, n_samples), targets, ..batch })
+        Ok(Batch { labels: rows_of(&self.labels, samples, n_samples), targets, ..batch })
     }
 }
 
 /// The rows of some samples.
-fn of_samples<'a, T: Clone>(values: &'a [T], samples: &[usize], n_samples: usize) -> Cow<'a, [T]> {
-    let row = values.len() / n_samples;
-    let of_sample = |&sample: &usize| &values[sample * row..(sample + 1) * row];
-    Cow::Owned(samples.iter().flat_map(of_sample).cloned().collect())
+fn rows_of<'a, T: Clone>(values: &'a [T], samples: &[usize], n_samples: usize) -> Cow<'a, [T]> {
+    let row_len = values.len() / n_samples;
+    let row_of = |&sample: &usize| &values[sample * row_len..(sample + 1) * row_len];
+    Cow::Owned(samples.iter().flat_map(row_of).cloned().collect())
 }
 
 impl Scorer for DataScorer {
     type Score = Score;
 
-    /// Quantized models are run as runtimes execute them, see [`Deployed::executed`](intact8_quant::Deployed::executed);
-    /// the simulation alone, as it is written.
+    /// Deploy models are run as runtimes execute them, see [`Deployed::executed`](intact8_quant::Deployed::executed); fake-quant
+    /// models as they are written.
     fn score(&mut self, subject: Subject<'_>, scoring: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         let began = Instant::now();
-        let (model, kind) = match subject {
-            Subject::Original(model) => (Cow::Borrowed(model), Kind::Original),
+        let (model, mode) = match subject {
+            Subject::Original(model) => (Cow::Borrowed(model), ScoringMode::Original),
             Subject::Trial { index, quantized, deployed } => {
-                let kind = if index == 0 { Kind::Whole } else { Kind::Trial };
+                let mode = if index == 0 { ScoringMode::Complete } else { ScoringMode::Cached };
                 match deployed {
-                    Some(deployed) => (Cow::Owned(deployed.executed()?), kind),
-                    None => (Cow::Borrowed(quantized.fake_quant()), kind),
+                    Some(deployed) => (Cow::Owned(deployed.executed()?), mode),
+                    None => (Cow::Borrowed(quantized.fake_quant()), mode),
                 }
             }
-            Subject::Saved { model: SavedModel::FakeQuant(model), .. } => (Cow::Borrowed(model), Kind::Whole),
+            Subject::Saved { model: SavedModel::FakeQuant(model), .. } => {
+                (Cow::Borrowed(model), ScoringMode::Complete)
+            }
             Subject::Saved { model: SavedModel::Deployed(deployed), .. } => {
-                (Cow::Owned(deployed.executed()?), Kind::Whole)
+                (Cow::Owned(deployed.executed()?), ScoringMode::Complete)
             }
         };
-        Ok(self.score_model(&model, kind, scoring)?.measured(began))
+        Ok(self.score_model(&model, mode, scoring)?.measured(began))
     }
 }
 
 impl DataScorer {
-    /// As many batches as there are threads run at once. The results are counted in order, so that neither the score
-    /// nor where it stops depends on the number of threads. If it may stop, the samples at risk come first.
-    ///
-    /// A model whose outputs are computed exactly as those of one before, such as a file that was read back, is not run: it
-    /// has the same score.
-    fn score_model(&mut self, model: &Model, kind: Kind, scoring: &mut Scoring<'_, Score>) -> Result<Score> {
-        let computed_by = self.kept.outputs(model);
-        if let Some(score) = self.known.get(&computed_by) {
+    /// Scores a model. A model whose outputs have the fingerprints of a model that is scored already, such as one that was read
+    /// back from its file, is not run: it has the same score.
+    fn score_model(
+        &mut self,
+        model: &Model,
+        mode: ScoringMode,
+        scoring: &mut Scoring<'_, Score>,
+    ) -> Result<Score> {
+        let fingerprints = self.cache.output_fingerprints(model);
+        if let Some(score) = self.known.get(&fingerprints) {
             return Ok(Score { effort: Effort { samples: Some(0), ..Effort::default() }, ..score.clone() });
         }
-        let score = self.run(model, kind, scoring)?;
-        if kind != Kind::Original && score.stopped_after.is_none() {
-            self.known.insert(computed_by, score.clone());
+        let score = self.run(model, mode, scoring)?;
+        if mode != ScoringMode::Original && score.stopped_after.is_none() {
+            self.known.insert(fingerprints, score.clone());
         }
         Ok(score)
     }
 
-    fn run(&mut self, model: &Model, kind: Kind, scoring: &mut Scoring<'_, Score>) -> Result<Score> {
-        self.find_targets(scoring)?;
-        let first = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
-        let memory = if kind == Kind::Trial { self.cache_memory } else { 0 };
-        let session = (kind == Kind::Original).then(|| self.original.session.clone());
-        let mut run = self.kept.run(model, session, memory, first)?;
+    /// Runs a model on all samples, as many batches at once as there are threads. The results are counted in the order of the
+    /// batches, so neither the score nor the stopping point depends on the number of threads. If the scoring may stop early, the
+    /// samples with the worst results in earlier models run first.
+    fn run(&mut self, model: &Model, mode: ScoringMode, scoring: &mut Scoring<'_, Score>) -> Result<Score> {
+        self.compute_targets(scoring)?;
+        let first_inputs = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
+        let memory = if mode == ScoringMode::Cached { self.cache_memory } else { 0 };
+        let session = (mode == ScoringMode::Original).then(|| self.original.session.clone());
+        let mut cached = self.cache.prepare(model, session, memory, first_inputs)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
         let references = scoring.original.zip(scoring.first).filter(|_| scoring.out_of_reach.is_some());
@@ -264,28 +274,30 @@ impl DataScorer {
         let sorted = references.and_then(|references| worst_first(references, better));
         let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
         let batches: Vec<&[usize]> = order.chunks(self.evaluation.batch_len()).collect();
-        let (mut idx, mut n_seen) = (0, 0);
+        let (mut idx, mut n_scored) = (0, 0);
         for wave in batches.chunks(rayon::current_num_threads()) {
             (scoring.progress)(idx, batches.len())?;
             let starts =
-                (idx..).zip(wave).map(|(idx, samples)| Ok((self.kept.start(&mut run, idx)?, *samples)));
+                (idx..).zip(wave).map(|(idx, samples)| Ok((self.cache.lookup(&mut cached, idx)?, *samples)));
             let starts = starts.collect::<Result<Vec<_>>>()?;
-            let on = |(start, samples): (Start, &[usize])| run.on(self.evaluation.inputs_of(samples)?, start);
-            let made: Vec<Result<Made>> = starts.into_par_iter().map(on).collect();
-            for (made, samples) in made.into_iter().zip(wave) {
-                let mut made = made?;
-                self.kept.keep(idx, &mut made);
-                let batch = self.batch(&made.outputs, samples)?;
+            let run_batch = |(start, samples): (CachedValues, &[usize])| {
+                cached.run(self.evaluation.inputs_of(samples)?, start)
+            };
+            let results: Vec<Result<BatchResult>> = starts.into_par_iter().map(run_batch).collect();
+            for (result, samples) in results.into_iter().zip(wave) {
+                let mut result = result?;
+                self.cache.store(idx, &mut result);
+                let batch = self.batch(&result.outputs, samples)?;
                 for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
                     tally.add(&batch).map_err(|error| error.at(&metric.name))?;
                 }
                 idx += 1;
-                n_seen += samples.len();
-                let Some(is_out_of_reach) = scoring.out_of_reach.filter(|_| n_seen < n_samples) else {
+                n_scored += samples.len();
+                let Some(is_out_of_reach) = scoring.out_of_reach.filter(|_| n_scored < n_samples) else {
                     continue;
                 };
                 let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
-                    let (least, most) = tally.range(n_samples - n_seen);
+                    let (least, most) = tally.range(n_samples - n_scored);
                     if metric.row().better == Better::Higher { most } else { least }
                 });
                 let best = Score::of(best.collect());
@@ -293,15 +305,15 @@ impl DataScorer {
                     let references = references.filter(|_| sorted.is_some());
                     let estimates = tallies.iter().enumerate().map(|(goal, tally)| {
                         match (references, tally.contributions()) {
-                            (Some(references), Some(seen)) => estimate(seen, &order, references, goal),
+                            (Some(references), Some(scored)) => estimate(scored, &order, references, goal),
                             _ => tally.value(),
                         }
                     });
                     return Ok(Score {
                         values: best.values,
-                        stopped_after: Some(n_seen),
+                        stopped_after: Some(n_scored),
                         estimates: estimates.collect(),
-                        effort: Effort { samples: Some(n_seen), ..Effort::default() },
+                        effort: Effort { samples: Some(n_scored), ..Effort::default() },
                         ..Score::default()
                     });
                 }
@@ -312,13 +324,14 @@ impl DataScorer {
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
         if let Some(idx) = values.iter().position(|value| value.is_nan()) {
-            return Err(Error::evaluator("is not a number").at(&self.metrics[idx].name));
+            return Err(Error::evaluator("the metric is NaN; check the labels and targets")
+                .at(&self.metrics[idx].name));
         }
-        let contributions = match kind {
-            Kind::Trial => None,
+        let contributions = match mode {
+            ScoringMode::Cached => None,
             _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
         };
-        let noise = self.noise(tallies, kind, scoring)?;
+        let noise = self.noise(tallies, mode, scoring)?;
         let effort = Effort { samples: Some(n_samples), ..Effort::default() };
         Ok(Score {
             values,

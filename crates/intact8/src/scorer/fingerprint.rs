@@ -1,20 +1,21 @@
-//! What a value is computed by, as a number: values of different models that have the same are equal, bit for bit.
+//! Fingerprints of values: hashes of the operators, attributes and constants from which a value is computed. Values of different
+//! models with the same fingerprint are equal bit for bit.
 
 use intact8_ir::{Attr, Model, NodeKind, Op, OperatorTrait, Tensor, ValueId};
 use std::collections::HashMap;
 use std::hash::Hash;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A hash of 128 bits: two different values that share one by chance are not to be expected.
+/// A hash of 128 bits, with which accidental collisions are negligible.
 pub(super) type Fingerprint = u128;
 
-/// The fingerprints of those values of a model's graph that its inputs have a part in.
+/// The fingerprints of the values of a model's main graph that depend on its inputs.
 #[derive(Default)]
 pub(super) struct Fingerprints(pub(super) HashMap<ValueId, Fingerprint>);
 
 impl Fingerprints {
-    /// Those of a model. `n_unknown` counts, over all models, nodes that nothing is known of: those with subgraphs, with
-    /// random results, and calls of functions. They are equal to nothing.
+    /// The fingerprints of a model. `n_unknown` counts, over all models, the nodes whose results are unknown: those with
+    /// subgraphs or random results, and calls of functions. Their fingerprints are equal to no other.
     pub(super) fn of(model: &Model, n_unknown: &mut u64, constants: &mut Constants) -> Fingerprints {
         constants.begin();
         let graph = model.main();
@@ -23,14 +24,14 @@ impl Fingerprints {
         for id in graph.topo() {
             let node = graph.node(id);
             let operands = graph.operands(id);
-            let of_node = match &node.kind {
+            let node_hash = match &node.kind {
                 NodeKind::Input(_) | NodeKind::Capture => hashed(("input", &node.outputs[0].name)),
                 NodeKind::Const(tensor) => hashed(("constant", constants.fingerprint(tensor))),
-                NodeKind::Op(op) => match of_op(model, op) {
-                    Some(of_op) => {
+                NodeKind::Op(op) => match operator_hash(model, op) {
+                    Some(operator) => {
                         let operands: Vec<Option<Fingerprint>> =
                             operands.iter().map(|value| value.map(|value| all[&value])).collect();
-                        hashed(("node", of_op, operands, node.outputs.len()))
+                        hashed(("node", operator, operands, node.outputs.len()))
                     }
                     None => {
                         *n_unknown += 1;
@@ -41,7 +42,7 @@ impl Fingerprints {
             let is_computed = matches!(node.kind, NodeKind::Input(_))
                 || operands.iter().flatten().any(|value| computed.contains_key(value));
             for slot in 0..node.outputs.len() {
-                let (value, fingerprint) = (ValueId { node: id, slot }, hashed((of_node, slot)));
+                let (value, fingerprint) = (ValueId { node: id, slot }, hashed((node_hash, slot)));
                 all.insert(value, fingerprint);
                 if is_computed {
                     computed.insert(value, fingerprint);
@@ -53,10 +54,11 @@ impl Fingerprints {
     }
 }
 
-/// The fingerprints of the latest model's constants: a tensor that several models share is hashed once.
+/// The fingerprints of the latest model's constants, so that a tensor shared by several models is hashed once.
 #[derive(Default)]
 pub(super) struct Constants {
-    /// By address; the tensor is kept, so that its address is not used again. And whether the model at hand has it.
+    /// By address: the tensor, which is stored so that its address is not reused, its fingerprint, and whether the current model
+    /// has it.
     known: HashMap<usize, (Tensor, Fingerprint, bool)>,
 }
 
@@ -78,16 +80,16 @@ impl Constants {
             *is_used = true;
             return *fingerprint;
         }
-        let fingerprint = hashed(Exact(tensor));
+        let fingerprint = hashed(TensorBytes(tensor));
         self.known.insert(address, (tensor.clone(), fingerprint, true));
         fingerprint
     }
 }
 
-/// A tensor by its bytes.
-struct Exact<'a>(&'a Tensor);
+/// A tensor that is hashed by its type, shape and bytes.
+struct TensorBytes<'a>(&'a Tensor);
 
-impl Hash for Exact<'_> {
+impl Hash for TensorBytes<'_> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.0.dtype().name(), self.0.shape()).hash(state);
         match self.0.as_bytes() {
@@ -103,28 +105,29 @@ fn hashed(what: impl Hash) -> Fingerprint {
     hasher.digest128()
 }
 
-fn of_op(model: &Model, op: &Op) -> Option<Fingerprint> {
+/// The hash of an operator with its attributes; `None` if its results are not determined by it.
+fn operator_hash(model: &Model, op: &Op) -> Option<Fingerprint> {
     if op.has(OperatorTrait::Random) || model.function(&op.domain, &op.name, &op.overload).is_some() {
         return None;
     }
-    let attrs = op.attrs.iter().map(|(name, attr)| Some((name, of_attr(attr)?)));
+    let attrs = op.attrs.iter().map(|(name, attr)| Some((name, attribute_hash(attr)?)));
     let attrs: Vec<(&String, Fingerprint)> = attrs.collect::<Option<_>>()?;
     Some(hashed((&op.domain, &op.name, &op.overload, attrs)))
 }
 
-fn of_attr(attr: &Attr) -> Option<Fingerprint> {
+fn attribute_hash(attr: &Attr) -> Option<Fingerprint> {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    let of_value = match attr {
+    let value = match attr {
         Attr::Int(value) => hashed(value),
         Attr::Float(value) => hashed(value.to_bits()),
         Attr::Str(value) => hashed(value),
         Attr::Ints(values) => hashed(values),
         Attr::Floats(values) => hashed(bits(values)),
         Attr::Strs(values) => hashed(values),
-        Attr::Tensor(tensor) => hashed(Exact(tensor)),
+        Attr::Tensor(tensor) => hashed(TensorBytes(tensor)),
         _ => return None,
     };
-    Some(hashed((attr.kind().name(), of_value)))
+    Some(hashed((attr.kind().name(), value)))
 }
 
 #[cfg(test)]
@@ -140,7 +143,7 @@ mod tests {
     const HEAD: &str = "model m opset 17\n%x = input : f32[N,2]\n";
 
     #[test]
-    fn values_are_alike_up_to_what_differs() {
+    fn fingerprints_differ_from_the_first_different_constant_on() {
         let model = |c: f32, name: &str| {
             fingerprints(&format!(
                 "{HEAD}%c = const [{c:?}] : f32[1]\n%{name} = Relu(%x)\n%b = Add(%{name}, %c)\n%y = Neg(%b)\nreturn %y\n"
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_is_hashed_once_and_forgotten_with_its_model() {
+    fn a_constant_is_hashed_once_and_dropped_with_its_model() {
         let model: Model =
             format!("{HEAD}%c = const [1.0, 2.0] : f32[2]\n%y = Add(%x, %c)\nreturn %y\n").parse().unwrap();
         let mut constants = Constants::default();
@@ -167,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn attributes_slots_and_chance_count() {
+    fn attributes_output_slots_and_randomness_change_a_fingerprint() {
         let text = format!(
             "{HEAD}%a, %b = Split(%x) {{axis = 1}}\n%c = Softmax(%a) {{axis = 0}}\n%d = Softmax(%a) {{axis = 1}}\n\
              %e = RandomNormalLike(%a)\n%f = RandomNormalLike(%a)\nreturn %b, %c, %d, %e, %f\n"
         );
-        let given = fingerprints(&text);
-        assert!(given("a") != given("b") && given("c") != given("d") && given("e") != given("f"));
+        let of = fingerprints(&text);
+        assert!(of("a") != of("b") && of("c") != of("d") && of("e") != of("f"));
     }
 }

@@ -1,20 +1,20 @@
-//! Bad input gets one clear line and exit code 1, and leaves nothing half-written.
+//! Invalid input: one error line, exit code 1, and no files.
 
 use crate::{Scratch, fixture, intact8};
 use intact8::Tensor;
 
-/// Runs `intact8 quantize` on the bundled model with some arguments replaced, and returns its one line of complaint.
-fn complaint(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
+/// Runs `intact8 quantize` on the bundled model with some arguments replaced, and returns the error line.
+fn message(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
     let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits", file));
     let before = scratch.files();
     let save = scratch.path("m");
-    let given = |name: &str, usual: &str| {
+    let argument = |name: &str, default: &str| {
         replaced
             .iter()
             .find(|(key, _)| *key == name)
-            .map_or(usual.to_owned(), |(_, value)| (*value).to_owned())
+            .map_or(default.to_owned(), |(_, value)| (*value).to_owned())
     };
-    let (onnx, calib, eval) = (given("model", &onnx), given("calib", &calib), given("eval", &eval));
+    let (onnx, calib, eval) = (argument("model", &onnx), argument("calib", &calib), argument("eval", &eval));
     let mut args = vec!["quantize", &onnx, "--calib", &calib, "--save", &save];
     if !more.contains(&"--eval-cmd") {
         args.extend(["--eval", &eval]);
@@ -24,7 +24,7 @@ fn complaint(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> Str
     assert_eq!(run.code, 1, "{}{}", run.stdout, run.stderr);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     assert_eq!(run.stdout, "");
-    assert_eq!(scratch.files(), before, "nothing is left behind");
+    assert_eq!(scratch.files(), before, "no file is written");
     run.stderr.trim_end().replace(&scratch.path(""), "")
 }
 
@@ -33,53 +33,52 @@ fn images(n: usize) -> Tensor {
 }
 
 #[test]
-fn models_that_can_not_be_read() {
+fn models_that_can_not_be_read_are_errors() {
     let scratch = Scratch::new();
     let missing = scratch.path("no.onnx");
     assert_eq!(
-        complaint(&scratch, &[("model", &missing)], &[]),
+        message(&scratch, &[("model", &missing)], &[]),
         "error: no.onnx: No such file or directory (os error 2)"
     );
     let whole = std::fs::read(fixture("digits", "model.onnx")).expect("the model can be read");
     let truncated = scratch.path("half.onnx");
     std::fs::write(&truncated, &whole[..whole.len() / 2]).expect("the folder can be written to");
-    let found = complaint(&scratch, &[("model", &truncated)], &[]);
+    let found = message(&scratch, &[("model", &truncated)], &[]);
     assert!(found.starts_with("error: half.onnx: ") && found.contains("truncated"), "{found}");
     let text = scratch.text("text.onnx", "hello, this is no model").display().to_string();
-    let found = complaint(&scratch, &[("model", &text)], &[]);
+    let found = message(&scratch, &[("model", &text)], &[]);
     assert!(found.starts_with("error: text.onnx: "), "{found}");
 }
 
 #[test]
-fn names_of_several_lines() {
+fn a_name_with_a_line_break_is_printed_on_one_line() {
     let scratch = Scratch::new();
-    let text =
-        "model m opset 17, own 1\n%x = input : f32[N,1,8,8]\n%y = own::Nonsense(%x) @\"a\\nb\"\nreturn %y\n";
+    let text = "model m opset 17, own 1\n%input = input : f32[N,1,8,8]\n%y = own::Nonsense(%input) @\"a\\nb\"\nreturn %y\n";
     let model = scratch.path("lines.onnx");
     intact8::save_model(&text.parse().expect("a model"), model.as_ref())
         .expect("the folder can be written to");
-    let found = complaint(&scratch, &[("model", &model)], &[]);
+    let found = message(&scratch, &[("model", &model)], &[]);
     assert!(found.contains(r"a\nb"), "{found}");
 }
 
 #[test]
-fn data_that_do_not_fit() {
+fn data_that_do_not_fit_the_model_are_errors() {
     let scratch = Scratch::new();
     let calib = |arrays: &[(&str, Tensor)]| {
         let path = scratch.npz("c.npz", arrays);
-        complaint(&scratch, &[("calib", &path)], &[])
+        message(&scratch, &[("calib", &path)], &[])
     };
     assert_eq!(
         calib(&[("image", images(2))]),
-        "error: c.npz: has no array \"input\", which the model wants; it has \"image\""
+        "error: c.npz: has no array \"input\", which the model requires; it has \"image\""
     );
     assert_eq!(
         calib(&[("input", Tensor::full(&[2, 1, 8, 8], 1i64))]),
-        "error: c.npz: array \"input\": is i64, the model wants f32"
+        "error: c.npz: array \"input\": is i64, the model requires f32"
     );
     assert_eq!(
         calib(&[("input", Tensor::full(&[2, 1, 8, 9], 0.5f32))]),
-        "error: c.npz: array \"input\": has the shape [2,1,8,9], the model wants f32[N,1,8,8]"
+        "error: c.npz: array \"input\": has the shape [2,1,8,9], the model requires f32[N,1,8,8]"
     );
     assert_eq!(calib(&[("input", images(0))]), "error: c.npz: there are no samples");
     let mut nan = images(2);
@@ -89,28 +88,28 @@ fn data_that_do_not_fit() {
         "error: the input of stem.conv: the calibration data give NaN here; check them"
     );
     let eval = scratch.npz("e.npz", &[("input", images(3)), ("labels", Tensor::new(&[2], vec![1i64, 2]))]);
-    assert_eq!(complaint(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");
+    assert_eq!(message(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");
     let eval = scratch.npz("e.npz", &[("input", images(3))]);
     assert_eq!(
-        complaint(&scratch, &[("eval", &eval)], &[]),
-        "error: e.npz: has no array \"labels\", which the metric wants"
+        message(&scratch, &[("eval", &eval)], &[]),
+        "error: e.npz: has no array \"labels\", which the metric requires"
     );
     let eval = scratch.npz("e.npz", &[("input", images(1)), ("labels", Tensor::new(&[1], vec![0.5f32]))]);
     assert_eq!(
-        complaint(&scratch, &[("eval", &eval)], &[]),
+        message(&scratch, &[("eval", &eval)], &[]),
         "error: e.npz: labels must be integers, found f32"
     );
     let text = scratch.text("t.npz", "no archive").display().to_string();
-    let found = complaint(&scratch, &[("calib", &text)], &[]);
+    let found = message(&scratch, &[("calib", &text)], &[]);
     assert!(found.starts_with("error: t.npz: "), "{found}");
 }
 
 #[test]
-fn configurations_that_do_not_fit() {
+fn configurations_that_do_not_fit_the_model_are_errors() {
     let scratch = Scratch::new();
     let config = |json: &str| {
         let path = scratch.text("c.json", json).display().to_string();
-        complaint(&scratch, &[], &["--config", &path])
+        message(&scratch, &[], &["--config", &path])
     };
     assert_eq!(
         config(r#"{"version": 1, "block1.conv3": {}}"#),
@@ -130,16 +129,16 @@ fn configurations_that_do_not_fit() {
     );
     assert_eq!(
         config(r#"{"batch_num": 100, "fc": {}}"#),
-        "error: the calibration data have 8 batches, and batch_num asks for 100"
+        "error: the calibration data have 8 batches, and batch_num is 100; lower it, or add data"
     );
     assert_eq!(config("{}"), "error: no layer is to be quantized; enable one");
     assert!(config("{").starts_with("error: c.json: EOF while parsing"));
 }
 
 #[test]
-fn evaluators_that_fail() {
+fn evaluation_commands_that_fail_are_errors() {
     let scratch = Scratch::new();
-    let command = |line: &str| complaint(&scratch, &[], &["--eval-cmd", line]);
+    let command = |line: &str| message(&scratch, &[], &["--eval-cmd", line]);
     assert_eq!(command("false"), "error: false: failed with exit status: 1");
     let found = command("echo model is");
     assert!(
@@ -157,27 +156,27 @@ fn evaluators_that_fail() {
         command("echo 'open"),
         "error: echo 'open: the command can't be split into words; check its quotes"
     );
-    let staying = |line: &str| complaint(&scratch, &[], &["--eval-stays", "--eval-cmd", line]);
+    let persistent = |line: &str| message(&scratch, &[], &["--eval-stays", "--eval-cmd", line]);
     assert_eq!(
-        staying("sh -c 'read path; echo is; exit 3'"),
-        "error: sh -c read path; echo is; exit 3: ended with exit status: 3 before it gave a number for a model"
+        persistent("sh -c 'read path; echo is; exit 3'"),
+        "error: sh -c read path; echo is; exit 3: exited with exit status: 3 before it printed a number for a model"
     );
     assert_eq!(
-        staying("sh -c 'read path; echo NaN'"),
+        persistent("sh -c 'read path; echo NaN'"),
         "error: sh -c read path; echo NaN: must print a finite number on its last line, found \"NaN\""
     );
 }
 
 #[test]
-fn names_that_do_not_exist() {
+fn unknown_names_are_errors_that_list_the_known_ones() {
     let scratch = Scratch::new();
     assert_eq!(
-        complaint(&scratch, &[], &["--strategy", "guess"]),
+        message(&scratch, &[], &["--strategy", "guess"]),
         "error: there is no strategy \"guess\"; use one of \"minimal\", \"anytime\", \"binary-search\", \"gallop\", \"worst-first\", \"greedy\""
     );
     assert_eq!(
-        complaint(&scratch, &[], &["--sensitivity", "mood"]),
-        "error: there is no sensitivity \"mood\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or \"output-\" and one of these"
+        message(&scratch, &[], &["--sensitivity", "speed"]),
+        "error: there is no sensitivity \"speed\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or one of these with the prefix \"output-\""
     );
     let run = intact8(&[
         "config",
@@ -187,62 +186,71 @@ fn names_that_do_not_exist() {
         "--skip-layer",
         "x",
     ]);
-    assert_eq!(run.stderr, "error: layer \"x\": is no layer that can be quantized; see `intact8 inspect`\n");
+    assert_eq!(
+        run.stderr,
+        "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`\n"
+    );
 }
 
 #[test]
-fn goals_and_budgets_that_make_no_sense() {
+fn invalid_goals_and_budgets_are_errors() {
     let scratch = Scratch::new();
-    let complaint = |more: &[&str]| complaint(&scratch, &[], more);
-    let found = complaint(&["--metric", "mood"]);
+    let message = |more: &[&str]| message(&scratch, &[], more);
+    let found = message(&["--metric", "speed"]);
     assert!(
-        found.starts_with("error: there is no metric \"mood\"; use one of \"topK\", \"miou\", "),
+        found.starts_with("error: there is no metric \"speed\"; use one of \"topK\", \"miou\", "),
         "{found}"
     );
     assert_eq!(
-        complaint(&["--metric", "top1<=1"]),
+        message(&["--metric", "top1<=1"]),
         "error: metric \"top1<=1\": higher is better here; write top1>= and a number"
     );
     assert_eq!(
-        complaint(&["--max-drop", "-1"]),
-        "error: \"-1\" is no drop; write 0.01, or 1% of the original's metric"
-    );
-    assert_eq!(complaint(&["--time-budget", "soon"]), "error: \"soon\" is no time; write 90s, 15m or 2h");
-    assert_eq!(
-        complaint(&["--group", "fc,nothing"]),
-        "error: group: \"nothing\" is no layer of the configuration; see `intact8 inspect`"
+        message(&["--max-drop", "-1"]),
+        "error: \"-1\" is not a drop; write 0.01, or 1% of the original's metric"
     );
     assert_eq!(
-        complaint(&["--group", "fc,stem.conv", "--group", "fc"]),
-        "error: fc: is in two groups of layers that move together"
+        message(&["--time-budget", "soon"]),
+        "error: \"soon\" is not a duration; write 90s, 15m or 2h"
     );
     assert_eq!(
-        complaint(&["--metric", "auc"]),
-        "error: auc: auc wants one or two outputs and one label for each sample, found 10 outputs"
+        message(&["--group", "fc,nothing"]),
+        "error: --group: \"nothing\" is not a layer of the configuration; see `intact8 inspect`"
     );
     assert_eq!(
-        complaint(&["--metric", "sqnr"]),
-        "error: metric \"sqnr\": the original is its own measure, so a drop says nothing; write sqnr>= and a number"
+        message(&["--group", "fc,stem.conv", "--group", "fc"]),
+        "error: fc: is in two groups; name it in one"
     );
     assert_eq!(
-        complaint(&["--metric", "mse=1%"]),
-        "error: metric \"mse\": the original is its own measure, so a drop says nothing; write mse<= and a number"
+        message(&["--metric", "auc"]),
+        "error: auc: requires one or two outputs and one label for each sample, found 10 outputs"
     );
-    // The original, judged by itself, misses what is asked of it.
     assert_eq!(
-        complaint(&["--metric", "top1>=0.999"]),
-        "error: the original's top1 is 0.994981, and the goal is >=0.999; ask for less"
+        message(&["--metric", "sqnr"]),
+        "error: metric \"sqnr\": is compared with the original's own outputs, so a drop is meaningless; write sqnr>= and a number"
+    );
+    assert_eq!(
+        message(&["--metric", "mse=1%"]),
+        "error: metric \"mse\": is compared with the original's own outputs, so a drop is meaningless; write mse<= and a number"
+    );
+    // The original itself misses the goal.
+    assert_eq!(
+        message(&["--metric", "top1>=0.999"]),
+        "error: the original's top1 is 0.994981, and the goal is >=0.999; lower the goal"
     );
 }
 
 #[test]
-fn journals_of_other_runs() {
+fn journals_of_other_runs_are_errors() {
     let scratch = Scratch::new();
     scratch.text("m_journal.jsonl", "{\"journal\":1,\"run\":\"another\"}\n");
     assert_eq!(
-        complaint(&scratch, &[], &["--resume"]),
+        message(&scratch, &[], &["--resume"]),
         "error: m_journal.jsonl: belongs to another model, configuration, data or goal; begin anew without --resume"
     );
     scratch.text("m_journal.jsonl", "no journal\n");
-    assert_eq!(complaint(&scratch, &[], &["--resume"]), "error: m_journal.jsonl: is no journal");
+    assert_eq!(
+        message(&scratch, &[], &["--resume"]),
+        "error: m_journal.jsonl: is not a journal; begin anew without --resume"
+    );
 }

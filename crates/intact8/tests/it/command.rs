@@ -1,4 +1,4 @@
-//! Runs that do what they were asked to.
+//! Runs that succeed, or miss the target.
 
 use crate::{Scratch, fixture, intact8};
 use serde_json::Value;
@@ -15,7 +15,8 @@ const MODELS: [&str; 9] = [
     "m_scale_offset_record.txt",
 ];
 
-/// Quantizes a bundled model as it is: when its ranges are made equal the hard one is no longer hard.
+/// Quantizes a bundled model without equalization, smoothing, bias correction and fitted rounding. With these, no layer of
+/// `digits-hard` is sensitive.
 pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     prepared(
         scratch,
@@ -24,7 +25,7 @@ pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::
     )
 }
 
-/// Quantizes a bundled model with everything that helps.
+/// Quantizes a bundled model with the default settings.
 pub(crate) fn prepared(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
     let save = scratch.path("m");
@@ -39,7 +40,7 @@ pub(crate) fn json(scratch: &Scratch, name: &str) -> Value {
 }
 
 #[test]
-fn the_hard_model_keeps_all_layers_but_two() {
+fn two_sensitive_layers_stay_in_float() {
     let scratch = Scratch::new();
     let summary = scratch.path("summary.json");
     let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--json", &summary]);
@@ -59,7 +60,7 @@ fn the_hard_model_keeps_all_layers_but_two() {
 }
 
 #[test]
-fn of_layers_in_a_branch_that_is_never_taken_only_weights_are_quantized() {
+fn only_the_weights_of_layers_that_no_data_reach_are_quantized() {
     let scratch = Scratch::new();
     let text = "model m opset 17
 %x = input : f32[N,2]
@@ -111,7 +112,7 @@ return %y
     let entry = deployed.split("record {").find(|entry| entry.contains("\"never\"")).unwrap();
     assert!(entry.contains("scale_w") && !entry.contains("scale_d"), "{entry}");
     assert_eq!(intact8::Record::from_text(&deployed).unwrap().layers["never"].activations, []);
-    // A configuration that was written without the data is no other.
+    // A configuration that was written without the data gives the same result.
     assert_eq!(
         intact8(&["config", &model, "-o", &config, "--batch-num", "1", "--target", "generic"]).code,
         0
@@ -122,7 +123,7 @@ return %y
 }
 
 #[test]
-fn prepared_the_hard_model_keeps_all_layers() {
+fn with_the_default_settings_no_layer_is_sensitive() {
     let scratch = Scratch::new();
     let summary = scratch.path("summary.json");
     let run = prepared(&scratch, "digits-hard", &["--max-drop", "0.002", "--json", &summary]);
@@ -135,13 +136,13 @@ fn prepared_the_hard_model_keeps_all_layers() {
 }
 
 #[test]
-fn a_saved_model_gives_the_promised_accuracy() {
+fn a_saved_model_has_the_reported_accuracy() {
     let scratch = Scratch::new();
     let summary = scratch.path("summary.json");
     assert_eq!(quantize(&scratch, "digits", &["--json", &summary]).code, 0);
-    // Scored again, as an original, the files must give the number that was printed.
-    for format in ["m_fake_quant_model.onnx", "m_deploy_model.onnx"] {
-        let model = intact8::load_model(scratch.path(format).as_ref()).expect("the file can be read");
+    // Scored again as original models, the files must have the reported score.
+    for file in ["m_fake_quant_model.onnx", "m_deploy_model.onnx"] {
+        let model = intact8::load_model(scratch.path(file).as_ref()).expect("the file can be read");
         let session = intact8::Session::new(&model).expect("the model can be run");
         let arrays =
             intact8::data::read_npz(fixture("digits", "eval.npz").as_ref()).expect("the data can be read");
@@ -165,9 +166,9 @@ fn a_saved_model_gives_the_promised_accuracy() {
 }
 
 #[test]
-fn a_target_that_can_not_be_met_gives_no_model() {
+fn a_target_that_can_not_be_met_writes_no_model() {
     let scratch = Scratch::new();
-    // An older result must not be taken for one of this run.
+    // The models of an older run must be removed.
     assert_eq!(quantize(&scratch, "digits-hard", &["--max-drop", "0.9"]).code, 0);
     assert_eq!(scratch.files(), MODELS);
     let command = scratch.text("score.sh", "if grep -q QuantizeLinear $1; then echo 0; else echo 1; fi\n");
@@ -190,12 +191,11 @@ fn a_target_that_can_not_be_met_gives_no_model() {
     assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
     let closest = "accuracy_based_auto_calibration_closest_config.json";
     assert_eq!(scratch.files(), [closest, MODELS[1], MODELS[2], MODELS[5], MODELS[7], "score.sh"]);
-    // None, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8, and none of
-    // it enough.
+    // 0, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8; all miss.
     let trials = json(&scratch, MODELS[2]);
     let n_float = |trial: &Value| {
         let layers = trial["roll_back_config"].as_object().expect("a trial names the layers");
-        layers.values().filter(|is_kept| **is_kept == Value::Bool(false)).count()
+        layers.values().filter(|is_quantized| **is_quantized == Value::Bool(false)).count()
     };
     let n_float: Vec<usize> = trials.as_array().expect("there are trials").iter().map(n_float).collect();
     assert_eq!(n_float, [0, 1, 2, 4, 8, 10, 11, 12, 6, 7, 9, 9, 9, 12, 11, 11, 11, 11, 11]);
@@ -203,7 +203,7 @@ fn a_target_that_can_not_be_met_gives_no_model() {
 }
 
 #[test]
-fn a_configuration_is_written_edited_and_obeyed() {
+fn a_written_configuration_is_used_and_not_changed() {
     let scratch = Scratch::new();
     let (onnx, config) = (fixture("digits-hard", "model.onnx"), scratch.path("c.json"));
     let skip = ["--skip-layer", "block1.conv2", "--skip-layer", "block4.conv2"];
@@ -215,7 +215,7 @@ fn a_configuration_is_written_edited_and_obeyed() {
     assert_eq!(
         json(&scratch, MODELS[2]).as_array().map(Vec::len),
         Some(1),
-        "all that is enabled satisfies at once"
+        "the first trial meets the target"
     );
     assert_eq!(
         std::fs::read(&config).expect("is still there"),

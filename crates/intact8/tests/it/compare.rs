@@ -1,10 +1,10 @@
-//! `intact8 compare`.
+//! Tests of `intact8 compare`.
 
 use crate::command::{json, quantize};
 use crate::{Scratch, fixture, intact8};
 
 #[test]
-fn a_quantized_model_and_its_float_model() {
+fn the_input_is_unchanged_and_the_output_is_close() {
     let scratch = Scratch::new();
     let run = quantize(&scratch, "digits", &["--max-drop", "1"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -14,7 +14,7 @@ fn a_quantized_model_and_its_float_model() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let rows = json(&scratch, "compared.json");
     let (first, last) = (&rows[0], &rows[rows.as_array().unwrap().len() - 1]);
-    // The input is what it was, and its integers hold all of it.
+    // The input is unchanged, and its integers represent the whole range.
     assert_eq!((&first["operator"], first["max_error"].as_f64()), (&"".into(), Some(0.0)));
     assert_eq!(first["clipped"].as_f64(), Some(0.0));
     assert!(first["quantized_range"][1].as_f64() >= first["range"][1].as_f64());
@@ -24,7 +24,7 @@ fn a_quantized_model_and_its_float_model() {
 }
 
 #[test]
-fn a_model_that_is_not_there() {
+fn a_missing_model_is_an_error() {
     let scratch = Scratch::new();
     let [float, data] = ["model.onnx", "eval.npz"].map(|file| fixture("digits", file));
     let other = scratch.path("none.onnx");

@@ -1,4 +1,4 @@
-//! `convert` and `convert-qat`, and what they refuse; the forms, and the map of nodes.
+//! Tests of `convert` and `convert-qat`: results, errors, deploy formats and the map of nodes.
 
 use crate::command::{json, prepared, quantize};
 use crate::{Scratch, fixture, intact8};
@@ -9,16 +9,16 @@ fn read(scratch: &Scratch, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_record_gives_the_models_that_it_was_written_with() {
+fn convert_writes_the_models_of_the_run_that_wrote_the_record() {
     let scratch = Scratch::new();
     assert_eq!(prepared(&scratch, "digits", &[]).code, 0);
     let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
     let model = fixture("digits", "model.onnx");
     let convert = ["convert", &model, "--record", &record, "--save", &save];
-    // How the model was prepared is not left to be guessed.
+    // The record does not tell how the model was prepared.
     let run = intact8(&convert);
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("give the configuration that it was made with"), "{}", run.stderr);
+    assert!(run.stderr.contains("pass the configuration that it was made with"), "{}", run.stderr);
     let config = scratch.path("accuracy_based_auto_calibration_final_config.json");
     let run = intact8(&[&convert[..], &["--config", &config]].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -26,7 +26,7 @@ fn a_record_gives_the_models_that_it_was_written_with() {
 }
 
 #[test]
-fn a_record_of_layers_as_they_are_needs_no_configuration() {
+fn a_record_of_unchanged_weights_needs_no_configuration() {
     let scratch = Scratch::new();
     assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
     let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
@@ -36,7 +36,7 @@ fn a_record_of_layers_as_they_are_needs_no_configuration() {
 }
 
 #[test]
-fn a_record_of_weights_that_were_changed_needs_its_configuration() {
+fn a_record_of_changed_weights_needs_its_configuration() {
     let scratch = Scratch::new();
     assert_eq!(prepared(&scratch, "digits-hard", &["--no-balance", "--no-correct-bias"]).code, 0);
     let (record, save) = (scratch.path("m_scale_offset_record.txt"), scratch.path("c"));
@@ -45,7 +45,7 @@ fn a_record_of_weights_that_were_changed_needs_its_configuration() {
     let refused = |more: &[&str]| {
         let run = intact8(&[&convert[..], more].concat());
         assert_eq!(run.code, 1);
-        assert!(run.stderr.ends_with("give the configuration that it was made with\n"), "{}", run.stderr);
+        assert!(run.stderr.ends_with("pass the configuration that it was made with\n"), "{}", run.stderr);
         assert!(!scratch.files().iter().any(|file| file.starts_with("c_")), "{:?}", scratch.files());
     };
     refused(&[]);
@@ -60,7 +60,7 @@ fn a_record_of_weights_that_were_changed_needs_its_configuration() {
 }
 
 #[test]
-fn a_form_that_can_not_be_had_leaves_nothing_behind() {
+fn an_unsupported_deploy_format_writes_no_files() {
     let scratch = Scratch::new();
     let text = "model m opset 21\n%x = input : f32[N,4]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[4,1]\n%y = MatMul(%x, %w) @fc\nreturn %y\n";
     let model = scratch.path("blocks.onnx");
@@ -74,7 +74,7 @@ fn a_form_that_can_not_be_had_leaves_nothing_behind() {
     assert_eq!(scratch.files(), ["blocks.onnx", "r.txt"]);
 }
 
-/// What `convert` has written is what `quantize` has.
+/// Checks that `convert` and `quantize` have written the same models.
 fn assert_same_models(scratch: &Scratch) {
     for kind in ["fake_quant_model.onnx", "deploy_model.onnx"] {
         assert!(read(scratch, &format!("m_{kind}")) == read(scratch, &format!("c_{kind}")), "{kind} differs");
@@ -82,21 +82,21 @@ fn assert_same_models(scratch: &Scratch) {
 }
 
 #[test]
-fn a_simulation_is_converted_to_every_form() {
+fn a_fake_quant_model_is_converted_to_every_deploy_format() {
     let scratch = Scratch::new();
     assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
     let (model, save) = (scratch.path("m_fake_quant_model.onnx"), scratch.path("c"));
-    let forms = ["--deploy", "qdq,qoperator,integer,ascend", "--save", &save];
-    let run = intact8(&[&["convert-qat", &model][..], &forms].concat());
+    let formats = ["--deploy", "qdq,qoperator,integer,ascend", "--save", &save];
+    let run = intact8(&[&["convert-qat", &model][..], &formats].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
     let printed = |name: &str| intact8(&["print", &scratch.path(name)]).stdout;
     assert_eq!(printed("m_deploy_model.onnx"), printed("c_deploy_model.onnx"));
     assert!(read(&scratch, "m_scale_offset_record.txt") == read(&scratch, "c_scale_offset_record.txt"));
-    let has = |form: &str, op: &str| {
-        let run = intact8(&["print", &scratch.path(&format!("c_deploy_{form}_model.onnx"))]);
+    let has = |format: &str, op: &str| {
+        let run = intact8(&["print", &scratch.path(&format!("c_deploy_{format}_model.onnx"))]);
         assert_eq!(run.code, 0, "{}", run.stderr);
-        assert!(run.stdout.contains(&format!(" = {op}(")), "{form} has no {op}");
-        assert!(!run.stdout.contains(" = Conv(%input"), "{form} has a convolution of floats");
+        assert!(run.stdout.contains(&format!(" = {op}(")), "{format} has no {op}");
+        assert!(!run.stdout.contains(" = Conv(%input"), "{format} has a convolution of floats");
     };
     has("qoperator", "QLinearConv");
     has("integer", "ConvInteger");
@@ -104,7 +104,7 @@ fn a_simulation_is_converted_to_every_form() {
 }
 
 #[test]
-fn quantized_models_are_refused() {
+fn models_that_are_quantized_already_are_errors() {
     let scratch = Scratch::new();
     assert_eq!(quantize(&scratch, "digits", &["--deploy", "qdq,integer"]).code, 0);
     let (record, deployed) = (scratch.path("m_scale_offset_record.txt"), scratch.path("m_deploy_model.onnx"));
@@ -155,7 +155,7 @@ fn every_node_of_the_original_is_in_the_map() {
 }
 
 #[test]
-fn the_report_has_sizes_and_targets_are_told_apart() {
+fn the_report_has_sizes_and_the_target_decides_the_signedness() {
     let scratch = Scratch::new();
     let run = quantize(&scratch, "digits", &["--target", "generic"]);
     assert_eq!(run.code, 0, "{}", run.stderr);

@@ -1,4 +1,4 @@
-//! A run prepares a model once, makes each deploy format once, and compiles no model twice.
+//! A run prepares a model once, computes each deploy model once, and compiles no model twice.
 
 use crate::command::{json, quantize};
 use crate::{Scratch, fixture};
@@ -11,7 +11,7 @@ use intact8::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// How often each model was compiled.
+/// The number of times that each model was compiled, by its text and the addresses of its constants.
 type Compiled = BTreeMap<(String, Vec<usize>), usize>;
 
 #[test]
@@ -36,7 +36,7 @@ fn no_model_is_compiled_twice() {
         let feed = data.feed(&Input::all_of(&model), &Default::default()).expect("the data fit");
         (data, feed)
     };
-    // Models are told apart by their text and the addresses of their constants, whose elements the text leaves out.
+    // A model is identified by its text and the addresses of its constants, whose elements the text omits.
     let compiled: Arc<Mutex<Compiled>> = Arc::default();
     let counts = compiled.clone();
     let interpreter = Interpreter::default().observed(move |model| {
@@ -72,6 +72,6 @@ fn no_model_is_compiled_twice() {
     let twice: Vec<&str> =
         compiled.iter().filter(|(_, n)| **n > 1).map(|((text, _), _)| text.as_str()).collect();
     assert!(twice.is_empty(), "{} of {} models: {}", twice.len(), compiled.len(), twice.join("\n"));
-    // The original, the float model, what was deployed, and the simulation at least.
+    // At least the original, the float model, the deploy model and the fake-quant model.
     assert!(compiled.len() >= 4, "{}", compiled.len());
 }

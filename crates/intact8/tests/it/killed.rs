@@ -1,12 +1,11 @@
-//! A search that is killed, again and again, at moments that nobody chooses, and resumed, ends with the bytes of one that
-//! was left alone.
+//! A search that is killed at random moments and resumed writes the same bytes as an uninterrupted one.
 
 use crate::{Scratch, fixture};
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often; more with `RUN_SLOW_TESTS`.
+/// The number of kills; more with `RUN_SLOW_TESTS`.
 fn n_kills() -> u32 {
     if std::env::var_os("RUN_SLOW_TESTS").is_some() { 300 } else { 20 }
 }
@@ -29,7 +28,7 @@ fn start(scratch: &Scratch, more: &[&str]) -> Child {
     command.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What was written, but for the report, which tells the time, and the journal, which holds it.
+/// The written files without report and journal, which contain times.
 fn results(scratch: &Scratch) -> BTreeMap<String, Vec<u8>> {
     let files = scratch.files().into_iter();
     let results = files
@@ -38,28 +37,28 @@ fn results(scratch: &Scratch) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_search_that_is_killed_and_resumed_gives_the_same_bytes() {
-    let (alone, killed) = (Scratch::new(), Scratch::new());
+fn a_killed_and_resumed_search_writes_the_same_bytes() {
+    let (uninterrupted, killed) = (Scratch::new(), Scratch::new());
     let began = Instant::now();
-    assert!(start(&alone, &[]).wait().unwrap().success());
-    let whole = began.elapsed();
-    let expected = results(&alone);
+    assert!(start(&uninterrupted, &[]).wait().unwrap().success());
+    let duration = began.elapsed();
+    let expected = results(&uninterrupted);
     assert_eq!(expected.len(), 7);
 
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     for kill in 0..n_kills() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // Now and then all begins anew, since what has been resumed to its end has no search left to kill.
+        // Every fifth time the search begins anew, since a finished search can't be killed.
         if kill % 5 == 0 {
             drop(std::fs::remove_file(killed.path("m_journal.jsonl")));
         }
         let mut child = start(&killed, &["--resume"]);
         std::thread::sleep(
-            whole.mul_f64((state >> 40) as f64 / f64::from(1 << 24)).max(Duration::from_millis(1)),
+            duration.mul_f64((state >> 40) as f64 / f64::from(1 << 24)).max(Duration::from_millis(1)),
         );
         child.kill().unwrap();
         child.wait().unwrap();
-        // Whatever is there is whole.
+        // Every file is complete.
         for (name, bytes) in results(&killed) {
             assert_eq!(Some(&bytes), expected.get(&name), "{name} after {} kills", kill + 1);
         }

@@ -1,4 +1,4 @@
-//! The command as a user meets it: what it prints, what it writes, and how it ends.
+//! Tests of the command: its output, the files that it writes, and its exit codes.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -15,7 +15,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How a run of the command ended.
+/// The result of a run of the command.
 struct Run {
     code: i32,
     stdout: String,
@@ -30,19 +30,19 @@ fn intact8(args: &[&str]) -> Run {
     Run { code, stdout: text(output.stdout), stderr: without_progress(&text(output.stderr)) }
 }
 
-/// Messages without the lines of progress, which are there only where something takes its time.
+/// Messages without the lines of progress, which appear only if a stage is slow.
 fn without_progress(stderr: &str) -> String {
     let is_progress = |line: &&str| line.ends_with(" left") || line.ends_with(", time left unknown");
     stderr.lines().filter(|line| !is_progress(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// A file of a bundled model.
+/// The path of a file of a bundled model.
 fn fixture(model: &str, file: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(model);
     folder.join(file).display().to_string()
 }
 
-/// A folder to write to, and paths in it.
+/// A temporary folder.
 struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -54,7 +54,7 @@ impl Scratch {
         self.0.path().join(name).display().to_string()
     }
 
-    /// What lies in the folder, sorted.
+    /// The names of the files in the folder, sorted.
     fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).expect("the folder is there");
         let mut names: Vec<String> =
@@ -72,7 +72,7 @@ impl Scratch {
         path
     }
 
-    /// Writes a text and returns its path.
+    /// Writes a text file and returns its path.
     fn text(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("the folder can be written to");

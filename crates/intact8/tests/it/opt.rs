@@ -68,7 +68,7 @@ fn both_kinds_of_files_hold_the_same_model() {
 }
 
 #[test]
-fn an_unknown_pass_gets_the_nearest_and_all() {
+fn an_unknown_pass_is_an_error_with_the_nearest_name() {
     let scratch = Scratch::new();
     let run = intact8(&["opt", &text_model(&scratch), "--pass", "fold-constnats"]);
     assert_eq!(run.code, 1);

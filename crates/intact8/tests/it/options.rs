@@ -1,11 +1,11 @@
-//! What the options of the search do.
+//! Tests of the options of the search.
 
 use crate::Scratch;
 use crate::command::{json, quantize};
 use serde_json::{Value, json};
 
 const REPORT: &str = "m_report.json";
-const GUILTY: [&str; 2] = ["block4.conv2", "block1.conv2"];
+const SENSITIVE: [&str; 2] = ["block4.conv2", "block1.conv2"];
 
 /// The layers that each trial rolled back.
 fn trials(report: &Value) -> Vec<Vec<&str>> {
@@ -18,7 +18,7 @@ fn trials(report: &Value) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn every_strategy_finds_the_two_layers() {
+fn every_strategy_finds_the_two_sensitive_layers() {
     for strategy in ["minimal", "anytime", "binary-search", "gallop", "worst-first", "greedy"] {
         let scratch = Scratch::new();
         let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--strategy", strategy]);
@@ -32,21 +32,21 @@ fn every_strategy_finds_the_two_layers() {
 }
 
 #[test]
-fn the_report_says_that_the_result_is_minimal() {
+fn the_report_marks_a_result_as_one_minimal() {
     let scratch = Scratch::new();
     let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002"]);
-    assert!(run.stdout.contains("no layer in float can be put back alone"), "{}", run.stdout);
+    assert!(run.stdout.contains("no single layer in float can be put back into int8"), "{}", run.stdout);
     let report = json(&scratch, REPORT);
-    let both = GUILTY.to_vec();
-    assert_eq!(trials(&report), [vec![], vec![GUILTY[0]], both, vec![GUILTY[1]]]);
+    let both = SENSITIVE.to_vec();
+    assert_eq!(trials(&report), [vec![], vec![SENSITIVE[0]], both, vec![SENSITIVE[1]]]);
     assert_eq!((&report["one_minimal"], &report["ending"]), (&json!(true), &json!("finished")));
     let worst = &report["ranking"][0];
-    assert_eq!((&worst["layer"], &worst["in_float"]), (&json!(GUILTY[0]), &json!(true)));
+    assert_eq!((&worst["layer"], &worst["in_float"]), (&json!(SENSITIVE[0]), &json!(true)));
     assert_eq!(worst["cost"], 24 * 16 * 9 * 16);
 }
 
 #[test]
-fn stopping_early_changes_no_verdict() {
+fn early_stopping_changes_no_verdict() {
     let reports = [&["--max-drop", "0.002", "--batch", "50"][..], &["--no-early-stop"]];
     let verdicts = |more: &[&str]| {
         let scratch = Scratch::new();
@@ -65,27 +65,27 @@ fn stopping_early_changes_no_verdict() {
 }
 
 #[test]
-fn a_resumed_search_scores_nothing_twice() {
+fn a_resumed_search_scores_no_candidate_twice() {
     let scratch = Scratch::new();
     let args = |more: &[&'static str]| [&["--max-drop", "0.002"][..], more].concat();
     let run = quantize(&scratch, "digits-hard", &args(&["--max-trials", "2"]));
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(run.stderr.starts_with("no quantization tried so far meets the target"), "{}", run.stderr);
     assert_eq!(json(&scratch, REPORT)["ending"], "out of trials");
-    // As if the machine had stopped in the middle of a line.
+    // An incomplete last line, as after a power failure.
     let journal = scratch.path("m_journal.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
     std::fs::write(&journal, format!("{text}{{\"rolled")).unwrap();
     assert_eq!(quantize(&scratch, "digits-hard", &args(&["--resume"])).code, 0);
     let report = json(&scratch, REPORT);
     assert_eq!((&report["recalled"], trials(&report).len()), (&json!(2), 4));
-    // All of it is known by now, to other strategies as well.
+    // All scores are known now, also for other strategies.
     assert_eq!(quantize(&scratch, "digits-hard", &args(&["--resume", "--strategy", "gallop"])).code, 0);
     assert_eq!(json(&scratch, REPORT)["recalled"], 3);
 }
 
 #[test]
-fn time_ends_a_search_but_not_before_the_first_trial() {
+fn the_time_budget_does_not_end_the_first_trial() {
     let scratch = Scratch::new();
     let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--time-budget", "0.001s"]);
     assert_eq!(run.code, 2, "{}", run.stderr);
@@ -109,7 +109,7 @@ fn several_metrics_with_goals_of_their_own() {
 }
 
 #[test]
-fn every_sensitivity_ranks() {
+fn every_sensitivity_ranks_the_sensitive_layers_first() {
     for sensitivity in ["mse", "sqnr", "kl", "output-cosine", "output-mse", "output-sqnr", "output-kl"] {
         let scratch = Scratch::new();
         let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--sensitivity", sensitivity]);
@@ -121,7 +121,7 @@ fn every_sensitivity_ranks() {
 }
 
 #[test]
-fn groups_move_together() {
+fn a_group_is_rolled_back_as_a_whole() {
     let scratch = Scratch::new();
     let group = ["--group", "fc,block4.conv2"];
     let run = quantize(&scratch, "digits-hard", &[&group[..], &["--max-drop", "0.002"]].concat());
@@ -133,7 +133,7 @@ fn groups_move_together() {
 }
 
 #[test]
-fn a_dump_holds_what_every_layer_reads_and_gives() {
+fn a_dump_has_the_inputs_and_outputs_of_every_layer() {
     let scratch = Scratch::new();
     let folder = scratch.path("dump");
     assert_eq!(quantize(&scratch, "digits", &["--dump", &folder, "--batch", "128"]).code, 0);
@@ -151,7 +151,7 @@ fn a_dump_holds_what_every_layer_reads_and_gives() {
 
 #[cfg(unix)]
 #[test]
-fn a_command_that_stays_is_started_once() {
+fn a_persistent_command_is_started_once() {
     let scratch = Scratch::new();
     let started = scratch.path("started");
     let script = format!(
@@ -169,11 +169,11 @@ fn a_command_that_stays_is_started_once() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_the_search_with_what_there_is() {
+fn an_interrupt_ends_the_search_with_the_best_result_so_far() {
     use std::process::{Command, Stdio};
     let scratch = Scratch::new();
     let began = scratch.path("began");
-    // The third model, which is the second trial, takes its time.
+    // The third model, which is the second trial, is slow.
     let script = format!(
         "echo >> {began}\n[ $(wc -l < {began}) = 3 ] && sleep 3\nif grep -q QuantizeLinear $1; then echo 0; else echo 1; fi\n"
     );
@@ -189,8 +189,8 @@ fn an_interrupt_ends_the_search_with_what_there_is() {
     let output = child.wait_with_output().unwrap();
     let stderr = crate::without_progress(&String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.starts_with("stopping with the best so far"), "{stderr}");
-    assert!(stderr.contains("\nto go on: ") && stderr.ends_with(" --resume\n"), "{stderr}");
+    assert!(stderr.starts_with("ending with the best result so far"), "{stderr}");
+    assert!(stderr.contains("\nto continue, run: ") && stderr.ends_with(" --resume\n"), "{stderr}");
     let report = json(&scratch, REPORT);
     assert_eq!((&report["ending"], trials(&report).len()), (&json!("interrupted"), 1));
 }

@@ -1,10 +1,10 @@
-//! The original tool's sensitivity.
+//! The cosine similarity, AMCT's sensitivity.
 
-use super::{Channels, Sensitivity, Similarity};
+use super::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::BoxError;
 
-/// `0.5 + 0.5·cos(original, quantized)`: 1 for the same direction, 0 for the opposite.
-/// An original of zeros gives 1, else a quantized output of zeros gives 0. Blind to a common factor.
+/// `0.5 + 0.5·cos(original, quantized)`, from 0 for opposite to 1 for equal directions.
+/// An original of zeros gives 1, otherwise a quantized output of zeros gives 0. A common factor does not change it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CosineSimilarity;
 
@@ -17,20 +17,20 @@ impl Sensitivity for CosineSimilarity {
         &self,
         original: &[f32],
         quantized: &[f32],
-        channels: Channels,
+        layout: ChannelLayout,
     ) -> Result<Similarity, BoxError> {
-        let row = channels.inner.max(1);
-        let mut products = vec![Products::default(); channels.n];
+        let row = layout.inner.max(1);
+        let mut products = vec![Products::default(); layout.n_channels];
         let rows = original.chunks(row).zip(quantized.chunks(row));
         for (idx, (original, quantized)) in rows.enumerate() {
-            products[idx % channels.n].add(Products::of(original, quantized));
+            products[idx % layout.n_channels].add(Products::of(original, quantized));
         }
         let worst_channel = products.iter().map(|channel| channel.similarity()).fold(1.0, f64::min);
         Ok(Similarity { value: self.similarity(original, quantized)?, worst_channel })
     }
 }
 
-/// The three scalar products that a cosine is made of.
+/// The three scalar products of which a cosine is computed.
 #[derive(Clone, Copy, Default)]
 struct Products {
     original: f64,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_edge_cases_of_cosine() {
+    fn cosine_of_zeros_opposite_and_equal_directions() {
         let cosine = |a: &[f32], b: &[f32]| CosineSimilarity.similarity(a, b).unwrap();
         assert_eq!(cosine(&[0.0, 0.0], &[1.0, 2.0]), 1.0);
         assert_eq!(cosine(&[1.0, 2.0], &[0.0, 0.0]), 0.0);
@@ -89,12 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_channel_shows_what_the_whole_hides() {
-        // Two samples of two channels of two values; the second channel is small and turned around.
+    fn an_error_in_a_small_channel_shows_in_the_worst_channel() {
+        // Two samples of two channels of two values; the second channel is small and has the opposite sign.
         let original = [900.0, 800.0, 1.0, 2.0, 700.0, 800.0, 2.0, 1.0];
         let quantized = [900.0, 800.0, -1.0, -2.0, 700.0, 800.0, -2.0, -1.0];
-        let found =
-            CosineSimilarity.compare(&original, &quantized, Channels { outer: 2, n: 2, inner: 2 }).unwrap();
+        let found = CosineSimilarity
+            .compare(&original, &quantized, ChannelLayout { outer: 2, n_channels: 2, inner: 2 })
+            .unwrap();
         assert!(found.value > 0.99999 && found.worst_channel < 1e-12);
     }
 }

@@ -1,15 +1,15 @@
-//! A sensitivity for outputs that are read as logits.
+//! The Kullback-Leibler divergence, for outputs that are logits.
 
-use super::{Channels, Sensitivity, Similarity};
+use super::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::BoxError;
 
-/// The Kullback-Leibler divergence of the quantized from the original distribution over the channels, by softmax,
-/// averaged over everything else and negated.
+/// The negated Kullback-Leibler divergence of the quantized from the original distribution, in nats, at most 0. The
+/// distributions are the softmax over the channels; the divergence is averaged over all other dimensions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Divergence;
 
 impl Sensitivity for Divergence {
-    /// Of all values as one distribution.
+    /// The similarity of all values as one distribution.
     fn similarity(&self, original: &[f32], quantized: &[f32]) -> Result<f64, BoxError> {
         Ok(-divergence(original.iter().copied(), quantized.iter().copied()))
     }
@@ -18,20 +18,22 @@ impl Sensitivity for Divergence {
         &self,
         original: &[f32],
         quantized: &[f32],
-        channels: Channels,
+        layout: ChannelLayout,
     ) -> Result<Similarity, BoxError> {
-        let Channels { outer, n, inner } = channels;
-        let starts = (0..outer).flat_map(|block| (0..inner).map(move |idx| block * n * inner + idx));
-        let at = |values: &[f32], start: usize| {
+        let ChannelLayout { outer, n_channels, inner } = layout;
+        let starts = (0..outer).flat_map(|block| (0..inner).map(move |idx| block * n_channels * inner + idx));
+        let channels = |values: &[f32], start: usize| {
             values[start.min(values.len())..]
                 .iter()
                 .copied()
                 .step_by(inner.max(1))
-                .take(n)
+                .take(n_channels)
                 .collect::<Vec<f32>>()
         };
         let sum: f64 = starts
-            .map(|start| divergence(at(original, start).into_iter(), at(quantized, start).into_iter()))
+            .map(|start| {
+                divergence(channels(original, start).into_iter(), channels(quantized, start).into_iter())
+            })
             .sum();
         Ok(Similarity { value: -sum / (outer * inner).max(1) as f64, worst_channel: 0.0 })
     }
@@ -47,11 +49,11 @@ fn divergence(
         let (log_p, log_q) = (f64::from(a) - original_sum, f64::from(b) - quantized_sum);
         log_p.exp() * (log_p - log_q)
     };
-    // Never negative, but for rounding; adding zero makes a negative zero positive.
+    // Never negative except by rounding; adding zero makes a negative zero positive.
     original.zip(quantized).map(term).sum::<f64>().max(0.0) + 0.0
 }
 
-/// `ln Σ exp x`, from the greatest on so that nothing overflows.
+/// `ln Σ exp x`, computed relative to the greatest logit so that nothing overflows.
 fn log_sum(logits: impl Iterator<Item = f32> + Clone) -> f64 {
     let greatest = f64::from(logits.clone().fold(f32::NEG_INFINITY, f32::max));
     greatest + logits.map(|x| (f64::from(x) - greatest).exp()).sum::<f64>().ln()
@@ -62,10 +64,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logits_are_compared_row_by_row() {
-        // A common summand of a row does not matter.
-        let channels = Channels { outer: 2, n: 2, inner: 1 };
-        let found = Divergence.compare(&[0.0, 1.0, 5.0, 5.0], &[2.0, 3.0, 1.0, 1.0], channels).unwrap();
+    fn the_softmax_is_over_the_channels_of_each_row() {
+        // Adding a constant to a row does not change its softmax.
+        let layout = ChannelLayout { outer: 2, n_channels: 2, inner: 1 };
+        let found = Divergence.compare(&[0.0, 1.0, 5.0, 5.0], &[2.0, 3.0, 1.0, 1.0], layout).unwrap();
         assert!(found.value.abs() < 1e-15);
         // p = (1/2, 1/2), q = (1/3, 2/3).
         let found = Divergence.similarity(&[0.0, 0.0], &[0.0, 2f32.ln()]).unwrap();

@@ -1,9 +1,10 @@
-//! Sensitivities by the error's energy.
+//! Sensitivities by the energy of the error: mean squared error and SQNR.
 
 use super::Sensitivity;
 use intact8_calibrate::BoxError;
 
-/// The mean of the squared differences, negated. Of layers of different magnitude the louder looks worse.
+/// The negated mean squared difference, at most 0. It depends on the magnitude of the output: of layers with the same relative
+/// error, the one with larger values looks more sensitive.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MeanSquaredError;
 
@@ -13,8 +14,8 @@ impl Sensitivity for MeanSquaredError {
     }
 }
 
-/// The ratio of the original's energy to that of the difference, in decibels, from -200 to 200. Sees a wrong factor,
-/// which the cosine does not.
+/// The signal-to-quantization-noise ratio: the energy of the original over that of the difference, in decibels, from -200 to
+/// 200. Unlike the cosine it depends on a common factor.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sqnr;
 
@@ -25,7 +26,7 @@ impl Sensitivity for Sqnr {
     }
 }
 
-/// `10·log10(signal / noise)`, held between -200 and 200; 200 where there is no noise.
+/// `10·log10(signal / noise)`, clamped to -200 … 200; 200 if the noise is 0.
 pub fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { 200.0 } else { (10.0 * (signal / noise).log10()).clamp(-200.0, 200.0) }
 }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn energies() {
+    fn mean_squared_error_and_sqnr_of_known_differences() {
         assert_eq!(MeanSquaredError.similarity(&[1.0, 3.0], &[2.0, 1.0]).unwrap(), -2.5);
         assert!((Sqnr.similarity(&[10.0, 0.0], &[9.0, 0.0]).unwrap() - 20.0).abs() < 1e-12);
         assert_eq!(Sqnr.similarity(&[1.0], &[1.0]).unwrap(), 200.0);

@@ -1,8 +1,8 @@
-//! What the trials so far answer, so that a strategy can be written as if it could ask.
+//! The trials so far as answers to questions, so that a strategy can be written as a procedure that asks.
 //!
-//! A strategy is a pure function that is called anew for each trial. One with phases and loops is simplest to read
-//! as a procedure that asks "does this satisfy?" and goes on with the answer. [`replayed`] runs such a procedure from
-//! its beginning against the history; where it asks what no trial has answered, that is the next trial.
+//! A strategy is a pure function that is called again for each trial. A strategy with phases and loops is simplest as a
+//! procedure that asks "does this set satisfy?" and continues with the answer. [`next_untried`] runs such a procedure from
+//! its beginning against the history; the first set that no trial has answered is the next trial.
 
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Entries of the ranking, in ascending order.
 pub(super) type Entries = Vec<usize>;
 
-/// A question that no trial has answered yet.
+/// A set of entries that no trial has answered yet.
 pub(super) struct Untried(Entries);
 
 /// The trials, by the entries that they roll back.
@@ -21,8 +21,8 @@ pub(super) struct Answers {
     known: BTreeMap<Entries, bool>,
 }
 
-/// The layers to roll back next, for a strategy written as a procedure; `None` when it comes to its end.
-pub(super) fn replayed(
+/// The layers to roll back next, for a strategy written as a procedure; `None` if the procedure ends.
+pub(super) fn next_untried(
     ranking: &Ranking,
     history: &[Trial],
     procedure: impl FnOnce(&Answers) -> Result<(), Untried>,
@@ -38,13 +38,13 @@ impl Answers {
         Answers { n_entries: ranking.len(), known }
     }
 
-    /// How many entries the ranking has.
+    /// The number of entries in the ranking.
     pub(super) fn n_entries(&self) -> usize {
         self.n_entries
     }
 
-    /// Whether rolling back some entries, given in ascending order, satisfies. Rolling back all of them does, untried:
-    /// that is the original.
+    /// Whether the target is met with these entries, in ascending order, rolled back. With all entries it is met without a
+    /// trial: that is the original model.
     pub(super) fn satisfies(&self, entries: &[usize]) -> Result<bool, Untried> {
         if entries.len() == self.n_entries {
             return Ok(true);
@@ -52,7 +52,7 @@ impl Answers {
         self.known.get(entries).copied().ok_or_else(|| Untried(entries.to_vec()))
     }
 
-    /// Whether a prefix of the ranking does.
+    /// Whether the target is met with a prefix of the ranking rolled back.
     pub(super) fn prefix_satisfies(&self, n: usize) -> Result<bool, Untried> {
         self.satisfies(&(0..n).collect::<Entries>())
     }

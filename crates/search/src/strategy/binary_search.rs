@@ -1,4 +1,4 @@
-//! The original tool's strategy.
+//! AMCT's strategy: binary search for the shortest prefix of the ranking.
 
 use super::PureStrategy;
 use super::bounds::Bounds;
@@ -6,27 +6,27 @@ use crate::outcome::Trial;
 use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
 
-/// The shortest prefix of the ranking that satisfies, by halving: about log2 of the number of layers trials.
+/// The shortest prefix of the ranking that meets the target, by binary search: about `log2 n` trials for `n` layers.
 ///
-/// Visits the same configurations in the same order as AMCT's `BinarySearchStrategy`, but for that one's repetition of
-/// the best at the end. Finds the shortest prefix if rolling back more never makes things worse.
+/// It makes the same trials in the same order as AMCT's `BinarySearchStrategy`, except that AMCT repeats the best one at the
+/// end. It finds the shortest prefix if rolling back more layers never makes the result worse.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BinarySearch;
 
 impl PureStrategy for BinarySearch {
     fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let bounds = Bounds::of(ranking, history);
-        bounds.are_open().then(|| ranking.worst((bounds.fails + bounds.passes) / 2))
+        bounds.has_untried().then(|| ranking.worst((bounds.longest_miss + bounds.shortest_hit) / 2))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::simulation::{check_prefixes, visits};
+    use crate::strategy::simulation::{check_prefixes, prefix_lengths};
 
     #[test]
-    fn the_published_traces() {
+    fn prefixes_of_known_traces() {
         check_prefixes(8, 4, &BinarySearch, &[4, 2, 3]);
         check_prefixes(8, 8, &BinarySearch, &[4, 6, 7, 8]);
         check_prefixes(52, 1, &BinarySearch, &[26, 13, 6, 3, 1]);
@@ -36,14 +36,14 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_not_monotone() {
-        // 4 fails, 6 satisfies, 5 fails: the end, without the repetition of 6, and 2 is never tried.
-        assert_eq!(visits(&BinarySearch, 8, |n| [2, 6].contains(&n)), [Some(4), Some(6), Some(5)]);
+    fn a_target_that_is_not_monotone_ends_at_adjacent_prefixes() {
+        // 4 misses, 6 satisfies, 5 misses: the search ends without repeating 6, and 2 is never tried.
+        assert_eq!(prefix_lengths(&BinarySearch, 8, |n| [2, 6].contains(&n)), [Some(4), Some(6), Some(5)]);
     }
 
-    /// The original's state machine, as its source describes it: the prefixes it visits, without the repetition of the
-    /// best at the end; `None` when it gives up.
-    fn original(n_layers: usize, satisfies: impl Fn(usize) -> bool) -> Vec<Option<usize>> {
+    /// AMCT's state machine, as its source describes it: the lengths of the prefixes that it tries, without the repetition of
+    /// the best one at the end; `None` if it gives up.
+    fn amct(n_layers: usize, satisfies: impl Fn(usize) -> bool) -> Vec<Option<usize>> {
         let (mut left, mut right) = (0i64, n_layers as i64 - 1);
         let mut mid = (left + right) / 2;
         let mut visits = vec![];
@@ -67,11 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn the_visits_are_the_originals() {
+    fn the_prefixes_tried_are_those_of_amct() {
         for n_layers in 1..=60 {
             for needed in 1..=n_layers {
-                let found = visits(&BinarySearch, n_layers, |n| n >= needed);
-                assert_eq!(found, original(n_layers, |n| n >= needed), "{n_layers} layers, {needed} needed");
+                let found = prefix_lengths(&BinarySearch, n_layers, |n| n >= needed);
+                assert_eq!(found, amct(n_layers, |n| n >= needed), "{n_layers} layers, {needed} needed");
             }
         }
     }

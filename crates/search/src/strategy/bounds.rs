@@ -1,14 +1,14 @@
-//! What is known of the lengths of rolled-back prefixes of the ranking.
+//! Bounds of the shortest prefix of the ranking that meets the target, as known from the trials so far.
 
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
 
-/// Which prefixes were enough and which were not.
+/// The lengths of prefixes that were tried.
 pub(super) struct Bounds {
-    /// The longest prefix that was not enough.
-    pub(super) fails: usize,
-    /// The shortest that was, or one more than there are entries.
-    pub(super) passes: usize,
+    /// The length of the longest prefix that misses the target; 0 if there is none.
+    pub(super) longest_miss: usize,
+    /// The length of the shortest prefix that meets it, or one more than the number of entries if there is none.
+    pub(super) shortest_hit: usize,
 }
 
 impl Bounds {
@@ -21,13 +21,13 @@ impl Bounds {
             history.iter().filter(move |trial| trial.verdict.satisfied == satisfied).map(length)
         };
         Bounds {
-            fails: lengths(false).max().unwrap_or(0),
-            passes: lengths(true).min().unwrap_or(ranking.len() + 1),
+            longest_miss: lengths(false).max().unwrap_or(0),
+            shortest_hit: lengths(true).min().unwrap_or(ranking.len() + 1),
         }
     }
 
-    /// Whether a prefix remains to be tried.
-    pub(super) fn are_open(&self) -> bool {
-        self.passes - self.fails.min(self.passes) > 1
+    /// Whether there is a prefix between the bounds.
+    pub(super) fn has_untried(&self) -> bool {
+        self.shortest_hit - self.longest_miss.min(self.shortest_hit) > 1
     }
 }

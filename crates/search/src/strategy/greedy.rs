@@ -1,14 +1,14 @@
-//! One layer at a time, with a new look at the network after each.
+//! One layer in each trial, by a ranking that is computed again after each.
 
 use super::PureStrategy;
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
 
-/// One more entry each time, the worst in a ranking that is made anew after each trial.
+/// One more entry in each trial, the most sensitive one of a ranking that is computed again after each trial.
 ///
-/// Sees how layers work together, which a ranking of single layers can't; costs a pass over the calibration data for
-/// each layer and trial.
+/// It takes the interaction of layers into account, which a ranking of single layers does not; it takes one pass over the
+/// calibration data for each layer and trial.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Greedy;
 
@@ -16,8 +16,8 @@ impl PureStrategy for Greedy {
     fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let last = history.last().filter(|trial| !trial.verdict.satisfied)?;
         let rolled_back = ranking.entries_of(&last.rolled_back);
-        let worst = (0..ranking.len()).find(|entry| !rolled_back.contains(entry))?;
-        Some(last.rolled_back.union(&ranking.layers([worst])).copied().collect())
+        let most_sensitive = (0..ranking.len()).find(|entry| !rolled_back.contains(entry))?;
+        Some(last.rolled_back.union(&ranking.layers([most_sensitive])).copied().collect())
     }
 
     fn reranks(&self) -> bool {
@@ -32,7 +32,7 @@ mod tests {
     use intact8_quant::layer::LayerId;
 
     #[test]
-    fn the_worst_of_the_latest_ranking_joins_those_of_the_last_trial() {
+    fn the_first_entry_of_the_latest_ranking_is_rolled_back_as_well() {
         let mut latest = ranking(4);
         latest.0.reverse();
         let history = [trial(&[], false), trial(&[1], false)];

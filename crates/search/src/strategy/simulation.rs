@@ -1,4 +1,4 @@
-//! For tests: strategies set on made-up targets.
+//! For tests: strategies run on synthetic targets, without models.
 
 use super::PureStrategy;
 use crate::outcome::{Rungs, Trial};
@@ -26,44 +26,41 @@ pub(super) fn trial(entries: &[usize], satisfied: bool) -> Trial {
     Trial { rolled_back, rungs: Rungs::new(), verdict: Verdict { satisfied, loss: 0.0 } }
 }
 
-pub(super) fn entries(entries: &[usize]) -> Vec<usize> {
-    entries.to_vec()
-}
-
-/// How a search ended.
+/// The result of a simulated search.
 #[derive(Debug, PartialEq)]
-pub(super) struct Searched {
-    /// The satisfying trial with the fewest layers rolled back.
+pub(super) struct SearchResult {
+    /// The entries of the trial that meets the target with the fewest layers rolled back.
     pub(super) best: Option<Vec<usize>>,
-    /// Without the one that rolls back none and fails.
+    /// The number of trials without the first one, which rolls back no layer and misses the target.
     pub(super) n_trials: usize,
 }
 
-/// Lets a strategy search until it stops or wants all layers. `satisfies` judges sets of entries, in ascending order, neither none nor all.
-pub(super) fn searched(
+/// Runs a strategy until it stops or proposes all layers. `satisfies` judges sets of entries in ascending order, which are
+/// neither empty nor complete.
+pub(super) fn run_strategy(
     strategy: &dyn PureStrategy,
     n_layers: usize,
     satisfies: impl Fn(&[usize]) -> bool,
-) -> Searched {
-    searched_up_to(usize::MAX, strategy, n_layers, satisfies)
+) -> SearchResult {
+    run_strategy_up_to(usize::MAX, strategy, n_layers, satisfies)
 }
 
-/// The same, with so many trials at most.
-pub(super) fn searched_up_to(
-    most_trials: usize,
+/// The same with a limit of trials.
+pub(super) fn run_strategy_up_to(
+    max_trials: usize,
     strategy: &dyn PureStrategy,
     n_layers: usize,
     satisfies: impl Fn(&[usize]) -> bool,
-) -> Searched {
+) -> SearchResult {
     let ranking = ranking(n_layers);
     let mut history = vec![trial(&[], false)];
     let mut tried = BTreeSet::new();
     let mut best: Option<Vec<usize>> = None;
-    while history.len() <= most_trials
+    while history.len() <= max_trials
         && let Some(next) = strategy.proposal(&ranking, &history)
     {
         let entries = ranking.entries_of(&next);
-        assert!(!entries.is_empty(), "the first trial is there already");
+        assert!(!entries.is_empty(), "the first trial has been made");
         if entries.len() == n_layers {
             break;
         }
@@ -74,7 +71,7 @@ pub(super) fn searched_up_to(
             best = Some(entries);
         }
     }
-    Searched { best, n_trials: history.len() - 1 }
+    SearchResult { best, n_trials: history.len() - 1 }
 }
 
 /// Whether no single entry can be put back.
@@ -85,37 +82,37 @@ pub(super) fn is_one_minimal(best: &[usize], satisfies: impl Fn(&[usize]) -> boo
     })
 }
 
-/// Up to 100 entries, and one to three guilty ones among them.
+/// Up to 100 entries, and one to three sensitive ones among them.
 pub(super) fn sensitive_entries() -> impl proptest::strategy::Strategy<Value = (usize, Vec<usize>)> {
     (1usize..100).prop_flat_map(|n_entries| {
-        let guilty = prop::collection::btree_set(0..n_entries, 1..=3.min(n_entries));
-        (Just(n_entries), guilty.prop_map(|guilty| guilty.into_iter().collect()))
+        let sensitive = prop::collection::btree_set(0..n_entries, 1..=3.min(n_entries));
+        (Just(n_entries), sensitive.prop_map(|sensitive| sensitive.into_iter().collect()))
     })
 }
 
-/// How many layers each trial rolls back, after the one that rolls back none and fails; `None` at the end if the
-/// strategy wants all of them. `satisfies` says whether so many are enough.
-pub(super) fn visits(
+/// The number of layers that each trial rolls back, after the first one, which rolls back none and misses the target; `None` at
+/// the end if the strategy proposes all of them. `satisfies` judges a number of layers.
+pub(super) fn prefix_lengths(
     strategy: &dyn PureStrategy,
     n_layers: usize,
     satisfies: impl Fn(usize) -> bool,
 ) -> Vec<Option<usize>> {
     let ranking = ranking(n_layers);
     let mut history = vec![trial(&[], false)];
-    let mut visits = vec![];
+    let mut lengths = vec![];
     while let Some(rolled_back) = strategy.proposal(&ranking, &history) {
         if rolled_back.len() == n_layers {
-            visits.push(None);
+            lengths.push(None);
             break;
         }
-        visits.push(Some(rolled_back.len()));
+        lengths.push(Some(rolled_back.len()));
         let satisfied = satisfies(rolled_back.len());
         history.push(Trial { rolled_back, rungs: Rungs::new(), verdict: Verdict { satisfied, loss: 0.0 } });
     }
-    visits
+    lengths
 }
 
-/// Checks the lengths of the prefixes that a strategy tries if so many layers are needed.
+/// Checks the lengths of the prefixes that a strategy tries if the first `needed` layers must be rolled back.
 pub(super) fn check_prefixes(
     n_layers: usize,
     needed: usize,
@@ -123,5 +120,9 @@ pub(super) fn check_prefixes(
     expected: &[usize],
 ) {
     let expected: Vec<Option<usize>> = expected.iter().map(|&n| (n < n_layers).then_some(n)).collect();
-    assert_eq!(visits(strategy, n_layers, |n| n >= needed), expected, "{n_layers} layers, {needed} needed");
+    assert_eq!(
+        prefix_lengths(strategy, n_layers, |n| n >= needed),
+        expected,
+        "{n_layers} layers, {needed} needed"
+    );
 }

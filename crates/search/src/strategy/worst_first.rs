@@ -1,4 +1,4 @@
-//! The literal reading of the requirement's step 4e.
+//! Linear search for the shortest prefix of the ranking.
 
 use super::PureStrategy;
 use super::bounds::Bounds;
@@ -6,14 +6,15 @@ use crate::outcome::Trial;
 use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
 
-/// One more layer each time, the worst of those that are left.
+/// One more layer in each trial, the most sensitive of those in int8. It finds the shortest prefix of the ranking that meets
+/// the target.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WorstFirst;
 
 impl PureStrategy for WorstFirst {
     fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
         let bounds = Bounds::of(ranking, history);
-        bounds.are_open().then(|| ranking.worst(bounds.fails + 1))
+        bounds.has_untried().then(|| ranking.worst(bounds.longest_miss + 1))
     }
 }
 
@@ -23,7 +24,7 @@ mod tests {
     use crate::strategy::simulation::check_prefixes;
 
     #[test]
-    fn one_more_each_time() {
+    fn prefixes_grow_by_one_layer() {
         check_prefixes(5, 3, &WorstFirst, &[1, 2, 3]);
         check_prefixes(3, 3, &WorstFirst, &[1, 2, 3]);
     }

@@ -1,6 +1,6 @@
-//! The command line that goes on from here.
+//! The command line that continues a run.
 
-/// What the user has typed, with these flags more, quoted for a shell.
+/// The user's command line with additional options, quoted for a shell.
 pub(super) fn with(flags: &[&str]) -> String {
     let typed: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     joined(typed, flags)
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_added_once_and_words_quoted() {
+    fn options_are_added_once_and_words_are_quoted() {
         let words = ["intact8", "quantize", "my model.onnx", "--resume"].map(str::to_owned).to_vec();
         assert_eq!(
             joined(words, &["--resume", "--keep-best"]),

@@ -1,4 +1,4 @@
-//! Time, as it is written on the command line.
+//! Durations on the command line.
 
 use anyhow::{Context, ensure};
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Duration> {
         "m" => 60.0,
         _ => 1.0,
     };
-    let wrong = || format!("{text:?} is no time; write 90s, 15m or 2h");
+    let wrong = || format!("{text:?} is not a duration; write 90s, 15m or 2h");
     let number: f64 = number.trim().parse().ok().with_context(wrong)?;
     let duration = Duration::try_from_secs_f64(number * seconds).ok().with_context(wrong)?;
     ensure!(!duration.is_zero(), wrong());
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units() {
+    fn seconds_minutes_and_hours_are_parsed() {
         let seconds = |text: &str| parse(text).unwrap().as_secs_f64();
         assert_eq!(
             [seconds("90"), seconds("1.5m"), seconds("2h"), seconds("3 s")],

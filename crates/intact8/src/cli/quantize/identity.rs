@@ -1,13 +1,13 @@
-//! What makes two runs the same for a journal: that no score of one could differ in the other.
+//! The identity of a run in its journal: runs with the same identity have the same scores.
 
 use super::Args;
 use anyhow::Context;
 use intact8::{Goal, Model, OutputFiles, QuantConfig};
 use sha2::{Digest, Sha256};
 
-/// A hash of model, configuration, data and goals. What the evaluation command does is beyond it, and the strategy is
-/// left out: any may use what another has scored. But what a rung of the ladder makes of a layer depends on which layers
-/// reach it together, so with a ladder all counts that decides that.
+/// A hash of model, configuration, data and goals. It does not cover the files of an evaluation command. The strategy is not part
+/// of it, since strategies can use each other's scores; but the calibration on a rung of the ladder depends on the layers that
+/// reach it together, so with a ladder everything that determines them is included.
 pub(super) fn identity(
     args: &Args,
     model: &Model,
@@ -16,7 +16,7 @@ pub(super) fn identity(
     files: &OutputFiles,
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
-    // Lengths go in front, so that what moves from one part to the next is seen.
+    // Each part is preceded by its length, so that bytes can't move from one part to the next unnoticed.
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -25,7 +25,7 @@ pub(super) fn identity(
     for path in [Some(&args.model), Some(&args.calib), args.eval.as_ref()].into_iter().flatten() {
         part(&std::fs::read(path).with_context(|| path.display().to_string())?);
     }
-    // Tensors in files beside the model's are not in its bytes.
+    // External tensors are not in the bytes of the model's file.
     for (_, graph) in model.graphs() {
         for tensor in graph.topo().into_iter().filter_map(|id| graph.constant(id.into())) {
             part(&tensor.to_le_bytes());

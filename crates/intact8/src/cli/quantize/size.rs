@@ -1,4 +1,4 @@
-//! Sizes of memory, as they are written on the command line.
+//! Sizes of memory on the command line.
 
 use anyhow::Context;
 
@@ -11,7 +11,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<usize> {
         None => (text, 0),
     };
     let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    size.with_context(|| format!("{text:?} is no size; write 256M, 2G, or 0"))
+    size.with_context(|| format!("{text:?} is not a size; write 256M, 2G, or 0"))
 }
 
 #[cfg(test)]
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units() {
+    fn bytes_and_binary_units_are_parsed() {
         let sizes = ["0", "7", "64K", "256M", "2G"].map(|text| parse(text).unwrap());
         assert_eq!(sizes, [0, 7, 64 << 10, 256 << 20, 2 << 30]);
         for wrong in ["", "M", "-1", "1.5G", "99999999999999999999", "99999999999999G", "1 M", "3T"] {

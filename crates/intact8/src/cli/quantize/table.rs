@@ -1,6 +1,6 @@
-//! What is printed when the search is over.
+//! The tables that are printed at the end of a search.
 
-use crate::cli::say;
+use crate::cli::print_line;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::quant::layer::LayerSet;
 use intact8::search::Ending;
@@ -11,10 +11,10 @@ use intact8::{
 use std::path::Path;
 use std::time::Duration;
 
-/// How many of the layers that stay in int8 are shown: those that rank worst.
-const KEPT_SHOWN: usize = 3;
+/// The number of layers in int8 that are shown, the most sensitive ones.
+const INT8_SHOWN: usize = 3;
 
-/// Prints what came of it.
+/// Prints the result of a search.
 pub(super) fn print(
     goals: &[Goal],
     confidence: Confidence,
@@ -23,24 +23,24 @@ pub(super) fn print(
     float_bytes: u64,
     elapsed: Duration,
 ) {
-    say(&scores(goals, report, files, float_bytes).to_string());
+    print_line(&scores(goals, report, files, float_bytes).to_string());
     if let Some(losses) = losses(goals, confidence, report) {
-        say(&losses.to_string());
+        print_line(&losses.to_string());
     }
     if let Some(outcome) = report.outcome.as_ref().filter(|outcome| !outcome.rolled_back.is_empty()) {
-        say(&format!("layers in float: {}", names_by_rank(report, &outcome.rolled_back).join(", ")));
-        say(&layers(report, &outcome.rolled_back).to_string());
+        print_line(&format!("layers in float: {}", names_by_rank(report, &outcome.rolled_back).join(", ")));
+        print_line(&layers(report, &outcome.rolled_back).to_string());
     }
     let rungs = report.outcome.iter().flat_map(|outcome| &outcome.rungs);
     let rungs: Vec<String> =
         rungs.map(|(&layer, rung)| format!("{} ({rung})", report.table.name(layer))).collect();
     if !rungs.is_empty() {
-        say(&format!("layers on the ladder: {}", rungs.join(", ")));
+        print_line(&format!("layers on the ladder: {}", rungs.join(", ")));
     }
-    say(&trials(report, elapsed));
+    print_line(&trials(report, elapsed));
 }
 
-/// Metrics, losses, layers and sizes of original, first trial and result.
+/// Metrics, losses, layers and sizes of the original, the first trial and the result.
 fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_bytes: u64) -> Table {
     let mut header = vec![String::new()];
     header.extend(goals.iter().map(|goal| goal.name.clone()));
@@ -79,17 +79,17 @@ fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_byt
     table
 }
 
-/// The losses of the result beside what is allowed, and how far chance may have moved them, if that is known.
+/// The losses of the result with their goals and confidence intervals, if the noise is known.
 fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
     let result = report.final_score()?;
     let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
     let mut table = plain(header.map(str::to_owned).to_vec());
     let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
     for (idx, goal) in goals.iter().enumerate() {
-        let of_loss = interval(goal, idx, &report.original, result, confidence)?;
-        let Interval { loss, standard_error, ends: [least, most], is_sure } = of_loss;
+        let interval_of_loss = interval(goal, idx, &report.original, result, confidence)?;
+        let Interval { loss, standard_error, ends: [least, most], is_sure } = interval_of_loss;
         let mut remarks = Vec::new();
-        if of_loss.is_noise() {
+        if interval_of_loss.is_noise() {
             remarks.push(format!("within the noise{samples}"));
         }
         if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
@@ -112,15 +112,15 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
     Some(table)
 }
 
-/// The layers that were rolled back, and the worst of the others.
+/// The layers that were rolled back, and the most sensitive of the others.
 fn layers(report: &Report<Score>, rolled_back: &LayerSet) -> Table {
     let mut table = plain(["layer", "", "similarity", "multiply-adds"].map(str::to_owned).to_vec());
     let rows = report.ranking.0.iter().flat_map(|entry| entry.layers.iter().map(move |layer| (layer, entry)));
-    let mut n_kept = 0;
+    let mut n_int8 = 0;
     for (layer, entry) in rows {
         let is_float = rolled_back.contains(layer);
-        n_kept += usize::from(!is_float);
-        if !is_float && n_kept > KEPT_SHOWN {
+        n_int8 += usize::from(!is_float);
+        if !is_float && n_int8 > INT8_SHOWN {
             continue;
         }
         let kind = if is_float { "float" } else { "int8" };
@@ -135,6 +135,7 @@ fn layers(report: &Report<Score>, rolled_back: &LayerSet) -> Table {
     table
 }
 
+/// An empty table without borders.
 fn plain(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -142,37 +143,37 @@ fn plain(header: Vec<String>) -> Table {
     table
 }
 
-/// How much was tried, and whether less would do.
+/// The number of trials, the reason for the end, and whether the result is 1-minimal.
 fn trials(report: &Report<Score>, elapsed: Duration) -> String {
     let n_trials = report.history.len();
     let n_stopped = report.scores.iter().filter(|score| score.stopped_after.is_some()).count();
-    let mut how = Vec::new();
+    let mut remarks = Vec::new();
     if n_stopped > 0 {
-        how.push(format!("{n_stopped} stopped early"));
+        remarks.push(format!("{n_stopped} stopped early"));
     }
     if report.n_recalled > 0 {
-        how.push(format!("{} recalled", report.n_recalled));
+        remarks.push(format!("{} recalled", report.n_recalled));
     }
-    let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) };
     let plural = if n_trials == 1 { "" } else { "s" };
     let speed = trials_per_second(report, elapsed);
     let best = report.outcome.as_ref().filter(|_| report.best().is_some());
     let end = match (best, report.ending) {
-        (_, Ending::OutOfTrials) => "the allowed trials are used up",
-        (_, Ending::OutOfTime) => "the time is used up",
+        (_, Ending::OutOfTrials) => "the limit of trials is reached",
+        (_, Ending::OutOfTime) => "the time budget is used up",
         (_, Ending::Interrupted) => "interrupted",
-        (None, _) => "nothing more to try",
+        (None, _) => "no trial is left",
         (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
         (Some(_), _) => "the strategy has ended",
     };
     let minimal = match (best, report.untried().len()) {
         (Some(quantized), _) if quantized.rolled_back.is_empty() => String::new(),
         (None, _) => String::new(),
-        (_, 0) => "; no layer in float can be put back alone".to_owned(),
-        (_, n) => format!("; {n} of the layers in float not tried in int8 again"),
+        (_, 0) => "; no single layer in float can be put back into int8".to_owned(),
+        (_, n) => format!("; {n} of the layers in float were not tried in int8 alone"),
     };
     format!(
-        "{n_trials} trial{plural}{how} in {:.1} s, {speed:.1} a second: {end}{minimal}",
+        "{n_trials} trial{plural}{remarks} in {:.1} s, {speed:.1} a second: {end}{minimal}",
         elapsed.as_secs_f64()
     )
 }

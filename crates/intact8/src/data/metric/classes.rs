@@ -1,11 +1,11 @@
-//! Metrics of classifiers.
+//! Metrics of classifiers: top-K accuracy and mean intersection over union.
 
 use super::mean::Mean;
 use super::{Batch, Tally};
 use intact8_ir::{Error, Result};
 use std::collections::BTreeMap;
 
-/// How many samples have their label among the `k` greatest outputs.
+/// The share of samples whose label is among the `k` greatest outputs.
 pub(super) struct TopK {
     k: usize,
     is_right: Mean,
@@ -18,10 +18,10 @@ impl TopK {
 }
 
 impl Tally for TopK {
-    /// A label is among them if fewer than `k` outputs are greater, or as great and further in front.
+    /// A label is among them if fewer than `k` outputs are greater, or equal with a smaller index.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         if batch.labels.len() != batch.n {
-            return Err(Error::invalid_data("this metric wants one label for each sample"));
+            return Err(Error::invalid_data("requires one label for each sample"));
         }
         let rows = batch.output.chunks_exact(batch.output.len() / batch.n);
         for (row, &label) in rows.zip(&*batch.labels) {
@@ -67,22 +67,22 @@ impl Tally for TopK {
 /// Intersection and union of predicted and labelled positions, by class.
 #[derive(Default)]
 pub(super) struct Overlap {
-    /// Of each sample and class: how often predicted, labelled, and both.
+    /// For each sample and class the number of positions with the class predicted, labelled, and both.
     samples: Vec<BTreeMap<i64, [u64; 3]>>,
 }
 
 impl Tally for Overlap {
-    /// The output is `[samples, classes, …]`, of which the greatest class counts, or has a class for each label.
-    /// Labels that are negative, or 255, count nowhere.
+    /// The output is `[samples, classes, …]`, of which the class with the greatest value is the prediction, or it holds a class for
+    /// each label. Negative labels and 255 are ignored.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
-        let (found, wanted) = (batch.output.len() / batch.n, batch.labels.len() / batch.n);
-        let n_classes = if found == wanted { 1 } else { batch.shape.get(1).copied().unwrap_or(1) };
-        if wanted == 0 || found != n_classes * wanted {
+        let (found, n_labels) = (batch.output.len() / batch.n, batch.labels.len() / batch.n);
+        let n_classes = if found == n_labels { 1 } else { batch.shape.get(1).copied().unwrap_or(1) };
+        if n_labels == 0 || found != n_classes * n_labels {
             return Err(Error::invalid_data(format!(
-                "the model gives {found} values for a sample, which are no {wanted} labels nor classes of them"
+                "the model returns {found} values for a sample, which do not fit its {n_labels} labels"
             )));
         }
-        for (row, labels) in batch.output.chunks_exact(found).zip(batch.labels.chunks_exact(wanted)) {
+        for (row, labels) in batch.output.chunks_exact(found).zip(batch.labels.chunks_exact(n_labels)) {
             let mut classes: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
             for (position, &label) in
                 labels.iter().enumerate().filter(|&(_, &label)| label >= 0 && label != 255)
@@ -90,7 +90,7 @@ impl Tally for Overlap {
                 let class = match n_classes {
                     1 => row[position] as i64,
                     _ => {
-                        let at = |class: usize| row[class * wanted + position];
+                        let at = |class: usize| row[class * n_labels + position];
                         (1..n_classes).fold(0, |best, class| if at(class) > at(best) { class } else { best })
                             as i64
                     }

@@ -1,10 +1,10 @@
-//! Metrics of how far outputs are from targets. A difference that is not a number counts as the worst there is.
+//! Metrics of the distance between outputs and targets. A difference that is NaN counts as the worst possible one.
 
 use super::mean::Mean;
 use super::{Batch, Tally};
 use intact8_ir::Result;
 
-/// Squared differences, the mean of a sample first.
+/// The mean squared difference: the mean over samples of the mean over the values of a sample.
 #[derive(Default)]
 pub(super) struct MeanError(Mean);
 
@@ -32,19 +32,19 @@ impl Tally for MeanError {
         self.0.sort(order);
     }
 
-    /// Adding what is not negative never makes a sum smaller; in another order it may be rounded otherwise.
+    /// Further contributions are not negative, so the sum can't get smaller, except by rounding in another order.
     fn range(&self, n_left: usize) -> (f64, f64) {
         let n = (self.n() + n_left) as f64;
         (self.0.sum * (1.0 - 2.0 * n * f64::EPSILON) / n, f64::INFINITY)
     }
 }
 
-/// Cosines, one a sample.
+/// The mean of the cosines of the samples.
 #[derive(Default)]
 pub(super) struct Cosine(Mean);
 
 impl Tally for Cosine {
-    /// Targets of zeros give 1, else an output of zeros gives 0.
+    /// Targets of zeros give 1, otherwise an output of zeros gives 0.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         for (output, targets) in batch.pairs()? {
             let product = |a: &[f32], b: &[f32]| -> f64 {
@@ -53,7 +53,7 @@ impl Tally for Cosine {
             let cosine = match (product(targets, targets), product(output, output)) {
                 (0.0, _) => 1.0,
                 (_, 0.0) => 0.0,
-                (wanted, found) => product(output, targets) / (wanted.sqrt() * found.sqrt()),
+                (expected, found) => product(output, targets) / (expected.sqrt() * found.sqrt()),
             };
             self.0.add(if cosine.is_nan() { -1.0 } else { cosine.clamp(-1.0, 1.0) });
         }
@@ -76,7 +76,7 @@ impl Tally for Cosine {
         self.0.sort(order);
     }
 
-    /// The rounding of `n` summands of at most 1 is less than `n²` roundings of 1.
+    /// The rounding error of a sum of `n` summands of at most 1 is less than `n²` times that of 1.
     fn range(&self, n_left: usize) -> (f64, f64) {
         let n = (self.n() + n_left) as f64;
         let slack = 2.0 * n * f64::EPSILON;
@@ -85,14 +85,14 @@ impl Tally for Cosine {
     }
 }
 
-/// Energies of targets and differences, over all samples.
+/// The ratio of the energy, or the peak, of the targets to the energy of the differences, over all samples, in decibels.
 pub(super) struct NoiseRatio {
-    /// Whether the range of the targets counts, and not their energy.
+    /// Whether the range of the targets is used instead of their energy.
     is_to_peak: bool,
     samples: Vec<Energies>,
 }
 
-/// Those of a sample, or of several.
+/// The energies of a sample, or of several.
 struct Energies {
     signal: f64,
     noise: f64,

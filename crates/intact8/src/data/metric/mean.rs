@@ -1,4 +1,4 @@
-//! A mean over samples, and what each of them contributes to it.
+//! A mean over samples with the contribution of each sample.
 
 /// The contributions, one a sample, and their sum in that order.
 #[derive(Default)]
@@ -13,7 +13,7 @@ impl Mean {
         self.sum += contribution;
     }
 
-    /// Puts contributions that came in some order of the samples into that of the samples themselves.
+    /// Sorts the contributions, which were added in the given order of samples, by sample.
     pub(super) fn sort(&mut self, order: &[usize]) {
         let mut contributions = vec![0.0; order.len()];
         order.iter().zip(&self.contributions).for_each(|(&sample, &value)| contributions[sample] = value);
@@ -21,12 +21,12 @@ impl Mean {
         contributions.into_iter().for_each(|contribution| self.add(contribution));
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub(super) fn n(&self) -> usize {
         self.contributions.len()
     }
 
-    /// The mean of those samples that are counted.
+    /// The mean of the samples for whose position `is_counted` returns true.
     pub(super) fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
         let counted = self.contributions.iter().enumerate().filter(|&(idx, _)| is_counted(idx));
         let (n, sum) = counted.fold((0u32, 0.0), |(n, sum), (_, contribution)| (n + 1, sum + contribution));

@@ -1,28 +1,28 @@
-//! How far a metric may be off because the samples are few.
+//! The sampling noise of metrics: standard errors because the samples are finite.
 //!
-//! This knows nothing of wrong labels, nor of samples that are unlike those that a model will meet.
+//! Wrong labels, and samples of another distribution than the model will meet, are not covered.
 
 use super::Tally;
 
-/// Standard errors of a metric, in its own units; infinite where there are too few samples to tell.
+/// Standard errors of a metric, in the unit of the metric; infinite if there are too few samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// Of the metric.
+    /// That of the metric.
     pub of_value: f64,
-    /// Of its difference from the original's on the same samples. As both see the same samples, much of what is
-    /// chance in them cancels.
+    /// That of its difference from the original's on the same samples, which is usually much smaller, since much of the noise
+    /// cancels.
     pub of_difference: f64,
 }
 
-/// Into how many groups samples are put, to leave out one of them at a time.
+/// The number of groups of samples of the jackknife.
 const N_GROUPS: usize = 100;
 
-/// The noise of a metric whose samples, in the same order, the original has been scored on, too.
+/// The noise of a metric, from tallies of the original and the quantized model over the same samples in the same order.
 ///
-/// Where the metric is a mean over samples, these are the standard errors of the mean of the contributions and of the
-/// mean of their differences. Otherwise they are those of the jackknife: the metric is computed without one group of
-/// samples at a time (Quenouille 1956, Tukey 1958), for the original and the quantized model alike; a sample belongs
-/// to the group of its position modulo 100, or is one for itself if there are fewer samples.
+/// If the metric is a mean over samples, these are the standard errors of the mean of the contributions and of the mean of their
+/// differences. Otherwise they are those of the jackknife (Quenouille 1956, Tukey 1958): the metric is computed without one group
+/// of samples at a time, for both models; the group of a sample is its position modulo 100, or each sample is a group if there
+/// are fewer.
 pub(crate) fn noise(original: &dyn Tally, quantized: &dyn Tally) -> Noise {
     if let (Some(before), Some(after)) = (original.contributions(), quantized.contributions()) {
         return noise_of_mean(before, after, quantized.is_count());
@@ -34,7 +34,7 @@ pub(crate) fn noise(original: &dyn Tally, quantized: &dyn Tally) -> Noise {
     let without = |tally: &dyn Tally, group: usize| tally.value_of(&|sample| sample % n_groups != group);
     let values: Vec<f64> = (0..n_groups).map(|group| without(quantized, group)).collect();
     let differences = values.iter().enumerate().map(|(group, value)| value - without(original, group));
-    // The variance of the jackknife is (g-1)²/g times that of the values among each other.
+    // The variance of the jackknife is (g-1)²/g times the variance of the values.
     let scale = (n_groups - 1) as f64;
     Noise {
         of_value: scale * error_of_mean(values.iter().copied()),
@@ -42,12 +42,12 @@ pub(crate) fn noise(original: &dyn Tally, quantized: &dyn Tally) -> Noise {
     }
 }
 
-/// The noise of a mean, of what each sample contributes to it.
+/// The noise of a mean, from the contributions of the samples.
 pub(crate) fn noise_of_mean(original: &[f64], quantized: &[f64], is_count: bool) -> Noise {
     let differences = quantized.iter().zip(original).map(|(after, before)| after - before);
-    // That a few samples are all right, or none has changed, does not prove that all ever will be or none ever
-    // will: there are two right and two wrong ones more (Agresti and Coull 1998), and one that becomes right and
-    // one that becomes wrong (Bonett and Price 2012).
+    // Few samples that are all right, or of which none has changed, do not prove that this holds for all others. So two right and
+    // two wrong samples are added (Agresti and Coull 1998), and one that becomes right and one that becomes wrong (Bonett and
+    // Price 2012).
     let (values, changes) =
         if is_count { (&[1.0, 1.0, 0.0, 0.0][..], &[1.0, -1.0][..]) } else { (&[][..], &[][..]) };
     Noise {
@@ -72,7 +72,7 @@ mod tests {
     use crate::data::{Batch, metric_named};
     use intact8_ir::Tensor;
 
-    /// A metric of outputs of one value a sample, or two classes where it wants labels.
+    /// The tally of a metric for outputs of one value a sample, or of two classes.
     fn tally(name: &str, outputs: &[f32], labels: &[i64], targets: &[f32]) -> Box<dyn Tally> {
         let n = labels.len();
         let outputs = [Tensor::new(&[n, outputs.len() / n], outputs.to_vec())];
@@ -83,7 +83,7 @@ mod tests {
         tally
     }
 
-    /// Numbers without order, from -1 to 1.
+    /// Pseudo-random numbers from -1 to 1.
     fn numbers(n: usize, seed: u64) -> Vec<f32> {
         let mut state = seed;
         let mut next = || {
@@ -94,31 +94,30 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_a_mean_is_that_of_the_textbook() {
+    fn the_standard_error_of_a_mean_is_that_of_textbooks() {
         let targets = [0.0, 0.0, 0.0, 0.0];
         let before = tally("mse", &[1.0, 2.0, 0.0, 1.0], &[0; 4], &targets);
         let after = tally("mse", &[1.0, 2.0, 2.0, 1.0], &[0; 4], &targets);
-        // Squares 1 4 4 1, and they differ by 0 0 4 0.
+        // The squared outputs are 1 4 4 1, and the differences are 0 0 4 0.
         let found = noise(&*before, &*after);
         assert!((found.of_value - (9.0f64 / 12.0).sqrt()).abs() < 1e-12, "{found:?}");
         assert!((found.of_difference - 1.0).abs() < 1e-12, "{found:?}");
     }
 
     #[test]
-    fn that_no_answer_changes_is_not_certain() {
+    fn an_unchanged_accuracy_has_a_standard_error() {
         let (outputs, labels) = (numbers(200, 1), [0; 100]);
         let same = tally("top1", &outputs, &labels, &[]);
         let found = noise(&*same, &*same);
         assert!((found.of_difference - (2.0f64 / (102.0 * 101.0)).sqrt()).abs() < 1e-12, "{found:?}");
     }
 
-    /// The jackknife of a mean is the error of the mean.
     #[test]
-    fn the_jackknife_is_exact_for_means() {
-        struct Opaque(Box<dyn Tally>);
-        impl Tally for Opaque {
+    fn the_jackknife_of_a_mean_is_its_standard_error() {
+        struct WithoutContributions(Box<dyn Tally>);
+        impl Tally for WithoutContributions {
             fn add(&mut self, _: &Batch<'_>) -> intact8_ir::Result<()> {
-                unreachable!("nothing is counted any more")
+                unreachable!("no samples are added")
             }
             fn n(&self) -> usize {
                 self.0.n()
@@ -128,14 +127,15 @@ mod tests {
             }
         }
         let of = |seed| tally("mse", &numbers(60, seed), &[0; 60], &numbers(60, 9));
-        let [exact, jackknife] = [noise(&*of(1), &*of(2)), noise(&Opaque(of(1)), &Opaque(of(2)))];
+        let [exact, jackknife] =
+            [noise(&*of(1), &*of(2)), noise(&WithoutContributions(of(1)), &WithoutContributions(of(2)))];
         assert!((exact.of_value - jackknife.of_value).abs() < 1e-12, "{exact:?} {jackknife:?}");
         assert!((exact.of_difference - jackknife.of_difference).abs() < 1e-12, "{exact:?} {jackknife:?}");
     }
 
-    /// What the standard error promises holds: metrics of many drawn data sets differ by about as much.
+    /// The metrics of many random data sets have a standard deviation of about the standard error.
     #[test]
-    fn errors_are_as_large_as_they_say() {
+    fn standard_errors_agree_with_the_spread_of_random_data_sets() {
         for name in ["top1", "mse", "cosine", "sqnr", "psnr", "auc", "spearman"] {
             let n = 400;
             let draw = |seed: u64| {
@@ -158,8 +158,11 @@ mod tests {
             let mean = |of: &dyn Fn(&(f64, f64)) -> f64| drawn.iter().map(of).sum::<f64>() / 200.0;
             let centre = mean(&|drawn| drawn.0);
             let spread = mean(&|drawn| (drawn.0 - centre).powi(2)).sqrt();
-            let promised = mean(&|drawn| drawn.1);
-            assert!((0.8..1.25).contains(&(promised / spread)), "{name}: {promised} for {spread}");
+            let standard_error = mean(&|drawn| drawn.1);
+            assert!(
+                (0.8..1.25).contains(&(standard_error / spread)),
+                "{name}: {standard_error} for {spread}"
+            );
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Metrics of the order of outputs.
+//! Metrics of the order of outputs: Spearman's correlation and the area under the ROC curve.
 
 use super::{Batch, Tally};
 use intact8_ir::{Error, Result};
 
-/// Spearman's correlation of all outputs with all targets.
+/// Spearman's rank correlation of all outputs with all targets.
 #[derive(Default)]
 pub(super) struct RankCorrelation {
     outputs: Vec<f32>,
     targets: Vec<f32>,
-    /// The sample that each of them is of.
+    /// The sample of each value.
     samples: Vec<usize>,
     n_samples: usize,
 }
@@ -28,11 +28,11 @@ impl Tally for RankCorrelation {
         self.n_samples
     }
 
-    /// Pearson's correlation of the ranks; 0 where either has just one value.
+    /// Pearson's correlation of the ranks; 0 if outputs or targets have only one value.
     fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
         let counted = |values: &[f32]| -> Vec<f32> {
-            let of_samples = values.iter().zip(&self.samples).filter(|&(_, &sample)| is_counted(sample));
-            of_samples.map(|(&value, _)| value).collect()
+            let pairs = values.iter().zip(&self.samples).filter(|&(_, &sample)| is_counted(sample));
+            pairs.map(|(&value, _)| value).collect()
         };
         let (outputs, targets) = (ranks(&counted(&self.outputs)), ranks(&counted(&self.targets)));
         let mean = (outputs.len() as f64 + 1.0) / 2.0;
@@ -51,16 +51,16 @@ pub(super) struct RocArea {
 }
 
 impl Tally for RocArea {
-    /// The output has one value a sample, or two, of which the second speaks for label 1.
+    /// The output has one value a sample, or two, of which the second is the score of label 1.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         let width = batch.output.len() / batch.n;
         if width > 2 || batch.labels.len() != batch.n {
             return Err(Error::invalid_data(format!(
-                "auc wants one or two outputs and one label for each sample, found {width} outputs"
+                "requires one or two outputs and one label for each sample, found {width} outputs"
             )));
         }
         if let Some(label) = batch.labels.iter().find(|label| ![0, 1].contains(*label)) {
-            return Err(Error::invalid_data(format!("auc wants labels 0 and 1, found {label}")));
+            return Err(Error::invalid_data(format!("requires the labels 0 and 1, found {label}")));
         }
         let score = |row: &[f32]| if width == 2 { row[1] - row[0] } else { row[0] };
         self.scores.extend(batch.output.chunks_exact(width).map(score));
@@ -72,7 +72,7 @@ impl Tally for RocArea {
         self.scores.len()
     }
 
-    /// The share of pairs of a positive and a negative sample that are in order, ties by half; 0.5 without pairs.
+    /// The share of pairs of a positive and a negative sample that are in the right order, where ties count half; 0.5 without pairs.
     fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
         let counted: Vec<usize> = (0..self.n()).filter(|&sample| is_counted(sample)).collect();
         let scores: Vec<f32> = counted.iter().map(|&sample| self.scores[sample]).collect();
@@ -87,7 +87,7 @@ impl Tally for RocArea {
     }
 }
 
-/// The ranks of values, from 1; equals share the mean of theirs.
+/// The ranks of values, from 1; equal values share their mean rank.
 fn ranks(values: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));

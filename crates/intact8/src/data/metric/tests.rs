@@ -1,8 +1,8 @@
-//! Metrics of made-up outputs.
+//! Tests: metrics of small outputs, against results computed by hand.
 
 use super::*;
 
-/// The metric of `n` samples, counted in one go.
+/// The metric of `n` samples in one batch.
 fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], targets: &[f32]) -> f64 {
     let outputs = [Tensor::new(shape, output.to_vec())];
     let mut tally = metric_named(name).unwrap().tally();
@@ -13,7 +13,7 @@ fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], 
 }
 
 #[test]
-fn the_first_of_equals_counts() {
+fn of_equal_outputs_the_first_ranks_first() {
     let output = [1.0, 1.0, 0.0, 2.0, 5.0, f32::NAN];
     assert_eq!(value("top1", 3, &[3, 2], &output, &[0, 0, 0], &[]), 2.0 / 3.0);
     assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[2], &[]), 1.0);
@@ -22,7 +22,7 @@ fn the_first_of_equals_counts() {
 }
 
 #[test]
-fn errors_by_hand() {
+fn error_metrics_of_known_outputs() {
     let (output, targets) = ([1.0, 2.0, 3.0, 0.0], [1.0, 0.0, 3.0, 4.0]);
     assert_eq!(value("mse", 2, &[2, 2], &output, &[], &targets), 5.0);
     let cosine = value("cosine", 2, &[2, 2], &output, &[], &targets);
@@ -36,7 +36,7 @@ fn errors_by_hand() {
 }
 
 #[test]
-fn orders_by_hand() {
+fn rank_metrics_of_known_outputs() {
     // Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4.
     let spearman = value("spearman", 4, &[4, 1], &[0.0, 1.0, 1.0, 2.0], &[], &[1.0, 2.0, 3.0, 9.0]);
     assert!((spearman - 4.5 / (4.5f64 * 5.0).sqrt()).abs() < 1e-12);
@@ -46,15 +46,15 @@ fn orders_by_hand() {
 }
 
 #[test]
-fn classes_overlap() {
-    // Two classes at four positions: predicted 0 1 1 0, labelled 0 0 1 and one to be ignored.
+fn miou_of_known_classes() {
+    // Two classes at four positions: predicted 0 1 1 0, labelled 0 0 1 and one that is ignored.
     let scores = [0.9, 0.2, 0.2, 0.9, 0.1, 0.8, 0.8, 0.1];
     assert_eq!(value("miou", 1, &[1, 2, 4], &scores, &[0, 0, 1, 255], &[]), 0.5);
     assert_eq!(value("miou", 1, &[1, 4], &[0.0, 1.0, 1.0, 0.0], &[0, 0, 1, 255], &[]), 0.5);
 }
 
 #[test]
-fn ranges_hold_what_is_to_come() {
+fn ranges_contain_the_final_metric() {
     let outputs = [Tensor::new(&[4, 2], vec![0.3f32, 0.1, -0.2, 0.7, 1.1, 1.3, 0.4, 0.5])];
     let (labels, targets) = ([0i64, 0, 1, 1], [0.2f32, 0.1, 0.4, 0.4, -1.0, -1.3, 0.1, 0.9]);
     for name in ["top1", "mse", "cosine", "sqnr"] {
@@ -79,7 +79,7 @@ fn ranges_hold_what_is_to_come() {
 }
 
 #[test]
-fn names_and_numbers() {
+fn names_with_a_number_are_parsed_and_others_are_errors() {
     assert_eq!(metric_named("top5").unwrap().k, 5);
     for unknown in ["top", "top0", "topK", "top-5", "accuracy", ""] {
         let message = metric_named(unknown).err().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Scores do not depend on threads, on the order of samples, or on what was scored before.
+//! Tests: scores do not depend on the number of threads, the order of samples, or the models scored before.
 
 use super::*;
 use crate::data::{Feeding, metric_named};
@@ -9,16 +9,16 @@ type OutOfReach<'a> = &'a dyn Fn(&Score) -> bool;
 fn scored(
     scorer: &mut DataScorer,
     model: &Model,
-    kind: Kind,
+    mode: ScoringMode,
     out_of_reach: Option<OutOfReach<'_>>,
     references: Option<[&Score; 2]>,
 ) -> Score {
     let [original, first] = references.map_or([None; 2], |references| references.map(Some));
     let mut scoring = Scoring { original, first, out_of_reach, progress: &mut |_, _| Ok(()) };
-    scorer.score_model(model, kind, &mut scoring).unwrap()
+    scorer.score_model(model, mode, &mut scoring).unwrap()
 }
 
-/// A model that gives its input, for one sample of three classes.
+/// A model whose output is its input, for samples of three classes.
 fn model() -> Model {
     "model m opset 17\n%x = input : f32[N,3]\n%y = Identity(%x)\nreturn %y\n".parse().unwrap()
 }
@@ -42,45 +42,47 @@ fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
     DataScorer::new(original, feed, &data, vec![metric.clone()]).unwrap()
 }
 
-fn off() -> Model {
+/// A model whose output differs from that of [`model`].
+fn changed_model() -> Model {
     let text = "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0, 0.1, 0.3] : f32[3]\n\
                 %y = Mul(%x, %c)\nreturn %y\n";
     text.parse().unwrap()
 }
 
 #[test]
-fn stopping_early_never_changes_a_verdict() {
+fn early_stopping_never_changes_a_verdict() {
     for name in ["top1", "top2", "mse", "cosine", "sqnr"] {
-        let (mut n_stopped, mut n_seen) = (0, [0, 0]);
+        let (mut n_stopped, mut n_scored) = (0, [0, 0]);
         for n_samples in [1, 4, 13, 40] {
             let metric = metric_named(name).unwrap();
-            let score = |model: &Model, kind, misses: Option<OutOfReach<'_>>, references| {
-                scored(&mut scorer(&metric, n_samples, true), model, kind, misses, references)
+            let score = |model: &Model, mode, misses: Option<OutOfReach<'_>>, references| {
+                scored(&mut scorer(&metric, n_samples, true), model, mode, misses, references)
             };
-            let original = score(&model(), Kind::Original, None, None);
-            let first = score(&off(), Kind::Whole, None, None);
+            let original = score(&model(), ScoringMode::Original, None, None);
+            let first = score(&changed_model(), ScoringMode::Complete, None, None);
             assert_eq!(first.contributions.is_empty(), name == "sqnr");
-            let whole = score(&off(), Kind::Trial, None, None);
+            let whole = score(&changed_model(), ScoringMode::Cached, None, None);
             assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
-            // Bounds below, at and above what the metric really is, whatever its sign.
+            // Bounds below, at and above the metric.
             for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
                 let goal = Goal::of(&metric, Target::Bound(whole.values[0] + offset));
                 let satisfied = |values: &[f64]| goal.judge(whole.values[0], values[0]).satisfied;
                 let misses = |best: &Score| !satisfied(&best.values);
-                for (references, n_seen) in [None, Some([&original, &first])].into_iter().zip(&mut n_seen) {
-                    let found = score(&off(), Kind::Trial, Some(&misses), references);
-                    let what = format!("{name} of {n_samples}, {offset}");
-                    assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{what}");
+                for (references, n_scored) in [None, Some([&original, &first])].into_iter().zip(&mut n_scored)
+                {
+                    let found = score(&changed_model(), ScoringMode::Cached, Some(&misses), references);
+                    let case = format!("{name} of {n_samples}, {offset}");
+                    assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{case}");
                     if found.stopped_after.is_none() {
-                        assert_eq!((&found.values, &found.noise), (&whole.values, &whole.noise), "{what}");
+                        assert_eq!((&found.values, &found.noise), (&whole.values, &whole.noise), "{case}");
                     }
                     n_stopped += usize::from(found.stopped_after.is_some());
-                    *n_seen += found.effort.samples.unwrap();
+                    *n_scored += found.effort.samples.unwrap();
                 }
             }
         }
         assert_eq!(n_stopped > 0, name != "sqnr", "{name}");
-        assert!(n_seen[1] <= n_seen[0], "{name}: {n_seen:?} samples looked at");
+        assert!(n_scored[1] <= n_scored[0], "{name}: {n_scored:?} samples");
     }
 }
 
@@ -93,8 +95,15 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
             threads.install(|| {
                 let goal = Goal::of(&metric, Target::Bound(bound));
                 let misses = |best: &Score| !goal.judge(1.0, best.values[0]).satisfied;
-                [None, Some(&misses as OutOfReach<'_>)]
-                    .map(|misses| scored(&mut scorer(&metric, 101, true), &off(), Kind::Trial, misses, None))
+                [None, Some(&misses as OutOfReach<'_>)].map(|misses| {
+                    scored(
+                        &mut scorer(&metric, 101, true),
+                        &changed_model(),
+                        ScoringMode::Cached,
+                        misses,
+                        None,
+                    )
+                })
             })
         });
         assert!(scores[0][1].stopped_after.is_some(), "{name}");
@@ -103,9 +112,10 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn a_model_that_is_computed_alike_is_not_run_again() {
+fn a_model_with_known_output_fingerprints_is_not_run_again() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, true);
-    let mut score = |model: &str| scored(&mut scorer, &model.parse().unwrap(), Kind::Whole, None, None);
+    let mut score =
+        |model: &str| scored(&mut scorer, &model.parse().unwrap(), ScoringMode::Complete, None, None);
     let model = |constant: &str, name: &str| {
         format!(
             "model m opset 17\n%x = input : f32[N,3]\n%c = const [{constant}] : f32[1]\n\
@@ -125,11 +135,11 @@ fn a_model_that_is_computed_alike_is_not_run_again() {
 }
 
 #[test]
-fn without_targets_the_original_is_right() {
+fn without_targets_the_outputs_of_the_original_are_the_targets() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
-    let mut score = |model: &Model| scored(&mut scorer, model, Kind::Trial, None, None).values[0];
+    let mut score = |model: &Model| scored(&mut scorer, model, ScoringMode::Cached, None, None).values[0];
     assert_eq!(score(&model()), 0.0);
-    let off =
+    let plus_two =
         "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
-    assert_eq!(score(&off.parse().unwrap()), 4.0);
+    assert_eq!(score(&plus_two.parse().unwrap()), 4.0);
 }

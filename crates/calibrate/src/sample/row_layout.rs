@@ -1,64 +1,69 @@
-//! A bounded sample of what a layer reads and gives, as rows of two matrices.
+//! The inputs and outputs of a linear layer as rows of two matrices, and a bounded sample of these rows.
 //!
-//! A row of a Gemm or MatMul is a row; one of a Conv is what a window covers in all channels, and what comes of it.
+//! A row of a Gemm or MatMul is a row of its operands. A row of a Conv is the pixels that the window covers in all channels at
+//! one output position, and the outputs at that position.
 
-use super::halves::Halves;
+use super::half_rows::HalfRows;
 use super::window::Window;
 use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::Layer;
 use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 
-/// How many rows are kept, in about equal parts of each batch: sixteen times as many as they are long, within limits. So few
-/// show how what a row is made of goes together.
+/// The limits of the number of sampled rows, which is sixteen times their length. So many suffice to estimate the second moments
+/// of the elements of a row.
 const N_ROWS: RangeInclusive<usize> = 512..=1024;
 
-/// How a layer reads and gives rows.
-pub(crate) struct Reading {
+/// The layout of a layer's input and output rows.
+pub(crate) struct RowLayout {
     /// The window of a Conv.
     window: Option<Window>,
-    /// How many taps it has.
+    /// The number of taps of the window; 1 without a window.
     n_taps: usize,
     groups: usize,
-    /// The length of a row of inputs, over all groups, and of outputs.
+    /// The length of an input row, over all groups, and of an output row.
     lengths: [usize; 2],
-    /// What the product is multiplied with.
-    factor: f32,
+    /// The factor of the product, `alpha` of Gemm.
+    alpha: f32,
+    /// Whether outputs are sampled.
     has_outputs: bool,
 }
 
-/// Rows of inputs, and of outputs where they are wanted.
+/// Sampled input rows, and output rows if the layout has them.
 #[derive(Default)]
-pub(crate) struct Rows {
-    inputs: Halves,
-    outputs: Halves,
+pub(crate) struct RowSample {
+    inputs: HalfRows,
+    outputs: HalfRows,
 }
 
-impl Reading {
-    /// Of a layer whose rounding can be learned.
-    pub(super) fn new(model: &Model, layer: &Layer, has_outputs: bool) -> Result<Reading> {
+impl RowLayout {
+    /// The layout of a linear layer.
+    pub(super) fn new(model: &Model, layer: &Layer, has_outputs: bool) -> Result<RowLayout> {
         let weight = &layer.weights[0];
         let shape = layer.tensor(model, weight).shape();
         let n_out = shape[weight.axis];
         let groups = weight.input.map_or(1, |input| input.groups);
         if !n_out.is_multiple_of(groups) {
-            return Err(Error::invalid_model(format!("{n_out} output channels are not {groups} groups")));
+            return Err(Error::invalid_model(format!(
+                "{n_out} output channels can't be divided into {groups} groups"
+            )));
         }
         let node = model.graph(layer.graph).node(layer.node);
         let op = node.as_op();
         let window = op.filter(|_| layer.op == "Conv").map(|op| Window::read(op, &shape[2..]));
-        let factor = op.filter(|_| layer.op == "Gemm").map(|op| op.float("alpha")).transpose()?.flatten();
-        Ok(Reading {
+        let alpha = op.filter(|_| layer.op == "Gemm").map(|op| op.float("alpha")).transpose()?.flatten();
+        Ok(RowLayout {
             n_taps: if window.is_some() { shape[2..].iter().product() } else { 1 },
             window: window.transpose()?,
             groups,
             lengths: [shape.iter().product::<usize>() / n_out * groups, n_out],
-            factor: factor.unwrap_or(1.0),
+            alpha: alpha.unwrap_or(1.0),
             has_outputs,
         })
     }
 
-    /// Adds up what each element of a row is over all rows that the layer reads, and returns how many there are.
+    /// Adds each element of a row over all rows of an input, of the shapes of the layer's input and output, to `sums`, and returns
+    /// the number of rows.
     pub(crate) fn add_rows(
         &self,
         input: &[f32],
@@ -72,23 +77,23 @@ impl Reading {
             }
             return Ok(input.len() / self.lengths[0].max(1));
         };
-        let (pads, sizes, positions) = (window.over(shape)?, &shape[2..], &output[2..]);
+        let (pads, sizes, positions) = (window.pads_before(shape)?, &shape[2..], &output[2..]);
         let planes = input.chunks_exact(sizes.iter().product::<usize>().max(1));
         for (channel, plane) in planes.enumerate() {
             let sums = &mut sums[channel % shape[1] * self.n_taps..][..self.n_taps];
-            let of_plane = window.sums(plane, sizes, positions, &pads);
-            sums.iter_mut().zip(of_plane).for_each(|(sum, of_plane)| *sum += of_plane);
+            let plane_sums = window.sums(plane, sizes, positions, &pads);
+            sums.iter_mut().zip(plane_sums).for_each(|(sum, of_plane)| *sum += of_plane);
         }
         Ok(shape[0] * positions.iter().product::<usize>())
     }
 
-    /// The length of a row of inputs, over all groups.
+    /// The length of an input row, over all groups.
     pub(crate) fn len(&self) -> usize {
         self.lengths[0]
     }
 
-    /// What is read, of that shape, each channel divided by its factor if there are some.
-    pub(crate) fn divided<'a>(&self, input: &'a [f32], shape: &[usize], factors: &[f32]) -> Cow<'a, [f32]> {
+    /// An input of a shape after smoothing: each channel divided by its factor, if there are factors.
+    pub(crate) fn smoothed<'a>(&self, input: &'a [f32], shape: &[usize], factors: &[f32]) -> Cow<'a, [f32]> {
         if factors.is_empty() {
             return Cow::Borrowed(input);
         }
@@ -97,65 +102,65 @@ impl Reading {
         channels.flat_map(|(values, factor)| values.iter().map(move |value| value / factor)).collect()
     }
 
-    /// How many groups of output channels there are, each with inputs of its own.
+    /// The number of groups of the layer; each has input and output channels of its own.
     pub(crate) fn groups(&self) -> usize {
         self.groups
     }
 
-    /// The length of a group's rows of inputs.
+    /// The length of an input row of one group.
     pub(crate) fn depth(&self) -> usize {
         self.lengths[0] / self.groups
     }
 
-    /// What the product of rows and weight is multiplied with.
-    pub(crate) fn factor(&self) -> f32 {
-        self.factor
+    /// The factor of the product of rows and weight.
+    pub(crate) fn alpha(&self) -> f32 {
+        self.alpha
     }
 
-    fn most_rows(&self) -> usize {
+    /// The largest number of sampled rows.
+    fn max_rows(&self) -> usize {
         (16 * self.depth()).clamp(*N_ROWS.start(), *N_ROWS.end())
     }
 
-    /// Makes room for the rows of all batches: growing would copy what there is.
-    pub(super) fn reserve(&self, rows: &mut Rows) {
+    /// Reserves memory for the rows of all batches, so that the sample never grows by copying.
+    pub(super) fn reserve(&self, rows: &mut RowSample) {
         if rows.inputs.n_rows() == 0 {
-            rows.inputs.reserve(self.most_rows(), self.lengths[0]);
-            rows.outputs.reserve(if self.has_outputs { self.most_rows() } else { 0 }, self.lengths[1]);
+            rows.inputs.reserve(self.max_rows(), self.lengths[0]);
+            rows.outputs.reserve(if self.has_outputs { self.max_rows() } else { 0 }, self.lengths[1]);
         }
     }
 
-    /// How many numbers the rows can come to hold.
-    pub(super) fn most_numbers(&self) -> usize {
-        (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.most_rows()
+    /// The largest number of sampled values.
+    pub(super) fn max_values(&self) -> usize {
+        (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.max_rows()
     }
 
-    /// What the outputs of a group are made of, `[rows, depth]`, in some of the rows; each channel divided by its factor if
-    /// there are some.
-    pub(crate) fn inputs_of(
+    /// The input rows of a group in a range of rows, `[rows, depth]`, after smoothing if there are factors.
+    pub(crate) fn group_inputs(
         &self,
-        rows: &Rows,
+        rows: &RowSample,
         range: Range<usize>,
         group: usize,
         factors: &[f32],
     ) -> Vec<f32> {
         let depth = self.depth();
-        let mut inputs = rows.inputs.part(range, group * depth..(group + 1) * depth);
-        let factors = self.factors_of(group, factors);
+        let mut inputs = rows.inputs.block(range, group * depth..(group + 1) * depth);
+        let factors = self.group_factors(group, factors);
         inputs.iter_mut().zip(factors.iter().cycle()).for_each(|(value, factor)| *value /= factor);
         inputs
     }
 
-    /// What each element of a group's rows of inputs is divided by if there is a factor for each channel; none if there is none.
-    pub(crate) fn factors_of(&self, group: usize, factors: &[f32]) -> Vec<f32> {
+    /// The smoothing factor of each element of a group's input rows; empty without factors.
+    pub(crate) fn group_factors(&self, group: usize, factors: &[f32]) -> Vec<f32> {
         let elements = factors.iter().flat_map(|factor| std::iter::repeat_n(*factor, self.n_taps));
         elements.skip(group * self.depth()).take(self.depth()).collect()
     }
 
-    /// What was read in some of the rows, as a tensor whose channels are where those of the layer's input are: `[rows, channels,
-    /// taps]`, or `[rows, channels]`; each channel divided by its factor if there are some.
-    pub(crate) fn as_tensor(&self, rows: &Rows, range: Range<usize>, factors: &[f32]) -> Tensor {
+    /// A range of input rows as a tensor whose channels are in the same dimension as those of the layer's input:
+    /// `[rows, channels, taps]` with a window, or `[rows, channels]`; after smoothing if there are factors.
+    pub(crate) fn as_tensor(&self, rows: &RowSample, range: Range<usize>, factors: &[f32]) -> Tensor {
         let (n_rows, n_channels) = (range.len(), self.lengths[0] / self.n_taps);
-        let mut values = rows.inputs.part(range, 0..self.lengths[0]);
+        let mut values = rows.inputs.block(range, 0..self.lengths[0]);
         if !factors.is_empty() {
             for (taps, factor) in values.chunks_exact_mut(self.n_taps).zip(factors.iter().cycle()) {
                 taps.iter_mut().for_each(|value| *value /= factor);
@@ -167,16 +172,17 @@ impl Reading {
         }
     }
 
-    /// Some outputs, `[rows, outputs]`; none if they are not wanted.
-    pub(crate) fn outputs_of(&self, rows: &Rows, outputs: Range<usize>) -> Vec<f32> {
-        rows.outputs.part(0..rows.outputs.n_rows(), outputs)
+    /// Some columns of the output rows, `[rows, outputs]`; empty if outputs are not sampled.
+    pub(crate) fn outputs(&self, rows: &RowSample, outputs: Range<usize>) -> Vec<f32> {
+        rows.outputs.block(0..rows.outputs.n_rows(), outputs)
     }
 
-    /// Puts some of the rows that the layer read and gave in one run, on one of so many batches, behind others: as many from each
-    /// part of what it gave, and the same ones whenever it gives as much on that batch.
+    /// Appends some of the rows of one run of the layer to the sample. `batch` is the index of the batch among `n_batches`, each of
+    /// which contributes about as many rows, spread evenly over the output. The choice depends on the batch and the number of
+    /// rows only.
     pub(super) fn sample(
         &self,
-        rows: &mut Rows,
+        rows: &mut RowSample,
         input: &Tensor,
         output: &Tensor,
         batch: usize,
@@ -184,34 +190,36 @@ impl Reading {
     ) -> Result<()> {
         let [k, n_out] = self.lengths;
         let n_rows = output.len() / n_out.max(1);
-        let n_before = |batch: usize| batch * self.most_rows() / n_batches;
+        let n_before = |batch: usize| batch * self.max_rows() / n_batches;
         let n_parts = (n_before(batch + 1) - n_before(batch)).min(n_rows);
         let mut state = batch as u64 + 1;
         let chosen = (0..n_parts).map(|part| {
             let (start, end) = (part * n_rows / n_parts, (part + 1) * n_rows / n_parts);
-            // Knuth's generator; its upper bits are the better ones.
+            // Knuth's linear congruential generator; its upper bits are more random.
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             start + (((state >> 32) * (end - start) as u64) >> 32) as usize
         });
         rows.inputs.reserve(n_parts, k);
         rows.outputs.reserve(if self.has_outputs { n_parts } else { 0 }, n_out);
         let (mut inputs, mut outputs) = (vec![0.0; k], vec![0.0; n_out]);
-        let (from, into) = (input.values::<f32>()?, output.values::<f32>()?);
+        let (input_values, output_values) = (input.values::<f32>()?, output.values::<f32>()?);
         let (shape, positions) = (input.shape(), &output.shape()[2.min(output.shape().len())..]);
-        let moves = self.window.as_ref().map(|window| window.over(shape)).transpose()?;
+        let pads = self.window.as_ref().map(|window| window.pads_before(shape)).transpose()?;
         for row in chosen {
-            match (&self.window, &moves) {
+            match (&self.window, &pads) {
                 (Some(window), Some(pads)) => {
                     let n_positions: usize = positions.iter().product();
                     let (image, position) = (row / n_positions, row % n_positions);
-                    let pixels = &from[image * (from.len() / shape[0])..][..from.len() / shape[0]];
+                    let image_len = input_values.len() / shape[0];
+                    let pixels = &input_values[image * image_len..][..image_len];
                     window.patch(pixels, &shape[1..], &window.starts(position, positions, pads), &mut inputs);
-                    let given = into[image * n_out * n_positions + position..].iter().step_by(n_positions);
-                    outputs.iter_mut().zip(given).for_each(|(output, given)| *output = *given);
+                    let channels =
+                        output_values[image * n_out * n_positions + position..].iter().step_by(n_positions);
+                    outputs.iter_mut().zip(channels).for_each(|(output, value)| *output = *value);
                 }
                 _ => {
-                    inputs.copy_from_slice(&from[row * k..][..k]);
-                    outputs.copy_from_slice(&into[row * n_out..][..n_out]);
+                    inputs.copy_from_slice(&input_values[row * k..][..k]);
+                    outputs.copy_from_slice(&output_values[row * n_out..][..n_out]);
                 }
             }
             rows.inputs.push(&mut inputs);
@@ -223,14 +231,14 @@ impl Reading {
     }
 }
 
-impl Rows {
-    /// How many rows were kept.
+impl RowSample {
+    /// The number of sampled rows.
     pub(crate) fn n_rows(&self) -> usize {
         self.inputs.n_rows()
     }
 
-    /// Puts other rows behind.
-    pub(super) fn extend(&mut self, other: &Rows) {
+    /// Appends other rows.
+    pub(super) fn extend(&mut self, other: &RowSample) {
         self.inputs.extend(&other.inputs);
         self.outputs.extend(&other.outputs);
     }
@@ -244,12 +252,12 @@ mod tests {
     use intact8_quant::layers;
     use intact8_quant::passes::NameNodes;
 
-    /// How a layer reads, and what it reads and gives.
-    fn read(input: &[usize], weight: &[usize], op: &str) -> (Reading, Tensor, Tensor) {
+    /// The layout of a layer, an input and its output.
+    fn run(input: &[usize], weight: &[usize], op: &str) -> (RowLayout, Tensor, Tensor) {
         let (layer, model) = layer(input, weight, op);
         let x = numbers(input);
         let y = Session::new(&model).unwrap().run(std::slice::from_ref(&x)).unwrap().remove(0);
-        (Reading::new(&model, &layer, true).unwrap(), x, y)
+        (RowLayout::new(&model, &layer, true).unwrap(), x, y)
     }
 
     fn layer(input: &[usize], weight: &[usize], op: &str) -> (Layer, Model) {
@@ -276,24 +284,24 @@ mod tests {
     }
 
     /// All rows of one batch.
-    fn sampled(reading: &Reading, x: &Tensor, y: &Tensor) -> Rows {
-        let mut rows = Rows::default();
-        reading.sample(&mut rows, x, y, 0, 1).unwrap();
+    fn sampled(layout: &RowLayout, x: &Tensor, y: &Tensor) -> RowSample {
+        let mut rows = RowSample::default();
+        layout.sample(&mut rows, x, y, 0, 1).unwrap();
         rows
     }
 
-    /// Rows of inputs times the weight are the outputs, for every kind of layer.
+    /// Checks that input rows times the weight are the output rows.
     fn check(input: &[usize], weight: &[usize], op: &str) {
-        let (reading, x, y) = read(input, weight, op);
+        let (layout, x, y) = run(input, weight, op);
         let (layer, model) = layer(input, weight, op);
-        let rows = sampled(&reading, &x, &y);
+        let rows = sampled(&layout, &x, &y);
         let w = layer.tensor(&model, &layer.weights[0]).values::<f32>().unwrap();
-        let n_out = reading.lengths[1];
-        let (k, per_group) = (w.len() / n_out, n_out / reading.groups);
+        let n_out = layout.lengths[1];
+        let (k, per_group) = (w.len() / n_out, n_out / layout.groups);
         let mut found = Vec::new();
         let n_rows = rows.n_rows();
         let groups: Vec<Vec<f32>> =
-            (0..reading.groups).map(|group| reading.inputs_of(&rows, 0..n_rows, group, &[])).collect();
+            (0..layout.groups).map(|group| layout.group_inputs(&rows, 0..n_rows, group, &[])).collect();
         for row in 0..y.len() / n_out {
             for output in 0..n_out {
                 let inputs = &groups[output / per_group][row * k..][..k];
@@ -303,7 +311,7 @@ mod tests {
                 found.push(inputs.iter().enumerate().map(|(tap, x)| x * w[at(tap)]).sum::<f32>());
             }
         }
-        let outputs = reading.outputs_of(&rows, 0..n_out);
+        let outputs = layout.outputs(&rows, 0..n_out);
         assert_eq!(found.len(), outputs.len(), "{op}");
         // The inputs are small integers, the outputs have 11 bits.
         let is_near = |(found, output): (&f32, &f32)| (found - output).abs() <= found.abs() / 2048.0;
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_times_the_weight_are_the_outputs() {
+    fn input_rows_times_the_weight_are_the_output_rows() {
         check(&[3, 4], &[4, 5], "Gemm(%x, %w)");
         check(&[3, 4], &[5, 4], "Gemm(%x, %w) {transB = 1}");
         check(&[2, 3, 4], &[4, 5], "MatMul(%x, %w)");
@@ -332,9 +340,9 @@ mod tests {
         check(&[1, 2, 3, 4, 3], &[2, 2, 2, 2, 2], "Conv(%x, %w)");
     }
 
-    /// The sums of a window are those of its rows, where all of them are kept.
+    /// All rows are sampled here.
     #[test]
-    fn rows_add_up() {
+    fn the_sums_of_rows_are_those_of_the_sampled_rows() {
         let shapes: [(&[usize], &[usize], &str); 6] = [
             (&[3, 4], &[4, 5], "MatMul(%x, %w)"),
             (&[2, 3, 7], &[4, 3, 3], "Conv(%x, %w) {pads = [1, 1], strides = [2]}"),
@@ -348,33 +356,33 @@ mod tests {
             (&[1, 2, 3, 4, 3], &[2, 2, 2, 2, 2], "Conv(%x, %w) {strides = [1, 2, 1]}"),
         ];
         for (input, weight, op) in shapes {
-            let (reading, x, y) = read(input, weight, op);
-            let rows = sampled(&reading, &x, &y);
-            let mut sums = vec![0.0; reading.len()];
-            let n_rows = reading.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
+            let (layout, x, y) = run(input, weight, op);
+            let rows = sampled(&layout, &x, &y);
+            let mut sums = vec![0.0; layout.len()];
+            let n_rows = layout.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
             assert_eq!(n_rows, rows.n_rows(), "{op}");
-            let inputs = rows.inputs.part(0..n_rows, 0..reading.len());
-            let expected = |idx: usize| inputs.iter().skip(idx).step_by(reading.len()).sum::<f32>();
-            let expected: Vec<f64> = (0..reading.len()).map(|idx| f64::from(expected(idx))).collect();
+            let inputs = rows.inputs.block(0..n_rows, 0..layout.len());
+            let expected = |idx: usize| inputs.iter().skip(idx).step_by(layout.len()).sum::<f32>();
+            let expected: Vec<f64> = (0..layout.len()).map(|idx| f64::from(expected(idx))).collect();
             assert_eq!(sums, expected, "{op}");
         }
     }
 
     #[test]
-    fn many_rows_leave_a_sample_of_all() {
+    fn the_sample_of_many_rows_is_bounded_and_spread_evenly() {
         let model: Model = "model m opset 17\n%x = input : f32[N,1]\n%w = const [1.0] : f32[1,1]\n\
                             %y = MatMul(%x, %w) @fc\nreturn %y\n"
             .parse()
             .unwrap();
-        let reading = Reading::new(&model, &layers(&model)[0], true).unwrap();
+        let layout = RowLayout::new(&model, &layers(&model)[0], true).unwrap();
         let sample = || {
-            let mut rows = Rows::default();
+            let mut rows = RowSample::default();
             for batch in 0..10 {
                 let values = (0..1000).map(|idx| (batch * 1000 + idx) as f32).collect();
                 let tensor = Tensor::new(&[1000, 1], values);
-                reading.sample(&mut rows, &tensor, &tensor, batch, 10).unwrap();
+                layout.sample(&mut rows, &tensor, &tensor, batch, 10).unwrap();
             }
-            rows.inputs.part(0..rows.n_rows(), 0..1)
+            rows.inputs.block(0..rows.n_rows(), 0..1)
         };
         let rows = sample();
         assert_eq!(rows.len(), 512);

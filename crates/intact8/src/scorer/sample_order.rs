@@ -1,10 +1,11 @@
-//! Which samples a trial runs first: those that it is likely to get wrong, so that it stops early if it misses.
+//! The order in which a trial runs the samples: those with the worst results first, so that a trial that misses the target stops
+//! early.
 
 use super::Score;
 use crate::data::Better;
 
-/// All samples, those first that served the original and the first trial worst, by the first goal's metric; nothing if that
-/// is not known.
+/// All samples, in ascending order of their results in the original and the first trial by the metric of the first goal; `None` if
+/// these are unknown.
 pub(super) fn worst_first(references: [&Score; 2], better: Better) -> Option<Vec<usize>> {
     let [original, first] = references.map(|score| score.contributions.first());
     let sums: Vec<f64> = original?.iter().zip(first?).map(|(a, b)| a + b).collect();
@@ -16,12 +17,12 @@ pub(super) fn worst_first(references: [&Score; 2], better: Better) -> Option<Vec
     Some(order)
 }
 
-/// The mean over all samples, of which only the first few of the order have been seen: the others are taken to be what they
-/// were in the original and the first trial, on average.
-pub(super) fn estimate(seen: &[f64], order: &[usize], references: [&Score; 2], goal: usize) -> f64 {
+/// An estimate of the mean over all samples from the contributions of the first ones of the order: the others are assumed to
+/// contribute the average of the original and the first trial.
+pub(super) fn estimate(scored: &[f64], order: &[usize], references: [&Score; 2], goal: usize) -> f64 {
     let [original, first] = references.map(|score| &score.contributions[goal]);
-    let left = order[seen.len()..].iter().map(|&sample| (original[sample] + first[sample]) / 2.0);
-    seen.iter().copied().chain(left).sum::<f64>() / order.len() as f64
+    let remaining = order[scored.len()..].iter().map(|&sample| (original[sample] + first[sample]) / 2.0);
+    scored.iter().copied().chain(remaining).sum::<f64>() / order.len() as f64
 }
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_come_first_and_the_others_are_guessed() {
+    fn the_worst_samples_are_first_and_the_others_are_estimated() {
         let score = |contributions: &[f64]| Score {
             contributions: vec![contributions.to_vec()],
             ..Score::of(vec![])

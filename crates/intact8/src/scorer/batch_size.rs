@@ -1,23 +1,23 @@
-//! How many samples run at once.
+//! The batch size of evaluation, chosen so that tensors fit into the processor's cache.
 
 use crate::data::Feed;
 use intact8_interp::Session;
 use intact8_ir::{Result, Tensor};
 
-/// What a tensor may take that shall still be in the processor's cache when the next operator reads it.
-const LARGEST: usize = 4 << 20;
+/// The largest size in bytes with which a tensor is expected to be in the processor's cache when the next operator reads it.
+const MAX_TENSOR_BYTES: usize = 4 << 20;
 
-/// The same samples in batches so small, if the model takes any, that no tensor it makes of one is larger than the cache, or
-/// one by one: that takes less memory, and mostly less time.
-pub(super) fn in_cache(evaluation: Feed, session: &Session) -> Result<Feed> {
-    let one = evaluation.inputs(0..1)?;
+/// The same samples in batches that are small enough for each tensor of the model to fit into the cache, down to single samples,
+/// if the model's batch size is not fixed. That takes less memory, and usually less time.
+pub(super) fn fit_to_cache(evaluation: Feed, session: &Session) -> Result<Feed> {
+    let one_sample = evaluation.inputs(0..1)?;
     let mut largest = 1;
-    let mut see = |_, tensor: &Tensor| {
+    let mut tap = |_, tensor: &Tensor| {
         largest = largest.max(tensor.byte_size());
         Ok(())
     };
-    session.run_tapped(&one, &mut see)?;
-    Ok(evaluation.in_batches_of_at_most(LARGEST / largest))
+    session.run_tapped(&one_sample, &mut tap)?;
+    Ok(evaluation.in_batches_of_at_most(MAX_TENSOR_BYTES / largest))
 }
 
 #[cfg(test)]
@@ -26,7 +26,7 @@ mod tests {
     use crate::data::{Array, DataSet, Feeding};
     use intact8_ir::Model;
 
-    /// The batch that is made of `batch` samples of 1 MiB of which the model makes `factor` times as much.
+    /// The batch size chosen instead of `batch`, for samples of 1 MiB and a model whose output is `factor` times as large.
     fn batch_len(dim: &str, batch: usize, factor: usize) -> usize {
         let model: Model = format!(
             "model m opset 17\n%x = input : f32[{dim},262144]\n\
@@ -39,11 +39,11 @@ mod tests {
         let feeding = Feeding { batch: Some(batch), ..Feeding::default() };
         let session = Session::new(&model).unwrap();
         let feed = data.feed(session.inputs(), &feeding).unwrap();
-        in_cache(feed, &session).unwrap().batch_len()
+        fit_to_cache(feed, &session).unwrap().batch_len()
     }
 
     #[test]
-    fn batches_stay_in_the_cache() {
+    fn batches_are_as_long_as_the_cache_allows() {
         assert_eq!([1, 2, 3, 9].map(|factor| batch_len("N", 3, factor)), [3, 2, 1, 1]);
         assert_eq!(batch_len("2", 2, 9), 2);
     }
