@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// [`batch_num`](QuantConfig::batch_num) batches of the data.
 ///
 /// The parameters of a layer do not depend on the choice of other quantized layers, except that layers with the same input
-/// activation are smoothed together.
+/// activation are smoothed together, and its range is clipped by the error that all of them make.
 ///
 /// # Errors
 /// If there are fewer batches, if no data reach an enabled layer, if the data contain NaN, if data source or runtime fail, or

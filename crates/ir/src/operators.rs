@@ -85,7 +85,7 @@ mod tests {
             assert!(!is_onnx_operator(misspelt));
             assert_eq!(meant_onnx_operator(misspelt), Some(meant));
         }
-        for foreign in ["EfficientNMS_TRT", "Plugin", "aten", "X", ""] {
+        for foreign in ["EfficientNMS_TRT", "Plugin", "prim", "X", ""] {
             assert_eq!(meant_onnx_operator(foreign), None, "{foreign}");
         }
     }

@@ -476,8 +476,9 @@ fn network(weights: &[[f32; 4]], skips: &[bool]) -> Model {
 }
 
 proptest! {
-    /// Because of this it suffices to calibrate once, and the parameters of a layer do not depend on other layers. Smoothing is
-    /// turned off: it divides and multiplies in the float model, which changes the last bits of the inputs of later layers.
+    /// The parameters of a layer depend on other layers only if they share its input: the range of the input is clipped by the
+    /// error that all of them make. So it suffices to calibrate once. A layer and the Add of its input are therefore rolled back
+    /// together here. Smoothing is turned off: it divides and multiplies in the float model, which changes the last bits of the inputs of later layers.
     #[test]
     fn the_record_of_a_trial_is_a_part_of_the_record_of_all(
         weights in prop::collection::vec(prop::array::uniform4(-2.0f32..2.0), 1..6),
@@ -489,8 +490,11 @@ proptest! {
         let plain = |config| QuantConfig { auto_balance: false, joint_quant, ..config };
         let all = record(&model, plain);
         let names: Vec<String> = all.layers.keys().cloned().collect();
-        let rolled_back = names.iter().enumerate().filter(|(idx, _)| quantized >> idx & 1 == 0);
-        let rolled_back: Vec<String> = rolled_back.map(|(_, name)| name.clone()).collect();
+        let is_rolled_back = |name: &&String| {
+            let idx: u16 = name.trim_start_matches(char::is_alphabetic).parse().unwrap();
+            quantized >> idx & 1 == 0
+        };
+        let rolled_back: Vec<String> = names.iter().filter(is_rolled_back).cloned().collect();
         let trial = record(&model, |config| plain(config).rolled_back(&rolled_back));
         prop_assert_eq!(trial.layers.len(), names.len() - rolled_back.len());
         for (layer, entry) in &trial.layers {
