@@ -2,21 +2,23 @@
 //!
 //! It writes no files and reads no clock; limits of time come from the observer.
 
-use crate::ladder::RungCalibration;
+mod parameters;
+mod proposal;
+mod ranking;
+
+pub(crate) use parameters::Parameters;
+
 use crate::options::SearchOptions;
 use crate::outcome::{Ending, Outcome, Report, Rungs, Trial};
-use crate::rank::rank;
-use crate::rank_output::OutputRanking;
 use crate::ranking::Ranking;
 use crate::roles::{Candidate, Judge, Scorer, Scoring, SearchObserver, Subject, Verdict};
-use crate::sensitivity::Scope;
 use crate::stage::{Interruption, Stage};
 use crate::strategy::trials_ahead;
 use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
 use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
-use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
+use intact8_quant::layer::LayerSet;
 use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Record};
-use std::borrow::Cow;
+use proposal::{Next, checked_groups};
 use std::collections::BTreeMap;
 
 /// The roles that the caller supplies to a search.
@@ -133,40 +135,12 @@ pub(crate) struct Search<'a, S: Scorer> {
     best: Option<TrialModel>,
 }
 
-/// The calibrated parameters with which the layers of trials are quantized.
-pub(crate) struct Parameters<'a> {
-    pub(crate) config: &'a QuantConfig,
-    /// The record of all layers; the parameters of a layer do not depend on the choice of other quantized layers.
-    record: Record,
-    /// By the name of a rung: the layers that were tried on it, calibrated with its settings.
-    pub(crate) rung_calibrations: BTreeMap<&'static str, RungCalibration>,
-}
-
 /// The model of a trial.
 struct TrialModel {
     /// The position of the trial.
     trial: usize,
     quantized: Quantized,
     deployed: Option<Deployed>,
-}
-
-impl Parameters<'_> {
-    /// The configuration of a trial, and a record of at least the layers that it enables.
-    fn config_and_record(
-        &self,
-        table: &LayerTable,
-        rolled_back: &LayerSet,
-        rungs: &Rungs,
-    ) -> (QuantConfig, Cow<'_, Record>) {
-        let mut config = self.config.rolled_back(&table.names(rolled_back));
-        let mut record = Cow::Borrowed(&self.record);
-        for (&layer, rung) in rungs {
-            let (on_rung, name) = (&self.rung_calibrations[rung], table.name(layer));
-            config.layers.insert(name.to_owned(), on_rung.config.layers[name].clone());
-            record.to_mut().layers.insert(name.to_owned(), on_rung.record.layers[name].clone());
-        }
-        (config, record)
-    }
 }
 
 impl<S: Scorer> Search<'_, S> {
@@ -269,124 +243,10 @@ impl<S: Scorer> Search<'_, S> {
         config.rolled_back(&self.report.table.names(rolled_back))
     }
 
-    /// All layers, ranked.
-    fn ranking(&mut self) -> Result<Ranking> {
-        self.roles.observer.stage(Stage::Ranking);
-        let sensitivity = self.options.sensitivity;
-        let is_by_layer = sensitivity.scope() == Scope::Layer;
-        let tap = self.options.replays;
-        let mut by_layer = Ranking::default();
-        if is_by_layer || tap.is_some() {
-            let Parameters { config, record, .. } = &self.parameters;
-            let mut progress = Progress(self.roles.observer);
-            let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
-            by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
-        }
-        if is_by_layer {
-            return Ok(self.with_costs(by_layer).grouped(&self.groups));
-        }
-        self.ranking_by_output(None)
-    }
-
-    /// All entries, each ranked alone; or the entries that are in int8 in a trial with these layers rolled back, ranked in that
-    /// trial.
-    fn ranking_by_output(&mut self, trial: Option<&LayerSet>) -> Result<Ranking> {
-        let entries = self.entries();
-        let output = OutputRanking {
-            float: self.float,
-            config: self.parameters.config,
-            record: &self.parameters.record,
-            sensitivity: self.options.sensitivity,
-        };
-        let mut progress = Progress(self.roles.observer);
-        let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
-        let ranking = match trial {
-            Some(rolled_back) => output.rank_in_trial(batches, &entries, rolled_back),
-            None => output.rank_alone(batches, &entries),
-        };
-        Ok(self.with_costs(ranking?))
-    }
-
-    /// The layers and groups that can be rolled back, in the model's order.
-    fn entries(&self) -> Vec<LayerSet> {
-        let mut entries: Vec<LayerSet> = Vec::new();
-        for &layer in &self.report.layers {
-            let group = self.groups.iter().find(|group| group.contains(&layer));
-            match group {
-                Some(group) if group.first() != Some(&layer) => {}
-                Some(group) => entries.push(group.clone()),
-                None => entries.push([layer].into()),
-            }
-        }
-        entries
-    }
-
-    /// A ranking with the cost of each entry, which breaks ties.
-    fn with_costs(&self, mut ranking: Ranking) -> Ranking {
-        let cost = |&layer: &LayerId| self.float.prepared().cost(layer).unwrap_or(0);
-        ranking.0.iter_mut().for_each(|entry| entry.cost = entry.layers.iter().map(cost).sum());
-        Ranking::of(ranking.0)
-    }
-
-    /// The next proposal of the strategy, unless there is a reason to end. A proposal that was tried already is answered by its
-    /// trial, and the strategy is asked again.
-    fn next(&mut self) -> Result<Next> {
-        for _ in 0..=self.report.history.len() {
-            let Some(next) = self.proposal()? else { return Ok(Next::End(Ending::Finished)) };
-            self.check(&next)?;
-            if next.len() >= self.report.layers.len() {
-                // With every layer in float there is no quantized model.
-                return Ok(Next::End(Ending::Finished));
-            }
-            let is_same = |trial: &&Trial| trial.rolled_back == next && trial.rungs.is_empty();
-            let Some(known) = self.report.history.iter().position(|trial| is_same(&trial)) else {
-                return Ok(self.reason_to_end().map_or(Next::Trial(next), Next::End));
-            };
-            self.report.history.push(self.report.history[known].clone());
-            self.report.scores.push(self.report.scores[known].clone());
-        }
-        Err(Error::evaluator(
-            "the strategy proposes the same layers repeatedly; it must propose new ones or stop",
-        ))
-    }
-
-    fn proposal(&mut self) -> Result<Option<LayerSet>> {
-        let last = self.report.history.last().expect("there is at least the first trial");
-        let latest = if self.options.strategy.reranks() && !last.verdict.satisfied {
-            let rolled_back = last.rolled_back.clone();
-            self.roles.observer.stage(Stage::Ranking);
-            Some(self.ranking_by_output(Some(&rolled_back))?)
-        } else {
-            None
-        };
-        let ranking = latest.as_ref().unwrap_or(&self.report.ranking);
-        self.options.strategy.next(ranking, &self.report.history).map_err(Error::from_user)
-    }
-
     /// The reason why there may be no further trial.
     pub(crate) fn reason_to_end(&mut self) -> Option<Ending> {
         let is_used_up = self.options.max_trials.is_some_and(|most| self.report.history.len() >= most);
         if is_used_up { Some(Ending::OutOfTrials) } else { self.interruption() }
-    }
-
-    /// Checks a proposal of the strategy.
-    fn check(&self, next: &LayerSet) -> Result<()> {
-        if let Some(unknown) = next.iter().find(|layer| !self.report.layers.contains(layer)) {
-            return Err(Error::evaluator(format!(
-                "the strategy rolls back {unknown}, which is not in the search"
-            )));
-        }
-        let is_split = |group: &&LayerSet| {
-            let n_in = group.intersection(next).count();
-            n_in != 0 && n_in != group.len()
-        };
-        match self.groups.iter().find(is_split) {
-            Some(group) => Err(Error::evaluator(format!(
-                "the strategy rolls back only a part of the group {}",
-                self.report.table.names(group).join(", ")
-            ))),
-            None => Ok(()),
-        }
     }
 
     fn interruption(&mut self) -> Option<Ending> {
@@ -449,12 +309,6 @@ fn quantize_and_deploy(
     Ok((quantized, deployed))
 }
 
-/// The step after a trial.
-enum Next {
-    Trial(LayerSet),
-    End(Ending),
-}
-
 /// Passes the progress of a calibration on to the observer of the search.
 pub(crate) struct Progress<'a, S>(pub(crate) &'a mut dyn SearchObserver<S>);
 
@@ -468,14 +322,6 @@ impl<S> CalibrationObserver for Progress<'_, S> {
     }
 }
 
-fn batches<'a>(
-    data: &'a mut dyn CalibrationData,
-    config: &QuantConfig,
-    observer: &'a mut dyn CalibrationObserver,
-) -> intact8_calibrate::Batches<'a> {
-    intact8_calibrate::Batches::new(data, config.batch_num, observer)
-}
-
 /// The judge's verdict, whose loss must not be NaN.
 pub(crate) fn judged<S>(judge: &mut dyn Judge<S>, original: &S, quantized: &S) -> Result<Verdict> {
     let verdict = judge.judge(original, quantized).map_err(Error::from_user)?;
@@ -483,22 +329,4 @@ pub(crate) fn judged<S>(judge: &mut dyn Judge<S>, original: &S, quantized: &S) -
         return Err(Error::evaluator("the loss is NaN; check the scores and the judge"));
     }
     Ok(verdict)
-}
-
-/// The groups without the layers outside the search; checks that no layer is in two groups.
-fn checked_groups<'a>(
-    groups: &[LayerSet],
-    layers: &LayerSet,
-    name: impl Fn(LayerId) -> &'a str,
-) -> Result<Vec<LayerSet>> {
-    let mut seen = LayerSet::new();
-    let mut checked = Vec::new();
-    for group in groups {
-        let group: LayerSet = group.intersection(layers).copied().collect();
-        if let Some(&twice) = group.iter().find(|layer| !seen.insert(**layer)) {
-            return Err(Error::invalid_config("is in two groups; name it in one").at(name(twice)));
-        }
-        checked.extend((!group.is_empty()).then_some(group));
-    }
-    Ok(checked)
 }
