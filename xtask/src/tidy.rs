@@ -24,6 +24,7 @@ pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {
         }
     }
     passes(sh, &files, &mut broken)?;
+    named_files(sh, &mut broken)?;
     if broken.is_empty() { Ok(()) } else { bail!("tidy:\n{}", broken.join("\n")) }
 }
 
@@ -52,6 +53,26 @@ fn source(sh: &Shell, path: &Path, broken: &mut Vec<String>) -> anyhow::Result<(
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if ["mod", "utils", "util", "common", "helpers", "misc"].contains(&stem.as_ref()) {
         broken.push(format!("{shown}: name the file after its subject"));
+    }
+    Ok(())
+}
+
+/// The files and folders that ARCHITECTURE.md names must exist; `a/{b,c}.rs` names two.
+fn named_files(sh: &Shell, broken: &mut Vec<String>) -> anyhow::Result<()> {
+    let page = sh.read_file("ARCHITECTURE.md")?;
+    let is_path = |word: &&str| word.starts_with("crates/") || word.starts_with("docs/");
+    // Every second part of a line is between backticks.
+    for word in page.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path) {
+        let names =
+            match word.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
+                Some((before, (names, after))) => {
+                    names.split(',').map(|name| format!("{before}{name}{after}")).collect()
+                }
+                None => vec![word.to_owned()],
+            };
+        for missing in names.iter().filter(|name| !sh.path_exists(name)) {
+            broken.push(format!("ARCHITECTURE.md: names {missing}, which does not exist"));
+        }
     }
     Ok(())
 }
