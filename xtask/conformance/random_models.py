@@ -61,7 +61,7 @@ def check(folder, name, level, data):
         feeds = {value.name: data[f"input/{value.name}"] for value in ours.get_inputs()}
         outputs = [output.name for output in ours.get_outputs()]
         computed = ours.run(outputs, feeds)
-    except Exception as error:  # Whatever it says: the reason is reported.
+    except Exception as error:  # Every error is reported with its reason.
         return [], re.sub(r"\s+", " ", str(error))
     complaints = []
     for output, value in zip(outputs, computed):

@@ -1,4 +1,4 @@
-//! Which nodes of the original model each node of an output computes, by name: what the origins on the nodes say.
+//! Which nodes of the original model each node of an output computes, by name, from the origins of the nodes.
 
 use intact8_ir::{GraphId, Model, NodeId, NodeRef, Pass, ValueRef};
 use intact8_quant::passes::NameNodes;
@@ -105,7 +105,7 @@ mod tests {
         layer_map(original, output).into_iter().map(line).collect()
     }
 
-    /// The map of the model that simulates quantization with scales of 0.5, and of that in a deploy format.
+    /// The maps of the fake-quant model with scales of 0.5, and of its deploy model.
     fn maps(text: &str, format: DeployFormat) -> [Vec<String>; 2] {
         let original: Model = text.parse().unwrap();
         let how = Preparation { equalize: false, ..Preparation::default() };

@@ -56,7 +56,7 @@ macro_rules! element_types {
             }
         }
 
-        /// The elements of a tensor, whatever their type. Always in standard (row-major) layout.
+        /// The elements of a tensor of any type. Always in standard (row-major) layout.
         #[derive(Debug, Clone)]
         pub(crate) enum Storage { $($variant(ArcArray<$ty, IxDyn>),)* }
 

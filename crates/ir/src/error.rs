@@ -1,6 +1,6 @@
 //! The one error type of the workspace.
 //!
-//! Messages read `where: what is wrong; what to do`, in lower case and without a full stop, on one line whatever the names
+//! Messages read `where: what is wrong; what to do`, in lower case and without a full stop, on one line for all names
 //! in them hold.
 //! The kind is for programs, the text is for people.
 
@@ -78,7 +78,7 @@ impl Error {
         self
     }
 
-    /// The same error, found at `place`. Outer places go in front of inner ones.
+    /// The same error, found at `place`. Outer places precede inner ones.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Error {
         self.at = Some(match self.at {
@@ -143,7 +143,7 @@ impl StdError for Error {
     }
 }
 
-/// Errors are equal if they say the same; the causes are not compared.
+/// Errors with equal kinds, places and messages are equal; the causes are not compared.
 impl PartialEq for Error {
     fn eq(&self, other: &Error) -> bool {
         (self.kind, &self.at, &self.message) == (other.kind, &other.at, &other.message)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line_whatever_a_name_holds() {
+    fn a_message_is_one_line_for_every_name() {
         let error = Error::invalid_model("reads \u{1b}[31m\r").at("a\nb");
         assert_eq!(error.to_string(), r"a\nb: reads \u{1b}[31m\r");
         assert_eq!(Error::invalid_model("größer").to_string(), "größer");

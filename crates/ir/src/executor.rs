@@ -35,7 +35,7 @@ pub trait Executor: Send + Sync {
     /// each iteration. Constants are not passed to it.
     ///
     /// # Errors
-    /// As [`run`](Executor::run), and whatever `tap` returns.
+    /// As [`run`](Executor::run), and every error that `tap` returns.
     fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>>;
 }
 

@@ -28,7 +28,7 @@ pub struct Wire {
 pub struct Graph {
     /// The graph's name; may be empty.
     pub name: String,
-    /// What the file says about the graph and the IR does not read.
+    /// Contents of the file about the graph that the IR does not interpret.
     pub notes: Notes,
     dag: StableDiGraph<Node, Wire>,
     inputs: Vec<NodeId>,
@@ -121,7 +121,7 @@ impl Graph {
         self.dag[node].operands.get(slot).copied().flatten()
     }
 
-    /// Who reads a value, and in which input slot, ordered. The graph's own outputs are not among them.
+    /// The nodes that use a value, and in which input slot, ordered. The graph's own outputs are not among them.
     pub fn users(&self, value: ValueId) -> Vec<(NodeId, usize)> {
         let wires = self.dag.edges_directed(value.node, Direction::Outgoing);
         let mut users: Vec<_> = wires
@@ -204,7 +204,7 @@ impl Graph {
         }
     }
 
-    /// Makes everybody who reads `old`, the graph's outputs included, use `new` instead.
+    /// Makes all users of `old`, the graph's outputs included, use `new` instead.
     /// The producer of `new` itself goes on reading `old`, so that a node can be put after a value. What the producer of
     /// `old` computes of the original model, that of `new` computes from now on.
     pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
@@ -229,7 +229,7 @@ impl Graph {
         }
     }
 
-    /// Says which values the graph gives.
+    /// Sets the outputs of the graph.
     pub fn set_outputs(&mut self, outputs: Vec<ValueId>) {
         self.outputs = outputs;
     }

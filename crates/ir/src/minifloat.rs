@@ -28,7 +28,7 @@ pub trait MiniFloat: Element + Copy {
 struct Layout {
     mantissa: u32,
     exponent: u32,
-    /// What the exponent field says of numbers from 1 to 2.
+    /// The exponent field of numbers from 1 to 2: the exponent bias.
     bias: i32,
     special: Special,
 }

@@ -12,12 +12,12 @@ pub struct Model {
     pub opsets: BTreeMap<String, i64>,
     /// Operators that the model defines itself.
     pub functions: Vec<Function>,
-    /// Who wrote the file, as the file says.
+    /// The producer that the file names.
     pub origin: Origin,
     graphs: Arena,
 }
 
-/// What a file says about itself. Kept for the way back, and not part of the text form.
+/// The description of a file by itself. It is kept for the export, and not part of the text form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The version of the file format.

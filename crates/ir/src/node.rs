@@ -15,7 +15,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// The values that it makes, by output slot.
     pub outputs: SmallVec<[Value; 1]>,
-    /// What the file says about the node and the IR does not read.
+    /// Contents of the file about the node that the IR does not interpret.
     pub notes: Notes,
     /// The nodes of the original model that this node computes, ascending: see
     /// [`Model::mark_origins`](crate::Model::mark_origins). None for what a pass has put beside them, such as a
@@ -100,7 +100,7 @@ pub struct SparseTensor {
     pub indices: Tensor,
 }
 
-/// What the file says and the IR does not read, kept so that it survives a round trip. Not part of the text form.
+/// Contents of the file that the IR does not interpret, kept so that they survive a round trip. Not part of the text form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
     /// The doc string.

@@ -1,6 +1,6 @@
 //! What is known of operators: one table, a row for each, that every pass and crate asks.
 //!
-//! It lists facts of ONNX's own domain that hold whatever the attributes say. How an operator computes is known by those
+//! It lists facts of ONNX's own domain that hold for all attributes. How an operator computes is known by those
 //! who run it, and which operators a runtime supports is in the profiles of runtimes.
 
 use crate::Op;

@@ -83,7 +83,7 @@ impl Tensor {
         Ok(T::get(&self.0).ok_or_else(|| wrong_type::<T>(self.dtype()))?.view())
     }
 
-    /// The elements in row-major order, without a copy if nobody shares them.
+    /// The elements in row-major order, without a copy unless they are shared.
     pub fn into_values<T: Element>(self) -> Result<Vec<T>> {
         let array = T::take(self.0).map_err(|other| wrong_type::<T>(other.dtype()))?;
         let (values, offset) = array.into_owned().into_raw_vec_and_offset();
@@ -91,7 +91,7 @@ impl Tensor {
         Ok(values)
     }
 
-    /// The elements in row-major order, if they are of that type and nobody shares them.
+    /// The elements in row-major order, if they are of that type and not shared.
     pub fn into_unshared_values<T: Element>(self) -> Option<Vec<T>> {
         let array = T::take(self.0).ok()?.try_into_owned_nocopy().ok()?;
         let (values, offset) = array.into_raw_vec_and_offset();

@@ -19,7 +19,7 @@ pub struct Value {
     pub name: String,
     /// The type, where it is known.
     pub ty: Option<Type>,
-    /// What the file says about the value and the IR does not read.
+    /// Contents of the file about the value that the IR does not interpret.
     pub notes: Notes,
 }
 

@@ -124,7 +124,7 @@ impl WindowAttributes {
         }
     }
 
-    /// Whether nothing is padded, whatever the input.
+    /// Whether no input of any size is padded.
     pub fn never_pads(&self) -> bool {
         match &self.padding {
             Padding::Explicit(pads) => pads.iter().flatten().all(|&pad| pad == 0),

@@ -1,4 +1,4 @@
-//! A model with QuantizeLinear and DequantizeLinear, whoever made it, in the form with ConvInteger and MatMulInteger.
+//! Converts a model with QuantizeLinear and DequantizeLinear, of any tool, to ConvInteger and MatMulInteger.
 //! Nothing of protobuf and no interpreter is linked.
 //!
 //! `cargo run --package intact8-quant --example to_integer`

@@ -183,7 +183,7 @@ impl Calibration {
         }
     }
 
-    /// A record that holds the ranges of all layers and nothing else, whatever the configuration asks for.
+    /// A record with the ranges of all layers and nothing else, for every configuration.
     ///
     /// # Errors
     /// If no data reached a layer.

@@ -1,4 +1,4 @@
-//! The layers of a model under small numbers, so that sets of layers are sets of numbers and names stay at the rim.
+//! The layers of a model under small numbers, so that sets of layers are sets of numbers; names are only read and written with files.
 
 use crate::layer::{Layer, layers};
 use intact8_ir::{Error, Model, NodeRef, Result};

@@ -140,7 +140,7 @@ mod tests {
 
     /// As the scores of attention have them, that are masked with the least float.
     #[test]
-    fn parameters_are_finite_whatever_the_extremes() {
+    fn parameters_are_finite_for_all_extremes() {
         for extreme in [f32::MIN, f32::MAX] {
             let mut values: Vec<f32> = (0..400).map(|idx| (idx % 21) as f32 / 10.0 - 1.0).collect();
             (0..values.len()).step_by(3).for_each(|idx| values[idx] = extreme);

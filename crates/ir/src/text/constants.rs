@@ -48,7 +48,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[…]`, whose first element says what it is a list of.
+    /// `[…]`, whose first element decides the type of the list.
     fn plain_list(&mut self) -> Result<Attr> {
         match self.peek() {
             Token::Quoted(_) => self.list_of("strs"),

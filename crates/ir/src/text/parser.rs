@@ -36,7 +36,7 @@ fn parse(text: &str, data: Option<&[u8]>) -> Result<Model> {
 /// A node up to its name and types.
 enum Head {
     Whole(NodeKind),
-    /// Lacks the type that says what the elements are.
+    /// Lacks the element type.
     Constant(fn(Tensor) -> NodeKind, Elements),
 }
 

@@ -18,7 +18,7 @@ impl Display for Model {
 }
 
 impl Model {
-    /// The text form. With [`Constants::Inline`] it can be parsed whatever the sizes of the constants.
+    /// The text form. With [`Constants::Inline`] it can be parsed for constants of any size.
     pub fn text(&self, constants: Constants) -> impl Display {
         let constants = match constants {
             Constants::Elided => Large::Elided,
@@ -272,7 +272,7 @@ fn write_attr(f: &mut Formatter<'_>, printer: &Printer<'_>, attr: &Attr, depth: 
     }
 }
 
-/// A list in brackets; the word in front says what it holds where its elements do not, or where there are none.
+/// A list in brackets; a word before it names the element type where the elements do not show it, or where there are none.
 fn write_list<T>(
     f: &mut Formatter<'_>,
     word: &str,

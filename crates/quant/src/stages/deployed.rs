@@ -13,7 +13,7 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// The deploy model of a fake-quant model, whatever tool made that. `observer` is told `deploy` and the format.
+    /// The deploy model of a fake-quant model of any tool. `observer` is told `deploy` and the format.
     ///
     /// # Errors
     /// If the target can't run the model, or the format can't express it.

@@ -11,7 +11,7 @@ use crate::{NameNodes, SinkConstants, fuse, infer_types};
 use intact8_ir::{Model, Pass, PassObserver, Pipeline, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// How a model is prepared. [`Prepared::new`] does nothing that these do not say.
+/// How a model is prepared. [`Prepared::new`] does nothing that these fields do not request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preparation {
     /// Whether batch normalizations, scales, shifts and pads are folded into the layers before them.

@@ -1,4 +1,4 @@
-//! A model that simulates quantization, with all that it was made of.
+//! A fake-quant model, with the configuration and record that it was made from.
 
 use crate::config::QuantConfig;
 use crate::deploy_format::{DeployFormat, Emission};
@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
 use intact8_ir::{Model, PassObserver, Result};
 
-/// A quantized model: the simulation in float, and the configuration and record that it was made with.
+/// A quantized model: the fake-quant model, and the configuration and record that it was made from.
 #[derive(Debug, Clone)]
 pub struct Quantized {
     fake_quant: Model,
