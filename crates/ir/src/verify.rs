@@ -12,7 +12,7 @@
 //! 8. Every operator's domain has a version, and no function is defined twice.
 //! 9. Every subgraph exists and belongs to the one node that names it.
 //! 10. An operator of ONNX's own domain is one that ONNX defines, or a function of the model; see
-//!     [`is_onnx_operator`](crate::is_onnx_operator).
+//!     [`is_onnx_operator`].
 //!
 //! Whether a `Conv` has the right number of operands is not checked here: that is for those who run it.
 
