@@ -1,4 +1,4 @@
-//! What runs models: the seam between the passes, which run nothing, and an interpreter or a runtime of the user's own.
+//! The traits of runtimes: through them, code that runs nothing itself uses an interpreter or a runtime of the user's own.
 //!
 //! [`Runtime`] makes a model runnable and [`Executor`] runs it. A closure that runs a model is a [`Runtime`], so that a
 //! few lines connect another engine:

@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     assert!(calibrated.bias_shifts.0.values().flatten().any(|shift| *shift != 0.0));
     assert!(calibrated.roundings.0.values().any(|rounding| !rounding.is_empty()));
 
-    // The simulation is close to the original, and the integers are for any runtime of ONNX.
+    // The fake-quant model is close to the original, and the integers are for any runtime of ONNX.
     let quantized = prepared.quantize(&config, &calibrated.into_record(), &mut ())?;
     let outputs = |model: &Model| (&runtime::run).compile(model)?.run(&[samples(9)]);
     let (expected, found) = (outputs(&model)?, outputs(quantized.fake_quant())?);

@@ -156,7 +156,7 @@ fn scale(graph: &mut Graph, source: AbsorbingConstant, factors: &[f32], names: &
     let mut operands = vec![integers, Some(scale)];
     if graph.operand(value.node, 2).is_some() {
         let offset =
-            integer_tensor(params.dtype, &[len], &offsets).expect("a params's type holds its offsets");
+            integer_tensor(params.dtype, &[len], &offsets).expect("the data type of the offsets holds them");
         operands.push(Some(constant(graph, names, &format!("{name}.offset"), offset)));
     }
     if let NodeKind::Op(op) = &mut dequantize.kind {

@@ -1,4 +1,4 @@
-//! What runs on a target: the one value that is scored, timed and saved.
+//! The model that runs on a target: the one value that is scored, timed and saved.
 
 use crate::deploy_format::{DeployFormat, Emission, emit};
 use crate::passes::ReadAscend;
@@ -62,7 +62,7 @@ impl Deployed {
     }
 
     /// The model as runtimes execute it: QuantizeLinear and DequantizeLinear around an operator become the operator on
-    /// integers, which rounds in other places than the simulation.
+    /// integers, which rounds in other places than the fake-quant model.
     ///
     /// # Errors
     /// If the model can't be expressed with integer operators.

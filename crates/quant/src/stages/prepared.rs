@@ -75,9 +75,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a copy of a model, whose nodes know which of the original's they compute. `folding` computes what depends on
-    /// constants alone, wherever the caller has something that can run operators; without it, layers whose weights are
-    /// computed are no layers. `observer` is told `prepare`.
+    /// Prepares a copy of a model, whose nodes store as origins which nodes of the original they compute. `folding` is a pass of the caller that
+    /// replaces values by constants if they depend on constants alone; without it, nodes whose weights are computed are not
+    /// layers. `observer` is told `prepare`.
     ///
     /// # Errors
     /// If the model breaks a rule of ONNX that a pass or the verifier relies on.

@@ -1,4 +1,4 @@
-//! A fake-quant model, with the configuration and record that it was made from.
+//! A fake-quant model, with the configuration that it was made from.
 
 use crate::config::QuantConfig;
 use crate::deploy_format::{DeployFormat, Emission};
@@ -7,7 +7,8 @@ use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
 use intact8_ir::{Model, PassObserver, Result};
 
-/// A quantized model: the fake-quant model, and the configuration and record that it was made from.
+/// A quantized model: the fake-quant model, and the configuration that it was made from. Its graph holds the numbers of the
+/// record.
 #[derive(Debug, Clone)]
 pub struct Quantized {
     fake_quant: Model,
