@@ -82,7 +82,9 @@ impl DeployArgs {
     pub(crate) fn files(&self, save: &Path) -> intact8::Result<OutputFiles> {
         let formats =
             self.deploy.iter().map(|name| DeployFormat::named(name)).collect::<intact8::Result<Vec<_>>>()?;
-        let emission = Emission { target: self.target()?, contrib: self.contrib, ..Emission::default() };
+        let target = self.target()?;
+        formats.iter().try_for_each(|format| target.check_format(*format))?;
+        let emission = Emission { target, contrib: self.contrib, ..Emission::default() };
         Ok(OutputFiles::new(save, &record_file(save)).deployed(emission, &formats))
     }
 }

@@ -31,7 +31,7 @@ pub fn prepare(model: &Model, how: &Preparation, observer: &mut dyn PassObserver
 /// is taken for the result, and the configuration of the closest trial is written instead.
 ///
 /// # Errors
-/// As [`search`]; if the model is quantized already; if a file can't be read, written or removed.
+/// As [`search`]; if the model is quantized already; if the target does not read a format of `files`; if a file can't be read, written or removed.
 pub fn quantize_and_save<S: Scorer>(
     float: &FloatModel<'_>,
     original: &Model,
@@ -41,6 +41,8 @@ pub fn quantize_and_save<S: Scorer>(
     files: &OutputFiles,
 ) -> Result<Report<S::Score>> {
     check_is_float(original)?;
+    // All formats, so that no search ends with a format that can't be written.
+    files.deploy.iter().try_for_each(|(format, _)| files.emission.target.check_format(*format))?;
     let mut report = search(float, original, config, roles.reborrow(), options.reborrow())?;
     write_file(&files.ranking, ranking_json(&report).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;

@@ -8,8 +8,7 @@ use crate::passes::{
     RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
-use crate::quantized::check_is_qdq;
-use intact8_ir::{DType, Error, Model, Pass, Pipeline, Result};
+use intact8_ir::{DType, Error, Pass, Pipeline, Result};
 
 /// How the operators of a quantized model are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,21 +67,8 @@ impl Default for Emission {
     }
 }
 
-/// The model that runs on a target, from a fake-quant model.
-///
-/// An error if the target can't read the format or has no way to run the model, if nothing in the model is quantized, or if
-/// it is quantized in another way than by QuantizeLinear and DequantizeLinear.
-pub fn deploy(fake_quant: &Model, format: DeployFormat, how: &Emission) -> Result<Model> {
-    how.target.check_format(format)?;
-    check_is_qdq(fake_quant)?;
-    how.target.check_model(fake_quant)?;
-    let mut model = fake_quant.clone();
-    emit(format, how).run(&mut model)?;
-    Ok(model)
-}
-
 /// The passes that make the model that runs on a target of a fake-quant model. They do not check that the target can run it;
-/// [`deploy`] does.
+/// [`Deployed::of`](crate::Deployed::of) does.
 pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
     Pipeline(match format {
         DeployFormat::Qdq => qdq(how.target),
@@ -158,56 +144,4 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
 /// The pass that makes activations unsigned, or signed.
 fn signs(target: &Profile) -> Box<dyn Pass> {
     if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn quantized(offset: i8) -> Model {
-        let text = format!(
-            "model m opset 17\n%x = input : f32[2]\n%s = const [0.5] : f32[]\n%o = const [{offset}] : i8[]\n\
-             %q = QuantizeLinear(%x, %s, %o)\n%y = DequantizeLinear(%q, %s, %o)\nreturn %y\n"
-        );
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_format_that_the_target_lacks_is_an_error() {
-        let message = |target: &str, format: DeployFormat| {
-            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
-            deploy(&quantized(0), format, &how).unwrap_err().to_string()
-        };
-        assert_eq!(
-            message("tensorrt", DeployFormat::QOperator),
-            "tensorrt does not read the deploy format \"qoperator\"; use qdq"
-        );
-        assert_eq!(
-            message("onnxruntime-x86", DeployFormat::Ascend),
-            "onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer"
-        );
-        let generic = Emission { target: Profile::named("generic").unwrap(), ..Emission::default() };
-        for &format in DeployFormat::ALL {
-            deploy(&quantized(0), format, &generic).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_model_that_can_not_be_deployed_is_an_error() {
-        let message = |model: &Model, target: &str| {
-            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
-            deploy(model, DeployFormat::Qdq, &how).unwrap_err().to_string()
-        };
-        let float: Model =
-            "model m opset 17\n%x = input : f32[2]\n%y = Relu(%x)\nreturn %y\n".parse().unwrap();
-        let found = message(&float, "generic");
-        assert_eq!(found, "has no QuantizeLinear; quantize it, or convert it with a record");
-        let found = message(&quantized(3), "tensorrt");
-        assert_eq!(found, "q: has an offset, and tensorrt supports none; quantize without offsets");
-        let deployed: Model =
-            "model m opset 17\n%x = input : f32[2]\n%q, %s, %z = DynamicQuantizeLinear(%x)\nreturn %q\n"
-                .parse()
-                .unwrap();
-        assert!(message(&deployed, "generic").contains("the model is already quantized"));
-    }
 }

@@ -80,7 +80,7 @@ mod weight_params;
 
 /// Writing quantized models for runtimes: deploy formats, what each runtime supports, and models that are quantized already.
 pub mod deploy {
-    pub use crate::deploy_format::{DeployFormat, Emission, deploy, emit};
+    pub use crate::deploy_format::{DeployFormat, Emission, emit};
     pub use crate::profile::{Overhead, PROFILES, Profile};
     pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
 }

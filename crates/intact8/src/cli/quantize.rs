@@ -141,6 +141,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
+    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
+    let mut files = args.deploy.files(&save)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
     let interpreter = Arc::new(Interpreter::default());
@@ -158,8 +160,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;
     let groups = groups(&args.groups, &prepared, &config)?;
-    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let mut files = args.deploy.files(&save)?;
     files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
     watcher.journal = Some(match args.resume {

@@ -178,6 +178,10 @@ fn unknown_names_are_errors_that_list_the_known_ones() {
         message(&scratch, &[], &["--sensitivity", "speed"]),
         "error: there is no sensitivity \"speed\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or one of these with the prefix \"output-\""
     );
+    assert_eq!(
+        message(&scratch, &[], &["--target", "tensorrt", "--deploy", "qdq,qoperator"]),
+        "error: tensorrt does not read the deploy format \"qoperator\"; use qdq"
+    );
     let run = intact8(&[
         "config",
         &fixture("digits", "model.onnx"),

@@ -84,9 +84,9 @@ fn assert_same_models(scratch: &Scratch) {
 #[test]
 fn a_fake_quant_model_is_converted_to_every_deploy_format() {
     let scratch = Scratch::new();
-    assert_eq!(quantize(&scratch, "digits", &[]).code, 0);
+    assert_eq!(quantize(&scratch, "digits", &["--target", "generic"]).code, 0);
     let (model, save) = (scratch.path("m_fake_quant_model.onnx"), scratch.path("c"));
-    let formats = ["--deploy", "qdq,qoperator,integer,ascend", "--save", &save];
+    let formats = ["--target", "generic", "--deploy", "qdq,qoperator,integer,ascend", "--save", &save];
     let run = intact8(&[&["convert-qat", &model][..], &formats].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
     let printed = |name: &str| intact8(&["print", &scratch.path(name)]).stdout;

@@ -2,6 +2,7 @@
 
 use crate::deploy_format::{DeployFormat, Emission, emit};
 use crate::passes::ReadAscend;
+use crate::quantized::check_is_qdq;
 use intact8_ir::{Model, Pass, PassObserver, Result};
 
 /// A model in a deploy format for a target.
@@ -16,7 +17,8 @@ impl Deployed {
     /// The deploy model of a fake-quant model of any tool. `observer` is told `deploy` and the format.
     ///
     /// # Errors
-    /// If the target can't run the model, or the format can't express it.
+    /// If the target does not read the format or can't run the model, if nothing in the model is quantized, if it is quantized
+    /// in another way than by QuantizeLinear and DequantizeLinear, or if the format can't express it.
     pub fn of(
         fake_quant: &Model,
         format: DeployFormat,
@@ -24,6 +26,8 @@ impl Deployed {
         observer: &mut dyn PassObserver,
     ) -> Result<Deployed> {
         observer.begin(&format!("deploy {}", format.name()));
+        emission.target.check_format(format)?;
+        check_is_qdq(fake_quant)?;
         emission.target.check_model(fake_quant)?;
         let mut model = fake_quant.clone();
         emit(format, emission).run_observed(&mut model, observer)?;
@@ -74,5 +78,58 @@ impl Deployed {
         }
         emit(DeployFormat::QOperator, &how).run(&mut model)?;
         Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+
+    fn quantized(offset: i8) -> Model {
+        let text = format!(
+            "model m opset 17\n%x = input : f32[2]\n%s = const [0.5] : f32[]\n%o = const [{offset}] : i8[]\n\
+             %q = QuantizeLinear(%x, %s, %o)\n%y = DequantizeLinear(%q, %s, %o)\nreturn %y\n"
+        );
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_format_that_the_target_lacks_is_an_error() {
+        let message = |target: &str, format: DeployFormat| {
+            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
+            Deployed::of(&quantized(0), format, &how, &mut ()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message("tensorrt", DeployFormat::QOperator),
+            "tensorrt does not read the deploy format \"qoperator\"; use qdq"
+        );
+        assert_eq!(
+            message("onnxruntime-x86", DeployFormat::Ascend),
+            "onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer"
+        );
+        let generic = Emission { target: Profile::named("generic").unwrap(), ..Emission::default() };
+        for &format in DeployFormat::ALL {
+            Deployed::of(&quantized(0), format, &generic, &mut ()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_model_that_can_not_be_deployed_is_an_error() {
+        let message = |model: &Model, target: &str| {
+            let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
+            Deployed::of(model, DeployFormat::Qdq, &how, &mut ()).unwrap_err().to_string()
+        };
+        let float: Model =
+            "model m opset 17\n%x = input : f32[2]\n%y = Relu(%x)\nreturn %y\n".parse().unwrap();
+        let found = message(&float, "generic");
+        assert_eq!(found, "has no QuantizeLinear; quantize it, or convert it with a record");
+        let found = message(&quantized(3), "tensorrt");
+        assert_eq!(found, "q: has an offset, and tensorrt supports none; quantize without offsets");
+        let deployed: Model =
+            "model m opset 17\n%x = input : f32[2]\n%q, %s, %z = DynamicQuantizeLinear(%x)\nreturn %q\n"
+                .parse()
+                .unwrap();
+        assert!(message(&deployed, "generic").contains("the model is already quantized"));
     }
 }
