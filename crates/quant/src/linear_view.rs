@@ -153,11 +153,6 @@ impl WeightLayout {
         if self.output_axis == 0 { self.inputs.len * self.groups } else { self.inputs.len }
     }
 
-    /// How many elements belong to an output channel: input channels of its group times the size of the window.
-    pub fn depth(&self) -> usize {
-        self.n_elements / self.n_outputs().max(1)
-    }
-
     /// How many elements belong to a pair of an input and an output channel: the size of the window.
     pub fn n_taps(&self) -> usize {
         self.outputs.inner.min(self.inputs.inner)
@@ -181,19 +176,6 @@ impl WeightLayout {
         } else {
             (group * self.outputs.len + output, input)
         }
-    }
-
-    /// Elements of the weight, or one value for each, as a matrix `[outputs, depth]`: for each output channel those of its
-    /// inputs, each with all of its window.
-    pub fn rows_by_output<T: Copy + Default>(&self, elements: &[T]) -> Vec<T> {
-        let mut rows = vec![T::default(); elements.len()];
-        let (n_taps, depth) = (self.n_taps().max(1), self.depth());
-        let inputs_of_group = self.n_inputs() / self.groups;
-        for (idx, &element) in elements.iter().enumerate() {
-            let (output, input) = self.channels_of_element(idx);
-            rows[output * depth + input % inputs_of_group * n_taps + idx % n_taps] = element;
-        }
-        rows
     }
 }
 
@@ -264,29 +246,15 @@ mod tests {
     #[test]
     fn groups_divide_the_first_dimension() {
         let conv = layout(&grouped("Conv"), 1, &[4, 1, 1]);
-        assert_eq!((conv.n_outputs(), conv.n_inputs(), conv.depth()), (4, 2, 1));
+        assert_eq!((conv.n_outputs(), conv.n_inputs()), (4, 2));
         let channels =
             |layout: WeightLayout| (0..4).map(|idx| layout.channels_of_element(idx)).collect::<Vec<_>>();
         assert_eq!(channels(conv), [(0, 0), (1, 0), (2, 1), (3, 1)]);
         let transposed = layout(&grouped("ConvTranspose"), 1, &[4, 1, 1]);
-        assert_eq!((transposed.n_outputs(), transposed.n_inputs(), transposed.depth()), (2, 4, 2));
+        assert_eq!((transposed.n_outputs(), transposed.n_inputs()), (2, 4));
         assert_eq!(channels(transposed), [(0, 0), (0, 1), (1, 2), (1, 3)]);
         assert!(conv.is_per_channel() && !transposed.is_per_channel());
         assert_eq!(LinearView::of(&grouped("Conv"), 1, &[3, 1, 1]), None);
-    }
-
-    #[test]
-    fn rows_are_those_of_output_channels() {
-        let elements: Vec<usize> = (0..6).collect();
-        let rows = |op: &Op, slot: usize, shape: &[usize]| layout(op, slot, shape).rows_by_output(&elements);
-        assert_eq!(rows(&Op::new("MatMul"), 1, &[2, 3]), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(rows(&Op::new("MatMul"), 0, &[2, 3]), elements);
-        assert_eq!(rows(&Op::new("Gemm").with("transB", Attr::Int(1)), 1, &[2, 3]), elements);
-        assert_eq!(rows(&Op::new("Conv"), 1, &[1, 2, 3]), elements);
-        assert_eq!(rows(&Op::new("ConvTranspose"), 1, &[1, 3, 2]), elements);
-        // Inputs 0 to 1, output 0, window of 3.
-        assert_eq!(rows(&Op::new("ConvTranspose"), 1, &[2, 1, 3]), elements);
-        assert_eq!(rows(&grouped("ConvTranspose"), 1, &[2, 1, 3]), elements);
     }
 
     #[test]
