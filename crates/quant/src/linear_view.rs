@@ -89,7 +89,6 @@ pub struct WeightLayout {
     output_axis: usize,
     input_axis: usize,
     groups: usize,
-    n_elements: usize,
     outputs: Axis,
     inputs: Axis,
     /// The dimension that groups divide.
@@ -104,7 +103,6 @@ impl WeightLayout {
             output_axis,
             input_axis,
             groups,
-            n_elements: shape.iter().product(),
             outputs: Axis::of(shape, output_axis),
             inputs: Axis::of(shape, input_axis),
             grouped: Axis::of(shape, 0),
