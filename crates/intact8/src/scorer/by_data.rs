@@ -57,7 +57,8 @@ enum Targets {
 pub struct OriginalModel {
     interpreter: Arc<Interpreter>,
     model: Model,
-    session: Arc<Session>,
+    /// The compiled model, until it is scored. Its packed weights would otherwise occupy memory during all trials.
+    session: Option<Arc<Session>>,
 }
 
 impl OriginalModel {
@@ -66,8 +67,18 @@ impl OriginalModel {
     /// # Errors
     /// If the interpreter can't run it.
     pub fn new(interpreter: Arc<Interpreter>, model: &Model) -> Result<OriginalModel> {
-        let session = Arc::new(interpreter.session(model)?);
+        let session = Some(Arc::new(interpreter.session(model)?));
         Ok(OriginalModel { interpreter, model: model.clone(), session })
+    }
+
+    /// The compiled model.
+    fn session(&mut self) -> Result<Arc<Session>> {
+        if let Some(session) = &self.session {
+            return Ok(session.clone());
+        }
+        let session = Arc::new(self.interpreter.session(&self.model)?);
+        self.session = Some(session.clone());
+        Ok(session)
     }
 }
 
@@ -90,7 +101,7 @@ impl DataScorer {
     /// # Errors
     /// If labels are missing, labels or targets do not fit the samples, or `original` can't be run.
     pub fn new(
-        original: OriginalModel,
+        mut original: OriginalModel,
         evaluation: Feed,
         data: &DataSet,
         metrics: Vec<Metric>,
@@ -110,7 +121,7 @@ impl DataScorer {
             }
             (true, false) => Targets::Original(None),
         };
-        let evaluation = fit_to_cache(evaluation, &original.session)?;
+        let evaluation = fit_to_cache(evaluation, &*original.session()?)?;
         let cache = ActivationCache::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
@@ -133,13 +144,14 @@ impl DataScorer {
     /// Computes the outputs of the original model, if they are the targets and are not computed yet.
     fn compute_targets(&mut self, scoring: &mut Scoring<'_, Score>) -> Result<()> {
         let Targets::Original(outputs @ None) = &mut self.targets else { return Ok(()) };
+        let session = self.original.session()?;
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
         let mut found = Vec::new();
         for wave in batches.chunks(rayon::current_num_threads()) {
             (scoring.progress)(found.len(), batches.len())?;
             let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
-                .map(|samples| self.original.session.run(&self.evaluation.inputs(samples.clone())?))
+                .map(|samples| session.run(&self.evaluation.inputs(samples.clone())?))
                 .collect();
             for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
                 found.push(Batch::of(&of_batch?, samples.len())?.output.into_owned());
@@ -264,7 +276,8 @@ impl DataScorer {
         self.compute_targets(scoring)?;
         let first_inputs = || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
         let memory = if mode == ScoringMode::Cached { self.cache_memory } else { 0 };
-        let session = (mode == ScoringMode::Original).then(|| self.original.session.clone());
+        let session = (mode == ScoringMode::Original).then(|| self.original.session()).transpose()?;
+        self.original.session = None;
         let mut cached = self.cache.prepare(model, session, memory, first_inputs)?;
         let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
         let n_samples = self.evaluation.n_samples();
