@@ -37,7 +37,7 @@ pub fn calibrate(
     batches.observer.stage(CalibrationStage::Clipping);
     let candidates = observed.candidates.into_iter();
     let candidates =
-        candidates.filter(|candidate| !candidate.readers.iter().any(|(reader, _)| is_smoothed(reader)));
+        candidates.filter(|candidate| !candidate.users.iter().any(|(user, _)| is_smoothed(user)));
     let network =
         clipping::Network { model: float.model(), executor: float.executor(), runtime: float.runtime() };
     clipping::clip(&network, config, &mut calibrated.ranges, candidates.collect(), batches)?;

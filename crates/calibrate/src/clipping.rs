@@ -1,4 +1,4 @@
-//! Clipping by output error: the choice of narrower activation ranges by the error at the network's outputs.
+//! Clipping by output error: the choice of smaller activation ranges by the error at the network's outputs.
 //!
 //! The error at a layer does not tell whether rare values far from all others matter, since they dominate it. The candidates
 //! come from the observation; this stage only chooses.
@@ -43,12 +43,12 @@ pub(crate) fn clip(
     let first = batches.first()?;
     let expected: Vec<Vec<Tensor>> =
         first.par_iter().map(|inputs| network.executor.run(inputs)).collect::<Result<_>>()?;
-    for ClippingCandidate { readers, params, excludes_sentinels } in candidates {
-        let is_user = |name: &str| readers.iter().any(|(reader, _)| reader == name);
+    for ClippingCandidate { users, params, excludes_sentinels } in candidates {
+        let is_user = |name: &str| users.iter().any(|(user, _)| user == name);
         let user_ranges = ranges.0.iter().filter(|(name, _)| is_user(name));
         let full = Ranges(user_ranges.map(|(name, ranges)| (name.clone(), ranges.clone())).collect());
         let mut clipped = full.clone();
-        for (layer, operand) in &readers {
+        for (layer, operand) in &users {
             if let Some(ranges) = clipped.0.get_mut(layer) {
                 ranges.activations[*operand] = params.clone();
             }
@@ -155,7 +155,7 @@ mod tests {
         };
         let mut ranges = Ranges([("fc".to_owned(), ranges)].into());
         let candidate = ClippingCandidate {
-            readers: vec![("fc".to_owned(), 0)],
+            users: vec![("fc".to_owned(), 0)],
             params: QuantParams::per_tensor(0.04, 0, 8),
             excludes_sentinels: false,
         };

@@ -33,7 +33,7 @@
 //! let calibrated = calibrate(&float, &config, &mut data, &mut ())?;
 //! assert_eq!(calibrated.ranges.0["fc"].activations.len(), 1);
 //!
-//! // Quantization takes the results of all stages as one record.
+//! // Quantization uses the results of all stages as one record.
 //! let quantized = prepared.quantize(&config, &calibrated.into_record(), &mut ())?;
 //! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
 //! # Ok::<(), intact8_ir::Error>(())

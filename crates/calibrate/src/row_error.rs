@@ -3,7 +3,7 @@
 use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Model, Result};
 use intact8_quant::LayerRecord;
-use intact8_quant::rounding::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
+use intact8_quant::rounding::{OutputErrors, ProductOperands, fake_quant_activation, fake_quant_weight};
 
 /// The number of rows in one step.
 const ROWS_PER_STEP: usize = 64;
@@ -19,7 +19,7 @@ pub(crate) fn relative_error(
 ) -> Result<f64> {
     let SampledLayer { layer, config, layout, .. } = sampled;
     let weight = sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let quantized_weight = sampled.output_major(&simulated_weight(model, layer, config, entry)?);
+    let quantized_weight = sampled.output_major(&fake_quant_weight(model, layer, config, entry)?);
     let (len, n_rows) = (weight.len() / layout.groups(), rows.n_rows());
     let (mut signal, mut noise) = (0.0, 0.0);
     for group in 0..layout.groups() {
@@ -29,7 +29,7 @@ pub(crate) fn relative_error(
             let inputs = layout.group_inputs(rows, range, group, &entry.smoothing);
             errors.add(ProductOperands {
                 inputs: &inputs,
-                quantized_inputs: &simulated_activation(config, entry, &inputs),
+                quantized_inputs: &fake_quant_activation(config, entry, &inputs),
                 weight: &weight[group * len..][..len],
                 quantized_weight: &quantized_weight[group * len..][..len],
                 depth: layout.depth(),

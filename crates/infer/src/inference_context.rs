@@ -193,7 +193,7 @@ impl<'a> InferenceContext<'a> {
         Ok(self.op.str(name)?.unwrap_or(default))
     }
 
-    /// Infers the subgraph of an attribute for the given inputs, and returns its outputs. The last call determines the
+    /// Infers the subgraph of an attribute for these inputs, and returns its outputs. The last call determines the
     /// types in the subgraph.
     pub(crate) fn run(&self, name: &str, inputs: &[Fact]) -> Inferred<Vec<Fact>> {
         let graph = self.subgraph(name)?;
@@ -266,7 +266,7 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Inferred<usize> {
     found.ok_or_else(|| Stop::wrong(format!("axis {axis} is out of range for rank {rank}")))
 }
 
-/// Several axes, in the order given.
+/// Several axes, in the order of the list.
 pub(crate) fn axes(list: &[i64], rank: usize) -> Inferred<Vec<usize>> {
     if list.len() > rank {
         return Err(Stop::wrong(format!("{} axes are too many for rank {rank}", list.len())));

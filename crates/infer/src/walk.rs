@@ -80,17 +80,17 @@ impl<'a> Walker<'a> {
         Walker { model, opsets: &model.opsets, attrs: None, around: vec![], shared }
     }
 
-    /// Visits a graph with the given inputs; missing ones have the types that the graph states.
+    /// Visits a graph with facts about its inputs; missing ones have the types that the graph states.
     pub(crate) fn graph(&self, graph: GraphId, inputs: &[Fact], captures: &[Fact]) -> Walked {
         let graph = self.model.graph(graph);
         let mut walked = Walked::default();
-        for (ids, given) in [(graph.inputs(), inputs), (graph.captures(), captures)] {
+        for (ids, facts) in [(graph.inputs(), inputs), (graph.captures(), captures)] {
             for (idx, &id) in ids.iter().enumerate() {
-                let mut given = given.get(idx).cloned().unwrap_or_default();
-                if let (Fact::Unknown, Some(tensor)) = (&given, default(graph, id)) {
-                    given = Fact::constant(tensor);
+                let mut fact = facts.get(idx).cloned().unwrap_or_default();
+                if let (Fact::Unknown, Some(tensor)) = (&fact, default(graph, id)) {
+                    fact = Fact::constant(tensor);
                 }
-                self.record(&mut walked, graph, id.into(), given);
+                self.record(&mut walked, graph, id.into(), fact);
             }
         }
         for id in graph.topo() {
@@ -134,10 +134,10 @@ impl<'a> Walker<'a> {
             self.record(walked, graph, ValueId { node: id, slot }, fact);
         }
         let is_known = self.is_known(walked, node, id);
-        let reads_all =
+        let are_operands_known =
             graph.operands(id).iter().flatten().all(|value| walked.facts[value].is_known(&self.shared.names));
         let has_reason = stop.is_some() || !notes.is_empty() || !inside.is_empty();
-        if reads_all && !has_reason && walked.findings.len() == n_findings {
+        if are_operands_known && !has_reason && walked.findings.len() == n_findings {
             notes.push("the types of the operands do not determine the dimensions of the outputs".to_owned());
         }
         walked.findings.extend(inside.into_iter().map(|finding| finding.inside(label)));
@@ -200,12 +200,12 @@ impl<'a> Walker<'a> {
 
     /// In a function's body: the operator with resolved attribute references.
     fn resolve(&self, op: &Op) -> Option<Op> {
-        let given = self.attrs.as_ref()?;
+        let attrs = self.attrs.as_ref()?;
         let mut op = op.clone();
         op.attrs = std::mem::take(&mut op.attrs)
             .into_iter()
             .filter_map(|(name, attr)| match attr {
-                Attr::Ref(referred, _) => Some((name, given.get(&referred)?.clone())),
+                Attr::Ref(referred, _) => Some((name, attrs.get(&referred)?.clone())),
                 attr => Some((name, attr)),
             })
             .collect();

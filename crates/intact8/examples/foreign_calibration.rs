@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let config = QuantConfig::for_model(&model).ranges_only();
 
     let mut calibration = Calibration::new(&model, &config)?;
-    let observed: Vec<ValueRef> = calibration.places().collect();
+    let observed: Vec<ValueRef> = calibration.observed_values().collect();
     let name = |value: &ValueRef| model.graph(value.graph).value(value.value).name.as_str();
     for x in [[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0]] {
         run(x, &mut |value_name, numbers| {

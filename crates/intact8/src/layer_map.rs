@@ -1,16 +1,16 @@
-//! Which nodes of the original model each node of an output computes, by name, from the origins of the nodes.
+//! The nodes of the original model that each node of an output computes, by name, from the origins of the nodes.
 
 use intact8_ir::{GraphId, Model, NodeId, NodeRef, Pass, ValueRef};
 use intact8_quant::passes::NameNodes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// For each operation of `output`, by its name, the names of the original's nodes that it computes, in the original's
-/// order. Every node of the original is in at least one of them, unless nothing of it is left. `output` was made of a copy
-/// of `original` whose origins were marked; see [`Model::mark_origins`].
+/// order. Every node of the original is in at least one of them, unless no part of it is left. `output` is a changed copy
+/// of `original` with marked origins; see [`Model::mark_origins`].
 ///
 /// A node without origins, such as a QuantizeLinear that a pass has inserted, belongs to the nodes that use its result. An
-/// original node that is no node's origin, such as one that changes nothing, belongs to the nodes that its input comes
-/// from.
+/// original node that is not the origin of any node, such as one that changes nothing, belongs to the nodes that produce
+/// its input.
 pub(crate) fn layer_map(original: &Model, output: &Model) -> BTreeMap<String, Vec<String>> {
     let mut original = original.clone();
     // Naming nodes has no way to fail.
@@ -56,8 +56,8 @@ fn operations(model: &Model) -> Vec<NodeRef> {
     model.graph_ids().flat_map(nodes).collect()
 }
 
-/// The origins of every operation: its own, or those of the nodes that use its results, or of those that it reads, or of
-/// the node whose subgraph it is in.
+/// The origins of every operation: its own, or those of the nodes that use its results, or of the producers of its
+/// operands, or of the node whose subgraph contains it.
 fn origins(model: &Model) -> BTreeMap<NodeRef, Vec<NodeRef>> {
     let nodes = operations(model);
     let own = |&node: &NodeRef| (node, model.graph(node.graph).node(node.node).origins.clone());
@@ -77,9 +77,10 @@ fn origins(model: &Model) -> BTreeMap<NodeRef, Vec<NodeRef>> {
             continue;
         }
         let operands = model.graph(node.graph).operands(node.node).iter().flatten();
-        let read = union(&origins, operands.map(|value| NodeRef { graph: node.graph, node: value.node }));
+        let of_producers =
+            union(&origins, operands.map(|value| NodeRef { graph: node.graph, node: value.node }));
         let owner = || model.owner(node.graph).and_then(|owner| origins.get(&owner).cloned());
-        let found = if read.is_empty() { owner().unwrap_or_default() } else { read };
+        let found = if of_producers.is_empty() { owner().unwrap_or_default() } else { of_producers };
         origins.insert(node, found);
     }
     origins
@@ -120,9 +121,9 @@ mod tests {
         let layers = config.enabled(&model).into_iter();
         let layers = layers.map(|(layer, _)| (layer.name.clone(), entry(&layer))).collect();
         fake_quant(&config, &Record { layers }).run(&mut model).unwrap();
-        let simulated = map(&original, &model);
+        let of_fake_quant = map(&original, &model);
         emit(format, &Emission::default()).run(&mut model).unwrap();
-        [simulated, map(&original, &model)]
+        [of_fake_quant, map(&original, &model)]
     }
 
     const CONV: &str = "\
@@ -141,8 +142,9 @@ return %y
 
     #[test]
     fn a_folded_batch_normalization_belongs_to_its_conv_and_a_pair_to_its_user() {
-        let [simulated, _] = maps(CONV, DeployFormat::Qdq);
-        let line = |name: &str| simulated.iter().find(|line| line.starts_with(&format!("{name}: "))).unwrap();
+        let [of_fake_quant, _] = maps(CONV, DeployFormat::Qdq);
+        let line =
+            |name: &str| of_fake_quant.iter().find(|line| line.starts_with(&format!("{name}: "))).unwrap();
         assert_eq!(line("conv"), "conv: conv norm");
         assert_eq!(line("relu"), "relu: relu");
         for (pair, sources) in [("conv.x", "conv norm"), ("last.x", "last"), ("last.w", "last")] {

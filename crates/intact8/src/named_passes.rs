@@ -54,7 +54,7 @@ macro_rules! named {
 
 /// Every pass that can be run by its name, in the order in which a default run has them.
 pub const NAMED_PASSES: &[NamedPass] = named! {
-    "name-nodes" "gives every operation a name of its own" NameNodes;
+    "name-nodes" "names every operation uniquely" NameNodes;
     "fold-constants" "computes operations whose operands are all constant" FoldConstants;
     "sink-constants" "moves constants into the subgraphs that capture them" SinkConstants;
     "infer-shapes" "writes down the type of every value" InferShapes;
@@ -63,7 +63,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
     "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[] };
     "fold-pads" "folds a Pad into the Conv after it" FoldPads;
-    "equalize-across-layers" "scales channels so that the weights of neighbouring layers have like ranges" EqualizeAcrossLayers;
+    "equalize-across-layers" "applies cross-layer equalization" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
     "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;
     "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors;

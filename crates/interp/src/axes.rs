@@ -9,7 +9,7 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
     found.ok_or_else(|| Error::invalid_data(format!("axis {axis} is out of range for rank {rank}")))
 }
 
-/// Several axes, in the order given; an error if one occurs twice.
+/// Several axes, in the order of the list; an error if one occurs twice.
 pub(crate) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>> {
     let axes: Vec<usize> = list.iter().map(|&one| axis(one, rank)).collect::<Result<_>>()?;
     let mut is_named = vec![false; rank];

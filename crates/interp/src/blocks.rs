@@ -26,7 +26,7 @@ impl Blocks<'_> {
             call.reserve::<T>(shape)?;
             let strings = texts(x);
             if !strings.is_empty() && n > 0 {
-                let lengths = self.places().flat_map(|at| &strings[at..at + self.len]).map(String::len);
+                let lengths = self.all_starts().flat_map(|at| &strings[at..at + self.len]).map(String::len);
                 reserve_text(call, lengths)?;
             }
             Ok(Tensor::new(shape, if n == 0 { vec![] } else { self.collect(x.values::<T>()?, n) }))
@@ -34,7 +34,8 @@ impl Blocks<'_> {
         restored(out, dtype)
     }
 
-    fn places(&self) -> impl Iterator<Item = usize> + '_ {
+    /// The starts of the blocks in all parts.
+    fn all_starts(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.outer)
             .flat_map(move |outer| self.starts.iter().map(move |start| outer * self.outer_step + start))
     }

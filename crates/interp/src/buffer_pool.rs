@@ -15,12 +15,12 @@ impl BufferPool {
     /// A vector of `len` elements with unspecified values: the smallest one that is large enough, if at least half of
     /// it is used.
     pub(crate) fn take<T: Element>(&self, len: usize) -> Option<Vec<T>> {
-        let mut kept = self.0.borrow_mut();
+        let mut vectors = self.0.borrow_mut();
         let length = |vector: &Box<dyn Any>| vector.downcast_ref::<Vec<T>>().map(Vec::len);
         let fits = |length: &usize| (len..=2 * len).contains(length);
-        let lengths = kept.iter().enumerate().filter_map(|(idx, vector)| Some((length(vector)?, idx)));
+        let lengths = vectors.iter().enumerate().filter_map(|(idx, vector)| Some((length(vector)?, idx)));
         let (_, idx) = lengths.filter(|(length, _)| fits(length)).min()?;
-        let mut vector = *kept.swap_remove(idx).downcast::<Vec<T>>().ok()?;
+        let mut vector = *vectors.swap_remove(idx).downcast::<Vec<T>>().ok()?;
         vector.truncate(len);
         Some(vector)
     }
@@ -29,11 +29,11 @@ impl BufferPool {
     pub(crate) fn keep<T: Element>(&self, vector: Vec<T>) {
         const LEAST_BYTES: usize = 4096;
         if size_of_val(&vector[..]) >= LEAST_BYTES {
-            let mut kept = self.0.borrow_mut();
-            if kept.len() == MOST {
-                kept.remove(0);
+            let mut vectors = self.0.borrow_mut();
+            if vectors.len() == MOST {
+                vectors.remove(0);
             }
-            kept.push(Box::new(vector));
+            vectors.push(Box::new(vector));
         }
     }
 

@@ -86,9 +86,9 @@ impl<'a> Compiler<'a> {
         let mut assembly = Assembly { graph, id, sources: HashMap::new(), program };
         for &id in graph.inputs() {
             let slot = assembly.new_slot(id.into());
-            let place = assembly.place(id.into());
+            let value = assembly.value_ref(id.into());
             let default = graph.node(id).as_constant().cloned();
-            assembly.program.inputs.push(Feed { slot, default, place });
+            assembly.program.inputs.push(Feed { slot, default, value });
         }
         for (idx, &id) in graph.captures().iter().enumerate() {
             let slot = assembly.new_slot(id.into());
@@ -239,7 +239,7 @@ impl<'a> Compiler<'a> {
 }
 
 impl Assembly<'_> {
-    fn place(&self, value: ValueId) -> Option<ValueRef> {
+    fn value_ref(&self, value: ValueId) -> Option<ValueRef> {
         self.id.map(|graph| ValueRef { graph, value })
     }
 
@@ -266,9 +266,9 @@ impl Assembly<'_> {
             .map(|(slot, value)| {
                 let is_named = !value.name.is_empty();
                 let value = ValueId { node: id, slot };
-                let is_read = !graph.users(value).is_empty() || graph.outputs().contains(&value);
-                let slot = is_read.then(|| self.new_slot(value));
-                Destination { slot, place: self.place(value).filter(|_| is_named) }
+                let is_used = !graph.users(value).is_empty() || graph.outputs().contains(&value);
+                let slot = is_used.then(|| self.new_slot(value));
+                Destination { slot, value: self.value_ref(value).filter(|_| is_named) }
             })
             .collect()
     }
@@ -279,7 +279,7 @@ impl Assembly<'_> {
         for (slot, (item, name)) in outputs.into_iter().zip(names).enumerate() {
             let (tensor, value) = (item.into_tensor()?, ValueId { node: id, slot });
             if !name.is_empty() {
-                self.program.folded.extend(self.place(value).map(|place| (place, tensor.clone())));
+                self.program.folded.extend(self.value_ref(value).map(|value| (value, tensor.clone())));
             }
             self.sources.insert(value, Source::Constant(tensor));
         }

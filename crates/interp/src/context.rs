@@ -40,9 +40,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn tap(&self, place: ValueRef, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn tap(&self, value: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
-            Some(tap) => (tap.borrow_mut())(place, tensor),
+            Some(tap) => (tap.borrow_mut())(value, tensor),
             None => Ok(()),
         }
     }

@@ -88,17 +88,17 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     let sizes: Option<Vec<u64>> =
         operands.map(|&value| graph.constant(value).map(|tensor| tensor.byte_size() as u64)).collect();
     let sizes = sizes.filter(|sizes| !sizes.is_empty() || graph.node(id).is("Constant"))?;
-    let n_read: u64 = sizes.iter().sum();
-    let most = SMALL.max(n_read.saturating_mul(MAX_GROWTH));
+    let n_operand_bytes: u64 = sizes.iter().sum();
+    let most = SMALL.max(n_operand_bytes.saturating_mul(MAX_GROWTH));
     // Kernels may need memory in addition to the result.
     let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
     let session = Session::with_limits(&isolate(model, within, id), limits).ok()?;
     let items = session.run_data(vec![], None).ok()?;
     let tensors: Option<Vec<Tensor>> = items.into_iter().map(|item| item.into_tensor().ok()).collect();
     let tensors = tensors?;
-    let n_made: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
-    let total = *grown + n_made.saturating_sub(n_read);
-    if n_made > most || total > MAX_TOTAL_GROWTH {
+    let n_result_bytes: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
+    let total = *grown + n_result_bytes.saturating_sub(n_operand_bytes);
+    if n_result_bytes > most || total > MAX_TOTAL_GROWTH {
         return None;
     }
     *grown = total;

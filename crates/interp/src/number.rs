@@ -47,7 +47,7 @@ pub(crate) trait Number: Element + Copy + PartialOrd {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    /// The quotient; integer division truncates, and division by 0 gives 0.
+    /// The quotient. Integer division truncates, and its quotient by 0 is 0.
     fn div(self, other: Self) -> Self;
     /// The remainder of truncating division, with the sign of the dividend; for integers 0 if the divisor is 0.
     fn rem(self, other: Self) -> Self;

@@ -27,7 +27,8 @@ pub(crate) struct Program {
 pub(crate) struct Feed {
     pub(crate) slot: usize,
     pub(crate) default: Option<Tensor>,
-    pub(crate) place: Option<ValueRef>,
+    /// The value for observers; `None` in function bodies.
+    pub(crate) value: Option<ValueRef>,
 }
 
 /// A compiled node.
@@ -58,8 +59,8 @@ pub(crate) enum Source {
 pub(crate) struct Destination {
     /// Its slot, if it has uses.
     pub(crate) slot: Option<usize>,
-    /// The identity of the value for observers; `None` for absent outputs and in function bodies.
-    pub(crate) place: Option<ValueRef>,
+    /// The value for observers; `None` for absent outputs and in function bodies.
+    pub(crate) value: Option<ValueRef>,
 }
 
 impl Program {
@@ -80,14 +81,14 @@ impl Program {
         for (feed, item) in self.inputs.iter().zip(inputs) {
             let item = item.or_else(|| feed.default.clone().map(Data::Tensor));
             let item = item.ok_or_else(|| Error::invalid_data("an input of a subgraph is missing"))?;
-            watch(context, feed.place, &item)?;
+            watch(context, feed.value, &item)?;
             slots[feed.slot] = Some(item);
         }
         let alive = context.alive();
         context.allocated(
             self.used_up.iter().filter_map(|&slot| slots[slot].as_ref()).map(Data::byte_size).sum(),
         );
-        self.folded.iter().try_for_each(|(place, tensor)| context.tap(*place, tensor))?;
+        self.folded.iter().try_for_each(|(value, tensor)| context.tap(*value, tensor))?;
         for step in &self.steps {
             step.run(&mut slots, context).map_err(|error| error.at(&step.label))?;
         }
@@ -106,7 +107,7 @@ impl Step {
                 }
                 return Err(Error::unsupported(format!("{} does not have that many outputs", self.describe)));
             };
-            watch(context, made.place, &item)?;
+            watch(context, made.value, &item)?;
             if let Some(slot) = made.slot {
                 context.allocated(item.byte_size());
                 slots[slot] = Some(item);
@@ -170,9 +171,9 @@ impl Source {
     }
 }
 
-fn watch(context: &Context<'_>, place: Option<ValueRef>, item: &Data) -> Result<()> {
-    match (place, item) {
-        (Some(place), Data::Tensor(tensor)) => context.tap(place, tensor),
+fn watch(context: &Context<'_>, value: Option<ValueRef>, item: &Data) -> Result<()> {
+    match (value, item) {
+        (Some(value), Data::Tensor(tensor)) => context.tap(value, tensor),
         _ => Ok(()),
     }
 }

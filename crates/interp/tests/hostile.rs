@@ -160,11 +160,12 @@ fn operand(kind: Kind) -> BoxedStrategy<String> {
 }
 
 fn model() -> impl Strategy<Value = String> {
-    let text = |(subject, operands, integers, given): (&Subject, Vec<String>, Vec<i64>, Vec<bool>)| {
+    let text = |(subject, operands, integers, are_present): (&Subject, Vec<String>, Vec<i64>, Vec<bool>)| {
         let constants: String =
             operands.iter().enumerate().map(|(idx, text)| format!("%x{idx} = const {text}\n")).collect();
         let names: Vec<String> = (0..operands.len()).map(|idx| format!("%x{idx}")).collect();
-        let attrs = subject.integers.iter().zip(&integers).zip(&given).filter(|(_, given)| **given);
+        let attrs =
+            subject.integers.iter().zip(&integers).zip(&are_present).filter(|(_, is_present)| **is_present);
         let mut attrs: Vec<String> = attrs.map(|((name, value), _)| format!("{name} = {value}")).collect();
         attrs.extend((!subject.rest.is_empty()).then(|| subject.rest.to_owned()));
         let (names, attrs) = (names.join(", "), attrs.join(", "));
@@ -174,8 +175,8 @@ fn model() -> impl Strategy<Value = String> {
         let subject = &SUBJECTS[idx];
         let operands: Vec<_> = subject.operands.iter().map(|&kind| operand(kind)).collect();
         let integers = prop::collection::vec(integer(), subject.integers.len());
-        let given = prop::collection::vec(prop::bool::weighted(0.8), subject.integers.len());
-        (Just(subject), operands, integers, given).prop_map(text)
+        let are_present = prop::collection::vec(prop::bool::weighted(0.8), subject.integers.len());
+        (Just(subject), operands, integers, are_present).prop_map(text)
     })
 }
 

@@ -1,6 +1,6 @@
-//! The arena that owns all graphs of a model, and the ids of what is in it.
+//! The arena that owns all graphs of a model, and the ids of graphs, nodes and values.
 //!
-//! It knows which graph is the subgraph of which node, and nothing of what is in a graph beside that.
+//! It stores the owner of each subgraph, and has no other knowledge of what is in a graph.
 
 use crate::{Graph, NodeId, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,7 @@ impl Arena {
     }
 
     pub(crate) fn get_mut(&mut self, id: GraphId) -> Option<&mut Graph> {
-        // The caller may take a node away that owns subgraphs.
+        // The caller may remove a node that owns subgraphs.
         self.order.take();
         Some(&mut self.slots.get_mut(id.0 as usize)?.as_mut()?.graph)
     }
@@ -81,7 +81,7 @@ impl Arena {
 
     /// Adds a graph that no node owns yet.
     pub(crate) fn add(&mut self, graph: Graph) -> GraphId {
-        let id = GraphId(u32::try_from(self.slots.len()).expect("a graph takes more memory than its id"));
+        let id = GraphId(u32::try_from(self.slots.len()).expect("a graph needs more memory than its id"));
         self.slots.push(Some(Slot { graph, owner: None }));
         id
     }

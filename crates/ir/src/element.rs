@@ -1,7 +1,7 @@
 //! Element types: one table row for each ONNX data type, with the Rust type that holds one element.
 //!
-//! Sub-byte types take a byte each in memory; packing them is the business of the file formats.
-//! Floats below 16 bits are kept as bit patterns; what those stand for is in `minifloat.rs`.
+//! An element of a sub-byte type is a byte in memory; the file formats pack them.
+//! Floats below 16 bits are kept as bit patterns; `minifloat.rs` converts them.
 
 use half::{bf16, f16};
 use ndarray::{ArcArray, IxDyn};
@@ -45,7 +45,7 @@ macro_rules! element_types {
                 match self { $(DType::$variant => $name,)* }
             }
 
-            /// Bytes that one element takes in memory and in [`Element::write_le`]; 0 for strings.
+            /// The number of bytes of one element in memory and in [`Element::write_le`]; 0 for strings.
             pub fn byte_size(self) -> usize {
                 match self { $(DType::$variant => $size,)* }
             }

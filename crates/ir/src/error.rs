@@ -1,7 +1,7 @@
 //! The one error type of the workspace.
 //!
-//! Messages read `where: what is wrong; what to do`, in lower case and without a full stop, on one line for all names
-//! in them hold.
+//! Messages have the structure `where: what is wrong; what to do`, in lower case and without a full stop, and are one
+//! line even if names in them hold line breaks.
 //! The kind is for programs, the text is for people.
 
 use std::borrow::Cow;
@@ -9,15 +9,15 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the workspace's functions return.
+/// The result of the workspace's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error: what kind, where, and what.
+/// An error: its kind, location and message.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Whose fault it is, for programs.
+    /// The kind, for programs.
     pub kind: ErrorKind,
-    /// The layer, node, value, line or file that is meant, outermost first, joined by `: `.
+    /// The location: layer, node, value, line or file, outermost first, joined by `: `.
     pub at: Option<String>,
     /// What is wrong, and what to do about it.
     pub message: String,
@@ -25,7 +25,7 @@ pub struct Error {
     cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// The kinds of error that a program may want to tell apart.
+/// The kinds of errors, for programs that handle them differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// A text or a file is not in its format.
@@ -34,22 +34,22 @@ pub enum ErrorKind {
     InvalidModel,
     /// A configuration or a record does not fit the model, or a value is out of range.
     InvalidConfig,
-    /// Tensors that were fed do not fit the model, or hold what can't be used.
+    /// Tensors that were fed do not fit the model, or hold unusable values.
     InvalidData,
     /// A file or a stream could not be read or written.
     Io,
-    /// Correct, but not something that intact8 can do.
+    /// Correct, but not supported by intact8.
     Unsupported,
     /// A limit on memory or steps was reached.
     Limit,
-    /// The user's evaluator, strategy or sensitivity failed or answered nonsense.
+    /// The user's evaluator, strategy or sensitivity failed or returned an invalid result.
     Evaluator,
     /// The caller asked for the work to stop.
     Cancelled,
 }
 
 impl Error {
-    /// An error without a place; add one with [`Error::at`].
+    /// An error without a location; add one with [`Error::at`].
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, at: None, message: message.into(), cause: None }
     }
@@ -78,12 +78,12 @@ impl Error {
         self
     }
 
-    /// The same error, found at `place`. Outer places precede inner ones.
+    /// The same error, found at `location`. Outer locations precede inner ones.
     #[must_use]
-    pub fn at(mut self, place: impl fmt::Display) -> Error {
+    pub fn at(mut self, location: impl fmt::Display) -> Error {
         self.at = Some(match self.at {
-            Some(inner) => format!("{place}: {inner}"),
-            None => place.to_string(),
+            Some(inner) => format!("{location}: {inner}"),
+            None => location.to_string(),
         });
         self
     }
@@ -143,7 +143,7 @@ impl StdError for Error {
     }
 }
 
-/// Errors with equal kinds, places and messages are equal; the causes are not compared.
+/// Errors with equal kinds, locations and messages are equal; the causes are not compared.
 impl PartialEq for Error {
     fn eq(&self, other: &Error) -> bool {
         (self.kind, &self.at, &self.message) == (other.kind, &other.at, &other.message)
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_for_every_name() {
-        let error = Error::invalid_model("reads \u{1b}[31m\r").at("a\nb");
-        assert_eq!(error.to_string(), r"a\nb: reads \u{1b}[31m\r");
+        let error = Error::invalid_model("bad \u{1b}[31m\r").at("a\nb");
+        assert_eq!(error.to_string(), r"a\nb: bad \u{1b}[31m\r");
         assert_eq!(Error::invalid_model("größer").to_string(), "größer");
     }
 }

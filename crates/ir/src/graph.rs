@@ -1,9 +1,9 @@
-//! The graph: sole owner of the petgraph, and the only place where it is changed.
+//! The graph: sole owner of the petgraph. All changes of the petgraph are in this file.
 //!
 //! Reading is free, with any petgraph algorithm. Writing is four verbs, which keep each node's ordered operand
 //! list and the edges equal: [`add`](Graph::add), [`set_operand`](Graph::set_operand),
-//! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs). What reaches beyond one graph is a verb
-//! of the [`Model`](crate::Model): adding a node with subgraphs, capturing a value, removing what is dead.
+//! [`replace_uses`](Graph::replace_uses), [`set_outputs`](Graph::set_outputs). A change that concerns several graphs is a verb
+//! of the [`Model`](crate::Model): adding a node with subgraphs, capturing a value, removing dead nodes.
 
 use crate::{Node, NodeKind, Notes, Tensor, Value, ValueId};
 use petgraph::Direction;
@@ -48,17 +48,17 @@ impl Graph {
         &self.dag
     }
 
-    /// The inputs, in order, those with a default value included.
+    /// The inputs, in order, including those with a default value.
     pub fn inputs(&self) -> &[NodeId] {
         &self.inputs
     }
 
-    /// Of a subgraph: the values taken from the graph around it, in the order of its owner's last operands.
+    /// Of a subgraph: the values captured from the graph around it, in the order of its owner's last operands.
     pub fn captures(&self) -> &[NodeId] {
         &self.captures
     }
 
-    /// The values that the graph gives, in order.
+    /// The outputs of the graph, in order.
     pub fn outputs(&self) -> &[ValueId] {
         &self.outputs
     }
@@ -71,7 +71,7 @@ impl Graph {
         &self.dag[id]
     }
 
-    /// The node of that id, to change its labels: names, types, attributes, notes. The wires are not within reach.
+    /// The node of that id, to change its labels: names, types, attributes, notes. The edges can't be changed with it.
     ///
     /// # Panics
     /// If the node has been removed.
@@ -100,12 +100,12 @@ impl Graph {
         })
     }
 
-    /// The values that a node reads, by input slot; captured values come last.
+    /// The operands of a node, by input slot; captured values come last.
     pub fn operands(&self, node: NodeId) -> &[Option<ValueId>] {
         &self.dag[node].operands
     }
 
-    /// The operands that the operator itself reads.
+    /// The operands of the operator itself, without those that subgraphs capture.
     pub fn formal_operands(&self, node: NodeId) -> &[Option<ValueId>] {
         let operands = &self.dag[node].operands;
         &operands[..operands.len().saturating_sub(self.dag[node].n_captures)]
@@ -121,7 +121,7 @@ impl Graph {
         self.dag[node].operands.get(slot).copied().flatten()
     }
 
-    /// The nodes that use a value, and in which input slot, ordered. The graph's own outputs are not among them.
+    /// The uses of a value, in order: the nodes with their input slots. The graph's own outputs are not among them.
     pub fn users(&self, value: ValueId) -> Vec<(NodeId, usize)> {
         let wires = self.dag.edges_directed(value.node, Direction::Outgoing);
         let mut users: Vec<_> = wires
@@ -170,7 +170,7 @@ impl Graph {
 
 /// Writing: four verbs, no others.
 impl Graph {
-    /// Adds a node that reads `operands`. An input or a capture becomes the graph's last one.
+    /// Adds a node with `operands`. An input or a capture becomes the graph's last one.
     ///
     /// A node with subgraphs is added with [`Model::add`](crate::Model::add), and a capture of a graph whose node exists
     /// with [`Model::capture`](crate::Model::capture).
@@ -187,7 +187,7 @@ impl Graph {
         id
     }
 
-    /// Makes `node` read `value` in an input slot, or nothing. Slots up to it come into being.
+    /// Sets an operand of `node`, or removes it. Missing slots before it are added, without operands.
     pub fn set_operand(&mut self, node: NodeId, slot: usize, value: Option<ValueId>) {
         let operands = &mut self.dag[node].operands;
         if operands.len() <= slot {
@@ -205,8 +205,8 @@ impl Graph {
     }
 
     /// Makes all users of `old`, the graph's outputs included, use `new` instead.
-    /// The producer of `new` itself goes on reading `old`, so that a node can be put after a value. What the producer of
-    /// `old` computes of the original model, that of `new` computes from now on.
+    /// The producer of `new` itself still uses `old`, so that a node can be inserted after a value. The origins of the
+    /// producer of `old` are added to those of the producer of `new`.
     pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
         self.add_origins(new.node, old.node);
         for (user, slot) in self.users(old) {
@@ -219,7 +219,7 @@ impl Graph {
         }
     }
 
-    /// Adds the origins of one node to those of another, which computes from now on what the former did.
+    /// Adds the origins of one node to those of another, which replaces it.
     ///
     /// [`Graph::replace_uses`] does so itself; a pass that merges nodes in another way calls this.
     pub fn add_origins(&mut self, to: NodeId, from: NodeId) {
@@ -234,7 +234,7 @@ impl Graph {
         self.outputs = outputs;
     }
 
-    /// Sets the values that the subgraphs of a node capture, which are its last operands, in place of those it has.
+    /// Sets the values that the subgraphs of a node capture, which are its last operands; they replace the present ones.
     pub(crate) fn set_captured(&mut self, node: NodeId, captured: &[Option<ValueId>]) {
         let n_formal = self.formal_operands(node).len();
         (n_formal..self.dag[node].operands.len()).for_each(|slot| self.set_operand(node, slot, None));
@@ -246,7 +246,7 @@ impl Graph {
     }
 
     /// Removes every node that no output depends on. Inputs that must be fed stay: they are part of the graph's
-    /// interface. Returns which of the captures are left.
+    /// interface. Returns for each capture whether it is left.
     pub(crate) fn remove_dead(&mut self) -> Vec<bool> {
         let mut alive: HashSet<NodeId> = HashSet::new();
         let mut pending: Vec<NodeId> = self.outputs.iter().map(|value| value.node).collect();

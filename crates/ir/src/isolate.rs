@@ -3,11 +3,11 @@
 use crate::{GraphId, Model, Node, NodeId, Op, ValueId};
 use std::collections::BTreeMap;
 
-/// The model of one node of one of `model`'s graphs: constant operands come along as constants, every other operand
+/// The model of one node of one of `model`'s graphs: constant operands are copied as constants, every other operand
 /// becomes an input, in operand order and under its own name, and the node's outputs become the outputs.
 ///
-/// A value that is read twice, or read and captured, is one input. Functions come along if the node calls one, be it in a
-/// subgraph.
+/// A value with two uses, or one that is used and captured, is one input. The functions are copied if the node or one of
+/// its subgraphs calls one.
 pub fn isolate(model: &Model, graph: GraphId, node: NodeId) -> Model {
     let source = model.graph(graph);
     let mut alone = Model::new(&source.name, 0);
@@ -30,8 +30,8 @@ pub fn isolate(model: &Model, graph: GraphId, node: NodeId) -> Model {
         .collect();
     let copy = alone.copy_of(model, crate::NodeRef { graph, node });
     let copy = alone.add(GraphId::MAIN, copy, &operands);
-    let given = source.node(node).outputs.iter().enumerate().filter(|(_, value)| !value.name.is_empty());
-    alone.main_mut().set_outputs(given.map(|(slot, _)| ValueId { node: copy, slot }).collect());
+    let outputs = source.node(node).outputs.iter().enumerate().filter(|(_, value)| !value.name.is_empty());
+    alone.main_mut().set_outputs(outputs.map(|(slot, _)| ValueId { node: copy, slot }).collect());
     if calls_function(&alone, model) {
         for function in &model.functions {
             let body = alone.copy_graph(model, function.body);

@@ -1,7 +1,7 @@
-//! What the bits of the floats below 16 bits stand for: one codec for all that have a mantissa, described by the widths
-//! of their fields, one for the power of two without one, and the step by which numbers get to 16 bits rounded once.
+//! Conversions of the floats below 16 bits: one codec for all types with a mantissa, described by the widths of their
+//! fields, one for the power of two without a mantissa, and a rounding to odd for conversions to 16 bits that round once.
 //!
-//! Conversions only; nothing here adds or multiplies.
+//! There is no arithmetic here.
 
 use crate::element::{Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0};
 
@@ -10,16 +10,16 @@ pub trait MiniFloat: Element + Copy {
     /// The bits, in the low end of a byte.
     fn to_bits(self) -> u8;
 
-    /// The float of those bits; what does not belong to it is cut off.
+    /// The float of those bits; unused upper bits are cut off.
     fn from_bits(bits: u8) -> Self;
 
-    /// The number that it stands for, which every `f32` can be.
+    /// The number that it represents, which is exact in `f32`.
     fn to_f32(self) -> f32;
 
     /// The nearest float, of two equally near ones that with an even mantissa.
     ///
-    /// What is beyond the largest finite number becomes that if `saturate`, else infinity or, without one, NaN.
-    /// Layouts that have neither always saturate, and make -0 of NaN.
+    /// A number beyond the largest finite one becomes that one if `saturate`, else infinity or, in a layout without
+    /// infinity, NaN. Layouts with neither always saturate, and NaN becomes -0.
     fn from_f64(number: f64, saturate: bool) -> Self;
 }
 
@@ -33,14 +33,14 @@ struct Layout {
     special: Special,
 }
 
-/// Which bits of a small float are no finite number.
+/// The bits of a small float that are not a finite number.
 #[derive(Clone, Copy, PartialEq)]
 enum Special {
     /// As in IEEE 754: the largest exponent is infinity, or NaN with a mantissa.
     Ieee,
     /// All ones but for the sign are NaN.
     AllOnes,
-    /// What would be -0 is NaN.
+    /// The bits of -0 are NaN.
     NegativeZero,
     /// None.
     Nothing,
@@ -89,7 +89,7 @@ impl Layout {
                 Special::NegativeZero | Special::Nothing => self.sign(),
             };
         }
-        // The exponent of the number, or the least that there is: there the distance between floats stays the same.
+        // The exponent of the number, or the least exponent, below which the distance between floats stays the same.
         let exponent = ((number.to_bits() >> 52 & 0x7ff) as i32 - 1023).max(1 - self.bias);
         // Scaled to where neighbours are one apart. The scale is a power of two, so nothing is lost.
         let steps = (number.abs() * 2f64.powi(self.mantissa as i32 - exponent)).round_ties_even();
@@ -136,7 +136,7 @@ mini_floats! {
     F4E2M1 2 1 1 Nothing;
 }
 
-/// Where numbers between two powers of two go.
+/// The rounding of numbers between two powers of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerRounding {
     /// To the larger one.
@@ -156,7 +156,7 @@ impl F8E8M0 {
         if self == F8E8M0::NAN { f32::NAN } else { (f64::from(self.0) - 127.0).exp2() as f32 }
     }
 
-    /// A power of two near a number. What is beyond the ends becomes the nearer end if `saturate`, else NaN.
+    /// A power of two near a number. A number beyond the ends becomes the nearer end if `saturate`, else NaN.
     /// Negative numbers have none: they become NaN.
     pub fn from_f64(number: f64, rounding: PowerRounding, saturate: bool) -> F8E8M0 {
         if number.is_nan() || number < 0.0 {
@@ -182,10 +182,10 @@ impl F8E8M0 {
     }
 }
 
-/// The number rounded to odd: what is no `f32` becomes the one of its two neighbours whose last bit is 1.
+/// The number rounded to odd: a number that is not an `f32` becomes the one of its two neighbours whose last bit is 1.
 ///
-/// An `f16` or a `bf16` made of that is the one nearest to the number: the bits between the two widths tell a half from
-/// a little more or less, which a nearest `f32` may not.
+/// Rounded on to `f16` or `bf16`, the result is the nearest one to the number: the bits between the two widths distinguish
+/// a half from a little more or less. A nearest `f32` may not distinguish them.
 pub fn rounded_to_odd(number: f64) -> f32 {
     let nearest = number as f32;
     let back = f64::from(nearest);
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(bf16_of(f64::NEG_INFINITY), f64::NEG_INFINITY);
     }
 
-    /// Every float of a layout with the number it stands for, NaN left out.
+    /// Every float of a layout with the number it represents, without NaN.
     fn all<T: MiniFloat>() -> Vec<(T, f32)> {
         let all = (0..=255).filter(|bits| T::from_bits(*bits).to_bits() == *bits).map(T::from_bits);
         all.map(|float| (float, float.to_f32())).filter(|(_, number)| !number.is_nan()).collect()

@@ -30,7 +30,7 @@ pub struct Origin {
     pub domain: String,
     /// The version of the model itself.
     pub model_version: i64,
-    /// Doc string, properties, and fields without a name here.
+    /// Doc string, properties, and fields without a representation here.
     pub notes: Notes,
 }
 
@@ -41,9 +41,9 @@ pub struct Function {
     pub domain: String,
     /// The operator's name; it is the name of the graph, too.
     pub name: String,
-    /// Which of several functions of that name; nearly always empty.
+    /// Distinguishes functions of one name; nearly always empty.
     pub overload: String,
-    /// The attributes that a caller gives, and what they are if it does not; `None` where it must.
+    /// The attributes that a caller may set, with their defaults; `None` for one that it must set.
     pub attrs: BTreeMap<String, Option<Attr>>,
     /// The operator sets that the body is written in.
     pub opsets: BTreeMap<String, i64>,
@@ -117,7 +117,7 @@ impl Model {
         outer.captured_operands(owner.node).get(range).unwrap_or_default()
     }
 
-    /// Which of the captured operands of its owner are a subgraph's.
+    /// The range of its owner's captured operands that belongs to a subgraph.
     fn captured_range(&self, graph: GraphId, owner: NodeRef) -> Range<usize> {
         let op = self.graph(owner.graph).node(owner.node).as_op();
         let before = op.into_iter().flat_map(|op| op.subgraphs()).take_while(|&other| other != graph);
@@ -125,7 +125,7 @@ impl Model {
         start..start + self.graph(graph).captures().len()
     }
 
-    /// The value that a captured value is outside, in the outermost graph that has it; any other value is itself.
+    /// The value that a captured value refers to, in the outermost graph that has it; for any other value, the value itself.
     pub fn producer(&self, value: ValueRef) -> ValueRef {
         let mut found = value;
         loop {
@@ -143,7 +143,7 @@ impl Model {
     }
 }
 
-/// Writing: what reaches beyond one graph.
+/// Writing: changes that concern more than one graph.
 impl Model {
     /// The model's own graph.
     pub fn main_mut(&mut self) -> &mut Graph {
@@ -164,7 +164,7 @@ impl Model {
         self.graphs.add(graph)
     }
 
-    /// Adds a node that may have subgraphs, which are the node's from now on. It reads `operands`: those of the operator,
+    /// Adds a node that may have subgraphs, which are the node's from now on. Its operands are `operands`: those of the operator,
     /// and then one for each capture of each subgraph, in order of the attributes' names.
     pub fn add(&mut self, graph: GraphId, mut node: Node, operands: &[Option<ValueId>]) -> NodeId {
         let subgraphs: Vec<GraphId> = node.as_op().into_iter().flat_map(|op| op.subgraphs()).collect();
@@ -174,7 +174,7 @@ impl Model {
         node
     }
 
-    /// Makes a subgraph capture `outer`, a value of the graph around it, as its last capture; `value` is what it is called
+    /// Makes a subgraph capture `outer`, a value of the graph around it, as its last capture; `value` is its name and type
     /// inside.
     ///
     /// # Panics
@@ -190,7 +190,7 @@ impl Model {
     }
 
     /// Calls `change` with every graph of [`Model::graph_ids`], subgraphs before the graphs around them,
-    /// so that what it returns about the inner ones can't be outdated by the outer ones.
+    /// so that a change of an outer graph can't outdate the results for the inner ones.
     pub fn try_for_each_graph<E>(
         &mut self,
         mut change: impl FnMut(GraphId, &mut Graph) -> Result<(), E>,
@@ -219,8 +219,8 @@ impl Model {
         self.graphs.retain(&roots);
     }
 
-    /// Makes every operation its own origin, unless nodes have origins already: so the model becomes the original that
-    /// the nodes of what passes make of it refer to.
+    /// Makes every operation its own origin, unless nodes have origins already: so the model becomes the original to
+    /// which the nodes refer after passes have changed the model.
     pub fn mark_origins(&mut self) {
         let ids: Vec<GraphId> = self.graph_ids().collect();
         let is_marked =
@@ -239,7 +239,7 @@ impl Model {
         }
     }
 
-    /// Copies a node with its subgraphs from a graph of another model, without what it reads and without its wires.
+    /// Copies a node with its subgraphs from a graph of another model, without its operands and its wires.
     pub(crate) fn copy_of(&mut self, other: &Model, node: NodeRef) -> Node {
         let mut copy = other.graph(node.graph).node(node.node).clone();
         copy.operands.clear();

@@ -1,6 +1,6 @@
 //! Nodes: inputs, constants and operations, and the attributes of the latter.
 //!
-//! An [`Op`] is ONNX, verbatim: what an operator computes is known by those who run it or rewrite it, not here.
+//! An [`Op`] is ONNX, verbatim: the meaning of operators is not defined here but in the interpreter and in the passes.
 
 use crate::{Error, GraphId, NodeRef, Result, Tensor, Type, Value, ValueId};
 use smallvec::SmallVec;
@@ -11,27 +11,27 @@ use std::collections::BTreeMap;
 pub struct Node {
     /// The node's own name; may be empty, and need not be unique.
     pub name: String,
-    /// What the node is.
+    /// The kind of the node.
     pub kind: NodeKind,
-    /// The values that it makes, by output slot.
+    /// Its outputs, by output slot.
     pub outputs: SmallVec<[Value; 1]>,
     /// Contents of the file about the node that the IR does not interpret.
     pub notes: Notes,
     /// The nodes of the original model that this node computes, ascending: see
-    /// [`Model::mark_origins`](crate::Model::mark_origins). None for what a pass has put beside them, such as a
+    /// [`Model::mark_origins`](crate::Model::mark_origins). None for a node that a pass has added, such as a
     /// QuantizeLinear. Not part of the text form.
     pub origins: Vec<NodeRef>,
-    /// The values that it reads, by input slot; `None` is an optional input left out.
+    /// Its operands, by input slot; `None` is an optional input left out.
     /// petgraph yields edges in no useful order, so the order lives here and the edges mirror it.
     pub(crate) operands: SmallVec<[Option<ValueId>; 4]>,
-    /// How many of the operands, at their end, are values that subgraphs capture.
+    /// The number of operands, at their end, that subgraphs capture.
     pub(crate) n_captures: usize,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone)]
 pub enum NodeKind {
-    /// An input of the graph, with the value it has when nothing is fed, if it has one.
+    /// An input of the graph, with its default value, if it has one.
     Input(Option<Tensor>),
     /// A value from the graph around a subgraph.
     Capture,
@@ -48,7 +48,7 @@ pub struct Op {
     pub domain: String,
     /// The operator's name, such as `Conv`.
     pub name: String,
-    /// Which of several model-local functions of that name; nearly always empty.
+    /// Distinguishes model-local functions of one name; nearly always empty.
     pub overload: String,
     /// The attributes, by name.
     pub attrs: BTreeMap<String, Attr>,
@@ -85,7 +85,7 @@ pub enum Attr {
     Types(Vec<Type>),
     /// Subgraphs.
     Graphs(Vec<GraphId>),
-    /// In a function's body: the attribute of that name and kind that the caller gives.
+    /// In a function's body: the attribute of that name and kind that the caller sets.
     Ref(String, AttrKind),
 }
 
@@ -96,7 +96,7 @@ pub struct SparseTensor {
     pub shape: Vec<usize>,
     /// The values that are not zero: one dimension, NNZ.
     pub values: Tensor,
-    /// Where they are: i64, linear `[NNZ]` or by coordinates `[NNZ, rank]`.
+    /// Their positions: i64, linear `[NNZ]` or by coordinates `[NNZ, rank]`.
     pub indices: Tensor,
 }
 
@@ -107,7 +107,7 @@ pub struct Notes {
     pub doc: String,
     /// Named properties.
     pub metadata: BTreeMap<String, String>,
-    /// Fields of the file format that have no name here, in the format's own bytes.
+    /// Fields of the file format without a representation here, in the format's own bytes.
     pub rest: Vec<u8>,
 }
 
@@ -134,7 +134,7 @@ impl Node {
         Node::of(NodeKind::Const(tensor), "", [Value::typed(value_name, ty)])
     }
 
-    /// An operation called `name` that makes `outputs`.
+    /// An operation called `name` with these outputs.
     pub fn op(name: &str, op: Op, outputs: impl IntoIterator<Item = Value>) -> Node {
         Node::of(NodeKind::Op(op), name, outputs)
     }
@@ -159,7 +159,7 @@ impl Node {
         self.origins.dedup();
     }
 
-    /// The constant that the node is, or that an input stands for when nothing is fed.
+    /// The tensor of a constant, or the default value of an input.
     pub fn as_constant(&self) -> Option<&Tensor> {
         match &self.kind {
             NodeKind::Const(tensor) | NodeKind::Input(Some(tensor)) => Some(tensor),
@@ -167,7 +167,7 @@ impl Node {
         }
     }
 
-    /// How many of the operands, at their end, are values that subgraphs capture:
+    /// The number of operands, at their end, that subgraphs capture:
     /// one for each capture of each subgraph, in order of the attributes' names.
     pub fn n_captures(&self) -> usize {
         self.n_captures
@@ -205,7 +205,7 @@ impl Op {
         self.attrs.values().flat_map(Attr::graphs).copied()
     }
 
-    /// The subgraphs, to name others instead.
+    /// The subgraphs, to be replaced by others.
     pub(crate) fn subgraphs_mut(&mut self) -> impl Iterator<Item = &mut GraphId> {
         self.attrs.values_mut().flat_map(Attr::graphs_mut)
     }
@@ -266,7 +266,7 @@ impl Op {
 }
 
 impl Attr {
-    /// The graphs that the value is made of; none for most kinds.
+    /// The graphs that the value contains; none for most kinds.
     pub fn graphs(&self) -> &[GraphId] {
         match self {
             Attr::Graph(graph) => std::slice::from_ref(graph),
@@ -275,7 +275,7 @@ impl Attr {
         }
     }
 
-    /// The same, to name others instead.
+    /// The same, to be replaced by others.
     pub(crate) fn graphs_mut(&mut self) -> &mut [GraphId] {
         match self {
             Attr::Graph(graph) => std::slice::from_mut(graph),

@@ -1,7 +1,7 @@
-//! What is known of operators: one table, a row for each, that every pass and crate asks.
+//! The properties of operators: one table with a row for each operator, for all passes and crates.
 //!
-//! It lists facts of ONNX's own domain that hold for all attributes. How an operator computes is known by those
-//! who run it, and which operators a runtime supports is in the profiles of runtimes.
+//! It lists facts of ONNX's own domain that hold for all attributes. The interpreter defines how operators
+//! compute, and the profiles of runtimes list the operators that a runtime supports.
 
 use crate::Op;
 
@@ -16,14 +16,14 @@ pub enum OperatorTrait {
     /// positive `a`.
     Homogeneous,
     /// Each element of the result is an element of the data operands, chosen by its position or as the greatest: so it can
-    /// be computed with integers of one scale as it is with the numbers that they stand for. Of Resize, that is true of
+    /// be computed with integers of one scale as it is with the numbers that they represent. Of Resize, that is true of
     /// the mode `nearest` alone.
     MovesData,
-    /// All operands hold data, not the first alone.
+    /// All operands hold data, not only the first.
     AllOperandsAreData,
     /// If the first operand is a feature map, the result is one.
     PassesFeatureMap,
-    /// Converts between numbers and the integers that stand for them.
+    /// Converts between numbers and the integers that represent them.
     Quantizes,
     /// The result is not determined by the operands.
     Random,
@@ -35,7 +35,7 @@ use OperatorTrait::{
     AllOperandsAreData, Elementwise, Homogeneous, MovesData, PassesFeatureMap, Quantizes, Random, Recurrent,
 };
 
-/// The operators of which something is known, by name. Describing another one is adding a row.
+/// The operators with properties, by name. Describing another one is adding a row.
 const OPERATORS: &[(&str, &[OperatorTrait])] = &[
     ("AveragePool", &[Homogeneous]),
     ("BatchNormalization", &[PassesFeatureMap]),

@@ -1,6 +1,6 @@
-//! The names of the operators in ONNX's own domain, `ai.onnx`. What they mean is not known here.
+//! The names of the operators in ONNX's own domain, `ai.onnx`. This file does not define their meaning.
 
-/// Whether ONNX's own domain has an operator of that name in some version, be it deprecated. The names of a few
+/// Whether ONNX's own domain has an operator of that name in some version; deprecated operators count. The names of a few
 /// operators that other tools write into that domain count, too.
 pub fn is_onnx_operator(name: &str) -> bool {
     [OPERATORS, EXPERIMENTAL, FOREIGN].iter().any(|names| names.binary_search(&name).is_ok())
@@ -59,7 +59,7 @@ const EXPERIMENTAL: &[&str] = &[
     "LoopIndexTensor", "ParametricSoftplus", "Scale", "ScaledTanh",
 ];
 
-/// What other tools write into ONNX's own domain: AMCT its deploy operators, ONNX Runtime a normalization.
+/// Operators that other tools write into ONNX's own domain: AMCT its deploy operators, ONNX Runtime a normalization.
 #[rustfmt::skip]
 const FOREIGN: &[&str] = &[
     "AscendAntiQuant", "AscendDequant", "AscendQuant", "AscendWeightQuant", "SimplifiedLayerNormalization",

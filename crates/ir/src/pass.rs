@@ -2,18 +2,18 @@
 
 use crate::{Model, Result, verify};
 
-/// Something that changes a model in place.
+/// A change of a model in place.
 pub trait Pass {
     /// The name in kebab-case: that of the file, of the fixture folder and of the heading in `docs/passes.md`.
     fn name(&self) -> &'static str;
 
-    /// Runs the pass and returns whether anything changed. After an error the model is of no further use.
+    /// Runs the pass and returns whether anything changed. After an error the model must not be used any more.
     fn run(&self, model: &mut Model) -> Result<bool>;
 }
 
 /// Watches the passes of a pipeline, for times and dumps. Nothing here reads a clock: an observer that measures does.
 pub trait PassObserver {
-    /// Called by those who run pipelines, with what the next ones make: `prepare`, `quantize`, `deploy qdq`.
+    /// The caller of pipelines reports the next stage: `prepare`, `quantize`, `deploy qdq`.
     fn begin(&mut self, what: &str) {
         let _ = what;
     }
@@ -27,7 +27,7 @@ pub trait PassObserver {
     /// ends the pipeline.
     ///
     /// # Errors
-    /// Any; none if nothing can fail.
+    /// Any error of the observer.
     fn after(&mut self, pass: &'static str, changed: bool, model: &Model) -> Result<()> {
         let _ = (pass, changed, model);
         Ok(())
@@ -61,7 +61,7 @@ impl Pipeline<'_> {
         self.run_observed(model, &mut ())
     }
 
-    /// The same, watched.
+    /// The same, with an observer.
     pub fn run_observed(&self, model: &mut Model, observer: &mut dyn PassObserver) -> Result<()> {
         for pass in &self.0 {
             let name = pass.name();

@@ -1,7 +1,7 @@
 //! Tensors: typed n-dimensional arrays whose storage is shared until it is written to.
 //!
 //! A tensor is always dense and row-major, so its elements are one slice.
-//! There is no arithmetic here: that is the business of the kernels and the interpreter.
+//! There is no arithmetic here; kernels and interpreter compute.
 
 use crate::element::{Storage, Stored};
 use crate::{DType, Element, Error, Result, with_element};
@@ -60,7 +60,7 @@ impl Tensor {
         self.shape().contains(&0)
     }
 
-    /// Bytes that the elements take in memory; the text of strings is not counted.
+    /// The number of bytes of the elements in memory; the text of strings is not counted.
     pub fn byte_size(&self) -> usize {
         with_element!(self.dtype(), T => self.len() * size_of::<T>())
     }
@@ -128,12 +128,12 @@ impl Tensor {
         }, _ => None)
     }
 
-    /// Where the elements are in memory: clones, and reshaped tensors, share it.
+    /// The address of the elements in memory; clones and reshaped tensors have the same one.
     pub fn address(&self) -> usize {
         with_element!(self.dtype(), T => self.values::<T>().map_or(0, |values| values.as_ptr().addr()))
     }
 
-    /// A tensor from the bytes that [`Tensor::to_le_bytes`] gives; strings can't be read back.
+    /// A tensor from the bytes that [`Tensor::to_le_bytes`] returns; strings can't be read back.
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
         let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let n_bytes = n_elements.and_then(|n| n.checked_mul(dtype.byte_size()));

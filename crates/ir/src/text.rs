@@ -1,6 +1,6 @@
 //! The text form of a model, `.qir`: for tests, for people, and for comparing models.
 //!
-//! One line a node, in [`Graph::topo`](crate::Graph::topo) order; `docs/qir.md` has the grammar.
+//! A node is one line, in [`Graph::topo`](crate::Graph::topo) order; `docs/qir.md` has the grammar.
 //! Notes and the file's origin are left out. Constants of more than 16 elements print as a hash, which the parser
 //! refuses, unless [`Model::text`](crate::Model::text) or [`Model::text_and_data`](crate::Model::text_and_data) is asked
 //! for all of them.
@@ -16,10 +16,10 @@ use std::fmt;
 
 pub(crate) use printer::node_line;
 
-/// How [`Model::text`](crate::Model::text) writes constants of more than 16 elements.
+/// The form in which [`Model::text`](crate::Model::text) writes constants of more than 16 elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Constants {
-    /// As a hash: such a text can be compared, and not parsed.
+    /// As a hash: such a text can be compared but not parsed.
     Elided,
     /// In full.
     Inline,
@@ -43,14 +43,14 @@ pub(crate) fn name(name: &str) -> String {
 /// Writes a name, in quotes if it holds a character that would end it.
 pub(crate) fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     let is_plain = !name.is_empty() && name.chars().all(lexer::is_name_char);
-    // A symbol of digits would read as a number, `_` or `?` as something left out, `//` as a comment.
+    // A symbol of digits would be parsed as a number, `_` or `?` as something left out, `//` as a comment.
     let is_taken = name.starts_with(|c: char| c.is_ascii_digit() || c == '-')
         || name.starts_with("//")
         || matches!(name, "_" | "?");
     if is_plain && !is_taken { f.write_str(name) } else { write_quoted(f, name.as_bytes()) }
 }
 
-/// Writes bytes in double quotes; what is no printable character is escaped.
+/// Writes bytes in double quotes; other than printable characters are escaped.
 fn write_quoted(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str("\"")?;
     for chunk in bytes.utf8_chunks() {

@@ -1,14 +1,14 @@
-//! Values: what nodes produce, and what is known about it before anything runs.
+//! Values, which nodes produce, and their types before anything runs.
 
 use crate::{DType, NodeId, Notes};
 use std::fmt;
 
-/// A value is named by who makes it: an output slot of a node.
+/// A value is identified by its producer: an output slot of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId {
     /// The producer.
     pub node: NodeId,
-    /// Which of the producer's outputs.
+    /// The index among the producer's outputs.
     pub slot: usize,
 }
 
@@ -24,7 +24,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// A value of which nothing but the name is known.
+    /// A value with a name and without a type.
     pub fn new(name: impl Into<String>) -> Value {
         Value { name: name.into(), ..Value::default() }
     }
@@ -58,7 +58,7 @@ pub enum Type {
     Map(DType, Box<Type>),
 }
 
-/// The element type of a tensor, and what is known of its shape.
+/// The element type of a tensor, and its shape as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorType {
     /// The element type.
@@ -67,14 +67,14 @@ pub struct TensorType {
     pub shape: Option<Vec<Dim>>,
 }
 
-/// What is known of one dimension.
+/// One dimension, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dim {
-    /// Always this long.
+    /// A known length.
     Known(usize),
-    /// Of a length that has a name; equal names are equal lengths.
+    /// A symbolic dimension; equal names are equal lengths.
     Symbol(String),
-    /// Anything.
+    /// An unknown dimension.
     Unknown,
 }
 

@@ -5,8 +5,8 @@
 //! 1. Every operand and every graph output is an output slot of a node that exists.
 //! 2. The edges mirror the operand lists.
 //! 3. There is no cycle.
-//! 4. Every value that is read has a name, and no name occurs twice in a graph and the graphs around it.
-//! 5. Inputs, captures and constants read nothing and make one value; a constant's type, where stated, is its tensor's.
+//! 4. Every value that has a use has a name, and no name occurs twice in a graph and the graphs around it.
+//! 5. Inputs, captures and constants have no operands and one output; a constant's type, where stated, is its tensor's.
 //! 6. The node list and the lists of inputs and captures agree; only subgraphs have captures.
 //! 7. Captured values are a node's last operands: none left out, and one for each capture of its subgraphs.
 //! 8. Every operator's domain has a version, and no function is defined twice.
@@ -14,7 +14,7 @@
 //! 10. An operator of ONNX's own domain is one that ONNX defines, or a function of the model; see
 //!     [`is_onnx_operator`].
 //!
-//! Whether a `Conv` has the right number of operands is not checked here: that is for those who run it.
+//! Whether a `Conv` has the right number of operands is not checked here; the interpreter checks it.
 
 use crate::operators::{is_onnx_operator, meant_onnx_operator};
 use crate::text::{name, node_line};
@@ -23,10 +23,10 @@ use petgraph::Direction;
 use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, HashSet};
 
-/// How many violations an error describes; the others are counted.
+/// The number of violations that an error describes; further ones are counted.
 const MAX_DESCRIBED: usize = 5;
 
-/// The most characters of a node that an error shows.
+/// The largest number of characters of a node in an error.
 const MAX_LINE: usize = 160;
 
 /// Checks a model against the rules above. The error lists the violations, each with the node in the text form.
@@ -50,7 +50,7 @@ pub fn verify(model: &Model) -> Result<()> {
     found.result()
 }
 
-/// The violations, and the names of what is around the graph that is being checked.
+/// The violations, and the labels of the nodes and functions around the graph that is being checked.
 struct Found<'a> {
     model: &'a Model,
     path: Vec<String>,
@@ -59,14 +59,14 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Adds a violation of the graph, or of what is around it where no `label` is given.
+    /// Adds a violation at `label`; without a label, it is one of the graph or of the node around it.
     fn add(&mut self, label: Option<&str>, message: impl Into<String>) {
         if self.is_full() {
             return;
         }
-        let place = self.path.iter().map(String::as_str).chain(label).collect::<Vec<_>>().join(": ");
+        let location = self.path.iter().map(String::as_str).chain(label).collect::<Vec<_>>().join(": ");
         let error = Error::invalid_model(message);
-        self.described.push(if self.path.is_empty() && label.is_none() { error } else { error.at(place) });
+        self.described.push(if self.path.is_empty() && label.is_none() { error } else { error.at(location) });
     }
 
     /// Whether a violation is only counted, as enough are described.
@@ -101,15 +101,15 @@ impl Found<'_> {
     }
 }
 
-/// Of how many unknown operators the one that may be meant is searched for.
+/// The number of unknown operators for which the nearest known name is searched.
 const MOST_SEARCHED: usize = 1000;
 
-/// What a graph can see of its surroundings.
+/// The surroundings of a graph.
 struct Scope<'a, 'f> {
     opsets: &'a BTreeMap<String, i64>,
     names: HashSet<&'a str>,
     found: &'f mut Found<'a>,
-    /// How many operators ONNX does not have.
+    /// The number of operators that ONNX does not have.
     n_unknown: usize,
 }
 
@@ -155,12 +155,12 @@ impl<'a> Scope<'a, '_> {
             NodeKind::Op(op) => self.op(at, op),
             NodeKind::Input(_) | NodeKind::Capture | NodeKind::Const(_) => {
                 if !graph.operands(at.node).is_empty() || node.outputs.len() != 1 {
-                    self.add(at, node.label(), "inputs and constants read nothing and make one value");
+                    self.add(at, node.label(), "inputs and constants must have no operands and one output");
                 } else if let (Some(tensor), Some(ty)) = (node.as_constant(), node.outputs[0].tensor_type())
                     && !ty.admits(tensor.dtype(), tensor.shape())
                 {
                     let found = format!("{}{:?}", tensor.dtype(), tensor.shape());
-                    self.add(at, &name(node.label()), format!("is said to be {ty} and is {found}"));
+                    self.add(at, &name(node.label()), format!("is declared as {ty} and is {found}"));
                 }
             }
         }
@@ -176,7 +176,7 @@ impl<'a> Scope<'a, '_> {
         }
         let is_function = || model.functions.iter().any(|f| f.domain == op.domain && f.name == op.name);
         if op.domain.is_empty() && !is_onnx_operator(&op.name) && !is_function() {
-            // The search takes a while, and a hostile file may have very many such operators.
+            // The search is slow, and a hostile file may have very many such operators.
             self.n_unknown += 1;
             let meant = (self.n_unknown <= MOST_SEARCHED).then(|| meant_onnx_operator(&op.name)).flatten();
             if let Some(meant) = meant {

@@ -1,53 +1,53 @@
-//! How the window of a convolution or a pooling moves over the spatial dimensions: the one definition of `kernel_shape`,
-//! `strides`, `dilations`, `pads` and `auto_pad`.
+//! The window of a convolution or a pooling over the spatial dimensions: the one definition of `kernel_shape`, `strides`,
+//! `dilations`, `pads` and `auto_pad`.
 //!
 //! It computes no element. Kernels have windows of their own, of three dimensions and free of attributes.
 
 use crate::{Error, Op, Result};
 
-/// How a window moves, as the attributes of an operator state it; `None` for an attribute that is left out.
+/// A window as the attributes of an operator state it; `None` for an attribute that is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowAttributes {
     /// The size of the window in each spatial dimension, at least 1.
     pub kernel: Option<Vec<usize>>,
-    /// How far the window moves from output to output, at least 1.
+    /// The distance by which the window moves from output to output, at least 1.
     pub strides: Option<Vec<usize>>,
-    /// How far neighbouring elements of the window are apart in the input, at least 1.
+    /// The distance of neighbouring elements of the window in the input, at least 1.
     pub dilations: Option<Vec<usize>>,
-    /// What surrounds the input.
+    /// The padding of the input.
     pub padding: Padding,
 }
 
-/// What surrounds the input of a window.
+/// The padding of the input of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Padding {
-    /// So much before each dimension, then so much after each; nothing if left out.
+    /// The padding before each dimension, then that after each; none if left out.
     Explicit(Option<Vec<usize>>),
-    /// As much as makes the number of outputs that of the inputs divided by the stride, rounded up.
+    /// The padding with which the number of outputs is that of the inputs divided by the stride, rounded up.
     Same {
         /// Whether the greater half of an odd sum comes after the input (`SAME_UPPER`) or before it (`SAME_LOWER`).
         odd_at_end: bool,
     },
-    /// Nothing.
+    /// No padding.
     Valid,
 }
 
-/// How a window moves over an input of known size. All lists have an element for each spatial dimension.
+/// A window over an input of known size. All lists have an element for each spatial dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// The size of the window.
     pub kernel: Vec<usize>,
-    /// How far the window moves from output to output.
+    /// The distance by which the window moves from output to output.
     pub strides: Vec<usize>,
-    /// How far neighbouring elements of the window are apart in the input.
+    /// The distance of neighbouring elements of the window in the input.
     pub dilations: Vec<usize>,
-    /// How much padding comes before the input.
+    /// The padding before the input.
     pub pads_begin: Vec<usize>,
-    /// How much padding comes after the input.
+    /// The padding after the input.
     pub pads_end: Vec<usize>,
 }
 
-/// Nothing real is larger, and sums and products of two such sizes can't overflow.
+/// The largest size: real ones are smaller, and sums and products of two such sizes can't overflow.
 const MAX_SIZE: usize = u32::MAX as usize / 4;
 
 impl WindowAttributes {
@@ -64,7 +64,7 @@ impl WindowAttributes {
         Ok(WindowAttributes { kernel, strides, dilations: op.sizes("dilations", 1)?, padding })
     }
 
-    /// How the window moves over an input of these spatial sizes. `kernel` is the weight's, if there is a weight. An
+    /// The window over an input of these spatial sizes. `kernel` is the weight's, if there is a weight. An
     /// error if the attributes do not fit these sizes.
     pub fn over(&self, input: &[usize], kernel: Option<&[usize]>) -> Result<Window> {
         let mut window = self.unpadded(input, kernel)?;
@@ -135,13 +135,13 @@ impl WindowAttributes {
 }
 
 impl Window {
-    /// How many positions of the input the window covers along a dimension, those between its elements included:
+    /// The number of positions of the input that the window covers along a dimension, including those between its elements:
     /// `dilation · (kernel - 1) + 1`.
     pub fn dilated_size(&self, axis: usize) -> usize {
         self.kernel[axis].saturating_sub(1).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
-    /// How many outputs there are in each dimension. With `ceil`, a last window that is not covered in full counts, the
+    /// The number of outputs in each dimension. With `ceil`, a last window that is not covered in full counts, the
     /// only one too, unless it begins after the input and the padding before it.
     pub fn output(&self, input: &[usize], ceil: bool) -> Result<Vec<usize>> {
         let along = |axis: usize| {
@@ -165,7 +165,7 @@ impl Window {
 
 impl Op {
     /// The attribute `name`, a list of sizes that are at least `least`; an error if it is of another kind, or a size is
-    /// less. Nothing is too large here; what computes with sizes checks them with [`check_sizes`].
+    /// less. There is no upper limit here; code that computes with sizes checks them with [`check_sizes`].
     pub fn sizes(&self, name: &str, least: usize) -> Result<Option<Vec<usize>>> {
         let Some(values) = self.ints(name)? else { return Ok(None) };
         let size = |&value: &i64| match usize::try_from(value) {

@@ -74,7 +74,7 @@ fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
 }
 
 fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function> {
-    let place = format!("function {}", proto.name);
+    let label = format!("function {}", proto.name);
     let rest = FunctionProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
     let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
     let mut attrs: BTreeMap<String, Option<Attr>> =
@@ -83,11 +83,11 @@ fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function
         let name = take(&mut attr.name);
         let mut captured = Vec::new();
         let default = attr::import(attr, target.reborrow(), &mut captured);
-        let default = default.map_err(|error| error.at(&name).at(&place))?;
+        let default = default.map_err(|error| error.at(&name).at(&label))?;
         if let Some(outer) = captured.first() {
             return Err(Error::invalid_model(format!("uses %{outer}, which is undefined"))
                 .at(name)
-                .at(place));
+                .at(label));
         }
         attrs.insert(name, Some(default));
     }
@@ -102,7 +102,7 @@ fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function
         ..Default::default()
     };
     let body = target.model.add_graph(Graph::default());
-    Body::Function.import(message, body, target.reborrow()).map_err(|error| error.at(place))?;
+    Body::Function.import(message, body, target.reborrow()).map_err(|error| error.at(label))?;
     target.model.graph_mut(body).notes = notes;
     Ok(Function {
         domain: domain(proto.domain),

@@ -4,7 +4,7 @@
 use crate::linear_view::LinearView;
 use crate::qdq_params::stored_constant;
 use crate::ranks::GraphRanks;
-use crate::uses::is_read_once;
+use crate::uses::has_one_use;
 use intact8_ir::{DType, Graph, NodeId, OperatorTrait, ValueId};
 
 /// A constant whose elements belong to some of a value's channels.
@@ -14,15 +14,15 @@ pub(crate) struct AbsorbingConstant {
     pub(crate) node: NodeId,
     /// The input slot.
     pub(crate) slot: usize,
-    /// Its dimension that counts channels, from the end.
+    /// The dimension that counts its channels, from the end.
     pub(crate) after: usize,
-    /// The first of the value's channels that are its own, and how many those are.
+    /// The first of the value's channels that belong to the constant, and their number.
     pub(crate) first: usize,
     pub(crate) len: usize,
 }
 
 /// The constants that can absorb factors of a value's `len` channels; `None` if other values would change too, or a part of
-/// the value has no such constant. `after` is how many dimensions follow that of the channels.
+/// the value has no such constant. `after` is the number of dimensions after that of the channels.
 pub(crate) fn absorbing_constants(
     graph: &Graph,
     ranks: GraphRanks<'_>,
@@ -54,7 +54,7 @@ fn find(
         fits.then(|| found.push(source))
     };
     let go_on = |slot: usize, range: (usize, usize), found: &mut Vec<AbsorbingConstant>| {
-        let input = graph.operand(id, slot).filter(|&input| is_read_once(graph, input))?;
+        let input = graph.operand(id, slot).filter(|&input| has_one_use(graph, input))?;
         find(graph, ranks, input, after, range, found)
     };
     let weight = graph.operand(id, 1).and_then(|value| constant_shape(graph, value));
@@ -104,8 +104,8 @@ fn constant_shape(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
     Some(tensor.shape().to_vec())
 }
 
-/// How many channels a constant has along its dimension; for integers the scale must lie along it, or
-/// be one for all.
+/// The number of channels of a constant along its dimension. For integers the scale must be along that dimension or per
+/// tensor.
 fn channels_of_constant(graph: &Graph, source: AbsorbingConstant) -> Option<usize> {
     let value = graph.operand(source.node, source.slot)?;
     if let Some(stored) = stored_constant(graph, value) {
@@ -116,7 +116,7 @@ fn channels_of_constant(graph: &Graph, source: AbsorbingConstant) -> Option<usiz
     }
     let tensor = graph.constant(value).filter(|tensor| tensor.dtype() == DType::F32)?;
     let axis = tensor.shape().len().checked_sub(1 + source.after)?;
-    // What is added to a value must lie along the channels alone.
+    // An added constant must have no other dimension than that of the channels.
     let is_flat =
         tensor.len() == tensor.shape()[axis] || source.slot == 1 && !graph.node(source.node).is("Add");
     is_flat.then(|| tensor.shape()[axis])

@@ -1,4 +1,4 @@
-//! AdaRound: which elements of a weight are rounded up, learned from inputs and outputs of the layer. It runs nothing.
+//! AdaRound: the rounding of each element of a weight, learned from inputs and outputs of the layer. It runs nothing.
 //!
 //! Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (2020), with the parameters of AMCT:
 //! `q = clip(floor(w / s) + h, qmin, qmax)`, where `h = clip(1.2 * sigmoid(a) - 0.1, 0, 1)`, and Adam finds the `a` that

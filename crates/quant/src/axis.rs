@@ -1,16 +1,16 @@
-//! One dimension of a row-major tensor: which index along it an element has.
+//! One dimension of a row-major tensor: the index of an element along it.
 
 /// A dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Axis {
-    /// How many indices there are.
+    /// The number of indices.
     pub(crate) len: usize,
-    /// How many neighbouring elements have the same index.
+    /// The number of neighbouring elements with the same index.
     pub(crate) inner: usize,
 }
 
 impl Axis {
-    /// The dimension of that number of a tensor of that shape.
+    /// The dimension with the number `axis` of a tensor of that shape.
     pub(crate) fn of(shape: &[usize], axis: usize) -> Axis {
         Axis { len: shape[axis], inner: shape[axis + 1..].iter().product() }
     }

@@ -1,4 +1,4 @@
-//! The scale and shift per channel that a BatchNormalization is.
+//! The scale and shift per channel of a BatchNormalization.
 
 use intact8_ir::{Graph, NodeId};
 

@@ -1,7 +1,7 @@
 //! Calibration: from the observed values of activations to a record.
 //!
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and passes the
-//! values that [`Calibration::places`] names.
+//! values that [`Calibration::observed_values`] lists.
 
 pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
@@ -21,16 +21,16 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// The observation of a model's activations, from which a record follows.
+/// The observation of a model's activations, from which a record is computed.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     layers: Vec<Watched>,
     joint: bool,
     precision: Precision,
-    /// The parts of calibration that the configuration asks for and that are not done here.
+    /// The parts of calibration that the configuration requires and that need more than observation.
     beyond_ranges: Vec<&'static str>,
     statistics: BTreeMap<ValueRef, Statistics>,
-    /// The parameters that follow from the statistics, until there are more values; nothing for places without values.
+    /// The parameters computed from the statistics, until more data are observed; none for a value without data.
     chosen: OnceLock<BTreeMap<ValueRef, Vec<Chosen>>>,
 }
 
@@ -42,11 +42,11 @@ struct Chosen {
     params: QuantParams,
 }
 
-/// A clipping candidate: a narrower range for an activation, which the error at the network's outputs accepts or rejects.
+/// A clipping candidate: a smaller range for an activation, which is used if it lowers the error at the network's outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClippingCandidate {
-    /// The layers that use the activation, by name, and as which of their activations.
-    pub readers: Vec<(String, usize)>,
+    /// The layers that use the activation, by name, each with the index of the activation among the layer's activations.
+    pub users: Vec<(String, usize)>,
     /// The parameters of that range.
     pub params: QuantParams,
     /// Whether only sentinel values lie outside of the range: one frequent value far from all others.
@@ -57,7 +57,7 @@ const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048
 
 /// A range of least divergence is a candidate only if it is less than this part of the usual range: otherwise the squared
 /// error, by which the usual range was chosen, decides.
-const MUCH_NARROWER: f32 = 0.5;
+const MAX_CANDIDATE_WIDTH: f32 = 0.5;
 
 /// Fewer values do not show a distribution.
 const LEAST_VALUES: u64 = 2048;
@@ -68,16 +68,16 @@ struct Watched {
     layer: Layer,
     config: LayerConfig,
     asymmetric: bool,
-    /// Where the activations are produced.
+    /// The values that are the activations.
     inputs: Vec<ValueRef>,
-    /// The dimension of the first activation that counts channels, and how many the weight is for.
+    /// The dimension of the first activation that counts channels, and the number that the weight requires.
     channels: Option<(isize, usize)>,
     /// The parameters of the weights, which do not depend on data.
     weights: Vec<QuantParams>,
 }
 
 impl Calibration {
-    /// A calibration of the layers that `config` enables. The parameters of the weights are found at once.
+    /// A calibration of the layers that `config` enables. The parameters of the weights are computed immediately.
     pub fn new(model: &Model, config: &QuantConfig) -> Result<Calibration> {
         config.check(model)?;
         let watch = |layer: Layer, of_layer: &LayerConfig| {
@@ -107,9 +107,9 @@ impl Calibration {
         layers
             .iter()
             .flat_map(|watched| &watched.inputs)
-            .for_each(|place| *statistics.entry(*place).or_default() = Statistics::default());
-        for (place, statistics) in &mut statistics {
-            statistics.weighted = weighted(model, &layers, *place);
+            .for_each(|value| *statistics.entry(*value).or_default() = Statistics::default());
+        for (value, statistics) in &mut statistics {
+            statistics.weighted = weighted(model, &layers, *value);
         }
         Ok(Calibration {
             layers,
@@ -122,34 +122,35 @@ impl Calibration {
     }
 
     /// The values to observe: the activations of the layers.
-    pub fn places(&self) -> impl Iterator<Item = ValueRef> {
+    pub fn observed_values(&self) -> impl Iterator<Item = ValueRef> {
         self.statistics.keys().copied()
     }
 
-    /// Observes a value of the float model; other values than those of [`places`](Calibration::places) are ignored. An error if it is not of f32, does not
-    /// have the channels that the weights of its users are for, or holds values that are not finite.
-    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
-        let Some(statistics) = self.statistics.get_mut(&place) else { return Ok(()) };
+    /// Observes a value of the float model; values that are not among the [`observed_values`](Calibration::observed_values)
+    /// are ignored. An error if it is not of f32, does not have the channels that the weights of its users require, or holds
+    /// values that are not finite.
+    pub fn observe(&mut self, value: ValueRef, tensor: &Tensor) -> Result<()> {
+        let Some(statistics) = self.statistics.get_mut(&value) else { return Ok(()) };
         self.chosen.take();
-        observe(&self.layers, place, statistics, tensor)
+        observe(&self.layers, value, statistics, tensor)
     }
 
-    /// Observes values of several places at once. Errors are those of [`observe`](Calibration::observe).
+    /// Observes several values at once. Errors are those of [`observe`](Calibration::observe).
     pub fn observe_all(&mut self, values: &BTreeMap<ValueRef, Tensor>) -> Result<()> {
         self.chosen.take();
         let layers = &self.layers;
         self.statistics
             .par_iter_mut()
-            .filter_map(|(place, statistics)| Some((*place, statistics, values.get(place)?)))
-            .try_for_each(|(place, statistics, tensor)| observe(layers, place, statistics, tensor))
+            .filter_map(|(value, statistics)| Some((*value, statistics, values.get(value)?)))
+            .try_for_each(|(value, statistics, tensor)| observe(layers, value, statistics, tensor))
     }
 
-    /// The statistics by place: to be stored, or merged with those of other data.
+    /// The statistics by value: to be stored, or merged with those of other data.
     pub fn statistics(&self) -> &BTreeMap<ValueRef, Statistics> {
         &self.statistics
     }
 
-    /// Adds the statistics of other data, for the same model and configuration; an error if the places differ.
+    /// Adds the statistics of other data, for the same model and configuration; an error if the observed values differ.
     pub fn merge(&mut self, other: &BTreeMap<ValueRef, Statistics>) -> Result<()> {
         if !self.statistics.keys().eq(other.keys()) {
             return Err(Error::invalid_data("the statistics are those of another model or configuration"));
@@ -159,7 +160,8 @@ impl Calibration {
         Ok(())
     }
 
-    /// Moves all observations to a calibration of the same model and configuration, and is as new, with its memory kept.
+    /// Moves all observations to another calibration of the same model and configuration. This one is then as new, but keeps
+    /// its memory.
     pub fn drain_into(&mut self, other: &mut Calibration) -> Result<()> {
         other.merge(&self.statistics)?;
         self.chosen.take();
@@ -167,16 +169,16 @@ impl Calibration {
         Ok(())
     }
 
-    /// The record of all layers, for configurations that ask for nothing but ranges.
+    /// The record of all layers, for configurations that require only ranges.
     ///
     /// # Errors
-    /// If no data reached a layer, or the configuration asks for what needs more than observation: smoothing, fitted or
+    /// If no data reached a layer, or the configuration requires more than observation: smoothing, fitted or
     /// learned rounding, bias correction. `intact8-calibrate` does all of these with any runtime.
     pub fn finish(&self) -> Result<Record> {
         match self.beyond_ranges[..] {
             [] => self.ranges(),
             _ => Err(Error::invalid_config(format!(
-                "observation alone gives no {}, which the configuration asks for; calibrate with intact8-calibrate, or \
+                "observation alone provides no {}, which the configuration asks for; calibrate with intact8-calibrate, or \
                  turn it off",
                 self.beyond_ranges.join(" and no ")
             ))),
@@ -200,20 +202,20 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// Clipping candidates: narrower ranges for activations whose method is `auto`, where only the outputs of the network can
-    /// tell which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
+    /// Clipping candidates: smaller ranges for activations whose method is `auto`, where only the outputs of the network can
+    /// show which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
     /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
     pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
         let chosen = self.chosen();
-        let at = |(place, chosen): (&ValueRef, &Vec<Chosen>)| self.candidates_at(*place, chosen);
+        let at = |(value, chosen): (&ValueRef, &Vec<Chosen>)| self.candidates_at(*value, chosen);
         chosen.par_iter().flat_map_iter(at).collect()
     }
 
-    fn candidates_at(&self, place: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
-        let statistics = &self.statistics[&place];
-        let readers: Vec<&Watched> =
-            self.layers.iter().filter(|watched| watched.inputs.contains(&place)).collect();
-        let Some(first) = readers.first() else { return vec![] };
+    fn candidates_at(&self, value: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
+        let statistics = &self.statistics[&value];
+        let users: Vec<&Watched> =
+            self.layers.iter().filter(|watched| watched.inputs.contains(&value)).collect();
+        let Some(first) = users.first() else { return vec![] };
         let config = &first.config.activation_quant_params;
         let Some(usual) = find(chosen, config, first.asymmetric) else { return vec![] };
         let is_alike = |watched: &&Watched| {
@@ -223,17 +225,17 @@ impl Calibration {
         };
         if config.method != ActivationMethod::Auto
             || statistics.n_values < LEAST_VALUES
-            || !readers.iter().all(is_alike)
+            || !users.iter().all(is_alike)
         {
             return vec![];
         }
-        let operands = readers.iter().flat_map(|watched| {
-            let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| **input == place);
+        let operands = users.iter().flat_map(|watched| {
+            let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| **input == value);
             inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
         });
-        let readers: Vec<(String, usize)> = operands.collect();
+        let users: Vec<(String, usize)> = operands.collect();
         let candidate = |params, excludes_sentinels| ClippingCandidate {
-            readers: readers.clone(),
+            users: users.clone(),
             params,
             excludes_sentinels,
         };
@@ -246,7 +248,7 @@ impl Calibration {
         let without_sentinel_values =
             without_sentinel_values.filter(|params| params.scale[0] < usual.scale[0]);
         let by_divergence =
-            Some(by_divergence).filter(|params| is_much_narrower(params.scale[0], usual.scale[0]));
+            Some(by_divergence).filter(|params| is_candidate_width(params.scale[0], usual.scale[0]));
         [(without_sentinel_values, true), (by_divergence, false)]
             .into_iter()
             .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
@@ -255,21 +257,21 @@ impl Calibration {
 
     /// The parameters of all activations, for the configuration of each of their users.
     fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
-        let of_place = |(&place, statistics): (&ValueRef, &Statistics)| {
+        let of_value = |(&value, statistics): (&ValueRef, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
-            for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&place)) {
+            for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&value)) {
                 let (config, asymmetric) = (&watched.config.activation_quant_params, watched.asymmetric);
                 if find(&chosen, config, asymmetric).is_none() {
                     let params = self.params(statistics, config, asymmetric);
                     chosen.push(Chosen { config: config.clone(), asymmetric, params });
                 }
             }
-            (place, chosen)
+            (value, chosen)
         };
         self.chosen.get().unwrap_or_else(|| {
             let seen = self.statistics.par_iter().filter(|(_, statistics)| statistics.n_values > 0);
             // Computed outside of the lock, under which no thread may wait for others.
-            let made = seen.map(of_place).collect();
+            let made = seen.map(of_value).collect();
             self.chosen.get_or_init(|| made)
         })
     }
@@ -290,7 +292,7 @@ impl Calibration {
     fn activations(&self, watched: &Watched) -> Result<Vec<QuantParams>> {
         let config = &watched.config.activation_quant_params;
         if watched.config.weights_only
-            && watched.inputs.iter().any(|place| self.statistics[place].n_values == 0)
+            && watched.inputs.iter().any(|value| self.statistics[value].n_values == 0)
         {
             return Ok(vec![]);
         }
@@ -299,15 +301,15 @@ impl Calibration {
             Error::invalid_data(message)
         };
         if !self.shares(watched) {
-            let params = |place: &ValueRef| {
-                let chosen = self.chosen().get(place);
+            let params = |value: &ValueRef| {
+                let chosen = self.chosen().get(value);
                 let found = chosen.and_then(|chosen| find(chosen, config, watched.asymmetric));
                 found.cloned().ok_or_else(unreached)
             };
             return watched.inputs.iter().map(params).collect();
         }
         let mut joint = Statistics::default();
-        watched.inputs.iter().for_each(|place| joint += &self.statistics[place]);
+        watched.inputs.iter().for_each(|value| joint += &self.statistics[value]);
         if joint.n_values == 0 {
             return Err(unreached());
         }
@@ -315,14 +317,14 @@ impl Calibration {
     }
 }
 
-fn is_much_narrower(scale: f32, usual: f32) -> bool {
-    scale < MUCH_NARROWER * usual
+fn is_candidate_width(scale: f32, usual: f32) -> bool {
+    scale < MAX_CANDIDATE_WIDTH * usual
 }
 
-/// Adds the value at a place to its statistics.
-fn observe(layers: &[Watched], place: ValueRef, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
-    let users = || layers.iter().filter(|watched| watched.inputs.contains(&place));
-    let of_first = users().filter(|watched| watched.inputs.first() == Some(&place));
+/// Adds data of a value to its statistics.
+fn observe(layers: &[Watched], value: ValueRef, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
+    let users = || layers.iter().filter(|watched| watched.inputs.contains(&value));
+    let of_first = users().filter(|watched| watched.inputs.first() == Some(&value));
     let channels = of_first.filter_map(|watched| watched.channels);
     let mut checked = channels.map(|(axis, n_channels)| check_channels(tensor.shape(), axis, n_channels));
     let observed = checked.try_for_each(|checked| checked).and_then(|()| statistics.observe(tensor));
@@ -339,15 +341,15 @@ fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -
 
 /// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
 /// value have weights and the method that needs it.
-fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weighted> {
+fn weighted(model: &Model, layers: &[Watched], value: ValueRef) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
-    let readers = || layers.iter().filter(|watched| watched.inputs.contains(&place));
-    if !readers().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
+    let users = || layers.iter().filter(|watched| watched.inputs.contains(&value));
+    if !users().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
         return None;
     }
     let mut sums: Vec<f64> = Vec::new();
     let mut axis = None;
-    for watched in readers() {
+    for watched in users() {
         let (weight, input) = watched.layer.input_channels()?;
         let tensor = watched.layer.tensor(model, weight);
         let mut of_layer = vec![0.0; weight.n_inputs(tensor)];
@@ -365,7 +367,7 @@ fn weighted(model: &Model, layers: &[Watched], place: ValueRef) -> Option<Weight
     axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
 }
 
-/// The scale as a device with 16-bit floats stores it: rounded, or outside of their range, as the square of one.
+/// The scale as a device with 16-bit floats stores it: rounded, or outside of their range, as the square of a 16-bit float.
 fn as_fp16(scale: f32) -> f32 {
     if (f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32()).contains(&scale) {
         return f16::from_f32(scale).to_f32();

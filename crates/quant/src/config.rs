@@ -1,6 +1,7 @@
-//! The configuration: which layers are quantized, and how. Its JSON is AMCT's, so that existing files load.
+//! The configuration: the layers to quantize, and the methods and parameters of each. Its JSON is AMCT's, so that existing
+//! files load.
 //!
-//! Global keys and layers stand side by side in one JSON object; a layer's key is its name.
+//! Global keys and layers share one JSON object; a layer's key is its name.
 //! A quantizable layer that the file does not mention is not quantized. `docs/config.md` lists every key.
 
 mod activation;
@@ -28,17 +29,17 @@ use intact8_ir::{Error, Model, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Which layers to quantize, and how.
+/// The layers to quantize, and the configuration of each.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct QuantConfig {
     /// The version of the format: 1.
     #[cfg_attr(feature = "config-files", serde(default = "json::one"))]
     pub version: u32,
-    /// How many batches of calibration data are used.
+    /// The number of batches of calibration data.
     #[cfg_attr(feature = "config-files", serde(default = "json::one_batch"))]
     pub batch_num: usize,
-    /// Whether activations have an offset, for layers without a setting of their own.
+    /// Whether activations have an offset, for layers without such a setting.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub activation_offset: bool,
     /// Whether the inputs of an Add share one scale and offset, and those of a Concat that is quantized.
@@ -47,7 +48,7 @@ pub struct QuantConfig {
     /// Whether batch normalizations, scales and shifts are folded into the layers before them.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub do_fusion: bool,
-    /// How closely the fake-quant model follows a device's arithmetic.
+    /// The arithmetic of a device that the fake-quant model follows.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_default"))]
     pub fakequant_precision_mode: Precision,
     /// Layers that nothing is folded into.
@@ -56,10 +57,10 @@ pub struct QuantConfig {
     /// Single inputs that are quantized, of nodes that need not be layers of this configuration. Never rolled back.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub tensor_quantize: Vec<TensorConfig>,
-    /// Whether cross-layer equalization is done, which changes no result in float.
+    /// Whether cross-layer equalization is applied, which changes no result in float.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub equalize: bool,
-    /// Whether layers are smoothed (SmoothQuant) wherever that makes their error smaller.
+    /// Whether layers are smoothed (SmoothQuant) if that makes their error smaller.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub auto_balance: bool,
     /// Whether `auto_balance` may put a Mul before a layer, where no layer before it can absorb the factors.
@@ -68,7 +69,7 @@ pub struct QuantConfig {
     /// Whether biases are corrected by the mean error that quantization causes in each output channel.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub correct_bias: bool,
-    /// Whether the rounding of weights is fitted, so that the layer's output changes least, where the layer allows it.
+    /// Whether the rounding of weights is fitted, so that the layer's output changes least, if the layer allows it.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub fit_rounding: bool,
     /// The layers, by name.
@@ -76,7 +77,7 @@ pub struct QuantConfig {
     pub layers: BTreeMap<String, LayerConfig>,
 }
 
-/// How closely the fake-quant model follows a device's arithmetic.
+/// The arithmetic of a device that the fake-quant model follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub enum Precision {
@@ -89,7 +90,7 @@ pub enum Precision {
     ForceFp16Quant,
 }
 
-/// How one layer is quantized.
+/// The configuration of one layer.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 #[cfg_attr(
@@ -103,7 +104,7 @@ pub struct LayerConfig {
     /// Whether only the weights are quantized, and the layer computes with floats.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub weights_only: bool,
-    /// The strength of smoothing, 0.2 to 0.8: how far ranges are moved from activation to weight; absent: no smoothing.
+    /// The migration strength of smoothing, 0.2 to 0.8; absent: no smoothing.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dmq_balancer_param: Option<f64>,
     /// The activations.
@@ -114,7 +115,7 @@ pub struct LayerConfig {
     pub weight_quant_params: WeightConfig,
 }
 
-/// How one input of a node is quantized, independent of the node's other inputs.
+/// The configuration of one input of a node, independent of the node's other inputs.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "config-files", serde(deny_unknown_fields))]
@@ -123,7 +124,7 @@ pub struct TensorConfig {
     pub layer_name: String,
     /// The input, from 0.
     pub input_index: usize,
-    /// How.
+    /// The configuration of its quantization.
     #[cfg_attr(feature = "config-files", serde(default))]
     pub activation_quant_params: ActivationConfig,
 }
@@ -253,7 +254,7 @@ impl QuantConfig {
     }
 }
 
-/// Why there is no layer of that name, and which name may be meant.
+/// The reason why there is no layer of that name, with the nearest name.
 fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     for (graph_id, graph) in model.graphs() {
         let mut named =
@@ -275,7 +276,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
     }
 }
 
-/// A new configuration, before it names layers.
+/// A new configuration, without layers.
 impl Default for QuantConfig {
     fn default() -> QuantConfig {
         QuantConfig {

@@ -21,15 +21,15 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
         for node in graph.node_ids() {
             for (slot, value) in graph.node(node).outputs.iter().enumerate() {
                 let shape = value.tensor_type().and_then(TensorType::known_shape);
-                let place = ValueRef { graph: graph_id, value: ValueId { node, slot } };
-                shapes.extend(shape.map(|shape| (place, shape)));
+                let value_ref = ValueRef { graph: graph_id, value: ValueId { node, slot } };
+                shapes.extend(shape.map(|shape| (value_ref, shape)));
             }
         }
     }
     Ok(shapes)
 }
 
-/// How many multiply-adds a layer needs; for a layer that does not multiply, how many values it reads.
+/// The number of multiply-adds of a layer; for a layer that does not multiply, the number of its input values.
 pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<ValueRef, Vec<usize>>) -> Option<usize> {
     let graph = model.graph(layer.graph);
     let n_values = |value: ValueId| Some(n_elements(shapes.get(&ValueRef { graph: layer.graph, value })?));
@@ -45,8 +45,8 @@ pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<ValueRef, V
         }
         Some(LinearKind::Gemm | LinearKind::MatMul) => {
             let left = graph.operand(layer.node, 0)?;
-            let place = ValueRef { graph: layer.graph, value: left };
-            let inner = shapes.get(&place).map(|shape| shape.last().copied());
+            let value_ref = ValueRef { graph: layer.graph, value: left };
+            let inner = shapes.get(&value_ref).map(|shape| shape.last().copied());
             let inner = inner.or_else(|| graph.constant(left).map(|left| left.shape().last().copied()));
             Some(n_outputs?.saturating_mul(inner??))
         }

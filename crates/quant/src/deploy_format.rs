@@ -1,6 +1,6 @@
 //! Deploy formats: how a quantized model is written for a runtime, each a list of passes.
 //!
-//! The passes read nothing but the graph: QuantizeLinear and DequantizeLinear around layers, whichever tool inserted them.
+//! The passes use only the graph: QuantizeLinear and DequantizeLinear around layers, inserted by any tool.
 
 use crate::passes::{
     CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
@@ -10,7 +10,7 @@ use crate::passes::{
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result};
 
-/// How the operators of a quantized model are written.
+/// The operators in which a quantized model is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeployFormat {
     /// QuantizeLinear and DequantizeLinear around float operators, with integer weights.
@@ -50,7 +50,7 @@ impl DeployFormat {
     }
 }
 
-/// How deploy models are written.
+/// The options of deploy models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emission {
     /// The runtime.
@@ -67,7 +67,7 @@ impl Default for Emission {
     }
 }
 
-/// The passes that make the model that runs on a target of a fake-quant model. They do not check that the target can run it;
+/// The passes that convert a fake-quant model to the model that runs on a target. They do not check that the target can run it;
 /// [`Deployed::of`](crate::Deployed::of) does.
 pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
     Pipeline(match format {
@@ -84,7 +84,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
-        // A function that clips less than its quantization must not keep the layer before it from returning integers.
+        // A function that clips less than its quantization must not prevent the layer before it from returning integers.
         Box::new(CarryThrough { operators: target.clipping }),
         Box::new(QuantizeAddedBias),
         Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),

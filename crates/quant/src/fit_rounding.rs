@@ -1,5 +1,5 @@
-//! Fitted rounding: which elements of a weight are rounded up so that the layer's output changes least, by coordinate descent
-//! on the second moments of the layer's inputs. It runs nothing.
+//! Fitted rounding: it rounds each element of a weight so that the layer's output changes least, by coordinate descent on
+//! the second moments of the layer's inputs. It runs nothing.
 //!
 //! The objective is that of AdaRound without its activation and of GPTQ (Frantar et al., 2023), `d H d'` for a channel whose
 //! weights change by `d`; the descent is that of QuantEase (Behdin et al., 2023), each weight choosing between the two
@@ -10,18 +10,18 @@ use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use std::ops::Range;
 
-/// How many sweeps over the weights there are at most.
+/// The largest number of sweeps over the weights.
 const MOST_SWEEPS: usize = 20;
 
-/// How many rows are processed together.
+/// The number of rows that are processed together.
 const N_ROWS: usize = 128;
 
 /// The inputs of a layer, some rows at a time.
 #[derive(Clone, Copy)]
 pub struct InputRows<'a> {
-    /// How many rows there are.
+    /// The number of rows.
     pub n_rows: usize,
-    /// Some of them, `[n, k]`.
+    /// Some of the rows, `[n, k]`.
     pub rows: &'a dyn Fn(Range<usize>) -> Vec<f32>,
 }
 
@@ -70,8 +70,8 @@ impl Rounding<'_> {
         self.steps().zip(up).map(change).collect()
     }
 
-    /// Each weight in turn is rounded the other way if that makes the error smaller, until none is. The gradient is half that of
-    /// the error by the weights.
+    /// Each weight in turn is rounded the other way if that makes the error smaller, until no change does. The gradient
+    /// is half that of the error by the weights.
     fn descend(&self, moments: &[f32], gradient: &mut [f32], steps: &[f32], up: &mut [bool]) {
         let k = steps.len();
         for _ in 0..MOST_SWEEPS {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// Shows `see` rows as inputs.
-    fn given<R>(rows: &[f32], k: usize, see: impl FnOnce(InputRows<'_>) -> R) -> R {
+    fn with_inputs<R>(rows: &[f32], k: usize, see: impl FnOnce(InputRows<'_>) -> R) -> R {
         let some = |range: Range<usize>| rows[range.start * k..range.end * k].to_vec();
         see(InputRows { n_rows: rows.len() / k, rows: &some })
     }
@@ -194,7 +194,7 @@ mod tests {
         step: f32,
         is_mean_corrected: bool,
     ) -> Vec<bool> {
-        given(rows, rounding.depth(), |inputs| rounding.fit(inputs, factors, step, is_mean_corrected))
+        with_inputs(rows, rounding.depth(), |inputs| rounding.fit(inputs, factors, step, is_mean_corrected))
     }
 
     /// By hand: inputs are always equal, so only the sum of the weights counts, and 0.4 + 0.4 is nearly 1.
@@ -205,7 +205,7 @@ mod tests {
         let rounding = rounding(&weight, &[1.0]);
         assert_eq!(rounding.nearest(), [false, false]);
         assert_eq!(fit(rounding, &inputs, &[], 0.0, false), [true, false]);
-        // The noise of the inputs' own rounding goes through either weight: with much of it nearest is best.
+        // The noise of the inputs' rounding passes through either weight: if there is much of it, the nearest integer is best.
         assert_eq!(fit(rounding, &inputs, &[], 100.0, false), [false, false]);
     }
 
@@ -250,7 +250,7 @@ mod tests {
             let rounding = rounding(&weight, &scale);
             let noise = step * step / 12.0;
             let error = |up: Vec<bool>| {
-                given(&inputs, 3, |inputs| {
+                with_inputs(&inputs, 3, |inputs| {
                     errors(inputs, 0..16, &rounding.changes(&up), &[0.0; 3], &[], noise)
                 })
             };

@@ -1,7 +1,7 @@
-//! Quantization granularity: which scale each element of a weight has, per tensor, per output channel, or per block of input
+//! Quantization granularity: the scale of each element of a weight, per tensor, per output channel, or per block of input
 //! channels.
 //!
-//! It tells where scales are; the formulas that use them are in `params.rs`.
+//! It maps elements to scales; the formulas that use them are in `params.rs`.
 
 use crate::axis::Axis;
 use crate::layer::Weight;
@@ -14,11 +14,11 @@ pub(crate) enum Granularity {
     One,
     /// Per index of a dimension.
     Channels(Axis),
-    /// The dimensions of the scales are those of the tensor, but that some neighbours along one share a scale.
+    /// The scales have the dimensions of the tensor, but neighbours along one dimension share a scale.
     Blocks {
         /// The elements along that dimension.
         along: Axis,
-        /// How many of them share a scale; the last block may be shorter.
+        /// The number of elements that share a scale; the last block may be shorter.
         size: usize,
     },
 }

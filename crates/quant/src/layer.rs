@@ -1,4 +1,4 @@
-//! Layers: the nodes that can be quantized, and why others can't.
+//! Layers: the nodes that can be quantized, and the reasons why others can't.
 //!
 //! A layer has activation operands, which are computed, and weight operands, which are constant; either may be missing.
 
@@ -36,10 +36,10 @@ pub struct Weight {
     pub slot: usize,
     /// The dimension that counts output channels.
     pub axis: usize,
-    /// Whether each index along that dimension can have a scale of its own (per-channel granularity).
+    /// Whether each index along that dimension can have its own scale (per-channel granularity).
     pub per_channel: bool,
     /// The input channels, which the weight and the layer's first activation are multiplied along; `None` for the weight of a
-    /// recurrence and where they can't be told by one dimension.
+    /// recurrence and if one dimension does not determine them.
     pub input: Option<InputChannels>,
 }
 
@@ -50,12 +50,12 @@ pub struct InputChannels {
     pub activation: isize,
     /// The dimension of the weight; it holds a group's channels.
     pub weight: usize,
-    /// How many groups of output channels there are, each with channels of its own.
+    /// The number of groups of output channels, each with its own input channels.
     pub groups: usize,
 }
 
 impl Weight {
-    /// How the elements of the weight, of that shape, belong to channels; `None` for the weight of a recurrence.
+    /// The assignment of the elements of the weight, of that shape, to channels; `None` for the weight of a recurrence.
     pub fn layout(&self, shape: &[usize]) -> Option<WeightLayout> {
         let input = self.input?;
         Some(WeightLayout::new(shape, self.axis, input.weight, input.groups))
@@ -68,14 +68,14 @@ impl Weight {
         values.iter().enumerate().for_each(|(idx, &value)| see(layout.channels_of_element(idx).1, value));
     }
 
-    /// How many input channels there are.
+    /// The number of input channels.
     pub(crate) fn n_inputs(&self, tensor: &Tensor) -> usize {
         self.layout(tensor.shape()).map_or(0, |layout| layout.n_inputs())
     }
 }
 
 impl Layer {
-    /// Where the layer's activations are produced, in the order of [`Layer::activations`].
+    /// The values that are the layer's activations, in the order of [`Layer::activations`].
     pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
         let graph = model.graph(self.graph);
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
@@ -118,7 +118,7 @@ impl Layer {
         Err(Error::invalid_config("is not in the model"))
     }
 
-    /// The weight that the first activation is multiplied by, and along which channels.
+    /// The weight that the first activation is multiplied by, and the channels along which they are multiplied.
     pub(crate) fn input_channels(&self) -> Option<(&Weight, InputChannels)> {
         self.weights.iter().find_map(|weight| Some((weight, weight.input?)))
     }
@@ -135,7 +135,7 @@ impl Layer {
         LinearView::of(op, weight.slot, self.tensor(model, weight).shape())
     }
 
-    /// How the window of a Conv or ConvTranspose moves; `None` for other layers. An error if the attributes are wrong.
+    /// The window of a Conv or ConvTranspose; `None` for other layers. An error if the attributes are wrong.
     pub fn window(&self, model: &Model) -> Result<Option<WindowAttributes>> {
         let is_convolution = self.linear_kind().is_some_and(LinearKind::is_convolution);
         let op = model.graph(self.graph).node(self.node).as_op().filter(|_| is_convolution);
@@ -154,7 +154,7 @@ impl Layer {
         Some(self.linear_kind()?.output_axis(weight.slot))
     }
 
-    /// How many dimensions of the output follow that of the output channels, for a weight of that rank.
+    /// The number of dimensions of the output after that of the output channels, for a weight of that rank.
     pub(crate) fn dims_after_outputs(&self, weight_rank: usize) -> usize {
         let weight = self.weights.first().zip(self.linear_kind());
         weight.map_or(0, |(weight, kind)| kind.dims_after_outputs(weight.slot, weight_rank))
@@ -211,7 +211,7 @@ pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result
         let activation = |&slot: &usize| Some((slot, graph.operand(id, slot)?));
         let mut activations = operands.activations.iter().filter_map(activation);
         match activations.find(|&(_, value)| is_captured_constant(model, graph_id, value)) {
-            Some((slot, _)) => Err(format!("input {slot} is a constant that several subgraphs read")),
+            Some((slot, _)) => Err(format!("input {slot} is a constant that several subgraphs use")),
             None => Ok(operands),
         }
     };

@@ -1,4 +1,4 @@
-//! The layers of a model under small numbers, so that sets of layers are sets of numbers; names are only read and written with files.
+//! The layers of a model by small numbers, so that sets of layers are sets of numbers. Names are used only in files.
 
 use crate::layer::{Layer, layers};
 use intact8_ir::{Error, Model, NodeRef, Result};
@@ -55,7 +55,7 @@ impl LayerTable {
         self.by_name.get(name).copied()
     }
 
-    /// The id of the layer that a node is.
+    /// The id of the layer of a node.
     pub fn at(&self, node: NodeRef) -> Option<LayerId> {
         self.by_node.get(&node).copied()
     }

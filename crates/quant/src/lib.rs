@@ -1,20 +1,20 @@
 //! Quantization of intact8's IR: layers, configuration, record, calibration, and the passes.
 //!
 //! It never runs a model: an embedding compiler gets the passes without our interpreter and without protobuf.
-//! Quantizing a layer is putting QuantizeLinear and DequantizeLinear around its operands; from then on the graph holds all
+//! To quantize a layer is to insert QuantizeLinear and DequantizeLinear before its operands. From then on the graph holds all
 //! scales and zero points, and neither configuration nor record is needed any more.
 //!
-//! | Module | What is in it |
+//! | Module | Contents |
 //! |---|---|
 //! | [`layer`] | the nodes that can be quantized, and the geometry of their weights |
-//! | [`config`] | which layers are quantized, and how |
-//! | [`observer`] | statistics of activations, and the range that each method makes of them |
+//! | [`config`] | the layers to quantize, and their methods |
+//! | [`observer`] | statistics of activations, and the range that each method selects |
 //! | [`calibration`] | from observed values to a record, and the parameters of weights |
-//! | [`rounding`] | which way the elements of a weight are rounded, and what that does to outputs |
-//! | [`record`] | scales, zero points and all else that was found for each layer |
-//! | [`passes`] | every rewriting of the graph |
+//! | [`rounding`] | rounding of the elements of a weight, and the error of the outputs |
+//! | [`record`] | scales, zero points and all other results of calibration for each layer |
+//! | [`passes`] | all changes of the graph |
 //! | [`deploy`] | deploy formats and runtimes |
-//! | [`stages`] | prepared, quantized and deployed models, each a value that is made once |
+//! | [`stages`] | prepared, quantized and deployed models |
 //! | [`costs`] | multiply-adds and shapes before anything runs |
 //!
 //! ```
@@ -32,9 +32,9 @@
 //! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
 //! let config = QuantConfig::for_model(prepared.model()).ranges_only();
 //! let mut calibration = Calibration::new(prepared.model(), &config)?;
-//! for place in calibration.places().collect::<Vec<_>>() {
+//! for value in calibration.observed_values().collect::<Vec<_>>() {
 //!     // The float model is run by the caller; here the one value is the input.
-//!     calibration.observe(place, &Tensor::new(&[1, 2], vec![-1.0f32, 1.0]))?;
+//!     calibration.observe(value, &Tensor::new(&[1, 2], vec![-1.0f32, 1.0]))?;
 //! }
 //! let quantized = prepared.quantize(&config, &calibration.finish()?, &mut ())?;
 //! assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
@@ -100,7 +100,7 @@ use passes::{
     RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
 };
 
-/// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, but for the folding of constants.
+/// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, without the folding of constants.
 fn fuse(how: &Preparation) -> Pipeline<'_> {
     let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
@@ -116,7 +116,7 @@ fn fuse(how: &Preparation) -> Pipeline<'_> {
     Pipeline(passes)
 }
 
-/// Types of what the passes have made.
+/// Types of the values that the passes have added.
 fn infer_types() -> Pipeline<'static> {
     Pipeline(vec![Box::new(InferShapes)])
 }

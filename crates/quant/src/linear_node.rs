@@ -1,13 +1,13 @@
-//! Nodes that multiply by a constant weight in float and add a constant bias, and how
-//! a scale and a shift of their channels change both.
+//! Nodes that multiply by a constant weight in float and add a constant bias, and the changes of both by a scale and a
+//! shift of their channels.
 //!
-//! This is algebra alone: which of these nodes are quantized is decided by layers, and where channels are by
-//! `linear_view.rs`.
+//! This is algebra alone: `layer.rs` decides which of these nodes are quantized, and `linear_view.rs` finds their
+//! channels.
 
 use crate::linear_view::{LinearKind, LinearView, added_constant};
 use crate::names::Names;
 use crate::ranks::GraphRanks;
-use crate::uses::{constant_operand, detach, is_read_once};
+use crate::uses::{constant_operand, detach, has_one_use};
 use intact8_ir::{Graph, Node, NodeId, NodeKind, Op, Tensor, Value, ValueId};
 
 /// A Conv, ConvTranspose, Gemm or MatMul with constant weight and bias, and the Add that holds a MatMul's bias. The weight
@@ -16,7 +16,7 @@ use intact8_ir::{Graph, Node, NodeId, NodeKind, Op, Tensor, Value, ValueId};
 pub(crate) struct LinearNode {
     /// The node that multiplies.
     pub(crate) node: NodeId,
-    /// The Add after a MatMul, and which of its operands is the bias.
+    /// The Add after a MatMul, and the slot of its operand that is the bias.
     add: Option<(NodeId, usize)>,
     pub(crate) view: LinearView,
     /// The shape of the weight.
@@ -32,7 +32,7 @@ pub(crate) struct LinearNode {
 }
 
 impl LinearNode {
-    /// The node, if it is one and its weight and bias are constant. `ranks` are those of its graph.
+    /// The node, if it is such a node with constant weight and bias. `ranks` are those of its graph.
     pub(crate) fn at(graph: &Graph, ranks: GraphRanks<'_>, node: NodeId) -> Option<LinearNode> {
         let op = graph.node(node).as_op()?;
         let tensor = graph.constant(graph.operand(node, 1)?)?;
@@ -57,14 +57,14 @@ impl LinearNode {
 
     /// The producer of a value that has one use; for a MatMul with bias, the Add after it produces the value.
     pub(crate) fn making(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<LinearNode> {
-        if !is_read_once(graph, value) {
+        if !has_one_use(graph, value) {
             return None;
         }
         if !graph.node(value.node).is("Add") {
             return LinearNode::at(graph, ranks, value.node);
         }
         let (slot, tensor) = constant_operand(graph, value.node)?;
-        let product = graph.operand(value.node, 1 - slot).filter(|&product| is_read_once(graph, product))?;
+        let product = graph.operand(value.node, 1 - slot).filter(|&product| has_one_use(graph, product))?;
         let linear = LinearNode::at(graph, ranks, product.node);
         let mut linear = linear.filter(|linear| linear.view.kind == LinearKind::MatMul)?;
         linear.bias = Some(linear.per_channel(graph, ranks, tensor)?);

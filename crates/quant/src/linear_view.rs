@@ -1,6 +1,6 @@
 //! The geometry of a layer that multiplies an activation by a constant weight: Conv, ConvTranspose, Gemm and MatMul.
 //!
-//! It holds no element and changes no graph. The same view serves weights in float, see `linear_node.rs`, and weights
+//! It holds no element and changes no graph. The same view is used for weights in float, see `linear_node.rs`, and weights
 //! that are stored as integers, see `quantized_linear.rs`.
 
 use crate::axis::Axis;
@@ -68,14 +68,14 @@ impl LinearKind {
         self.input_axis(weight_slot)
     }
 
-    /// How many dimensions of the result follow that of the output channels, for a weight of that rank.
+    /// The number of dimensions of the result after that of the output channels, for a weight of that rank.
     pub fn dims_after_outputs(self, weight_slot: usize, weight_rank: usize) -> usize {
         // The result of a convolution has the rank of its weight.
         dims_after(self.output_axis(weight_slot), weight_rank)
     }
 }
 
-/// How many dimensions follow one of `rank` dimensions, which is counted from the end if negative.
+/// The number of dimensions after one of `rank` dimensions, which is counted from the end if negative.
 pub(crate) fn dims_after(axis: isize, rank: usize) -> usize {
     match usize::try_from(axis) {
         Ok(axis) => rank.saturating_sub(1 + axis),
@@ -83,7 +83,7 @@ pub(crate) fn dims_after(axis: isize, rank: usize) -> usize {
     }
 }
 
-/// How the elements of a weight belong to input and output channels.
+/// The assignment of the elements of a weight to input and output channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightLayout {
     output_axis: usize,
@@ -96,8 +96,8 @@ pub struct WeightLayout {
 }
 
 impl WeightLayout {
-    /// The layout of a weight of that shape. Groups divide the first dimension, whichever channels it counts: each group
-    /// has channels of the other dimension of its own.
+    /// The layout of a weight of that shape. Groups divide the first dimension, of output or of input channels; each
+    /// group has its own channels of the other dimension.
     pub(crate) fn new(shape: &[usize], output_axis: usize, input_axis: usize, groups: usize) -> WeightLayout {
         WeightLayout {
             output_axis,
@@ -136,22 +136,22 @@ impl WeightLayout {
         self.input_axis
     }
 
-    /// How many groups of channels there are: outputs of a group are computed from inputs of the same group alone.
+    /// The number of groups of channels: outputs of a group are computed only from inputs of the same group.
     pub fn groups(&self) -> usize {
         self.groups
     }
 
-    /// How many output channels there are, over all groups.
+    /// The number of output channels, over all groups.
     pub fn n_outputs(&self) -> usize {
         if self.output_axis == 0 { self.outputs.len } else { self.outputs.len * self.groups }
     }
 
-    /// How many input channels there are, over all groups.
+    /// The number of input channels, over all groups.
     pub fn n_inputs(&self) -> usize {
         if self.output_axis == 0 { self.inputs.len * self.groups } else { self.inputs.len }
     }
 
-    /// How many elements belong to a pair of an input and an output channel: the size of the window.
+    /// The number of elements of a pair of an input and an output channel: the size of the window.
     pub fn n_taps(&self) -> usize {
         self.outputs.inner.min(self.inputs.inner)
     }
@@ -184,7 +184,7 @@ pub struct LinearView {
     pub kind: LinearKind,
     /// The input slot of the weight: 1, or 0 for a MatMul whose left factor is the weight. The activation has the other.
     pub weight_slot: usize,
-    /// How the elements of the weight belong to channels.
+    /// The assignment of the elements of the weight to channels.
     pub layout: WeightLayout,
     weight_rank: usize,
 }
@@ -198,12 +198,12 @@ impl LinearView {
         Some(LinearView { kind, weight_slot, layout, weight_rank: shape.len() })
     }
 
-    /// How many dimensions of the result follow that of the output channels.
+    /// The number of dimensions of the result after that of the output channels.
     pub fn dims_after_outputs(&self) -> usize {
         self.kind.dims_after_outputs(self.weight_slot, self.weight_rank)
     }
 
-    /// How many dimensions of the weight follow that of the output channels.
+    /// The number of dimensions of the weight after that of the output channels.
     pub(crate) fn dims_of_weight_after_outputs(&self) -> usize {
         self.weight_rank - 1 - self.layout.output_axis
     }
@@ -219,7 +219,7 @@ impl LinearView {
     }
 }
 
-/// The constant that is added to a result in place of a bias operand: the Add, the slot of the constant, and the constant.
+/// The constant that is added to a result instead of a bias operand: the Add, the slot of the constant, and the constant.
 /// The Add must be the one use of the result.
 pub(crate) fn added_constant(graph: &Graph, node: NodeId) -> Option<(NodeId, usize, &Tensor)> {
     let [(add, _)] = graph.users(node.into())[..] else { return None };

@@ -1,4 +1,4 @@
-//! Fresh names: those of values must be unique in nested graphs too, and some runtimes demand it of those of nodes.
+//! Fresh names: those of values must be unique in nested graphs too, and some runtimes require that of the names of nodes, too.
 
 use intact8_ir::Model;
 use std::collections::HashSet;

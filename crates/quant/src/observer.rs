@@ -72,7 +72,7 @@ mod tests {
     use crate::config::Ifmr;
     use intact8_ir::Tensor;
 
-    /// Batches of two channels, `[n, 2]`: bulks of several shapes and places, with more or less far tails.
+    /// Batches of two channels, `[n, 2]`: distributions of several shapes and centers, with tails of several lengths.
     fn batches(seed: u64) -> Vec<Tensor> {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut uniform = || {
@@ -128,7 +128,7 @@ mod tests {
                     }
                 }
             }
-            // The sums of extremes are the only ones of floats: their order shows in the last bit.
+            // Only the sums of extremes are sums of floats: their order affects the last bit.
             let mut shards = observed(&batches[2..]);
             shards += &observed(&batches[..2]);
             let of = |statistics: &Statistics| range(statistics, &ActivationMethod::MovingAverage, 8, true);
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// As the scores of attention have them, that are masked with the least float.
+    /// Values like the scores of attention that are masked with the least float.
     #[test]
     fn parameters_are_finite_for_all_extremes() {
         for extreme in [f32::MIN, f32::MAX] {
@@ -189,7 +189,7 @@ mod tests {
             let statistics = observed(&batches(seed));
             let whole = (statistics.min.min(0.0), statistics.max.max(0.0));
             let weighted = &statistics.weighted.as_ref().unwrap().histogram;
-            // Each by its own measure.
+            // Each method by the error that it minimizes.
             let measured =
                 [(ActivationMethod::Mse, &statistics.histogram), (ActivationMethod::Auto, weighted)];
             for (method, histogram) in measured {

@@ -1,5 +1,5 @@
-//! Fake-quantized operands of a single layer, and the error of their product: the numbers that the passes put into a model,
-//! for computations that have a layer and no model of it.
+//! Fake-quantized operands of a single layer, and the error of their product: the same numbers as in the fake-quant model,
+//! for computations with single layers.
 
 use crate::config::LayerConfig;
 use crate::granularity::Granularity;
@@ -14,7 +14,7 @@ use intact8_kernels::quantize::{Affine, fake_quantize};
 
 /// The first weight of a layer, rounded as in the record, quantized and dequantized; in the order of its elements. A scale
 /// that [`InsertQuantDequant`](crate::passes::InsertQuantDequant) enlarges so that the bias fits is not enlarged here.
-pub fn simulated_weight(
+pub fn fake_quant_weight(
     model: &Model,
     layer: &Layer,
     config: &LayerConfig,
@@ -25,23 +25,23 @@ pub fn simulated_weight(
     let scales = Granularity::of(params, weight, tensor.shape());
     let bits = params.bits.min(config.weight_quant_params.num_bits);
     let rounded = rounded(tensor, scales, &params.scale, bits, &entry.rounded_up)?;
-    let simulated = |(idx, &value): (usize, &f32)| {
+    let fake_quant = |(idx, &value): (usize, &f32)| {
         let scale = scales.scale_of(idx);
         params.dequantize(params.quantize(value, scale), scale)
     };
-    Ok(rounded.values::<f32>()?.iter().enumerate().map(simulated).collect())
+    Ok(rounded.values::<f32>()?.iter().enumerate().map(fake_quant).collect())
 }
 
-/// Values of the first activation of a layer, quantized and dequantized; of a layer whose weights alone are quantized they
-/// stay as they are.
-pub fn simulated_activation(config: &LayerConfig, entry: &LayerRecord, values: &[f32]) -> Vec<f32> {
+/// Values of the first activation of a layer, quantized and dequantized; if only the weights
+/// of the layer are quantized, they stay as they are.
+pub fn fake_quant_activation(config: &LayerConfig, entry: &LayerRecord, values: &[f32]) -> Vec<f32> {
     let params = entry.activations.first().filter(|_| !config.weights_only && !entry.has_blocks());
     let Some(params) = params else { return values.to_vec() };
     let (min, max) = QuantParams::integers(params.bits);
     let affine = Affine { scale: params.scale[0], zero_point: params.offset[0], min, max };
-    let mut simulated = vec![0.0; values.len()];
-    fake_quantize(affine, values, &mut simulated);
-    simulated
+    let mut quantized = vec![0.0; values.len()];
+    fake_quantize(affine, values, &mut quantized);
+    quantized
 }
 
 /// The operands of a product of matrices, float and quantized: the inputs of a layer, `[rows, depth]`, and its weight,
@@ -155,18 +155,18 @@ mod tests {
             ..LayerRecord::default()
         };
         let mut of_layer = config.layers["fc"].clone();
-        // Channel by channel: 0.75 down, 3 is one up; 2.25 is on the grid, 9 beyond 127 steps.
+        // The first channel: 0.75 is rounded down, 3 is rounded up by one. The second: 2.25 is on the grid, 9 is beyond 127 steps.
         assert_eq!(
-            simulated_weight(&model, &layer, &of_layer, &entry).unwrap(),
+            fake_quant_weight(&model, &layer, &of_layer, &entry).unwrap(),
             [0.0, 2.25, 4.0, 127.0 * 0.0625]
         );
-        let simulated = |of_layer: &LayerConfig, entry: &LayerRecord| {
-            simulated_activation(of_layer, entry, &[-1.0, 0.7, 200.0])
+        let quantized = |of_layer: &LayerConfig, entry: &LayerRecord| {
+            fake_quant_activation(of_layer, entry, &[-1.0, 0.7, 200.0])
         };
-        assert_eq!(simulated(&of_layer, &entry), [0.0, 0.5, 127.5]);
+        assert_eq!(quantized(&of_layer, &entry), [0.0, 0.5, 127.5]);
         of_layer.weights_only = true;
-        assert_eq!(simulated(&of_layer, &entry), [-1.0, 0.7, 200.0]);
+        assert_eq!(quantized(&of_layer, &entry), [-1.0, 0.7, 200.0]);
         entry.activations.clear();
-        assert_eq!(simulated(&LayerConfig::default(), &entry), [-1.0, 0.7, 200.0]);
+        assert_eq!(quantized(&LayerConfig::default(), &entry), [-1.0, 0.7, 200.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Scale and offset, and the two formulas of integer quantization: the only place where they are written.
+//! Scale and offset, and the two formulas of integer quantization. Only this file contains the formulas.
 //!
 //! `q = clamp(round_half_even(x / scale) + offset, qmin, qmax)` and `x' = (q - offset) * scale`,
 //! as ONNX's QuantizeLinear and DequantizeLinear define them, always in the signed domain: `qmin = -2^(bits-1)`.
@@ -23,7 +23,7 @@ fn finite(end: f32) -> f64 {
     f64::from(end.clamp(f32::MIN, f32::MAX))
 }
 
-/// How a tensor is quantized.
+/// The parameters with which a tensor is quantized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantParams {
     /// The step between two integers: one entry for the tensor, one for each channel, or one for each block. Finite and
@@ -33,7 +33,7 @@ pub struct QuantParams {
     pub offset: Vec<i32>,
     /// The width of the integers, 2 to 16.
     pub bits: u8,
-    /// How many neighbours along a weight's input channels share a scale, at least 1; absent: there are no blocks.
+    /// The number of neighbours along a weight's input channels that share a scale, at least 1; absent: there are no blocks.
     ///
     /// As ONNX's DequantizeLinear has it from operator set 21 on: scales lie row by row in the shape of the weight, in
     /// which the length of that dimension is divided by the size of a block and rounded up.
@@ -78,7 +78,7 @@ impl QuantParams {
         Ok(QuantParams::covering(min, max, bits, false))
     }
 
-    /// Either of the two, of a width that was checked before. An infinite end counts as the largest float: a range search goes
+    /// One of these two, for a width that was checked before. An infinite end counts as the largest float: a range search goes
     /// beyond the values, and those may be nearly that large.
     pub(crate) fn covering(min: f32, max: f32, bits: u8, asymmetric: bool) -> QuantParams {
         if asymmetric {
@@ -119,11 +119,11 @@ impl QuantParams {
         all
     }
 
-    /// The integer for `x`, by the scale of that index: that of the channel, or of the block. Not a number becomes the
+    /// The integer for `x`, by the scale of that index: that of the channel, or of the block. NaN becomes the
     /// offset.
     pub fn quantize(&self, x: f32, idx: usize) -> i32 {
         let (qmin, qmax) = QuantParams::integers(self.bits);
-        // NaN stays that, and becomes 0 in the cast.
+        // NaN stays NaN, and becomes 0 in the cast.
         let q = round_half_even((x / self.scale[idx]).clamp(-MOST_STEPS, MOST_STEPS)) as i32;
         q.saturating_add(self.offset[idx]).clamp(qmin, qmax)
     }

@@ -1,4 +1,4 @@
-//! Profiles of runtimes: what each accepts, and what it runs in int8; one row each.
+//! Profiles of runtimes: the formats and operators that each accepts, and those that it runs in int8; one row each.
 //!
 //! The facts and their sources are in `docs/runtimes.md`. Passes and configuration use only the row.
 
@@ -9,7 +9,7 @@ use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
 
-/// A runtime, as far as the files that are written for it depend on it.
+/// The properties of a runtime on which the files for it depend.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The name, which is the value of `--target`.
@@ -22,7 +22,7 @@ pub struct Profile {
     pub symmetric: bool,
     /// Whether a bias may be 32-bit integers with a DequantizeLinear.
     pub integer_bias: bool,
-    /// Whether smoothing may put a Mul between layers: after it, the layer before returns floats.
+    /// Whether smoothing may insert a Mul between layers; the layer before a Mul returns floats.
     pub explicit_smoothing: bool,
     /// The operators that are quantized; empty: all that can be.
     pub quantized: &'static [&'static str],
@@ -30,10 +30,10 @@ pub struct Profile {
     pub int8: &'static [&'static str],
     /// The operators that run in int8 if their result is quantized too.
     pub int8_throughout: &'static [&'static str],
-    /// How many products, input times output channels, a Conv of one group must make at each position of its window to be
-    /// faster in int8, for which windows are copied.
+    /// The number of products, input times output channels, that a Conv of one group must have at each position of its window
+    /// to be faster in int8, for which windows are copied.
     pub least_products: usize,
-    /// The cost of quantizing the activations of layers, where that is known.
+    /// The cost of quantizing the activations of layers, if it is known.
     pub overhead: Option<Overhead>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
@@ -69,7 +69,7 @@ const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
     "Unsqueeze",
 ]);
 
-/// All that moves numbers without changing any.
+/// The operators that move numbers without a change.
 const MOVING: OperatorSet = OperatorSet::With(OperatorTrait::MovesData);
 
 const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
@@ -96,7 +96,7 @@ const WITHOUT_RECURRENCES: &[&str] = &[
     "Softmax",
 ];
 
-/// Every runtime that there is a row for; the first is the default.
+/// The runtimes; the first is the default.
 pub static PROFILES: &[Profile] = &[
     Profile {
         name: "onnxruntime-x86",
@@ -270,7 +270,7 @@ impl Profile {
         Ok(())
     }
 
-    /// Turns off in a configuration what the runtime does not support, and reports what and why, one line each.
+    /// Turns off the settings of a configuration that the runtime does not support, and reports each with its reason in a line.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
         let mut lines = Vec::new();
         if self.symmetric && config.activation_offset {

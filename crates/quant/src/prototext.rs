@@ -1,6 +1,6 @@
 //! The text format of protocol buffers, read without a schema: a message is a list of named fields.
 //!
-//! Which fields a message has, and their types, is known by the readers of that message. Extensions and `Any` are not here.
+//! The code that uses a message knows its fields and their types. Extensions and `Any` are not supported.
 
 use intact8_ir::{Error, Result};
 

@@ -1,10 +1,10 @@
-//! The parameters of QuantizeLinear and DequantizeLinear as they stand in the graph: constant scales and zero points.
+//! The parameters of QuantizeLinear and DequantizeLinear in a graph: constant scales and zero points.
 //!
 //! It looks up nodes; the formulas are in `params.rs`.
 
 use intact8_ir::{DType, Element, Graph, NodeId, Tensor, ValueId};
 
-/// How integers represent numbers: the constant scales and zero points of a QuantizeLinear or DequantizeLinear.
+/// The constant scales and zero points of a QuantizeLinear or DequantizeLinear.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct QdqParams {
     /// The type of the integers.
@@ -80,8 +80,8 @@ impl QdqParams {
     }
 }
 
-/// The parameters with which all uses of a value quantize it, if all do, with the same, and the value is no output of the
-/// graph.
+/// The parameters with which all uses of a value quantize it, if all uses quantize it with the same ones, and the value is not an
+/// output of the graph.
 pub(crate) fn quantized_as(graph: &Graph, value: ValueId) -> Option<QdqParams> {
     if graph.outputs().contains(&value) {
         return None;

@@ -53,7 +53,7 @@ fn is_quantized(op: &Op) -> bool {
 /// dequantized, the scales and offsets in the signed domain. Layers need names.
 ///
 /// Layers are as [`QUANTIZABLE`] lists them. An activation with a scale along a dimension, and a weight with an offset,
-/// have no place in a record and are left out, and so is a weight in blocks.
+/// are left out because a record has no fields for them, and so is a weight in blocks.
 pub fn record_of(model: &Model) -> Record {
     let mut record = Record::default();
     for (_, graph) in model.graphs() {

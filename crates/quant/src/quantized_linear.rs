@@ -28,7 +28,7 @@ pub(crate) fn quantized_value(graph: &Graph, value: ValueId) -> Option<Quantized
 /// A Conv, ConvTranspose, Gemm or MatMul of bytes.
 #[derive(Debug)]
 pub(crate) struct QuantizedLinear {
-    /// Where the channels are.
+    /// The geometry of the layer, with its channels.
     pub(crate) view: LinearView,
     pub(crate) x: QuantizedValue,
     /// The integers of the weight; those of a Gemm as `[in, out]`, with `transB` and without.
@@ -41,8 +41,8 @@ pub(crate) struct QuantizedLinear {
     pub(crate) bias: Option<Vec<i32>>,
 }
 
-/// By how much, relatively, the scale of a bias may differ from the product of the activation's and the weight's scale
-/// to count as the same: 32-bit floats that other tools computed differ in their last bits.
+/// The largest relative difference of the scale of a bias from the product of the activation's and the weight's scale
+/// with which they count as equal: 32-bit floats that other tools computed differ in their last bits.
 const SAME_SCALE: f32 = 1e-5;
 
 impl QuantizedLinear {

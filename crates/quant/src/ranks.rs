@@ -1,10 +1,10 @@
-//! How many dimensions values have: what their types state, and where they state none, what shape inference finds.
+//! The ranks of values: those that their types state, or else those that shape inference finds.
 
 use intact8_infer::infer;
 use intact8_ir::{Graph, GraphId, Model, TensorType, ValueId, ValueRef};
 use std::collections::HashMap;
 
-/// The ranks that shape inference finds of values whose types state none, by the position of their graph.
+/// The ranks that shape inference finds of values whose types state none.
 pub(crate) struct Ranks(HashMap<ValueRef, usize>);
 
 /// The ranks of values of one graph.
@@ -16,7 +16,7 @@ pub(crate) struct GraphRanks<'a> {
 
 impl Ranks {
     /// The ranks in a model; of a model that does not pass [`verify`](intact8_ir::verify()), nothing is inferred. New
-    /// values that a pass makes must state their type, or take the place of others; see [`replace`](Ranks::replace).
+    /// values that a pass makes must state their type, or replace others; see [`replace`](Ranks::replace).
     pub(crate) fn of(model: &Model) -> Ranks {
         let values = |model: &Model| -> Vec<(ValueRef, Option<usize>)> {
             let of_graph = |(id, graph): (GraphId, &Graph)| {
@@ -35,10 +35,10 @@ impl Ranks {
         if infer(&mut typed).is_err() {
             return Ranks(HashMap::new());
         }
-        Ranks(values(&typed).into_iter().filter_map(|(place, rank)| Some((place, rank?))).collect())
+        Ranks(values(&typed).into_iter().filter_map(|(value, rank)| Some((value, rank?))).collect())
     }
 
-    /// Notes that a value of a graph takes the place of another, so that it has the same rank.
+    /// Records that a value of a graph replaces another, so that it has the same rank.
     pub(crate) fn replace(&mut self, graph: GraphId, old: ValueId, new: ValueId) {
         if let Some(&rank) = self.0.get(&ValueRef { graph, value: old }) {
             self.0.insert(ValueRef { graph, value: new }, rank);
@@ -52,7 +52,7 @@ impl Ranks {
 }
 
 impl GraphRanks<'_> {
-    /// The number of dimensions of a value of the graph, if it can be told.
+    /// The number of dimensions of a value of the graph, if it is known.
     pub(crate) fn rank(&self, graph: &Graph, value: ValueId) -> Option<usize> {
         stated(graph, value).or_else(|| self.inferred.0.get(&ValueRef { graph: self.graph, value }).copied())
     }

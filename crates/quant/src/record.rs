@@ -19,23 +19,24 @@ pub struct Record {
     pub layers: BTreeMap<String, LayerRecord>,
 }
 
-/// Scales and offsets of one layer, and all else that calibration found for it.
+/// Scales and offsets of one layer, and all other results of its calibration.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
     /// The parameters of the activations, in the order of [`Layer::activations`], each with one scale. Empty if only weights
-    /// are quantized and nothing is known of activations.
+    /// are quantized and the ranges of activations are unknown.
     pub activations: Vec<QuantParams>,
     /// The parameters of the weights, in the order of [`Layer::weights`]: one scale, one per output channel, or of the first
     /// weight one per block.
     pub weights: Vec<QuantParams>,
-    /// The smoothing factors: what each channel of the first activation is divided by, and the weight multiplied with; empty:
-    /// no smoothing. AMCT: `tensor_balance_factor`.
+    /// The smoothing factors: each channel of the first activation is divided by its factor, and the weight is multiplied
+    /// by it; empty without smoothing. AMCT: `tensor_balance_factor`.
     pub smoothing: Vec<f32>,
-    /// Bias correction: what is added to each output channel to compensate the mean error of quantization; empty: nothing.
+    /// Bias correction: the summand of each output channel that compensates the mean error of quantization; empty without
+    /// bias correction.
     pub bias_shift: Vec<f32>,
-    /// Whether each element of the first weight, smoothed, is rounded up and not down; empty: to nearest.
+    /// Whether each element of the first weight is rounded up instead of down, after smoothing; empty for rounding to nearest.
     pub rounded_up: Vec<bool>,
-    /// Whether the weights that the scales are of had been changed in a way that only the configuration tells: by cross-layer
+    /// Whether the scales belong to weights that were changed as only the configuration describes: by cross-layer
     /// equalization, or by another choice of folding than the default.
     pub prepared: bool,
 }
@@ -110,8 +111,8 @@ impl Record {
         self.layers.get(name).ok_or_else(missing)
     }
 
-    /// Checks that the values of an entry are in range and fit its layer: as many activations, unless only its weights are
-    /// quantized, with one scale each, and for each weight one scale or one for each output channel.
+    /// Checks that the values of an entry are in range and fit its layer. The number of activations is the layer's, unless
+    /// only its weights are quantized. Each activation has one scale; each weight has one scale or one for each output channel.
     pub(crate) fn check(
         entry: &LayerRecord,
         (layer, of_layer): (&Layer, &LayerConfig),
@@ -163,7 +164,7 @@ impl Record {
 /// Checks that there is a scale for each block of a weight of that shape.
 fn check_blocks(params: &QuantParams, size: usize, weight: &Weight, shape: &[usize]) -> Result<()> {
     let Some(input) = weight.input else {
-        let message = "this weight can't have blocks; remove block_size and give it one scale";
+        let message = "this weight can't have blocks; remove block_size and state one scale";
         return Err(Error::invalid_config(message));
     };
     let expected = blocked(shape, input.weight, size);
@@ -198,7 +199,7 @@ impl LayerRecord {
         self.activations.iter().try_for_each(QuantParams::check).map_err(|error| error.at("activation"))?;
         self.weights.iter().try_for_each(QuantParams::check).map_err(|error| error.at("weight"))?;
         if self.activations.iter().any(|params| params.block_size.is_some()) {
-            return Err(Error::invalid_config("an activation can't have blocks; give it one scale"));
+            return Err(Error::invalid_config("an activation can't have blocks; state one scale"));
         }
         let offsets = self.weights.iter().flat_map(|params| &params.offset);
         if let Some(offset) = offsets.copied().find(|&offset| offset != 0) {

@@ -4,7 +4,7 @@
 
 pub use crate::ada_round::{ActivationFunction, Examples};
 pub use crate::fit_rounding::InputRows;
-pub use crate::operands::{OutputErrors, ProductOperands, simulated_activation, simulated_weight};
+pub use crate::operands::{OutputErrors, ProductOperands, fake_quant_activation, fake_quant_weight};
 
 use crate::params::{QuantParams, round_half_even};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
@@ -50,7 +50,7 @@ impl Rounding<'_> {
         self.weight.iter().zip(self.scales()).map(|(w, scale)| w / scale)
     }
 
-    /// The integer of an element of so many steps, rounded up or down.
+    /// The integer of an element in steps, rounded up or down.
     pub(crate) fn integer(&self, steps: f32, up: bool) -> f32 {
         self.clip(floor(steps) + f32::from(u8::from(up)))
     }
@@ -62,12 +62,12 @@ impl Rounding<'_> {
     }
 }
 
-/// How many of so many rows rounding is fitted on; a quarter is left to check what was fitted.
+/// The number of rows, of `n_rows`, that rounding is fitted on; a quarter is left to check the result.
 pub(crate) fn n_fitted(n_rows: usize) -> usize {
     n_rows - n_rows / 4
 }
 
-/// The greatest integer that is not greater, for numbers that fit into one of 32 bits. Unlike `f32::floor` it is no function
+/// The greatest integer that is not greater, for numbers that fit into 32 bits. Unlike `f32::floor` it is no function
 /// call on processors without SSE 4.1.
 fn floor(x: f32) -> f32 {
     let towards_zero = x as i32 as f32;

@@ -9,8 +9,8 @@ use intact8_ir::Tensor;
 /// A sum of two weights of this magnitude times the greatest unsigned byte, 255, is beyond 16 bits.
 const TOO_MUCH: i32 = 129;
 
-/// How many pairs of neighbouring input channels of a weight can saturate, and how many pairs there are. Of weights of 7
-/// bits, none can. `None` for weights that do not meet the input's channels, and for parameters that do not fit.
+/// The number of pairs of neighbouring input channels of a weight that can saturate, and the number of all pairs. Of weights
+/// of 7 bits, none can. `None` for weights that do not meet the input's channels, and for parameters that do not fit.
 pub fn saturating_pairs(tensor: &Tensor, weight: &Weight, params: &QuantParams) -> Option<(usize, usize)> {
     let input = weight.input?;
     let shape = tensor.shape();

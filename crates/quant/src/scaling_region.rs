@@ -14,10 +14,10 @@ pub(crate) struct ScalingRegion {
     pub(crate) values: Vec<ValueId>,
     /// The layers whose output channels are the region's.
     pub(crate) producers: Vec<NodeId>,
-    /// The layers that use them, and how many of a layer's input channels in a row belong to one of the region's.
+    /// The layers that use the values, and the number of adjacent input channels of a layer for each of the region's channels.
     pub(crate) consumers: Vec<(NodeId, usize)>,
-    /// The constants that are added on the way: to which node, in which slot, which dimension from the end counts
-    /// channels.
+    /// The constants that are added to values of the region: the node of the addition, the slot, and the dimension that counts
+    /// channels, from the end.
     pub(crate) addends: Vec<(NodeId, usize, usize)>,
 }
 
@@ -29,21 +29,21 @@ pub(crate) struct GraphLayers<'a> {
     pub(crate) layers: &'a BTreeMap<NodeId, LinearNode>,
 }
 
-/// Where a value has its channels.
+/// The dimension of a value that counts its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// In dimension 1 of that many.
+enum ChannelAxis {
+    /// Dimension 1 of that many.
     Second(usize),
-    /// In the last dimension.
+    /// The last dimension.
     Last,
-    /// In the last of two dimensions, each channel with all of its places.
+    /// The last of two dimensions, each channel with all of its positions.
     Flat,
 }
 
-impl Form {
-    /// How many dimensions come after that of the channels.
+impl ChannelAxis {
+    /// The number of dimensions after that of the channels.
     fn after(self) -> usize {
-        if let Form::Second(rank) = self { rank - 2 } else { 0 }
+        if let ChannelAxis::Second(rank) = self { rank - 2 } else { 0 }
     }
 }
 
@@ -53,25 +53,25 @@ pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRe
     let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
         ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
-    let mut forms: HashMap<ValueId, Form> = HashMap::new();
-    let mut pending: Vec<(ValueId, Form)> = vec![(first.into(), form_of_layer(graph, first)?)];
-    while let Some((value, form)) = pending.pop() {
-        if let Some(&known) = forms.get(&value) {
-            if known != form {
+    let mut axes: HashMap<ValueId, ChannelAxis> = HashMap::new();
+    let mut pending: Vec<(ValueId, ChannelAxis)> = vec![(first.into(), channel_axis_of_layer(graph, first)?)];
+    while let Some((value, axis)) = pending.pop() {
+        if let Some(&known) = axes.get(&value) {
+            if known != axis {
                 return None;
             }
             continue;
         }
-        forms.insert(value, form);
+        axes.insert(value, axis);
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(around, value.node, &forms, form, &mut pending)?;
+        region.look_up(around, value.node, &axes, axis, &mut pending)?;
         for (user, slot) in graph.users(value) {
-            region.look_down(around, (user, slot), form, &mut pending)?;
+            region.look_down(around, (user, slot), axis, &mut pending)?;
         }
     }
-    region.values = forms.into_keys().collect();
+    region.values = axes.into_keys().collect();
     region.values.sort_unstable();
     region.producers.sort_unstable();
     region.consumers.sort_unstable();
@@ -79,18 +79,19 @@ pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRe
 }
 
 impl ScalingRegion {
-    /// The producer of a value is a layer, or uses values of the region.
+    /// Continues at the producer of a value, which must be a layer or use values of the region.
     fn look_up(
         &mut self,
         around: GraphLayers<'_>,
         id: NodeId,
-        forms: &HashMap<ValueId, Form>,
-        form: Form,
-        pending: &mut Vec<(ValueId, Form)>,
+        axes: &HashMap<ValueId, ChannelAxis>,
+        axis: ChannelAxis,
+        pending: &mut Vec<(ValueId, ChannelAxis)>,
     ) -> Option<()> {
         let GraphLayers { graph, ranks, layers } = around;
         if let Some(layer) = layers.get(&id) {
-            let fits = layer.view.layout.n_outputs() == self.n_channels && form_of_layer(graph, id)? == form;
+            let fits =
+                layer.view.layout.n_outputs() == self.n_channels && channel_axis_of_layer(graph, id)? == axis;
             self.producers.push(id);
             return fits.then_some(());
         }
@@ -99,99 +100,103 @@ impl ScalingRegion {
             for (slot, operand) in graph.operands(id).iter().enumerate() {
                 let operand = (*operand)?;
                 if graph.constant(operand).is_some() {
-                    self.addend(graph, id, slot, form)?;
+                    self.addend(graph, id, slot, axis)?;
                 } else {
-                    pending.push((operand, form));
+                    pending.push((operand, axis));
                 }
             }
             return Some(());
         }
         let input = graph.operand(id, 0)?;
-        let before = match forms.get(&input) {
+        let before = match axes.get(&input) {
             Some(&known) => known,
-            None if form == Form::Flat && !keeps_form(graph, op, id, form) => {
-                Form::Second(ranks.rank(graph, input)?)
+            None if axis == ChannelAxis::Flat && !keeps_channel_axis(graph, op, id, axis) => {
+                ChannelAxis::Second(ranks.rank(graph, input)?)
             }
-            None => form,
+            None => axis,
         };
         pending.push((input, before));
-        (after(graph, op, id, before)? == form).then_some(())
+        (after(graph, op, id, before)? == axis).then_some(())
     }
 
-    /// A use of a value is a layer, or produces a value of the region.
+    /// Continues at a use of a value, which must belong to a layer or produce a value of the region.
     fn look_down(
         &mut self,
         around: GraphLayers<'_>,
         (user, slot): (NodeId, usize),
-        form: Form,
-        pending: &mut Vec<(ValueId, Form)>,
+        axis: ChannelAxis,
+        pending: &mut Vec<(ValueId, ChannelAxis)>,
     ) -> Option<()> {
         let GraphLayers { graph, layers, .. } = around;
         let op = graph.node(user).as_op().filter(|op| op.domain.is_empty())?;
         if let Some(layer) = layers.get(&user) {
             let n_inputs = layer.view.layout.n_inputs();
-            let repeat = match form {
-                Form::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
-                Form::Second(_) | Form::Last if n_inputs == self.n_channels => 1,
+            let repeat = match axis {
+                ChannelAxis::Flat if n_inputs.is_multiple_of(self.n_channels) => n_inputs / self.n_channels,
+                ChannelAxis::Second(_) | ChannelAxis::Last if n_inputs == self.n_channels => 1,
                 _ => return None,
             };
             self.consumers.push((user, repeat));
-            let takes = form_of_layer(graph, user)?;
-            return (slot == 0 && (takes == form || (takes, form) == (Form::Last, Form::Flat))).then_some(());
+            let expected = channel_axis_of_layer(graph, user)?;
+            return (slot == 0
+                && (expected == axis || (expected, axis) == (ChannelAxis::Last, ChannelAxis::Flat)))
+                .then_some(());
         }
-        let form = if op.is("Add") { form } else { after(graph, op, user, form).filter(|_| slot == 0)? };
-        pending.push((user.into(), form));
+        let axis = if op.is("Add") { axis } else { after(graph, op, user, axis).filter(|_| slot == 0)? };
+        pending.push((user.into(), axis));
         Some(())
     }
 
     /// A constant that holds one value for each channel, or one for all, can be scaled with the region.
-    fn addend(&mut self, graph: &Graph, id: NodeId, slot: usize, form: Form) -> Option<()> {
+    fn addend(&mut self, graph: &Graph, id: NodeId, slot: usize, axis: ChannelAxis) -> Option<()> {
         let tensor = graph.constant(graph.operand(id, slot)?)?;
         tensor.values::<f32>().ok()?;
-        let after = form.after();
+        let after = axis.after();
         let fits = |(idx, &len): (usize, &usize)| len == 1 || (idx == after && len == self.n_channels);
-        let grows = matches!(form, Form::Second(rank) if tensor.shape().len() > rank);
+        let grows = matches!(axis, ChannelAxis::Second(rank) if tensor.shape().len() > rank);
         self.addends.push((id, slot, after));
-        (form != Form::Flat && !grows && tensor.shape().iter().rev().enumerate().all(fits)).then_some(())
+        (axis != ChannelAxis::Flat && !grows && tensor.shape().iter().rev().enumerate().all(fits))
+            .then_some(())
     }
 }
 
-/// Where a layer has the channels of its result and of its activation.
-fn form_of_layer(graph: &Graph, id: NodeId) -> Option<Form> {
+/// The dimension that counts channels in the result and in the activation of a layer.
+fn channel_axis_of_layer(graph: &Graph, id: NodeId) -> Option<ChannelAxis> {
     let kind = LinearKind::of(graph.node(id).as_op()?)?;
     let rank = graph.constant(graph.operand(id, 1)?)?.shape().len();
-    Some(if kind.is_convolution() { Form::Second(rank) } else { Form::Last })
+    Some(if kind.is_convolution() { ChannelAxis::Second(rank) } else { ChannelAxis::Last })
 }
 
-/// Where the result of an operation has its channels, given where its operand has them, if the operation is homogeneous.
-fn after(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<Form> {
-    if keeps_form(graph, op, id, form) {
-        return Some(form);
+/// The dimension that counts channels in the result of an operation, from that of its operand; `None` if the operation is
+/// not homogeneous.
+fn after(graph: &Graph, op: &Op, id: NodeId, axis: ChannelAxis) -> Option<ChannelAxis> {
+    if keeps_channel_axis(graph, op, id, axis) {
+        return Some(axis);
     }
-    (matches!(form, Form::Second(_)) && flattens(graph, op, id)).then_some(Form::Flat)
+    (matches!(axis, ChannelAxis::Second(_)) && flattens(graph, op, id)).then_some(ChannelAxis::Flat)
 }
 
 /// Whether an operation computes each channel for itself, and `f(a·x) = a·f(x)` for positive `a`.
-fn keeps_form(graph: &Graph, op: &Op, id: NodeId, form: Form) -> bool {
+fn keeps_channel_axis(graph: &Graph, op: &Op, id: NodeId, axis: ChannelAxis) -> bool {
     let constant = |slot: usize| graph.operand(id, slot).and_then(|value| graph.constant(value));
-    let has_places = matches!(form, Form::Second(_));
+    let has_positions = matches!(axis, ChannelAxis::Second(_));
     let only_first = graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty());
     let has_constants = || (1..graph.operands(id).len()).all(|slot| constant(slot).is_some());
     match op.name.as_str() {
         "Dropout" => only_first && graph.operand(id, 2).is_none(),
         _ if op.has(OperatorTrait::Homogeneous) => {
-            let has_channels = has_places || op.has(OperatorTrait::Elementwise);
+            let has_channels = has_positions || op.has(OperatorTrait::Elementwise);
             has_channels && only_first && has_constants()
         }
         "Mul" | "Div" => constant(1).is_some_and(|tensor| tensor.shape().is_empty()),
-        "Pad" => pads_places(graph, op, id, form).unwrap_or(false),
+        "Pad" => pads_positions(graph, op, id, axis).unwrap_or(false),
         _ => false,
     }
 }
 
-/// Whether a Pad leaves batch and channels alone and puts zeros, or copies, around them.
-fn pads_places(graph: &Graph, op: &Op, id: NodeId, form: Form) -> Option<bool> {
-    let Form::Second(rank) = form else { return None };
+/// Whether a Pad extends neither batch nor channels, and extends the other dimensions by zeros or copies.
+fn pads_positions(graph: &Graph, op: &Op, id: NodeId, axis: ChannelAxis) -> Option<bool> {
+    let ChannelAxis::Second(rank) = axis else { return None };
     let pads = match graph.operand(id, 1) {
         Some(value) => graph.constant(value)?.values::<i64>().ok()?,
         None => op.ints("pads").ok()??,
@@ -214,8 +219,8 @@ fn flattens(graph: &Graph, op: &Op, id: NodeId) -> bool {
             return Some(true);
         }
         let dims = graph.value(input).tensor_type()?.shape.as_ref()?;
-        let places: Option<Vec<usize>> = dims.get(1..)?.iter().map(Dim::known).collect();
-        Some(i64::try_from(places?.iter().product::<usize>()).ok()? == n_columns)
+        let lengths: Option<Vec<usize>> = dims.get(1..)?.iter().map(Dim::known).collect();
+        Some(i64::try_from(lengths?.iter().product::<usize>()).ok()? == n_columns)
     };
     match op.name.as_str() {
         "Flatten" => op.int("axis").is_ok_and(|axis| axis.unwrap_or(1) == 1),

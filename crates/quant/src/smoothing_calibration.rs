@@ -9,7 +9,7 @@ use crate::record::{LayerRecord, Record};
 use intact8_ir::{Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
-/// The observation of activations from which the smoothing factors of layers follow.
+/// The observation of activations, from which the smoothing factors of layers are computed.
 #[derive(Debug, Clone)]
 pub struct SmoothingCalibration {
     groups: BTreeMap<ValueRef, Group>,
@@ -62,9 +62,9 @@ impl SmoothingCalibration {
     }
 
     /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
-    /// not of f32, or does not have the channels that the weights are for.
-    pub fn observe(&mut self, place: ValueRef, tensor: &Tensor) -> Result<()> {
-        match self.groups.get_mut(&place) {
+    /// not of f32, or does not have the channels that the weights require.
+    pub fn observe(&mut self, value: ValueRef, tensor: &Tensor) -> Result<()> {
+        match self.groups.get_mut(&value) {
             Some(group) => {
                 let seen = group.observe(tensor);
                 seen.map_err(|error| error.at(format!("the input of {}", group.names[0])))
@@ -73,7 +73,7 @@ impl SmoothingCalibration {
         }
     }
 
-    /// Adds what was observed of other data, for the same model and configuration.
+    /// Adds the observations of other data, for the same model and configuration.
     pub fn merge(&mut self, other: &SmoothingCalibration) {
         for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
             mine.activation.merge(&theirs.activation);
@@ -136,8 +136,8 @@ mod tests {
         let mut config = QuantConfig::for_model(&model);
         config.layers.get_mut("fc").unwrap().dmq_balancer_param = Some(0.5);
         let mut smoothing = SmoothingCalibration::new(&model, &config);
-        let place = *smoothing.groups.keys().next().unwrap();
-        let mut message = |tensor: Tensor| smoothing.observe(place, &tensor).unwrap_err().to_string();
+        let value = *smoothing.groups.keys().next().unwrap();
+        let mut message = |tensor: Tensor| smoothing.observe(value, &tensor).unwrap_err().to_string();
         let wrong = message(Tensor::new(&[1, 3], vec![1.0f32; 3]));
         assert_eq!(
             wrong,

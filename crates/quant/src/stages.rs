@@ -1,11 +1,11 @@
-//! The stages of a model on its way to files, each a value that is made once and passed on:
+//! The stages of a model from preparation to files, each a value that is computed once:
 //!
 //! ```text
 //! Model ── prepare ──▶ Prepared ── quantize ──▶ Quantized ── deploy ──▶ Deployed
 //! ```
 //!
-//! Between [`Prepared`] and [`Quantized`] stands calibration, which finds the [`Record`](crate::Record) by running the
-//! model; it is not done here, since this crate runs nothing.
+//! Calibration is between [`Prepared`] and [`Quantized`]: it computes the [`Record`](crate::Record) by running the model.
+//! It is in another crate, since this one runs nothing.
 
 mod deployed;
 mod prepared;

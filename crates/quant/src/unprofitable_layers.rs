@@ -96,7 +96,7 @@ impl Overhead {
 #[derive(Default)]
 struct Island<'a> {
     layers: Vec<&'a Layer>,
-    /// The values that are quantized for them, and whether that happens before a MaxPool, as it does if one lies between.
+    /// The values that are quantized for the layers, and whether a MaxPool lies between the quantization and the layer.
     floats: HashSet<(ValueId, bool)>,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Neighbours<'a> {
         op.is_some_and(|op| self.profile.carrying.contains(op) || self.profile.clipping.contains(op))
     }
 
-    /// Whether all uses of a value are activations of layers, or pass it on to such alone.
+    /// Whether all uses of a value are activations of layers, directly or through operations that pass integers on.
     fn has_only_integer_uses(&self, value: ValueId) -> bool {
         let users = self.graph.users(value);
         !self.graph.outputs().contains(&value)
@@ -140,10 +140,10 @@ impl<'a> Neighbours<'a> {
             None => data_operands(self.graph, id).collect(),
         };
         let operands = slots.into_iter().filter_map(|slot| self.graph.operand(id, slot));
-        operands.map(|value| value.node).any(|maker| match self.layers.get(&maker) {
+        operands.map(|value| value.node).any(|producer| match self.layers.get(&producer) {
             Some(layer) if !layer.weights.is_empty() => true,
-            Some(_) => self.has_integer_activation(maker),
-            None => self.passes_on(maker) && self.has_integer_activation(maker),
+            Some(_) => self.has_integer_activation(producer),
+            None => self.passes_on(producer) && self.has_integer_activation(producer),
         })
     }
 
@@ -153,10 +153,10 @@ impl<'a> Neighbours<'a> {
         for id in self.graph.topo() {
             let Some(layer) = self.layers.get(&id) else { continue };
             let mut island = Island { layers: vec![layer], ..Island::default() };
-            let makers = self.trace(layer, &mut island.floats);
-            let gives =
-                |other: &mut Island<'a>| other.layers.iter().any(|layer| makers.contains(&layer.node));
-            for other in islands.extract_if(.., gives) {
+            let producers = self.trace(layer, &mut island.floats);
+            let is_neighbour =
+                |other: &mut Island<'a>| other.layers.iter().any(|layer| producers.contains(&layer.node));
+            for other in islands.extract_if(.., is_neighbour) {
                 island.layers.extend(other.layers);
                 island.floats.extend(other.floats);
             }
@@ -167,14 +167,14 @@ impl<'a> Neighbours<'a> {
 
     /// The layers whose results are a layer's activations; floats that are quantized for it are added to `floats`.
     fn trace(&self, layer: &Layer, floats: &mut HashSet<(ValueId, bool)>) -> HashSet<NodeId> {
-        let read = layer.activations.iter().filter_map(|&slot| self.graph.operand(layer.node, slot));
-        let mut pending: Vec<(ValueId, bool)> = read.map(|value| (value, layer.op == "MaxPool")).collect();
+        let inputs = layer.activations.iter().filter_map(|&slot| self.graph.operand(layer.node, slot));
+        let mut pending: Vec<(ValueId, bool)> = inputs.map(|value| (value, layer.op == "MaxPool")).collect();
         let mut seen: HashSet<(ValueId, bool)> = pending.iter().copied().collect();
-        let mut makers = HashSet::new();
+        let mut producers = HashSet::new();
         while let Some((value, is_pooled)) = pending.pop() {
             let id = value.node;
             if self.layers.contains_key(&id) {
-                makers.insert(id);
+                producers.insert(id);
             } else if self.passes_on(id) {
                 let is_pooled = is_pooled || self.graph.node(id).is("MaxPool");
                 let moved = data_operands(self.graph, id).filter_map(|slot| self.graph.operand(id, slot));
@@ -183,7 +183,7 @@ impl<'a> Neighbours<'a> {
                 floats.insert((value, is_pooled));
             }
         }
-        makers
+        producers
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(found("", 1, "Identity(%r)"), [""; 0]);
     }
 
-    /// A product of two activations has no weights, and multiplies all the same: 128 · 64 · 128 for twice 8192 values.
+    /// A product of two activations has no weights, but multiplies: 128 · 64 · 128 for twice 8192 values.
     #[test]
     fn a_product_of_activations_counts() {
         let found = |n: usize| {

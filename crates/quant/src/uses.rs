@@ -1,10 +1,10 @@
-//! Uses and operands of nodes: questions about a graph that many passes have before they change it.
+//! Uses and operands of nodes: properties of a graph that many passes need before they change it.
 
 use intact8_ir::{Graph, NodeId, OperatorTrait, Tensor, ValueId};
 use std::ops::Range;
 
-/// Whether a value has one use and is no output of the graph.
-pub(crate) fn is_read_once(graph: &Graph, value: ValueId) -> bool {
+/// Whether a value has exactly one use and is not an output of the graph.
+pub(crate) fn has_one_use(graph: &Graph, value: ValueId) -> bool {
     graph.users(value).len() == 1 && !graph.outputs().contains(&value)
 }
 

@@ -1,4 +1,4 @@
-//! Wrong use of the library gives an error with one clear line: neither a panic nor a wrong model.
+//! Wrong use of the library returns an error with one clear line, and causes neither a panic nor a wrong model.
 
 use intact8_ir::{Model, Result};
 use intact8_quant::{LayerRecord, QuantConfig, QuantParams, Record, fake_quant};

@@ -1,4 +1,4 @@
-//! Rules of quantization with a threshold, pinned by what is on either side of it.
+//! Rules of quantization with a threshold, tested on both sides of it.
 
 use intact8_ir::Model;
 use intact8_quant::{LayerRecord, QuantConfig, QuantParams, Record, fake_quant};

@@ -11,8 +11,8 @@
 //!
 //! # Example
 //!
-//! The layer `mixed` reads values of up to 100 and of up to 0.3, and both count in its output. Eight bits can't hold both, so
-//! `mixed` stays in float and `last` is quantized:
+//! The input of the layer `mixed` has values of up to 100 and of up to 0.3, and both count in its output. Eight bits can't
+//! hold both, so `mixed` stays in float and `last` is quantized:
 //!
 //! ```
 //! use intact8_calibrate::{BoxError, FloatModel};

@@ -60,7 +60,7 @@ impl Ranking {
         (0..self.len()).filter(is_in).collect()
     }
 
-    /// The same ranking with the layers of each group in one entry, at the place of the group's most sensitive layer; groups
+    /// The same ranking with the layers of each group in one entry, at the rank of the group's most sensitive layer; groups
     /// must not share a layer.
     pub(crate) fn grouped(self, groups: &[LayerSet]) -> Ranking {
         let mut entries: Vec<Ranked> = Vec::new();

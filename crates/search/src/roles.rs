@@ -79,7 +79,7 @@ pub struct Scoring<'a, S> {
     pub original: Option<&'a S>,
     /// The score of the first trial; `None` until it is known.
     pub first: Option<&'a S>,
-    /// Whether the target can't be met with the given score. A scorer that knows the best score that a partly scored model can
+    /// Whether the target can't be met with a score. A scorer that knows the best score that a partly scored model can
     /// still reach may pass it, and if the result is true, stop and return it. `None` if the score must be complete.
     pub out_of_reach: Option<&'a dyn Fn(&S) -> bool>,
     /// The scorer should call it regularly, with the amount of work done and in total, in any unit; an error must end the

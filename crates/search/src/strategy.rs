@@ -152,11 +152,11 @@ pub fn strategy_named(name: &str) -> Result<&'static dyn PureStrategy> {
     found.map(|row| row.strategy as &dyn PureStrategy).ok_or_else(unknown)
 }
 
-/// A limit of the work of [`trials_ahead`], in trials read: each step asks the strategy, which reads the whole history.
-const MAX_TRIALS_READ: usize = 10_000;
+/// A limit of the work of [`trials_ahead`], in trials: each step asks the strategy, which looks at the whole history.
+const MAX_TRIALS_VISITED: usize = 10_000;
 
 /// An estimate of the number of trials left: those that follow if exactly the layers of the smallest trial that meets the
-/// target, or all layers if none does, have to be rolled back. If that takes very many trials, fewer are counted. `None` if
+/// target, or all layers if none does, have to be rolled back. If those are very many, fewer are counted. `None` if
 /// the strategy is not a pure function.
 pub fn trials_ahead(strategy: &dyn Strategy, ranking: &Ranking, history: &[Trial]) -> Option<usize> {
     let strategy = strategy.as_pure()?;
@@ -165,10 +165,10 @@ pub fn trials_ahead(strategy: &dyn Strategy, ranking: &Ranking, history: &[Trial
     let sensitive = satisfying.map(|trial| &trial.rolled_back).min_by_key(|layers| layers.len());
     let sensitive = sensitive.unwrap_or(&all_layers);
     let mut imagined = history.to_vec();
-    let mut n_read = 0;
+    let mut n_visited = 0;
     while let Some(rolled_back) = strategy.proposal(ranking, &imagined) {
-        n_read += imagined.len();
-        if n_read > MAX_TRIALS_READ || rolled_back.len() >= all_layers.len() {
+        n_visited += imagined.len();
+        if n_visited > MAX_TRIALS_VISITED || rolled_back.len() >= all_layers.len() {
             break;
         }
         let satisfied = sensitive.is_subset(&rolled_back);

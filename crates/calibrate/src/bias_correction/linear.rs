@@ -2,7 +2,7 @@
 
 use crate::sample::SampledLayer;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
-use intact8_quant::rounding::{simulated_activation, simulated_weight};
+use intact8_quant::rounding::{fake_quant_activation, fake_quant_weight};
 use intact8_quant::{LayerRecord, Record};
 use std::ops::AddAssign;
 
@@ -45,7 +45,7 @@ impl LinearLayer {
         let Some(input) = sums.pending.take_if(|_| value == self.sampled.output) else { return Ok(()) };
         let (shape, output) = (input.shape(), tensor.shape());
         let float = layout.smoothed(input.values()?, shape, &self.entry.smoothing);
-        let quantized = simulated_activation(config, &self.entry, &float);
+        let quantized = fake_quant_activation(config, &self.entry, &float);
         let add_rows = |values: &[f32], sums: &mut [f64]| {
             layout.add_rows(values, shape, output, sums).map_err(|error| error.at(&layer.name))
         };
@@ -61,7 +61,7 @@ impl LinearLayer {
     pub(super) fn mean_error(&self, model: &Model, sums: &InputSums) -> Result<Vec<f32>> {
         let SampledLayer { layer, config, layout, .. } = &self.sampled;
         let weight = self.sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-        let quantized = self.sampled.output_major(&simulated_weight(model, layer, config, &self.entry)?);
+        let quantized = self.sampled.output_major(&fake_quant_weight(model, layer, config, &self.entry)?);
         let depth = layout.depth();
         let per_group = weight.len() / depth / layout.groups();
         let rows = weight.chunks_exact(depth).zip(quantized.chunks_exact(depth));

@@ -72,23 +72,24 @@ fn settle(
     let mut state = initial.clone();
     let n_rounds = if ctx.walker.may_repeat() { MAX_ROUNDS } else { 0 };
     for _ in 0..n_rounds {
-        let given = ctx.run("body", &inputs(&state))?;
-        if given.len() < state.len() {
-            let message = format!("the body returns {} values for a state of {}", given.len(), state.len());
+        let returned = ctx.run("body", &inputs(&state))?;
+        if returned.len() < state.len() {
+            let message =
+                format!("the body returns {} values for a state of {}", returned.len(), state.len());
             return Err(Stop::wrong(message));
         }
-        let next: Vec<Fact> = state.iter().zip(&given).map(|(old, new)| join(old, new)).collect();
+        let next: Vec<Fact> = state.iter().zip(&returned).map(|(old, new)| join(old, new)).collect();
         if next.iter().zip(&state).all(|(new, old)| is_same(new, old)) {
             if state.iter().zip(&initial).any(has_lost_lengths) {
                 ctx.unknown("the body changes the shape of its state between iterations");
             }
-            return Ok((final_state(&state, &given), given));
+            return Ok((final_state(&state, &returned), returned));
         }
         state = next;
     }
     state.iter_mut().for_each(|fact| *fact = widest(fact));
-    let given = ctx.run("body", &inputs(&state))?;
-    Ok((final_state(&state, &given), given))
+    let returned = ctx.run("body", &inputs(&state))?;
+    Ok((final_state(&state, &returned), returned))
 }
 
 /// Whether dimensions that were known became unknown.
@@ -102,13 +103,13 @@ fn has_lost_lengths((now, before): (&Fact, &Fact)) -> bool {
 
 /// The final state: the initial one, or the one that the body returns. For an optional input the body may return the
 /// value itself, whose type is that of the output.
-fn final_state(state: &[Fact], given: &[Fact]) -> Vec<Fact> {
+fn final_state(state: &[Fact], returned: &[Fact]) -> Vec<Fact> {
     let one = |(old, new): (&Fact, &Fact)| match (old, new) {
         (Fact::Optional(_), Fact::Optional(_) | Fact::Unknown) => join(old, new),
         (Fact::Optional(inner), new) => join(inner, new),
         _ => join(old, new),
     };
-    state.iter().zip(given).map(one).collect()
+    state.iter().zip(returned).map(one).collect()
 }
 
 /// The fact without shapes.
@@ -133,16 +134,16 @@ fn repeat(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
     let carried = carried.iter().map(|fact| fact.cloned().unwrap_or_default());
     let state: Vec<Fact> = std::iter::once(condition).chain(carried).collect();
     let n_carried = state.len();
-    let (state, given) = settle(ctx, state, |state| [&[Fact::scalar(I64)], state].concat())?;
+    let (state, returned) = settle(ctx, state, |state| [&[Fact::scalar(I64)], state].concat())?;
     let always = state.first().and_then(|fact| fact.as_scalar()).and_then(|condition| condition.as_flag());
     let n_rounds = ctx.fact(0).and_then(|fact| fact.as_scalar()).map(|number| number.as_dim());
     let n_rounds = n_rounds.filter(|_| always == Some(true)).map(|n| n.max(&DimExpr::known(0)));
-    let has_more = given.len() > n_carried;
+    let has_more = returned.len() > n_carried;
     let n_rounds = n_rounds.unwrap_or_else(|| match has_more {
         true => ctx.unknown("the number of iterations is computed while the model runs"),
         false => DimExpr::UNKNOWN,
     });
-    let collected = given.into_iter().skip(n_carried).map(|fact| stacked(&fact, 0, &n_rounds));
+    let collected = returned.into_iter().skip(n_carried).map(|fact| stacked(&fact, 0, &n_rounds));
     state.into_iter().skip(1).map(Ok).chain(collected).collect()
 }
 
@@ -190,9 +191,9 @@ fn scan(ctx: &InferenceContext<'_>) -> Inferred<Vec<Fact>> {
         rows.push(fact);
         n_rounds = if n_rounds.as_known().is_some() || length.is_unknown() { n_rounds } else { length };
     }
-    let (state, given) = settle(ctx, state, |state| [state, &rows].concat())?;
+    let (state, returned) = settle(ctx, state, |state| [state, &rows].concat())?;
     let out_axes = ctx.op.ints("scan_output_axes")?.unwrap_or_default();
-    let collected = given.iter().skip(n_state).enumerate();
+    let collected = returned.iter().skip(n_state).enumerate();
     let collected =
         collected.map(|(idx, fact)| stacked(fact, out_axes.get(idx).copied().unwrap_or(0), &n_rounds));
     let facts: Vec<Fact> = state.into_iter().map(Ok).chain(collected).collect::<Inferred<_>>()?;

@@ -29,12 +29,12 @@ pub(super) fn convolved(
     let channels_last = ctx.flag("channels_last")?;
     let (input, weight) = both(ctx, input, weight, channels_last)?;
     let group = DimExpr::known(ctx.int("group", 1)?);
-    let (given, wanted) = (&input[1], &weight[1] * &group);
-    if let (Some(given), Some(wanted)) = (given.as_known(), wanted.as_known())
-        && given != wanted
+    let (found, expected) = (&input[1], &weight[1] * &group);
+    if let (Some(found), Some(expected)) = (found.as_known(), expected.as_known())
+        && found != expected
     {
         return Err(Stop::wrong(format!(
-            "the weight has {wanted} input channels, but the input has {given}"
+            "the weight has {expected} input channels, but the input has {found}"
         )));
     }
     let window = Window::read(ctx, input.len() - 2, Some(&weight[2..]))?;
@@ -88,7 +88,7 @@ fn transposed(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
     one([vec![input[0].clone(), channels], spatial].concat())
 }
 
-/// The length that a window makes of one that it would come from: `stride · (n - 1) + reach + more - pads`.
+/// The length of the input for which a window has an output of length `n`: `stride · (n - 1) + reach + more - pads`.
 pub(super) fn spread(window: &Window, idx: usize, input: &DimExpr, more: usize) -> DimExpr {
     let stride = known(window.strides[idx]);
     if matches!(window.padding, Padding::Same { .. }) {
@@ -101,8 +101,8 @@ pub(super) fn spread(window: &Window, idx: usize, input: &DimExpr, more: usize) 
 /// From columns `[N,C·block,L]` to an image `[N,C,…]`.
 fn image_of_columns(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
     let image = ctx.required_dims(1, "the image's shape")?;
-    let unread = || vec![DimExpr::UNKNOWN; 3];
-    let columns = ctx.shape_if_known(0)?.map_or_else(unread, <[DimExpr]>::to_vec);
+    let unknown = || vec![DimExpr::UNKNOWN; 3];
+    let columns = ctx.shape_if_known(0)?.map_or_else(unknown, <[DimExpr]>::to_vec);
     let [batch, channels, _] = columns.as_slice() else {
         return Err(Stop::wrong(format!("columns must have rank 3, found {}", columns.len())));
     };

@@ -36,7 +36,7 @@ fn updated(ctx: &InferenceContext<'_>, n_kinds: usize) -> Inferred<Vec<Fact>> {
             tensors.len()
         )));
     }
-    let (kept, rest) = tensors.split_at(n_tensors);
-    let given = kept.iter().chain(&rest[n_tensors..]);
-    Ok(given.map(|fact| fact.cloned().unwrap_or_default().for_all()).collect())
+    let (parameters, rest) = tensors.split_at(n_tensors);
+    let updated = parameters.iter().chain(&rest[n_tensors..]);
+    Ok(updated.map(|fact| fact.cloned().unwrap_or_default().for_all()).collect())
 }

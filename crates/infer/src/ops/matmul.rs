@@ -145,7 +145,7 @@ fn einsum(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
 }
 
 /// The indices of a term, and the number of dimensions of its `...`: the rank minus the letters, or one as a
-/// placeholder if the rank is not given.
+/// placeholder if the rank is unknown.
 fn indices(term: &str, rank: Option<usize>) -> Inferred<(Vec<Index>, usize)> {
     let letters = |text: &str| -> Inferred<Vec<Index>> {
         match text.chars().find(|c| !c.is_ascii_alphabetic()) {

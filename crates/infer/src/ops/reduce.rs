@@ -23,7 +23,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("ReduceSumSquare", &[Like(0)], reduced),
 ];
 
-/// The reduced shape: without the axes, or with dimensions of 1 in their place.
+/// The reduced shape: without the axes, or with 1 instead of their dimensions.
 fn without(shape: &[DimExpr], axes: &[usize], keeps: bool) -> Shape {
     let kept = shape.iter().enumerate().filter_map(|(idx, length)| match axes.contains(&idx) {
         true => keeps.then(|| DimExpr::known(1)),

@@ -68,10 +68,10 @@ fn reshape(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
     one(shape)
 }
 
-fn must_hold(given: &DimExpr, wanted: &DimExpr) -> Inferred<()> {
-    match (given.as_known(), wanted.as_known()) {
-        (Some(given), Some(wanted)) if given != wanted => {
-            Err(Stop::wrong(format!("the operand has {given} elements, but the target shape has {wanted}")))
+fn must_hold(found: &DimExpr, expected: &DimExpr) -> Inferred<()> {
+    match (found.as_known(), expected.as_known()) {
+        (Some(found), Some(expected)) if found != expected => {
+            Err(Stop::wrong(format!("the operand has {found} elements, but the target shape has {expected}")))
         }
         _ => Ok(()),
     }

@@ -14,8 +14,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad` for so many spatial dimensions. `kernel` is
-    /// the weight's, where there is one.
+    /// Reads `kernel_shape`, `strides`, `dilations`, `pads` and `auto_pad` for `n_dims` spatial dimensions. `kernel` is
+    /// the weight's, if there is one.
     pub(super) fn read(
         ctx: &InferenceContext<'_>,
         n_dims: usize,
@@ -51,13 +51,13 @@ impl Window {
         }
     }
 
-    /// How far the window reaches: `dilation · (kernel - 1) + 1`.
+    /// The length that the window covers: `dilation · (kernel - 1) + 1`.
     pub(super) fn reach(&self, idx: usize) -> DimExpr {
         let one = DimExpr::known(1);
         &(&known(self.dilations[idx]) * &(&self.kernel[idx] - &one)) + &one
     }
 
-    /// How many windows there are over a dimension of that length; `ceil` counts one that is not covered in full,
+    /// The number of windows over a dimension of that length; `ceil` counts one that is not covered in full,
     /// unless it starts after the input.
     pub(super) fn count(&self, idx: usize, input: &DimExpr, ceil: bool) -> DimExpr {
         let (one, stride) = (DimExpr::known(1), self.strides[idx] as i64);

@@ -148,7 +148,7 @@ pub(crate) fn choose(ctx: &InferenceContext<'_>, out: Output<'_>) -> Option<Elem
     Some(both.and(second.broadcast(out.shape)?).map_collect(Number::choose).into_shared())
 }
 
-/// Known start, limit and step give known elements; otherwise only their number may be known.
+/// The elements are known if start, limit and step are; otherwise only their number may be known.
 pub(crate) fn range(ctx: &InferenceContext<'_>, _: Output<'_>) -> Option<Elements> {
     let dtype = dtype(ctx);
     let [start, limit, step] = [0, 1, 2].map(|slot| ctx.fact(slot).and_then(|fact| fact.as_scalar()));

@@ -4,11 +4,11 @@ use crate::data::Feed;
 use intact8_interp::Session;
 use intact8_ir::{Result, Tensor};
 
-/// The largest size in bytes with which a tensor is expected to be in the processor's cache when the next operator reads it.
+/// The largest size in bytes with which a tensor is expected to be in the processor's cache when the next operator uses it.
 const MAX_TENSOR_BYTES: usize = 4 << 20;
 
 /// The same samples in batches that are small enough for each tensor of the model to fit into the cache, down to single samples,
-/// if the model's batch size is not fixed. That takes less memory, and usually less time.
+/// if the model's batch size is not fixed. That needs less memory, and usually less time.
 pub(super) fn fit_to_cache(evaluation: Feed, session: &Session) -> Result<Feed> {
     let one_sample = evaluation.inputs(0..1)?;
     let mut largest = 1;

@@ -15,8 +15,8 @@ const MODELS: [&str; 9] = [
     "m_scale_offset_record.txt",
 ];
 
-/// Quantizes a bundled model without equalization, smoothing, bias correction and fitted rounding. With these, no layer of
-/// `digits-hard` is sensitive.
+/// Quantizes a bundled model without cross-layer equalization, smoothing, bias correction and fitted rounding. With these, no
+/// layer of `digits-hard` is sensitive.
 pub(crate) fn quantize(scratch: &Scratch, model: &str, more: &[&str]) -> crate::Run {
     prepared(
         scratch,
@@ -112,7 +112,7 @@ return %y
     let entry = deployed.split("record {").find(|entry| entry.contains("\"never\"")).unwrap();
     assert!(entry.contains("scale_w") && !entry.contains("scale_d"), "{entry}");
     assert_eq!(intact8::Record::from_text(&deployed).unwrap().layers["never"].activations, []);
-    // A configuration that was written without the data gives the same result.
+    // A configuration that was written without the data leads to the same result.
     assert_eq!(
         intact8(&["config", &model, "-o", &config, "--batch-num", "1", "--target", "generic"]).code,
         0

@@ -122,7 +122,7 @@ fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
     }))
 }
 
-/// The tensor, split into parts of the given lengths along `axis`.
+/// The tensor, split into parts of these lengths along `axis`.
 pub(super) fn parts(x: &Tensor, axis: usize, lengths: &[usize], call: &Call<'_, '_>) -> Result<Vec<Tensor>> {
     let len = x.shape()[axis];
     if lengths.iter().try_fold(0usize, |sum, &length| sum.checked_add(length)) != Some(len) {

@@ -160,8 +160,8 @@ impl TransposeAttrs {
     }
 }
 
-/// The transposed convolution without a fast kernel: the window of the forward convolution reads this output and writes
-/// this input.
+/// The transposed convolution without a fast kernel: the input of the forward convolution is this output, and
+/// its output is this input.
 fn scatter<R: Real>(
     call: &Call<'_, '_>,
     shape: &ConvTransposeShape,

@@ -33,14 +33,14 @@ fn gather_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let axis = ctx.int("axis", 0)?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
-        let starts = element_places(x.shape(), indices, axis, call)?;
+        let starts = element_indices(x.shape(), indices, axis, call)?;
         one(Blocks { outer: 1, outer_step: 0, starts: &starts, len: 1 }.read(x, indices.shape(), call)?)
     }))
 }
 
 /// For each element of `indices`, the index in a tensor of `shape` of its coordinates, with its value as the one on
 /// `axis`.
-pub(super) fn element_places(
+pub(super) fn element_indices(
     shape: &[usize],
     indices: &Tensor,
     axis: i64,
@@ -70,17 +70,17 @@ pub(super) fn element_places(
     let last_step = usize::from(axis + 1 != shape.len());
     let values = integers(indices)?;
     let mut rows = values.chunks_exact(*last);
-    let mut places = Vec::with_capacity(values.len());
+    let mut found = Vec::with_capacity(values.len());
     let mut checked = Ok(());
     for_each([0], &walk, |[base]| {
         for (idx, &index) in rows.next().unwrap_or_default().iter().enumerate() {
             match position(index, dim) {
-                Ok(position) => places.push(base + position * step + idx * last_step),
+                Ok(position) => found.push(base + position * step + idx * last_step),
                 Err(error) => checked = Err(error),
             }
         }
     });
-    checked.map(|()| places)
+    checked.map(|()| found)
 }
 
 fn gather_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
@@ -88,13 +88,13 @@ fn gather_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
         .map_err(|_| Error::invalid_model("batch_dims must not be negative"))?;
     Ok(Box::new(move |call| {
         let (x, indices) = (call.tensor(0)?, call.tensor(1)?);
-        let Places { starts, len, shape } = tuple_places(x.shape(), indices, batch_dims)?;
+        let TupleBlocks { starts, len, shape } = blocks_at_tuples(x.shape(), indices, batch_dims)?;
         one(Blocks { outer: 1, outer_step: 0, starts: &starts, len }.read(x, &shape, call)?)
     }))
 }
 
 /// Blocks of a tensor at tuples of indices.
-pub(super) struct Places {
+pub(super) struct TupleBlocks {
     pub(super) starts: Vec<usize>,
     /// The number of elements of a block.
     pub(super) len: usize,
@@ -104,7 +104,7 @@ pub(super) struct Places {
 
 /// The positions in a tensor of `shape` for the tuples in the last dimension of `indices`, in each batch of the common
 /// leading dimensions.
-pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize) -> Result<Places> {
+pub(super) fn blocks_at_tuples(shape: &[usize], indices: &Tensor, batch_dims: usize) -> Result<TupleBlocks> {
     let wrong = || {
         Error::invalid_data(format!(
             "indices of shape {:?} do not match the shape {shape:?}",
@@ -125,7 +125,7 @@ pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize)
     let per_batch: usize = outer[batch_dims..].iter().product();
     let n_tuples: usize = outer.iter().product();
     let values = integers(indices)?;
-    let place = |idx: usize| {
+    let start = |idx: usize| {
         let tuple = &values[idx * n_coordinates..][..n_coordinates];
         let mut at = 0;
         for (&index, &dim) in tuple.iter().zip(dims) {
@@ -133,6 +133,6 @@ pub(super) fn tuple_places(shape: &[usize], indices: &Tensor, batch_dims: usize)
         }
         Ok(idx / per_batch * batch_step + at * len)
     };
-    let starts = (0..n_tuples).map(place).collect::<Result<_>>()?;
-    Ok(Places { starts, len, shape: [outer, inner].concat() })
+    let starts = (0..n_tuples).map(start).collect::<Result<_>>()?;
+    Ok(TupleBlocks { starts, len, shape: [outer, inner].concat() })
 }

@@ -200,8 +200,8 @@ fn triangle(x: Tensor, k: i64, is_upper: bool, call: &Call<'_, '_>) -> Result<Te
         for (row, values) in x.values_mut::<T>()?.chunks_exact_mut(n_columns.max(1)).enumerate() {
             // The position of the diagonal in the row.
             let at = k.saturating_add_unsigned((row % n_rows) as u64);
-            let place = |at: i64| at.clamp(0, n_columns as i64) as usize;
-            let zeros = if is_upper { &mut values[..place(at)] } else { &mut values[place(at.saturating_add(1))..] };
+            let clamped = |at: i64| at.clamp(0, n_columns as i64) as usize;
+            let zeros = if is_upper { &mut values[..clamped(at)] } else { &mut values[clamped(at.saturating_add(1))..] };
             zeros.fill(T::default());
         }
         Ok(())

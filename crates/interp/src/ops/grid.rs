@@ -43,19 +43,19 @@ fn grid_sample(ctx: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let (x, grid) = (call.tensor(0)?, call.tensor(1)?);
         let sizes = Sizes::of(x.shape(), grid.shape())?;
-        let places = places(grid, &sizes.input, align_corners, call)?;
+        let positions = positions(grid, &sizes.input, align_corners, call)?;
         let sampler = Sampler { sizes: &sizes.input, method, padding };
         if method == Method::Nearest {
             let moved = movable(x, call)?;
             let out = with_movable!(moved.dtype(), T => {
-                let out = sampled(moved.values::<T>()?, &sizes, &places, &sampler, call, Taps::<f32>::pick);
+                let out = sampled(moved.values::<T>()?, &sizes, &positions, &sampler, call, Taps::<f32>::pick);
                 Ok(Tensor::new(&sizes.out_shape(), out?))
             })?;
             return one(restored(out, x.dtype())?);
         }
         let blended = |x: &Tensor| {
             with_sample!(x.dtype(), R => {
-                let out = sampled(&samples::<R>(x)?, &sizes, &places, &sampler, call, Taps::<R>::sum);
+                let out = sampled(&samples::<R>(x)?, &sizes, &positions, &sampler, call, Taps::<R>::sum);
                 stored(x.dtype(), &sizes.out_shape(), out?)
             })
         };
@@ -80,13 +80,13 @@ impl Sizes {
                 "the grid of shape {grid:?} does not match the shape {x:?}"
             )));
         };
-        let has_places = !output.contains(&0) && batch > 0;
+        let has_positions = !output.contains(&0) && batch > 0;
         if *grid_batch != batch || n_axes != input.len() || output.len() != n_axes {
             return Err(Error::invalid_data(format!(
                 "the grid of shape {grid:?} does not match the shape {x:?}"
             )));
         }
-        if has_places && input.contains(&0) {
+        if has_positions && input.contains(&0) {
             return Err(Error::invalid_data(format!("the image of shape {x:?} is empty")));
         }
         Ok(Sizes { batch, channels, input: input.to_vec(), output: output.to_vec() })
@@ -98,18 +98,21 @@ impl Sizes {
 }
 
 /// The positions of a grid in pixels, outermost axis first; the grid has the innermost axis first.
-fn places(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '_>) -> Result<Vec<f64>> {
+fn positions(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '_>) -> Result<Vec<f64>> {
     call.reserve::<f64>(grid.shape())?;
     with_real!(grid.dtype(), G => {
-        let place = |(normal, &size): (&G, &usize)| {
+        let position = |(normal, &size): (&G, &usize)| {
             let (normal, size) = (*normal + G::ONE, G::from_f64(size as f64));
             let two = G::ONE + G::ONE;
-            let place = if align_corners { normal / two * (size - G::ONE) } else { (normal * size - G::ONE) / two };
-            place.to_f64()
+            let pixels = match align_corners {
+                true => normal / two * (size - G::ONE),
+                false => (normal * size - G::ONE) / two,
+            };
+            pixels.to_f64()
         };
         let normal = samples::<G>(grid)?;
         let rows = normal.chunks_exact(sizes.len().max(1));
-        Ok(rows.flat_map(|row| row.iter().rev().zip(sizes).map(place)).collect())
+        Ok(rows.flat_map(|row| row.iter().rev().zip(sizes).map(position)).collect())
     })
 }
 
@@ -117,24 +120,24 @@ fn places(grid: &Tensor, sizes: &[usize], align_corners: bool, call: &Call<'_, '
 fn sampled<T: Element, R: Real>(
     x: &[T],
     sizes: &Sizes,
-    places: &[f64],
+    positions: &[f64],
     sampler: &Sampler<'_>,
     call: &Call<'_, '_>,
     apply: impl Fn(&Taps<R>, &[T], &mut [T]),
 ) -> Result<Vec<T>> {
     let mut out = call.zeros::<T>(&sizes.out_shape())?;
-    let (n_axes, n_places) = (sizes.input.len(), sizes.output.iter().product::<usize>());
+    let (n_axes, n_positions) = (sizes.input.len(), sizes.output.iter().product::<usize>());
     let image_len = sizes.input.iter().product::<usize>();
     if out.is_empty() || n_axes == 0 {
         return Ok(out);
     }
     let mut taps = Taps::default();
-    for (image, places) in places.chunks_exact(n_places * n_axes).enumerate() {
-        for (block, places) in places.chunks(BLOCK * n_axes).enumerate() {
+    for (image, positions) in positions.chunks_exact(n_positions * n_axes).enumerate() {
+        for (block, positions) in positions.chunks(BLOCK * n_axes).enumerate() {
             taps.clear();
-            places.chunks_exact(n_axes).for_each(|place| taps.push(sampler, place, R::ONE));
+            positions.chunks_exact(n_axes).for_each(|position| taps.push(sampler, position, R::ONE));
             for channel in image * sizes.channels..(image + 1) * sizes.channels {
-                let out = &mut out[channel * n_places + block * BLOCK..][..places.len() / n_axes];
+                let out = &mut out[channel * n_positions + block * BLOCK..][..positions.len() / n_axes];
                 apply(&taps, &x[channel * image_len..][..image_len], out);
             }
         }

@@ -1,6 +1,6 @@
 //! Scattering: writing elements, or blocks of them, to positions in another tensor.
 
-use super::gather::{Places, element_places, tuple_places};
+use super::gather::{TupleBlocks, blocks_at_tuples, element_indices};
 use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
@@ -42,25 +42,25 @@ fn scatter_elements(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let (axis, reduction) = (ctx.int("axis", 0)?, reduction(ctx)?);
     Ok(Box::new(move |call| {
         let indices = call.tensor(1)?;
-        let starts = element_places(call.tensor(0)?.shape(), indices, axis, call)?;
+        let starts = element_indices(call.tensor(0)?.shape(), indices, axis, call)?;
         let shape = indices.shape().to_vec();
-        scattered(call, &Places { starts, len: 1, shape }, reduction)
+        scattered(call, &TupleBlocks { starts, len: 1, shape }, reduction)
     }))
 }
 
 fn scatter_nd(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let reduction = reduction(ctx)?;
     Ok(Box::new(move |call| {
-        let places = tuple_places(call.tensor(0)?.shape(), call.tensor(1)?, 0)?;
-        scattered(call, &places, reduction)
+        let blocks = blocks_at_tuples(call.tensor(0)?.shape(), call.tensor(1)?, 0)?;
+        scattered(call, &blocks, reduction)
     }))
 }
 
 /// Operand 0 with the blocks of operand 2 at their positions.
-fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> Result<Outputs> {
+fn scattered(call: &mut Call<'_, '_>, blocks: &TupleBlocks, reduction: Reduction) -> Result<Outputs> {
     let updates = call.take(2)?;
-    if updates.shape() != places.shape {
-        let (found, expected) = (updates.shape(), &places.shape);
+    if updates.shape() != blocks.shape {
+        let (found, expected) = (updates.shape(), &blocks.shape);
         return Err(Error::invalid_data(format!(
             "updates must have the shape {expected:?}, found {found:?}"
         )));
@@ -73,24 +73,24 @@ fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> 
             data = into_movable(data, call)?;
             with_movable!(data.dtype(), T => {
                 let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
-                for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
-                    data[start..start + places.len].clone_from_slice(block);
+                for (&start, block) in blocks.starts.iter().zip(updates.chunks_exact(blocks.len.max(1))) {
+                    data[start..start + blocks.len].clone_from_slice(block);
                 }
                 Ok(())
             })?;
             data = restored(data, dtype)?;
         }
         (DType::Bool, Reduction::Add | Reduction::Max) => {
-            combine(&mut data, &updates, places, |a: bool, b| a | b)?
+            combine(&mut data, &updates, blocks, |a: bool, b| a | b)?
         }
         (DType::Bool, Reduction::Mul | Reduction::Min) => {
-            combine(&mut data, &updates, places, |a: bool, b| a & b)?
+            combine(&mut data, &updates, blocks, |a: bool, b| a & b)?
         }
         (dtype, _) => with_number!(dtype, T => match reduction {
-            Reduction::Add => combine(&mut data, &updates, places, T::add),
-            Reduction::Mul => combine(&mut data, &updates, places, T::mul),
-            Reduction::Max => combine(&mut data, &updates, places, |a: T, b| if by_value(&b, &a).is_gt() { b } else { a }),
-            _ => combine(&mut data, &updates, places, |a: T, b| {
+            Reduction::Add => combine(&mut data, &updates, blocks, T::add),
+            Reduction::Mul => combine(&mut data, &updates, blocks, T::mul),
+            Reduction::Max => combine(&mut data, &updates, blocks, |a: T, b| if by_value(&b, &a).is_gt() { b } else { a }),
+            _ => combine(&mut data, &updates, blocks, |a: T, b| {
                 if !a.is_nan() && (b.is_nan() || b < a) { b } else { a }
             }),
         })?,
@@ -101,12 +101,12 @@ fn scattered(call: &mut Call<'_, '_>, places: &Places, reduction: Reduction) -> 
 fn combine<T: Element + Copy>(
     data: &mut Tensor,
     updates: &Tensor,
-    places: &Places,
+    blocks: &TupleBlocks,
     f: impl Fn(T, T) -> T,
 ) -> Result<()> {
     let (data, updates) = (data.values_mut::<T>()?, updates.values::<T>()?);
-    for (&start, block) in places.starts.iter().zip(updates.chunks_exact(places.len.max(1))) {
-        data[start..start + places.len].iter_mut().zip(block).for_each(|(a, &b)| *a = f(*a, b));
+    for (&start, block) in blocks.starts.iter().zip(updates.chunks_exact(blocks.len.max(1))) {
+        data[start..start + blocks.len].iter_mut().zip(block).for_each(|(a, &b)| *a = f(*a, b));
     }
     Ok(())
 }

@@ -84,22 +84,22 @@ fn non_zero(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
         let x = call.tensor(0)?;
         let shape = x.shape();
-        let places = with_element!(x.dtype(), T => {
+        let found_at = with_element!(x.dtype(), T => {
             let zero = T::default();
             let values = x.values::<T>()?;
             call.reserve::<i64>(&[values.iter().filter(|value| **value != zero).count(), shape.len() + 1])?;
             let found = values.iter().enumerate().filter(|(_, value)| **value != zero);
             found.map(|(idx, _)| idx).collect::<Vec<usize>>()
         });
-        let mut out = vec![0i64; shape.len() * places.len()];
-        for (column, &place) in places.iter().enumerate() {
-            let mut rest = place;
+        let mut out = vec![0i64; shape.len() * found_at.len()];
+        for (column, &index) in found_at.iter().enumerate() {
+            let mut rest = index;
             for (axis, &dim) in shape.iter().enumerate().rev() {
-                out[axis * places.len() + column] = (rest % dim) as i64;
+                out[axis * found_at.len() + column] = (rest % dim) as i64;
                 rest /= dim;
             }
         }
-        one(Tensor::new(&[shape.len(), places.len()], out))
+        one(Tensor::new(&[shape.len(), found_at.len()], out))
     }))
 }
 

@@ -89,8 +89,8 @@ fn shape(ctx: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(move |call| {
         let shape = call.tensor(0)?.shape();
         let rank = shape.len() as i64;
-        let place = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
-        let (start, end) = (place(start), end.map_or(shape.len(), place));
+        let clamped = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
+        let (start, end) = (clamped(start), end.map_or(shape.len(), clamped));
         let dims = shape.get(start..end).unwrap_or_default();
         one(Tensor::new(&[dims.len()], dims.iter().map(|&dim| dim as i64).collect()))
     }))

@@ -102,8 +102,8 @@ impl Dft {
             }
             plan.process_with_scratch(&mut lines, &mut scratch);
             for (inner, line) in lines.chunks_exact(len).enumerate() {
-                let places = (inner..).step_by(along.inner);
-                for (at, value) in places.zip(line).take(shape[axis]) {
+                let elements = (inner..).step_by(along.inner);
+                for (at, value) in elements.zip(line).take(shape[axis]) {
                     if to_real {
                         out[at] = value.re * factor;
                     } else {

@@ -1,4 +1,4 @@
-//! The parser's position in the words of a text, and the steps it can take.
+//! The parser's position in the tokens of a text, and its elementary steps.
 
 use super::lexer::Token;
 use crate::{Error, Model, Result};
@@ -9,7 +9,7 @@ pub(super) struct Parser<'a> {
     pub(super) at: usize,
     /// The bytes of constants that are beside the text.
     pub(super) data: Option<&'a [u8]>,
-    /// What has been read so far.
+    /// The model parsed so far.
     pub(super) model: Model,
 }
 

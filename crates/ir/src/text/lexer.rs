@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// A word, as the parser sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
-    /// A bare name, keyword, type or number; what it is depends on its place.
+    /// A bare name, keyword, type or number; the parser decides which, by its position.
     Word(String),
     /// A string in quotes, unescaped.
     Quoted(Vec<u8>),

@@ -1,4 +1,4 @@
-//! How single elements are written and read.
+//! Writing and parsing of single elements.
 
 use super::lexer::Token;
 use super::write_quoted;
@@ -16,13 +16,13 @@ pub(super) trait Literal: Element {
     fn write(&self, f: &mut Formatter<'_>) -> Result;
     fn parse(atom: &Atom) -> Option<Self>;
 
-    /// The element nearest to a number, for `ramp`; `None` where there is no counting.
+    /// The element nearest to a number, for `ramp`; `None` for types without numbers.
     fn from_f64(_number: f64) -> Option<Self> {
         None
     }
 }
 
-/// An atom as it stood in the text, for messages.
+/// An atom as it is in the text, for messages.
 pub(super) fn describe(atom: &Atom) -> String {
     let words = atom.iter().map(|token| match token {
         Token::Word(word) => word.clone(),

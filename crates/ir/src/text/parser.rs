@@ -20,7 +20,7 @@ impl FromStr for Model {
 }
 
 impl Model {
-    /// Parses a text form whose large constants are in `data`, as [`Model::text_and_data`] gives both; errors name the
+    /// Parses a text form whose large constants are in `data`, as [`Model::text_and_data`] returns both; errors name the
     /// line.
     pub fn from_text_and_data(text: &str, data: &[u8]) -> Result<Model> {
         parse(text, Some(data))
@@ -118,7 +118,7 @@ impl Parser<'_> {
     /// `%a, %b = what @name : types`
     fn statement(&mut self, graph: GraphId, values: &mut BTreeMap<String, ValueId>) -> Result<()> {
         let mut names = Vec::new();
-        // An operation may make nothing at all.
+        // An operation may have no outputs.
         if matches!(self.peek(), Token::Mark("%")) || matches!(self.peek(), Token::Word(word) if word == "_")
         {
             names.push(self.value_name()?);
@@ -164,7 +164,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What stands between the equals sign and the name and types.
+    /// The part between the equals sign and the name and types.
     fn head(
         &mut self,
         values: &BTreeMap<String, ValueId>,
@@ -225,7 +225,7 @@ impl Parser<'_> {
         self.expect("(")?;
         let mut is_first = true;
         while !self.take(")") {
-            // Which operands are captured follows from the subgraphs; the semicolon is for the reader.
+            // Which operands are captured follows from the subgraphs; the semicolon only makes the text clearer.
             if !self.take(";") && !is_first {
                 self.expect(",")?;
             }

@@ -40,12 +40,12 @@ impl Model {
     }
 }
 
-/// One node in the text form, on one line: what is large, and subgraphs, are left out.
+/// One node in the text form, on one line, without subgraphs and large constants.
 pub(crate) fn node_line(model: &Model, node: NodeRef) -> String {
     Printer { model, node: Some(node), constants: Large::Hidden }.to_string()
 }
 
-/// What is printed, and how.
+/// The contents and options of the text.
 struct Printer<'a> {
     model: &'a Model,
     /// The only node to print, without its subgraphs.
@@ -62,7 +62,7 @@ impl Display for Printer<'_> {
     }
 }
 
-/// How constants of more than [`MAX_LITERAL`] elements print.
+/// The form of constants of more than [`MAX_LITERAL`] elements.
 enum Large {
     Hidden,
     Elided,
@@ -131,7 +131,7 @@ fn write_graph(f: &mut Formatter<'_>, printer: &Printer<'_>, id: GraphId, depth:
     f.write_str("\n")
 }
 
-/// A value that is read; one that is undefined, as no verified model has it, prints as a question mark.
+/// A use of a value. An undefined value, which no verified model has, prints as a question mark.
 fn write_use(f: &mut Formatter<'_>, graph: &Graph, value: Option<ValueId>) -> Result {
     match value {
         Some(value) if graph.has_value(value) => write_value(f, &graph.value(value).name),
@@ -192,7 +192,7 @@ fn write_types(f: &mut Formatter<'_>, node: &Node) -> Result {
     for (idx, value) in node.outputs.iter().enumerate() {
         f.write_str(if idx == 0 { " : " } else { ", " })?;
         match (&value.ty, &implied) {
-            // What the elements are must be readable even where the value states no type.
+            // The text must determine the element type even if the value states no type.
             (_, Some(ty)) => f.write_str(ty)?,
             (Some(ty), None) => write!(f, "{ty}")?,
             (None, None) => f.write_str("?")?,
@@ -272,7 +272,7 @@ fn write_attr(f: &mut Formatter<'_>, printer: &Printer<'_>, attr: &Attr, depth: 
     }
 }
 
-/// A list in brackets; a word before it names the element type where the elements do not show it, or where there are none.
+/// A list in brackets; a word before it names the element type if the elements do not determine it.
 fn write_list<T>(
     f: &mut Formatter<'_>,
     word: &str,
@@ -315,7 +315,7 @@ fn write_sparse(f: &mut Formatter<'_>, printer: &Printer<'_>, sparse: &SparseTen
     write_tensor(f, printer, &sparse.indices)
 }
 
-/// The elements: a list, `splat(v)` where all are the same; where there are too many, a hash or where they are.
+/// The elements: a list, or `splat(v)` if all are the same; if there are too many, a hash or their position in the data.
 fn write_elements(f: &mut Formatter<'_>, printer: &Printer<'_>, tensor: &Tensor) -> Result {
     with_element!(tensor.dtype(), T => {
         let values = tensor.values::<T>().map_err(|_| Error)?;

@@ -216,15 +216,15 @@ impl Builder<'_> {
     }
 
     fn input(&mut self, info: ValueInfoProto, default: Option<TensorProto>) -> Result<()> {
-        let place = format!("input %{}", info.name);
+        let label = format!("input %{}", info.name);
         let info = match self.described.remove(&info.name) {
             // A function's inputs are only names, whose descriptions are in the list of values.
             Some(earlier) => merged(earlier, info),
             None => info,
         };
-        let mut node = Node::input(types::import_value(info).map_err(|error| error.at(&place))?);
+        let mut node = Node::input(types::import_value(info).map_err(|error| error.at(&label))?);
         if let Some(mut tensor) = default {
-            let value = tensor::import(&mut tensor, self.target.files).map_err(|error| error.at(&place))?;
+            let value = tensor::import(&mut tensor, self.target.files).map_err(|error| error.at(&label))?;
             node.kind = NodeKind::Input(Some(value));
             node.notes = tensor_notes(tensor)?;
         }

@@ -7,13 +7,13 @@ use crate::rounding::{Rounding, product};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
-/// How many rows one step sees.
+/// The number of rows in a step.
 const ROWS_OF_STEP: usize = 256;
 
 /// The step of Adam: with ten times less, a few hundred steps do not suffice to cross from one side to the other.
 const RATE: f32 = 1e-2;
 
-/// The descent: its inputs, in an order of its own, and its state.
+/// The descent: its inputs, in a shuffled order, and its state.
 pub(super) struct Descent<'a> {
     rounding: &'a Rounding<'a>,
     activation: ActivationFunction,
@@ -25,7 +25,7 @@ pub(super) struct Descent<'a> {
     /// Each element in steps, rounded down.
     floors: Vec<f32>,
     elements: Vec<Element>,
-    /// By how much the soft rounding changes each element.
+    /// The change of each element by the soft rounding.
     change: Vec<f32>,
 }
 
@@ -38,7 +38,7 @@ struct Element {
 }
 
 impl Element {
-    /// The logistic function, and how much of a step is added: 0 to 1.
+    /// The logistic function, and the part of a step that is added: 0 to 1.
     fn soft(self) -> (f32, f32) {
         let sigmoid = 1.0 / (1.0 + (-self.a).exp());
         (sigmoid, (1.2 * sigmoid - 0.1).clamp(0.0, 1.0))
@@ -71,7 +71,7 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// For each element, whether it is rounded up in the end.
+    /// For each element, whether it is rounded up after the descent.
     pub(super) fn run(mut self, config: &AdaRound) -> Vec<bool> {
         let (k, n_out) = (self.rounding.depth(), self.rounding.scale.len());
         let n_rows = self.n_rows;
@@ -95,8 +95,9 @@ impl<'a> Descent<'a> {
 
     /// Computes each element with its soft rounding.
     fn soften(&mut self) {
-        let places = self.floors.iter().zip(&self.scales).zip(self.rounding.weight);
-        for ((change, element), ((floor, scale), w)) in self.change.iter_mut().zip(&self.elements).zip(places)
+        let weights = self.floors.iter().zip(&self.scales).zip(self.rounding.weight);
+        for ((change, element), ((floor, scale), w)) in
+            self.change.iter_mut().zip(&self.elements).zip(weights)
         {
             *change = self.rounding.clip(floor + element.soft().1) * scale - w;
         }
@@ -128,10 +129,10 @@ impl<'a> Descent<'a> {
         let n_steps = step as f64 + 1.0;
         let bias = |decay: f32| (1.0 - f64::from(decay).powf(n_steps)) as f32;
         let (mean_bias, square_bias) = (bias(MEAN), bias(SQUARE));
-        let places = gradient.iter().zip(&self.scales).zip(&self.floors);
-        for (element, ((gradient, scale), floor)) in self.elements.iter_mut().zip(places) {
+        let weights = gradient.iter().zip(&self.scales).zip(&self.floors);
+        for (element, ((gradient, scale), floor)) in self.elements.iter_mut().zip(weights) {
             let (sigmoid, h) = element.soft();
-            // Beyond the integers, both sides are the same one.
+            // Outside of the range of integers, rounding up and down are the same.
             let is_free = h > 0.0 && h < 1.0 && bounds.contains(floor);
             let slope = if is_free {
                 let side = 2.0 * h - 1.0;
@@ -150,7 +151,7 @@ impl<'a> Descent<'a> {
 }
 
 /// The exponent of the rounding term at a step: a half wave of a cosine from the first to the second of `beta_range`,
-/// `None` while the term does not count.
+/// `None` while the term is not used.
 fn beta(config: &AdaRound, step: usize) -> Option<f64> {
     let (step, n_steps) = (step as f64, config.num_iteration as f64);
     let start = config.warm_start * n_steps;
@@ -159,8 +160,8 @@ fn beta(config: &AdaRound, step: usize) -> Option<f64> {
     (step >= start).then(|| last + 0.5 * (first - last) * (1.0 + (part * std::f64::consts::PI).cos()))
 }
 
-/// The numbers up to `n` in an order that is always the same: neighbouring rows are much alike, and a step should see
-/// all kinds.
+/// The numbers up to `n` in a pseudo-random order, which is always the same: neighbouring rows are similar, and a step should
+/// contain rows of all kinds.
 fn shuffled(n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     let mut state = 0x9E37_79B9_7F4A_7C15u64;

@@ -1,11 +1,11 @@
-//! How an activation is quantized: the methods, their parameters and the parameters' ranges.
+//! The configuration of activations: the methods, their parameters and the parameters' ranges.
 
 use super::bounds::{percentile, within};
 use intact8_ir::Result;
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 
-/// How a layer's activations are quantized.
+/// The configuration of a layer's activations.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 #[cfg_attr(
@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 pub struct ActivationConfig {
     /// The width of the integers: 8 or 16.
     pub num_bits: u8,
-    /// Whether there is an offset; absent: as in the whole configuration.
+    /// Whether there is an offset; absent: as the global setting.
     pub asymmetric: Option<bool>,
-    /// How the range is found.
+    /// The method of range selection.
     pub method: ActivationMethod,
 }
 
-/// How the range of an activation is found.
+/// The method that selects the range of an activation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActivationMethod {
-    /// `auto`: the range of least error at the outputs of the layers that read it, by any of the other methods.
+    /// `auto`: the range of least error at the outputs of the layers that use it, by any of the other methods.
     Auto,
     /// `hfmg`: a histogram of `num_of_bins` bins, trimmed greedily.
     Hfmg {
@@ -55,11 +55,11 @@ pub struct Ifmr {
     pub max_percentile: f64,
     /// The same for the lower end.
     pub min_percentile: f64,
-    /// The factors that are tried: the first, and the bound of the last.
+    /// The factors of the upper end: the first one, and the bound of the last.
     pub search_range: [f64; 2],
     /// The step between factors.
     pub search_step: f64,
-    /// Whether the lower end is tried at those factors too, not only the upper one.
+    /// Whether the lower end is multiplied by these factors too, not only the upper one.
     pub both_ends: bool,
 }
 

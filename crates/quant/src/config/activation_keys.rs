@@ -1,9 +1,9 @@
-//! The keys of the configuration of activations as they stand in files.
+//! The keys of the configuration of activations in files.
 
 use super::{ActivationConfig, ActivationMethod, Ifmr};
 use serde::{Deserialize, Serialize};
 
-/// The keys as they stand in the file; which may stand together depends on the method.
+/// The keys in the file; the method determines which of them are allowed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object of keys")]
 pub(super) struct Keys {
@@ -29,7 +29,7 @@ pub(super) struct Keys {
     asymmetric: Option<bool>,
 }
 
-/// The methods by name, each with the keys that are its own.
+/// The methods by name, each with its own keys.
 const METHODS: &[(&str, &[&str])] = &[
     ("auto", &[]),
     ("hfmg", &["num_of_bins"]),
@@ -42,13 +42,13 @@ const METHODS: &[(&str, &[&str])] = &[
 ];
 
 impl Keys {
-    /// Checks that no key of another method is there.
+    /// Checks that there is no key of another method.
     fn check(&self, algo: &str) -> Result<(), String> {
         let Some((_, own)) = METHODS.iter().find(|(name, _)| *name == algo) else {
             let names: Vec<String> = METHODS.iter().map(|(name, _)| format!("{name:?}")).collect();
             return Err(format!("there is no act_algo {algo:?}; use one of {}", names.join(", ")));
         };
-        let given = [
+        let present = [
             ("max_percentile", self.max_percentile.is_some()),
             ("min_percentile", self.min_percentile.is_some()),
             ("search_range", self.search_range.is_some()),
@@ -57,7 +57,7 @@ impl Keys {
             ("num_of_bins", self.num_of_bins.is_some()),
             ("percentile", self.percentile.is_some()),
         ];
-        match given.iter().find(|(key, is_given)| *is_given && !own.contains(key)) {
+        match present.iter().find(|(key, is_present)| *is_present && !own.contains(key)) {
             Some((key, _)) => Err(format!("act_algo {algo:?} has no {key}")),
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
-//! The short form of a configuration: AMCT's text-proto `.cfg`, which holds what differs from the defaults.
+//! The short form of a configuration: AMCT's text-proto `.cfg`, which holds the differences from the defaults.
 //!
-//! Settings of a layer by name override those of the layer's type, those override settings of all layers, and those the
-//! defaults. Fields of methods that intact8 does not have are refused by name.
+//! Settings of a layer by name override those of the layer's type, which override settings of all layers, which override
+//! the defaults. Fields of methods that intact8 does not have are refused by name.
 
 use super::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,

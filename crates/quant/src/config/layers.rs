@@ -1,4 +1,4 @@
-//! Reading the layers out of the JSON object that they share with the global keys, and saying where it is wrong.
+//! Reading of the layers from the JSON object that they share with the global keys, with the locations of errors.
 
 use super::LayerConfig;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
@@ -6,7 +6,7 @@ use serde_path_to_error::Track;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Every key that is no global one is a layer. A key that occurs twice is an error, in a layer too, and errors name the
+/// Every key that is not a global one is a layer. A key that occurs twice is an error, in a layer too, and errors name the
 /// layer.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     from: D,
@@ -52,7 +52,7 @@ impl<'de> DeserializeSeed<'de> for Layer {
     }
 }
 
-/// What is wrong with a JSON text, and where: at which key if it is JSON, else in which line.
+/// The error of a JSON text with its location: the key if the text is JSON, else the line.
 pub(super) fn message(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, message) = (error.path().to_string(), error.inner().to_string());
     if !error.inner().is_data() {

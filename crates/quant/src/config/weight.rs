@@ -1,11 +1,11 @@
-//! How a weight is quantized: the methods, their parameters and the parameters' ranges.
+//! The configuration of weights: the methods, their parameters and the parameters' ranges.
 
 use super::bounds::within;
 use intact8_ir::Result;
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 
-/// How a layer's weights are quantized.
+/// The configuration of a layer's weights.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 #[cfg_attr(
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 pub struct WeightConfig {
     /// The width of the integers: 6, 7 or 8. Fewer than 8 keep sums of u8 × s8 products from saturating.
     pub num_bits: u8,
-    /// How scale and integers are found.
+    /// The method that computes scale and integers.
     pub method: WeightMethod,
-    /// Whether each output channel has a scale of its own, where the layer can have that.
+    /// Whether the scales are per channel, if the layer supports that.
     pub channel_wise: bool,
 }
 
-/// How the scale of a weight, and which integers, are found.
+/// The method that computes the scale of a weight and its integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum WeightMethod {
     /// `ada_quantize`: the scale of least error, and for each element whether to round it up or down, learned.
@@ -37,9 +37,9 @@ pub enum WeightMethod {
 pub struct AdaRound {
     /// Steps of gradient descent, at least 1.
     pub num_iteration: usize,
-    /// How much rounding to one side counts beside the error, at least 0.
+    /// The factor of the rounding term, relative to the error, at least 0.
     pub reg_param: f64,
-    /// The part of the steps before that counts at all, 0 to 1.
+    /// The part of the steps before the rounding term is used, 0 to 1.
     pub warm_start: f64,
     /// The exponent of the rounding term: from the first, large, down to the second.
     pub beta_range: [f64; 2],

@@ -1,9 +1,9 @@
-//! The keys of the configuration of weights as they stand in files.
+//! The keys of the configuration of weights in files.
 
 use super::{AdaRound, WeightConfig, WeightMethod};
 use serde::{Deserialize, Serialize};
 
-/// The keys as they stand in the file; those of AdaRound stand beside it only.
+/// The keys in the file; those of AdaRound are allowed only with that method.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object of keys")]
 pub(super) struct Keys {

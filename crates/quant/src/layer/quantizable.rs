@@ -13,11 +13,11 @@ pub struct QuantizableOp {
     pub kind: LayerKind,
     /// Whether its weights are quantized per channel by default.
     pub channel_wise: bool,
-    /// The operands to quantize, or why a node can't be.
+    /// The operands to quantize, or the reason why a node can't be quantized.
     pub(super) operands: fn(&Candidate<'_>) -> Result<QuantizedOperands, String>,
 }
 
-/// What kind of work an operator does.
+/// The kind of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerKind {
     /// Multiplies and adds, nearly always with constant weights: most of a model's time.
@@ -150,7 +150,7 @@ impl<'a> Candidate<'a> {
     fn origin(&self, value: ValueId) -> String {
         let node = self.graph.node(value.node);
         match node.as_op() {
-            Some(_) => format!("it is made by {:?}", node.label()),
+            Some(_) => format!("it is produced by {:?}", node.label()),
             None => format!("it is the input {:?}", self.graph.value(value).name),
         }
     }
@@ -220,7 +220,7 @@ fn gemm(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     linear(candidate, 0, 1)
 }
 
-/// Either factor may be the weight. Of a stack of matrices, channels can't be told apart by one axis.
+/// Either factor may be the weight. Of a stack of matrices, one axis does not determine the channels.
 fn mat_mul(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     let (slot, weight) = match (candidate.constant(0), candidate.constant(1)) {
         (None, None) => return of_activations(vec![candidate.activation(0)?, candidate.activation(1)?]),
@@ -276,8 +276,8 @@ fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
         (Some(a), Some(b)) => return Err(format!("the inputs are {a} and {b}, and must have one shape")),
         _ => return Err("the inputs' types are not known".to_owned()),
     }
-    let readers = candidate.graph.users(candidate.id.into());
-    if readers.iter().any(|&(reader, _)| candidate.graph.node(reader).is("Softmax")) {
+    let users = candidate.graph.users(candidate.id.into());
+    if users.iter().any(|&(user, _)| candidate.graph.node(user).is("Softmax")) {
         return Err("its result goes into a Softmax, so one input is a mask".to_owned());
     }
     match operands.activations.iter().find(|&&slot| !is_feature_map(candidate.graph, candidate.operand(slot)))

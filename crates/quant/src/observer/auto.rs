@@ -1,4 +1,4 @@
-//! The range of least error at the outputs of the layers that read the activation.
+//! The range of least error at the outputs of the layers that use the activation.
 //!
 //! The error of a product's output is the sum over input channels of the channel's quantization error times the squared
 //! weights that it meets. So the candidates of all other methods, and the best by this measure, are compared on the

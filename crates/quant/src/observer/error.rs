@@ -3,7 +3,7 @@
 use super::Bin;
 use crate::params::QuantParams;
 
-/// Bins as the error of quantization needs them: where they are, how much counts there, and how far it is spread.
+/// The bins in the representation that the error of quantization needs: centers, counts and spreads.
 pub(super) struct Masses {
     centers: Vec<f64>,
     counts: Vec<f64>,
@@ -12,7 +12,7 @@ pub(super) struct Masses {
 }
 
 impl Masses {
-    /// Those of bins, which should not be much wider than the steps that are tried.
+    /// The masses of bins, which should not be much wider than the steps of the tried ranges.
     pub(super) fn of(bins: &[Bin]) -> Masses {
         let width = |bin: &Bin| bin.high - bin.low;
         Masses {
@@ -41,7 +41,7 @@ fn squared_error_up_to(bound: f64, masses: &Masses, low: f64, high: f64, step: f
     let centers = masses.centers.chunks(BINS_AT_ONCE);
     let others = masses.counts.chunks(BINS_AT_ONCE).zip(masses.spreads.chunks(BINS_AT_ONCE));
     let mut sum = 0.0;
-    // Errors are independent of each other, the sum is not: apart, several are computed at once.
+    // The errors are independent of each other, so the processor computes several at once if the sum is separate.
     let mut errors = [0.0; BINS_AT_ONCE];
     for (centers, (counts, spreads)) in centers.zip(others) {
         for (error, (center, (count, spread))) in
@@ -57,7 +57,7 @@ fn squared_error_up_to(bound: f64, masses: &Masses, low: f64, high: f64, step: f
     sum
 }
 
-/// How many bins are added before the sum is looked at.
+/// The number of bins that are added between two comparisons of the sum with the bound.
 const BINS_AT_ONCE: usize = 64;
 
 /// Rounded to the nearest integer, halves to the even one, for numbers that are less than 2^51: beyond 2^52 an `f64` has no

@@ -1,7 +1,7 @@
-//! HFMG, AMCT's histogram method for activations: a range is trimmed greedily from both ends, and of the ranges passed
-//! on the way the one with the least squared error of requantization wins.
+//! HFMG, AMCT's histogram method for activations: a range is trimmed greedily from both ends, and of the ranges on
+//! the way the one with the least squared error of requantization is chosen.
 //!
-//! AMCT rebins while data arrive; here the bins are made once, from the fixed bins of the statistics.
+//! AMCT changes its bins while data arrive; here the bins are computed once, from the fixed bins of the statistics.
 
 use super::{Bin, Statistics};
 use crate::params::QuantParams;
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn each_step_frees_as_many_bins_as_it_can() {
-        // One value a step. From the left 1 bin goes with a value, from the right 3; then 1 and 1, and the right one is
-        // taken; then 1 and 1 again. At 8 / 4 = 2 bins' distance it stops.
+        // Each step drops one value. First the left end would free 1 bin, the right end 3; then both would free 1, and the
+        // right end moves; then both would free 1 again. At a distance of 8 / 4 = 2 bins it stops.
         let counts = [1.0, 5.0, 9.0, 1.0, 1.0, 1.0, 0.0, 0.0];
         assert_eq!(trimmed(&counts), [(0, 7), (0, 4), (0, 3), (0, 2)]);
-        // Where the left end frees more it is the left one that moves.
+        // If the left end frees more bins, the left end moves.
         let counts = [0.0, 0.0, 1.0, 4.0, 9.0, 9.0, 4.0, 3.0];
         assert_eq!(trimmed(&counts)[1], (3, 7));
     }

@@ -2,14 +2,14 @@
 //!
 //! A bin holds the numbers that share sign, exponent and the upper bits of the mantissa: its width is a fixed part of
 //! its numbers, for data of any range. Nothing is rescaled while data arrive, so the result depends neither
-//! on their order nor on how they were split. Borders that follow the data, as other tools have them, are not here.
+//! on their order nor on how they were split. Other tools have borders that follow the data.
 
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// Mantissa bits that tell bins apart: the widest bin is 1/512 of its numbers.
+/// The number of mantissa bits that distinguish bins: the widest bin is 1/512 of its numbers.
 const SUB_BITS: u32 = 9;
 const SUB_BINS: usize = 1 << SUB_BITS;
 const OCTAVE_SHIFT: u32 = f32::MANTISSA_DIGITS - 1;
@@ -18,7 +18,7 @@ const BIN_SHIFT: u32 = OCTAVE_SHIFT - SUB_BITS;
 const N_OCTAVES: usize = 1 << (32 - OCTAVE_SHIFT);
 const NEGATIVE: usize = N_OCTAVES / 2;
 
-/// An octave with fewer bins that are not empty does not often occur.
+/// An octave with fewer non-empty bins occurs rarely.
 const FEW_BINS: usize = SUB_BINS / 8;
 
 /// Counts of numbers, by bins of fixed borders. Only octaves that occur use memory.
@@ -29,14 +29,14 @@ pub struct Histogram {
     octaves: Vec<Option<Box<[u64; SUB_BINS]>>>,
 }
 
-/// A bin: how many numbers lie in `low..=high`.
+/// A bin: the number of values in `low..=high`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bin {
     /// The lower border.
     pub low: f64,
     /// The upper border.
     pub high: f64,
-    /// How many.
+    /// The number of values in it.
     pub count: u64,
 }
 
@@ -57,7 +57,7 @@ impl Histogram {
         }
         let mut others = [0.0f32; N_AT_ONCE];
         for values in values.chunks(N_AT_ONCE) {
-            // Rectified values are 0 half of the time, and counts of one bin have to wait for each other.
+            // Half of the rectified values are 0, and increments of one bin must wait for each other.
             let mut n_others = 0;
             for &value in values {
                 others[n_others] = value;
@@ -71,8 +71,8 @@ impl Histogram {
         }
     }
 
-    /// Forgets all counts, and keeps the memory of octaves that often occur: with that of others it would come to hold all that
-    /// ever occurred.
+    /// Forgets all counts, and keeps the memory of octaves that often occur: with the memory of all octaves, it would grow
+    /// with every octave that ever occurred.
     pub(super) fn clear(&mut self) {
         for octave in &mut self.octaves {
             let n_counted = octave.iter().flat_map(|bins| bins.iter()).filter(|count| **count > 0).count();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_neighbours_are_joined() {
+    fn neighbours_below_the_least_width_are_joined() {
         let mut histogram = Histogram::default();
         let values: Vec<f32> = (0..4096).map(|idx| 1.0 + idx as f32 / 4096.0).collect();
         histogram.count(&values, 1);

@@ -1,8 +1,8 @@
 //! IFMR, AMCT's default method for activations: the clipped range whose quantization error is least.
 //!
-//! Percentiles give a first range; its upper end is then tried at a grid of factors, and the one with the least mean
-//! squared error wins. AMCT's documents move both ends, which `both_ends` does; its code moves the upper one only. Where
-//! the offset is 0 both ends move alike. The error is that of the histogram's bins.
+//! The first range lies between two percentiles. Its upper end is then multiplied by each factor of a grid, and the range
+//! with the least mean squared error is chosen. AMCT's documents move both ends, as `both_ends` does; its code moves only
+//! the upper end. If the offset is 0, both ends move alike. The error is that of the histogram's bins.
 
 use super::Statistics;
 use super::error::{Masses, squared_error};
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn the_search_as_the_document_states_it() {
-        // Three zeros and a 1, two factors, 2 bits. The factor 1 gives the step 1/3 and no error; ½ gives 1/6, and 1 is
-        // clipped to ½. With the outlier 4 beside 96 times 1, the factors of 4 from ½ to 1 give the steps ⅔, 1, 4/3:
+        // Three zeros and a 1, two factors, 2 bits. With the factor 1 the step is 1/3, without an error; with ½ it is 1/6, and
+        // 1 is clipped to ½. With the outlier 4 beside 96 times 1, the factors of 4 from ½ to 1 have the steps ⅔, 1, 4/3:
         // 1 becomes 4/3 (1½ steps, to even), 1 and 4/3, and 4 becomes 2, 3, 4. The errors are 96/9 + 4, 0 + 1 and 96/9.
         let config = Ifmr {
             max_percentile: 1.0,

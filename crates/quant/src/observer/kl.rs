@@ -1,7 +1,7 @@
 //! The symmetric range whose quantized distribution is closest to the original by Kullback-Leibler divergence.
 //!
-//! The method of TensorRT's entropy calibration: of the histogram of magnitudes, every number of bins from the levels
-//! upwards is tried as the range; values outside count in the last bin, and the bins inside are spread over the levels.
+//! The method of TensorRT's entropy calibration: of the histogram of magnitudes, every number of bins from the number of
+//! levels upwards is tried as the range; values outside count in the last bin, and the bins inside are spread over the levels.
 
 use super::Statistics;
 use crate::params::QuantParams;
@@ -36,11 +36,11 @@ pub(super) fn range(statistics: &Statistics, n_bins: usize, bits: u8) -> (f32, f
 /// with their weights, it makes less than 2048 · 50 · 2^-52 = 2.3e-11.
 const CLOSE: f64 = 1e-9;
 
-/// Sums over the first bins, for each number of them. They tell a divergence with one logarithm for each level in place of
-/// one for each bin, but for rounding, which would decide between equals.
+/// Sums over the first bins, for each number of them. With these a divergence needs one logarithm for each level instead of
+/// one for each bin, up to rounding, which would decide between equal ranges.
 struct Sums {
     counts: Vec<f64>,
-    /// How many bins are not empty.
+    /// The number of bins that are not empty.
     occupied: Vec<f64>,
     /// Counts times their logarithms.
     entropies: Vec<f64>,
@@ -62,7 +62,7 @@ impl Sums {
         }
     }
 
-    /// That of [`divergence`].
+    /// The result of [`divergence`].
     fn divergence(&self, n: usize, n_levels: usize) -> f64 {
         let (total, inside) = (self.counts[self.counts.len() - 1], self.counts[n]);
         if inside == 0.0 {

@@ -1,12 +1,12 @@
-//! The range of least squared quantization error: both ends are moved in turn until neither gains.
+//! The range of least squared quantization error: both ends are moved in turn until neither move reduces the error.
 
 use super::error::{Masses, error_up_to, params_of};
 use super::percentile::fine_bins;
 use super::{Histogram, Statistics};
 
-/// Each try is this much of the one before.
+/// The ratio of each tried range to the one before.
 const SHRINK: f32 = 0.97;
-/// About a hundredth of the whole.
+/// The largest number of ranges in one search; the last one is about a hundredth of the whole.
 const MAX_TRIES: usize = 150;
 const MAX_ROUNDS: usize = 4;
 /// The errors of rounding and of clipping are convex in the end of a range, so a search that has not improved for long ends.

@@ -1,4 +1,4 @@
-//! The percentile method: the range that holds a given part of the values, with equal parts left out at both ends.
+//! The percentile method: the range that holds a chosen part of the values, with equal parts left out at both ends.
 
 use super::{Bin, Histogram, Statistics};
 
@@ -30,7 +30,7 @@ pub(super) fn order_statistic(statistics: &Statistics, bins: &[Bin], k: u64) -> 
     f64::from(statistics.max)
 }
 
-/// The values of a histogram in bins that are fine enough for the bulk of them, however far the rest lies.
+/// The values of a histogram in bins that are fine enough for the bulk of them, at any distance of the rest.
 pub(super) fn fine_bins(histogram: &Histogram) -> Vec<Bin> {
     let bins = histogram.bins(0.0);
     let total: u64 = bins.iter().map(|bin| bin.count).sum();

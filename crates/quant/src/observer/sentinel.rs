@@ -1,7 +1,7 @@
-//! Sentinel values: values that mark something and measure nothing, such as the floor under a logarithm or a missing entry.
+//! Sentinel values: values that mark a state and measure nothing, such as the floor under a logarithm or a missing entry.
 //!
-//! A sentinel value is one number far outside of all others, and frequent. Whether a network depends on how far outside it
-//! is, only running it can tell.
+//! A sentinel value is one number far outside of all others, and frequent. Only running a network shows
+//! whether it depends on that distance.
 
 use super::{Bin, Statistics};
 

@@ -50,7 +50,7 @@ impl Statistics {
         let extremes = intact8_kernels::reduce::min_max(values);
         if extremes.non_finite {
             let value = values.iter().find(|value| !value.is_finite()).copied().unwrap_or(f32::NAN);
-            return Err(Error::invalid_data(format!("the calibration data give {value} here; check them")));
+            return Err(Error::invalid_data(format!("the calibration data hold {value} here; check them")));
         }
         self.n_batches += 1;
         if values.is_empty() {
@@ -200,6 +200,6 @@ mod tests {
     #[test]
     fn not_a_number_is_refused() {
         let error = Statistics::default().observe(&Tensor::new(&[2], vec![1.0, f32::NAN])).unwrap_err();
-        assert_eq!(error.to_string(), "the calibration data give NaN here; check them");
+        assert_eq!(error.to_string(), "the calibration data hold NaN here; check them");
     }
 }

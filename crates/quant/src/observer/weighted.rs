@@ -13,7 +13,7 @@ use std::cell::RefCell;
 pub struct Weighted {
     /// The dimension that counts channels; from the end if negative.
     pub axis: isize,
-    /// How often a value of each channel counts.
+    /// The weight of each value of a channel.
     pub weights: Vec<u32>,
     /// The counts.
     pub histogram: Histogram,
@@ -24,7 +24,7 @@ thread_local! {
     static BOTH: RefCell<Histogram> = RefCell::default();
 }
 
-/// Fewer values are counted twice: to separate both counts costs as much as counting so many.
+/// Fewer values are counted twice: separating both counts costs as much as counting that many values.
 const FEW: usize = 4096;
 
 impl Weighted {

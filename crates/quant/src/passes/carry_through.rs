@@ -1,4 +1,4 @@
-//! Quantization before operations that only move numbers, in place of after them.
+//! Quantization before operations that only move numbers, instead of after them.
 
 use crate::names::Names;
 use crate::new_nodes::pair;
@@ -7,7 +7,7 @@ use crate::uses::data_operands;
 use intact8_ir::{Graph, Model, NodeId, OperatorSet, Pass, Result};
 
 /// Moves quantization before an operation that only moves numbers, selects the greatest, or clips, if all uses of
-/// its result quantize it alike: so the layer before it returns integers, and the operation passes them on.
+/// its result quantize it alike. So the layer before it returns integers, and the operation moves integers.
 ///
 /// The QuantizeLinear after the operation stays and changes nothing any more. The integers are the same, bit by
 /// bit. Left alone: interpolation, the indices of a pooling, and values that are also used as floats or quantized
@@ -69,7 +69,7 @@ impl Pass for CarryThrough {
 }
 
 impl CarryThrough {
-    /// The parameters to quantize an operation's inputs with, and which inputs.
+    /// The parameters with which an operation's inputs are quantized, and these inputs.
     fn carried(&self, graph: &Graph, id: NodeId) -> Option<(QdqParams, Vec<usize>)> {
         let node = graph.node(id);
         let op = node.as_op()?;

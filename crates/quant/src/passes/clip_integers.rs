@@ -88,15 +88,15 @@ fn clip(
         let bound = integer_tensor(params.dtype, &[], &[bound])?;
         operands.push(Some(constant(graph, names, &format!("{label}.{what}"), bound)));
     }
-    let readers: Vec<NodeId> = graph.users(id.into()).into_iter().map(|(user, _)| user).collect();
-    let result = graph.node(*readers.first()?).outputs[0].clone();
+    let users: Vec<NodeId> = graph.users(id.into()).into_iter().map(|(user, _)| user).collect();
+    let result = graph.node(*users.first()?).outputs[0].clone();
     let name = graph.node(id).name.clone();
     let clipped = graph.add(Node::op(&name, Op::new("Clip"), [result]), &operands);
     graph.add_origins(clipped, id);
-    for reader in readers {
-        graph.replace_uses(reader.into(), clipped.into());
-        detach(graph, reader);
-        graph.node_mut(reader).outputs[0].name = String::new();
+    for user in users {
+        graph.replace_uses(user.into(), clipped.into());
+        detach(graph, user);
+        graph.node_mut(user).outputs[0].name = String::new();
     }
     detach(graph, id);
     Some(())

@@ -4,7 +4,7 @@ use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::scaling_region::{GraphLayers, ScalingRegion, region};
-use crate::uses::is_read_once;
+use crate::uses::has_one_use;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// is used, `s = √(r1/r2)`, with `r1` and `r2` the greatest absolute weight of `c` in the layers that produce and
 /// use it. All operations between must be homogeneous, `f(s·x) = s·f(x)`: Relu, LeakyRelu, PRelu, pooling, padding
 /// with zeros, Flatten, and sums of values that are all scaled alike. Layers are Conv, ConvTranspose, Gemm and
-/// MatMul with constant weight; all pairs are equalized in turn until nothing changes.
+/// MatMul with constant weight; all pairs are scaled in turn until nothing changes.
 ///
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond
 /// the greatest bias of the layer, which would only move the problem. A value whose channels are scaled gets a new
@@ -50,7 +50,7 @@ use std::collections::BTreeMap;
 /// ```
 pub struct EqualizeAcrossLayers;
 
-/// How often all regions are equalized at most. Long chains of depthwise convolutions need some dozens.
+/// The largest number of iterations over all regions. Long chains of depthwise convolutions need some dozens.
 const MAX_ROUNDS: usize = 100;
 
 /// A channel smaller than this part of the greatest counts as zero; so no factor is beyond 2^±8 of the usual one.
@@ -94,7 +94,7 @@ struct Equalization {
 
 /// A layer: its output channels are divided, its input channels multiplied.
 struct Scaled {
-    /// Without its weight, which is read again when it is scaled: all of them at once are as large as the model.
+    /// Without its weight, which is fetched again when it is scaled: all weights at once are as large as the model.
     linear: LinearNode,
     /// The greatest absolute weight of each row and column, or, where that is one, the weights.
     extents: Tensor,
@@ -159,16 +159,16 @@ impl Equalization {
 
     /// The divisors of the channels of a region, as powers of two.
     fn exponents(&self, region: &ScalingRegion) -> Vec<i32> {
-        let (mut made, mut read) = (vec![0.0; region.n_channels], vec![0.0; region.n_channels]);
+        let (mut produced, mut consumed) = (vec![0.0; region.n_channels], vec![0.0; region.n_channels]);
         let mut bias = vec![0.0; region.n_channels];
         for id in &region.producers {
             let layer = &self.layers[id];
-            layer.each_extent(|output, _, extent| raise(&mut made[output], extent));
+            layer.each_extent(|output, _, extent| raise(&mut produced[output], extent));
             let values = layer.linear.bias.iter().flatten().zip(&layer.outputs).enumerate();
             values.for_each(|(c, (&value, &exponent))| raise(&mut bias[c], scaled(value, -exponent).abs()));
         }
         for (id, repeat) in &region.consumers {
-            self.layers[id].each_extent(|_, input, extent| raise(&mut read[input / repeat], extent));
+            self.layers[id].each_extent(|_, input, extent| raise(&mut consumed[input / repeat], extent));
         }
         for (node, slot, _) in &region.addends {
             let addend = &self.addends[&(*node, *slot)];
@@ -176,10 +176,11 @@ impl Equalization {
             values.for_each(|(c, (&value, &exponent))| raise(&mut bias[c], scaled(value, -exponent).abs()));
         }
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        let (most_made, most_read, most_bias) = (most(&made), most(&read), most(&bias));
+        let (most_produced, most_consumed, most_bias) = (most(&produced), most(&consumed), most(&bias));
         let target = |c: usize| {
-            let is_alive = made[c] > most_made * NEGLIGIBLE && read[c] > most_read * NEGLIGIBLE;
-            is_alive.then(|| (made[c] / read[c]).log2() / 2.0)
+            let is_alive =
+                produced[c] > most_produced * NEGLIGIBLE && consumed[c] > most_consumed * NEGLIGIBLE;
+            is_alive.then(|| (produced[c] / consumed[c]).log2() / 2.0)
         };
         let targets: Vec<Option<f64>> = (0..region.n_channels).map(target).collect();
         let mut alive: Vec<f64> = targets.iter().copied().flatten().collect();
@@ -304,7 +305,7 @@ fn equalizable(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<Linea
     let linear = LinearNode::at(graph, ranks, id)?;
     let op = graph.node(id).as_op()?;
     let is_usual = |values: &[f32]| values.iter().all(|value| value.abs() < HUGE);
-    let is_free = is_read_once(graph, graph.operand(id, 1)?)
+    let is_free = has_one_use(graph, graph.operand(id, 1)?)
         && op.int("transA").ok()?.unwrap_or(0) == 0
         && (linear.alpha, linear.beta) == (1.0, 1.0)
         && is_usual(&linear.weight)
@@ -325,10 +326,10 @@ fn scaled(value: f32, exponent: i32) -> f64 {
 mod tests {
     use super::*;
 
-    /// Whether two channels of such weights are equalized, which are read with the weights 1.
-    fn is_equalized(made: [f32; 2]) -> bool {
+    /// Whether the pass scales two channels that are produced with these weights and used with the weights 1.
+    fn is_equalized(weights: [f32; 2]) -> bool {
         let text = format!(
-            "model m opset 17\n%x = input : f32[N,1]\n%w = const {made:?} : f32[1,2]\n%a = MatMul(%x, %w) : f32[N,2]\n\
+            "model m opset 17\n%x = input : f32[N,1]\n%w = const {weights:?} : f32[1,2]\n%a = MatMul(%x, %w) : f32[N,2]\n\
              %v = const splat(1.0) : f32[2,1]\n%y = MatMul(%a, %v) : f32[N,1]\nreturn %y\n"
         );
         EqualizeAcrossLayers.run(&mut text.parse().unwrap()).unwrap()

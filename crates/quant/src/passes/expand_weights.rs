@@ -10,8 +10,8 @@ use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, Va
 ///
 /// Runtimes keep a DequantizeLinear for the layer after it and compute it in each run if that layer does not run
 /// in int8; Cast and Mul of constants are computed once, when the model is loaded. The numbers are the same, and
-/// the file holds the same integers. Left alone: zero points that are not 0, and what is added to a product that
-/// runs in int8.
+/// the file holds the same integers. Left alone: zero points that are not 0, and constants that are added to a product
+/// that runs in int8.
 ///
 /// ```qir before
 /// model m opset 17
@@ -62,17 +62,17 @@ impl Pass for ExpandWeights {
 
 impl ExpandWeights {
     fn is_for_floats(&self, graph: &Graph, id: NodeId) -> bool {
-        let readers = graph.users(id.into());
+        let users = graph.users(id.into());
         let stored = stored_constant(graph, id.into());
         let has_no_offset =
             stored.is_some_and(|stored| stored.params.offset.iter().all(|&offset| offset == 0));
         has_no_offset
-            && !readers.is_empty()
+            && !users.is_empty()
             && !graph.outputs().contains(&id.into())
-            && !readers.iter().any(|&(reader, _)| self.runs_in_int8(graph, reader))
+            && !users.iter().any(|&(user, _)| self.runs_in_int8(graph, user))
     }
 
-    /// So does an Add that is the bias of a MatMul that does: runtimes make one Gemm of both.
+    /// Whether a node runs in int8. An Add that is the bias of such a MatMul does, too: runtimes merge both to one Gemm.
     fn runs_in_int8(&self, graph: &Graph, id: NodeId) -> bool {
         let is_int8_product = |value: &ValueId| {
             graph.node(value.node).is("MatMul") && self.target.runs_in_int8(graph, value.node)

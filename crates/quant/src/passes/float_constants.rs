@@ -6,7 +6,7 @@ use crate::new_nodes::constant;
 use crate::qdq_params::{integers, stored_constant};
 use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 
-/// Computes the DequantizeLinear of constants of the given integer types, such as that of a bias of 32 bits.
+/// Computes the DequantizeLinear of constants of some integer types, such as that of a bias of 32 bits.
 ///
 /// ```qir before
 /// model m opset 17
@@ -28,7 +28,7 @@ use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor};
 /// return %y
 /// ```
 pub struct FloatConstants {
-    /// Those types.
+    /// The integer types.
     pub dtypes: &'static [DType],
 }
 

@@ -7,7 +7,7 @@ use crate::names::Names;
 use crate::new_nodes::constant;
 use crate::qdq_params::{integer_tensor, stored_constant};
 use crate::ranks::{GraphRanks, Ranks};
-use crate::uses::is_read_once;
+use crate::uses::has_one_use;
 use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, ValueId};
 
 /// Removes a Mul by positive constants, one for all or one per channel, if the weights and biases of the layers
@@ -85,7 +85,7 @@ fn folded(
         return None;
     }
     let (slot, tensor) = crate::uses::constant_operand(graph, id)?;
-    let input = graph.operand(id, 1 - slot).filter(|&input| is_read_once(graph, input))?;
+    let input = graph.operand(id, 1 - slot).filter(|&input| has_one_use(graph, input))?;
     let factors = tensor.values::<f32>().ok()?;
     let after = match tensor.shape().iter().position(|&n| n != 1) {
         Some(axis) if tensor.shape()[axis] == factors.len() => tensor.shape().len() - 1 - axis,
@@ -103,7 +103,7 @@ fn folded(
     Some((input, factors, sources))
 }
 
-/// How many dimensions follow that of the channels, where a factor does not tell.
+/// The number of dimensions after that of the channels, if the factor does not determine it.
 fn channels_after(graph: &Graph, ranks: GraphRanks<'_>, value: ValueId) -> Option<usize> {
     match ranks.rank(graph, value)? {
         rank @ 3.. if made_by_convolution(graph, value) => Some(rank - 2),
@@ -123,7 +123,7 @@ fn made_by_convolution(graph: &Graph, value: ValueId) -> bool {
     false
 }
 
-/// How many channels a value has by its type.
+/// The number of channels of a value according to its type.
 fn channels_at(graph: &Graph, value: ValueId, after: usize) -> Option<usize> {
     let dims = graph.value(value).tensor_type()?.shape.as_ref()?;
     dims.get(dims.len().checked_sub(1 + after)?)?.known()
@@ -162,8 +162,8 @@ fn scale(graph: &mut Graph, source: AbsorbingConstant, factors: &[f32], names: &
     if let NodeKind::Op(op) = &mut dequantize.kind {
         op.attrs.insert("axis".to_owned(), Attr::Int(axis as i64));
     }
-    let is_only_reader = is_read_once(graph, value);
-    if !is_only_reader {
+    let is_only_use = has_one_use(graph, value);
+    if !is_only_use {
         dequantize.outputs[0].name = names.fresh(&name);
         dequantize.name = dequantize.outputs[0].name.clone();
         let copy = intact8_ir::Node::op(

@@ -76,7 +76,7 @@ fn folded(graph: &Graph, id: NodeId, opset: i64) -> Option<(ValueId, Vec<i64>)> 
     Some((graph.operand(pad, 0)?, pads)).filter(|_| fits)
 }
 
-/// How many zeros a Pad puts before and after each spatial dimension, if it does nothing else.
+/// The number of zeros that a Pad adds before and after each spatial dimension, if it does nothing else.
 fn zeros(graph: &Graph, id: NodeId, opset: i64) -> Option<Vec<i64>> {
     let op: &Op = graph.node(id).as_op().filter(|op| op.is("Pad"))?;
     let is_constant = matches!(op.str("mode"), Ok(None | Some("constant")));

@@ -1,4 +1,4 @@
-//! Integer constants in place of quantized float ones.
+//! Integer constants instead of quantized float constants.
 
 use crate::axis::Axis;
 use crate::granularity::{Granularity, blocked};
@@ -54,7 +54,7 @@ impl Pass for FoldQuantizedWeights {
     }
 }
 
-/// The integers that a QuantizeLinear gives, if everything it reads is constant.
+/// The integers that a QuantizeLinear computes, if all its operands are constant.
 fn quantized(graph: &Graph, id: NodeId) -> Option<Tensor> {
     let op = graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
     let constant = |slot: usize| graph.constant(graph.operand(id, slot)?);

@@ -19,11 +19,11 @@ use std::collections::HashMap;
 ///
 /// From then on the graph holds all scales and zero points. Layers that use the same activation with the same
 /// parameters share one pair. Of a layer without weights, only the activations get pairs. A bias becomes 32-bit
-/// integers with a DequantizeLinear. Where it is too large for them, the scale of its channel's weights grows
-/// until it fits: products so much smaller than their bias are lost in floats too, and runtimes that make integers
-/// of a float bias let it overflow. The same is done for the constant added after a MatMul of two dimensions,
-/// which runtimes fuse as a bias. Where a weight has a scale per block, the sums have none: activations and bias
-/// stay float.
+/// integers with a DequantizeLinear. If it is too large for them, the scale of its channel's weights grows
+/// until it fits: products so much smaller than their bias are lost in floats too, and in runtimes that convert a
+/// float bias to integers it would overflow. The same is done for the constant added after a MatMul of two dimensions,
+/// which runtimes fuse as a bias. If a weight has a scale per block, the sums have no common scale: activations
+/// and bias stay float.
 ///
 /// An error: a model that is quantized already, and a record that does not fit the layers.
 ///
@@ -51,9 +51,9 @@ use std::collections::HashMap;
 /// return %y
 /// ```
 pub struct InsertQuantDequant<'a> {
-    /// Which layers.
+    /// The enabled layers.
     pub config: &'a QuantConfig,
-    /// With which scales and offsets.
+    /// The scales and offsets.
     pub record: &'a Record,
 }
 
@@ -73,7 +73,7 @@ impl Pass for InsertQuantDequant<'_> {
         for (mut layer, of_layer) in self.config.enabled(model).into_iter().chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, (&layer, of_layer), model)?;
-            // ONNX Runtime mistakes a product of quantized activations and a weight in blocks for one of integers, and fails.
+            // ONNX Runtime mistakes a product of quantized activations and a weight in blocks for an integer product, and fails.
             if of_layer.weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
@@ -136,12 +136,12 @@ struct Scales {
     block_size: Option<usize>,
 }
 
-/// The pairs put into a graph so far.
+/// The pairs inserted into a graph so far.
 struct Pairs<'a> {
     graph: &'a mut Graph,
     names: &'a mut Names,
     ranks: GraphRanks<'a>,
-    /// By the value and the exact parameters.
+    /// The pairs, by value and exact parameters.
     made: HashMap<(ValueId, PairKey), ValueId>,
 }
 
@@ -179,7 +179,8 @@ impl Pairs<'_> {
         }
     }
 
-    /// Makes a layer read an operand through a pair, an existing one if there is the same already.
+    /// Makes a layer use an operand through a pair of QuantizeLinear and DequantizeLinear. An equal pair that exists is
+    /// used again.
     fn insert(&mut self, layer: &Layer, slot: usize, operand: &str, params: &QuantParams, scales: &Scales) {
         let value = self.graph.operand(layer.node, slot).expect("a layer has its operands");
         let key = (value, PairKey::of(params, scales));
@@ -197,7 +198,7 @@ impl Pairs<'_> {
         (constant.shape().len() == 1).then(|| constant.values::<f32>().ok())?
     }
 
-    /// Makes the scales of a weight's channels large enough for the integers of the bias, be it the layer's own or added
+    /// Makes the scales of a weight's channels large enough for the integers of the bias, of the layer or added
     /// after it.
     fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams) {
         let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
@@ -215,7 +216,7 @@ impl Pairs<'_> {
         }
     }
 
-    /// Makes a layer read its bias from 32-bit integers, whose scales are those of the products that they are added to.
+    /// Makes a layer use its bias as 32-bit integers, whose scales are those of the products that they are added to.
     /// A bias that is not constant, or beyond those integers, or that the channels share, stays as it is.
     fn insert_bias(&mut self, layer: &Layer, slot: usize, activation: &QuantParams, weight: &QuantParams) {
         let Some(values) = self.bias(layer, slot) else { return };

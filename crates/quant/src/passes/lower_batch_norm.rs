@@ -4,7 +4,7 @@ use crate::batch_norm::scale_and_shift;
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
-use crate::uses::{detach, is_read_once};
+use crate::uses::{detach, has_one_use};
 use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId, WindowAttributes};
 
 /// Replaces a BatchNormalization: by other weights and bias of the one Conv or Gemm that uses its result, or else
@@ -37,7 +37,7 @@ use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, Va
 /// return %y
 /// ```
 pub struct LowerBatchNorm<'a> {
-    /// Layers that are not to absorb a normalization, by name.
+    /// The layers that must not absorb a normalization, by name.
     pub skip: &'a [String],
 }
 
@@ -55,10 +55,10 @@ impl Pass for LowerBatchNorm<'_> {
             for norm in graph.topo().into_iter().rev() {
                 let Some((scale, shift)) = scale_and_shift(graph, norm) else { continue };
                 if let Some(folded) = self.fold_into_user(graph, ranks, norm, &scale, &shift) {
-                    let (input, reader) = (graph.operand(norm, 0), folded.node);
+                    let (input, user) = (graph.operand(norm, 0), folded.node);
                     folded.write(graph, &mut names);
-                    graph.set_operand(reader, 0, input);
-                    graph.add_origins(reader, norm);
+                    graph.set_operand(user, 0, input);
+                    graph.add_origins(user, norm);
                     detach(graph, norm);
                     changed = true;
                 } else {
@@ -84,14 +84,14 @@ impl LowerBatchNorm<'_> {
         scale: &[f64],
         shift: &[f64],
     ) -> Option<LinearNode> {
-        let &[(reader, 0)] = graph.users(norm.into()).as_slice() else { return None };
-        let op = graph.node(reader).as_op()?;
+        let &[(user, 0)] = graph.users(norm.into()).as_slice() else { return None };
+        let op = graph.node(user).as_op()?;
         let is_able = op.is("Conv") && WindowAttributes::of(op).is_ok_and(|window| window.never_pads())
             || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
-        let linear = LinearNode::at(graph, ranks, reader)?;
+        let linear = LinearNode::at(graph, ranks, user)?;
         if !is_able
-            || !is_read_once(graph, norm.into())
-            || self.skip.contains(&graph.node(reader).name)
+            || !has_one_use(graph, norm.into())
+            || self.skip.contains(&graph.node(user).name)
             || linear.view.layout.n_inputs() != scale.len()
         {
             return None;
@@ -100,7 +100,7 @@ impl LowerBatchNorm<'_> {
     }
 }
 
-/// Puts Mul and Add in the place of a normalization.
+/// Replaces a normalization by Mul and Add.
 fn lower(
     graph: &mut Graph,
     ranks: GraphRanks<'_>,

@@ -5,7 +5,7 @@ use crate::names::Names;
 use crate::new_nodes::{constant, type_with};
 use crate::qdq_params::{QdqParams, stored_constant};
 use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
-use crate::uses::{constant_operand, detach, is_read_once};
+use crate::uses::{constant_operand, detach, has_one_use};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
     Value, ValueId,
@@ -85,7 +85,7 @@ impl Pass for LowerToAscend {
 }
 
 impl LowerToAscend {
-    /// A layer with weights: it reads and multiplies integers.
+    /// A layer with weights: its operands and products are integers.
     fn product(
         &self,
         graph: &mut Graph,
@@ -175,9 +175,9 @@ fn with_floats(ty: Option<Type>) -> Option<Type> {
     }
 }
 
-/// The Add of a constant that is the one use of a MatMul's result, and the constant in units of the products.
+/// The Add of a constant that is the only use of a MatMul's result, and the constant in units of the products.
 fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<i32>)> {
-    let (add, _, tensor) = added_constant(graph, id).filter(|_| is_read_once(graph, id.into()))?;
+    let (add, _, tensor) = added_constant(graph, id).filter(|_| has_one_use(graph, id.into()))?;
     let n_channels = stored_constant(graph, graph.operand(id, 1)?)?.integers.shape().last().copied()?;
     let values = tensor.values::<f32>().ok().filter(|_| tensor.shape() == [n_channels])?;
     let integer = |(channel, value): (usize, &f32)| {
@@ -188,7 +188,7 @@ fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<
     Some((add, values.iter().enumerate().map(integer).collect::<Option<_>>()?))
 }
 
-/// Names the QuantizeLinear before a layer, if it has no such name yet.
+/// Names the QuantizeLinear before a layer, unless it has a name from a layer already.
 fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names) {
     let node = graph.node_mut(bytes.node);
     if node.is("QuantizeLinear") && !node.name.ends_with(".quant") {
@@ -196,7 +196,7 @@ fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names)
     }
 }
 
-/// Makes an AscendQuant of a QuantizeLinear.
+/// Replaces a QuantizeLinear by an AscendQuant.
 fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     if !graph.node(id).is("QuantizeLinear") {
         return Ok(false);
@@ -228,7 +228,7 @@ fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes an AscendAntiQuant of a DequantizeLinear of what was quantized. Integer constants are dequantized elsewhere.
+/// Replaces the DequantizeLinear of a quantized value by an AscendAntiQuant. Integer constants are dequantized elsewhere.
 fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
     if !graph.node(id).is("DequantizeLinear") {
         return Ok(false);

@@ -87,7 +87,7 @@ fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId,
     Some((sums, vec![left.scale * right.scale], vec![]))
 }
 
-/// Puts scaled sums in the place of a layer's result.
+/// Replaces a layer's result by scaled sums.
 fn scale(graph: &mut Graph, id: NodeId, sums: ValueId, scales: &Tensor, names: &mut Names) -> Option<()> {
     let label = graph.node(id).label().to_owned();
     let ty = type_with(graph, id.into(), DType::F32);

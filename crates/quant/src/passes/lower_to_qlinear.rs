@@ -170,23 +170,23 @@ fn move_bytes(graph: &mut Graph, id: NodeId, params: &QdqParams) -> Option<()> {
     Some(())
 }
 
-/// Puts an operation of integers in the place of one of floats and of the QuantizeLinear after it.
+/// Replaces a float operation and the QuantizeLinear after it by an integer operation.
 fn put(graph: &mut Graph, id: NodeId, op: Op, operands: Vec<ValueId>) {
     put_slots(graph, id, op, &operands.into_iter().map(Some).collect::<Vec<_>>());
 }
 
 fn put_slots(graph: &mut Graph, id: NodeId, op: Op, operands: &[Option<ValueId>]) {
     let name = graph.node(id).name.clone();
-    let readers: Vec<NodeId> = graph.users(id.into()).into_iter().map(|(user, _)| user).collect();
-    let (first, others) = readers.split_first().expect("the result is quantized");
+    let users: Vec<NodeId> = graph.users(id.into()).into_iter().map(|(user, _)| user).collect();
+    let (first, others) = users.split_first().expect("the result is quantized");
     // The value keeps the name that the integers had.
     let result: Value = graph.node(*first).outputs[0].clone();
     let lowered = graph.add(Node::op(&name, op, [result]), operands);
     graph.add_origins(lowered, id);
-    for reader in std::iter::once(first).chain(others) {
-        graph.replace_uses((*reader).into(), lowered.into());
-        crate::uses::detach(graph, *reader);
-        graph.node_mut(*reader).outputs[0].name = String::new();
+    for user in std::iter::once(first).chain(others) {
+        graph.replace_uses((*user).into(), lowered.into());
+        crate::uses::detach(graph, *user);
+        graph.node_mut(*user).outputs[0].name = String::new();
     }
     crate::uses::detach(graph, id);
     if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {

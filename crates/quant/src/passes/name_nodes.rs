@@ -35,13 +35,13 @@ impl Pass for NameNodes {
     fn run(&self, model: &mut Model) -> Result<bool> {
         let mut names = Names::none();
         let mut changed = false;
-        // Names that occur keep their first place, so they are taken before any is made up.
+        // The first node with a name keeps it, so all existing names are reserved before any new one is made.
         let graphs = model.graphs();
-        let given = graphs
+        let operations = graphs
             .flat_map(|(_, graph)| graph.node_ids().map(|id| graph.node(id)))
             .filter(|node| node.as_op().is_some());
         let mut taken: Vec<String> =
-            given.map(|node| node.name.clone()).filter(|name| !name.is_empty()).collect();
+            operations.map(|node| node.name.clone()).filter(|name| !name.is_empty()).collect();
         taken.sort_unstable();
         taken.dedup();
         taken.iter().for_each(|name| drop(names.fresh(name)));

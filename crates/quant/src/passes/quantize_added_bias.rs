@@ -5,7 +5,7 @@ use crate::names::Names;
 use crate::new_nodes::{constant, operation};
 use crate::quantized_linear::QuantizedLinear;
 use crate::ranks::{GraphRanks, Ranks};
-use crate::uses::{constant_operand, is_read_once};
+use crate::uses::{constant_operand, has_one_use};
 use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
 /// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as
@@ -87,7 +87,7 @@ fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<
         return None;
     }
     let (slot, tensor) = constant_operand(graph, id)?;
-    let sum = graph.operand(id, 1 - slot).filter(|&sum| is_read_once(graph, sum))?;
+    let sum = graph.operand(id, 1 - slot).filter(|&sum| has_one_use(graph, sum))?;
     let product =
         QuantizedLinear::at(graph, sum.node).filter(|product| product.view.kind == LinearKind::MatMul)?;
     let n_channels = product.weight.shape()[1];

@@ -11,7 +11,7 @@ use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Resul
 /// first QuantizeLinear with a scale per channel, opset 21 the first of 16 bits or with blocks.
 ///
 /// Attributes that became operands are constant operands afterwards, and operators whose meaning changed are
-/// replaced by what they meant. Functions of the model have operator sets of their own and stay as they are. An
+/// replaced by operators with the old meaning. Functions of the model have operator sets of their own and stay as they are. An
 /// error: models older than opset 7, and operators that the newer set can't express, by name.
 ///
 /// ```qir before
@@ -37,7 +37,7 @@ pub struct RaiseOpset {
     pub to: i64,
 }
 
-/// The oldest operator set whose QuantizeLinear supports integers of so many bits, with scales per channel or per block.
+/// The oldest operator set whose QuantizeLinear supports integers of that many bits, with scales per channel or per block.
 pub(crate) fn opset_for(bits: u8, is_blocked: bool) -> i64 {
     if bits > 8 || is_blocked { 21 } else { 13 }
 }
@@ -45,7 +45,7 @@ pub(crate) fn opset_for(bits: u8, is_blocked: bool) -> i64 {
 /// The oldest operator set that is understood: from here on, operands broadcast as they do today.
 const OLDEST: i64 = 7;
 
-/// A change of an operator that a model has to follow.
+/// A change of an operator that requires a rewrite.
 struct Change {
     op: &'static str,
     /// The first operator set with the new form.
@@ -136,7 +136,7 @@ impl NodeRewriter<'_> {
         Ok(values)
     }
 
-    /// Makes the node read a constant.
+    /// Makes the node use a constant.
     fn feed(&mut self, slot: usize, name: &str, tensor: Tensor) {
         let constant = self.constant(name, tensor);
         self.graph.set_operand(self.id, slot, Some(constant));
@@ -171,7 +171,7 @@ impl NodeRewriter<'_> {
         Some(self.graph.value(self.graph.operand(self.id, slot)?).tensor_type()?.dtype)
     }
 
-    /// How many dimensions an operand has, if that is known.
+    /// The number of dimensions of an operand, if it is known.
     fn rank(&self, slot: usize) -> Option<usize> {
         let value = self.graph.operand(self.id, slot)?;
         Some(self.graph.value(value).tensor_type()?.shape.as_ref()?.len())

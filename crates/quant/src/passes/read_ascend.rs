@@ -7,10 +7,10 @@ use crate::uses::detach;
 use intact8_ir::{Attr, DType, Error, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Replaces the operators of AMCT's deploy model by ONNX's: what AscendQuant, the layers between and AscendDequant
-/// compute on the device, with the same integers. So such a model can be run and checked.
+/// compute on the device, with the same integers. Then such a model can be run and checked.
 ///
 /// An AscendQuant multiplies by its scale. The zero point, which the compiler adds to the bias, is that of the
-/// sums. Of a ConvTranspose, which has no integer operator, the integers are computed as floats.
+/// sums. The integers of a ConvTranspose, which has no integer operator, are computed as floats.
 ///
 /// ```qir before
 /// model m opset 17
@@ -50,14 +50,15 @@ impl Pass for ReadAscend {
         let mut names = Names::of(model);
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
-            for (name, read) in [
+            for (name, replace_one) in [
                 ("AscendDequant", dequant as fn(&mut Graph, NodeId, &mut Names) -> Result<()>),
                 ("AscendAntiQuant", anti_quant),
                 ("AscendQuant", quant),
             ] {
                 for id in graph.topo() {
                     if graph.node(id).is(name) {
-                        read(graph, id, &mut names).map_err(|error| error.at(graph.node(id).label()))?;
+                        replace_one(graph, id, &mut names)
+                            .map_err(|error| error.at(graph.node(id).label()))?;
                         changed = true;
                     }
                 }
@@ -69,7 +70,7 @@ impl Pass for ReadAscend {
     }
 }
 
-/// Puts an operation in the place of a node; the result keeps its name.
+/// Replaces a node by an operation; the result keeps its name.
 fn replace(graph: &mut Graph, id: NodeId, op: Op, operands: &[Option<ValueId>]) -> NodeId {
     let (name, outputs) = (graph.node(id).name.clone(), graph.node(id).outputs.clone());
     let node = graph.add(Node::op(&name, op, outputs), operands);
@@ -87,8 +88,9 @@ fn missing(what: &str) -> Error {
 fn offset_of(graph: &Graph, bytes: ValueId) -> Result<(i32, DType)> {
     let node = graph.node(bytes.node);
     let op = node.as_op().filter(|op| op.is("AscendQuant"));
-    let op =
-        op.ok_or_else(|| Error::invalid_model(format!("reads {:?}, which is no AscendQuant", node.label())))?;
+    let op = op.ok_or_else(|| {
+        Error::invalid_model(format!("uses {:?}, which is not an AscendQuant", node.label()))
+    })?;
     let dtype = match op.str("dst_type")?.unwrap_or("INT8") {
         "INT8" => DType::I8,
         "INT16" => DType::I16,
@@ -183,7 +185,7 @@ fn dequant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// Makes a layer of integers one that ONNX knows; how many dimensions follow that of its output channels.
+/// Replaces an integer layer by ONNX's operator, and returns the number of dimensions after that of its output channels.
 fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
     let op = graph.node(id).as_op().cloned().ok_or_else(|| missing("a layer before it"))?;
     let label = graph.node(id).label().to_owned();

@@ -5,7 +5,7 @@ use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, Value
 
 /// Removes operations that change nothing: Identity, Dropout outside of training, Concat of one operand, Reshape,
 /// Expand, Transpose, Flatten, Cast, Pad and Slice that return their operand as far as types and constants prove
-/// it, two Transposes that cancel, and what no output depends on.
+/// it, two Transposes that cancel, and operations that no output depends on.
 ///
 /// Graph outputs keep their names. Left alone: an operation without which an input, a constant or another output
 /// would be a graph output.
@@ -37,7 +37,7 @@ impl Pass for RemoveNoOps {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let opset = model.opset();
-        // Dead nodes are no layers, and must not count as uses.
+        // Dead nodes are not layers, and must not count as uses.
         let before = n_nodes(model);
         model.remove_dead();
         let mut changed = n_nodes(model) != before;
@@ -64,20 +64,20 @@ fn n_nodes(model: &Model) -> usize {
 
 /// Replaces all uses of the result of `id` by `source`, if names allow.
 fn bypass(graph: &mut Graph, id: NodeId, source: ValueId) -> bool {
-    let given = ValueId::from(id);
-    if graph.outputs().contains(&given) {
+    let removed = ValueId::from(id);
+    if graph.outputs().contains(&removed) {
         let is_computed = matches!(graph.node(source.node).kind, NodeKind::Op(_));
         if !is_computed || graph.outputs().contains(&source) {
             return false;
         }
-        let result = graph.value(given).clone();
+        let result = graph.value(removed).clone();
         let value = &mut graph.node_mut(source.node).outputs[source.slot];
         value.ty = value.ty.take().or(result.ty);
         (value.name, value.notes) = (result.name, result.notes);
-    } else if graph.users(given).is_empty() {
+    } else if graph.users(removed).is_empty() {
         return false;
     }
-    graph.replace_uses(given, source);
+    graph.replace_uses(removed, source);
     crate::uses::detach(graph, id);
     true
 }
@@ -120,8 +120,8 @@ fn source(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId, opset: i64) -> Optio
 /// The elements of an integer constant.
 fn integers(graph: &Graph, value: ValueId) -> Option<Vec<i64>> {
     let tensor = graph.constant(value)?;
-    let narrow = || Some(tensor.values::<i32>().ok()?.iter().map(|&v| i64::from(v)).collect());
-    tensor.values::<i64>().ok().map(<[i64]>::to_vec).or_else(narrow)
+    let from_i32 = || Some(tensor.values::<i32>().ok()?.iter().map(|&v| i64::from(v)).collect());
+    tensor.values::<i64>().ok().map(<[i64]>::to_vec).or_else(from_i32)
 }
 
 /// Whether a flag is left out or a constant false.
@@ -153,7 +153,7 @@ fn expands_nothing(dims: Option<Vec<Dim>>, rank: usize, shape: &[i64]) -> bool {
 /// Whether a Slice begins at the beginning and ends at the end, or after it, of all its axes.
 fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>) -> Option<bool> {
     let op = graph.node(id).as_op()?;
-    let given = |name: &str, slot: usize| match opset < 10 {
+    let list_of = |name: &str, slot: usize| match opset < 10 {
         true => op.ints(name).ok()?.map(<[i64]>::to_vec),
         false => integers(graph, graph.operand(id, slot)?),
     };
@@ -161,10 +161,10 @@ fn slices_nothing(graph: &Graph, id: NodeId, opset: i64, dims: Option<Vec<Dim>>)
         true => !op.attrs.contains_key(name),
         false => graph.operand(id, slot).is_none(),
     };
-    let (starts, ends) = (given("starts", 1)?, given("ends", 2)?);
+    let (starts, ends) = (list_of("starts", 1)?, list_of("ends", 2)?);
     let counted = (0..starts.len() as i64).collect();
-    let axes = if is_left_out("axes", 3) { counted } else { given("axes", 3)? };
-    let forward = opset < 10 || is_left_out("steps", 4) || given("steps", 4)?.iter().all(|&step| step == 1);
+    let axes = if is_left_out("axes", 3) { counted } else { list_of("axes", 3)? };
+    let forward = opset < 10 || is_left_out("steps", 4) || list_of("steps", 4)?.iter().all(|&step| step == 1);
     let is_end = |(&end, &axis): (&i64, &i64)| {
         let dim = dims.as_ref().and_then(|dims| {
             let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };

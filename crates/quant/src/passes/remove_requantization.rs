@@ -47,7 +47,7 @@ impl Pass for RemoveRequantization {
     }
 }
 
-/// The integers that a QuantizeLinear gives back.
+/// The integers that a QuantizeLinear restores, if it follows a DequantizeLinear with equal parameters.
 fn restored(graph: &Graph, id: NodeId) -> Option<ValueId> {
     let params = QdqParams::of_quantize(graph, id).filter(|params| params.range().is_some())?;
     let value = graph.operand(id, 0)?;

@@ -30,9 +30,9 @@ use intact8_ir::{Model, Node, Pass, Result, Tensor};
 /// return %y
 /// ```
 pub struct RoundWeights<'a> {
-    /// Which layers.
+    /// The enabled layers.
     pub config: &'a QuantConfig,
-    /// Which elements are rounded up.
+    /// The elements that are rounded up.
     pub record: &'a Record,
 }
 
@@ -77,7 +77,7 @@ impl Pass for RoundWeights<'_> {
     }
 }
 
-/// The weight as it will be before it is quantized; as it is, if nothing was learned and no integer is left out.
+/// The weight on the grid of integers; unchanged if there is no learned rounding and the whole range of integers is used.
 pub(crate) fn rounded(
     tensor: &Tensor,
     scales: Granularity,

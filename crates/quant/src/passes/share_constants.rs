@@ -48,7 +48,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// ```
 pub struct ShareConstants;
 
-/// Smaller ones stay where they are.
+/// The size from which on constants are shared, in bytes.
 const LEAST_BYTES: usize = 1 << 10;
 
 impl Pass for ShareConstants {
@@ -114,7 +114,7 @@ fn shared(model: &Model) -> Vec<(Value, Content)> {
     in_order
 }
 
-/// The constants that are worth it.
+/// The constants that are large enough to be shared.
 fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
     graph.topo().into_iter().filter_map(|id| match &graph.node(id).kind {
         NodeKind::Const(tensor)
@@ -162,12 +162,12 @@ mod tests {
     use crate::passes::SinkConstants;
     use intact8_ir::verify;
 
-    /// How many constants each graph holds, and how many values each captures.
+    /// The number of constants in each graph, and the number of values that each captures.
     fn counts(model: &Model) -> Vec<(usize, usize)> {
         model.graphs().map(|(_, graph)| (constants(graph).count(), graph.captures().len())).collect()
     }
 
-    /// Of two branches that hold a splat of so many floats, whether it is shared.
+    /// Whether a splat of that many floats in two branches is shared.
     fn is_shared(n: usize) -> bool {
         let branch = |op: &str| {
             format!(

@@ -5,7 +5,7 @@ use crate::layer::Layer;
 use crate::linear_view::added_constant;
 use crate::names::Names;
 use crate::record::Record;
-use crate::uses::is_read_once;
+use crate::uses::has_one_use;
 use intact8_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 
 /// Adds the record's `bias_shift` to the output channels of every enabled layer: to its bias if its operator has
@@ -32,9 +32,9 @@ use intact8_ir::{Graph, Model, Node, Op, Pass, Result, Tensor, ValueId};
 /// return %y
 /// ```
 pub struct ShiftBias<'a> {
-    /// Which layers.
+    /// The enabled layers.
     pub config: &'a QuantConfig,
-    /// By how much.
+    /// The shifts.
     pub record: &'a Record,
 }
 
@@ -85,7 +85,7 @@ fn shifted(graph: &Graph, layer: &Layer, slot: usize, shift: &[f32]) -> Option<T
 
 /// Adds the shift to the bias of a MatMul: the constant of the Add that is the one use of its result.
 fn add_to_added_bias(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) -> Option<()> {
-    let has_rows = layer.output_axis() == Some(-1) && is_read_once(graph, layer.node.into());
+    let has_rows = layer.output_axis() == Some(-1) && has_one_use(graph, layer.node.into());
     let (add, slot, bias) = added_constant(graph, layer.node).filter(|_| has_rows)?;
     let is_row = bias.len() == shift.len() && bias.shape().last() == Some(&shift.len());
     let values = bias.values::<f32>().ok().filter(|_| is_row)?;

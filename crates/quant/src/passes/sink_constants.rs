@@ -4,9 +4,9 @@ use crate::names::Names;
 use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
 use std::collections::HashSet;
 
-/// Moves a constant into the subgraphs that capture it, if it has no other use: so a layer in the branch of an If
-/// or the body of a Loop has its weight in the same graph, and other passes see that it is constant. Several
-/// subgraphs get one each, which share their memory; `share-constants` undoes it.
+/// Moves a constant into the subgraphs that capture it, if it has no other use. Then a layer in the branch of an If
+/// or the body of a Loop has its weight in the same graph, where other passes recognize it as constant. Several
+/// subgraphs get a copy each; the copies share their memory. `share-constants` undoes it.
 ///
 /// Left alone: constants that the outer graph uses too, and defaults of inputs.
 ///
@@ -59,7 +59,7 @@ impl Pass for SinkConstants {
     }
 }
 
-/// Sinks constants from a graph, and then from its subgraphs: a constant may go down several steps.
+/// Sinks constants from a graph, and then from its subgraphs: a constant may sink by several levels.
 fn sink(model: &mut Model, graph: GraphId, names: &mut Names) -> bool {
     let mut changed = false;
     // The first subgraph that gets a constant keeps its name.
@@ -104,7 +104,7 @@ fn movable(graph: &Graph, id: NodeId) -> Vec<(usize, ValueId, (Value, Tensor))> 
     captured.filter_map(constant).collect()
 }
 
-/// Puts a constant into a subgraph in the place of a capture, which is then dead.
+/// Replaces a capture of a subgraph by a constant; the capture is then dead.
 fn put(subgraph: &mut Graph, capture: NodeId, value: Value, tensor: Tensor) {
     let mut node = Node::constant(value.name.clone(), tensor);
     node.outputs[0] = value;

@@ -35,9 +35,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// return %y
 /// ```
 pub struct Smooth<'a> {
-    /// Which layers.
+    /// The enabled layers.
     pub config: &'a QuantConfig,
-    /// By which factors.
+    /// The smoothing factors.
     pub record: &'a Record,
 }
 
@@ -111,7 +111,7 @@ fn smoothed_weight(model: &Model, layer: &Layer, factors: &[f32]) -> Tensor {
     Tensor::new(tensor.shape(), values)
 }
 
-/// Divides each activation once for all layers that read it with the same factors.
+/// Divides each activation once for all layers that use it with the same factors.
 fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f32])>, names: &mut Names) {
     let mut groups: Vec<(ValueId, &[f32], Vec<&Layer>)> = Vec::new();
     let mut of_key: HashMap<(ValueId, Vec<u32>), usize> = HashMap::new();
@@ -125,8 +125,8 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
         groups[at].2.push(layer);
     }
     for (value, factors, layers) in groups {
-        let readers = graph.users(value);
-        let is_theirs = readers.iter().all(|(node, _)| layers.iter().any(|layer| layer.node == *node));
+        let users = graph.users(value);
+        let is_theirs = users.iter().all(|(node, _)| layers.iter().any(|layer| layer.node == *node));
         let after = dims_after_channels(graph, layers[0]);
         if is_theirs && !graph.outputs().contains(&value) && fold(graph, value, factors, after, names) {
             continue;
@@ -145,7 +145,7 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
     }
 }
 
-/// How many dimensions of a layer's activation follow the one that counts channels.
+/// The number of dimensions of a layer's activation after the one that counts channels.
 fn dims_after_channels(graph: &Graph, layer: &Layer) -> usize {
     let (weight, input) = layer.input_channels().expect("a smoothed layer has a weight that meets its input");
     let tensor = graph.operand(layer.node, weight.slot).and_then(|value| graph.constant(value));

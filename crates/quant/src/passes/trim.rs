@@ -1,9 +1,9 @@
-//! What a file can do without.
+//! Removal of everything that a file does not need.
 
 use intact8_ir::{Graph, Model, NodeKind, Op, Pass, Result};
 use std::collections::BTreeSet;
 
-/// Removes what is not needed: constants and operations that no output depends on, the types of values inside the
+/// Removes unneeded parts: constants and operations that no output depends on, the types of values inside the
 /// graph, functions without a call, and operator sets without an operator.
 ///
 /// Types inside a graph can all be inferred, and some runtimes refuse a model whose types are less precise than

@@ -50,7 +50,7 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     let mut changed = false;
     model.try_for_each_graph(|_, graph| {
         for id in graph.topo() {
-            let Some((offset, readers)) = of_sign(graph, id, from) else { continue };
+            let Some((offset, users)) = of_sign(graph, id, from) else { continue };
             let old = graph.operand(id, 2);
             let shape = old.and_then(|old| graph.constant(old)).map_or(&[][..], Tensor::shape).to_vec();
             let name = old.map_or_else(
@@ -62,7 +62,7 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
                 continue;
             };
             let changed_offset = constant(graph, &mut names, &format!("{name}.{}", to.name()), tensor);
-            for node in readers.into_iter().chain([id]) {
+            for node in users.into_iter().chain([id]) {
                 graph.set_operand(node, 2, Some(changed_offset));
             }
             if let Some(Type::Tensor(ty)) = &mut graph.node_mut(id).outputs[0].ty {
@@ -84,7 +84,7 @@ fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)
     let (_, offset) = params.per_tensor()?;
     let states_type = graph.node(id).as_op()?.attrs.contains_key("output_dtype");
     let is_constant = graph.constant(graph.operand(id, 0)?).is_some();
-    let readers = graph.users(id.into());
+    let users = graph.users(id.into());
     let understands = |&(user, slot): &(NodeId, usize)| {
         let theirs = QdqParams::of_dequantized(graph, user.into());
         let fits = |theirs: QdqParams| {
@@ -93,6 +93,6 @@ fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)
         slot == 0 && theirs.is_some_and(fits)
     };
     let is_free = !is_constant && !states_type && !graph.outputs().contains(&id.into());
-    (is_free && readers.iter().all(understands))
-        .then(|| (offset, readers.into_iter().map(|(user, _)| user).collect()))
+    (is_free && users.iter().all(understands))
+        .then(|| (offset, users.into_iter().map(|(user, _)| user).collect()))
 }

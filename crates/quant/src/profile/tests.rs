@@ -1,4 +1,4 @@
-//! What targets restrict and refuse.
+//! Restrictions and errors of targets.
 
 use super::*;
 use intact8_ir::Op;

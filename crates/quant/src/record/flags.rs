@@ -10,7 +10,7 @@ pub(super) fn written(flags: &[bool]) -> String {
     flags.chunks(4).map(|flags| format!("{:x}", digit(flags))).collect()
 }
 
-/// The flags of digits: as many as fours hold.
+/// The flags of digits: four for each digit.
 pub(super) fn read(field: &Field) -> Result<Vec<bool>> {
     let mut flags = Vec::new();
     for digit in field.text()?.chars() {

@@ -1,4 +1,4 @@
-//! The model that runs on a target: the one value that is scored, timed and saved.
+//! The model that runs on a target, which is scored, timed and saved.
 
 use crate::deploy_format::{DeployFormat, Emission, emit};
 use crate::passes::ReadAscend;
@@ -14,7 +14,7 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// The deploy model of a fake-quant model of any tool. `observer` is told `deploy` and the format.
+    /// The deploy model of a fake-quant model of any tool. `observer` receives the stage `deploy` with the format.
     ///
     /// # Errors
     /// If the target does not read the format or can't run the model, if nothing in the model is quantized, if it is quantized
@@ -44,7 +44,7 @@ impl Deployed {
         self.format
     }
 
-    /// The target, and how the model was made for it.
+    /// The target, and the options of the model.
     pub fn emission(&self) -> &Emission {
         &self.emission
     }
@@ -54,7 +54,7 @@ impl Deployed {
         &self.model
     }
 
-    /// The model with operators of ONNX's own alone: those of Ascend, which only its compiler knows, are read as
+    /// The model with ONNX's own operators only: Ascend's operators, which only its compiler knows, are converted to
     /// QuantizeLinear and DequantizeLinear.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Deployed {
     }
 
     /// The model as runtimes execute it: QuantizeLinear and DequantizeLinear around an operator become the operator on
-    /// integers, which rounds in other places than the fake-quant model.
+    /// integers. It rounds other intermediate results than the fake-quant model does.
     ///
     /// # Errors
     /// If the model can't be expressed with integer operators.

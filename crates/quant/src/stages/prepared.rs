@@ -1,4 +1,4 @@
-//! A model ready to be quantized, and what is known of its layers before anything runs.
+//! A model ready to be quantized, with its layers and their costs.
 
 use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
@@ -11,14 +11,14 @@ use crate::{NameNodes, SinkConstants, fuse, infer_types};
 use intact8_ir::{Model, Pass, PassObserver, Pipeline, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// How a model is prepared. [`Prepared::new`] does nothing that these fields do not request.
+/// The options of preparation. [`Prepared::new`] does nothing that these fields do not request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preparation {
     /// Whether batch normalizations, scales, shifts and pads are folded into the layers before them.
     pub fuse: bool,
     /// Names of layers that nothing is folded into.
     pub skip_fusion: Vec<String>,
-    /// Whether the ranges of channels are made equal between neighbouring layers (cross-layer equalization).
+    /// Whether cross-layer equalization is applied.
     pub equalize: bool,
 }
 
@@ -29,7 +29,7 @@ impl Default for Preparation {
 }
 
 impl Preparation {
-    /// The preparation that a configuration asks for.
+    /// The preparation that a configuration requires.
     pub fn of(config: &QuantConfig) -> Preparation {
         Preparation {
             fuse: config.do_fusion,
@@ -43,8 +43,8 @@ impl Preparation {
         self.pipelines(folding).iter().flat_map(Pipeline::names).collect()
     }
 
-    /// What is run: names and computed constants, fusion, equalization, types. Names come first: they count nodes, which
-    /// folding takes away.
+    /// The passes: names and computed constants, fusion, cross-layer equalization, types. Names come first: they count nodes,
+    /// which folding removes.
     fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 4] {
         let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes)];
         if let Some(folding) = folding {
@@ -59,7 +59,7 @@ impl Preparation {
         [Pipeline(fold), fuse(self), Pipeline(equalize), infer_types()]
     }
 
-    /// The preparation that records of other tools are made with: everything folded, and nothing equalized.
+    /// The preparation for records of other tools: everything folded, without cross-layer equalization.
     fn plain() -> Preparation {
         Preparation { equalize: false, ..Preparation::default() }
     }
@@ -75,9 +75,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a copy of a model, whose nodes store as origins which nodes of the original they compute. `folding` is a pass of the caller that
-    /// replaces values by constants if they depend on constants alone; without it, nodes whose weights are computed are not
-    /// layers. `observer` is told `prepare`.
+    /// Prepares a copy of a model, whose nodes store as origins the nodes of the original that they compute. `folding` is a
+    /// pass of the caller that replaces values by constants if they depend on constants alone; without it, nodes whose weights
+    /// are computed are not layers. `observer` receives the stage `prepare`.
     ///
     /// # Errors
     /// If the model breaks a rule of ONNX that a pass or the verifier relies on.
@@ -133,14 +133,14 @@ impl Prepared {
         &self.layers
     }
 
-    /// The multiply-accumulate operations of a layer for one sample, where shapes are known before anything runs;
-    /// dimensions that the model leaves open count as 1.
+    /// The multiply-accumulate operations of a layer for one sample, if shapes are known before anything runs;
+    /// symbolic and unknown dimensions count as 1.
     pub fn cost(&self, layer: LayerId) -> Option<u64> {
         self.costs.get(layer.0 as usize).copied().flatten()
     }
 
-    /// The layers whose constants differ from those after the usual folding alone, because ranges of channels were
-    /// equalized or the folding was not the usual one: a record of them can't be used without the configuration.
+    /// The layers whose constants differ from those after the usual folding alone, because of cross-layer
+    /// equalization or of another folding: a record of them can't be used without the configuration.
     pub fn changed(&self) -> &LayerSet {
         &self.changed
     }
@@ -155,7 +155,7 @@ impl Prepared {
     }
 
     /// The fake-quant model of a configuration: every layer that it enables is quantized with the record's parameters.
-    /// The record may hold other layers too. `observer` is told `quantize`.
+    /// The record may hold other layers too. `observer` receives the stage `quantize`.
     ///
     /// # Errors
     /// If the record lacks an enabled layer, or does not fit it.
@@ -190,7 +190,7 @@ mod tests {
                          %y = MatMul(%t, %u) @c\nreturn %y\n";
 
     #[test]
-    fn equalized_layers_are_marked_as_changed() {
+    fn layers_after_cross_layer_equalization_are_marked_as_changed() {
         let model: Model = MODEL.parse().unwrap();
         let names = |how: &Preparation| {
             let prepared = Prepared::new(&model, how, None, &mut ()).unwrap();

@@ -1,4 +1,4 @@
-//! A fake-quant model, with the configuration that it was made from.
+//! A fake-quant model with its configuration.
 
 use crate::config::QuantConfig;
 use crate::deploy_format::{DeployFormat, Emission};
@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::stages::{Deployed, Prepared};
 use intact8_ir::{Model, PassObserver, Result};
 
-/// A quantized model: the fake-quant model, and the configuration that it was made from. Its graph holds the numbers of the
+/// A quantized model: the fake-quant model with its configuration. Its graph holds the numbers of the
 /// record.
 #[derive(Debug, Clone)]
 pub struct Quantized {
@@ -33,12 +33,12 @@ impl Quantized {
         &self.fake_quant
     }
 
-    /// Which layers are quantized, and how.
+    /// The configuration: the quantized layers and their methods.
     pub fn config(&self) -> &QuantConfig {
         &self.config
     }
 
-    /// The model that runs on a target, in one deploy format. `observer` is told `deploy` and the format.
+    /// The model that runs on a target, in one deploy format. `observer` receives the stage `deploy` with the format.
     ///
     /// # Errors
     /// If the target can't run it, or the format can't express it.

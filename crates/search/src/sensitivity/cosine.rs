@@ -4,7 +4,7 @@ use super::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::BoxError;
 
 /// `0.5 + 0.5·cos(original, quantized)`, from 0 for opposite to 1 for equal directions.
-/// An original of zeros gives 1, otherwise a quantized output of zeros gives 0. A common factor does not change it.
+/// It is 1 if the original is all zeros; otherwise 0 if the quantized output is. A common factor does not change it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CosineSimilarity;
 

@@ -4,7 +4,7 @@ use super::{ChannelLayout, Scope, Sensitivity, Similarity};
 use intact8_calibrate::BoxError;
 
 /// A sensitivity `S` of the network's outputs with one layer quantized. It includes the effect of later layers on the error,
-/// and takes one pass over the calibration data for each layer.
+/// and needs one pass over the calibration data for each layer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NetworkOutput<S>(pub S);
 

@@ -42,7 +42,7 @@ mod tests {
     }
 
     /// AMCT's state machine, as its source describes it: the lengths of the prefixes that it tries, without the repetition of
-    /// the best one at the end; `None` if it gives up.
+    /// the best one at the end; `None` if it stops without a result.
     fn amct(n_layers: usize, satisfies: impl Fn(usize) -> bool) -> Vec<Option<usize>> {
         let (mut left, mut right) = (0i64, n_layers as i64 - 1);
         let mut mid = (left + right) / 2;

@@ -8,7 +8,7 @@ use intact8_quant::layer::LayerSet;
 
 /// The shortest prefix of the ranking that meets the target, searched at the lengths 1, 2, 4, … and then between the last two.
 ///
-/// If rolling back more layers never makes the result worse, it takes about `2·log2 k` trials for a prefix of `k` layers,
+/// If rolling back more layers never makes the result worse, it needs about `2·log2 k` trials for a prefix of `k` layers,
 /// independent of the number of layers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gallop;

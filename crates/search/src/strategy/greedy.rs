@@ -5,9 +5,9 @@ use crate::outcome::Trial;
 use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
 
-/// One more entry in each trial, the most sensitive one of a ranking that is computed again after each trial.
+/// Each trial rolls back one more entry: the most sensitive one of a ranking that is computed again after each trial.
 ///
-/// It takes the interaction of layers into account, which a ranking of single layers does not; it takes one pass over the
+/// It accounts for the interaction of layers, which a ranking of single layers does not. It needs one pass over the
 /// calibration data for each layer and trial.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Greedy;

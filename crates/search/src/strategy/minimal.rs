@@ -11,9 +11,9 @@ use intact8_quant::layer::LayerSet;
 /// halves and finally single entries, are put back into int8, the least sensitive first, and stay there if the target is met.
 ///
 /// When it stops, putting back any single entry has been tried and misses the target, for every kind of target. If rolling
-/// back more layers never makes the result worse, and exactly `g` of `n` entries must be rolled back, it takes at most
-/// `2·l + 1 + 2·g·(l + 1) + g` trials with `l = ⌈log2 n⌉`, independent of their ranks. It gives up if not even an eighth of
-/// all entries can stay in int8.
+/// back more layers never makes the result worse, and exactly `g` of `n` entries must be rolled back, it needs at most
+/// `2·l + 1 + 2·g·(l + 1) + g` trials with `l = ⌈log2 n⌉`, independent of their ranks. It stops without a result if not
+/// even an eighth of all entries can stay in int8.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Minimal;
 
@@ -26,14 +26,14 @@ impl PureStrategy for Minimal {
     }
 }
 
-/// Entries that satisfy, but not if any single one is put back; all entries if the procedure gives up.
+/// Entries that satisfy, but not if any single one is put back; all entries if the procedure stops without a result.
 pub(super) fn minimal(answers: &Answers) -> Result<Entries, Untried> {
     let prefix = gallop::prefix(answers)?;
     minimize(answers.n_entries(), (0..prefix).collect(), |entries| answers.satisfies(entries))
 }
 
 /// Reduces entries that satisfy, of `n_entries` in all, to a set from which no single one can be removed; all entries if it
-/// gives up.
+/// stops without a result.
 pub(crate) fn minimize<E>(
     n_entries: usize,
     mut entries: Vec<usize>,

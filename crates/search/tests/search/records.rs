@@ -57,7 +57,7 @@ fn the_record_of_the_result_is_a_part_of_the_record_of_all() {
     assert!(result.layers.iter().all(is_same));
 }
 
-/// Two subgraphs capture one constant and compute a weight from it; preparation gives each a copy. Without the copies the
+/// Two subgraphs capture one constant and compute a weight from it; preparation makes a copy for each. Without the copies the
 /// layers would have two activations, one of which is a constant of the outer graph.
 #[test]
 fn a_weight_captured_by_two_subgraphs_is_not_an_activation() {
@@ -91,6 +91,6 @@ fn a_weight_captured_by_two_subgraphs_is_not_an_activation() {
     config.layers.insert("after1".to_owned(), intact8_quant::LayerConfig::default());
     assert_eq!(
         config.check(&model).unwrap_err().to_string(),
-        "layer \"after1\": can't be quantized: input 1 is a constant that several subgraphs read; remove it"
+        "layer \"after1\": can't be quantized: input 1 is a constant that several subgraphs use; remove it"
     );
 }

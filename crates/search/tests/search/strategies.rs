@@ -1,4 +1,4 @@
-//! What a search makes of the proposals of its strategy; the binary search of AMCT.
+//! The trials of a search for the proposals of its strategy; the binary search of AMCT.
 
 use crate::*;
 

@@ -44,7 +44,7 @@ impl Tally for MeanError {
 pub(super) struct Cosine(Mean);
 
 impl Tally for Cosine {
-    /// Targets of zeros give 1, otherwise an output of zeros gives 0.
+    /// The similarity is 1 for a target of zeros; otherwise 0 for an output of zeros.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         for (output, targets) in batch.pairs()? {
             let product = |a: &[f32], b: &[f32]| -> f64 {

@@ -13,7 +13,7 @@ impl Mean {
         self.sum += contribution;
     }
 
-    /// Sorts the contributions, which were added in the given order of samples, by sample.
+    /// Sorts the contributions, which were added in the order `order` of samples, by sample.
     pub(super) fn sort(&mut self, order: &[usize]) {
         let mut contributions = vec![0.0; order.len()];
         order.iter().zip(&self.contributions).for_each(|(&sample, &value)| contributions[sample] = value);

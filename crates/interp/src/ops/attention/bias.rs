@@ -75,8 +75,8 @@ impl BiasAttrs {
         Ok(Bias { sizes: *sizes, mask, is_causal: self.is_causal, window: self.window, offsets, lengths })
     }
 
-    fn lengths(&self, given: &Tensor, sizes: &Sizes) -> Result<Vec<i64>> {
-        let lengths = integers(given)?.into_owned();
+    fn lengths(&self, operand: &Tensor, sizes: &Sizes) -> Result<Vec<i64>> {
+        let lengths = integers(operand)?.into_owned();
         let is_fitting = |length: &i64| (0..=sizes.n_keys as i64).contains(length);
         if lengths.len() != sizes.batch || !lengths.iter().all(is_fitting) {
             let (batch, n_keys) = (sizes.batch, sizes.n_keys);
@@ -97,7 +97,7 @@ impl<R: Score> Bias<'_, R> {
         }
         let rows = rows.zip(scores.chunks_exact_mut(self.sizes.n_keys));
         rows.map(|(row, scores)| {
-            let (batch, head, query) = self.sizes.place(row);
+            let (batch, head, query) = self.sizes.coordinates(row);
             let seen = self.seen(batch, query);
             match &self.mask {
                 Some(mask) => mask.add(batch, head, query, seen, scores),
@@ -156,8 +156,8 @@ impl<'a, R: Score> Mask<'a, R> {
 
     /// Adds the summands to the scores of a query. Returns whether no key is visible.
     fn add(&self, batch: usize, head: usize, query: usize, seen: Range<usize>, scores: &mut [R]) -> bool {
-        let place = [batch, head, query];
-        let first: usize = place.iter().zip(self.steps).map(|(at, step)| at * step).sum();
+        let coordinates = [batch, head, query];
+        let first: usize = coordinates.iter().zip(self.steps).map(|(at, step)| at * step).sum();
         let values = &self.values[first..first + self.len];
         let end = if self.is_single { seen.end } else { seen.end.min(self.len) };
         let seen = seen.start.min(end)..end;

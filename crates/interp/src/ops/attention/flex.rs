@@ -74,17 +74,17 @@ fn modified<R: Score>(
     call: &Call<'_, '_>,
 ) -> Result<Vec<R>> {
     let Some(subgraph) = subgraph else { return Ok(values) };
-    let given = rounded(precision, shape, values)?;
-    let mut made = subgraph.run([Data::Tensor(given)], call)?.into_iter();
-    let (Some(made), None) = (made.next(), made.next()) else {
+    let input = rounded(precision, shape, values)?;
+    let mut outputs = subgraph.run([Data::Tensor(input)], call)?.into_iter();
+    let (Some(output), None) = (outputs.next(), outputs.next()) else {
         return Err(Error::invalid_model("a subgraph of attention must have one output"));
     };
-    let made = made.into_tensor()?;
-    if made.shape() != shape {
-        let found = made.shape();
+    let output = output.into_tensor()?;
+    if output.shape() != shape {
+        let found = output.shape();
         return Err(Error::invalid_data(format!(
             "a subgraph of attention returned the shape {found:?} for {shape:?}"
         )));
     }
-    Ok(numbers::<R>(&made, precision)?.into_owned())
+    Ok(numbers::<R>(&output, precision)?.into_owned())
 }

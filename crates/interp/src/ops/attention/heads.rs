@@ -53,7 +53,7 @@ impl<'a, R: Number> Heads<'a, R> {
     /// Rows of all heads, multiplied by a factor.
     pub(super) fn scaled_rows(&self, sizes: &Sizes, rows: Range<usize>, factor: R, out: &mut [R]) {
         for (row, out) in rows.zip(out.chunks_exact_mut(self.width.max(1))) {
-            let (batch, head, position) = sizes.place(row);
+            let (batch, head, position) = sizes.coordinates(row);
             let matrix = self.matrix(batch, head);
             let row = &matrix.data[position * matrix.row_stride..][..self.width];
             out.iter_mut().zip(row).for_each(|(out, &x)| *out = x.mul(factor));
@@ -86,13 +86,13 @@ impl Sizes {
     }
 
     /// Batch, head and position of a query.
-    pub(super) fn place(&self, row: usize) -> (usize, usize, usize) {
+    pub(super) fn coordinates(&self, row: usize) -> (usize, usize, usize) {
         let (head, position) = (row / self.n_queries, row % self.n_queries);
         (head / self.n_heads, head % self.n_heads, position)
     }
 
-    /// The number of queries with about the given number of scores; those of whole heads, if that includes several
-    /// heads.
+    /// The number of queries that have about `n_scores` scores together; a multiple of a head's queries if that is more than
+    /// one head.
     pub(super) fn rows_at_a_time(&self, n_scores: usize) -> usize {
         let n_rows = (n_scores / self.n_keys).clamp(1, self.n_rows());
         if n_rows > self.n_queries { n_rows / self.n_queries * self.n_queries } else { n_rows }

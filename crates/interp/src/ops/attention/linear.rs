@@ -31,8 +31,8 @@ pub(super) fn linear_attention(ctx: &CompileContext<'_>) -> Result<Kernel> {
     }
     for (slot, what, is_needed) in [(4, "decay", is_gated), (5, "beta", is_delta)] {
         if ctx.has_operand(slot) != is_needed {
-            let verb = if is_needed { "needs" } else { "takes no" };
-            return Err(Error::invalid_model(format!("this update_rule {verb} {what}")));
+            let verb = if is_needed { "must have" } else { "must not have" };
+            return Err(Error::invalid_model(format!("this update_rule {verb} the operand {what}")));
         }
     }
     let linear = Linear { n_heads, scale: ctx.float("scale", 0.0)?, is_gated, is_delta };

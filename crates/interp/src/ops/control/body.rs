@@ -72,12 +72,12 @@ impl Collected {
         outputs: impl IntoIterator<Item = Data>,
         call: &Call<'_, '_>,
     ) -> Result<()> {
-        for (kept, item) in self.items.iter_mut().zip(outputs) {
+        for (collected, item) in self.items.iter_mut().zip(outputs) {
             let n_bytes = item.byte_size().saturating_add(Sequence::overhead(1));
             call.context.reserve(n_bytes)?;
             call.context.allocated(n_bytes);
             self.n_bytes += n_bytes;
-            kept.push(item);
+            collected.push(item);
         }
         Ok(())
     }

@@ -113,15 +113,21 @@ impl Align {
         let ((bin_height, n_down), (bin_width, n_across)) =
             (along(top, bottom, out_height), along(left, right, out_width));
         let n_all = call.reserve::<u64>(&[out_height, out_width, n_down, n_across, 8])? / 8;
-        let place = |begin: R, bin: R, idx: usize, sample: usize, n: usize| {
+        let sample_position = |begin: R, bin: R, idx: usize, sample: usize, n: usize| {
             let within = (R::from_f64(sample as f64) + R::from_f32(0.5)) * bin / R::from_f64(n as f64);
             begin + R::from_f64(idx as f64) * bin + within
         };
         let rows: Vec<Vec<Option<Ends<R>>>> = (0..out_height)
-            .map(|bin| (0..n_down).map(|i| ends(place(top, bin_height, bin, i, n_down), height)).collect())
+            .map(|bin| {
+                (0..n_down).map(|i| ends(sample_position(top, bin_height, bin, i, n_down), height)).collect()
+            })
             .collect();
         let columns: Vec<Vec<Option<Ends<R>>>> = (0..out_width)
-            .map(|bin| (0..n_across).map(|i| ends(place(left, bin_width, bin, i, n_across), width)).collect())
+            .map(|bin| {
+                (0..n_across)
+                    .map(|i| ends(sample_position(left, bin_width, bin, i, n_across), width))
+                    .collect()
+            })
             .collect();
         let mut samples = Vec::with_capacity(n_all);
         for (rows, columns) in rows.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns)))
@@ -146,16 +152,16 @@ impl Align {
 type Ends<R> = [(usize, R); 2];
 
 /// `None` if the position is more than one element outside.
-fn ends<R: Real>(place: R, len: usize) -> Option<Ends<R>> {
-    if !(-1.0..=len as f64).contains(&place.to_f64()) {
+fn ends<R: Real>(position: R, len: usize) -> Option<Ends<R>> {
+    if !(-1.0..=len as f64).contains(&position.to_f64()) {
         return None;
     }
-    let place = if place < R::ZERO { R::ZERO } else { place };
-    let low = place.to_f64() as usize;
+    let position = if position < R::ZERO { R::ZERO } else { position };
+    let low = position.to_f64() as usize;
     if low + 1 >= len {
         return Some([(len - 1, R::ONE), (len - 1, R::ZERO)]);
     }
-    let fraction = place - R::from_f64(low as f64);
+    let fraction = position - R::from_f64(low as f64);
     Some([(low, R::ONE - fraction), (low + 1, fraction)])
 }
 

@@ -42,10 +42,10 @@ impl Equation {
         if inputs.len() != n_operands {
             return Err(malformed("each operand has one term"));
         }
-        let given = || inputs.iter().flat_map(Term::letters);
+        let letters = || inputs.iter().flat_map(Term::letters);
         if let Some(output) = &output {
-            if output.letters().any(|letter| !given().any(|other| other == letter)) {
-                return Err(malformed("a letter of the result is none of an operand"));
+            if output.letters().any(|letter| !letters().any(|other| other == letter)) {
+                return Err(malformed("a letter of the result occurs in no operand"));
             }
             if output.letters().any(|letter| output.letters().filter(|other| *other == letter).count() > 1) {
                 return Err(malformed("a letter occurs twice in the result"));
@@ -75,9 +75,10 @@ impl Equation {
             }
             Some(term) => term.labels(longest),
             None => {
-                let given = || self.inputs.iter().flat_map(Term::letters);
-                let mut once: Vec<char> =
-                    given().filter(|letter| given().filter(|other| other == letter).count() == 1).collect();
+                let letters = || self.inputs.iter().flat_map(Term::letters);
+                let mut once: Vec<char> = letters()
+                    .filter(|letter| letters().filter(|other| other == letter).count() == 1)
+                    .collect();
                 once.sort_unstable();
                 Term { before: vec![], after: Some(once) }.labels(longest)
             }

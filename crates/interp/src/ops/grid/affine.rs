@@ -29,38 +29,41 @@ pub(super) fn affine_grid(ctx: &CompileContext<'_>) -> Result<Kernel> {
         call.reserve::<f64>(&out_shape)?;
         let theta: Vec<f64> =
             with_real!(dtype, R => Ok(numbers::<R>(theta, dtype)?.iter().map(|x| x.to_f64()).collect()))?;
-        let axes: Vec<Vec<f64>> = sizes.iter().map(|&size| normal_places(size, align_corners)).collect();
+        let axes: Vec<Vec<f64>> = sizes.iter().map(|&size| centers(size, align_corners)).collect();
         let mut out = Vec::with_capacity(out_shape.iter().product());
         for matrix in theta.chunks_exact(n_axes * (n_axes + 1)) {
-            place(matrix, &axes, &mut vec![], &mut out);
+            append_positions(matrix, &axes, &mut vec![], &mut out);
         }
         one(rounded(dtype, &out_shape, out)?)
     }))
 }
 
 /// The centers of `size` elements between -1 and 1, or the outermost at -1 and 1.
-fn normal_places(size: usize, align_corners: bool) -> Vec<f64> {
+fn centers(size: usize, align_corners: bool) -> Vec<f64> {
     let n = size as f64;
-    let place = |i: usize| match align_corners {
+    let center = |i: usize| match align_corners {
         true => -1.0 + 2.0 * i as f64 / (n - 1.0).max(1.0),
         false => (2.0 * i as f64 + 1.0) / n - 1.0,
     };
-    (0..size).map(place).collect()
+    (0..size).map(center).collect()
 }
 
-/// Appends the positions of all elements; the coordinates of outer axes are given.
-fn place(matrix: &[f64], axes: &[Vec<f64>], places: &mut Vec<f64>, out: &mut Vec<f64>) {
+/// Appends the positions of all elements; `outer` holds the coordinates on the outer axes.
+fn append_positions(matrix: &[f64], axes: &[Vec<f64>], outer: &mut Vec<f64>, out: &mut Vec<f64>) {
     let Some((axis, axes)) = axes.split_first() else {
-        let moved = matrix.chunks_exact(places.len() + 1).map(|row| {
+        let moved = matrix.chunks_exact(outer.len() + 1).map(|row| {
             let (shift, factors) = row.split_last().expect("a row has a shift");
-            factors.iter().zip(places.iter().rev()).fold(*shift, |sum, (factor, place)| sum + factor * place)
+            factors
+                .iter()
+                .zip(outer.iter().rev())
+                .fold(*shift, |sum, (factor, coordinate)| sum + factor * coordinate)
         });
         out.extend(moved);
         return;
     };
     for &along in axis {
-        places.push(along);
-        place(matrix, axes, places, out);
-        places.pop();
+        outer.push(along);
+        append_positions(matrix, axes, outer, out);
+        outer.pop();
     }
 }

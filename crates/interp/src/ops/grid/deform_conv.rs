@@ -85,12 +85,12 @@ impl Layer<'_> {
         let (depth, rows) = (channels / groups * n_taps, out_channels / groups);
         let (n_offsets, n_masks) =
             (self.offset_groups * n_taps * self.input.len(), self.offset_groups * n_taps);
-        let places = self.places();
+        let starts = self.window_starts();
         for image in (0..batch).filter(|_| n_positions * out_channels > 0) {
             let offset = &offset[image * n_offsets * n_positions..][..n_offsets * n_positions];
             let mask =
                 mask.as_ref().map(|mask| &mask[image * n_masks * n_positions..][..n_masks * n_positions]);
-            self.sample(&x[image * image_len..][..image_len], &places, offset, mask, &mut columns);
+            self.sample(&x[image * image_len..][..image_len], &starts, offset, mask, &mut columns);
             let out = &mut out[image * out_channels * n_positions..][..out_channels * n_positions];
             if let Some(bias) = &bias {
                 out.chunks_exact_mut(n_positions).zip(&**bias).for_each(|(out, &bias)| out.fill(bias));
@@ -106,45 +106,45 @@ impl Layer<'_> {
     }
 
     /// The start of the window for each output, outermost axis first.
-    fn places(&self) -> Vec<Vec<f64>> {
-        let mut places = vec![vec![]];
+    fn window_starts(&self) -> Vec<Vec<f64>> {
+        let mut starts = vec![vec![]];
         for (axis, &n) in self.output.iter().enumerate() {
             let along =
                 |i: usize| (i * self.window.strides[axis]) as f64 - self.window.pads_begin[axis] as f64;
-            let longer = |place: &Vec<f64>| {
-                (0..n).map(|i| [place.as_slice(), &[along(i)]].concat()).collect::<Vec<_>>()
+            let longer = |start: &Vec<f64>| {
+                (0..n).map(|i| [start.as_slice(), &[along(i)]].concat()).collect::<Vec<_>>()
             };
-            places = places.iter().flat_map(longer).collect();
+            starts = starts.iter().flat_map(longer).collect();
         }
-        places
+        starts
     }
 
     /// The value of every tap, `[channels, taps, positions]`.
     fn sample<R: Real>(
         &self,
         image: &[R],
-        places: &[Vec<f64>],
+        starts: &[Vec<f64>],
         offsets: &[R],
         mask: Option<&[R]>,
         columns: &mut [R],
     ) {
         let sampler = Sampler { sizes: self.input, method: Method::Linear, padding: Padding::Zeros };
-        let (n_axes, n_positions) = (self.input.len(), places.len());
+        let (n_axes, n_positions) = (self.input.len(), starts.len());
         let plane_len = self.input.iter().product::<usize>();
         let group_channels = self.channels / self.offset_groups;
         let mut taps = Taps::default();
-        let mut place = vec![0.0; n_axes];
+        let mut position = vec![0.0; n_axes];
         for (number, tap) in
             (0..self.offset_groups * self.n_taps).map(|number| (number, number % self.n_taps))
         {
             let shift = self.shift(tap);
             taps.clear();
-            for (idx, begin) in places.iter().enumerate() {
+            for (idx, begin) in starts.iter().enumerate() {
                 for axis in 0..n_axes {
                     let offset = offsets[(number * n_axes + axis) * n_positions + idx].to_f64();
-                    place[axis] = begin[axis] + shift[axis] + offset;
+                    position[axis] = begin[axis] + shift[axis] + offset;
                 }
-                taps.push(&sampler, &place, mask.map_or(R::ONE, |mask| mask[number * n_positions + idx]));
+                taps.push(&sampler, &position, mask.map_or(R::ONE, |mask| mask[number * n_positions + idx]));
             }
             let group = number / self.n_taps;
             for channel in group * group_channels..(group + 1) * group_channels {

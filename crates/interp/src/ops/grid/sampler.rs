@@ -4,9 +4,10 @@ use crate::real::Real;
 use intact8_ir::Element;
 use smallvec::SmallVec;
 
-/// The sampling of an image with the given sizes.
+/// The sampling of an image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sampler<'a> {
+    /// The size of the image on each axis.
     pub(super) sizes: &'a [usize],
     pub(super) method: Method,
     pub(super) padding: Padding,
@@ -56,8 +57,11 @@ impl<R: Real> Taps<R> {
     }
 
     /// Adds a position, with one coordinate for each axis; its weights are multiplied by `factor`.
-    pub(super) fn push(&mut self, sampler: &Sampler<'_>, place: &[f64], factor: R) {
-        let axes = place.iter().zip(sampler.sizes).map(|(&place, &size)| sampler.axis_taps(place, size));
+    pub(super) fn push(&mut self, sampler: &Sampler<'_>, position: &[f64], factor: R) {
+        let axes = position
+            .iter()
+            .zip(sampler.sizes)
+            .map(|(&coordinate, &size)| sampler.axis_taps(coordinate, size));
         let axes: SmallVec<[AxisTaps<R>; 3]> = axes.collect();
         self.combine(&axes, sampler.sizes, 0, factor);
         self.ends.push(self.taps.len());
@@ -96,12 +100,13 @@ impl<R: Real> Taps<R> {
 }
 
 impl Sampler<'_> {
-    /// The elements around a position, without those of weight 0.
-    fn axis_taps<R: Real>(&self, place: f64, size: usize) -> AxisTaps<R> {
-        let place = if self.method == Method::Nearest { place.round_ties_even() } else { place };
-        let place = self.padding.into_image(place, size);
-        let floor = place.floor();
-        let t = place - floor;
+    /// The elements around a coordinate, without those of weight 0.
+    fn axis_taps<R: Real>(&self, coordinate: f64, size: usize) -> AxisTaps<R> {
+        let coordinate =
+            if self.method == Method::Nearest { coordinate.round_ties_even() } else { coordinate };
+        let coordinate = self.padding.into_image(coordinate, size);
+        let floor = coordinate.floor();
+        let t = coordinate - floor;
         let taps: SmallVec<[(f64, f64); 4]> = match self.method {
             Method::Nearest => SmallVec::from_slice(&[(floor, 1.0)]),
             Method::Linear => SmallVec::from_slice(&[(floor, 1.0 - t), (floor + 1.0, t)]),
@@ -126,16 +131,16 @@ fn cubic(x: f64) -> f64 {
 }
 
 impl Padding {
-    /// A position outside of the image, mapped into it.
-    fn into_image(self, place: f64, size: usize) -> f64 {
+    /// A coordinate outside of the image, mapped into it.
+    fn into_image(self, coordinate: f64, size: usize) -> f64 {
         let last = size as f64 - 1.0;
         let edge = if self == (Padding::Reflection { to_centers: true }) { 0.0 } else { -0.5 };
         match self {
-            _ if (edge..=last - edge).contains(&place) => place,
-            Padding::Zeros => place,
+            _ if (edge..=last - edge).contains(&coordinate) => coordinate,
+            Padding::Zeros => coordinate,
             // At this distance all neighbours are the outermost element.
-            Padding::Border => place.clamp(-2.0, last + 2.0),
-            Padding::Reflection { .. } => reflect(place, edge, last - edge),
+            Padding::Border => coordinate.clamp(-2.0, last + 2.0),
+            Padding::Reflection { .. } => reflect(coordinate, edge, last - edge),
         }
     }
 
@@ -153,13 +158,14 @@ impl Padding {
     }
 }
 
-/// The position, mirrored at both ends until it is between them.
-fn reflect(place: f64, min: f64, max: f64) -> f64 {
+/// The coordinate, mirrored at both ends until it is between them.
+fn reflect(coordinate: f64, min: f64, max: f64) -> f64 {
     let range = max - min;
     if range <= 0.0 {
         return min;
     }
-    let (distance, from, to) = if place < min { (min - place, min, 1.0) } else { (place - max, max, -1.0) };
+    let (distance, from, to) =
+        if coordinate < min { (min - coordinate, min, 1.0) } else { (coordinate - max, max, -1.0) };
     let n_turns = (distance / range).trunc();
     let rest = distance - n_turns * range;
     match n_turns % 2.0 == 0.0 {
@@ -173,8 +179,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_mirrored_at_both_ends() {
-        let reflected = |place| reflect(place, -0.5, 2.5);
+    fn coordinates_are_mirrored_at_both_ends() {
+        let reflected = |coordinate| reflect(coordinate, -0.5, 2.5);
         assert_eq!([-1.0, -3.0, -4.0, 3.0, 5.0, 6.0].map(reflected), [0.0, 2.0, 2.0, 2.0, 0.0, 0.0]);
         assert_eq!(reflect(7.0, 0.0, 0.0), 0.0);
         assert!(reflect(f64::INFINITY, 0.0, 1.0).is_nan());

@@ -7,19 +7,20 @@ use crate::number::{Number, with_number};
 use crate::op::{CompileContext, Kernel, one};
 use intact8_ir::{Error, Result, Tensor};
 
-/// The features at the given positions. A vector is a matrix of one row.
+/// The features at the positions in operand 1. A vector is a matrix of one row.
 pub(super) fn extract(_: &CompileContext<'_>) -> Result<Kernel> {
     Ok(Box::new(|call| {
-        let (x, places) = (call.tensor(0)?, integers(call.tensor(1)?)?);
+        let (x, positions) = (call.tensor(0)?, integers(call.tensor(1)?)?);
         let wrong = || {
             Error::invalid_data(format!(
-                "positions {places:?} are out of range for the shape {:?}",
+                "positions {positions:?} are out of range for the shape {:?}",
                 x.shape()
             ))
         };
         let (&n_features, outer) = x.shape().split_last().ok_or_else(wrong)?;
-        let place = |&place: &i64| usize::try_from(place).ok().filter(|&place| place < n_features);
-        let starts: Vec<usize> = places.iter().map(place).collect::<Option<_>>().ok_or_else(wrong)?;
+        let checked =
+            |&position: &i64| usize::try_from(position).ok().filter(|&position| position < n_features);
+        let starts: Vec<usize> = positions.iter().map(checked).collect::<Option<_>>().ok_or_else(wrong)?;
         let rows = if outer.is_empty() { &[1] } else { outer };
         let shape = [rows, &[starts.len()]].concat();
         let blocks = Blocks { outer: rows.iter().product(), outer_step: n_features, starts: &starts, len: 1 };

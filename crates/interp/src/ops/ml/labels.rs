@@ -9,7 +9,7 @@ use std::collections::HashMap;
 struct Table {
     key_type: DType,
     /// The index of the value, by the bytes of the key.
-    places: HashMap<Vec<u8>, usize>,
+    indices: HashMap<Vec<u8>, usize>,
     /// The values, a vector; the last one is the default.
     values: Tensor,
     /// Whether keys are compared as numbers instead of bits.
@@ -78,8 +78,8 @@ pub(super) fn one_hot(ctx: &CompileContext<'_>) -> Result<Kernel> {
         _ => return Err(Error::invalid_model("op OneHotEncoder must have one kind of categories")),
     };
     let (n, allows_unknown) = (categories.len(), ctx.flag("zeros", true)?);
-    let places = list((0..n as i64).collect());
-    let table = Table::new(&categories, &places, &Tensor::scalar(-1i64), false)?;
+    let indices = list((0..n as i64).collect());
+    let table = Table::new(&categories, &indices, &Tensor::scalar(-1i64), false)?;
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
         let found = match x.dtype() {
@@ -93,9 +93,9 @@ pub(super) fn one_hot(ctx: &CompileContext<'_>) -> Result<Kernel> {
         };
         let shape = [x.shape(), &[n]].concat();
         let mut out = call.zeros::<f32>(&shape)?;
-        for (&place, out) in found.values::<i64>()?.iter().zip(out.chunks_exact_mut(n)) {
-            match usize::try_from(place) {
-                Ok(place) => out[place] = 1.0,
+        for (&index, out) in found.values::<i64>()?.iter().zip(out.chunks_exact_mut(n)) {
+            match usize::try_from(index) {
+                Ok(index) => out[index] = 1.0,
                 Err(_) if allows_unknown => {}
                 Err(_) => return Err(Error::invalid_data("an element is not in the categories")),
             }
@@ -129,14 +129,14 @@ impl Table {
             return Err(Error::invalid_model(format!("{n_keys} keys do not match {n_values} values")));
         }
         let values = with_element!(values.dtype(), T => list([values.values::<T>()?, default.values::<T>()?].concat()));
-        let mut places = HashMap::new();
-        with_element!(keys.dtype(), T => for (place, key) in keys.values::<T>()?.iter().enumerate() {
+        let mut indices = HashMap::new();
+        with_element!(keys.dtype(), T => for (index, key) in keys.values::<T>()?.iter().enumerate() {
             let key = key_bytes(key, by_value);
-            if by_value || !places.contains_key(&key) {
-                places.insert(key, place);
+            if by_value || !indices.contains_key(&key) {
+                indices.insert(key, index);
             }
         });
-        Ok(Table { key_type: keys.dtype(), places, values, by_value })
+        Ok(Table { key_type: keys.dtype(), indices, values, by_value })
     }
 
     /// The value of each element.
@@ -149,15 +149,15 @@ impl Table {
             )));
         }
         call.reserve::<usize>(x.shape())?;
-        let place = |key: Vec<u8>| self.places.get(&key).copied().unwrap_or(self.values.len() - 1);
-        let places: Vec<usize> = with_element!(x.dtype(), T =>
-            x.values::<T>()?.iter().map(|key| place(key_bytes(key, self.by_value))).collect());
+        let index_of = |key: Vec<u8>| self.indices.get(&key).copied().unwrap_or(self.values.len() - 1);
+        let indices: Vec<usize> = with_element!(x.dtype(), T =>
+            x.values::<T>()?.iter().map(|key| index_of(key_bytes(key, self.by_value))).collect());
         with_element!(self.values.dtype(), T => {
             call.reserve::<T>(x.shape())?;
             let values = self.values.values::<T>()?;
             let labels = texts(&self.values);
-            reserve_text(call, places.iter().filter_map(|&place| labels.get(place)).map(String::len))?;
-            Ok(Tensor::new(x.shape(), places.iter().map(|&place| values[place].clone()).collect()))
+            reserve_text(call, indices.iter().filter_map(|&index| labels.get(index)).map(String::len))?;
+            Ok(Tensor::new(x.shape(), indices.iter().map(|&index| values[index].clone()).collect()))
         })
     }
 }

@@ -80,10 +80,10 @@ pub(super) fn classify(ctx: &CompileContext<'_>) -> Result<Kernel> {
                     });
                 }
                 _ => {
-                    let mut places = 0..row.len();
-                    let first = places.next().unwrap_or(0);
+                    let mut classes = 0..row.len();
+                    let first = classes.next().unwrap_or(0);
                     best.push(
-                        places.fold(first, |best, place| if row[place] > row[best] { place } else { best }),
+                        classes.fold(first, |best, class| if row[class] > row[best] { class } else { best }),
                     );
                     out.copy_from_slice(row);
                     model.transform.apply(out);

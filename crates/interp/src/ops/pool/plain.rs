@@ -112,17 +112,17 @@ pub(super) fn globalize(sizes: &PoolSizes, order: Order, indices: &mut [i64]) {
     let in_len: usize = input.iter().product();
     for (plane, indices) in indices.chunks_exact_mut(n_outputs.max(1)).enumerate() {
         for index in indices.iter_mut().filter(|index| **index >= 0) {
-            let mut place = *index as usize;
+            let mut row_major = *index as usize;
             if let Order::ColumnMajor = order {
-                let mut rest = std::mem::take(&mut place);
+                let mut rest = std::mem::take(&mut row_major);
                 let mut step = in_len;
                 for &n in input.iter().rev() {
                     step /= n;
-                    place += rest % n * step;
+                    row_major += rest % n * step;
                     rest /= n;
                 }
             }
-            *index = (plane * in_len + place) as i64;
+            *index = (plane * in_len + row_major) as i64;
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Granularity {
 /// The quantization granularity of a tensor.
 #[derive(Debug)]
 pub(super) enum Runs {
-    /// One scale for the given number of elements.
+    /// Per tensor; the number of its elements.
     One(usize),
     /// One scale for each step of an axis.
     ByStep(Along),

@@ -51,10 +51,10 @@ impl Sizes {
     }
 
     /// The length of every sequence; the whole length if the operand is absent.
-    pub(super) fn lengths(&self, given: Option<&Tensor>) -> Result<Vec<usize>> {
-        let Some(given) = given else { return Ok(vec![self.len; self.batch]) };
-        if given.shape() != [self.batch] {
-            let (found, batch) = (given.shape(), self.batch);
+    pub(super) fn lengths(&self, operand: Option<&Tensor>) -> Result<Vec<usize>> {
+        let Some(operand) = operand else { return Ok(vec![self.len; self.batch]) };
+        if operand.shape() != [self.batch] {
+            let (found, batch) = (operand.shape(), self.batch);
             return Err(Error::invalid_data(format!(
                 "the lengths of {batch} sequences have the shape {found:?}"
             )));
@@ -63,7 +63,7 @@ impl Sizes {
         let wrong = |length| {
             Error::invalid_data(format!("a sequence of {length} steps exceeds the length {}", self.len))
         };
-        integers(given)?.iter().map(|length| fitting(length).ok_or_else(|| wrong(length))).collect()
+        integers(operand)?.iter().map(|length| fitting(length).ok_or_else(|| wrong(length))).collect()
     }
 
     /// The rows of a direction's state, in the order of sequences.

@@ -104,18 +104,18 @@ impl<R: Real> Taps<R> {
             // A region may be anywhere, even at infinity.
             let original = if is_outside { 0.0 } else { f64::from(original) };
             let first = (original - reach).floor() as i64 + 1;
-            let places = first..first + n_each as i64;
-            for (weight, place) in weights.iter_mut().zip(places.clone()) {
-                let is_excluded = filter.exclude_outside && !(0..=last).contains(&place);
-                let distance = (place as f64 - original) / stretch;
+            let positions = first..first + n_each as i64;
+            for (weight, position) in weights.iter_mut().zip(positions.clone()) {
+                let is_excluded = filter.exclude_outside && !(0..=last).contains(&position);
+                let distance = (position as f64 - original) / stretch;
                 *weight = if is_excluded { 0.0 } else { filter.curve.weight(distance) };
             }
             let sum: f64 = weights.iter().sum();
             let is_partial = (filter.exclude_outside || filter.antialias) && sum != 0.0;
             let sum = if is_partial { sum } else { 1.0 };
-            let taps = places.zip(&weights);
+            let taps = positions.zip(&weights);
             found.taps.extend(
-                taps.map(|(place, weight)| (place.clamp(0, last) as usize, R::from_f64(weight / sum))),
+                taps.map(|(position, weight)| (position.clamp(0, last) as usize, R::from_f64(weight / sum))),
             );
         }
         Ok(found)

@@ -83,26 +83,26 @@ fn groups<T: Ordered>(along: Along, values: &[T]) -> Groups {
         let mut pairs = slice(a).zip(slice(b)).map(|(a, b)| a.order(b));
         pairs.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     };
-    let mut places: Vec<usize> = (0..len).collect();
+    let mut slices: Vec<usize> = (0..len).collect();
     // Stable, so that the first slice of each group is the first in the tensor.
-    sort(&mut places, &order);
+    sort(&mut slices, &order);
     let mut groups = Groups { firsts: vec![], of: vec![0; len], counts: vec![] };
-    for (idx, &place) in places.iter().enumerate() {
+    for (idx, &slice_idx) in slices.iter().enumerate() {
         match groups.counts.last_mut() {
-            Some(count) if order(&places[idx - 1], &place).is_eq() => *count += 1,
+            Some(count) if order(&slices[idx - 1], &slice_idx).is_eq() => *count += 1,
             _ => {
-                groups.firsts.push(place);
+                groups.firsts.push(slice_idx);
                 groups.counts.push(1);
             }
         }
-        groups.of[place] = groups.firsts.len() - 1;
+        groups.of[slice_idx] = groups.firsts.len() - 1;
     }
     groups
 }
 
 /// Sorting is compiled once instead of for every element type.
-fn sort(places: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
-    places.sort_by(order);
+fn sort(slices: &mut [usize], order: &dyn Fn(&usize, &usize) -> Ordering) {
+    slices.sort_by(order);
 }
 
 /// A type that can be sorted. NaN is larger than all numbers and equal to itself.

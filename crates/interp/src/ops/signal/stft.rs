@@ -56,14 +56,16 @@ fn run(call: &Call<'_, '_>, is_onesided: bool, plans: &Plans) -> Result<Outputs>
 /// The frame length: the operand, or the length of the window, or that of the signal.
 fn frame_len(call: &Call<'_, '_>, signal_len: usize) -> Result<usize> {
     let window = call.optional(2)?.map(Tensor::shape);
-    let given = call.optional(3)?.map(integer).transpose()?;
-    match (window, given) {
+    let frame_length = call.optional(3)?.map(integer).transpose()?;
+    match (window, frame_length) {
         (None, None) => positive("the length of the signal", signal_len as i64),
         (None, Some(len)) => positive("frame_length", len),
         (Some(&[len]), None) => positive("the length of the window", len as i64),
-        (Some(&[len]), Some(given)) if usize::try_from(given) == Ok(len) => positive("frame_length", given),
-        (Some(window), given) => Err(Error::invalid_data(format!(
-            "a window of shape {window:?} does not match the frame_length {given:?}"
+        (Some(&[len]), Some(length)) if usize::try_from(length) == Ok(len) => {
+            positive("frame_length", length)
+        }
+        (Some(window), frame_length) => Err(Error::invalid_data(format!(
+            "a window of shape {window:?} does not match the frame_length {frame_length:?}"
         ))),
     }
 }

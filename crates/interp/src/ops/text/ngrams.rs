@@ -56,7 +56,7 @@ pub(super) fn tf_idf(ctx: &CompileContext<'_>) -> Result<Kernel> {
         return Err(Error::invalid_model("min_gram_length is greater than max_gram_length"));
     }
     let (vocabulary, pool) = vocabulary(ctx)?;
-    let coordinates = places(ctx, "ngram_indexes")?;
+    let coordinates = indices(ctx, "ngram_indexes")?;
     let width = coordinates.iter().max().and_then(|max| max.checked_add(1));
     let width = width.ok_or_else(|| misfit("ngram_indexes"))?;
     let tree = tree(ctx, &pool, &coordinates, &lengths)?;
@@ -151,9 +151,9 @@ fn misfit(name: &str) -> Error {
 }
 
 /// An attribute with indices.
-fn places(ctx: &CompileContext<'_>, name: &str) -> Result<Vec<usize>> {
+fn indices(ctx: &CompileContext<'_>, name: &str) -> Result<Vec<usize>> {
     let list = ctx.ints(name)?.unwrap_or_default();
-    list.into_iter().map(|place| usize::try_from(place).map_err(|_| misfit(name))).collect()
+    list.into_iter().map(|index| usize::try_from(index).map_err(|_| misfit(name))).collect()
 }
 
 /// For each output index, the weight of its n-gram, by default 1.
@@ -169,7 +169,7 @@ fn weights(ctx: &CompileContext<'_>, coordinates: &[usize]) -> Result<HashMap<us
 
 /// The n-grams of the selected lengths.
 fn tree(ctx: &CompileContext<'_>, pool: &[usize], coordinates: &[usize], lengths: &Lengths) -> Result<Tree> {
-    let starts = places(ctx, "ngram_counts")?;
+    let starts = indices(ctx, "ngram_counts")?;
     let mut tree = Tree { children: HashMap::new(), coordinates: vec![None] };
     let mut coordinates = coordinates.iter();
     for (idx, &start) in starts.iter().enumerate() {

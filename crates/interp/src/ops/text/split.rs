@@ -32,8 +32,8 @@ pub(super) fn split(ctx: &CompileContext<'_>) -> Result<Kernel> {
     }))
 }
 
-/// At most the given number of parts, the last one with the rest. Without a delimiter, any amount of white space is
-/// one, and it is trimmed at the ends. An empty string has no parts.
+/// At most `most` parts; the last one holds the rest. Without a delimiter, any amount of white space separates parts,
+/// and it is trimmed at the ends. An empty string has no parts.
 fn parts<'a>(text: &'a str, delimiter: &'a str, most: usize) -> impl Iterator<Item = &'a str> {
     let mut rest = match delimiter {
         "" => text.trim(),

@@ -1,7 +1,7 @@
 //! The changes of operators between the operator sets 7 and 21 that concern a model that runs.
 //!
-//! Changes that only allow more are none: further types, negative axes, new attributes whose default is the old meaning.
-//! AbsorbingConstant: the version history of each operator in ONNX's Operators.md and Changelog.md.
+//! Extensions are not listed: further types, negative axes, new attributes whose default is the old meaning.
+//! Source: the version history of each operator in ONNX's Operators.md and Changelog.md.
 
 use super::{Change, NodeRewriter};
 use intact8_ir::{Attr, Node, Op, Result, Tensor, Value};
@@ -52,11 +52,11 @@ fn axes_to_operand(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     rewriter.ints_to_operand("axes", 1)
 }
 
-/// Statistics of each place instead of each channel are no longer to be had.
+/// Newer versions have no statistics for each position instead of each channel.
 fn drop_spatial(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     match rewriter.take_int("spatial")? {
         None | Some(1) => Ok(()),
-        Some(_) => Err(rewriter.stuck("it has statistics of its own for each place")),
+        Some(_) => Err(rewriter.stuck("it has separate statistics for each position")),
     }
 }
 
@@ -111,7 +111,7 @@ fn scales_to_operand(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The first Resize knew one way to place pixels and one to round, and no region of interest.
+/// The first Resize had one mapping of coordinates and one rounding, and no region of interest.
 fn resize(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let scales = rewriter.graph.operand(rewriter.id, 1);
     rewriter.graph.set_operand(rewriter.id, 1, None);
@@ -162,7 +162,7 @@ fn count_parts(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Softmax and its kind once worked along all axes from `axis` on, as if they were one; now along one.
+/// Softmax and similar operators once worked along all axes from `axis` on, as if they were one; now along one.
 fn along_one_axis(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let axis = rewriter.take_int("axis")?.unwrap_or(1);
     let is_last = rewriter.rank(0).is_some_and(|rank| axis == -1 || axis == rank as i64 - 1);
@@ -174,7 +174,7 @@ fn along_one_axis(rewriter: &mut NodeRewriter<'_>) -> Result<()> {
     let shape = rewriter.insert("shape", Op::new("Shape"), None, &[input]);
     let flat = rewriter.insert("flat", Op::new("Flatten").with("axis", Attr::Int(axis)), None, &[input]);
     rewriter.graph.set_operand(rewriter.id, 0, Some(flat));
-    // The node goes on under its name, and the Reshape of its result has the result's name.
+    // The node keeps its name, and the Reshape of its result has the result's name.
     let result = rewriter.graph.value(rewriter.id.into()).clone();
     let rows = rewriter.names.fresh(&format!("{}.rows", rewriter.label));
     rewriter.graph.node_mut(rewriter.id).outputs[0] = Value::new(rows);
