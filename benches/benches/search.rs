@@ -33,7 +33,7 @@ fn benches(c: &mut Criterion) {
     let (mut scorer, mut goals) = (scorer.expect("there are labels"), Goals::new(vec![goal]));
     let prepared = prepare(&model, &Preparation::default(), &mut ()).expect("the model can be prepared");
     let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = calibration.n_batches();
+    config.batch_num = Some(calibration.n_batches());
     let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
     let calibrated = calibrate(&float, &config, &mut calibration, &mut ()).expect("the data are good");
     let quantized =

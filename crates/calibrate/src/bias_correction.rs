@@ -93,7 +93,7 @@ mod tests {
             model.main_mut().replace_uses(value, constant.into());
         }
         model.remove_dead();
-        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let config = QuantConfig { batch_num: Some(2), ..QuantConfig::for_model(&model) };
         let mut data = vec![vec![numbers(&[2, 4, 9, 8], 3)], vec![numbers(&[2, 4, 9, 8], 4)]];
         let how = Preparation { equalize: false, ..Preparation::default() };
         let (prepared, runtime) =

@@ -27,7 +27,7 @@ pub fn calibrate(
     data: &mut dyn CalibrationData,
     observer: &mut dyn CalibrationObserver,
 ) -> Result<Calibrated> {
-    let batches = &mut Batches::new(data, config.batch_num, observer);
+    let batches = &mut Batches::of(data, config.batch_num, observer)?;
     batches.observer.stage(CalibrationStage::Observation);
     let observed = observation::observe(float, config, batches)?;
     let mut calibrated = Calibrated { ranges: Ranges::of(observed.ranges), ..Calibrated::default() };

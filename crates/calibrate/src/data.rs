@@ -21,6 +21,11 @@ pub trait CalibrationData {
         n_batches: usize,
         visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError>;
+
+    /// The number of batches, which is needed if a configuration sets none; by default unknown.
+    fn n_batches(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Batches in memory.
@@ -32,6 +37,10 @@ impl CalibrationData for Vec<Vec<Tensor>> {
     ) -> Result<(), BoxError> {
         self.iter().take(n_batches).try_for_each(|batch| visit(batch))?;
         Ok(())
+    }
+
+    fn n_batches(&self) -> Option<usize> {
+        Some(self.len())
     }
 }
 
@@ -50,6 +59,27 @@ impl<'a> Batches<'a> {
         observer: &'a mut dyn CalibrationObserver,
     ) -> Batches<'a> {
         Batches { data, n_batches, observer }
+    }
+
+    /// The first [`batch_num`](intact8_quant::QuantConfig::batch_num) batches, or all of the data if it is `None`.
+    ///
+    /// # Errors
+    /// If it is `None` and the number of batches is unknown, or 0.
+    pub fn of(
+        data: &'a mut dyn CalibrationData,
+        batch_num: Option<usize>,
+        observer: &'a mut dyn CalibrationObserver,
+    ) -> Result<Batches<'a>> {
+        let unknown = || {
+            let message = "is not set, and the number of batches of the calibration data is unknown; set it in the \
+                           configuration";
+            Error::invalid_config(message).at("batch_num")
+        };
+        let n_batches = batch_num.or_else(|| data.n_batches()).ok_or_else(unknown)?;
+        match n_batches {
+            0 => Err(Error::invalid_data("the calibration data have no batch")),
+            _ => Ok(Batches::new(data, n_batches, observer)),
+        }
     }
 
     /// The number of batches.
@@ -123,6 +153,30 @@ impl<'a> Batches<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_number_all_batches_are_used() {
+        struct Unknown;
+
+        impl CalibrationData for Unknown {
+            fn for_each_batch(
+                &mut self,
+                _: usize,
+                _: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+            ) -> Result<(), BoxError> {
+                Ok(())
+            }
+        }
+
+        let mut data = vec![vec![Tensor::scalar(1.0f32)], vec![Tensor::scalar(2.0f32)]];
+        assert_eq!(Batches::of(&mut data, None, &mut ()).unwrap().len(), 2);
+        assert_eq!(Batches::of(&mut data, Some(1), &mut ()).unwrap().len(), 1);
+        let message = |data: &mut dyn CalibrationData| {
+            Batches::of(data, None, &mut ()).err().unwrap().to_string()
+        };
+        assert!(message(&mut Unknown).starts_with("batch_num: is not set, and the number of batches"));
+        assert_eq!(message(&mut Vec::new()), "the calibration data have no batch");
+    }
 
     #[test]
     fn too_few_batches_are_an_error_and_further_ones_are_ignored() {

@@ -24,7 +24,7 @@
 //! ";
 //! let model: Model = text.parse()?;
 //! let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
-//! let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(prepared.model()) };
+//! let config = QuantConfig { batch_num: Some(2), ..QuantConfig::for_model(prepared.model()) };
 //!
 //! let runtime = Interpreter::default();
 //! let float = FloatModel::new(&prepared, &runtime)?;

@@ -42,7 +42,7 @@ pub(crate) struct BatchSamples {
 
 impl LayerSamples {
     /// The samples of all enabled linear layers that need some, still without rows.
-    pub(crate) fn new(model: &Model, config: &QuantConfig) -> Result<LayerSamples> {
+    pub(crate) fn new(model: &Model, config: &QuantConfig, n_batches: usize) -> Result<LayerSamples> {
         let mut sampled = linear_layers(model, config)?;
         let is_for_all = config.fit_rounding || config.auto_balance;
         sampled.retain(|sampled| is_for_all || sampled.is_learned());
@@ -61,7 +61,7 @@ impl LayerSamples {
             }
             n_values += n_of_layer;
         }
-        Ok(LayerSamples { chunks, first: Vec::new(), batch_num: config.batch_num })
+        Ok(LayerSamples { chunks, first: Vec::new(), batch_num: n_batches })
     }
 
     /// Empty samples of the first chunk on a batch.

@@ -174,7 +174,7 @@ mod tests {
             Tensor::new(&[8, 2], (0..16).map(value).collect())
         };
         let mut data = vec![vec![batch(1.0)], vec![batch(-1.0)]];
-        let config = QuantConfig { batch_num: 2, ..QuantConfig::for_model(&model) };
+        let config = QuantConfig { batch_num: Some(2), ..QuantConfig::for_model(&model) };
         let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap();
         let runtime = Interpreter::default();
         let float = FloatModel::new(&prepared, &runtime).unwrap();

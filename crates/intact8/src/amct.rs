@@ -51,29 +51,25 @@ pub trait Evaluator {
 
 /// Writes the default configuration of a model: every layer that can be quantized is enabled, except `skip_layers`.
 /// The names of layers are those of their nodes; nodes without a name get `<op>_<number>`.
-/// Settings that the target does not support are turned off; the result has a line for each.
+/// Settings that the target does not support are turned off; the result has a line for each. Without a `batch_num` all
+/// batches are used.
 ///
 /// # Errors
-/// If the model is quantized already, a name is not that of a layer, or the file can't be written.
+/// If the model is quantized already, a name is not that of a layer, `batch_num` is 0, or the file can't be written.
 pub fn create_quant_config(
     config_file: &Path,
     model: &Model,
     skip_layers: &[String],
-    batch_num: usize,
+    batch_num: impl Into<Option<usize>>,
     target: &Profile,
 ) -> Result<Vec<String>> {
     check_is_float(model)?;
     let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = batch_num;
+    config.batch_num = batch_num.into();
+    config.check(prepared.model())?;
     let restrictions = target.restrict(&mut config, prepared.model());
-    for layer in skip_layers {
-        let unknown = || {
-            Error::invalid_config("is not a layer that can be quantized; see `intact8 inspect`")
-                .at(format!("layer {layer:?}"))
-        };
-        config.layers.get_mut(layer).ok_or_else(unknown)?.quant_enable = false;
-    }
+    config.skip(skip_layers)?;
     write_file(config_file, config.to_json().as_bytes())?;
     Ok(restrictions)
 }

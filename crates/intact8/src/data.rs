@@ -237,6 +237,10 @@ impl CalibrationData for Feed {
         }
         Ok(())
     }
+
+    fn n_batches(&self) -> Option<usize> {
+        Some(Feed::n_batches(self))
+    }
 }
 
 /// Checks that the samples of an array fit an input.

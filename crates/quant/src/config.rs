@@ -24,7 +24,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
 use crate::record::{LayerRecord, Record};
-use intact8_ir::{Error, Model, Result};
+use intact8_ir::{Error, Model, Result, did_you_mean};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,9 +36,9 @@ pub struct QuantConfig {
     /// The version of the format: 1.
     #[cfg_attr(feature = "config-files", serde(default = "json::one"))]
     pub version: u32,
-    /// The number of batches of calibration data.
-    #[cfg_attr(feature = "config-files", serde(default = "json::one_batch"))]
-    pub batch_num: usize,
+    /// The number of batches of calibration data that are used, at least 1; `None` is all.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub batch_num: Option<usize>,
     /// Whether activations have an offset, for layers without such a setting.
     #[cfg_attr(feature = "config-files", serde(default = "json::yes"))]
     pub activation_offset: bool,
@@ -164,6 +164,21 @@ impl QuantConfig {
         config
     }
 
+    /// Leaves layers in float, by name.
+    ///
+    /// # Errors
+    /// If a name is not that of a layer of the configuration.
+    pub fn skip(&mut self, layers: &[String]) -> Result<()> {
+        for name in layers {
+            let Some(layer) = self.layers.get_mut(name) else {
+                let message = "is not a layer that can be quantized; see `intact8 inspect`";
+                return Err(Error::invalid_config(message).at(format!("layer {name:?}")));
+            };
+            layer.quant_enable = false;
+        }
+        Ok(())
+    }
+
     /// The layers of a model that are to be quantized.
     pub fn enabled(&self, model: &Model) -> Vec<(Layer, &LayerConfig)> {
         let config = |layer: Layer| {
@@ -225,8 +240,8 @@ impl QuantConfig {
         if self.version != 1 {
             return Err(Error::invalid_config(format!("version must be 1, found {}", self.version)));
         }
-        if self.batch_num == 0 {
-            return Err(Error::invalid_config("batch_num must be at least 1"));
+        if self.batch_num == Some(0) {
+            return Err(Error::invalid_config("batch_num must be at least 1; omit it to use all batches"));
         }
         self.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
         self.tensor_quantize.iter().try_for_each(|tensor| {
@@ -266,14 +281,7 @@ fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
             };
         }
     }
-    let nearest =
-        layers.iter().map(|layer| (strsim::damerau_levenshtein(name, &layer.name), &layer.name)).min();
-    match nearest {
-        Some((distance, nearest)) if distance * 2 <= name.len() => {
-            format!("is not in the model; did you mean {nearest:?}")
-        }
-        _ => "is not in the model".to_owned(),
-    }
+    format!("is not in the model{}", did_you_mean(name, layers.iter().map(|layer| &*layer.name)))
 }
 
 /// A new configuration, without layers.
@@ -281,7 +289,7 @@ impl Default for QuantConfig {
     fn default() -> QuantConfig {
         QuantConfig {
             version: 1,
-            batch_num: 1,
+            batch_num: None,
             activation_offset: true,
             joint_quant: false,
             do_fusion: true,

@@ -8,7 +8,7 @@ use crate::passes::{
     RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
-use intact8_ir::{DType, Error, Pass, Pipeline, Result};
+use intact8_ir::{DType, Error, Pass, Pipeline, Result, did_you_mean};
 
 /// The operators in which a quantized model is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,10 +42,9 @@ impl DeployFormat {
     pub fn named(name: &str) -> Result<DeployFormat> {
         DeployFormat::ALL.iter().copied().find(|format| format.name() == name).ok_or_else(|| {
             let names: Vec<&str> = DeployFormat::ALL.iter().map(|format| format.name()).collect();
-            Error::invalid_config(format!(
-                "there is no deploy format {name:?}; use one of {}",
-                names.join(", ")
-            ))
+            let meant = did_you_mean(name, names.iter().copied());
+            let names = names.join(", ");
+            Error::invalid_config(format!("there is no deploy format {name:?}{meant}; use one of {names}"))
         })
     }
 }

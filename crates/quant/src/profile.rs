@@ -7,7 +7,7 @@ use crate::deploy_format::DeployFormat;
 use crate::layer::{Layer, LinearKind, layers};
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
-use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result};
+use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result, did_you_mean};
 
 /// The properties of a runtime on which the files for it depend.
 #[derive(Debug, PartialEq, Eq)]
@@ -221,7 +221,9 @@ impl Profile {
     pub fn named(name: &str) -> Result<&'static Profile> {
         PROFILES.iter().find(|row| row.name == name).ok_or_else(|| {
             let names: Vec<&str> = PROFILES.iter().map(|row| row.name).collect();
-            Error::invalid_config(format!("there is no target {name:?}; use one of {}", names.join(", ")))
+            let meant = did_you_mean(name, names.iter().copied());
+            let names = names.join(", ");
+            Error::invalid_config(format!("there is no target {name:?}{meant}; use one of {names}"))
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The code that uses a message knows its fields and their types. Extensions and `Any` are not supported.
 
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Result, did_you_mean};
 
 /// The fields of a message, in order; a repeated field occurs several times.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -89,7 +89,14 @@ impl Field {
 
     /// The error for a field that the message does not have.
     pub(crate) fn unknown(&self) -> Error {
-        Error::syntax(format!("there is no field {:?} here", self.name)).at(format!("line {}", self.line))
+        self.unknown_among(&[])
+    }
+
+    /// The same error, with the field that is likely to be meant among those that the message may have.
+    pub(crate) fn unknown_among(&self, known: &[&str]) -> Error {
+        let meant = did_you_mean(&self.name, known.iter().copied());
+        let message = format!("there is no field {:?} here{meant}", self.name);
+        Error::syntax(message).at(format!("line {}", self.line))
     }
 }
 

@@ -143,7 +143,7 @@ mod tests {
         let (prepared, runtime) =
             (Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap(), Interpreter::default());
         let float = FloatModel::new(&prepared, &runtime).unwrap();
-        let mut config = QuantConfig { batch_num: 1, ..QuantConfig::for_model(prepared.model()) };
+        let mut config = QuantConfig { batch_num: Some(1), ..QuantConfig::for_model(prepared.model()) };
         let mut data = vec![vec![Tensor::new(&[2, 2], vec![0.35f32, -1.0, 0.5, 0.77])]];
         let refused = calibrate(&float, &config, &mut data, &mut ()).unwrap_err();
         assert!(refused.to_string().contains("second: no calibration data reached"), "{refused}");

@@ -13,7 +13,7 @@ pub use error::{MeanSquaredError, Sqnr, decibels};
 pub use network_output::NetworkOutput;
 
 use intact8_calibrate::BoxError;
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Result, did_you_mean};
 
 /// Compares two outputs. One object is used from several threads.
 pub trait Sensitivity: Sync {
@@ -135,8 +135,9 @@ pub fn sensitivity_named(name: &str) -> Result<&'static dyn Sensitivity> {
     let found = SENSITIVITIES.iter().find(|known| row == known.name || row == known.amct_name);
     let unknown = || {
         let names: Vec<String> = SENSITIVITIES.iter().map(|row| format!("{:?}", row.name)).collect();
+        let meant = did_you_mean(name, SENSITIVITIES.iter().map(|row| row.name));
         Error::invalid_config(format!(
-            "there is no sensitivity {name:?}; use one of {}, or one of these with the prefix \"output-\"",
+            "there is no sensitivity {name:?}{meant}; use one of {}, or one of these with the prefix \"output-\"",
             names.join(", ")
         ))
     };

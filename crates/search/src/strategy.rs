@@ -27,7 +27,7 @@ use crate::outcome::{Rungs, Trial};
 use crate::ranking::Ranking;
 use crate::roles::Verdict;
 use intact8_calibrate::BoxError;
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Result, did_you_mean};
 use intact8_quant::layer::LayerSet;
 
 /// Chooses the layers to roll back next. It may keep state: a search asks it once for each trial, and only with trials that
@@ -148,7 +148,10 @@ pub static STRATEGIES: &[StrategyRow] = &[
 pub fn strategy_named(name: &str) -> Result<&'static dyn PureStrategy> {
     let found = STRATEGIES.iter().find(|row| name == row.name || name == row.amct_name);
     let names = || STRATEGIES.iter().map(|row| format!("{:?}", row.name)).collect::<Vec<_>>().join(", ");
-    let unknown = || Error::invalid_config(format!("there is no strategy {name:?}; use one of {}", names()));
+    let unknown = || {
+        let meant = did_you_mean(name, STRATEGIES.iter().map(|row| row.name));
+        Error::invalid_config(format!("there is no strategy {name:?}{meant}; use one of {}", names()))
+    };
     found.map(|row| row.strategy as &dyn PureStrategy).ok_or_else(unknown)
 }
 

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     // Nothing here can run operators, so constants are not folded; this model has nothing to fold.
     let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = 4;
+    config.batch_num = Some(4);
     assert!(config.correct_bias && config.fit_rounding && config.auto_balance, "the default is everything");
 
     // Calibration runs the float model, layers alone, and quantized networks, all with the program's runtime.

@@ -1,6 +1,7 @@
 //! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
 use super::{print_line, print_restrictions};
+use anyhow::bail;
 use intact8::{PROFILES, Profile};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,23 +19,30 @@ pub(crate) struct Args {
     /// Short definition with the settings that differ from the defaults, AMCT's text-proto .cfg
     #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers", "target"])]
     definition: Option<PathBuf>,
-    /// Number of batches of calibration data
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_num: u32,
+    /// Number of batches of calibration data; default: all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_num: Option<u32>,
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
     target: String,
     /// Layer that stays in float; may be repeated
     #[arg(long = "skip-layer", value_name = "NAME")]
     skip_layers: Vec<String>,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Devices and pipes are written to in any case.
+    if args.output.is_file() && !args.force {
+        bail!("{}: exists; name another file with -o, or replace it with --force", args.output.display());
+    }
     let model = intact8::load_model(&args.model)?;
     match &args.definition {
         Some(definition) => intact8::create_quant_config_from(&args.output, &model, definition)?,
         None => {
-            let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num as usize);
+            let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num.map(|n| n as usize));
             let lines =
                 intact8::create_quant_config(&args.output, &model, &args.skip_layers, batch_num, target)?;
             print_restrictions(&lines);

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Configuration of the layers to quantize; default: all layers, as `intact8 config` writes it
     #[arg(long, value_name = "C.json")]
     config: Option<PathBuf>,
+    /// Layer that stays in float; may be repeated
+    #[arg(long = "skip-layer", value_name = "NAME")]
+    skip_layers: Vec<String>,
     /// Metric of the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; optionally with a goal as
     /// in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
     #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1")]
@@ -285,14 +288,21 @@ fn config(
         Some(config) => (config, vec![]),
         None => {
             let mut config = with_flags(args, QuantConfig::for_model(float.model()));
-            config.batch_num = calibration.n_batches();
             let restrictions = target.restrict(&mut config, float.model());
             (config, restrictions)
         }
     };
+    config.skip(&args.skip_layers)?;
+    let n_batches = calibration.n_batches();
+    if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {
+        print_message(&format!(
+            "batch_num is {n}: the calibration uses {n} of {n_batches} batches; remove batch_num from the configuration \
+             to use all"
+        ));
+    }
     let unreached = {
         let mut observer = ();
-        unreached_layers(float, &config, &mut Batches::new(calibration, config.batch_num, &mut observer))?
+        unreached_layers(float, &config, &mut Batches::of(calibration, config.batch_num, &mut observer)?)?
     };
     let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
     print_restrictions(&[unreached, restrictions].concat());

@@ -54,8 +54,7 @@ fn no_model_is_compiled_twice() {
     let mut watcher = Watcher::new(Stop::default());
     let prepared = prepare(&model, &Preparation::default(), &mut watcher).expect("the model can be prepared");
     let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
-    let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = calibration.n_batches();
+    let config = QuantConfig::for_model(prepared.model());
     let save = scratch.path("m");
     let files = OutputFiles::new(save.as_ref(), scratch.path("record.txt").as_ref());
     let mut strategy = Minimal;

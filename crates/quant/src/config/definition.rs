@@ -57,6 +57,68 @@ impl QuantConfig {
     }
 }
 
+/// The fields of a text, for messages about others.
+const GLOBALS: &[&str] = &[
+    "activation_offset",
+    "auto_balance",
+    "balance_nodes",
+    "batch_num",
+    "common_config",
+    "correct_bias",
+    "do_fusion",
+    "equalize",
+    "fakequant_precision_mode",
+    "fit_rounding",
+    "joint_quant",
+    "override_layer_configs",
+    "override_layer_types",
+    "skip_fusion_layers",
+    "skip_layer_types",
+    "skip_layers",
+    "tensor_quantize",
+];
+
+/// The fields of a CalibrationConfig.
+const METHODS: &[&str] = &[
+    "activation_mse_quantize",
+    "ada_quantize",
+    "arq_quantize",
+    "auto_quantize",
+    "dmq_balancer",
+    "hfmg_quantize",
+    "ifmr_quantize",
+    "kl_quantize",
+    "min_max_quantize",
+    "moving_average_quantize",
+    "mse_quantize",
+    "percentile_quantize",
+];
+
+/// The fields of `ada_quantize`, of which every method for weights has the first two.
+const OF_ADA_QUANTIZE: &[&str] = &[
+    "channel_wise",
+    "quant_bits",
+    "num_iteration",
+    "reg_param",
+    "beta_range_start",
+    "beta_range_end",
+    "warm_start",
+];
+
+/// The fields of the methods for activations.
+const OF_ACTIVATIONS: &[&str] = &[
+    "asymmetric",
+    "dst_type",
+    "num_of_bins",
+    "percentile",
+    "search_range_start",
+    "search_range_end",
+    "search_step",
+    "max_percentile",
+    "min_percentile",
+    "both_ends",
+];
+
 /// The fields of a text, by what they configure.
 #[derive(Default)]
 struct Definition {
@@ -165,7 +227,7 @@ fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
             let batch_num: usize = field.number()?;
             within("batch_num", batch_num > 0, "at least 1", batch_num)
                 .map_err(|error| error.at(format!("line {}", field.line)))?;
-            config.batch_num = batch_num;
+            config.batch_num = Some(batch_num);
         }
         "activation_offset" => config.activation_offset = field.flag()?,
         "joint_quant" => config.joint_quant = field.flag()?,
@@ -196,7 +258,7 @@ fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
             config.tensor_quantize.push(TensorConfig { layer_name, input_index, activation_quant_params });
         }
         "nuq_config" => return Err(refused(field, "nuq_config is not supported")),
-        _ => return Err(field.unknown()),
+        _ => return Err(field.unknown_among(GLOBALS)),
     }
     Ok(())
 }
@@ -228,7 +290,7 @@ fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
         "nuq_quantize" => Err(refused(field, "nuq_quantize is not supported; use arq_quantize")),
         name => match activation_method(name) {
             Some(method) => activation(&mut layer.activation_quant_params, method, entries),
-            None => Err(field.unknown()),
+            None => Err(field.unknown_among(METHODS)),
         },
     }
 }
@@ -259,7 +321,8 @@ fn weight(config: &mut WeightConfig, method: WeightMethod, entries: &[Field]) ->
             ("beta_range_start", WeightMethod::AdaRound(ada)) => ada.beta_range[0] = entry.number()?,
             ("beta_range_end", WeightMethod::AdaRound(ada)) => ada.beta_range[1] = entry.number()?,
             ("warm_start", WeightMethod::AdaRound(ada)) => ada.warm_start = entry.number()?,
-            _ => return Err(entry.unknown()),
+            (_, WeightMethod::AdaRound(_)) => return Err(entry.unknown_among(OF_ADA_QUANTIZE)),
+            _ => return Err(entry.unknown_among(&OF_ADA_QUANTIZE[..2])),
         }
     }
     Ok(())
@@ -295,7 +358,7 @@ fn activation(config: &mut ActivationConfig, method: ActivationMethod, entries: 
             ("max_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.max_percentile = entry.number()?,
             ("min_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.min_percentile = entry.number()?,
             ("both_ends", ActivationMethod::Ifmr(ifmr)) => ifmr.both_ends = entry.flag()?,
-            _ => return Err(entry.unknown()),
+            _ => return Err(entry.unknown_among(OF_ACTIVATIONS)),
         }
     }
     Ok(())
@@ -375,7 +438,19 @@ return %c
             message("common_config : {\nifmr_quantize : { }\nhfmg_quantize : { } }"),
             "line 3: ifmr_quantize and hfmg_quantize are both a method for activations; keep one"
         );
-        assert_eq!(message("common_config : { arq : { } }"), "line 1: there is no field \"arq\" here");
+        assert_eq!(
+            message("common_config : { arq_quantise : { } }"),
+            "line 1: there is no field \"arq_quantise\" here; did you mean \"arq_quantize\""
+        );
+        assert_eq!(
+            message("batchnum : 2"),
+            "line 1: there is no field \"batchnum\" here; did you mean \"batch_num\""
+        );
+        assert_eq!(
+            message("common_config : { arq_quantize : { chanel_wise : true } }"),
+            "line 1: there is no field \"chanel_wise\" here; did you mean \"channel_wise\""
+        );
+        assert_eq!(message("common_config : { zzz : { } }"), "line 1: there is no field \"zzz\" here");
         assert!(message("common_config : { nuq_quantize : { } }").contains("nuq_quantize is not supported"));
         assert!(
             message("common_config : { hfmg_quantize : { num_of_bins : 3 } }")

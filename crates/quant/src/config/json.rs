@@ -31,10 +31,6 @@ pub(super) fn one() -> u32 {
     1
 }
 
-pub(super) fn one_batch() -> usize {
-    1
-}
-
 pub(super) fn yes() -> bool {
     true
 }

@@ -23,7 +23,7 @@ impl<S: Scorer> Search<'_, S> {
         if is_by_layer || tap.is_some() {
             let Parameters { config, record, .. } = &self.parameters;
             let mut progress = Progress(self.roles.observer);
-            let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
+            let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress)?;
             by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
@@ -43,7 +43,7 @@ impl<S: Scorer> Search<'_, S> {
             sensitivity: self.options.sensitivity,
         };
         let mut progress = Progress(self.roles.observer);
-        let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress);
+        let batches = &mut batches(self.roles.data, self.parameters.config, &mut progress)?;
         let ranking = match trial {
             Some(rolled_back) => output.rank_in_trial(batches, &entries, rolled_back),
             None => output.rank_alone(batches, &entries),
@@ -77,6 +77,6 @@ fn batches<'a>(
     data: &'a mut dyn CalibrationData,
     config: &QuantConfig,
     observer: &'a mut dyn CalibrationObserver,
-) -> Batches<'a> {
-    Batches::new(data, config.batch_num, observer)
+) -> Result<Batches<'a>> {
+    Batches::of(data, config.batch_num, observer)
 }
