@@ -171,9 +171,8 @@ mod tests {
         let mut data = vec![vec![Tensor::scalar(1.0f32)], vec![Tensor::scalar(2.0f32)]];
         assert_eq!(Batches::of(&mut data, None, &mut ()).unwrap().len(), 2);
         assert_eq!(Batches::of(&mut data, Some(1), &mut ()).unwrap().len(), 1);
-        let message = |data: &mut dyn CalibrationData| {
-            Batches::of(data, None, &mut ()).err().unwrap().to_string()
-        };
+        let message =
+            |data: &mut dyn CalibrationData| Batches::of(data, None, &mut ()).err().unwrap().to_string();
         assert!(message(&mut Unknown).starts_with("batch_num: is not set, and the number of batches"));
         assert_eq!(message(&mut Vec::new()), "the calibration data have no batch");
     }

@@ -13,7 +13,7 @@ pub(crate) mod run;
 
 use intact8::data::{DataSet, Feeding, read_npz};
 use intact8::ir::one_line;
-use intact8::{DeployFormat, Emission, OutputFiles, PROFILES, Profile};
+use intact8::{DeployFormat, Emission, Error, OutputFiles, PROFILES, Profile};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -52,11 +52,19 @@ pub(crate) struct FeedingArgs {
     /// Divide uint8 arrays by this after subtracting the mean: one number, or one for each channel
     #[arg(long, value_name = "a,b,c", value_delimiter = ',')]
     std: Vec<f32>,
+    /// Feed uint8 arrays to float inputs as 0 to 255
+    #[arg(long, conflicts_with_all = ["mean", "std"])]
+    raw_bytes: bool,
 }
 
 impl FeedingArgs {
     pub(crate) fn feeding(&self) -> Feeding {
-        Feeding { batch: self.batch, mean: self.mean.clone(), std: self.std.clone() }
+        Feeding {
+            batch: self.batch,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            raw_bytes: self.raw_bytes,
+        }
     }
 }
 
@@ -84,8 +92,13 @@ impl DeployArgs {
             self.deploy.iter().map(|name| DeployFormat::named(name)).collect::<intact8::Result<Vec<_>>>()?;
         let target = self.target()?;
         formats.iter().try_for_each(|format| target.check_format(*format))?;
+        if self.contrib && !formats.contains(&DeployFormat::QOperator) {
+            return Err(Error::invalid_config(
+                "--contrib is for the format qoperator; add --deploy qoperator, or omit --contrib",
+            ));
+        }
         let emission = Emission { target, contrib: self.contrib, ..Emission::default() };
-        Ok(OutputFiles::new(save, &record_file(save)).deployed(emission, &formats))
+        Ok(OutputFiles::new(save, &record_file(save)).prefixed().deployed(emission, &formats))
     }
 }
 

@@ -46,7 +46,7 @@ impl Confidence {
     }
 
     /// The half width of the interval in standard errors: the `z` for which a normal variable is within ±z with this probability.
-    fn z(self) -> f64 {
+    pub(crate) fn z(self) -> f64 {
         let (mut least, mut most) = (0.0, 40.0);
         for _ in 0..80 {
             let middle = f64::midpoint(least, most);

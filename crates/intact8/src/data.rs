@@ -1,17 +1,20 @@
 //! Data sets, metrics and `.npz` files: named arrays that are cut into batches for a model, and the metrics over its outputs.
 
 mod array;
+mod conversion;
+mod fed;
 mod metric;
 mod npz;
 
 pub use array::Array;
+pub use fed::{FedInput, ValueRange};
 pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
 
 use intact8_calibrate::{BoxError, CalibrationData};
 use intact8_interp::Input;
-use intact8_ir::{DType, Dim, Error, Result, Tensor, TensorType};
+use intact8_ir::{Dim, Error, Result, Tensor, TensorType};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -34,6 +37,8 @@ pub struct Feeding {
     pub mean: Vec<f32>,
     /// The divisor after that: one number, or one for each channel; empty is 1.
     pub std: Vec<f32>,
+    /// Whether u8 arrays may be fed to a float input as 0 to 255, without means and deviations.
+    pub raw_bytes: bool,
 }
 
 /// The samples of a data set in batches for the inputs of a model.
@@ -51,6 +56,7 @@ pub struct Feed {
 /// The data of one model input.
 #[derive(Debug, Clone)]
 struct InputData {
+    name: String,
     /// The array; it is read and converted batch by batch.
     array: Array,
     ty: Option<TensorType>,
@@ -90,7 +96,8 @@ impl DataSet {
     /// The samples for a model with these inputs. Inputs with a default need no array.
     ///
     /// # Errors
-    /// If an array is missing or does not fit its input, the arrays hold different numbers of samples or none, or the batch size
+    /// If an array is missing or does not fit its input, bytes are fed to a float input without means and deviations or with
+    /// such for values from 0 to 1, the arrays hold different numbers of samples or none, or the batch size
     /// is not that of the model.
     pub fn feed(&self, inputs: &[Input], feeding: &Feeding) -> Result<Feed> {
         let at = |error: Error| error.at(&self.source);
@@ -117,8 +124,17 @@ impl DataSet {
                 ))));
             }
             let axis = sample_axis(input, inputs);
-            fits(array, input, axis).map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
-            fed.push(InputData { array: array.clone(), ty: input.ty.clone(), axis });
+            let checked = fits(array, input, axis).and_then(|()| match &input.ty {
+                Some(ty) => conversion::check(array, ty.dtype, feeding),
+                None => Ok(()),
+            });
+            checked.map_err(|error| at(error.at(format!("array {:?}", input.name))))?;
+            fed.push(InputData {
+                name: input.name.clone(),
+                array: array.clone(),
+                ty: input.ty.clone(),
+                axis,
+            });
         }
         let lengths = fed.iter().filter_map(InputData::n_samples);
         let (shortest, longest) = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(1));
@@ -208,20 +224,24 @@ impl Feed {
 
     /// The same for samples in any order, at most as many as a batch has.
     pub(crate) fn inputs_of(&self, samples: &[usize]) -> Result<Vec<Tensor>> {
-        let input = |InputData { array, ty, axis }: &InputData| {
-            if array.shape().is_empty() {
-                return array.whole();
-            }
-            let n_samples = if self.is_fixed { self.batch } else { samples.len() };
-            let batch = array.pick(*axis, samples, n_samples)?;
-            match ty {
-                Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
-                    normalized(&batch, &self.feeding)
-                }
-                _ => Ok(batch),
-            }
-        };
-        self.inputs.iter().map(input).collect()
+        self.inputs.iter().map(|input| self.converted(input, self.stored(input, samples)?)).collect()
+    }
+
+    /// Some samples of an input, as they are stored.
+    fn stored(&self, InputData { array, axis, .. }: &InputData, samples: &[usize]) -> Result<Tensor> {
+        if array.shape().is_empty() {
+            return array.whole();
+        }
+        let n_samples = if self.is_fixed { self.batch } else { samples.len() };
+        array.pick(*axis, samples, n_samples)
+    }
+
+    /// A batch of an input in the type that the model requires.
+    fn converted(&self, input: &InputData, batch: Tensor) -> Result<Tensor> {
+        match &input.ty {
+            Some(ty) => conversion::converted(batch, ty.dtype, &self.feeding),
+            None => Ok(batch),
+        }
     }
 }
 
@@ -246,7 +266,7 @@ impl CalibrationData for Feed {
 /// Checks that the samples of an array fit an input.
 fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     let Some(ty) = &input.ty else { return Ok(()) };
-    if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
+    if !conversion::is_possible(array.dtype(), ty.dtype) {
         return Err(Error::invalid_data(format!("is {}, the model requires {}", array.dtype(), ty.dtype)));
     }
     let Some(dims) = &ty.shape else { return Ok(()) };
@@ -261,43 +281,10 @@ fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     Err(Error::invalid_data(format!("has the shape [{}], the model requires {ty}", shape.join(","))))
 }
 
-/// `(x - mean) / std` for each channel: the channels are the second dimension, or the last one if only that has the right length.
-fn normalized(batch: &Tensor, feeding: &Feeding) -> Result<Tensor> {
-    let shape = batch.shape();
-    let n_channels = feeding.mean.len().max(feeding.std.len()).max(1);
-    let inner: usize = match shape {
-        _ if n_channels == 1 => batch.len(),
-        [_, c, rest @ ..] if *c == n_channels => rest.iter().product(),
-        [.., c] if *c == n_channels => 1,
-        _ => {
-            return Err(Error::invalid_data(format!(
-                "{n_channels} means and deviations do not fit the shape {shape:?}"
-            )));
-        }
-    };
-    let of_channel = |list: &[f32], channel: usize, default: f32| match list {
-        [] => default,
-        [one] => *one,
-        list => list[channel],
-    };
-    let lists = [feeding.mean.len(), feeding.std.len()];
-    if lists.iter().any(|&n| n > 1 && n != n_channels) {
-        return Err(Error::invalid_data(format!("there are {} means and {} deviations", lists[0], lists[1])));
-    }
-    let table: Vec<(f32, f32)> = (0..n_channels)
-        .map(|c| (of_channel(&feeding.mean, c, 0.0), of_channel(&feeding.std, c, 1.0)))
-        .collect();
-    let runs = batch.values::<u8>()?.chunks(inner.max(1)).zip(table.iter().cycle());
-    let mut values: Vec<f32> = Vec::with_capacity(batch.len());
-    for (run, &(mean, std)) in runs {
-        values.extend(run.iter().map(|&x| (f32::from(x) - mean) / std));
-    }
-    Ok(Tensor::new(shape, values))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_ir::DType;
 
     fn data(arrays: &[(&str, Tensor)]) -> DataSet {
         let arrays =
@@ -320,14 +307,6 @@ mod tests {
         let feed =
             data.feed(&[input(&[None, Some(1)])], &Feeding { batch: Some(2), ..Feeding::default() }).unwrap();
         assert_eq!(feed.inputs(2..3).unwrap()[0].values::<f32>().unwrap(), [3.0]);
-    }
-
-    #[test]
-    fn u8_arrays_are_normalized_by_channel() {
-        let data = data(&[("x", Tensor::new(&[1, 2, 2], vec![10u8, 20, 30, 40]))]);
-        let feeding = Feeding { mean: vec![10.0, 30.0], std: vec![10.0], ..Feeding::default() };
-        let feed = data.feed(&[input(&[None, Some(2), Some(2)])], &feeding).unwrap();
-        assert_eq!(feed.inputs(0..1).unwrap()[0].values::<f32>().unwrap(), [0.0, 1.0, 0.0, 1.0]);
     }
 
     #[test]

@@ -43,11 +43,12 @@ impl Goal {
     /// `sqnr>=30` and `mse<=0.1` are bounds independent of the original.
     ///
     /// # Errors
-    /// If there is no such metric, or the target can't be parsed.
+    /// If there is no such metric, the target can't be parsed, or a worthless model would meet it.
     pub fn parse(text: &str, default: MaxDrop) -> Result<(Metric, Goal)> {
         let at = |error: Error| error.at(format!("metric {text:?}"));
         let Some(sign) = text.find(['<', '>', '=']) else {
             let metric = metric_named(text)?;
+            default.check(&metric)?;
             return Ok((metric.clone(), Goal::of(&metric, Target::Drop(default))));
         };
         let (name, target) = text.split_at(sign);
@@ -64,7 +65,11 @@ impl Goal {
                     at(Error::invalid_config("has no number after the sign; write a finite number"))
                 })?)
             }
-            (None, Some(max_drop)) => Target::Drop(MaxDrop::parse(max_drop).map_err(at)?),
+            (None, Some(max_drop)) => {
+                let max_drop = MaxDrop::parse(max_drop).map_err(at)?;
+                max_drop.check(&metric).map_err(at)?;
+                Target::Drop(max_drop)
+            }
             (None, None) => {
                 let (way, sign) = match better {
                     Better::Higher => ("higher", ">="),
@@ -100,6 +105,18 @@ impl Goal {
         }
     }
 
+    /// Checks that a metric of 0 does not meet the goal, if the original's is positive and higher is better.
+    ///
+    /// # Errors
+    /// If it meets the goal.
+    pub fn check_room(&self, original: f64) -> Result<()> {
+        let Target::Drop(max_drop) = self.target else { return Ok(()) };
+        if self.better == Better::Lower || original <= 0.0 || !max_drop.judge(original, 0.0).satisfied {
+            return Ok(());
+        }
+        Err(max_drop.whole(&format!(", which is {original} for the original")).at(&self.name))
+    }
+
     /// The distance of a metric from the goal, relative to the allowed drop, so that distances from different goals can be compared:
     /// 0 if the goal is met, 1 if the drop is twice the allowed one. If no drop is allowed, it is the absolute distance.
     pub fn shortfall(&self, original: f64, quantized: f64) -> f64 {
@@ -123,6 +140,14 @@ impl Goal {
         match self.target {
             Target::Drop(MaxDrop::Relative(_)) => original.abs(),
             Target::Drop(MaxDrop::Absolute(_)) | Target::Bound(_) => 1.0,
+        }
+    }
+
+    /// A value of the metric with its unit: `65.5 dB`, `0.994981`.
+    pub fn value_shown(&self, value: f64) -> String {
+        match self.name.as_str() {
+            "sqnr" | "psnr" => format!("{value:.1} dB"),
+            _ => format!("{value:.6}"),
         }
     }
 
@@ -175,6 +200,25 @@ impl MaxDrop {
                 "{text:?} is not a drop; write 0.01, or 1% of the original's metric"
             ))),
         }
+    }
+
+    /// Checks that the drop is less than the whole metric.
+    fn check(self, metric: &Metric) -> Result<()> {
+        let (is_share, better) = (metric.row().is_share, metric.row().better);
+        match self {
+            MaxDrop::Absolute(drop) if is_share && drop >= 1.0 => Err(self.whole("")),
+            MaxDrop::Relative(drop) if better == Better::Higher && drop >= 1.0 => Err(self.whole("")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for a drop of at least the whole metric.
+    fn whole(self, value: &str) -> Error {
+        let advice = match self {
+            MaxDrop::Absolute(drop) if drop >= 1.0 => format!("{drop} % is written {drop}%"),
+            _ => "every model meets it; allow a smaller one".to_owned(),
+        };
+        Error::invalid_config(format!("{} is a drop of the whole metric{value}; {advice}", self.shown()))
     }
 
     /// The verdict on a metric of which more is better; the loss is in the unit of the drop.
@@ -230,6 +274,32 @@ mod tests {
         assert!(goal("mse<=0.1").judge(0.0, 0.1).satisfied && !goal("mse<=0.1").judge(0.0, 0.2).satisfied);
         let both = [goal("top1=0.1"), goal("mse<=1")];
         assert_eq!(judge_all(&both, &[0.9, 0.0], &[0.85, 3.0]), Verdict { satisfied: false, loss: 3.0 });
+    }
+
+    #[test]
+    fn a_drop_of_the_whole_metric_is_an_error() {
+        let message = |text: &str, default: &str| {
+            Goal::parse(text, MaxDrop::parse(default).unwrap()).err().map(|error| error.to_string())
+        };
+        let whole = "1 is a drop of the whole metric; 1 % is written 1%";
+        assert_eq!(message("top1", "1").unwrap(), whole);
+        assert_eq!(message("auc=1", "0").unwrap(), format!("metric \"auc=1\": {whole}"));
+        assert_eq!(
+            message("top1=100%", "1").unwrap(),
+            "metric \"top1=100%\": 100% is a drop of the whole metric; every model meets it; allow a smaller one"
+        );
+        assert!(message("psnr", "100%").is_some());
+        for (text, default) in [("top1=0.99", "1"), ("psnr", "3"), ("mse=100%", "0"), ("top1>=0.5", "1")] {
+            assert_eq!(message(text, default), None, "{text}");
+        }
+        let goal = Goal::drop_of("metric", MaxDrop::Absolute(1.0));
+        assert!(
+            goal.check_room(76.1).is_ok() && goal.check_room(0.0).is_ok() && goal.check_room(-3.0).is_ok()
+        );
+        assert_eq!(
+            goal.check_room(0.76).unwrap_err().to_string(),
+            "metric: 1 is a drop of the whole metric, which is 0.76 for the original; 1 % is written 1%"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The journal: a file with the score of every candidate, written as soon as the score is known, so that an interrupted run can
 //! be resumed. It has one JSON object a line; numbers are stored as text, because they must be read back bit for bit.
 
+use crate::chance::Chance;
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
 use intact8_ir::{Error, Result};
@@ -49,6 +50,9 @@ struct Line {
     estimates: Vec<String>,
     /// The standard errors of each value, and of its difference from the original's.
     noise: Vec<[String; 2]>,
+    /// Level and standard error of chance, for each value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    chance: Vec<[String; 2]>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     contributions: Vec<Vec<String>>,
     samples: Option<usize>,
@@ -137,6 +141,7 @@ impl Journal {
             stopped_after: score.stopped_after,
             estimates: score.estimates.iter().map(text).collect(),
             noise: noise.collect(),
+            chance: score.chance.iter().map(|chance| [&chance.level, &chance.error].map(text)).collect(),
             contributions: score
                 .contributions
                 .iter()
@@ -178,11 +183,14 @@ fn read(line: &str) -> Result<(Key, Score)> {
     let noise = line.noise.iter().map(|[of_value, of_difference]| {
         Ok(Noise { of_value: number(of_value)?, of_difference: number(of_difference)? })
     });
+    let chance =
+        line.chance.iter().map(|[level, error]| Ok(Chance { level: number(level)?, error: number(error)? }));
     let score = Score {
         values: numbers(&line.values)?,
         stopped_after: line.stopped_after,
         estimates: numbers(&line.estimates)?,
         noise: noise.collect::<Result<_>>()?,
+        chance: chance.collect::<Result<_>>()?,
         contributions: line.contributions.iter().map(|texts| numbers(texts)).collect::<Result<_>>()?,
         effort: Effort { samples: line.samples, seconds: line.seconds, peak_memory: line.peak_memory },
     };
@@ -205,6 +213,7 @@ mod tests {
             stopped_after: Some(3),
             estimates: vec![-value, 1.0 / 3.0],
             noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }],
+            chance: vec![Chance { level: value / 9.0, error: 0.1 }],
             contributions: vec![vec![value / 7.0, 0.0], vec![1e300, f64::INFINITY]],
             effort: Effort { samples: Some(3), seconds: 1.5, peak_memory: None },
         }

@@ -1,5 +1,6 @@
 //! The judge of the command: one goal for each value of a score, judged at the value itself or at the worse end of its interval.
 
+use crate::chance;
 use crate::confidence::{Confidence, judge_surely, worse_end};
 use crate::goal::{Goal, all_of, judge_all, judge_each};
 use crate::scorer::Score;
@@ -14,12 +15,19 @@ pub struct Goals {
     pub goals: Vec<Goal>,
     /// The confidence level with which they must be met; `None` judges the values themselves.
     pub confidence: Option<Confidence>,
+    /// Whether an original is accepted whose metric is 0 or at chance level, where higher is better.
+    pub allow_chance: bool,
 }
 
 impl Goals {
     /// Goals that are judged at the values themselves.
     pub fn new(goals: Vec<Goal>) -> Goals {
-        Goals { goals, confidence: None }
+        Goals { goals, ..Goals::default() }
+    }
+
+    /// Warnings that the original seems not to work: metrics of 0, or at or near chance level.
+    pub fn warnings(&self, original: &Score) -> Vec<String> {
+        chance::warnings(&self.goals, original)
     }
 
     fn check_length(&self, score: &Score) -> Result<()> {
@@ -57,6 +65,12 @@ impl Goals {
 impl Judge<Score> for Goals {
     fn check_original(&mut self, original: &Score) -> Result<(), BoxError> {
         self.check_length(original)?;
+        if !self.allow_chance {
+            chance::check_original(&self.goals, original)?;
+        }
+        for (goal, &value) in self.goals.iter().zip(&original.values) {
+            goal.check_room(value)?;
+        }
         let misses = |&(goal, value): &(&Goal, &f64)| !goal.judge(*value, *value).satisfied;
         if let Some((goal, value)) = self.goals.iter().zip(&original.values).find(misses) {
             return Err(Error::evaluator(format!(

@@ -61,6 +61,7 @@
 //! ```
 
 mod amct;
+mod chance;
 mod compare;
 mod confidence;
 mod conversion;
@@ -86,6 +87,7 @@ pub use amct::{
     Evaluator, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config,
 };
+pub use chance::Chance;
 pub use compare::{Difference, compare};
 pub use confidence::{Confidence, Interval};
 pub use conversion::{convert_model, convert_qat_model};
@@ -103,7 +105,10 @@ pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
 pub use intact8_quant::costs::{multiply_adds, sample_shapes};
 pub use intact8_quant::deploy::PROFILES;
-pub use intact8_quant::{DeployFormat, Emission, Preparation, Prepared, Profile, QuantConfig, Record};
+pub use intact8_quant::{
+    Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preparation, Prepared, Profile,
+    QuantConfig, Record,
+};
 pub use intact8_search as search;
 pub use intact8_search::sensitivity::CosineSimilarity;
 pub use intact8_search::strategy::{BinarySearch, Minimal, WorstFirst};
@@ -115,7 +120,7 @@ pub use judge::Goals;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
 pub use quantize::{prepare, quantize_and_save};
-pub use report::{interval, names_by_rank, report_json, trials_per_second};
+pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;
 pub use text_files::{load_any_model, save_any_model};

@@ -56,6 +56,19 @@ impl OutputFiles {
         }
     }
 
+    /// The same files with the prefix before the names of AMCT too, so that the results of several models can be in one folder.
+    #[must_use]
+    pub fn prefixed(mut self) -> OutputFiles {
+        let name = self.report.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let prefix = name.strip_suffix("report.json").unwrap_or_default();
+        let files = [&mut self.final_config, &mut self.closest_config, &mut self.ranking, &mut self.history];
+        for file in files {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            file.set_file_name(format!("{prefix}{name}"));
+        }
+        self
+    }
+
     /// The same files with other deploy formats and options; the first deploy model has the name without a format.
     #[must_use]
     pub fn deployed(mut self, emission: Emission, formats: &[DeployFormat]) -> OutputFiles {

@@ -5,6 +5,7 @@ use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score};
 use intact8_quant::layer::{LayerId, LayerSet};
+use intact8_quant::{Arithmetic, LayerArithmetic, LayerCounts};
 use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -67,6 +68,12 @@ pub fn report_json(
     let rungs = |rungs: &Rungs| -> Map<String, Value> {
         rungs.iter().map(|(&layer, &rung)| (report.table.name(layer).to_owned(), json!(rung))).collect()
     };
+    let arithmetic = |of_layers: &LayerArithmetic| -> Map<String, Value> {
+        let name = |(&layer, found): (&LayerId, &Arithmetic)| {
+            (report.table.name(layer).to_owned(), json!(found.name()))
+        };
+        of_layers.0.iter().map(name).collect()
+    };
     let ranked = report.ranking.0.iter().flat_map(|ranked| {
         ranked.layers.iter().map(|layer| {
             json!({
@@ -97,6 +104,11 @@ pub fn report_json(
         "target_met": report.is_met(),
         "goals": goals.iter().enumerate().map(|(idx, goal)| goal_json(report, goal, idx, confidence)).collect::<Vec<_>>(),
         "layers": report.table.names(&report.layers),
+        "counts": {
+            "all_quantized": counts_json(report.all_quantized.counts()),
+            "final": outcome.map(|outcome| counts_json(outcome.arithmetic.counts())),
+        },
+        "arithmetic": outcome.map(|outcome| arithmetic(&outcome.arithmetic)),
         "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
         "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
         "closest": closest.map(|trial| json!({
@@ -115,6 +127,11 @@ pub fn report_json(
         "trials_per_second": trials_per_second(report, elapsed),
         "original_effort": effort_json(&report.original),
     })
+}
+
+fn counts_json(counts: LayerCounts) -> Value {
+    let LayerCounts { int8, int16, weights_only, float } = counts;
+    json!({ "int8": int8, "int16": int16, "weights_only": weights_only, "float": float })
 }
 
 /// A score with its effort and its verdict.
@@ -167,6 +184,13 @@ pub fn interval(
 ) -> Option<Interval> {
     let noise = *quantized.noise.get(idx)?;
     Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
+}
+
+/// The interval around the metric at position `idx` itself, with its standard error; `None` if the noise is unknown.
+pub fn interval_of_value(idx: usize, score: &Score, confidence: Confidence) -> Option<(f64, [f64; 2])> {
+    let (value, error) = (*score.values.get(idx)?, score.noise.get(idx)?.of_value);
+    let half_width = confidence.z() * error;
+    Some((error, [value - half_width, value + half_width]))
 }
 
 /// The number of trials scored in a second, without those of an earlier run.

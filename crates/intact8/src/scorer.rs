@@ -14,6 +14,7 @@ mod sample_order;
 pub use by_command::CommandScorer;
 pub use by_data::{DataScorer, OriginalModel};
 
+use crate::chance::Chance;
 use crate::data::Noise;
 use crate::peak_memory::peak_memory;
 use intact8_search::Scorer;
@@ -34,6 +35,8 @@ pub struct Score {
     pub estimates: Vec<f64>,
     /// The sampling noise of the metrics, one for each goal; empty if it is unknown.
     pub noise: Vec<Noise>,
+    /// The values of the metrics at chance level, one for each goal; only for the original, and empty if they are unknown.
+    pub chance: Vec<Chance>,
     /// For each metric the contribution of each sample, if all metrics are means over samples; only for the original and the
     /// first trial.
     pub contributions: Vec<Vec<f64>>,

@@ -69,7 +69,9 @@ impl Watcher {
                 CalibrationStage::BiasCorrection => "calibrating: correcting biases",
             }
             .to_owned(),
-            Stage::Trial { index: 0, n_layers, .. } => format!("scoring all {n_layers} layers in int8"),
+            Stage::Trial { index: 0, n_layers, .. } => {
+                format!("scoring with all {n_layers} layers quantized")
+            }
             Stage::Trial { index, rolled_back, n_layers, n_ahead } => {
                 let ahead = n_ahead.map_or(String::new(), |n_ahead| {
                     let left = self.estimate(n_ahead + 1);
@@ -77,7 +79,7 @@ impl Watcher {
                     format!(", about {n_ahead} more{left}")
                 });
                 format!(
-                    "trial {}{ahead}: scoring {} of {n_layers} layers in float",
+                    "trial {}{ahead}: scoring with {} of {n_layers} layers rolled back",
                     index + 1,
                     rolled_back.len()
                 )

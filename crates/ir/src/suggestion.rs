@@ -9,7 +9,8 @@ pub fn nearest_name<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>)
     let known = known.into_iter().filter(|other| *other != unknown);
     let known: Vec<(&str, String)> = known.map(|other| (other, other.to_lowercase())).collect();
     let edits = known.iter().map(|(other, lower)| (strsim::damerau_levenshtein(&name, lower), *other));
-    let nearest = edits.min_by_key(|(n_edits, _)| *n_edits).filter(|(n_edits, _)| n_edits * 2 <= name.chars().count());
+    let nearest =
+        edits.min_by_key(|(n_edits, _)| *n_edits).filter(|(n_edits, _)| n_edits * 2 <= name.chars().count());
     let similar = |(_, lower): &&(&str, String)| {
         name.len() > 1 && (lower.contains(&name) || is_abbreviation(&name, lower))
     };
@@ -42,7 +43,10 @@ mod tests {
         assert_eq!(nearest("x86"), Some("onnxruntime-x86"));
         assert_eq!(nearest("ort"), Some("onnxruntime-x86"));
         assert_eq!([nearest("cuda"), nearest("x"), nearest("")], [None; 3]);
-        assert_eq!(did_you_mean("arq_quantise", ["ada_quantize", "arq_quantize"]), "; did you mean \"arq_quantize\"");
+        assert_eq!(
+            did_you_mean("arq_quantise", ["ada_quantize", "arq_quantize"]),
+            "; did you mean \"arq_quantize\""
+        );
         assert_eq!(did_you_mean("zzz", ["arq_quantize"]), "");
     }
 }

@@ -43,6 +43,7 @@
 
 mod absorbing_constants;
 mod ada_round;
+mod arithmetic;
 mod axis;
 mod batch_norm;
 pub mod calibration;
@@ -85,6 +86,7 @@ pub mod deploy {
     pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
 }
 
+pub use arithmetic::{Arithmetic, LayerArithmetic, LayerCounts};
 pub use calibration::Calibration;
 pub use config::{LayerConfig, QuantConfig};
 pub use deploy::{DeployFormat, Emission, Profile, emit};

@@ -250,9 +250,12 @@ impl Profile {
         let names =
             if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) };
         let name = format.name();
+        let readers: Vec<&str> =
+            PROFILES.iter().filter(|row| row.formats.contains(&format)).map(|row| row.name).collect();
         Err(Error::invalid_config(format!(
-            "{} does not read the deploy format {name:?}; use {names}",
-            self.name
+            "{} does not read the deploy format {name:?}; use {names}, or one of the targets {}",
+            self.name,
+            readers.join(", ")
         )))
     }
 

@@ -4,7 +4,7 @@ use crate::ranking::{Ranked, Ranking};
 use crate::roles::Verdict;
 use intact8_ir::Error;
 use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
-use intact8_quant::{Deployed, QuantConfig, Quantized, Record};
+use intact8_quant::{Deployed, LayerArithmetic, QuantConfig, Quantized, Record};
 use std::collections::BTreeMap;
 
 /// The layers on a rung of the [ladder](crate::ladder::LADDER), each with the rung's name.
@@ -30,6 +30,8 @@ pub struct Report<S> {
     pub table: LayerTable,
     /// The layers that the configuration enables.
     pub layers: LayerSet,
+    /// The arithmetic of each layer in the first trial, which quantizes all enabled layers.
+    pub all_quantized: LayerArithmetic,
     /// The layers, the most sensitive first; empty if they were not ranked because the first trial meets the target.
     pub ranking: Ranking,
     /// The trials, in the order in which they were made.
@@ -75,6 +77,8 @@ pub struct Outcome<S> {
     pub rolled_back: LayerSet,
     /// The layers on a rung of the ladder.
     pub rungs: Rungs,
+    /// The arithmetic of each layer: that of the deploy model, or of the configuration if the options name no deploy format.
+    pub arithmetic: LayerArithmetic,
     /// The calibrated parameters of the quantized layers.
     pub record: Record,
     /// The fake-quant model, with the configuration that disables the layers in float and changes those on a rung.
@@ -86,7 +90,7 @@ pub struct Outcome<S> {
 /// Why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The target is met with every layer in int8.
+    /// The target is met with every enabled layer quantized.
     AllQuantized,
     /// The strategy has stopped, and the ladder is climbed.
     Finished,

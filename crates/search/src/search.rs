@@ -16,8 +16,8 @@ use crate::stage::{Interruption, Stage};
 use crate::strategy::trials_ahead;
 use intact8_calibrate::{CalibrationData, CalibrationObserver, CalibrationStage, FloatModel, calibrate};
 use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
-use intact8_quant::layer::LayerSet;
-use intact8_quant::{DeployFormat, Deployed, Emission, QuantConfig, Quantized, Record};
+use intact8_quant::layer::{LayerSet, LayerTable};
+use intact8_quant::{DeployFormat, Deployed, Emission, LayerArithmetic, QuantConfig, Quantized, Record};
 use proposal::{Next, checked_groups};
 use std::collections::BTreeMap;
 
@@ -93,6 +93,7 @@ pub fn search<'a, S: Scorer>(
         original: score,
         table,
         layers,
+        all_quantized: LayerArithmetic::default(),
         ranking: Ranking::default(),
         history: vec![],
         scores: vec![],
@@ -186,13 +187,19 @@ impl<S: Scorer> Search<'_, S> {
         let (score, model) = match self.roles.observer.recall(candidate) {
             Some(score) => {
                 self.report.n_recalled += 1;
-                (score, None)
+                // The report counts the layers of the first trial, so its model is needed.
+                let is_first = self.report.history.is_empty();
+                let model = is_first.then(|| self.model(&rolled_back, &rungs)).transpose()?;
+                (score, model)
             }
             None => {
                 let (score, model) = self.scored(&rolled_back, &rungs)?;
                 (score, Some(model))
             }
         };
+        if let Some(model) = model.as_ref().filter(|model| model.trial == 0) {
+            self.report.all_quantized = model.arithmetic(&self.report.table);
+        }
         let verdict = judged(self.roles.judge, &self.report.original, &score)?;
         self.report.history.push(Trial { rolled_back, rungs, verdict });
         self.report.scores.push(score);
@@ -202,19 +209,27 @@ impl<S: Scorer> Search<'_, S> {
         Ok(())
     }
 
+    /// Quantizes a candidate, which is the next trial.
+    fn model(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<TrialModel> {
+        let Report { table, history, .. } = &self.report;
+        let (config, record) = self.parameters.config_and_record(table, rolled_back, rungs);
+        let (quantized, deployed) =
+            quantize_and_deploy(self.float, &config, &record, self.options.deploy, self.roles.observer)?;
+        Ok(TrialModel { trial: history.len(), quantized, deployed })
+    }
+
     /// Quantizes and scores a candidate.
     fn scored(&mut self, rolled_back: &LayerSet, rungs: &Rungs) -> Result<(S::Score, TrialModel)> {
-        let Report { history, layers, ranking, scores, original, table, .. } = &self.report;
+        let Report { history, layers, ranking, .. } = &self.report;
         let n_ahead = match ranking.is_empty() {
             true => Some(0),
             // The count includes this trial.
             false => trials_ahead(self.options.strategy, ranking, history).map(|n| n.saturating_sub(1)),
         };
         let (index, n_layers) = (history.len(), layers.len());
-        let (config, record) = self.parameters.config_and_record(table, rolled_back, rungs);
+        let model = self.model(rolled_back, rungs)?;
+        let Report { original, scores, .. } = &self.report;
         let Roles { scorer, judge, observer, .. } = &mut self.roles;
-        let (quantized, deployed) =
-            quantize_and_deploy(self.float, &config, &record, self.options.deploy, *observer)?;
         observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
         let judge = &**judge;
         let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
@@ -225,7 +240,8 @@ impl<S: Scorer> Search<'_, S> {
             out_of_reach: may_stop.then_some(&out_of_reach),
             progress: &mut |done, total| observer.progress(done, total),
         };
-        let subject = Subject::Trial { index, quantized: &quantized, deployed: deployed.as_ref() };
+        let subject =
+            Subject::Trial { index, quantized: &model.quantized, deployed: model.deployed.as_ref() };
         let score = scorer.score(subject, &mut scoring).map_err(Error::from_user);
         let score = match score {
             Err(error) if index > 0 && error.kind != ErrorKind::Cancelled => {
@@ -235,7 +251,7 @@ impl<S: Scorer> Search<'_, S> {
             score => score?,
         };
         observer.scored(Candidate::Trial { rolled_back, rungs }, &score)?;
-        Ok((score, TrialModel { trial: index, quantized, deployed }))
+        Ok((score, model))
     }
 
     /// A configuration with some layers left in float.
@@ -291,7 +307,14 @@ impl<S: Scorer> Search<'_, S> {
             record.layers.entry(table.name(layer).to_owned()).and_modify(|entry| entry.prepared = true);
         }
         let score = self.report.scores[best].clone();
-        Ok(Some(Outcome { score, rolled_back, rungs, record, quantized, deployed }))
+        let arithmetic = LayerArithmetic::of(table, quantized.config(), deployed.as_ref());
+        Ok(Some(Outcome { score, rolled_back, rungs, arithmetic, record, quantized, deployed }))
+    }
+}
+
+impl TrialModel {
+    fn arithmetic(&self, table: &LayerTable) -> LayerArithmetic {
+        LayerArithmetic::of(table, self.quantized.config(), self.deployed.as_ref())
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod again;
 mod budget;
+mod combination;
+mod earlier;
 mod identity;
 mod size;
 mod table;
@@ -13,6 +15,7 @@ use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictio
 use anyhow::{Context, bail};
 use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
+use intact8::ir::one_line;
 use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
@@ -43,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CALIB.npz")]
     calib: PathBuf,
     /// Evaluation data: one array for each model input, and `labels` or `targets`
-    #[arg(long, value_name = "EVAL.npz", required_unless_present = "eval_cmd")]
+    #[arg(long, value_name = "EVAL.npz")]
     eval: Option<PathBuf>,
     /// Configuration of the layers to quantize; default: all layers, as `intact8 config` writes it
     #[arg(long, value_name = "C.json")]
@@ -117,11 +120,14 @@ pub(crate) struct Args {
     eval_cmd: Option<String>,
     /// Start the command only once: it reads the path of a model from each line of its input, and answers with a number on
     /// a line
-    #[arg(long, requires = "eval_cmd")]
+    #[arg(long)]
     eval_stays: bool,
     /// End the command if it takes longer than this for a model: 90s, 15m or 2h
-    #[arg(long, value_name = "TIME", requires = "eval_cmd", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     eval_timeout: Option<String>,
+    /// Accept an original whose metric is 0 or at chance level
+    #[arg(long)]
+    allow_chance: bool,
     /// If the goals can't be met, write the closest model; the exit code is still 2
     #[arg(long)]
     keep_best: bool,
@@ -138,6 +144,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    combination::check(args)?;
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
     let stop = Stop::at(deadline.and_then(|budget| began.checked_add(budget)));
     let (mut strategy, sensitivity) =
@@ -146,6 +153,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let target = args.deploy.target()?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
     let mut files = args.deploy.files(&save)?;
+    earlier::check(&files, &args.model)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
     let interpreter = Arc::new(Interpreter::default());
@@ -170,6 +178,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         false => Journal::begin(&files.journal, &run, prepared.layers()),
     });
     stop_on_interrupt(&stop)?;
+    calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
 
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
     let options = SearchOptions {
@@ -210,10 +219,13 @@ fn write_report(
     (began, work): (Instant, &BTreeMap<String, usize>),
 ) -> anyhow::Result<()> {
     let (elapsed, confidence) = (began.elapsed(), goals.confidence.unwrap_or_default());
+    let warnings = goals.warnings(&report.original);
+    warnings.iter().for_each(|warning| print_line(&format!("warning: {warning}")));
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
     let mut json = report_json(report, &goals.goals, confidence, elapsed);
     let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
+    json["warnings"] = serde_json::json!(warnings);
     json["model"] = serde_json::json!(args.model);
     json["files"] = serde_json::json!(written);
     json["work"] = serde_json::json!(work);
@@ -269,10 +281,10 @@ fn roles(
             check_drops(&scorer, &goals)?;
             (Box::new(scorer), goals)
         }
-        (None, None) => unreachable!("clap requires one of them"),
+        (None, None) => unreachable!("the combination of options is checked"),
     };
     let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
-    Ok((calibration, scorer, Goals { goals, confidence }))
+    Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
 }
 
 /// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration

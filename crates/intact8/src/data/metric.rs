@@ -6,9 +6,10 @@ mod mean;
 mod noise;
 mod ranks;
 
+use crate::chance::Chance;
 use classes::{Overlap, TopK};
 use errors::{Cosine, MeanError, NoiseRatio};
-use intact8_ir::{DType, Error, Result, Tensor, f16, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, did_you_mean, f16, with_element};
 pub use noise::Noise;
 pub(crate) use noise::{noise, noise_of_mean};
 use ranks::{RankCorrelation, RocArea};
@@ -22,6 +23,8 @@ pub struct MetricRow {
     pub about: &'static str,
     /// Whether higher or lower values are better.
     pub better: Better,
+    /// Whether the best value is 1, and 0 is worthless.
+    pub is_share: bool,
     /// The values that the output is compared with.
     pub truth: Truth,
     /// Makes an empty tally; `k` is the number in the name.
@@ -52,6 +55,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "topK",
         about: "the share of samples whose label is among the K greatest outputs",
         better: Better::Higher,
+        is_share: true,
         truth: Truth::Labels,
         tally: |k| Box::new(TopK::new(k)),
     },
@@ -59,6 +63,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "miou",
         about: "the intersection of predicted and labelled pixels over their union, the mean over the classes",
         better: Better::Higher,
+        is_share: true,
         truth: Truth::Labels,
         tally: |_| Box::new(Overlap::default()),
     },
@@ -66,6 +71,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "auc",
         about: "the area under the ROC curve, for labels 0 and 1",
         better: Better::Higher,
+        is_share: true,
         truth: Truth::Labels,
         tally: |_| Box::new(RocArea::default()),
     },
@@ -73,6 +79,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "spearman",
         about: "the rank correlation of outputs and targets",
         better: Better::Higher,
+        is_share: true,
         truth: Truth::Targets,
         tally: |_| Box::new(RankCorrelation::default()),
     },
@@ -80,6 +87,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "mse",
         about: "the mean squared difference from the targets",
         better: Better::Lower,
+        is_share: false,
         truth: Truth::Targets,
         tally: |_| Box::new(MeanError::default()),
     },
@@ -87,6 +95,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "cosine",
         about: "the cosine of the angle to the targets, the mean over the samples",
         better: Better::Higher,
+        is_share: true,
         truth: Truth::Targets,
         tally: |_| Box::new(Cosine::default()),
     },
@@ -94,6 +103,7 @@ pub static METRICS: &[MetricRow] = &[
         name: "sqnr",
         about: "the energy of the targets over that of the difference from them, in decibels, at most 200",
         better: Better::Higher,
+        is_share: false,
         truth: Truth::Targets,
         tally: |_| Box::new(NoiseRatio::to_energy()),
     },
@@ -101,9 +111,23 @@ pub static METRICS: &[MetricRow] = &[
         name: "psnr",
         about: "the squared range of the targets over the mean squared difference, in decibels, at most 200",
         better: Better::Higher,
+        is_share: false,
         truth: Truth::Targets,
         tally: |_| Box::new(NoiseRatio::to_peak()),
     },
+];
+
+/// Names that other tools have for metrics, in lower case.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("accuracy", "top1"),
+    ("acc", "top1"),
+    ("top-1", "top1"),
+    ("top_1", "top1"),
+    ("iou", "miou"),
+    ("mean_iou", "miou"),
+    ("auroc", "auc"),
+    ("roc_auc", "auc"),
+    ("snr", "sqnr"),
 ];
 
 /// A metric, with the number in its name.
@@ -141,10 +165,15 @@ pub fn metric_named(name: &str) -> Result<Metric> {
     };
     let names = || METRICS.iter().map(|metric| format!("{:?}", metric.name)).collect::<Vec<_>>().join(", ");
     let unknown = || {
-        Error::invalid_config(format!(
-            "there is no metric {name:?}; use one of {}, with a number for K",
-            names()
-        ))
+        let lower = name.to_lowercase();
+        let meant = match OTHER_NAMES.iter().find(|(other, _)| *other == lower) {
+            Some((_, "top1")) => "; top1 is accuracy".to_owned(),
+            Some((_, meant)) => format!("; did you mean {meant:?}"),
+            None => did_you_mean(name, METRICS.iter().map(|metric| metric.name)),
+        };
+        let message =
+            format!("there is no metric {name:?}{meant}; use one of {}, with a number for K", names());
+        Error::invalid_config(message)
     };
     METRICS.iter().find_map(parsed).ok_or_else(unknown)
 }
@@ -166,6 +195,11 @@ pub(crate) trait Tally {
     /// The metric of all samples added so far.
     fn value(&self) -> f64 {
         self.value_of(&|_| true)
+    }
+
+    /// The metric of guesses on these samples, or of outputs of zeros; by default 0.
+    fn chance(&self) -> Chance {
+        Chance::default()
     }
 
     /// The contribution of each sample, if the metric is the mean of these.

@@ -23,7 +23,12 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     let at = |error: Error| error.at(path.display());
     let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
     let file = std::fs::File::open(path).map_err(|error| at(Error::io(error)))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| wrong(&error))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        wrong(&format!(
+            "is no .npz file ({error}); write one in Python with numpy.savez(\"data.npz\", INPUT=array), with an array for \
+             each model input and the samples along its first axis"
+        ))
+    })?;
     let mut arrays = BTreeMap::new();
     for idx in 0..archive.len() {
         let mut entry = archive.by_index(idx).map_err(|error| wrong(&error))?;

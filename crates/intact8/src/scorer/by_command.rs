@@ -30,12 +30,13 @@ impl CommandScorer {
     /// A scorer by a command line, which is split into words like a shell does, without any expansion.
     ///
     /// # Errors
-    /// If the line has no words, or a quote is not closed.
+    /// If the line has no words, a quote is not closed, or it needs a shell.
     pub fn parse(line: &str) -> Result<CommandScorer> {
         let command = shlex::split(line).filter(|words| !words.is_empty());
         let command = command.ok_or_else(|| {
             Error::evaluator("the command can't be split into words; check its quotes").at(line)
         })?;
+        check_needs_no_shell(line, &command)?;
         Ok(CommandScorer {
             command,
             timeout: None,
@@ -105,6 +106,37 @@ impl CommandScorer {
     }
 }
 
+/// Checks that a line sets no variable before the program, and joins no programs, which only a shell can do.
+fn check_needs_no_shell(line: &str, words: &[String]) -> Result<()> {
+    const OPERATORS: &[&str] = &["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"];
+    const BUILTINS: &[&str] = &["cd", "export", "source", "."];
+    let is_assignment = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+        name.is_some_and(|name| {
+            name.starts_with(is_first) && name.chars().all(|c| is_first(c) || c.is_ascii_digit())
+        })
+    };
+    let at = |message: String| Err(Error::evaluator(message).at(line));
+    let script = format!("{line} \"$0\"");
+    let script = shlex::try_quote(&script).map_or_else(|_| script.clone(), |quoted| quoted.into_owned());
+    if is_assignment(&words[0]) {
+        return at(format!(
+            "no shell runs the command, so {:?} is taken for a program; write env {line}",
+            words[0]
+        ));
+    }
+    // A quoted operator may be an argument.
+    let is_plain = !line.contains(['\'', '"', '\\']);
+    let operator = words.iter().find(|word| is_plain && OPERATORS.contains(&word.as_str()));
+    match operator.or(words.first().filter(|word| BUILTINS.contains(&word.as_str()))) {
+        Some(word) => at(format!(
+            "no shell runs the command, and {word:?} needs one; write sh -c {script}, where $0 is the path of the model"
+        )),
+        None => Ok(()),
+    }
+}
+
 impl CommandScorer {
     fn score_file(&mut self, path: &Path) -> Result<Score> {
         let answer = self.answer(path)?;
@@ -146,5 +178,31 @@ impl Scorer for CommandScorer {
             Subject::Saved { path, .. } => self.score_file(path),
         };
         Ok(score?.measured(began))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_need_a_shell_are_errors() {
+        let message = |line: &str| CommandScorer::parse(line).err().map(|error| error.to_string());
+        assert_eq!(
+            message("CUDA=0 python score.py").unwrap(),
+            "CUDA=0 python score.py: no shell runs the command, so \"CUDA=0\" is taken for a program; write env CUDA=0 \
+             python score.py"
+        );
+        assert_eq!(
+            message("cd a && ./score").unwrap(),
+            "cd a && ./score: no shell runs the command, and \"&&\" needs one; write sh -c 'cd a && ./score \"$0\"', where \
+             $0 is the path of the model"
+        );
+        assert!(message("cd a").unwrap().contains("\"cd\" needs one"));
+        for line in
+            ["env A=1 ./score", "python s.py --sep '|'", "sh -c 'a && b \"$0\"'", "./a=b/score", "score x=1"]
+        {
+            assert_eq!(message(line), None);
+        }
     }
 }

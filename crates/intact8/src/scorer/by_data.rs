@@ -5,6 +5,7 @@ use super::batch_size::fit_to_cache;
 use super::fingerprint::Fingerprint;
 use super::sample_order::{estimate, worst_first};
 use super::{Effort, Score};
+use crate::chance::Chance;
 use crate::data::{
     Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, noise_of_mean, numbers,
 };
@@ -344,11 +345,21 @@ impl DataScorer {
             ScoringMode::Cached => None,
             _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
         };
+        let chance_of =
+            |(metric, tally): (&Metric, &Box<dyn Tally>)| match self.is_measured_by_original(metric) {
+                true => Chance::default(),
+                false => tally.chance(),
+            };
+        let chance = match mode {
+            ScoringMode::Original => self.metrics.iter().zip(&tallies).map(chance_of).collect(),
+            _ => vec![],
+        };
         let noise = self.noise(tallies, mode, scoring)?;
         let effort = Effort { samples: Some(n_samples), ..Effort::default() };
         Ok(Score {
             values,
             noise,
+            chance,
             effort,
             contributions: contributions.unwrap_or_default(),
             ..Score::default()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod arithmetic;
 mod bad_input;
 mod command;
 mod compare;
@@ -11,6 +12,8 @@ mod killed;
 mod opt;
 mod options;
 mod trust;
+mod usability;
+mod wrong_use;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,12 +3,15 @@
 //! Settings of a layer by name override those of the layer's type, which override settings of all layers, which override
 //! the defaults. Fields of methods that intact8 does not have are refused by name.
 
+mod fields;
+
 use super::{
     ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
 };
 use super::{WeightConfig, WeightMethod, bounds::within};
 use crate::layer::{Layer, QUANTIZABLE, layers};
 use crate::prototext::{Field, Message};
+use fields::{GLOBALS, METHODS, OF_ACTIVATIONS, OF_ADA_QUANTIZE};
 use intact8_ir::{Error, Model, Result};
 use regex::Regex;
 
@@ -56,68 +59,6 @@ impl QuantConfig {
         Ok(config)
     }
 }
-
-/// The fields of a text, for messages about others.
-const GLOBALS: &[&str] = &[
-    "activation_offset",
-    "auto_balance",
-    "balance_nodes",
-    "batch_num",
-    "common_config",
-    "correct_bias",
-    "do_fusion",
-    "equalize",
-    "fakequant_precision_mode",
-    "fit_rounding",
-    "joint_quant",
-    "override_layer_configs",
-    "override_layer_types",
-    "skip_fusion_layers",
-    "skip_layer_types",
-    "skip_layers",
-    "tensor_quantize",
-];
-
-/// The fields of a CalibrationConfig.
-const METHODS: &[&str] = &[
-    "activation_mse_quantize",
-    "ada_quantize",
-    "arq_quantize",
-    "auto_quantize",
-    "dmq_balancer",
-    "hfmg_quantize",
-    "ifmr_quantize",
-    "kl_quantize",
-    "min_max_quantize",
-    "moving_average_quantize",
-    "mse_quantize",
-    "percentile_quantize",
-];
-
-/// The fields of `ada_quantize`, of which every method for weights has the first two.
-const OF_ADA_QUANTIZE: &[&str] = &[
-    "channel_wise",
-    "quant_bits",
-    "num_iteration",
-    "reg_param",
-    "beta_range_start",
-    "beta_range_end",
-    "warm_start",
-];
-
-/// The fields of the methods for activations.
-const OF_ACTIVATIONS: &[&str] = &[
-    "asymmetric",
-    "dst_type",
-    "num_of_bins",
-    "percentile",
-    "search_range_start",
-    "search_range_end",
-    "search_step",
-    "max_percentile",
-    "min_percentile",
-    "both_ends",
-];
 
 /// The fields of a text, by what they configure.
 #[derive(Default)]
@@ -441,10 +382,6 @@ return %c
         assert_eq!(
             message("common_config : { arq_quantise : { } }"),
             "line 1: there is no field \"arq_quantise\" here; did you mean \"arq_quantize\""
-        );
-        assert_eq!(
-            message("batchnum : 2"),
-            "line 1: there is no field \"batchnum\" here; did you mean \"batch_num\""
         );
         assert_eq!(
             message("common_config : { arq_quantize : { chanel_wise : true } }"),

@@ -102,11 +102,13 @@ mod tests {
         };
         assert_eq!(
             message("tensorrt", DeployFormat::QOperator),
-            "tensorrt does not read the deploy format \"qoperator\"; use qdq"
+            "tensorrt does not read the deploy format \"qoperator\"; use qdq, or one of the targets onnxruntime-x86, \
+             onnxruntime-arm, openvino, generic"
         );
         assert_eq!(
             message("onnxruntime-x86", DeployFormat::Ascend),
-            "onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer"
+            "onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer, or one of the \
+             targets ascend, generic"
         );
         let generic = Emission { target: Profile::named("generic").unwrap(), ..Emission::default() };
         for &format in DeployFormat::ALL {

@@ -2,17 +2,17 @@
 
 use crate::cli::print_line;
 use comfy_table::{CellAlignment, Table, presets};
-use intact8::quant::layer::LayerSet;
-use intact8::search::Ending;
+use intact8::quant::LayerCounts;
+use intact8::search::{Ending, Outcome};
 use intact8::{
-    Confidence, Goal, Interval, OutputFiles, Report, Score, interval, names_by_rank, saved_bytes,
-    trials_per_second,
+    Confidence, Goal, Interval, OutputFiles, Report, Score, Target, interval, interval_of_value,
+    names_by_rank, saved_bytes, trials_per_second,
 };
 use std::path::Path;
 use std::time::Duration;
 
-/// The number of layers in int8 that are shown, the most sensitive ones.
-const INT8_SHOWN: usize = 3;
+/// The number of quantized layers that are shown, the most sensitive ones.
+const QUANTIZED_SHOWN: usize = 3;
 
 /// Prints the result of a search.
 pub(super) fn print(
@@ -29,7 +29,7 @@ pub(super) fn print(
     }
     if let Some(outcome) = report.outcome.as_ref().filter(|outcome| !outcome.rolled_back.is_empty()) {
         print_line(&format!("layers in float: {}", names_by_rank(report, &outcome.rolled_back).join(", ")));
-        print_line(&layers(report, &outcome.rolled_back).to_string());
+        print_line(&layers(report, outcome).to_string());
     }
     let rungs = report.outcome.iter().flat_map(|outcome| &outcome.rungs);
     let rungs: Vec<String> =
@@ -44,61 +44,82 @@ pub(super) fn print(
 fn scores(goals: &[Goal], report: &Report<Score>, files: &OutputFiles, float_bytes: u64) -> Table {
     let mut header = vec![String::new()];
     header.extend(goals.iter().map(|goal| goal.name.clone()));
-    header.extend(["loss", "layers in int8", "layers in float", "size"].map(str::to_owned));
+    // Of a bound the loss against the original means nothing.
+    let has_loss = goals.iter().any(|goal| matches!(goal.target, Target::Drop(_)));
+    header.extend(has_loss.then(|| "loss".to_owned()));
+    let result = report.outcome.as_ref().map(|outcome| outcome.arithmetic.counts());
+    let (first, result) = (report.all_quantized.counts(), result.unwrap_or_default());
+    let has_int16 = first.int16 + result.int16 > 0;
+    header.push("layers in int8".to_owned());
+    header.extend(has_int16.then(|| "in int16".to_owned()));
+    header.extend(["weights only", "in float", "size"].map(str::to_owned));
     let mut table = plain(header);
-    let n_layers = report.layers.len();
     let shown = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1000.0);
     let size = |path: &Path| match saved_bytes(path) {
         0 => String::new(),
         bytes => shown(bytes),
     };
-    let row = |label: &str, score: &Score, loss: Option<f64>, n_float: usize, size: String| {
+    let row = |label: &str, score: &Score, loss: Option<f64>, counts: LayerCounts, size: String| {
         let mut row = vec![label.to_owned()];
         row.extend(score.values.iter().map(|value| format!("{value:.6}")));
-        row.push(loss.map_or(String::new(), |loss| format!("{loss:.6}")));
-        row.extend([n_layers - n_float, n_float].map(|n| n.to_string()));
+        row.extend(has_loss.then(|| loss.map_or(String::new(), |loss| format!("{loss:.6}"))));
+        row.push(counts.int8.to_string());
+        row.extend(has_int16.then(|| counts.int16.to_string()));
+        row.extend([counts.weights_only, counts.float].map(|n| n.to_string()));
         row.push(size);
         row
     };
-    table.add_row(row("original", &report.original, None, n_layers, shown(float_bytes)));
-    let first = &report.history[0];
-    table.add_row(row("all quantized", &report.scores[0], Some(first.verdict.loss), 0, String::new()));
+    let float = LayerCounts { float: first.total(), ..LayerCounts::default() };
+    table.add_row(row("original", &report.original, None, float, shown(float_bytes)));
+    let loss = report.history[0].verdict.loss;
+    table.add_row(row("all quantized", &report.scores[0], Some(loss), first, String::new()));
     if let Some(outcome) = &report.outcome {
-        let n_float = outcome.rolled_back.len();
         for saved in &report.rescored {
             let path = files.file_of(&saved.name);
             let label = format!("{} file", saved.name);
-            table.add_row(row(&label, &saved.score, Some(saved.verdict.loss), n_float, size(path)));
+            table.add_row(row(&label, &saved.score, Some(saved.verdict.loss), result, size(path)));
         }
         if report.rescored.is_empty() {
             let loss = report.history[report.best().unwrap_or(report.closest)].verdict.loss;
-            table.add_row(row("result", &outcome.score, Some(loss), n_float, size(files.first_deploy())));
+            table.add_row(row("result", &outcome.score, Some(loss), result, size(files.first_deploy())));
         }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }
 
-/// The losses of the result with their goals and confidence intervals, if the noise is known.
+/// The losses of the result with their goals and confidence intervals, or the metrics themselves where the goals are bounds, if
+/// the noise is known.
 fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Option<Table> {
     let result = report.final_score()?;
-    let header = ["", "goal", "loss", "standard error", &format!("{} interval", confidence.shown()), ""];
+    let is_bound = |goal: &Goal| matches!(goal.target, Target::Bound(_));
+    let what = match (goals.iter().any(is_bound), goals.iter().all(is_bound)) {
+        (false, _) => "loss",
+        (_, true) => "result",
+        _ => "loss or result",
+    };
+    let header = ["", "goal", what, "standard error", &format!("{} interval", confidence.shown()), ""];
     let mut table = plain(header.map(str::to_owned).to_vec());
     let samples = report.original.effort.samples.map_or(String::new(), |n| format!(" of {n} samples"));
     for (idx, goal) in goals.iter().enumerate() {
         let interval_of_loss = interval(goal, idx, &report.original, result, confidence)?;
-        let Interval { loss, standard_error, ends: [least, most], is_sure } = interval_of_loss;
         let mut remarks = Vec::new();
-        if interval_of_loss.is_noise() {
+        if interval_of_loss.is_noise() && !is_bound(goal) {
             remarks.push(format!("within the noise{samples}"));
         }
-        if !is_sure && goal.judge(report.original.values[idx], result.values[idx]).satisfied {
+        let is_met = goal.judge(report.original.values[idx], result.values[idx]).satisfied;
+        if !interval_of_loss.is_sure && is_met {
             remarks.push("may miss the target on other data".to_owned());
         }
+        let Interval { loss, standard_error, ends, .. } = interval_of_loss;
+        let (shown, (standard_error, [least, most])) = match is_bound(goal) {
+            true => (result.values[idx], interval_of_value(idx, result, confidence)?),
+            false => (loss, (standard_error, ends)),
+        };
         table.add_row([
             goal.name.clone(),
             goal.shown(),
-            format!("{loss:.6}"),
+            format!("{shown:.6}"),
             format!("{standard_error:.6}"),
             format!("{least:.6} to {most:.6}"),
             remarks.join(", "),
@@ -113,20 +134,19 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
 }
 
 /// The layers that were rolled back, and the most sensitive of the others.
-fn layers(report: &Report<Score>, rolled_back: &LayerSet) -> Table {
+fn layers(report: &Report<Score>, outcome: &Outcome<Score>) -> Table {
     let mut table = plain(["layer", "", "similarity", "multiply-adds"].map(str::to_owned).to_vec());
     let rows = report.ranking.0.iter().flat_map(|entry| entry.layers.iter().map(move |layer| (layer, entry)));
-    let mut n_int8 = 0;
+    let mut n_quantized = 0;
     for (layer, entry) in rows {
-        let is_float = rolled_back.contains(layer);
-        n_int8 += usize::from(!is_float);
-        if !is_float && n_int8 > INT8_SHOWN {
+        let is_rolled_back = outcome.rolled_back.contains(layer);
+        n_quantized += usize::from(!is_rolled_back);
+        if !is_rolled_back && n_quantized > QUANTIZED_SHOWN {
             continue;
         }
-        let kind = if is_float { "float" } else { "int8" };
         table.add_row([
             report.table.name(*layer).to_owned(),
-            kind.to_owned(),
+            outcome.arithmetic.get(*layer).name().to_owned(),
             format!("{:.6}", entry.similarity),
             if entry.cost == 0 { "?".to_owned() } else { entry.cost.to_string() },
         ]);
@@ -163,7 +183,14 @@ fn trials(report: &Report<Score>, elapsed: Duration) -> String {
         (_, Ending::OutOfTime) => "the time budget is used up",
         (_, Ending::Interrupted) => "interrupted",
         (None, _) => "no trial is left",
-        (Some(quantized), _) if quantized.rolled_back.is_empty() => "every layer is in int8",
+        (Some(outcome), _) if outcome.rolled_back.is_empty() => {
+            let counts = outcome.arithmetic.counts();
+            match counts.float {
+                _ if counts.int8 == counts.total() => "every layer is in int8",
+                0 => "every layer is quantized",
+                _ => "no layer is rolled back",
+            }
+        }
         (Some(_), _) => "the strategy has ended",
     };
     let minimal = match (best, report.untried().len()) {

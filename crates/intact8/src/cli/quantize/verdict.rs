@@ -3,7 +3,7 @@
 use super::{Args, again};
 use crate::cli::print_message;
 use intact8::search::Ending;
-use intact8::{Goal, Goals, OutputFiles, Report, Score};
+use intact8::{Goal, Goals, OutputFiles, Report, Score, Target};
 use std::process::ExitCode;
 
 /// The exit code if no model meets the target.
@@ -24,7 +24,7 @@ pub(super) fn report(args: &Args, goals: &Goals, report: &Report<Score>, files: 
         code = ExitCode::from(1);
     }
     if report.failure.is_some() || !matches!(report.ending, Ending::AllQuantized | Ending::Finished) {
-        print_message(&format!("to continue, run: {}", again::with(&["--resume"])));
+        print_message(&format!("to continue, run: {}", again::resumed(args, report)));
     } else if report.best().is_none() && !args.keep_best {
         print_message(&format!(
             "to write the closest model anyway, run: {}",
@@ -63,24 +63,40 @@ fn missed(goals: &Goals, report: &Report<Score>, files: &OutputFiles) {
     if report.best().is_some() {
         for saved in report.rescored.iter().filter(|saved| !saved.verdict.satisfied) {
             let path = files.file_of(&saved.name);
+            let values = goals.goals.iter().zip(&saved.score.values);
+            let mut missed = values.filter(|(goal, value)| !goal.judge(**value, **value).satisfied);
+            let result = match missed.next() {
+                Some((goal, &value)) => format!("with {} {}", goal.name, goal.value_shown(value)),
+                None => format!("with a loss of {:.6}", saved.verdict.loss),
+            };
             print_message(&format!(
-                "{}: misses the target when it is read back, with a loss of {:.6} ({targets}); set a slightly stricter \
-                 target",
+                "{}: misses the target when it is read back, {result} ({targets}); set a slightly stricter target",
                 path.display(),
-                saved.verdict.loss
             ));
         }
         return;
     }
     let (trial, score) = (&report.history[report.closest], &report.scores[report.closest]);
+    let about = if score.stopped_after.is_some() { "about " } else { "" };
+    let result = match missed_bound(goals, report) {
+        Some((goal, value)) => format!("{} is {about}{} at best", goal.name, goal.value_shown(value)),
+        None => format!("the loss is {about}{:.6}", trial.verdict.loss),
+    };
     let has_finished = report.ending == Ending::Finished && report.failure.is_none();
     print_message(&format!(
-        "no quantization {} the target: with {} of {} layers rolled back the loss is {}{:.6} ({targets}); see {}",
+        "no quantization {} the target: with {} of {} layers rolled back {result} ({targets}); see {}",
         if has_finished { "meets" } else { "tried so far meets" },
         trial.rolled_back.len(),
         report.layers.len(),
-        if score.stopped_after.is_some() { "about " } else { "" },
-        trial.verdict.loss,
         files.history.display(),
     ));
+}
+
+/// The first goal that the closest trial misses, with the trial's metric, if the goal is a bound.
+fn missed_bound<'a>(goals: &'a Goals, report: &Report<Score>) -> Option<(&'a Goal, f64)> {
+    let (original, closest) = (&report.original.values, report.scores[report.closest].estimates());
+    let mut metrics = goals.goals.iter().zip(original.iter().zip(closest));
+    let (goal, (_, &value)) =
+        metrics.find(|(goal, (original, value))| !goal.judge(**original, **value).satisfied)?;
+    matches!(goal.target, Target::Bound(_)).then_some((goal, value))
 }

@@ -2,18 +2,49 @@
 
 use super::mean::Mean;
 use super::{Batch, Tally};
+use crate::chance::Chance;
 use intact8_ir::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The share of samples whose label is among the `k` greatest outputs.
 pub(super) struct TopK {
     k: usize,
+    n_classes: usize,
     is_right: Mean,
 }
 
 impl TopK {
     pub(super) fn new(k: usize) -> TopK {
-        TopK { k, is_right: Mean::default() }
+        TopK { k, n_classes: 0, is_right: Mean::default() }
+    }
+}
+
+impl TopK {
+    /// The number of classes, if the output has one value for each and every label is one of them.
+    fn classes(&self, batch: &Batch<'_>) -> Result<usize> {
+        let n_classes = batch.output.len() / batch.n;
+        if batch.shape.iter().skip(1).filter(|&&length| length != 1).count() > 1 {
+            return Err(Error::invalid_data(format!(
+                "requires one value for each class, found an output of the shape {:?}; make the output with the classes \
+                 the first one",
+                batch.shape
+            )));
+        }
+        if n_classes <= self.k {
+            let plural = if n_classes == 1 { "" } else { "s" };
+            let advice = if n_classes <= 2 { "use auc, or a smaller K" } else { "use a smaller K" };
+            let message = format!("is always 1, as the model has {n_classes} output{plural}; {advice}");
+            return Err(Error::invalid_data(message));
+        }
+        let is_class = |&&label: &&i64| usize::try_from(label).is_ok_and(|label| label < n_classes);
+        match batch.labels.iter().find(|label| !is_class(label)) {
+            Some(label) => Err(Error::invalid_data(format!(
+                "the label {label} is none of the classes 0 to {} of the model's first output; labels count from 0, and \
+                 belong to the first output",
+                n_classes - 1
+            ))),
+            None => Ok(n_classes),
+        }
     }
 }
 
@@ -23,18 +54,22 @@ impl Tally for TopK {
         if batch.labels.len() != batch.n {
             return Err(Error::invalid_data("requires one label for each sample"));
         }
-        let rows = batch.output.chunks_exact(batch.output.len() / batch.n);
-        for (row, &label) in rows.zip(&*batch.labels) {
-            let label = usize::try_from(label).ok().filter(|&label| label < row.len());
-            let is_right = label.is_some_and(|label| {
-                let is_ahead =
-                    |(idx, &value): (usize, &f32)| value > row[label] || value == row[label] && idx < label;
-                !row[label].is_nan()
-                    && row.iter().enumerate().filter(|&other| is_ahead(other)).count() < self.k
-            });
+        self.n_classes = self.classes(batch)?;
+        for (row, &label) in batch.output.chunks_exact(self.n_classes).zip(&*batch.labels) {
+            let label = usize::try_from(label).expect("labels are classes");
+            let is_ahead =
+                |(idx, &value): (usize, &f32)| value > row[label] || value == row[label] && idx < label;
+            let is_right = !row[label].is_nan()
+                && row.iter().enumerate().filter(|&other| is_ahead(other)).count() < self.k;
             self.is_right.add(f64::from(u8::from(is_right)));
         }
         Ok(())
+    }
+
+    /// A guess is right for `k` of the classes.
+    fn chance(&self) -> Chance {
+        let level = self.k as f64 / self.n_classes.max(1) as f64;
+        Chance { level, error: (level * (1.0 - level) / self.n().max(1) as f64).sqrt() }
     }
 
     fn n(&self) -> usize {
@@ -84,6 +119,11 @@ impl Tally for Overlap {
         }
         for (row, labels) in batch.output.chunks_exact(found).zip(batch.labels.chunks_exact(n_labels)) {
             let mut classes: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
+            let is_beyond = |&&label: &&i64| label != 255 && label >= n_classes as i64;
+            if let Some(label) = labels.iter().find(is_beyond).filter(|_| n_classes > 1) {
+                let message = format!("the label {label} is none of the classes 0 to {}", n_classes - 1);
+                return Err(Error::invalid_data(message));
+            }
             for (position, &label) in
                 labels.iter().enumerate().filter(|&(_, &label)| label >= 0 && label != 255)
             {

@@ -1,6 +1,7 @@
 //! Metrics of the order of outputs: Spearman's correlation and the area under the ROC curve.
 
 use super::{Batch, Tally};
+use crate::chance::Chance;
 use intact8_ir::{Error, Result};
 
 /// Spearman's rank correlation of all outputs with all targets.
@@ -40,6 +41,11 @@ impl Tally for RankCorrelation {
             |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum() };
         let spread = covariance(&outputs, &outputs).sqrt() * covariance(&targets, &targets).sqrt();
         if spread == 0.0 { 0.0 } else { covariance(&outputs, &targets) / spread }
+    }
+
+    /// The error is that of unrelated ranks.
+    fn chance(&self) -> Chance {
+        Chance { level: 0.0, error: 1.0 / (self.outputs.len().max(2) as f64 - 1.0).sqrt() }
     }
 }
 
@@ -84,6 +90,15 @@ impl Tally for RocArea {
             return 0.5;
         }
         (sum - n_positive * (n_positive + 1.0) / 2.0) / (n_positive * n_negative)
+    }
+
+    /// The error is that of Mann and Whitney's U without ties.
+    fn chance(&self) -> Chance {
+        let n = self.n() as f64;
+        let n_positive = self.is_positive.iter().filter(|&&is_positive| is_positive).count() as f64;
+        let n_pairs = n_positive * (n - n_positive);
+        let error = if n_pairs > 0.0 { ((n + 1.0) / (12.0 * n_pairs)).sqrt() } else { 0.0 };
+        Chance { level: 0.5, error }
     }
 }
 

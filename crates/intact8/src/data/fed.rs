@@ -1,0 +1,154 @@
+//! What is fed to a model: the types and ranges of the arrays, before and after their conversion.
+
+use super::{Feed, InputData, conversion};
+use intact8_ir::{DType, Result, Tensor, f16, with_element};
+use std::fmt;
+
+/// The data of one input of a model. Its text is one line, such as `image: uint8 0..255 → f32 -2.1..2.6`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FedInput {
+    /// The name of the input.
+    pub name: String,
+    /// The elements of the array.
+    pub stored: ValueRange,
+    /// The elements that are fed, if they are converted.
+    pub converted: Option<ValueRange>,
+    /// Whether means and deviations are given, which are for bytes, and the array is none.
+    pub is_not_normalized: bool,
+}
+
+/// The type and the range of the elements of an array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueRange {
+    /// The type.
+    pub dtype: DType,
+    /// The least and the greatest element; `None` if the type has no order, or all elements are NaN.
+    pub ends: Option<[f64; 2]>,
+}
+
+impl Feed {
+    /// The data of each input, in the order of the model's inputs. All samples are read.
+    ///
+    /// # Errors
+    /// If the data can't be read, or means and deviations do not fit.
+    pub fn fed_inputs(&self) -> Result<Vec<FedInput>> {
+        self.inputs.iter().map(|input| self.fed_input(input)).collect()
+    }
+
+    fn fed_input(&self, input: &InputData) -> Result<FedInput> {
+        let from = input.array.dtype();
+        let to = input.ty.as_ref().map_or(from, |ty| ty.dtype);
+        let mut stored = ValueRange { dtype: from, ends: None };
+        let mut converted = (from != to).then_some(ValueRange { dtype: to, ends: None });
+        for samples in self.batches() {
+            let batch = self.stored(input, &samples.collect::<Vec<_>>())?;
+            stored.add(&batch);
+            if let Some(converted) = &mut converted {
+                converted.add(&self.converted(input, batch)?);
+            }
+            if input.array.shape().is_empty() {
+                break;
+            }
+        }
+        let has_means = !self.feeding.mean.is_empty() || !self.feeding.std.is_empty();
+        let is_not_normalized = has_means && !conversion::is_of_bytes(from, to);
+        Ok(FedInput { name: input.name.clone(), stored, converted, is_not_normalized })
+    }
+}
+
+impl ValueRange {
+    /// Extends the range by the elements of a tensor.
+    fn add(&mut self, tensor: &Tensor) {
+        let Some([least, greatest]) = ends(tensor) else { return };
+        let [before, after] = self.ends.unwrap_or([least, greatest]);
+        self.ends = Some([before.min(least), after.max(greatest)]);
+    }
+}
+
+/// The least and the greatest number of a tensor; NaN is left out.
+fn ends(tensor: &Tensor) -> Option<[f64; 2]> {
+    let extended = |ends: [f64; 2], value: f64| [ends[0].min(value), ends[1].max(value)];
+    let none = [f64::INFINITY, f64::NEG_INFINITY];
+    let found = with_element!(tensor.dtype(), [F32 F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
+        tensor.values::<T>().ok()?.iter().fold(none, |ends, &value| extended(ends, value as f64))
+    }, other => match other {
+        DType::F16 => tensor.values::<f16>().ok()?.iter().fold(none, |ends, value| extended(ends, value.to_f64())),
+        _ => none,
+    });
+    (found[0] <= found[1]).then_some(found)
+}
+
+impl fmt::Display for FedInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.stored)?;
+        if let Some(converted) = &self.converted {
+            write!(f, " → {converted}")?;
+        }
+        if self.is_not_normalized {
+            write!(f, "; --mean and --std are for uint8 arrays, and not applied")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ValueRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dtype {
+            DType::U8 => write!(f, "uint8")?,
+            dtype => write!(f, "{dtype}")?,
+        }
+        match self.ends {
+            Some([least, greatest]) => write!(f, " {}..{}", shown(least), shown(greatest)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A number with two significant digits, whole numbers in full.
+fn shown(number: f64) -> String {
+    if !number.is_finite() || number == number.trunc() || number.abs() >= 100.0 {
+        return format!("{number:.0}");
+    }
+    let n_decimals = 1.0 - number.abs().log10().floor();
+    if n_decimals > 5.0 {
+        return format!("{number:.1e}");
+    }
+    let text = format!("{number:.*}", n_decimals.max(0.0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DataSet, Feeding};
+    use super::*;
+    use intact8_interp::Input;
+    use intact8_ir::{Dim, TensorType};
+
+    fn line(array: Tensor, feeding: &Feeding) -> String {
+        let ty = TensorType { dtype: DType::F32, shape: Some(vec![Dim::Unknown, Dim::Known(2)]) };
+        let input = Input { name: "image".to_owned(), ty: Some(ty), has_default: false };
+        let data = DataSet { source: String::new(), arrays: [("image".to_owned(), array.into())].into() };
+        data.feed(&[input], feeding).unwrap().fed_inputs().unwrap()[0].to_string()
+    }
+
+    #[test]
+    fn the_line_has_the_ranges_before_and_after_the_conversion() {
+        let bytes = || Tensor::new(&[2, 2], vec![0u8, 10, 255, 3]);
+        let feeding =
+            Feeding { mean: vec![123.675], std: vec![58.395], batch: Some(1), ..Feeding::default() };
+        assert_eq!(line(bytes(), &feeding), "image: uint8 0..255 → f32 -2.1..2.2");
+        let floats = Tensor::new(&[1, 2], vec![0.25f32, f32::NAN]);
+        assert_eq!(
+            line(floats, &feeding),
+            "image: f32 0.25..0.25; --mean and --std are for uint8 arrays, and not applied"
+        );
+        let doubles = Tensor::new(&[1, 2], vec![-0.0123f64, 1.0]);
+        assert_eq!(line(doubles, &Feeding::default()), "image: f64 -0.012..1 → f32 -0.012..1");
+        let raw = Feeding { raw_bytes: true, ..Feeding::default() };
+        assert_eq!(line(bytes(), &raw), "image: uint8 0..255 → f32 0..255");
+        assert_eq!(
+            [1e-9, 30.2, 254.6, -1.96, f64::INFINITY].map(shown),
+            ["1.0e-9", "30", "255", "-2", "inf"]
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Options that lack another one, names that are nearly right, and files that must not be lost: each gets the line that helps.
+
+use crate::bad_input::message;
+use crate::command::{json, prepared, quantize};
+use crate::{Scratch, fixture, intact8};
+
+/// The error line of `quantize` with calibration data and further options only.
+fn refused(more: &[&str]) -> String {
+    let scratch = Scratch::new();
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits", file));
+    let save = scratch.path("m");
+    let run = intact8(&[&["quantize", &onnx, "--calib", &calib, "--save", &save], more].concat());
+    assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+    run.stderr.trim_end().to_owned()
+}
+
+#[test]
+fn options_that_lack_another_one_name_it() {
+    assert_eq!(
+        refused(&[]),
+        "error: nothing to score the models with; add --eval EVAL.npz and a --metric, or --eval-cmd CMD, or use --no-eval \
+         to quantize without an accuracy target"
+    );
+    let eval = fixture("digits", "eval.npz");
+    assert_eq!(
+        refused(&["--eval", &eval, "--eval-stays"]),
+        "error: --eval-stays is for a command; add --eval-cmd CMD, or omit --eval-stays"
+    );
+    assert!(refused(&["--eval", &eval, "--eval-timeout", "5s"]).contains("--eval-timeout is for a command"));
+    assert_eq!(
+        refused(&["--eval", &eval, "--contrib"]),
+        "error: --contrib is for the format qoperator; add --deploy qoperator, or omit --contrib"
+    );
+    assert_eq!(
+        refused(&["--eval", &eval, "--deploy", "ascend"]),
+        "error: onnxruntime-x86 does not read the deploy format \"ascend\"; use qdq, qoperator or integer, or one of the \
+         targets ascend, generic"
+    );
+    assert_eq!(
+        refused(&["--eval-cmd", "CUDA=0 python score.py"]),
+        "error: CUDA=0 python score.py: no shell runs the command, so \"CUDA=0\" is taken for a program; write env CUDA=0 \
+         python score.py"
+    );
+}
+
+#[test]
+fn names_that_are_nearly_right_are_suggested() {
+    let scratch = Scratch::new();
+    let found = message(&scratch, &[], &["--metric", "accuracy"]);
+    assert!(
+        found.starts_with("error: there is no metric \"accuracy\"; top1 is accuracy; use one of "),
+        "{found}"
+    );
+    for (name, meant) in [("TensorRT", "tensorrt"), ("trt", "tensorrt"), ("onnxruntime", "onnxruntime-x86")] {
+        let found = message(&scratch, &[], &["--target", name]);
+        let expected = format!("error: there is no target {name:?}; did you mean {meant:?}; use one of ");
+        assert!(found.starts_with(&expected), "{found}");
+    }
+    let found = message(&scratch, &[], &["--strategy", "minimum"]);
+    assert!(found.contains("did you mean \"minimal\""), "{found}");
+    let definition =
+        scratch.text("short.cfg", "common_config : { arq_quantise : { } }").display().to_string();
+    let config = scratch.path("c.json");
+    let run =
+        intact8(&["config", &fixture("digits", "model.onnx"), "-o", &config, "--definition", &definition]);
+    let expected =
+        "short.cfg: line 1: there is no field \"arq_quantise\" here; did you mean \"arq_quantize\"\n";
+    assert!(run.code == 1 && run.stderr.ends_with(expected), "{}", run.stderr);
+}
+
+#[test]
+fn data_in_other_formats_get_a_line_on_how_to_write_them() {
+    let scratch = Scratch::new();
+    let image = scratch.text("photo.jpg", "\u{7f}JFIF").display().to_string();
+    let found = message(&scratch, &[("calib", &image)], &[]);
+    assert!(found.starts_with("error: photo.jpg: is no .npz file ("), "{found}");
+    assert!(found.contains("numpy.savez(\"data.npz\", INPUT=array)"), "{found}");
+}
+
+#[test]
+fn a_skipped_layer_stays_in_float() {
+    let scratch = Scratch::new();
+    let run = prepared(&scratch, "digits", &["--skip-layer", "fc", "--skip-layer", "block1.add"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let report = json(&scratch, "m_report.json");
+    assert_eq!(
+        (&report["arithmetic"]["fc"], &report["counts"]["final"]["float"]),
+        (&"float".into(), &2.into())
+    );
+    assert_eq!(
+        message(&scratch, &[], &["--skip-layer", "x"]),
+        "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`"
+    );
+}
+
+#[test]
+fn the_printed_command_goes_on_with_the_search() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--max-trials", "2"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    let advice = run.stderr.lines().last().unwrap().strip_prefix("to continue, run: ").unwrap();
+    let words = shlex::split(advice).unwrap();
+    let run = intact8(&words[1..].iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(run.code, 0, "{advice}: {}", run.stderr);
+    let report = json(&scratch, "m_report.json");
+    assert_eq!((&report["recalled"], report["trials"].as_array().unwrap().len()), (&2.into(), 4));
+}
+
+#[test]
+fn an_existing_configuration_is_replaced_only_by_force() {
+    let scratch = Scratch::new();
+    let (onnx, config) = (fixture("digits", "model.onnx"), scratch.text("c.json", "mine"));
+    let config = config.display().to_string();
+    let run = intact8(&["config", &onnx, "-o", &config]);
+    let expected =
+        format!("error: {config}: exists; name another file with -o, or replace it with --force\n");
+    assert_eq!((run.code, run.stderr), (1, expected));
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "mine");
+    assert_eq!(intact8(&["config", &onnx, "-o", &config, "--force"]).code, 0);
+    assert!(json(&scratch, "c.json")["fc"].is_object());
+}
+
+#[test]
+fn the_results_of_two_models_are_in_one_folder() {
+    let scratch = Scratch::new();
+    let quantized = |model: &str, prefix: &str| {
+        let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
+        let save = scratch.path(prefix);
+        intact8(&[
+            "quantize",
+            &onnx,
+            "--calib",
+            &calib,
+            "--eval",
+            &eval,
+            "--no-fit-rounding",
+            "--save",
+            &save,
+        ])
+    };
+    let of_a = || {
+        let files = scratch.files().into_iter().filter(|file| file.starts_with("a_"));
+        files.map(|file| std::fs::read(scratch.path(&file)).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(quantized("digits", "a").code, 0);
+    let (files, before) = (scratch.files(), of_a());
+    assert_eq!(before.len(), files.len(), "every file has the prefix");
+    assert_eq!(quantized("digits-hard", "b").code, 0);
+    assert!(of_a() == before && scratch.files().len() == 2 * files.len());
+    // The same prefix.
+    let run = quantized("digits-hard", "a");
+    assert!(
+        run.code == 1 && run.stderr.contains("a_report.json: is the report of another model, "),
+        "{}",
+        run.stderr
+    );
+    assert!(of_a() == before);
+    assert_eq!(quantized("digits", "a").code, 0, "the result of the same model is replaced");
+}
