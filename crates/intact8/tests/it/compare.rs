@@ -6,7 +6,7 @@ use crate::{Scratch, fixture, intact8};
 #[test]
 fn the_input_is_unchanged_and_the_output_is_close() {
     let scratch = Scratch::new();
-    let run = quantize(&scratch, "digits", &["--max-drop", "1"]);
+    let run = quantize(&scratch, "digits", &["--max-drop", "0.9"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let [float, data] = ["model.onnx", "eval.npz"].map(|file| fixture("digits", file));
     let (quantized, out) = (scratch.path("m_fake_quant_model.onnx"), scratch.path("compared.json"));

@@ -83,10 +83,10 @@ fn a_skipped_layer_stays_in_float() {
     let run = prepared(&scratch, "digits", &["--skip-layer", "fc", "--skip-layer", "block1.add"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let report = json(&scratch, "m_report.json");
-    assert_eq!(
-        (&report["arithmetic"]["fc"], &report["counts"]["final"]["float"]),
-        (&"float".into(), &2.into())
-    );
+    let in_float = ["block1.add", "fc"].map(|layer| report["arithmetic"][layer] == "float");
+    assert_eq!(in_float, [true; 2]);
+    // A third layer, whose result only `fc` uses, is in float in ONNX Runtime.
+    assert_eq!(report["counts"]["final"]["float"], 3);
     assert_eq!(
         message(&scratch, &[], &["--skip-layer", "x"]),
         "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`"
