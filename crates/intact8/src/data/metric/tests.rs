@@ -18,7 +18,6 @@ fn of_equal_outputs_the_first_ranks_first() {
     assert_eq!(value("top1", 3, &[3, 2], &output, &[0, 0, 0], &[]), 2.0 / 3.0);
     assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[2], &[]), 1.0);
     assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[1], &[]), 0.0);
-    assert_eq!(value("top1", 1, &[1, 3], &[3.0, 1.0, 2.0], &[7], &[]), 0.0);
 }
 
 #[test]
@@ -81,8 +80,65 @@ fn ranges_contain_the_final_metric() {
 #[test]
 fn names_with_a_number_are_parsed_and_others_are_errors() {
     assert_eq!(metric_named("top5").unwrap().k, 5);
-    for unknown in ["top", "top0", "topK", "top-5", "accuracy", ""] {
-        let message = metric_named(unknown).err().unwrap().to_string();
-        assert!(message.starts_with(&format!("there is no metric {unknown:?}; use one of \"topK\", ")));
+    let message = |name: &str| metric_named(name).err().unwrap().to_string();
+    for unknown in ["topK", "speed", ""] {
+        let expected = format!("there is no metric {unknown:?}; use one of \"topK\", ");
+        assert!(message(unknown).starts_with(&expected), "{}", message(unknown));
     }
+    for misspelled in ["top", "top0", "top-5"] {
+        let expected = format!("there is no metric {misspelled:?}; did you mean \"topK\"; use one of ");
+        assert!(message(misspelled).starts_with(&expected), "{}", message(misspelled));
+    }
+    assert!(
+        message("Accuracy").starts_with("there is no metric \"Accuracy\"; top1 is accuracy; use one of ")
+    );
+    assert!(message("AUROC").starts_with("there is no metric \"AUROC\"; did you mean \"auc\"; use one of "));
+}
+
+fn error(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64]) -> String {
+    let outputs = [Tensor::new(shape, output.to_vec())];
+    let batch = Batch { labels: labels.into(), ..Batch::of(&outputs, n).unwrap() };
+    metric_named(name).unwrap().tally().add(&batch).unwrap_err().to_string()
+}
+
+#[test]
+fn labels_that_are_no_classes_are_errors() {
+    let beyond = "the label 3 is none of the classes 0 to 2";
+    assert!(error("top1", 1, &[1, 3], &[3.0, 1.0, 2.0], &[3]).starts_with(beyond));
+    assert!(error("top1", 1, &[1, 3], &[3.0, 1.0, 2.0], &[-1]).starts_with("the label -1 is none"));
+    assert_eq!(error("miou", 1, &[1, 3, 1], &[3.0, 1.0, 2.0], &[3]), beyond);
+    assert!(
+        error("top1", 2, &[2, 1], &[1.0, 2.0], &[0, 0])
+            .starts_with("is always 1, as the model has 1 output;")
+    );
+    assert!(
+        error("top3", 1, &[1, 3], &[3.0, 1.0, 2.0], &[0])
+            .starts_with("is always 1, as the model has 3 outputs;")
+    );
+    assert!(error("top1", 1, &[1, 2, 2], &[0.0; 4], &[0]).starts_with("requires one value for each class"));
+    assert_eq!(value("top1", 1, &[1, 3, 1, 1], &[3.0, 1.0, 2.0], &[0], &[]), 1.0);
+}
+
+#[test]
+fn guesses_have_a_level_and_an_error() {
+    let chance = |name: &str, n: usize, shape: &[usize], labels: &[i64], targets: &[f32]| {
+        let outputs = [Tensor::full(shape, 0.5f32)];
+        let mut tally = metric_named(name).unwrap().tally();
+        let batch =
+            Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() };
+        tally.add(&batch).unwrap();
+        tally.chance()
+    };
+    assert_eq!(
+        chance("top1", 4, &[4, 4], &[0, 1, 2, 3], &[]),
+        Chance { level: 0.25, error: 0.1875f64.sqrt() / 2.0 }
+    );
+    assert_eq!(chance("top2", 1, &[1, 4], &[0], &[]).level, 0.5);
+    // U of two and two samples has the variance 2 · 2 · 5 / 12, and the area is U / 4.
+    assert_eq!(
+        chance("auc", 4, &[4], &[0, 0, 1, 1], &[]),
+        Chance { level: 0.5, error: (5.0f64 / 48.0).sqrt() }
+    );
+    assert_eq!(chance("spearman", 5, &[5], &[], &[0.0; 5]), Chance { level: 0.0, error: 0.5 });
+    assert_eq!(chance("cosine", 1, &[1, 2], &[], &[1.0, 0.0]), Chance::default());
 }
