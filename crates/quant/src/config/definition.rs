@@ -352,7 +352,7 @@ return %c
             "#,
         )
         .unwrap();
-        assert_eq!((config.batch_num, config.activation_offset), (4, false));
+        assert_eq!((config.batch_num, config.activation_offset), (Some(4), false));
         let [conv1, cls, head] = ["conv1", "head.cls", "head.box"].map(|name| &config.layers[name]);
         assert_eq!([conv1, cls, head].map(|layer| layer.quant_enable), [true, false, true]);
         assert_eq!([conv1, head].map(|layer| layer.weight_quant_params.channel_wise), [false, true]);
