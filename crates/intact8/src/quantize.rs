@@ -8,7 +8,7 @@ use intact8_calibrate::FloatModel;
 use intact8_interp::FoldConstants;
 use intact8_ir::{Model, PassObserver, Result};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Deployed, Preparation, Prepared, QuantConfig};
+use intact8_quant::{Deployed, LayerArithmetic, Preparation, Prepared, QuantConfig};
 use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
 };
@@ -46,9 +46,11 @@ pub fn quantize_and_save<S: Scorer>(
     let mut report = search(float, original, config, roles.reborrow(), options.reborrow())?;
     write_file(&files.ranking, ranking_json(&report).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
-    match &report.outcome {
+    match &mut report.outcome {
         Some(outcome) => {
             let deployed = deployed(outcome, files, roles.observer)?;
+            outcome.arithmetic =
+                LayerArithmetic::of(&report.table, outcome.quantized.config(), deployed.first());
             save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
             write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
             write_file(&files.record, outcome.record.to_text().as_bytes())?;

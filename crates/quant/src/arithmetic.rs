@@ -180,3 +180,46 @@ fn reads_ascend_quant(graph: &Graph, id: NodeId) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy_format::Emission;
+
+    /// Two products, and a deploy model with the operands of only the first quantized.
+    fn found(format: Option<DeployFormat>, change: impl Fn(&mut QuantConfig)) -> Vec<Arithmetic> {
+        let head = "model m opset 17\n%x = input : f32[N,2]\n";
+        let products =
+            "%w = const splat(1.0) : f32[2,2]\n%y = MatMul(%x, %w) @a\n%z = MatMul(%y, %w) @b\nreturn %z\n";
+        let float: Model = format!("{head}{products}").parse().unwrap();
+        let quantized = "%s = const [0.5] : f32[]\n%o = const [0] : u8[]\n%x.q = QuantizeLinear(%x, %s, %o)\n\
+                         %x.dq = DequantizeLinear(%x.q, %s, %o)\n%w = const [1, 2, 3, 4] : i8[2,2]\n\
+                         %w.dq = DequantizeLinear(%w, %s)\n%y = MatMul(%x.dq, %w.dq) @a\n\
+                         %z = MatMul(%y, %w.dq) @b\nreturn %z\n";
+        let model: Model = format!("{head}{quantized}").parse().unwrap();
+        let deployed = format.map(|format| Deployed::read_back(model, format, &Emission::default()));
+        let mut config = QuantConfig::for_model(&float);
+        change(&mut config);
+        let arithmetic = LayerArithmetic::of(&LayerTable::of(&float), &config, deployed.as_ref());
+        assert_eq!(arithmetic.counts().total(), 2);
+        arithmetic.0.into_values().collect()
+    }
+
+    #[test]
+    fn a_layer_without_quantized_operands_is_not_in_int8() {
+        use Arithmetic::{Float, Int8, Int16, WeightsOnly};
+        let qdq = Some(DeployFormat::Qdq);
+        assert_eq!(found(qdq, |_| ()), [Int8, WeightsOnly]);
+        assert_eq!(found(None, |_| ()), [Int8, Int8]);
+        // Ascend's format has no integer weights of layers in float.
+        assert_eq!(found(Some(DeployFormat::Ascend), |_| ()), [Int8, Float]);
+        let layer = |config: &mut QuantConfig, name: &str| config.layers.remove(name).unwrap();
+        assert_eq!(found(qdq, |config| drop(layer(config, "a"))), [Float, WeightsOnly]);
+        let sixteen = |config: &mut QuantConfig| {
+            config.layers.get_mut("b").unwrap().activation_quant_params.num_bits = 16;
+        };
+        assert_eq!(found(qdq, sixteen), [Int8, Int16]);
+        let weights = |config: &mut QuantConfig| config.layers.get_mut("a").unwrap().weights_only = true;
+        assert_eq!(found(None, weights), [WeightsOnly, Int8]);
+    }
+}

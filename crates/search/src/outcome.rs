@@ -77,7 +77,8 @@ pub struct Outcome<S> {
     pub rolled_back: LayerSet,
     /// The layers on a rung of the ladder.
     pub rungs: Rungs,
-    /// The arithmetic of each layer: that of the deploy model, or of the configuration if the options name no deploy format.
+    /// The arithmetic of each layer in the deploy model; if the options name no deploy format, that of the configuration, as if
+    /// the runtime had every operator in integers.
     pub arithmetic: LayerArithmetic,
     /// The calibrated parameters of the quantized layers.
     pub record: Record,
