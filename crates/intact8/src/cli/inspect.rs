@@ -33,7 +33,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let shapes = sample_shapes(model)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["layer", "op", "input", "output", "parameters", "multiply-adds", "saturates", "int8"]);
+    table.set_header([
+        "layer",
+        "op",
+        "input",
+        "output",
+        "parameters",
+        "multiply-adds",
+        "saturates",
+        "can be quantized",
+    ]);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for (graph_id, graph) in model.graphs() {
         for id in graph.topo() {
