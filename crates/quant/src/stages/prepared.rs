@@ -4,7 +4,7 @@ use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
-use crate::passes::EqualizeAcrossLayers;
+use crate::passes::{EqualizeAcrossLayers, RaiseOpset};
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse, infer_types};
@@ -152,6 +152,15 @@ impl Prepared {
             Some((id, layer, config))
         };
         self.layers.iter().filter_map(enabled).collect()
+    }
+
+    /// Checks that the model can be written in the operator set that the quantizers of a configuration need.
+    ///
+    /// # Errors
+    /// Of the kind [`Unsupported`](intact8_ir::ErrorKind::Unsupported) if an operator has no form in it; it names the node.
+    pub fn check_opset(&self, config: &QuantConfig) -> Result<()> {
+        let raise = RaiseOpset { to: config.min_opset(&Record::default()) };
+        raise.run(&mut self.model.clone()).map(|_| ())
     }
 
     /// The fake-quant model of a configuration: every layer that it enables is quantized with the record's parameters.
