@@ -6,11 +6,11 @@ use intact8_interp::FoldConstants;
 use intact8_ir::{DType, Error, Pass, Result};
 use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
-    CarryThrough, ClipIntegers, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights, FloatConstants,
-    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, LowerBatchNorm,
-    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset, ReadAscend,
-    RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
-    UnsignedActivations,
+    CarryThrough, ClipIntegers, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
+    FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift,
+    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
+    Unfuse, UnsignedActivations,
 };
 
 /// A pass that can be run by its name.
@@ -55,6 +55,7 @@ macro_rules! named {
 /// Every pass that can be run by its name, in the order in which a default run has them.
 pub const NAMED_PASSES: &[NamedPass] = named! {
     "name-nodes" "names every operation uniquely" NameNodes;
+    "unfuse" "writes fused products as Conv, Gemm or MatMul and what follows" Unfuse;
     "fold-constants" "computes operations whose operands are all constant" FoldConstants;
     "sink-constants" "moves constants into the subgraphs that capture them" SinkConstants;
     "infer-shapes" "writes down the type of every value" InferShapes;

@@ -29,6 +29,7 @@ mod signed_activations;
 mod sink_constants;
 mod smooth;
 mod trim;
+mod unfuse;
 mod unsigned_activations;
 
 pub use carry_through::CarryThrough;
@@ -62,4 +63,5 @@ pub use signed_activations::SignedActivations;
 pub use sink_constants::SinkConstants;
 pub use smooth::{Smooth, smoothed_for_free};
 pub use trim::Trim;
+pub use unfuse::Unfuse;
 pub use unsigned_activations::UnsignedActivations;

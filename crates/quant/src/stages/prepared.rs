@@ -4,7 +4,7 @@ use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
-use crate::passes::{EqualizeAcrossLayers, RaiseOpset};
+use crate::passes::{EqualizeAcrossLayers, RaiseOpset, Unfuse};
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse, infer_types};
@@ -43,10 +43,10 @@ impl Preparation {
         self.pipelines(folding).iter().flat_map(Pipeline::names).collect()
     }
 
-    /// The passes: names and computed constants, fusion, cross-layer equalization, types. Names come first: they count nodes,
-    /// which folding removes.
+    /// The passes: names, plain products and computed constants, fusion, cross-layer equalization, types. Names come first:
+    /// they count nodes, which folding removes.
     fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 4] {
-        let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes)];
+        let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes), Box::new(Unfuse)];
         if let Some(folding) = folding {
             fold.extend([
                 Box::new(folding) as Box<dyn Pass + 'a>,
