@@ -209,16 +209,14 @@ impl Feed {
     /// The same for samples in any order, at most as many as a batch has.
     pub(crate) fn inputs_of(&self, samples: &[usize]) -> Result<Vec<Tensor>> {
         let input = |InputData { array, ty, axis }: &InputData| {
-            if array.shape().is_empty() {
-                return array.whole();
-            }
             let n_samples = if self.is_fixed { self.batch } else { samples.len() };
-            let batch = array.pick(*axis, samples, n_samples)?;
+            let batch = match array.shape() {
+                [] => array.whole()?,
+                _ => array.pick(*axis, samples, n_samples)?,
+            };
             match ty {
-                Some(ty) if ty.dtype == DType::F32 && array.dtype() == DType::U8 => {
-                    normalized(&batch, &self.feeding)
-                }
-                _ => Ok(batch),
+                Some(ty) => converted(batch, ty.dtype, &self.feeding),
+                None => Ok(batch),
             }
         };
         self.inputs.iter().map(input).collect()
@@ -242,7 +240,7 @@ impl CalibrationData for Feed {
 /// Checks that the samples of an array fit an input.
 fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     let Some(ty) = &input.ty else { return Ok(()) };
-    if array.dtype() != ty.dtype && !(ty.dtype == DType::F32 && array.dtype() == DType::U8) {
+    if array.dtype() != ty.dtype && !is_converted(array.dtype(), ty.dtype) {
         return Err(Error::invalid_data(format!("is {}, the model requires {}", array.dtype(), ty.dtype)));
     }
     let Some(dims) = &ty.shape else { return Ok(()) };
@@ -255,6 +253,22 @@ fn fits(array: &Array, input: &Input, axis: usize) -> Result<()> {
     }
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     Err(Error::invalid_data(format!("has the shape [{}], the model requires {ty}", shape.join(","))))
+}
+
+/// Whether arrays of one type are converted for inputs of another: bytes to floats, and floats to f16, bf16 and f64.
+fn is_converted(from: DType, to: DType) -> bool {
+    let is_other = to == DType::F32 && from != DType::U8;
+    to.is_wide_float() && !is_other && (from == DType::U8 || from.is_wide_float())
+}
+
+/// The samples in the type of an input; bytes are normalized.
+fn converted(batch: Tensor, dtype: DType, feeding: &Feeding) -> Result<Tensor> {
+    if batch.dtype() == dtype || !is_converted(batch.dtype(), dtype) {
+        return Ok(batch);
+    }
+    let batch = if batch.dtype() == DType::U8 { normalized(&batch, feeding)? } else { batch };
+    let floats = batch.floats().map(|values| Tensor::of_floats(dtype, batch.shape(), values.into_owned()));
+    Ok(floats.flatten().expect("both are floats"))
 }
 
 /// `(x - mean) / std` for each channel: the channels are the second dimension, or the last one if only that has the right length.
@@ -324,6 +338,22 @@ mod tests {
         let feeding = Feeding { mean: vec![10.0, 30.0], std: vec![10.0], ..Feeding::default() };
         let feed = data.feed(&[input(&[None, Some(2), Some(2)])], &feeding).unwrap();
         assert_eq!(feed.inputs(0..1).unwrap()[0].values::<f32>().unwrap(), [0.0, 1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn arrays_of_floats_are_converted_for_inputs_of_other_floats() {
+        let fed = |array: Tensor, dtype: DType| {
+            let input = Input { ty: Some(TensorType::unranked(dtype)), ..input(&[]) };
+            let feed = data(&[("x", array)]).feed(&[input], &Feeding::default())?;
+            feed.inputs(0..1).map(|inputs| (inputs[0].dtype(), inputs[0].floats().unwrap().to_vec()))
+        };
+        let halves = || Tensor::of_floats(DType::F16, &[1], vec![0.5]).unwrap();
+        for dtype in [DType::F16, DType::Bf16, DType::F64] {
+            assert_eq!(fed(Tensor::new(&[1], vec![0.5f32]), dtype).unwrap(), (dtype, vec![0.5]));
+            assert_eq!(fed(halves(), dtype).unwrap(), (dtype, vec![0.5]));
+            assert_eq!(fed(Tensor::new(&[1], vec![7u8]), dtype).unwrap(), (dtype, vec![7.0]));
+        }
+        assert!(fed(halves(), DType::F32).is_err() && fed(halves(), DType::I32).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use intact8_interp::FoldConstants;
 use intact8_ir::{DType, Error, Pass, Result};
 use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
-    CarryThrough, ClipIntegers, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
+    CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
     FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift,
     LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
     ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
@@ -59,6 +59,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "fold-constants" "computes operations whose operands are all constant" FoldConstants;
     "sink-constants" "moves constants into the subgraphs that capture them" SinkConstants;
     "infer-shapes" "writes down the type of every value" InferShapes;
+    "compute-in-f32" "computes networks of f16, bf16 and f64 in f32" ComputeInF32;
     "remove-no-ops" "removes operations that change nothing" RemoveNoOps;
     "fold-scale-shift" "folds Mul, Div, Add and Sub by constants into layers" FoldScaleShift { skip: &[] };
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };

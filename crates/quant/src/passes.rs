@@ -2,6 +2,7 @@
 
 mod carry_through;
 mod clip_integers;
+mod compute_in_f32;
 mod drop_clipped_activations;
 mod equalize_across_layers;
 mod expand_weights;
@@ -34,6 +35,7 @@ mod unsigned_activations;
 
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
+pub use compute_in_f32::{ComputeInF32, other_floats_of_layers};
 pub use drop_clipped_activations::DropClippedActivations;
 pub use equalize_across_layers::EqualizeAcrossLayers;
 pub use expand_weights::ExpandWeights;

@@ -10,6 +10,7 @@ mod counts;
 mod killed;
 mod opt;
 mod options;
+mod other_floats;
 mod trust;
 
 use std::path::{Path, PathBuf};
