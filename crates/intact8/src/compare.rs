@@ -28,7 +28,7 @@ pub struct Difference {
     pub clipped: Option<f64>,
 }
 
-/// Compares every f32 value that both models compute under one name, over all batches of inputs, in the order in which the
+/// Compares every float value that both models compute under one name, over all batches of inputs, in the order in which the
 /// quantized model computes them.
 ///
 /// A value inside a loop is compared iteration by iteration. Values that have different shapes, or exist in only one model, are
@@ -51,7 +51,7 @@ pub fn compare(
         let mut n_computed: HashMap<&str, usize> = HashMap::new();
         float_session.run_tapped(&inputs, &mut |value, tensor| {
             let name = float_names.of_value(value);
-            if shared.contains(name) && tensor.dtype() == DType::F32 {
+            if shared.contains(name) && tensor.dtype().is_wide_float() {
                 let count = n_computed.entry(name).or_default();
                 expected.insert((name, *count), tensor.clone());
                 *count += 1;
@@ -123,7 +123,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn observe(&mut self, value: ValueRef, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
-        if quantized.dtype() != DType::F32 || original.shape() != quantized.shape() {
+        let [Some(floats), Some(quantized_floats)] = [original, quantized].map(Tensor::floats) else {
+            return Ok(());
+        };
+        if original.shape() != quantized.shape() {
             return Ok(());
         }
         let graph = self.model.graph(value.graph);
@@ -131,7 +134,7 @@ impl<'a> Comparison<'a> {
             self.sums.push(Sums::new(graph, value.value, name));
             self.sums.len() - 1
         });
-        self.sums[at].add(original.values()?, quantized.values()?);
+        self.sums[at].add(&floats, &quantized_floats);
         Ok(())
     }
 

@@ -6,11 +6,11 @@ use intact8_interp::FoldConstants;
 use intact8_ir::{DType, Error, Pass, Result};
 use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
-    CarryThrough, ClipIntegers, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights, FloatConstants,
-    FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift, LowerBatchNorm,
-    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset, ReadAscend,
-    RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
-    UnsignedActivations,
+    CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
+    FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift,
+    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
+    Unfuse, UnsignedActivations,
 };
 
 /// A pass that can be run by its name.
@@ -55,9 +55,11 @@ macro_rules! named {
 /// Every pass that can be run by its name, in the order in which a default run has them.
 pub const NAMED_PASSES: &[NamedPass] = named! {
     "name-nodes" "names every operation uniquely" NameNodes;
+    "unfuse" "writes fused products as Conv, Gemm or MatMul and what follows" Unfuse;
     "fold-constants" "computes operations whose operands are all constant" FoldConstants;
     "sink-constants" "moves constants into the subgraphs that capture them" SinkConstants;
     "infer-shapes" "writes down the type of every value" InferShapes;
+    "compute-in-f32" "computes networks of f16, bf16 and f64 in f32" ComputeInF32;
     "remove-no-ops" "removes operations that change nothing" RemoveNoOps;
     "fold-scale-shift" "folds Mul, Div, Add and Sub by constants into layers" FoldScaleShift { skip: &[] };
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };

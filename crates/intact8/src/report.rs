@@ -8,6 +8,7 @@ use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{Arithmetic, LayerArithmetic, LayerCounts};
 use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The ranking: an array of `[layer, similarity]`, the most sensitive layer first.
@@ -111,6 +112,7 @@ pub fn report_json(
         "arithmetic": outcome.map(|outcome| arithmetic(&outcome.arithmetic)),
         "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
         "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
+        "rungs_left_out": report.rungs_left_out.iter().map(|(rung, error)| (*rung, error.to_string())).collect::<BTreeMap<_, _>>(),
         "closest": closest.map(|trial| json!({
             "rolled_back": names(&trial.rolled_back),
             "ladder": rungs(&trial.rungs),

@@ -97,7 +97,7 @@ pub(crate) static OPS: &[(&str, &[&[OpRow]])] = &[
     ),
     ("ai.onnx.ml", &[ml::ROWS]),
     ("ai.onnx.preview", &[attention::PREVIEW_ROWS]),
-    ("com.microsoft", &[contrib_fused::ROWS, contrib_quantized::ROWS]),
+    ("com.microsoft", &[attention::ROWS_OF_MICROSOFT, contrib_fused::ROWS, contrib_quantized::ROWS]),
 ];
 
 /// The row of an operator in a version of its domain.

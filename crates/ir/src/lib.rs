@@ -22,6 +22,7 @@ mod arena;
 mod element;
 mod error;
 mod executor;
+mod floats;
 mod graph;
 mod isolate;
 mod minifloat;

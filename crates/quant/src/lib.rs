@@ -98,15 +98,17 @@ pub use stages::{Deployed, Preparation, Prepared, Quantized};
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
 use passes::{
-    FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset,
-    RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
+    ComputeInF32, FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm, NameNodes,
+    RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
 };
 
 /// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, without the folding of constants.
 fn fuse(how: &Preparation) -> Pipeline<'_> {
     let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
-        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes), Box::new(RemoveNoOps)];
+        vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes)];
+    passes.push(Box::new(ComputeInF32));
+    passes.push(Box::new(RemoveNoOps));
     if how.fuse {
         passes.push(Box::new(FoldScaleShift { skip }));
         passes.push(Box::new(FoldBatchNorm { skip }));

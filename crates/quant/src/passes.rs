@@ -2,6 +2,7 @@
 
 mod carry_through;
 mod clip_integers;
+mod compute_in_f32;
 mod drop_clipped_activations;
 mod equalize_across_layers;
 mod expand_weights;
@@ -29,10 +30,12 @@ mod signed_activations;
 mod sink_constants;
 mod smooth;
 mod trim;
+mod unfuse;
 mod unsigned_activations;
 
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
+pub use compute_in_f32::{ComputeInF32, other_floats_of_layers};
 pub use drop_clipped_activations::DropClippedActivations;
 pub use equalize_across_layers::EqualizeAcrossLayers;
 pub use expand_weights::ExpandWeights;
@@ -62,4 +65,5 @@ pub use signed_activations::SignedActivations;
 pub use sink_constants::SinkConstants;
 pub use smooth::{Smooth, smoothed_for_free};
 pub use trim::Trim;
+pub use unfuse::Unfuse;
 pub use unsigned_activations::UnsignedActivations;

@@ -9,7 +9,7 @@ use crate::roles::Scorer;
 use crate::search::{Progress, Search};
 use crate::strategy::minimize;
 use intact8_calibrate::calibrate;
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, ErrorKind, Result};
 use intact8_quant::config::{ActivationMethod, AdaRound, WeightMethod};
 use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{Layer, LayerConfig, QuantConfig, Record};
@@ -123,7 +123,8 @@ impl<S: Scorer> Search<'_, S> {
     }
 
     /// The entries of the ranking that are in float and that a rung changes, the most sensitive first. Their layers are
-    /// calibrated with the settings of the rung.
+    /// calibrated with the settings of the rung. A rung that needs an operator set in which the model can't be written is
+    /// left out.
     fn entries_for_rung(&mut self, rung: &'static Rung, rolled_back: &LayerSet) -> Result<Vec<Vec<LayerId>>> {
         let table = &self.report.table;
         let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
@@ -140,11 +141,19 @@ impl<S: Scorer> Search<'_, S> {
         for &layer in &layers {
             (rung.change)(&mut config, &table[layer]);
         }
-        if !layers.is_empty() {
-            let mut progress = Progress(self.roles.observer);
-            let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
-            self.parameters.rung_calibrations.insert(rung.name, RungCalibration { config, record });
+        if layers.is_empty() {
+            return Ok(entries);
         }
+        if let Err(error) = self.float.prepared().check_opset(&config) {
+            if error.kind != ErrorKind::Unsupported {
+                return Err(error);
+            }
+            self.report.rungs_left_out.insert(rung.name, error);
+            return Ok(vec![]);
+        }
+        let mut progress = Progress(self.roles.observer);
+        let record = calibrate(self.float, &config, self.roles.data, &mut progress)?.into_record();
+        self.parameters.rung_calibrations.insert(rung.name, RungCalibration { config, record });
         Ok(entries)
     }
 

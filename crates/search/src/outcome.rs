@@ -38,6 +38,8 @@ pub struct Report<S> {
     pub history: Vec<Trial>,
     /// The score of each trial, in the same order.
     pub scores: Vec<S>,
+    /// The rungs of the ladder that the model can't have, each with the reason.
+    pub rungs_left_out: BTreeMap<&'static str, Error>,
     /// The number of trials whose score was recalled from an earlier run.
     pub n_recalled: usize,
     /// The reason for the end.

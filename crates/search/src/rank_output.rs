@@ -7,7 +7,7 @@ use crate::rank::MeanSimilarity;
 use crate::ranking::{Ranked, Ranking};
 use crate::sensitivity::{ChannelLayout, Sensitivity, Similarity};
 use intact8_calibrate::{Batches, FloatModel};
-use intact8_ir::{DType, Error, Result, Tensor};
+use intact8_ir::{Error, Result, Tensor};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{QuantConfig, Record};
 
@@ -86,13 +86,16 @@ impl OutputRanking<'_> {
                 return Err(Error::unsupported("the shape of the output changes with quantization"));
             }
             let layout = ChannelLayout::of(original.shape(), original.shape().len() < 3);
-            let similarity = self.sensitivity.compare(original.values()?, quantized.values()?, layout);
+            let [Some(original), Some(quantized)] = [original, quantized].map(Tensor::floats) else {
+                continue;
+            };
+            let similarity = self.sensitivity.compare(&original, &quantized, layout);
             mean.add(similarity.map_err(Error::from_user)?)?;
         }
         mean.finish()
     }
 
-    /// The f32 outputs for each batch.
+    /// The float outputs for each batch.
     fn outputs(&self, rolled_back: &LayerSet, batches: &mut Batches<'_>) -> Result<Vec<Vec<Tensor>>> {
         let prepared = self.float.prepared();
         let config = self.config.rolled_back(&prepared.layers().names(rolled_back));
@@ -100,10 +103,10 @@ impl OutputRanking<'_> {
         let executor = self.float.runtime().compile(quantized.fake_quant())?;
         let run_batch = |_, inputs: &[Tensor]| {
             let mut outputs = executor.run(inputs)?;
-            outputs.retain(|tensor| tensor.dtype() == DType::F32);
+            outputs.retain(|tensor| tensor.dtype().is_wide_float());
             match outputs.is_empty() {
                 true => Err(Error::unsupported(
-                    "the model has no f32 output to compare; use a sensitivity of the layers' own outputs",
+                    "the model has no float output to compare; use a sensitivity of the layers' own outputs",
                 )),
                 false => Ok(outputs),
             }

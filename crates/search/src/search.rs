@@ -97,6 +97,7 @@ pub fn search<'a, S: Scorer>(
         ranking: Ranking::default(),
         history: vec![],
         scores: vec![],
+        rungs_left_out: BTreeMap::new(),
         n_recalled: 0,
         ending: Ending::Finished,
         failure: None,

@@ -4,7 +4,7 @@ use super::elementwise::{all_same, same};
 use crate::dim_expr::DimExpr;
 use crate::fact::Shape;
 use crate::inference_context::{InferenceContext, Inferred, axis};
-use crate::row::ElementType::{Like, Named};
+use crate::row::ElementType::{Is, Like, Named};
 use crate::row::OpRow;
 use intact8_ir::DType::F32;
 
@@ -17,6 +17,7 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("LpNormalization", &[Like(0)], same),
     OpRow::tensors("MeanVarianceNormalization", &[Like(0)], same),
     OpRow::tensors("RMSNormalization", &[Like(1)], same),
+    OpRow::tensors("SimplifiedLayerNormalization", &[Like(1), Is(F32)], layer),
 ];
 
 /// The statistics have one element for each channel.

@@ -19,6 +19,7 @@ use intact8::ir::one_line;
 use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
+use intact8::quant::passes::other_floats_of_layers;
 use intact8::search::ladder::rung_named;
 use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
@@ -165,6 +166,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut watcher = Watcher::new(stop.clone());
     watcher.progress = Box::new(Terminal::new());
     let prepared = prepare(&model, &how, &mut watcher)?;
+    print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?;
     let mut config = config(args, &float, asked, &mut calibration, target)?;
@@ -198,6 +200,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float_bytes = model_bytes(&args.model, &model);
     write_report(args, &goals, &report, &files, float_bytes, (began, &watcher.work))?;
     Ok(verdict::report(args, &goals, &report, &files))
+}
+
+/// Prints which floats of the original are f32 in the prepared model.
+fn print_conversion(model: &Model, prepared: &Prepared) {
+    let left = other_floats_of_layers(prepared.model());
+    let converted: Vec<String> =
+        other_floats_of_layers(model).difference(&left).map(ToString::to_string).collect();
+    if !converted.is_empty() {
+        let dtypes = converted.join(" and ");
+        print_message(&format!(
+            "the network computes in {dtypes}; it is scored, quantized and written in f32, with inputs and outputs of their own types"
+        ));
+    }
 }
 
 /// A configuration without the stages that options turn off.

@@ -1,13 +1,13 @@
 //! Conversions between the arrays of a data set and the inputs of a model: bytes are normalized, floats change their precision.
 
-use super::{Array, Feeding, numbers};
-use intact8_ir::{DType, Error, Result, Tensor, f16};
+use super::{Array, Feeding};
+use intact8_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
 
 /// The number of samples that are read at once to look for the greatest byte.
 const CHUNK: usize = 64;
 
 fn is_float(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F16 | DType::F64)
+    matches!(dtype, DType::F16 | DType::Bf16 | DType::F32 | DType::F64)
 }
 
 /// Whether elements of one type can be fed to an input of another: bytes and floats to every float.
@@ -73,17 +73,24 @@ pub(super) fn converted(batch: Tensor, to: DType, feeding: &Feeding) -> Result<T
         return Ok(batch);
     }
     let batch = if batch.dtype() == DType::U8 { normalized(&batch, feeding)? } else { batch };
-    let shape = batch.shape().to_vec();
+    cast(batch, to)
+}
+
+/// The values of a tensor of floats, rounded once to another float type.
+fn cast(tensor: Tensor, to: DType) -> Result<Tensor> {
+    if tensor.dtype() == to {
+        return Ok(tensor);
+    }
+    let unsupported = |found: DType| Error::unsupported(format!("{found} can't be cast to {to}"));
+    let values: Vec<f64> = with_element!(tensor.dtype(), [F16 Bf16 F32 F64], T => {
+        tensor.values::<T>()?.iter().map(|&value| f64::from(value)).collect()
+    }, found => return Err(unsupported(found)));
     Ok(match to {
-        _ if batch.dtype() == to => batch,
-        DType::F32 => Tensor::new(&shape, numbers(&batch)?.into_owned()),
-        DType::F16 if batch.dtype() == DType::F64 => {
-            Tensor::new(&shape, batch.values::<f64>()?.iter().map(|&value| f16::from_f64(value)).collect())
-        }
-        DType::F16 => {
-            Tensor::new(&shape, numbers(&batch)?.iter().map(|&value| f16::from_f32(value)).collect())
-        }
-        _ => Tensor::new(&shape, numbers(&batch)?.iter().map(|&value| f64::from(value)).collect()),
+        DType::F16 => Tensor::new(tensor.shape(), values.into_iter().map(f16::from_f64).collect()),
+        DType::Bf16 => Tensor::new(tensor.shape(), values.into_iter().map(bf16::from_f64).collect()),
+        DType::F32 => Tensor::new(tensor.shape(), values.into_iter().map(|value| value as f32).collect()),
+        DType::F64 => Tensor::new(tensor.shape(), values),
+        _ => return Err(unsupported(tensor.dtype())),
     })
 }
 
@@ -147,6 +154,7 @@ mod tests {
         let to = |dtype: DType| converted(doubles(), dtype, &Feeding::default()).unwrap();
         assert_eq!(to(DType::F32).values::<f32>().unwrap(), [0.1, 2.0]);
         assert_eq!(to(DType::F16).values::<f16>().unwrap()[1].to_f32(), 2.0);
+        assert_eq!(to(DType::Bf16).values::<bf16>().unwrap()[1].to_f32(), 2.0);
         assert_eq!(to(DType::I64), doubles(), "only floats are converted");
         assert!(is_possible(DType::F64, DType::F32) && !is_possible(DType::I64, DType::F32));
     }

@@ -9,7 +9,7 @@ mod ranks;
 use crate::chance::Chance;
 use classes::{Overlap, TopK};
 use errors::{Cosine, MeanError, NoiseRatio};
-use intact8_ir::{DType, Error, Result, Tensor, did_you_mean, f16, with_element};
+use intact8_ir::{Error, Result, Tensor, did_you_mean, with_element};
 pub use noise::Noise;
 pub(crate) use noise::{noise, noise_of_mean};
 use ranks::{RankCorrelation, RocArea};
@@ -281,14 +281,10 @@ impl<'a> Batch<'a> {
 /// The values of a tensor of numbers as f32.
 pub(crate) fn numbers(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
     let dtype = tensor.dtype();
-    match dtype {
-        DType::F32 => return Ok(Cow::Borrowed(tensor.values()?)),
-        DType::F16 => {
-            return Ok(Cow::Owned(tensor.values::<f16>()?.iter().map(|value| value.to_f32()).collect()));
-        }
-        _ => {}
+    if let Some(values) = tensor.floats() {
+        return Ok(values);
     }
-    with_element!(dtype, [F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
+    with_element!(dtype, [I8 U8 I16 U16 I32 U32 I64 U64], T => {
             Ok(Cow::Owned(tensor.values::<T>()?.iter().map(|&value| value as f32).collect()))
         },
         _ => Err(Error::invalid_data(format!("metrics require numbers, found {dtype}"))))

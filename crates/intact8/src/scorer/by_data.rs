@@ -10,8 +10,10 @@ use crate::data::{
     Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, noise_of_mean, numbers,
 };
 use intact8_calibrate::BoxError;
+use intact8_infer::InferShapes;
 use intact8_interp::{Interpreter, Session};
-use intact8_ir::{Error, Model, Result, Tensor};
+use intact8_ir::{Error, Model, Pass, Result, Tensor};
+use intact8_quant::passes::ComputeInF32;
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -63,13 +65,17 @@ pub struct OriginalModel {
 }
 
 impl OriginalModel {
-    /// Compiles a model.
+    /// Compiles a model. A network of f16, bf16 or f64 is computed in f32, as runtimes on processors compute f16: results
+    /// between its operators may be beyond the range of f16.
     ///
     /// # Errors
     /// If the interpreter can't run it.
     pub fn new(interpreter: Arc<Interpreter>, model: &Model) -> Result<OriginalModel> {
-        let session = Some(Arc::new(interpreter.session(model)?));
-        Ok(OriginalModel { interpreter, model: model.clone(), session })
+        let mut model = model.clone();
+        InferShapes.run(&mut model)?;
+        ComputeInF32.run(&mut model)?;
+        let session = Some(Arc::new(interpreter.session(&model)?));
+        Ok(OriginalModel { interpreter, model, session })
     }
 
     /// The compiled model.
@@ -231,7 +237,7 @@ impl Scorer for DataScorer {
     fn score(&mut self, subject: Subject<'_>, scoring: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         let began = Instant::now();
         let (model, mode) = match subject {
-            Subject::Original(model) => (Cow::Borrowed(model), ScoringMode::Original),
+            Subject::Original(_) => (Cow::Owned(self.original.model.clone()), ScoringMode::Original),
             Subject::Trial { index, quantized, deployed } => {
                 let mode = if index == 0 { ScoringMode::Complete } else { ScoringMode::Cached };
                 match deployed {

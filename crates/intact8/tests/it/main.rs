@@ -11,6 +11,7 @@ mod counts;
 mod killed;
 mod opt;
 mod options;
+mod other_floats;
 mod trust;
 mod usability;
 mod wrong_use;

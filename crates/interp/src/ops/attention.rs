@@ -3,6 +3,7 @@
 mod bias;
 mod causal_conv;
 mod flex;
+mod group_query;
 mod heads;
 mod linear;
 mod rotary;
@@ -27,6 +28,12 @@ pub(super) static ROWS: &[OpRow] = &[
 
 /// Operators of ONNX's preview domain.
 pub(super) static PREVIEW_ROWS: &[OpRow] = &[OpRow::since(1, "FlexAttention", FLOATS, flex::flex_attention)];
+
+/// Operators of ONNX Runtime.
+pub(super) static ROWS_OF_MICROSOFT: &[OpRow] = &[
+    OpRow::since(1, "GroupQueryAttention", HALVES, group_query::group_query_attention),
+    OpRow::since(1, "RotaryEmbedding", HALVES, rotary::rotary_embedding_of_microsoft),
+];
 
 /// Floats of at most 32 bits.
 const HALVES: &[DType] = &[DType::F32, DType::F16, DType::Bf16];
@@ -180,6 +187,9 @@ impl Attention {
             keep(ScoreStage::Biased, scores, watched);
             softmax_of(self.precision, n_keys, scores, chances)?;
             scores::clear_masked(n_keys, &masked, scores, chances);
+            if let Some(sinks) = &bias.sinks {
+                scores::share_with_sinks(&sizes, rows.clone(), sinks, scores, chances);
+            }
             keep(ScoreStage::Probabilities, chances, watched);
             let y = &mut y[first * value.width..rows.end * value.width];
             scores::add_products(&sizes, rows, chances, |batch, head| value.matrix(batch, head), y);

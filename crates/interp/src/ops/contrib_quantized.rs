@@ -3,6 +3,7 @@
 mod arithmetic;
 mod block_weights;
 mod coding;
+mod gather;
 mod mapped;
 mod pools;
 mod products;
@@ -14,6 +15,7 @@ use intact8_ir::DType;
 pub(super) static ROWS: &[OpRow] = &[
     OpRow::since(1, "DequantizeLinear", QUANTIZED, dequantize),
     OpRow::since(1, "DynamicQuantizeMatMul", &[DType::F32], products::dynamic_mat_mul),
+    OpRow::since(1, "GatherBlockQuantized", &[DType::U8, DType::I4, DType::U4], gather::gather),
     OpRow::since(1, "MatMulIntegerToFloat", BYTES, products::mat_mul_to_float),
     OpRow::since(1, "MatMulNBits", &[DType::F32, DType::F16, DType::Bf16], block_weights::mat_mul),
     OpRow::since(1, "QGemm", BYTES, products::gemm),

@@ -301,6 +301,7 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
             _ if !op.domain.is_empty() => return false,
             "Add" | "Mul" | "Sub" | "Div" if is_constant(1) => pending.push(operand(0)),
             "Add" | "Mul" if is_constant(0) => pending.push(operand(1)),
+            "Cast" if is_float(graph, operand(0)) => pending.push(operand(0)),
             "Add" => pending.extend([operand(0), operand(1)]),
             "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
             "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
@@ -310,6 +311,11 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
         }
     }
     true
+}
+
+/// Whether a value is known to be of floats.
+fn is_float(graph: &Graph, value: Option<ValueId>) -> bool {
+    value.is_some_and(|value| graph.value(value).tensor_type().is_some_and(|ty| ty.dtype.is_float()))
 }
 
 /// Whether `gate` is a squashed `value`: together they are SiLU or HardSwish written out.

@@ -1,11 +1,14 @@
 //! Operations that change nothing or have no use.
 
 use crate::ranks::{GraphRanks, Ranks};
-use intact8_ir::{DType, Dim, Graph, Model, NodeId, NodeKind, Pass, Result, ValueId};
+use intact8_ir::{
+    DType, Dim, Graph, Model, NodeId, NodeKind, Op, Padding, Pass, Result, ValueId, WindowAttributes,
+};
 
 /// Removes operations that change nothing: Identity, Dropout outside of training, Concat of one operand, Reshape,
 /// Expand, Transpose, Flatten, Cast, Pad and Slice that return their operand as far as types and constants prove
-/// it, two Transposes that cancel, and operations that no output depends on.
+/// it, two Transposes that cancel, operations that no output depends on, and the attribute `pads` beside an `auto_pad`,
+/// which ONNX gives no meaning and runtimes refuse.
 ///
 /// Graph outputs keep their names. Left alone: an operation without which an input, a constant or another output
 /// would be a graph output.
@@ -45,6 +48,7 @@ impl Pass for RemoveNoOps {
         model.try_for_each_graph(|graph_id, graph| {
             let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
+                changed |= drop_ignored_pads(graph, id);
                 if let Some(source) = source(graph, ranks, id, opset) {
                     changed |= bypass(graph, id, source);
                 }
@@ -56,6 +60,16 @@ impl Pass for RemoveNoOps {
         }
         Ok(changed)
     }
+}
+
+/// Removes the attribute `pads` of a window whose padding `auto_pad` states; runtimes refuse both together.
+fn drop_ignored_pads(graph: &mut Graph, id: NodeId) -> bool {
+    let NodeKind::Op(op) = &mut graph.node_mut(id).kind else { return false };
+    let is_stated = |op: &Op| {
+        let padding = WindowAttributes::of(op).map(|attributes| attributes.padding);
+        op.domain.is_empty() && padding.is_ok_and(|padding| !matches!(padding, Padding::Explicit(_)))
+    };
+    op.attrs.contains_key("pads") && is_stated(op) && op.attrs.remove("pads").is_some()
 }
 
 fn n_nodes(model: &Model) -> usize {

@@ -4,7 +4,7 @@ use crate::config::{LayerConfig, QuantConfig};
 use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
-use crate::passes::EqualizeAcrossLayers;
+use crate::passes::{EqualizeAcrossLayers, RaiseOpset, Unfuse};
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse, infer_types};
@@ -43,10 +43,10 @@ impl Preparation {
         self.pipelines(folding).iter().flat_map(Pipeline::names).collect()
     }
 
-    /// The passes: names and computed constants, fusion, cross-layer equalization, types. Names come first: they count nodes,
-    /// which folding removes.
+    /// The passes: names, plain products and computed constants, fusion, cross-layer equalization, types. Names come first:
+    /// they count nodes, which folding removes.
     fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 4] {
-        let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes)];
+        let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes), Box::new(Unfuse)];
         if let Some(folding) = folding {
             fold.extend([
                 Box::new(folding) as Box<dyn Pass + 'a>,
@@ -152,6 +152,15 @@ impl Prepared {
             Some((id, layer, config))
         };
         self.layers.iter().filter_map(enabled).collect()
+    }
+
+    /// Checks that the model can be written in the operator set that the quantizers of a configuration need.
+    ///
+    /// # Errors
+    /// Of the kind [`Unsupported`](intact8_ir::ErrorKind::Unsupported) if an operator has no form in it; it names the node.
+    pub fn check_opset(&self, config: &QuantConfig) -> Result<()> {
+        let raise = RaiseOpset { to: config.min_opset(&Record::default()) };
+        raise.run(&mut self.model.clone()).map(|_| ())
     }
 
     /// The fake-quant model of a configuration: every layer that it enables is quantized with the record's parameters.

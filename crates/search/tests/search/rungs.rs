@@ -77,3 +77,24 @@ fn layers_that_no_rung_satisfies_stay_in_float() {
     assert_eq!((report.ending, report.history.len()), (Ending::OutOfTrials, most));
     assert_eq!(report.outcome.unwrap().rolled_back.len(), 2);
 }
+
+#[test]
+fn a_rung_whose_operator_set_the_model_can_not_have_is_left_out() {
+    // GroupNormalization of opset 18 has no form in opset 21, which 16 bits need.
+    let text = "model m opset 18\n%x = input : f32[N,2]\n%w = const [1.0, 0.5, -2.0, 0.25] : f32[2,2]\n\
+                %p = MatMul(%x, %w) @a\n%one = const [1.0] : f32[1]\n%zero = const [0.0] : f32[1]\n\
+                %n = GroupNormalization(%p, %one, %zero) {num_groups = 1} @norm\n%q = MatMul(%n, %w) @b\n\
+                return %q\n";
+    let ladder: Vec<&Rung> = LADDER.iter().collect();
+    let mut test = TestSearch::new(&["b"]);
+    test.model = text.parse().unwrap();
+    test.prepared = prepared(&test.model);
+    let report = test.run(TestOptions { ladder: &ladder, ..TestOptions::default() }).unwrap();
+    assert_eq!(report.ending, Ending::Finished);
+    let left_out: Vec<_> =
+        report.rungs_left_out.iter().map(|(rung, error)| (*rung, error.to_string())).collect();
+    assert_eq!(left_out.len(), 1);
+    assert_eq!(left_out[0].0, "int16");
+    assert!(left_out[0].1.starts_with("norm: GroupNormalization can't be raised"), "{}", left_out[0].1);
+    assert_eq!(report.outcome.unwrap().rolled_back, test.set(&["b"]));
+}

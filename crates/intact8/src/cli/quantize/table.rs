@@ -37,6 +37,9 @@ pub(super) fn print(
     if !rungs.is_empty() {
         print_line(&format!("layers on the ladder: {}", rungs.join(", ")));
     }
+    for (rung, reason) in &report.rungs_left_out {
+        print_line(&format!("left out of the ladder: {rung}: {reason}"));
+    }
     print_line(&trials(report, elapsed));
 }
 

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// The attributes for hidden keys.
+#[derive(Default)]
 pub(super) struct BiasAttrs {
     is_causal: bool,
     /// The numbers of visible keys before and after a query's position, if they are limited.
@@ -30,6 +31,32 @@ pub(super) struct Bias<'a, R: Clone> {
     offsets: Vec<i64>,
     /// For each batch, the number of keys; the others are padding.
     lengths: Option<Vec<i64>>,
+    /// For each head, the score of one more key, which has no value and only takes its part of the probability.
+    pub(super) sinks: Option<Vec<R>>,
+}
+
+/// A causal attention with a cache.
+pub(super) struct Causal<R> {
+    /// The number of visible keys before a query's own, if it is limited.
+    pub(super) window: Option<i64>,
+    /// For each batch, the position of the first query among the keys.
+    pub(super) offsets: Vec<i64>,
+    /// For each head, the score of one more key without a value.
+    pub(super) sinks: Option<Vec<R>>,
+}
+
+impl<'a, R: Score> Bias<'a, R> {
+    /// The summands of a causal attention, with a mask of the first keys.
+    pub(super) fn causal(
+        sizes: &Sizes,
+        Causal { window, offsets, sinks }: Causal<R>,
+        mask: Option<&'a Tensor>,
+        call: &Call<'_, '_>,
+    ) -> Result<Bias<'a, R>> {
+        let mask = mask.map(|mask| Mask::over(mask, sizes, true, call)).transpose()?;
+        let window = [window, None];
+        Ok(Bias { sizes: *sizes, mask, is_causal: true, window, offsets, lengths: None, sinks })
+    }
 }
 
 struct Mask<'a, R: Clone> {
@@ -72,7 +99,8 @@ impl BiasAttrs {
         };
         let mask =
             call.optional(3)?.map(|mask| Mask::over(mask, sizes, self.hides_rest, call)).transpose()?;
-        Ok(Bias { sizes: *sizes, mask, is_causal: self.is_causal, window: self.window, offsets, lengths })
+        let (is_causal, window) = (self.is_causal, self.window);
+        Ok(Bias { sizes: *sizes, mask, is_causal, window, offsets, lengths, sinks: None })
     }
 
     fn lengths(&self, operand: &Tensor, sizes: &Sizes) -> Result<Vec<i64>> {

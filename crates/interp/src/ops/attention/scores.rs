@@ -104,3 +104,25 @@ pub(super) fn clear_masked<R: Score>(row_len: usize, masked: &[bool], scores: &[
         }
     }
 }
+
+/// Reduces the probabilities of rows by that of one more key of each head, whose score is in `sinks`.
+pub(super) fn share_with_sinks<R: Score>(
+    sizes: &Sizes,
+    rows: Range<usize>,
+    sinks: &[R],
+    scores: &[R],
+    chances: &mut [R],
+) {
+    let n_keys = sizes.n_keys;
+    for ((row, scores), chances) in
+        rows.zip(scores.chunks_exact(n_keys)).zip(chances.chunks_exact_mut(n_keys))
+    {
+        let (_, head, _) = sizes.coordinates(row);
+        let sink = sinks[head].to_f64();
+        let scores = || scores.iter().map(|score| score.to_f64());
+        let greatest = scores().fold(sink, f64::max);
+        let sum: f64 = scores().map(|score| (score - greatest).exp()).sum();
+        let kept = R::from_f64(sum / (sum + (sink - greatest).exp()));
+        chances.iter_mut().for_each(|chance| *chance = *chance * kept);
+    }
+}

@@ -10,7 +10,7 @@ use crate::room::shape_of;
 use intact8_ir::{Attr, DType, Error, Op, Result, Tensor};
 use intact8_kernels::elementwise::Binary;
 
-/// Operands are query, key, value, the concatenated biases of the three, a mask of keys, a summand of the scores, and
+/// Operands are query, key, value (the last two may be split into heads already), the concatenated biases of the three, a mask of keys, a summand of the scores, and
 /// the past keys and values.
 pub(super) fn multi_head(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let heads = Heads::read(ctx)?;
@@ -22,10 +22,11 @@ pub(super) fn multi_head(ctx: &CompileContext<'_>) -> Result<Kernel> {
     }
     Ok(Box::new(move |call| {
         let mut three = [call.take(0)?, taken(call, 1)?, taken(call, 2)?];
-        let widths = three.each_ref().map(|tensor| tensor.shape().get(2).copied());
-        let [Some(q), Some(k), Some(v)] = widths else { return Err(no_sequences()) };
-        if three.iter().any(|tensor| tensor.shape().len() != 3) {
-            return Err(Error::unsupported("query, key and value of attention must have rank 3"));
+        let ranks = three.each_ref().map(|tensor| tensor.shape().len());
+        if ranks != [3, 3, 3] && ranks != [3, 4, 4] {
+            return Err(Error::unsupported(format!(
+                "no kernel for attention with queries, keys and values of ranks {ranks:?}; 3, 3, 3 and 3, 4, 4 are supported"
+            )));
         }
         if let Some(bias) = call.optional(3)? {
             if bias.shape().len() != 1 {
@@ -34,8 +35,14 @@ pub(super) fn multi_head(ctx: &CompileContext<'_>) -> Result<Kernel> {
                     bias.shape()
                 )));
             }
-            let biases = parts(bias, 0, &[q, k, v], call)?;
-            for (tensor, bias) in three.iter_mut().zip(biases) {
+            let width = |tensor: &Tensor| match *tensor.shape() {
+                [_, heads, _, width] => heads.saturating_mul(width),
+                _ => tensor.shape()[2],
+            };
+            let biases = parts(bias, 0, &three.each_ref().map(width), call)?;
+            // Keys and values that are split into heads have their biases already.
+            for (tensor, bias) in three.iter_mut().zip(biases).filter(|(tensor, _)| tensor.shape().len() == 3)
+            {
                 *tensor = combine(Binary::Add, tensor.clone(), bias, call)?;
             }
         }
@@ -114,7 +121,7 @@ impl Heads {
         call: &mut Call<'_, '_>,
     ) -> Result<Outputs> {
         let n_past = past[0].as_ref().map_or(0, |past| past.shape().get(2).copied().unwrap_or(0));
-        let n_keys = key.shape()[1] + n_past;
+        let n_keys = key.shape()[key.shape().len() - 2] + n_past;
         let mask = match call.optional(mask)? {
             Some(mask) => Some(self.additive(mask, query.shape()[0], n_keys, query.dtype(), call)?),
             None => None,
