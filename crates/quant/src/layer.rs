@@ -170,6 +170,11 @@ impl Layer {
         }
     }
 
+    /// Whether the layer looks rows up in a table.
+    pub fn is_lookup(&self) -> bool {
+        self.op == "Gather"
+    }
+
     /// Whether the layer runs over a sequence with a state.
     pub(crate) fn is_recurrent(&self) -> bool {
         Op::new(self.op).has(OperatorTrait::Recurrent)

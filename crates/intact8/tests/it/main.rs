@@ -8,8 +8,10 @@ mod compare;
 mod convert;
 mod counts;
 mod killed;
+mod memory;
 mod opt;
 mod options;
+mod sharing;
 mod trust;
 
 use std::path::{Path, PathBuf};
