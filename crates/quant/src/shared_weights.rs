@@ -143,6 +143,15 @@ mod tests {
         // `c` has the elements of `b`, but its columns are the output channels; `d` has a constant of its own; `e` other integers.
         assert_eq!(numbers, [0, 0, 1, 1, 2]);
         assert_eq!((shared.n_layers("a"), shared.n_layers("e"), shared.is_looked_up("a")), (2, 1, false));
+        // A table is looked up in rows, whichever way the product has it.
+        let text = "model m opset 17\n%x = input : f32[N,64]\n%ids = input : i64[N]\n%t = const splat(2.0) : f32[64,64]\n\
+                    %a = MatMul(%x, %t) @a\n%b = Gemm(%x, %t) {transB = 1} @b\n%c = Gather(%t, %ids) @c\n\
+                    %u = const splat(2.0) : f32[64,65]\n%d = Gather(%u, %ids) @d\nreturn %a, %b, %c, %d\n";
+        let tables: Model = text.parse().unwrap();
+        let of_tables = SharedWeights::of(&tables, &QuantConfig::for_model(&tables));
+        let names = ["a", "b", "c", "d"];
+        assert_eq!(names.map(|name| of_tables.number(name).unwrap()), [0, 0, 0, 1]);
+        assert_eq!(names.map(|name| of_tables.is_looked_up(name)), [true; 4]);
         let value = |name| ValueRef { graph: GraphId::MAIN, value: model.main().value_named(name).unwrap() };
         let inputs =
             [("e", value("x")), ("c", value("a")), ("b", value("c")), ("d", value("b")), ("a", value("x"))];

@@ -1,4 +1,4 @@
-//! Weights that layers share: their integers are stored once.
+//! Weights that layers share, and tables that a Gather looks rows up in: their integers are stored once.
 
 use crate::command::json;
 use crate::{Run, Scratch, intact8};
@@ -66,4 +66,37 @@ fn layers_that_share_a_weight_share_its_integers() {
         let [fake_quant, deployed] = sizes(&scratch);
         assert!(fake_quant < 1.5 && deployed < 0.7, "{deploy}: {fake_quant} {deployed}");
     }
+}
+
+#[test]
+fn a_table_that_is_the_last_weight_too_is_stored_once() {
+    let text = "model m opset 17\n%ids = input : i64[N,5]\n%table = const splat(1.0) : f32[1000,32]\n\
+                %e = Gather(%table, %ids) @embedding\n%v = const splat(1.0) : f32[32,32]\n%p = MatMul(%e, %v) @fc\n\
+                %h = Tanh(%p)\n%t = Transpose(%table) {perm = [1, 0]}\n%y = MatMul(%h, %t) @head\nreturn %y\n";
+    let scratch = Scratch::new();
+    let model = save_random(&scratch, text);
+    let ids = || Tensor::new(&[64, 5], (0..320).map(|idx: i64| idx * 7919 % 1000).collect());
+    let run = quantize(&scratch, &model, ("ids", ids()), &[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let [fake_quant, deployed] = sizes(&scratch);
+    assert!(fake_quant < 1.15 && deployed < 0.4, "{fake_quant} {deployed}");
+    let report = json(&scratch, "m_report.json");
+    assert_eq!(report["rolled_back"], serde_json::json!([]));
+    let config = json(&scratch, "accuracy_based_auto_calibration_final_config.json");
+    assert_eq!(config["embedding"]["weights_only"], serde_json::json!(true));
+}
+
+#[test]
+fn a_model_of_tables_alone_is_quantized() {
+    let text = "model m opset 17\n%ids = input : i64[N,5]\n%table = const splat(1.0) : f32[1000,32]\n\
+                %e = Gather(%table, %ids) @embedding\n%y = ReduceMean(%e) {axes = [1], keepdims = 0}\nreturn %y\n";
+    let scratch = Scratch::new();
+    let model = save_random(&scratch, text);
+    let ids = || Tensor::new(&[64, 5], (0..320).map(|idx: i64| idx * 7919 % 1000).collect());
+    let run = quantize(&scratch, &model, ("ids", ids()), &[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(sizes(&scratch)[1] < 0.35);
+    // The table of another target stays float.
+    let run = quantize(&scratch, &model, ("ids", ids()), &["--target", "ascend"]);
+    assert!(run.code != 0 && run.stderr.contains("ascend has no int8 Gather"), "{}", run.stderr);
 }
