@@ -58,6 +58,11 @@ pub(crate) fn mean_errors(
     })?;
     let mut shifts = BiasShifts::default();
     for (layer, sums) in linear.iter().zip(input_sums) {
+        if !float.memory().allows(layer.bytes()) {
+            let why = float.memory().refuses(layer.bytes(), "its bias is not corrected");
+            batches.observer.left_out(layer.name(), &why);
+            continue;
+        }
         shifts.0.insert(layer.name().to_owned(), layer.mean_error(smoothed, &sums)?);
     }
     let replayed = replays.iter().zip(output_sums);

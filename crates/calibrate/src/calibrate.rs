@@ -4,13 +4,15 @@ use crate::calibrated::{Calibrated, Ranges, Roundings, SmoothingFactors};
 use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
 use crate::observer::{CalibrationObserver, CalibrationStage};
-use crate::sample::{LayerSamples, RowSample, SampledLayer};
+use crate::rounding::RoundedLayer;
+use crate::sample::LayerSamples;
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
-use intact8_ir::{Error, Executor, Model, Pass, Result};
+use intact8_ir::{Executor, Model, Pass, Result};
 use intact8_quant::calibration::ClippingCandidate;
 use intact8_quant::passes::Smooth;
+use intact8_quant::rounding::SharedWeights;
 use intact8_quant::{QuantConfig, Record};
-use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// Finds the quantization parameters of all layers that a configuration enables, from the first
 /// [`batch_num`](QuantConfig::batch_num) batches of the data.
@@ -78,7 +80,8 @@ fn smooth(
     Ok(smoothed)
 }
 
-/// Chooses the rounding of the weights of sampled layers, as they are in the smoothed model.
+/// Chooses the rounding of the weights of sampled layers, as they are in the smoothed model; that of a weight which layers share
+/// once for all of them.
 fn round(
     float: &FloatModel<'_>,
     config: &QuantConfig,
@@ -86,19 +89,35 @@ fn round(
     calibrated: &Calibrated,
     batches: &mut Batches<'_>,
 ) -> Result<Roundings> {
-    let record = calibrated.record();
-    let mut roundings = Roundings::default();
+    let (record, memory) = (calibrated.record(), float.memory());
+    let shared = SharedWeights::of(smoothed, config);
+    let (mut roundings, mut left_out) = (Roundings::default(), Vec::new());
     samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
-        let round_layer = |(sampled, rows): (&SampledLayer, &RowSample)| {
+        let mut weights: BTreeMap<usize, Vec<RoundedLayer<'_>>> = BTreeMap::new();
+        for (sampled, rows) in chunk.iter().zip(rows) {
             let name = &sampled.layer.name;
-            let rounded_up = record
-                .layer(name)
-                .and_then(|entry| rounding::rounded_up(smoothed, config, sampled, rows, entry));
-            Ok((name.clone(), rounded_up.map_err(|error: Error| error.at(name))?))
+            let Some(number) = shared.number(name).filter(|_| !shared.is_looked_up(name)) else { continue };
+            let entry = record.layer(name)?;
+            weights.entry(number).or_default().push(RoundedLayer { sampled, rows, entry });
+        }
+        let weights: Vec<Vec<RoundedLayer<'_>>> = weights.into_values().collect();
+        let (weights, too_large): (Vec<_>, Vec<_>) =
+            weights.into_iter().partition(|layers| memory.allows(rounding::bytes(layers)));
+        for layers in too_large {
+            let why = memory.refuses(rounding::bytes(&layers), "its weight is rounded to nearest");
+            left_out.extend(layers.iter().map(|it| (it.sampled.layer.name.clone(), why.clone())));
+        }
+        let round_weight = |layers: &Vec<RoundedLayer<'_>>| {
+            let names = layers.iter().map(|it| it.sampled.layer.name.clone());
+            let rounded_up = rounding::rounded_up(smoothed, config, layers);
+            let rounded_up = rounded_up.map_err(|error| error.at(&layers[0].sampled.layer.name))?;
+            Ok(names.zip(rounded_up).collect::<Vec<_>>())
         };
-        roundings.0.extend(chunk.par_iter().zip(rows).map(round_layer).collect::<Result<Vec<_>>>()?);
+        let rounded = memory.map(&weights, |layers| rounding::bytes(layers), round_weight)?;
+        roundings.0.extend(rounded.into_iter().flatten());
         Ok(())
     })?;
+    left_out.iter().for_each(|(name, why)| batches.observer.left_out(name, why));
     Ok(roundings)
 }
 

@@ -1,5 +1,6 @@
 //! The prepared model with its executor: the float model is compiled once and shared by all stages.
 
+use crate::memory::MemoryLimit;
 use intact8_ir::{Executor, Model, Result, Runtime};
 use intact8_quant::Prepared;
 
@@ -8,6 +9,7 @@ pub struct FloatModel<'a> {
     prepared: &'a Prepared,
     runtime: &'a dyn Runtime,
     executor: Box<dyn Executor + 'a>,
+    memory: MemoryLimit,
 }
 
 impl<'a> FloatModel<'a> {
@@ -16,7 +18,19 @@ impl<'a> FloatModel<'a> {
     /// # Errors
     /// If the runtime can't run it.
     pub fn new(prepared: &'a Prepared, runtime: &'a dyn Runtime) -> Result<FloatModel<'a>> {
-        Ok(FloatModel { prepared, runtime, executor: runtime.compile(prepared.model())? })
+        let executor = runtime.compile(prepared.model())?;
+        Ok(FloatModel { prepared, runtime, executor, memory: MemoryLimit::default() })
+    }
+
+    /// The same model with another limit of the memory that the stages of calibration take.
+    #[must_use]
+    pub fn with_memory(self, memory: MemoryLimit) -> FloatModel<'a> {
+        FloatModel { memory, ..self }
+    }
+
+    /// The limit of the memory that the stages of calibration take.
+    pub fn memory(&self) -> MemoryLimit {
+        self.memory
     }
 
     /// The prepared model with its table of layers.

@@ -34,7 +34,7 @@ pub(crate) fn observe(
     let smoothing_config = if config.auto_balance { &with_default_strengths(config, model) } else { config };
     let (mut calibration, mut smoothing) =
         (Calibration::new(model, config)?, SmoothingCalibration::new(model, smoothing_config));
-    let samples = LayerSamples::new(model, config, batches.len())?;
+    let samples = LayerSamples::new(model, config, batches.len(), float.memory())?;
     let mut rows: Vec<RowSample> = Vec::new();
     let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
     observe_batches(

@@ -24,6 +24,11 @@ pub trait CalibrationObserver {
         let _ = stage;
     }
 
+    /// A layer is left out of the current stage, for a reason such as the [memory limit](crate::MemoryLimit).
+    fn left_out(&mut self, layer: &str, why: &str) {
+        let _ = (layer, why);
+    }
+
     /// In a pass over the data, `done` of `total` batches have been read.
     ///
     /// # Errors

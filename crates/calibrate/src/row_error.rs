@@ -19,7 +19,8 @@ pub(crate) fn relative_error(
 ) -> Result<f64> {
     let SampledLayer { layer, config, layout, .. } = sampled;
     let weight = sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-    let quantized_weight = sampled.output_major(&fake_quant_weight(model, layer, config, entry)?);
+    let simulated = fake_quant_weight(model, layer, config, entry)?;
+    let quantized_weight = sampled.output_major(&simulated);
     let (len, n_rows) = (weight.len() / layout.groups(), rows.n_rows());
     let (mut signal, mut noise) = (0.0, 0.0);
     for group in 0..layout.groups() {

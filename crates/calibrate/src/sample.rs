@@ -6,13 +6,14 @@ mod row_layout;
 mod window;
 
 use crate::data::Batches;
+use crate::memory::MemoryLimit;
 use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::config::WeightMethod;
+use intact8_quant::rounding::SharedWeights;
 use intact8_quant::{Layer, LayerConfig, QuantConfig};
 pub(crate) use row_layout::{RowLayout, RowSample};
-
-/// The largest number of sampled values in memory at once; if all layers need more, the calibration data are run again.
-const MAX_VALUES: usize = 1 << 26;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A linear layer: the product of rows of its input and one constant matrix.
 pub(crate) struct SampledLayer {
@@ -25,7 +26,7 @@ pub(crate) struct SampledLayer {
 
 /// The sampled layers in chunks, with the rows of the first chunk.
 pub(crate) struct LayerSamples {
-    /// The layers whose rows fit into memory at once. Layers with the same input are in one chunk.
+    /// The layers whose rows fit into memory at once. Layers with the same input or the same weight are in one chunk.
     chunks: Vec<Vec<SampledLayer>>,
     /// The rows of the first chunk.
     first: Vec<RowSample>,
@@ -41,25 +42,44 @@ pub(crate) struct BatchSamples {
 }
 
 impl LayerSamples {
-    /// The samples of all enabled linear layers that need some, still without rows.
-    pub(crate) fn new(model: &Model, config: &QuantConfig, n_batches: usize) -> Result<LayerSamples> {
+    /// The samples of all enabled linear layers that need some, still without rows. Layers with the same weight have as many rows
+    /// together as another layer has alone.
+    pub(crate) fn new(
+        model: &Model,
+        config: &QuantConfig,
+        n_batches: usize,
+        memory: MemoryLimit,
+    ) -> Result<LayerSamples> {
         let mut sampled = linear_layers(model, config)?;
         let is_for_all = config.fit_rounding || config.auto_balance;
         sampled.retain(|sampled| is_for_all || sampled.is_learned());
         sampled.sort_by_key(|sampled| sampled.input);
+        let shared = SharedWeights::of(model, config);
+        for sampled in &mut sampled {
+            sampled.layout.divide_rows(shared.n_layers(&sampled.layer.name));
+        }
+        let names = sampled.iter().map(|sampled| (sampled.layer.name.as_str(), sampled.input));
+        let numbers = shared.clusters(names);
+        let mut clusters: BTreeMap<usize, Vec<SampledLayer>> = BTreeMap::new();
+        for (number, sampled) in numbers.into_iter().zip(sampled) {
+            clusters.entry(number).or_default().push(sampled);
+        }
+        let most = memory.sampled_values();
         let (mut chunks, mut n_values) = (Vec::<Vec<SampledLayer>>::new(), 0);
-        for sampled in sampled {
-            let n_of_layer = sampled.layout.max_values();
-            let fits =
-                |last: &SampledLayer| n_values + n_of_layer <= MAX_VALUES || last.input == sampled.input;
-            match chunks.last_mut().filter(|chunk| chunk.last().is_some_and(fits)) {
-                Some(chunk) => chunk.push(sampled),
+        for mut cluster in clusters.into_values() {
+            let n_of =
+                |cluster: &[SampledLayer]| cluster.iter().map(|it| it.layout.max_values()).sum::<usize>();
+            let n_wanted = n_of(&cluster);
+            cluster.iter_mut().for_each(|sampled| sampled.layout.reduce_rows(most, n_wanted));
+            let n_of_cluster = n_of(&cluster);
+            match chunks.last_mut().filter(|_| n_values + n_of_cluster <= most) {
+                Some(chunk) => chunk.extend(cluster),
                 None => {
-                    chunks.push(vec![sampled]);
+                    chunks.push(cluster);
                     n_values = 0;
                 }
             }
-            n_values += n_of_layer;
+            n_values += n_of_cluster;
         }
         Ok(LayerSamples { chunks, first: Vec::new(), batch_num: n_batches })
     }
@@ -141,11 +161,11 @@ impl SampledLayer {
     }
 
     /// The elements of the layer's weight as a matrix with one row for each output channel.
-    pub(crate) fn output_major<T: Copy>(&self, weight: &[T]) -> Vec<T> {
+    pub(crate) fn output_major<'a, T: Copy>(&self, weight: &'a [T]) -> Cow<'a, [T]> {
         if self.layer.weights[0].axis == 1 {
-            transposed(weight, self.layout.depth())
+            Cow::Owned(transposed(weight, self.layout.depth()))
         } else {
-            weight.to_vec()
+            Cow::Borrowed(weight)
         }
     }
 

@@ -5,12 +5,14 @@
 use crate::calibrated::SmoothingFactors;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
-use crate::rounding::rounded_up;
+use crate::memory::{Bytes, MemoryLimit};
+use crate::rounding::{self, RoundedLayer, rounded_up};
 use crate::row_error::relative_error;
 use crate::sample::{LayerSamples, RowSample, SampledLayer};
-use intact8_ir::{Model, Pass, Result, ValueRef};
+use intact8_ir::{Model, Pass, Result};
 use intact8_quant::passes::{Smooth, smoothed_for_free};
-use intact8_quant::{Calibration, LayerRecord, QuantConfig, Record};
+use intact8_quant::rounding::SharedWeights;
+use intact8_quant::{Calibration, Layer, LayerRecord, QuantConfig, Record};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +27,20 @@ const MAX_ERROR_RATIO: f64 = 0.7;
 const ROWS_PER_STEP: usize = 64;
 
 /// The configuration with the default strength for every layer that can be smoothed and has no strength of its own. Unless
-/// `balance_nodes` is set, that is only the layers for which smoothing costs nothing at run time.
+/// `balance_nodes` is set, that is only the layers for which smoothing costs nothing at run time. Layers with the same input or
+/// the same weight are smoothed together or not at all, and not with a table that a Gather looks rows up in.
 pub(crate) fn with_default_strengths(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
     let for_free = smoothed_for_free(model);
-    for (layer, _) in config.enabled(model).iter().filter(|(layer, _)| layer.can_learn_rounding()) {
-        if !config.balance_nodes && !for_free.contains(&layer.name) {
-            continue;
-        }
+    let enabled = config.enabled(model).into_iter().map(|(layer, _)| layer);
+    let linear: Vec<Layer> = enabled.filter(Layer::can_learn_rounding).collect();
+    let shared = SharedWeights::of(model, config);
+    let clusters = shared.clusters(linear.iter().map(|layer| (layer.name.as_str(), layer.inputs(model)[0])));
+    let is_free = |layer: &Layer| config.balance_nodes || for_free.contains(&layer.name);
+    let can_be = |layer: &Layer| is_free(layer) && !shared.is_looked_up(&layer.name);
+    let unfit = linear.iter().zip(&clusters).filter(|(layer, _)| !can_be(layer));
+    let unfit: BTreeSet<usize> = unfit.map(|(_, cluster)| *cluster).collect();
+    for (layer, _) in linear.iter().zip(&clusters).filter(|(_, cluster)| !unfit.contains(cluster)) {
         if let Some(layer_config) = smoothed.layers.get_mut(&layer.name) {
             layer_config.dmq_balancer_param.get_or_insert(DEFAULT_STRENGTH);
         }
@@ -41,7 +49,7 @@ pub(crate) fn with_default_strengths(config: &QuantConfig, model: &Model) -> Qua
 }
 
 /// The factors of the layers that benefit, and of those for which the configuration requires smoothing; layers with the same
-/// input activation are smoothed together or not at all.
+/// input activation or the same weight are smoothed together or not at all.
 pub(crate) fn beneficial(
     float: &FloatModel<'_>,
     config: &QuantConfig,
@@ -51,14 +59,16 @@ pub(crate) fn beneficial(
 ) -> Result<SmoothingFactors> {
     let model = float.model();
     let is_required = |name: &String| config.layers[name].dmq_balancer_param.is_some();
-    let mut layers_by_input: BTreeMap<ValueRef, Vec<String>> = BTreeMap::new();
-    for (_, layer, _) in float.prepared().enabled(config) {
-        if factors.0.contains_key(&layer.name) {
-            layers_by_input.entry(layer.inputs(model)[0]).or_default().push(layer.name.clone());
-        }
+    let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
+    let with_factors: Vec<&Layer> = enabled.filter(|layer| factors.0.contains_key(&layer.name)).collect();
+    let names = with_factors.iter().map(|layer| (layer.name.as_str(), layer.inputs(model)[0]));
+    let numbers = SharedWeights::of(model, config).clusters(names);
+    let mut clusters: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (layer, number) in with_factors.iter().zip(numbers) {
+        clusters.entry(number).or_default().push(layer.name.clone());
     }
     let optional: Vec<Vec<String>> =
-        layers_by_input.into_values().filter(|layers| !layers.iter().any(is_required)).collect();
+        clusters.into_values().filter(|layers| !layers.iter().any(is_required)).collect();
     if optional.is_empty() {
         return Ok(factors);
     }
@@ -66,7 +76,8 @@ pub(crate) fn beneficial(
     let plain = restricted(config, |name| names.contains(name));
     let mut smoothed = model.clone();
     Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
-    let mut errors: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    let (memory, mut errors) = (float.memory(), BTreeMap::<String, [f64; 2]>::new());
+    let mut left_out: Vec<(String, String)> = Vec::new();
     samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
         let chunk: Vec<(&SampledLayer, &RowSample)> = chunk
             .iter()
@@ -74,15 +85,22 @@ pub(crate) fn beneficial(
             // A layer in a branch that is never taken has no rows.
             .filter(|(sampled, rows)| plain.layers[&sampled.layer.name].quant_enable && rows.n_rows() > 0)
             .collect();
+        let (chunk, too_large): (Vec<_>, Vec<_>) =
+            chunk.into_iter().partition(|(sampled, rows)| memory.allows(bytes(sampled, rows)));
+        for (sampled, rows) in too_large {
+            let why = memory.refuses(bytes(sampled, rows), "it is not smoothed");
+            left_out.push((sampled.layer.name.clone(), why));
+        }
         let in_chunk: BTreeSet<&str> = chunk.iter().map(|(sampled, _)| sampled.layer.name.as_str()).collect();
         let config = restricted(&plain, |name| in_chunk.contains(name));
-        let as_is = relative_errors(model, &config, &chunk, &SmoothingFactors::default())?;
-        let if_smoothed = relative_errors(&smoothed, &config, &chunk, &factors)?;
+        let as_is = relative_errors(model, &config, &chunk, &SmoothingFactors::default(), memory)?;
+        let if_smoothed = relative_errors(&smoothed, &config, &chunk, &factors, memory)?;
         for ((sampled, _), pair) in chunk.iter().zip(as_is.into_iter().zip(if_smoothed)) {
             errors.insert(sampled.layer.name.clone(), pair.into());
         }
         Ok(())
     })?;
+    left_out.iter().for_each(|(name, why)| batches.observer.left_out(name, why));
     for layers in optional {
         let errors = || layers.iter().filter_map(|name| errors.get(name));
         let [as_is, if_smoothed] = [0, 1].map(|which| errors().map(|error| error[which]).sum::<f64>());
@@ -108,6 +126,7 @@ fn relative_errors(
     config: &QuantConfig,
     layers: &[(&SampledLayer, &RowSample)],
     factors: &SmoothingFactors,
+    memory: MemoryLimit,
 ) -> Result<Vec<f64>> {
     let mut calibration = Calibration::new(model, config)?;
     let mut seen = BTreeSet::new();
@@ -136,11 +155,22 @@ fn relative_errors(
         let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
         // Learned rounding would take too long here.
         if !sampled.is_learned() {
-            entry.rounded_up = rounded_up(model, config, sampled, rows, &entry)?;
+            let layer = RoundedLayer { sampled, rows, entry: &entry };
+            entry.rounded_up = rounded_up(model, config, &[layer])?.remove(0);
         }
         relative_error(model, sampled, rows, &entry, config.correct_bias)
     };
-    layers.par_iter().map(error).collect()
+    memory.map(layers, |(sampled, rows)| bytes(sampled, rows), error)
+}
+
+/// The greatest number of bytes that the relative error of a layer takes.
+fn bytes(sampled: &SampledLayer, rows: &RowSample) -> Bytes {
+    let layout = &sampled.layout;
+    let n_weights = layout.depth() * layout.n_outputs();
+    let entry = LayerRecord::default();
+    let of_rounding = rounding::bytes(&[RoundedLayer { sampled, rows, entry: &entry }]);
+    // The float weight, rounded, quantized, and both with their rows in order; then the float and quantized rows of a step.
+    Bytes(of_rounding.0 + 16 * n_weights + 4 * ROWS_PER_STEP * (3 * layout.len() + 2 * layout.n_outputs()))
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ mod goal;
 mod journal;
 mod judge;
 mod layer_map;
+mod machine_memory;
 mod named_passes;
 mod output_files;
 mod peak_memory;
@@ -117,6 +118,7 @@ pub use intact8_search::{
 };
 pub use journal::Journal;
 pub use judge::Goals;
+pub use machine_memory::machine_memory;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
 pub use quantize::{prepare, quantize_and_save};

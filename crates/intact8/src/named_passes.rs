@@ -8,9 +8,9 @@ use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
     CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
     FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift,
-    LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants, SignedActivations, SinkConstants, Trim,
-    Unfuse, UnsignedActivations,
+    GatherIntegers, LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes,
+    QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants,
+    SignedActivations, SinkConstants, Trim, Unfuse, UnsignedActivations,
 };
 
 /// A pass that can be run by its name.
@@ -68,6 +68,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "equalize-across-layers" "applies cross-layer equalization" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
     "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;
+    "gather-integers" "looks rows up in tables of integers, and scales them" GatherIntegers;
     "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors;
     "carry-through" "quantizes before data-moving operations what is quantized after them" CarryThrough { operators: PROFILES[0].carrying };
     "drop-clipped-activations" "removes a Relu or Clip that quantization makes unnecessary" DropClippedActivations;
@@ -81,7 +82,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "remove-requantization" "removes a DequantizeLinear and a QuantizeLinear that cancel" RemoveRequantization;
     "expand-weights" "writes the DequantizeLinear of weights of float layers as Cast and Mul" ExpandWeights { target: &PROFILES[0] };
     "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend { short_scales: false };
-    "share-constants" "holds a constant of several subgraphs once" ShareConstants;
+    "share-constants" "stores a constant once that is held several times" ShareConstants;
     "trim" "removes unused nodes, types, functions and operator sets" Trim;
     "read-ascend" "writes AMCT's deploy model with operators of ONNX" ReadAscend;
 };

@@ -30,6 +30,11 @@ pub trait Progress {
 
     /// Of the current stage, `done` of `total` parts are finished.
     fn advance(&mut self, done: usize, total: usize);
+
+    /// A line to the user, such as a layer that is left out of the stage.
+    fn note(&mut self, line: &str) {
+        let _ = line;
+    }
 }
 
 /// Shows no progress.
@@ -106,6 +111,10 @@ impl SearchObserver<Score> for Watcher {
         self.began = Instant::now();
         let description = self.describe(stage);
         self.progress.begin(&description);
+    }
+
+    fn left_out(&mut self, layer: &str, why: &str) {
+        self.progress.note(&format!("{layer}: {why}"));
     }
 
     fn progress(&mut self, done: usize, total: usize) -> Result<()> {

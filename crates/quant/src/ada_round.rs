@@ -13,6 +13,22 @@ use descent::Descent;
 use intact8_kernels::gemm::Init;
 use std::ops::Range;
 
+/// How many elements of a weight are learned together, if they are several channels: the state of their descent takes 160 MiB.
+const N_ELEMENTS: usize = 1 << 22;
+
+/// The greatest number of bytes that [`Rounding::learn`] allocates for a weight of `n_out` channels of `depth` elements and so many
+/// rows; its result included.
+pub fn learn_bytes(n_out: usize, depth: usize, n_rows: usize) -> usize {
+    let channels = channels_at_once(depth).min(n_out);
+    // Of an element: scale, floor, soft rounding with two moments, change, gradient, and twice the weight with its rounding.
+    40 * channels * depth + 4 * n_rows * (depth + 5 * channels) + 3 * n_out * depth
+}
+
+/// How many channels of that length are learned together.
+fn channels_at_once(depth: usize) -> usize {
+    (N_ELEMENTS / depth.max(1)).max(1)
+}
+
 /// Inputs and outputs of a layer, as rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Examples<'a> {
@@ -65,6 +81,21 @@ impl Rounding<'_> {
     /// It learns on the first three quarters of the rows. An output channel whose error on the last quarter is not smaller than
     /// with rounding to nearest is rounded to nearest: few rows and many weights overfit.
     pub fn learn(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
+        let (k, n_out) = (self.depth(), self.scale.len());
+        let at_once = channels_at_once(k);
+        let learned = (0..n_out).step_by(at_once).flat_map(|first| {
+            let channels = first..(first + at_once).min(n_out);
+            let rows = examples.outputs.chunks_exact(n_out);
+            let outputs: Vec<f32> = rows.flat_map(|row| &row[channels.clone()]).copied().collect();
+            let weight = &self.weight[channels.start * k..channels.end * k];
+            let part = Rounding { weight, scale: &self.scale[channels], ..*self };
+            part.learn_at_once(&Examples { outputs: &outputs, ..*examples }, config)
+        });
+        learned.collect()
+    }
+
+    /// The same, with all channels in memory.
+    fn learn_at_once(&self, examples: &Examples<'_>, config: &AdaRound) -> Vec<bool> {
         let n_rows = examples.outputs.len() / self.scale.len();
         let n_seen = n_fitted(n_rows);
         let (seen, unseen) = (self.some(examples, 0..n_seen), self.some(examples, n_seen..n_rows));

@@ -192,10 +192,9 @@ impl QuantConfig {
     pub fn leave_weights(&mut self, layers: &[Layer], why: impl Fn(&Layer) -> String) -> Vec<String> {
         let mut lines = Vec::new();
         for layer in layers {
-            let Some(of_layer) = self.layers.get_mut(&layer.name).filter(|of_layer| of_layer.quant_enable)
-            else {
-                continue;
-            };
+            let enabled = self.layers.get_mut(&layer.name).filter(|of_layer| of_layer.quant_enable);
+            // A table has nothing but its weight anyway.
+            let Some(of_layer) = enabled.filter(|_| !layer.activations.is_empty()) else { continue };
             let what = if layer.weights.is_empty() {
                 of_layer.quant_enable = false;
                 "stays float"
@@ -321,7 +320,7 @@ impl Default for LayerConfig {
 impl LayerConfig {
     /// The default configuration of a layer.
     pub fn for_layer(layer: &Layer) -> LayerConfig {
-        let mut config = LayerConfig::default();
+        let mut config = LayerConfig { weights_only: layer.activations.is_empty(), ..LayerConfig::default() };
         config.activation_quant_params.method = ActivationMethod::Auto;
         config.weight_quant_params.channel_wise =
             layer.quantizable().channel_wise && layer.can_be_channel_wise();

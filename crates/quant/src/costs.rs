@@ -29,11 +29,12 @@ pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
     Ok(shapes)
 }
 
-/// The number of multiply-adds of a layer; for a layer that does not multiply, the number of its input values.
+/// The number of multiply-adds of a layer; for a layer that does not multiply, the number of its input values; 0 for a table.
 pub fn multiply_adds(model: &Model, layer: &Layer, shapes: &BTreeMap<ValueRef, Vec<usize>>) -> Option<usize> {
     let graph = model.graph(layer.graph);
     let n_values = |value: ValueId| Some(n_elements(shapes.get(&ValueRef { graph: layer.graph, value })?));
-    let first = graph.operand(layer.node, *layer.activations.first()?)?;
+    let Some(first) = layer.activations.first() else { return Some(0) };
+    let first = graph.operand(layer.node, *first)?;
     let weights = || layer.weights.iter().map(|weight| layer.tensor(model, weight));
     let n_outputs = n_values(layer.node.into());
     match LinearKind::named(layer.op) {

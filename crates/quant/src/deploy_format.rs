@@ -4,7 +4,7 @@
 
 use crate::passes::{
     CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
-    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
+    FoldQuantizedWeights, GatherIntegers, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
     RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
@@ -80,6 +80,7 @@ pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
 fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(FoldQuantizedWeights),
+        Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
@@ -98,6 +99,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
 fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(FoldQuantizedWeights),
+        Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
@@ -116,6 +118,7 @@ fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
 fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(FoldQuantizedWeights),
+        Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
         Box::new(DropClippedActivations),
         signs(target),
@@ -130,6 +133,7 @@ fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
 fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(FoldQuantizedWeights),
+        Box::new(GatherIntegers),
         Box::new(DropClippedActivations),
         Box::new(SignedActivations),
         Box::new(LowerToAscend { short_scales }),

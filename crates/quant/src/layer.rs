@@ -170,6 +170,11 @@ impl Layer {
         }
     }
 
+    /// Whether the layer looks rows up in a table.
+    pub fn is_lookup(&self) -> bool {
+        self.quantizable().kind == LayerKind::Lookup
+    }
+
     /// Whether the layer runs over a sequence with a state.
     pub(crate) fn is_recurrent(&self) -> bool {
         Op::new(self.op).has(OperatorTrait::Recurrent)
@@ -204,6 +209,10 @@ pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result
     let node = graph.node(id);
     let candidate = quantizable::Candidate::of(graph, id)?;
     let row = QUANTIZABLE.iter().find(|row| candidate.op.is(row.name))?;
+    // Most Gathers select dimensions or values; they are never layers.
+    if row.kind == LayerKind::Lookup && !candidate.has_table() {
+        return None;
+    }
     if node.name.is_empty() {
         return Some(Err("the node has no name".to_owned()));
     }

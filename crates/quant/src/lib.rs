@@ -48,6 +48,7 @@ mod axis;
 mod batch_norm;
 pub mod calibration;
 pub mod config;
+mod content;
 pub mod costs;
 mod deploy_format;
 mod fit_rounding;
@@ -73,6 +74,7 @@ pub mod rounding;
 
 mod saturation;
 mod scaling_region;
+mod shared_weights;
 mod smoothing_calibration;
 pub mod stages;
 mod unprofitable_layers;

@@ -1,8 +1,10 @@
 //! New constants and operations in a graph, with fresh names.
 
+use crate::content::are_equal;
 use crate::names::Names;
 use crate::qdq_params::{QdqParams, integer_tensor};
-use intact8_ir::{Attr, DType, Graph, Node, Op, Tensor, TensorType, Type, Value, ValueId};
+use intact8_ir::{Attr, DType, Graph, Node, NodeId, Op, Tensor, TensorType, Type, Value, ValueId};
+use std::collections::HashMap;
 
 /// A new constant; its name is made unique.
 pub(crate) fn constant(graph: &mut Graph, names: &mut Names, name: &str, tensor: Tensor) -> ValueId {
@@ -62,4 +64,33 @@ pub(crate) fn pair(
     let quantized = operation(graph, names, &format!("{name}.q"), of("QuantizeLinear"), integers, &operands);
     let operands = [quantized, scale, offset];
     Some(operation(graph, names, &format!("{name}.dq"), of("DequantizeLinear"), floats, &operands))
+}
+
+/// Constants that replace others: operations that share a constant share its replacement, if that is the same for each.
+#[derive(Default)]
+pub(crate) struct Replacements(HashMap<ValueId, Vec<(Tensor, ValueId)>>);
+
+impl Replacements {
+    /// Replaces a constant operand, a node's and its input slot, by a tensor.
+    pub(crate) fn replace(
+        &mut self,
+        graph: &mut Graph,
+        (node, slot): (NodeId, usize),
+        tensor: &Tensor,
+        name: &str,
+        names: &mut Names,
+    ) {
+        let replaced = graph.operand(node, slot);
+        let made = replaced.map(|value| self.0.entry(value).or_default());
+        let found = made.iter().flat_map(|made| made.iter()).find(|(other, _)| are_equal(other, tensor));
+        let value = match found {
+            Some(&(_, value)) => value,
+            None => {
+                let value = constant(graph, names, name, tensor.clone());
+                made.into_iter().for_each(|made| made.push((tensor.clone(), value)));
+                value
+            }
+        };
+        graph.set_operand(node, slot, Some(value));
+    }
 }

@@ -72,7 +72,7 @@ const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
 /// The operators that move numbers without a change.
 const MOVING: OperatorSet = OperatorSet::With(OperatorTrait::MovesData);
 
-const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
+const WITH_CHANNELS: &[&str] = &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul", "LSTM", "GRU", "RNN"];
 
 /// All operators that can be quantized but LSTM, GRU and RNN.
 const WITHOUT_RECURRENCES: &[&str] = &[
@@ -84,6 +84,7 @@ const WITHOUT_RECURRENCES: &[&str] = &[
     "ConvTranspose",
     "Gelu",
     "Gemm",
+    "Gather",
     "GlobalAveragePool",
     "HardSwish",
     "LeakyRelu",
@@ -178,7 +179,7 @@ pub static PROFILES: &[Profile] = &[
         int8_throughout: &[],
         least_products: 0,
         overhead: None,
-        per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
+        per_channel: &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
     },

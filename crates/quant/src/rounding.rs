@@ -2,9 +2,10 @@
 //!
 //! The choices are made in `ada_round.rs` and `fit_rounding.rs`.
 
-pub use crate::ada_round::{ActivationFunction, Examples};
-pub use crate::fit_rounding::InputRows;
+pub use crate::ada_round::{ActivationFunction, Examples, learn_bytes};
+pub use crate::fit_rounding::{InputRows, LayerInputs, fit_bytes};
 pub use crate::operands::{OutputErrors, ProductOperands, fake_quant_activation, fake_quant_weight};
+pub use crate::shared_weights::SharedWeights;
 
 use crate::params::{QuantParams, round_half_even};
 use intact8_kernels::gemm::{Init, Left, Right, gemm};

@@ -2,20 +2,24 @@
 //!
 //! It runs nothing: the caller executes the float model, as for a [`Calibration`](crate::Calibration).
 
-use crate::config::QuantConfig;
+use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::Layer;
 use crate::observer::{ChannelMaxima, check_channels};
 use crate::record::{LayerRecord, Record};
+use crate::shared_weights::SharedWeights;
 use intact8_ir::{Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
 /// The observation of activations, from which the smoothing factors of layers are computed.
 #[derive(Debug, Clone)]
 pub struct SmoothingCalibration {
-    groups: BTreeMap<ValueRef, Group>,
+    groups: Vec<Group>,
+    /// The index of the group whose layers use an activation.
+    places: BTreeMap<ValueRef, usize>,
 }
 
-/// Layers that use one activation. They share its factors, so that it is divided once.
+/// Layers that have one activation or one weight in common. They share the factors, so that an activation is divided once and
+/// a weight stays the same for all.
 #[derive(Debug, Clone)]
 struct Group {
     names: Vec<String>,
@@ -36,24 +40,33 @@ impl Group {
 impl SmoothingCalibration {
     /// Of the enabled layers whose configuration has `dmq_balancer_param`.
     pub fn new(model: &Model, config: &QuantConfig) -> SmoothingCalibration {
-        let mut groups: BTreeMap<ValueRef, Group> = BTreeMap::new();
-        for (layer, config) in config.enabled(model) {
-            let (Some(strength), Some((_, input))) = (config.dmq_balancer_param, layer.input_channels())
-            else {
-                continue;
-            };
-            let activation = ChannelMaxima { axis: input.activation, maxima: vec![] };
-            let new = || Group { names: vec![], strength, activation, weights: vec![] };
-            let group = groups.entry(layer.inputs(model)[0]).or_insert_with(new);
+        let smoothed = |(layer, config): (Layer, &LayerConfig)| {
+            let (strength, (_, input)) = (config.dmq_balancer_param?, layer.input_channels()?);
+            let place = layer.inputs(model)[0];
+            Some((layer, place, strength, input))
+        };
+        let layers: Vec<_> = config.enabled(model).into_iter().filter_map(smoothed).collect();
+        let names = layers.iter().map(|(layer, place, ..)| (layer.name.as_str(), *place));
+        let clusters = SharedWeights::of(model, config).clusters(names);
+        let (mut groups, mut places) = (Vec::<Group>::new(), BTreeMap::new());
+        let mut of_cluster: BTreeMap<usize, usize> = BTreeMap::new();
+        for ((layer, place, strength, input), cluster) in layers.into_iter().zip(clusters) {
+            let idx = *of_cluster.entry(cluster).or_insert_with(|| {
+                let activation = ChannelMaxima { axis: input.activation, maxima: vec![] };
+                groups.push(Group { names: vec![], strength, activation, weights: vec![] });
+                groups.len() - 1
+            });
+            let group = &mut groups[idx];
             let maxima = weight_maxima(model, &layer);
             if !group.weights.is_empty() && group.weights.len() != maxima.len() {
                 continue;
             }
             group.weights.resize(maxima.len(), 0.0);
             group.weights.iter_mut().zip(maxima).for_each(|(mine, theirs)| *mine = mine.max(theirs));
+            places.insert(place, idx);
             group.names.push(layer.name);
         }
-        SmoothingCalibration { groups }
+        SmoothingCalibration { groups, places }
     }
 
     /// Whether there is no such layer.
@@ -64,8 +77,9 @@ impl SmoothingCalibration {
     /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
     /// not of f32, or does not have the channels that the weights require.
     pub fn observe(&mut self, value: ValueRef, tensor: &Tensor) -> Result<()> {
-        match self.groups.get_mut(&value) {
-            Some(group) => {
+        match self.places.get(&value) {
+            Some(&idx) => {
+                let group = &mut self.groups[idx];
                 let seen = group.observe(tensor);
                 seen.map_err(|error| error.at(format!("the input of {}", group.names[0])))
             }
@@ -75,7 +89,7 @@ impl SmoothingCalibration {
 
     /// Adds the observations of other data, for the same model and configuration.
     pub fn merge(&mut self, other: &SmoothingCalibration) {
-        for (mine, theirs) in self.groups.values_mut().zip(other.groups.values()) {
+        for (mine, theirs) in self.groups.iter_mut().zip(&other.groups) {
             mine.activation.merge(&theirs.activation);
         }
     }
@@ -83,7 +97,7 @@ impl SmoothingCalibration {
     /// A record that holds only smoothing factors, of the layers whose activation was observed.
     pub fn finish(&self) -> Result<Record> {
         let mut record = Record::default();
-        for group in self.groups.values().filter(|group| !group.activation.maxima.is_empty()) {
+        for group in self.groups.iter().filter(|group| !group.activation.maxima.is_empty()) {
             let maxima = &group.activation.maxima;
             let factors = factors(maxima, &group.weights, group.strength);
             for name in &group.names {
@@ -136,7 +150,7 @@ mod tests {
         let mut config = QuantConfig::for_model(&model);
         config.layers.get_mut("fc").unwrap().dmq_balancer_param = Some(0.5);
         let mut smoothing = SmoothingCalibration::new(&model, &config);
-        let value = *smoothing.groups.keys().next().unwrap();
+        let value = *smoothing.places.keys().next().unwrap();
         let mut message = |tensor: Tensor| smoothing.observe(value, &tensor).unwrap_err().to_string();
         let wrong = message(Tensor::new(&[1, 3], vec![1.0f32; 3]));
         assert_eq!(

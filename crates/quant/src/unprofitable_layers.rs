@@ -67,7 +67,7 @@ pub(crate) fn dearer_than_float(
 /// The enabled layers that are not left with just their weights in int8.
 fn with_integers(model: &Model, config: &QuantConfig) -> Vec<Layer> {
     let enabled = config.enabled(model).into_iter().filter(|(_, of_layer)| !of_layer.weights_only);
-    enabled.map(|(layer, _)| layer).collect()
+    enabled.map(|(layer, _)| layer).filter(|layer| !layer.activations.is_empty()).collect()
 }
 
 /// The sum, if every part is known.

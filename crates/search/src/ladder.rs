@@ -61,8 +61,9 @@ pub fn rung_named(name: &str) -> Result<&'static Rung> {
     LADDER.iter().find(|rung| rung.name == name).ok_or_else(unknown)
 }
 
+/// Changes nothing for a layer without activations: only its weight is quantized, to the nearest integers.
 fn change_layer(config: &mut QuantConfig, layer: &Layer, change: fn(&mut LayerConfig) -> bool) -> bool {
-    config.layers.get_mut(&layer.name).is_some_and(change)
+    !layer.activations.is_empty() && config.layers.get_mut(&layer.name).is_some_and(change)
 }
 
 fn switch_range_method(layer: &mut LayerConfig) -> bool {

@@ -142,6 +142,11 @@ pub trait SearchObserver<S>: PassObserver {
         let _ = stage;
     }
 
+    /// A layer is left out of the current stage of calibration, for that reason.
+    fn left_out(&mut self, layer: &str, why: &str) {
+        let _ = (layer, why);
+    }
+
     /// Of the current stage, `done` of `total` parts are finished.
     ///
     /// # Errors

@@ -341,6 +341,10 @@ impl<S> CalibrationObserver for Progress<'_, S> {
         self.0.stage(Stage::Calibration(stage));
     }
 
+    fn left_out(&mut self, layer: &str, why: &str) {
+        self.0.left_out(layer, why);
+    }
+
     fn batch(&mut self, done: usize, total: usize) -> Result<()> {
         self.0.progress(done, total)
     }

@@ -1,5 +1,6 @@
 //! The mean error of a linear layer: by linearity, it follows from the means of the layer's inputs.
 
+use crate::memory::Bytes;
 use crate::sample::SampledLayer;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
 use intact8_quant::rounding::{fake_quant_activation, fake_quant_weight};
@@ -29,6 +30,13 @@ impl LinearLayer {
 
     pub(super) fn name(&self) -> &str {
         &self.sampled.layer.name
+    }
+
+    /// The greatest number of bytes that [`mean_error`](LinearLayer::mean_error) allocates: the weight with its rows in order, rounded,
+    /// quantized, and that with its rows in order.
+    pub(super) fn bytes(&self) -> Bytes {
+        let layout = &self.sampled.layout;
+        Bytes(4 * (4 * layout.depth() + 1) * layout.n_outputs())
     }
 
     pub(super) fn empty_sums(&self) -> InputSums {
@@ -61,7 +69,8 @@ impl LinearLayer {
     pub(super) fn mean_error(&self, model: &Model, sums: &InputSums) -> Result<Vec<f32>> {
         let SampledLayer { layer, config, layout, .. } = &self.sampled;
         let weight = self.sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-        let quantized = self.sampled.output_major(&fake_quant_weight(model, layer, config, &self.entry)?);
+        let simulated = fake_quant_weight(model, layer, config, &self.entry)?;
+        let quantized = self.sampled.output_major(&simulated);
         let depth = layout.depth();
         let per_group = weight.len() / depth / layout.groups();
         let rows = weight.chunks_exact(depth).zip(quantized.chunks_exact(depth));

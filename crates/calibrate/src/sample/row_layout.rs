@@ -14,6 +14,9 @@ use std::ops::{Range, RangeInclusive};
 /// of the elements of a row.
 const N_ROWS: RangeInclusive<usize> = 512..=1024;
 
+/// The number of rows that each of the layers has which share a weight, however many they are.
+const LEAST_ROWS: usize = 64;
+
 /// The layout of a layer's input and output rows.
 pub(crate) struct RowLayout {
     /// The window of a Conv.
@@ -27,6 +30,8 @@ pub(crate) struct RowLayout {
     alpha: f32,
     /// Whether outputs are sampled.
     has_outputs: bool,
+    /// The largest number of sampled rows.
+    max_rows: usize,
 }
 
 /// Sampled input rows, and output rows if the layout has them.
@@ -52,11 +57,13 @@ impl RowLayout {
         let op = node.as_op();
         let window = op.filter(|_| layer.op == "Conv").map(|op| Window::read(op, &shape[2..]));
         let alpha = op.filter(|_| layer.op == "Gemm").map(|op| op.float("alpha")).transpose()?.flatten();
+        let lengths = [shape.iter().product::<usize>() / n_out * groups, n_out];
         Ok(RowLayout {
             n_taps: if window.is_some() { shape[2..].iter().product() } else { 1 },
             window: window.transpose()?,
             groups,
-            lengths: [shape.iter().product::<usize>() / n_out * groups, n_out],
+            lengths,
+            max_rows: (16 * (lengths[0] / groups)).clamp(*N_ROWS.start(), *N_ROWS.end()),
             alpha: alpha.unwrap_or(1.0),
             has_outputs,
         })
@@ -117,22 +124,34 @@ impl RowLayout {
         self.alpha
     }
 
-    /// The largest number of sampled rows.
-    fn max_rows(&self) -> usize {
-        (16 * self.depth()).clamp(*N_ROWS.start(), *N_ROWS.end())
+    /// The number of output channels, over all groups.
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.lengths[1]
+    }
+
+    /// Divides the number of sampled rows by that of the layers which share the weight, and leaves a few.
+    pub(super) fn divide_rows(&mut self, n_layers: usize) {
+        self.max_rows = (self.max_rows / n_layers.max(1)).max(LEAST_ROWS);
+    }
+
+    /// Reduces the number of sampled rows as `n_values` is reduced to `most`; at least one is left.
+    pub(super) fn reduce_rows(&mut self, most: usize, n_values: usize) {
+        if n_values > most {
+            self.max_rows = (self.max_rows as u128 * most as u128 / n_values as u128).max(1) as usize;
+        }
     }
 
     /// Reserves memory for the rows of all batches, so that the sample never grows by copying.
     pub(super) fn reserve(&self, rows: &mut RowSample) {
         if rows.inputs.n_rows() == 0 {
-            rows.inputs.reserve(self.max_rows(), self.lengths[0]);
-            rows.outputs.reserve(if self.has_outputs { self.max_rows() } else { 0 }, self.lengths[1]);
+            rows.inputs.reserve(self.max_rows, self.lengths[0]);
+            rows.outputs.reserve(if self.has_outputs { self.max_rows } else { 0 }, self.lengths[1]);
         }
     }
 
     /// The largest number of sampled values.
     pub(super) fn max_values(&self) -> usize {
-        (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.max_rows()
+        (self.lengths[0] + if self.has_outputs { self.lengths[1] } else { 0 }) * self.max_rows
     }
 
     /// The input rows of a group in a range of rows, `[rows, depth]`, after smoothing if there are factors.
@@ -148,6 +167,18 @@ impl RowLayout {
         let factors = self.group_factors(group, factors);
         inputs.iter_mut().zip(factors.iter().cycle()).for_each(|(value, factor)| *value /= factor);
         inputs
+    }
+
+    /// Some columns of the input rows of a group in a range of rows, `[rows, columns]`.
+    pub(crate) fn group_block(
+        &self,
+        rows: &RowSample,
+        range: Range<usize>,
+        group: usize,
+        columns: Range<usize>,
+    ) -> Vec<f32> {
+        let first = group * self.depth();
+        rows.inputs.block(range, first + columns.start..first + columns.end)
     }
 
     /// The smoothing factor of each element of a group's input rows; empty without factors.
@@ -190,7 +221,7 @@ impl RowLayout {
     ) -> Result<()> {
         let [k, n_out] = self.lengths;
         let n_rows = output.len() / n_out.max(1);
-        let n_before = |batch: usize| batch * self.max_rows() / n_batches;
+        let n_before = |batch: usize| batch * self.max_rows / n_batches;
         let n_parts = (n_before(batch + 1) - n_before(batch)).min(n_rows);
         let mut state = batch as u64 + 1;
         let chosen = (0..n_parts).map(|part| {

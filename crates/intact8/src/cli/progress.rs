@@ -44,6 +44,13 @@ impl Progress for Terminal {
         (self.stage, self.began, self.last_line) = (stage.to_owned(), Instant::now(), None);
     }
 
+    fn note(&mut self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print_message(line)),
+            None => print_message(line),
+        }
+    }
+
     fn advance(&mut self, done: usize, total: usize) {
         let elapsed = self.began.elapsed();
         if elapsed < DELAY {

@@ -113,6 +113,10 @@ pub(crate) struct Args {
     /// Memory for cached activations, with which a trial computes only the layers that have changed: 256M, 2G, or 0 for none
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     cache_mem: String,
+    /// Memory that each stage of calibration may take beside the model and its runs: 512M, 8G; default: half of the machine's, or
+    /// of its control group's limit
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
     /// Continue an interrupted run with the same model, configuration, data and goals
     #[arg(long)]
     resume: bool,
@@ -158,6 +162,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
     let interpreter = Arc::new(Interpreter::default());
+    let memory = size::memory(args.memory.as_deref())?;
     let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
 
     let asked = args.config.as_deref().map(load_config).transpose()?;
@@ -168,7 +173,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&model, &how, &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
-    let float = float.with_context(|| args.model.display().to_string())?;
+    let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
     let mut config = config(args, &float, asked, &mut calibration, target)?;
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;

@@ -24,6 +24,8 @@ pub enum LayerKind {
     Linear,
     /// Adds feature maps, or averages them: cheap, but between linear layers that could otherwise not stay in integers.
     Join,
+    /// Looks rows up in a constant table, whose integers are scaled after that.
+    Lookup,
     /// A function of single elements, or a selection of them; in float by default.
     Other,
 }
@@ -42,6 +44,7 @@ pub static QUANTIZABLE: &[QuantizableOp] = &[
     QuantizableOp { name: "LSTM", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
     QuantizableOp { name: "GRU", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
     QuantizableOp { name: "RNN", kind: LayerKind::Linear, channel_wise: true, operands: recurrent },
+    QuantizableOp { name: "Gather", kind: LayerKind::Lookup, channel_wise: true, operands: lookup },
     QuantizableOp {
         name: "AveragePool",
         kind: LayerKind::Join,
@@ -78,6 +81,9 @@ pub static QUANTIZABLE: &[QuantizableOp] = &[
     QuantizableOp { name: "Softmax", kind: LayerKind::Other, channel_wise: false, operands: one_activation },
 ];
 
+/// The number of elements of a table that is worth three more operations.
+const LEAST_TABLE: usize = 1 << 12;
+
 /// A node whose operator is in the table.
 pub(super) struct Candidate<'a> {
     pub(super) graph: &'a Graph,
@@ -111,6 +117,11 @@ impl<'a> Candidate<'a> {
 
     fn ty(&self, slot: usize) -> Option<&'a TensorType> {
         self.graph.value(self.operand(slot)?).tensor_type()
+    }
+
+    /// Whether the first operand is a constant of f32 with several dimensions.
+    pub(super) fn has_table(&self) -> bool {
+        self.constant(0).is_some_and(|tensor| tensor.dtype() == DType::F32 && tensor.shape().len() > 1)
     }
 
     /// The slot, if it holds a computed value that is not known to be anything but f32.
@@ -252,6 +263,22 @@ fn recurrent(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     Ok(QuantizedOperands { activations: vec![candidate.activation(0)?], weights })
 }
 
+/// The rows of a constant table: each has a scale of its own, and nothing else is quantized.
+fn lookup(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
+    let tensor = candidate.weight_tensor(0)?;
+    let axis = candidate.int("axis", 0)?;
+    if ![0, -(tensor.shape().len() as i64)].contains(&axis) {
+        return Err(format!("it selects along dimension {axis} of the table, and must along 0"));
+    }
+    if tensor.len() < LEAST_TABLE {
+        return Err(format!(
+            "the table has {} elements, and gains nothing below {LEAST_TABLE}",
+            tensor.len()
+        ));
+    }
+    Ok(QuantizedOperands { activations: vec![], weights: vec![candidate.weight(0, 0, None)?] })
+}
+
 fn one_activation(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     of_activations(vec![candidate.activation(0)?])
 }
@@ -306,7 +333,9 @@ fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
             "Mul" if is_gate(graph, operand(0), operand(1)) => pending.push(operand(0)),
             "Mul" if is_gate(graph, operand(1), operand(0)) => pending.push(operand(1)),
             _ if op.has(OperatorTrait::PassesFeatureMap) => pending.push(operand(0)),
-            name if QUANTIZABLE.iter().any(|row| row.name == name && row.kind != LayerKind::Other) => {}
+            name if QUANTIZABLE
+                .iter()
+                .any(|row| row.name == name && matches!(row.kind, LayerKind::Linear | LayerKind::Join)) => {}
             _ => return false,
         }
     }

@@ -1,5 +1,6 @@
 //! Cross-layer equalization: weights of similar size in all channels.
 
+use crate::content::are_transposes;
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond
 /// the greatest bias of the layer, which would only move the problem. A value whose channels are scaled gets a new
 /// name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
-/// that are nearly zero on one side, weights with several uses, and values that are graph outputs or have uses
+/// that are nearly zero on one side, weights with several uses or whose transpose a Gather uses, and values that are graph outputs or have uses
 /// that are not homogeneous, such as a Clip.
 ///
 /// ```qir before
@@ -306,11 +307,19 @@ fn equalizable(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<Linea
     let op = graph.node(id).as_op()?;
     let is_usual = |values: &[f32]| values.iter().all(|value| value.abs() < HUGE);
     let is_free = has_one_use(graph, graph.operand(id, 1)?)
+        && !is_table(graph, graph.constant(graph.operand(id, 1)?)?)
         && op.int("transA").ok()?.unwrap_or(0) == 0
         && (linear.alpha, linear.beta) == (1.0, 1.0)
         && is_usual(&linear.weight)
         && is_usual(linear.bias.as_deref().unwrap_or_default());
     is_free.then_some(linear)
+}
+
+/// Whether a weight is the transpose of a table that a Gather looks rows up in, as that of the last layer may be.
+fn is_table(graph: &Graph, weight: &Tensor) -> bool {
+    let mut gathers = graph.node_ids().filter(|&id| graph.node(id).is("Gather"));
+    let table = |id| graph.constant(graph.operand(id, 0)?);
+    gathers.any(|id| table(id).is_some_and(|table| are_transposes(weight, table)))
 }
 
 fn raise(to: &mut f64, value: f64) {

@@ -1,14 +1,15 @@
 //! Integer constants instead of quantized float constants.
 
 use crate::axis::Axis;
+use crate::content::transposed;
 use crate::granularity::{Granularity, blocked};
 use crate::params::QuantParams;
 use intact8_ir::{DType, Element, Graph, Model, Node, NodeId, Pass, Result, Tensor};
 
 /// Computes the QuantizeLinear of a constant, so that the file holds the integers and no float copy.
 ///
-/// It uses nothing but the graph, so it also works on models that another tool quantized. Left alone: zero points
-/// of other types than integers of 8 and 16 bits.
+/// A constant matrix that is transposed is computed too. It uses nothing but the graph, so it also works on models
+/// that another tool quantized. Left alone: zero points of other types than integers of 8 and 16 bits.
 ///
 /// ```qir before
 /// model m opset 17
@@ -39,7 +40,9 @@ impl Pass for FoldQuantizedWeights {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let Some(tensor) = quantized(graph, id) else { continue };
+                let Some(tensor) = quantized(graph, id).or_else(|| transposed_matrix(graph, id)) else {
+                    continue;
+                };
                 let mut value = graph.node(id).outputs[0].clone();
                 let constant = graph.add(Node::constant(value.name.clone(), tensor), &[]);
                 value.ty = graph.node(constant).outputs[0].ty.clone();
@@ -52,6 +55,13 @@ impl Pass for FoldQuantizedWeights {
         model.remove_dead();
         Ok(changed)
     }
+}
+
+/// The result of a Transpose of a constant matrix.
+fn transposed_matrix(graph: &Graph, id: NodeId) -> Option<Tensor> {
+    let op = graph.node(id).as_op().filter(|op| op.is("Transpose"))?;
+    let swaps = op.ints("perm").ok()?.is_none_or(|perm| *perm == [1, 0]);
+    transposed(graph.constant(graph.operand(id, 0)?)?).filter(|_| swaps)
 }
 
 /// The integers that a QuantizeLinear computes, if all its operands are constant.

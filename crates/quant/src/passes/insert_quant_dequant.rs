@@ -93,23 +93,19 @@ impl Pass for InsertQuantDequant<'_> {
         model.try_for_each_graph(|graph_id, graph| {
             let mut pairs =
                 Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
-            for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
+            let here: Vec<_> = work.iter().filter(|(layer, _)| layer.graph == graph_id).collect();
+            let all_weights = pairs.fitted_weights(&here);
+            for ((layer, entry), weights) in here.into_iter().zip(all_weights) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
-                }
-                let mut weights = entry.weights.clone();
-                let mut bias = None;
-                if let ([_], [activation], [weight]) =
-                    (&layer.activations[..], &entry.activations[..], &mut weights[..])
-                {
-                    pairs.fit_bias(layer, activation, weight);
-                    bias = layer.bias_slot().map(|slot| (slot, activation));
                 }
                 for ((weight, params), number) in layer.weights.iter().zip(&weights).zip(0..) {
                     let scales = pairs.scales(layer, weight, params);
                     pairs.insert(layer, weight.slot, &numbered("w", number), params, &scales);
                 }
-                if let Some((slot, activation)) = bias {
+                if let Some(activation) = summed_with_bias(layer, entry)
+                    && let Some(slot) = layer.bias_slot()
+                {
                     pairs.insert_bias(layer, slot, activation, &weights[0]);
                 }
             }
@@ -120,6 +116,14 @@ impl Pass for InsertQuantDequant<'_> {
             model.remove_dead();
         }
         Ok(!work.is_empty())
+    }
+}
+
+/// The parameters of the activation whose products with the one weight a bias is added to.
+fn summed_with_bias<'a>(layer: &Layer, entry: &'a LayerRecord) -> Option<&'a QuantParams> {
+    match (&layer.activations[..], &entry.activations[..], &entry.weights[..]) {
+        ([_], [activation], [_]) => Some(activation),
+        _ => None,
     }
 }
 
@@ -146,7 +150,7 @@ struct Pairs<'a> {
 }
 
 /// Two pairs of one value are the same if these are equal: all parameters, bit by bit, and the dimension of the scales.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct PairKey {
     scale: Vec<u32>,
     offset: Vec<i32>,
@@ -196,6 +200,37 @@ impl Pairs<'_> {
     fn bias(&self, layer: &Layer, slot: usize) -> Option<&[f32]> {
         let constant = self.graph.operand(layer.node, slot).and_then(|value| self.graph.constant(value))?;
         (constant.shape().len() == 1).then(|| constant.values::<f32>().ok())?
+    }
+
+    /// The parameters of the weights of each layer, with scales that are large enough for its bias. Layers that share a weight with
+    /// the same parameters have the same scales, which are large enough for all their biases.
+    fn fitted_weights(&self, work: &[&(Layer, &LayerRecord)]) -> Vec<Vec<QuantParams>> {
+        let mut largest: HashMap<(ValueId, PairKey), Vec<f32>> = HashMap::new();
+        let key = |layer: &Layer, entry: &LayerRecord| {
+            let (weight, params) = (layer.weights.first()?, entry.weights.first()?);
+            let value = self.graph.operand(layer.node, weight.slot)?;
+            Some((value, PairKey::of(params, &self.scales(layer, weight, params))))
+        };
+        let mut keys = Vec::new();
+        for (layer, entry) in work {
+            let fitting = summed_with_bias(layer, entry);
+            let key = key(layer, entry);
+            if let (Some(activation), Some(key)) = (fitting, &key) {
+                let mut weight = entry.weights[0].clone();
+                self.fit_bias(layer, activation, &mut weight);
+                let scales = largest.entry(key.clone()).or_insert_with(|| weight.scale.clone());
+                scales.iter_mut().zip(&weight.scale).for_each(|(scale, other)| *scale = scale.max(*other));
+            }
+            keys.push(key);
+        }
+        let fitted = |((_, entry), key): (&&(Layer, &LayerRecord), Option<(ValueId, PairKey)>)| {
+            let mut weights = entry.weights.clone();
+            if let Some(scales) = key.and_then(|key| largest.get(&key)) {
+                weights[0].scale.clone_from(scales);
+            }
+            weights
+        };
+        work.iter().zip(keys).map(fitted).collect()
     }
 
     /// Makes the scales of a weight's channels large enough for the integers of the bias, of the layer or added

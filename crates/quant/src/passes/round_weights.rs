@@ -4,12 +4,15 @@ use crate::config::QuantConfig;
 use crate::granularity::Granularity;
 use crate::layer::Layer;
 use crate::names::Names;
+use crate::new_nodes::Replacements;
 use crate::params::QuantParams;
 use crate::record::Record;
-use intact8_ir::{Model, Node, Pass, Result, Tensor};
+use intact8_ir::{Model, Pass, Result, Tensor};
 
 /// Rounds the weights of the enabled layers whose record holds `rounded_up`: every element becomes an integer
 /// times its scale, so that quantizing it results in these integers, which need not be the nearest ones.
+///
+/// Layers that share a weight and round it alike share the result.
 ///
 /// Other weights of fewer than 8 bits are clipped to their range of integers, since QuantizeLinear's range is
 /// larger.
@@ -65,10 +68,10 @@ impl Pass for RoundWeights<'_> {
         }
         let mut names = Names::of(model);
         model.try_for_each_graph(|graph_id, graph| {
+            let mut replacements = Replacements::default();
             for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == graph_id) {
-                let name = names.fresh(&format!("{}.rounded", layer.name));
-                let constant = graph.add(Node::constant(name, rounded.clone()), &[]);
-                graph.set_operand(layer.node, *slot, Some(constant.into()));
+                let name = format!("{}.rounded", layer.name);
+                replacements.replace(graph, (layer.node, *slot), rounded, &name, &mut names);
             }
             Ok(())
         })?;

@@ -1,14 +1,23 @@
-//! Constants that several graphs hold alike.
+//! Constants that a model holds more than once.
 
-use intact8_ir::{Graph, GraphId, Model, Node, NodeId, NodeKind, Pass, Result, Tensor, Value, ValueId};
+use crate::content::{are_equal, are_transposes, sampled_hash};
+use crate::names::Names;
+use crate::new_nodes::operation;
+use intact8_ir::{
+    Attr, Graph, GraphId, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, Value, ValueId,
+};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
-/// Moves a constant that several subgraphs hold alike into the model's graph, once: the branches of an If often
-/// have the same weights. `sink-constants` undoes it.
+/// Stores a constant once that a model holds several times.
 ///
-/// Left alone: constants of less than 1 KiB, which are not worth a capture, those that only one graph holds, and
-/// those that are the output of a graph.
+/// Of equal constants of a graph one is left. A matrix that is the transpose of another becomes a Transpose of it, as
+/// a table of embeddings that is also the weight of the last layer; the matrix that a Gather uses stays. A constant
+/// that several subgraphs hold alike moves into the model's graph: the branches of an If often have the same
+/// weights. `sink-constants` undoes that.
+///
+/// Left alone: constants of less than 1 KiB, which are not worth a capture, and those that are the output of a graph.
 ///
 /// ```qir before
 /// model m opset 17
@@ -57,32 +66,103 @@ impl Pass for ShareConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let shared = shared(model);
-        if shared.is_empty() {
-            return Ok(false);
+        let mut changed = false;
+        model.try_for_each_graph(|_, graph| {
+            changed |= merge(graph);
+            Ok(())
+        })?;
+        changed |= share_among_graphs(model);
+        let mut names = Names::of(model);
+        model.try_for_each_graph(|_, graph| {
+            changed |= transpose(graph, &mut names);
+            Ok(())
+        })?;
+        if changed {
+            model.remove_dead();
         }
-        let own: HashMap<Content, NodeId> =
-            constants(model.main()).map(|(id, content)| (content, id)).collect();
-        let mut in_model = Vec::new();
-        for (value, content) in shared {
-            let id = own.get(&content).copied().unwrap_or_else(|| {
-                let mut node = Node::constant(value.name.clone(), content.tensor.clone());
-                node.outputs[0] = value;
-                model.main_mut().add(node, &[])
-            });
-            in_model.push((content, id.into()));
-        }
-        share(model, GraphId::MAIN, &in_model);
-        model.remove_dead();
-        Ok(true)
+        Ok(changed)
     }
 }
 
+/// Replaces a graph's constants by the first that is equal; returns whether there are such.
+fn merge(graph: &mut Graph) -> bool {
+    let mut firsts: HashMap<Content, NodeId> = HashMap::new();
+    let mut repeated = Vec::new();
+    for (id, content) in constants(graph) {
+        match firsts.entry(content) {
+            Entry::Occupied(first) => repeated.push((id, *first.get())),
+            Entry::Vacant(vacant) => drop(vacant.insert(id)),
+        }
+    }
+    repeated.iter().for_each(|&(id, first)| graph.replace_uses(id.into(), first.into()));
+    !repeated.is_empty()
+}
+
+/// Replaces a graph's constant matrices by the Transpose of another one; returns whether there are such.
+fn transpose(graph: &mut Graph, names: &mut Names) -> bool {
+    let is_looked_up =
+        |id: NodeId| graph.users(id.into()).iter().any(|&(user, _)| graph.node(user).is("Gather"));
+    let is_matrix = |tensor: &&Tensor| tensor.shape().len() == 2 && !tensor.shape().contains(&1);
+    let tensor = |id: NodeId| graph.constant(id.into()).filter(is_matrix);
+    let mut matrices: Vec<NodeId> =
+        constants(graph).map(|(id, _)| id).filter(|&id| tensor(id).is_some()).collect();
+    matrices.sort_by_key(|&id| !is_looked_up(id));
+    let mut kept: HashMap<u64, Vec<NodeId>> = HashMap::new();
+    let mut transposed = Vec::new();
+    for id in matrices {
+        let Some(tensor_of_id) = tensor(id) else { continue };
+        let [hash, of_transpose] =
+            [false, true].map(|is_transposed| sampled_hash(tensor_of_id, is_transposed));
+        let (Some(hash), Some(of_transpose)) = (hash, of_transpose) else { continue };
+        let others = kept.get(&of_transpose).into_iter().flatten();
+        let is_transpose =
+            |&&other: &&NodeId| tensor(other).is_some_and(|other| are_transposes(tensor_of_id, other));
+        match others.copied().find(|other| is_transpose(&other)) {
+            Some(other) => transposed.push((id, other)),
+            None => kept.entry(hash).or_default().push(id),
+        }
+    }
+    for &(id, other) in &transposed {
+        let op = Op::new("Transpose").with("perm", Attr::Ints(vec![1, 0]));
+        let name = format!("{}.transposed", graph.node(other).outputs[0].name);
+        let ty = graph.value(id.into()).tensor_type().cloned();
+        let value = operation(graph, names, &name, op, ty, &[other.into()]);
+        graph.replace_uses(id.into(), value);
+    }
+    !transposed.is_empty()
+}
+
+/// Moves the constants that several graphs hold into the model's graph; returns whether there are such.
+fn share_among_graphs(model: &mut Model) -> bool {
+    let shared = shared(model);
+    if shared.is_empty() {
+        return false;
+    }
+    let own: HashMap<Content, NodeId> = constants(model.main()).map(|(id, content)| (content, id)).collect();
+    let mut in_model = Vec::new();
+    for (value, content) in shared {
+        let id = own.get(&content).copied().unwrap_or_else(|| {
+            let mut node = Node::constant(value.name.clone(), content.tensor.clone());
+            node.outputs[0] = value;
+            model.main_mut().add(node, &[])
+        });
+        in_model.push((content, id.into()));
+    }
+    share(model, GraphId::MAIN, &in_model);
+    true
+}
+
 /// A tensor as a key: tensors are compared only if their hashes are equal.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 struct Content {
     hash: u64,
     tensor: Tensor,
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Content) -> bool {
+        self.hash == other.hash && are_equal(&self.tensor, &other.tensor)
+    }
 }
 
 impl Eq for Content {}
@@ -120,9 +200,9 @@ fn constants(graph: &Graph) -> impl Iterator<Item = (NodeId, Content)> {
         NodeKind::Const(tensor)
             if tensor.byte_size() >= LEAST_BYTES && !graph.outputs().contains(&id.into()) =>
         {
-            let mut hasher = DefaultHasher::new();
-            (tensor.dtype(), tensor.shape(), tensor.to_le_bytes()).hash(&mut hasher);
-            Some((id, Content { hash: hasher.finish(), tensor: tensor.clone() }))
+            // Types that are no plain numbers are rare: all of their tensors of a size are compared.
+            let hash = sampled_hash(tensor, false).unwrap_or(tensor.len() as u64);
+            Some((id, Content { hash, tensor: tensor.clone() }))
         }
         _ => None,
     })

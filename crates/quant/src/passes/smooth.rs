@@ -5,6 +5,7 @@ use crate::config::QuantConfig;
 use crate::layer::{Layer, layers};
 use crate::linear_view::dims_after;
 use crate::names::Names;
+use crate::new_nodes::Replacements;
 use crate::ranks::Ranks;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, ValueId};
@@ -61,11 +62,11 @@ impl Pass for Smooth<'_> {
         model.try_for_each_graph(|graph_id, graph| {
             let here: Vec<_> =
                 work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == graph_id).collect();
+            let mut replacements = Replacements::default();
             for ((layer, _), weight) in &here {
-                let name = names.fresh(&format!("{}.w", layer.name));
-                let constant = graph.add(Node::constant(name, (*weight).clone()), &[]);
                 let slot = layer.input_channels().map_or(1, |(weight, _)| weight.slot);
-                graph.set_operand(layer.node, slot, Some(constant.into()));
+                let name = format!("{}.w", layer.name);
+                replacements.replace(graph, (layer.node, slot), weight, &name, &mut names);
             }
             divide(graph, here.iter().map(|(work, _)| *work), &mut names);
             Ok(())

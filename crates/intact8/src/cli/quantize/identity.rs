@@ -40,6 +40,8 @@ pub(super) fn identity(
     // Trials are scored in the first deploy format.
     let format = files.deploy.first().map(|(format, _)| format.name());
     part(format!("{format:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
+    // With less memory, layers may be left out of stages.
+    part(format!("{:?}", args.memory).as_bytes());
     if !args.ladder.is_empty() {
         part(
             format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),
