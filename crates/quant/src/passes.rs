@@ -1,5 +1,6 @@
 //! The passes, one file each.
 
+mod carry_forward;
 mod carry_through;
 mod clip_integers;
 mod drop_clipped_activations;
@@ -12,6 +13,7 @@ mod fold_pads;
 mod fold_quantized_weights;
 mod fold_scale_shift;
 mod insert_quant_dequant;
+mod keep_float_weights;
 mod lower_batch_norm;
 mod lower_to_ascend;
 mod lower_to_integer;
@@ -30,7 +32,9 @@ mod sink_constants;
 mod smooth;
 mod trim;
 mod unsigned_activations;
+mod widen_added_bias;
 
+pub use carry_forward::CarryForward;
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
 pub use drop_clipped_activations::DropClippedActivations;
@@ -43,6 +47,7 @@ pub use fold_pads::FoldPads;
 pub use fold_quantized_weights::FoldQuantizedWeights;
 pub use fold_scale_shift::FoldScaleShift;
 pub use insert_quant_dequant::InsertQuantDequant;
+pub use keep_float_weights::KeepFloatWeights;
 pub use lower_batch_norm::LowerBatchNorm;
 pub use lower_to_ascend::LowerToAscend;
 pub use lower_to_integer::LowerToInteger;
@@ -63,3 +68,4 @@ pub use sink_constants::SinkConstants;
 pub use smooth::{Smooth, smoothed_for_free};
 pub use trim::Trim;
 pub use unsigned_activations::UnsignedActivations;
+pub use widen_added_bias::WidenAddedBias;
