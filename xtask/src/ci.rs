@@ -14,7 +14,8 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
         .run()?;
     embedding(sh)?;
     conformance::nodes(sh, false)?;
-    conformance::bundled(sh)
+    conformance::bundled(sh)?;
+    conformance::cases(sh, &[])
 }
 
 /// Builds and runs the program outside the workspace that embeds the passes and calibration.

@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 /// The comparisons to run.
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("tables").args(["nodes", "runtimes"]).multiple(true)))]
-#[command(group(ArgGroup::new("folders").args(["models", "runtimes"]).multiple(true)))]
+#[command(group(ArgGroup::new("folders").args(["models", "runtimes", "cases"]).multiple(true)))]
 pub(crate) struct Args {
     /// Run the node tests of the onnx package, and compare the results with docs/conformance.tsv and docs/ops.md
     #[arg(long)]
@@ -28,7 +28,11 @@ pub(crate) struct Args {
     /// format
     #[arg(long, value_name = "N")]
     random: Option<u32>,
-    /// Only this model; may be repeated
+    /// Quantize small graphs that optimizers of runtimes change for every target, and run each file in ONNX Runtime,
+    /// OpenVINO and tract: the result must be the reported one
+    #[arg(long)]
+    cases: bool,
+    /// Only this model or graph; may be repeated
     #[arg(long, value_name = "NAME", requires = "folders")]
     only: Vec<String>,
 }
@@ -51,8 +55,11 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if let Some(n_cases) = args.random {
         random(sh, n_cases)?;
     }
-    let is_anything = args.nodes || args.models.is_some() || args.runtimes.is_some() || args.random.is_some();
-    if is_anything { Ok(()) } else { bundled(sh) }
+    if args.cases {
+        cases(sh, &args.only)?;
+    }
+    let folders = [args.models.is_some(), args.runtimes.is_some(), args.random.is_some()];
+    if args.nodes || args.cases || folders.contains(&true) { Ok(()) } else { bundled(sh) }
 }
 
 /// Runs the node tests of the pinned onnx package. Every case must pass or be listed with a reason.
@@ -101,6 +108,14 @@ fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> 
     Ok(())
 }
 
+/// Quantizes small graphs for every target, and runs the files in ONNX Runtime, OpenVINO and tract.
+pub(crate) fn cases(sh: &Shell, only: &[String]) -> anyhow::Result<()> {
+    let python = environment(sh, "venv-runtimes", "requirements-runtimes.txt")?;
+    let program = build(sh)?;
+    cmd!(sh, "{python} xtask/conformance/cases.py {program} {only...}").run()?;
+    Ok(())
+}
+
 /// Quantizes the bundled models and compares their outputs in ONNX Runtime with those of the interpreter.
 pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
     let program = build(sh)?;
@@ -124,7 +139,7 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The virtual environment for all comparisons except for `--runtimes`.
+/// The virtual environment for all comparisons except for `--runtimes` and `--cases`.
 pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
     environment(sh, "venv", "requirements.txt")
 }

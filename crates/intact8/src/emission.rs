@@ -3,9 +3,8 @@
 use crate::files::{load_model, save_model, saved_bytes, write_file};
 use crate::layer_map::layer_map;
 use crate::output_files::OutputFiles;
-use intact8_ir::{DType, Error, Model, Pass, Result};
-use intact8_quant::Deployed;
-use intact8_quant::passes::ShareConstants;
+use intact8_ir::{DType, Error, Model, Result};
+use intact8_quant::{Deployed, emit_fake_quant};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -16,9 +15,9 @@ pub(crate) fn save_models(
     deployed: Vec<Deployed>,
     files: &OutputFiles,
 ) -> Result<()> {
-    let mut shared = fake_quant.clone();
-    ShareConstants.run(&mut shared)?;
-    let models = std::iter::once(&shared).chain(deployed.iter().map(Deployed::model));
+    let mut simulated = fake_quant.clone();
+    emit_fake_quant(files.emission.target).run(&mut simulated)?;
+    let models = std::iter::once(&simulated).chain(deployed.iter().map(Deployed::model));
     let paths = std::iter::once(&files.fake_quant).chain(files.deploy.iter().map(|(_, path)| path));
     save(original, paths.map(|path| &**path).zip(models), files)
 }

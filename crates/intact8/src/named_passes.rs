@@ -6,11 +6,11 @@ use intact8_interp::FoldConstants;
 use intact8_ir::{DType, Error, Pass, Result};
 use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
-    CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers, ExpandWeights,
-    FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights, FoldScaleShift,
-    GatherIntegers, LowerBatchNorm, LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes,
-    QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps, RemoveRequantization, ShareConstants,
-    SignedActivations, SinkConstants, Trim, Unfuse, UnsignedActivations,
+    CarryForward, CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers,
+    ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
+    FoldScaleShift, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend, LowerToInteger,
+    LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps, RemoveRequantization,
+    ShareConstants, SignedActivations, SinkConstants, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -80,7 +80,10 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "lower-to-qlinear" "computes with integers from one QuantizeLinear to the next" LowerToQLinear { contrib: false };
     "lower-to-integer" "computes layers with ConvInteger and MatMulInteger" LowerToInteger;
     "remove-requantization" "removes a DequantizeLinear and a QuantizeLinear that cancel" RemoveRequantization;
-    "expand-weights" "writes the DequantizeLinear of weights of float layers as Cast and Mul" ExpandWeights { target: &PROFILES[0] };
+    "carry-forward" "quantizes after data-moving operations what is quantized before them" CarryForward;
+    "expand-weights" "writes the DequantizeLinear of weights of float layers as Casts and a Mul" ExpandWeights { target: &PROFILES[0], is_fake_quant: false };
+    "widen-added-bias" "gives the floats added to a product of integers the shape [1, n]" WidenAddedBias;
+    "keep-float-weights" "keeps ONNX Runtime from quantizing the weights of float layers" KeepFloatWeights { integer_bias: true };
     "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend { short_scales: false };
     "share-constants" "stores a constant once that is held several times" ShareConstants;
     "trim" "removes unused nodes, types, functions and operator sets" Trim;

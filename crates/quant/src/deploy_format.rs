@@ -3,9 +3,10 @@
 //! The passes use only the graph: QuantizeLinear and DequantizeLinear around layers, inserted by any tool.
 
 use crate::passes::{
-    CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
-    FoldQuantizedWeights, GatherIntegers, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
-    RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
+    CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
+    FoldChannelFactors, FoldQuantizedWeights, GatherIntegers, KeepFloatWeights, LowerToAscend,
+    LowerToInteger, LowerToQLinear, QuantizeAddedBias, RemoveRequantization, ShareConstants,
+    SignedActivations, Trim, UnsignedActivations, WidenAddedBias,
 };
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result, did_you_mean};
@@ -69,12 +70,35 @@ impl Default for Emission {
 /// The passes that convert a fake-quant model to the model that runs on a target. They do not check that the target can run it;
 /// [`Deployed::of`](crate::Deployed::of) does.
 pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
-    Pipeline(match format {
+    let mut passes = match format {
         DeployFormat::Qdq => qdq(how.target),
         DeployFormat::QOperator => qoperator(how.target, how.contrib),
         DeployFormat::Integer => integer(how.target),
         DeployFormat::Ascend => ascend(how.short_scales),
-    })
+    };
+    if format != DeployFormat::Ascend {
+        passes.extend(fixed(how.target, false));
+    }
+    passes.extend(stripped());
+    Pipeline(passes)
+}
+
+/// The passes that make the file of a fake-quant model for a target: the same numbers, which the target's optimizer keeps.
+pub fn emit_fake_quant(target: &'static Profile) -> Pipeline<'static> {
+    let mut passes: Vec<Box<dyn Pass>> = vec![float_bias(target), signs(target)];
+    passes.extend(fixed(target, true));
+    passes.extend(stripped());
+    Pipeline(passes)
+}
+
+/// The passes that write layers so that ONNX Runtime's optimizer quantizes nothing more, and leaves a model that loads.
+fn fixed(target: &'static Profile, is_fake_quant: bool) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(CarryForward),
+        Box::new(ExpandWeights { target, is_fake_quant }),
+        Box::new(WidenAddedBias),
+        Box::new(KeepFloatWeights { integer_bias: target.integer_bias }),
+    ]
 }
 
 fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
@@ -87,12 +111,9 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         // A function that clips less than its quantization must not prevent the layer before it from returning integers.
         Box::new(CarryThrough { operators: target.clipping }),
         Box::new(QuantizeAddedBias),
-        Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),
+        float_bias(target),
         signs(target),
         Box::new(ClipIntegers),
-        Box::new(ExpandWeights { target }),
-        Box::new(ShareConstants),
-        Box::new(Trim),
     ]
 }
 
@@ -109,9 +130,6 @@ fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
         Box::new(LowerToQLinear { contrib }),
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
-        Box::new(ExpandWeights { target }),
-        Box::new(ShareConstants),
-        Box::new(Trim),
     ]
 }
 
@@ -124,9 +142,6 @@ fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         signs(target),
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
-        Box::new(ExpandWeights { target }),
-        Box::new(ShareConstants),
-        Box::new(Trim),
     ]
 }
 
@@ -139,12 +154,63 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
         Box::new(LowerToAscend { short_scales }),
         // The compiler knows no DequantizeLinear.
         Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
-        Box::new(ShareConstants),
-        Box::new(Trim),
     ]
+}
+
+/// The passes that remove what no file needs.
+fn stripped() -> [Box<dyn Pass>; 2] {
+    [Box::new(ShareConstants), Box::new(Trim)]
+}
+
+/// The pass that makes floats of a bias of 32-bit integers, where the target supports none.
+fn float_bias(target: &Profile) -> Box<dyn Pass> {
+    Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } })
 }
 
 /// The pass that makes activations unsigned, or signed.
 fn signs(target: &Profile) -> Box<dyn Pass> {
     if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intact8_ir::{Model, verify};
+
+    /// The fake-quant model of two products, of which the second has only its weights in integers, as a file for a target.
+    fn fake_quant_file(target: &str) -> String {
+        let text = "model m opset 21\n%x = input : f32[1,4,2]\n%s = const [0.5] : f32[]\n%o = const [3] : i8[]\n\
+                    %q = QuantizeLinear(%x, %s, %o) : i8[1,4,2]\n%dq = DequantizeLinear(%q, %s, %o) : f32[1,4,2]\n\
+                    %w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n%ws = const [0.5, 1.0] : f32[2]\n\
+                    %wo = const splat(0) : i8[2]\n%w.q = QuantizeLinear(%w, %ws, %wo) {axis = 1}\n\
+                    %w.dq = DequantizeLinear(%w.q, %ws, %wo) {axis = 1}\n\
+                    %p = MatMul(%dq, %w.dq) : f32[1,4,2]\n%b = const [0.5, 1.5] : f32[2]\n%h = Add(%p, %b)\n\
+                    %v = const [1.0, -2.0, 3.0, 4.0] : f32[2,2]\n%v.q = QuantizeLinear(%v, %ws, %wo) {axis = 1}\n\
+                    %v.dq = DequantizeLinear(%v.q, %ws, %wo) {axis = 1}\n%y = MatMul(%h, %v.dq)\nreturn %y\n";
+        let mut model: Model = text.parse().unwrap();
+        emit_fake_quant(Profile::named(target).unwrap()).run(&mut model).unwrap();
+        verify(&model).unwrap();
+        model.to_string()
+    }
+
+    #[test]
+    fn a_fake_quant_file_has_the_form_that_its_target_keeps() {
+        let kept = [
+            // The added bias of a product of integers, which would become a Gemm of floats.
+            "= const [0.5, 1.5] : f32[1,2]",
+            "%w.dq = DequantizeLinear(%w.q, %ws, %wo) {axis = 1}",
+            "%p = MatMul(%dq, %w.dq)",
+            // The weights of the product of floats, which would become a MatMulNBits.
+            "%v.q_1 = const [2, -2, 6, 4] : i8[2,2]",
+            "%v.dq.int = Cast(%v.q_1) {to = 6}",
+            "%y = MatMul(%h, %v.dq.mul)",
+        ];
+        let zero_points = [("onnxruntime-x86", "const [131] : u8[]"), ("generic", "const [3] : i8[]")];
+        for (target, zero_point) in zero_points {
+            let file = fake_quant_file(target);
+            for line in kept.iter().chain([&zero_point]) {
+                assert!(file.contains(line), "no {line} for {target}:\n{file}");
+            }
+        }
+    }
 }

@@ -46,6 +46,7 @@ mod ada_round;
 mod arithmetic;
 mod axis;
 mod batch_norm;
+mod between_integers;
 pub mod calibration;
 pub mod config;
 mod content;
@@ -83,7 +84,7 @@ mod weight_params;
 
 /// Writing quantized models for runtimes: deploy formats, what each runtime supports, and models that are quantized already.
 pub mod deploy {
-    pub use crate::deploy_format::{DeployFormat, Emission, emit};
+    pub use crate::deploy_format::{DeployFormat, Emission, emit, emit_fake_quant};
     pub use crate::profile::{Overhead, PROFILES, Profile};
     pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
 }
@@ -91,7 +92,7 @@ pub mod deploy {
 pub use arithmetic::{Arithmetic, LayerArithmetic, LayerCounts};
 pub use calibration::Calibration;
 pub use config::{LayerConfig, QuantConfig};
-pub use deploy::{DeployFormat, Emission, Profile, emit};
+pub use deploy::{DeployFormat, Emission, Profile, emit, emit_fake_quant};
 pub use layer::{Layer, layers};
 pub use params::QuantParams;
 pub use record::{LayerRecord, Record};

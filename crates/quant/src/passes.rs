@@ -1,5 +1,6 @@
 //! The passes, one file each.
 
+mod carry_forward;
 mod carry_through;
 mod clip_integers;
 mod compute_in_f32;
@@ -14,6 +15,7 @@ mod fold_quantized_weights;
 mod fold_scale_shift;
 mod gather_integers;
 mod insert_quant_dequant;
+mod keep_float_weights;
 mod lower_batch_norm;
 mod lower_to_ascend;
 mod lower_to_integer;
@@ -33,7 +35,9 @@ mod smooth;
 mod trim;
 mod unfuse;
 mod unsigned_activations;
+mod widen_added_bias;
 
+pub use carry_forward::CarryForward;
 pub use carry_through::CarryThrough;
 pub use clip_integers::ClipIntegers;
 pub use compute_in_f32::{ComputeInF32, other_floats_of_layers};
@@ -48,6 +52,7 @@ pub use fold_quantized_weights::FoldQuantizedWeights;
 pub use fold_scale_shift::FoldScaleShift;
 pub use gather_integers::GatherIntegers;
 pub use insert_quant_dequant::InsertQuantDequant;
+pub use keep_float_weights::KeepFloatWeights;
 pub use lower_batch_norm::LowerBatchNorm;
 pub use lower_to_ascend::LowerToAscend;
 pub use lower_to_integer::LowerToInteger;
@@ -69,3 +74,4 @@ pub use smooth::{Smooth, smoothed_for_free};
 pub use trim::Trim;
 pub use unfuse::Unfuse;
 pub use unsigned_activations::UnsignedActivations;
+pub use widen_added_bias::WidenAddedBias;

@@ -6,7 +6,7 @@ use crate::files::save_model;
 use crate::stop::Stop;
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result};
-use intact8_quant::{DeployFormat, Deployed};
+use intact8_quant::{DeployFormat, Deployed, emit_fake_quant};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -168,8 +168,13 @@ impl Scorer for CommandScorer {
         let began = Instant::now();
         let score = match subject {
             Subject::Original(model) => self.score_model(model),
-            Subject::Trial { quantized, deployed, .. } => match deployed.filter(|it| is_runnable(it)) {
-                Some(deployed) => self.score_model(deployed.model()),
+            Subject::Trial { quantized, deployed, .. } => match deployed {
+                Some(deployed) if is_runnable(deployed) => self.score_model(deployed.model()),
+                Some(deployed) => {
+                    let mut model = quantized.fake_quant().clone();
+                    emit_fake_quant(deployed.emission().target).run(&mut model)?;
+                    self.score_model(&model)
+                }
                 None => self.score_model(quantized.fake_quant()),
             },
             Subject::Saved { model: SavedModel::Deployed(deployed), .. } if !is_runnable(deployed) => {

@@ -7,7 +7,8 @@ use intact8_ir::{Graph, Model, NodeId, Pass, Result, ValueId};
 /// or the lower bound, becomes the least integer, everything below does too, and likewise above. The integers stay
 /// the same, bit by bit.
 ///
-/// It uses nothing but the graph, so it also works on models that another tool quantized.
+/// Left alone: quantization to 16 bits, which OpenVINO leaves out, and with it the clipping. It uses nothing but the
+/// graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -87,7 +88,7 @@ pub(super) fn bounds(graph: &Graph, id: NodeId, opset: i64) -> Option<(f32, f32)
 
 /// Whether a QuantizeLinear results in the least integer at the lower bound, and the greatest at the upper.
 fn saturates(graph: &Graph, id: NodeId, (low, high): (f32, f32)) -> Option<bool> {
-    let params = QdqParams::of_quantize(graph, id)?;
+    let params = QdqParams::of_quantize(graph, id).filter(QdqParams::is_byte)?;
     let (qmin, qmax) = params.range()?;
     let clips = |(&scale, &offset): (&f32, &i32)| {
         let quantized = |bound: f32| (bound / scale).round_ties_even() + offset as f32;

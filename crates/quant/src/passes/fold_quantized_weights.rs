@@ -65,7 +65,7 @@ fn transposed_matrix(graph: &Graph, id: NodeId) -> Option<Tensor> {
 }
 
 /// The integers that a QuantizeLinear computes, if all its operands are constant.
-fn quantized(graph: &Graph, id: NodeId) -> Option<Tensor> {
+pub(super) fn quantized(graph: &Graph, id: NodeId) -> Option<Tensor> {
     let op = graph.node(id).as_op().filter(|op| op.is("QuantizeLinear"))?;
     let constant = |slot: usize| graph.constant(graph.operand(id, slot)?);
     let (source, scale, offset) = (constant(0)?, constant(1)?, constant(2)?);
