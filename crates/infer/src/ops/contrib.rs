@@ -110,6 +110,10 @@ fn block_gather(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
     one([&data[..axis], indices, &data[axis + 1..]].concat())
 }
 
+fn no_sequences() -> Stop {
+    Stop::wrong("operand 0 must have rank 3")
+}
+
 /// The type of the cached keys and values, or that of the query.
 fn cache_type(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
     Ok(if ctx.fact(3).is_some() { ctx.dtype(3) } else { ctx.dtype(0) })
@@ -117,7 +121,7 @@ fn cache_type(ctx: &InferenceContext<'_>) -> Inferred<Option<DType>> {
 
 /// The result, and the cached keys and values with the new ones. Queries, keys and values may be packed in one operand.
 fn group_query(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let [batch, length, width] = ctx.shape_of_rank(0, 3)? else { unreachable!("the rank was checked") };
+    let [batch, length, width] = ctx.shape(0)? else { return Err(no_sequences()) };
     let [n_heads, n_kv_heads] = ["num_heads", "kv_num_heads"].map(|name| ctx.required_int(name));
     let (n_heads, n_kv_heads) = (n_heads?, n_kv_heads?);
     let n_all =
@@ -156,7 +160,7 @@ fn multi_head(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
 
 /// Queries, keys and values are products of the first operand with a weight.
 fn packed_attention(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
-    let [batch, length, _] = ctx.shape_of_rank(0, 3)? else { unreachable!("the rank was checked") };
+    let [batch, length, _] = ctx.shape(0)? else { return Err(no_sequences()) };
     let width = match ctx.op.ints("qkv_hidden_sizes")? {
         Some(&[_, _, width]) => DimExpr::known(width),
         Some(_) => return Err(Stop::wrong("qkv_hidden_sizes must be three numbers")),
