@@ -4,8 +4,9 @@
 
 use crate::passes::{
     CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants, FoldChannelFactors,
-    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, QuantizeAddedBias,
-    RemoveRequantization, ShareConstants, SignedActivations, Trim, UnsignedActivations,
+    FoldQuantizedWeights, LowerToAscend, LowerToInteger, LowerToQLinear, PadIntegers, QuantizeAddedBias,
+    RemoveRequantization, ShareConstants, SignedActivations, SignedWeights, SqueezeReduced, Trim,
+    UnsignedActivations,
 };
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result};
@@ -79,7 +80,7 @@ pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
 }
 
 fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
@@ -88,44 +89,53 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         Box::new(CarryThrough { operators: target.clipping }),
         Box::new(QuantizeAddedBias),
         Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } }),
-        signs(target),
-        Box::new(ClipIntegers),
+    ];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.extend([
+        Box::new(ClipIntegers) as Box<dyn Pass>,
         Box::new(ExpandWeights { target }),
         Box::new(ShareConstants),
         Box::new(Trim),
-    ]
+    ]);
+    passes
 }
 
 fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
         Box::new(CarryThrough { operators: target.clipping }),
-        signs(target),
-        Box::new(ClipIntegers),
+    ];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.extend([
+        Box::new(ClipIntegers) as Box<dyn Pass>,
         Box::new(LowerToQLinear { contrib }),
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
         Box::new(ExpandWeights { target }),
         Box::new(ShareConstants),
         Box::new(Trim),
-    ]
+    ]);
+    passes
 }
 
 fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
-    vec![
-        Box::new(FoldQuantizedWeights),
-        Box::new(FoldChannelFactors),
-        Box::new(DropClippedActivations),
-        signs(target),
-        Box::new(LowerToInteger),
+    let mut passes: Vec<Box<dyn Pass>> =
+        vec![Box::new(FoldQuantizedWeights), Box::new(FoldChannelFactors), Box::new(DropClippedActivations)];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.extend([
+        Box::new(LowerToInteger) as Box<dyn Pass>,
         Box::new(RemoveRequantization),
         Box::new(ExpandWeights { target }),
         Box::new(ShareConstants),
         Box::new(Trim),
-    ]
+    ]);
+    passes
 }
 
 fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
@@ -133,6 +143,7 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
         Box::new(FoldQuantizedWeights),
         Box::new(DropClippedActivations),
         Box::new(SignedActivations),
+        Box::new(SignedWeights),
         Box::new(LowerToAscend { short_scales }),
         // The compiler knows no DequantizeLinear.
         Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
@@ -141,7 +152,23 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
     ]
 }
 
-/// The pass that makes activations unsigned, or signed.
-fn signs(target: &Profile) -> Box<dyn Pass> {
-    if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
+/// The passes that keep apart what the target would fuse into something else.
+fn apart(target: &Profile) -> Vec<Box<dyn Pass>> {
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    if target.fuses_reductions {
+        passes.push(Box::new(SqueezeReduced));
+    }
+    if target.moves_zero_points {
+        passes.push(Box::new(PadIntegers));
+    }
+    passes
+}
+
+/// The passes that make activations unsigned, or activations and weights signed: signed activations by unsigned weights are
+/// the one product of bytes that runtimes have no kernel for.
+fn signs(target: &Profile) -> Vec<Box<dyn Pass>> {
+    match target.unsigned {
+        true => vec![Box::new(UnsignedActivations)],
+        false => vec![Box::new(SignedActivations), Box::new(SignedWeights)],
+    }
 }
