@@ -114,7 +114,7 @@ pub use journal::Journal;
 pub use judge::Goals;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
-pub use quantize::{prepare, quantize_and_save};
+pub use quantize::{leave_unreached, prepare, quantize_and_save};
 pub use report::{interval, names_by_rank, report_json, trials_per_second};
 pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;

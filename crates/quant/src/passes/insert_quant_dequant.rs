@@ -2,7 +2,7 @@
 
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
-use crate::layer::{Layer, Weight};
+use crate::layer::{Layer, Weight, by_graph};
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
@@ -90,10 +90,11 @@ impl Pass for InsertQuantDequant<'_> {
             return Err(Error::unsupported(message));
         }
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
+        let here = by_graph(&work, |(layer, _)| layer.graph);
         model.try_for_each_graph(|graph_id, graph| {
             let mut pairs =
                 Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
-            for (layer, entry) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
+            for (layer, entry) in here.get(&graph_id).into_iter().flatten() {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }

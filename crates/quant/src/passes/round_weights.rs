@@ -2,7 +2,7 @@
 
 use crate::config::QuantConfig;
 use crate::granularity::Granularity;
-use crate::layer::Layer;
+use crate::layer::{Layer, by_graph};
 use crate::names::Names;
 use crate::params::QuantParams;
 use crate::record::Record;
@@ -64,8 +64,9 @@ impl Pass for RoundWeights<'_> {
             }
         }
         let mut names = Names::of(model);
+        let here = by_graph(&work, |(layer, ..)| layer.graph);
         model.try_for_each_graph(|graph_id, graph| {
-            for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == graph_id) {
+            for (layer, slot, rounded) in here.get(&graph_id).into_iter().flatten() {
                 let name = names.fresh(&format!("{}.rounded", layer.name));
                 let constant = graph.add(Node::constant(name, rounded.clone()), &[]);
                 graph.set_operand(layer.node, *slot, Some(constant.into()));
