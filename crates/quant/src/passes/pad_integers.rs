@@ -30,9 +30,9 @@ use intact8_ir::{
 /// model m opset 17
 /// %q = input : u8[N,1,4,4]
 /// %pool.pads = const [0, 0, 1, 1, 0, 0, 0, 0] : i64[8]
-/// %pool.x.scale = const [0.5] : f32[]
 /// %pool.x.offset = const [100] : u8[]
 /// %pool.padded = Pad(%q, %pool.pads, %pool.x.offset) : u8[N,1,5,5]
+/// %pool.x.scale = const [0.5] : f32[]
 /// %pool.x = DequantizeLinear(%pool.padded, %pool.x.scale, %pool.x.offset) : f32[N,1,5,5]
 /// %y = AveragePool(%pool.x) {kernel_shape = [2, 2]} @pool : f32[N,1,4,4]
 /// return %y

@@ -23,8 +23,8 @@ use std::collections::HashMap;
 ///
 /// ```qir after
 /// model m opset 17
-/// %w.i8 = const [2, -2, 6, 127] : i8[2,2]
 /// %scale = const [0.5, 1.0] : f32[2]
+/// %w.i8 = const [2, -2, 6, 127] : i8[2,2]
 /// %offset.i8 = const [0, -8] : i8[2]
 /// %y = DequantizeLinear(%w.i8, %scale, %offset.i8) {axis = 1}
 /// return %y

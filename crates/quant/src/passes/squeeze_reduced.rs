@@ -34,9 +34,9 @@ use std::collections::BTreeSet;
 /// model m opset 17
 /// %x = input : f32[N,4,2]
 /// %mean.kept = ReduceMean(%x) {axes = [1], keepdims = 1} @mean : f32[N,1,2]
+/// %factors = const [0.5, 2.0] : f32[2]
 /// %mean.axes = const [1] : i64[1]
 /// %mean = Squeeze(%mean.kept, %mean.axes) @mean.squeezed : f32[N,2]
-/// %factors = const [0.5, 2.0] : f32[2]
 /// %m = Mul(%mean, %factors) : f32[N,2]
 /// %scale = const [0.5] : f32[]
 /// %offset = const [0] : u8[]
