@@ -7,6 +7,7 @@
 mod linear;
 mod replayed;
 
+use crate::by_value::ByValue;
 use crate::calibrated::BiasShifts;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
@@ -33,19 +34,23 @@ pub(crate) fn mean_errors(
     let others = others.filter_map(|layer| Some((layer.output_axis()?, layer)));
     let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
     let replays: Vec<(isize, Replay<'_>)> = others.map(replay).collect::<Result<_>>()?;
+    let linear_by_value = ByValue::of(linear.iter().map(LinearLayer::values));
+    let replays_by_value = ByValue::of(replays.iter().map(|(_, replay)| replay.values()));
     let run_batch = |_, inputs: &[Tensor]| {
         let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
         let states = replays.iter().map(|(_, replay)| (replay.start_batch(), OutputSums::default()));
         let mut states: Vec<(ReplayState, OutputSums)> = states.collect();
         float.executor().run_tapped(inputs, &mut |value, tensor| {
-            let mut pairs = linear.iter().zip(&mut input_sums);
-            pairs.try_for_each(|(layer, sums)| layer.observe(sums, value, tensor))?;
-            replays.iter().zip(&mut states).try_for_each(|((axis, replay), (state, sums))| {
-                match replay.observe(state, value, tensor)? {
-                    Some((_, quantized)) => sums.observe(tensor, &quantized, *axis),
-                    None => Ok(()),
+            for idx in linear_by_value.at(value) {
+                linear[idx].observe(&mut input_sums[idx], value, tensor)?;
+            }
+            for idx in replays_by_value.at(value) {
+                let ((axis, replay), (state, sums)) = (&replays[idx], &mut states[idx]);
+                if let Some((_, quantized)) = replay.observe(state, value, tensor)? {
+                    sums.observe(tensor, &quantized, *axis)?;
                 }
-            })
+            }
+            Ok(())
         })?;
         Ok((input_sums, states.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>()))
     };

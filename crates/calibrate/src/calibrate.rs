@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 /// activation are smoothed together, and its range is clipped by the error that all of them make.
 ///
 /// # Errors
-/// If there are fewer batches, if no data reach an enabled layer, if the data contain NaN, if data source or runtime fail, or
+/// If there are fewer batches, if no data but zeros reach a layer of which not only the weights are quantized (see
+/// [`unreached_layers`](crate::unreached_layers)), if the data contain NaN, if data source or runtime fail, or
 /// if the configuration does not fit the model.
 pub fn calibrate(
     float: &FloatModel<'_>,

@@ -43,6 +43,7 @@
 //! runs a model is a [`Runtime`](intact8_ir::Runtime) as well.
 
 mod bias_correction;
+mod by_value;
 mod calibrate;
 mod calibrated;
 mod clipping;

@@ -53,6 +53,7 @@ pub(crate) fn observe(
         },
     )?;
     drop(pool);
+    calibration.check_reached()?;
     let (factors, samples) = (SmoothingFactors::of(smoothing.finish()?), samples.finish(rows));
     let (ranges, candidates) = finished(calibration)?;
     Ok(Observed { ranges, candidates, factors, samples })

@@ -55,6 +55,11 @@ impl<'a> Replay<'a> {
         &self.layer
     }
 
+    /// The values that [`observe`](Replay::observe) uses.
+    pub fn values(&self) -> Vec<ValueRef> {
+        self.inputs.iter().map(|(source, _)| *source).chain([self.output]).collect()
+    }
+
     /// The state at the start of a batch.
     pub fn start_batch(&self) -> ReplayState {
         ReplayState(self.inputs.iter().map(|(_, constant)| constant.clone()).collect())

@@ -5,6 +5,7 @@ mod half_rows;
 mod row_layout;
 mod window;
 
+use crate::by_value::ByValue;
 use crate::data::Batches;
 use crate::memory::MemoryLimit;
 use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
@@ -27,10 +28,16 @@ pub(crate) struct SampledLayer {
 /// The sampled layers in chunks, with the rows of the first chunk.
 pub(crate) struct LayerSamples {
     /// The layers whose rows fit into memory at once. Layers with the same input or the same weight are in one chunk.
-    chunks: Vec<Vec<SampledLayer>>,
+    chunks: Vec<Chunk>,
     /// The rows of the first chunk.
     first: Vec<RowSample>,
     batch_num: usize,
+}
+
+/// Some of the layers.
+struct Chunk {
+    layers: Vec<SampledLayer>,
+    by_value: ByValue,
 }
 
 /// The rows of a chunk's layers on one batch.
@@ -81,12 +88,18 @@ impl LayerSamples {
             }
             n_values += n_of_cluster;
         }
+        let chunk = |layers: Vec<SampledLayer>| {
+            let by_value = ByValue::of(layers.iter().map(|sampled| [sampled.input, sampled.output]));
+            Chunk { layers, by_value }
+        };
+        let chunks = chunks.into_iter().map(chunk).collect();
         Ok(LayerSamples { chunks, first: Vec::new(), batch_num: n_batches })
     }
 
     /// Empty samples of the first chunk on a batch.
     pub(crate) fn start_batch(&self, batch: usize) -> BatchSamples {
-        BatchSamples::new(self.chunks.first().map_or(&[], Vec::as_slice), batch, self.batch_num)
+        let layers = self.chunks.first().map_or(&[][..], |chunk| &chunk.layers);
+        BatchSamples::new(layers, batch, self.batch_num)
     }
 
     /// Receives a value of the float model for the first chunk.
@@ -101,7 +114,7 @@ impl LayerSamples {
 
     /// Appends the rows of the first chunk on a batch to those of the batches before.
     pub(crate) fn append(&self, on_batch: &BatchSamples, first: &mut Vec<RowSample>) {
-        self.chunks.first().into_iter().for_each(|chunk| on_batch.append_to(chunk, first));
+        self.chunks.first().into_iter().for_each(|chunk| on_batch.append_to(&chunk.layers, first));
     }
 
     /// The samples with the rows of the first chunk on all batches.
@@ -117,19 +130,19 @@ impl LayerSamples {
         mut visit: impl FnMut(&[SampledLayer], &[RowSample]) -> Result<()>,
     ) -> Result<()> {
         let Some((first, others)) = self.chunks.split_first() else { return Ok(()) };
-        visit(first, &self.first)?;
+        visit(&first.layers, &self.first)?;
         for chunk in others {
             let run_batch = |batch: usize, inputs: &[Tensor]| {
-                let mut on_batch = BatchSamples::new(chunk, batch, self.batch_num);
+                let mut on_batch = BatchSamples::new(&chunk.layers, batch, self.batch_num);
                 executor.run_tapped(inputs, &mut |value, tensor| on_batch.observe(chunk, value, tensor))?;
                 Ok(on_batch)
             };
             let mut rows = Vec::new();
             batches.in_parallel(run_batch, |on_batch| {
-                on_batch.append_to(chunk, &mut rows);
+                on_batch.append_to(&chunk.layers, &mut rows);
                 Ok(())
             })?;
-            visit(chunk, &rows)?;
+            visit(&chunk.layers, &rows)?;
         }
         Ok(())
     }
@@ -191,13 +204,14 @@ fn transposed<T: Copy>(values: &[T], n_rows: usize) -> Vec<T> {
 }
 
 impl BatchSamples {
-    fn new(chunk: &[SampledLayer], batch: usize, batch_num: usize) -> BatchSamples {
-        let layers = chunk.iter().map(|_| (None, RowSample::default())).collect();
+    fn new(layers: &[SampledLayer], batch: usize, batch_num: usize) -> BatchSamples {
+        let layers = layers.iter().map(|_| (None, RowSample::default())).collect();
         BatchSamples { batch, batch_num, layers }
     }
 
-    fn observe(&mut self, chunk: &[SampledLayer], value: ValueRef, tensor: &Tensor) -> Result<()> {
-        for (sampled, (pending, rows)) in chunk.iter().zip(&mut self.layers) {
+    fn observe(&mut self, chunk: &Chunk, value: ValueRef, tensor: &Tensor) -> Result<()> {
+        for idx in chunk.by_value.at(value) {
+            let (sampled, (pending, rows)) = (&chunk.layers[idx], &mut self.layers[idx]);
             if value == sampled.input {
                 *pending = Some(tensor.clone());
             }
@@ -214,9 +228,9 @@ impl BatchSamples {
     }
 
     /// Appends the rows to those of other batches.
-    fn append_to(&self, chunk: &[SampledLayer], all: &mut Vec<RowSample>) {
-        all.resize_with(chunk.len(), RowSample::default);
-        for (sampled, (all, (_, rows))) in chunk.iter().zip(all.iter_mut().zip(&self.layers)) {
+    fn append_to(&self, layers: &[SampledLayer], all: &mut Vec<RowSample>) {
+        all.resize_with(layers.len(), RowSample::default);
+        for (sampled, (all, (_, rows))) in layers.iter().zip(all.iter_mut().zip(&self.layers)) {
             sampled.layout.reserve(all);
             all.extend(rows);
         }

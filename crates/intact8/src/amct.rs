@@ -5,7 +5,7 @@
 
 use crate::files::{read_text, write_file};
 use crate::output_files::OutputFiles;
-use crate::quantize::{prepare, quantize_and_save};
+use crate::quantize::{leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Model, Result, Tensor};
@@ -98,7 +98,8 @@ pub fn load_config(path: &Path) -> Result<QuantConfig> {
 /// Quantizes a model as far as the evaluator allows, and writes the result.
 ///
 /// `save_path` is a folder and a prefix, such as `out/resnet`; if it ends in a slash there is no prefix.
-/// Neither the model nor `config_file` is changed. [`quantize_and_save`] does the same with separate roles and more options.
+/// Of layers that no calibration data but zeros reach only the weights are quantized; the final configuration has them with
+/// `weights_only`. Neither the model nor `config_file` is changed. [`quantize_and_save`] does the same with separate roles and more options.
 ///
 /// # Errors
 /// If the evaluator, strategy or sensitivity fail, the configuration does not fit the model, or a file can't be read or
@@ -127,13 +128,14 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
         SensitivityChoice::Named(name) => sensitivity_named(name)?,
         SensitivityChoice::Instance(instance) => instance,
     };
-    let config = load_config(config_file)?;
+    let mut config = load_config(config_file)?;
     check_is_float(model)?;
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::default();
     let float = FloatModel::new(&prepared, &interpreter)?;
     let evaluator = RefCell::new(evaluator);
     let (mut data, mut scorer, mut judge) = (Adapter(&evaluator), Adapter(&evaluator), Adapter(&evaluator));
+    leave_unreached(&float, &mut config, &mut data)?;
     let roles = Roles { data: &mut data, scorer: &mut scorer, judge: &mut judge, observer: &mut () };
     let options = SearchOptions { sensitivity, ..SearchOptions::new(strategy) };
     let files = OutputFiles::new(save_path, record_file);

@@ -121,7 +121,7 @@ pub use judge::Goals;
 pub use machine_memory::machine_memory;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
-pub use quantize::{prepare, quantize_and_save};
+pub use quantize::{leave_unreached, prepare, quantize_and_save};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;

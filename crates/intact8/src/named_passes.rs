@@ -9,8 +9,9 @@ use intact8_quant::passes::{
     CarryForward, CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers,
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
     FoldScaleShift, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend, LowerToInteger,
-    LowerToQLinear, NameNodes, QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps, RemoveRequantization,
-    ShareConstants, SignedActivations, SinkConstants, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
+    LowerToQLinear, NameNodes, PadIntegers, QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps,
+    RemoveRequantization, ShareConstants, SignedActivations, SignedWeights, SinkConstants, SqueezeReduced,
+    Trim, Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -76,6 +77,9 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "float-constants" "computes DequantizeLinear of 32-bit constants" FloatConstants { dtypes: &[DType::I32] };
     "unsigned-activations" "quantizes activations to unsigned bytes" UnsignedActivations;
     "signed-activations" "quantizes activations to signed bytes" SignedActivations;
+    "signed-weights" "stores unsigned bytes before a DequantizeLinear as signed ones" SignedWeights;
+    "squeeze-reduced" "puts a Squeeze between a reduction and the quantization of its result" SqueezeReduced;
+    "pad-integers" "pads integers before an AveragePool that counts its padding" PadIntegers;
     "clip-integers" "clips integers where floats were clipped between two codings" ClipIntegers;
     "lower-to-qlinear" "computes with integers from one QuantizeLinear to the next" LowerToQLinear { contrib: false };
     "lower-to-integer" "computes layers with ConvInteger and MatMulInteger" LowerToInteger;

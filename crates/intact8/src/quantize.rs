@@ -4,7 +4,7 @@ use crate::emission::save_models;
 use crate::files::{data_file, load_model, remove, write_file};
 use crate::output_files::OutputFiles;
 use crate::report::{history_json, ranking_json};
-use intact8_calibrate::FloatModel;
+use intact8_calibrate::{Batches, CalibrationData, FloatModel, unreached_layers};
 use intact8_interp::FoldConstants;
 use intact8_ir::{Model, PassObserver, Result};
 use intact8_quant::deploy::check_is_float;
@@ -19,6 +19,20 @@ use intact8_search::{
 /// If the model breaks a rule of ONNX.
 pub fn prepare(model: &Model, how: &Preparation, observer: &mut dyn PassObserver) -> Result<Prepared> {
     Prepared::new(model, how, Some(&FoldConstants), observer)
+}
+
+/// Changes a configuration so that of layers that no calibration data but zeros reach only the weights are quantized, and layers
+/// without weights stay in float. Returns a line for each.
+///
+/// # Errors
+/// If data or runtime fail.
+pub fn leave_unreached(
+    float: &FloatModel<'_>,
+    config: &mut QuantConfig,
+    data: &mut dyn CalibrationData,
+) -> Result<Vec<String>> {
+    let unreached = unreached_layers(float, config, &mut Batches::of(data, config.batch_num, &mut ())?)?;
+    Ok(config.leave_weights(&unreached, |_| "no calibration data but zeros reach it".to_owned()))
 }
 
 /// Quantizes a model as far as the judge allows, and writes the result. `float` is the original, prepared and compiled.

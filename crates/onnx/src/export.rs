@@ -95,7 +95,8 @@ impl ExternalFile {
 /// The ONNX file of a model; an import of it returns the same model.
 ///
 /// Of several representations in ONNX one is written: constants with a node name are `Constant` nodes and those without
-/// are initializers, data is raw, attributes are sorted, and nodes have the order of [`Graph::topo`].
+/// are initializers, data is raw, attributes are sorted, nodes have the order of [`Graph::topo`], and the fields of each
+/// message ascend.
 /// The version of the file format is that of the imported file, raised to the one that the model requires.
 ///
 /// A subgraph that returns a captured value, a function that returns its input, and a subgraph or function that returns
@@ -154,17 +155,17 @@ impl Exporter<'_> {
             metadata_props: notes::metadata(&origin.notes),
             ..Default::default()
         };
-        let mut rope = notes::rope(wire::Message::Model, proto, &origin.notes)?;
+        let mut fields = notes::fields(wire::Message::Model, proto, &origin.notes)?;
         let scope = Scope { opsets: &model.opsets, body: Body::Model, captured: &[], depth: 0 };
-        rope.field(field::MODEL_GRAPH, self.graph(GraphId::MAIN, scope)?);
+        fields.add(field::MODEL_GRAPH, self.graph(GraphId::MAIN, scope)?);
         for function in &model.functions {
-            let function_rope = self.function(function);
-            rope.field(
+            let content = self.function(function);
+            fields.add(
                 field::MODEL_FUNCTIONS,
-                function_rope.map_err(|error| error.at(format!("function {}", function.name)))?,
+                content.map_err(|error| error.at(format!("function {}", function.name)))?,
             );
         }
-        Ok(rope)
+        Ok(fields.into_rope())
     }
 
     fn function(&mut self, function: &Function) -> Result<Rope> {
@@ -201,10 +202,10 @@ impl Exporter<'_> {
         }
         let infos = content.inputs.into_iter().chain(content.outputs).filter(|info| !types::is_bare(info));
         proto.value_info = infos.chain(content.infos).collect();
-        let mut rope = notes::rope(wire::Message::Function, proto, &graph.notes)?;
-        attributes.into_iter().for_each(|attribute| rope.field(field::FUNCTION_ATTRIBUTE_PROTO, attribute));
-        content.nodes.into_iter().for_each(|node| rope.field(field::FUNCTION_NODE, node));
-        Ok(rope)
+        let mut fields = notes::fields(wire::Message::Function, proto, &graph.notes)?;
+        attributes.into_iter().for_each(|attribute| fields.add(field::FUNCTION_ATTRIBUTE_PROTO, attribute));
+        content.nodes.into_iter().for_each(|node| fields.add(field::FUNCTION_NODE, node));
+        Ok(fields.into_rope())
     }
 }
 

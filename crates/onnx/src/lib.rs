@@ -25,6 +25,7 @@ mod constant;
 mod dtype;
 mod export;
 mod external;
+mod fields;
 mod import;
 mod notes;
 mod rope;

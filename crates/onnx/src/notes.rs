@@ -4,7 +4,7 @@
 //! protobuf merges two concatenated messages of one kind, so the other fields of a message are restored by appending
 //! them.
 
-use crate::rope::Rope;
+use crate::fields::Fields;
 use crate::wire;
 use intact8_ir::{Error, Notes, Result};
 use onnx_protobuf::StringStringEntryProto;
@@ -31,14 +31,14 @@ pub(crate) fn metadata(notes: &Notes) -> Vec<StringStringEntryProto> {
     notes.metadata.iter().map(entry).collect()
 }
 
-/// A message with its other fields, to which the fields with tensors and graphs are appended.
-pub(crate) fn rope(kind: wire::Message, message: impl Message, notes: &Notes) -> Result<Rope> {
+/// A message with its other fields, to which the fields with tensors and graphs are added.
+pub(crate) fn fields(kind: wire::Message, message: impl Message, notes: &Notes) -> Result<Fields> {
     let mut bytes = bytes(message)?;
     if !notes.rest.is_empty() {
         wire::check(kind, &notes.rest).map_err(|error| error.at("notes.rest"))?;
         bytes.extend(&notes.rest);
     }
-    Ok(Rope::from_bytes(bytes))
+    Ok(Fields::of(&bytes))
 }
 
 /// The bytes of a message. Unknown fields are sorted, so that equal messages have equal bytes.

@@ -46,7 +46,7 @@ impl Rope {
         written.expect("writing to a vector does not fail");
         drop(stream);
         self.push(Piece::Bytes(head));
-        content.pieces.into_iter().for_each(|piece| self.push(piece));
+        self.append(content);
     }
 
     /// Appends the packed elements of a tensor.
@@ -70,6 +70,11 @@ impl Rope {
             Piece::Tensor(tensor) => tensor::write(tensor, out),
             Piece::Zeros(n) => io::copy(&mut io::Read::take(io::repeat(0), *n), out).map(drop),
         })
+    }
+
+    /// Appends another rope.
+    pub(crate) fn append(&mut self, other: Rope) {
+        other.pieces.into_iter().for_each(|piece| self.push(piece));
     }
 
     fn push(&mut self, piece: Piece) {

@@ -189,6 +189,23 @@ pub(crate) fn check(message: Message, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The fields of a message that passed [`check`], or that protobuf wrote: the number and the bytes of each, tag included.
+pub(crate) fn fields(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let tag = varint(bytes, &mut at, bytes.len())?;
+        let len = match tag & 7 {
+            0 => varint(bytes, &mut at, bytes.len()).map(|_| 0)?,
+            1 => 8,
+            2 => varint(bytes, &mut at, bytes.len())? as usize,
+            _ => 4,
+        };
+        at += len;
+        Some(((tag >> 3) as u32, bytes.get(start..at)?))
+    })
+}
+
 /// The number at `at`, which must end before `end` and within ten bytes.
 fn varint(bytes: &[u8], at: &mut usize, end: usize) -> Option<u64> {
     let mut value = 0;

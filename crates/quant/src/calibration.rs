@@ -19,12 +19,14 @@ use half::f16;
 use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The observation of a model's activations, from which a record is computed.
 #[derive(Debug, Clone)]
 pub struct Calibration {
     layers: Vec<Watched>,
+    /// By value: the positions of the layers whose activation it is.
+    users: Arc<BTreeMap<ValueRef, Vec<usize>>>,
     joint: bool,
     precision: Precision,
     /// The parts of calibration that the configuration requires and that need more than observation.
@@ -52,6 +54,10 @@ pub struct ClippingCandidate {
     /// Whether only sentinel values lie outside of the range: one frequent value far from all others.
     pub excludes_sentinels: bool,
 }
+
+/// The error of a layer without a range.
+const UNREACHED: &str = "no calibration data but zeros reach this layer; quantize only its weights or none, or calibrate with \
+                         other data";
 
 const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
 
@@ -103,16 +109,23 @@ impl Calibration {
         for (layer, of_layer) in config.tensors(model)? {
             layers.push(watch(layer, &of_layer)?);
         }
-        let mut statistics: BTreeMap<ValueRef, Statistics> = BTreeMap::new();
-        layers
-            .iter()
-            .flat_map(|watched| &watched.inputs)
-            .for_each(|value| *statistics.entry(*value).or_default() = Statistics::default());
-        for (value, statistics) in &mut statistics {
-            statistics.weighted = weighted(model, &layers, *value);
+        let mut users: BTreeMap<ValueRef, Vec<usize>> = BTreeMap::new();
+        for (idx, watched) in layers.iter().enumerate() {
+            for &value in &watched.inputs {
+                let users = users.entry(value).or_default();
+                if users.last() != Some(&idx) {
+                    users.push(idx);
+                }
+            }
         }
+        let of_value = |(value, users): (&ValueRef, &Vec<usize>)| {
+            let users: Vec<&Watched> = users.iter().map(|&idx| &layers[idx]).collect();
+            (*value, Statistics { weighted: weighted(model, &users), ..Statistics::default() })
+        };
+        let statistics = users.iter().map(of_value).collect();
         Ok(Calibration {
             layers,
+            users: Arc::new(users),
             joint: config.joint_quant,
             beyond_ranges: beyond_ranges(config),
             precision: config.fakequant_precision_mode,
@@ -132,17 +145,19 @@ impl Calibration {
     pub fn observe(&mut self, value: ValueRef, tensor: &Tensor) -> Result<()> {
         let Some(statistics) = self.statistics.get_mut(&value) else { return Ok(()) };
         self.chosen.take();
-        observe(&self.layers, value, statistics, tensor)
+        observe(&self.layers, &self.users[&value], value, statistics, tensor)
     }
 
     /// Observes several values at once. Errors are those of [`observe`](Calibration::observe).
     pub fn observe_all(&mut self, values: &BTreeMap<ValueRef, Tensor>) -> Result<()> {
         self.chosen.take();
-        let layers = &self.layers;
+        let (layers, users) = (&self.layers, &self.users);
         self.statistics
             .par_iter_mut()
             .filter_map(|(value, statistics)| Some((*value, statistics, values.get(value)?)))
-            .try_for_each(|(value, statistics, tensor)| observe(layers, value, statistics, tensor))
+            .try_for_each(|(value, statistics, tensor)| {
+                observe(layers, &users[&value], value, statistics, tensor)
+            })
     }
 
     /// The statistics by value: to be stored, or merged with those of other data.
@@ -202,6 +217,27 @@ impl Calibration {
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
     }
 
+    /// Checks that every layer that needs a range has one: that none of its activations is 0 throughout.
+    ///
+    /// # Errors
+    /// If nothing but zeros reached an activation of a layer of which not only the weights are quantized.
+    pub fn check_reached(&self) -> Result<()> {
+        let is_zero = |statistics: &Statistics| statistics.min == 0.0 && statistics.max == 0.0;
+        let is_unreached = |watched: &&Watched| {
+            let mut zeros = watched.inputs.iter().map(|value| is_zero(&self.statistics[value]));
+            !watched.config.weights_only
+                && if self.shares(watched) {
+                    zeros.all(|is_zero| is_zero)
+                } else {
+                    zeros.any(|is_zero| is_zero)
+                }
+        };
+        match self.layers.iter().find(is_unreached) {
+            Some(watched) => Err(Error::invalid_data(UNREACHED).at(&watched.layer.name)),
+            None => Ok(()),
+        }
+    }
+
     /// Clipping candidates: smaller ranges for activations whose method is `auto`, where only the outputs of the network can
     /// show which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
     /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
@@ -213,8 +249,7 @@ impl Calibration {
 
     fn candidates_at(&self, value: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
         let statistics = &self.statistics[&value];
-        let users: Vec<&Watched> =
-            self.layers.iter().filter(|watched| watched.inputs.contains(&value)).collect();
+        let users: Vec<&Watched> = self.users_of(value).collect();
         let Some(first) = users.first() else { return vec![] };
         let config = &first.config.activation_quant_params;
         let Some(usual) = find(chosen, config, first.asymmetric) else { return vec![] };
@@ -259,7 +294,7 @@ impl Calibration {
     fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
         let of_value = |(&value, statistics): (&ValueRef, &Statistics)| {
             let mut chosen: Vec<Chosen> = Vec::new();
-            for watched in self.layers.iter().filter(|watched| watched.inputs.contains(&value)) {
+            for watched in self.users_of(value) {
                 let (config, asymmetric) = (&watched.config.activation_quant_params, watched.asymmetric);
                 if find(&chosen, config, asymmetric).is_none() {
                     let params = self.params(statistics, config, asymmetric);
@@ -274,6 +309,10 @@ impl Calibration {
             let made = seen.map(of_value).collect();
             self.chosen.get_or_init(|| made)
         })
+    }
+
+    fn users_of(&self, value: ValueRef) -> impl Iterator<Item = &Watched> {
+        self.users[&value].iter().map(|&idx| &self.layers[idx])
     }
 
     /// Whether a layer's inputs share scale and offset.
@@ -296,10 +335,7 @@ impl Calibration {
         {
             return Ok(vec![]);
         }
-        let unreached = || {
-            let message = "no calibration data reached this layer; set quant_enable = false or calibrate with other data";
-            Error::invalid_data(message)
-        };
+        let unreached = || Error::invalid_data(UNREACHED);
         if !self.shares(watched) {
             let params = |value: &ValueRef| {
                 let chosen = self.chosen().get(value);
@@ -321,9 +357,15 @@ fn is_candidate_width(scale: f32, usual: f32) -> bool {
     scale < MAX_CANDIDATE_WIDTH * usual
 }
 
-/// Adds data of a value to its statistics.
-fn observe(layers: &[Watched], value: ValueRef, statistics: &mut Statistics, tensor: &Tensor) -> Result<()> {
-    let users = || layers.iter().filter(|watched| watched.inputs.contains(&value));
+/// Adds data of a value to its statistics; `users` are the positions of its users.
+fn observe(
+    layers: &[Watched],
+    users: &[usize],
+    value: ValueRef,
+    statistics: &mut Statistics,
+    tensor: &Tensor,
+) -> Result<()> {
+    let users = || users.iter().map(|&idx| &layers[idx]);
     let of_first = users().filter(|watched| watched.inputs.first() == Some(&value));
     let channels = of_first.filter_map(|watched| watched.channels);
     let mut checked = channels.map(|(axis, n_channels)| check_channels(tensor.shape(), axis, n_channels));
@@ -341,15 +383,14 @@ fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -
 
 /// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
 /// value have weights and the method that needs it.
-fn weighted(model: &Model, layers: &[Watched], value: ValueRef) -> Option<Weighted> {
+fn weighted(model: &Model, users: &[&Watched]) -> Option<Weighted> {
     const HEAVIEST: f64 = 1000.0;
-    let users = || layers.iter().filter(|watched| watched.inputs.contains(&value));
-    if !users().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
+    if !users.iter().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
         return None;
     }
     let mut sums: Vec<f64> = Vec::new();
     let mut axis = None;
-    for watched in users() {
+    for watched in users {
         let (weight, input) = watched.layer.input_channels()?;
         let tensor = watched.layer.tensor(model, weight);
         let mut of_layer = vec![0.0; weight.n_inputs(tensor)];

@@ -27,7 +27,7 @@ use crate::record::{LayerRecord, Record};
 use intact8_ir::{Error, Model, Result, did_you_mean};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// The layers to quantize, and the configuration of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -253,8 +253,9 @@ impl QuantConfig {
     pub fn check(&self, model: &Model) -> Result<()> {
         self.check_values()?;
         let layers = layers(model);
+        let names: HashSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
         for name in self.layers.keys().chain(&self.skip_fusion_layers) {
-            if !layers.iter().any(|layer| layer.name == *name) {
+            if !names.contains(name.as_str()) {
                 return Err(
                     Error::invalid_config(unknown_layer(name, model, &layers)).at(format!("layer {name:?}"))
                 );

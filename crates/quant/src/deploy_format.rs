@@ -5,8 +5,8 @@
 use crate::passes::{
     CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
     FoldChannelFactors, FoldQuantizedWeights, GatherIntegers, KeepFloatWeights, LowerToAscend,
-    LowerToInteger, LowerToQLinear, QuantizeAddedBias, RemoveRequantization, ShareConstants,
-    SignedActivations, Trim, UnsignedActivations, WidenAddedBias,
+    LowerToInteger, LowerToQLinear, PadIntegers, QuantizeAddedBias, RemoveRequantization, ShareConstants,
+    SignedActivations, SignedWeights, SqueezeReduced, Trim, UnsignedActivations, WidenAddedBias,
 };
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result, did_you_mean};
@@ -85,7 +85,9 @@ pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
 
 /// The passes that make the file of a fake-quant model for a target: the same numbers, which the target's optimizer keeps.
 pub fn emit_fake_quant(target: &'static Profile) -> Pipeline<'static> {
-    let mut passes: Vec<Box<dyn Pass>> = vec![float_bias(target), signs(target)];
+    let mut passes = vec![float_bias(target)];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
     passes.extend(fixed(target, true));
     passes.extend(stripped());
     Pipeline(passes)
@@ -102,7 +104,7 @@ fn fixed(target: &'static Profile, is_fake_quant: bool) -> Vec<Box<dyn Pass>> {
 }
 
 fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
@@ -111,38 +113,45 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
         // A function that clips less than its quantization must not prevent the layer before it from returning integers.
         Box::new(CarryThrough { operators: target.clipping }),
         Box::new(QuantizeAddedBias),
-        float_bias(target),
-        signs(target),
-        Box::new(ClipIntegers),
-    ]
+    ];
+    passes.push(float_bias(target));
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.push(Box::new(ClipIntegers));
+    passes
 }
 
 fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
         Box::new(CarryThrough { operators: target.clipping }),
-        signs(target),
-        Box::new(ClipIntegers),
+    ];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.extend([
+        Box::new(ClipIntegers) as Box<dyn Pass>,
         Box::new(LowerToQLinear { contrib }),
         Box::new(LowerToInteger),
         Box::new(RemoveRequantization),
-    ]
+    ]);
+    passes
 }
 
 fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
         Box::new(FoldChannelFactors),
         Box::new(DropClippedActivations),
-        signs(target),
-        Box::new(LowerToInteger),
-        Box::new(RemoveRequantization),
-    ]
+    ];
+    passes.extend(signs(target));
+    passes.extend(apart(target));
+    passes.extend([Box::new(LowerToInteger) as Box<dyn Pass>, Box::new(RemoveRequantization)]);
+    passes
 }
 
 fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
@@ -151,6 +160,7 @@ fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
         Box::new(GatherIntegers),
         Box::new(DropClippedActivations),
         Box::new(SignedActivations),
+        Box::new(SignedWeights),
         Box::new(LowerToAscend { short_scales }),
         // The compiler knows no DequantizeLinear.
         Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
@@ -167,9 +177,25 @@ fn float_bias(target: &Profile) -> Box<dyn Pass> {
     Box::new(FloatConstants { dtypes: if target.integer_bias { &[] } else { &[DType::I32] } })
 }
 
-/// The pass that makes activations unsigned, or signed.
-fn signs(target: &Profile) -> Box<dyn Pass> {
-    if target.unsigned { Box::new(UnsignedActivations) } else { Box::new(SignedActivations) }
+/// The passes that keep apart what the target would fuse into something else.
+fn apart(target: &Profile) -> Vec<Box<dyn Pass>> {
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    if target.fuses_reductions {
+        passes.push(Box::new(SqueezeReduced));
+    }
+    if target.moves_zero_points {
+        passes.push(Box::new(PadIntegers));
+    }
+    passes
+}
+
+/// The passes that make activations unsigned, or activations and weights signed: signed activations by unsigned weights are
+/// the one product of bytes that runtimes have no kernel for.
+fn signs(target: &Profile) -> Vec<Box<dyn Pass>> {
+    match target.unsigned {
+        true => vec![Box::new(UnsignedActivations)],
+        false => vec![Box::new(SignedActivations), Box::new(SignedWeights)],
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub use quantizable::{LayerKind, QUANTIZABLE, QuantizableOp};
 use intact8_ir::{
     Error, GraphId, Model, NodeId, Op, OperatorTrait, Result, Tensor, ValueId, ValueRef, WindowAttributes,
 };
+use std::collections::BTreeMap;
 
 /// A node that can be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +101,9 @@ impl Layer {
             let Some(row) = row else {
                 return Err(Error::invalid_config("is no quantizable operator; remove it"));
             };
-            return match quantizable::Candidate::of(graph, node).map(|candidate| candidate.activation(slot)) {
+            let maps = quantizable::FeatureMaps::default();
+            let candidate = quantizable::Candidate::of(graph, node, &maps);
+            return match candidate.map(|candidate| candidate.activation(slot)) {
                 Some(Ok(slot)) => Ok(Layer {
                     name: format!("{name}:{slot}"),
                     op: row.name,
@@ -194,20 +197,38 @@ impl Layer {
 /// The layers of a model, graph by graph in topological order. Nodes without a name are none; see
 /// [`NameNodes`](crate::passes::NameNodes).
 pub fn layers(model: &Model) -> Vec<Layer> {
-    let graphs = model.graphs();
-    graphs
-        .flat_map(|(graph_id, graph)| {
-            graph.topo().into_iter().filter_map(move |id| layer(model, graph_id, id)?.ok())
-        })
-        .collect()
+    model.graph_ids().flat_map(|id| nodes(model, id)).filter_map(|(_, found)| found?.ok()).collect()
+}
+
+/// The nodes of a graph in topological order, each with what [`layer`] returns of it.
+pub fn nodes(model: &Model, graph: GraphId) -> Vec<(NodeId, Option<std::result::Result<Layer, String>>)> {
+    let maps = quantizable::FeatureMaps::default();
+    let of_node = |id| (id, recognized(model, graph, id, &maps));
+    model.graph(graph).topo().into_iter().map(of_node).collect()
+}
+
+/// Items by the graph that each belongs to, in their order.
+pub(crate) fn by_graph<T>(items: &[T], graph: impl Fn(&T) -> GraphId) -> BTreeMap<GraphId, Vec<&T>> {
+    let mut by_graph: BTreeMap<GraphId, Vec<&T>> = BTreeMap::new();
+    items.iter().for_each(|item| by_graph.entry(graph(item)).or_default().push(item));
+    by_graph
 }
 
 /// Whether a node of one of the model's graphs is a layer: `None` for operators that are never one, and otherwise
-/// the layer, or why it is none.
+/// the layer, or why it is none. For all nodes of a graph, [`nodes`] is faster.
 pub fn layer(model: &Model, graph_id: GraphId, id: NodeId) -> Option<std::result::Result<Layer, String>> {
+    recognized(model, graph_id, id, &quantizable::FeatureMaps::default())
+}
+
+fn recognized(
+    model: &Model,
+    graph_id: GraphId,
+    id: NodeId,
+    feature_maps: &quantizable::FeatureMaps,
+) -> Option<std::result::Result<Layer, String>> {
     let graph = model.graph(graph_id);
     let node = graph.node(id);
-    let candidate = quantizable::Candidate::of(graph, id)?;
+    let candidate = quantizable::Candidate::of(graph, id, feature_maps)?;
     let row = QUANTIZABLE.iter().find(|row| candidate.op.is(row.name))?;
     // Most Gathers select dimensions or values; they are never layers.
     if row.kind == LayerKind::Lookup && !candidate.has_table() {

@@ -45,7 +45,11 @@ pub(crate) fn params_of_checked(
     asymmetric: bool,
 ) -> QuantParams {
     let bits = config.num_bits;
-    let (min, max) = range(statistics, &config.method, bits, asymmetric);
+    let (min, max) = match range(statistics, &config.method, bits, asymmetric) {
+        // So few values differ from 0 that the method clips them all.
+        (min, max) if min == max && min == 0.0 => (statistics.min, statistics.max),
+        chosen => chosen,
+    };
     QuantParams::covering(min, max, bits, asymmetric)
 }
 

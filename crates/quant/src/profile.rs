@@ -41,6 +41,10 @@ pub struct Profile {
     pub clipping: OperatorSet,
     /// The operators between two layers that pass integers on.
     pub carrying: OperatorSet,
+    /// Whether a reduction and the QuantizeLinear of its result are fused, with wrong results.
+    pub fuses_reductions: bool,
+    /// Whether zero points are subtracted after average pooling, whose padding then counts as other numbers than 0.0.
+    pub moves_zero_points: bool,
 }
 
 /// The cost of quantizing a value for layers, in multiply-adds that int8 must save.
@@ -124,6 +128,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
+        fuses_reductions: false,
+        moves_zero_points: false,
     },
     Profile {
         name: "onnxruntime-arm",
@@ -150,6 +156,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
+        fuses_reductions: false,
+        moves_zero_points: false,
     },
     Profile {
         name: "tensorrt",
@@ -166,6 +174,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        fuses_reductions: false,
+        moves_zero_points: false,
     },
     Profile {
         name: "openvino",
@@ -182,6 +192,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        fuses_reductions: true,
+        moves_zero_points: true,
     },
     Profile {
         name: "ascend",
@@ -198,6 +210,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose"],
         clipping: OperatorSet::Named(&[]),
         carrying: OperatorSet::Named(&[]),
+        fuses_reductions: false,
+        moves_zero_points: false,
     },
     Profile {
         name: "generic",
@@ -214,6 +228,8 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        fuses_reductions: false,
+        moves_zero_points: false,
     },
 ];
 

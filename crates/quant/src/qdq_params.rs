@@ -2,7 +2,7 @@
 //!
 //! It looks up nodes; the formulas are in `params.rs`.
 
-use intact8_ir::{DType, Element, Graph, NodeId, Tensor, ValueId};
+use intact8_ir::{DType, Element, Error, Graph, NodeId, Op, Result, Tensor, ValueId};
 
 /// The constant scales and zero points of a QuantizeLinear or DequantizeLinear.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,11 +22,10 @@ impl QdqParams {
     /// quantization has no such parameters.
     pub(crate) fn of(graph: &Graph, id: NodeId) -> Option<QdqParams> {
         let op = graph.node(id).as_op()?;
-        if !(op.is("QuantizeLinear") || op.is("DequantizeLinear"))
-            || op.int("block_size").ok()?.is_some_and(|n| n != 0)
-        {
+        if !is_quantizer(op) || op.int("block_size").ok()?.is_some_and(|n| n != 0) {
             return None;
         }
+        check_scales(graph, id).ok()?;
         let scales = graph.constant(graph.operand(id, 1)?)?;
         let scale = scales.values::<f32>().ok()?.to_vec();
         let (dtype, offset) = match graph.operand(id, 2) {
@@ -78,6 +77,40 @@ impl QdqParams {
             _ => None,
         }
     }
+}
+
+/// Checks that a QuantizeLinear or DequantizeLinear has a scale, and that the scales of a constant are one for all, or one for
+/// each index of the dimension that they lie along. Blocks are not checked.
+pub(crate) fn check_scales(graph: &Graph, id: NodeId) -> Result<()> {
+    let Some(op) = graph.node(id).as_op().filter(|op| is_quantizer(op)) else { return Ok(()) };
+    let Some(scale) = graph.operand(id, 1) else {
+        return Err(Error::invalid_model("has no scale; give it one, or remove it"));
+    };
+    let mut data = graph.operand(id, 0);
+    while let Some(value) = data.filter(|value| graph.node(value.node).as_op().is_some_and(is_quantizer)) {
+        data = graph.operand(value.node, 0);
+    }
+    let data = data.and_then(|value| graph.constant(value));
+    let (Some(scales), Some(data)) = (graph.constant(scale), data) else { return Ok(()) };
+    let [n_scales] = *scales.shape() else { return Ok(()) };
+    if n_scales == 1 || op.int("block_size")?.is_some_and(|n| n != 0) {
+        return Ok(());
+    }
+    let (axis, rank) = (op.int("axis")?.unwrap_or(1), data.shape().len());
+    let from_front = if axis < 0 { axis + rank as i64 } else { axis };
+    match usize::try_from(from_front).ok().and_then(|axis| data.shape().get(axis)) {
+        Some(&n) if n == n_scales => Ok(()),
+        Some(n) => Err(Error::invalid_model(format!(
+            "has {n_scales} scales along dimension {axis}, which has the length {n}; give it 1 or {n}"
+        ))),
+        None => Err(Error::invalid_model(format!(
+            "has scales along dimension {axis}, and its data have {rank} dimensions; correct its axis"
+        ))),
+    }
+}
+
+fn is_quantizer(op: &Op) -> bool {
+    op.is("QuantizeLinear") || op.is("DequantizeLinear")
 }
 
 /// The parameters with which all uses of a value quantize it, if all uses quantize it with the same ones, and the value is not an

@@ -2,7 +2,7 @@
 
 use crate::layer::QUANTIZABLE;
 use crate::params::QuantParams;
-use crate::qdq_params::{QdqParams, integers, stored_constant};
+use crate::qdq_params::{QdqParams, check_scales, integers, stored_constant};
 use crate::quantized_linear::quantized_value;
 use crate::record::{LayerRecord, Record};
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Op, Result, ValueId};
@@ -12,11 +12,18 @@ pub fn check_is_float(model: &Model) -> Result<()> {
     refuse(model, |op| is_quantizer(op) || is_quantized(op), "pass its float original, or use convert-qat")
 }
 
-/// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way.
+/// Checks that a model is quantized with QuantizeLinear and DequantizeLinear, and in no other way, and that these have as many
+/// scales as their data need.
 pub fn check_is_qdq(model: &Model) -> Result<()> {
     refuse(model, is_quantized, "only models with QuantizeLinear and DequantizeLinear can be converted")?;
-    let mut nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
-    if nodes.any(|node| node.as_op().is_some_and(is_quantizer)) {
+    let mut has_quantizer = false;
+    for (_, graph) in model.graphs() {
+        for id in graph.node_ids().filter(|&id| graph.node(id).as_op().is_some_and(is_quantizer)) {
+            check_scales(graph, id).map_err(|error| error.at(graph.node(id).label()))?;
+            has_quantizer = true;
+        }
+    }
+    if has_quantizer {
         return Ok(());
     }
     Err(Error::invalid_model("has no QuantizeLinear; quantize it, or convert it with a record"))

@@ -25,6 +25,11 @@ pub(crate) fn quantized_value(graph: &Graph, value: ValueId) -> Option<Quantized
     Some(QuantizedValue { bytes: graph.operand(value.node, 0)?, params, scale, offset })
 }
 
+/// Whether runtimes have kernels for bytes times bytes of that type: signed by unsigned is the one that they lack.
+pub(crate) fn has_kernel(left: &QuantizedValue, right: DType) -> bool {
+    (left.params.dtype, right) != (DType::I8, DType::U8)
+}
+
 /// A Conv, ConvTranspose, Gemm or MatMul of bytes.
 #[derive(Debug)]
 pub(crate) struct QuantizedLinear {
@@ -96,7 +101,8 @@ fn bias(
     x_scale: f32,
     weight_scale: &[f32],
 ) -> Option<Vec<i32>> {
-    let stored = stored_constant(graph, value).filter(|stored| stored.params.dtype == DType::I32)?;
+    let stored = stored_constant(graph, value)
+        .filter(|stored| stored.params.dtype == DType::I32 && stored.integers.shape() == [n_channels])?;
     let is_same = |(channel, scale): (usize, &f32)| {
         let product = x_scale * weight_scale[if weight_scale.len() == 1 { 0 } else { channel }];
         (scale / product - 1.0).abs() <= SAME_SCALE
@@ -108,7 +114,7 @@ fn bias(
         _ => scales.iter().enumerate().all(is_same),
     };
     let has_offset = stored.params.offset.iter().any(|&offset| offset != 0);
-    let is_usual = fits && all_same && !has_offset && stored.integers.shape() == [n_channels];
+    let is_usual = fits && all_same && !has_offset;
     if is_usual { integers(stored.integers) } else { None }
 }
 

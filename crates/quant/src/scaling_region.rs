@@ -5,7 +5,7 @@ use crate::linear_node::LinearNode;
 use crate::linear_view::LinearKind;
 use crate::ranks::GraphRanks;
 use intact8_ir::{Dim, Graph, NodeId, Op, OperatorTrait, ValueId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The layers around values that can be scaled together.
 #[derive(Debug)]
@@ -47,13 +47,47 @@ impl ChannelAxis {
     }
 }
 
-/// The region that a layer's output belongs to, if everything around it is one of `layers`.
-pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRegion> {
+/// The regions of a graph, each around the outputs of some of `layers`, where everything between these is homogeneous.
+pub(crate) fn regions(around: GraphLayers<'_>) -> Vec<ScalingRegion> {
+    let mut regions: Vec<ScalingRegion> = Vec::new();
+    let (mut done, mut failed) = (HashSet::new(), HashMap::new());
+    for id in around.graph.topo() {
+        if !done.contains(&id)
+            && let Some(region) = region(around, id, &mut failed)
+        {
+            done.extend(region.producers.iter().copied());
+            regions.push(region);
+        }
+    }
+    regions
+}
+
+/// The region that a layer's output belongs to, if everything around it is one of the layers. `failed` are the values of which
+/// it is known that they belong to none: all values that are reached from one of them are among them, so each value is visited
+/// once in a graph.
+fn region(
+    around: GraphLayers<'_>,
+    first: NodeId,
+    failed: &mut HashMap<ValueId, ChannelAxis>,
+) -> Option<ScalingRegion> {
+    let mut axes: HashMap<ValueId, ChannelAxis> = HashMap::new();
+    let region = explored(around, first, failed, &mut axes);
+    if region.is_none() {
+        failed.extend(axes);
+    }
+    region
+}
+
+fn explored(
+    around: GraphLayers<'_>,
+    first: NodeId,
+    failed: &HashMap<ValueId, ChannelAxis>,
+    axes: &mut HashMap<ValueId, ChannelAxis>,
+) -> Option<ScalingRegion> {
     let GraphLayers { graph, layers, .. } = around;
     let n_channels = layers.get(&first)?.view.layout.n_outputs();
     let mut region =
         ScalingRegion { n_channels, values: vec![], producers: vec![], consumers: vec![], addends: vec![] };
-    let mut axes: HashMap<ValueId, ChannelAxis> = HashMap::new();
     let mut pending: Vec<(ValueId, ChannelAxis)> = vec![(first.into(), channel_axis_of_layer(graph, first)?)];
     while let Some((value, axis)) = pending.pop() {
         if let Some(&known) = axes.get(&value) {
@@ -62,16 +96,19 @@ pub(crate) fn region(around: GraphLayers<'_>, first: NodeId) -> Option<ScalingRe
             }
             continue;
         }
+        if failed.get(&value) == Some(&axis) {
+            return None;
+        }
         axes.insert(value, axis);
         if value.slot != 0 || graph.outputs().contains(&value) {
             return None;
         }
-        region.look_up(around, value.node, &axes, axis, &mut pending)?;
+        region.look_up(around, value.node, axes, axis, &mut pending)?;
         for (user, slot) in graph.users(value) {
             region.look_down(around, (user, slot), axis, &mut pending)?;
         }
     }
-    region.values = axes.into_keys().collect();
+    region.values = axes.keys().copied().collect();
     region.values.sort_unstable();
     region.producers.sort_unstable();
     region.consumers.sort_unstable();

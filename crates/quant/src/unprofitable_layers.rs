@@ -5,7 +5,7 @@
 
 use crate::config::QuantConfig;
 use crate::costs::{multiply_adds, n_elements, sample_shapes};
-use crate::layer::Layer;
+use crate::layer::{Layer, by_graph};
 use crate::profile::{Overhead, Profile};
 use crate::uses::data_operands;
 use intact8_ir::{Graph, GraphId, Model, NodeId, TensorType, ValueId, ValueRef};
@@ -17,8 +17,10 @@ pub(crate) fn without_int8_neighbours(model: &Model, config: &QuantConfig, profi
     let mut enabled = with_integers(model, config);
     let mut found = Vec::new();
     loop {
-        let neighbours = |id: GraphId| (id, Neighbours::new(model, id, &enabled, profile));
-        let neighbours: BTreeMap<GraphId, Neighbours<'_>> = model.graph_ids().map(neighbours).collect();
+        let by_graph = by_graph(&enabled, |layer| layer.graph);
+        let neighbours =
+            |(&id, layers): (&GraphId, &Vec<_>)| (id, Neighbours::new(model, id, layers, profile));
+        let neighbours: BTreeMap<GraphId, Neighbours<'_>> = by_graph.iter().map(neighbours).collect();
         let is_without_use = |layer: &Layer| {
             let around = &neighbours[&layer.graph];
             profile.int8_throughout.contains(&layer.op)
@@ -50,8 +52,8 @@ pub(crate) fn dearer_than_float(
     }
     let (enabled, Ok(shapes)) = (with_integers(model, config), sample_shapes(model)) else { return vec![] };
     let mut found = Vec::new();
-    for graph in model.graph_ids() {
-        let around = Neighbours::new(model, graph, &enabled, profile);
+    for (graph, layers) in by_graph(&enabled, |layer| layer.graph) {
+        let around = Neighbours::new(model, graph, &layers, profile);
         for island in around.islands() {
             let of_layer = |layer: &&Layer| multiply_adds(model, layer, &shapes);
             let saved = || total(island.layers.iter().map(of_layer));
@@ -108,13 +110,10 @@ struct Neighbours<'a> {
 }
 
 impl<'a> Neighbours<'a> {
-    fn new(model: &'a Model, graph: GraphId, enabled: &'a [Layer], profile: &'a Profile) -> Neighbours<'a> {
-        let here = enabled.iter().filter(|layer| layer.graph == graph);
-        Neighbours {
-            graph: model.graph(graph),
-            layers: here.map(|layer| (layer.node, layer)).collect(),
-            profile,
-        }
+    /// `layers` are those of the graph.
+    fn new(model: &'a Model, graph: GraphId, layers: &[&'a Layer], profile: &'a Profile) -> Neighbours<'a> {
+        let layers = layers.iter().map(|&layer| (layer.node, layer)).collect();
+        Neighbours { graph: model.graph(graph), layers, profile }
     }
 
     fn passes_on(&self, id: NodeId) -> bool {
@@ -149,20 +148,30 @@ impl<'a> Neighbours<'a> {
 
     /// The islands of the graph.
     fn islands(&self) -> Vec<Island<'a>> {
-        let mut islands: Vec<Island<'a>> = Vec::new();
+        let (mut parts, mut part_of) = (Vec::new(), HashMap::new());
+        // Of each layer an earlier one of its island, or itself.
+        let mut earlier: Vec<usize> = Vec::new();
         for id in self.graph.topo() {
             let Some(layer) = self.layers.get(&id) else { continue };
-            let mut island = Island { layers: vec![layer], ..Island::default() };
-            let producers = self.trace(layer, &mut island.floats);
-            let is_neighbour =
-                |other: &mut Island<'a>| other.layers.iter().any(|layer| producers.contains(&layer.node));
-            for other in islands.extract_if(.., is_neighbour) {
-                island.layers.extend(other.layers);
-                island.floats.extend(other.floats);
+            let part = parts.len();
+            earlier.push(part);
+            let mut floats = HashSet::new();
+            for producer in self.trace(layer, &mut floats) {
+                if let Some(&other) = part_of.get(&producer) {
+                    let (a, b) = (first_of(&mut earlier, part), first_of(&mut earlier, other));
+                    earlier[a.max(b)] = a.min(b);
+                }
             }
-            islands.push(island);
+            part_of.insert(id, part);
+            parts.push((*layer, floats));
         }
-        islands
+        let mut islands: BTreeMap<usize, Island<'a>> = BTreeMap::new();
+        for (part, (layer, floats)) in parts.into_iter().enumerate() {
+            let island = islands.entry(first_of(&mut earlier, part)).or_default();
+            island.layers.push(layer);
+            island.floats.extend(floats);
+        }
+        islands.into_values().collect()
     }
 
     /// The layers whose results are a layer's activations; floats that are quantized for it are added to `floats`.
@@ -185,6 +194,15 @@ impl<'a> Neighbours<'a> {
         }
         producers
     }
+}
+
+/// The first layer of a layer's island; the way there is shortened.
+fn first_of(earlier: &mut [usize], mut part: usize) -> usize {
+    while earlier[part] != part {
+        earlier[part] = earlier[earlier[part]];
+        part = earlier[part];
+    }
+    part
 }
 
 #[cfg(test)]

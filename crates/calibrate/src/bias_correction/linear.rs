@@ -39,6 +39,11 @@ impl LinearLayer {
         Bytes(4 * (4 * layout.depth() + 1) * layout.n_outputs())
     }
 
+    /// The values that [`observe`](LinearLayer::observe) uses.
+    pub(super) fn values(&self) -> [ValueRef; 2] {
+        [self.sampled.input, self.sampled.output]
+    }
+
     pub(super) fn empty_sums(&self) -> InputSums {
         let zeros = || vec![0.0; self.sampled.layout.len()];
         InputSums { pending: None, float: zeros(), quantized: zeros(), n_rows: 0 }

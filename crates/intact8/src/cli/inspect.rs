@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
 use intact8::ir::{ValueId, ValueRef};
 use intact8::quant::calibration::{saturating_pairs, weight_params};
-use intact8::quant::layer::layer;
+use intact8::quant::layer::nodes;
 use intact8::quant::{Layer, LayerConfig};
 use intact8::{Model, Preparation, Tensor, multiply_adds, sample_shapes};
 use std::collections::BTreeMap;
@@ -45,9 +45,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ]);
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for (graph_id, graph) in model.graphs() {
-        for id in graph.topo() {
+        for (id, found) in nodes(model, graph_id) {
             let Some(op) = graph.node(id).as_op() else { continue };
-            let Some(found) = layer(model, graph_id, id) else {
+            let Some(found) = found else {
                 *others.entry(&op.name).or_default() += 1;
                 continue;
             };

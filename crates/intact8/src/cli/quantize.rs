@@ -13,7 +13,6 @@ use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictions, read_data};
 use anyhow::{Context, bail};
-use intact8::calibrate::{Batches, unreached_layers};
 use intact8::data::Feed;
 use intact8::ir::one_line;
 use intact8::quant::config::Precision;
@@ -28,7 +27,7 @@ use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
     Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile,
     QuantConfig, Report, Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay,
-    load_config, model_bytes, prepare, quantize_and_save, report_json,
+    leave_unreached, load_config, model_bytes, prepare, quantize_and_save, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -308,7 +307,7 @@ fn roles(
 }
 
 /// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
-/// data reach only the weights are quantized.
+/// data but zeros reach only the weights are quantized.
 fn config(
     args: &Args,
     float: &FloatModel<'_>,
@@ -332,11 +331,7 @@ fn config(
              to use all"
         ));
     }
-    let unreached = {
-        let mut observer = ();
-        unreached_layers(float, &config, &mut Batches::of(calibration, config.batch_num, &mut observer)?)?
-    };
-    let unreached = config.leave_weights(&unreached, |_| "no calibration data reach it".to_owned());
+    let unreached = leave_unreached(float, &mut config, calibration)?;
     print_restrictions(&[unreached, restrictions].concat());
     Ok(config)
 }

@@ -4,6 +4,7 @@
 
 use crate::constant::{self, Encoding};
 use crate::external::DataFile;
+use crate::fields::Fields;
 use crate::rope::Rope;
 use crate::wire::{self, field};
 use crate::{attr, dtype, notes, tensor, types};
@@ -76,12 +77,12 @@ impl<'a> Exporter<'a> {
             value_info: content.infos,
             ..Default::default()
         };
-        let mut rope = notes::rope(wire::Message::Graph, proto, &graph.notes)?;
-        content.nodes.into_iter().for_each(|node| rope.field(field::GRAPH_NODE, node));
-        content.initializers.into_iter().for_each(|tensor| rope.field(field::GRAPH_INITIALIZER, tensor));
+        let mut fields = notes::fields(wire::Message::Graph, proto, &graph.notes)?;
+        content.nodes.into_iter().for_each(|node| fields.add(field::GRAPH_NODE, node));
+        content.initializers.into_iter().for_each(|tensor| fields.add(field::GRAPH_INITIALIZER, tensor));
         let sparse_initializers = content.sparse_initializers.into_iter();
-        sparse_initializers.for_each(|sparse| rope.field(field::GRAPH_SPARSE_INITIALIZER, sparse));
-        Ok(rope)
+        sparse_initializers.for_each(|sparse| fields.add(field::GRAPH_SPARSE_INITIALIZER, sparse));
+        Ok(fields.into_rope())
     }
 
     pub(super) fn content(&mut self, graph: &Graph, scope: Scope<'_>) -> Result<Content> {
@@ -208,12 +209,12 @@ impl<'a> Exporter<'a> {
             metadata_props: notes::metadata(&node.notes),
             ..Default::default()
         };
-        let mut rope = notes::rope(wire::Message::Node, proto, &node.notes)?;
+        let mut fields = notes::fields(wire::Message::Node, proto, &node.notes)?;
         for (name, attr) in &op.attrs {
             let attribute = self.attr(name, attr, scope, &mut captured);
-            rope.field(field::NODE_ATTRIBUTE, attribute.map_err(|error| error.at(name))?);
+            fields.add(field::NODE_ATTRIBUTE, attribute.map_err(|error| error.at(name))?);
         }
-        Ok(rope)
+        Ok(fields.into_rope())
     }
 
     /// A `Constant` node. The additional fields of the tensor are in the tensor's message.
@@ -232,11 +233,11 @@ impl<'a> Exporter<'a> {
             ..Default::default()
         };
         let rest = Notes { rest: node.notes.rest.clone(), ..Notes::default() };
-        let mut attribute = Rope::from_bytes(notes::bytes(attribute)?);
-        attribute.field(field::ATTRIBUTE_T, self.tensor(tensor, "", &rest, true)?);
-        let mut rope = Rope::from_bytes(notes::bytes(proto)?);
-        rope.field(field::NODE_ATTRIBUTE, attribute);
-        Ok(rope)
+        let mut attribute = Fields::of(&notes::bytes(attribute)?);
+        attribute.add(field::ATTRIBUTE_T, self.tensor(tensor, "", &rest, true)?);
+        let mut fields = Fields::of(&notes::bytes(proto)?);
+        fields.add(field::NODE_ATTRIBUTE, attribute.into_rope());
+        Ok(fields.into_rope())
     }
 
     /// An attribute, whose graphs capture the next values of `captured`.
@@ -247,9 +248,9 @@ impl<'a> Exporter<'a> {
         scope: Scope<'_>,
         captured: &mut std::vec::IntoIter<String>,
     ) -> Result<Rope> {
-        let mut rope = Rope::from_bytes(notes::bytes(attr::export(name, attr))?);
+        let mut fields = Fields::of(&notes::bytes(attr::export(name, attr))?);
         let mut tensor = |exporter: &mut Self, number, tensor| {
-            rope.field(number, exporter.tensor(tensor, "", &Notes::default(), false)?);
+            fields.add(number, exporter.tensor(tensor, "", &Notes::default(), false)?);
             Ok(())
         };
         match attr {
@@ -257,23 +258,23 @@ impl<'a> Exporter<'a> {
             Attr::Tensors(values) => {
                 values.iter().try_for_each(|value| tensor(self, field::ATTRIBUTE_TENSORS, value))?;
             }
-            Attr::Sparse(sparse) => rope.field(field::ATTRIBUTE_SPARSE_TENSOR, self.sparse(sparse, "")?),
+            Attr::Sparse(sparse) => fields.add(field::ATTRIBUTE_SPARSE_TENSOR, self.sparse(sparse, "")?),
             Attr::Sparses(sparses) => {
                 for sparse in sparses {
-                    rope.field(field::ATTRIBUTE_SPARSE_TENSORS, self.sparse(sparse, "")?);
+                    fields.add(field::ATTRIBUTE_SPARSE_TENSORS, self.sparse(sparse, "")?);
                 }
             }
             Attr::Graph(graph) => {
-                rope.field(field::ATTRIBUTE_G, self.subgraph(*graph, scope, captured)?);
+                fields.add(field::ATTRIBUTE_G, self.subgraph(*graph, scope, captured)?);
             }
             Attr::Graphs(graphs) => {
                 for &graph in graphs {
-                    rope.field(field::ATTRIBUTE_GRAPHS, self.subgraph(graph, scope, captured)?);
+                    fields.add(field::ATTRIBUTE_GRAPHS, self.subgraph(graph, scope, captured)?);
                 }
             }
             _ => {}
         }
-        Ok(rope)
+        Ok(fields.into_rope())
     }
 
     fn subgraph(
@@ -309,21 +310,21 @@ impl<'a> Exporter<'a> {
                 tensor.values::<String>()?.iter().map(|text| text.clone().into_bytes()).collect();
         }
         let is_external = may_leave && self.data.store(tensor, &mut proto);
-        let mut rope = notes::rope(wire::Message::Tensor, proto, notes)?;
+        let mut fields = notes::fields(wire::Message::Tensor, proto, notes)?;
         if !is_external && tensor::size(tensor) > 0 {
             let mut data = Rope::default();
             data.tensor(tensor);
-            rope.field(field::TENSOR_RAW_DATA, data);
+            fields.add(field::TENSOR_RAW_DATA, data);
         }
-        Ok(rope)
+        Ok(fields.into_rope())
     }
 
     fn sparse(&mut self, sparse: &SparseTensor, name: &str) -> Result<Rope> {
         let dims = sparse.shape.iter().map(|&dim| dim as i64).collect();
-        let mut rope = Rope::from_bytes(notes::bytes(SparseTensorProto { dims, ..Default::default() })?);
-        rope.field(field::SPARSE_VALUES, self.tensor(&sparse.values, name, &Notes::default(), false)?);
-        rope.field(field::SPARSE_INDICES, self.tensor(&sparse.indices, "", &Notes::default(), false)?);
-        Ok(rope)
+        let mut fields = Fields::of(&notes::bytes(SparseTensorProto { dims, ..Default::default() })?);
+        fields.add(field::SPARSE_VALUES, self.tensor(&sparse.values, name, &Notes::default(), false)?);
+        fields.add(field::SPARSE_INDICES, self.tensor(&sparse.indices, "", &Notes::default(), false)?);
+        Ok(fields.into_rope())
     }
 }
 

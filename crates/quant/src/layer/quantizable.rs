@@ -3,7 +3,8 @@
 use super::{InputChannels, Weight};
 use crate::linear_view::LinearView;
 use intact8_ir::{DType, Graph, NodeId, Op, OperatorTrait, Tensor, TensorType, ValueId};
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 /// An operator that can be quantized.
 pub struct QuantizableOp {
@@ -89,7 +90,12 @@ pub(super) struct Candidate<'a> {
     pub(super) graph: &'a Graph,
     pub(super) id: NodeId,
     pub(super) op: &'a Op,
+    pub(super) feature_maps: &'a FeatureMaps,
 }
+
+/// Of the values of one graph that were asked for, which ones are feature maps; so that a chain of Adds is followed once.
+#[derive(Default)]
+pub(super) struct FeatureMaps(RefCell<HashMap<ValueId, bool>>);
 
 /// The operands to quantize.
 pub(super) struct QuantizedOperands {
@@ -99,8 +105,8 @@ pub(super) struct QuantizedOperands {
 
 impl<'a> Candidate<'a> {
     /// The node, if it is an operation.
-    pub(super) fn of(graph: &'a Graph, id: NodeId) -> Option<Candidate<'a>> {
-        Some(Candidate { graph, id, op: graph.node(id).as_op()? })
+    pub(super) fn of(graph: &'a Graph, id: NodeId, feature_maps: &'a FeatureMaps) -> Option<Candidate<'a>> {
+        Some(Candidate { graph, id, op: graph.node(id).as_op()?, feature_maps })
     }
 
     fn operand(&self, slot: usize) -> Option<ValueId> {
@@ -259,6 +265,12 @@ fn mat_mul(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
 /// The weights of the input and of the recurrence, `[directions, gates · hidden, …]`. The state stays float.
 fn recurrent(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     let input = InputChannels { activation: -1, weight: 2, groups: 1 };
+    for slot in [1, 2] {
+        let shape = candidate.weight_tensor(slot)?.shape();
+        if shape.len() != 3 {
+            return Err(format!("the weight has the shape {shape:?}, and must have 3 dimensions"));
+        }
+    }
     let weights = vec![candidate.weight(1, 1, Some(input))?, candidate.weight(2, 1, None)?];
     Ok(QuantizedOperands { activations: vec![candidate.activation(0)?], weights })
 }
@@ -307,19 +319,44 @@ fn add(candidate: &Candidate<'_>) -> Result<QuantizedOperands, String> {
     if users.iter().any(|&(user, _)| candidate.graph.node(user).is("Softmax")) {
         return Err("its result goes into a Softmax, so one input is a mask".to_owned());
     }
-    match operands.activations.iter().find(|&&slot| !is_feature_map(candidate.graph, candidate.operand(slot)))
-    {
+    let is_feature_map = |slot| candidate.feature_maps.contains(candidate.graph, candidate.operand(slot));
+    match operands.activations.iter().find(|&&slot| !is_feature_map(slot)) {
         Some(slot) => Err(format!("input {slot} is not produced by a layer")),
         None => Ok(operands),
     }
 }
 
+impl FeatureMaps {
+    fn contains(&self, graph: &Graph, value: Option<ValueId>) -> bool {
+        let Some(value) = value else { return false };
+        let mut known = self.0.borrow_mut();
+        let mut visited = HashSet::new();
+        let is_one = is_feature_map(graph, value, &known, &mut visited);
+        // What a feature map is made of are feature maps; of what no feature map is made of, only some are none.
+        if is_one {
+            known.extend(visited.into_iter().map(|value| (value, true)));
+        }
+        known.insert(value, is_one);
+        is_one
+    }
+}
+
 /// Whether a value is an input of the graph, or the result of a linear layer or a join, as it is or normalized, activated,
 /// shifted or scaled by constants, or gated by a function of itself. Of a sum, both sides must be.
-fn is_feature_map(graph: &Graph, value: Option<ValueId>) -> bool {
-    let (mut pending, mut seen) = (vec![value], HashSet::new());
+fn is_feature_map(
+    graph: &Graph,
+    value: ValueId,
+    known: &HashMap<ValueId, bool>,
+    seen: &mut HashSet<ValueId>,
+) -> bool {
+    let mut pending = vec![Some(value)];
     while let Some(value) = pending.pop() {
         let Some(value) = value else { return false };
+        match known.get(&value) {
+            Some(true) => continue,
+            Some(false) => return false,
+            None => {}
+        }
         let node = graph.node(value.node);
         let Some(op) = node.as_op().filter(|_| seen.insert(value)) else { continue };
         let operand = |slot: usize| graph.operand(value.node, slot);

@@ -4,7 +4,7 @@ use crate::content::are_transposes;
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::ranks::{GraphRanks, Ranks};
-use crate::scaling_region::{GraphLayers, ScalingRegion, region};
+use crate::scaling_region::{GraphLayers, ScalingRegion, regions};
 use crate::uses::has_one_use;
 use intact8_ir::{Graph, Model, Node, NodeId, Pass, Result, Tensor};
 use std::collections::BTreeMap;
@@ -120,12 +120,7 @@ impl Equalization {
             linear.weight = vec![];
             layers.insert(id, linear);
         }
-        let mut regions: Vec<ScalingRegion> = Vec::new();
-        for id in graph.topo() {
-            if !regions.iter().any(|region| region.producers.contains(&id)) {
-                regions.extend(region(GraphLayers { graph, ranks, layers: &layers }, id));
-            }
-        }
+        let regions = regions(GraphLayers { graph, ranks, layers: &layers });
         let addends = regions.iter().flat_map(|region| {
             let n_channels = region.n_channels;
             region.addends.iter().filter_map(move |&(node, slot, after)| {

@@ -2,7 +2,7 @@
 
 use crate::config::QuantConfig;
 use crate::granularity::{axis, scale_shape};
-use crate::layer::{Layer, Weight};
+use crate::layer::{Layer, Weight, by_graph};
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
@@ -90,12 +90,13 @@ impl Pass for InsertQuantDequant<'_> {
             return Err(Error::unsupported(message));
         }
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
+        let here = by_graph(&work, |(layer, _)| layer.graph);
         model.try_for_each_graph(|graph_id, graph| {
             let mut pairs =
                 Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
-            let here: Vec<_> = work.iter().filter(|(layer, _)| layer.graph == graph_id).collect();
-            let all_weights = pairs.fitted_weights(&here);
-            for ((layer, entry), weights) in here.into_iter().zip(all_weights) {
+            let Some(here) = here.get(&graph_id) else { return Ok(()) };
+            let all_weights = pairs.fitted_weights(here);
+            for ((layer, entry), weights) in here.iter().zip(all_weights) {
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }

@@ -4,14 +4,15 @@ use crate::linear_view::LinearKind;
 use crate::names::Names;
 use crate::new_nodes::{constant, operation, type_with};
 use crate::qdq_params::integer_tensor;
-use crate::quantized_linear::{QuantizedLinear, quantized_value};
+use crate::quantized_linear::{QuantizedLinear, has_kernel, quantized_value};
 use intact8_ir::{Attr, DType, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Type, ValueId};
 
 /// Computes Conv, Gemm and MatMul of quantized operands with ConvInteger and MatMulInteger: the bias is added to
 /// the sums, and a Cast and a Mul convert them to floats.
 ///
 /// The sums are exact, so only the last multiplication rounds. Left alone: layers whose bias is not in integers,
-/// and ConvTranspose, which has no integer operator in ONNX. It uses nothing but the graph, so it also works on
+/// ConvTranspose, which has no integer operator in ONNX, and what runtimes have no kernel for: signed activations by
+/// unsigned weights, and a ConvInteger with several zero points. It uses nothing but the graph, so it also works on
 /// models that another tool quantized.
 ///
 /// ```qir before
@@ -65,6 +66,9 @@ impl Pass for LowerToInteger {
 /// The sums of a layer, and the scales that they are multiplied by, with their shape.
 fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId, Vec<f32>, Vec<usize>)> {
     if let Some(product) = QuantizedLinear::at(graph, id) {
+        if !has_kernel(&product.x, product.weight.dtype()) {
+            return None;
+        }
         let scales = product.scales();
         let shape = product.view.channel_shape(scales.len());
         let has_form = product.view.kind != LinearKind::ConvTranspose;
@@ -75,6 +79,9 @@ fn lowered(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<(ValueId,
     }
     let factors = [0, 1].map(|slot| quantized_value(graph, graph.operand(id, slot)?));
     let [Some(left), Some(right)] = factors else { return None };
+    if !has_kernel(&left, right.params.dtype) {
+        return None;
+    }
     let label = graph.node(id).label().to_owned();
     let mut operands = vec![left.bytes, right.bytes];
     for (suffix, factor) in [("x", &left), ("x1", &right)] {
@@ -105,24 +112,32 @@ fn scale(graph: &mut Graph, id: NodeId, sums: ValueId, scales: &Tensor, names: &
 
 /// The sums of a layer's products and its bias, as 32-bit integers.
 fn sums(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Names) -> Option<ValueId> {
+    let offsets = product.weight_offset.as_ref().map(|offsets| match offsets.split_first() {
+        Some((first, others)) if others.iter().all(|offset| offset == first) => vec![*first],
+        _ => offsets.clone(),
+    });
+    let is_conv = product.view.kind == LinearKind::Conv;
+    if is_conv && offsets.as_ref().is_some_and(|offsets| offsets.len() > 1) {
+        return None;
+    }
     let node = graph.node(id);
     let (label, name) = (node.label().to_owned(), node.name.clone());
-    let mut op = Op::new(if product.view.kind == LinearKind::Conv { "ConvInteger" } else { "MatMulInteger" });
-    if product.view.kind == LinearKind::Conv {
+    let mut op = Op::new(if is_conv { "ConvInteger" } else { "MatMulInteger" });
+    if is_conv {
         op.attrs = node.as_op()?.attrs.clone();
     }
     let ty = type_with(graph, id.into(), DType::I32);
     let mut operands = vec![Some(product.x.bytes)];
     operands.push(Some(constant(graph, names, &format!("{label}.w"), product.weight.clone())));
-    let offset_of_x = (product.x.offset != 0 || product.weight_offset.is_some())
+    let offset_of_x = (product.x.offset != 0 || offsets.is_some())
         .then(|| integer_tensor(product.x.params.dtype, &[], &[product.x.offset]))
         .flatten();
     if let Some(offset) = offset_of_x {
         operands.push(Some(constant(graph, names, &format!("{label}.x.offset"), offset)));
     }
-    if let Some(offsets) = &product.weight_offset {
+    if let Some(offsets) = offsets {
         let shape: &[usize] = if offsets.len() == 1 { &[] } else { &[offsets.len()] };
-        let offsets = integer_tensor(product.weight.dtype(), shape, offsets)?;
+        let offsets = integer_tensor(product.weight.dtype(), shape, &offsets)?;
         operands.push(Some(constant(graph, names, &format!("{label}.w.offset"), offsets)));
     }
     let name = if name.is_empty() { names.fresh(&format!("{label}.sums")) } else { name };

@@ -6,7 +6,7 @@ use crate::linear_view::LinearKind;
 use crate::names::Names;
 use crate::new_nodes::{constant, qdq_constants};
 use crate::qdq_params::{QdqParams, integer_tensor, quantized_as};
-use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
+use crate::quantized_linear::{QuantizedLinear, QuantizedValue, has_kernel, quantized_value};
 use crate::uses::data_operands;
 use intact8_ir::{
     Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Value, ValueId,
@@ -17,7 +17,8 @@ use intact8_ir::{
 ///
 /// With `contrib` also operators of ONNX Runtime's own, in the domain `com.microsoft`: Gemm, Add, Mul, Concat of
 /// several scales, average pooling and some functions. Results are within one step of the fake-quant model. Left
-/// alone: results that are also used as floats, and biases that are not in integers. It uses nothing but the
+/// alone: results that are also used as floats, biases that are not in integers, and signed activations by unsigned
+/// weights, which runtimes have no kernel for. It uses nothing but the
 /// graph, so it also works on models that another tool quantized.
 ///
 /// ```qir before
@@ -97,6 +98,9 @@ fn lower_product(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut 
             (quantized_value(graph, graph.operand(id, 0)?), quantized_value(graph, graph.operand(id, 1)?))
         && graph.constant(right.bytes).is_none()
     {
+        if !has_kernel(&left, right.params.dtype) {
+            return None;
+        }
         let label = graph.node(id).label().to_owned();
         let mut operands = quantized_operands(graph, names, &format!("{label}.x"), &left)?;
         operands.extend(quantized_operands(graph, names, &format!("{label}.x1"), &right)?);
@@ -104,7 +108,7 @@ fn lower_product(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut 
         put(graph, id, Op::new("QLinearMatMul"), operands);
         return Some(());
     }
-    let product = QuantizedLinear::at(graph, id)?;
+    let product = QuantizedLinear::at(graph, id).filter(|it| has_kernel(&it.x, it.weight.dtype()))?;
     let mut op = Op::new(match product.view.kind {
         LinearKind::Conv => "QLinearConv",
         LinearKind::MatMul => "QLinearMatMul",

@@ -2,7 +2,7 @@
 
 use crate::config::QuantConfig;
 use crate::granularity::Granularity;
-use crate::layer::Layer;
+use crate::layer::{Layer, by_graph};
 use crate::names::Names;
 use crate::new_nodes::Replacements;
 use crate::params::QuantParams;
@@ -67,9 +67,10 @@ impl Pass for RoundWeights<'_> {
             }
         }
         let mut names = Names::of(model);
+        let here = by_graph(&work, |(layer, ..)| layer.graph);
         model.try_for_each_graph(|graph_id, graph| {
             let mut replacements = Replacements::default();
-            for (layer, slot, rounded) in work.iter().filter(|(layer, ..)| layer.graph == graph_id) {
+            for (layer, slot, rounded) in here.get(&graph_id).into_iter().flatten() {
                 let name = format!("{}.rounded", layer.name);
                 replacements.replace(graph, (layer.node, *slot), rounded, &name, &mut names);
             }

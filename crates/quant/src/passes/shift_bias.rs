@@ -1,7 +1,7 @@
 //! Bias correction: compensation of the mean error of quantization.
 
 use crate::config::QuantConfig;
-use crate::layer::Layer;
+use crate::layer::{Layer, by_graph};
 use crate::linear_view::added_constant;
 use crate::names::Names;
 use crate::record::Record;
@@ -53,8 +53,9 @@ impl Pass for ShiftBias<'_> {
             }
         }
         let mut names = Names::of(model);
+        let here = by_graph(&work, |(layer, _)| layer.graph);
         model.try_for_each_graph(|graph_id, graph| {
-            for (layer, shift) in work.iter().filter(|(layer, _)| layer.graph == graph_id) {
+            for (layer, shift) in here.get(&graph_id).into_iter().flatten() {
                 match layer.bias_slot().and_then(|slot| Some((slot, shifted(graph, layer, slot, shift)?))) {
                     Some((slot, bias)) => {
                         let name = names.fresh(&format!("{}.b", layer.name));

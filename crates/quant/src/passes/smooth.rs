@@ -2,7 +2,7 @@
 
 use crate::absorbing_constants::absorbing_constants;
 use crate::config::QuantConfig;
-use crate::layer::{Layer, layers};
+use crate::layer::{Layer, by_graph, layers};
 use crate::linear_view::dims_after;
 use crate::names::Names;
 use crate::new_nodes::Replacements;
@@ -56,14 +56,15 @@ impl Pass for Smooth<'_> {
                 work.push((layer, factors));
             }
         }
-        let weights: Vec<Tensor> =
-            work.iter().map(|(layer, factors)| smoothed_weight(model, layer, factors)).collect();
+        let smoothed = |work: &(Layer, &[f32])| smoothed_weight(model, &work.0, work.1);
+        let weights: Vec<Tensor> = work.iter().map(smoothed).collect();
+        let work_and_weights: Vec<_> = work.iter().zip(&weights).collect();
+        let by_graph = by_graph(&work_and_weights, |((layer, _), _)| layer.graph);
         let mut names = Names::of(model);
         model.try_for_each_graph(|graph_id, graph| {
-            let here: Vec<_> =
-                work.iter().zip(&weights).filter(|((layer, _), _)| layer.graph == graph_id).collect();
+            let Some(here) = by_graph.get(&graph_id) else { return Ok(()) };
             let mut replacements = Replacements::default();
-            for ((layer, _), weight) in &here {
+            for ((layer, _), weight) in here {
                 let slot = layer.input_channels().map_or(1, |(weight, _)| weight.slot);
                 let name = format!("{}.w", layer.name);
                 replacements.replace(graph, (layer.node, slot), weight, &name, &mut names);
@@ -84,7 +85,8 @@ pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
     let takes_factors = layers.iter().filter(|layer| layer.can_learn_rounding());
     let takes_factors: HashSet<(GraphId, NodeId)> =
         takes_factors.map(|layer| (layer.graph, layer.node)).collect();
-    let is_free = |layer: &&Layer| -> Option<bool> {
+    let mut asked: HashMap<(GraphId, ValueId), bool> = HashMap::new();
+    let mut is_free = |layer: &&Layer| -> Option<bool> {
         let (graph, ranks) = (model.graph(layer.graph), ranks.in_graph(layer.graph));
         let (weight, _) = layer.input_channels()?;
         let value = graph.operand(layer.node, layer.activations[0])?;
@@ -92,8 +94,10 @@ pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
         let (n_channels, after) = (weight.n_inputs(tensor), dims_after_channels(graph, layer));
         let is_in_constants =
             || after == 0 && divided_constants(graph, value, &vec![1.0; n_channels]).is_some();
-        let users = graph.users(value);
-        let is_theirs = users.iter().all(|&(user, _)| takes_factors.contains(&(layer.graph, user)));
+        let is_theirs = *asked.entry((layer.graph, value)).or_insert_with(|| {
+            let users = graph.users(value);
+            users.iter().all(|&(user, _)| takes_factors.contains(&(layer.graph, user)))
+        });
         Some(
             is_theirs
                 && !graph.outputs().contains(&value)
@@ -101,7 +105,8 @@ pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
                     || absorbing_constants(graph, ranks, value, after, n_channels).is_some()),
         )
     };
-    layers.iter().filter(|layer| is_free(layer) == Some(true)).map(|layer| layer.name.clone()).collect()
+    let is_free = |layer: &&Layer| is_free(layer) == Some(true);
+    layers.iter().filter(is_free).map(|layer| layer.name.clone()).collect()
 }
 
 fn smoothed_weight(model: &Model, layer: &Layer, factors: &[f32]) -> Tensor {
@@ -127,7 +132,8 @@ fn divide<'a>(graph: &mut Graph, layers: impl Iterator<Item = &'a (Layer, &'a [f
     }
     for (value, factors, layers) in groups {
         let users = graph.users(value);
-        let is_theirs = users.iter().all(|(node, _)| layers.iter().any(|layer| layer.node == *node));
+        let nodes: HashSet<NodeId> = layers.iter().map(|layer| layer.node).collect();
+        let is_theirs = users.iter().all(|(node, _)| nodes.contains(node));
         let after = dims_after_channels(graph, layers[0]);
         if is_theirs && !graph.outputs().contains(&value) && fold(graph, value, factors, after, names) {
             continue;

@@ -134,4 +134,52 @@ mod tests {
                 .unwrap();
         assert!(message(&deployed, "generic").contains("the model is already quantized"));
     }
+
+    /// The names of a deploy model's operators, in order.
+    fn operators(text: &str, target: &str, format: DeployFormat) -> Vec<String> {
+        let how = Emission { target: Profile::named(target).unwrap(), ..Emission::default() };
+        let deployed = Deployed::of(&text.parse().unwrap(), format, &how, &mut ()).unwrap();
+        let graph = deployed.model().main();
+        graph.topo().into_iter().filter_map(|id| Some(graph.node(id).as_op()?.name.clone())).collect()
+    }
+
+    #[test]
+    fn reductions_and_counted_padding_are_written_apart_for_openvino() {
+        let text = "model m opset 17\n%x = input : f32[N,1,8]\n%s = const [0.5] : f32[]\n%z = const [3] : i8[]\n\
+                    %q = QuantizeLinear(%x, %s, %z)\n%d = DequantizeLinear(%q, %s, %z) : f32[N,1,8]\n\
+                    %p = AveragePool(%d) {count_include_pad = 1, kernel_shape = [2], pads = [1, 0]} : f32[N,1,8]\n\
+                    %r = ReduceMean(%p) {axes = [2], keepdims = 0} : f32[N,1]\n%e = QuantizeLinear(%r, %s, %z)\n\
+                    %y = DequantizeLinear(%e, %s, %z)\nreturn %y\n";
+        let found = |target: &str| operators(text, target, DeployFormat::Qdq).join(" ");
+        let pair = "QuantizeLinear DequantizeLinear";
+        assert_eq!(found("generic"), format!("{pair} AveragePool ReduceMean {pair}"));
+        let expected = "QuantizeLinear Pad DequantizeLinear AveragePool ReduceMean Squeeze";
+        assert_eq!(found("openvino"), format!("{expected} {pair}"));
+    }
+
+    #[test]
+    fn products_that_runtimes_lack_are_not_written() {
+        let text = |weight: &str, offset: &str| {
+            format!(
+                "model m opset 17\n%x = input : f32[N,1,4]\n%s = const [0.5] : f32[]\n%z = const [3] : i8[]\n\
+                 %q = QuantizeLinear(%x, %s, %z)\n%d = DequantizeLinear(%q, %s, %z)\n%w = const {weight}\n\
+                 %ws = const [0.5, 1.0] : f32[2]\n%wz = const {offset}\n%wd = DequantizeLinear(%w, %ws, %wz) {{axis = 0}}\n\
+                 %c = Conv(%d, %wd) @conv\n%p = QuantizeLinear(%c, %s, %z)\n%y = DequantizeLinear(%p, %s, %z)\nreturn %y\n"
+            )
+        };
+        let has = |text: &str, target: &str, format: DeployFormat, name: &str| {
+            operators(text, target, format).iter().any(|operator| operator == name)
+        };
+        let alike = text("[130, 126] : u8[2,1,1]", "[128, 128] : u8[2]");
+        let several = text("[130, 126] : u8[2,1,1]", "[128, 120] : u8[2]");
+        for target in ["onnxruntime-x86", "onnxruntime-arm"] {
+            assert!(has(&alike, target, DeployFormat::Integer, "ConvInteger"), "{target}");
+            assert!(!has(&several, target, DeployFormat::Integer, "ConvInteger"), "{target}");
+            assert!(has(&several, target, DeployFormat::QOperator, "QLinearConv"), "{target}");
+        }
+        let arm = Emission { target: Profile::named("onnxruntime-arm").unwrap(), ..Emission::default() };
+        let deployed =
+            Deployed::of(&several.parse().unwrap(), DeployFormat::QOperator, &arm, &mut ()).unwrap();
+        assert!(!deployed.model().to_string().contains("u8"), "{}", deployed.model());
+    }
 }

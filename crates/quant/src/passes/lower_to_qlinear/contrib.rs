@@ -4,7 +4,7 @@ use super::{put, quantized_operands, weight_operands};
 use crate::names::Names;
 use crate::new_nodes::{constant, qdq_constants};
 use crate::qdq_params::QdqParams;
-use crate::quantized_linear::{QuantizedLinear, quantized_value};
+use crate::quantized_linear::{QuantizedLinear, has_kernel, quantized_value};
 use intact8_ir::{Attr, Graph, NodeId, Op, Tensor, ValueId};
 
 /// Lowers a node whose result is quantized with these parameters, if there is an operator for it.
@@ -70,7 +70,7 @@ fn gemm(
     label: &str,
     names: &mut Names,
 ) -> Option<()> {
-    let product = QuantizedLinear::at(graph, id)?;
+    let product = QuantizedLinear::at(graph, id).filter(|it| has_kernel(&it.x, it.weight.dtype()))?;
     let mut operands: Vec<Option<ValueId>> =
         quantized_operands(graph, names, &format!("{label}.x"), &product.x)?.into_iter().map(Some).collect();
     operands.extend(weight_operands(graph, names, label, &product)?.into_iter().map(Some));
