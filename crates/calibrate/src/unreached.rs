@@ -92,9 +92,11 @@ mod tests {
         let prepared = Prepared::new(&model, &Preparation::default(), None, &mut ()).unwrap();
         let runtime = Interpreter::default();
         let float = FloatModel::new(&prepared, &runtime).unwrap();
-        let mut config = QuantConfig { batch_num: data.len(), ..QuantConfig::for_model(prepared.model()) };
+        let mut config =
+            QuantConfig { batch_num: Some(data.len()), ..QuantConfig::for_model(prepared.model()) };
         let layers = |config: &QuantConfig, data: &mut dyn CalibrationData| {
-            unreached_layers(&float, config, &mut Batches::new(data, config.batch_num, &mut ())).unwrap()
+            unreached_layers(&float, config, &mut Batches::of(data, config.batch_num, &mut ()).unwrap())
+                .unwrap()
         };
         let found = layers(&config, &mut data);
         let error = calibrate(&float, &config, &mut data, &mut ()).err().map(|error| error.to_string());
