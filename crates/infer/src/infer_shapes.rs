@@ -7,9 +7,9 @@ use intact8_ir::{Dim, GraphId, Model, NodeId, Pass, Result, TensorType, Type, Va
 
 /// Sets the type of every value, as far as it is known before the model runs.
 ///
-/// A stated type stays if it is more specific than the inferred one, or contradicts it. The outputs of an unknown
-/// operator keep their stated types. The types in a function's body depend on the call, so they stay unchanged. The
-/// function `infer` does the same and also reports the unknown types.
+/// A stated type stays if it is more specific than the inferred one; if the two contradict each other, the inferred one
+/// replaces it. The outputs of an unknown operator keep their stated types. The types in a function's body depend on
+/// the call, so they stay unchanged. The function `infer` does the same and also reports the unknown types.
 ///
 /// ```qir before
 /// model m opset 17
@@ -102,6 +102,16 @@ fn refined(stated: &Type, inferred: Type) -> Type {
 }
 
 fn refined_tensor(stated: &TensorType, inferred: TensorType) -> TensorType {
+    let conflicts = |(stated, inferred): (&Dim, &Dim)| {
+        stated.known().zip(inferred.known()).is_some_and(|(stated, inferred)| stated != inferred)
+    };
+    let is_wrong = stated.dtype != inferred.dtype
+        || stated.shape.as_ref().zip(inferred.shape.as_ref()).is_some_and(|(stated, inferred)| {
+            stated.len() != inferred.len() || stated.iter().zip(inferred).any(conflicts)
+        });
+    if is_wrong {
+        return inferred;
+    }
     let dim =
         |(stated, inferred): (&Dim, Dim)| if inferred == Dim::Unknown { stated.clone() } else { inferred };
     let shape = match (&stated.shape, inferred.shape) {

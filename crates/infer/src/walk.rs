@@ -212,23 +212,23 @@ impl<'a> Walker<'a> {
         Some(op)
     }
 
-    /// Records the fact about a value, combined with its stated type. Stated types in a function's body are ignored,
-    /// since the types depend on the call.
+    /// Records the fact about a value, combined with its stated type. A stated type that contradicts the inferred one is a
+    /// wrong hint, and ignored. Stated types in a function's body are ignored, since the types depend on the call.
     fn record(&self, walked: &mut Walked, graph: &Graph, id: ValueId, inferred: Fact) {
         let value = graph.value(id);
         let names = &self.shared.names;
         let stated =
             value.ty.as_ref().filter(|_| self.around.is_empty()).map(Fact::stated).unwrap_or_default();
         let mut fact = meet(&stated, inferred.clone(), names).unwrap_or_else(|| {
-            let [stated, inferred] = [&stated, &inferred].map(|fact| match fact.to_type(names) {
+            let [stated, found] = [&stated, &inferred].map(|fact| match fact.to_type(names) {
                 Some(ty) => ty.to_string(),
                 None => fact.kind().to_owned(),
             });
             let message =
-                format!("%{} has the stated type {stated}, but the inferred type {inferred}", value.name);
+                format!("%{} has the stated type {stated}, but the inferred type {found}", value.name);
             let at = graph.node(id.node).label().to_owned();
             walked.findings.push(Finding { kind: FindingKind::Contradiction, at, message });
-            Fact::stated(value.ty.as_ref().expect("a contradiction needs a stated type"))
+            inferred
         });
         if let Fact::Tensor(tensor) = &mut fact {
             let at = graph.node(id.node).label();
