@@ -34,6 +34,14 @@ impl Data {
         }
     }
 
+    /// The tensor, if it is one.
+    pub fn tensor(self) -> Option<Tensor> {
+        match self {
+            Data::Tensor(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
     /// The tensor; an error if it is something else.
     pub fn as_tensor(&self) -> Result<&Tensor> {
         match self {

@@ -71,7 +71,8 @@ impl Session {
         &self.outputs
     }
 
-    /// Runs the model on one tensor for each input, in order. Inputs with a default may be omitted at the end.
+    /// Runs the model on one tensor for each input, in order. Inputs with a default may be omitted at the end. Outputs that are
+    /// sequences or optional values are left out; [`run_data`](Self::run_data) returns them.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.run_with(inputs, None)
     }
@@ -85,7 +86,7 @@ impl Session {
 
     fn run_with(&self, inputs: &[Tensor], tap: Option<Tap<'_>>) -> Result<Vec<Tensor>> {
         let inputs = inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
-        self.run_data(inputs, tap)?.into_iter().map(Data::into_tensor).collect()
+        Ok(self.run_data(inputs, tap)?.into_iter().filter_map(Data::tensor).collect())
     }
 
     /// Runs the model on values of any kind, one for each input; `None`, and omitted inputs at the end, select the

@@ -21,8 +21,8 @@ pub type Tap<'a> = &'a mut (dyn FnMut(ValueRef, &Tensor) -> Result<()> + 'a);
 
 /// A model that is ready to run, any number of times and in several threads at once.
 pub trait Executor: Send + Sync {
-    /// Runs the model on one tensor for each input, in the order of the inputs, and returns one tensor for each output.
-    /// Inputs with a default value may be left out at the end.
+    /// Runs the model on one tensor for each input, in the order of the inputs, and returns one tensor for each output;
+    /// outputs that are sequences or optional values are left out. Inputs with a default value may be left out at the end.
     ///
     /// # Errors
     /// If the inputs do not fit the model, or an operation can't be computed.

@@ -41,6 +41,7 @@ pub(super) type CachedValues = Vec<(ValueId, Tensor)>;
 
 /// The results of a model on a batch.
 pub(super) struct BatchResult {
+    /// The outputs that are tensors.
     pub(super) outputs: Vec<Tensor>,
     to_cache: Vec<(Fingerprint, Tensor)>,
 }
@@ -163,7 +164,7 @@ impl CachedModel<'_> {
         let tap: Option<intact8_interp::Tap<'_>> =
             if self.to_cache.is_empty() { None } else { Some(&mut tap) };
         let outputs = session.run_data(inputs, tap)?;
-        let outputs = outputs.into_iter().map(Data::into_tensor).collect::<Result<_>>()?;
+        let outputs = outputs.into_iter().filter_map(Data::tensor).collect();
         Ok(BatchResult { outputs, to_cache })
     }
 }
