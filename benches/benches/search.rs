@@ -2,11 +2,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use intact8::calibrate::calibrate;
-use intact8::data::{DataSet, Feed, Feeding, read_npz};
+use intact8::data::{DataSet, Feed, Feeding};
 use intact8::search::search;
 use intact8::{
-    BinarySearch, DataScorer, DeployFormat, Emission, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop,
-    Model, OriginalModel, Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
+    BinarySearch, DataScorer, DeployFormat, Emission, FloatModel, Goal, Goals, Interpreter, MaxDrop, Model,
+    OriginalModel, Preparation, QuantConfig, Roles, SearchOptions, Session, load_model, prepare,
 };
 use std::hint::black_box;
 use std::path::Path;
@@ -17,9 +17,8 @@ fn fixture(file: &str) -> std::path::PathBuf {
 }
 
 fn data(model: &Model, file: &str) -> (DataSet, Feed) {
-    let arrays = read_npz(&fixture(file)).expect("the data are bundled");
-    let data = DataSet { source: file.to_owned(), arrays };
-    let feed = data.feed(&Input::all_of(model), &Feeding::default()).expect("the data fit");
+    let data = DataSet::read(&fixture(file)).expect("the data are bundled");
+    let feed = data.feed(model, &Feeding::default()).expect("the data fit");
     (data, feed)
 }
 

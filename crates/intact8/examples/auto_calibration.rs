@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example auto_calibration`
 
-use intact8::data::{DataSet, Feed, Feeding, read_npz};
+use intact8::data::{DataSet, Feed, Feeding};
 use intact8::{
     BoxError, Evaluator, Model, PROFILES, Result, Session, Tensor, Verdict, accuracy_based_auto_calibration,
     create_quant_config, load_model,
@@ -59,13 +59,11 @@ fn main() -> Result<()> {
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/examples/digits");
     let model = load_model(&fixture.join("model.onnx"))?;
 
-    let read = |file: &str| Ok(DataSet { source: file.to_owned(), arrays: read_npz(&fixture.join(file))? });
-    let session = Session::new(&model)?;
-    let (calib, eval): (Result<DataSet>, Result<DataSet>) = (read("calib.npz"), read("eval.npz"));
-    let (calib, eval) = (calib?, eval?);
-    let evaluation = eval.feed(session.inputs(), &Feeding::default())?;
-    let labels = eval.targets("labels", evaluation.n_samples())?.values::<i64>()?.to_vec();
-    let calibration = calib.feed(session.inputs(), &Feeding::default())?;
+    let calib = DataSet::read(&fixture.join("calib.npz"))?;
+    let eval = DataSet::read(&fixture.join("eval.npz"))?;
+    let evaluation = eval.feed(&model, &Feeding::default())?;
+    let labels = eval.targets("labels", &evaluation)?[0].values::<i64>()?.to_vec();
+    let calibration = calib.feed(&model, &Feeding::default())?;
     let batch_num = calibration.n_batches();
     let mut evaluator = DigitsEvaluator { calibration, evaluation, labels };
 

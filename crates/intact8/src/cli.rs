@@ -11,9 +11,11 @@ mod progress;
 pub(crate) mod quantize;
 pub(crate) mod run;
 
-use intact8::data::{DataSet, Feeding, read_npz};
+use intact8::data::{BatchAxis, Feed, Feeding};
+use intact8::infer::infer;
 use intact8::ir::one_line;
-use intact8::{DeployFormat, Emission, Error, OutputFiles, PROFILES, Profile};
+use intact8::{DeployFormat, Emission, Error, Model, OutputFiles, PROFILES, Profile};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,10 @@ pub(crate) struct FeedingArgs {
     /// fixed batch size of the model, or 32
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// The dimension that counts samples, where it can't be found or is another: of one input, or of all; `none` feeds the array
+    /// as it is; may be repeated
+    #[arg(long = "batch-axis", value_name = "[INPUT=]AXIS")]
+    batch_axes: Vec<BatchAxis>,
     /// Subtract from uint8 arrays: one number, or one for each channel
     #[arg(long, value_name = "a,b,c", value_delimiter = ',', allow_negative_numbers = true)]
     mean: Vec<f32>,
@@ -61,6 +67,7 @@ impl FeedingArgs {
     pub(crate) fn feeding(&self) -> Feeding {
         Feeding {
             batch: self.batch,
+            batch_axes: self.batch_axes.clone(),
             mean: self.mean.clone(),
             std: self.std.clone(),
             raw_bytes: self.raw_bytes,
@@ -109,7 +116,24 @@ fn record_file(save: &Path) -> PathBuf {
     model.with_file_name(name.replace("fake_quant_model.onnx", "scale_offset_record.txt"))
 }
 
-/// Reads a data set from an `.npz` file.
-pub(crate) fn read_data(path: &Path) -> intact8::Result<DataSet> {
-    Ok(DataSet { source: path.display().to_string(), arrays: read_npz(path)? })
+/// Prints the remarks about data, each once.
+pub(crate) fn print_notes<'a>(feeds: impl IntoIterator<Item = &'a Feed>) {
+    let notes: BTreeSet<&str> = feeds.into_iter().filter_map(Feed::note).collect();
+    notes.into_iter().for_each(print_message);
+}
+
+/// Prints which data are converted for a model, and the remarks about them.
+pub(crate) fn print_fed(feed: &Feed) -> intact8::Result<()> {
+    print_notes([feed]);
+    let fed = feed.fed_inputs()?;
+    fed.iter().filter(|input| input.converted.is_some()).for_each(|input| print_message(&input.to_string()));
+    Ok(())
+}
+
+/// Prints where a model contradicts itself. Inferred types are used in place of wrong stored ones.
+pub(crate) fn print_contradictions(path: &Path, model: &Model) -> intact8::Result<()> {
+    for finding in infer(&mut model.clone())?.contradictions() {
+        print_message(&format!("warning: {}: {finding}", path.display()));
+    }
+    Ok(())
 }

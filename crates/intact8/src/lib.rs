@@ -17,7 +17,7 @@
 //! ```
 //! use intact8::data::{DataSet, Feeding};
 //! use intact8::{
-//!     DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, Model, OriginalModel, OutputFiles,
+//!     DataScorer, FloatModel, Goal, Goals, Interpreter, MaxDrop, Minimal, Model, OriginalModel, OutputFiles,
 //!     Preparation, QuantConfig, Roles, SearchOptions, Tensor, prepare, quantize_and_save,
 //! };
 //! use std::sync::Arc;
@@ -34,8 +34,8 @@
 //! ";
 //! let model: Model = text.parse()?;
 //! let samples = Tensor::new(&[3, 2], vec![1.0f32, -2.0, 0.5, 1.5, -1.0, 0.25]);
-//! let data = DataSet { source: "samples".to_owned(), arrays: [("x".to_owned(), samples.into())].into() };
-//! let mut calibration = data.feed(&Input::all_of(&model), &Feeding::default())?;
+//! let data = DataSet::new("samples", [("x".to_owned(), samples.into())].into());
+//! let mut calibration = data.feed(&model, &Feeding::default())?;
 //!
 //! let (metric, goal) = Goal::parse("sqnr>=30", MaxDrop::Absolute(0.0))?;
 //! let interpreter = Arc::new(Interpreter::default());

@@ -1,9 +1,10 @@
 //! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
-use super::{FeedingArgs, print_line, read_data};
+use super::{FeedingArgs, print_contradictions, print_fed, print_line};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use intact8::{Difference, Session, compare};
+use intact8::data::DataSet;
+use intact8::{Difference, compare};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,8 +21,8 @@ pub(crate) struct Args {
     float: PathBuf,
     /// The quantized model, an ONNX file
     quantized: PathBuf,
-    /// One array for each model input, named as the input
-    #[arg(long, value_name = "DATA.npz")]
+    /// One array for each model input, named as the input; or a folder with a file for each sample or batch
+    #[arg(long, value_name = "DATA")]
     input: PathBuf,
     #[command(flatten)]
     feeding: FeedingArgs,
@@ -33,8 +34,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = intact8::load_model(&args.float)?;
     let quantized = intact8::load_model(&args.quantized)?;
-    let session = Session::new(&float).with_context(|| args.float.display().to_string())?;
-    let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
+    print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
+    let feed = DataSet::read(&args.input)?.feed(&float, &args.feeding.feeding())?;
+    print_fed(&feed)?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
     print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {

@@ -1,6 +1,6 @@
 //! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
-use super::{print_line, print_restrictions};
+use super::{print_contradictions, print_line, print_restrictions};
 use anyhow::bail;
 use intact8::{PROFILES, Profile};
 use std::path::PathBuf;
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("{}: exists; name another file with -o, or replace it with --force", args.output.display());
     }
     let model = intact8::load_model(&args.model)?;
+    print_contradictions(&args.model, &model)?;
     match &args.definition {
         Some(definition) => intact8::create_quant_config_from(&args.output, &model, definition)?,
         None => {

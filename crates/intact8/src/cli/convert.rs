@@ -1,6 +1,6 @@
 //! `intact8 convert` and `intact8 convert-qat`: quantized models without calibration.
 
-use super::{DeployArgs, print_line};
+use super::{DeployArgs, print_contradictions, print_line};
 use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = intact8::load_model(&args.model)?;
+    print_contradictions(&args.model, &model)?;
     let text = std::fs::read_to_string(&args.record);
     let text = text.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
     let record = Record::from_text(&text);

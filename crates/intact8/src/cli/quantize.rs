@@ -11,10 +11,12 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictions, read_data};
+use super::{
+    DeployArgs, FeedingArgs, print_contradictions, print_line, print_message, print_notes, print_restrictions,
+};
 use anyhow::{Context, bail};
-use intact8::data::Feed;
-use intact8::ir::one_line;
+use intact8::data::{DataSet, Feed};
+use intact8::ir::{Type, one_line};
 use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
@@ -24,10 +26,10 @@ use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
-    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
-    Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile,
-    QuantConfig, Report, Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay,
-    leave_unreached, load_config, model_bytes, prepare, quantize_and_save, report_json,
+    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Interpreter,
+    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,
+    Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, leave_unreached,
+    load_config, model_bytes, prepare, quantize_and_save, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,11 +44,11 @@ use std::time::Instant;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
-    /// Calibration data: one array for each model input
-    #[arg(long, value_name = "CALIB.npz")]
+    /// Calibration data: an .npz with one array for each model input, an .npy, or a folder with a file for each sample or batch
+    #[arg(long, value_name = "CALIB")]
     calib: PathBuf,
-    /// Evaluation data: one array for each model input, and `labels` or `targets`
-    #[arg(long, value_name = "EVAL.npz")]
+    /// Evaluation data: one array for each model input, and `labels` or `targets`, in the same formats
+    #[arg(long, value_name = "EVAL")]
     eval: Option<PathBuf>,
     /// Configuration of the layers to quantize; default: all layers, as `intact8 config` writes it
     #[arg(long, value_name = "C.json")]
@@ -160,6 +162,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     earlier::check(&files, &args.model)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
+    print_contradictions(&args.model, &model)?;
     let interpreter = Arc::new(Interpreter::default());
     let memory = size::memory(args.memory.as_deref())?;
     let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
@@ -278,22 +281,28 @@ fn roles(
         None => Some(OriginalModel::new(interpreter.clone(), model)),
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let (inputs, feeding) = (Input::all_of(model), args.feeding.feeding());
-    let eval = || args.eval.as_deref().map(read_data).transpose();
-    let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
-    let calibration = calibration?.feed(&inputs, &feeding)?;
-    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval?) {
+    let feeding = args.feeding.feeding();
+    let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
+        let data = DataSet::read(path)?;
+        let feed = data.feed(model, &feeding)?;
+        Ok((data, feed))
+    };
+    let eval = || args.eval.as_deref().map(fed).transpose();
+    let (calibration, eval) = rayon::join(|| fed(&args.calib), eval);
+    let ((_, calibration), eval) = (calibration?, eval?);
+    print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
+    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval) {
         (Some(command), _) => {
             let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
             let mut scorer = CommandScorer::parse(command)?;
             (scorer.timeout, scorer.is_persistent, scorer.stop) = (timeout, args.eval_stays, stop.clone());
             (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
         }
-        (None, Some(data)) => {
+        (None, Some((data, evaluation))) => {
+            print_unscored(model);
             let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
             let (metrics, goals): (Vec<_>, Vec<Goal>) =
                 parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
-            let evaluation = data.feed(&inputs, &feeding)?;
             let original = original.context("the original is compiled where data are scored")?;
             let mut scorer = DataScorer::new(original, evaluation, &data, metrics)?;
             scorer.cache_memory = size::parse(&args.cache_mem)?;
@@ -304,6 +313,16 @@ fn roles(
     };
     let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
     Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
+}
+
+/// Prints the outputs that no metric can use, because they are no tensors.
+fn print_unscored(model: &Model) {
+    for &output in model.main().outputs() {
+        let output = model.main().value(output);
+        if let Some(ty) = output.ty.as_ref().filter(|ty| !matches!(ty, Type::Tensor(_))) {
+            print_message(&format!("output {:?}: is {ty}, and is left out of the scores", output.name));
+        }
+    }
 }
 
 /// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration

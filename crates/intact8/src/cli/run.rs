@@ -1,12 +1,12 @@
 //! `intact8 run`: runs a model on data and writes its outputs.
 
-use super::{FeedingArgs, print_line, read_data};
-use anyhow::{Context, bail, ensure};
-use intact8::data::write_npz;
+use super::{FeedingArgs, print_contradictions, print_fed, print_line, print_message};
+use anyhow::{Context, bail};
+use intact8::data::{DataSet, stacked, write_npz};
 use intact8::ir::{Pass, ValueRef, with_element};
 use intact8::quant::passes::ReadAscend;
-use intact8::{Session, Tensor};
-use std::collections::BTreeMap;
+use intact8::{Data, Session, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,8 +17,8 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
-    /// One array for each model input, named as the input
-    #[arg(long, value_name = "IN.npz")]
+    /// One array for each model input, named as the input; or a folder with a file for each sample or batch
+    #[arg(long, value_name = "IN")]
     input: PathBuf,
     /// File for one array for each output, with the batches stacked
     #[arg(long, value_name = "OUT.npz")]
@@ -35,7 +35,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
-    let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
+    print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
+    let feed = DataSet::read(&args.input)?.feed(&model, &args.feeding.feeding())?;
+    print_fed(&feed)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
         let mut values = model.graphs().filter_map(|(graph, nodes)| {
@@ -48,69 +50,92 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         taps.insert(value, name);
     }
 
-    let mut stacks: BTreeMap<&str, Vec<Tensor>> = BTreeMap::new();
+    let mut results: BTreeMap<&str, Stack> = BTreeMap::new();
+    let mut left_out: BTreeSet<&str> = BTreeSet::new();
     for samples in feed.batches() {
         let inputs = feed.inputs(samples.clone())?;
-        let n_fed = inputs.iter().filter_map(|tensor| tensor.shape().first()).next().copied().unwrap_or(1);
-        let tapped_rows =
-            |name: &'_ str, tensor: &Tensor| (name.to_owned(), trimmed(tensor, n_fed, samples.len()));
+        let n_samples = samples.len();
+        let n_fed = feed.n_fed(&samples);
         let mut tapped = Vec::new();
-        let outputs = session.run_tapped(&inputs, &mut |value, tensor| {
-            tapped.extend(taps.get(&value).map(|name| tapped_rows(name, tensor)));
+        let mut tap = |value: ValueRef, tensor: &Tensor| {
+            tapped.extend(taps.get(&value).map(|name| (*name, trimmed(tensor, 0, n_fed, n_samples))));
             Ok(())
-        })?;
-        for (name, tensor) in session.outputs().iter().zip(&outputs) {
-            stacks.entry(name).or_default().push(trimmed(tensor, n_fed, samples.len()));
+        };
+        let inputs = inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
+        let outputs = session.run_data(inputs, Some(&mut tap))?;
+        for (idx, (name, output)) in session.outputs().iter().zip(outputs).enumerate() {
+            let Some(tensor) = output.tensor() else {
+                left_out.insert(name);
+                continue;
+            };
+            let axis = feed.output_axis(idx);
+            let rows = axis.map(|axis| trimmed(&tensor, axis, n_fed, n_samples)).unwrap_or(tensor);
+            results.entry(name).or_default().push(rows, axis);
         }
-        for (name, tensor) in tapped {
-            let name = args.taps.iter().find(|tap| **tap == name).expect("only taps are collected");
-            stacks.entry(name).or_default().push(tensor);
-        }
+        tapped.into_iter().for_each(|(name, rows)| results.entry(name).or_default().push(rows, Some(0)));
     }
-    let stacked: BTreeMap<&str, Tensor> = stacks
+    let results: BTreeMap<&str, Tensor> = results
         .into_iter()
-        .map(|(name, batches)| Ok((name, stack(name, &batches)?)))
+        .map(|(name, stack)| Ok((name, stack.whole(name)?)))
         .collect::<anyhow::Result<_>>()?;
     let mut bytes = std::io::Cursor::new(Vec::new());
-    write_npz(&mut bytes, stacked.iter().map(|(name, tensor)| (*name, tensor)))?;
+    write_npz(&mut bytes, results.iter().map(|(name, tensor)| (*name, tensor)))?;
     intact8::write_file(&args.output, bytes.get_ref())?;
-    for (name, tensor) in &stacked {
+    for (name, tensor) in &results {
         print_line(&format!("{name}: {}{:?}", tensor.dtype(), tensor.shape()));
+    }
+    for name in left_out {
+        print_message(&format!("output {name:?}: is a sequence or an optional value, and is left out"));
     }
     print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// A tensor without the rows of repeated samples that filled the batch.
-fn trimmed(tensor: &Tensor, n_fed: usize, n_samples: usize) -> Tensor {
-    if tensor.shape().first() != Some(&n_fed) || n_fed == n_samples {
+/// A tensor without the repeated samples that filled the batch.
+fn trimmed(tensor: &Tensor, axis: usize, n_fed: usize, n_samples: usize) -> Tensor {
+    if tensor.shape().get(axis) != Some(&n_fed) || n_fed == n_samples {
         return tensor.clone();
     }
+    let n_outer: usize = tensor.shape()[..axis].iter().product();
     let mut shape = tensor.shape().to_vec();
-    shape[0] = n_samples;
-    let n_values = shape.iter().product();
+    shape[axis] = n_samples;
+    let inner: usize = shape[axis + 1..].iter().product();
     with_element!(tensor.dtype(), T => {
-        Tensor::new(&shape, tensor.values::<T>().expect("the type is the tensor's own")[..n_values].to_vec())
+        let values = tensor.values::<T>().expect("the type is the tensor's own");
+        let rows = (0..n_outer).flat_map(|outer| &values[outer * n_fed * inner..][..n_samples * inner]);
+        Tensor::new(&shape, rows.cloned().collect())
     })
 }
 
-/// The batches stacked along the first dimension; a value without dimensions is one row for each batch.
-fn stack(name: &str, batches: &[Tensor]) -> anyhow::Result<Tensor> {
-    let first = &batches[0];
-    let row = first.shape().get(1..).unwrap_or(&[]);
-    let fits =
-        |batch: &Tensor| batch.dtype() == first.dtype() && batch.shape().get(1..).unwrap_or(&[]) == row;
-    ensure!(
-        batches.iter().all(fits),
-        "{name}: has different shapes in different batches; use a batch that holds all samples"
-    );
-    let n_rows = batches.iter().map(|batch| batch.shape().first().copied().unwrap_or(1)).sum();
-    let shape: Vec<usize> = std::iter::once(n_rows).chain(row.iter().copied()).collect();
-    with_element!(first.dtype(), T => {
-        let mut values: Vec<T> = Vec::with_capacity(shape.iter().product());
-        for batch in batches {
-            values.extend_from_slice(batch.values::<T>()?);
-        }
-        Ok(Tensor::new(&shape, values))
-    })
+/// The results of one value, batch by batch.
+#[derive(Default)]
+struct Stack {
+    batches: Vec<Tensor>,
+    /// The dimension that counts samples.
+    axis: Option<usize>,
+}
+
+impl Stack {
+    fn push(&mut self, tensor: Tensor, axis: Option<usize>) {
+        self.batches.push(tensor);
+        self.axis = axis;
+    }
+
+    /// The batches stacked along the batch axis. A value without dimensions is one row for each batch, and so are values without a
+    /// batch axis if there are several.
+    fn whole(self, name: &str) -> anyhow::Result<Tensor> {
+        let stacked = match (&self.batches[..], self.axis) {
+            ([one], None) => return Ok(one.clone()),
+            (batches, Some(axis)) if !batches[0].shape().is_empty() => stacked(batches, axis),
+            (batches, _) => stacked(&batches.iter().map(row).collect::<Vec<_>>(), 0),
+        };
+        Ok(stacked.with_context(|| {
+            format!("{name}; use a batch that holds all samples, or run the files one by one")
+        })?)
+    }
+}
+
+/// The tensor as the only row of another.
+fn row(tensor: &Tensor) -> Tensor {
+    tensor.reshaped(&[&[1], tensor.shape()].concat()).expect("a dimension of 1 adds no elements")
 }

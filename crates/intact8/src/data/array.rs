@@ -1,5 +1,6 @@
 //! An array of a data set: in memory, or in a file from which samples are read when they are needed.
 
+use super::npz::Packed;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,14 +15,18 @@ pub struct Array(Source);
 enum Source {
     InMemory(Tensor),
     InFile(FileArray),
+    Packed(Packed),
+    /// An array of a type that tensors can't have, with the reason.
+    Unreadable(Error),
 }
 
-/// An array in a file of its own: little-endian elements, row-major, from the start of the file.
+/// An array in a file: little-endian elements, row-major, from `start` to the end of the file.
 #[derive(Debug, Clone)]
 struct FileArray {
     dtype: DType,
     shape: Vec<usize>,
     file: Arc<Mutex<File>>,
+    start: u64,
 }
 
 impl From<Tensor> for Array {
@@ -31,49 +36,66 @@ impl From<Tensor> for Array {
 }
 
 impl Array {
-    /// An array in a file that holds only its elements, little-endian and row-major.
-    pub(super) fn in_file(dtype: DType, shape: Vec<usize>, file: File) -> Array {
-        Array(Source::InFile(FileArray { dtype, shape, file: Arc::new(Mutex::new(file)) }))
+    /// An array whose little-endian, row-major elements are the file's bytes from `start` on.
+    pub(super) fn in_file(dtype: DType, shape: Vec<usize>, file: File, start: u64) -> Array {
+        Array(Source::InFile(FileArray { dtype, shape, file: Arc::new(Mutex::new(file)), start }))
     }
 
-    /// The type of the elements.
-    pub fn dtype(&self) -> DType {
-        match &self.0 {
-            Source::InMemory(tensor) => tensor.dtype(),
-            Source::InFile(array) => array.dtype,
-        }
+    /// An array that is still in a file of NumPy's.
+    pub(super) fn packed(packed: Packed) -> Array {
+        Array(Source::Packed(packed))
     }
 
-    /// The lengths of the dimensions.
-    pub fn shape(&self) -> &[usize] {
+    /// An array that is there but can't be used.
+    pub(super) fn unreadable(reason: Error) -> Array {
+        Array(Source::Unreadable(reason))
+    }
+
+    /// The type of the elements, and the lengths of the dimensions.
+    ///
+    /// # Errors
+    /// If tensors can't have elements of the array's type.
+    pub fn layout(&self) -> Result<(DType, &[usize])> {
         match &self.0 {
-            Source::InMemory(tensor) => tensor.shape(),
-            Source::InFile(array) => &array.shape,
+            Source::InMemory(tensor) => Ok((tensor.dtype(), tensor.shape())),
+            Source::InFile(array) => Ok((array.dtype, &array.shape)),
+            Source::Packed(packed) => Ok((packed.header.dtype(), &packed.header.shape)),
+            Source::Unreadable(reason) => Err(reason.clone()),
         }
     }
 
     /// The whole array in memory.
     ///
     /// # Errors
-    /// If the file can't be read.
+    /// If the file can't be read, or tensors can't have its elements.
     pub fn whole(&self) -> Result<Tensor> {
         match &self.0 {
             Source::InMemory(tensor) => Ok(tensor.clone()),
             Source::InFile(array) => array.whole(),
+            Source::Packed(packed) => packed.tensor(),
+            Source::Unreadable(reason) => Err(reason.clone()),
         }
     }
 
-    /// Some samples along `axis`, with the last one repeated until there are `n_samples`.
+    /// The same array, ready for reading parts of it often.
+    pub(super) fn unpacked(&self) -> Result<Array> {
+        match &self.0 {
+            Source::Packed(packed) => packed.unpacked(),
+            _ => Ok(self.clone()),
+        }
+    }
+
+    /// Some samples along `axis`, each of which may be picked several times.
     ///
     /// # Errors
     /// If the file can't be read.
-    pub(super) fn pick(&self, axis: usize, samples: &[usize], n_samples: usize) -> Result<Tensor> {
+    pub(super) fn pick(&self, axis: usize, samples: &[usize]) -> Result<Tensor> {
         match &self.0 {
-            Source::InMemory(tensor) => Ok(picked(tensor, axis, samples, n_samples)),
-            Source::InFile(array) => {
-                let part = array.part(axis, samples)?;
-                let all: Vec<usize> = (0..samples.len()).collect();
-                Ok(if all.len() == n_samples { part } else { picked(&part, axis, &all, n_samples) })
+            Source::InFile(array) => array.part(axis, samples),
+            _ => {
+                let whole = self.whole()?;
+                let is_whole = samples.iter().copied().eq(0..whole.shape()[axis]);
+                Ok(if is_whole { whole } else { picked(&whole, axis, samples) })
             }
         }
     }
@@ -111,26 +133,24 @@ impl FileArray {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = Vec::with_capacity(shape.iter().product::<usize>() * size);
         for run in runs {
-            file.seek(SeekFrom::Start((run.start * size) as u64)).map_err(wrong)?;
+            file.seek(SeekFrom::Start(self.start + (run.start * size) as u64)).map_err(wrong)?;
             (&mut *file).take((run.len() * size) as u64).read_to_end(&mut bytes).map_err(wrong)?;
         }
         Tensor::from_le_bytes(self.dtype, shape, &bytes)
     }
 }
 
-/// Some samples of a tensor, the last one repeated until there are `n_samples`.
-fn picked(tensor: &Tensor, axis: usize, samples: &[usize], n_samples: usize) -> Tensor {
+/// Some samples of a tensor.
+fn picked(tensor: &Tensor, axis: usize, samples: &[usize]) -> Tensor {
     let mut shape = tensor.shape().to_vec();
     let (n_stored, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
-    shape[axis] = n_samples;
+    shape[axis] = samples.len();
     with_element!(tensor.dtype(), T => {
         let values = tensor.values::<T>().expect("the type is the tensor's own");
         let mut batch: Vec<T> = Vec::with_capacity(shape.iter().product());
         for part in values.chunks_exact((n_stored * inner).max(1)) {
             let of = |sample: &usize| &part[sample * inner..(sample + 1) * inner];
             samples.iter().for_each(|sample| batch.extend_from_slice(of(sample)));
-            let last = samples.last().map_or(&[][..], of);
-            (samples.len()..n_samples).for_each(|_| batch.extend_from_slice(last));
         }
         Tensor::new(&shape, batch)
     })
@@ -144,13 +164,13 @@ mod tests {
     fn in_file(tensor: &Tensor) -> Array {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&tensor.to_le_bytes()).unwrap();
-        Array::in_file(tensor.dtype(), tensor.shape().to_vec(), file)
+        Array::in_file(tensor.dtype(), tensor.shape().to_vec(), file, 0)
     }
 
     #[test]
     fn samples_may_be_along_a_later_dimension() {
         let array = Tensor::new(&[2, 3, 1], vec![0.0f32, 1.0, 2.0, 10.0, 11.0, 12.0]);
-        let batch = picked(&array, 1, &[1, 2], 3);
+        let batch = picked(&array, 1, &[1, 2, 2]);
         assert_eq!(
             (batch.shape(), batch.values::<f32>().unwrap()),
             (&[2, 3, 1][..], &[1.0, 2.0, 2.0, 11.0, 12.0, 12.0][..])
@@ -161,14 +181,12 @@ mod tests {
     fn an_array_in_a_file_equals_one_in_memory() {
         let tensor = Tensor::new(&[3, 4, 2], (0..24i16).collect());
         let (in_memory, in_file) = (Array::from(tensor.clone()), in_file(&tensor));
-        assert_eq!((in_file.dtype(), in_file.shape()), (in_memory.dtype(), in_memory.shape()));
+        assert_eq!(in_file.layout().unwrap(), in_memory.layout().unwrap());
         assert_eq!(in_file.whole().unwrap(), tensor);
         for axis in 0..3 {
-            for samples in [&[0][..], &[1], &[0, 1], &[1, 0], &[1, 1]] {
-                for n_samples in [samples.len(), 5] {
-                    let picked = |array: &Array| array.pick(axis, samples, n_samples).unwrap();
-                    assert_eq!(picked(&in_file), picked(&in_memory), "{axis} {samples:?} {n_samples}");
-                }
+            for samples in [&[0][..], &[1], &[0, 1], &[1, 0], &[1, 1], &[0, 1, 1, 1]] {
+                let picked = |array: &Array| array.pick(axis, samples).unwrap();
+                assert_eq!(picked(&in_file), picked(&in_memory), "{axis} {samples:?}");
             }
         }
         let number = Tensor::scalar(7.5f64);
@@ -177,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        let array = Array::in_file(DType::F32, vec![3], tempfile::tempfile().unwrap());
+        let array = Array::in_file(DType::F32, vec![3], tempfile::tempfile().unwrap(), 0);
         assert_eq!(
             array.whole().unwrap_err().to_string(),
             "0 bytes can't fill a tensor of f32 and shape [3]"

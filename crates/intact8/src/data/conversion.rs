@@ -22,7 +22,7 @@ pub(super) fn is_of_bytes(from: DType, to: DType) -> bool {
 
 /// Checks that means and deviations are given for bytes, and in their unit.
 pub(super) fn check(array: &Array, to: DType, feeding: &Feeding) -> Result<()> {
-    if !is_of_bytes(array.dtype(), to) || feeding.raw_bytes {
+    if !is_of_bytes(array.layout()?.0, to) || feeding.raw_bytes {
         return Ok(());
     }
     let (mean, std) = (&feeding.mean, &feeding.std);
@@ -55,12 +55,13 @@ pub(super) fn check(array: &Array, to: DType, feeding: &Feeding) -> Result<()> {
 
 /// Whether an array of bytes has one greater than 1.
 fn exceeds_one(array: &Array) -> Result<bool> {
-    let Some(&n_samples) = array.shape().first() else {
+    let Some(&n_samples) = array.layout()?.1.first() else {
         return Ok(array.whole()?.values::<u8>()?.iter().any(|&byte| byte > 1));
     };
+    let array = array.unpacked()?;
     let samples: Vec<usize> = (0..n_samples).collect();
     for chunk in samples.chunks(CHUNK) {
-        if array.pick(0, chunk, chunk.len())?.values::<u8>()?.iter().any(|&byte| byte > 1) {
+        if array.pick(0, chunk)?.values::<u8>()?.iter().any(|&byte| byte > 1) {
             return Ok(true);
         }
     }

@@ -1,126 +1,147 @@
-//! `.npz` files: zip archives of NumPy arrays. Large arrays are unpacked into files, not into memory.
+//! `.npz` and `.npy` files: zip archives of NumPy arrays, and single ones. Only headers are read at once; elements when an array
+//! is used, and those of large arrays into files, not into memory.
 
 use super::Array;
-use intact8_ir::{DType, Element, Error, Result, Tensor, f16, with_element};
-use npyz::{
-    DType as NpyType, Deserialize, Endianness, NpyFile, NpyHeader, Order, TypeChar, TypeStr, WriterBuilder,
-};
+use super::npy::{self, Header};
+use intact8_ir::{Error, Result, Tensor};
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Seek, Write};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// Arrays of more bytes than this are stored in temporary files.
 const MAX_BYTES_IN_MEMORY: u64 = 1 << 20;
 
-/// Reads every array of a file. An array of more than one MiB is unpacked into a private temporary file, which is removed with the
-/// array, so that memory is needed only for the samples of a batch.
+/// The headers of every array of an `.npz` file. The elements of an array are read when it is used, so an array that no model
+/// needs costs nothing, whatever its type.
 ///
 /// # Errors
-/// If the file can't be read, is not an `.npz` file, or has an array of a type that can't be fed.
+/// If the file can't be read or is not an `.npz` file.
 pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     let at = |error: Error| error.at(path.display());
-    let wrong = |error: &dyn std::fmt::Display| at(Error::invalid_data(error.to_string()));
-    let file = std::fs::File::open(path).map_err(|error| at(Error::io(error)))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-        wrong(&format!(
-            "is no .npz file ({error}); write one in Python with numpy.savez(\"data.npz\", INPUT=array), with an array for \
-             each model input and the samples along its first axis"
-        ))
-    })?;
+    let mut archive = archive(path).map_err(at)?;
+    let shared: Arc<Path> = path.into();
     let mut arrays = BTreeMap::new();
     for idx in 0..archive.len() {
-        let mut entry = archive.by_index(idx).map_err(|error| wrong(&error))?;
-        let name = entry.name().map_err(|error| wrong(&error))?.into_owned();
+        let mut entry = archive.by_index(idx).map_err(|error| at(invalid(&error)))?;
+        let name = entry.name().map_err(|error| at(invalid(&error)))?.into_owned();
         let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
-        let header = NpyHeader::from_reader(&mut entry).map_err(|error| wrong(&error))?;
-        let array = read_array(header, entry).map_err(|error| at(error.at(format!("array {name:?}"))))?;
+        let array = match Header::read(&mut entry) {
+            Ok((header, start)) => {
+                Array::packed(Packed { path: shared.clone(), entry: Some(idx), start, header })
+            }
+            Err(error) => Array::unreadable(error),
+        };
         arrays.insert(name, array);
     }
     Ok(arrays)
 }
 
-fn read_array(header: NpyHeader, mut entry: impl Read) -> Result<Array> {
-    let NpyType::Plain(ty) = header.dtype() else {
-        return Err(Error::unsupported("is a structured array; save one array for each field"));
-    };
-    let shape = shape(&header)?;
-    let n_elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
-    let n_bytes = n_elements.and_then(|n| n.checked_mul(ty.size_field()));
-    match (dtype(&ty), n_bytes) {
-        (Some(dtype), Some(n_bytes)) if n_bytes > MAX_BYTES_IN_MEMORY && header.order() == Order::C => {
-            let wrong = |error: std::io::Error| Error::invalid_data(format!("can't be unpacked: {error}"));
-            let mut file = tempfile::tempfile().map_err(wrong)?;
-            let n_found = std::io::copy(&mut entry.by_ref().take(n_bytes), &mut file).map_err(wrong)?;
-            if n_found != n_bytes {
-                let message = format!("{n_found} bytes can't fill {n_bytes}; the file is cut off");
-                return Err(Error::invalid_data(message));
-            }
-            Ok(Array::in_file(dtype, shape, file))
-        }
-        _ => read_tensor(NpyFile::with_header(header, entry), &ty).map(Array::from),
+/// The array of an `.npy` file; `None` if the file is of another format.
+pub(super) fn read_npy(path: &Path) -> Result<Option<Array>> {
+    let mut file = BufReader::new(open(path)?);
+    let mut first = [0];
+    let is_npy = file.read_exact(&mut first).is_ok() && first[0] == 0x93;
+    if !is_npy {
+        return Ok(None);
+    }
+    file.rewind().map_err(Error::io)?;
+    let (header, start) = Header::read(&mut file)?;
+    Ok(Some(Array::packed(Packed { path: path.into(), entry: None, start, header })))
+}
+
+/// Opens a file, which must be a regular one: others can't be read twice.
+fn open(path: &Path) -> Result<File> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(Error::invalid_data("is not a regular file")),
+        Ok(_) => File::open(path).map_err(Error::io),
+        Err(error) => Err(Error::io(error)),
     }
 }
 
-/// The type of elements that need no conversion.
-fn dtype(ty: &TypeStr) -> Option<DType> {
-    if ty.endianness() == Endianness::Big {
-        return None;
-    }
-    Some(match (ty.type_char(), ty.size_field()) {
-        (TypeChar::Float, 4) => DType::F32,
-        (TypeChar::Float, 8) => DType::F64,
-        (TypeChar::Float, 2) => DType::F16,
-        (TypeChar::Int, 1) => DType::I8,
-        (TypeChar::Int, 2) => DType::I16,
-        (TypeChar::Int, 4) => DType::I32,
-        (TypeChar::Int, 8) => DType::I64,
-        (TypeChar::Uint, 1) => DType::U8,
-        (TypeChar::Uint, 2) => DType::U16,
-        (TypeChar::Uint, 4) => DType::U32,
-        (TypeChar::Uint, 8) => DType::U64,
-        _ => return None,
+fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
+    ZipArchive::new(BufReader::new(open(path)?)).map_err(|error| {
+        invalid(&format!(
+            "is no .npz file ({error}); write one in Python with numpy.savez(\"data.npz\", INPUT=array), with an array for \
+             each model input and the samples along its first axis"
+        ))
     })
 }
 
-fn shape(header: &NpyHeader) -> Result<Vec<usize>> {
-    let shape = header.shape().iter().map(|&n| usize::try_from(n));
-    shape.collect::<Result<_, _>>().map_err(|_| Error::invalid_data("is too large"))
+fn invalid(error: &dyn std::fmt::Display) -> Error {
+    Error::invalid_data(error.to_string())
 }
 
-fn read_tensor<R: Read>(file: NpyFile<R>, ty: &TypeStr) -> Result<Tensor> {
-    match (ty.type_char(), ty.size_field()) {
-        (TypeChar::Float, 4) => read::<f32, R>(file),
-        (TypeChar::Float, 8) => read::<f64, R>(file),
-        (TypeChar::Float, 2) => read::<f16, R>(file),
-        (TypeChar::Int, 1) => read::<i8, R>(file),
-        (TypeChar::Int, 2) => read::<i16, R>(file),
-        (TypeChar::Int, 4) => read::<i32, R>(file),
-        (TypeChar::Int, 8) => read::<i64, R>(file),
-        (TypeChar::Uint, 1) => read::<u8, R>(file),
-        (TypeChar::Uint, 2) => read::<u16, R>(file),
-        (TypeChar::Uint, 4) => read::<u32, R>(file),
-        (TypeChar::Uint, 8) => read::<u64, R>(file),
-        (TypeChar::Bool, _) => read::<bool, R>(file),
-        _ => Err(Error::unsupported(format!("has elements of {ty}; save it as floats, integers or bool"))),
-    }
+/// An array in a file of NumPy's, whose elements are not read yet.
+#[derive(Debug, Clone)]
+pub(super) struct Packed {
+    path: Arc<Path>,
+    /// The index in the archive; `None` for an `.npy` file.
+    entry: Option<usize>,
+    /// The position of the first element.
+    start: u64,
+    pub(super) header: Header,
 }
 
-fn read<T: Element + Deserialize, R: Read>(file: NpyFile<R>) -> Result<Tensor> {
-    let wrong = |error: std::io::Error| Error::invalid_data(error.to_string()).caused_by(error);
-    let shape = shape(file.header())?;
-    let order = file.order();
-    let values: Vec<T> = file.into_vec().map_err(wrong)?;
-    if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(values.len()) {
-        return Err(Error::invalid_data(format!("{} values can't fill the shape {shape:?}", values.len())));
+impl Packed {
+    /// The elements.
+    pub(super) fn tensor(&self) -> Result<Tensor> {
+        let n_bytes = self.header.n_bytes()?;
+        let mut bytes = Vec::new();
+        self.copy_to(&mut bytes, n_bytes)?;
+        self.header.tensor(bytes)
     }
-    match order {
-        Order::C => Ok(Tensor::new(&shape, values)),
-        Order::Fortran => {
-            Err(Error::unsupported("is in Fortran order; save it with numpy.ascontiguousarray"))
+
+    /// The array ready for reading parts of it often: in memory, or if it is larger than one MiB in a file of its own, so that
+    /// memory is needed only for the samples of a batch. A temporary file is private, and removed with the array.
+    pub(super) fn unpacked(&self) -> Result<Array> {
+        let (header, n_bytes) = (&self.header, self.header.n_bytes()?);
+        if n_bytes <= MAX_BYTES_IN_MEMORY || !header.is_plain() {
+            return self.tensor().map(Array::from);
         }
+        let (file, start) = match self.entry {
+            None => (open(&self.path)?, self.start),
+            Some(_) => {
+                let mut file = tempfile::tempfile().map_err(|error| unpacking(&error))?;
+                self.copy_to(&mut file, n_bytes)?;
+                (file, 0)
+            }
+        };
+        Ok(Array::in_file(header.dtype(), header.shape.clone(), file, start))
     }
+
+    fn copy_to(&self, out: &mut impl Write, n_bytes: u64) -> Result<()> {
+        let mut archive;
+        let mut entry;
+        let mut file;
+        let elements: &mut dyn Read = match self.entry {
+            Some(idx) => {
+                archive = self::archive(&self.path)?;
+                entry = archive.by_index(idx).map_err(|error| invalid(&error))?;
+                std::io::copy(&mut entry.by_ref().take(self.start), &mut std::io::sink())
+                    .map_err(|error| unpacking(&error))?;
+                &mut entry
+            }
+            None => {
+                file = open(&self.path)?;
+                file.seek(SeekFrom::Start(self.start)).map_err(|error| unpacking(&error))?;
+                &mut file
+            }
+        };
+        let n_found = std::io::copy(&mut elements.take(n_bytes), out).map_err(|error| unpacking(&error))?;
+        if n_found != n_bytes {
+            let message = format!("{n_found} bytes can't fill {n_bytes}; the file is cut off");
+            return Err(Error::invalid_data(message));
+        }
+        Ok(())
+    }
+}
+
+fn unpacking(error: &std::io::Error) -> Error {
+    Error::invalid_data(format!("can't be unpacked: {error}"))
 }
 
 /// Writes arrays as a compressed `.npz` file.
@@ -131,21 +152,13 @@ pub fn write_npz<'a>(
     out: impl Write + Seek,
     arrays: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<()> {
-    let wrong = |error: &dyn std::fmt::Display| Error::invalid_data(error.to_string());
     let mut archive = ZipWriter::new(out);
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(true);
     for (name, tensor) in arrays {
-        let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
-        let dtype = tensor.dtype();
-        archive.start_file(format!("{name}.npy"), options).map_err(|error| wrong(&error))?;
-        with_element!(dtype, [F32 F64 F16 I8 U8 I16 U16 I32 U32 I64 U64 Bool], T => {
-            let writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut archive);
-            let mut writer = writer.begin_nd().map_err(|error| wrong(&error))?;
-            writer.extend(tensor.values::<T>()?).map_err(|error| wrong(&error))?;
-            writer.finish().map_err(|error| wrong(&error))?;
-        }, _ => return Err(Error::unsupported(format!("{name}: arrays of {dtype} can't be written"))));
+        archive.start_file(format!("{name}.npy"), options).map_err(|error| invalid(&error))?;
+        npy::write(&mut archive, tensor).map_err(|error| error.at(name))?;
     }
-    archive.finish().map_err(|error| wrong(&error))?;
+    archive.finish().map_err(|error| invalid(&error))?;
     Ok(())
 }

@@ -35,11 +35,11 @@ mod tests {
         .parse()
         .unwrap();
         let array = Array::from(Tensor::new(&[4, 262_144], vec![0f32; 4 << 18]));
-        let data = DataSet { source: "s".to_owned(), arrays: [("x".to_owned(), array)].into() };
+        let data = DataSet::new("s", [("x".to_owned(), array)].into());
         let feeding = Feeding { batch: Some(batch), ..Feeding::default() };
         let session = Session::new(&model).unwrap();
-        let feed = data.feed(session.inputs(), &feeding).unwrap();
-        fit_to_cache(feed, &session).unwrap().batch_len()
+        let feed = data.feed(&model, &feeding).unwrap();
+        fit_to_cache(feed, &session).unwrap().batches().next().unwrap().len()
     }
 
     #[test]

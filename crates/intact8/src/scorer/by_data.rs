@@ -7,12 +7,12 @@ use super::sample_order::{estimate, worst_first};
 use super::{Effort, Score};
 use crate::chance::Chance;
 use crate::data::{
-    Batch, Better, DataSet, Feed, Metric, Noise, Tally, Truth, labels, noise, noise_of_mean, numbers,
+    Batch, Better, DataSet, Feed, Metric, Noise, Rows, Tally, Truth, labels, noise, noise_of_mean, numbers,
 };
 use intact8_calibrate::BoxError;
 use intact8_infer::InferShapes;
 use intact8_interp::{Interpreter, Session};
-use intact8_ir::{Error, Model, Pass, Result, Tensor};
+use intact8_ir::{Error, Model, Pass, Result, Tensor, Type};
 use intact8_quant::passes::ComputeInF32;
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use rayon::prelude::*;
@@ -32,8 +32,11 @@ pub struct DataScorer {
     /// the model that differs from an earlier trial; the scores are the same bit for bit. The first trial stores nothing, since
     /// it is usually the last.
     pub cache_memory: usize,
-    labels: Vec<i64>,
+    /// The labels of each sample; empty if no metric needs them.
+    labels: Rows<i64>,
     targets: Targets,
+    /// The dimension of the first output that counts samples.
+    output_axis: Option<usize>,
     cache: ActivationCache,
     original: OriginalModel,
     /// The complete scores of models, by the fingerprints of their outputs.
@@ -49,10 +52,10 @@ const CACHE_MEMORY: usize = 256 << 20;
 enum Targets {
     /// No metric needs targets.
     None,
-    /// Values of the data set, the same number for each sample.
-    FromData(Vec<f32>),
-    /// The outputs of the original model, batch by batch; computed when they are first needed.
-    Original(Option<Vec<Vec<f32>>>),
+    /// Values of the data set.
+    FromData(Rows<f32>),
+    /// The outputs of the original model; computed when they are first needed.
+    Original(Option<Rows<f32>>),
 }
 
 /// The original model, compiled by the interpreter that runs all other models too.
@@ -114,28 +117,39 @@ impl DataScorer {
         metrics: Vec<Metric>,
     ) -> Result<DataScorer> {
         let needs = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
-        let n_samples = evaluation.n_samples();
-        let labels = match needs(Truth::Labels) {
-            true => labels(&data.targets("labels", n_samples)?).map_err(|error| error.at(&data.source))?,
-            false => vec![],
-        };
-        let targets = match (needs(Truth::Targets), data.arrays.contains_key("targets")) {
+        let of_samples = |tensor: &Tensor| tensor.shape()[0];
+        let mut label_rows = Rows::default();
+        if needs(Truth::Labels) {
+            for tensor in data.targets("labels", &evaluation)? {
+                let labels = labels(&tensor).map_err(|error| error.at(data.source()))?;
+                label_rows.extend(&labels, of_samples(&tensor));
+            }
+        }
+        let targets = match (needs(Truth::Targets), data.has_targets("targets", &evaluation)) {
             (false, _) => Targets::None,
             (true, true) => {
-                let targets = data.targets("targets", n_samples)?;
-                let targets = numbers(&targets);
-                Targets::FromData(targets.map_err(|error| error.at("targets").at(&data.source))?.into_owned())
+                let mut rows = Rows::default();
+                for tensor in data.targets("targets", &evaluation)? {
+                    let targets = numbers(&tensor).map_err(|error| error.at("targets").at(data.source()))?;
+                    rows.extend(&targets, of_samples(&tensor));
+                }
+                Targets::FromData(rows)
             }
             (true, false) => Targets::Original(None),
         };
+        let graph = original.model.main();
+        let is_tensor = |ty: &Option<Type>| matches!(ty, None | Some(Type::Tensor(_)));
+        let first = graph.outputs().iter().position(|&value| is_tensor(&graph.value(value).ty));
+        let output_axis = evaluation.output_axis(first.unwrap_or(0));
         let evaluation = fit_to_cache(evaluation, &*original.session()?)?;
         let cache = ActivationCache::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
             metrics,
             cache_memory: CACHE_MEMORY,
-            labels,
+            labels: label_rows,
             targets,
+            output_axis,
             cache,
             known: HashMap::new(),
             original,
@@ -153,15 +167,17 @@ impl DataScorer {
         let Targets::Original(outputs @ None) = &mut self.targets else { return Ok(()) };
         let session = self.original.session()?;
         let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
-        let mut found = Vec::new();
+        let (mut found, mut n_done) = (Rows::default(), 0);
         for wave in batches.chunks(rayon::current_num_threads()) {
-            (scoring.progress)(found.len(), batches.len())?;
+            (scoring.progress)(n_done, batches.len())?;
+            n_done += wave.len();
             let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
                 .map(|samples| session.run(&self.evaluation.inputs(samples.clone())?))
                 .collect();
             for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
-                found.push(Batch::of(&of_batch?, samples.len())?.output.into_owned());
+                let outputs = of_batch?;
+                found.extend(&Batch::of(&outputs, samples.len(), self.output_axis)?.output, samples.len());
             }
         }
         *outputs = Some(found);
@@ -201,32 +217,14 @@ impl DataScorer {
 
     /// The outputs of some samples with their labels and targets.
     fn batch<'a>(&'a self, outputs: &'a [Tensor], samples: &[usize]) -> Result<Batch<'a>> {
-        let batch = Batch::of(outputs, samples.len())?;
-        let n_samples = self.evaluation.n_samples();
+        let batch = Batch::of(outputs, samples.len(), self.output_axis)?;
         let targets = match &self.targets {
             Targets::None => Cow::Borrowed(&[][..]),
-            Targets::FromData(values) => rows_of(values, samples, n_samples),
-            Targets::Original(outputs) => {
-                let outputs = outputs.as_ref().expect("the targets were computed before");
-                let row_of = |&sample: &usize| {
-                    let batch_len = self.evaluation.batch_len();
-                    let idx = sample / batch_len;
-                    let n_in_batch = batch_len.min(n_samples - idx * batch_len);
-                    let row_len = outputs[idx].len() / n_in_batch;
-                    &outputs[idx][sample % batch_len * row_len..][..row_len]
-                };
-                Cow::Owned(samples.iter().flat_map(row_of).copied().collect())
-            }
+            Targets::FromData(rows) => rows.of(samples),
+            Targets::Original(rows) => rows.as_ref().expect("the targets were computed before").of(samples),
         };
-        Ok(Batch { labels: rows_of(&self.labels, samples, n_samples), targets, ..batch })
+        Ok(Batch { labels: self.labels.of(samples), targets, ..batch })
     }
-}
-
-/// The rows of some samples.
-fn rows_of<'a, T: Clone>(values: &'a [T], samples: &[usize], n_samples: usize) -> Cow<'a, [T]> {
-    let row_len = values.len() / n_samples;
-    let row_of = |&sample: &usize| &values[sample * row_len..(sample + 1) * row_len];
-    Cow::Owned(samples.iter().flat_map(row_of).cloned().collect())
 }
 
 impl Scorer for DataScorer {
@@ -293,12 +291,14 @@ impl DataScorer {
         let better = self.metrics.first().map_or(Better::Higher, |metric| metric.row().better);
         let sorted = references.and_then(|references| worst_first(references, better));
         let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
-        let batches: Vec<&[usize]> = order.chunks(self.evaluation.batch_len()).collect();
+        let batches = self.evaluation.batches_of(&order);
+        let order = batches.concat();
         let (mut idx, mut n_scored) = (0, 0);
         for wave in batches.chunks(rayon::current_num_threads()) {
             (scoring.progress)(idx, batches.len())?;
-            let starts =
-                (idx..).zip(wave).map(|(idx, samples)| Ok((self.cache.lookup(&mut cached, idx)?, *samples)));
+            let starts = (idx..)
+                .zip(wave)
+                .map(|(idx, samples)| Ok((self.cache.lookup(&mut cached, idx)?, &samples[..])));
             let starts = starts.collect::<Result<Vec<_>>>()?;
             let run_batch = |(start, samples): (CachedValues, &[usize])| {
                 cached.run(self.evaluation.inputs_of(samples)?, start)
@@ -339,8 +339,8 @@ impl DataScorer {
                 }
             }
         }
-        if let Some(order) = &sorted {
-            tallies.iter_mut().for_each(|tally| tally.sort(order));
+        if sorted.is_some() {
+            tallies.iter_mut().for_each(|tally| tally.sort(&order));
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
         if let Some(idx) = values.iter().position(|value| value.is_nan()) {

@@ -2,10 +2,10 @@
 
 use crate::command::{json, quantize};
 use crate::{Scratch, fixture};
-use intact8::data::{DataSet, Feed, read_npz};
+use intact8::data::{DataSet, Feed};
 use intact8::search::{Roles, SearchOptions};
 use intact8::{
-    DataScorer, FloatModel, Goal, Goals, Input, Interpreter, MaxDrop, Minimal, OriginalModel, OutputFiles,
+    DataScorer, FloatModel, Goal, Goals, Interpreter, MaxDrop, Minimal, OriginalModel, OutputFiles,
     Preparation, QuantConfig, Stop, Watcher, load_model, prepare, quantize_and_save,
 };
 use std::collections::BTreeMap;
@@ -31,9 +31,8 @@ fn no_model_is_compiled_twice() {
     let scratch = Scratch::new();
     let model = load_model(fixture("digits", "model.onnx").as_ref()).expect("the model can be read");
     let feed = |file: &str| -> (DataSet, Feed) {
-        let arrays = read_npz(fixture("digits", file).as_ref()).expect("the data can be read");
-        let data = DataSet { source: file.to_owned(), arrays };
-        let feed = data.feed(&Input::all_of(&model), &Default::default()).expect("the data fit");
+        let data = DataSet::read(fixture("digits", file).as_ref()).expect("the data can be read");
+        let feed = data.feed(&model, &Default::default()).expect("the data fit");
         (data, feed)
     };
     // A model is identified by its text and the addresses of its constants, whose elements the text omits.

@@ -8,6 +8,7 @@ mod command;
 mod compare;
 mod convert;
 mod counts;
+mod data;
 mod killed;
 mod memory;
 mod opt;

@@ -78,7 +78,11 @@ mod tests {
         let outputs = [Tensor::new(&[n, outputs.len() / n], outputs.to_vec())];
         let mut tally = metric_named(name).unwrap().tally();
         tally
-            .add(&Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() })
+            .add(&Batch {
+                labels: labels.into(),
+                targets: targets.into(),
+                ..Batch::of(&outputs, n, Some(0)).unwrap()
+            })
             .unwrap();
         tally
     }

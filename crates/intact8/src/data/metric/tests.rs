@@ -7,7 +7,11 @@ fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], 
     let outputs = [Tensor::new(shape, output.to_vec())];
     let mut tally = metric_named(name).unwrap().tally();
     tally
-        .add(&Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() })
+        .add(&Batch {
+            labels: labels.into(),
+            targets: targets.into(),
+            ..Batch::of(&outputs, n, Some(0)).unwrap()
+        })
         .unwrap();
     tally.value()
 }
@@ -63,12 +67,12 @@ fn ranges_contain_the_final_metric() {
             .add(&Batch {
                 labels: labels[..].into(),
                 targets: targets[..].into(),
-                ..Batch::of(&outputs, 4).unwrap()
+                ..Batch::of(&outputs, 4, Some(0)).unwrap()
             })
             .unwrap();
         for n in 1..4 {
             let mut part = metric.tally();
-            let batch = Batch::of(&outputs, n).unwrap();
+            let batch = Batch::of(&outputs, n, Some(0)).unwrap();
             part.add(&Batch { labels: labels[..n].into(), targets: targets[..2 * n].into(), ..batch })
                 .unwrap();
             let (least, most) = part.range(4 - n);

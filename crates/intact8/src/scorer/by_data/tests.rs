@@ -34,10 +34,9 @@ fn scorer(metric: &Metric, n_samples: usize, has_targets: bool) -> DataScorer {
     if has_targets {
         arrays.insert("targets".to_owned(), Tensor::new::<f32>(&[n_samples, 3], values(3)).into());
     }
-    let data = DataSet { source: "data".to_owned(), arrays };
-    let session = Session::new(&model()).unwrap();
+    let data = DataSet::new("data", arrays);
     let feeding = Feeding { batch: Some(4), ..Feeding::default() };
-    let feed = data.feed(session.inputs(), &feeding).unwrap();
+    let feed = data.feed(&model(), &feeding).unwrap();
     let original = OriginalModel::new(Arc::default(), &model()).unwrap();
     DataScorer::new(original, feed, &data, vec![metric.clone()]).unwrap()
 }

@@ -1,6 +1,7 @@
 //! What is fed to a model: the types and ranges of the arrays, before and after their conversion.
 
-use super::{Feed, InputData, conversion};
+use super::Feed;
+use crate::data::conversion;
 use intact8_ir::{DType, Result, Tensor, f16, with_element};
 use std::fmt;
 
@@ -32,12 +33,13 @@ impl Feed {
     /// # Errors
     /// If the data can't be read, or means and deviations do not fit.
     pub fn fed_inputs(&self) -> Result<Vec<FedInput>> {
-        self.inputs.iter().map(|input| self.fed_input(input)).collect()
+        (0..self.types.len()).map(|input| self.fed_input(input)).collect()
     }
 
-    fn fed_input(&self, input: &InputData) -> Result<FedInput> {
-        let from = input.array.dtype();
-        let to = input.ty.as_ref().map_or(from, |ty| ty.dtype);
+    fn fed_input(&self, input: usize) -> Result<FedInput> {
+        let is_constant = self.axes.inputs[input].is_none() && self.parts.len() == 1;
+        let from = self.parts[0].arrays[input].array.layout()?.0;
+        let to = self.types[input].as_ref().map_or(from, |ty| ty.dtype);
         let mut stored = ValueRange { dtype: from, ends: None };
         let mut converted = (from != to).then_some(ValueRange { dtype: to, ends: None });
         for samples in self.batches() {
@@ -46,13 +48,13 @@ impl Feed {
             if let Some(converted) = &mut converted {
                 converted.add(&self.converted(input, batch)?);
             }
-            if input.array.shape().is_empty() {
+            if is_constant {
                 break;
             }
         }
         let has_means = !self.feeding.mean.is_empty() || !self.feeding.std.is_empty();
         let is_not_normalized = has_means && !conversion::is_of_bytes(from, to);
-        Ok(FedInput { name: input.name.clone(), stored, converted, is_not_normalized })
+        Ok(FedInput { name: self.names[input].clone(), stored, converted, is_not_normalized })
     }
 }
 
@@ -119,16 +121,14 @@ fn shown(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DataSet, Feeding};
     use super::*;
-    use intact8_interp::Input;
-    use intact8_ir::{Dim, TensorType};
+    use crate::data::{DataSet, Feeding};
+    use intact8_ir::Model;
 
     fn line(array: Tensor, feeding: &Feeding) -> String {
-        let ty = TensorType { dtype: DType::F32, shape: Some(vec![Dim::Unknown, Dim::Known(2)]) };
-        let input = Input { name: "image".to_owned(), ty: Some(ty), has_default: false };
-        let data = DataSet { source: String::new(), arrays: [("image".to_owned(), array.into())].into() };
-        data.feed(&[input], feeding).unwrap().fed_inputs().unwrap()[0].to_string()
+        let model: Model = "model m opset 17\n%image = input : f32[?,2]\nreturn %image\n".parse().unwrap();
+        let data = DataSet::new("", [("image".to_owned(), array.into())].into());
+        data.feed(&model, feeding).unwrap().fed_inputs().unwrap()[0].to_string()
     }
 
     #[test]
