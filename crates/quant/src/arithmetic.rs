@@ -61,7 +61,7 @@ impl LayerArithmetic {
     /// The arithmetic of the layers of a prepared model that was quantized with `config`. Without a deploy model it is that of
     /// the configuration, as if the runtime had every layer in integers.
     pub fn of(table: &LayerTable, config: &QuantConfig, deployed: Option<&Deployed>) -> LayerArithmetic {
-        let deployed = deployed.map(|deployed| DeployedLayers::new(deployed));
+        let deployed = deployed.map(DeployedLayers::new);
         let is_counted =
             |name: &str, kind: LayerKind| kind != LayerKind::Other || config.layers.contains_key(name);
         let counted = table.iter().filter(|(_, layer)| is_counted(&layer.name, layer.quantizable().kind));
@@ -213,8 +213,8 @@ mod tests {
         assert_eq!(found(None, |_| ()), [Int8, Int8]);
         // Ascend's format has no integer weights of layers in float.
         assert_eq!(found(Some(DeployFormat::Ascend), |_| ()), [Int8, Float]);
-        let layer = |config: &mut QuantConfig, name: &str| config.layers.remove(name).unwrap();
-        assert_eq!(found(qdq, |config| drop(layer(config, "a"))), [Float, WeightsOnly]);
+        let skip = |config: &mut QuantConfig| config.skip(&["a".to_owned()]).unwrap();
+        assert_eq!(found(qdq, skip), [Float, WeightsOnly]);
         let sixteen = |config: &mut QuantConfig| {
             config.layers.get_mut("b").unwrap().activation_quant_params.num_bits = 16;
         };

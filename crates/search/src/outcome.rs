@@ -30,7 +30,8 @@ pub struct Report<S> {
     pub table: LayerTable,
     /// The layers that the configuration enables.
     pub layers: LayerSet,
-    /// The arithmetic of each layer in the first trial, which quantizes all enabled layers.
+    /// The arithmetic of each layer in the first trial, which quantizes all enabled layers: in its deploy model, or that of the
+    /// configuration if the options name no deploy format.
     pub all_quantized: LayerArithmetic,
     /// The layers, the most sensitive first; empty if they were not ranked because the first trial meets the target.
     pub ranking: Ranking,

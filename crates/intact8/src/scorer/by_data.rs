@@ -351,15 +351,13 @@ impl DataScorer {
             ScoringMode::Cached => None,
             _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
         };
-        let chance_of =
-            |(metric, tally): (&Metric, &Box<dyn Tally>)| match self.is_measured_by_original(metric) {
-                true => Chance::default(),
-                false => tally.chance(),
-            };
-        let chance = match mode {
-            ScoringMode::Original => self.metrics.iter().zip(&tallies).map(chance_of).collect(),
-            _ => vec![],
-        };
+        let is_original = mode == ScoringMode::Original;
+        let scored = self.metrics.iter().zip(&tallies).filter(|_| is_original);
+        let chance = scored.map(|(metric, tally)| match self.is_measured_by_original(metric) {
+            true => Chance::default(),
+            false => tally.chance(),
+        });
+        let chance = chance.collect();
         let noise = self.noise(tallies, mode, scoring)?;
         let effort = Effort { samples: Some(n_samples), ..Effort::default() };
         Ok(Score {

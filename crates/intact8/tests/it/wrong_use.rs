@@ -102,7 +102,7 @@ fn accuracy_requires_an_output_with_a_value_for_each_class() {
     let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0] : f32[2,1]\n%y = MatMul(%x, %w) @fc\nreturn %y\n";
     let run = of_text(&scratch, text, x(), vec![0, 0], &[]);
     assert_eq!(
-        (run.code, &*run.stderr.lines().last().unwrap_or_default()),
+        (run.code, run.stderr.lines().last().unwrap_or_default()),
         (1, "error: top1: is always 1, as the model has 1 output; use auc, or a smaller K")
     );
     let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const splat(1.0) : f32[2,6]\n%h = MatMul(%x, %w) @fc\n\

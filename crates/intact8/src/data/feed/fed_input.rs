@@ -1,8 +1,8 @@
 //! What is fed to a model: the types and ranges of the arrays, before and after their conversion.
 
 use super::Feed;
-use crate::data::conversion;
-use intact8_ir::{DType, Result, Tensor, f16, with_element};
+use crate::data::{conversion, numbers};
+use intact8_ir::{DType, Result, Tensor};
 use std::fmt;
 
 /// The data of one input of a model. Its text is one line, such as `image: uint8 0..255 → f32 -2.1..2.6`.
@@ -69,15 +69,9 @@ impl ValueRange {
 
 /// The least and the greatest number of a tensor; NaN is left out.
 fn ends(tensor: &Tensor) -> Option<[f64; 2]> {
-    let extended = |ends: [f64; 2], value: f64| [ends[0].min(value), ends[1].max(value)];
-    let none = [f64::INFINITY, f64::NEG_INFINITY];
-    let found = with_element!(tensor.dtype(), [F32 F64 I8 U8 I16 U16 I32 U32 I64 U64], T => {
-        tensor.values::<T>().ok()?.iter().fold(none, |ends, &value| extended(ends, value as f64))
-    }, other => match other {
-        DType::F16 => tensor.values::<f16>().ok()?.iter().fold(none, |ends, value| extended(ends, value.to_f64())),
-        _ => none,
-    });
-    (found[0] <= found[1]).then_some(found)
+    let extended = |ends: [f32; 2], &value: &f32| [ends[0].min(value), ends[1].max(value)];
+    let found = numbers(tensor).ok()?.iter().fold([f32::INFINITY, f32::NEG_INFINITY], extended);
+    (found[0] <= found[1]).then_some(found.map(f64::from))
 }
 
 impl fmt::Display for FedInput {
