@@ -15,7 +15,6 @@ use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictio
 use anyhow::{Context, bail};
 use intact8::data::Feed;
 use intact8::ir::one_line;
-use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
 use intact8::quant::passes::other_floats_of_layers;
@@ -156,7 +155,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
     let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let mut files = args.deploy.files(&save)?;
+    let files = args.deploy.files(&save)?;
     earlier::check(&files, &args.model)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
@@ -177,7 +176,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;
     let groups = groups(&args.groups, &prepared, &config)?;
-    files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
     watcher.journal = Some(match args.resume {
         true => Journal::resume(&files.journal, &run, prepared.layers())?,
@@ -316,7 +314,10 @@ fn config(
     target: &Profile,
 ) -> anyhow::Result<QuantConfig> {
     let (mut config, restrictions) = match asked {
-        Some(config) => (config, vec![]),
+        Some(mut config) => {
+            let restrictions = target.leave_float(&mut config, float.model());
+            (config, restrictions)
+        }
         None => {
             let mut config = with_flags(args, QuantConfig::for_model(float.model()));
             let restrictions = target.restrict(&mut config, float.model());
