@@ -10,7 +10,7 @@ use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Preparation, Profile, QuantConfig};
+use intact8_quant::{Preparation, Prepared, Profile, QuantConfig};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
@@ -55,36 +55,57 @@ pub trait Evaluator {
 /// batches are used.
 ///
 /// # Errors
-/// If the model is quantized already, a name is not that of a layer, `batch_num` is 0, or the file can't be written.
+/// If the model is quantized already or has no layer that can be quantized, `batch_num` is 0, a name is not that of a layer, or
+/// the file can't be written.
 pub fn create_quant_config(
     config_file: &Path,
     model: &Model,
     skip_layers: &[String],
     batch_num: impl Into<Option<usize>>,
+    activation_offset: bool,
     target: &Profile,
 ) -> Result<Vec<String>> {
     check_is_float(model)?;
     let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = batch_num.into();
-    config.check(prepared.model())?;
-    let restrictions = target.restrict(&mut config, prepared.model());
+    (config.batch_num, config.activation_offset) = (batch_num.into(), activation_offset);
     config.skip(skip_layers)?;
-    write_file(config_file, config.to_json().as_bytes())?;
-    Ok(restrictions)
+    write_config(config_file, config, &prepared, target)
 }
 
 /// Writes the configuration of a model from a short definition, AMCT's text-proto `.cfg`.
+/// Settings that the target does not support are turned off; the result has a line for each.
 ///
 /// # Errors
-/// If the model is quantized already, the definition does not fit it, or a file can't be read or written.
-pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
+/// If the model is quantized already or has no layer that can be quantized, the definition does not fit it, or a file can't be
+/// read or written.
+pub fn create_quant_config_from(
+    config_file: &Path,
+    model: &Model,
+    definition_file: &Path,
+    target: &Profile,
+) -> Result<Vec<String>> {
     check_is_float(model)?;
     let definition = read_text(definition_file)?;
     let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let config = QuantConfig::from_definition(&definition, prepared.model());
     let config = config.map_err(|error| error.at(definition_file.display()))?;
-    write_file(config_file, config.to_json().as_bytes())
+    write_config(config_file, config, &prepared, target)
+}
+
+fn write_config(
+    path: &Path,
+    mut config: QuantConfig,
+    prepared: &Prepared,
+    target: &Profile,
+) -> Result<Vec<String>> {
+    if config.layers.is_empty() {
+        return Err(Error::invalid_model("the model has no layer to quantize; see `intact8 inspect`"));
+    }
+    let restrictions = target.restrict(&mut config, prepared.model());
+    config.check(prepared.model())?;
+    write_file(path, config.to_json().as_bytes())?;
+    Ok(restrictions)
 }
 
 /// Reads a configuration file.
