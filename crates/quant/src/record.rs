@@ -6,8 +6,6 @@ mod flags;
 mod text;
 mod weights;
 
-pub use amct::AmctRecord;
-
 use crate::config::{LayerConfig, Precision};
 use crate::granularity::blocked;
 use crate::layer::{Layer, Weight};
