@@ -1,16 +1,16 @@
-//! The two calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
+//! The calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
 //!
 //! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models. Here an adapter plays the
 //! roles of [`intact8_search`] with it.
 
 use crate::files::{read_text, write_file};
 use crate::output_files::OutputFiles;
-use crate::quantize::{leave_unreached, prepare, quantize_and_save};
+use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
 use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Preparation, Prepared, Profile, QuantConfig};
+use intact8_quant::{Preparation, Prepared, Profile, QuantConfig, Quantized};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
@@ -114,6 +114,27 @@ fn write_config(
 /// If the file can't be read, or has an invalid key or value.
 pub fn load_config(path: &Path) -> Result<QuantConfig> {
     QuantConfig::from_json(&read_text(path)?).map_err(|error| error.at(path.display()))
+}
+
+/// Quantizes a model by its configuration and calibration data alone, and writes the result, as AMCT's `quantize_model` and
+/// `save_model` do. Nothing is scored. `save_path` is that of [`accuracy_based_auto_calibration`].
+///
+/// # Errors
+/// If the configuration does not fit the model or enables no layer, there are fewer batches than it requires, or a file can't be
+/// read or written.
+pub fn quantize_model(
+    model: &Model,
+    data: &mut dyn CalibrationData,
+    config_file: &Path,
+    record_file: &Path,
+    save_path: &Path,
+) -> Result<Quantized> {
+    let config = load_config(config_file)?;
+    check_is_float(model)?;
+    let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
+    let interpreter = Interpreter::default();
+    let float = FloatModel::new(&prepared, &interpreter)?;
+    calibrate_and_save(&float, model, &config, data, &mut (), &OutputFiles::new(save_path, record_file))
 }
 
 /// Quantizes a model as far as the evaluator allows, and writes the result.

@@ -11,9 +11,9 @@ mod progress;
 pub(crate) mod quantize;
 pub(crate) mod run;
 
-use intact8::data::{DataSet, Feeding, read_npz};
+use intact8::data::{DataSet, Feeding, is_raw, read_npz, read_raw};
 use intact8::ir::one_line;
-use intact8::{DeployFormat, Emission, Error, OutputFiles, PROFILES, Profile};
+use intact8::{DeployFormat, Emission, Error, Input, OutputFiles, PROFILES, Profile};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,8 @@ fn record_file(save: &Path) -> PathBuf {
     model.with_file_name(name.replace("fake_quant_model.onnx", "scale_offset_record.txt"))
 }
 
-/// Reads a data set from an `.npz` file.
-pub(crate) fn read_data(path: &Path) -> intact8::Result<DataSet> {
-    Ok(DataSet { source: path.display().to_string(), arrays: read_npz(path)? })
+/// Reads a data set for a model with these inputs: an `.npz` file, or raw files.
+pub(crate) fn read_data(path: &Path, inputs: &[Input]) -> intact8::Result<DataSet> {
+    let arrays = if is_raw(path) { read_raw(path, inputs) } else { read_npz(path) };
+    Ok(DataSet { source: path.display().to_string(), arrays: arrays? })
 }

@@ -1,16 +1,18 @@
-//! Data sets, metrics and `.npz` files: named arrays that are cut into batches for a model, and the metrics over its outputs.
+//! Data sets, metrics, `.npz` and raw files: named arrays that are cut into batches for a model, and the metrics over its outputs.
 
 mod array;
 mod conversion;
 mod fed;
 mod metric;
 mod npz;
+mod raw;
 
 pub use array::Array;
 pub use fed::{FedInput, ValueRange};
 pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
+pub use raw::{data_files, is_raw, read_raw};
 
 use intact8_calibrate::{BoxError, CalibrationData};
 use intact8_interp::Input;

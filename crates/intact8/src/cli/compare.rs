@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = intact8::load_model(&args.float)?;
     let quantized = intact8::load_model(&args.quantized)?;
     let session = Session::new(&float).with_context(|| args.float.display().to_string())?;
-    let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
+    let feed = read_data(&args.input, session.inputs())?.feed(session.inputs(), &args.feeding.feeding())?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
     print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {

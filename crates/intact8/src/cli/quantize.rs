@@ -3,10 +3,12 @@
 mod again;
 mod budget;
 mod combination;
+mod configuration;
 mod earlier;
 mod identity;
 mod size;
 mod table;
+mod unscored;
 mod verdict;
 
 use super::interrupt::stop_on_interrupt;
@@ -41,7 +43,8 @@ use std::time::Instant;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
-    /// Calibration data: one array for each model input
+    /// Calibration data: one array for each model input; or raw files `x.bin`, or a folder of them, of the shape and type of the
+    /// input, for several inputs in their order and separated by `;`
     #[arg(long, value_name = "CALIB.npz")]
     calib: PathBuf,
     /// Evaluation data: one array for each model input, and `labels` or `targets`
@@ -131,6 +134,9 @@ pub(crate) struct Args {
     /// Accept an original whose metric is 0 or at chance level
     #[arg(long)]
     allow_chance: bool,
+    /// Quantize every layer of the configuration and score nothing: no search, and no report
+    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json"])]
+    no_eval: bool,
     /// If the goals can't be met, write the closest model; the exit code is still 2
     #[arg(long)]
     keep_best: bool,
@@ -143,38 +149,39 @@ pub(crate) struct Args {
     /// Write the report to this file as well
     #[arg(long, value_name = "REPORT.json")]
     json: Option<PathBuf>,
+    /// Format of the record: intact8, or amct, which holds only what AMCT reads, with the whole record in a file beside it
+    #[arg(long, value_name = "FORMAT", default_value = "intact8", value_parser = ["intact8", "amct"])]
+    record_format: String,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     combination::check(args)?;
+    if args.no_eval {
+        return unscored::run(args);
+    }
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
     let stop = Stop::at(deadline.and_then(|budget| began.checked_add(budget)));
     let (mut strategy, sensitivity) =
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
-    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let files = args.deploy.files(&save)?;
-    earlier::check(&files, &args.model)?;
+    let files = output_files(args)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
     let interpreter = Arc::new(Interpreter::default());
     let memory = size::memory(args.memory.as_deref())?;
     let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
 
-    let asked = args.config.as_deref().map(load_config).transpose()?;
-    let asked = asked.map(|config| with_flags(args, config));
-    let how = Preparation::of(asked.as_ref().unwrap_or(&with_flags(args, QuantConfig::default())));
+    let asked = configuration::asked(args)?;
+    let how = configuration::preparation(args, asked.as_ref());
     let mut watcher = Watcher::new(stop.clone());
     watcher.progress = Box::new(Terminal::new());
     let prepared = prepare(&model, &how, &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let mut config = config(args, &float, asked, &mut calibration, target)?;
-    target.check_config(&config)?;
-    reduce_range(&args.reduce_range, &mut config)?;
+    let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
     let groups = groups(&args.groups, &prepared, &config)?;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
     watcher.journal = Some(match args.resume {
@@ -204,6 +211,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(verdict::report(args, &goals, &report, &files))
 }
 
+fn output_files(args: &Args) -> anyhow::Result<OutputFiles> {
+    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
+    let files = args.deploy.files(&save)?;
+    earlier::check(&files, &args.model)?;
+    Ok(if args.is_for_amct() { files.with_amct_record() } else { files })
+}
+
+impl Args {
+    /// Whether the record is written for AMCT.
+    fn is_for_amct(&self) -> bool {
+        self.record_format == "amct"
+    }
+}
+
 /// Prints which floats of the original are f32 in the prepared model.
 fn print_conversion(model: &Model, prepared: &Prepared) {
     let left = other_floats_of_layers(prepared.model());
@@ -215,15 +236,6 @@ fn print_conversion(model: &Model, prepared: &Prepared) {
             "the network computes in {dtypes}; it is scored, quantized and written in f32, with inputs and outputs of their own types"
         ));
     }
-}
-
-/// A configuration without the stages that options turn off.
-fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
-    config.equalize &= !args.no_equalize;
-    config.auto_balance &= !args.no_balance;
-    config.correct_bias &= !args.no_correct_bias;
-    config.fit_rounding &= !args.no_fit_rounding;
-    config
 }
 
 /// Prints and writes the report.
@@ -277,8 +289,8 @@ fn roles(
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
     let (inputs, feeding) = (Input::all_of(model), args.feeding.feeding());
-    let eval = || args.eval.as_deref().map(read_data).transpose();
-    let (calibration, eval) = rayon::join(|| read_data(&args.calib), eval);
+    let eval = || args.eval.as_deref().map(|path| read_data(path, &inputs)).transpose();
+    let (calibration, eval) = rayon::join(|| read_data(&args.calib, &inputs), eval);
     let calibration = calibration?.feed(&inputs, &feeding)?;
     let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval?) {
         (Some(command), _) => {
@@ -304,39 +316,6 @@ fn roles(
     Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
 }
 
-/// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
-/// data but zeros reach only the weights are quantized.
-fn config(
-    args: &Args,
-    float: &FloatModel<'_>,
-    asked: Option<QuantConfig>,
-    calibration: &mut Feed,
-    target: &Profile,
-) -> anyhow::Result<QuantConfig> {
-    let (mut config, restrictions) = match asked {
-        Some(mut config) => {
-            let restrictions = target.leave_float(&mut config, float.model());
-            (config, restrictions)
-        }
-        None => {
-            let mut config = with_flags(args, QuantConfig::for_model(float.model()));
-            let restrictions = target.restrict(&mut config, float.model());
-            (config, restrictions)
-        }
-    };
-    config.skip(&args.skip_layers)?;
-    let n_batches = calibration.n_batches();
-    if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {
-        print_message(&format!(
-            "batch_num is {n}: the calibration uses {n} of {n_batches} batches; remove batch_num from the configuration \
-             to use all"
-        ));
-    }
-    let unreached = leave_unreached(float, &mut config, calibration)?;
-    print_restrictions(&[unreached, restrictions].concat());
-    Ok(config)
-}
-
 /// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
 fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
     for (metric, goal) in scorer.metrics.iter().zip(goals) {
@@ -351,18 +330,6 @@ fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
                 "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
             );
         }
-    }
-    Ok(())
-}
-
-/// Sets the weights of some layers to 7 bits.
-fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
-    let all: Vec<String> = config.layers.keys().cloned().collect();
-    for name in if names == ["all"] { &all } else { names } {
-        let Some(layer) = config.layers.get_mut(name) else {
-            bail!("--reduce-range: {name:?} is not a layer of the configuration; see `intact8 inspect`");
-        };
-        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
-    let feed = read_data(&args.input)?.feed(session.inputs(), &args.feeding.feeding())?;
+    let feed = read_data(&args.input, session.inputs())?.feed(session.inputs(), &args.feeding.feeding())?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
         let mut values = model.graphs().filter_map(|(graph, nodes)| {

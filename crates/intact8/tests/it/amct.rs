@@ -147,7 +147,7 @@ fn a_definition_and_a_target_make_a_configuration_together() {
     let written = json(&scratch, "config.json");
     assert_eq!(written["fc.1"]["quant_enable"], false);
     assert_eq!(written["fc11"]["activation_quant_params"]["asymmetric"], false);
-    let run = intact8(&["config", &model, "-o", &output, "--no-activation-offset", "--target", "generic"]);
+    let run = intact8(&["config", &model, "-o", &output, "--no-activation-offset", "--target", "generic", "--force"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(json(&scratch, "config.json")["activation_offset"], false);
 }
@@ -193,4 +193,94 @@ fn convert_and_quantize_write_the_same_parameters_with_short_scales() {
     let params: Vec<u64> =
         nodes.filter_map(|tensor| tensor.values::<u64>().ok()).flatten().copied().collect();
     assert!(params.len() == 2 && params.iter().all(|param| param & 0x1FFF == 0), "{params:x?}");
+}
+
+#[test]
+fn a_model_is_quantized_without_an_evaluator_from_raw_files() {
+    let scratch = Scratch::new();
+    let model = model(&scratch, LAYERS);
+    let data = samples(&[64, 4]);
+    let npz = scratch.npz("x.npz", &[("x", data.clone())]);
+    let folder = scratch.path("raw");
+    std::fs::create_dir(&folder).expect("the folder can be written to");
+    for (idx, batch) in data.to_le_bytes().chunks(32 * 16).enumerate() {
+        std::fs::write(format!("{folder}/batch{idx}.bin"), batch).expect("the folder can be written to");
+    }
+    let quantize = |calib: &str, save: &str| {
+        intact8(&[
+            "quantize",
+            &model,
+            "--calib",
+            calib,
+            "--no-eval",
+            "--target",
+            "generic",
+            "--save",
+            &scratch.path(save),
+        ])
+    };
+    let run = quantize(&npz, "a/");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with("nothing was scored; `intact8 compare` shows the error of each value\nwrote "),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(quantize(&folder, "b/").code, 0);
+    let files = ["fake_quant_model.onnx", "deploy_model.onnx", "quant.json", "scale_offset_record.txt"];
+    let mut found: Vec<String> = std::fs::read_dir(scratch.path("b"))
+        .expect("the folder is made")
+        .map(|entry| entry.expect("is there").file_name().into_string().expect("UTF-8"))
+        .collect();
+    found.sort();
+    let mut expected = files.to_vec();
+    expected.push("accuracy_based_auto_calibration_final_config.json");
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let bytes = |name: &str| std::fs::read(scratch.path(name)).expect("the file is written");
+    assert!(files.iter().all(|file| bytes(&format!("a/{file}")) == bytes(&format!("b/{file}"))));
+    std::fs::write(format!("{folder}/batch9.bin"), [0; 15]).expect("the folder can be written to");
+    let run = quantize(&folder, "b/");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("batch9.bin: has 15 bytes, and a sample of f32 of the shape [4] has 16"),
+        "{}",
+        run.stderr
+    );
+    let run = intact8(&["quantize", &model, "--calib", &npz, "--no-eval", "--eval", &npz]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+}
+
+#[test]
+fn a_record_for_amct_has_its_fields_alone_and_the_whole_one_lies_beside() {
+    let scratch = Scratch::new();
+    let model = model(&scratch, NORMALIZED);
+    let data = scratch.npz("x.npz", &[("x", samples(&[64, 2, 2, 2]))]);
+    let quantize =
+        ["quantize", &model, "--calib", &data, "--no-eval", "--target", "ascend", "--record-format", "amct"];
+    let run = intact8(&[&quantize[..], &["--save", &scratch.path("q")]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("cross-layer equalization is off"), "{}", run.stderr);
+    let text = |name: &str| std::fs::read_to_string(scratch.path(name)).expect("the file is written");
+    let of_amct = text("q_scale_offset_record.txt");
+    let known = [
+        "key",
+        "scale_d",
+        "offset_d",
+        "scale_w",
+        "offset_w",
+        "act_type",
+        "wts_type",
+        "tensor_balance_factor",
+    ];
+    let fields = of_amct.lines().filter_map(|line| line.trim().split_once(':').map(|(field, _)| field));
+    assert_eq!(fields.filter(|field| !known.contains(field)).collect::<Vec<_>>(), [""; 0], "{of_amct}");
+    assert!(text("q_intact8_record.txt").contains("bias_shift"));
+    // The scales are those of the original's weights, 1.27 and 1.1 at most.
+    let scales: Vec<f32> =
+        of_amct.lines().filter_map(|line| line.trim().strip_prefix("scale_w: ")?.parse().ok()).collect();
+    assert!(scales.len() == 2 && scales.iter().all(|scale| (0.004..0.011).contains(scale)), "{of_amct}");
+    let record = scratch.path("q_scale_offset_record.txt");
+    let run = intact8(&["convert", &model, "--record", &record, "--save", &scratch.path("c")]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
 }
