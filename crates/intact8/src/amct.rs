@@ -262,3 +262,41 @@ impl<'a, S: Sensitivity> From<&'a S> for SensitivityChoice<'a> {
         SensitivityChoice::Instance(instance)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intact8_quant::deploy::PROFILES;
+
+    const MODEL: &str = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
+                         %y = MatMul(%x, %w) @fc\nreturn %y\n";
+
+    #[test]
+    fn a_configuration_without_batches_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let create = |n_batches| {
+            create_quant_config(&path, &MODEL.parse().unwrap(), &[], n_batches, false, &PROFILES[0])
+        };
+        assert_eq!(create(0).unwrap_err().to_string(), "batch_num must be at least 1");
+        assert!(!path.exists());
+        create(1).unwrap();
+        assert!(!load_config(&path).unwrap().activation_offset);
+    }
+
+    #[test]
+    fn a_model_is_quantized_and_saved_without_an_evaluator() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let model: Model = MODEL.parse().unwrap();
+        let target = Profile::named("generic").unwrap();
+        create_quant_config(&at("config.json"), &model, &[], 1, true, target).unwrap();
+        let mut data = vec![vec![Tensor::new(&[2, 2], vec![-1.0f32, 0.5, 0.25, 1.0])]];
+        let quantized =
+            quantize_model(&model, &mut data, &at("config.json"), &at("record.txt"), &at("m")).unwrap();
+        assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
+        for file in ["record.txt", "m_fake_quant_model.onnx", "m_deploy_model.onnx", "m_quant.json"] {
+            assert!(at(file).exists(), "{file}");
+        }
+    }
+}
