@@ -8,7 +8,7 @@ use crate::output_files::OutputFiles;
 use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
-use intact8_ir::{Model, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
 use intact8_quant::{Preparation, Prepared, Profile, QuantConfig, Quantized};
 use intact8_search::sensitivity::sensitivity_named;

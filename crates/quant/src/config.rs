@@ -23,7 +23,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
-use crate::record::{LayerRecord, Record};
+use crate::record::Record;
 use intact8_ir::{Error, Model, Result, did_you_mean};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};

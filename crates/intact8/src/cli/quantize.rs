@@ -13,7 +13,7 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{DeployArgs, FeedingArgs, print_line, print_message, print_restrictions, read_data};
+use super::{DeployArgs, FeedingArgs, print_line, print_message, read_data};
 use anyhow::{Context, bail};
 use intact8::data::Feed;
 use intact8::ir::one_line;
@@ -26,9 +26,9 @@ use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Input,
-    Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile,
-    QuantConfig, Report, Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay,
-    leave_unreached, load_config, model_bytes, prepare, quantize_and_save, report_json,
+    Interpreter, Journal, MaxDrop, Model, OriginalModel, OutputFiles, Prepared, QuantConfig, Report, Roles,
+    Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare,
+    quantize_and_save, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

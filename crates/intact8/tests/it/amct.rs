@@ -147,7 +147,16 @@ fn a_definition_and_a_target_make_a_configuration_together() {
     let written = json(&scratch, "config.json");
     assert_eq!(written["fc.1"]["quant_enable"], false);
     assert_eq!(written["fc11"]["activation_quant_params"]["asymmetric"], false);
-    let run = intact8(&["config", &model, "-o", &output, "--no-activation-offset", "--target", "generic", "--force"]);
+    let run = intact8(&[
+        "config",
+        &model,
+        "-o",
+        &output,
+        "--no-activation-offset",
+        "--target",
+        "generic",
+        "--force",
+    ]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(json(&scratch, "config.json")["activation_offset"], false);
 }
