@@ -56,7 +56,7 @@ impl Calibrated {
                 smoothing: smoothing.0.remove(&name).unwrap_or_default(),
                 rounded_up: roundings.0.remove(&name).unwrap_or_default(),
                 bias_shift: bias_shifts.0.remove(&name).unwrap_or_default(),
-                prepared: false,
+                ..LayerRecord::default()
             };
             (name, entry)
         };

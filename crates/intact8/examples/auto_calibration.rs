@@ -69,7 +69,7 @@ fn main() -> Result<()> {
 
     // Step 2: a configuration that enables every layer. It is a file that the user can edit.
     let config_file = out.with_file_name("quant_config.json");
-    create_quant_config(&config_file, &model, &[], batch_num, &PROFILES[0])?;
+    create_quant_config(&config_file, &model, &[], batch_num, true, &PROFILES[0])?;
 
     // Step 3: the search. It scores the original, quantizes every layer, and rolls back the sensitive ones.
     let report = accuracy_based_auto_calibration(

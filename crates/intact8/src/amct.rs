@@ -1,16 +1,16 @@
-//! The two calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
+//! The calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
 //!
 //! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models. Here an adapter plays the
 //! roles of [`intact8_search`] with it.
 
 use crate::files::{read_text, write_file};
 use crate::output_files::OutputFiles;
-use crate::quantize::{leave_unreached, prepare, quantize_and_save};
+use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
-use intact8_ir::{Model, Result, Tensor};
+use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Preparation, Profile, QuantConfig};
+use intact8_quant::{Preparation, Prepared, Profile, QuantConfig, Quantized};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
@@ -55,36 +55,57 @@ pub trait Evaluator {
 /// batches are used.
 ///
 /// # Errors
-/// If the model is quantized already, a name is not that of a layer, `batch_num` is 0, or the file can't be written.
+/// If the model is quantized already or has no layer that can be quantized, `batch_num` is 0, a name is not that of a layer, or
+/// the file can't be written.
 pub fn create_quant_config(
     config_file: &Path,
     model: &Model,
     skip_layers: &[String],
     batch_num: impl Into<Option<usize>>,
+    activation_offset: bool,
     target: &Profile,
 ) -> Result<Vec<String>> {
     check_is_float(model)?;
     let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let mut config = QuantConfig::for_model(prepared.model());
-    config.batch_num = batch_num.into();
-    config.check(prepared.model())?;
-    let restrictions = target.restrict(&mut config, prepared.model());
+    (config.batch_num, config.activation_offset) = (batch_num.into(), activation_offset);
     config.skip(skip_layers)?;
-    write_file(config_file, config.to_json().as_bytes())?;
-    Ok(restrictions)
+    write_config(config_file, config, &prepared, target)
 }
 
 /// Writes the configuration of a model from a short definition, AMCT's text-proto `.cfg`.
+/// Settings that the target does not support are turned off; the result has a line for each.
 ///
 /// # Errors
-/// If the model is quantized already, the definition does not fit it, or a file can't be read or written.
-pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_file: &Path) -> Result<()> {
+/// If the model is quantized already or has no layer that can be quantized, the definition does not fit it, or a file can't be
+/// read or written.
+pub fn create_quant_config_from(
+    config_file: &Path,
+    model: &Model,
+    definition_file: &Path,
+    target: &Profile,
+) -> Result<Vec<String>> {
     check_is_float(model)?;
     let definition = read_text(definition_file)?;
     let prepared = prepare(model, &Preparation::default(), &mut ())?;
     let config = QuantConfig::from_definition(&definition, prepared.model());
     let config = config.map_err(|error| error.at(definition_file.display()))?;
-    write_file(config_file, config.to_json().as_bytes())
+    write_config(config_file, config, &prepared, target)
+}
+
+fn write_config(
+    path: &Path,
+    mut config: QuantConfig,
+    prepared: &Prepared,
+    target: &Profile,
+) -> Result<Vec<String>> {
+    if config.layers.is_empty() {
+        return Err(Error::invalid_model("the model has no layer to quantize; see `intact8 inspect`"));
+    }
+    let restrictions = target.restrict(&mut config, prepared.model());
+    config.check(prepared.model())?;
+    write_file(path, config.to_json().as_bytes())?;
+    Ok(restrictions)
 }
 
 /// Reads a configuration file.
@@ -93,6 +114,27 @@ pub fn create_quant_config_from(config_file: &Path, model: &Model, definition_fi
 /// If the file can't be read, or has an invalid key or value.
 pub fn load_config(path: &Path) -> Result<QuantConfig> {
     QuantConfig::from_json(&read_text(path)?).map_err(|error| error.at(path.display()))
+}
+
+/// Quantizes a model by its configuration and calibration data alone, and writes the result, as AMCT's `quantize_model` and
+/// `save_model` do. Nothing is scored. `save_path` is that of [`accuracy_based_auto_calibration`].
+///
+/// # Errors
+/// If the configuration does not fit the model or enables no layer, there are fewer batches than it requires, or a file can't be
+/// read or written.
+pub fn quantize_model(
+    model: &Model,
+    data: &mut dyn CalibrationData,
+    config_file: &Path,
+    record_file: &Path,
+    save_path: &Path,
+) -> Result<Quantized> {
+    let config = load_config(config_file)?;
+    check_is_float(model)?;
+    let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
+    let interpreter = Interpreter::default();
+    let float = FloatModel::new(&prepared, &interpreter)?;
+    calibrate_and_save(&float, model, &config, data, &mut (), &OutputFiles::new(save_path, record_file))
 }
 
 /// Quantizes a model as far as the evaluator allows, and writes the result.
@@ -218,5 +260,43 @@ impl<'a> From<&'a str> for SensitivityChoice<'a> {
 impl<'a, S: Sensitivity> From<&'a S> for SensitivityChoice<'a> {
     fn from(instance: &'a S) -> Self {
         SensitivityChoice::Instance(instance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intact8_quant::deploy::PROFILES;
+
+    const MODEL: &str = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 2.0, 3.0, 4.0] : f32[2,2]\n\
+                         %y = MatMul(%x, %w) @fc\nreturn %y\n";
+
+    #[test]
+    fn a_configuration_without_batches_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let create = |n_batches| {
+            create_quant_config(&path, &MODEL.parse().unwrap(), &[], n_batches, false, &PROFILES[0])
+        };
+        assert_eq!(create(0).unwrap_err().to_string(), "batch_num must be at least 1");
+        assert!(!path.exists());
+        create(1).unwrap();
+        assert!(!load_config(&path).unwrap().activation_offset);
+    }
+
+    #[test]
+    fn a_model_is_quantized_and_saved_without_an_evaluator() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let model: Model = MODEL.parse().unwrap();
+        let target = Profile::named("generic").unwrap();
+        create_quant_config(&at("config.json"), &model, &[], 1, true, target).unwrap();
+        let mut data = vec![vec![Tensor::new(&[2, 2], vec![-1.0f32, 0.5, 0.25, 1.0])]];
+        let quantized =
+            quantize_model(&model, &mut data, &at("config.json"), &at("record.txt"), &at("m")).unwrap();
+        assert!(quantized.fake_quant().to_string().contains("QuantizeLinear"));
+        for file in ["record.txt", "m_fake_quant_model.onnx", "m_deploy_model.onnx", "m_quant.json"] {
+            assert!(at(file).exists(), "{file}");
+        }
     }
 }

@@ -14,11 +14,11 @@ use intact8_quant::{LayerConfig, Preparation, Prepared, QuantConfig, Record};
 /// `convert_model` does.
 ///
 /// `config` is the configuration that the record was made with: the model is prepared accordingly, and the layers that it enables
-/// are quantized. `None` is for a record of AMCT: normalizations, scales and shifts are folded into the layers before them, and
-/// all layers of the record are quantized.
+/// are quantized. `None` is for a record of AMCT, or made for it: normalizations, scales and shifts are folded into the layers
+/// before them, but for the layers that the record excludes, and all layers of the record are quantized.
 ///
 /// # Errors
-/// If the model is quantized already, the record does not fit it, or a file can't be written.
+/// If the model is quantized already, the record is empty or does not fit the model, or a file can't be written.
 pub fn convert_model(
     model: &Model,
     record: &Record,
@@ -26,29 +26,25 @@ pub fn convert_model(
     files: &OutputFiles,
 ) -> Result<()> {
     check_is_float(model)?;
+    if record.layers.is_empty() {
+        return Err(Error::invalid_config("the record has no layer; pass the one that belongs to the model"));
+    }
     if config.is_none() && record.layers.values().any(|entry| !entry.bias_shift.is_empty()) {
         let message = "the record has bias corrections of a prepared model; pass the configuration that it was \
                        made with";
         return Err(Error::invalid_config(message));
     }
-    let (prepared, config) = match config {
-        Some(config) => (prepare(model, &Preparation::of(config), &mut ())?, config.clone()),
-        None => {
-            let config = QuantConfig {
-                equalize: false,
-                auto_balance: false,
-                correct_bias: false,
-                fit_rounding: false,
-                ..QuantConfig::default()
-            };
-            let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
-            let config = enable_layers(config, record, &prepared)?;
-            (prepared, config)
-        }
+    let how = config.map_or_else(|| Preparation::of_record(record), Preparation::of);
+    let prepared = prepare(model, &how, &mut ())?;
+    let config = match config {
+        Some(config) => config.clone(),
+        None => config_of(record, &prepared)?,
     };
     config.check(prepared.model())?;
     check_prepared(&prepared, record)?;
-    let quantized = prepared.quantize(&config, record, &mut ())?;
+    let original = prepare(model, &Preparation::none(), &mut ())?;
+    let record = record.of_prepared(&original, &prepared)?;
+    let quantized = prepared.quantize(&config, &record, &mut ())?;
     save_models(model, quantized.fake_quant(), deployed(quantized.fake_quant(), files)?, files)
 }
 
@@ -84,8 +80,9 @@ pub fn convert_qat_model(model: &Model, files: &OutputFiles) -> Result<()> {
     write_file(&files.record, record_of(&model).to_text().as_bytes())
 }
 
-/// The configuration with the layers, and the single inputs, of a record enabled.
-fn enable_layers(mut config: QuantConfig, record: &Record, prepared: &Prepared) -> Result<QuantConfig> {
+/// A configuration with the layers, and the single inputs, of a record enabled.
+fn config_of(record: &Record, prepared: &Prepared) -> Result<QuantConfig> {
+    let mut config = QuantConfig { equalize: false, ..QuantConfig::default().ranges_only() };
     for name in record.layers.keys() {
         if prepared.layers().id(name).is_some() {
             let weight_quant_params = WeightConfig { channel_wise: false, ..WeightConfig::default() };

@@ -1,5 +1,5 @@
-//! Data sets and metrics: named arrays in `.npz` and `.npy` files, which are cut into batches for a model, and the metrics over its
-//! outputs.
+//! Data sets and metrics: named arrays in `.npz`, `.npy` and raw files, which are cut into batches for a model, and the metrics
+//! over its outputs.
 
 mod array;
 mod batch_axis;
@@ -10,6 +10,7 @@ mod folder;
 mod metric;
 mod npy;
 mod npz;
+mod raw;
 mod rows;
 
 pub use array::Array;
@@ -18,9 +19,11 @@ pub use feed::{FedInput, Feed, Feeding, ValueRange};
 pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
 pub use npz::{read_npz, write_npz};
+pub use raw::data_files;
 pub(crate) use rows::Rows;
 pub use rows::stacked;
 
+use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,6 +89,20 @@ impl DataSet {
     /// If a file can't be read or is of another format, or a folder has none.
     pub fn read(path: &Path) -> Result<DataSet> {
         folder::read(path)
+    }
+
+    /// The same for a model, which may have raw files too: `x.bin`, or a folder of them, for several inputs in their order and
+    /// separated by `;`, with the elements of an input, little-endian and row-major, without shape and type.
+    ///
+    /// # Errors
+    /// As [`DataSet::read`]; if there are raw files for fewer or more inputs, an input has no fixed shape, or a file does not hold
+    /// whole samples.
+    pub fn read_for(path: &Path, model: &Model) -> Result<DataSet> {
+        if !raw::is_raw(path) {
+            return DataSet::read(path);
+        }
+        let arrays = raw::read_raw(path, &Input::all_of(model))?;
+        Ok(DataSet::new(path.display().to_string(), arrays))
     }
 
     /// The samples for a model. Inputs with a default need no array.

@@ -3,8 +3,9 @@
 //!
 //! This crate is the supported public interface: it re-exports the other crates and adds everything that uses files, such as data
 //! sets, metrics, scorers, reports and the journal. [`quantize_and_save`] runs a search and writes its result;
-//! [`create_quant_config`] and [`accuracy_based_auto_calibration`] are the two calls of AMCT, the tool that intact8 succeeds. The
-//! `intact8` command calls the same functions.
+//! [`calibrate_and_save`] quantizes without scoring. [`create_quant_config`], [`quantize_model`] and
+//! [`accuracy_based_auto_calibration`] are calls of AMCT, the tool that intact8 succeeds. The `intact8` command calls the same
+//! functions.
 //!
 //! It contains no quantization itself: passes are in [`quant`], calibration in [`calibrate`], the search in [`search`]. Programs
 //! that need neither files nor an interpreter can use `intact8-ir`, `intact8-infer`, `intact8-quant` and `intact8-calibrate`
@@ -86,7 +87,7 @@ mod watcher;
 
 pub use amct::{
     Evaluator, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
-    create_quant_config_from, load_config,
+    create_quant_config_from, load_config, quantize_model,
 };
 pub use chance::Chance;
 pub use compare::{Difference, compare};
@@ -108,7 +109,7 @@ pub use intact8_quant::costs::{multiply_adds, sample_shapes};
 pub use intact8_quant::deploy::PROFILES;
 pub use intact8_quant::{
     Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preparation, Prepared, Profile,
-    QuantConfig, Record,
+    QuantConfig, Quantized, Record,
 };
 pub use intact8_search as search;
 pub use intact8_search::sensitivity::CosineSimilarity;
@@ -121,7 +122,7 @@ pub use judge::Goals;
 pub use machine_memory::machine_memory;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
-pub use quantize::{leave_unreached, prepare, quantize_and_save};
+pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
 pub use stop::Stop;

@@ -64,7 +64,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "remove-no-ops" "removes operations that change nothing" RemoveNoOps;
     "fold-scale-shift" "folds Mul, Div, Add and Sub by constants into layers" FoldScaleShift { skip: &[] };
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
-    "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[] };
+    "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[], into_next: true };
     "fold-pads" "folds a Pad into the Conv after it" FoldPads;
     "equalize-across-layers" "applies cross-layer equalization" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
@@ -88,7 +88,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "expand-weights" "writes the DequantizeLinear of weights of float layers as Casts and a Mul" ExpandWeights { target: &PROFILES[0], is_fake_quant: false };
     "widen-added-bias" "gives the floats added to a product of integers the shape [1, n]" WidenAddedBias;
     "keep-float-weights" "keeps ONNX Runtime from quantizing the weights of float layers" KeepFloatWeights { integer_bias: true };
-    "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend { short_scales: false };
+    "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend;
     "share-constants" "stores a constant once that is held several times" ShareConstants;
     "trim" "removes unused nodes, types, functions and operator sets" Trim;
     "read-ascend" "writes AMCT's deploy model with operators of ONNX" ReadAscend;

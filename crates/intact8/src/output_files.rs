@@ -18,6 +18,8 @@ pub struct OutputFiles {
     pub final_config: PathBuf,
     /// The record: scales and zero points.
     pub record: PathBuf,
+    /// The part of the record that AMCT reads, if it is to be written.
+    pub amct_record: Option<PathBuf>,
     /// The configuration of the closest trial, if no trial meets the target.
     pub closest_config: PathBuf,
     /// The ranking of the layers, the most sensitive first.
@@ -48,6 +50,7 @@ impl OutputFiles {
             map: folder.join(format!("{prefix}quant.json")),
             final_config: report("final_config"),
             record: record_file.to_owned(),
+            amct_record: None,
             closest_config: report("closest_config"),
             ranking: report("ranking_information"),
             history: report("record"),
@@ -84,6 +87,19 @@ impl OutputFiles {
         self
     }
 
+    /// The same files with the record for AMCT under the name of the record, and the whole record beside it.
+    #[must_use]
+    pub fn with_amct_record(mut self) -> OutputFiles {
+        let name = self.record.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let whole = match name.strip_suffix("scale_offset_record.txt") {
+            Some(prefix) => format!("{prefix}intact8_record.txt"),
+            None => format!("{name}.intact8"),
+        };
+        let whole = self.record.with_file_name(whole);
+        self.amct_record = Some(std::mem::replace(&mut self.record, whole));
+        self
+    }
+
     /// The deploy model in the first format.
     pub fn first_deploy(&self) -> &Path {
         self.deploy.first().map_or(Path::new(""), |(_, path)| path)
@@ -111,6 +127,7 @@ impl OutputFiles {
         let mut models = vec![&*self.fake_quant];
         models.extend(self.deploy.iter().map(|(_, path)| &**path));
         models.extend([&*self.map, &*self.final_config, &*self.record]);
+        models.extend(self.amct_record.as_deref());
         models
     }
 

@@ -1,14 +1,16 @@
-//! From a model to files: preparation, search, and the files of its result.
+//! From a model to files: preparation, search or calibration alone, and the files of the result.
 
-use crate::emission::save_models;
+use crate::emission::{self, save_models};
 use crate::files::{data_file, load_model, remove, write_file};
 use crate::output_files::OutputFiles;
 use crate::report::{history_json, ranking_json};
-use intact8_calibrate::{Batches, CalibrationData, FloatModel, unreached_layers};
+use intact8_calibrate::{
+    Batches, CalibrationData, CalibrationObserver, FloatModel, calibrate, unreached_layers,
+};
 use intact8_interp::FoldConstants;
-use intact8_ir::{Model, PassObserver, Result};
+use intact8_ir::{Error, Model, PassObserver, Result};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Deployed, LayerArithmetic, Preparation, Prepared, QuantConfig};
+use intact8_quant::{Deployed, LayerArithmetic, Preparation, Prepared, QuantConfig, Quantized, Record};
 use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
 };
@@ -67,7 +69,7 @@ pub fn quantize_and_save<S: Scorer>(
                 LayerArithmetic::of(&report.table, outcome.quantized.config(), deployed.first());
             save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
             write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
-            write_file(&files.record, outcome.record.to_text().as_bytes())?;
+            save_record(&outcome.record, original, float.prepared(), files)?;
             remove(&files.closest_config)?;
             rescore_files(files, roles, &mut report)?;
         }
@@ -80,6 +82,49 @@ pub fn quantize_and_save<S: Scorer>(
         }
     }
     Ok(report)
+}
+
+/// Calibrates a model, quantizes every layer that the configuration enables, and writes the result: the fake-quant and the deploy
+/// models, their map, the configuration and the record. Nothing is scored. `float` is the original, prepared and compiled.
+///
+/// Reports of an earlier search with the same files are removed, since they describe other models.
+///
+/// # Errors
+/// If the configuration enables no layer or does not fit the model, the target does not read a format of `files`, there are
+/// fewer batches than the configuration requires, or a file can't be written or removed.
+pub fn calibrate_and_save(
+    float: &FloatModel<'_>,
+    original: &Model,
+    config: &QuantConfig,
+    data: &mut dyn CalibrationData,
+    observer: &mut dyn CalibrationObserver,
+    files: &OutputFiles,
+) -> Result<Quantized> {
+    check_is_float(original)?;
+    files.deploy.iter().try_for_each(|(format, _)| files.emission.target.check_format(*format))?;
+    let prepared = float.prepared();
+    config.check(prepared.model())?;
+    if prepared.enabled(config).is_empty() {
+        return Err(Error::invalid_config("no layer is to be quantized; enable one"));
+    }
+    let mut record = calibrate(float, config, data, observer)?.into_record();
+    let quantized = prepared.quantize(config, &record, &mut ())?;
+    prepared.describe(config, &mut record);
+    save_models(original, quantized.fake_quant(), emission::deployed(quantized.fake_quant(), files)?, files)?;
+    write_file(&files.final_config, config.to_json().as_bytes())?;
+    save_record(&record, original, prepared, files)?;
+    for outdated in [&files.ranking, &files.history, &files.report, &files.closest_config] {
+        remove(outdated)?;
+    }
+    Ok(quantized)
+}
+
+/// Writes the record, and the part of it that AMCT reads if that is to be written.
+fn save_record(record: &Record, original: &Model, prepared: &Prepared, files: &OutputFiles) -> Result<()> {
+    write_file(&files.record, record.to_text().as_bytes())?;
+    let Some(path) = &files.amct_record else { return Ok(()) };
+    let original = prepare(original, &Preparation::none(), &mut ())?;
+    write_file(path, record.for_amct(&original, prepared).as_bytes())
 }
 
 /// The outcome in every deploy format; the model that was scored is reused.

@@ -3,7 +3,7 @@
 use crate::journal::Journal;
 use crate::scorer::Score;
 use crate::stop::Stop;
-use intact8_calibrate::CalibrationStage;
+use intact8_calibrate::{CalibrationObserver, CalibrationStage};
 use intact8_ir::{PassObserver, Result};
 use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
 use std::collections::BTreeMap;
@@ -98,6 +98,17 @@ impl Watcher {
 impl PassObserver for Watcher {
     fn begin(&mut self, pipeline: &str) {
         *self.work.entry(pipeline.to_owned()).or_default() += 1;
+    }
+}
+
+/// Calibration without a search is observed like the calibration of one.
+impl CalibrationObserver for Watcher {
+    fn stage(&mut self, stage: CalibrationStage) {
+        SearchObserver::stage(self, Stage::Calibration(stage));
+    }
+
+    fn batch(&mut self, done: usize, total: usize) -> Result<()> {
+        self.progress(done, total)
     }
 }
 

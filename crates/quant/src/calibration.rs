@@ -8,6 +8,7 @@ pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
 
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
+use crate::half_scales::as_fp16;
 use crate::layer::Layer;
 use crate::observer::{
     Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,
@@ -15,7 +16,6 @@ use crate::observer::{
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 
-use half::f16;
 use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -406,14 +406,6 @@ fn weighted(model: &Model, users: &[&Watched]) -> Option<Weighted> {
         |sum: f64| if greatest > 0.0 { (sum / greatest * HEAVIEST).ceil().max(1.0) as u32 } else { 1 };
     let weights = sums.into_iter().map(weight).collect();
     axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
-}
-
-/// The scale as a device with 16-bit floats stores it: rounded, or outside of their range, as the square of a 16-bit float.
-fn as_fp16(scale: f32) -> f32 {
-    if (f16::MIN_POSITIVE.to_f32()..=f16::MAX.to_f32()).contains(&scale) {
-        return f16::from_f32(scale).to_f32();
-    }
-    f16::from_f32(scale.sqrt()).to_f32().powi(2)
 }
 
 fn beyond_ranges(config: &QuantConfig) -> Vec<&'static str> {

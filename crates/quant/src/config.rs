@@ -23,7 +23,7 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
-use crate::record::{LayerRecord, Record};
+use crate::record::Record;
 use intact8_ir::{Error, Model, Result, did_you_mean};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,13 @@ pub struct TensorConfig {
     pub activation_quant_params: ActivationConfig,
 }
 
+impl TensorConfig {
+    /// The name of the input in a record.
+    fn name(&self) -> String {
+        format!("{}:{}", self.layer_name, self.input_index)
+    }
+}
+
 impl QuantConfig {
     /// The default configuration of a prepared model: linear layers and joins quantized, and all methods that reduce the error
     /// turned on.
@@ -219,14 +226,17 @@ impl QuantConfig {
         self.tensor_quantize.iter().map(tensor).collect()
     }
 
-    /// The oldest operator set with the quantizers that this configuration and these scales need.
+    /// The oldest operator set with the quantizers that the enabled layers and single inputs need, with the parameters of a record
+    /// or, without an entry, those that the configuration requires.
     pub fn min_opset(&self, record: &Record) -> i64 {
-        let layers = || self.layers.iter().filter(|(_, layer)| layer.quant_enable);
-        let tensors = self.tensor_quantize.iter().map(|tensor| &tensor.activation_quant_params);
-        let activations = layers().map(|(_, layer)| &layer.activation_quant_params).chain(tensors);
-        let bits = activations.map(|activation| activation.num_bits).max().unwrap_or(8);
-        let mut entries = layers().filter_map(|(name, _)| record.layers.get(name));
-        opset_for(bits, entries.any(LayerRecord::has_blocks))
+        let layers = self.layers.iter().filter(|(_, layer)| layer.quant_enable);
+        let layers = layers.map(|(name, layer)| (name.clone(), &layer.activation_quant_params));
+        let inputs = self.tensor_quantize.iter().map(|input| (input.name(), &input.activation_quant_params));
+        let needed = layers.chain(inputs).map(|(name, activation)| match record.layers.get(&name) {
+            Some(entry) => entry.min_opset(),
+            None => opset_for(activation.num_bits, false),
+        });
+        needed.max().unwrap_or_else(|| opset_for(8, false))
     }
 
     /// Whether a layer's activation has an offset.

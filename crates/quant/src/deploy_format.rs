@@ -57,13 +57,11 @@ pub struct Emission {
     pub target: &'static Profile,
     /// Whether [`DeployFormat::QOperator`] may use operators of ONNX Runtime's own, in the domain `com.microsoft`.
     pub contrib: bool,
-    /// Whether [`DeployFormat::Ascend`] keeps only the 19 bits of a scale that the device keeps.
-    pub short_scales: bool,
 }
 
 impl Default for Emission {
     fn default() -> Emission {
-        Emission { target: &PROFILES[0], contrib: false, short_scales: false }
+        Emission { target: &PROFILES[0], contrib: false }
     }
 }
 
@@ -74,7 +72,7 @@ pub fn emit(format: DeployFormat, how: &Emission) -> Pipeline<'static> {
         DeployFormat::Qdq => qdq(how.target),
         DeployFormat::QOperator => qoperator(how.target, how.contrib),
         DeployFormat::Integer => integer(how.target),
-        DeployFormat::Ascend => ascend(how.short_scales),
+        DeployFormat::Ascend => ascend(),
     };
     if format != DeployFormat::Ascend {
         passes.extend(fixed(how.target, false));
@@ -154,14 +152,14 @@ fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     passes
 }
 
-fn ascend(short_scales: bool) -> Vec<Box<dyn Pass>> {
+fn ascend() -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
         Box::new(DropClippedActivations),
         Box::new(SignedActivations),
         Box::new(SignedWeights),
-        Box::new(LowerToAscend { short_scales }),
+        Box::new(LowerToAscend),
         // The compiler knows no DequantizeLinear.
         Box::new(FloatConstants { dtypes: &[DType::I8, DType::U8, DType::I16, DType::I32] }),
     ]

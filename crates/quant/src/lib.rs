@@ -54,6 +54,8 @@ pub mod costs;
 mod deploy_format;
 mod fit_rounding;
 mod granularity;
+mod half_scales;
+mod integer_products;
 pub mod layer;
 mod layer_table;
 mod linear_node;
@@ -105,8 +107,8 @@ use passes::{
     RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
 };
 
-/// Names, types and folding: all passes of [`Prepared`] before cross-layer equalization, without the folding of constants.
-fn fuse(how: &Preparation) -> Pipeline<'_> {
+/// Names, types, and what is folded into the layer before it, which changes a layer's weight and no activation.
+fn fuse_results(how: &Preparation) -> Pipeline<'_> {
     let skip = &how.skip_fusion[..];
     let mut passes: Vec<Box<dyn Pass + '_>> =
         vec![Box::new(NameNodes), Box::new(SinkConstants), Box::new(InferShapes)];
@@ -117,7 +119,15 @@ fn fuse(how: &Preparation) -> Pipeline<'_> {
         passes.push(Box::new(FoldBatchNorm { skip }));
         // A scale that follows a normalization follows the layer only now.
         passes.push(Box::new(FoldScaleShift { skip }));
-        passes.push(Box::new(LowerBatchNorm { skip }));
+    }
+    Pipeline(passes)
+}
+
+/// What is folded into the layer after it, which changes the activation that the layer reads.
+fn fuse_activations(how: &Preparation) -> Pipeline<'_> {
+    let mut passes: Vec<Box<dyn Pass + '_>> = vec![];
+    if how.fuse {
+        passes.push(Box::new(LowerBatchNorm { skip: &how.skip_fusion, into_next: how.fuse_activations }));
         passes.push(Box::new(FoldPads));
     }
     Pipeline(passes)

@@ -4,6 +4,7 @@
 
 use crate::config::{LayerConfig, QuantConfig};
 use crate::deploy_format::DeployFormat;
+use crate::integer_products;
 use crate::layer::{Layer, LinearKind, layers};
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
@@ -20,6 +21,8 @@ pub struct Profile {
     pub unsigned: bool,
     /// Whether every offset must be 0.
     pub symmetric: bool,
+    /// Whether a quantized layer must be a product of bytes, since the files hold no other.
+    pub only_products: bool,
     /// Whether a bias may be 32-bit integers with a DequantizeLinear.
     pub integer_bias: bool,
     /// Whether smoothing may insert a Mul between layers; the layer before a Mul returns floats.
@@ -108,6 +111,7 @@ pub static PROFILES: &[Profile] = &[
         formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
+        only_products: false,
         integer_bias: true,
         explicit_smoothing: false,
         quantized: &[],
@@ -136,6 +140,7 @@ pub static PROFILES: &[Profile] = &[
         formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: false,
         symmetric: false,
+        only_products: false,
         integer_bias: true,
         explicit_smoothing: false,
         quantized: &[],
@@ -164,6 +169,7 @@ pub static PROFILES: &[Profile] = &[
         formats: &[DeployFormat::Qdq],
         unsigned: false,
         symmetric: true,
+        only_products: false,
         integer_bias: false,
         explicit_smoothing: true,
         quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
@@ -182,6 +188,7 @@ pub static PROFILES: &[Profile] = &[
         formats: &[DeployFormat::Qdq, DeployFormat::QOperator, DeployFormat::Integer],
         unsigned: true,
         symmetric: false,
+        only_products: false,
         integer_bias: true,
         explicit_smoothing: true,
         quantized: WITHOUT_RECURRENCES,
@@ -200,6 +207,7 @@ pub static PROFILES: &[Profile] = &[
         formats: &[DeployFormat::Qdq, DeployFormat::Ascend],
         unsigned: false,
         symmetric: false,
+        only_products: true,
         integer_bias: true,
         explicit_smoothing: true,
         quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
@@ -218,6 +226,7 @@ pub static PROFILES: &[Profile] = &[
         formats: DeployFormat::ALL,
         unsigned: false,
         symmetric: false,
+        only_products: false,
         integer_bias: true,
         explicit_smoothing: true,
         quantized: &[],
@@ -292,9 +301,32 @@ impl Profile {
         Ok(())
     }
 
+    /// Leaves the layers of a configuration in float that the runtime's files can't hold, and reports each with its reason in a line.
+    pub fn leave_float(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
+        if !self.only_products {
+            return vec![];
+        }
+        let lines = self.leave_unquantized(config, model);
+        [lines, integer_products::require(config, model, self.name)].concat()
+    }
+
+    /// Leaves the layers in float whose operators the runtime does not quantize.
+    fn leave_unquantized(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
+        let mut lines = Vec::new();
+        for layer in layers(model) {
+            let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
+            if of_layer.quant_enable && !self.quantized.is_empty() && !self.quantized.contains(&layer.op) {
+                of_layer.quant_enable = false;
+                lines.push(format!("{} stays float: {} has no int8 {}", layer.name, self.name, layer.op));
+            }
+        }
+        lines
+    }
+
     /// Turns off the settings of a configuration that the runtime does not support, and reports each with its reason in a line.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = self.leave_unquantized(config, model);
+        lines.extend(self.leave_float(config, model));
         if self.symmetric && config.activation_offset {
             config.activation_offset = false;
             lines.push(format!("activations have no offset: {} supports none", self.name));
@@ -304,10 +336,6 @@ impl Profile {
         }
         for layer in layers(model) {
             let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
-            if of_layer.quant_enable && !self.quantized.is_empty() && !self.quantized.contains(&layer.op) {
-                of_layer.quant_enable = false;
-                lines.push(format!("{} stays float: {} has no int8 {}", layer.name, self.name, layer.op));
-            }
             if self.symmetric && of_layer.activation_quant_params.asymmetric == Some(true) {
                 of_layer.activation_quant_params.asymmetric = Some(false);
             }

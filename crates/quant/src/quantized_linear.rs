@@ -56,7 +56,9 @@ impl QuantizedLinear {
         let op = graph.node(id).as_op()?;
         let x = quantized_value(graph, graph.operand(id, 0)?)?;
         let StoredConstant { integers: weight, params, .. } = stored_constant(graph, graph.operand(id, 1)?)?;
-        let view = LinearView::of(op, 1, weight.shape()).filter(|view| view.layout.is_per_channel())?;
+        let has_one_scale = params.per_tensor().is_some();
+        let view = LinearView::of(op, 1, weight.shape())
+            .filter(|view| view.layout.is_per_channel() || has_one_scale)?;
         if view.kind == LinearKind::Gemm {
             let factor = |name| op.float(name).ok().map(|factor| factor.unwrap_or(1.0));
             let is_plain = factor("alpha")? == 1.0 && factor("beta")? == 1.0;
@@ -67,7 +69,7 @@ impl QuantizedLinear {
         if !params.is_byte() || !params.axis.is_none_or(along) {
             return None;
         }
-        let n_channels = weight.shape()[channels];
+        let n_channels = view.layout.n_outputs();
         let bias = match view.kind.bias_slot().and_then(|slot| graph.operand(id, slot)) {
             None => None,
             Some(value) => Some(bias(graph, value, n_channels, x.scale, &params.scale)?),

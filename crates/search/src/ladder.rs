@@ -130,7 +130,14 @@ impl<S: Scorer> Search<'_, S> {
         let table = &self.report.table;
         let others: LayerSet = self.report.layers.difference(rolled_back).copied().collect();
         let plain = self.rolled_back_config(self.parameters.config, &others);
-        let is_changed = |layer: &LayerId| (rung.change)(&mut plain.clone(), &table[*layer]);
+        let target = self.options.deploy.map(|(_, emission)| emission.target);
+        let is_changed = |layer: &LayerId| {
+            let mut config = plain.clone();
+            let is_changed = (rung.change)(&mut config, &table[*layer]);
+            // A setting that the target's files can't hold is none.
+            is_changed
+                && target.is_none_or(|target| target.leave_float(&mut config, self.float.model()).is_empty())
+        };
         let in_float = self.report.ranking.0.iter().map(|entry| entry.layers.clone());
         let entries: Vec<Vec<LayerId>> = in_float
             .filter(|entry| entry.iter().all(|layer| rolled_back.contains(layer)))

@@ -304,9 +304,7 @@ impl<S: Scorer> Search<'_, S> {
             }
         };
         record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
-        for &layer in self.float.prepared().changed() {
-            record.layers.entry(table.name(layer).to_owned()).and_modify(|entry| entry.prepared = true);
-        }
+        self.float.prepared().describe(&config, &mut record);
         let score = self.report.scores[best].clone();
         let arithmetic = LayerArithmetic::of(table, quantized.config(), deployed.as_ref());
         Ok(Some(Outcome { score, rolled_back, rungs, arithmetic, record, quantized, deployed }))

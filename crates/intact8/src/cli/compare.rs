@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = intact8::load_model(&args.float)?;
     let quantized = intact8::load_model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
-    let feed = DataSet::read(&args.input)?.feed(&float, &args.feeding.feeding())?;
+    let feed = DataSet::read_for(&args.input, &float)?.feed(&float, &args.feeding.feeding())?;
     print_fed(&feed)?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
     print_line(&table(&differences).to_string());

@@ -17,11 +17,14 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
     /// Short definition with the settings that differ from the defaults, AMCT's text-proto .cfg
-    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "skip_layers", "target"])]
+    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "no_activation_offset", "skip_layers"])]
     definition: Option<PathBuf>,
     /// Number of batches of calibration data; default: all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_num: Option<u32>,
+    /// Activations have no zero point
+    #[arg(long)]
+    no_activation_offset: bool,
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
     target: String,
@@ -40,15 +43,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let model = intact8::load_model(&args.model)?;
     print_contradictions(&args.model, &model)?;
-    match &args.definition {
-        Some(definition) => intact8::create_quant_config_from(&args.output, &model, definition)?,
+    let (output, target) = (&args.output, Profile::named(&args.target)?);
+    let restrictions = match &args.definition {
+        Some(definition) => intact8::create_quant_config_from(output, &model, definition, target),
         None => {
-            let (target, batch_num) = (Profile::named(&args.target)?, args.batch_num.map(|n| n as usize));
-            let lines =
-                intact8::create_quant_config(&args.output, &model, &args.skip_layers, batch_num, target)?;
-            print_restrictions(&lines);
+            let (batch_num, has_offset) = (args.batch_num.map(|n| n as usize), !args.no_activation_offset);
+            intact8::create_quant_config(output, &model, &args.skip_layers, batch_num, has_offset, target)
         }
-    }
+    };
+    print_restrictions(&restrictions?);
     print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -3,21 +3,20 @@
 mod again;
 mod budget;
 mod combination;
+mod configuration;
 mod earlier;
 mod identity;
 mod size;
 mod table;
+mod unscored;
 mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{
-    DeployArgs, FeedingArgs, print_contradictions, print_line, print_message, print_notes, print_restrictions,
-};
+use super::{DeployArgs, FeedingArgs, print_contradictions, print_line, print_message, print_notes};
 use anyhow::{Context, bail};
 use intact8::data::{DataSet, Feed};
 use intact8::ir::{Type, one_line};
-use intact8::quant::config::Precision;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
 use intact8::quant::passes::other_floats_of_layers;
@@ -27,9 +26,9 @@ use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Interpreter,
-    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preparation, Prepared, Profile, QuantConfig, Report,
-    Roles, Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, leave_unreached,
-    load_config, model_bytes, prepare, quantize_and_save, report_json,
+    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Prepared, QuantConfig, Report, Roles, Score,
+    SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare, quantize_and_save,
+    report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,7 +43,9 @@ use std::time::Instant;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
-    /// Calibration data: an .npz with one array for each model input, an .npy, or a folder with a file for each sample or batch
+    /// Calibration data: an .npz with one array for each model input, an .npy, or a folder with a file for each sample or batch; or
+    /// raw files `x.bin`, or a folder of them, of the shape and type of the input, for several inputs in their order and separated by
+    /// `;`
     #[arg(long, value_name = "CALIB")]
     calib: PathBuf,
     /// Evaluation data: one array for each model input, and `labels` or `targets`, in the same formats
@@ -134,6 +135,9 @@ pub(crate) struct Args {
     /// Accept an original whose metric is 0 or at chance level
     #[arg(long)]
     allow_chance: bool,
+    /// Quantize every layer of the configuration and score nothing: no search, and no report
+    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json"])]
+    no_eval: bool,
     /// If the goals can't be met, write the closest model; the exit code is still 2
     #[arg(long)]
     keep_best: bool,
@@ -146,20 +150,24 @@ pub(crate) struct Args {
     /// Write the report to this file as well
     #[arg(long, value_name = "REPORT.json")]
     json: Option<PathBuf>,
+    /// Format of the record: intact8, or amct, which holds only what AMCT reads, with the whole record in a file beside it
+    #[arg(long, value_name = "FORMAT", default_value = "intact8", value_parser = ["intact8", "amct"])]
+    record_format: String,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     combination::check(args)?;
+    if args.no_eval {
+        return unscored::run(args);
+    }
     let deadline = args.time_budget.as_deref().map(budget::parse).transpose()?;
     let stop = Stop::at(deadline.and_then(|budget| began.checked_add(budget)));
     let (mut strategy, sensitivity) =
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
-    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
-    let mut files = args.deploy.files(&save)?;
-    earlier::check(&files, &args.model)?;
+    let files = output_files(args)?;
     let model = intact8::load_model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
@@ -167,20 +175,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let memory = size::memory(args.memory.as_deref())?;
     let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
 
-    let asked = args.config.as_deref().map(load_config).transpose()?;
-    let asked = asked.map(|config| with_flags(args, config));
-    let how = Preparation::of(asked.as_ref().unwrap_or(&with_flags(args, QuantConfig::default())));
+    let asked = configuration::asked(args)?;
+    let how = configuration::preparation(args, asked.as_ref());
     let mut watcher = Watcher::new(stop.clone());
     watcher.progress = Box::new(Terminal::new());
     let prepared = prepare(&model, &how, &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let mut config = config(args, &float, asked, &mut calibration, target)?;
-    target.check_config(&config)?;
-    reduce_range(&args.reduce_range, &mut config)?;
+    let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
     let groups = groups(&args.groups, &prepared, &config)?;
-    files.emission.short_scales = config.fakequant_precision_mode == Precision::ForceFp16Quant;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
     watcher.journal = Some(match args.resume {
         true => Journal::resume(&files.journal, &run, prepared.layers())?,
@@ -209,6 +213,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(verdict::report(args, &goals, &report, &files))
 }
 
+fn output_files(args: &Args) -> anyhow::Result<OutputFiles> {
+    let save = args.save.clone().unwrap_or_else(|| args.model.file_stem().unwrap_or_default().into());
+    let files = args.deploy.files(&save)?;
+    earlier::check(&files, &args.model)?;
+    Ok(if args.is_for_amct() { files.with_amct_record() } else { files })
+}
+
+impl Args {
+    /// Whether the record is written for AMCT.
+    fn is_for_amct(&self) -> bool {
+        self.record_format == "amct"
+    }
+}
+
 /// Prints which floats of the original are f32 in the prepared model.
 fn print_conversion(model: &Model, prepared: &Prepared) {
     let left = other_floats_of_layers(prepared.model());
@@ -220,15 +238,6 @@ fn print_conversion(model: &Model, prepared: &Prepared) {
             "the network computes in {dtypes}; it is scored, quantized and written in f32, with inputs and outputs of their own types"
         ));
     }
-}
-
-/// A configuration without the stages that options turn off.
-fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
-    config.equalize &= !args.no_equalize;
-    config.auto_balance &= !args.no_balance;
-    config.correct_bias &= !args.no_correct_bias;
-    config.fit_rounding &= !args.no_fit_rounding;
-    config
 }
 
 /// Prints and writes the report.
@@ -283,7 +292,7 @@ fn roles(
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
     let feeding = args.feeding.feeding();
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
-        let data = DataSet::read(path)?;
+        let data = DataSet::read_for(path, model)?;
         let feed = data.feed(model, &feeding)?;
         Ok((data, feed))
     };
@@ -325,36 +334,6 @@ fn print_unscored(model: &Model) {
     }
 }
 
-/// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
-/// data but zeros reach only the weights are quantized.
-fn config(
-    args: &Args,
-    float: &FloatModel<'_>,
-    asked: Option<QuantConfig>,
-    calibration: &mut Feed,
-    target: &Profile,
-) -> anyhow::Result<QuantConfig> {
-    let (mut config, restrictions) = match asked {
-        Some(config) => (config, vec![]),
-        None => {
-            let mut config = with_flags(args, QuantConfig::for_model(float.model()));
-            let restrictions = target.restrict(&mut config, float.model());
-            (config, restrictions)
-        }
-    };
-    config.skip(&args.skip_layers)?;
-    let n_batches = calibration.n_batches();
-    if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {
-        print_message(&format!(
-            "batch_num is {n}: the calibration uses {n} of {n_batches} batches; remove batch_num from the configuration \
-             to use all"
-        ));
-    }
-    let unreached = leave_unreached(float, &mut config, calibration)?;
-    print_restrictions(&[unreached, restrictions].concat());
-    Ok(config)
-}
-
 /// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
 fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
     for (metric, goal) in scorer.metrics.iter().zip(goals) {
@@ -369,18 +348,6 @@ fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
                 "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
             );
         }
-    }
-    Ok(())
-}
-
-/// Sets the weights of some layers to 7 bits.
-fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
-    let all: Vec<String> = config.layers.keys().cloned().collect();
-    for name in if names == ["all"] { &all } else { names } {
-        let Some(layer) = config.layers.get_mut(name) else {
-            bail!("--reduce-range: {name:?} is not a layer of the configuration; see `intact8 inspect`");
-        };
-        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
-    let feed = DataSet::read(&args.input)?.feed(&model, &args.feeding.feeding())?;
+    let feed = DataSet::read_for(&args.input, &model)?.feed(&model, &args.feeding.feeding())?;
     print_fed(&feed)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod amct;
 mod arithmetic;
 mod bad_input;
 mod command;

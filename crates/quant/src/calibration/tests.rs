@@ -1,6 +1,7 @@
 //! Observed values, chosen ranges, and refused values and configurations.
 
 use super::*;
+use half::f16;
 
 #[test]
 fn values_that_the_layer_can_not_have_are_errors() {

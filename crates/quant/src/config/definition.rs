@@ -4,60 +4,93 @@
 //! the defaults. Fields of methods that intact8 does not have are refused by name.
 
 mod fields;
+mod layer_type;
+mod settings;
 
-use super::{
-    ActivationConfig, ActivationMethod, AdaRound, Ifmr, LayerConfig, Precision, QuantConfig, TensorConfig,
-};
-use super::{WeightConfig, WeightMethod, bounds::within};
-use crate::layer::{Layer, QUANTIZABLE, layers};
+use super::{LayerConfig, QuantConfig};
+use crate::layer::{Layer, layers};
 use crate::prototext::{Field, Message};
-use fields::{GLOBALS, METHODS, OF_ACTIVATIONS, OF_ADA_QUANTIZE};
 use intact8_ir::{Error, Model, Result};
+use layer_type::LayerType;
 use regex::Regex;
+use settings::{calibration, global};
 
 impl QuantConfig {
     /// The configuration of a model that a `.cfg` text describes. Layers may be named by regular expressions, which must
-    /// match the whole name.
+    /// match the whole name; a name that a node of the model has is no expression. A setting for all layers, for a type, or for
+    /// an expression applies to the layers that can have it, and is an error if there is none; layers that are in float by
+    /// default are quantized if a setting is for their type or name.
     pub fn from_definition(text: &str, model: &Model) -> Result<QuantConfig> {
         let definition = Definition::parse(text)?;
         let mut config = QuantConfig::for_model(model);
         let all = layers(model);
         definition.globals.iter().try_for_each(|field| global(&mut config, field))?;
-        let types = definition.skip_types.iter().chain(definition.types.iter().map(|(field, _)| field));
-        types.into_iter().try_for_each(is_operator)?;
-        config.skip_fusion_layers = named(&all, &definition.skip_fusion_layers)?;
         for tensor in &mut config.tensor_quantize {
             tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))?;
         }
-        let skipped = named(&all, &definition.skip_layers)?;
-        for (field, _) in &definition.layers {
-            named(&all, std::slice::from_ref(field))?;
+        let named = |fields: &[Field]| {
+            let found = fields.iter().map(|field| Ok(Named::of(model, &all, field)?.layers));
+            let mut names: Vec<&str> = found.collect::<Result<Vec<_>>>()?.concat();
+            names.sort_unstable();
+            names.dedup();
+            Ok::<_, Error>(names)
+        };
+        config.skip_fusion_layers =
+            named(&definition.skip_fusion_layers)?.into_iter().map(str::to_owned).collect();
+        let usual: Vec<&Layer> = all.iter().filter(|layer| config.layers.contains_key(&layer.name)).collect();
+        let skipped = named(&definition.skip_layers)?;
+        let of_type = |field: &Field| {
+            let layer_type = LayerType::of(field)?;
+            Ok::<_, Error>(all.iter().filter(|layer| layer_type.contains(layer, model)).collect::<Vec<_>>())
+        };
+        apply(&mut config, &usual, &definition.common, false)?;
+        for (field, settings) in &definition.types {
+            apply(&mut config, &of_type(field)?, settings, false)?;
         }
-        for layer in &all {
-            let Some(mut of_layer) = config.layers.get(&layer.name).cloned() else { continue };
-            definition.common.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
-            for (op, calibrations) in &definition.types {
-                if op.text()? == layer.op {
-                    calibrations.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
-                }
-            }
-            for (pattern, calibrations) in &definition.layers {
-                if pattern_of(pattern)?.is_match(&layer.name) {
-                    calibrations.iter().try_for_each(|field| calibration(&mut of_layer, field))?;
-                }
-            }
-            if !layer.can_be_channel_wise() {
-                of_layer.weight_quant_params.channel_wise = false;
-            }
-            let is_skipped_type = |field: &Field| field.text().is_ok_and(|op| op == layer.op);
-            of_layer.quant_enable =
-                !skipped.contains(&layer.name) && !definition.skip_types.iter().any(is_skipped_type);
-            of_layer.check().map_err(|error| error.at(&layer.name))?;
-            config.layers.insert(layer.name.clone(), of_layer);
+        for (field, settings) in &definition.layers {
+            let Named { layers, is_exact } = Named::of(model, &all, field)?;
+            let of_name: Vec<&Layer> =
+                all.iter().filter(|layer| layers.contains(&layer.name.as_str())).collect();
+            apply(&mut config, &of_name, settings, is_exact)?;
+        }
+        let mut in_float = skipped;
+        for field in &definition.skip_types {
+            in_float.extend(of_type(field)?.into_iter().map(|layer| layer.name.as_str()));
+        }
+        for name in in_float {
+            config.layers.entry(name.to_owned()).and_modify(|layer| layer.quant_enable = false);
         }
         config.check(model)?;
         Ok(config)
     }
+}
+
+/// Applies settings to layers: each to those that can have it, of which there must be one; with `to_all`, to all of them.
+fn apply(config: &mut QuantConfig, layers: &[&Layer], settings: &[Field], to_all: bool) -> Result<()> {
+    for setting in settings {
+        let (mut is_applied, mut refusal) = (false, None);
+        for layer in layers {
+            let of_layer = config.layers.get(&layer.name).cloned();
+            let mut changed = of_layer.unwrap_or_else(|| LayerConfig::for_layer(layer));
+            calibration(&mut changed, setting)?;
+            if !to_all && !layer.can_be_channel_wise() {
+                changed.weight_quant_params.channel_wise = false;
+            }
+            changed.check().map_err(|error| error.at(&layer.name))?;
+            match changed.check_for(layer) {
+                Ok(()) => {
+                    config.layers.insert(layer.name.clone(), changed);
+                    is_applied = true;
+                }
+                Err(error) => refusal = Some(error.at(&layer.name).at(format!("line {}", setting.line))),
+            }
+        }
+        match refusal {
+            Some(refusal) if to_all || !is_applied => return Err(refusal),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The fields of a text, by what they configure.
@@ -125,189 +158,38 @@ fn methods(config: &Field) -> Result<Vec<Field>> {
     Ok(fields.clone())
 }
 
-/// Checks that a field names an operator that can be quantized, whether the model has one or not.
-fn is_operator(field: &Field) -> Result<()> {
-    let text = field.text()?;
-    if QUANTIZABLE.iter().any(|row| row.name == text) {
-        return Ok(());
-    }
-    let names: Vec<&str> = QUANTIZABLE.iter().map(|row| row.name).collect();
-    let message = format!("there is no layer type {text:?}; use one of {}", names.join(", "));
-    Err(Error::invalid_config(message).at(format!("line {}", field.line)))
+/// The layers that a field names.
+struct Named<'a> {
+    layers: Vec<&'a str>,
+    /// Whether the field is the name of a node, and no expression.
+    is_exact: bool,
 }
 
-/// The expression that matches the layers a field names.
-fn pattern_of(field: &Field) -> Result<Regex> {
-    let text = field.text()?;
-    Regex::new(&format!("^(?:{text})$"))
-        .or_else(|_| Regex::new(&format!("^{}$", regex::escape(text))))
-        .map_err(|error| Error::syntax(error.to_string()).at(format!("line {}", field.line)))
-}
-
-/// The layers that fields name, by name or by a regular expression; each field must name one.
-fn named(layers: &[Layer], fields: &[Field]) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for field in fields {
-        let (text, pattern) = (field.text()?, pattern_of(field)?);
-        let before = names.len();
-        let matching = layers.iter().filter(|layer| layer.name == text || pattern.is_match(&layer.name));
-        names.extend(matching.map(|layer| layer.name.clone()));
-        if names.len() == before {
+impl<'a> Named<'a> {
+    /// An error if there are none.
+    fn of(model: &Model, layers: &'a [Layer], field: &Field) -> Result<Named<'a>> {
+        let text = field.text()?;
+        let has_name =
+            |(_, graph): (_, &intact8_ir::Graph)| graph.node_ids().any(|id| graph.node(id).name == text);
+        let is_exact = model.graphs().any(has_name);
+        let pattern = if is_exact { regex::escape(text) } else { text.to_owned() };
+        let pattern = Regex::new(&format!("^(?:{pattern})$"))
+            .or_else(|_| Regex::new(&format!("^{}$", regex::escape(text))))
+            .map_err(|error| Error::syntax(error.to_string()).at(format!("line {}", field.line)))?;
+        let names = layers.iter().map(|layer| layer.name.as_str());
+        let layers: Vec<&str> = names.filter(|name| pattern.is_match(name)).collect();
+        if layers.is_empty() {
             let message = format!("{} {text:?} names no layer that can be quantized", field.name);
             return Err(Error::invalid_config(message).at(format!("line {}", field.line)));
         }
+        Ok(Named { layers, is_exact })
     }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
-}
-
-fn global(config: &mut QuantConfig, field: &Field) -> Result<()> {
-    match field.name.as_str() {
-        "batch_num" => {
-            let batch_num: usize = field.number()?;
-            within("batch_num", batch_num > 0, "at least 1", batch_num)
-                .map_err(|error| error.at(format!("line {}", field.line)))?;
-            config.batch_num = Some(batch_num);
-        }
-        "activation_offset" => config.activation_offset = field.flag()?,
-        "joint_quant" => config.joint_quant = field.flag()?,
-        "do_fusion" => config.do_fusion = field.flag()?,
-        "equalize" => config.equalize = field.flag()?,
-        "auto_balance" => config.auto_balance = field.flag()?,
-        "balance_nodes" => config.balance_nodes = field.flag()?,
-        "correct_bias" => config.correct_bias = field.flag()?,
-        "fit_rounding" => config.fit_rounding = field.flag()?,
-        "fakequant_precision_mode" => {
-            config.fakequant_precision_mode = match field.word()? {
-                "DEFAULT" => Precision::Default,
-                "FORCE_FP16_QUANT" => Precision::ForceFp16Quant,
-                other => return Err(refused(field, &format!("there is no mode {other}"))),
-            };
-        }
-        "tensor_quantize" => {
-            let (mut layer_name, mut input_index, mut layer) = (None, 0, LayerConfig::default());
-            for entry in &field.message()?.0 {
-                match entry.name.as_str() {
-                    "layer_name" => layer_name = Some(entry.text()?.to_owned()),
-                    "input_index" => input_index = entry.number()?,
-                    _ => calibration(&mut layer, entry)?,
-                }
-            }
-            let layer_name = layer_name.ok_or_else(|| refused(field, "tensor_quantize has no layer_name"))?;
-            let activation_quant_params = layer.activation_quant_params;
-            config.tensor_quantize.push(TensorConfig { layer_name, input_index, activation_quant_params });
-        }
-        "nuq_config" => return Err(refused(field, "nuq_config is not supported")),
-        _ => return Err(field.unknown_among(GLOBALS)),
-    }
-    Ok(())
-}
-
-fn refused(field: &Field, message: &str) -> Error {
-    Error::unsupported(message.to_owned()).at(format!("line {}", field.line))
-}
-
-/// One field of a CalibrationConfig, applied to a layer.
-fn calibration(layer: &mut LayerConfig, field: &Field) -> Result<()> {
-    let entries = &field.message()?.0;
-    match field.name.as_str() {
-        "arq_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Arq, entries),
-        "mse_quantize" => weight(&mut layer.weight_quant_params, WeightMethod::Mse, entries),
-        "ada_quantize" => {
-            weight(&mut layer.weight_quant_params, WeightMethod::AdaRound(AdaRound::default()), entries)
-        }
-        "dmq_balancer" => {
-            let mut strength = 0.5;
-            for entry in entries {
-                match entry.name.as_str() {
-                    "migration_strength" => strength = entry.number()?,
-                    _ => return Err(entry.unknown()),
-                }
-            }
-            layer.dmq_balancer_param = Some(strength);
-            Ok(())
-        }
-        "nuq_quantize" => Err(refused(field, "nuq_quantize is not supported; use arq_quantize")),
-        name => match activation_method(name) {
-            Some(method) => activation(&mut layer.activation_quant_params, method, entries),
-            None => Err(field.unknown_among(METHODS)),
-        },
-    }
-}
-
-/// The method of a field, with its default parameters. `mse_quantize` is AMCT's for weights.
-fn activation_method(name: &str) -> Option<ActivationMethod> {
-    Some(match name {
-        "activation_mse_quantize" => ActivationMethod::Mse,
-        "auto_quantize" => ActivationMethod::Auto,
-        "hfmg_quantize" => ActivationMethod::Hfmg { num_of_bins: 4096 },
-        "ifmr_quantize" => ActivationMethod::Ifmr(Ifmr::default()),
-        "kl_quantize" => ActivationMethod::Kl { num_of_bins: 2048 },
-        "min_max_quantize" => ActivationMethod::MinMax,
-        "moving_average_quantize" => ActivationMethod::MovingAverage,
-        "percentile_quantize" => ActivationMethod::Percentile(0.9999),
-        _ => return None,
-    })
-}
-
-fn weight(config: &mut WeightConfig, method: WeightMethod, entries: &[Field]) -> Result<()> {
-    config.method = method;
-    for entry in entries {
-        match (entry.name.as_str(), &mut config.method) {
-            ("channel_wise", _) => config.channel_wise = entry.flag()?,
-            ("quant_bits", _) => config.num_bits = entry.number()?,
-            ("num_iteration", WeightMethod::AdaRound(ada)) => ada.num_iteration = entry.number()?,
-            ("reg_param", WeightMethod::AdaRound(ada)) => ada.reg_param = entry.number()?,
-            ("beta_range_start", WeightMethod::AdaRound(ada)) => ada.beta_range[0] = entry.number()?,
-            ("beta_range_end", WeightMethod::AdaRound(ada)) => ada.beta_range[1] = entry.number()?,
-            ("warm_start", WeightMethod::AdaRound(ada)) => ada.warm_start = entry.number()?,
-            (_, WeightMethod::AdaRound(_)) => return Err(entry.unknown_among(OF_ADA_QUANTIZE)),
-            _ => return Err(entry.unknown_among(&OF_ADA_QUANTIZE[..2])),
-        }
-    }
-    Ok(())
-}
-
-fn activation(config: &mut ActivationConfig, method: ActivationMethod, entries: &[Field]) -> Result<()> {
-    config.method = method;
-    for entry in entries {
-        match (entry.name.as_str(), &mut config.method) {
-            ("asymmetric", _) => config.asymmetric = Some(entry.flag()?),
-            ("dst_type", _) => {
-                config.num_bits = match entry.word()? {
-                    "INT8" => 8,
-                    "INT16" => 16,
-                    other => {
-                        return Err(refused(
-                            entry,
-                            &format!("dst_type must be INT8 or INT16, found {other}"),
-                        ));
-                    }
-                };
-            }
-            (
-                "num_of_bins",
-                ActivationMethod::Hfmg { num_of_bins } | ActivationMethod::Kl { num_of_bins },
-            ) => {
-                *num_of_bins = entry.number()?;
-            }
-            ("percentile", ActivationMethod::Percentile(percentile)) => *percentile = entry.number()?,
-            ("search_range_start", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[0] = entry.number()?,
-            ("search_range_end", ActivationMethod::Ifmr(ifmr)) => ifmr.search_range[1] = entry.number()?,
-            ("search_step", ActivationMethod::Ifmr(ifmr)) => ifmr.search_step = entry.number()?,
-            ("max_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.max_percentile = entry.number()?,
-            ("min_percentile", ActivationMethod::Ifmr(ifmr)) => ifmr.min_percentile = entry.number()?,
-            ("both_ends", ActivationMethod::Ifmr(ifmr)) => ifmr.both_ends = entry.flag()?,
-            _ => return Err(entry.unknown_among(OF_ACTIVATIONS)),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ActivationMethod;
 
     const MODEL: &str = "\
 model m opset 17
@@ -370,10 +252,10 @@ return %c
         );
         assert_eq!(message("batch_num : 0"), "line 1: batch_num: must be at least 1, found 0");
         assert!(
-            message("skip_layer_types : \"Linear\"").starts_with("line 1: there is no layer type \"Linear\"")
+            message("skip_layer_types : \"Dense\"").starts_with("line 1: there is no layer type \"Dense\"")
         );
         let type_of = |name: &str| format!("override_layer_types : {{ layer_type : \"{name}\" }}");
-        assert!(message(&type_of("Linear")).starts_with("line 1: there is no layer type \"Linear\""));
+        assert!(message(&type_of("Dense")).starts_with("line 1: there is no layer type \"Dense\""));
         assert!(config(&type_of("Conv")).is_ok());
         assert_eq!(
             message("common_config : {\nifmr_quantize : { }\nhfmg_quantize : { } }"),
@@ -393,5 +275,70 @@ return %c
             message("common_config : { hfmg_quantize : { num_of_bins : 3 } }")
                 .contains("num_of_bins: must be")
         );
+    }
+
+    const NAMES: &str = "\
+model m opset 17
+%x = input : f32[N,2]
+%w = const splat(1.0) : f32[2,2]
+%a = MatMul(%x, %w) @conv.1
+%b = MatMul(%a, %w) @conv11
+%c = MatMul(%b, %w) @conv+x
+%t = Relu(%c) @tail.1
+%y = MatMul(%t, %w) @tail11
+return %y
+";
+
+    #[test]
+    fn the_name_of_a_node_is_no_expression() {
+        let config = |text: &str| QuantConfig::from_definition(text, &NAMES.parse().unwrap());
+        let enabled = |text: &str| -> Vec<String> {
+            let config = config(text).unwrap();
+            config
+                .layers
+                .iter()
+                .filter(|(_, layer)| layer.quant_enable)
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        assert_eq!(enabled("skip_layers : \"conv.1\""), ["conv+x", "conv11", "tail11"]);
+        assert_eq!(enabled("skip_layers : \"conv.+\""), ["tail11"]);
+        // Relu stays in float by default, and a setting of its own quantizes it.
+        assert_eq!(enabled("skip_layers : \"tail.1\""), ["conv+x", "conv.1", "conv11", "tail11"]);
+        let text = "override_layer_configs : { layer_name : \"tail.1\" calibration_config : { min_max_quantize : { } } }";
+        assert_eq!(enabled(text), ["conv+x", "conv.1", "conv11", "tail.1", "tail11"]);
+        let text = "override_layer_configs : { layer_name : \"conv+x\" calibration_config : { min_max_quantize : { } } }";
+        let config = config(text).unwrap();
+        let method = |name: &str| config.layers[name].activation_quant_params.method.clone();
+        assert_eq!([method("conv+x"), method("conv11")], [ActivationMethod::MinMax, ActivationMethod::Auto]);
+    }
+
+    #[test]
+    fn a_setting_applies_to_the_layers_that_can_have_it() {
+        let text = "model m opset 17\n%x = input : f32[N,2,4,4]\n%w = const splat(1.0) : f32[2,2,1,1]\n\
+                    %a = Conv(%x, %w) @conv : f32[N,2,4,4]\n%b = ConvTranspose(%a, %w) @up : f32[N,2,4,4]\n\
+                    %c = Add(%a, %b) @add : f32[N,2,4,4]\nreturn %c\n";
+        let config = |definition: &str| QuantConfig::from_definition(definition, &text.parse().unwrap());
+        let common = config("common_config : { ada_quantize : { } dmq_balancer : { } }").unwrap();
+        let learns = |name: &str| {
+            matches!(common.layers[name].weight_quant_params.method, super::super::WeightMethod::AdaRound(_))
+        };
+        assert_eq!(["conv", "up"].map(learns), [true, false]);
+        let strength = |name: &str| common.layers[name].dmq_balancer_param;
+        assert_eq!(["conv", "up", "add"].map(strength), [Some(0.5), Some(0.5), None]);
+        let message = |text: &str| config(text).unwrap_err().to_string();
+        let of_type = |name: &str| {
+            format!(
+                "override_layer_types : {{ layer_type : \"{name}\" calibration_config : {{ dmq_balancer : {{ }} }} }}"
+            )
+        };
+        assert_eq!(
+            message(&of_type("Add")),
+            "line 1: add: dmq_balancer_param: this Add has no weight to move ranges to; remove it"
+        );
+        assert!(config(&of_type("Conv2d")).is_ok());
+        let of_name =
+            "override_layer_configs : { layer_name : \"up\" calibration_config : { ada_quantize : { } } }";
+        assert!(message(of_name).starts_with("line 1: up: wts_algo: \"ada_quantize\" is for Conv"));
     }
 }

@@ -85,6 +85,12 @@ mod tests {
             message(r#"{"version": 1, "batch_num": -1}"#),
             "batch_num: invalid value: integer `-1`, expected a whole number from 0 on"
         );
+        let nuq = r#"{"wts_algo": "nuq_quantize", "num_steps": 32, "num_of_iteration": 1}"#;
+        assert_eq!(
+            message(&format!(r#"{{"version": 1, "conv": {{"weight_quant_params": {nuq}}}}}"#)),
+            "conv: weight_quant_params: wts_algo \"nuq_quantize\" serves one vendor's weight compressor and is not \
+             supported; use \"arq_quantize\""
+        );
         assert_eq!(message("{\"version\": 1,\n\"conv\" {}}"), "expected `:` at line 2 column 8");
         assert_eq!(message("{\"version\": 1}\n1"), "trailing characters at line 2 column 1");
     }

@@ -1,6 +1,7 @@
 //! The keys of the configuration of weights in files.
 
 use super::{AdaRound, WeightConfig, WeightMethod};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The keys in the file; those of AdaRound are allowed only with that method.
@@ -21,6 +22,11 @@ pub(super) struct Keys {
     warm_start: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     beta_range: Option<[f64; 2]>,
+    /// Of `nuq_quantize`, which is refused by name.
+    #[serde(skip_serializing)]
+    num_steps: Option<IgnoredAny>,
+    #[serde(skip_serializing)]
+    num_of_iteration: Option<IgnoredAny>,
 }
 
 impl TryFrom<Keys> for WeightConfig {
@@ -34,8 +40,11 @@ impl TryFrom<Keys> for WeightConfig {
             ("warm_start", keys.warm_start.is_some()),
             ("beta_range", keys.beta_range.is_some()),
         ];
-        let foreign = of_ada_round.iter().find(|key| key.1 && algo != "ada_quantize");
-        if let Some((key, _)) = foreign {
+        let of_nuq =
+            [("num_steps", keys.num_steps.is_some()), ("num_of_iteration", keys.num_of_iteration.is_some())];
+        let foreign = of_ada_round.iter().filter(|_| algo != "ada_quantize");
+        let mut foreign = foreign.chain(of_nuq.iter().filter(|_| algo != "nuq_quantize")).filter(|key| key.1);
+        if let Some((key, _)) = foreign.next() {
             return Err(format!("wts_algo {algo:?} has no {key}"));
         }
         let default = AdaRound::default();

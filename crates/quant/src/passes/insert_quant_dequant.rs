@@ -1,12 +1,12 @@
 //! Quantization made explicit in the graph.
 
-use crate::config::QuantConfig;
+use crate::config::{Precision, QuantConfig};
 use crate::granularity::{axis, scale_shape};
+use crate::half_scales::{as_fp16, with_short_product};
 use crate::layer::{Layer, Weight, by_graph};
 use crate::linear_node::LinearNode;
 use crate::names::Names;
 use crate::params::QuantParams;
-use crate::passes::opset_for;
 use crate::quantized::check_is_float;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
@@ -22,7 +22,8 @@ use std::collections::HashMap;
 /// integers with a DequantizeLinear. If it is too large for them, the scale of its channel's weights grows
 /// until it fits: products so much smaller than their bias are lost in floats too, and in runtimes that convert a
 /// float bias to integers it would overflow. The same is done for the constant added after a MatMul of two dimensions,
-/// which runtimes fuse as a bias. If a weight has a scale per block, the sums have no common scale: activations
+/// which runtimes fuse as a bias. With `FORCE_FP16_QUANT` the scales of activations and of products have the bits
+/// that the device keeps. If a weight has a scale per block, the sums have no common scale: activations
 /// and bias stay float.
 ///
 /// An error: a model that is quantized already, and a record that does not fit the layers.
@@ -69,7 +70,7 @@ impl Pass for InsertQuantDequant<'_> {
         check_is_float(model)?;
         let tensors = self.config.tensors(model)?;
         let tensors = tensors.iter().map(|(layer, of_layer)| (layer.clone(), of_layer));
-        let mut work: Vec<(Layer, &LayerRecord)> = Vec::new();
+        let mut work: Vec<(Layer, LayerRecord)> = Vec::new();
         for (mut layer, of_layer) in self.config.enabled(model).into_iter().chain(tensors) {
             let entry = self.record.layer(&layer.name)?;
             Record::check(entry, (&layer, of_layer), model)?;
@@ -77,11 +78,17 @@ impl Pass for InsertQuantDequant<'_> {
             if of_layer.weights_only || entry.has_blocks() {
                 layer.activations.clear();
             }
+            let mut entry = entry.clone();
+            if self.config.fakequant_precision_mode == Precision::ForceFp16Quant {
+                entry.precision = Precision::ForceFp16Quant;
+            }
+            if entry.precision == Precision::ForceFp16Quant {
+                let scales = entry.activations.iter_mut().flat_map(|params| &mut params.scale);
+                scales.for_each(|scale| *scale = as_fp16(*scale));
+            }
             work.push((layer, entry));
         }
-        let params = work.iter().flat_map(|(_, entry)| entry.activations.iter().chain(&entry.weights));
-        let needed =
-            params.map(|params| opset_for(params.bits, params.block_size.is_some())).max().unwrap_or(0);
+        let needed = work.iter().map(|(_, entry)| entry.min_opset()).max().unwrap_or(0);
         if model.opset() < needed {
             let message = format!(
                 "the model is written in opset {}, and quantizing needs {needed}; raise it first",
@@ -126,6 +133,10 @@ fn summed_with_bias<'a>(layer: &Layer, entry: &'a LayerRecord) -> Option<&'a Qua
         ([_], [activation], [_]) => Some(activation),
         _ => None,
     }
+}
+
+fn is_short(entry: &LayerRecord) -> bool {
+    entry.precision == Precision::ForceFp16Quant
 }
 
 /// `x`, `x1`, `x2`, …
@@ -205,7 +216,7 @@ impl Pairs<'_> {
 
     /// The parameters of the weights of each layer, with scales that are large enough for its bias. Layers that share a weight with
     /// the same parameters have the same scales, which are large enough for all their biases.
-    fn fitted_weights(&self, work: &[&(Layer, &LayerRecord)]) -> Vec<Vec<QuantParams>> {
+    fn fitted_weights(&self, work: &[&(Layer, LayerRecord)]) -> Vec<Vec<QuantParams>> {
         let mut largest: HashMap<(ValueId, PairKey), Vec<f32>> = HashMap::new();
         let key = |layer: &Layer, entry: &LayerRecord| {
             let (weight, params) = (layer.weights.first()?, entry.weights.first()?);
@@ -218,16 +229,21 @@ impl Pairs<'_> {
             let key = key(layer, entry);
             if let (Some(activation), Some(key)) = (fitting, &key) {
                 let mut weight = entry.weights[0].clone();
-                self.fit_bias(layer, activation, &mut weight);
+                // So that rounding the product of the scales, to 24 bits or to 11, does no harm.
+                self.fit_bias(layer, activation, &mut weight, if is_short(entry) { 1e-3 } else { 1e-6 });
                 let scales = largest.entry(key.clone()).or_insert_with(|| weight.scale.clone());
                 scales.iter_mut().zip(&weight.scale).for_each(|(scale, other)| *scale = scale.max(*other));
             }
             keys.push(key);
         }
-        let fitted = |((_, entry), key): (&&(Layer, &LayerRecord), Option<(ValueId, PairKey)>)| {
+        let fitted = |((layer, entry), key): (&&(Layer, LayerRecord), Option<(ValueId, PairKey)>)| {
             let mut weights = entry.weights.clone();
             if let Some(scales) = key.and_then(|key| largest.get(&key)) {
                 weights[0].scale.clone_from(scales);
+            }
+            if let Some(activation) = summed_with_bias(layer, entry).filter(|_| is_short(entry)) {
+                let short = |scale: &mut f32| *scale = with_short_product(*scale, activation.scale[0]);
+                weights[0].scale.iter_mut().for_each(short);
             }
             weights
         };
@@ -235,8 +251,8 @@ impl Pairs<'_> {
     }
 
     /// Makes the scales of a weight's channels large enough for the integers of the bias, of the layer or added
-    /// after it.
-    fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams) {
+    /// after it, and a little larger, by the part `room`.
+    fn fit_bias(&self, layer: &Layer, activation: &QuantParams, weight: &mut QuantParams, room: f64) {
         let of_slot = |slot| self.bias(layer, slot).map(<[f32]>::to_vec);
         let values = match layer.bias_slot() {
             Some(slot) => of_slot(slot),
@@ -244,8 +260,7 @@ impl Pairs<'_> {
         };
         let Some(values) = values.filter(|values| values.len() == weight.scale.len()) else { return };
         for (scale, bias) in weight.scale.iter_mut().zip(values) {
-            // A little more, so that rounding the product of the scales does no harm.
-            let least = f64::from(bias.abs()) / f64::from(activation.scale[0]) / (MAX_BIAS * (1.0 - 1e-6));
+            let least = f64::from(bias.abs()) / f64::from(activation.scale[0]) / (MAX_BIAS * (1.0 - room));
             if least > f64::from(*scale) && (least as f32).is_finite() {
                 *scale = least as f32;
             }

@@ -39,6 +39,8 @@ use intact8_ir::{Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Value, Va
 pub struct LowerBatchNorm<'a> {
     /// The layers that must not absorb a normalization, by name.
     pub skip: &'a [String],
+    /// Whether any layer absorbs a normalization, and reads another activation from then on.
+    pub into_next: bool,
 }
 
 impl Pass for LowerBatchNorm<'_> {
@@ -89,7 +91,8 @@ impl LowerBatchNorm<'_> {
         let is_able = op.is("Conv") && WindowAttributes::of(op).is_ok_and(|window| window.never_pads())
             || op.is("Gemm") && op.int("transA").ok()?.unwrap_or(0) == 0;
         let linear = LinearNode::at(graph, ranks, user)?;
-        if !is_able
+        if !self.into_next
+            || !is_able
             || !has_one_use(graph, norm.into())
             || self.skip.contains(&graph.node(user).name)
             || linear.view.layout.n_inputs() != scale.len()

@@ -1,23 +1,30 @@
 //! The deploy format of Huawei's AMCT, for the compiler of Ascend processors.
 
+mod quantizers;
+
+use crate::half_scales::nearest_short;
 use crate::linear_view::{LinearKind, added_constant};
 use crate::names::Names;
 use crate::new_nodes::{constant, type_with};
 use crate::qdq_params::{QdqParams, stored_constant};
 use crate::quantized_linear::{QuantizedLinear, QuantizedValue, quantized_value};
-use crate::uses::{constant_operand, detach, has_one_use};
+use crate::uses::{constant_operand, has_one_use};
 use intact8_ir::{
-    Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, Pass, Result, Tensor, TensorType, Type,
-    Value, ValueId,
+    Attr, DType, Error, Graph, Model, Node, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor,
+    TensorType, Type, Value,
 };
+use quantizers::{anti_quant, name_quant, quant, quantize_before_pad};
 
 /// Writes quantized layers as in AMCT's deploy models: AscendQuant before the layer, integer weight and bias, and
 /// AscendDequant after it, whose parameters are 64-bit integers that hold a scale each.
 ///
 /// AscendQuant has the reciprocal of the scale. A bias does not contain the zero point's part: the compiler adds
-/// that. An Add of a constant after a MatMul is its bias. Values that are quantized and are no operand of such a
-/// layer go through AscendQuant and AscendAntiQuant. The operators are in ONNX's own domain, where only that
-/// compiler knows them.
+/// that. An Add of a constant after a MatMul is its bias. A MatMul of two activations has no zero points, and
+/// neither has a Conv of three dimensions. A Pad before an AveragePool is quantized before it pads. Values that are
+/// quantized and are no operand of such a layer go through AscendQuant and AscendAntiQuant. The operators are in
+/// ONNX's own domain, where only that compiler knows them.
+///
+/// An error: a quantized layer that can't be written so, which would be computed with floats.
 ///
 /// ```qir before
 /// model m opset 17
@@ -43,13 +50,7 @@ use intact8_ir::{
 /// %y = AscendDequant(%fc.sums, %fc.dequant.param) {dtype = 0} @fc.dequant : f32[N,2]
 /// return %y
 /// ```
-pub struct LowerToAscend {
-    /// Whether the scales of AscendDequant have the 19 bits that the device keeps, as in AMCT's `FORCE_FP16_QUANT`.
-    pub short_scales: bool,
-}
-
-/// The bits of a scale that the device keeps.
-const SHORT_SCALE: u32 = 0xFFFF_E000;
+pub struct LowerToAscend;
 
 impl Pass for LowerToAscend {
     fn name(&self) -> &'static str {
@@ -61,11 +62,8 @@ impl Pass for LowerToAscend {
         let mut changed = false;
         model.try_for_each_graph(|_, graph| {
             for id in graph.topo() {
-                let lowered = match QuantizedLinear::at(graph, id) {
-                    Some(product) => self.product(graph, id, &product, &mut names),
-                    None => self.average(graph, id, &mut names),
-                };
-                changed |= lowered.is_some();
+                let lowered = layer(graph, id, &mut names);
+                changed |= lowered.map_err(|error| error.at(graph.node(id).label()))?;
             }
             Ok::<_, Error>(())
         })?;
@@ -84,88 +82,144 @@ impl Pass for LowerToAscend {
     }
 }
 
-impl LowerToAscend {
-    /// A layer with weights: its operands and products are integers.
-    fn product(
-        &self,
-        graph: &mut Graph,
-        id: NodeId,
-        product: &QuantizedLinear,
-        names: &mut Names,
-    ) -> Option<()> {
-        if product.weight_offset.is_some() || product.weight.dtype() != DType::I8 {
-            return None;
+/// Writes a node with integers if it is a quantized layer; whether it is one.
+fn layer(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
+    if let Some(layer) = QuantizedLinear::at(graph, id).filter(|layer| layer.weight_offset.is_none()) {
+        let is_of_volumes = layer.view.kind == LinearKind::Conv && layer.weight.shape().len() == 5;
+        if is_of_volumes && layer.x.offset != 0 {
+            return Err(Error::unsupported(NO_OFFSETS));
         }
-        let label = graph.node(id).label().to_owned();
-        let scales = product.scales();
-        let (last, bias) = match (product.view.kind, &product.bias) {
-            (LinearKind::MatMul, _) => {
-                added_bias(graph, id, &scales).map_or((id, None), |(add, bias)| (add, Some(bias)))
-            }
-            (_, bias) => (id, bias.clone()),
-        };
-        if last != id {
-            // The name of the sum in the middle is free again.
-            let ty = type_with(graph, last.into(), DType::I32);
-            graph.node_mut(id).outputs[0].ty = ty.map(Type::Tensor);
+        if layer.weight.dtype() == DType::I8 {
+            return Ok(product(graph, id, &layer, names).is_some());
         }
-        let weight = constant(graph, names, &format!("{label}.w"), product.weight.clone());
-        graph.set_operand(id, 0, Some(product.x.bytes));
-        graph.set_operand(id, 1, Some(weight));
-        if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
-            op.attrs.remove("transB");
-        }
-        if let Some(bias) = bias {
-            let bias = constant(graph, names, &format!("{label}.b"), Tensor::new(&[bias.len()], bias));
-            let slot = if last == id { 2 } else { constant_operand(graph, last)?.0 };
-            graph.set_operand(last, slot, Some(bias));
-        }
-        name_quant(graph, product.x.bytes, &label, names);
-        self.dequantize(graph, last, &label, &scales, names)
     }
+    if let Some([left, right]) = factors(graph, id) {
+        let has_weight = graph.constant(right.bytes).is_some();
+        if right.offset != 0 || left.offset != 0 && !has_weight {
+            return Err(Error::unsupported(NO_OFFSETS));
+        }
+        return Ok(product_of_two(graph, id, &left, &right, names).is_some());
+    }
+    if average(graph, id, names).is_some() {
+        return Ok(true);
+    }
+    if is_quantized_layer(graph, id) {
+        let message = "can't be computed with integers on Ascend: only Conv, ConvTranspose, Gemm and MatMul with 8-bit \
+                       activations, weights without zero points and a bias of 32-bit integers, MatMul of two 8-bit \
+                       activations, and AveragePool can; leave it in float";
+        return Err(Error::unsupported(message));
+    }
+    Ok(false)
+}
 
-    /// An AveragePool, which has no weight.
-    fn average(&self, graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<()> {
-        if !graph.node(id).is("AveragePool") {
-            return None;
-        }
-        let x: QuantizedValue = quantized_value(graph, graph.operand(id, 0)?)?;
-        let label = graph.node(id).label().to_owned();
-        graph.set_operand(id, 0, Some(x.bytes));
-        name_quant(graph, x.bytes, &label, names);
-        self.dequantize(graph, id, &label, &[x.scale], names)
-    }
+const NO_OFFSETS: &str = "has a zero point, which Ascend does not support for a MatMul of two activations and a Conv of three \
+                          dimensions; quantize it without (asymmetric: false)";
 
-    /// Puts an AscendDequant after a node; the result keeps its name.
-    fn dequantize(
-        &self,
-        graph: &mut Graph,
-        id: NodeId,
-        label: &str,
-        scales: &[f32],
-        names: &mut Names,
-    ) -> Option<()> {
-        let packed: Vec<u64> = scales.iter().map(|&scale| self.packed(scale)).collect();
-        let param = Tensor::new(&[packed.len()], packed);
-        let param = constant(graph, names, &format!("{label}.dequant.param"), param);
-        let result = graph.node(id).outputs[0].clone();
-        let sums = Value {
-            ty: type_with(graph, id.into(), DType::I32).map(Type::Tensor),
-            ..Value::new(names.fresh(&format!("{label}.sums")))
-        };
-        graph.node_mut(id).outputs[0] = sums;
-        let op = Op::new("AscendDequant").with("dtype", Attr::Int(0));
-        let name = names.fresh(&format!("{label}.dequant"));
-        let node = Node::op(&name, op, [Value { ty: with_floats(result.ty), ..result }]);
-        let dequant = graph.add(node, &[Some(id.into()), Some(param)]);
-        graph.replace_uses(id.into(), dequant.into());
-        Some(())
-    }
+/// Whether a node multiplies two quantized operands.
+fn is_quantized_layer(graph: &Graph, id: NodeId) -> bool {
+    let multiplies = |op: &Op| LinearKind::of(op).is_some() || op.has(OperatorTrait::Recurrent);
+    let is_quantized = |slot: usize| {
+        let operand = graph.operand(id, slot);
+        operand.is_some_and(|value| QdqParams::of_dequantized(graph, value).is_some())
+    };
+    graph.node(id).as_op().is_some_and(multiplies) && is_quantized(0) && is_quantized(1)
+}
 
-    /// The scale's bits in the lower half; shift and offset above them are 0.
-    fn packed(&self, scale: f32) -> u64 {
-        u64::from(if self.short_scales { scale.to_bits() & SHORT_SCALE } else { scale.to_bits() })
+/// The factors of a MatMul of quantized values, of which the second may be a stack of constant matrices.
+fn factors(graph: &Graph, id: NodeId) -> Option<[QuantizedValue; 2]> {
+    let is_signed = |value: &QuantizedValue| value.params.dtype == DType::I8;
+    let factor = |slot: usize| quantized_value(graph, graph.operand(id, slot)?).filter(is_signed);
+    let factors = [factor(0)?, factor(1)?];
+    (graph.node(id).is("MatMul") && graph.constant(factors[0].bytes).is_none()).then_some(factors)
+}
+
+/// A layer with weights: its operands and products are integers.
+fn product(graph: &mut Graph, id: NodeId, product: &QuantizedLinear, names: &mut Names) -> Option<()> {
+    let label = graph.node(id).label().to_owned();
+    let scales = product.scales();
+    let added = added_bias(graph, id, &scales).filter(|_| product.view.kind == LinearKind::MatMul);
+    let weight = constant(graph, names, &format!("{label}.w"), product.weight.clone());
+    graph.set_operand(id, 0, Some(product.x.bytes));
+    graph.set_operand(id, 1, Some(weight));
+    if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
+        op.attrs.remove("transB");
     }
+    if let Some(bias) = &product.bias {
+        let bias = constant(graph, names, &format!("{label}.b"), Tensor::new(&[bias.len()], bias.clone()));
+        graph.set_operand(id, 2, Some(bias));
+    }
+    name_quant(graph, product.x.bytes, &label, names);
+    let last = added.map_or(Some(id), |added| put_added_bias(graph, id, added, &label, names))?;
+    dequantize(graph, last, &label, &scales, names)
+}
+
+/// A MatMul of two activations, or of one and a stack of matrices.
+fn product_of_two(
+    graph: &mut Graph,
+    id: NodeId,
+    left: &QuantizedValue,
+    right: &QuantizedValue,
+    names: &mut Names,
+) -> Option<()> {
+    let label = graph.node(id).label().to_owned();
+    let scales = [left.scale * right.scale];
+    let added = added_bias(graph, id, &scales);
+    graph.set_operand(id, 0, Some(left.bytes));
+    graph.set_operand(id, 1, Some(right.bytes));
+    name_quant(graph, left.bytes, &label, names);
+    name_quant(graph, right.bytes, &format!("{label}.x1"), names);
+    let last = added.map_or(Some(id), |added| put_added_bias(graph, id, added, &label, names))?;
+    dequantize(graph, last, &label, &scales, names)
+}
+
+/// Writes the constant of the Add after a MatMul as integers; the Add.
+fn put_added_bias(
+    graph: &mut Graph,
+    id: NodeId,
+    (add, bias): (NodeId, Vec<i32>),
+    label: &str,
+    names: &mut Names,
+) -> Option<NodeId> {
+    // The name of the sum in the middle is free again.
+    let ty = type_with(graph, add.into(), DType::I32);
+    graph.node_mut(id).outputs[0].ty = ty.map(Type::Tensor);
+    let (slot, _) = constant_operand(graph, add)?;
+    let bias = constant(graph, names, &format!("{label}.b"), Tensor::new(&[bias.len()], bias));
+    graph.set_operand(add, slot, Some(bias));
+    Some(add)
+}
+
+/// An AveragePool, which has no weight.
+fn average(graph: &mut Graph, id: NodeId, names: &mut Names) -> Option<()> {
+    if !graph.node(id).is("AveragePool") {
+        return None;
+    }
+    let x: QuantizedValue = quantized_value(graph, graph.operand(id, 0)?)?;
+    let label = graph.node(id).label().to_owned();
+    let padded = quantize_before_pad(graph, &x, &label, names);
+    graph.set_operand(id, 0, Some(padded.unwrap_or(x.bytes)));
+    name_quant(graph, x.bytes, &label, names);
+    dequantize(graph, id, &label, &[x.scale], names)
+}
+
+/// Puts an AscendDequant after a node; the result keeps its name. Its parameters have the scale's bits in the lower half; shift and
+/// offset above them are 0.
+fn dequantize(graph: &mut Graph, id: NodeId, label: &str, scales: &[f32], names: &mut Names) -> Option<()> {
+    let packed: Vec<u64> = scales.iter().map(|&scale| u64::from(nearest_short(scale).to_bits())).collect();
+    let param = Tensor::new(&[packed.len()], packed);
+    let param = constant(graph, names, &format!("{label}.dequant.param"), param);
+    let result = graph.node(id).outputs[0].clone();
+    let sums = Value {
+        ty: type_with(graph, id.into(), DType::I32).map(Type::Tensor),
+        ..Value::new(names.fresh(&format!("{label}.sums")))
+    };
+    graph.node_mut(id).outputs[0] = sums;
+    let op = Op::new("AscendDequant").with("dtype", Attr::Int(0));
+    let name = names.fresh(&format!("{label}.dequant"));
+    let node = Node::op(&name, op, [Value { ty: with_floats(result.ty), ..result }]);
+    let dequant = graph.add(node, &[Some(id.into()), Some(param)]);
+    graph.replace_uses(id.into(), dequant.into());
+    Some(())
 }
 
 fn with_floats(ty: Option<Type>) -> Option<Type> {
@@ -186,71 +240,4 @@ fn added_bias(graph: &Graph, id: NodeId, scales: &[f32]) -> Option<(NodeId, Vec<
         (integer.abs() < f64::from(i32::MAX)).then_some(integer as i32)
     };
     Some((add, values.iter().enumerate().map(integer).collect::<Option<_>>()?))
-}
-
-/// Names the QuantizeLinear before a layer, unless it has a name from a layer already.
-fn name_quant(graph: &mut Graph, bytes: ValueId, label: &str, names: &mut Names) {
-    let node = graph.node_mut(bytes.node);
-    if node.is("QuantizeLinear") && !node.name.ends_with(".quant") {
-        node.name = names.fresh(&format!("{label}.quant"));
-    }
-}
-
-/// Replaces a QuantizeLinear by an AscendQuant.
-fn quant(graph: &mut Graph, id: NodeId) -> Result<bool> {
-    if !graph.node(id).is("QuantizeLinear") {
-        return Ok(false);
-    }
-    let params = QdqParams::of(graph, id);
-    let per_tensor = params.as_ref().and_then(QdqParams::per_tensor);
-    let (Some(params), Some((scale, offset))) = (params, per_tensor) else {
-        let message = "an AscendQuant has one constant scale for all; quantize per tensor";
-        return Err(Error::unsupported(message).at(graph.node(id).label()));
-    };
-    let dst_type = match params.dtype {
-        DType::I8 => "INT8",
-        DType::I16 => "INT16",
-        other => {
-            let message = format!("an AscendQuant returns i8 or i16, not {other}; use signed activations");
-            return Err(Error::unsupported(message).at(graph.node(id).label()));
-        }
-    };
-    let op = Op::new("AscendQuant")
-        .with("scale", Attr::Float(1.0 / scale))
-        .with("offset", Attr::Float(offset as f32))
-        .with("dst_type", Attr::Str(dst_type.as_bytes().to_vec()));
-    let input = graph.operand(id, 0);
-    let (name, result) = (graph.node(id).name.clone(), graph.node(id).outputs[0].clone());
-    let node = graph.add(Node::op(&name, op, [result]), &[input]);
-    graph.replace_uses(id.into(), node.into());
-    detach(graph, id);
-    graph.node_mut(id).outputs[0].name = String::new();
-    Ok(true)
-}
-
-/// Replaces the DequantizeLinear of a quantized value by an AscendAntiQuant. Integer constants are dequantized elsewhere.
-fn anti_quant(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<bool> {
-    if !graph.node(id).is("DequantizeLinear") {
-        return Ok(false);
-    }
-    let Some(params) = QdqParams::of(graph, id) else {
-        let message = "can't be written in this deploy format: its scales are computed, or in blocks; use another deploy format";
-        return Err(Error::unsupported(message).at(graph.node(id).label()));
-    };
-    let Some((scale, offset)) = params.per_tensor().filter(|_| stored_constant(graph, id.into()).is_none())
-    else {
-        return Ok(false);
-    };
-    let op = Op::new("AscendAntiQuant")
-        .with("scale", Attr::Float(scale))
-        .with("offset", Attr::Float(offset as f32))
-        .with("dst_type", Attr::Str(b"INT8".to_vec()));
-    let input = graph.operand(id, 0);
-    let (label, result) = (graph.node(id).label().to_owned(), graph.node(id).outputs[0].clone());
-    let name = names.fresh(&format!("{label}.anti_quant"));
-    let node = graph.add(Node::op(&name, op, [result]), &[input]);
-    graph.replace_uses(id.into(), node.into());
-    detach(graph, id);
-    graph.node_mut(id).outputs[0].name = String::new();
-    Ok(true)
 }

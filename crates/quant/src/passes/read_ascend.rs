@@ -84,8 +84,11 @@ fn missing(what: &str) -> Error {
     Error::invalid_model(format!("{what} is missing"))
 }
 
-/// The zero point of an AscendQuant's result, and its type.
+/// The zero point of an AscendQuant's result, padded or not, and its type.
 fn offset_of(graph: &Graph, bytes: ValueId) -> Result<(i32, DType)> {
+    if let Some(input) = graph.operand(bytes.node, 0).filter(|_| graph.node(bytes.node).is("Pad")) {
+        return offset_of(graph, input);
+    }
     let node = graph.node(bytes.node);
     let op = node.as_op().filter(|op| op.is("AscendQuant"));
     let op = op.ok_or_else(|| {
@@ -202,6 +205,13 @@ fn integers(graph: &mut Graph, id: NodeId, names: &mut Names) -> Result<usize> {
         let name = format!("{label}.shifted");
         operation(graph, names, &name, Op::new("DequantizeLinear"), ty, &[bytes, one, offset])
     };
+    let second = weight.filter(|&value| graph.constant(value).is_none());
+    if let Some((second, _)) =
+        second.map(|value| offset_of(graph, value)).transpose()?.filter(|&(offset, _)| offset != 0)
+    {
+        let message = format!("the second factor has the offset {second}, and must have none");
+        return Err(Error::unsupported(message));
+    }
     let sums = match op.name.as_str() {
         "Conv" | "Gemm" | "MatMul" => {
             let mut lowered = Op::new(if op.is("Conv") { "ConvInteger" } else { "MatMulInteger" });

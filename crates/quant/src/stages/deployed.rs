@@ -71,7 +71,7 @@ impl Deployed {
     /// # Errors
     /// If the model can't be expressed with integer operators.
     pub fn executed(&self) -> Result<Model> {
-        let how = Emission { contrib: true, short_scales: false, ..self.emission };
+        let how = Emission { contrib: true, ..self.emission };
         let mut model = self.standard()?;
         if self.format != DeployFormat::Qdq {
             emit(DeployFormat::Qdq, &how).run(&mut model)?;

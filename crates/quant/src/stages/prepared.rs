@@ -7,7 +7,7 @@ use crate::layer_table::{LayerId, LayerSet, LayerTable};
 use crate::passes::{EqualizeAcrossLayers, RaiseOpset, Unfuse};
 use crate::record::Record;
 use crate::stages::Quantized;
-use crate::{NameNodes, SinkConstants, fuse, infer_types};
+use crate::{NameNodes, SinkConstants, fuse_activations, fuse_results, infer_types};
 use intact8_ir::{Model, Pass, PassObserver, Pipeline, Result, Tensor};
 use std::collections::BTreeMap;
 
@@ -18,13 +18,15 @@ pub struct Preparation {
     pub fuse: bool,
     /// Names of layers that nothing is folded into.
     pub skip_fusion: Vec<String>,
+    /// Whether batch normalizations are folded into the layer after them too, which then reads and quantizes another activation.
+    pub fuse_activations: bool,
     /// Whether cross-layer equalization is applied.
     pub equalize: bool,
 }
 
 impl Default for Preparation {
     fn default() -> Preparation {
-        Preparation { fuse: true, skip_fusion: vec![], equalize: true }
+        Preparation { fuse: true, skip_fusion: vec![], fuse_activations: true, equalize: true }
     }
 }
 
@@ -34,8 +36,26 @@ impl Preparation {
         Preparation {
             fuse: config.do_fusion,
             skip_fusion: config.skip_fusion_layers.clone(),
+            fuse_activations: true,
             equalize: config.equalize,
         }
+    }
+
+    /// The preparation for a record that was made without intact8's: no layer reads another activation than in the original,
+    /// and nothing is folded into the layers that the record excludes.
+    pub fn of_record(record: &Record) -> Preparation {
+        let skipped = record.layers.iter().filter(|(_, entry)| entry.skip_fusion);
+        Preparation {
+            fuse: true,
+            skip_fusion: skipped.map(|(name, _)| name.clone()).collect(),
+            fuse_activations: false,
+            equalize: false,
+        }
+    }
+
+    /// No preparation but names and computed constants.
+    pub fn none() -> Preparation {
+        Preparation { fuse: false, skip_fusion: vec![], fuse_activations: false, equalize: false }
     }
 
     /// The names of the passes that [`Prepared::new`] runs, in order.
@@ -43,9 +63,9 @@ impl Preparation {
         self.pipelines(folding).iter().flat_map(Pipeline::names).collect()
     }
 
-    /// The passes: names, plain products and computed constants, fusion, cross-layer equalization, types. Names come first:
-    /// they count nodes, which folding removes.
-    fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 4] {
+    /// The passes: names, plain products and computed constants, fusion into the layer before and after, cross-layer equalization, types. Names
+    /// come first: they count nodes, which folding removes.
+    fn pipelines<'a>(&'a self, folding: Option<&'a dyn Pass>) -> [Pipeline<'a>; 5] {
         let mut fold: Vec<Box<dyn Pass + 'a>> = vec![Box::new(NameNodes), Box::new(Unfuse)];
         if let Some(folding) = folding {
             fold.extend([
@@ -56,12 +76,7 @@ impl Preparation {
         }
         let equalize: Vec<Box<dyn Pass + 'a>> =
             if self.equalize { vec![Box::new(EqualizeAcrossLayers)] } else { vec![] };
-        [Pipeline(fold), fuse(self), Pipeline(equalize), infer_types()]
-    }
-
-    /// The preparation for records of other tools: everything folded, without cross-layer equalization.
-    fn plain() -> Preparation {
-        Preparation { equalize: false, ..Preparation::default() }
+        [Pipeline(fold), fuse_results(self), fuse_activations(self), Pipeline(equalize), infer_types()]
     }
 }
 
@@ -90,30 +105,16 @@ impl Prepared {
         observer.begin("prepare");
         let mut prepared = model.clone();
         prepared.mark_origins();
-        let [fold, fuse, equalize, types] = how.pipelines(folding);
+        let [fold, fuse_results, fuse_activations, equalize, types] = how.pipelines(folding);
         fold.run_observed(&mut prepared, observer)?;
-        fuse.run_observed(&mut prepared, observer)?;
-        let before = if how.equalize { Some(constants_by_layer(&prepared)) } else { None };
+        fuse_results.run_observed(&mut prepared, observer)?;
+        let before = constants_by_layer(&prepared);
+        fuse_activations.run_observed(&mut prepared, observer)?;
         equalize.run_observed(&mut prepared, observer)?;
         types.run_observed(&mut prepared, observer)?;
-        let is_usual = how.fuse && how.skip_fusion.is_empty();
-        let before = match (is_usual, before) {
-            (true, before) => before,
-            (false, _) => {
-                let (mut plain, how) = (model.clone(), Preparation::plain());
-                let [fold, fuse, ..] = how.pipelines(folding);
-                observer.begin("prepare in the usual way, to compare");
-                fold.run_observed(&mut plain, observer)?;
-                fuse.run_observed(&mut plain, observer)?;
-                Some(constants_by_layer(&plain))
-            }
-        };
         let layers = LayerTable::of(&prepared);
         let is_changed = |layer: &Layer| {
-            let same = |before: &BTreeMap<String, Vec<Option<Tensor>>>| {
-                before.get(&layer.name).is_some_and(|before| *before == constants(&prepared, layer))
-            };
-            before.as_ref().is_some_and(|before| !same(before))
+            before.get(&layer.name).is_none_or(|before| *before != constants(&prepared, layer))
         };
         let changed = layers.iter().filter(|(_, layer)| is_changed(layer)).map(|(id, _)| id).collect();
         // Costs only decide between equals: a model that contradicts itself can be quantized without them.
@@ -139,10 +140,23 @@ impl Prepared {
         self.costs.get(layer.0 as usize).copied().flatten()
     }
 
-    /// The layers whose constants differ from those after the usual folding alone, because of cross-layer
-    /// equalization or of another folding: a record of them can't be used without the configuration.
+    /// The layers whose constants a record does not describe, because of cross-layer equalization or of a
+    /// normalization before the layer that was folded into it: a record of them can't be used without the configuration.
     pub fn changed(&self) -> &LayerSet {
         &self.changed
+    }
+
+    /// Adds to a record what it can tell of this preparation and of a configuration: which layers have nothing folded into them,
+    /// which ones require the configuration, and the precision of scales.
+    pub fn describe(&self, config: &QuantConfig, record: &mut Record) {
+        for (name, entry) in &mut record.layers {
+            let Some(layer) = self.layers.id(name) else { continue };
+            entry.prepared = self.changed.contains(&layer);
+            let has_weights = !self.layers[layer].weights.is_empty();
+            entry.skip_fusion =
+                has_weights && (!config.do_fusion || config.skip_fusion_layers.contains(name));
+            entry.precision = config.fakequant_precision_mode;
+        }
     }
 
     /// The layers that a configuration quantizes, in order.

@@ -5,7 +5,7 @@ use anyhow::bail;
 
 /// Checks the options that clap can't.
 pub(super) fn check(args: &Args) -> anyhow::Result<()> {
-    if args.eval.is_none() && args.eval_cmd.is_none() {
+    if args.eval.is_none() && args.eval_cmd.is_none() && !args.no_eval {
         bail!(
             "nothing to score the models with; add --eval EVAL.npz and a --metric, or --eval-cmd CMD, or use --no-eval to \
              quantize without an accuracy target"

@@ -2,6 +2,7 @@
 
 use super::Args;
 use anyhow::Context;
+use intact8::data::data_files;
 use intact8::{Goal, Model, OutputFiles, QuantConfig};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -20,7 +21,9 @@ pub(super) fn identity(
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     part(&mut hash, env!("CARGO_PKG_VERSION").as_bytes());
-    for path in [Some(&args.model), Some(&args.calib), args.eval.as_ref()].into_iter().flatten() {
+    let data = [Some(&args.calib), args.eval.as_ref()].into_iter().flatten().map(|path| data_files(path));
+    let data = data.collect::<intact8::Result<Vec<_>>>()?.concat();
+    for path in std::iter::once(&args.model).chain(&data) {
         hash_path(&mut hash, path).with_context(|| path.display().to_string())?;
     }
     let mut part = |bytes: &[u8]| part(&mut hash, bytes);

@@ -101,7 +101,7 @@ fn names_with_a_number_are_parsed_and_others_are_errors() {
 
 fn error(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64]) -> String {
     let outputs = [Tensor::new(shape, output.to_vec())];
-    let batch = Batch { labels: labels.into(), ..Batch::of(&outputs, n).unwrap() };
+    let batch = Batch { labels: labels.into(), ..Batch::of(&outputs, n, Some(0)).unwrap() };
     metric_named(name).unwrap().tally().add(&batch).unwrap_err().to_string()
 }
 
@@ -128,8 +128,11 @@ fn guesses_have_a_level_and_an_error() {
     let chance = |name: &str, n: usize, shape: &[usize], labels: &[i64], targets: &[f32]| {
         let outputs = [Tensor::full(shape, 0.5f32)];
         let mut tally = metric_named(name).unwrap().tally();
-        let batch =
-            Batch { labels: labels.into(), targets: targets.into(), ..Batch::of(&outputs, n).unwrap() };
+        let batch = Batch {
+            labels: labels.into(),
+            targets: targets.into(),
+            ..Batch::of(&outputs, n, Some(0)).unwrap()
+        };
         tally.add(&batch).unwrap();
         tally.chance()
     };

@@ -1,0 +1,79 @@
+//! The configuration of a run: that of the user or the default, with the options of the command line.
+
+use super::Args;
+use crate::cli::{print_message, print_restrictions};
+use anyhow::bail;
+use intact8::data::Feed;
+use intact8::{FloatModel, Preparation, Profile, QuantConfig, leave_unreached, load_config};
+
+/// The user's configuration, if there is one.
+pub(super) fn asked(args: &Args) -> anyhow::Result<Option<QuantConfig>> {
+    let asked = args.config.as_deref().map(load_config).transpose()?;
+    if args.is_for_amct() && !args.no_equalize && asked.as_ref().is_none_or(|config| config.equalize) {
+        print_message(
+            "cross-layer equalization is off: the record for AMCT holds scales of the model's own weights",
+        );
+    }
+    Ok(asked.map(|config| with_flags(args, config)))
+}
+
+/// The preparation that the configuration requires.
+pub(super) fn preparation(args: &Args, asked: Option<&QuantConfig>) -> Preparation {
+    Preparation::of(asked.unwrap_or(&with_flags(args, QuantConfig::default())))
+}
+
+/// A configuration without the stages that options turn off.
+fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
+    config.equalize &= !args.no_equalize && !args.is_for_amct();
+    config.auto_balance &= !args.no_balance;
+    config.correct_bias &= !args.no_correct_bias;
+    config.fit_rounding &= !args.no_fit_rounding;
+    config
+}
+
+/// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
+/// data but zeros reach only the weights are quantized.
+pub(super) fn complete(
+    args: &Args,
+    float: &FloatModel<'_>,
+    asked: Option<QuantConfig>,
+    calibration: &mut Feed,
+    target: &Profile,
+) -> anyhow::Result<QuantConfig> {
+    let (mut config, restrictions) = match asked {
+        Some(mut config) => {
+            let restrictions = target.leave_float(&mut config, float.model());
+            (config, restrictions)
+        }
+        None => {
+            let mut config = with_flags(args, QuantConfig::for_model(float.model()));
+            let restrictions = target.restrict(&mut config, float.model());
+            (config, restrictions)
+        }
+    };
+    config.skip(&args.skip_layers)?;
+    let n_batches = calibration.n_batches();
+    if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {
+        print_message(&format!(
+            "batch_num is {n}: the calibration uses {n} of {n_batches} batches; remove batch_num from the configuration \
+             to use all"
+        ));
+    }
+    let unreached = leave_unreached(float, &mut config, calibration)?;
+    print_restrictions(&[unreached, restrictions].concat());
+    target.check_config(&config)?;
+    reduce_range(&args.reduce_range, &mut config)?;
+    Ok(config)
+}
+
+/// Sets the weights of some layers to 7 bits.
+fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()> {
+    let all: Vec<String> = config.layers.keys().cloned().collect();
+    for name in if names == ["all"] { &all } else { names } {
+        let Some(layer) = config.layers.get_mut(name) else {
+            bail!("--reduce-range: {name:?} is not a layer of the configuration; see `intact8 inspect`");
+        };
+        layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `intact8 quantize --no-eval`: calibration and files, without any scoring.
+
+use super::{Args, configuration, output_files, print_conversion, size};
+use crate::cli::interrupt::stop_on_interrupt;
+use crate::cli::progress::Terminal;
+use crate::cli::{print_contradictions, print_line, print_notes};
+use anyhow::Context;
+use intact8::data::DataSet;
+use intact8::quant::deploy::check_is_float;
+use intact8::{FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
+use std::process::ExitCode;
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let target = args.deploy.target()?;
+    let files = output_files(args)?;
+    let model = intact8::load_model(&args.model)?;
+    check_is_float(&model)?;
+    print_contradictions(&args.model, &model)?;
+    let mut calibration = DataSet::read_for(&args.calib, &model)?.feed(&model, &args.feeding.feeding())?;
+    print_notes([&calibration]);
+    let asked = configuration::asked(args)?;
+    let stop = Stop::at(None);
+    stop_on_interrupt(&stop)?;
+    let mut watcher = Watcher::new(stop);
+    watcher.progress = Box::new(Terminal::new());
+    let prepared = prepare(&model, &configuration::preparation(args, asked.as_ref()), &mut watcher)?;
+    print_conversion(&model, &prepared);
+    let interpreter = Interpreter::default();
+    let float = FloatModel::new(&prepared, &interpreter);
+    let memory = size::memory(args.memory.as_deref())?;
+    let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
+    let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
+    calibrate_and_save(&float, &model, &config, &mut calibration, &mut watcher, &files)?;
+    print_line("nothing was scored; `intact8 compare` shows the error of each value");
+    let written = files.all().into_iter().filter(|path| path.exists());
+    written.for_each(|path| print_line(&format!("wrote {}", path.display())));
+    Ok(ExitCode::SUCCESS)
+}
