@@ -3,6 +3,9 @@
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and passes the
 //! values that [`Calibration::observed_values`] lists.
 
+mod clipping_candidate;
+
+pub use self::clipping_candidate::ClippingCandidate;
 pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
@@ -10,12 +13,9 @@ pub use crate::weight_params::weight_params;
 use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::half_scales::as_fp16;
 use crate::layer::Layer;
-use crate::observer::{
-    Histogram, Statistics, Weighted, check_channels, params_of_checked, without_sentinels,
-};
+use crate::observer::{Histogram, Statistics, Weighted, check_channels, params_of_checked};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
-
 use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -44,29 +44,9 @@ struct Chosen {
     params: QuantParams,
 }
 
-/// A clipping candidate: a smaller range for an activation, which is used if it lowers the error at the network's outputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClippingCandidate {
-    /// The layers that use the activation, by name, each with the index of the activation among the layer's activations.
-    pub users: Vec<(String, usize)>,
-    /// The parameters of that range.
-    pub params: QuantParams,
-    /// Whether only sentinel values lie outside of the range: one frequent value far from all others.
-    pub excludes_sentinels: bool,
-}
-
 /// The error of a layer without a range.
 const UNREACHED: &str = "no calibration data but zeros reach this layer; quantize only its weights or none, or calibrate with \
                          other data";
-
-const BY_DIVERGENCE: ActivationMethod = ActivationMethod::Kl { num_of_bins: 2048 };
-
-/// A range of least divergence is a candidate only if it is less than this part of the usual range: otherwise the squared
-/// error, by which the usual range was chosen, decides.
-const MAX_CANDIDATE_WIDTH: f32 = 0.5;
-
-/// Fewer values do not show a distribution.
-const LEAST_VALUES: u64 = 2048;
 
 /// A layer whose inputs are observed.
 #[derive(Debug, Clone)]
@@ -238,58 +218,6 @@ impl Calibration {
         }
     }
 
-    /// Clipping candidates: smaller ranges for activations whose method is `auto`, where only the outputs of the network can
-    /// show which range is better. These are ranges without sentinel values, and ranges of less than half the width that have
-    /// the least Kullback-Leibler divergence. Squared error and divergence then disagree on whether rare, far values matter.
-    pub fn clipping_candidates(&self) -> Vec<ClippingCandidate> {
-        let chosen = self.chosen();
-        let at = |(value, chosen): (&ValueRef, &Vec<Chosen>)| self.candidates_at(*value, chosen);
-        chosen.par_iter().flat_map_iter(at).collect()
-    }
-
-    fn candidates_at(&self, value: ValueRef, chosen: &[Chosen]) -> Vec<ClippingCandidate> {
-        let statistics = &self.statistics[&value];
-        let users: Vec<&Watched> = self.users_of(value).collect();
-        let Some(first) = users.first() else { return vec![] };
-        let config = &first.config.activation_quant_params;
-        let Some(usual) = find(chosen, config, first.asymmetric) else { return vec![] };
-        let is_alike = |watched: &&Watched| {
-            watched.config.activation_quant_params == *config
-                && watched.asymmetric == first.asymmetric
-                && !self.shares(watched)
-        };
-        if config.method != ActivationMethod::Auto
-            || statistics.n_values < LEAST_VALUES
-            || !users.iter().all(is_alike)
-        {
-            return vec![];
-        }
-        let operands = users.iter().flat_map(|watched| {
-            let inputs = watched.inputs.iter().enumerate().filter(|(_, input)| **input == value);
-            inputs.map(|(operand, _)| (watched.layer.name.clone(), operand))
-        });
-        let users: Vec<(String, usize)> = operands.collect();
-        let candidate = |params, excludes_sentinels| ClippingCandidate {
-            users: users.clone(),
-            params,
-            excludes_sentinels,
-        };
-        let params = |statistics: &Statistics, config: &ActivationConfig| {
-            self.params(statistics, config, first.asymmetric)
-        };
-        let by_divergence = ActivationConfig { method: BY_DIVERGENCE, ..config.clone() };
-        let without_sentinel_values = without_sentinels(statistics).map(|others| params(&others, config));
-        let by_divergence = params(statistics, &by_divergence);
-        let without_sentinel_values =
-            without_sentinel_values.filter(|params| params.scale[0] < usual.scale[0]);
-        let by_divergence =
-            Some(by_divergence).filter(|params| is_candidate_width(params.scale[0], usual.scale[0]));
-        [(without_sentinel_values, true), (by_divergence, false)]
-            .into_iter()
-            .filter_map(|(params, excludes_sentinels)| Some(candidate(params?, excludes_sentinels)))
-            .collect()
-    }
-
     /// The parameters of all activations, for the configuration of each of their users.
     fn chosen(&self) -> &BTreeMap<ValueRef, Vec<Chosen>> {
         let of_value = |(&value, statistics): (&ValueRef, &Statistics)| {
@@ -351,10 +279,6 @@ impl Calibration {
         }
         Ok(vec![self.params(&joint, config, watched.asymmetric); watched.inputs.len()])
     }
-}
-
-fn is_candidate_width(scale: f32, usual: f32) -> bool {
-    scale < MAX_CANDIDATE_WIDTH * usual
 }
 
 /// Adds data of a value to its statistics; `users` are the positions of its users.

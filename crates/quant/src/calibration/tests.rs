@@ -35,11 +35,6 @@ fn calibration() -> (Calibration, ValueRef) {
 }
 
 #[test]
-fn candidates_are_less_than_half_as_wide() {
-    assert!(is_candidate_width(0.499, 1.0) && !is_candidate_width(0.5, 1.0));
-}
-
-#[test]
 fn fewer_values_than_2048_have_no_candidates() {
     let candidates = |n_values: usize| {
         let (mut calibration, value) = calibration();
