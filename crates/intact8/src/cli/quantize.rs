@@ -235,7 +235,7 @@ fn print_conversion(model: &Model, prepared: &Prepared) {
     if !converted.is_empty() {
         let dtypes = converted.join(" and ");
         print_message(&format!(
-            "the network computes in {dtypes}; it is scored, quantized and written in f32, with inputs and outputs of their own types"
+            "the network computes in {dtypes}; it is quantized and written in f32, with inputs and outputs of their own types"
         ));
     }
 }

@@ -6,18 +6,14 @@ use intact8_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
 /// The number of samples that are read at once to look for the greatest byte.
 const CHUNK: usize = 64;
 
-fn is_float(dtype: DType) -> bool {
-    matches!(dtype, DType::F16 | DType::Bf16 | DType::F32 | DType::F64)
-}
-
 /// Whether elements of one type can be fed to an input of another: bytes and floats to every float.
 pub(super) fn is_possible(from: DType, to: DType) -> bool {
-    from == to || (is_float(to) && (from == DType::U8 || is_float(from)))
+    from == to || (to.is_wide_float() && (from == DType::U8 || from.is_wide_float()))
 }
 
 /// Whether an array is bytes that are fed to a float input.
 pub(super) fn is_of_bytes(from: DType, to: DType) -> bool {
-    from == DType::U8 && is_float(to)
+    from == DType::U8 && to.is_wide_float()
 }
 
 /// Checks that means and deviations are given for bytes, and in their unit.

@@ -104,7 +104,7 @@ fn networks_of_other_floats_are_quantized_like_those_of_f32() {
             let (found, message) = quantize(&scratch, Path::new(&path), bundled);
             assert!(
                 message.contains(&format!(
-                    "the network computes in {dtype}; it is scored, quantized and written in f32"
+                    "the network computes in {dtype}; it is quantized and written in f32"
                 )),
                 "{message}"
             );
