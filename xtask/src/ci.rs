@@ -1,12 +1,13 @@
 //! `cargo xtask ci`: the checks of CI, the cheapest first.
 
-use crate::{conformance, tidy};
+use crate::{conformance, deny, tidy};
 use xshell::{Shell, cmd};
 
 /// Runs all checks; stops at the first failure.
 pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo fmt --all --check").run()?;
     tidy::tidy(sh)?;
+    deny::deny(sh)?;
     cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
     cmd!(sh, "cargo test --workspace").run()?;
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")

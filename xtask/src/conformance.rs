@@ -145,7 +145,7 @@ pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
 }
 
 /// A virtual environment with pinned packages; created if it is missing or the pins have changed.
-fn environment(sh: &Shell, name: &str, pins: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn environment(sh: &Shell, name: &str, pins: &str) -> anyhow::Result<PathBuf> {
     let folder = sh.current_dir().join("target/conformance").join(name);
     let requirements = Path::new("xtask/conformance").join(pins);
     let pins = sh.read_file(&requirements)?;

@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod crates;
+mod deny;
 mod quantize;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Command {
     Bench(bench::Args),
     /// Run what CI runs
     Ci,
+    /// Check licences, sources and known vulnerabilities of the dependencies
+    Deny,
     /// Check the rules that no lint covers
     Tidy,
     /// Compare the interpreter and the written files with ONNX and ONNX Runtime; without options, for the bundled
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Quantize { args } => return quantize::quantize(&sh, &here, &args),
         Command::Bench(args) => bench::bench(&sh, &here, &args)?,
         Command::Ci => ci::ci(&sh)?,
+        Command::Deny => deny::deny(&sh)?,
         Command::Tidy => tidy::tidy(&sh)?,
         Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,
     }

@@ -4,6 +4,7 @@
 //! roles of [`intact8_search`] with it.
 
 use crate::files::{read_text, write_file};
+use crate::machine_memory::machine_limits;
 use crate::output_files::OutputFiles;
 use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
@@ -173,7 +174,7 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     let mut config = load_config(config_file)?;
     check_is_float(model)?;
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
-    let interpreter = Interpreter::default();
+    let interpreter = Interpreter::with_limits(machine_limits());
     let float = FloatModel::new(&prepared, &interpreter)?;
     let evaluator = RefCell::new(evaluator);
     let (mut data, mut scorer, mut judge) = (Adapter(&evaluator), Adapter(&evaluator), Adapter(&evaluator));

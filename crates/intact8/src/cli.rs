@@ -5,24 +5,25 @@ pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod inspect;
 mod interrupt;
+mod lines;
 pub(crate) mod opt;
 pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;
 pub(crate) mod run;
+mod threads;
+
+pub(crate) use interrupt::survive_file_size_limit;
+pub(crate) use lines::{check_printed, lines_beside, print_line};
+pub(crate) use threads::allow_one_thread;
 
 use intact8::data::{BatchAxis, Feed, Feeding};
 use intact8::infer::infer;
 use intact8::ir::one_line;
-use intact8::{DeployFormat, Emission, Error, Model, OutputFiles, PROFILES, Profile};
+use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-
-/// Prints a line of results to the standard output. A closed output is not an error.
-pub(crate) fn print_line(line: &str) {
-    drop(writeln!(std::io::stdout(), "{line}"));
-}
+use std::path::Path;
 
 /// Prints a message to the standard error, as one line even if names in it contain line breaks.
 pub(crate) fn print_message(line: &str) {
@@ -75,6 +76,41 @@ impl FeedingArgs {
     }
 }
 
+/// The option for reading models.
+#[derive(clap::Args)]
+pub(crate) struct LoadArgs {
+    /// Accept external tensors in a file that has further hard links, which may be one from outside of the model's folder
+    #[arg(long)]
+    allow_hard_links: bool,
+}
+
+impl LoadArgs {
+    pub(crate) fn model(&self, path: &Path) -> intact8::Result<Model> {
+        if self.allow_hard_links {
+            intact8::load_model_with_hard_links(path)
+        } else {
+            intact8::load_model(path)
+        }
+    }
+}
+
+/// The option for memory.
+#[derive(clap::Args)]
+pub(crate) struct MemoryArgs {
+    /// Memory for the tensors of running models, of all threads together: 512M or 8G; default: half of the machine's, or of
+    /// its control group's limit
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
+}
+
+impl MemoryArgs {
+    pub(crate) fn limits(&self) -> anyhow::Result<Limits> {
+        let limits = machine_limits();
+        let memory = self.max_memory.as_deref().map(quantize::size::parse).transpose()?;
+        Ok(Limits { memory: memory.map_or(limits.memory, |bytes| bytes as u64), ..limits })
+    }
+}
+
 /// The options for deploy models: target and format.
 #[derive(clap::Args)]
 pub(crate) struct DeployArgs {
@@ -105,15 +141,8 @@ impl DeployArgs {
             ));
         }
         let emission = Emission { target, contrib: self.contrib, ..Emission::default() };
-        Ok(OutputFiles::new(save, &record_file(save)).prefixed().deployed(emission, &formats))
+        Ok(OutputFiles::with_record_beside(save).prefixed().deployed(emission, &formats))
     }
-}
-
-/// `<prefix>_scale_offset_record.txt`, in the folder of the models.
-fn record_file(save: &Path) -> PathBuf {
-    let model = OutputFiles::new(save, Path::new("")).fake_quant;
-    let name = model.file_name().unwrap_or_default().to_string_lossy();
-    model.with_file_name(name.replace("fake_quant_model.onnx", "scale_offset_record.txt"))
 }
 
 /// Prints the remarks about data, each once.

@@ -2,6 +2,7 @@
 //!
 //! It is not a sensitivity: both models run as a whole, so the difference of a value includes the errors of all layers before.
 
+use crate::machine_memory::machine_limits;
 use intact8_interp::Session;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Tensor, ValueId, ValueRef};
 use intact8_search::sensitivity::decibels;
@@ -41,7 +42,8 @@ pub fn compare(
     quantized: &Model,
     batches: impl IntoIterator<Item = Result<Vec<Tensor>>>,
 ) -> Result<Vec<Difference>> {
-    let (float_session, quantized_session) = (Session::new(float)?, Session::new(quantized)?);
+    let session = |model| Session::with_limits(model, machine_limits());
+    let (float_session, quantized_session) = (session(float)?, session(quantized)?);
     let (float_names, quantized_names) = (Names::of(float), Names::of(quantized));
     let shared: HashSet<&str> = quantized_names.all.intersection(&float_names.all).copied().collect();
     let mut found = Comparison::new(quantized);

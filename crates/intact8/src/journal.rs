@@ -72,11 +72,11 @@ impl Journal {
     }
 
     /// Continues the journal of a run, or begins one if there is no file. An incomplete last line, as an interruption may leave,
-    /// is dropped.
+    /// is dropped. `n_goals` is the number of values of each score.
     ///
     /// # Errors
-    /// If the file is not a journal, is one of another run, or can't be read or written.
-    pub fn resume(path: &Path, run: &str, table: &LayerTable) -> Result<Journal> {
+    /// If the file is not a journal, is one of another run, has a damaged line, or can't be read or written.
+    pub fn resume(path: &Path, run: &str, table: &LayerTable, n_goals: usize) -> Result<Journal> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -97,7 +97,11 @@ impl Journal {
         }
         let mut known = BTreeMap::new();
         for (line, number) in lines.zip(2..) {
-            let (key, score) = read(line).map_err(|error| at(error.at(format!("line {number}"))))?;
+            let read = read(line).and_then(|(key, score)| {
+                check_lengths(&score, n_goals)?;
+                Ok((key, score))
+            });
+            let (key, score) = read.map_err(|error| at(error.at(format!("line {number}"))))?;
             known.insert(key, score);
         }
         let file = opened(path)?;
@@ -198,6 +202,34 @@ fn read(line: &str) -> Result<(Key, Score)> {
     Ok((line.rolled_back.map(|layers| (layers.into_iter().collect(), rungs)), score))
 }
 
+/// Checks that a score has a value for each goal, noise, estimates and contributions for each or for none, and the contributions of
+/// the same number of samples for each.
+fn check_lengths(score: &Score, n_goals: usize) -> Result<()> {
+    let damaged = |what: &str, found: usize, expected: usize| {
+        let message = format!(
+            "has {found} {what}, and {expected} are expected; remove the line, or begin anew without --resume"
+        );
+        Err(Error::invalid_data(message))
+    };
+    if score.values.len() != n_goals {
+        return damaged("values", score.values.len(), n_goals);
+    }
+    let lengths = [
+        ("estimates", score.estimates.len()),
+        ("noises", score.noise.len()),
+        ("levels of chance", score.chance.len()),
+        ("contributions", score.contributions.len()),
+    ];
+    if let Some((what, found)) = lengths.into_iter().find(|(_, n)| ![0, n_goals].contains(n)) {
+        return damaged(what, found, n_goals);
+    }
+    let n_samples = score.contributions.first().map_or(0, Vec::len);
+    match score.contributions.iter().find(|samples| samples.len() != n_samples) {
+        Some(samples) => damaged("contributions of a goal", samples.len(), n_samples),
+        None => Ok(()),
+    }
+}
+
 fn failed(path: &Path, error: std::io::Error) -> Error {
     Error::io(error).at(path.display())
 }
@@ -212,9 +244,9 @@ mod tests {
             values: vec![value, f64::INFINITY],
             stopped_after: Some(3),
             estimates: vec![-value, 1.0 / 3.0],
-            noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }],
-            chance: vec![Chance { level: value / 9.0, error: 0.1 }],
-            contributions: vec![vec![value / 7.0, 0.0], vec![1e300, f64::INFINITY]],
+            noise: vec![Noise { of_value: value / 3.0, of_difference: f64::INFINITY }; 2],
+            chance: vec![Chance { level: value / 9.0, error: 0.1 }; 2],
+            contributions: vec![vec![value / 7.0, 0.0, -0.0], vec![1e300, f64::INFINITY, 1.0]],
             effort: Effort { samples: Some(3), seconds: 1.5, peak_memory: None },
         }
     }
@@ -243,7 +275,7 @@ mod tests {
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"rolled_back\":[\"c").unwrap();
         for _ in 0..2 {
-            let journal = Journal::resume(&path, "run", &table()).unwrap();
+            let journal = Journal::resume(&path, "run", &table(), 2).unwrap();
             assert_eq!(journal.recall(Candidate::Original), Some(score(0.1 + 0.2)));
             assert_eq!(journal.recall(rolled_back(&layers, &none)), Some(score(-0.0)));
             assert_eq!(journal.recall(rolled_back(&LayerSet::new(), &none)), None);
@@ -259,11 +291,45 @@ mod tests {
         Journal::begin(&path, "one", &table())
             .write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &score(1.0))
             .unwrap();
-        let message = Journal::resume(&path, "two", &table()).err().unwrap().message;
+        let message = Journal::resume(&path, "two", &table(), 2).err().unwrap().message;
         assert!(message.starts_with("belongs to another model"), "{message}");
         std::fs::write(&path, "hello\n").unwrap();
-        let message = Journal::resume(&path, "two", &table()).err().unwrap().message;
+        let message = Journal::resume(&path, "two", &table(), 2).err().unwrap().message;
         assert!(message.starts_with("is not a journal"), "{message}");
-        assert!(Journal::resume(&folder.path().join("none"), "two", &table()).is_ok());
+        assert!(Journal::resume(&folder.path().join("none"), "two", &table(), 2).is_ok());
+    }
+
+    #[test]
+    fn a_line_of_other_lengths_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let message = |change: &dyn Fn(&mut Score)| {
+            let mut changed = score(1.0);
+            change(&mut changed);
+            let mut journal = Journal::begin(&path, "run", &table());
+            journal.write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &changed).unwrap();
+            Journal::resume(&path, "run", &table(), 2).err().map(|error| error.message)
+        };
+        let changes: [(&dyn Fn(&mut Score), &str); 7] = [
+            (&|score| score.values.truncate(1), "has 1 values, and 2 are expected"),
+            (&|score| score.values.clear(), "has 0 values, and 2 are expected"),
+            (&|score| score.estimates.truncate(1), "has 1 estimates, and 2 are expected"),
+            (&|score| score.noise.truncate(1), "has 1 noises, and 2 are expected"),
+            (&|score| score.chance.truncate(1), "has 1 levels of chance, and 2 are expected"),
+            (&|score| score.contributions.truncate(1), "has 1 contributions, and 2 are expected"),
+            (
+                &|score| score.contributions[1].truncate(2),
+                "has 2 contributions of a goal, and 3 are expected",
+            ),
+        ];
+        for (change, expected) in changes {
+            let found = message(change).unwrap();
+            assert!(found.starts_with(expected), "{found}");
+        }
+        let without = |score: &mut Score| {
+            (score.estimates, score.noise) = (vec![], vec![]);
+            (score.chance, score.contributions) = (vec![], vec![]);
+        };
+        assert_eq!(message(&without), None);
     }
 }

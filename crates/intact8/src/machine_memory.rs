@@ -1,9 +1,17 @@
 //! The memory that this process may use at most.
 
+use intact8_interp::Limits;
 use std::path::{Path, PathBuf};
 
-/// The memory of the machine in bytes, or the limit of the process's control group or of one around it if that is less; `None` if
-/// the system does not report it. Linux reports it in `/proc/meminfo` and below `/sys/fs/cgroup`.
+/// The limits of running models: half of the memory that this process may use, for all runs together. The rest is for the model, its
+/// data, and calibration.
+pub fn machine_limits() -> Limits {
+    let limits = Limits::default();
+    Limits { memory: machine_memory().map_or(limits.memory, |bytes| bytes / 2), ..limits }
+}
+
+/// The memory of the machine in bytes, or the limit of the process's control group, of one around it, or of the user's shell if that
+/// is less; `None` if the system does not report it. Linux reports it in `/proc/meminfo` and below `/sys/fs/cgroup`.
 pub fn machine_memory() -> Option<u64> {
     let installed = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -11,7 +19,19 @@ pub fn machine_memory() -> Option<u64> {
         // Without a limit, the file holds `max`, or in version 1 a number beyond all memory.
         std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()
     });
-    installed.into_iter().chain(limits).min()
+    installed.into_iter().chain(limits).chain(limits_of_shell()).min()
+}
+
+/// The limits that the user's shell sets on the memory of a process, with `ulimit -v` and `-d`.
+#[cfg(unix)]
+fn limits_of_shell() -> impl Iterator<Item = u64> {
+    use rustix::process::{Resource, getrlimit};
+    [Resource::As, Resource::Data].into_iter().filter_map(|resource| getrlimit(resource).current)
+}
+
+#[cfg(not(unix))]
+fn limits_of_shell() -> impl Iterator<Item = u64> {
+    std::iter::empty()
 }
 
 /// The installed memory, by the text of `/proc/meminfo`.

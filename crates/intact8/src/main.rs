@@ -21,7 +21,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Command::parse() {
+    let command = Command::parse();
+    cli::survive_file_size_limit();
+    cli::allow_one_thread();
+    let outcome = match command {
         Command::Quantize(args) => cli::quantize::run(&args),
         Command::Config(args) => cli::config::run(&args),
         Command::Compare(args) => cli::compare::run(&args),
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Command::Print(args) => cli::print::run(&args),
         Command::Run(args) => cli::run::run(&args),
     };
+    let outcome = outcome.and_then(|code| cli::check_printed().map(|()| code));
     outcome.unwrap_or_else(|error| {
         cli::print_message(&format!("error: {}", described(&error)));
         ExitCode::from(1)

@@ -1,6 +1,11 @@
 //! The paths of the results of a search or a conversion. The names are in `docs/files.md`; this writes nothing.
 
+use crate::files::folder_of;
+use crate::save_lock::SaveLock;
+use crate::temporary::remove_leftovers;
+use intact8_ir::Result;
 use intact8_quant::{DeployFormat, Emission};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// The paths of the results.
@@ -30,58 +35,79 @@ pub struct OutputFiles {
     pub report: PathBuf,
     /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
+    /// The beginning of the names of most files.
+    prefix: OsString,
+}
+
+/// The name of the record after the prefix.
+const RECORD: &str = "scale_offset_record.txt";
+
+/// The folder of a save path, and the prefix with a `_`; if the path ends in a separator there is no prefix.
+fn folder_and_prefix(save_path: &Path) -> (&Path, OsString) {
+    let last = save_path.as_os_str().as_encoded_bytes().last();
+    let name =
+        save_path.file_name().filter(|_| !last.is_some_and(|&byte| std::path::is_separator(byte.into())));
+    match name {
+        Some(name) => (save_path.parent().unwrap_or(Path::new("")), prefixed(name, "_")),
+        None => (save_path, OsString::new()),
+    }
+}
+
+fn prefixed(prefix: &OsStr, name: &str) -> OsString {
+    let mut prefixed = prefix.to_owned();
+    prefixed.push(name);
+    prefixed
 }
 
 impl OutputFiles {
     /// The files of a save path: a folder and a prefix, such as `out/resnet`; if it ends in a path separator there is no prefix.
     pub fn new(save_path: &Path, record_file: &Path) -> OutputFiles {
-        let has_prefix = !save_path.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
-        let prefix = save_path
-            .file_name()
-            .filter(|_| has_prefix)
-            .map(|name| name.to_string_lossy().into_owned() + "_");
-        let folder = if has_prefix { save_path.parent().unwrap_or(Path::new("")) } else { save_path };
-        let prefix = prefix.unwrap_or_default();
+        let (folder, prefix) = folder_and_prefix(save_path);
+        let named = |name: &str| folder.join(prefixed(&prefix, name));
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
         OutputFiles {
-            fake_quant: folder.join(format!("{prefix}fake_quant_model.onnx")),
-            deploy: vec![(DeployFormat::ALL[0], folder.join(format!("{prefix}deploy_model.onnx")))],
+            fake_quant: named("fake_quant_model.onnx"),
+            deploy: vec![(DeployFormat::ALL[0], named("deploy_model.onnx"))],
             emission: Emission::default(),
-            map: folder.join(format!("{prefix}quant.json")),
+            map: named("quant.json"),
             final_config: report("final_config"),
             record: record_file.to_owned(),
             amct_record: None,
             closest_config: report("closest_config"),
             ranking: report("ranking_information"),
             history: report("record"),
-            report: folder.join(format!("{prefix}report.json")),
-            journal: folder.join(format!("{prefix}journal.jsonl")),
+            report: named("report.json"),
+            journal: named("journal.jsonl"),
+            prefix,
         }
     }
 
     /// The same files with the prefix before the names of AMCT too, so that the results of several models can be in one folder.
     #[must_use]
     pub fn prefixed(mut self) -> OutputFiles {
-        let name = self.report.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let prefix = name.strip_suffix("report.json").unwrap_or_default();
         let files = [&mut self.final_config, &mut self.closest_config, &mut self.ranking, &mut self.history];
         for file in files {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            file.set_file_name(format!("{prefix}{name}"));
+            let mut name = self.prefix.clone();
+            name.push(file.file_name().unwrap_or_default());
+            file.set_file_name(name);
         }
         self
+    }
+
+    /// The files of a save path with the record among them, `<prefix>_scale_offset_record.txt`.
+    pub fn with_record_beside(save_path: &Path) -> OutputFiles {
+        let (folder, prefix) = folder_and_prefix(save_path);
+        OutputFiles::new(save_path, &folder.join(prefixed(&prefix, RECORD)))
     }
 
     /// The same files with other deploy formats and options; the first deploy model has the name without a format.
     #[must_use]
     pub fn deployed(mut self, emission: Emission, formats: &[DeployFormat]) -> OutputFiles {
-        let Some((_, plain)) = self.deploy.first().cloned() else { return self };
-        let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = |format: &DeployFormat| {
-            let with_format = format!("deploy_{}_model.onnx", format.name());
-            plain.with_file_name(name.replace("deploy_model.onnx", &with_format))
+        let name = |idx: usize, format: &DeployFormat| match idx {
+            0 => "deploy_model.onnx".to_owned(),
+            _ => format!("deploy_{}_model.onnx", format.name()),
         };
-        let path = |idx: usize, format: &DeployFormat| if idx == 0 { plain.clone() } else { path(format) };
+        let path = |idx, format| self.report.with_file_name(prefixed(&self.prefix, &name(idx, format)));
         self.deploy = formats.iter().enumerate().map(|(idx, format)| (*format, path(idx, format))).collect();
         self.emission = emission;
         self
@@ -90,14 +116,27 @@ impl OutputFiles {
     /// The same files with the record for AMCT under the name of the record, and the whole record beside it.
     #[must_use]
     pub fn with_amct_record(mut self) -> OutputFiles {
-        let name = self.record.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let whole = match name.strip_suffix("scale_offset_record.txt") {
-            Some(prefix) => format!("{prefix}intact8_record.txt"),
-            None => format!("{name}.intact8"),
+        let is_beside = self.record == self.report.with_file_name(prefixed(&self.prefix, RECORD));
+        let whole = match (is_beside, self.record.file_name()) {
+            (false, Some(name)) => self.record.with_file_name(prefixed(name, ".intact8")),
+            _ => self.report.with_file_name(prefixed(&self.prefix, "intact8_record.txt")),
         };
-        let whole = self.record.with_file_name(whole);
         self.amct_record = Some(std::mem::replace(&mut self.record, whole));
         self
+    }
+
+    /// Locks the files for this process, and creates their folder.
+    ///
+    /// # Errors
+    /// If another process has locked them, or the folder can't be written to.
+    pub fn lock(&self) -> Result<SaveLock> {
+        SaveLock::acquire(&self.report.with_file_name(prefixed(&self.prefix, "lock")))
+    }
+
+    /// Removes the temporary files that a killed run has left beside these files, and its temporary folders.
+    pub fn remove_leftovers(&self) {
+        remove_leftovers(folder_of(&self.report));
+        remove_leftovers(&std::env::temp_dir());
     }
 
     /// The deploy model in the first format.
@@ -136,5 +175,38 @@ impl OutputFiles {
         let mut all = vec![&*self.ranking, &*self.history];
         all.extend(self.models());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_save_path_is_a_folder_and_a_prefix() {
+        let of = |path: &str| OutputFiles::with_record_beside(Path::new(path));
+        let formats = [DeployFormat::Qdq, DeployFormat::QOperator];
+        let files = of("out/m").deployed(Emission::default(), &formats);
+        let deploy: Vec<&Path> = files.deploy.iter().map(|(_, path)| &**path).collect();
+        assert_eq!(
+            deploy,
+            [Path::new("out/m_deploy_model.onnx"), Path::new("out/m_deploy_qoperator_model.onnx")]
+        );
+        assert_eq!(files.record, Path::new("out/m_scale_offset_record.txt"));
+        assert_eq!(of("out/").report, Path::new("out/report.json"));
+        assert_eq!(of("m").fake_quant, Path::new("m_fake_quant_model.onnx"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_unicode_stay() {
+        use std::os::unix::ffi::OsStrExt;
+        let files = OutputFiles::with_record_beside(Path::new(OsStr::from_bytes(b"out/m\xff")));
+        let files = files.deployed(Emission::default(), &[DeployFormat::Qdq]);
+        for (path, name) in
+            [(&files.record, "scale_offset_record.txt"), (&files.deploy[0].1, "deploy_model.onnx")]
+        {
+            assert_eq!(path.as_os_str().as_bytes(), [b"out/m\xff_", name.as_bytes()].concat());
+        }
     }
 }

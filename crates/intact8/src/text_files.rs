@@ -2,7 +2,6 @@
 
 use crate::files::{data_file, load_model, read_text, remove, save_model, write_file, write_with};
 use intact8_ir::{Constants, Model, Result, verify};
-use std::io::Write;
 use std::path::Path;
 
 /// Reads an ONNX file, or a text form if the path ends in `.qir`; large constants of a text form are in `<file>.data`.

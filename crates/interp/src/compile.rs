@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Limits};
 use crate::data::Data;
+use crate::memory::SharedMemory;
 use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, describe};
 use crate::ops;
 use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
@@ -59,13 +60,18 @@ struct Assembly<'a> {
 
 impl<'a> Compiler<'a> {
     /// Compiles a model's graph.
-    pub(crate) fn model(model: &'a Model, limits: Limits, sharing: &'a Sharing<'a>) -> Result<Program> {
+    pub(crate) fn model(
+        model: &'a Model,
+        limits: Limits,
+        memory: Arc<SharedMemory>,
+        sharing: &'a Sharing<'a>,
+    ) -> Result<Program> {
         if model.opset() > NEWEST {
             let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
             return Err(Error::unsupported(newest));
         }
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
-        let context = Context::new(limits, None);
+        let context = Context::new(limits, memory, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
         Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing }.graph(GraphId::MAIN, &[])
     }

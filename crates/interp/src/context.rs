@@ -1,13 +1,16 @@
 //! The state of one run: its limits, its use of resources, and its observer.
 
 use crate::buffer_pool::BufferPool;
+use crate::memory::{RunMemory, SharedMemory};
 use intact8_ir::{Error, Result, Tap, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
-/// The limits of a run. A model that exceeds them gets an error.
+/// The limits of runs. A model that exceeds them gets an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest number of bytes of live tensors, without constants.
+    /// The largest number of bytes of live tensors, without constants and the inputs of runs: of all runs of a session together,
+    /// or of all sessions of an interpreter.
     pub memory: u64,
     /// The largest number of executed nodes; each iteration of a loop counts.
     pub steps: u64,
@@ -23,17 +26,17 @@ impl Default for Limits {
 /// The state of one run, shared with its subgraphs.
 pub(crate) struct Context<'a> {
     limits: Limits,
-    alive: Cell<u64>,
+    memory: RunMemory,
     steps: Cell<u64>,
     tap: Option<RefCell<Tap<'a>>>,
     pub(crate) buffer_pool: BufferPool,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(limits: Limits, tap: Option<Tap<'a>>) -> Context<'a> {
+    pub(crate) fn new(limits: Limits, memory: Arc<SharedMemory>, tap: Option<Tap<'a>>) -> Context<'a> {
         Context {
             limits,
-            alive: Cell::new(0),
+            memory: RunMemory::new(memory),
             steps: Cell::new(0),
             tap: tap.map(RefCell::new),
             buffer_pool: BufferPool::default(),
@@ -60,32 +63,36 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Checks that the limit allows allocating `bytes` more.
+    /// Checks that the limit allows allocating `bytes` more, and reserves them until the step ends.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
-        if self.alive.get().saturating_add(bytes) > self.limits.memory {
-            let (alive, limit) = (self.alive.get(), self.limits.memory);
-            let message =
-                format!("needs {bytes} bytes in addition to {alive} in use, but the limit is {limit}");
-            return Err(Error::limit(message));
-        }
-        Ok(())
+        self.memory.reserve(bytes)
+    }
+
+    /// The largest reservation of the running steps.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.memory.reserved()
+    }
+
+    /// Resets the largest reservation to an earlier one.
+    pub(crate) fn release(&self, reserved: u64) {
+        self.memory.release(reserved);
     }
 
     /// The number of bytes in use.
     pub(crate) fn alive(&self) -> u64 {
-        self.alive.get()
+        self.memory.alive()
     }
 
     /// Resets the number of bytes in use to an earlier value.
     pub(crate) fn rewind(&self, alive: u64) {
-        self.alive.set(alive);
+        self.memory.set_alive(alive);
     }
 
     pub(crate) fn allocated(&self, bytes: u64) {
-        self.alive.set(self.alive.get() + bytes);
+        self.memory.set_alive(self.alive() + bytes);
     }
 
     pub(crate) fn freed(&self, bytes: u64) {
-        self.alive.set(self.alive.get().saturating_sub(bytes));
+        self.memory.set_alive(self.alive().saturating_sub(bytes));
     }
 }

@@ -1,15 +1,17 @@
 //! The interpreter as a runtime.
 
 use crate::context::Limits;
+use crate::memory::SharedMemory;
 use crate::session::Session;
 use crate::sharing::Registry;
 use intact8_ir::{Executor, Model, Result, Runtime};
+use std::sync::Arc;
 
 /// Compiles models to sessions. Its live sessions share kernels with the same constants, so that packed weights are in
 /// memory once.
-#[derive(Default)]
 pub struct Interpreter {
     limits: Limits,
+    memory: Arc<SharedMemory>,
     registry: Registry,
     observer: Option<Box<Observe>>,
 }
@@ -18,9 +20,10 @@ pub struct Interpreter {
 type Observe = dyn Fn(&Model) + Send + Sync;
 
 impl Interpreter {
-    /// An interpreter whose sessions have these limits.
+    /// An interpreter whose sessions have these limits; the memory is that of all runs together.
     pub fn with_limits(limits: Limits) -> Interpreter {
-        Interpreter { limits, ..Interpreter::default() }
+        let memory = SharedMemory::new(limits.memory);
+        Interpreter { limits, memory, registry: Registry::default(), observer: None }
     }
 
     /// The same interpreter; `observer` is called with every model before it is compiled, for logs and counts.
@@ -38,7 +41,14 @@ impl Interpreter {
         if let Some(observer) = &self.observer {
             observer(model);
         }
-        Session::compile(model, self.limits, &self.registry)
+        Session::compile(model, self.limits, self.memory.clone(), &self.registry)
+    }
+}
+
+/// An interpreter with the default limits.
+impl Default for Interpreter {
+    fn default() -> Interpreter {
+        Interpreter::with_limits(Limits::default())
     }
 }
 

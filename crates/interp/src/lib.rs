@@ -37,6 +37,7 @@ mod floats;
 mod fold_constants;
 mod indices;
 mod interpreter;
+mod memory;
 mod number;
 mod op;
 mod ops;

@@ -135,7 +135,10 @@ impl Step {
         let sizes = self.operands.iter().zip(&operands).filter(|(source, _)| is_last(source));
         let freed = sizes.map(|(_, item)| item.as_ref().map_or(0, Data::byte_size)).sum();
         let mut call = Call { operands, context };
-        let outputs = (self.kernel)(&mut call)?;
+        let reserved = context.reserved();
+        let outputs = (self.kernel)(&mut call);
+        context.release(reserved);
+        let outputs = outputs?;
         for (source, operand) in self.operands.iter().zip(call.operands) {
             if let Some(Data::Tensor(tensor)) = operand.filter(|_| is_last(source)) {
                 context.buffer_pool.add_tensor(tensor);

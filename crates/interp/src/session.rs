@@ -3,9 +3,11 @@
 use crate::compile::Compiler;
 use crate::context::{Context, Limits};
 use crate::data::Data;
+use crate::memory::SharedMemory;
 use crate::program::Program;
 use crate::sharing::{Kernels, Registry, Sharing};
 use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
+use std::sync::Arc;
 
 /// A compiled model. It is independent of the model, with which it shares the constants.
 ///
@@ -16,6 +18,8 @@ pub struct Session {
     #[cfg_attr(not(test), expect(dead_code, reason = "the registry holds weak references to them"))]
     kernels: Kernels,
     limits: Limits,
+    /// That of all runs, also of other sessions of an interpreter.
+    memory: Arc<SharedMemory>,
     inputs: Vec<Input>,
     outputs: Vec<String>,
 }
@@ -39,18 +43,24 @@ impl Session {
 
     /// Compiles a verified model.
     pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
-        Session::compile(model, limits, &Registry::default())
+        Session::compile(model, limits, SharedMemory::new(limits.memory), &Registry::default())
     }
 
     /// Compiles a verified model; kernels of live sessions in the registry with the same attributes and constants are
     /// shared.
-    pub(crate) fn compile(model: &Model, limits: Limits, registry: &Registry) -> Result<Session> {
+    pub(crate) fn compile(
+        model: &Model,
+        limits: Limits,
+        memory: Arc<SharedMemory>,
+        registry: &Registry,
+    ) -> Result<Session> {
         let graph = model.main();
         let sharing = Sharing::with(registry);
         Ok(Session {
-            program: Compiler::model(model, limits, &sharing)?,
+            program: Compiler::model(model, limits, memory.clone(), &sharing)?,
             kernels: sharing.finish(),
             limits,
+            memory,
             inputs: Input::all_of(model),
             outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
         })
@@ -98,7 +108,7 @@ impl Session {
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
-        self.program.run(inputs, [], &Context::new(self.limits, tap))
+        self.program.run(inputs, [], &Context::new(self.limits, self.memory.clone(), tap))
     }
 }
 

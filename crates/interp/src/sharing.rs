@@ -168,6 +168,8 @@ fn are_same(one: &Attr, other: &Attr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Limits;
+    use crate::memory::SharedMemory;
     use crate::{Interpreter, Session};
     use intact8_ir::{Model, Node};
 
@@ -231,8 +233,15 @@ mod tests {
         let weight = Tensor::new(&[16, 32], vec![1.0f32; 512]);
         let registry = Registry::default();
         let n_known = || registry.0.lock().unwrap().values().map(Vec::len).sum::<usize>();
-        let compile =
-            || Session::compile(&model(&weight, "%y = Relu(%p)"), Default::default(), &registry).unwrap();
+        let compile = || {
+            Session::compile(
+                &model(&weight, "%y = Relu(%p)"),
+                Limits::default(),
+                SharedMemory::new(0),
+                &registry,
+            )
+            .unwrap()
+        };
         let (first, second) = (compile(), compile());
         assert_eq!(n_known(), 1);
         drop((first, second));

@@ -150,6 +150,7 @@ fn back<A: Element, B: Element>(x: &Tensor, f: impl Fn(&A) -> B) -> Result<Tenso
 mod tests {
     use super::*;
     use crate::context::{Context, Limits};
+    use crate::memory::SharedMemory;
     use intact8_ir::with_element;
     use smallvec::SmallVec;
 
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn movable_elements_are_restored_bit_for_bit() {
-        let context = Context::new(Limits::default(), None);
+        let context = Context::new(Limits::default(), SharedMemory::new(Limits::default().memory), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         for &dtype in DType::ALL {
             let x = samples(dtype);
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn widened_numbers_are_narrowed_without_loss() {
-        let context = Context::new(Limits::default(), None);
+        let context = Context::new(Limits::default(), SharedMemory::new(Limits::default().memory), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         for &dtype in crate::number::NUMBERS {
             let x = samples(dtype);
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn operands_of_different_types_are_rejected() {
-        let context = Context::new(Limits::default(), None);
+        let context = Context::new(Limits::default(), SharedMemory::new(Limits::default().memory), None);
         let call = Call { operands: SmallVec::new(), context: &context };
         let error = both_widened(Tensor::scalar(1u8), Tensor::scalar(1i8), &call).unwrap_err();
         assert!(error.to_string().contains("expected a tensor of u8, found i8"), "{error}");

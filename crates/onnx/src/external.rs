@@ -1,7 +1,7 @@
 //! Tensor data in other files: reading through memory maps, and the layout of an export's data file.
 //!
 //! A model must not read arbitrary files of the machine, so its data files must be in its own folder, also after
-//! symbolic links are resolved. This is the only module of the libraries that accesses files.
+//! symbolic links are resolved. A file with further hard links may be one from elsewhere, so the caller must allow it. This is the only module of the libraries that accesses files.
 
 use crate::rope::Rope;
 use intact8_ir::{Error, Result, Tensor};
@@ -18,14 +18,16 @@ const ALIGNMENT: [(u64, u64); 2] = [(1 << 20, 64 << 10), (0, 4 << 10)];
 /// The files beside a model, mapped on first use.
 pub(crate) struct Files {
     folder: Option<PathBuf>,
+    /// Whether a file may have further hard links.
+    hard_links: bool,
     maps: BTreeMap<String, Mmap>,
 }
 
 impl Files {
-    pub(crate) fn new(folder: Option<&Path>) -> Files {
+    pub(crate) fn new(folder: Option<&Path>, hard_links: bool) -> Files {
         // The parent of a bare file name is the empty path.
         let folder = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-        Files { folder: folder.map(Path::to_owned), maps: BTreeMap::new() }
+        Files { folder: folder.map(Path::to_owned), hard_links, maps: BTreeMap::new() }
     }
 
     /// The `size` bytes to which the properties of a tensor refer.
@@ -87,8 +89,22 @@ impl Files {
         if !path.is_file() {
             return Err(Error::invalid_model("the location is not a file"));
         }
+        if !self.hard_links && n_links(&path) > 1 {
+            return Err(Error::invalid_model(
+                "the file has further hard links, so it may be one from outside of the model's folder; copy it, or allow \
+                 hard links (--allow-hard-links)",
+            ));
+        }
         Ok(path)
     }
+}
+
+/// The number of names of a file; systems other than Unix do not report it.
+fn n_links(path: &Path) -> u64 {
+    #[cfg(unix)]
+    return std::fs::metadata(path).map_or(1, |metadata| std::os::unix::fs::MetadataExt::nlink(&metadata));
+    #[cfg(not(unix))]
+    return u64::from(path.exists());
 }
 
 /// Whether a relative path stays in its folder, without resolving links.

@@ -23,7 +23,7 @@ use std::path::Path;
 pub(crate) use graph::{Target, subgraph};
 
 /// The model in the bytes of an ONNX file. `folder` is the folder of the file; a model with tensors in other files
-/// requires it, and can't read files outside of it.
+/// requires it, and can't read files outside of it, nor files with further hard links.
 ///
 /// Those files are mapped into memory during the import and must not be changed meanwhile.
 ///
@@ -31,13 +31,26 @@ pub(crate) use graph::{Target, subgraph};
 /// If the bytes are not an ONNX model, violate a rule of ONNX or of [`verify`], or have no representation in the IR:
 /// segmented tensors, sparse defaults of inputs, attributes of opaque types.
 pub fn import(bytes: &[u8], folder: Option<&Path>) -> Result<Model> {
+    import_files(bytes, &mut Files::new(folder, false))
+}
+
+/// The same, with external tensors also in files that have further hard links: any file of the system may have been linked into
+/// the folder by another user, so the caller must trust the folder.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with_hard_links(bytes: &[u8], folder: &Path) -> Result<Model> {
+    import_files(bytes, &mut Files::new(Some(folder), true))
+}
+
+fn import_files(bytes: &[u8], files: &mut Files) -> Result<Model> {
     wire::check_model(bytes)?;
     let mut stream = CodedInputStream::from_bytes(bytes);
     stream.set_recursion_limit(wire::MAX_DEPTH as u32);
     let proto = ModelProto::parse_from(&mut stream).map_err(|error| {
         Error::syntax(format!("not an ONNX model, or a damaged one: {}", error.to_string().to_lowercase()))
     })?;
-    let model = model(proto, &mut Files::new(folder))?;
+    let model = model(proto, files)?;
     verify(&model)?;
     Ok(model)
 }

@@ -35,4 +35,4 @@ mod version;
 mod wire;
 
 pub use export::{ExportOptions, Exported, External, ExternalFile, export};
-pub use import::import;
+pub use import::{import, import_with_hard_links};

@@ -1,10 +1,10 @@
 //! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
-use super::{FeedingArgs, print_contradictions, print_fed, print_line};
+use super::{FeedingArgs, LoadArgs, lines_beside, print_contradictions, print_fed, print_line};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::DataSet;
-use intact8::{Difference, compare};
+use intact8::{Difference, compare, machine_limits};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,6 +21,8 @@ pub(crate) struct Args {
     float: PathBuf,
     /// The quantized model, an ONNX file
     quantized: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// One array for each model input, named as the input; or a folder with a file for each sample or batch
     #[arg(long, value_name = "DATA")]
     input: PathBuf,
@@ -32,11 +34,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let float = intact8::load_model(&args.float)?;
-    let quantized = intact8::load_model(&args.quantized)?;
+    lines_beside(args.json.iter());
+    let float = args.load.model(&args.float)?;
+    let quantized = args.load.model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
     let feed = DataSet::read_for(&args.input, &float)?.feed(&float, &args.feeding.feeding())?;
     print_fed(&feed)?;
+    feed.check_memory(machine_limits().memory)?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
     print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {

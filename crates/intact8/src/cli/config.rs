@@ -1,8 +1,8 @@
 //! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
-use super::{print_contradictions, print_line, print_restrictions};
+use super::{LoadArgs, lines_beside, print_contradictions, print_line, print_restrictions};
 use anyhow::bail;
-use intact8::{PROFILES, Profile};
+use intact8::{PROFILES, Profile, is_standard_output};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +13,8 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// File for the configuration
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
@@ -38,10 +40,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Devices and pipes are written to in any case.
-    if args.output.is_file() && !args.force {
+    let is_stream = is_standard_output(&args.output);
+    if !is_stream && args.output.is_file() && !args.force {
         bail!("{}: exists; name another file with -o, or replace it with --force", args.output.display());
     }
-    let model = intact8::load_model(&args.model)?;
+    lines_beside(std::iter::once(&args.output));
+    let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
     let (output, target) = (&args.output, Profile::named(&args.target)?);
     let restrictions = match &args.definition {

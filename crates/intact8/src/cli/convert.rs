@@ -1,6 +1,6 @@
 //! `intact8 convert` and `intact8 convert-qat`: quantized models without calibration.
 
-use super::{DeployArgs, print_contradictions, print_line};
+use super::{DeployArgs, LoadArgs, print_contradictions, print_line};
 use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +12,8 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file, not quantized
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Scales and zero points: a scale-offset record of AMCT, as `quantize` writes it
     #[arg(long, value_name = "RECORD.txt")]
     record: PathBuf,
@@ -27,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let model = intact8::load_model(&args.model)?;
+    let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
     let text = std::fs::read_to_string(&args.record);
     let text = text.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
@@ -35,6 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let record = record.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
     let config = args.config.as_deref().map(load_config).transpose()?;
     let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    let _lock = files.lock()?;
     convert_model(&model, &record, config.as_ref(), &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     print_files(std::iter::once(&*files.fake_quant), &files);
@@ -49,6 +52,8 @@ pub(crate) struct QatArgs {
     /// The ONNX file
     model: PathBuf,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     deploy: DeployArgs,
     /// Folder and prefix of the written files; default: the name of the model in the current folder
     #[arg(long, value_name = "DIR/prefix")]
@@ -56,8 +61,9 @@ pub(crate) struct QatArgs {
 }
 
 pub(crate) fn run_qat(args: &QatArgs) -> anyhow::Result<ExitCode> {
-    let model = intact8::load_model(&args.model)?;
+    let model = args.load.model(&args.model)?;
     let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    let _lock = files.lock()?;
     convert_qat_model(&model, &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     print_files(std::iter::once(&*files.record), &files);

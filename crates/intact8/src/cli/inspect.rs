@@ -1,6 +1,6 @@
 //! `intact8 inspect`: the table of a model's layers.
 
-use super::print_line;
+use super::{LoadArgs, print_line};
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::infer::infer;
 use intact8::ir::{ValueId, ValueRef};
@@ -22,10 +22,12 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let model = intact8::load_model(&args.model)?;
+    let model = args.load.model(&args.model)?;
     let inference = infer(&mut model.clone())?;
     let prepared = intact8::prepare(&model, &Preparation::default(), &mut ())?;
     let model = prepared.model();

@@ -1,14 +1,14 @@
-//! Ctrl-C: the first interrupt ends the search with the best result so far, the second one ends the program.
+//! Signals. Ctrl-C: the first interrupt ends the search with the best result so far, the second one ends the program. A file that
+//! exceeds the limit of the user's shell is an error of writing, and does not end the program.
 
 use super::print_message;
-use anyhow::Context;
 use intact8::Stop;
 
 /// The exit code of a program that an interrupt has ended, by the convention of shells.
 const INTERRUPTED: i32 = 130;
 
 /// Makes the first interrupt cancel the search.
-pub(crate) fn stop_on_interrupt(stop: &Stop) -> anyhow::Result<()> {
+pub(crate) fn stop_on_interrupt(stop: &Stop) {
     let stop = stop.clone();
     let handler = move || {
         if stop.is_cancelled() {
@@ -17,5 +17,18 @@ pub(crate) fn stop_on_interrupt(stop: &Stop) -> anyhow::Result<()> {
         stop.cancel();
         print_message("ending with the best result so far; interrupt again to end at once");
     };
-    ctrlc::set_handler(handler).context("interrupts can't be caught")
+    // It has a thread of its own.
+    if let Err(error) = ctrlc::set_handler(handler) {
+        print_message(&format!("an interrupt ends the program without a result: {error}"));
+    }
+}
+
+/// Makes writing beyond the limit of a file's size fail, where the system would end the program.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use signal_hook::{consts::SIGXFSZ, flag};
+        // Without a handler the program is ended, as before.
+        drop(flag::register(SIGXFSZ, std::sync::Arc::default()));
+    }
 }

@@ -1,6 +1,6 @@
 //! `intact8 opt`: runs single passes on a model and shows the result.
 
-use super::{print_line, print_message};
+use super::{lines_beside, print_line, print_message};
 use anyhow::bail;
 use intact8::ir::{Constants, Model, PassObserver, Pipeline};
 use intact8::{NAMED_PASSES, NamedPass, load_any_model, save_any_model};
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         NAMED_PASSES.iter().for_each(|pass| print_line(&format!("{:width$}  {}", pass.name, pass.about)));
         return Ok(ExitCode::SUCCESS);
     }
+    lines_beside(args.output.iter());
     let Some(path) = &args.model else { bail!("a model is required") };
     let named = args.passes.iter().map(|name| NamedPass::named(name));
     let passes = named.map(|named| Ok(named?.pass())).collect::<intact8::Result<_>>()?;

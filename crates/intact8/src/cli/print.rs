@@ -1,6 +1,6 @@
 //! `intact8 print`: a model in its text form.
 
-use super::print_line;
+use super::{LoadArgs, print_line};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,10 +11,12 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let model = intact8::load_model(&args.model)?;
+    let model = args.load.model(&args.model)?;
     print_line(model.to_string().trim_end());
     Ok(ExitCode::SUCCESS)
 }

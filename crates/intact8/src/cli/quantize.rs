@@ -6,14 +6,17 @@ mod combination;
 mod configuration;
 mod earlier;
 mod identity;
-mod size;
+pub(super) mod size;
 mod table;
 mod unscored;
 mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{DeployArgs, FeedingArgs, print_contradictions, print_line, print_message, print_notes};
+use super::{
+    DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, lines_beside, print_contradictions, print_line,
+    print_message, print_notes,
+};
 use anyhow::{Context, bail};
 use intact8::data::{DataSet, Feed};
 use intact8::ir::{Type, one_line};
@@ -28,7 +31,7 @@ use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Interpreter,
     Journal, MaxDrop, Model, OriginalModel, OutputFiles, Prepared, QuantConfig, Report, Roles, Score,
     SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare, quantize_and_save,
-    report_json,
+    remove_leftovers, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +46,8 @@ use std::time::Instant;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Calibration data: an .npz with one array for each model input, an .npy, or a folder with a file for each sample or batch; or
     /// raw files `x.bin`, or a folder of them, of the shape and type of the input, for several inputs in their order and separated by
     /// `;`
@@ -119,6 +124,8 @@ pub(crate) struct Args {
     /// of its control group's limit
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
+    #[command(flatten)]
+    max_memory: MemoryArgs,
     /// Continue an interrupted run with the same model, configuration, data and goals
     #[arg(long)]
     resume: bool,
@@ -157,6 +164,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    lines_beside(args.json.iter());
     combination::check(args)?;
     if args.no_eval {
         return unscored::run(args);
@@ -168,10 +176,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
     let files = output_files(args)?;
-    let model = intact8::load_model(&args.model)?;
+    let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
-    let interpreter = Arc::new(Interpreter::default());
+    let limits = args.max_memory.limits()?;
+    let interpreter = Arc::new(Interpreter::with_limits(limits));
     let memory = size::memory(args.memory.as_deref())?;
     let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
 
@@ -186,11 +195,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
     let groups = groups(&args.groups, &prepared, &config)?;
     let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
+    let _lock = files.lock()?;
+    if args.resume {
+        files.remove_leftovers();
+        args.dump.iter().for_each(|folder| remove_leftovers(folder));
+    }
     watcher.journal = Some(match args.resume {
-        true => Journal::resume(&files.journal, &run, prepared.layers())?,
+        true => Journal::resume(&files.journal, &run, prepared.layers(), goals.goals.len())?,
         false => Journal::begin(&files.journal, &run, prepared.layers()),
     });
-    stop_on_interrupt(&stop)?;
+    stop_on_interrupt(&stop);
     calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
 
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
@@ -257,12 +271,12 @@ fn write_report(
     let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["warnings"] = serde_json::json!(warnings);
-    json["model"] = serde_json::json!(args.model);
-    json["files"] = serde_json::json!(written);
+    json["model"] = shown(&args.model);
+    json["files"] = written.iter().map(|path| shown(path)).collect();
     json["work"] = serde_json::json!(work);
     json["failure"] = serde_json::json!(report.failure.as_ref().map(ToString::to_string));
     let sizes = deploy_sizes(files, float_bytes)?;
-    let of_file = |size: &DeploySize| serde_json::json!({ "file": size.path, "bytes": size.bytes, "warning": size.warning });
+    let of_file = |size: &DeploySize| serde_json::json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
     json["sizes"] = sizes.iter().map(of_file).collect();
     let text = serde_json::to_string_pretty(&json)? + "\n";
     for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
@@ -274,6 +288,11 @@ fn write_report(
     }
     written.iter().for_each(|path| print_line(&format!("wrote {}", path.display())));
     Ok(())
+}
+
+/// A path in JSON, which holds only Unicode: other characters are replaced.
+fn shown(path: &Path) -> serde_json::Value {
+    path.display().to_string().into()
 }
 
 /// The calibration data, the scorer and the judge.
@@ -290,10 +309,11 @@ fn roles(
         None => Some(OriginalModel::new(interpreter.clone(), model)),
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let feeding = args.feeding.feeding();
+    let (feeding, limits) = (args.feeding.feeding(), args.max_memory.limits()?);
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
         let data = DataSet::read_for(path, model)?;
         let feed = data.feed(model, &feeding)?;
+        feed.check_memory(limits.memory)?;
         Ok((data, feed))
     };
     let eval = || args.eval.as_deref().map(fed).transpose();

@@ -1,6 +1,9 @@
 //! `intact8 run`: runs a model on data and writes its outputs.
 
-use super::{FeedingArgs, print_contradictions, print_fed, print_line, print_message};
+use super::{
+    FeedingArgs, LoadArgs, MemoryArgs, lines_beside, print_contradictions, print_fed, print_line,
+    print_message,
+};
 use anyhow::{Context, bail};
 use intact8::data::{DataSet, stacked, write_npz};
 use intact8::ir::{Pass, ValueRef, with_element};
@@ -17,6 +20,8 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The ONNX file
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// One array for each model input, named as the input; or a folder with a file for each sample or batch
     #[arg(long, value_name = "IN")]
     input: PathBuf,
@@ -25,19 +30,24 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     feeding: FeedingArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Write this value as well; may be repeated
     #[arg(long = "tap", value_name = "VALUE")]
     taps: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut model = intact8::load_model(&args.model)?;
+    lines_beside(std::iter::once(&args.output));
+    let mut model = args.load.model(&args.model)?;
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
-    let session = Session::new(&model).with_context(|| args.model.display().to_string())?;
+    let limits = args.memory.limits()?;
+    let session = Session::with_limits(&model, limits).with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
     let feed = DataSet::read_for(&args.input, &model)?.feed(&model, &args.feeding.feeding())?;
     print_fed(&feed)?;
+    feed.check_memory(limits.memory)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
         let mut values = model.graphs().filter_map(|(graph, nodes)| {

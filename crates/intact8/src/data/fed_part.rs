@@ -17,7 +17,7 @@ pub(super) struct FedPart {
 #[derive(Debug, Clone)]
 pub(super) struct FedArray {
     pub(super) array: Array,
-    shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
 }
 
 /// The arrays of a part for the first inputs, up to one with a default that has none.

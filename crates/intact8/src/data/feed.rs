@@ -9,6 +9,7 @@ use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor, TensorType};
 use std::ops::Range;
 
+mod batch_memory;
 mod fed_input;
 
 pub use fed_input::{FedInput, ValueRange};

@@ -1,9 +1,10 @@
 //! The scorer by a command of the user's, which receives the path of an ONNX file and prints a number on its last line.
 
 use super::Score;
-use super::process::{Answer, PersistentProcess, ProcessEnd, run};
+use super::process::{Answer, Meaning, PersistentProcess, ProcessEnd, run};
 use crate::files::save_model;
 use crate::stop::Stop;
+use crate::temporary::TemporaryFolder;
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result};
 use intact8_quant::{DeployFormat, Deployed, emit_fake_quant};
@@ -19,7 +20,7 @@ pub struct CommandScorer {
     /// The time limit for one model; `None` is no limit.
     pub timeout: Option<Duration>,
     /// Whether the command is started only once; it then reads the path of a model from each line of its standard input and
-    /// answers with a line that is a number.
+    /// answers with a line that is a number, or the path and a number. A number before a path was received is an error.
     pub is_persistent: bool,
     /// Ends the command when the user cancels the search.
     pub stop: Stop,
@@ -81,13 +82,16 @@ impl CommandScorer {
             Some(process) => process,
             None => PersistentProcess::start(&mut self.command()).map_err(unusable)?,
         };
-        let is_number = |line: &str| line.trim().parse::<f64>().is_ok();
-        let question = path.display().to_string();
-        match process.ask(&question, self.timeout, is_cancelled, is_number).map_err(unusable)? {
+        let meaning = |line: &str| meaning(line, &path.to_string_lossy());
+        match process.ask(path.as_os_str(), self.timeout, is_cancelled, meaning).map_err(unusable)? {
             Answer::Line(line) => {
                 self.process = Some(process);
-                Ok(line.trim().to_owned())
+                Ok(without_path(&line, &path.to_string_lossy()).to_owned())
             }
+            Answer::Unasked(line) => Err(self.failed(format!(
+                "printed {:?} before it received a path; print one number for each path, or the path before the number",
+                line.trim()
+            ))),
             Answer::Exited(status) => {
                 Err(self.failed(format!("exited with {status} before it printed a number for a model")))
             }
@@ -147,12 +151,29 @@ impl CommandScorer {
     }
 
     fn score_model(&mut self, model: &Model) -> Result<Score> {
-        let folder = tempfile::tempdir();
-        let folder = folder.map_err(|error| self.failed(format!("no temporary folder: {error}")))?;
+        let folder = TemporaryFolder::new().map_err(|error| {
+            self.failed(format!("there is no folder for temporary files: {error}; set TMPDIR"))
+        })?;
         let path = folder.path().join("model.onnx");
         save_model(model, &path)?;
         self.score_file(&path)
     }
+}
+
+/// The meaning of a line that a persistent command prints after it has received a path.
+fn meaning(line: &str, path: &str) -> Meaning {
+    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    match (is_number(line.trim()), is_number(without_path(line, path))) {
+        (true, _) => Meaning::AnAnswer,
+        (false, true) => Meaning::ThisAnswer,
+        (false, false) => Meaning::Other,
+    }
+}
+
+/// A line without the path before its number, and without a colon between them.
+fn without_path<'a>(line: &'a str, path: &str) -> &'a str {
+    let line = line.trim();
+    line.strip_prefix(path).map_or(line, |rest| rest.strip_prefix(':').unwrap_or(rest).trim_start())
 }
 
 /// Whether the user's runtime is expected to run a deploy model; the Ascend format requires its own compiler.
@@ -209,5 +230,18 @@ mod tests {
         {
             assert_eq!(message(line), None);
         }
+    }
+
+    #[test]
+    fn an_answer_is_a_number_or_the_path_and_a_number() {
+        let of = |line: &str| meaning(line, "/tmp/a b/m.onnx");
+        assert!(of(" 0.5 ") == Meaning::AnAnswer);
+        for line in ["/tmp/a b/m.onnx 0.5", "/tmp/a b/m.onnx: -1e3", "/tmp/a b/m.onnx\t0.5"] {
+            assert!(of(line) == Meaning::ThisAnswer, "{line}");
+        }
+        for line in ["/tmp/a b/other.onnx 0.5", "epoch 3", ""] {
+            assert!(of(line) == Meaning::Other, "{line}");
+        }
+        assert_eq!(without_path("/m: 0.5\n", "/m"), "0.5");
     }
 }

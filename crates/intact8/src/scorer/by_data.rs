@@ -290,6 +290,8 @@ impl DataScorer {
         let references = references.map(<[&Score; 2]>::from);
         let better = self.metrics.first().map_or(Better::Higher, |metric| metric.row().better);
         let sorted = references.and_then(|references| worst_first(references, better));
+        // A journal may hold contributions of other samples.
+        let sorted = sorted.filter(|order| order.len() == n_samples);
         let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
         let batches = self.evaluation.batches_of(&order);
         let order = batches.concat();

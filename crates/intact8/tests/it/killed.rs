@@ -65,4 +65,6 @@ fn a_killed_and_resumed_search_writes_the_same_bytes() {
     }
     assert!(start(&killed, &["--resume"]).wait().unwrap().success());
     assert_eq!(results(&killed), expected);
+    let hidden: Vec<String> = killed.files().into_iter().filter(|name| name.starts_with('.')).collect();
+    assert_eq!(hidden, [""; 0], "the last run has removed what the killed ones have left");
 }

@@ -10,12 +10,17 @@ mod compare;
 mod convert;
 mod counts;
 mod data;
+mod hostile;
 mod killed;
 mod memory;
 mod opt;
 mod options;
 mod other_floats;
+#[cfg(unix)]
+mod save_path;
 mod sharing;
+#[cfg(unix)]
+mod streams;
 mod trust;
 mod usability;
 mod wrong_use;

@@ -19,7 +19,7 @@ pub(super) fn memory(asked: Option<&str>) -> anyhow::Result<MemoryLimit> {
 }
 
 /// Parses `64K`, `256M`, `2G` or a number of bytes.
-pub(super) fn parse(text: &str) -> anyhow::Result<usize> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<usize> {
     let (number, shift) = match text.strip_suffix(['K', 'M', 'G']) {
         Some(number) if text.ends_with('K') => (number, 10),
         Some(number) if text.ends_with('M') => (number, 20),
