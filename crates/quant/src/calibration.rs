@@ -3,6 +3,7 @@
 //! It runs nothing: the caller executes the float model, with our interpreter or another runtime, and passes the
 //! values that [`Calibration::observed_values`] lists.
 
+mod channel_weights;
 mod clipping_candidate;
 
 pub use self::clipping_candidate::ClippingCandidate;
@@ -10,12 +11,13 @@ pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
 
-use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
+use crate::config::{ActivationConfig, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::half_scales::as_fp16;
 use crate::layer::Layer;
-use crate::observer::{Histogram, Statistics, Weighted, check_channels, params_of_checked};
+use crate::observer::{Statistics, check_channels, params_of_checked};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
+use channel_weights::weighted;
 use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -303,33 +305,6 @@ fn observe(
 fn find<'a>(chosen: &'a [Chosen], config: &ActivationConfig, asymmetric: bool) -> Option<&'a QuantParams> {
     let found = chosen.iter().find(|chosen| chosen.config == *config && chosen.asymmetric == asymmetric);
     found.map(|chosen| &chosen.params)
-}
-
-/// A histogram in which each channel is weighted by the squares of the weights that it is multiplied by, if all users of the
-/// value have weights and the method that needs it.
-fn weighted(model: &Model, users: &[&Watched]) -> Option<Weighted> {
-    const HEAVIEST: f64 = 1000.0;
-    if !users.iter().all(|watched| watched.config.activation_quant_params.method == ActivationMethod::Auto) {
-        return None;
-    }
-    let mut sums: Vec<f64> = Vec::new();
-    let mut axis = None;
-    for watched in users {
-        let (weight, input) = watched.layer.input_channels()?;
-        let tensor = watched.layer.tensor(model, weight);
-        let mut of_layer = vec![0.0; weight.n_inputs(tensor)];
-        weight.for_each_input(tensor, |channel, value| of_layer[channel] += f64::from(value).powi(2));
-        if *axis.get_or_insert(input.activation) != input.activation {
-            return None;
-        }
-        sums.resize(sums.len().max(of_layer.len()), 0.0);
-        sums.iter_mut().zip(&of_layer).for_each(|(sum, of_layer)| *sum += of_layer);
-    }
-    let greatest = sums.iter().copied().fold(0.0, f64::max);
-    let weight =
-        |sum: f64| if greatest > 0.0 { (sum / greatest * HEAVIEST).ceil().max(1.0) as u32 } else { 1 };
-    let weights = sums.into_iter().map(weight).collect();
-    axis.map(|axis| Weighted { axis, weights, histogram: Histogram::default() })
 }
 
 fn beyond_ranges(config: &QuantConfig) -> Vec<&'static str> {

@@ -14,6 +14,7 @@ mod definition;
 mod json;
 #[cfg(feature = "config-files")]
 mod layers;
+mod unknown_layer;
 mod weight;
 #[cfg(feature = "config-files")]
 mod weight_keys;
@@ -24,10 +25,11 @@ pub use weight::{AdaRound, WeightConfig, WeightMethod};
 use crate::layer::{Layer, LayerKind, layers};
 use crate::passes::opset_for;
 use crate::record::Record;
-use intact8_ir::{Error, Model, Result, did_you_mean};
+use intact8_ir::{Error, Model, Result};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use unknown_layer::unknown_layer;
 
 /// The layers to quantize, and the configuration of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -277,21 +279,6 @@ impl QuantConfig {
         }
         self.tensors(model).map(drop)
     }
-}
-
-/// The reason why there is no layer of that name, with the nearest name.
-fn unknown_layer(name: &str, model: &Model, layers: &[Layer]) -> String {
-    for (graph_id, graph) in model.graphs() {
-        let mut named =
-            graph.node_ids().filter(|&id| graph.node(id).name == name && graph.node(id).as_op().is_some());
-        if let Some(id) = named.next() {
-            return match crate::layer::layer(model, graph_id, id) {
-                Some(Err(reason)) => format!("can't be quantized: {reason}; remove it"),
-                _ => "is no quantizable operator; remove it".to_owned(),
-            };
-        }
-    }
-    format!("is not in the model{}", did_you_mean(name, layers.iter().map(|layer| &*layer.name)))
 }
 
 /// A new configuration, without layers.
