@@ -102,9 +102,14 @@ pub(crate) fn beneficial(
     })?;
     left_out.iter().for_each(|(name, why)| batches.observer.left_out(name, why));
     for layers in optional {
-        let errors = || layers.iter().filter_map(|name| errors.get(name));
-        let [as_is, if_smoothed] = [0, 1].map(|which| errors().map(|error| error[which]).sum::<f64>());
-        if if_smoothed >= MAX_ERROR_RATIO * as_is {
+        // A layer without an error has no rows, or did not fit into memory; smoothing it alone would be a guess.
+        let errors: Option<Vec<&[f64; 2]>> = layers.iter().map(|name| errors.get(name)).collect();
+        let is_beneficial = errors.is_some_and(|errors| {
+            let [as_is, if_smoothed] =
+                [0, 1].map(|which| errors.iter().map(|error| error[which]).sum::<f64>());
+            if_smoothed < MAX_ERROR_RATIO * as_is
+        });
+        if !is_beneficial {
             layers.iter().for_each(|name| drop(factors.0.remove(name)));
         }
     }
