@@ -23,8 +23,8 @@ use std::collections::BTreeMap;
 /// Factors are powers of two, so the model computes the same bits as before. No channel's bias is scaled beyond
 /// the greatest bias of the layer, which would only move the problem. A value whose channels are scaled gets a new
 /// name. Left alone: values whose channels would be scaled by factors that differ less than eightfold, channels
-/// that are nearly zero on one side, weights with several uses or whose transpose a Gather uses, and values that are graph outputs or have uses
-/// that are not homogeneous, such as a Clip.
+/// that are nearly zero on one side, weights with several uses or whose transpose a Gather uses, and values that are
+/// graph outputs or have uses that are not homogeneous, such as a Clip.
 ///
 /// ```qir before
 /// model m opset 17
