@@ -279,7 +279,10 @@ mod tests {
         let create = |n_batches| {
             create_quant_config(&path, &MODEL.parse().unwrap(), &[], n_batches, false, &PROFILES[0])
         };
-        assert_eq!(create(0).unwrap_err().to_string(), "batch_num must be at least 1");
+        assert_eq!(
+            create(0).unwrap_err().to_string(),
+            "batch_num must be at least 1; omit it to use all batches"
+        );
         assert!(!path.exists());
         create(1).unwrap();
         assert!(!load_config(&path).unwrap().activation_offset);

@@ -25,8 +25,8 @@ pub(super) static ROWS: &[OpRow] = &[
     OpRow::tensors("FusedConv", &[Common(3)], |ctx| convolved(ctx, 0, 1)),
     OpRow::tensors("FusedGemm", &[Common(3)], |ctx| gemm(ctx, 0, 1)),
     OpRow::tensors("FusedMatMul", &[Common(2)], fused_product),
-    OpRow::tensors("Gelu", &[Like(0)], same),
     OpRow::tensors("GatherBlockQuantized", &[Like(2)], block_gather),
+    OpRow::tensors("Gelu", &[Like(0)], same),
     OpRow::tensors("GroupQueryAttention", &[Like(0), By(cache_type)], group_query),
     OpRow::tensors("MatMulIntegerToFloat", &[Like(2)], |ctx| product(ctx, 0, 1)),
     OpRow::tensors("MatMulNBits", &[Like(0)], packed_product),
@@ -131,7 +131,7 @@ fn group_query(ctx: &InferenceContext<'_>) -> Inferred<Vec<Option<Shape>>> {
         Some(_) => ctx.shape_if_known(3)?.and_then(|past| past.get(2)).cloned().unwrap_or(DimExpr::UNKNOWN),
         None => DimExpr::known(0),
     };
-    let total = ctx.dim(6, "the lengths of the cache").unwrap_or(DimExpr::UNKNOWN);
+    let total = ctx.dim(6, "the length of the cache").unwrap_or(DimExpr::UNKNOWN);
     let present = vec![batch.clone(), DimExpr::known(n_kv_heads), total.max(&past), size.clone()];
     let result = vec![batch.clone(), length.clone(), &DimExpr::known(n_heads) * &size];
     Ok(vec![Some(result), Some(present.clone()), Some(present)])

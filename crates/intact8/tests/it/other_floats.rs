@@ -92,7 +92,7 @@ fn networks_of_other_floats_are_quantized_like_those_of_f32() {
         let original = fixture(bundled, "model.onnx");
         let scratch = Scratch::new();
         let (expected, message) = quantize(&scratch, Path::new(&original), bundled);
-        assert_eq!(message, "");
+        assert!(!message.contains("computes in"), "{message}");
         let original = load_model(Path::new(&original)).unwrap();
         for (dtype, casts) in
             [(DType::F16, false), (DType::F16, true), (DType::Bf16, false), (DType::F64, false)]

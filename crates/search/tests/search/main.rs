@@ -60,6 +60,10 @@ impl CalibrationData for Data {
         }
         Ok(())
     }
+
+    fn n_batches(&self) -> Option<usize> {
+        Some(1)
+    }
 }
 
 /// A scorer whose score is the names of the layers in int8.
