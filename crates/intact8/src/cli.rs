@@ -140,7 +140,7 @@ impl DeployArgs {
                 "--contrib is for the format qoperator; add --deploy qoperator, or omit --contrib",
             ));
         }
-        let emission = Emission { target, contrib: self.contrib, ..Emission::default() };
+        let emission = Emission { target, contrib: self.contrib };
         Ok(OutputFiles::with_record_beside(save).prefixed().deployed(emission, &formats))
     }
 }

@@ -310,7 +310,8 @@ mod tests {
             journal.write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &changed).unwrap();
             Journal::resume(&path, "run", &table(), 2).err().map(|error| error.message)
         };
-        let changes: [(&dyn Fn(&mut Score), &str); 7] = [
+        type Change<'a> = (&'a dyn Fn(&mut Score), &'a str);
+        let changes: [Change<'_>; 7] = [
             (&|score| score.values.truncate(1), "has 1 values, and 2 are expected"),
             (&|score| score.values.clear(), "has 0 values, and 2 are expected"),
             (&|score| score.estimates.truncate(1), "has 1 estimates, and 2 are expected"),

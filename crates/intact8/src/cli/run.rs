@@ -139,9 +139,9 @@ impl Stack {
             (batches, Some(axis)) if !batches[0].shape().is_empty() => stacked(batches, axis),
             (batches, _) => stacked(&batches.iter().map(row).collect::<Vec<_>>(), 0),
         };
-        Ok(stacked.with_context(|| {
+        stacked.with_context(|| {
             format!("{name}; use a batch that holds all samples, or run the files one by one")
-        })?)
+        })
     }
 }
 

@@ -210,7 +210,7 @@ fn batch_dim(graph: &Graph, fed: &[Fed<'_>], outputs: &[Option<Vec<Dim>>]) -> (O
 }
 
 /// The dimensions with a property, or all if none has it.
-fn preferred<'a>(dims: Vec<&'a Dim>, has: impl Fn(&Dim) -> bool) -> Vec<&'a Dim> {
+fn preferred(dims: Vec<&Dim>, has: impl Fn(&Dim) -> bool) -> Vec<&Dim> {
     let found: Vec<&Dim> = dims.iter().copied().filter(|dim| has(dim)).collect();
     if found.is_empty() { dims } else { found }
 }

@@ -1,7 +1,7 @@
 //! Conversions between the arrays of a data set and the inputs of a model: bytes are normalized, floats change their precision.
 
 use super::{Array, Feeding};
-use intact8_ir::{DType, Error, Result, Tensor, bf16, f16, with_element};
+use intact8_ir::{DType, Error, Result, Tensor, bf16, f16};
 
 /// The number of samples that are read at once to look for the greatest byte.
 const CHUNK: usize = 64;
@@ -78,16 +78,17 @@ fn cast(tensor: Tensor, to: DType) -> Result<Tensor> {
     if tensor.dtype() == to {
         return Ok(tensor);
     }
-    let unsupported = |found: DType| Error::unsupported(format!("{found} can't be cast to {to}"));
-    let values: Vec<f64> = with_element!(tensor.dtype(), [F16 Bf16 F32 F64], T => {
-        tensor.values::<T>()?.iter().map(|&value| f64::from(value)).collect()
-    }, found => return Err(unsupported(found)));
+    let unsupported = || Error::unsupported(format!("{} can't be cast to {to}", tensor.dtype()));
+    let values: Vec<f64> = match tensor.dtype() {
+        DType::F64 => tensor.values::<f64>()?.to_vec(),
+        _ => tensor.floats().ok_or_else(unsupported)?.iter().map(|&value| f64::from(value)).collect(),
+    };
     Ok(match to {
         DType::F16 => Tensor::new(tensor.shape(), values.into_iter().map(f16::from_f64).collect()),
         DType::Bf16 => Tensor::new(tensor.shape(), values.into_iter().map(bf16::from_f64).collect()),
         DType::F32 => Tensor::new(tensor.shape(), values.into_iter().map(|value| value as f32).collect()),
         DType::F64 => Tensor::new(tensor.shape(), values),
-        _ => return Err(unsupported(tensor.dtype())),
+        _ => return Err(unsupported()),
     })
 }
 

@@ -202,16 +202,15 @@ impl Conversion {
         let mut outputs = graph.outputs().to_vec();
         for (output, dtype) in outputs.iter_mut().zip(given) {
             let (value, Some(dtype)) = (*output, *dtype) else { continue };
-            if !sources.contains_key(&value) {
+            *output = *sources.entry(value).or_insert_with(|| {
                 let result = &mut graph.node_mut(value.node).outputs[value.slot];
                 let (name, notes) = (result.name.clone(), std::mem::take(&mut result.notes));
                 result.name = self.names.fresh(&format!("{name}.f32"));
                 let cast = self.cast(graph, value, dtype, &format!("{name}.cast"));
                 let result = &mut graph.node_mut(cast.node).outputs[0];
                 (result.name, result.notes) = (name, notes);
-                sources.insert(value, cast);
-            }
-            *output = sources[&value];
+                cast
+            });
         }
         graph.set_outputs(outputs);
     }
@@ -239,10 +238,11 @@ impl Conversion {
 
     fn convert_attribute(&self, name: &str, attr: &mut Attr) {
         match attr {
-            Attr::Int(number) if TYPE_ATTRIBUTES.contains(&name) => {
-                if DType::from_number(*number).is_some_and(|dtype| self.dtypes.contains(&dtype)) {
-                    *number = DType::F32.number();
-                }
+            Attr::Int(number)
+                if TYPE_ATTRIBUTES.contains(&name)
+                    && DType::from_number(*number).is_some_and(|dtype| self.dtypes.contains(&dtype)) =>
+            {
+                *number = DType::F32.number();
             }
             Attr::Tensor(tensor) => self.convert_tensor(tensor),
             Attr::Type(ty) => self.convert_type(ty),
