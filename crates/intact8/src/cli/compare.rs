@@ -39,8 +39,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let quantized = args.load.model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
     let feed = DataSet::read_for(&args.input, &float)?.feed(&float, &args.feeding.feeding())?;
-    print_fed(&feed)?;
     feed.check_memory(machine_limits().memory)?;
+    print_fed(&feed)?;
     let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
     print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {

@@ -46,8 +46,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let session = Session::with_limits(&model, limits).with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
     let feed = DataSet::read_for(&args.input, &model)?.feed(&model, &args.feeding.feeding())?;
-    print_fed(&feed)?;
     feed.check_memory(limits.memory)?;
+    print_fed(&feed)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
     for name in &args.taps {
         let mut values = model.graphs().filter_map(|(graph, nodes)| {

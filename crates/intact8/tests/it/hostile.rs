@@ -54,7 +54,7 @@ fn the_limit_can_be_set() {
     let text = "model m opset 17\n%x = input : f32[N,2]\n%n = const [1000, 1000, 2, 2] : i64[4]\n%y = Expand(%x, %n)\nreturn %y\n";
     let found = error(text, &["--max-memory", "1M"]);
     assert!(
-        found.ends_with("needs 16000000 bytes in addition to 0 in use, but the limit is 1048576\n"),
+        found.ends_with("needs 16000000 bytes in addition to 16 in use, but the limit is 1048576\n"),
         "{found}"
     );
     let found = error(text, &["--max-memory", "8 bytes"]);

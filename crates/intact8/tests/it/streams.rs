@@ -41,7 +41,8 @@ fn a_link_stays_and_its_target_is_replaced() {
     let scratch = Scratch::new();
     let file = scratch.text("file.json", "old");
     std::os::unix::fs::symlink(&file, scratch.path("link.json")).unwrap();
-    let run = intact8(&["config", &fixture("digits", "model.onnx"), "-o", &scratch.path("link.json")]);
+    let run =
+        intact8(&["config", &fixture("digits", "model.onnx"), "--force", "-o", &scratch.path("link.json")]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(std::fs::symlink_metadata(scratch.path("link.json")).unwrap().is_symlink());
     assert!(std::fs::read_to_string(file).unwrap().starts_with('{'));
