@@ -141,7 +141,7 @@ impl DeployArgs {
             ));
         }
         let emission = Emission { target, contrib: self.contrib };
-        Ok(OutputFiles::with_record_beside(save).prefixed().deployed(emission, &formats))
+        Ok(OutputFiles::with_record_beside(save).beside_others().deployed(emission, &formats))
     }
 }
 

@@ -82,14 +82,22 @@ impl OutputFiles {
         }
     }
 
-    /// The same files with the prefix before the names of AMCT too, so that the results of several models can be in one folder.
+    /// The same files, with the prefix before the names of AMCT too if files of those names are the result of another prefix: so
+    /// the results of several models can be in one folder.
     #[must_use]
-    pub fn prefixed(mut self) -> OutputFiles {
-        let files = [&mut self.final_config, &mut self.closest_config, &mut self.ranking, &mut self.history];
-        for file in files {
-            let mut name = self.prefix.clone();
-            name.push(file.file_name().unwrap_or_default());
-            file.set_file_name(name);
+    pub fn beside_others(mut self) -> OutputFiles {
+        let with_prefix = |file: &PathBuf| {
+            file.with_file_name(prefixed(
+                &self.prefix,
+                &file.file_name().unwrap_or_default().to_string_lossy(),
+            ))
+        };
+        let amct = [&self.final_config, &self.closest_config, &self.ranking, &self.history];
+        let prefixed_files = amct.map(with_prefix);
+        let is_own = [&self.report, &self.journal, &self.fake_quant].iter().any(|file| file.exists());
+        let is_of_others = amct.iter().any(|file| file.exists()) && !is_own;
+        if is_of_others || prefixed_files.iter().any(|file| file.exists()) {
+            [self.final_config, self.closest_config, self.ranking, self.history] = prefixed_files;
         }
         self
     }

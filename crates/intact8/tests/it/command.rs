@@ -4,9 +4,9 @@ use crate::{Scratch, fixture, intact8};
 use serde_json::Value;
 
 const MODELS: [&str; 9] = [
-    "m_accuracy_based_auto_calibration_final_config.json",
-    "m_accuracy_based_auto_calibration_ranking_information.json",
-    "m_accuracy_based_auto_calibration_record.json",
+    "accuracy_based_auto_calibration_final_config.json",
+    "accuracy_based_auto_calibration_ranking_information.json",
+    "accuracy_based_auto_calibration_record.json",
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
     "m_journal.jsonl",
@@ -187,7 +187,7 @@ fn a_target_that_can_not_be_met_writes_no_model() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
     assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
-    let closest = "m_accuracy_based_auto_calibration_closest_config.json";
+    let closest = "accuracy_based_auto_calibration_closest_config.json";
     assert_eq!(scratch.files(), [closest, MODELS[1], MODELS[2], MODELS[5], MODELS[7], "score.sh"]);
     // 0, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8; all miss.
     let trials = json(&scratch, MODELS[2]);

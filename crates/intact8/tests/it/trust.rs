@@ -107,7 +107,7 @@ fn keep_best_writes_the_closest_model() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     let closest = json(&scratch, REPORT)["closest"]["rolled_back"].clone();
     let is_float = |config: &Value, layer: &Value| config[layer.as_str().unwrap()]["quant_enable"] == false;
-    let config = json(&scratch, "m_accuracy_based_auto_calibration_closest_config.json");
+    let config = json(&scratch, "accuracy_based_auto_calibration_closest_config.json");
     assert!(!scratch.files().contains(&"m_deploy_model.onnx".to_owned()));
     assert!(closest.as_array().unwrap().iter().all(|layer| is_float(&config, layer)));
     // The printed command writes it without scoring any trial again.
@@ -119,7 +119,7 @@ fn keep_best_writes_the_closest_model() {
     assert_eq!(report["recalled"].as_u64(), report["trials"].as_array().map(|trials| trials.len() as u64));
     let files = scratch.files();
     assert!(files.contains(&"m_deploy_model.onnx".to_owned()));
-    assert!(!files.contains(&"m_accuracy_based_auto_calibration_closest_config.json".to_owned()));
+    assert!(!files.contains(&"accuracy_based_auto_calibration_closest_config.json".to_owned()));
     // The closest trial has the highest SQNR of all complete trials.
     let closest = report["rescored"][1]["metrics"][1].as_f64().unwrap();
     let trials = report["trials"].as_array().unwrap().iter();
@@ -142,7 +142,7 @@ fn a_score_that_is_not_finite_ends_the_search_without_losing_results() {
         let report = json(&scratch, REPORT);
         assert_eq!(report["trials"].as_array().unwrap().len(), 2);
         assert!(report["failure"].as_str().unwrap().ends_with(expected.trim_end()));
-        let history = json(&scratch, "m_accuracy_based_auto_calibration_record.json");
+        let history = json(&scratch, "accuracy_based_auto_calibration_record.json");
         assert_eq!(history.as_array().unwrap().len(), 2);
         // The command is repaired, and the search is continued.
         let advice = advised(&run, "to continue, run: ");

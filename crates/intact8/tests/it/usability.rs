@@ -138,13 +138,16 @@ fn the_results_of_two_models_are_in_one_folder() {
             &save,
         ])
     };
+    // Without a prefix or with that of the first model.
     let of_a = || {
-        let files = scratch.files().into_iter().filter(|file| file.starts_with("a_"));
+        let files = scratch.files().into_iter().filter(|file| !file.starts_with("b_"));
         files.map(|file| std::fs::read(scratch.path(&file)).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(quantized("digits", "a").code, 0);
     let (files, before) = (scratch.files(), of_a());
-    assert_eq!(before.len(), files.len(), "every file has the prefix");
+    assert_eq!(quantized("digits-hard", "b").code, 0);
+    assert!(of_a() == before && scratch.files().len() == 2 * files.len());
+    assert!(scratch.files().contains(&"b_accuracy_based_auto_calibration_record.json".to_owned()));
     assert_eq!(quantized("digits-hard", "b").code, 0);
     assert!(of_a() == before && scratch.files().len() == 2 * files.len());
     // The same prefix.
