@@ -4,7 +4,7 @@
 //! same inputs. No activation is stored.
 
 use crate::float_model::FloatModel;
-use intact8_ir::{Error, Executor, GraphId, Result, Tensor, ValueId, ValueRef, isolate};
+use intact8_ir::{Error, Executor, GraphId, Result, Tensor, ValueRef, isolate};
 use intact8_quant::{Layer, QuantConfig, Record, fake_quant};
 
 /// A layer that can be replayed, on several batches at once: each batch has a [`ReplayState`].
@@ -43,9 +43,7 @@ impl<'a> Replay<'a> {
         };
         let inputs = names.map(input).collect();
         fake_quant(config, record).run(&mut alone).map_err(|error| error.at(&layer.name))?;
-        let outputs = &graph.node(layer.node).outputs;
-        let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
-        let output = ValueRef { graph: layer.graph, value: ValueId { node: layer.node, slot } };
+        let output = layer.output(model);
         let executor = float.runtime().compile(&alone)?;
         Ok(Replay { layer: layer.clone(), executor, inputs, output })
     }

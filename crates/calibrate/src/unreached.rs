@@ -60,8 +60,8 @@ struct Need {
 impl Need {
     fn of(layer: &Layer, float: &FloatModel<'_>) -> Vec<Need> {
         let inputs = layer.inputs(float.model()).into_iter().map(|value| Need { value, is_input: true });
-        let output = ValueRef { graph: layer.graph, value: layer.node.into() };
-        inputs.chain([Need { value: output, is_input: false }]).collect()
+        let output = Need { value: layer.output(float.model()), is_input: false };
+        inputs.chain([output]).collect()
     }
 
     fn is_met_by(self, tensor: &Tensor) -> bool {
@@ -127,6 +127,14 @@ mod tests {
         let mut data = vec![vec![rows(&[1.0]), rows(&[0.0])]; 3];
         data[2][1] = rows(&[0.0, -1.0]);
         assert_eq!(unreached(text, data), (vec![], None));
+    }
+
+    #[test]
+    fn a_recurrence_without_its_first_output_is_reached() {
+        let text = "model m opset 17\n%x = input : f32[2,N,1]\n%w = const splat(0.5) : f32[1,4,1]\n\
+                    %r = const splat(0.25) : f32[1,4,1]\n_, %h = LSTM(%x, %w, %r) {hidden_size = 1} @lstm\nreturn %h\n";
+        let x = Tensor::new(&[2, 1, 1], vec![1.0f32, -1.0]);
+        assert_eq!(unreached(text, vec![vec![x]]), (vec![], None));
     }
 
     #[test]

@@ -17,10 +17,13 @@ pub struct Chance {
 /// The distance from chance level in standard errors up to which a metric is doubtful.
 const DOUBTFUL: f64 = 3.0;
 
+/// The largest standard error with which guesses can be told from a working model.
+const LARGEST_ERROR: f64 = 0.05;
+
 impl Chance {
-    /// Whether a metric is at chance level, within one standard error. A perfect metric is not.
+    /// Whether a metric is 0, or at chance level, within one standard error, on enough samples.
     fn explains(self, value: f64) -> bool {
-        value <= self.level + self.error && (value < 1.0 || self.error == 0.0)
+        value <= 0.0 || (self.error <= LARGEST_ERROR && value <= self.level + self.error)
     }
 
     fn may_explain(self, value: f64) -> bool {

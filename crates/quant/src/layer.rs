@@ -76,6 +76,13 @@ impl Weight {
 }
 
 impl Layer {
+    /// The layer's first output that is present: a recurrence may omit the sequence, and return only its last state.
+    pub fn output(&self, model: &Model) -> ValueRef {
+        let outputs = &model.graph(self.graph).node(self.node).outputs;
+        let slot = outputs.iter().position(|value| !value.name.is_empty()).unwrap_or(0);
+        ValueRef { graph: self.graph, value: ValueId { node: self.node, slot } }
+    }
+
     /// The values that are the layer's activations, in the order of [`Layer::activations`].
     pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
         let graph = model.graph(self.graph);
