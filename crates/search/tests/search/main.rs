@@ -7,7 +7,7 @@ mod rungs;
 mod searches;
 mod strategies;
 
-use intact8_calibrate::{BoxError, CalibrationData, FloatModel, calibrate};
+use intact8_calibrate::{Batches, BoxError, CalibrationData, FloatModel, calibrate, unreached_layers};
 use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
 use intact8_quant::layer::LayerSet;
@@ -195,10 +195,13 @@ impl TestSearch {
     }
 }
 
-/// The record of a model under a configuration.
+/// The record of a model under a configuration, with only the weights of layers that see nothing but zeros.
 fn record(model: &Model, config: impl FnOnce(QuantConfig) -> QuantConfig) -> Record {
     let (prepared, runtime) = (prepared(model), Interpreter::default());
     let float = FloatModel::new(&prepared, &runtime).unwrap();
-    let config = config(QuantConfig::for_model(prepared.model()));
+    let mut config = config(QuantConfig::for_model(prepared.model()));
+    let unreached =
+        unreached_layers(&float, &config, &mut Batches::new(&mut Data::default(), 1, &mut ())).unwrap();
+    config.leave_weights(&unreached, |_| String::new());
     calibrate(&float, &config, &mut Data::default(), &mut ()).unwrap().into_record()
 }
