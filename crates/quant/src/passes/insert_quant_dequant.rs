@@ -101,9 +101,8 @@ impl Pass for InsertQuantDequant<'_> {
         model.try_for_each_graph(|graph_id, graph| {
             let mut pairs =
                 Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
-            let Some(here) = here.get(&graph_id) else { return Ok(()) };
-            let all_weights = pairs.fitted_weights(here);
-            for ((layer, entry), weights) in here.iter().zip(all_weights) {
+            for (layer, entry) in here.get(&graph_id).into_iter().flatten() {
+                let weights = pairs.fitted_weights(layer, entry);
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
                 }
@@ -214,40 +213,19 @@ impl Pairs<'_> {
         (constant.shape().len() == 1).then(|| constant.values::<f32>().ok())?
     }
 
-    /// The parameters of the weights of each layer, with scales that are large enough for its bias. Layers that share a weight with
-    /// the same parameters have the same scales, which are large enough for all their biases.
-    fn fitted_weights(&self, work: &[&(Layer, LayerRecord)]) -> Vec<Vec<QuantParams>> {
-        let mut largest: HashMap<(ValueId, PairKey), Vec<f32>> = HashMap::new();
-        let key = |layer: &Layer, entry: &LayerRecord| {
-            let (weight, params) = (layer.weights.first()?, entry.weights.first()?);
-            let value = self.graph.operand(layer.node, weight.slot)?;
-            Some((value, PairKey::of(params, &self.scales(layer, weight, params))))
-        };
-        let mut keys = Vec::new();
-        for (layer, entry) in work {
-            let fitting = summed_with_bias(layer, entry);
-            let key = key(layer, entry);
-            if let (Some(activation), Some(key)) = (fitting, &key) {
-                let mut weight = entry.weights[0].clone();
-                // So that rounding the product of the scales, to 24 bits or to 11, does no harm.
-                self.fit_bias(layer, activation, &mut weight, if is_short(entry) { 1e-3 } else { 1e-6 });
-                let scales = largest.entry(key.clone()).or_insert_with(|| weight.scale.clone());
-                scales.iter_mut().zip(&weight.scale).for_each(|(scale, other)| *scale = scale.max(*other));
-            }
-            keys.push(key);
-        }
-        let fitted = |((layer, entry), key): (&&(Layer, LayerRecord), Option<(ValueId, PairKey)>)| {
-            let mut weights = entry.weights.clone();
-            if let Some(scales) = key.and_then(|key| largest.get(&key)) {
-                weights[0].scale.clone_from(scales);
-            }
-            if let Some(activation) = summed_with_bias(layer, entry).filter(|_| is_short(entry)) {
+    /// The parameters of a layer's weights, with scales that are large enough for its bias. Of layers that share a weight, only
+    /// those with a large bias get larger scales, and so integers of their own: they would be too coarse for the others.
+    fn fitted_weights(&self, layer: &Layer, entry: &LayerRecord) -> Vec<QuantParams> {
+        let mut weights = entry.weights.clone();
+        if let (Some(activation), [weight]) = (summed_with_bias(layer, entry), &mut weights[..]) {
+            // So that rounding the product of the scales, to 24 bits or to 11, does no harm.
+            self.fit_bias(layer, activation, weight, if is_short(entry) { 1e-3 } else { 1e-6 });
+            if is_short(entry) {
                 let short = |scale: &mut f32| *scale = with_short_product(*scale, activation.scale[0]);
-                weights[0].scale.iter_mut().for_each(short);
+                weight.scale.iter_mut().for_each(short);
             }
-            weights
-        };
-        work.iter().zip(keys).map(fitted).collect()
+        }
+        weights
     }
 
     /// Makes the scales of a weight's channels large enough for the integers of the bias, of the layer or added
