@@ -72,6 +72,15 @@ pub(crate) fn mean_errors(
     }
     let replayed = replays.iter().zip(output_sums);
     shifts.0.extend(replayed.map(|((_, replay), sums)| (replay.layer().name.clone(), sums.means())));
+    shifts.0.retain(|name, errors| {
+        let is_finite = errors.iter().all(|error| error.is_finite());
+        if !is_finite {
+            batches
+                .observer
+                .left_out(name, "a quantized value exceeds the largest float: its bias is not corrected");
+        }
+        is_finite
+    });
     Ok(shifts)
 }
 

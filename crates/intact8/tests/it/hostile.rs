@@ -1,6 +1,6 @@
 //! Models that need more memory than there is: an error line before anything is allocated.
 
-use crate::{Scratch, intact8};
+use crate::{Run, Scratch, intact8};
 use intact8::Tensor;
 
 /// The error line of `intact8 run` on a model, with an input `x` of two samples.
@@ -64,19 +64,37 @@ fn the_limit_can_be_set() {
 /// A range whose ends are farther apart than the largest float.
 #[test]
 fn calibration_data_over_the_whole_range_of_floats_are_quantized() {
-    let scratch = Scratch::new();
-    let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [0.01, 0.02, -0.01, 0.03] : f32[2,2]\n\
-                %y = MatMul(%x, %w) @fc\nreturn %y\n";
-    let model = scratch.path("m.onnx");
-    intact8::save_model(&text.parse().expect("a model"), model.as_ref())
-        .expect("the folder can be written to");
-    let values = (0..64).map(|idx| -3.0e38 + 6.0e38 * (f64::from(idx) / 63.0)).map(|value| value as f32);
-    let data = scratch.npz("x.npz", &[("x", Tensor::new(&[32, 2], values.collect()))]);
     for more in [&["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding"][..], &[]] {
-        let save = scratch.path("out");
-        let args = ["quantize", &model, "--calib", &data, "--eval", &data, "--metric", "sqnr>=20"];
-        let run = intact8(&[&args[..], &["--target", "generic", "--save", &save], more].concat());
+        let run =
+            quantize_spread(3.0e38, "0.01, 0.02, -0.01, 0.03", &[&["--metric", "sqnr>=20"], more].concat());
         assert_eq!(run.code, 0, "{}", run.stderr);
         assert!(run.stdout.contains("every layer is in int8"), "{}", run.stdout);
     }
+}
+
+/// Some integers of such a range stand for numbers beyond the largest float, and have no mean.
+#[test]
+fn a_bias_without_a_finite_correction_is_not_corrected() {
+    let run = quantize_spread(3.4e38, "1.0, 0.0, 0.0, 1.0", &["--metric", "sqnr>=60", "--ladder"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("fc: a quantized value exceeds the largest float: its bias is not corrected")
+    );
+}
+
+/// Quantizes a product of a 2×2 matrix, with data from `-greatest` to `greatest`.
+fn quantize_spread(greatest: f64, weight: &str, more: &[&str]) -> Run {
+    let scratch = Scratch::new();
+    let text = format!(
+        "model m opset 17\n%x = input : f32[N,2]\n%w = const [{weight}] : f32[2,2]\n%y = MatMul(%x, %w) @fc\nreturn %y\n"
+    );
+    let model = scratch.path("m.onnx");
+    intact8::save_model(&text.parse().expect("a model"), model.as_ref())
+        .expect("the folder can be written to");
+    let values = (0..64).map(|idx| greatest * (f64::from(idx) / 31.5 - 1.0)).map(|value| value as f32);
+    let data = scratch.npz("x.npz", &[("x", Tensor::new(&[32, 2], values.collect()))]);
+    let save = scratch.path("out");
+    let args =
+        ["quantize", &model, "--calib", &data, "--eval", &data, "--target", "generic", "--save", &save];
+    intact8(&[&args[..], more].concat())
 }

@@ -100,8 +100,14 @@ impl fmt::Display for ValueRange {
     }
 }
 
+/// Numbers from here on are shown with an exponent.
+const LARGE: f64 = 1e7;
+
 /// A number with two significant digits, whole numbers in full.
 fn shown(number: f64) -> String {
+    if number.abs() >= LARGE && number.is_finite() {
+        return format!("{number:.1e}");
+    }
     if !number.is_finite() || number == number.trunc() || number.abs() >= 100.0 {
         return format!("{number:.0}");
     }
@@ -141,8 +147,8 @@ mod tests {
         let raw = Feeding { raw_bytes: true, ..Feeding::default() };
         assert_eq!(line(bytes(), &raw), "image: uint8 0..255 → f32 0..255");
         assert_eq!(
-            [1e-9, 30.2, 254.6, -1.96, f64::INFINITY].map(shown),
-            ["1.0e-9", "30", "255", "-2", "inf"]
+            [1e-9, 30.2, 254.6, -1.96, -3e38, f64::INFINITY].map(shown),
+            ["1.0e-9", "30", "255", "-2", "-3.0e38", "inf"]
         );
     }
 }
