@@ -74,6 +74,7 @@ mod files;
 mod goal;
 mod journal;
 mod judge;
+mod latency;
 mod layer_map;
 mod machine_memory;
 mod named_passes;
@@ -123,6 +124,7 @@ pub use intact8_search::{
 };
 pub use journal::Journal;
 pub use judge::Goals;
+pub use latency::{Latency, TimedModel, interleaved};
 pub use machine_memory::{machine_limits, machine_memory};
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use output_files::OutputFiles;
