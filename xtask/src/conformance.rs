@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 /// The comparisons to run.
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("tables").args(["nodes", "runtimes"]).multiple(true)))]
-#[command(group(ArgGroup::new("folders").args(["models", "runtimes", "cases"]).multiple(true)))]
+#[command(group(ArgGroup::new("folders").args(["models", "half", "runtimes", "cases"]).multiple(true)))]
 pub(crate) struct Args {
     /// Run the node tests of the onnx package, and compare the results with docs/conformance.tsv and docs/ops.md
     #[arg(long)]
@@ -20,6 +20,10 @@ pub(crate) struct Args {
     /// xtask/conformance/models.py describes the folder
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Quantize every model of a folder and an f16 copy of it, and compare the metrics, the SQNR and the numbers of
+    /// layers; xtask/conformance/half.py describes the folder
+    #[arg(long, value_name = "DIR")]
+    half: Option<PathBuf>,
     /// Run the quantized files of the bundled models, and of such a folder, in OpenVINO and in tract, and compare the
     /// results with docs/runtimes.md
     #[arg(long, value_name = "DIR")]
@@ -48,6 +52,9 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if let Some(folder) = &args.models {
         models(sh, &here.join(folder), &args.only)?;
     }
+    if let Some(folder) = &args.half {
+        half(sh, &here.join(folder), &args.only)?;
+    }
     if let Some(folder) = &args.runtimes {
         let folder = folder.as_ref().map(|folder| here.join(folder));
         runtimes(sh, folder.as_deref(), &args.only, args.bless)?;
@@ -58,8 +65,9 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if args.cases {
         cases(sh, &args.only)?;
     }
-    let folders = [args.models.is_some(), args.runtimes.is_some(), args.random.is_some()];
-    if args.nodes || args.cases || folders.contains(&true) { Ok(()) } else { bundled(sh) }
+    let others =
+        [args.models.is_some(), args.half.is_some(), args.runtimes.is_some(), args.random.is_some()];
+    if args.nodes || args.cases || others.contains(&true) { Ok(()) } else { bundled(sh) }
 }
 
 /// Runs the node tests of the pinned onnx package. Every case must pass or be listed with a reason.
@@ -82,6 +90,13 @@ fn models(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
     let agree = cmd!(sh, "{python} xtask/conformance/models.py {serve} {folder} {only...}").run();
     cmd!(sh, "{python} xtask/conformance/formats.py {program} {serve} {folder} {only...}").run()?;
     agree?;
+    Ok(())
+}
+
+/// Quantizes models and f16 copies of them, and compares the results.
+fn half(sh: &Shell, folder: &Path, only: &[String]) -> anyhow::Result<()> {
+    let (python, program) = (python(sh)?, build(sh)?);
+    cmd!(sh, "{python} xtask/conformance/half.py {program} {folder} {only...}").run()?;
     Ok(())
 }
 
