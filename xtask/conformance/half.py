@@ -64,7 +64,7 @@ class Scored:
     def noise(self, outputs):
         """What two samples change in a share of right answers, or the standard error of the metric if that is more.
 
-        The samples are the objects of a detector, and otherwise those along the first axis, of whose metrics the whole is the mean.
+        The samples are the objects of a detector, and otherwise those along the first axis, over which the metric is a mean.
         """
         if "gt" in self.arrays:
             share, n = self.metric(outputs, self.arrays), len(self.arrays["gt"])
@@ -121,14 +121,15 @@ def check(program, zoo, folder, scratch):
 
     before, error = line("f32", folder, original, original_file)
     found = line("f16", copied, halved, halved_file)
-    if any(original[key] != halved[key] for key in ("rolled_back", "ladder")):
+    if set(original["rolled_back"]) != set(halved["rolled_back"]):
         chosen = scratch / "f32" / "accuracy_based_auto_calibration_final_config.json"
         again = ("--max-trials", "1", "--keep-best")
         halved, halved_file = quantized(program, copied, scratch / "as_f32", chosen, *again)
         found = line("f16 as f32", copied, halved, halved_file)
     for when in ("all_quantized", "final"):
         if original["counts"][when] != halved["counts"][when]:
-            failures.append(f"{layers(halved['counts'][when])} layers ({when}), {layers(original['counts'][when])} in the original")
+            counts = [layers(report["counts"][when]) for report in (halved, original)]
+            failures.append(f"{counts[0]} layers ({when}), {counts[1]} in the original")
     metrics, bound = [scored.metric(outputs, scored.arrays) for outputs in (before, found[0])], scored.noise(before)
     if not abs(metrics[0] - metrics[1]) <= bound:
         failures.append(f"the metric is {metrics[1]:.4f}, that of the original {metrics[0]:.4f}, sampling noise {bound:.4f}")

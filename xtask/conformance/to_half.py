@@ -4,8 +4,9 @@
 
 Every float tensor inside the model becomes f16: initializers, Constant nodes, tensors and types in attributes, and declared types,
 in subgraphs too. Inputs and outputs stay f32, with a Cast beside each, so that data and metrics fit both models. Where the schema
-of an operator has no f16 for an operand or a result, that one stays f32: a constant as it is, others between Casts. Finite constants beyond the range of f16
-become its largest numbers, and those that f16 would round to 0 its smallest, as other converters do.
+of an operator has no f16 for an operand or a result, that one stays f32: a constant as it is, others between Casts. Finite
+constants beyond the range of f16 become its largest numbers, and those that f16 would round to 0 its smallest, as other converters
+do.
 """
 
 import copy

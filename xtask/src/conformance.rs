@@ -65,8 +65,7 @@ pub(crate) fn conformance(sh: &Shell, here: &Path, args: &Args) -> anyhow::Resul
     if args.cases {
         cases(sh, &args.only)?;
     }
-    let others =
-        [args.models.is_some(), args.half.is_some(), args.runtimes.is_some(), args.random.is_some()];
+    let others = [args.models.is_some(), args.half.is_some(), args.runtimes.is_some(), args.random.is_some()];
     if args.nodes || args.cases || others.contains(&true) { Ok(()) } else { bundled(sh) }
 }
 
