@@ -27,8 +27,10 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
         writeln!(std::io::stdout(), "{title}\n")?;
         let data = |file: &str| format!("{EXAMPLE}/{file}");
         let args = [&data("model.onnx"), "--calib", &data("calib.npz"), "--eval", &data("eval.npz")];
-        let args =
-            args.into_iter().chain(["--metric", "top1", "--max-drop", "0.002"]).chain(more.iter().copied());
+        let args = args
+            .into_iter()
+            .chain(["--metric", "top1", "--max-drop", "0.002", "--prefer", "most-int8"])
+            .chain(more.iter().copied());
         code = run(sh, &program, &sh.current_dir(), args.map(str::to_owned).collect())?;
         writeln!(std::io::stdout())?;
     }

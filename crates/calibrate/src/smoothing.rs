@@ -31,7 +31,7 @@ const ROWS_PER_STEP: usize = 64;
 /// the same weight are smoothed together or not at all, and not with a table that a Gather looks rows up in.
 pub(crate) fn with_default_strengths(config: &QuantConfig, model: &Model) -> QuantConfig {
     let mut smoothed = config.clone();
-    let for_free = smoothed_for_free(model);
+    let for_free = smoothed_for_free(model, config);
     let enabled = config.enabled(model).into_iter().map(|(layer, _)| layer);
     let linear: Vec<Layer> = enabled.filter(Layer::can_learn_rounding).collect();
     let shared = SharedWeights::of(model, config);
@@ -121,6 +121,7 @@ pub(crate) fn restricted(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -
     let mut config = QuantConfig { tensor_quantize: vec![], ..config.clone() };
     for (name, layer) in &mut config.layers {
         layer.quant_enable &= is_kept(name);
+        layer.quantize_output = false;
     }
     config
 }

@@ -3,15 +3,16 @@
 //! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models. Here an adapter plays the
 //! roles of [`intact8_search`] with it.
 
-use crate::files::{read_text, write_file};
+use crate::files::read_text;
 use crate::machine_memory::machine_limits;
+use crate::new_config::NewConfig;
 use crate::output_files::OutputFiles;
 use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
-use intact8_ir::{Error, Model, Result, Tensor};
+use intact8_ir::{Model, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Preparation, Prepared, Profile, QuantConfig, Quantized};
+use intact8_quant::{Preparation, Profile, QuantConfig, Quantized};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
@@ -53,7 +54,7 @@ pub trait Evaluator {
 /// Writes the default configuration of a model: every layer that can be quantized is enabled, except `skip_layers`.
 /// The names of layers are those of their nodes; nodes without a name get `<op>_<number>`.
 /// Settings that the target does not support are turned off; the result has a line for each. Without a `batch_num` all
-/// batches are used.
+/// batches are used. As in AMCT, as many layers as possible are in int8; [`NewConfig`] has other preferences.
 ///
 /// # Errors
 /// If the model is quantized already or has no layer that can be quantized, `batch_num` is 0, a name is not that of a layer, or
@@ -64,14 +65,16 @@ pub fn create_quant_config(
     skip_layers: &[String],
     batch_num: impl Into<Option<usize>>,
     activation_offset: bool,
-    target: &Profile,
+    target: &'static Profile,
 ) -> Result<Vec<String>> {
-    check_is_float(model)?;
-    let prepared = prepare(model, &Preparation::default(), &mut ())?;
-    let mut config = QuantConfig::for_model(prepared.model());
-    (config.batch_num, config.activation_offset) = (batch_num.into(), activation_offset);
-    config.skip(skip_layers)?;
-    write_config(config_file, config, &prepared, target)
+    let settings = NewConfig {
+        skip_layers,
+        batch_num: batch_num.into(),
+        activation_offset,
+        target,
+        ..NewConfig::default()
+    };
+    settings.write(config_file, model)
 }
 
 /// Writes the configuration of a model from a short definition, AMCT's text-proto `.cfg`.
@@ -84,29 +87,9 @@ pub fn create_quant_config_from(
     config_file: &Path,
     model: &Model,
     definition_file: &Path,
-    target: &Profile,
+    target: &'static Profile,
 ) -> Result<Vec<String>> {
-    check_is_float(model)?;
-    let definition = read_text(definition_file)?;
-    let prepared = prepare(model, &Preparation::default(), &mut ())?;
-    let config = QuantConfig::from_definition(&definition, prepared.model());
-    let config = config.map_err(|error| error.at(definition_file.display()))?;
-    write_config(config_file, config, &prepared, target)
-}
-
-fn write_config(
-    path: &Path,
-    mut config: QuantConfig,
-    prepared: &Prepared,
-    target: &Profile,
-) -> Result<Vec<String>> {
-    if config.layers.is_empty() {
-        return Err(Error::invalid_model("the model has no layer to quantize; see `intact8 inspect`"));
-    }
-    let restrictions = target.restrict(&mut config, prepared.model());
-    config.check(prepared.model())?;
-    write_file(path, config.to_json().as_bytes())?;
-    Ok(restrictions)
+    NewConfig { definition: Some(definition_file), target, ..NewConfig::default() }.write(config_file, model)
 }
 
 /// Reads a configuration file.

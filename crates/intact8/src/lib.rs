@@ -78,6 +78,7 @@ mod latency;
 mod layer_map;
 mod machine_memory;
 mod named_passes;
+mod new_config;
 mod output_files;
 mod peak_memory;
 mod quantize;
@@ -113,8 +114,8 @@ pub use intact8_quant as quant;
 pub use intact8_quant::costs::{multiply_adds, sample_shapes};
 pub use intact8_quant::deploy::PROFILES;
 pub use intact8_quant::{
-    Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preparation, Prepared, Profile,
-    QuantConfig, Quantized, Record,
+    Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preference, Preparation, Prepared,
+    Profile, QuantConfig, Quantized, Record,
 };
 pub use intact8_search as search;
 pub use intact8_search::sensitivity::CosineSimilarity;
@@ -127,6 +128,7 @@ pub use judge::Goals;
 pub use latency::{Latency, TimedModel, interleaved};
 pub use machine_memory::{machine_limits, machine_memory};
 pub use named_passes::{NAMED_PASSES, NamedPass};
+pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
 pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};

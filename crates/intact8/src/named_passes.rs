@@ -10,8 +10,8 @@ use intact8_quant::passes::{
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
     FoldScaleShift, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend, LowerToInteger,
     LowerToQLinear, NameNodes, PadIntegers, QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps,
-    RemoveRequantization, ShareConstants, SignedActivations, SignedWeights, SinkConstants, SqueezeReduced,
-    Trim, Unfuse, UnsignedActivations, WidenAddedBias,
+    RemoveRequantization, ShareConstants, ShiftAfterPool, SignedActivations, SignedWeights, SinkConstants,
+    SqueezeReduced, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -66,11 +66,12 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
     "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[], into_next: true };
     "fold-pads" "folds a Pad into the Conv after it" FoldPads;
+    "shift-after-pool" "adds constants after a MaxPool instead of before it" ShiftAfterPool;
     "equalize-across-layers" "applies cross-layer equalization" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
     "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;
     "gather-integers" "looks rows up in tables of integers, and scales them" GatherIntegers;
-    "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors;
+    "fold-channel-factors" "folds a Mul by positive constants into the layers before it" FoldChannelFactors { skip: &[] };
     "carry-through" "quantizes before data-moving operations what is quantized after them" CarryThrough { operators: PROFILES[0].carrying };
     "drop-clipped-activations" "removes a Relu or Clip that quantization makes unnecessary" DropClippedActivations;
     "quantize-added-bias" "stores the bias that is added to a MatMul as 32-bit integers" QuantizeAddedBias;

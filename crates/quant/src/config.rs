@@ -28,7 +28,7 @@ use crate::record::Record;
 use intact8_ir::{Error, Model, Result};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use unknown_layer::unknown_layer;
 
 /// The layers to quantize, and the configuration of each.
@@ -106,6 +106,10 @@ pub struct LayerConfig {
     /// Whether only the weights are quantized, and the layer computes with floats.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub weights_only: bool,
+    /// Whether the result is quantized too, after a Relu or Clip that is its only use, for all of its uses. Runtimes that run an
+    /// operator in int8 only if its result is quantized require it where the result is used in float.
+    #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
+    pub quantize_output: bool,
     /// The migration strength of smoothing, 0.2 to 0.8; absent: no smoothing.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub dmq_balancer_param: Option<f64>,
@@ -216,7 +220,8 @@ impl QuantConfig {
         lines
     }
 
-    /// The single inputs that are to be quantized, each as a layer of its own with a name like `pool:0`.
+    /// The single values that are to be quantized, each as a layer of its own: inputs with a name like `pool:0`, and then results of
+    /// layers with a name like `conv:output`.
     pub fn tensors(&self, model: &Model) -> Result<Vec<(Layer, LayerConfig)>> {
         let tensor = |tensor: &TensorConfig| {
             let TensorConfig { layer_name, input_index, activation_quant_params } = tensor;
@@ -225,7 +230,22 @@ impl QuantConfig {
             let activation_quant_params = activation_quant_params.clone();
             Ok((layer, LayerConfig { activation_quant_params, ..LayerConfig::default() }))
         };
-        self.tensor_quantize.iter().map(tensor).collect()
+        let outputs = self.enabled(model).into_iter().filter(|(_, of_layer)| of_layer.quantizes_output());
+        let output = |(layer, of_layer): (Layer, &LayerConfig)| {
+            let asymmetric = of_layer.activation_quant_params.asymmetric;
+            let mut config = LayerConfig::default();
+            config.activation_quant_params.method = ActivationMethod::Auto;
+            config.activation_quant_params.asymmetric = asymmetric;
+            Ok((layer.of_output(model), config))
+        };
+        self.tensor_quantize.iter().map(tensor).chain(outputs.map(output)).collect()
+    }
+
+    /// The names of the entries that a record must have: the enabled layers, and the single values.
+    pub fn record_names(&self, model: &Model) -> Result<BTreeSet<String>> {
+        let enabled = self.layers.iter().filter(|(_, layer)| layer.quant_enable);
+        let tensors = self.tensors(model)?.into_iter().map(|(layer, _)| layer.name);
+        Ok(enabled.map(|(name, _)| name.clone()).chain(tensors).collect())
     }
 
     /// The oldest operator set with the quantizers that the enabled layers and single inputs need, with the parameters of a record
@@ -308,6 +328,7 @@ impl Default for LayerConfig {
         LayerConfig {
             quant_enable: true,
             weights_only: false,
+            quantize_output: false,
             dmq_balancer_param: None,
             activation_quant_params: ActivationConfig::default(),
             weight_quant_params: WeightConfig::default(),
@@ -325,6 +346,11 @@ impl LayerConfig {
         config
     }
 
+    /// Whether the result is quantized, which needs quantized activations.
+    fn quantizes_output(&self) -> bool {
+        self.quantize_output && !self.weights_only
+    }
+
     fn check(&self) -> Result<()> {
         if let Some(strength) = self.dmq_balancer_param {
             bounds::within("dmq_balancer_param", (0.2..=0.8).contains(&strength), "in 0.2..=0.8", strength)?;
@@ -338,6 +364,11 @@ impl LayerConfig {
         if wants_channels && !layer.can_be_channel_wise() {
             let message = format!("this {} can't have a scale for each channel; set it to false", layer.op);
             return Err(Error::invalid_config(message).at("channel_wise"));
+        }
+        if self.quantize_output && (self.weights_only || layer.is_recurrent()) {
+            let message =
+                "only a layer of quantized activations, with one result, can have it; set it to false";
+            return Err(Error::invalid_config(message).at("quantize_output"));
         }
         if self.weights_only && layer.weights.is_empty() {
             return Err(Error::invalid_config(format!("this {} has no weights; set it to false", layer.op))

@@ -9,11 +9,17 @@ use std::collections::BTreeMap;
 /// The shape of every value for one sample, as far as it is known before anything runs; symbolic
 /// dimensions of the inputs count as 1.
 pub fn sample_shapes(model: &Model) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
+    shapes_of(model, 1)
+}
+
+/// The shape of every value for one sample, with that length for symbolic dimensions of the inputs other than the first, which
+/// counts samples.
+pub(crate) fn shapes_of(model: &Model, length: usize) -> Result<BTreeMap<ValueRef, Vec<usize>>> {
     let mut sample = model.clone();
     for id in sample.main().inputs().to_vec() {
         let Some(Type::Tensor(ty)) = &mut sample.main_mut().node_mut(id).outputs[0].ty else { continue };
-        let dims = ty.shape.iter_mut().flatten();
-        dims.filter(|dim| dim.known().is_none()).for_each(|dim| *dim = Dim::Known(1));
+        let dims = ty.shape.iter_mut().flatten().enumerate().filter(|(_, dim)| dim.known().is_none());
+        dims.for_each(|(axis, dim)| *dim = Dim::Known(if axis == 0 { 1 } else { length }));
     }
     infer(&mut sample)?;
     let mut shapes = BTreeMap::new();

@@ -105,7 +105,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
-        Box::new(FoldChannelFactors),
+        Box::new(FoldChannelFactors { skip: &[] }),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
         // A function that clips less than its quantization must not prevent the layer before it from returning integers.
@@ -123,7 +123,7 @@ fn qoperator(target: &'static Profile, contrib: bool) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
-        Box::new(FoldChannelFactors),
+        Box::new(FoldChannelFactors { skip: &[] }),
         Box::new(CarryThrough { operators: target.carrying }),
         Box::new(DropClippedActivations),
         Box::new(CarryThrough { operators: target.clipping }),
@@ -143,7 +143,7 @@ fn integer(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldQuantizedWeights),
         Box::new(GatherIntegers),
-        Box::new(FoldChannelFactors),
+        Box::new(FoldChannelFactors { skip: &[] }),
         Box::new(DropClippedActivations),
     ];
     passes.extend(signs(target));

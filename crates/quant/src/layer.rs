@@ -28,6 +28,9 @@ pub struct Layer {
     pub activations: Vec<usize>,
     /// The weights.
     pub weights: Vec<Weight>,
+    /// Whether the first result of the node is quantized, for all of its uses: an entry of the record of its own, see
+    /// [`LayerConfig::quantize_output`](crate::LayerConfig::quantize_output). Never for the layers of a model.
+    pub quantizes_result: bool,
 }
 
 /// A weight operand of a layer.
@@ -83,14 +86,16 @@ impl Layer {
         ValueRef { graph: self.graph, value: ValueId { node: self.node, slot } }
     }
 
-    /// The values that are the layer's activations, in the order of [`Layer::activations`].
+    /// The values that are quantized for the layer: its activations, in the order of [`Layer::activations`], or its result.
     pub fn inputs(&self, model: &Model) -> Vec<ValueRef> {
         let graph = model.graph(self.graph);
         let value = |&slot: &usize| graph.operand(self.node, slot).expect("a layer has its activations");
-        self.activations
+        let activations = self
+            .activations
             .iter()
-            .map(|slot| model.producer(ValueRef { graph: self.graph, value: value(slot) }))
-            .collect()
+            .map(|slot| model.producer(ValueRef { graph: self.graph, value: value(slot) }));
+        let result = self.quantizes_result.then_some(ValueRef { graph: self.graph, value: self.node.into() });
+        activations.chain(result).collect()
     }
 
     /// The tensor of a weight.
@@ -118,6 +123,7 @@ impl Layer {
                     node,
                     activations: vec![slot],
                     weights: vec![],
+                    quantizes_result: false,
                 }),
                 Some(Err(reason)) => {
                     Err(Error::invalid_config(format!("can't be quantized: {reason}; remove it")))
@@ -126,6 +132,27 @@ impl Layer {
             };
         }
         Err(Error::invalid_config("is not in the model"))
+    }
+
+    /// The result of a layer, as an entry of the record with the layer's name and `:output`. If the only use of a result is a Relu
+    /// or a Clip, it is the result of that.
+    pub(crate) fn of_output(&self, model: &Model) -> Layer {
+        let graph = model.graph(self.graph);
+        let mut node = self.node;
+        while let &[(user, 0)] = graph.users(node.into()).as_slice()
+            && !graph.outputs().contains(&node.into())
+            && graph.node(user).as_op().is_some_and(|op| op.is("Relu") || op.is("Clip"))
+        {
+            node = user;
+        }
+        Layer {
+            name: format!("{}:output", self.name),
+            node,
+            activations: vec![],
+            weights: vec![],
+            quantizes_result: true,
+            ..*self
+        }
     }
 
     /// The weight that the first activation is multiplied by, and the channels along which they are multiplied.
@@ -259,6 +286,7 @@ fn recognized(
         node: id,
         activations: operands.activations,
         weights: operands.weights,
+        quantizes_result: false,
     }))
 }
 

@@ -75,6 +75,8 @@ mod ranks;
 pub mod record;
 pub mod rounding;
 
+mod placement;
+mod preference;
 mod saturation;
 mod scaling_region;
 mod shared_weights;
@@ -87,7 +89,8 @@ mod weight_params;
 /// Writing quantized models for runtimes: deploy formats, what each runtime supports, and models that are quantized already.
 pub mod deploy {
     pub use crate::deploy_format::{DeployFormat, Emission, emit, emit_fake_quant};
-    pub use crate::profile::{Overhead, PROFILES, Profile};
+    pub use crate::placement::{Cost, OperatorCosts, Result8, RuntimeCosts, Shape};
+    pub use crate::profile::{PROFILES, Profile};
     pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
 }
 
@@ -97,14 +100,16 @@ pub use config::{LayerConfig, QuantConfig};
 pub use deploy::{DeployFormat, Emission, Profile, emit, emit_fake_quant};
 pub use layer::{Layer, layers};
 pub use params::QuantParams;
+pub use preference::Preference;
 pub use record::{LayerRecord, Record};
 pub use stages::{Deployed, Preparation, Prepared, Quantized};
 
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
 use passes::{
-    ComputeInF32, FoldBatchNorm, FoldPads, FoldScaleShift, InsertQuantDequant, LowerBatchNorm, NameNodes,
-    RaiseOpset, RemoveNoOps, RoundWeights, ShiftBias, SinkConstants, Smooth,
+    ComputeInF32, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldScaleShift, InsertQuantDequant,
+    LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftAfterPool, ShiftBias,
+    SinkConstants, Smooth,
 };
 
 /// Names, types, and what is folded into the layer before it, which changes a layer's weight and no activation.
@@ -128,7 +133,11 @@ fn fuse_activations(how: &Preparation) -> Pipeline<'_> {
     let mut passes: Vec<Box<dyn Pass + '_>> = vec![];
     if how.fuse {
         passes.push(Box::new(LowerBatchNorm { skip: &how.skip_fusion, into_next: how.fuse_activations }));
+        if how.fuse_activations {
+            passes.push(Box::new(FoldChannelFactors { skip: &how.skip_fusion }));
+        }
         passes.push(Box::new(FoldPads));
+        passes.push(Box::new(ShiftAfterPool));
     }
     Pipeline(passes)
 }

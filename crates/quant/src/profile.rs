@@ -5,13 +5,15 @@
 use crate::config::{LayerConfig, QuantConfig};
 use crate::deploy_format::DeployFormat;
 use crate::integer_products;
-use crate::layer::{Layer, LinearKind, layers};
+use crate::layer::{Layer, layers};
+use crate::placement::{ONNXRUNTIME_X86, Placement, RuntimeCosts};
+use crate::preference::Preference;
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
-use crate::unprofitable_layers::{dearer_than_float, without_int8_neighbours};
+use crate::unprofitable_layers::without_int8_neighbours;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, OperatorSet, OperatorTrait, Result, did_you_mean};
 
 /// The properties of a runtime on which the files for it depend.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Profile {
     /// The name, which is the value of `--target`.
     pub name: &'static str,
@@ -33,11 +35,8 @@ pub struct Profile {
     pub int8: &'static [&'static str],
     /// The operators that run in int8 if their result is quantized too.
     pub int8_throughout: &'static [&'static str],
-    /// The number of products, input times output channels, that a Conv of one group must have at each position of its window
-    /// to be faster in int8, for which windows are copied.
-    pub least_products: usize,
-    /// The cost of quantizing the activations of layers, if it is known.
-    pub overhead: Option<Overhead>,
+    /// The times of its operators, from which the fastest placement of int8 is found, if they are measured.
+    pub costs: Option<&'static RuntimeCosts>,
     /// The operators whose weights may have a scale for each output channel.
     pub per_channel: &'static [&'static str],
     /// The functions before which a layer's result is quantized too, so that the layer returns integers.
@@ -48,17 +47,6 @@ pub struct Profile {
     pub fuses_reductions: bool,
     /// Whether zero points are subtracted after average pooling, whose padding then counts as other numbers than 0.0.
     pub moves_zero_points: bool,
-}
-
-/// The cost of quantizing a value for layers, in multiply-adds that int8 must save.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Overhead {
-    /// Per value.
-    pub fixed: usize,
-    /// Per element of the value.
-    pub each_value: usize,
-    /// Per element in addition, if bytes go through a MaxPool then, which is faster on floats.
-    pub each_pooled: usize,
 }
 
 /// The operators that ONNX Runtime passes integers through, on every processor.
@@ -127,8 +115,7 @@ pub static PROFILES: &[Profile] = &[
             "Sigmoid",
             "Softmax",
         ],
-        least_products: 16,
-        overhead: Some(Overhead { fixed: 100_000, each_value: 20, each_pooled: 120 }),
+        costs: Some(&ONNXRUNTIME_X86),
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
@@ -156,8 +143,7 @@ pub static PROFILES: &[Profile] = &[
             "Sigmoid",
             "Softmax",
         ],
-        least_products: 0,
-        overhead: None,
+        costs: None,
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
@@ -175,8 +161,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"],
         int8_throughout: &[],
-        least_products: 0,
-        overhead: None,
+        costs: None,
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
@@ -194,8 +179,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
-        least_products: 0,
-        overhead: None,
+        costs: None,
         per_channel: &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
@@ -213,8 +197,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8: &["AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"],
         int8_throughout: &[],
-        least_products: 0,
-        overhead: None,
+        costs: None,
         per_channel: &["Conv", "ConvTranspose"],
         clipping: OperatorSet::Named(&[]),
         carrying: OperatorSet::Named(&[]),
@@ -232,8 +215,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: &[],
         int8: WITH_CHANNELS,
         int8_throughout: &[],
-        least_products: 0,
-        overhead: None,
+        costs: None,
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
@@ -241,6 +223,15 @@ pub static PROFILES: &[Profile] = &[
         moves_zero_points: false,
     },
 ];
+
+/// Rows of one name are one row.
+impl PartialEq for Profile {
+    fn eq(&self, other: &Profile) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Profile {}
 
 impl Profile {
     /// The row of that name.
@@ -323,8 +314,9 @@ impl Profile {
         lines
     }
 
-    /// Turns off the settings of a configuration that the runtime does not support, and reports each with its reason in a line.
-    pub fn restrict(&self, config: &mut QuantConfig, model: &Model) -> Vec<String> {
+    /// Turns off the settings of a new configuration that the runtime does not support, leaves layers in float where that is
+    /// preferred, and reports each with its reason in a line.
+    pub fn restrict(&self, config: &mut QuantConfig, model: &Model, prefer: Preference) -> Vec<String> {
         let mut lines = self.leave_unquantized(config, model);
         lines.extend(self.leave_float(config, model));
         if self.symmetric && config.activation_offset {
@@ -349,27 +341,14 @@ impl Profile {
                 lines.push(line);
             }
         }
-        let small: Vec<Layer> =
-            layers(model).into_iter().filter(|layer| self.is_small(layer, model)).collect();
-        let why = |_: &Layer| format!("{} runs a Conv of so few channels faster in float", self.name);
-        lines.extend(config.leave_weights(&small, why));
-        let why = |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
-        lines.extend(config.leave_weights(&without_int8_neighbours(model, config, self), why));
-        if let Some(overhead) = &self.overhead {
-            let why =
-                |_: &Layer| format!("{} would take longer to quantize its inputs than int8 saves", self.name);
-            lines.extend(config.leave_weights(&dearer_than_float(model, config, self, overhead), why));
-        }
+        let faster = |layer: &Layer| format!("{} runs this {} faster in float here", self.name, layer.op);
+        let between =
+            |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
+        lines.extend(match self.costs.filter(|_| prefer != Preference::MostInt8) {
+            Some(costs) => Placement::fastest(model, config, costs).apply(config, faster),
+            None => config.leave_weights(&without_int8_neighbours(model, config, self), between),
+        });
         lines
-    }
-
-    /// Whether a layer is a Conv of fewer products than [`least_products`](Profile::least_products).
-    fn is_small(&self, layer: &Layer, model: &Model) -> bool {
-        let view = layer.linear_view(model).filter(|view| view.kind == LinearKind::Conv);
-        view.is_some_and(|view| {
-            let layout = view.layout;
-            layout.groups() == 1 && layout.n_inputs() * layout.n_outputs() < self.least_products
-        })
     }
 
     /// Whether the runtime runs a node of a quantized model in int8.

@@ -72,7 +72,7 @@ impl Record {
         if let Some(n_scales) = n_scales.into_iter().find(|&n_scales| n_scales != 1) {
             return differs(n_scales, "scales of an activation", "1");
         }
-        let n_activations = layer.activations.len();
+        let n_activations = layer.activations.len() + usize::from(layer.quantizes_result);
         let needs_none = of_layer.weights_only && entry.activations.is_empty();
         if entry.activations.len() != n_activations && !needs_none {
             return differs(entry.activations.len(), "activations", &n_activations.to_string());

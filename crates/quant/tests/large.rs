@@ -1,7 +1,7 @@
 //! Large graphs are handled in time proportional to their nodes.
 
 use intact8_ir::Model;
-use intact8_quant::{Preparation, Prepared, Profile, QuantConfig};
+use intact8_quant::{Preference, Preparation, Prepared, Profile, QuantConfig};
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ fn seconds(n: usize) -> f64 {
     assert_eq!(prepared.layers().len(), 2 * n);
     let mut config = QuantConfig::for_model(prepared.model());
     let target = Profile::named("onnxruntime-x86").expect("there is such a target");
-    target.restrict(&mut config, prepared.model());
+    target.restrict(&mut config, prepared.model(), Preference::Fastest);
     config.check(prepared.model()).expect("it fits");
     began.elapsed().as_secs_f64()
 }

@@ -303,7 +303,8 @@ impl<S: Scorer> Search<'_, S> {
                 quantize_and_deploy(self.float, &config, &record, self.options.deploy, self.roles.observer)?
             }
         };
-        record.layers.retain(|name, _| table.id(name).is_none_or(|layer| !rolled_back.contains(&layer)));
+        let needed = config.record_names(self.float.model())?;
+        record.layers.retain(|name, _| needed.contains(name));
         self.float.prepared().describe(&config, &mut record);
         let score = self.report.scores[best].clone();
         let arithmetic = LayerArithmetic::of(table, quantized.config(), deployed.as_ref());

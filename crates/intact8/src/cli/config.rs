@@ -2,7 +2,7 @@
 
 use super::{LoadArgs, lines_beside, print_contradictions, print_line, print_restrictions};
 use anyhow::bail;
-use intact8::{PROFILES, Profile, is_standard_output};
+use intact8::{NewConfig, PROFILES, Preference, Profile, is_standard_output};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
     target: String,
+    /// Prefer fastest, smallest, or most-int8, which quantizes every layer that has integers around it
+    #[arg(long, value_name = "WHAT", default_value = "fastest")]
+    prefer: String,
     /// Layer that stays in float; may be repeated
     #[arg(long = "skip-layer", value_name = "NAME")]
     skip_layers: Vec<String>,
@@ -48,14 +51,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
     let (output, target) = (&args.output, Profile::named(&args.target)?);
-    let restrictions = match &args.definition {
-        Some(definition) => intact8::create_quant_config_from(output, &model, definition, target),
-        None => {
-            let (batch_num, has_offset) = (args.batch_num.map(|n| n as usize), !args.no_activation_offset);
-            intact8::create_quant_config(output, &model, &args.skip_layers, batch_num, has_offset, target)
-        }
+    let prefer = Preference::named(&args.prefer)?;
+    let settings = NewConfig {
+        definition: args.definition.as_deref(),
+        skip_layers: &args.skip_layers,
+        batch_num: args.batch_num.map(|n| n as usize),
+        activation_offset: !args.no_activation_offset,
+        target,
+        prefer,
     };
-    print_restrictions(&restrictions?);
+    print_restrictions(&settings.write(output, &model)?);
     print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }

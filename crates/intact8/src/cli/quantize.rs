@@ -29,9 +29,9 @@ use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Interpreter,
-    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Prepared, QuantConfig, Report, Roles, Score,
-    SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare, quantize_and_save,
-    remove_leftovers, report_json,
+    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preference, Prepared, QuantConfig, Report, Roles,
+    Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare,
+    quantize_and_save, remove_leftovers, report_json,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,10 @@ pub(crate) struct Args {
     confidence: Option<String>,
     #[command(flatten)]
     feeding: FeedingArgs,
+    /// Prefer, among the models that meet the goals: fastest, smallest, or most-int8, which quantizes every layer that has
+    /// integers around it; not with --config
+    #[arg(long, value_name = "WHAT", default_value = "fastest")]
+    prefer: String,
     /// Turn off cross-layer equalization
     #[arg(long)]
     no_equalize: bool,
@@ -175,6 +179,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
+    let prefer = args.preference()?;
     let files = output_files(args)?;
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
@@ -235,6 +240,11 @@ fn output_files(args: &Args) -> anyhow::Result<OutputFiles> {
 }
 
 impl Args {
+    /// What the default configuration prefers.
+    fn preference(&self) -> intact8::Result<Preference> {
+        Preference::named(&self.prefer)
+    }
+
     /// Whether the record is written for AMCT.
     fn is_for_amct(&self) -> bool {
         self.record_format == "amct"

@@ -94,8 +94,9 @@ fn a_model_that_is_a_fifo_is_an_error_at_once() {
 fn a_missing_folder_for_temporary_files_is_an_error() {
     let scratch = Scratch::new();
     let calib = fixture("digits", "calib.npz");
-    let script =
-        format!("TMPDIR=/no/such/folder \"$0\" quantize \"$1\" --calib {calib} --eval-cmd 'echo 1' --save m");
+    let script = format!(
+        "TMPDIR=/no/such/folder \"$0\" quantize \"$1\" --calib {calib} --prefer most-int8 --eval-cmd 'echo 1' --save m"
+    );
     let found = error_in_shell(&scratch, &script);
     assert!(found.contains("there is no folder for temporary files"), "{found}");
     assert!(found.ends_with("; set TMPDIR"), "{found}");

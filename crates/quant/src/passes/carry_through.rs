@@ -80,7 +80,7 @@ impl CarryThrough {
         let params = quantized_as(graph, id.into()).filter(|params| params.per_tensor().is_some())?;
         let is_open = |&slot: &usize| {
             let value = graph.operand(id, slot);
-            value.is_some_and(|value| QdqParams::of_dequantized(graph, value).as_ref() != Some(&params))
+            value.is_some_and(|value| QdqParams::of_dequantized(graph, value).is_none())
         };
         let open: Vec<usize> = data_operands(graph, id).filter(is_open).collect();
         (!open.is_empty()).then_some((params, open))
@@ -88,7 +88,7 @@ impl CarryThrough {
 }
 
 /// Whether an operation of such an operator only moves numbers, or selects the greatest.
-fn moves(graph: &Graph, id: NodeId) -> bool {
+pub(crate) fn moves(graph: &Graph, id: NodeId) -> bool {
     let Some(op) = graph.node(id).as_op() else { return false };
     match op.name.as_str() {
         "Resize" => {

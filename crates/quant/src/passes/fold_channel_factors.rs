@@ -43,9 +43,12 @@ use intact8_ir::{Attr, Graph, Model, NodeId, NodeKind, Pass, Result, Tensor, Val
 /// %y = Relu(%fc) @r : f32[N,2]
 /// return %y
 /// ```
-pub struct FoldChannelFactors;
+pub struct FoldChannelFactors<'a> {
+    /// The layers that must not absorb factors, by name.
+    pub skip: &'a [String],
+}
 
-impl Pass for FoldChannelFactors {
+impl Pass for FoldChannelFactors<'_> {
     fn name(&self) -> &'static str {
         "fold-channel-factors"
     }
@@ -57,6 +60,9 @@ impl Pass for FoldChannelFactors {
             let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
                 let Some((input, factors, sources)) = folded(graph, ranks, id) else { continue };
+                if sources.iter().any(|source| self.skip.contains(&graph.node(source.node).name)) {
+                    continue;
+                }
                 for source in sources {
                     scale(graph, source, &factors, &mut names);
                 }

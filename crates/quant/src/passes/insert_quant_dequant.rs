@@ -18,7 +18,8 @@ use std::collections::HashMap;
 /// Puts QuantizeLinear and DequantizeLinear before the activations and the weights of every enabled layer.
 ///
 /// From then on the graph holds all scales and zero points. Layers that use the same activation with the same
-/// parameters share one pair. Of a layer without weights, only the activations get pairs. A bias becomes 32-bit
+/// parameters share one pair. Of a layer without weights, only the activations get pairs. The result of a layer gets one if the
+/// configuration requires it. A bias becomes 32-bit
 /// integers with a DequantizeLinear. If it is too large for them, the scale of its channel's weights grows
 /// until it fits: products so much smaller than their bias are lost in floats too, and in runtimes that convert a
 /// float bias to integers it would overflow. The same is done for the constant added after a MatMul of two dimensions,
@@ -109,6 +110,9 @@ impl Pass for InsertQuantDequant<'_> {
                 for ((weight, params), number) in layer.weights.iter().zip(&weights).zip(0..) {
                     let scales = pairs.scales(layer, weight, params);
                     pairs.insert(layer, weight.slot, &numbered("w", number), params, &scales);
+                }
+                if layer.quantizes_result {
+                    pairs.insert_after(layer, &entry.activations[0]);
                 }
                 if let Some(activation) = summed_with_bias(layer, entry)
                     && let Some(slot) = layer.bias_slot()
@@ -205,6 +209,34 @@ impl Pairs<'_> {
         };
         self.made.insert(key, dequantized);
         self.graph.set_operand(layer.node, slot, Some(dequantized));
+    }
+
+    /// Makes all uses of a layer's result but quantizations use it through a pair, the output of the graph included, which keeps its
+    /// name. An equal pair that exists is used again.
+    fn insert_after(&mut self, layer: &Layer, params: &QuantParams) {
+        let (value, scales) = (layer.node.into(), Scales::default());
+        let mut users = self.graph.users(value);
+        users.retain(|&(user, _)| !self.graph.node(user).is("QuantizeLinear"));
+        let is_output = self.graph.outputs().contains(&value);
+        if users.is_empty() && !is_output {
+            return;
+        }
+        let key = (value, PairKey::of(params, &scales));
+        let label = self.graph.node(layer.node).label().to_owned();
+        let dequantized = match self.made.get(&key) {
+            Some(&made) => made,
+            None => self.add(&format!("{label}.y"), value, params, &scales),
+        };
+        self.made.insert(key, dequantized);
+        users.into_iter().for_each(|(user, slot)| self.graph.set_operand(user, slot, Some(dequantized)));
+        if is_output {
+            let float = self.names.fresh(&format!("{label}.float"));
+            let name = std::mem::replace(&mut self.graph.node_mut(layer.node).outputs[0].name, float);
+            self.graph.node_mut(dequantized.node).outputs[0].name = name;
+            let replaced = |&output: &ValueId| if output == value { dequantized } else { output };
+            let outputs = self.graph.outputs().iter().map(replaced).collect();
+            self.graph.set_outputs(outputs);
+        }
     }
 
     /// The elements of a constant bias with a dimension of its own.

@@ -1,9 +1,9 @@
 //! Smoothing: ranges of channels moved from activations to weights.
 
 use crate::absorbing_constants::absorbing_constants;
-use crate::config::QuantConfig;
+use crate::config::{LayerConfig, QuantConfig};
 use crate::layer::{Layer, by_graph, layers};
-use crate::linear_view::dims_after;
+use crate::linear_view::{LinearKind, dims_after};
 use crate::names::Names;
 use crate::new_nodes::Replacements;
 use crate::ranks::Ranks;
@@ -79,9 +79,15 @@ impl Pass for Smooth<'_> {
 
 /// The names of the layers whose activation can be divided without a Mul in the model that runs: because constants before
 /// them are divided at once, or because [`FoldChannelFactors`](crate::passes::FoldChannelFactors) divides the weights of the
-/// layers before them when those are integers.
-pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
+/// layers before them when those are integers. That can't be where the configuration quantizes a value between the two layers.
+pub fn smoothed_for_free(model: &Model, config: &QuantConfig) -> BTreeSet<String> {
     let (layers, ranks) = (layers(model), Ranks::of(model));
+    let enabled = config.enabled(model);
+    let quantizes = |(layer, of_layer): &(Layer, &LayerConfig)| {
+        let is_function = layer.linear_kind().is_none() && !of_layer.weights_only;
+        (is_function || of_layer.quantize_output).then_some((layer.graph, layer.node))
+    };
+    let quantizing: HashSet<(GraphId, NodeId)> = enabled.iter().filter_map(quantizes).collect();
     let takes_factors = layers.iter().filter(|layer| layer.can_learn_rounding());
     let takes_factors: HashSet<(GraphId, NodeId)> =
         takes_factors.map(|layer| (layer.graph, layer.node)).collect();
@@ -102,11 +108,27 @@ pub fn smoothed_for_free(model: &Model) -> BTreeSet<String> {
             is_theirs
                 && !graph.outputs().contains(&value)
                 && (is_in_constants()
-                    || absorbing_constants(graph, ranks, value, after, n_channels).is_some()),
+                    || !has_between(graph, value, &|node| quantizing.contains(&(layer.graph, node)))
+                        && absorbing_constants(graph, ranks, value, after, n_channels).is_some()),
         )
     };
     let is_free = |layer: &&Layer| is_free(layer) == Some(true);
     layers.iter().filter(is_free).map(|layer| layer.name.clone()).collect()
+}
+
+/// Whether a node of a kind is between a value and the layers that produce it, these included.
+fn has_between(graph: &Graph, value: ValueId, is_of_kind: &dyn Fn(NodeId) -> bool) -> bool {
+    let (mut pending, mut seen) = (vec![value.node], HashSet::new());
+    while let Some(id) = pending.pop() {
+        let Some(op) = graph.node(id).as_op().filter(|_| seen.insert(id)) else { continue };
+        if is_of_kind(id) {
+            return true;
+        }
+        if LinearKind::of(op).is_none() {
+            pending.extend(graph.operands(id).iter().flatten().map(|operand| operand.node));
+        }
+    }
+    false
 }
 
 fn smoothed_weight(model: &Model, layer: &Layer, factors: &[f32]) -> Tensor {

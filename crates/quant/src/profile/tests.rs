@@ -34,28 +34,3 @@ fn offsets_are_refused_where_none_are_supported() {
     assert_eq!(refused, "q: has an offset, and tensorrt supports none; quantize without offsets");
     PROFILES[0].check_model(&model("3")).unwrap();
 }
-
-#[test]
-fn a_conv_of_few_channels_stays_in_float_where_that_is_faster() {
-    let model = |channels: usize, groups: usize| {
-        let text = format!(
-            "model m opset 17\n%x = input : f32[1,{},8,8]\n%w = const splat(1.0) : f32[{channels},1,3,3]\n\
-             %y = Conv(%x, %w) {{group = {groups}}} @first\n%v = const splat(1.0) : f32[32,{channels},3,3]\n\
-             %z = Conv(%y, %v) @second\n%u = const splat(1.0) : f32[4,32,1,1]\n%a = Conv(%z, %u) @third\n\
-             return %a\n",
-            groups
-        );
-        text.parse::<Model>().unwrap()
-    };
-    let lines = |target: &str, channels: usize, groups: usize| {
-        let model = model(channels, groups);
-        let mut config = QuantConfig::for_model(&model);
-        Profile::named(target).unwrap().restrict(&mut config, &model).join("\n")
-    };
-    let why = "onnxruntime-x86 runs a Conv of so few channels faster in float";
-    let first = format!("first has only its weights in int8: {why}");
-    assert!(lines("onnxruntime-x86", 8, 1).starts_with(&first));
-    for other in [lines("onnxruntime-x86", 16, 1), lines("onnxruntime-x86", 8, 8), lines("generic", 8, 1)] {
-        assert!(!other.contains(why), "{other}");
-    }
-}

@@ -47,7 +47,7 @@ pub(super) fn complete(
         }
         None => {
             let mut config = with_flags(args, QuantConfig::for_model(float.model()));
-            let restrictions = target.restrict(&mut config, float.model());
+            let restrictions = target.restrict(&mut config, float.model(), args.preference()?);
             (config, restrictions)
         }
     };

@@ -1,0 +1,229 @@
+//! The choice between two arithmetics for each of many nodes, such that the sum of all times is least: a minimum cut.
+//!
+//! It knows neither operators nor runtimes.
+
+use petgraph::Direction;
+use petgraph::algo::dinics;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A node of the choice, or one that is always in float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(Option<usize>);
+
+impl Place {
+    /// The place of everything that is always in float.
+    pub(super) const FLOAT: Place = Place(None);
+}
+
+/// The times of all choices, in picoseconds.
+#[derive(Default)]
+pub(super) struct Choices {
+    /// The times of each place in float and in integers.
+    places: Vec<[i64; 2]>,
+    /// The times that are spent if the first place is in float and the second in integers.
+    conversions: BTreeMap<(usize, usize), i64>,
+}
+
+/// More than any sum of times; sums of it still fit.
+const NEVER: i64 = 1 << 50;
+
+impl Choices {
+    /// A new place, with its times in float and in integers in nanoseconds.
+    pub(super) fn place(&mut self, float: f64, integers: f64) -> Place {
+        self.places.push([picoseconds(float), picoseconds(integers)]);
+        Place(Some(self.places.len() - 1))
+    }
+
+    /// Adds a time that is spent if one place is in float and another in integers.
+    pub(super) fn conversion(&mut self, in_float: Place, in_integers: Place, time: f64) {
+        let time = picoseconds(time);
+        let sum = match (in_float.0, in_integers.0) {
+            // What is always in float is never in integers.
+            (_, None) => return,
+            (None, Some(integers)) => &mut self.places[integers][1],
+            (Some(float), Some(integers)) if float != integers && time > 0 => {
+                self.conversions.entry((float, integers)).or_default()
+            }
+            _ => return,
+        };
+        *sum = (*sum + time).min(NEVER);
+    }
+
+    /// Rules out that one place is in float and another in integers.
+    pub(super) fn forbid(&mut self, in_float: Place, in_integers: Place) {
+        self.conversion(in_float, in_integers, f64::INFINITY);
+    }
+
+    /// Whether each place is in integers, in a choice of the least time.
+    pub(super) fn solve(&self) -> impl Fn(Place) -> bool {
+        let mut chosen = Chosen::new(self);
+        chosen.decide_alone();
+        chosen.decide_together();
+        move |place: Place| place.0.is_some_and(|place| chosen.in_integers[place] == Some(true))
+    }
+}
+
+fn picoseconds(time: f64) -> i64 {
+    ((time.max(0.0) * 1e3) as i64).min(NEVER)
+}
+
+/// The choice so far.
+struct Chosen<'a> {
+    choices: &'a Choices,
+    /// The conversions of each place in float to others in integers.
+    to: Vec<Vec<(usize, i64)>>,
+    /// The conversions of others in float to each place in integers.
+    from: Vec<Vec<(usize, i64)>>,
+    /// Whether each place is in integers, as far as it is decided.
+    in_integers: Vec<Option<bool>>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(choices: &'a Choices) -> Chosen<'a> {
+        let n = choices.places.len();
+        let (mut to, mut from) = (vec![vec![]; n], vec![vec![]; n]);
+        for (&(float, integers), &time) in &choices.conversions {
+            to[float].push((integers, time));
+            from[integers].push((float, time));
+        }
+        Chosen { choices, to, from, in_integers: vec![None; n] }
+    }
+
+    /// The time of a place in integers less that in float, with the conversions to and from places that are decided.
+    fn difference(&self, place: usize) -> i64 {
+        let [float, integers] = self.choices.places[place];
+        let decided = |ends: &[(usize, i64)], as_wanted: bool| -> i64 {
+            ends.iter()
+                .filter(|(end, _)| self.in_integers[*end] == Some(as_wanted))
+                .map(|(_, time)| time)
+                .sum()
+        };
+        integers - float + decided(&self.from[place], false) - decided(&self.to[place], true)
+    }
+
+    /// Decides the places whose own times outweigh all conversions around them, again and again: most of a network. So the
+    /// rest is small.
+    fn decide_alone(&mut self) {
+        let mut pending: VecDeque<usize> = (0..self.in_integers.len()).collect();
+        while let Some(place) = pending.pop_front() {
+            if self.in_integers[place].is_some() {
+                continue;
+            }
+            let open = |ends: &[(usize, i64)]| -> i64 {
+                ends.iter().filter(|(end, _)| self.in_integers[*end].is_none()).map(|(_, time)| time).sum()
+            };
+            let difference = self.difference(place);
+            let decision = match () {
+                () if difference + open(&self.from[place]) <= 0 => true,
+                () if difference - open(&self.to[place]) >= 0 => false,
+                () => continue,
+            };
+            self.in_integers[place] = Some(decision);
+            let around = self.from[place].iter().chain(&self.to[place]).map(|(end, _)| *end);
+            pending.extend(around.filter(|&end| self.in_integers[end].is_none()));
+        }
+    }
+
+    /// Decides the rest by a minimum cut: places in float are on the side of the source, those in integers on that of the sink.
+    fn decide_together(&mut self) {
+        let rest: Vec<usize> =
+            (0..self.in_integers.len()).filter(|&place| self.in_integers[place].is_none()).collect();
+        if rest.is_empty() {
+            return;
+        }
+        let mut network: DiGraph<(), u64> = DiGraph::new();
+        let (source, sink) = (network.add_node(()), network.add_node(()));
+        let nodes: BTreeMap<usize, NodeIndex> =
+            rest.iter().map(|&place| (place, network.add_node(()))).collect();
+        for (&place, &node) in &nodes {
+            match self.difference(place) {
+                more @ 1.. => network.add_edge(source, node, more as u64),
+                less => network.add_edge(node, sink, less.unsigned_abs()),
+            };
+            for (end, time) in &self.to[place] {
+                if let Some(&end) = nodes.get(end) {
+                    network.add_edge(node, end, time.unsigned_abs());
+                }
+            }
+        }
+        let (_, flows) = dinics(&network, source, sink);
+        // What the source still reaches is in float.
+        let mut is_float = vec![false; network.node_count()];
+        let mut pending = vec![source];
+        is_float[source.index()] = true;
+        while let Some(node) = pending.pop() {
+            let forward = network.edges(node).filter(|edge| flows[edge.id().index()] < *edge.weight());
+            let backward =
+                network.edges_directed(node, Direction::Incoming).filter(|edge| flows[edge.id().index()] > 0);
+            for next in forward.map(|edge| edge.target()).chain(backward.map(|edge| edge.source())) {
+                if !std::mem::replace(&mut is_float[next.index()], true) {
+                    pending.push(next);
+                }
+            }
+        }
+        for (place, node) in nodes {
+            self.in_integers[place] = Some(!is_float[node.index()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The least time of all choices, by trying each.
+    fn by_trying(places: &[(u32, u32)], conversions: &[(usize, usize, u32)]) -> u64 {
+        let time = |choice: u32| {
+            let is_integer = |place: usize| choice >> place & 1 == 1;
+            let own = places.iter().enumerate().map(|(place, &(float, integers))| {
+                u64::from(if is_integer(place) { integers } else { float })
+            });
+            let between = conversions
+                .iter()
+                .filter(|&&(float, integers, _)| !is_integer(float) && is_integer(integers))
+                .map(|&(_, _, time)| u64::from(time));
+            own.chain(between).sum::<u64>()
+        };
+        (0..1 << places.len()).map(time).min().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_choice_is_the_fastest_of_all(
+            places in prop::collection::vec((0u32..50, 0u32..50), 1..8),
+            conversions in prop::collection::vec((0usize..8, 0usize..8, 0u32..40), 0..20),
+        ) {
+            let n = places.len();
+            let conversions: Vec<_> =
+                conversions.into_iter().map(|(a, b, time)| (a % n, b % n, time)).filter(|(a, b, _)| a != b).collect();
+            let mut choices = Choices::default();
+            let of: Vec<Place> =
+                places.iter().map(|&(float, integers)| choices.place(float.into(), integers.into())).collect();
+            conversions.iter().for_each(|&(a, b, time)| choices.conversion(of[a], of[b], time.into()));
+            let chosen = choices.solve();
+            let time = |place: usize| u64::from(if chosen(of[place]) { places[place].1 } else { places[place].0 });
+            let between: u64 = conversions
+                .iter()
+                .filter(|&&(float, integers, _)| !chosen(of[float]) && chosen(of[integers]))
+                .map(|&(_, _, time)| u64::from(time))
+                .sum();
+            prop_assert_eq!((0..n).map(time).sum::<u64>() + between, by_trying(&places, &conversions));
+        }
+    }
+
+    #[test]
+    fn a_forbidden_choice_is_not_made() {
+        let mut choices = Choices::default();
+        let (moved, user) = (choices.place(0.0, 10.0), choices.place(30.0, 0.0));
+        choices.forbid(moved, user);
+        let chosen = choices.solve();
+        assert!(chosen(moved) && chosen(user));
+        let mut choices = Choices::default();
+        let user = choices.place(30.0, 0.0);
+        choices.forbid(Place::FLOAT, user);
+        assert!(!choices.solve()(user));
+    }
+}

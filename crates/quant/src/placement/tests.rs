@@ -1,0 +1,114 @@
+//! Placements of small networks, with the times of ONNX Runtime on x86.
+
+use super::*;
+
+/// What becomes of the default configuration of a model: layers of which only the weights are quantized, functions that are
+/// quantized, and layers with a quantized result.
+fn placed(lines: &str) -> [Vec<String>; 3] {
+    let model: Model = format!("model m opset 17\n{lines}").parse().unwrap();
+    let mut config = QuantConfig::for_model(&model);
+    let usual: Vec<String> = config.layers.keys().cloned().collect();
+    Placement::fastest(&model, &config, &ONNXRUNTIME_X86).apply(&mut config, |_| String::new());
+    let names = |is_meant: &dyn Fn(&str, &LayerConfig) -> bool| {
+        let meant = config.layers.iter().filter(|(name, of_layer)| is_meant(name, of_layer));
+        meant.map(|(name, _)| name.clone()).collect()
+    };
+    [
+        names(&|_, of_layer| of_layer.weights_only || !of_layer.quant_enable),
+        names(&|name, _| !usual.contains(&name.to_owned())),
+        names(&|_, of_layer| of_layer.quantize_output),
+    ]
+}
+
+const NONE: [&str; 0] = [];
+
+/// Two convolutions of 32 channels on 28 by 28 positions with something between.
+fn around(between: &str) -> String {
+    format!(
+        "%x = input : f32[N,32,28,28]\n%w = const splat(0.5) : f32[32,32,3,3]\n\
+         %a = Conv(%x, %w) {{pads = [1, 1, 1, 1]}} @first : f32[N,32,28,28]\n{between}\
+         %v = const splat(0.25) : f32[32,32,3,3]\n%y = Conv(%b, %v) {{pads = [1, 1, 1, 1]}} @second\n\
+         %z = GlobalAveragePool(%y) @pool\nreturn %z\n"
+    )
+}
+
+#[test]
+fn activation_functions_between_convolutions_are_integers() {
+    let [in_float, functions, with_output] = placed(&around("%b = LeakyRelu(%a) {alpha = 0.1} @leaky\n"));
+    assert_eq!(
+        (in_float, functions, with_output),
+        (vec![], vec!["leaky".to_owned()], vec!["pool".to_owned()])
+    );
+    let silu = "%s = Sigmoid(%a) @sigmoid : f32[N,32,28,28]\n%b = Mul(%a, %s) @mul\n";
+    let [in_float, functions, _] = placed(&around(silu));
+    assert_eq!((in_float, functions), (vec![], vec!["mul".to_owned(), "sigmoid".to_owned()]));
+}
+
+/// No kernel exists for the function, or for the addition of a constant: the result of the convolution is quantized, and
+/// dequantized for it.
+#[test]
+fn convolutions_return_integers_to_functions_in_float() {
+    for between in [
+        "%b = HardSwish(%a) @swish\n",
+        "%r = Relu(%a)\n%c = const splat(0.5) : f32[32,1,1]\n%b = Add(%r, %c) @shift\n",
+    ] {
+        let [in_float, functions, with_output] = placed(&around(between));
+        assert_eq!((in_float, functions), (vec![], vec![]), "{between}");
+        assert_eq!(with_output, ["first", "pool"], "{between}");
+    }
+}
+
+/// 9 elements of one byte each are copied for each of 12544 positions.
+#[test]
+fn a_convolution_of_few_channels_stays_in_float() {
+    let first = |channels: usize| {
+        let lines = format!(
+            "%x = input : f32[N,{channels},112,112]\n%w = const splat(0.5) : f32[16,{channels},3,3]\n\
+             %a = Conv(%x, %w) @first\n%r = Relu(%a)\n%v = const splat(0.25) : f32[64,16,3,3]\n\
+             %y = Conv(%r, %v) {{strides = [2, 2]}} @second\n%z = GlobalAveragePool(%y) @pool\nreturn %z\n"
+        );
+        placed(&lines)[0].clone()
+    };
+    assert_eq!(first(3), ["first"]);
+    assert_eq!(first(16), NONE);
+}
+
+/// Bytes whose channels are not the last dimension take 30 times as long to pool.
+#[test]
+fn pooling_after_a_convolution_in_float_stays_in_float() {
+    let lines = |channels: usize| {
+        format!(
+            "%x = input : f32[N,{channels},64,64]\n%w = const splat(0.5) : f32[8,{channels},3,3]\n\
+             %a = Conv(%x, %w) @first\n%p = MaxPool(%a) {{kernel_shape = [2, 2], strides = [2, 2]}} @pool\n\
+             %v = const splat(0.25) : f32[8,8,1,1]\n%y = Conv(%p, %v) @second\nreturn %y\n"
+        )
+    };
+    assert_eq!(placed(&lines(1))[0], ["first", "second"]);
+}
+
+#[test]
+fn a_product_is_in_integers_if_it_is_large() {
+    let product = |inner: usize| {
+        placed(&format!(
+            "%x = input : f32[N,{inner}]\n%w = const splat(0.5) : f32[{inner},{inner}]\n%y = MatMul(%x, %w) @product\n\
+             return %y\n"
+        ))[0]
+            .clone()
+    };
+    assert_eq!(product(32), ["product"]);
+    assert_eq!(product(512), NONE);
+}
+
+#[test]
+fn recurrences_have_integer_weights_only() {
+    let lines = "%x = input : f32[8,N,64]\n%w = const splat(0.5) : f32[1,512,64]\n\
+                 %r = const splat(0.5) : f32[1,512,128]\n%y = LSTM(%x, %w, %r) {hidden_size = 128} @lstm\nreturn %y\n";
+    assert_eq!(placed(lines), [vec!["lstm".to_owned()], vec![], vec![]]);
+}
+
+#[test]
+fn a_contradictory_model_is_placed_too() {
+    let lines =
+        "%x = input : f32[N,3]\n%w = const splat(0.5) : f32[4,4]\n%y = MatMul(%x, %w) @product\nreturn %y\n";
+    assert_eq!(placed(lines)[1], NONE);
+}
