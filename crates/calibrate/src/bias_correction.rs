@@ -14,11 +14,13 @@ use crate::float_model::FloatModel;
 use crate::replay::{Replay, ReplayState};
 use crate::sample::linear_layers;
 use intact8_ir::{Model, Result, Tensor};
-use intact8_quant::{QuantConfig, Record};
+use intact8_quant::passes::has_bias;
+use intact8_quant::{Layer, QuantConfig, Record};
 use linear::{InputSums, LinearLayer};
 use replayed::OutputSums;
 
-/// The mean of float minus quantized output of each output channel, for the enabled layers whose outputs have channels. Each
+/// The mean of float minus quantized output of each output channel, for the enabled layers whose outputs have channels, or of
+/// these only those with a bias, if the configuration allows no [`bias_nodes`](QuantConfig::bias_nodes). Each
 /// layer is quantized alone, on its inputs in the float model; `smoothed` is that model with smoothed weights.
 pub(crate) fn mean_errors(
     float: &FloatModel<'_>,
@@ -27,10 +29,12 @@ pub(crate) fn mean_errors(
     record: &Record,
     batches: &mut Batches<'_>,
 ) -> Result<BiasShifts> {
+    let may_be_corrected = |layer: &Layer| config.bias_nodes || has_bias(float.model(), layer);
     let linear = linear_layers(float.model(), config)?.into_iter();
+    let linear = linear.filter(|sampled| may_be_corrected(&sampled.layer));
     let linear = linear.map(|sampled| LinearLayer::new(sampled, record)).collect::<Result<Vec<_>>>()?;
     let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
-    let others = enabled.filter(|layer| !layer.can_learn_rounding());
+    let others = enabled.filter(|layer| !layer.can_learn_rounding() && may_be_corrected(layer));
     let others = others.filter_map(|layer| Some((layer.output_axis()?, layer)));
     let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
     let replays: Vec<(isize, Replay<'_>)> = others.map(replay).collect::<Result<_>>()?;

@@ -71,6 +71,9 @@ pub struct QuantConfig {
     /// Whether biases are corrected by the mean error that quantization causes in each output channel.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub correct_bias: bool,
+    /// Whether `correct_bias` may put an Add after a layer that has no bias.
+    #[cfg_attr(feature = "config-files", serde(default = "json::yes", skip_serializing_if = "json::is_on"))]
+    pub bias_nodes: bool,
     /// Whether the rounding of weights is fitted, so that the layer's output changes least, if the layer allows it.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "json::is_off"))]
     pub fit_rounding: bool,
@@ -317,6 +320,7 @@ impl Default for QuantConfig {
             auto_balance: true,
             balance_nodes: true,
             correct_bias: true,
+            bias_nodes: true,
             fit_rounding: true,
             layers: BTreeMap::new(),
         }

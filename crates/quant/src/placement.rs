@@ -191,6 +191,9 @@ impl<'a> Placing<'a> {
             false => choices.conversion(from, quantized, time(&self.costs.quantize)),
         }
         for (user, slot) in users {
+            if self.needs_only_shape(user) {
+                continue;
+            }
             let used = places.get(&user).filter(|_| self.slots(user).contains(&slot));
             let Some((to, row)) = used else {
                 choices.conversion(Place::FLOAT, from, time(&self.costs.dequantize));
@@ -227,6 +230,11 @@ impl<'a> Placing<'a> {
         }
     }
 
+    /// Whether a node uses only the shape of its operand, which integers have too (`shape-of-integers`).
+    fn needs_only_shape(&self, id: NodeId) -> bool {
+        self.graph.node(id).is("Shape") || self.graph.node(id).is("Size")
+    }
+
     /// Whether an operation joins several values: it quantizes each of them, if its result is not quantized alike for all uses.
     fn joins(&self, id: NodeId) -> bool {
         self.graph.node(id).as_op().is_some_and(|op| op.has(OperatorTrait::AllOperandsAreData))
@@ -236,7 +244,7 @@ impl<'a> Placing<'a> {
     fn uses_quantize(&self, value: ValueId, int8: &HashMap<NodeId, &'static OperatorCosts>) -> bool {
         let users = self.graph.users(value);
         !self.graph.outputs().contains(&value)
-            && users.iter().all(|&(user, slot)| {
+            && users.iter().filter(|(user, _)| !self.needs_only_shape(*user)).all(|&(user, slot)| {
                 int8.get(&user).is_some_and(|row| {
                     self.slots(user).contains(&slot)
                         && (row.result != Result8::Moved

@@ -341,6 +341,9 @@ impl Profile {
                 lines.push(line);
             }
         }
+        if self.costs.is_some() && prefer != Preference::MostInt8 {
+            config.bias_nodes = false;
+        }
         let faster = |layer: &Layer| format!("{} runs this {} faster in float here", self.name, layer.op);
         let between =
             |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);

@@ -1,5 +1,6 @@
 //! The bias of a product of matrices, as integers.
 
+use super::widen_added_bias::has_known_shape;
 use crate::linear_view::LinearKind;
 use crate::names::Names;
 use crate::new_nodes::{constant, operation};
@@ -8,11 +9,12 @@ use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::{constant_operand, has_one_use};
 use intact8_ir::{Attr, Graph, Model, NodeId, Op, Pass, Result, Tensor};
 
-/// Stores the constant that is added to a MatMul of two dimensions as 32-bit integers in units of the products, as
-/// the bias of a Gemm: runtimes that fuse the two to a Gemm then compute it with integers.
+/// Stores the constant that is added to a MatMul as 32-bit integers in units of the products, as the bias of a Gemm:
+/// runtimes that fuse the two to a Gemm then compute it with integers.
 ///
-/// Left alone: products of stacks of matrices, and biases beyond 32-bit integers. It uses nothing but the graph,
-/// so it also works on models that another tool quantized.
+/// Left alone: products of more than two dimensions with a symbolic one, which are not fused, or from opset 21 on (see
+/// `widen-added-bias`), and biases beyond 32-bit integers. It uses nothing but the graph, so it also works on models
+/// that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -57,11 +59,11 @@ impl Pass for QuantizeAddedBias {
 
     fn run(&self, model: &mut Model) -> Result<bool> {
         let (mut names, ranks) = (Names::of(model), Ranks::of(model));
-        let mut changed = false;
+        let (mut changed, opset) = (false, model.opset());
         model.try_for_each_graph(|graph_id, graph| {
             let ranks = ranks.in_graph(graph_id);
             for id in graph.topo() {
-                let Some((slot, bias, scales)) = bias(graph, ranks, id) else { continue };
+                let Some((slot, bias, scales)) = bias(graph, (ranks, opset), id) else { continue };
                 let label = graph.node(id).label().to_owned();
                 let shape: &[usize] = if scales.len() == 1 { &[] } else { &[scales.len()] };
                 let bias = Tensor::new(&[bias.len()], bias);
@@ -82,7 +84,11 @@ impl Pass for QuantizeAddedBias {
 }
 
 /// Of an Add after a MatMul: the slot of the bias, its integers, and their scales.
-fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<i32>, Vec<f32>)> {
+fn bias(
+    graph: &Graph,
+    (ranks, opset): (GraphRanks<'_>, i64),
+    id: NodeId,
+) -> Option<(usize, Vec<i32>, Vec<f32>)> {
     if !graph.node(id).is("Add") {
         return None;
     }
@@ -92,7 +98,11 @@ fn bias(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Vec<
         QuantizedLinear::at(graph, sum.node).filter(|product| product.view.kind == LinearKind::MatMul)?;
     let n_channels = product.weight.shape()[1];
     let values = tensor.values::<f32>().ok()?;
-    if ranks.rank(graph, sum) != Some(2) || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
+    let is_fused = match ranks.rank(graph, sum)? {
+        2 => true,
+        rank => rank > 2 && opset < 21 && has_known_shape(graph, sum) && tensor.shape().len() == 1,
+    };
+    if !is_fused || ![&[n_channels][..], &[1, n_channels]].contains(&tensor.shape()) {
         return None;
     }
     let scales = product.scales();

@@ -98,6 +98,21 @@ fn add_to_added_bias(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mu
     Some(())
 }
 
+/// Whether a bias of the layer, or one that is added to its result, can be shifted.
+pub fn has_bias(model: &Model, layer: &Layer) -> bool {
+    let graph = model.graph(layer.graph);
+    let is_constant =
+        |slot| graph.operand(layer.node, slot).is_none_or(|bias| graph.constant(bias).is_some());
+    match layer.bias_slot() {
+        Some(slot) => is_constant(slot),
+        None => {
+            layer.output_axis() == Some(-1)
+                && has_one_use(graph, layer.node.into())
+                && added_constant(graph, layer.node).is_some_and(|(_, _, bias)| bias.shape().len() == 1)
+        }
+    }
+}
+
 /// Puts an Add after the layer, whose result has the name of the layer's.
 fn add(graph: &mut Graph, layer: &Layer, shift: &[f32], names: &mut Names) {
     let result = graph.value(ValueId::from(layer.node)).clone();

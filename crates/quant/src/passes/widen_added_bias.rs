@@ -5,7 +5,7 @@ use crate::names::Names;
 use crate::new_nodes::constant;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::uses::{constant_operand, has_one_use};
-use intact8_ir::{Graph, Model, NodeId, Pass, Result, Tensor};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result, Tensor, ValueId};
 
 /// Gives the floats that are added to a MatMul of a dequantized activation the shape `[1, n]`.
 ///
@@ -14,7 +14,8 @@ use intact8_ir::{Graph, Model, NodeId, Pass, Result, Tensor};
 /// where the MatMul would have run in int8; if its weights are floats, it quantizes them
 /// (`keep-float-weights`); and from opset 21 on it fails to load the Reshape of signed bytes (`carry-forward`).
 ///
-/// Left alone: products that are vectors, or of an unknown number of dimensions.
+/// Left alone: products that are vectors, or of an unknown number of dimensions, and those of more than two dimensions with
+/// a symbolic one, which stay a MatMul; its bias may become part of a function or a normalization after it.
 ///
 /// ```qir before
 /// model m opset 17
@@ -76,6 +77,12 @@ fn row(graph: &Graph, ranks: GraphRanks<'_>, id: NodeId) -> Option<(usize, Tenso
     let is_of_integers = graph.node(product.node).is("MatMul")
         && graph.operand(product.node, 0).is_some_and(|x| is_dequantized(graph, x));
     let &[n] = bias.shape() else { return None };
-    let fits = is_of_integers && ranks.rank(graph, product).is_some_and(|rank| rank >= 2);
+    let rank = ranks.rank(graph, product).unwrap_or(0);
+    let fits = is_of_integers && (rank == 2 || rank > 2 && has_known_shape(graph, product));
     fits.then(|| bias.reshaped(&[1, n])).flatten().map(|row| (slot, row))
+}
+
+/// Whether every dimension of a product is known, so that ONNX Runtime can make it one of two dimensions.
+pub(super) fn has_known_shape(graph: &Graph, product: ValueId) -> bool {
+    graph.value(product).tensor_type().is_some_and(|ty| ty.known_shape().is_some())
 }
