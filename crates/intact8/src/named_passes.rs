@@ -8,10 +8,10 @@ use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
     CarryForward, CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers,
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
-    FoldScaleShift, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend, LowerToInteger,
-    LowerToQLinear, NameNodes, PadIntegers, QuantizeAddedBias, RaiseOpset, ReadAscend, RemoveNoOps,
-    RemoveRequantization, ShapeOfIntegers, ShareConstants, ShiftAfterPool, SignedActivations, SignedWeights,
-    SinkConstants, SqueezeReduced, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
+    FoldScaleShift, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend,
+    LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, QuantizeAddedBias, RaiseOpset, ReadAscend,
+    RemoveNoOps, RemoveRequantization, ShapeOfIntegers, ShareConstants, ShiftAfterPool, SignedActivations,
+    SignedWeights, SinkConstants, SqueezeReduced, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -85,6 +85,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "lower-to-qlinear" "computes with integers from one QuantizeLinear to the next" LowerToQLinear { contrib: false };
     "lower-to-integer" "computes layers with ConvInteger and MatMulInteger" LowerToInteger;
     "remove-requantization" "removes a DequantizeLinear and a QuantizeLinear that cancel" RemoveRequantization;
+    "fuse-batch-norm" "writes a Mul and an Add of constants for each channel as one BatchNormalization" FuseBatchNorm;
     "carry-forward" "quantizes after data-moving operations what is quantized before them" CarryForward;
     "expand-weights" "writes the DequantizeLinear of weights of float layers as Casts and a Mul" ExpandWeights { target: &PROFILES[0], is_fake_quant: false };
     "widen-added-bias" "gives the floats added to a product of integers the shape [1, n]" WidenAddedBias;

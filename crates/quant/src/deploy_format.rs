@@ -4,7 +4,7 @@
 
 use crate::passes::{
     CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
-    FoldChannelFactors, FoldQuantizedWeights, GatherIntegers, KeepFloatWeights, LowerToAscend,
+    FoldChannelFactors, FoldQuantizedWeights, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerToAscend,
     LowerToInteger, LowerToQLinear, PadIntegers, QuantizeAddedBias, RemoveRequantization, ShapeOfIntegers,
     ShareConstants, SignedActivations, SignedWeights, SqueezeReduced, Trim, UnsignedActivations,
     WidenAddedBias,
@@ -95,6 +95,7 @@ pub fn emit_fake_quant(target: &'static Profile) -> Pipeline<'static> {
 /// The passes that write layers so that ONNX Runtime's optimizer quantizes nothing more, and leaves a model that loads.
 fn fixed(target: &'static Profile, is_fake_quant: bool) -> Vec<Box<dyn Pass>> {
     vec![
+        Box::new(FuseBatchNorm),
         Box::new(CarryForward),
         Box::new(ExpandWeights { target, is_fake_quant }),
         Box::new(WidenAddedBias),
