@@ -6,8 +6,8 @@ use crate::passes::{
     CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
     FoldChannelFactors, FoldQuantizedWeights, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerToAscend,
     LowerToInteger, LowerToQLinear, PadIntegers, QuantizeAddedBias, RemoveRequantization, ShapeOfIntegers,
-    ShareConstants, SignedActivations, SignedWeights, SqueezeReduced, Trim, UnsignedActivations,
-    WidenAddedBias,
+    ShareConstants, SignedActivations, SignedWeights, SplitIntegers, SqueezeReduced, Trim,
+    UnsignedActivations, WidenAddedBias,
 };
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result, did_you_mean};
@@ -118,6 +118,7 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     passes.extend(signs(target));
     passes.extend(apart(target));
     passes.push(Box::new(ClipIntegers));
+    passes.push(Box::new(SplitIntegers { operators: target.carrying }));
     passes.push(Box::new(ShapeOfIntegers));
     passes
 }

@@ -94,7 +94,8 @@ impl<'a> Placing<'a> {
         let is_float = self.graph.value(id.into()).tensor_type().is_none_or(|ty| ty.dtype == DType::F32);
         let moves_integers = row.result == Result8::Moved
             && is_float
-            && self.graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty())
+            && (op.is("Split")
+                || self.graph.node(id).outputs.iter().skip(1).all(|value| value.name.is_empty()))
             && data_operands(self.graph, id).all(|slot| self.is_computed(id, slot))
             && moves(self.graph, id);
         (self.layers.contains_key(&id) || moves_integers).then_some(row)
@@ -247,9 +248,12 @@ impl<'a> Placing<'a> {
             && users.iter().filter(|(user, _)| !self.needs_only_shape(*user)).all(|&(user, slot)| {
                 int8.get(&user).is_some_and(|row| {
                     self.slots(user).contains(&slot)
-                        && (row.result != Result8::Moved
-                            || self.joins(user)
-                            || self.uses_quantize(user.into(), int8))
+                        && match row.result {
+                            // Its results have the parameters of its operand, which must have some.
+                            Result8::Moved if self.graph.node(user).is("Split") => false,
+                            Result8::Moved => self.joins(user) || self.uses_quantize(user.into(), int8),
+                            _ => true,
+                        }
                 })
             })
     }

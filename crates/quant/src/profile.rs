@@ -59,6 +59,7 @@ const CARRIED_BY_ONNX_RUNTIME: OperatorSet = OperatorSet::Named(&[
     "Reshape",
     "Resize",
     "Slice",
+    "Split",
     "Squeeze",
     "Transpose",
     "Unsqueeze",

@@ -1,5 +1,7 @@
 //! Uses and operands of nodes: properties of a graph that many passes need before they change it.
 
+use crate::names::Names;
+use crate::qdq_params::QdqParams;
 use intact8_ir::{Graph, NodeId, OperatorTrait, Tensor, ValueId};
 use std::ops::Range;
 
@@ -28,4 +30,37 @@ pub(crate) fn data_operands(graph: &Graph, node: NodeId) -> Range<usize> {
 /// Removes the operands of a node that is about to be removed, so that it no longer counts as a use of them.
 pub(crate) fn detach(graph: &mut Graph, node: NodeId) {
     (0..graph.operands(node).len()).for_each(|slot| graph.set_operand(node, slot, None));
+}
+
+/// The uses of a value that are not its quantization with those parameters; of a value that is an output too, `None` stands
+/// for that.
+pub(crate) fn other_uses(graph: &Graph, value: ValueId, params: &QdqParams) -> Vec<Option<(NodeId, usize)>> {
+    let quantizes = |&(user, slot): &(NodeId, usize)| {
+        slot == 0 && QdqParams::of_quantize(graph, user).is_some_and(|found| found == *params)
+    };
+    let users = graph.users(value).into_iter().filter(|user| !quantizes(user)).map(Some);
+    users.chain(graph.outputs().contains(&value).then_some(None)).collect()
+}
+
+/// Makes some uses of a value use a new one; an output of the graph keeps its name.
+pub(crate) fn replace(
+    graph: &mut Graph,
+    value: ValueId,
+    new: ValueId,
+    uses: &[Option<(NodeId, usize)>],
+    names: &mut Names,
+) {
+    for used in uses {
+        if let Some((user, slot)) = *used {
+            graph.set_operand(user, slot, Some(new));
+            continue;
+        }
+        let label = graph.value(value).name.clone();
+        let inner = names.fresh(&format!("{label}.float"));
+        let name = std::mem::replace(&mut graph.node_mut(value.node).outputs[value.slot].name, inner);
+        graph.node_mut(new.node).outputs[new.slot].name = name;
+        let replaced = |&output: &ValueId| if output == value { new } else { output };
+        let outputs = graph.outputs().iter().map(replaced).collect();
+        graph.set_outputs(outputs);
+    }
 }

@@ -3,7 +3,8 @@
 use crate::names::Names;
 use crate::new_nodes::pair;
 use crate::qdq_params::{QdqParams, stored_constant};
-use intact8_ir::{DType, Graph, Model, NodeId, Op, OperatorSet, Pass, Result, ValueId};
+use crate::uses::replace;
+use intact8_ir::{DType, Graph, Model, NodeId, Op, OperatorSet, Pass, Result};
 
 /// Repeats the quantization of an activation after an operation that only moves its numbers or selects the greatest,
 /// where its result is used as floats: signed bytes, from opset 21 on.
@@ -78,27 +79,20 @@ fn carried(graph: &Graph, id: NodeId) -> Option<QdqParams> {
     let params = QdqParams::of_dequantized(graph, value)?;
     let is_signed = params.dtype == DType::I8 && params.per_tensor().is_some();
     let is_activation = is_signed && stored_constant(graph, value).is_none();
-    let is_float_use = |&(user, _): &(NodeId, usize)| !graph.node(user).is("QuantizeLinear");
-    let has_float_uses =
-        graph.outputs().contains(&id.into()) || graph.users(id.into()).iter().any(is_float_use);
-    (is_activation && has_float_uses).then_some(params)
+    (is_activation && !float_uses(graph, id).is_empty()).then_some(params)
+}
+
+/// The uses of the first result of an operation that are not its quantization.
+fn float_uses(graph: &Graph, id: NodeId) -> Vec<Option<(NodeId, usize)>> {
+    let users = graph.users(id.into()).into_iter();
+    let users = users.filter(|&(user, _)| !graph.node(user).is("QuantizeLinear")).map(Some);
+    users.chain(graph.outputs().contains(&id.into()).then_some(None)).collect()
 }
 
 /// Puts a pair after the first result of an operation, for all uses but QuantizeLinear.
 fn repeat(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut Names) -> Option<()> {
-    let mut users = graph.users(id.into());
-    users.retain(|&(user, _)| !graph.node(user).is("QuantizeLinear"));
-    let label = graph.node(id).label().to_owned();
+    let (uses, label) = (float_uses(graph, id), graph.node(id).label().to_owned());
     let repeated = pair(graph, names, &label, id.into(), params)?;
-    users.into_iter().for_each(|(user, slot)| graph.set_operand(user, slot, Some(repeated)));
-    if graph.outputs().contains(&id.into()) {
-        // The output keeps its name.
-        let moved = names.fresh(&format!("{label}.moved"));
-        let name = std::mem::replace(&mut graph.node_mut(id).outputs[0].name, moved);
-        graph.node_mut(repeated.node).outputs[0].name = name;
-        let repeat = |&value: &ValueId| if value == id.into() { repeated } else { value };
-        let outputs = graph.outputs().iter().map(repeat).collect();
-        graph.set_outputs(outputs);
-    }
+    replace(graph, id.into(), repeated, &uses, names);
     Some(())
 }

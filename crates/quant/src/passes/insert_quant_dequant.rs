@@ -1,5 +1,7 @@
 //! Quantization made explicit in the graph.
 
+mod quantized_results;
+
 use crate::config::{Precision, QuantConfig};
 use crate::granularity::{axis, scale_shape};
 use crate::half_scales::{as_fp16, with_short_product};
@@ -10,16 +12,19 @@ use crate::params::QuantParams;
 use crate::quantized::check_is_float;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
+use crate::uses::replace;
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
 };
+use quantized_results::Results;
 use std::collections::HashMap;
 
 /// Puts QuantizeLinear and DequantizeLinear before the activations and the weights of every enabled layer.
 ///
 /// From then on the graph holds all scales and zero points. Layers that use the same activation with the same
 /// parameters share one pair. Of a layer without weights, only the activations get pairs. The result of a layer gets one if the
-/// configuration requires it. A bias becomes 32-bit
+/// configuration requires it; an activation that is such a result, or that was only moved from one, has its parameters, and
+/// so have the operands of a Concat with such a result: the integers stay the same. A bias becomes 32-bit
 /// integers with a DequantizeLinear. If it is too large for them, the scale of its channel's weights grows
 /// until it fits: products so much smaller than their bias are lost in floats too, and in runtimes that convert a
 /// float bias to integers it would overflow. The same is done for the constant added after a MatMul of two dimensions,
@@ -102,7 +107,10 @@ impl Pass for InsertQuantDequant<'_> {
         model.try_for_each_graph(|graph_id, graph| {
             let mut pairs =
                 Pairs { graph, names: &mut names, ranks: ranks.in_graph(graph_id), made: HashMap::new() };
-            for (layer, entry) in here.get(&graph_id).into_iter().flatten() {
+            let here = here.get(&graph_id).map_or(&[][..], Vec::as_slice);
+            let results = Results::of(here);
+            for (layer, entry) in here.iter().copied() {
+                let entry = &results.adopted(pairs.graph, layer, entry);
                 let weights = pairs.fitted_weights(layer, entry);
                 for ((&slot, params), number) in layer.activations.iter().zip(&entry.activations).zip(0..) {
                     pairs.insert(layer, slot, &numbered("x", number), params, &Scales::default());
@@ -215,10 +223,10 @@ impl Pairs<'_> {
     /// name. An equal pair that exists is used again.
     fn insert_after(&mut self, layer: &Layer, params: &QuantParams) {
         let (value, scales) = (layer.node.into(), Scales::default());
-        let mut users = self.graph.users(value);
-        users.retain(|&(user, _)| !self.graph.node(user).is("QuantizeLinear"));
-        let is_output = self.graph.outputs().contains(&value);
-        if users.is_empty() && !is_output {
+        let users = self.graph.users(value).into_iter();
+        let users = users.filter(|&(user, _)| !self.graph.node(user).is("QuantizeLinear")).map(Some);
+        let uses: Vec<_> = users.chain(self.graph.outputs().contains(&value).then_some(None)).collect();
+        if uses.is_empty() {
             return;
         }
         let key = (value, PairKey::of(params, &scales));
@@ -228,15 +236,7 @@ impl Pairs<'_> {
             None => self.add(&format!("{label}.y"), value, params, &scales),
         };
         self.made.insert(key, dequantized);
-        users.into_iter().for_each(|(user, slot)| self.graph.set_operand(user, slot, Some(dequantized)));
-        if is_output {
-            let float = self.names.fresh(&format!("{label}.float"));
-            let name = std::mem::replace(&mut self.graph.node_mut(layer.node).outputs[0].name, float);
-            self.graph.node_mut(dequantized.node).outputs[0].name = name;
-            let replaced = |&output: &ValueId| if output == value { dequantized } else { output };
-            let outputs = self.graph.outputs().iter().map(replaced).collect();
-            self.graph.set_outputs(outputs);
-        }
+        replace(self.graph, value, dequantized, &uses, self.names);
     }
 
     /// The elements of a constant bias with a dimension of its own.

@@ -208,6 +208,7 @@ pub(crate) static ONNXRUNTIME_X86: RuntimeCosts = RuntimeCosts {
         },
         row("Transpose", Shape::Shuffle, each(300.0, 2.2), each(300.0, 2.0), Result8::Moved),
         row("Slice", Shape::Any, each(300.0, 0.1), each(300.0, 0.03), Result8::Moved),
+        row("Split", Shape::Any, each(300.0, 0.08), each(300.0, 0.02), Result8::Moved),
         row("Gather", Shape::Any, each(300.0, 0.1), each(300.0, 0.03), Result8::Moved),
         row("Expand", Shape::Any, each(300.0, 0.1), each(300.0, 0.03), Result8::Moved),
         row("Flatten", Shape::Any, each(200.0, 0.0), each(200.0, 0.0), Result8::Moved),

@@ -112,3 +112,23 @@ fn a_contradictory_model_is_placed_too() {
         "%x = input : f32[N,3]\n%w = const splat(0.5) : f32[4,4]\n%y = MatMul(%x, %w) @product\nreturn %y\n";
     assert_eq!(placed(lines)[1], NONE);
 }
+
+/// Half of the channels pass by two convolutions and are joined with their result, twice.
+#[test]
+fn channels_are_split_and_joined_as_integers() {
+    let mut lines = String::from("%x0 = input : f32[N,64,28,28]\n%n = const splat(32) : i64[2]\n");
+    for idx in 0..2 {
+        let next = idx + 1;
+        lines += &format!(
+            "%l{idx}, %r{idx} = Split(%x{idx}, %n) {{axis = 1}} @split{idx} : f32[N,32,28,28], f32[N,32,28,28]\n\
+             %w{idx} = const splat(0.5) : f32[64,32,3,3]\n%v{idx} = const splat(0.25) : f32[32,64,3,3]\n\
+             %a{idx} = Conv(%r{idx}, %w{idx}) {{pads = [1, 1, 1, 1]}} @first{idx} : f32[N,64,28,28]\n\
+             %b{idx} = Conv(%a{idx}, %v{idx}) {{pads = [1, 1, 1, 1]}} @second{idx} : f32[N,32,28,28]\n\
+             %x{next} = Concat(%l{idx}, %b{idx}) {{axis = 1}} @join{idx} : f32[N,64,28,28]\n"
+        );
+    }
+    let [in_float, functions, with_output] =
+        placed(&(lines + "%y = GlobalAveragePool(%x2) @pool\nreturn %y\n"));
+    assert_eq!((in_float, functions), (vec![], vec!["join0".to_owned()]));
+    assert_eq!(with_output, ["join0", "pool"]);
+}
