@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the checks of CI, the cheapest first.
 
-use crate::{conformance, deny, tidy};
+use crate::{conformance, deny, fuzz, tidy};
 use xshell::{Shell, cmd};
 
 /// Runs all checks; stops at the first failure.
@@ -13,6 +13,7 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
+    fuzz::briefly(sh)?;
     embedding(sh)?;
     conformance::nodes(sh, false)?;
     conformance::bundled(sh)?;

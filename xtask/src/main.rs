@@ -7,6 +7,7 @@ mod ci;
 mod conformance;
 mod crates;
 mod deny;
+mod fuzz;
 mod quantize;
 mod tidy;
 
@@ -31,6 +32,8 @@ enum Command {
     Ci,
     /// Check licences, sources and known vulnerabilities of the dependencies
     Deny,
+    /// Feed the fuzz targets with changed inputs
+    Fuzz(fuzz::Args),
     /// Check the rules that no lint covers
     Tidy,
     /// Compare the interpreter and the written files with ONNX and ONNX Runtime; without options, for the bundled
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::bench(&sh, &here, &args)?,
         Command::Ci => ci::ci(&sh)?,
         Command::Deny => deny::deny(&sh)?,
+        Command::Fuzz(args) => fuzz::fuzz(&sh, &here, &args)?,
         Command::Tidy => tidy::tidy(&sh)?,
         Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,
     }

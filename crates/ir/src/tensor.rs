@@ -50,6 +50,15 @@ impl Tensor {
         self.0.shape()
     }
 
+    /// The number of elements of a shape; `None` if no tensor can have it, because its lengths other than 0 multiply to more than
+    /// the address space has.
+    pub fn n_elements(shape: &[usize]) -> Option<usize> {
+        let lengths = shape.iter().filter(|&&length| length > 0);
+        let product = lengths.copied().try_fold(1usize, usize::checked_mul)?;
+        let n_elements = if shape.contains(&0) { 0 } else { product };
+        Some(n_elements).filter(|_| isize::try_from(product).is_ok())
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.shape().iter().product()
@@ -101,8 +110,7 @@ impl Tensor {
 
     /// The same elements under another shape, shared; `None` if the number of elements differs.
     pub fn reshaped(&self, shape: &[usize]) -> Option<Tensor> {
-        let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
-        if n_elements != self.len() {
+        if Tensor::n_elements(shape)? != self.len() {
             return None;
         }
         Some(with_element!(self.dtype(), T => {
@@ -135,8 +143,7 @@ impl Tensor {
 
     /// A tensor from the bytes that [`Tensor::to_le_bytes`] returns; strings can't be read back.
     pub fn from_le_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
-        let n_elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        let n_bytes = n_elements.and_then(|n| n.checked_mul(dtype.byte_size()));
+        let n_bytes = Tensor::n_elements(shape).and_then(|n| n.checked_mul(dtype.byte_size()));
         if dtype == DType::Str || n_bytes != Some(bytes.len()) {
             let found = bytes.len();
             return Err(Error::invalid_data(format!(

@@ -4,7 +4,7 @@
 //! untyped, and the type is kept in the notes. Denotations are kept there too.
 
 use crate::{dtype, notes, wire};
-use intact8_ir::{Dim, Error, Result, TensorType, Type, Value};
+use intact8_ir::{Dim, Error, Notes, Result, TensorType, Type, Value};
 use onnx_protobuf::tensor_shape_proto::{Dimension, dimension};
 use onnx_protobuf::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use protobuf::{Message, MessageField};
@@ -40,6 +40,16 @@ pub(crate) fn export_value(name: &str, value: &Value) -> Result<ValueInfoProto> 
     proto.doc_string = value.notes.doc.clone();
     proto.metadata_props = notes::metadata(&value.notes);
     Ok(proto)
+}
+
+/// Drops a type without a representation in the IR from the notes of a constant's value, which has the type of its tensor.
+pub(crate) fn drop_unrepresented(notes: &mut Notes) -> Result<()> {
+    let rest = ValueInfoProto::parse_from_bytes(&notes.rest);
+    let mut rest = rest.map_err(|error| Error::syntax(error.to_string()))?;
+    if rest.type_.take().is_some() {
+        notes.rest = notes::bytes(rest)?;
+    }
+    Ok(())
 }
 
 /// Whether a description of a value consists only of the name.

@@ -74,7 +74,8 @@ impl Header {
 
     /// The number of bytes of all elements.
     pub(super) fn n_bytes(&self) -> Result<u64> {
-        let n_bytes = self.shape.iter().try_fold(self.element_size() as u64, |n, &d| n.checked_mul(d as u64));
+        let n_elements = Tensor::n_elements(&self.shape);
+        let n_bytes = n_elements.and_then(|n| (n as u64).checked_mul(self.element_size() as u64));
         n_bytes.ok_or_else(|| Error::invalid_data(format!("has the impossible shape {:?}", self.shape)))
     }
 

@@ -85,7 +85,7 @@ impl Parser<'_> {
         let name = if *self.peek() == Token::Mark("{") { String::new() } else { self.name()? };
         self.expect("{")?;
         let graph = self.model.add_graph(Graph::new(&name));
-        self.graph(graph)?;
+        self.nested(|parser| parser.graph(graph))?;
         self.skip_newlines();
         self.expect("}")?;
         Ok(graph)
@@ -122,9 +122,9 @@ impl Parser<'_> {
         }
         self.expect("(")?;
         let ty = match word.as_str() {
-            "seq" => Type::Sequence(Box::new(self.ty()?)),
-            "optional" => Type::Optional(Box::new(self.ty()?)),
-            "sparse" => match self.ty()? {
+            "seq" => Type::Sequence(Box::new(self.nested(Parser::ty)?)),
+            "optional" => Type::Optional(Box::new(self.nested(Parser::ty)?)),
+            "sparse" => match self.nested(Parser::ty)? {
                 Type::Tensor(ty) => Type::Sparse(ty),
                 _ => return Err(Error::syntax("only tensors can be sparse")),
             },
@@ -133,7 +133,7 @@ impl Parser<'_> {
                 let unknown = || Error::syntax(format!("there is no data type {key:?}"));
                 let key = DType::from_name(&key).ok_or_else(unknown)?;
                 self.expect(",")?;
-                Type::Map(key, Box::new(self.ty()?))
+                Type::Map(key, Box::new(self.nested(Parser::ty)?))
             }
         };
         self.expect(")")?;
@@ -225,7 +225,8 @@ impl Elements {
     }
 
     fn values<T: Literal>(self, shape: &[usize], dtype: DType) -> Result<Vec<T>> {
-        let n_elements: usize = shape.iter().product();
+        let too_large = || Error::syntax(format!("a constant of the shape {shape:?} is too large"));
+        let n_elements = Tensor::n_elements(shape).ok_or_else(too_large)?;
         let parse = |atom: &Atom| {
             let wrong = || Error::syntax(format!("{} is no {dtype}", literal::describe(atom)));
             T::parse(atom).ok_or_else(wrong)
@@ -237,17 +238,34 @@ impl Elements {
                 Err(Error::syntax(format!("shape {shape:?} holds {n_elements} elements, found {found}")))
             }
             Elements::Bytes(_) => Err(Error::syntax("a constant in a data file has no text")),
-            Elements::Splat(atom) => Ok(vec![parse(&atom)?; n_elements]),
+            Elements::Splat(atom) => {
+                let element = parse(&atom)?;
+                let mut elements = room(n_elements).ok_or_else(too_large)?;
+                elements.resize(n_elements, element);
+                Ok(elements)
+            }
             Elements::Ramp(from, step) => {
                 let number = |atom: &Atom| <f64 as Literal>::parse(atom);
                 let (Some(from), Some(step)) = (number(&from), number(&step)) else {
                     return Err(Error::syntax("a ramp goes from a number in steps of a number"));
                 };
-                let elements = (0..n_elements).map(|idx| T::from_f64(from + step * idx as f64));
-                elements
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| Error::syntax(format!("there is no ramp of {dtype}")))
+                let mut elements = room(n_elements).ok_or_else(too_large)?;
+                for idx in 0..n_elements {
+                    let element = T::from_f64(from + step * idx as f64);
+                    elements.push(element.ok_or_else(|| Error::syntax(format!("there is no ramp of {dtype}")))?);
+                }
+                Ok(elements)
             }
         }
     }
+}
+
+/// The largest number of bytes of a constant that the text does not list, that of an ONNX file.
+const MAX_BYTES: usize = 1 << 31;
+
+/// An empty vector with room for elements; `None` if they are too many, or there is no memory.
+fn room<T>(n_elements: usize) -> Option<Vec<T>> {
+    let n_bytes = n_elements.checked_mul(size_of::<T>()).filter(|&n_bytes| n_bytes <= MAX_BYTES);
+    let mut room = Vec::new();
+    n_bytes.and_then(|_| room.try_reserve_exact(n_elements).ok()).map(|()| room)
 }

@@ -4,9 +4,14 @@ use super::lexer::Token;
 use crate::{Error, Model, Result};
 use std::str::FromStr;
 
+/// The largest depth of graphs in graphs and of types in types; ONNX files have 64 graphs at most.
+const MAX_DEPTH: usize = 128;
+
 pub(super) struct Parser<'a> {
     pub(super) tokens: Vec<(usize, Token)>,
     pub(super) at: usize,
+    /// The number of graphs and types around the one that is read.
+    pub(super) depth: usize,
     /// The bytes of constants that are beside the text.
     pub(super) data: Option<&'a [u8]>,
     /// The model parsed so far.
@@ -88,6 +93,17 @@ impl Parser<'_> {
         let Some(number) = number else { return Err(self.unexpected("an integer")) };
         self.at += 1;
         Ok(number)
+    }
+
+    /// Reads a graph or a type inside of another.
+    pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth == MAX_DEPTH {
+            return Err(Error::syntax(format!("more than {MAX_DEPTH} graphs or types are nested")));
+        }
+        self.depth += 1;
+        let inner = read(self)?;
+        self.depth -= 1;
+        Ok(inner)
     }
 
     /// `open item, item, … close`, with line breaks allowed between the items.

@@ -28,7 +28,7 @@ impl Model {
 }
 
 fn parse(text: &str, data: Option<&[u8]>) -> Result<Model> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, data, model: Model::default() };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, data, model: Model::default() };
     parser.model().map_err(|error| error.at(format!("line {}", parser.line())))?;
     Ok(parser.model)
 }

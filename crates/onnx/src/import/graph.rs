@@ -353,9 +353,12 @@ impl Builder<'_> {
 
     /// Names a constant's value. If the file does not state its type, the type is that of the tensor.
     fn describe_constant(&mut self, node: &mut Node, name: String) -> Result<()> {
-        let value = self.value(name)?;
-        let implied = node.outputs[0].ty.take();
-        node.outputs[0] = Value { ty: value.ty.or(implied), ..value };
+        let mut value = self.value(name)?;
+        if value.ty.is_none() {
+            types::drop_unrepresented(&mut value.notes)?;
+            value.ty = node.outputs[0].ty.take();
+        }
+        node.outputs[0] = value;
         Ok(())
     }
 
