@@ -45,14 +45,16 @@ pub(crate) fn briefly(sh: &Shell) -> anyhow::Result<()> {
 /// Builds the program without the optimizations that leave out checks of arithmetic.
 fn build(sh: &Shell) -> anyhow::Result<PathBuf> {
     cmd!(sh, "cargo build --quiet --package fixtures --example fuzz").quiet().run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     Ok(target.join("debug/examples").join(format!("fuzz{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Runs one process for each core, until every target has had its time. An input that ends its process joins those that failed.
 fn feed_all(sh: &Shell, program: &Path, targets: &[String], seconds: u64, seed: u64) -> anyhow::Result<()> {
     let all = cmd!(sh, "{program}").quiet().read()?;
-    let targets = if targets.is_empty() { all.lines().map(str::to_owned).collect() } else { targets.to_vec() };
+    let targets =
+        if targets.is_empty() { all.lines().map(str::to_owned).collect() } else { targets.to_vec() };
     let (waiting, failures) = (Mutex::new(targets), Mutex::new(Vec::new()));
     let root = sh.current_dir();
     let next = || waiting.lock().ok()?.pop();
@@ -61,7 +63,10 @@ fn feed_all(sh: &Shell, program: &Path, targets: &[String], seconds: u64, seed: 
             scope.spawn(|| {
                 while let Some(target) = next() {
                     if let Err(error) = feed(program, &root, &target, seconds, seed) {
-                        failures.lock().into_iter().for_each(|mut failures| failures.push(format!("{error:#}")));
+                        failures
+                            .lock()
+                            .into_iter()
+                            .for_each(|mut failures| failures.push(format!("{error:#}")));
                     }
                 }
             });

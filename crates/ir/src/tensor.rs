@@ -208,4 +208,14 @@ mod tests {
         assert_eq!(Tensor::from_le_bytes(DType::I16, &[2, 1], &tensor.to_le_bytes()).unwrap(), tensor);
         assert!(Tensor::from_le_bytes(DType::I16, &[usize::MAX, 2], &[]).is_err());
     }
+
+    /// The lengths beside a 0 count too, as in the arrays that hold the elements.
+    #[test]
+    fn a_shape_beyond_the_address_space_has_no_tensor() {
+        let huge = [0, usize::MAX / 2, 4];
+        assert_eq!([&[0, 5][..], &[2, 3], &huge].map(Tensor::n_elements), [Some(0), Some(6), None]);
+        let empty = Tensor::new::<i16>(&[0], vec![]);
+        assert!(empty.reshaped(&huge).is_none() && empty.reshaped(&[3, 0]).is_some());
+        assert!(Tensor::from_le_bytes(DType::I16, &huge, &[]).is_err());
+    }
 }

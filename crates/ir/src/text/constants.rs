@@ -252,7 +252,8 @@ impl Elements {
                 let mut elements = room(n_elements).ok_or_else(too_large)?;
                 for idx in 0..n_elements {
                     let element = T::from_f64(from + step * idx as f64);
-                    elements.push(element.ok_or_else(|| Error::syntax(format!("there is no ramp of {dtype}")))?);
+                    elements
+                        .push(element.ok_or_else(|| Error::syntax(format!("there is no ramp of {dtype}")))?);
                 }
                 Ok(elements)
             }
