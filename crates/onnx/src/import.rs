@@ -62,7 +62,7 @@ fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
         special_fields: take(&mut proto.special_fields),
         ..Default::default()
     };
-    let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+    let notes = notes::import(wire::Message::Model, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
     let mut opsets = opsets(&proto.opset_import);
     if proto.ir_version < 3 && opsets.is_empty() {
         // Files from before operator sets have opset 1.
@@ -89,7 +89,8 @@ fn model(mut proto: ModelProto, files: &mut Files) -> Result<Model> {
 fn function(mut proto: FunctionProto, mut target: Target<'_>) -> Result<Function> {
     let label = format!("function {}", proto.name);
     let rest = FunctionProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
-    let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+    let notes =
+        notes::import(wire::Message::Function, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
     let mut attrs: BTreeMap<String, Option<Attr>> =
         proto.attribute.into_iter().map(|name| (name, None)).collect();
     for mut attr in proto.attribute_proto {

@@ -8,17 +8,19 @@ use crate::fields::Fields;
 use crate::wire;
 use intact8_ir::{Error, Notes, Result};
 use onnx_protobuf::StringStringEntryProto;
-use protobuf::{CodedOutputStream, Message};
+use protobuf::rt::WireType;
+use protobuf::{CodedInputStream, CodedOutputStream, Message};
 use std::mem::take;
 
 /// The notes of a message; `rest` holds the fields without a representation in the IR.
 pub(crate) fn import(
+    kind: wire::Message,
     doc: &mut String,
     metadata: &mut Vec<StringStringEntryProto>,
     rest: impl Message,
 ) -> Result<Notes> {
     let metadata = take(metadata).into_iter().map(|entry| (entry.key, entry.value)).collect();
-    Ok(Notes { doc: take(doc), metadata, rest: bytes(rest)? })
+    Ok(Notes { doc: take(doc), metadata, rest: bytes(kind, rest)? })
 }
 
 /// The properties in the form of a message.
@@ -33,7 +35,7 @@ pub(crate) fn metadata(notes: &Notes) -> Vec<StringStringEntryProto> {
 
 /// A message with its other fields, to which the fields with tensors and graphs are added.
 pub(crate) fn fields(kind: wire::Message, message: impl Message, notes: &Notes) -> Result<Fields> {
-    let mut bytes = bytes(message)?;
+    let mut bytes = bytes(kind, message)?;
     if !notes.rest.is_empty() {
         wire::check(kind, &notes.rest).map_err(|error| error.at("notes.rest"))?;
         bytes.extend(&notes.rest);
@@ -41,18 +43,38 @@ pub(crate) fn fields(kind: wire::Message, message: impl Message, notes: &Notes) 
     Ok(Fields::of(&bytes))
 }
 
-/// The bytes of a message. Unknown fields are sorted, so that equal messages have equal bytes.
-pub(crate) fn bytes(mut message: impl Message) -> Result<Vec<u8>> {
-    let special_fields = take(message.mut_special_fields());
-    let mut unknown: Vec<_> = special_fields.unknown_fields().iter().collect();
-    unknown.sort_by_key(|(number, _)| *number);
-    let mut bytes = Vec::new();
-    let mut stream = CodedOutputStream::vec(&mut bytes);
-    let mut written = message.write_to(&mut stream);
-    for (number, value) in unknown {
-        written = written.and_then(|()| stream.write_unknown(number, value));
+/// The bytes of a message. Its fields are sorted, and those of the messages inside of it, so that equal messages have equal
+/// bytes: protobuf writes unknown fields in a random order.
+pub(crate) fn bytes(kind: wire::Message, message: impl Message) -> Result<Vec<u8>> {
+    let bytes = message.write_to_bytes().and_then(|bytes| sorted(kind, &bytes));
+    bytes.map_err(|error| Error::limit(error.to_string()))
+}
+
+/// The same message with its fields in the order of their numbers. The messages of one field keep their order.
+fn sorted(kind: wire::Message, bytes: &[u8]) -> protobuf::Result<Vec<u8>> {
+    let mut fields: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut input = CodedInputStream::from_bytes(bytes);
+    let mut start = 0;
+    while let Some(tag) = input.read_raw_tag_or_eof()? {
+        let (number, wire_type) = (tag >> 3, WireType::new(tag & 7));
+        let field = match (kind.field(number), wire_type) {
+            (Some(inner), Some(WireType::LengthDelimited)) => {
+                let content = sorted(inner, &input.read_bytes()?)?;
+                let mut field = Vec::new();
+                let mut stream = CodedOutputStream::vec(&mut field);
+                stream.write_bytes(number, &content)?;
+                stream.flush()?;
+                drop(stream);
+                field
+            }
+            (_, wire_type) => {
+                wire_type.map_or(Ok(()), |wire_type| input.skip_field(wire_type))?;
+                bytes[start..input.pos() as usize].to_vec()
+            }
+        };
+        start = input.pos() as usize;
+        fields.push((number, field));
     }
-    written.and_then(|()| stream.flush()).map_err(|error| Error::limit(error.to_string()))?;
-    drop(stream);
-    Ok(bytes)
+    fields.sort_by_key(|(number, _)| *number);
+    Ok(fields.into_iter().flat_map(|(_, field)| field).collect())
 }

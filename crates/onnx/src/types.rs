@@ -18,7 +18,8 @@ pub(crate) fn import_value(mut proto: ValueInfoProto) -> Result<Value> {
         special_fields: take(&mut proto.special_fields),
         ..Default::default()
     };
-    let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+    let notes =
+        notes::import(wire::Message::ValueInfo, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
     Ok(Value { name: proto.name, ty, notes })
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn drop_unrepresented(notes: &mut Notes) -> Result<()> {
     let rest = ValueInfoProto::parse_from_bytes(&notes.rest);
     let mut rest = rest.map_err(|error| Error::syntax(error.to_string()))?;
     if rest.type_.take().is_some() {
-        notes.rest = notes::bytes(rest)?;
+        notes.rest = notes::bytes(wire::Message::ValueInfo, rest)?;
     }
     Ok(())
 }

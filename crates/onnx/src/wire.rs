@@ -32,7 +32,7 @@ macro_rules! messages {
             const ALL: &[Message] = &[$(Message::$message,)*];
 
             /// The kind of message in a field, if the field contains a message.
-            fn field(self, number: u32) -> Option<Message> {
+            pub(crate) fn field(self, number: u32) -> Option<Message> {
                 match (self, number) {
                     $($((Message::$message, $field) => Some(Message::$inner),)*)*
                     _ => None,

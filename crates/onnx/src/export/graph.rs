@@ -233,9 +233,9 @@ impl<'a> Exporter<'a> {
             ..Default::default()
         };
         let rest = Notes { rest: node.notes.rest.clone(), ..Notes::default() };
-        let mut attribute = Fields::of(&notes::bytes(attribute)?);
+        let mut attribute = Fields::of(&notes::bytes(wire::Message::Attribute, attribute)?);
         attribute.add(field::ATTRIBUTE_T, self.tensor(tensor, "", &rest, true)?);
-        let mut fields = Fields::of(&notes::bytes(proto)?);
+        let mut fields = Fields::of(&notes::bytes(wire::Message::Node, proto)?);
         fields.add(field::NODE_ATTRIBUTE, attribute.into_rope());
         Ok(fields.into_rope())
     }
@@ -248,7 +248,7 @@ impl<'a> Exporter<'a> {
         scope: Scope<'_>,
         captured: &mut std::vec::IntoIter<String>,
     ) -> Result<Rope> {
-        let mut fields = Fields::of(&notes::bytes(attr::export(name, attr))?);
+        let mut fields = Fields::of(&notes::bytes(wire::Message::Attribute, attr::export(name, attr))?);
         let mut tensor = |exporter: &mut Self, number, tensor| {
             fields.add(number, exporter.tensor(tensor, "", &Notes::default(), false)?);
             Ok(())
@@ -321,7 +321,10 @@ impl<'a> Exporter<'a> {
 
     fn sparse(&mut self, sparse: &SparseTensor, name: &str) -> Result<Rope> {
         let dims = sparse.shape.iter().map(|&dim| dim as i64).collect();
-        let mut fields = Fields::of(&notes::bytes(SparseTensorProto { dims, ..Default::default() })?);
+        let mut fields = Fields::of(&notes::bytes(
+            wire::Message::SparseTensor,
+            SparseTensorProto { dims, ..Default::default() },
+        )?);
         fields.add(field::SPARSE_VALUES, self.tensor(&sparse.values, name, &Notes::default(), false)?);
         fields.add(field::SPARSE_INDICES, self.tensor(&sparse.indices, "", &Notes::default(), false)?);
         Ok(fields.into_rope())

@@ -7,7 +7,7 @@ use super::domain;
 use super::names::{label, merged, named};
 use crate::constant::{self, Encoding};
 use crate::external::Files;
-use crate::{attr, notes, tensor, types};
+use crate::{attr, notes, tensor, types, wire};
 use intact8_ir::{
     Attr, Error, Graph, GraphId, Model, Node, NodeId, NodeKind, Notes, Op, Result, Tensor, Type, Value,
     ValueId,
@@ -123,7 +123,8 @@ impl Builder<'_> {
             special_fields: take(&mut proto.special_fields),
             ..Default::default()
         };
-        let notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        let notes =
+            notes::import(wire::Message::Graph, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
         let graph = self.graph();
         (graph.name, graph.notes) = (take(&mut proto.name), notes);
         self.outputs = proto.output.iter().map(|info| info.name.clone()).collect();
@@ -279,7 +280,8 @@ impl Builder<'_> {
         let rest = TensorProto { special_fields: labels.special_fields, ..Default::default() };
         let mut node = Node::constant("", tensor);
         node.name = proto.name;
-        node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        node.notes =
+            notes::import(wire::Message::Tensor, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
         self.describe_constant(&mut node, proto.output.swap_remove(0))?;
         self.store(node, Vec::new(), last)
     }
@@ -295,7 +297,8 @@ impl Builder<'_> {
         let outputs = proto.output.into_iter().map(|name| self.value(name));
         let mut node = Node::op(&proto.name, op, outputs.collect::<Result<Vec<Value>>>()?);
         let rest = NodeProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
-        node.notes = notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)?;
+        node.notes =
+            notes::import(wire::Message::Node, &mut proto.doc_string, &mut proto.metadata_props, rest)?;
         self.store(node, proto.input, last)
     }
 
@@ -389,5 +392,5 @@ impl Builder<'_> {
 
 fn tensor_notes(mut proto: TensorProto) -> Result<Notes> {
     let rest = TensorProto { special_fields: take(&mut proto.special_fields), ..Default::default() };
-    notes::import(&mut proto.doc_string, &mut proto.metadata_props, rest)
+    notes::import(wire::Message::Tensor, &mut proto.doc_string, &mut proto.metadata_props, rest)
 }
