@@ -9,7 +9,8 @@ use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, R
 ///
 /// Not folded: quantization and dequantization, which represent quantized values; operators with random results or with
 /// subgraphs; functions of the model; operations that fail, which is an error only if they run; and results that would
-/// make the model much larger: more than 1 MiB and more than eight times their operands, or more than 64 MiB in total.
+/// make the file larger than computing them costs when it is loaded: more than 64 KiB and more than four times their
+/// operands, as the table of a Fourier transform, or more than 1 MiB in total.
 ///
 /// ```qir before
 /// model m opset 17
@@ -31,14 +32,17 @@ use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, R
 /// ```
 pub struct FoldConstants;
 
-/// Results up to this number of bytes are always folded.
-const SMALL: u64 = 1 << 20;
+/// Results up to this number of bytes are always folded: shapes and what they are computed from.
+const TINY: u64 = 1 << 12;
 
-/// The largest ratio of the sizes of larger results and their operands.
-const MAX_GROWTH: u64 = 8;
+/// Results up to this number of bytes are folded, whatever the size of their operands.
+const SMALL: u64 = 1 << 16;
 
-/// The largest total growth of all results over their operands, in bytes.
-const MAX_TOTAL_GROWTH: u64 = 64 << 20;
+/// The largest ratio of the sizes of larger results and their operands: that of floats and bytes.
+const MAX_GROWTH: u64 = 4;
+
+/// The largest total growth of all results but the tiny ones over their operands, in bytes.
+const MAX_TOTAL_GROWTH: u64 = 1 << 20;
 
 /// The largest number of steps of one operation.
 const MAX_STEPS: u64 = 1_000_000;
@@ -97,11 +101,13 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     let tensors: Option<Vec<Tensor>> = items.into_iter().map(|item| item.into_tensor().ok()).collect();
     let tensors = tensors?;
     let n_result_bytes: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
-    let total = *grown + n_result_bytes.saturating_sub(n_operand_bytes);
-    if n_result_bytes > most || total > MAX_TOTAL_GROWTH {
-        return None;
+    if n_result_bytes > TINY {
+        let total = *grown + n_result_bytes.saturating_sub(n_operand_bytes);
+        if n_result_bytes > most || total > MAX_TOTAL_GROWTH {
+            return None;
+        }
+        *grown = total;
     }
-    *grown = total;
     let values = graph.node(id).outputs.iter().enumerate();
     let named = values.filter(|(_, value)| !value.name.is_empty()).map(|(slot, _)| slot);
     Some(named.zip(tensors).collect())
@@ -139,6 +145,33 @@ mod tests {
         let (changed, _) =
             folded("model m opset 17\n%n = const [1024] : i64[1]\n%y = ConstantOfShape(%n)\nreturn %y\n");
         assert!(changed);
+        // 256 KiB of 2 KiB, as in the table of a Fourier transform, and floats of bytes.
+        stays(
+            "%a = const splat(1.0) : f32[256,1]\n%b = const splat(2.0) : f32[1,256]\n%y = Mul(%a, %b)\nreturn %y\n",
+        );
+        let bytes = "model m opset 17\n%a = const splat(3) : i8[100000]\n%y = Cast(%a) {to = 1}\nreturn %y\n";
+        assert!(folded(bytes).0);
+    }
+
+    #[test]
+    fn many_results_are_folded_up_to_a_total() {
+        let lines = |n: usize| {
+            let table =
+                |idx| format!("%n{idx} = const [12288] : i64[1]\n%t{idx} = ConstantOfShape(%n{idx})\n");
+            let names: Vec<String> = (0..n).map(|idx| format!("%t{idx}")).collect();
+            let tables: String = (0..n).map(table).collect();
+            format!(
+                "model m opset 17\n{tables}%y = Concat({}) {{axis = 0}}\n%s = Shape(%y)\nreturn %y, %s\n",
+                names.join(", ")
+            )
+        };
+        // 48 KiB each.
+        let n_left = |n: usize| {
+            let mut model: Model = lines(n).parse().unwrap();
+            FoldConstants.run(&mut model).unwrap();
+            model.to_string().matches("ConstantOfShape(").count()
+        };
+        assert_eq!([2, 30].map(n_left), [0, 9]);
     }
 
     #[test]

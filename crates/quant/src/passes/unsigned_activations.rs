@@ -3,14 +3,16 @@
 use crate::names::Names;
 use crate::new_nodes::constant;
 use crate::qdq_params::{QdqParams, integer_tensor};
-use intact8_ir::{DType, Graph, Model, NodeId, Pass, Result, Tensor, Type};
+use intact8_ir::{DType, Graph, Model, NodeId, OperatorTrait, Pass, Result, Tensor, Type};
+use std::collections::HashSet;
 
 /// Quantizes activations to unsigned bytes: 128 is added to zero point and integers, which represent the same
 /// numbers.
 ///
 /// Processors that multiply unsigned by signed bytes are several times slower with two signed ones. Left alone:
-/// constants, integers with other uses than DequantizeLinear, and scales along a dimension. It uses nothing but
-/// the graph, so it also works on models that another tool quantized.
+/// constants, also those that are computed when the model is loaded, since a weight must be signed; integers with other
+/// uses than DequantizeLinear, and scales along a dimension. It uses nothing but the graph, so it also works on models
+/// that another tool quantized.
 ///
 /// ```qir before
 /// model m opset 17
@@ -49,8 +51,11 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     let mut names = Names::of(model);
     let mut changed = false;
     model.try_for_each_graph(|_, graph| {
-        for id in graph.topo() {
-            let Some((offset, users)) = of_sign(graph, id, from) else { continue };
+        let order = graph.topo();
+        let computed = computed(graph, &order);
+        for id in order {
+            let is_activation = graph.operand(id, 0).is_some_and(|value| computed.contains(&value.node));
+            let Some((offset, users)) = of_sign(graph, id, from).filter(|_| is_activation) else { continue };
             let old = graph.operand(id, 2);
             let shape = old.and_then(|old| graph.constant(old)).map_or(&[][..], Tensor::shape).to_vec();
             let name = old.map_or_else(
@@ -78,12 +83,26 @@ pub(super) fn change_sign(model: &mut Model, to: DType) -> Result<bool> {
     Ok(changed)
 }
 
+/// The nodes, in topological order, whose results depend on inputs.
+fn computed(graph: &Graph, order: &[NodeId]) -> HashSet<NodeId> {
+    let mut found: HashSet<NodeId> = HashSet::new();
+    for &id in order {
+        let is_fixed = match graph.node(id).as_op() {
+            Some(op) => !op.has(OperatorTrait::Random) && op.subgraphs().next().is_none(),
+            None => graph.constant(id.into()).is_some(),
+        };
+        if !is_fixed || graph.operands(id).iter().flatten().any(|value| found.contains(&value.node)) {
+            found.insert(id);
+        }
+    }
+    found
+}
+
 /// The offset of a QuantizeLinear to bytes of that type, and the DequantizeLinear that use them, if there are no other uses.
 fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)> {
     let params = QdqParams::of_quantize(graph, id).filter(|params| params.dtype == dtype)?;
     let (_, offset) = params.per_tensor()?;
     let states_type = graph.node(id).as_op()?.attrs.contains_key("output_dtype");
-    let is_constant = graph.constant(graph.operand(id, 0)?).is_some();
     let users = graph.users(id.into());
     let understands = |&(user, slot): &(NodeId, usize)| {
         let theirs = QdqParams::of_dequantized(graph, user.into());
@@ -92,7 +111,7 @@ fn of_sign(graph: &Graph, id: NodeId, dtype: DType) -> Option<(i32, Vec<NodeId>)
         };
         slot == 0 && theirs.is_some_and(fits)
     };
-    let is_free = !is_constant && !states_type && !graph.outputs().contains(&id.into());
+    let is_free = !states_type && !graph.outputs().contains(&id.into());
     (is_free && users.iter().all(understands))
         .then(|| (offset, users.into_iter().map(|(user, _)| user).collect()))
 }
