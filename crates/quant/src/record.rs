@@ -3,6 +3,7 @@
 
 mod amct;
 mod flags;
+mod placeholder;
 mod text;
 mod weights;
 
