@@ -119,6 +119,7 @@ pub use intact8_quant::{
     Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preference, Preparation, Prepared,
     Profile, QuantConfig, Quantized, Record,
 };
+pub use intact8_runtimes as runtimes;
 pub use intact8_search as search;
 pub use intact8_search::sensitivity::CosineSimilarity;
 pub use intact8_search::strategy::{BinarySearch, Minimal, WorstFirst};
