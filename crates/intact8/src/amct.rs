@@ -1,6 +1,7 @@
 //! The calls of AMCT, the tool that intact8 succeeds, under their names and with its evaluator.
 //!
-//! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models. Here an adapter plays the
+//! AMCT's evaluator is one object that calibrates, scores and judges, and it scores fake-quant models; here also the deploy models
+//! of those that meet the target. Here an adapter plays the
 //! roles of [`intact8_search`] with it.
 
 use crate::files::read_text;
@@ -37,7 +38,7 @@ pub trait Evaluator {
         forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError>;
 
-    /// Scores a model: the original, or a fake-quant model.
+    /// Scores a model: the original, a fake-quant model, or the deploy model of one that meets the target.
     ///
     /// # Errors
     /// Any; the search ends with it.
@@ -188,15 +189,26 @@ impl<E: Evaluator> CalibrationData for Adapter<'_, '_, E> {
 impl<E: Evaluator> Scorer for Adapter<'_, '_, E> {
     type Score = E::Metric;
 
-    fn score(&mut self, subject: Subject<'_>, _: &mut Scoring<'_, E::Metric>) -> Result<E::Metric, BoxError> {
-        let mut evaluator = self.0.borrow_mut();
+    /// Trials are scored as fake-quant models, as AMCT does, and those that meet the target as deploy models too, which
+    /// round other intermediate results.
+    fn score(
+        &mut self,
+        subject: Subject<'_>,
+        scoring: &mut Scoring<'_, E::Metric>,
+    ) -> Result<E::Metric, BoxError> {
+        let evaluate = |model: &Model| self.0.borrow_mut().evaluate(model);
         match subject {
-            Subject::Original(model) => evaluator.evaluate(model),
-            Subject::Trial { quantized, .. } => evaluator.evaluate(quantized.fake_quant()),
-            Subject::Saved { model: SavedModel::FakeQuant(model), .. } => evaluator.evaluate(model),
-            Subject::Saved { model: SavedModel::Deployed(deployed), .. } => {
-                evaluator.evaluate(&deployed.standard()?)
+            Subject::Original(model) | Subject::Saved { model: SavedModel::FakeQuant(model), .. } => {
+                evaluate(model)
             }
+            Subject::Trial { quantized, deployed, .. } => {
+                let models = std::iter::once(None).chain(deployed.map(Some));
+                scoring.all_of(models, |model, _| match model {
+                    None => evaluate(quantized.fake_quant()),
+                    Some(deployed) => evaluate(&deployed.standard()?),
+                })
+            }
+            Subject::Saved { model: SavedModel::Deployed(deployed), .. } => evaluate(&deployed.standard()?),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The parts that the subcommands share: printing, and the options for data and deploy models.
 
+pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod convert;
@@ -11,10 +12,12 @@ pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;
 pub(crate) mod run;
+mod runtime;
 mod threads;
 
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line};
+pub(crate) use runtime::{ChosenRuntime, RuntimeArgs};
 pub(crate) use threads::allow_one_thread;
 
 use intact8::data::{BatchAxis, Feed, Feeding};

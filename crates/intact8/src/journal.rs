@@ -190,6 +190,7 @@ fn read(line: &str) -> Result<(Key, Score)> {
     let chance =
         line.chance.iter().map(|[level, error]| Ok(Chance { level: number(level)?, error: number(error)? }));
     let score = Score {
+        verified: None,
         values: numbers(&line.values)?,
         stopped_after: line.stopped_after,
         estimates: numbers(&line.estimates)?,

@@ -136,7 +136,9 @@ pub use output_files::OutputFiles;
 pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use save_lock::SaveLock;
-pub use scorer::{AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score};
+pub use scorer::{
+    AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score, Verified, VerifiedScorer,
+};
 pub use stop::Stop;
 pub use temporary::remove_leftovers;
 pub use text_files::{load_any_model, save_any_model};

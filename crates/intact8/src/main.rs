@@ -10,6 +10,7 @@ use std::process::ExitCode;
 #[command(version, about, max_term_width = 110)]
 enum Command {
     Quantize(Box<cli::quantize::Args>),
+    Bench(cli::bench::Args),
     Config(cli::config::Args),
     Compare(cli::compare::Args),
     Convert(cli::convert::Args),
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     cli::allow_one_thread();
     let outcome = match command {
         Command::Quantize(args) => cli::quantize::run(&args),
+        Command::Bench(args) => cli::bench::run(&args),
         Command::Config(args) => cli::config::run(&args),
         Command::Compare(args) => cli::compare::run(&args),
         Command::Convert(args) => cli::convert::run(&args),

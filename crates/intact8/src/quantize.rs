@@ -5,14 +5,17 @@ use crate::files::{data_file, load_model, remove, write_file};
 use crate::output_files::OutputFiles;
 use crate::report::{history_json, ranking_json};
 use intact8_calibrate::{
-    Batches, CalibrationData, CalibrationObserver, FloatModel, calibrate, unreached_layers,
+    Batches, BoxError, CalibrationData, CalibrationObserver, FloatModel, calibrate, unreached_layers,
 };
 use intact8_interp::FoldConstants;
 use intact8_ir::{Error, Model, PassObserver, Result};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Deployed, LayerArithmetic, Preparation, Prepared, QuantConfig, Quantized, Record};
+use intact8_quant::{
+    DeployFormat, Deployed, Emission, LayerArithmetic, Preparation, Prepared, QuantConfig, Quantized, Record,
+};
 use intact8_search::{
-    Interruption, Outcome, Report, Roles, SavedModel, Scorer, SearchOptions, rescore, search,
+    Interruption, Outcome, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Subject, rescore,
+    search,
 };
 
 /// Prepares a model; our interpreter computes the operators whose operands are all constant.
@@ -38,8 +41,8 @@ pub fn leave_unreached(
 }
 
 /// Quantizes a model as far as the judge allows, and writes the result. `float` is the original, prepared and compiled.
-/// Trials are made in the first deploy format of `files`, unless `options` name another, and the outcome is written in all
-/// of them.
+/// Trials are made in the first deploy format of `files`, unless `options` name another, and those that meet the target are scored
+/// in the further ones too: a trial meets it only in all of them. The outcome is written in all of them.
 ///
 /// Ranking and history are always written. If there is an outcome, so are the fake-quant and the deploy models, the final
 /// configuration and the record, and every model is read back and scored once more. The scores are in [`Report::rescored`]; the
@@ -52,14 +55,27 @@ pub fn quantize_and_save<S: Scorer>(
     float: &FloatModel<'_>,
     original: &Model,
     config: &QuantConfig,
-    mut roles: Roles<'_, S>,
+    roles: Roles<'_, S>,
     mut options: SearchOptions<'_>,
     files: &OutputFiles,
 ) -> Result<Report<S::Score>> {
     check_is_float(original)?;
     // All formats, so that no search ends with a format that can't be written.
     files.deploy.iter().try_for_each(|(format, _)| files.emission.target.check_format(*format))?;
-    let mut report = search(float, original, config, roles.reborrow(), options.reborrow())?;
+    if let (None, Some((format, _))) = (options.deploy, files.deploy.first()) {
+        options.deploy = Some((*format, files.emission));
+    }
+    let scored = options.deploy.map(|(format, _)| format);
+    let formats = files.deploy.iter().map(|(format, _)| *format);
+    let further = formats.filter(|format| Some(*format) != scored).collect();
+    let mut scorer = EveryFormat { scorer: &mut *roles.scorer, further, emission: files.emission };
+    let search_roles = Roles {
+        data: &mut *roles.data,
+        scorer: &mut scorer,
+        judge: &mut *roles.judge,
+        observer: &mut *roles.observer,
+    };
+    let mut report = search(float, original, config, search_roles, options.reborrow())?;
     write_file(&files.ranking, ranking_json(&report).as_bytes())?;
     write_file(&files.history, history_json(&report).as_bytes())?;
     match &mut report.outcome {
@@ -82,6 +98,34 @@ pub fn quantize_and_save<S: Scorer>(
         }
     }
     Ok(report)
+}
+
+/// Scores trials in several deploy formats.
+struct EveryFormat<'a, S> {
+    scorer: &'a mut S,
+    /// The formats besides that of the trial.
+    further: Vec<DeployFormat>,
+    emission: Emission,
+}
+
+impl<S: Scorer> Scorer for EveryFormat<'_, S> {
+    type Score = S::Score;
+
+    fn score(
+        &mut self,
+        subject: Subject<'_>,
+        scoring: &mut Scoring<'_, S::Score>,
+    ) -> Result<S::Score, BoxError> {
+        let Subject::Trial { index, quantized, deployed } = subject else {
+            return self.scorer.score(subject, scoring);
+        };
+        let formats = std::iter::once(None).chain(self.further.iter().copied().map(Some));
+        scoring.all_of(formats, |format, scoring| {
+            let other = format.map(|format| quantized.deploy(format, &self.emission, &mut ())).transpose()?;
+            let deployed = other.as_ref().or(deployed);
+            self.scorer.score(Subject::Trial { index, quantized, deployed }, scoring)
+        })
+    }
 }
 
 /// Calibrates a model, quantizes every layer that the configuration enables, and writes the result: the fake-quant and the deploy

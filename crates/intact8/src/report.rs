@@ -3,7 +3,7 @@
 
 use crate::confidence::{Confidence, Interval};
 use crate::goal::Goal;
-use crate::scorer::{Effort, Score};
+use crate::scorer::{Effort, Score, Verified};
 use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{Arithmetic, LayerArithmetic, LayerCounts};
 use intact8_search::{Ending, Report, Rungs, Verdict};
@@ -95,6 +95,9 @@ pub fn report_json(
     let rescored = report.rescored.iter().map(|saved| {
         let mut value = score_json(&saved.score, saved.verdict);
         value["model"] = json!(saved.name);
+        if let Some(Verified { runtime, values }) = &saved.score.verified {
+            value["verified"] = json!({ "runtime": runtime, "metrics": values });
+        }
         value
     });
     let closest = report.best().is_none().then(|| &report.history[report.closest]);

@@ -1,4 +1,4 @@
-//! Scorers of the command: metrics over a data set, computed by our interpreter, or a command of the user's.
+//! Scorers of the command: metrics over a data set, computed by our interpreter or a runtime of others, or a command of the user's.
 //!
 //! Goals are judged elsewhere; a score knows nothing of them.
 
@@ -10,9 +10,11 @@ mod cuts;
 mod fingerprint;
 mod process;
 mod sample_order;
+mod verified;
 
 pub use by_command::CommandScorer;
 pub use by_data::{DataScorer, OriginalModel};
+pub use verified::VerifiedScorer;
 
 use crate::chance::Chance;
 use crate::data::Noise;
@@ -40,8 +42,19 @@ pub struct Score {
     /// For each metric the contribution of each sample, if all metrics are means over samples; only for the original and the
     /// first trial.
     pub contributions: Vec<Vec<f64>>,
+    /// The metrics in a runtime of others, if the model was scored there; only for saved models.
+    pub verified: Option<Verified>,
     /// The effort of the scoring.
     pub effort: Effort,
+}
+
+/// Metrics that a runtime of others has computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// The name of the runtime with its version.
+    pub runtime: String,
+    /// The metrics, one for each goal.
+    pub values: Vec<f64>,
 }
 
 impl Score {

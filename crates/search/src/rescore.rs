@@ -22,8 +22,13 @@ pub fn rescore<S: Scorer>(
     roles.observer.stage(Stage::Saved { name });
     let observer = &mut *roles.observer;
     let mut progress = |done, total| observer.progress(done, total);
-    let mut scoring =
-        Scoring { original: Some(original), first, out_of_reach: None, progress: &mut progress };
+    let mut scoring = Scoring {
+        original: Some(original),
+        first,
+        out_of_reach: None,
+        misses: None,
+        progress: &mut progress,
+    };
     match roles.scorer.score(Subject::Saved { path, model }, &mut scoring).map_err(Error::from_user) {
         Ok(score) => {
             let verdict = judged(roles.judge, original, &score)?;

@@ -6,7 +6,7 @@
 use crate::outcome::Rungs;
 use crate::stage::{Interruption, Stage};
 use intact8_calibrate::BoxError;
-use intact8_ir::{Model, PassObserver, Result};
+use intact8_ir::{Error, Model, PassObserver, Result};
 use intact8_quant::layer::LayerSet;
 use intact8_quant::{Deployed, Quantized};
 use std::path::Path;
@@ -82,9 +82,43 @@ pub struct Scoring<'a, S> {
     /// Whether the target can't be met with a score. A scorer that knows the best score that a partly scored model can
     /// still reach may pass it, and if the result is true, stop and return it. `None` if the score must be complete.
     pub out_of_reach: Option<&'a dyn Fn(&S) -> bool>,
+    /// Whether a complete score misses the target; `None` if a model is not scored as a trial. See [`all_of`](Scoring::all_of).
+    pub misses: Option<&'a dyn Fn(&S) -> bool>,
     /// The scorer should call it regularly, with the amount of work done and in total, in any unit; an error must end the
     /// scoring.
     pub progress: &'a mut dyn FnMut(usize, usize) -> Result<()>,
+}
+
+impl<S> Scoring<'_, S> {
+    /// Scores several models that must all meet the target for a trial to meet it: in order, up to the first that misses it. Returns
+    /// that score, and if there is none the score of the first model.
+    ///
+    /// # Errors
+    /// As `score`; if there is no model.
+    pub fn all_of<T>(
+        &mut self,
+        models: impl IntoIterator<Item = T>,
+        mut score: impl FnMut(T, &mut Scoring<'_, S>) -> Result<S, BoxError>,
+    ) -> Result<S, BoxError> {
+        let mut models = models.into_iter();
+        let first = models.next().ok_or_else(|| Error::evaluator("there is no model to score"))?;
+        let first = score(first, self)?;
+        if self.is_missed_with(&first) {
+            return Ok(first);
+        }
+        for model in models {
+            let further = score(model, self)?;
+            if self.is_missed_with(&further) {
+                return Ok(further);
+            }
+        }
+        Ok(first)
+    }
+
+    /// Whether a complete score is known to miss the target.
+    pub fn is_missed_with(&self, score: &S) -> bool {
+        self.misses.is_some_and(|misses| misses(score))
+    }
 }
 
 /// Decides whether a score is good enough.

@@ -19,6 +19,7 @@ use intact8_ir::{Error, ErrorKind, Model, PassObserver, Result};
 use intact8_quant::layer::{LayerSet, LayerTable};
 use intact8_quant::{DeployFormat, Deployed, Emission, LayerArithmetic, QuantConfig, Quantized, Record};
 use proposal::{Next, checked_groups};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The roles that the caller supplies to a search.
@@ -70,8 +71,13 @@ pub fn search<'a, S: Scorer>(
             roles.observer.stage(Stage::Original);
             let observer = &mut *roles.observer;
             let mut progress = |done, total| observer.progress(done, total);
-            let mut scoring =
-                Scoring { original: None, first: None, out_of_reach: None, progress: &mut progress };
+            let mut scoring = Scoring {
+                original: None,
+                first: None,
+                out_of_reach: None,
+                misses: None,
+                progress: &mut progress,
+            };
             let score =
                 roles.scorer.score(Subject::Original(original), &mut scoring).map_err(Error::from_user)?;
             roles.observer.scored(Candidate::Original, &score)?;
@@ -232,13 +238,18 @@ impl<S: Scorer> Search<'_, S> {
         let Report { original, scores, .. } = &self.report;
         let Roles { scorer, judge, observer, .. } = &mut self.roles;
         observer.stage(Stage::Trial { index, rolled_back, n_layers, n_ahead });
-        let judge = &**judge;
-        let out_of_reach = |best: &S::Score| judge.is_out_of_reach(original, best);
+        let judge = RefCell::new(&mut **judge);
+        let out_of_reach = |best: &S::Score| judge.borrow().is_out_of_reach(original, best);
+        // If the judge fails, it does so again for the score of the trial.
+        let misses = |score: &S::Score| {
+            judge.borrow_mut().judge(original, score).is_ok_and(|verdict| !verdict.satisfied)
+        };
         let may_stop = self.options.early_stop && index > 0;
         let mut scoring = Scoring {
             original: Some(original),
             first: scores.first(),
             out_of_reach: may_stop.then_some(&out_of_reach),
+            misses: Some(&misses),
             progress: &mut |done, total| observer.progress(done, total),
         };
         let subject =

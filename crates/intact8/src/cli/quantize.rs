@@ -6,6 +6,8 @@ mod combination;
 mod configuration;
 mod earlier;
 mod identity;
+mod latency;
+mod roles;
 pub(super) mod size;
 mod table;
 mod unscored;
@@ -14,12 +16,11 @@ mod verdict;
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{
-    DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, lines_beside, print_contradictions, print_line,
-    print_message, print_notes,
+    ChosenRuntime, DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside,
+    print_contradictions, print_line, print_message,
 };
 use anyhow::{Context, bail};
-use intact8::data::{DataSet, Feed};
-use intact8::ir::{Type, one_line};
+use intact8::ir::one_line;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
 use intact8::quant::passes::other_floats_of_layers;
@@ -28,16 +29,16 @@ use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
-    AnyScorer, CommandScorer, Confidence, DataScorer, DeploySize, FloatModel, Goal, Goals, Interpreter,
-    Journal, MaxDrop, Model, OriginalModel, OutputFiles, Preference, Prepared, QuantConfig, Report, Roles,
-    Score, SearchOptions, Stop, Target, Watcher, deploy_sizes, dump_replay, model_bytes, prepare,
-    quantize_and_save, remove_leftovers, report_json,
+    DeploySize, FloatModel, Goals, Interpreter, Journal, Model, OutputFiles, Preference, Prepared,
+    QuantConfig, Report, Roles, Score, SearchOptions, Stop, Watcher, deploy_sizes, dump_replay, model_bytes,
+    prepare, quantize_and_save, remove_leftovers, report_json,
 };
+use latency::Comparison;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Quantize a model to int8 as far as an accuracy target allows
 ///
@@ -147,8 +148,19 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_chance: bool,
     /// Quantize every layer of the configuration and score nothing: no search, and no report
-    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json"])]
+    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json", "eval_simulation", "runtime", "no_bench", "bench_cmd"])]
     no_eval: bool,
+    /// Score the fake-quant model of a trial with the command first, and the deploy model only if that meets the goals
+    #[arg(long)]
+    eval_simulation: bool,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    /// Measure no latency at the end
+    #[arg(long)]
+    no_bench: bool,
+    /// Measure the latency at the end with a command, which receives the path of an ONNX file and prints milliseconds
+    #[arg(long, value_name = "CMD", conflicts_with = "no_bench")]
+    bench_cmd: Option<String>,
     /// If the goals can't be met, write the closest model; the exit code is still 2
     #[arg(long)]
     keep_best: bool,
@@ -187,7 +199,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limits = args.max_memory.limits()?;
     let interpreter = Arc::new(Interpreter::with_limits(limits));
     let memory = size::memory(args.memory.as_deref())?;
-    let (mut calibration, mut scorer, mut goals) = roles(args, &model, &interpreter, &stop)?;
+    let runtime = args.runtime.for_target(target)?;
+    let (mut calibration, mut scorer, mut goals) =
+        roles::roles(args, &model, &interpreter, runtime.as_ref(), &stop)?;
 
     let asked = configuration::asked(args)?;
     let how = configuration::preparation(args, asked.as_ref());
@@ -199,7 +213,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
     let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
     let groups = groups(&args.groups, &prepared, &config)?;
-    let run = identity::identity(args, &model, &config, &goals.goals, &files)?;
+    let run = identity::identity(args, &model, &config, &goals.goals, &files, runtime.as_ref())?;
     let _lock = files.lock()?;
     if args.resume {
         files.remove_leftovers();
@@ -228,7 +242,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
     let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
     let float_bytes = model_bytes(&args.model, &model);
-    write_report(args, &goals, &report, &files, float_bytes, (began, &watcher.work))?;
+    let latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
+    let elapsed = began.elapsed();
+    let further = Further { float_bytes, elapsed, work: &watcher.work, runtime: runtime.as_ref(), latency };
+    write_report(args, &goals, &report, &files, &further)?;
     Ok(verdict::report(args, &goals, &report, &files))
 }
 
@@ -264,26 +281,42 @@ fn print_conversion(model: &Model, prepared: &Prepared) {
     }
 }
 
+/// What a report has besides the result of the search.
+struct Further<'a> {
+    /// The size of the original.
+    float_bytes: u64,
+    /// The time of the run.
+    elapsed: Duration,
+    /// The counts of preparations, quantizations and emissions.
+    work: &'a BTreeMap<String, usize>,
+    runtime: Option<&'a ChosenRuntime>,
+    latency: Option<Comparison>,
+}
+
 /// Prints and writes the report.
 fn write_report(
     args: &Args,
     goals: &Goals,
     report: &Report<Score>,
     files: &OutputFiles,
-    float_bytes: u64,
-    (began, work): (Instant, &BTreeMap<String, usize>),
+    further: &Further<'_>,
 ) -> anyhow::Result<()> {
-    let (elapsed, confidence) = (began.elapsed(), goals.confidence.unwrap_or_default());
+    let Further { float_bytes, elapsed, .. } = *further;
+    let confidence = goals.confidence.unwrap_or_default();
     let warnings = goals.warnings(&report.original);
     warnings.iter().for_each(|warning| print_line(&format!("warning: {warning}")));
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
+    table::runtime_lines(further.runtime, report).iter().for_each(|line| print_line(line));
+    further.latency.iter().for_each(|latency| print_line(&latency.line()));
     let mut json = report_json(report, &goals.goals, confidence, elapsed);
     let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
     let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
     json["warnings"] = serde_json::json!(warnings);
     json["model"] = shown(&args.model);
     json["files"] = written.iter().map(|path| shown(path)).collect();
-    json["work"] = serde_json::json!(work);
+    json["work"] = serde_json::json!(further.work);
+    json["runtime"] = serde_json::json!(further.runtime.map(|runtime| runtime.loaded.name()));
+    json["latency"] = serde_json::json!(further.latency.as_ref().map(Comparison::to_json));
     json["failure"] = serde_json::json!(report.failure.as_ref().map(ToString::to_string));
     let sizes = deploy_sizes(files, float_bytes)?;
     let of_file = |size: &DeploySize| serde_json::json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
@@ -303,83 +336,6 @@ fn write_report(
 /// A path in JSON, which holds only Unicode: other characters are replaced.
 fn shown(path: &Path) -> serde_json::Value {
     path.display().to_string().into()
-}
-
-/// The calibration data, the scorer and the judge.
-fn roles(
-    args: &Args,
-    model: &Model,
-    interpreter: &Arc<Interpreter>,
-    stop: &Stop,
-) -> anyhow::Result<(Feed, AnyScorer, Goals)> {
-    let max_drop = MaxDrop::parse(&args.max_drop)?;
-    // What can't be run is reported before any data are read.
-    let original = match args.eval_cmd {
-        Some(_) => None,
-        None => Some(OriginalModel::new(interpreter.clone(), model)),
-    };
-    let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let (feeding, limits) = (args.feeding.feeding(), args.max_memory.limits()?);
-    let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
-        let data = DataSet::read_for(path, model)?;
-        let feed = data.feed(model, &feeding)?;
-        feed.check_memory(limits.memory)?;
-        Ok((data, feed))
-    };
-    let eval = || args.eval.as_deref().map(fed).transpose();
-    let (calibration, eval) = rayon::join(|| fed(&args.calib), eval);
-    let ((_, calibration), eval) = (calibration?, eval?);
-    print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
-    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval) {
-        (Some(command), _) => {
-            let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
-            let mut scorer = CommandScorer::parse(command)?;
-            (scorer.timeout, scorer.is_persistent, scorer.stop) = (timeout, args.eval_stays, stop.clone());
-            (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
-        }
-        (None, Some((data, evaluation))) => {
-            print_unscored(model);
-            let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
-            let (metrics, goals): (Vec<_>, Vec<Goal>) =
-                parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
-            let original = original.context("the original is compiled where data are scored")?;
-            let mut scorer = DataScorer::new(original, evaluation, &data, metrics)?;
-            scorer.cache_memory = size::parse(&args.cache_mem)?;
-            check_drops(&scorer, &goals)?;
-            (Box::new(scorer), goals)
-        }
-        (None, None) => unreachable!("the combination of options is checked"),
-    };
-    let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
-    Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
-}
-
-/// Prints the outputs that no metric can use, because they are no tensors.
-fn print_unscored(model: &Model) {
-    for &output in model.main().outputs() {
-        let output = model.main().value(output);
-        if let Some(ty) = output.ty.as_ref().filter(|ty| !matches!(ty, Type::Tensor(_))) {
-            print_message(&format!("output {:?}: is {ty}, and is left out of the scores", output.name));
-        }
-    }
-}
-
-/// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
-fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
-    for (metric, goal) in scorer.metrics.iter().zip(goals) {
-        let bound = match (metric.name.as_str(), goal.target) {
-            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
-            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
-            _ => continue,
-        };
-        if scorer.is_measured_by_original(metric) {
-            let name = &metric.name;
-            bail!(
-                "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
-            );
-        }
-    }
-    Ok(())
 }
 
 /// The layers that move together.

@@ -46,6 +46,13 @@ pub(super) struct BatchResult {
     to_cache: Vec<(Fingerprint, Tensor)>,
 }
 
+impl BatchResult {
+    /// The outputs of a model that does not use the cache.
+    pub(super) fn of(outputs: Vec<Tensor>) -> BatchResult {
+        BatchResult { outputs, to_cache: vec![] }
+    }
+}
+
 impl ActivationCache {
     /// An empty cache for a number of batches.
     pub(super) fn new(interpreter: Arc<Interpreter>, n_batches: usize) -> ActivationCache {

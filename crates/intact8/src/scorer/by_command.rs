@@ -7,8 +7,9 @@ use crate::stop::Stop;
 use crate::temporary::TemporaryFolder;
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result};
-use intact8_quant::{DeployFormat, Deployed, emit_fake_quant};
+use intact8_quant::{DeployFormat, Deployed, Quantized, emit_fake_quant};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub struct CommandScorer {
     /// Whether the command is started only once; it then reads the path of a model from each line of its standard input and
     /// answers with a line that is a number, or the path and a number. A number before a path was received is an error.
     pub is_persistent: bool,
+    /// Whether trials are scored as fake-quant models, and as deploy models only if those meet the target.
+    pub simulation: bool,
     /// Ends the command when the user cancels the search.
     pub stop: Stop,
     process: Option<PersistentProcess>,
@@ -42,6 +45,7 @@ impl CommandScorer {
             command,
             timeout: None,
             is_persistent: false,
+            simulation: false,
             stop: Stop::default(),
             process: None,
         })
@@ -142,12 +146,20 @@ fn check_needs_no_shell(line: &str, words: &[String]) -> Result<()> {
 }
 
 impl CommandScorer {
-    fn score_file(&mut self, path: &Path) -> Result<Score> {
+    /// The number that the command prints for a file.
+    ///
+    /// # Errors
+    /// If the command fails, prints no finite number, or is ended.
+    pub fn number(&mut self, path: &Path) -> Result<f64> {
         let answer = self.answer(path)?;
         match answer.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Score::of(vec![number])),
+            Ok(number) if number.is_finite() => Ok(number),
             _ => Err(self.failed(format!("must print a finite number on its last line, found {answer:?}"))),
         }
+    }
+
+    fn score_file(&mut self, path: &Path) -> Result<Score> {
+        Ok(Score::of(vec![self.number(path)?]))
     }
 
     fn score_model(&mut self, model: &Model) -> Result<Score> {
@@ -176,30 +188,45 @@ fn without_path<'a>(line: &'a str, path: &str) -> &'a str {
     line.strip_prefix(path).map_or(line, |rest| rest.strip_prefix(':').unwrap_or(rest).trim_start())
 }
 
-/// Whether the user's runtime is expected to run a deploy model; the Ascend format requires its own compiler.
-fn is_runnable(deployed: &Deployed) -> bool {
-    deployed.format() != DeployFormat::Ascend
+/// The model of a deploy file that the user's runtime is expected to run; the Ascend format requires its own compiler, so operators
+/// of ONNX replace its own.
+fn runnable(deployed: &Deployed) -> Result<Cow<'_, Model>> {
+    match deployed.format() {
+        DeployFormat::Ascend => deployed.standard().map(Cow::Owned),
+        _ => Ok(Cow::Borrowed(deployed.model())),
+    }
+}
+
+/// The fake-quant model of a trial as its file has it.
+fn simulated(quantized: &Quantized, deployed: Option<&Deployed>) -> Result<Model> {
+    let mut model = quantized.fake_quant().clone();
+    if let Some(deployed) = deployed {
+        emit_fake_quant(deployed.emission().target).run(&mut model)?;
+    }
+    Ok(model)
 }
 
 impl Scorer for CommandScorer {
     type Score = Score;
 
-    /// Trials are scored as deploy models, or as fake-quant models if the runtime can't run the deploy format.
-    fn score(&mut self, subject: Subject<'_>, _: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
+    /// Trials are scored as deploy models, which are what is saved.
+    fn score(&mut self, subject: Subject<'_>, scoring: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         let began = Instant::now();
         let score = match subject {
             Subject::Original(model) => self.score_model(model),
-            Subject::Trial { quantized, deployed, .. } => match deployed {
-                Some(deployed) if is_runnable(deployed) => self.score_model(deployed.model()),
-                Some(deployed) => {
-                    let mut model = quantized.fake_quant().clone();
-                    emit_fake_quant(deployed.emission().target).run(&mut model)?;
-                    self.score_model(&model)
-                }
-                None => self.score_model(quantized.fake_quant()),
-            },
-            Subject::Saved { model: SavedModel::Deployed(deployed), .. } if !is_runnable(deployed) => {
-                self.score_model(&deployed.standard()?)
+            Subject::Trial { quantized, deployed, .. } => {
+                let simulation = (self.simulation || deployed.is_none()).then_some(None);
+                let models = simulation.into_iter().chain(deployed.map(Some));
+                let scored = scoring.all_of(models, |model, _| match model {
+                    None => Ok(self.score_model(&simulated(quantized, deployed)?)?),
+                    Some(deployed) => Ok(self.score_model(&*runnable(deployed)?)?),
+                });
+                return Ok(scored?.measured(began));
+            }
+            Subject::Saved { model: SavedModel::Deployed(deployed), .. }
+                if deployed.format() == DeployFormat::Ascend =>
+            {
+                self.score_model(&*runnable(deployed)?)
             }
             Subject::Saved { path, .. } => self.score_file(path),
         };

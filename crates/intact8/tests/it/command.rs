@@ -154,6 +154,7 @@ fn a_saved_model_has_the_reported_accuracy() {
             original: None,
             first: None,
             out_of_reach: None,
+            misses: None,
             progress: &mut |_, _| Ok(()),
         };
         let subject = intact8::search::Subject::Original(&model);

@@ -11,7 +11,11 @@ pub(super) fn check(args: &Args) -> anyhow::Result<()> {
              quantize without an accuracy target"
         );
     }
-    let of_commands = [("--eval-stays", args.eval_stays), ("--eval-timeout", args.eval_timeout.is_some())];
+    let of_commands = [
+        ("--eval-stays", args.eval_stays),
+        ("--eval-timeout", args.eval_timeout.is_some()),
+        ("--eval-simulation", args.eval_simulation),
+    ];
     match of_commands.iter().find(|(_, is_set)| *is_set && args.eval_cmd.is_none()) {
         Some((option, _)) => bail!("{option} is for a command; add --eval-cmd CMD, or omit {option}"),
         None => Ok(()),

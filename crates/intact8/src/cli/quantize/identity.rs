@@ -1,6 +1,7 @@
 //! The identity of a run in its journal: runs with the same identity have the same scores.
 
 use super::Args;
+use crate::cli::ChosenRuntime;
 use anyhow::Context;
 use intact8::data::data_files;
 use intact8::{Goal, Model, OutputFiles, QuantConfig};
@@ -18,6 +19,7 @@ pub(super) fn identity(
     config: &QuantConfig,
     goals: &[Goal],
     files: &OutputFiles,
+    runtime: Option<&ChosenRuntime>,
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     part(&mut hash, env!("CARGO_PKG_VERSION").as_bytes());
@@ -39,9 +41,11 @@ pub(super) fn identity(
         format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
             .as_bytes(),
     );
-    // Trials are scored in the first deploy format.
-    let format = files.deploy.first().map(|(format, _)| format.name());
-    part(format!("{format:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
+    let formats: Vec<&str> = files.deploy.iter().map(|(format, _)| format.name()).collect();
+    part(format!("{formats:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
+    part(format!("{}", args.eval_simulation).as_bytes());
+    let runtime = runtime.map(|runtime| (runtime.loaded.name(), runtime.is_given));
+    part(format!("{runtime:?}").as_bytes());
     // With less memory, layers may be left out of stages.
     part(format!("{:?}", args.memory).as_bytes());
     if !args.ladder.is_empty() {

@@ -1,11 +1,11 @@
 //! The tables that are printed at the end of a search.
 
-use crate::cli::print_line;
+use crate::cli::{ChosenRuntime, print_line};
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::quant::LayerCounts;
 use intact8::search::{Ending, Outcome};
 use intact8::{
-    Confidence, Goal, Interval, OutputFiles, Report, Score, Target, interval, interval_of_value,
+    Confidence, Goal, Interval, OutputFiles, Report, Score, Target, Verified, interval, interval_of_value,
     names_by_rank, saved_bytes, trials_per_second,
 };
 use std::path::Path;
@@ -41,6 +41,21 @@ pub(super) fn print(
         print_line(&format!("left out of the ladder: {rung}: {reason}"));
     }
     print_line(&trials(report, elapsed));
+}
+
+/// Which runtime has scored or verified the deploy models.
+pub(super) fn runtime_lines(runtime: Option<&ChosenRuntime>, report: &Report<Score>) -> Vec<String> {
+    let is_given = runtime.is_some_and(|runtime| runtime.is_given);
+    let verified =
+        report.rescored.iter().filter_map(|saved| Some((&saved.name, saved.score.verified.as_ref()?)));
+    let deployed: Vec<_> = verified.filter(|(name, _)| *name != "fake-quant").collect();
+    let line = |(name, verified): &(&String, &Verified)| {
+        let values: Vec<String> = verified.values.iter().map(|value| format!("{value:.6}")).collect();
+        let of_format = if deployed.len() > 1 { format!("{name} file: ") } else { String::new() };
+        let what = if is_given { "scored" } else { "verified" };
+        format!("{of_format}{what} in {}: {}", verified.runtime, values.join(", "))
+    };
+    deployed.iter().map(line).collect()
 }
 
 /// Metrics, losses, layers and sizes of the original, the first trial and the result.

@@ -2,7 +2,7 @@
 
 use super::{Args, again};
 use crate::cli::print_message;
-use intact8::search::Ending;
+use intact8::search::{Ending, Rescored};
 use intact8::{Goal, Goals, OutputFiles, Report, Score, Target};
 use std::process::ExitCode;
 
@@ -12,8 +12,10 @@ const TARGET_MISSED: u8 = 2;
 /// Prints the messages and returns the exit code.
 pub(super) fn report(args: &Args, goals: &Goals, report: &Report<Score>, files: &OutputFiles) -> ExitCode {
     if args.eval_cmd.is_some() {
-        variation(report, files);
+        let scored_first = if args.eval_simulation { "fake-quant" } else { "deploy" };
+        variation(report, files, scored_first);
     }
+    simulation_missed(goals, report, files);
     let mut code = ExitCode::SUCCESS;
     if !report.is_met() {
         missed(goals, report, files);
@@ -35,9 +37,9 @@ pub(super) fn report(args: &Args, goals: &Goals, report: &Report<Score>, files: 
 }
 
 /// Prints a message if the command printed different numbers for the same model, as a trial and as a file.
-fn variation(report: &Report<Score>, files: &OutputFiles) {
+fn variation(report: &Report<Score>, files: &OutputFiles, name: &str) {
     let trial = report.outcome.as_ref().map(|outcome| &outcome.score);
-    let file = report.rescored.iter().find(|saved| saved.name == "deploy").map(|saved| &saved.score);
+    let file = report.rescored.iter().find(|saved| saved.name == name).map(|saved| &saved.score);
     let (Some(trial), Some(file)) = (trial.filter(|trial| trial.stopped_after.is_none()), file) else {
         return;
     };
@@ -47,28 +49,51 @@ fn variation(report: &Report<Score>, files: &OutputFiles) {
         print_message(&format!(
             "{}: scores {after} when it is read back, and scored {before} as a trial; the evaluator varies by {:.6}, and \
              verdicts are not more precise than that",
-            files.first_deploy().display(),
+            files.file_of(name).display(),
             (before - after).abs()
         ));
     }
 }
 
-/// Prints by how much the target is missed.
-fn missed(goals: &Goals, report: &Report<Score>, files: &OutputFiles) {
+/// Prints a remark if the fake-quant model misses the target, which no runtime is meant to run.
+fn simulation_missed(goals: &Goals, report: &Report<Score>, files: &OutputFiles) {
+    let is_missing = |saved: &&Rescored<Score>| saved.is_fake_quant() && !saved.verdict.satisfied;
+    let has_deployed = report.rescored.iter().any(|saved| !saved.is_fake_quant());
+    for saved in report.rescored.iter().filter(is_missing).filter(|_| has_deployed && report.is_met()) {
+        print_message(&format!(
+            "{}: misses the target, {} ({}); the deploy model meets it, and is the one that runs",
+            files.file_of(&saved.name).display(),
+            missed_by(goals, saved),
+            targets(goals)
+        ));
+    }
+}
+
+fn targets(goals: &Goals) -> String {
     let targets: Vec<String> = goals.goals.iter().map(Goal::shown).collect();
-    let targets = match goals.confidence {
+    match goals.confidence {
         Some(confidence) => format!("target {} at {} confidence", targets.join(", "), confidence.shown()),
         None => format!("target {}", targets.join(", ")),
-    };
+    }
+}
+
+/// The result of a saved model that misses the target.
+fn missed_by(goals: &Goals, saved: &Rescored<Score>) -> String {
+    let values = goals.goals.iter().zip(&saved.score.values);
+    let mut missed = values.filter(|(goal, value)| !goal.judge(**value, **value).satisfied);
+    match missed.next() {
+        Some((goal, &value)) => format!("with {} {}", goal.name, goal.value_shown(value)),
+        None => format!("with a loss of {:.6}", saved.verdict.loss),
+    }
+}
+
+/// Prints by how much the target is missed.
+fn missed(goals: &Goals, report: &Report<Score>, files: &OutputFiles) {
+    let targets = targets(goals);
     if report.best().is_some() {
-        for saved in report.rescored.iter().filter(|saved| !saved.verdict.satisfied) {
-            let path = files.file_of(&saved.name);
-            let values = goals.goals.iter().zip(&saved.score.values);
-            let mut missed = values.filter(|(goal, value)| !goal.judge(**value, **value).satisfied);
-            let result = match missed.next() {
-                Some((goal, &value)) => format!("with {} {}", goal.name, goal.value_shown(value)),
-                None => format!("with a loss of {:.6}", saved.verdict.loss),
-            };
+        let deployed = report.rescored.iter().filter(|saved| !saved.is_fake_quant());
+        for saved in deployed.filter(|saved| !saved.verdict.satisfied) {
+            let (path, result) = (files.file_of(&saved.name), missed_by(goals, saved));
             print_message(&format!(
                 "{}: misses the target when it is read back, {result} ({targets}); set a slightly stricter target",
                 path.display(),

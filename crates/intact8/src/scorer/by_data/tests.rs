@@ -1,6 +1,7 @@
 //! Tests: scores do not depend on the number of threads, the order of samples, or the models scored before.
 
 use super::*;
+use crate::data::Noise;
 use crate::data::{Feeding, metric_named};
 use crate::goal::{Goal, Target};
 
@@ -14,7 +15,7 @@ fn scored(
     references: Option<[&Score; 2]>,
 ) -> Score {
     let [original, first] = references.map_or([None; 2], |references| references.map(Some));
-    let mut scoring = Scoring { original, first, out_of_reach, progress: &mut |_, _| Ok(()) };
+    let mut scoring = Scoring { original, first, out_of_reach, misses: None, progress: &mut |_, _| Ok(()) };
     scorer.score_model(model, mode, &mut scoring).unwrap()
 }
 

@@ -1,0 +1,100 @@
+//! The roles of a search: the calibration data, the scorer and the goals, from the options of the command line.
+
+use super::{Args, budget, size};
+use crate::cli::{ChosenRuntime, print_message, print_notes};
+use anyhow::{Context, bail};
+use intact8::data::{DataSet, Feed};
+use intact8::ir::Type;
+use intact8::{
+    AnyScorer, CommandScorer, Confidence, DataScorer, Goal, Goals, Interpreter, MaxDrop, Model,
+    OriginalModel, Stop, Target, VerifiedScorer,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The calibration data, the scorer and the judge.
+pub(super) fn roles(
+    args: &Args,
+    model: &Model,
+    interpreter: &Arc<Interpreter>,
+    runtime: Option<&ChosenRuntime>,
+    stop: &Stop,
+) -> anyhow::Result<(Feed, AnyScorer, Goals)> {
+    let max_drop = MaxDrop::parse(&args.max_drop)?;
+    // What can't be run is reported before any data are read.
+    let original = match args.eval_cmd {
+        Some(_) => None,
+        None => Some(OriginalModel::new(interpreter.clone(), model)),
+    };
+    let original = original.transpose().with_context(|| args.model.display().to_string())?;
+    let (feeding, limits) = (args.feeding.feeding(), args.max_memory.limits()?);
+    let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
+        let data = DataSet::read_for(path, model)?;
+        let feed = data.feed(model, &feeding)?;
+        feed.check_memory(limits.memory)?;
+        Ok((data, feed))
+    };
+    let eval = || args.eval.as_deref().map(fed).transpose();
+    let (calibration, eval) = rayon::join(|| fed(&args.calib), eval);
+    let ((_, calibration), eval) = (calibration?, eval?);
+    print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
+    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval) {
+        (Some(command), _) => {
+            let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
+            let mut scorer = CommandScorer::parse(command)?;
+            (scorer.timeout, scorer.is_persistent, scorer.stop) = (timeout, args.eval_stays, stop.clone());
+            scorer.simulation = args.eval_simulation;
+            (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
+        }
+        (None, Some((data, evaluation))) => {
+            print_unscored(model);
+            let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
+            let (metrics, goals): (Vec<_>, Vec<Goal>) =
+                parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
+            let original = original.context("the original is compiled where data are scored")?;
+            let made = || DataScorer::new(original.clone(), evaluation.clone(), &data, metrics.clone());
+            let in_runtime = |runtime: &ChosenRuntime| -> intact8::Result<DataScorer> {
+                Ok(made()?.in_runtime(runtime.loaded.clone(), &runtime.loaded.name(), model))
+            };
+            let (scorer, verifier) = match runtime {
+                Some(runtime) if runtime.is_given => (in_runtime(runtime)?, None),
+                runtime => (made()?, runtime.map(in_runtime).transpose()?),
+            };
+            check_drops(&scorer, &goals)?;
+            let mut scorer = VerifiedScorer { scorer, verifier, remark: Box::new(print_message) };
+            scorer.scorer.cache_memory = size::parse(&args.cache_mem)?;
+            (Box::new(scorer), goals)
+        }
+        (None, None) => unreachable!("the combination of options is checked"),
+    };
+    let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
+    Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
+}
+
+/// Prints the outputs that no metric can use, because they are no tensors.
+fn print_unscored(model: &Model) {
+    for &output in model.main().outputs() {
+        let output = model.main().value(output);
+        if let Some(ty) = output.ty.as_ref().filter(|ty| !matches!(ty, Type::Tensor(_))) {
+            print_message(&format!("output {:?}: is {ty}, and is left out of the scores", output.name));
+        }
+    }
+}
+
+/// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
+fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
+    for (metric, goal) in scorer.metrics.iter().zip(goals) {
+        let bound = match (metric.name.as_str(), goal.target) {
+            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
+            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
+            _ => continue,
+        };
+        if scorer.is_measured_by_original(metric) {
+            let name = &metric.name;
+            bail!(
+                "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
+            );
+        }
+    }
+    Ok(())
+}

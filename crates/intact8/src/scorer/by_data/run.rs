@@ -1,0 +1,225 @@
+//! A run of a model over all samples: batches in parallel, tallies, early stop and noise.
+
+use super::{DataScorer, ScoringMode, Targets};
+use crate::chance::Chance;
+use crate::data::{Batch, Better, Metric, Noise, Rows, Tally, noise, noise_of_mean};
+use crate::scorer::activation_cache::{ActivationCache, BatchResult, CachedModel, CachedValues};
+use crate::scorer::sample_order::{estimate, worst_first};
+use crate::scorer::{Effort, Score};
+use intact8_ir::{Error, Executor, Model, Result, Tensor};
+use intact8_search::Scoring;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A model that is ready to run on batches.
+enum ReadyModel<'a> {
+    /// By our interpreter, from cached values.
+    Cached(CachedModel<'a>),
+    /// By another runtime.
+    Foreign(Box<dyn Executor + 'a>),
+}
+
+impl ReadyModel<'_> {
+    /// The cached values from which a batch starts.
+    fn start(&mut self, cache: &ActivationCache, batch: usize) -> Result<CachedValues> {
+        match self {
+            ReadyModel::Cached(model) => cache.lookup(model, batch),
+            ReadyModel::Foreign(_) => Ok(CachedValues::new()),
+        }
+    }
+
+    fn run(&self, inputs: Vec<Tensor>, start: CachedValues) -> Result<BatchResult> {
+        match self {
+            ReadyModel::Cached(model) => model.run(inputs, start),
+            ReadyModel::Foreign(executor) => Ok(BatchResult::of(executor.run(&inputs)?)),
+        }
+    }
+}
+
+impl DataScorer {
+    /// Runs a model on all samples, as many batches at once as there are threads. The results are counted in the order of the
+    /// batches, so neither the score nor the stopping point depends on the number of threads. If the scoring may stop early, the
+    /// samples with the worst results in earlier models run first.
+    pub(super) fn run(
+        &mut self,
+        model: &Model,
+        mode: ScoringMode,
+        scoring: &mut Scoring<'_, Score>,
+    ) -> Result<Score> {
+        self.compute_targets(scoring)?;
+        let foreign = self.foreign.clone();
+        let mut ready = match &foreign {
+            Some(foreign) => ReadyModel::Foreign(foreign.runtime.compile(model)?),
+            None => {
+                let first_inputs =
+                    || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
+                let memory = if mode == ScoringMode::Cached { self.cache_memory } else { 0 };
+                let session = (mode == ScoringMode::Original).then(|| self.original.session()).transpose()?;
+                self.original.session = None;
+                ReadyModel::Cached(self.cache.prepare(model, session, memory, first_inputs)?)
+            }
+        };
+        let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
+        let n_samples = self.evaluation.n_samples();
+        let references = scoring.original.zip(scoring.first).filter(|_| scoring.out_of_reach.is_some());
+        let references = references.map(<[&Score; 2]>::from);
+        let better = self.metrics.first().map_or(Better::Higher, |metric| metric.row().better);
+        let sorted = references.and_then(|references| worst_first(references, better));
+        // A journal may hold contributions of other samples.
+        let sorted = sorted.filter(|order| order.len() == n_samples);
+        let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
+        let batches = self.evaluation.batches_of(&order);
+        let order = batches.concat();
+        let (mut idx, mut n_scored) = (0, 0);
+        for wave in batches.chunks(rayon::current_num_threads()) {
+            (scoring.progress)(idx, batches.len())?;
+            let starts =
+                (idx..).zip(wave).map(|(idx, samples)| Ok((ready.start(&self.cache, idx)?, &samples[..])));
+            let starts = starts.collect::<Result<Vec<_>>>()?;
+            let run_batch = |(start, samples): (CachedValues, &[usize])| {
+                ready.run(self.evaluation.inputs_of(samples)?, start)
+            };
+            let results: Vec<Result<BatchResult>> = starts.into_par_iter().map(run_batch).collect();
+            for (result, samples) in results.into_iter().zip(wave) {
+                let mut result = result?;
+                self.cache.store(idx, &mut result);
+                let batch = self.batch(&result.outputs, samples)?;
+                for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+                    tally.add(&batch).map_err(|error| error.at(&metric.name))?;
+                }
+                idx += 1;
+                n_scored += samples.len();
+                let Some(is_out_of_reach) = scoring.out_of_reach.filter(|_| n_scored < n_samples) else {
+                    continue;
+                };
+                let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
+                    let (least, most) = tally.range(n_samples - n_scored);
+                    if metric.row().better == Better::Higher { most } else { least }
+                });
+                let best = Score::of(best.collect());
+                if is_out_of_reach(&best) {
+                    let references = references.filter(|_| sorted.is_some());
+                    let estimates = tallies.iter().enumerate().map(|(goal, tally)| {
+                        match (references, tally.contributions()) {
+                            (Some(references), Some(scored)) => estimate(scored, &order, references, goal),
+                            _ => tally.value(),
+                        }
+                    });
+                    return Ok(Score {
+                        values: best.values,
+                        stopped_after: Some(n_scored),
+                        estimates: estimates.collect(),
+                        effort: Effort { samples: Some(n_scored), ..Effort::default() },
+                        ..Score::default()
+                    });
+                }
+            }
+        }
+        if sorted.is_some() {
+            tallies.iter_mut().for_each(|tally| tally.sort(&order));
+        }
+        let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
+        if let Some(idx) = values.iter().position(|value| value.is_nan()) {
+            return Err(Error::evaluator("the metric is NaN; check the labels and targets")
+                .at(&self.metrics[idx].name));
+        }
+        let contributions = match mode {
+            ScoringMode::Cached => None,
+            _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
+        };
+        let is_original = mode == ScoringMode::Original;
+        let scored = self.metrics.iter().zip(&tallies).filter(|_| is_original);
+        let chance = scored.map(|(metric, tally)| match self.is_measured_by_original(metric) {
+            true => Chance::default(),
+            false => tally.chance(),
+        });
+        let chance = chance.collect();
+        let noise = self.noise(tallies, mode, scoring)?;
+        let effort = Effort { samples: Some(n_samples), ..Effort::default() };
+        Ok(Score {
+            values,
+            noise,
+            chance,
+            effort,
+            contributions: contributions.unwrap_or_default(),
+            ..Score::default()
+        })
+    }
+
+    /// Computes the outputs of the original model, if they are the targets and are not computed yet.
+    fn compute_targets(&mut self, scoring: &mut Scoring<'_, Score>) -> Result<()> {
+        let Targets::Original(None) = &self.targets else { return Ok(()) };
+        let foreign = self.foreign.clone();
+        let (session, compiled);
+        let executor: &dyn Executor = match &foreign {
+            Some(foreign) => {
+                compiled = foreign.runtime.compile(&foreign.original)?;
+                &*compiled
+            }
+            None => {
+                session = self.original.session()?;
+                &*session
+            }
+        };
+        let batches: Vec<Range<usize>> = self.evaluation.batches().collect();
+        let (mut found, mut n_done) = (Rows::default(), 0);
+        for wave in batches.chunks(rayon::current_num_threads()) {
+            (scoring.progress)(n_done, batches.len())?;
+            n_done += wave.len();
+            let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
+                .par_iter()
+                .map(|samples| executor.run(&self.evaluation.inputs(samples.clone())?))
+                .collect();
+            for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
+                let outputs = of_batch?;
+                found.extend(&Batch::of(&outputs, samples.len(), self.output_axis)?.output, samples.len());
+            }
+        }
+        self.targets = Targets::Original(Some(found));
+        Ok(())
+    }
+
+    /// The noise of each metric, from the tallies of a model and the original. The tallies of the original are stored; if it was
+    /// scored in an earlier run, and its score has no contributions, it is scored again.
+    fn noise(
+        &mut self,
+        tallies: Vec<Box<dyn Tally>>,
+        mode: ScoringMode,
+        scoring: &mut Scoring<'_, Score>,
+    ) -> Result<Vec<Noise>> {
+        let original = scoring.original.map_or(&[][..], |original| &original.contributions);
+        if !original.is_empty() && scoring.first.is_some() {
+            let pairs = original.iter().zip(&tallies);
+            let noises = pairs.filter_map(|(before, tally)| {
+                tally.contributions().map(|after| noise_of_mean(before, after, tally.is_count()))
+            });
+            return Ok(noises.collect());
+        }
+        if mode != ScoringMode::Original && self.baseline.is_none() {
+            let original = self.original_model().clone();
+            let progress = &mut *scoring.progress;
+            let mut scoring =
+                Scoring { original: None, first: None, out_of_reach: None, misses: None, progress };
+            self.score_model(&original, ScoringMode::Original, &mut scoring)?;
+        }
+        if mode == ScoringMode::Original {
+            self.baseline = Some(tallies);
+            let baseline = self.baseline.iter().flatten();
+            return Ok(baseline.map(|tally| noise(&**tally, &**tally)).collect());
+        }
+        let pairs = self.baseline.iter().flatten().zip(&tallies);
+        Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
+    }
+
+    /// The outputs of some samples with their labels and targets.
+    fn batch<'a>(&'a self, outputs: &'a [Tensor], samples: &[usize]) -> Result<Batch<'a>> {
+        let batch = Batch::of(outputs, samples.len(), self.output_axis)?;
+        let targets = match &self.targets {
+            Targets::None => Cow::Borrowed(&[][..]),
+            Targets::FromData(rows) => rows.of(samples),
+            Targets::Original(rows) => rows.as_ref().expect("the targets were computed before").of(samples),
+        };
+        Ok(Batch { labels: self.labels.of(samples), targets, ..batch })
+    }
+}
