@@ -112,7 +112,7 @@ fn random(sh: &Shell, n_cases: u32) -> anyhow::Result<()> {
 
 /// Runs the quantized files of the bundled models, and of those of a folder, in OpenVINO and tract.
 fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> anyhow::Result<()> {
-    let python = environment(sh, "venv-runtimes", "requirements-runtimes.txt")?;
+    let python = python_of_runtimes(sh)?;
     let (program, serve) = (build(sh)?, build_example(sh, "serve")?);
     let mode = if bless { "bless" } else { "compare" };
     let folder = folder.unwrap_or(Path::new(""));
@@ -124,7 +124,7 @@ fn runtimes(sh: &Shell, folder: Option<&Path>, only: &[String], bless: bool) -> 
 
 /// Quantizes small graphs for every target, and runs the files in ONNX Runtime, OpenVINO and tract.
 pub(crate) fn cases(sh: &Shell, only: &[String]) -> anyhow::Result<()> {
-    let python = environment(sh, "venv-runtimes", "requirements-runtimes.txt")?;
+    let python = python_of_runtimes(sh)?;
     let program = build(sh)?;
     cmd!(sh, "{python} xtask/conformance/cases.py {program} {only...}").run()?;
     Ok(())
@@ -156,6 +156,11 @@ pub(crate) fn bundled(sh: &Shell) -> anyhow::Result<()> {
 /// The virtual environment for all comparisons except for `--runtimes` and `--cases`.
 pub(crate) fn python(sh: &Shell) -> anyhow::Result<PathBuf> {
     environment(sh, "venv", "requirements.txt")
+}
+
+/// The virtual environment of these.
+pub(crate) fn python_of_runtimes(sh: &Shell) -> anyhow::Result<PathBuf> {
+    environment(sh, "venv-runtimes", "requirements-runtimes.txt")
 }
 
 /// A virtual environment with pinned packages; created if it is missing or the pins have changed.

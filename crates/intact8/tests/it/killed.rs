@@ -16,7 +16,7 @@ fn start(scratch: &Scratch, more: &[&str]) -> Child {
     let save = scratch.path("m");
     let args =
         ["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--save", &save, "--max-drop", "0.002"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_intact8"));
+    let mut command = crate::command();
     command.args(args).args([
         "--no-equalize",
         "--no-balance",

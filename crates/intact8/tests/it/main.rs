@@ -16,6 +16,7 @@ mod memory;
 mod opt;
 mod options;
 mod other_floats;
+mod runtime;
 #[cfg(unix)]
 mod save_path;
 mod sharing;
@@ -35,6 +36,18 @@ struct Run {
     stderr: String,
 }
 
+/// A program whose runs do not depend on the runtimes of the machine.
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("INTACT8_RUNTIME", "none");
+    command
+}
+
+/// The command.
+fn command() -> Command {
+    program(env!("CARGO_BIN_EXE_intact8"))
+}
+
 /// Runs the command. Networks as small as the tests' run faster in float on the default target; so, unless a test states a
 /// preference, all of their layers are quantized.
 fn intact8(args: &[&str]) -> Run {
@@ -42,7 +55,7 @@ fn intact8(args: &[&str]) -> Run {
     if ["quantize", "config"].contains(&args[0]) && !args.contains(&"--prefer") {
         args.extend(["--prefer", "most-int8"]);
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_intact8")).args(&args).output().expect("the command runs");
+    let output = command().args(&args).output().expect("the command runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     let code = output.status.code().expect("the command ends by itself");
     Run { code, stdout: text(output.stdout), stderr: without_progress(&text(output.stderr)) }

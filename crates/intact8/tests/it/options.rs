@@ -181,7 +181,7 @@ fn an_interrupt_ends_the_search_with_the_best_result_so_far() {
     let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| crate::fixture("digits-hard", file));
     let args = ["quantize", &onnx, "--calib", &calib, "--eval-cmd", &score, "--save", &scratch.path("m")];
     let args = args.into_iter().chain(["--prefer", "most-int8"]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_intact8"));
+    let mut command = crate::command();
     let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while std::fs::read_to_string(&began).map_or(0, |text| text.lines().count()) < 3 {
         std::thread::sleep(std::time::Duration::from_millis(20));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// `intact8 quantize` on a bundled model, without preparation.
 fn quantize(model: &OsStr, save: &OsStr, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_intact8"));
+    let mut command = crate::command();
     command.arg("quantize").arg(model).args(["--calib", &fixture("digits", "calib.npz"), "--save"]).arg(save);
     command.args(["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding"]).args(more);
     command

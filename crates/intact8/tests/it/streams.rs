@@ -50,7 +50,7 @@ fn a_link_stays_and_its_target_is_replaced() {
 
 /// The error line of a run in a shell, in which `$0` is the command and `$1` the bundled model.
 fn error_in_shell(scratch: &Scratch, script: &str) -> String {
-    let mut command = Command::new("sh");
+    let mut command = crate::program("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_intact8"), &fixture("digits", "model.onnx")]);
     let output = command.current_dir(scratch.0.path()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -67,7 +67,7 @@ fn lines_that_can_not_be_printed_are_an_error() {
         "error: the standard output: No space left on device (os error 28)"
     );
     // A reader that has seen enough closes its end.
-    let run = Command::new("sh")
+    let run = crate::program("sh")
         .args(["-c", "{ \"$0\" print \"$1\"; echo $? >&2; } | head -n 1"])
         .args([env!("CARGO_BIN_EXE_intact8"), &fixture("digits", "model.onnx")])
         .output()
@@ -106,7 +106,7 @@ fn a_missing_folder_for_temporary_files_is_an_error() {
 fn a_system_that_starts_no_thread_is_no_error() {
     let scratch = Scratch::new();
     let (calib, eval) = (fixture("digits", "calib.npz"), fixture("digits", "eval.npz"));
-    let output = Command::new(env!("CARGO_BIN_EXE_intact8"))
+    let output = crate::command()
         .args(["quantize", &fixture("digits", "model.onnx"), "--calib", &calib, "--eval", &eval])
         .args(["--save", &scratch.path("m"), "--no-equalize", "--no-balance", "--no-fit-rounding"])
         // The stack of a thread that does not fit into the address space.

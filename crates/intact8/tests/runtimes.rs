@@ -1,0 +1,180 @@
+//! The command with the libraries of runtimes. Without a library its tests are reported as ignored; with
+//! `INTACT8_REQUIRE_RUNTIMES=1` they fail.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use intact8::data::{DataSet, Feeding};
+use intact8::ir::Runtime;
+use intact8::runtimes::{RUNTIMES, RuntimeKind};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn main() {
+    let is_required = std::env::var_os("INTACT8_REQUIRE_RUNTIMES").is_some();
+    let mut trials = Vec::new();
+    for kind in RUNTIMES {
+        let found = kind.find(None).unwrap_or_else(|error| panic!("{error}"));
+        for (name, test) in TESTS {
+            let name = match &found {
+                Some(_) => format!("{}::{name}", kind.name),
+                None => format!("{}::{name} (no library of {} was found)", kind.name, kind.title),
+            };
+            let is_found = found.is_some();
+            let run = move || match is_found {
+                true => {
+                    test(kind);
+                    Ok(())
+                }
+                false => Err(Failed::from("no library was found")),
+            };
+            trials.push(Trial::test(name, run).with_ignored_flag(!is_found && !is_required));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+type Test = fn(&'static RuntimeKind);
+
+const TESTS: &[(&str, Test)] = &[
+    ("the_promised_score_is_that_of_the_runtime", the_promised_score_is_that_of_the_runtime),
+    ("a_run_in_a_runtime_is_resumed", a_run_in_a_runtime_is_resumed),
+    ("results_are_verified_without_being_asked", results_are_verified_without_being_asked),
+    ("latencies_name_the_runtime", latencies_name_the_runtime),
+];
+
+fn fixture(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures/models/digits-hard")
+        .join(file)
+        .display()
+        .to_string()
+}
+
+fn intact8(args: &[&str]) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_intact8")).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, text)
+}
+
+/// Quantizes a bundled model of which two layers are sensitive, into a folder. Returns the standard output.
+fn quantize(folder: &Path, kind: &RuntimeKind, more: &[&str]) -> String {
+    let [model, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(fixture);
+    let save = folder.join("m").display().to_string();
+    let target = if kind.name == "openvino" { "openvino" } else { "onnxruntime-x86" };
+    let args =
+        ["quantize", &model, "--calib", &calib, "--eval", &eval, "--save", &save, "--max-drop", "0.002"];
+    let plain =
+        ["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding", "--prefer", "most-int8", "--target", target];
+    let (output, text) = intact8(&[&args[..], &plain, more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+fn report(folder: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(folder.join("m_report.json")).unwrap()).unwrap()
+}
+
+/// The top-1 accuracy that a runtime computes from a file.
+fn accuracy(kind: &'static RuntimeKind, path: &Path) -> f64 {
+    let model = intact8::load_model(path).unwrap();
+    let data = DataSet::read(fixture("eval.npz").as_ref()).unwrap();
+    let feed = data.feed(&model, &Feeding::default()).unwrap();
+    let runtime = kind.load(&kind.find(None).unwrap().unwrap()).unwrap();
+    let executor = runtime.compile(&model).unwrap();
+    let mut classes = Vec::new();
+    for samples in feed.batches() {
+        let outputs = executor.run(&feed.inputs(samples).unwrap()).unwrap();
+        let n_classes = outputs[0].shape()[1];
+        classes.extend(outputs[0].values::<f32>().unwrap().chunks(n_classes).map(|row| {
+            let largest = (0..n_classes).rev().max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            largest.unwrap() as i64
+        }));
+    }
+    let labels = data.targets("labels", &feed).unwrap();
+    let labels: Vec<i64> =
+        labels.iter().flat_map(|labels| labels.values::<i64>().unwrap().to_vec()).collect();
+    let n_right = classes.iter().zip(&labels).filter(|(class, label)| class == label).count();
+    n_right as f64 / labels.len() as f64
+}
+
+fn the_promised_score_is_that_of_the_runtime(kind: &'static RuntimeKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = quantize(folder.path(), kind, &["--runtime", kind.name, "--no-bench"]);
+    let report = report(folder.path());
+    assert_eq!(report["final"], accuracy(kind, &folder.path().join("m_deploy_model.onnx")));
+    assert_eq!(report["original"], accuracy(kind, fixture("model.onnx").as_ref()));
+    assert!(report["trials"].as_array().unwrap().len() > 1);
+    let line = format!("scored in {} ", kind.title);
+    assert!(text.lines().any(|text| text.starts_with(&line)), "{text}");
+    assert_eq!(report["latency"], Value::Null);
+}
+
+fn a_run_in_a_runtime_is_resumed(kind: &'static RuntimeKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = ["--runtime", kind.name, "--no-bench"];
+    quantize(folder.path(), kind, &runtime);
+    let whole = report(folder.path());
+    let journal = folder.path().join("m_journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let first: String = text.lines().take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&journal, first).unwrap();
+    quantize(folder.path(), kind, &[&runtime[..], &["--resume"]].concat());
+    let resumed = report(folder.path());
+    assert_eq!((&resumed["final"], &resumed["rolled_back"]), (&whole["final"], &whole["rolled_back"]));
+    assert_eq!(resumed["recalled"], 1);
+    // The scores of another runtime are others.
+    let [model, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(fixture);
+    let save = folder.path().join("m").display().to_string();
+    let other = [
+        "quantize",
+        &model,
+        "--calib",
+        &calib,
+        "--eval",
+        &eval,
+        "--save",
+        &save,
+        "--runtime",
+        "none",
+        "--resume",
+    ];
+    let (output, _) = intact8(&other);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("belongs to another model"));
+}
+
+fn results_are_verified_without_being_asked(kind: &'static RuntimeKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = quantize(folder.path(), kind, &[]);
+    let report = report(folder.path());
+    if RuntimeKind::of_target(if kind.name == "openvino" { "openvino" } else { "onnxruntime-x86" }).is_none()
+    {
+        assert_eq!(report["runtime"], Value::Null);
+        return;
+    }
+    let deploy = &report["rescored"][1];
+    assert_eq!(deploy["verified"]["metrics"][0], accuracy(kind, &folder.path().join("m_deploy_model.onnx")));
+    let name = deploy["verified"]["runtime"].as_str().unwrap();
+    assert!(name.starts_with(kind.title), "{name}");
+    assert!(text.contains(&format!("verified in {name}: ")), "{text}");
+    assert!(text.contains(&format!("{name}, 1 thread, batch 32: ")), "{text}");
+    assert!(report["latency"]["speedup"].as_f64().unwrap() > 0.0);
+    // Calibration, trials and scores are those of a run without it.
+    let plain = tempfile::tempdir().unwrap();
+    quantize(plain.path(), kind, &["--runtime", "none"]);
+    let plain = self::report(plain.path());
+    assert_eq!((&report["original"], &report["rolled_back"]), (&plain["original"], &plain["rolled_back"]));
+}
+
+fn latencies_name_the_runtime(kind: &'static RuntimeKind) {
+    let model = fixture("model.onnx");
+    let (output, text) =
+        intact8(&["bench", &model, "--runtime", kind.name, "--seconds", "0.1", "--batch", "2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        text.starts_with(&format!("{} ", kind.title))
+            && text.contains(", 1 thread, batch 2, random inputs\n"),
+        "{text}"
+    );
+}
