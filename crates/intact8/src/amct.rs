@@ -298,4 +298,57 @@ mod tests {
             assert!(at(file).exists(), "{file}");
         }
     }
+
+    /// Models with two layers in int8 miss the target as deploy models, whose weights are integers, and meet it as fake-quant models.
+    struct MissesDeployed {
+        n_fake_quant: usize,
+    }
+
+    impl Evaluator for MissesDeployed {
+        type Metric = bool;
+
+        fn calibration(
+            &mut self,
+            batch_num: usize,
+            forward: &mut dyn FnMut(&[Tensor]) -> Result<()>,
+        ) -> Result<(), BoxError> {
+            let batch = [Tensor::new(&[2, 2], vec![-1.0f32, 0.5, 0.25, 1.0])];
+            Ok((0..batch_num).try_for_each(|_| forward(&batch))?)
+        }
+
+        fn evaluate(&mut self, model: &Model) -> Result<bool, BoxError> {
+            let text = model.to_string();
+            let is_integer_weight = |line: &&str| line.contains("= const") && line.ends_with(": i8[2,2]");
+            let n_integer = text.lines().filter(is_integer_weight).count();
+            self.n_fake_quant += usize::from(text.contains("QuantizeLinear") && n_integer == 0);
+            Ok(n_integer < 2)
+        }
+
+        fn metric_eval(&mut self, _: &bool, quantized: &bool) -> Result<Verdict, BoxError> {
+            Ok((*quantized, f64::from(u8::from(!quantized))).into())
+        }
+    }
+
+    #[test]
+    fn a_trial_meets_the_target_as_fake_quant_and_as_deploy_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let second = "%v = const [0.5, 2.0, 1.0, 4.0] : f32[2,2]\n%z = MatMul(%y, %v) @second\nreturn %z\n";
+        let model: Model = MODEL.replace("return %y\n", second).parse().unwrap();
+        create_quant_config(&at("config.json"), &model, &[], 1, true, &PROFILES[0]).unwrap();
+        let mut evaluator = MissesDeployed { n_fake_quant: 0 };
+        let report = accuracy_based_auto_calibration(
+            &model,
+            &mut evaluator,
+            &at("config.json"),
+            &at("record.txt"),
+            &at("m"),
+            "BinarySearch",
+            "CosineSimilarity",
+        );
+        let report = report.unwrap();
+        assert!(!report.history[0].verdict.satisfied && report.is_met() && evaluator.n_fake_quant > 1);
+        assert_eq!(report.outcome.unwrap().rolled_back.len(), 1);
+        assert!(report.rescored.iter().all(|saved| saved.verdict.satisfied));
+    }
 }

@@ -3,8 +3,8 @@
 //! It is not a sensitivity: both models run as a whole, so the difference of a value includes the errors of all layers before.
 
 use crate::machine_memory::machine_limits;
-use intact8_interp::Session;
-use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Tensor, ValueId, ValueRef};
+use intact8_interp::Interpreter;
+use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Runtime, Tensor, ValueId, ValueRef};
 use intact8_search::sensitivity::decibels;
 use std::collections::{HashMap, HashSet};
 
@@ -42,8 +42,20 @@ pub fn compare(
     quantized: &Model,
     batches: impl IntoIterator<Item = Result<Vec<Tensor>>>,
 ) -> Result<Vec<Difference>> {
-    let session = |model| Session::with_limits(model, machine_limits());
-    let (float_session, quantized_session) = (session(float)?, session(quantized)?);
+    compare_in(&Interpreter::with_limits(machine_limits()), float, quantized, batches)
+}
+
+/// The same in another runtime. Values that it shows are not fused into others, so they may differ from those of a plain run.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_in(
+    runtime: &dyn Runtime,
+    float: &Model,
+    quantized: &Model,
+    batches: impl IntoIterator<Item = Result<Vec<Tensor>>>,
+) -> Result<Vec<Difference>> {
+    let (float_session, quantized_session) = (runtime.compile(float)?, runtime.compile(quantized)?);
     let (float_names, quantized_names) = (Names::of(float), Names::of(quantized));
     let shared: HashSet<&str> = quantized_names.all.intersection(&float_names.all).copied().collect();
     let mut found = Comparison::new(quantized);

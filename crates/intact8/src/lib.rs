@@ -96,7 +96,7 @@ pub use amct::{
     create_quant_config_from, load_config, quantize_model,
 };
 pub use chance::Chance;
-pub use compare::{Difference, compare};
+pub use compare::{Difference, compare, compare_in};
 pub use confidence::{Confidence, Interval};
 pub use conversion::{convert_model, convert_qat_model};
 pub use destination::is_standard_output;

@@ -1,10 +1,10 @@
 //! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
-use super::{FeedingArgs, LoadArgs, lines_beside, print_contradictions, print_fed, print_line};
+use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_contradictions, print_fed, print_line};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::DataSet;
-use intact8::{Difference, compare, machine_limits};
+use intact8::{Difference, compare, compare_in, machine_limits};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +28,8 @@ pub(crate) struct Args {
     input: PathBuf,
     #[command(flatten)]
     feeding: FeedingArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Write the comparison to this file as well
     #[arg(long, value_name = "OUT.json")]
     json: Option<PathBuf>,
@@ -41,7 +43,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let feed = DataSet::read_for(&args.input, &float)?.feed(&float, &args.feeding.feeding())?;
     feed.check_memory(machine_limits().memory)?;
     print_fed(&feed)?;
-    let differences = compare(&float, &quantized, feed.batches().map(|samples| feed.inputs(samples)))?;
+    let batches = feed.batches().map(|samples| feed.inputs(samples));
+    let differences = match args.runtime.given()? {
+        Some(runtime) => compare_in(&runtime.loaded, &float, &quantized, batches)?,
+        None => compare(&float, &quantized, batches)?,
+    };
     print_line(&table(&differences).to_string());
     if let Some(path) = &args.json {
         write(path, &differences)?;

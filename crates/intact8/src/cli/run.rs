@@ -1,14 +1,14 @@
 //! `intact8 run`: runs a model on data and writes its outputs.
 
 use super::{
-    FeedingArgs, LoadArgs, MemoryArgs, lines_beside, print_contradictions, print_fed, print_line,
-    print_message,
+    ChosenRuntime, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside, print_contradictions,
+    print_fed, print_line, print_message,
 };
 use anyhow::{Context, bail};
 use intact8::data::{DataSet, stacked, write_npz};
-use intact8::ir::{Pass, ValueRef, with_element};
+use intact8::ir::{Executor, Pass, Runtime, Tap, Type, ValueRef, with_element};
 use intact8::quant::passes::ReadAscend;
-use intact8::{Data, Session, Tensor};
+use intact8::{Data, Limits, Model, Session, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     feeding: FeedingArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Write this value as well; may be repeated
     #[arg(long = "tap", value_name = "VALUE")]
     taps: Vec<String>,
@@ -43,7 +45,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
     let limits = args.memory.limits()?;
-    let session = Session::with_limits(&model, limits).with_context(|| args.model.display().to_string())?;
+    let runtime = args.runtime.given()?;
+    let ready = ReadyModel::of(&model, runtime.as_ref(), limits);
+    let ready = ready.with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
     let feed = DataSet::read_for(&args.input, &model)?.feed(&model, &args.feeding.feeding())?;
     feed.check_memory(limits.memory)?;
@@ -60,6 +64,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         taps.insert(value, name);
     }
 
+    let names = model.main().outputs().iter().map(|&output| &*model.main().value(output).name);
+    let names: Vec<&str> = names.collect();
     let mut results: BTreeMap<&str, Stack> = BTreeMap::new();
     let mut left_out: BTreeSet<&str> = BTreeSet::new();
     for samples in feed.batches() {
@@ -71,10 +77,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             tapped.extend(taps.get(&value).map(|name| (*name, trimmed(tensor, 0, n_fed, n_samples))));
             Ok(())
         };
-        let inputs = inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
-        let outputs = session.run_data(inputs, Some(&mut tap))?;
-        for (idx, (name, output)) in session.outputs().iter().zip(outputs).enumerate() {
-            let Some(tensor) = output.tensor() else {
+        let outputs = ready.run(inputs, (!taps.is_empty()).then_some(&mut tap))?;
+        for (idx, (name, output)) in names.iter().zip(outputs).enumerate() {
+            let Some(tensor) = output else {
                 left_out.insert(name);
                 continue;
             };
@@ -99,6 +104,51 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     print_line(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A model that is ready to run.
+enum ReadyModel<'a> {
+    /// In our interpreter.
+    Session(Box<Session>),
+    /// In a runtime of others.
+    Foreign {
+        executor: Box<dyn Executor + 'a>,
+        /// Whether each output is a tensor.
+        are_tensors: Vec<bool>,
+    },
+}
+
+impl<'a> ReadyModel<'a> {
+    fn of(
+        model: &Model,
+        runtime: Option<&'a ChosenRuntime>,
+        limits: Limits,
+    ) -> intact8::Result<ReadyModel<'a>> {
+        let Some(runtime) = runtime else {
+            return Ok(ReadyModel::Session(Box::new(Session::with_limits(model, limits)?)));
+        };
+        let types = model.main().outputs().iter().map(|&output| &model.main().value(output).ty);
+        let are_tensors = types.map(|ty| matches!(ty, None | Some(Type::Tensor(_)))).collect();
+        Ok(ReadyModel::Foreign { executor: runtime.loaded.compile(model)?, are_tensors })
+    }
+
+    /// The outputs; `None` is one that is no tensor.
+    fn run(&self, inputs: Vec<Tensor>, tap: Option<Tap<'_>>) -> intact8::Result<Vec<Option<Tensor>>> {
+        match self {
+            ReadyModel::Session(session) => {
+                let inputs = inputs.into_iter().map(|tensor| Some(Data::Tensor(tensor))).collect();
+                Ok(session.run_data(inputs, tap)?.into_iter().map(Data::tensor).collect())
+            }
+            ReadyModel::Foreign { executor, are_tensors } => {
+                let found = match tap {
+                    Some(tap) => executor.run_tapped(&inputs, tap)?,
+                    None => executor.run(&inputs)?,
+                };
+                let mut found = found.into_iter();
+                Ok(are_tensors.iter().map(|is_tensor| if *is_tensor { found.next() } else { None }).collect())
+            }
+        }
+    }
 }
 
 /// A tensor without the repeated samples that filled the batch.
