@@ -242,6 +242,7 @@ mod tests {
 
     fn score(value: f64) -> Score {
         Score {
+            verified: None,
             values: vec![value, f64::INFINITY],
             stopped_after: Some(3),
             estimates: vec![-value, 1.0 / 3.0],

@@ -42,7 +42,7 @@ pub struct Score {
     /// For each metric the contribution of each sample, if all metrics are means over samples; only for the original and the
     /// first trial.
     pub contributions: Vec<Vec<f64>>,
-    /// The metrics in a runtime of others, if the model was scored there; only for saved models.
+    /// The metrics in a runtime of others, if the model was scored there too, or there alone; not stored in the journal.
     pub verified: Option<Verified>,
     /// The effort of the scoring.
     pub effort: Effort,

@@ -36,8 +36,10 @@ pub(crate) fn find(names: &LibraryNames, given: Option<&Path>) -> Result<Option<
 
 /// The library that a path names: the file itself, or one in the folder.
 fn in_path(names: &LibraryNames, path: &Path) -> Result<PathBuf> {
+    // A library of a relative path is looked for elsewhere.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if path.is_file() {
-        return Ok(path.to_owned());
+        return Ok(path.clone());
     }
     let within = names.in_folder.iter().map(|inner| path.join(inner));
     let found = std::iter::once(path.to_owned()).chain(within).find_map(|folder| in_folder(names, &folder));

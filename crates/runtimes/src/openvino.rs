@@ -161,7 +161,7 @@ impl Requests {
 
 /// An error of OpenVINO, with the message of the library.
 fn can_not_run(error: openvino::InferenceError) -> Error {
-    Error::unsupported(format!("can't run the model: {error}"))
+    Error::unsupported(format!("can't run the model: {}", error.to_string().trim()))
 }
 
 /// The element types of both sides whose elements have equal bytes.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use intact8_interp::Session;
-use intact8_ir::{DType, ErrorKind, Model, Runtime, Tensor, ValueRef};
+use intact8_ir::{DType, ErrorKind, Model, Runtime, Tap, Tensor};
 use intact8_runtimes::{LoadedRuntime, RUNTIMES};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ fn taps_see_the_values_of_the_interpreter(runtime: &LoadedRuntime) {
          %y = Add(%r, %x) : f32[2,2]\nreturn %y, %r\n",
     );
     let input = Tensor::new(&[2, 2], vec![1.0f32, 2.0, -3.0, 4.0]);
-    let tapped = |run: &dyn Fn(&mut dyn FnMut(ValueRef, &Tensor) -> intact8_ir::Result<()>)| {
+    let tapped = |run: &dyn Fn(Tap<'_>)| {
         let mut values = Vec::new();
         run(&mut |value, tensor| {
             values.push((value, tensor.clone()));

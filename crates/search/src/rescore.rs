@@ -5,6 +5,7 @@ use crate::roles::{SavedModel, Scorer, Scoring, Subject};
 use crate::search::{Roles, judged};
 use crate::stage::Stage;
 use intact8_ir::{Error, ErrorKind, Result};
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Scores and judges a model that was written to a file and read back. `name` is that of [`Rescored::name`]; `original` and
@@ -22,11 +23,15 @@ pub fn rescore<S: Scorer>(
     roles.observer.stage(Stage::Saved { name });
     let observer = &mut *roles.observer;
     let mut progress = |done, total| observer.progress(done, total);
+    let judge = RefCell::new(&mut *roles.judge);
+    // If the judge fails, it does so again for the score.
+    let misses =
+        |score: &S::Score| judge.borrow_mut().judge(original, score).is_ok_and(|verdict| !verdict.satisfied);
     let mut scoring = Scoring {
         original: Some(original),
         first,
         out_of_reach: None,
-        misses: None,
+        misses: Some(&misses),
         progress: &mut progress,
     };
     match roles.scorer.score(Subject::Saved { path, model }, &mut scoring).map_err(Error::from_user) {

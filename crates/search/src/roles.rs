@@ -82,7 +82,7 @@ pub struct Scoring<'a, S> {
     /// Whether the target can't be met with a score. A scorer that knows the best score that a partly scored model can
     /// still reach may pass it, and if the result is true, stop and return it. `None` if the score must be complete.
     pub out_of_reach: Option<&'a dyn Fn(&S) -> bool>,
-    /// Whether a complete score misses the target; `None` if a model is not scored as a trial. See [`all_of`](Scoring::all_of).
+    /// Whether a complete score misses the target; `None` while the original is scored. See [`all_of`](Scoring::all_of).
     pub misses: Option<&'a dyn Fn(&S) -> bool>,
     /// The scorer should call it regularly, with the amount of work done and in total, in any unit; an error must end the
     /// scoring.

@@ -4,8 +4,8 @@ use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_fed, print_l
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::DataSet;
-use intact8::ir::{DType, Dim, Executor, Runtime};
-use intact8::{Input, Interpreter, Latency, Model, Tensor, TimedModel, interleaved};
+use intact8::ir::{DType, Dim, Executor, NodeKind, Runtime};
+use intact8::{Input, Interpreter, Latency, Model, Tensor, TimedModel, interleaved, machine_limits};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let budget = budget.context("--seconds must be a positive number")?;
     let threads = usize::from(args.threads);
     let chosen = args.runtime.any()?.map(|chosen| chosen.loaded.with_threads(threads));
-    let interpreter = Interpreter::default();
+    let interpreter = Interpreter::with_limits(machine_limits());
     let (runtime, name): (&dyn Runtime, String) = match &chosen {
         Some(loaded) => (loaded, loaded.name()),
         None => {
@@ -123,7 +123,14 @@ fn inputs(args: &Args, model: &Model) -> anyhow::Result<(Vec<Tensor>, Option<usi
     let batch = args.feeding.feeding().batch.unwrap_or(1);
     let mut seed = 1;
     let (mut inputs, mut n_samples) = (Vec::new(), None);
-    for input in Input::all_of(model).into_iter().filter(|input| !input.has_default) {
+    let all = Input::all_of(model);
+    // Inputs with a default at the end are left out.
+    let n_fed = all.iter().rposition(|input| !input.has_default).map_or(0, |last| last + 1);
+    for (input, &id) in all.iter().zip(model.main().inputs()).take(n_fed) {
+        if let NodeKind::Input(Some(default)) = &model.main().node(id).kind {
+            inputs.push(default.clone());
+            continue;
+        }
         let ty =
             input.ty.as_ref().with_context(|| format!("{}: has no type; use --input DATA", input.name))?;
         let Some(dims) = &ty.shape else {

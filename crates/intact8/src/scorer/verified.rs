@@ -10,14 +10,14 @@ use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 pub struct VerifiedScorer {
     /// Scores by our interpreter.
     pub scorer: DataScorer,
-    /// Scores by the other runtime; `None` after it was found unable to run a model.
+    /// Scores by the other runtime; `None` after it has failed.
     pub verifier: Option<DataScorer>,
     /// Receives the reason why the results are not verified.
     pub remark: Box<dyn FnMut(&str)>,
 }
 
 impl VerifiedScorer {
-    /// The score by the other runtime; `None` if it can't run the model, and from then on.
+    /// The score by the other runtime; `None` if it fails, and from then on.
     fn verified(
         &mut self,
         subject: Subject<'_>,
@@ -26,12 +26,12 @@ impl VerifiedScorer {
         let Some(verifier) = &mut self.verifier else { return Ok(None) };
         match verifier.score(subject, scoring).map_err(Error::from_user) {
             Ok(score) => Ok(Some(score)),
-            Err(error) if error.kind == ErrorKind::Unsupported => {
+            Err(error) if error.kind == ErrorKind::Cancelled => Err(error.into()),
+            Err(error) => {
                 self.verifier = None;
                 (self.remark)(&format!("warning: results are not verified: {error}"));
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
         }
     }
 }
@@ -41,17 +41,16 @@ impl Scorer for VerifiedScorer {
 
     fn score(&mut self, subject: Subject<'_>, scoring: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         match subject {
-            Subject::Trial { .. } => {
-                let score = self.scorer.score(subject, scoring)?;
+            Subject::Trial { .. } | Subject::Saved { model: SavedModel::Deployed(_), .. } => {
+                let mut score = self.scorer.score(subject, scoring)?;
                 if scoring.is_missed_with(&score) {
                     return Ok(score);
                 }
-                let found = self.verified(subject, scoring)?;
-                Ok(found.filter(|found| scoring.is_missed_with(found)).unwrap_or(score))
-            }
-            Subject::Saved { model: SavedModel::Deployed(_), .. } => {
-                let mut score = self.scorer.score(subject, scoring)?;
-                score.verified = self.verified(subject, scoring)?.and_then(|found| found.verified);
+                let Some(found) = self.verified(subject, scoring)? else { return Ok(score) };
+                if scoring.is_missed_with(&found) {
+                    return Ok(found);
+                }
+                score.verified = found.verified;
                 Ok(score)
             }
             Subject::Original(_) | Subject::Saved { .. } => self.scorer.score(subject, scoring),

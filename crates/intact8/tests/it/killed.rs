@@ -2,7 +2,7 @@
 
 use crate::{Scratch, fixture};
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The number of kills; more with `RUN_SLOW_TESTS`.

@@ -95,7 +95,7 @@ fn a_runtime_that_can_not_be_used_is_one_line() {
     let found = message("onnxruntim");
     assert!(
         found.contains(
-            "--runtime: there is no runtime \"onnxruntim\"; did you mean \"onnxruntime\"?; the runtimes of this build are \
+            "--runtime: there is no runtime \"onnxruntim\"; did you mean \"onnxruntime\"; the runtimes of this build are \
              onnxruntime, openvino"
         ),
         "{found}"

@@ -45,14 +45,14 @@ pub(super) fn print(
 
 /// Which runtime has scored or verified the deploy models.
 pub(super) fn runtime_lines(runtime: Option<&ChosenRuntime>, report: &Report<Score>) -> Vec<String> {
-    let is_given = runtime.is_some_and(|runtime| runtime.is_given);
+    let is_verification = report.is_met() && runtime.is_some_and(|runtime| !runtime.is_given);
     let verified =
         report.rescored.iter().filter_map(|saved| Some((&saved.name, saved.score.verified.as_ref()?)));
     let deployed: Vec<_> = verified.filter(|(name, _)| *name != "fake-quant").collect();
     let line = |(name, verified): &(&String, &Verified)| {
         let values: Vec<String> = verified.values.iter().map(|value| format!("{value:.6}")).collect();
         let of_format = if deployed.len() > 1 { format!("{name} file: ") } else { String::new() };
-        let what = if is_given { "scored" } else { "verified" };
+        let what = if is_verification { "verified" } else { "scored" };
         format!("{of_format}{what} in {}: {}", verified.runtime, values.join(", "))
     };
     deployed.iter().map(line).collect()

@@ -1,7 +1,6 @@
 //! Tests: scores do not depend on the number of threads, the order of samples, or the models scored before.
 
 use super::*;
-use crate::data::Noise;
 use crate::data::{Feeding, metric_named};
 use crate::goal::{Goal, Target};
 
