@@ -65,8 +65,16 @@ fn quantize(folder: &Path, kind: &RuntimeKind, more: &[&str]) -> String {
     let target = if kind.name == "openvino" { "openvino" } else { "onnxruntime-x86" };
     let args =
         ["quantize", &model, "--calib", &calib, "--eval", &eval, "--save", &save, "--max-drop", "0.002"];
-    let plain =
-        ["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding", "--prefer", "most-int8", "--target", target];
+    let plain = [
+        "--no-equalize",
+        "--no-balance",
+        "--no-correct-bias",
+        "--no-fit-rounding",
+        "--prefer",
+        "most-int8",
+        "--target",
+        target,
+    ];
     let (output, text) = intact8(&[&args[..], &plain, more].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     text

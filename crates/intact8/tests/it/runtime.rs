@@ -57,7 +57,7 @@ fn a_simulation_that_misses_is_a_remark() {
     let scratch = Scratch::new();
     let run = scored_by(&scratch, &script, &[]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let remark = "m_fake_quant_model.onnx: misses the target, with a loss of 1.000000 (target metric drop 0.01); the deploy \
+    let remark = "m_fake_quant_model.onnx: misses the target, with a loss of 1.000000 (target 0.01); the deploy \
                   model meets it, and is the one that runs";
     assert!(run.stderr.contains(remark), "{}", run.stderr);
     let report = json(&scratch, "m_report.json");
