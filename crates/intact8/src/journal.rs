@@ -71,6 +71,13 @@ impl Journal {
         Journal { path: path.to_owned(), table: table.clone(), known: BTreeMap::new(), pending, file: None }
     }
 
+    /// The identity of the run that a file is the journal of, if it is one.
+    pub fn run_of(path: &Path) -> Option<String> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let head: Head = serde_json::from_str(text.lines().next()?).ok()?;
+        Some(head.run)
+    }
+
     /// Continues the journal of a run, or begins one if there is no file. An incomplete last line, as an interruption may leave,
     /// is dropped. `n_goals` is the number of values of each score.
     ///

@@ -5,6 +5,7 @@ mod budget;
 mod combination;
 mod configuration;
 mod earlier;
+mod fastest;
 mod identity;
 mod latency;
 mod roles;
@@ -17,9 +18,10 @@ use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{
     ChosenRuntime, DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside,
-    print_contradictions, print_line, print_message,
+    print_contradictions, print_line, print_message, print_restrictions,
 };
 use anyhow::{Context, bail};
+use fastest::Candidates;
 use intact8::ir::one_line;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::layer::LayerSet;
@@ -191,7 +193,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
-    let prefer = args.preference()?;
+    args.preference()?;
     let files = output_files(args)?;
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
@@ -211,42 +213,64 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
-    let groups = groups(&args.groups, &prepared, &config)?;
-    let run = identity::identity(args, &model, &config, &goals.goals, &files, runtime.as_ref())?;
+    let candidates = Candidates::new(args, &float, asked, &mut calibration, target, runtime.as_ref())?;
+    let identity = |config: &QuantConfig| {
+        identity::identity(args, &model, config, &goals.goals, &files, runtime.as_ref())
+    };
+    let runs = candidates.configs.iter().map(|(config, _)| identity(config));
+    let runs = runs.collect::<anyhow::Result<Vec<String>>>()?;
+    let earlier = if args.resume { Journal::run_of(&files.journal) } else { None };
+    let mut chosen = match earlier {
+        // The earlier run has chosen already.
+        Some(earlier) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
+        None => candidates.fastest((&model, &float), &files, runtime.as_ref(), &calibration),
+    };
     let _lock = files.lock()?;
     if args.resume {
         files.remove_leftovers();
         args.dump.iter().for_each(|folder| remove_leftovers(folder));
     }
-    watcher.journal = Some(match args.resume {
-        true => Journal::resume(&files.journal, &run, prepared.layers(), goals.goals.len())?,
-        false => Journal::begin(&files.journal, &run, prepared.layers()),
-    });
     stop_on_interrupt(&stop);
     calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
-
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
-    let options = SearchOptions {
-        sensitivity,
-        max_trials: args.max_trials.map(|n| n as usize),
-        ladder: &ladder,
-        groups: &groups,
-        deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
-        early_stop: !args.no_early_stop,
-        keep_best: args.keep_best,
-        replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
-        ..SearchOptions::new(&mut strategy)
-    };
-    let roles =
-        Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
-    let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
     let float_bytes = model_bytes(&args.model, &model);
-    let latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
-    let elapsed = began.elapsed();
-    let further = Further { float_bytes, elapsed, work: &watcher.work, runtime: runtime.as_ref(), latency };
-    write_report(args, &goals, &report, &files, &further)?;
-    Ok(verdict::report(args, &goals, &report, &files))
+    loop {
+        let (config, restrictions) = &candidates.configs[chosen];
+        print_restrictions(restrictions);
+        let groups = groups(&args.groups, &prepared, config)?;
+        watcher.journal = Some(match args.resume {
+            true => Journal::resume(&files.journal, &runs[chosen], prepared.layers(), goals.goals.len())?,
+            false => Journal::begin(&files.journal, &runs[chosen], prepared.layers()),
+        });
+        let options = SearchOptions {
+            sensitivity,
+            max_trials: args.max_trials.map(|n| n as usize),
+            ladder: &ladder,
+            groups: &groups,
+            deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
+            early_stop: !args.no_early_stop,
+            keep_best: args.keep_best,
+            replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
+            ..SearchOptions::new(&mut strategy)
+        };
+        let roles =
+            Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
+        let report = quantize_and_save(&float, &model, config, roles, options, &files)?;
+        let latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
+        let last = candidates.configs.len() - 1;
+        // Layers that were rolled back may leave too little between conversions.
+        if chosen != last && report.is_met() && latency.as_ref().is_some_and(Comparison::is_slower) {
+            latency.iter().for_each(|latency| print_line(&latency.line()));
+            print_line("this is slower than the original, so only weights are quantized");
+            chosen = last;
+            continue;
+        }
+        let elapsed = began.elapsed();
+        let further =
+            Further { float_bytes, elapsed, work: &watcher.work, runtime: runtime.as_ref(), latency };
+        write_report(args, &goals, &report, &files, &further)?;
+        return Ok(verdict::report(args, &goals, &report, &files));
+    }
 }
 
 fn output_files(args: &Args) -> anyhow::Result<OutputFiles> {

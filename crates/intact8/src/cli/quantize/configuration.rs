@@ -1,10 +1,10 @@
 //! The configuration of a run: that of the user or the default, with the options of the command line.
 
 use super::Args;
-use crate::cli::{print_message, print_restrictions};
+use crate::cli::print_message;
 use anyhow::bail;
 use intact8::data::Feed;
-use intact8::{FloatModel, Preparation, Profile, QuantConfig, leave_unreached, load_config};
+use intact8::{FloatModel, Preference, Preparation, Profile, QuantConfig, leave_unreached, load_config};
 
 /// The user's configuration, if there is one.
 pub(super) fn asked(args: &Args) -> anyhow::Result<Option<QuantConfig>> {
@@ -31,15 +31,18 @@ fn with_flags(args: &Args, mut config: QuantConfig) -> QuantConfig {
     config
 }
 
-/// The user's configuration, or the default without the settings that the target does not support. Of layers that no calibration
-/// data but zeros reach only the weights are quantized.
+/// A configuration, and a line for each restriction of it.
+pub(super) type Restricted = (QuantConfig, Vec<String>);
+
+/// The user's configuration, or the default for a preference without the settings that the target does not support. Of layers that
+/// no calibration data but zeros reach only the weights are quantized.
 pub(super) fn complete(
     args: &Args,
     float: &FloatModel<'_>,
     asked: Option<QuantConfig>,
     calibration: &mut Feed,
-    target: &Profile,
-) -> anyhow::Result<QuantConfig> {
+    (target, prefer): (&Profile, Preference),
+) -> anyhow::Result<Restricted> {
     let (mut config, restrictions) = match asked {
         Some(mut config) => {
             let restrictions = target.leave_float(&mut config, float.model());
@@ -47,7 +50,7 @@ pub(super) fn complete(
         }
         None => {
             let mut config = with_flags(args, QuantConfig::for_model(float.model()));
-            let restrictions = target.restrict(&mut config, float.model(), args.preference()?);
+            let restrictions = target.restrict(&mut config, float.model(), prefer);
             (config, restrictions)
         }
     };
@@ -60,10 +63,9 @@ pub(super) fn complete(
         ));
     }
     let unreached = leave_unreached(float, &mut config, calibration)?;
-    print_restrictions(&[unreached, restrictions].concat());
     target.check_config(&config)?;
     reduce_range(&args.reduce_range, &mut config)?;
-    Ok(config)
+    Ok((config, [unreached, restrictions].concat()))
 }
 
 /// Sets the weights of some layers to 7 bits.

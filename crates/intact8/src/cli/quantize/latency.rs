@@ -13,6 +13,12 @@ use std::time::Duration;
 /// The time of the measurement.
 const BUDGET: Duration = Duration::from_secs(2);
 
+/// The number of threads of each run.
+pub(super) const THREADS: usize = 1;
+
+/// The largest latency of the result, relative to that of the original.
+const SLOWEST: f64 = 1.02;
+
 /// The latencies of the original and of the first deploy model.
 pub(super) struct Comparison {
     /// What has measured them: a runtime, or the option of a command.
@@ -36,6 +42,11 @@ impl Comparison {
             self.int8.least * 1e3,
             self.int8.speedup_over(&self.float),
         )
+    }
+
+    /// Whether the result is slower than the original.
+    pub(super) fn is_slower(&self) -> bool {
+        self.int8.least > SLOWEST * self.float.least
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -75,7 +86,6 @@ fn in_runtime(
     files: &OutputFiles,
     calibration: &Feed,
 ) -> intact8::Result<Comparison> {
-    const THREADS: usize = 1;
     let one_thread = runtime.loaded.clone().with_threads(THREADS);
     let samples = calibration.batches().next().unwrap_or_default();
     let batch = calibration.n_fed(&samples);

@@ -3,7 +3,7 @@
 use super::{Args, configuration, output_files, print_conversion, size};
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_notes};
+use crate::cli::{print_contradictions, print_line, print_notes, print_restrictions};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
@@ -31,7 +31,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = FloatModel::new(&prepared, &interpreter);
     let memory = size::memory(args.memory.as_deref())?;
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let config = configuration::complete(args, &float, asked, &mut calibration, target)?;
+    let wanted = (target, args.preference()?);
+    let (config, restrictions) = configuration::complete(args, &float, asked, &mut calibration, wanted)?;
+    print_restrictions(&restrictions);
     let _lock = files.lock()?;
     calibrate_and_save(&float, &model, &config, &mut calibration, &mut watcher, &files)?;
     print_line("nothing was scored; `intact8 compare` shows the error of each value");
