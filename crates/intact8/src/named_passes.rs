@@ -9,10 +9,10 @@ use intact8_quant::passes::{
     CarryForward, CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers,
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
     FoldScaleShift, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend,
-    LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, QuantizeAddedBias, RaiseOpset, ReadAscend,
-    RemoveNoOps, RemoveRequantization, ShapeOfIntegers, ShareConstants, ShiftAfterPool, SignedActivations,
-    SignedWeights, SinkConstants, SplitIntegers, SqueezeReduced, Trim, Unfuse, UnsignedActivations,
-    WidenAddedBias,
+    LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, PoolByConv, QuantizeAddedBias, RaiseOpset,
+    ReadAscend, RemoveNoOps, RemoveRequantization, ShapeOfIntegers, ShareConstants, ShiftAfterPool,
+    SignedActivations, SignedWeights, SinkConstants, SplitIntegers, SqueezeReduced, Trim, Unfuse,
+    UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -92,6 +92,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "widen-added-bias" "gives the floats added to a product of integers the shape [1, n]" WidenAddedBias;
     "keep-float-weights" "keeps ONNX Runtime from quantizing the weights of float layers" KeepFloatWeights { integer_bias: true };
     "lower-to-ascend" "writes quantized layers as AMCT's deploy model has them" LowerToAscend;
+    "pool-by-conv" "writes an AveragePool of integers as a Conv of single channels" PoolByConv;
     "split-integers" "repeats the quantization of an activation after a Split" SplitIntegers { operators: PROFILES[0].carrying };
     "shape-of-integers" "makes Shape use integers where a value is quantized" ShapeOfIntegers;
     "share-constants" "stores a constant once that is held several times" ShareConstants;

@@ -5,8 +5,8 @@
 use crate::passes::{
     CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
     FoldChannelFactors, FoldQuantizedWeights, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerToAscend,
-    LowerToInteger, LowerToQLinear, PadIntegers, QuantizeAddedBias, RemoveRequantization, ShapeOfIntegers,
-    ShareConstants, SignedActivations, SignedWeights, SplitIntegers, SqueezeReduced, Trim,
+    LowerToInteger, LowerToQLinear, PadIntegers, PoolByConv, QuantizeAddedBias, RemoveRequantization,
+    ShapeOfIntegers, ShareConstants, SignedActivations, SignedWeights, SplitIntegers, SqueezeReduced, Trim,
     UnsignedActivations, WidenAddedBias,
 };
 use crate::profile::{PROFILES, Profile};
@@ -117,6 +117,9 @@ fn qdq(target: &'static Profile) -> Vec<Box<dyn Pass>> {
     passes.push(float_bias(target));
     passes.extend(signs(target));
     passes.extend(apart(target));
+    if target.pools_by_convolution {
+        passes.push(Box::new(PoolByConv));
+    }
     passes.push(Box::new(ClipIntegers));
     passes.push(Box::new(SplitIntegers { operators: target.carrying }));
     passes.push(Box::new(ShapeOfIntegers));

@@ -144,7 +144,9 @@ impl<'a> Placing<'a> {
         for (id, layer) in order.iter().filter_map(|id| Some((id, *self.layers.get(id)?))) {
             match int8.get(id) {
                 Some(row) => {
-                    let is_quantized = self.uses_quantize((*id).into(), &int8);
+                    // Several uses may quantize a value with different parameters, so the result decides for them.
+                    let is_quantized =
+                        self.uses_quantize((*id).into(), &int8) && self.n_uses((*id).into()) < 2;
                     let is_mentioned = config.layers.contains_key(&layer.name);
                     // Numbers that are moved need no layer, unless they are joined for a use in float.
                     let is_needed = row.result != Result8::Moved || self.joins(*id) && !is_quantized;
@@ -234,6 +236,18 @@ impl<'a> Placing<'a> {
     /// Whether a node uses only the shape of its operand, which integers have too (`shape-of-integers`).
     fn needs_only_shape(&self, id: NodeId) -> bool {
         self.graph.node(id).is("Shape") || self.graph.node(id).is("Size")
+    }
+
+    /// The number of uses of a value after a Relu or Clip that is its only use.
+    fn n_uses(&self, value: ValueId) -> usize {
+        let users = self.graph.users(value);
+        let users: Vec<_> = users.into_iter().filter(|(user, _)| !self.needs_only_shape(*user)).collect();
+        match users[..] {
+            [(user, 0)] if self.graph.node(user).is("Relu") || self.graph.node(user).is("Clip") => {
+                self.n_uses(user.into())
+            }
+            _ => users.len(),
+        }
     }
 
     /// Whether an operation joins several values: it quantizes each of them, if its result is not quantized alike for all uses.

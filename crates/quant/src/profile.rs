@@ -43,6 +43,8 @@ pub struct Profile {
     pub clipping: OperatorSet,
     /// The operators between two layers that pass integers on.
     pub carrying: OperatorSet,
+    /// Whether an average pooling in int8 is faster as a convolution of single channels.
+    pub pools_by_convolution: bool,
     /// Whether a reduction and the QuantizeLinear of its result are fused, with wrong results.
     pub fuses_reductions: bool,
     /// Whether zero points are subtracted after average pooling, whose padding then counts as other numbers than 0.0.
@@ -120,6 +122,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
+        pools_by_convolution: true,
         fuses_reductions: false,
         moves_zero_points: false,
     },
@@ -148,6 +151,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
+        pools_by_convolution: false,
         fuses_reductions: false,
         moves_zero_points: false,
     },
@@ -166,6 +170,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        pools_by_convolution: false,
         fuses_reductions: false,
         moves_zero_points: false,
     },
@@ -184,6 +189,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        pools_by_convolution: false,
         fuses_reductions: true,
         moves_zero_points: true,
     },
@@ -202,6 +208,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: &["Conv", "ConvTranspose"],
         clipping: OperatorSet::Named(&[]),
         carrying: OperatorSet::Named(&[]),
+        pools_by_convolution: false,
         fuses_reductions: false,
         moves_zero_points: false,
     },
@@ -220,6 +227,7 @@ pub static PROFILES: &[Profile] = &[
         per_channel: WITH_CHANNELS,
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
+        pools_by_convolution: false,
         fuses_reductions: false,
         moves_zero_points: false,
     },

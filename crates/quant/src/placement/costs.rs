@@ -173,7 +173,21 @@ pub(crate) static ONNXRUNTIME_X86: RuntimeCosts = RuntimeCosts {
         fused("Sigmoid", each(200.0, 0.07), each(300.0, 0.229), each(300.0, 0.24), Result8::Integers),
         fused("LeakyRelu", Cost::FREE, each(300.0, 0.184), each(300.0, 0.244), Result8::Integers),
         row("Softmax", Shape::Any, each(500.0, 0.356), each(1500.0, 2.2), Result8::Integers),
-        row("AveragePool", Shape::Any, each_input(300.0, 0.05), each_input(1500.0, 1.55), Result8::Integers),
+        // As a depthwise convolution, see `pool-by-conv`; otherwise ONNX Runtime has a slow kernel.
+        row(
+            "AveragePool",
+            Shape::Depthwise,
+            each_input(300.0, 0.05),
+            Cost { node: 1200.0, product: 0.0138, output: 0.09, ..Cost::FREE },
+            Result8::Integers,
+        ),
+        row(
+            "AveragePool",
+            Shape::Window,
+            each_input(300.0, 0.05),
+            Cost { node: 1500.0, product: 0.5, ..Cost::FREE },
+            Result8::Integers,
+        ),
         row(
             "GlobalAveragePool",
             Shape::Any,

@@ -2,6 +2,7 @@
 
 use crate::costs::n_elements;
 use crate::linear_view::{LinearKind, LinearView};
+use crate::passes::average_as_convolution;
 use intact8_ir::{Graph, GraphId, NodeId, ValueId, ValueRef};
 use std::collections::BTreeMap;
 
@@ -107,6 +108,12 @@ impl Measured<'_> {
                 let right = self.graph.operand(id, 1);
                 let weights = right.map_or(0, |value| self.elements(value));
                 (Work { products: outputs.saturating_mul(inner.unwrap_or(64)), weights, ..work }, Shape::Any)
+            }
+            None if op.is("AveragePool") => {
+                let convolution = average_as_convolution(self.graph, id);
+                let window = convolution.as_ref().map_or(9, |(_, kernel)| kernel.iter().product());
+                let shape = if convolution.is_some() { Shape::Depthwise } else { Shape::Window };
+                (Work { products: outputs.saturating_mul(window), ..work }, shape)
             }
             None if op.is("Transpose") => {
                 (work, transposition(op.ints("perm").ok().flatten().unwrap_or_default()))
