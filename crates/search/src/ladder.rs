@@ -48,6 +48,11 @@ pub static LADDER: &[Rung] = &[
         about: "activations of 16 bits",
         change: |config, layer| change_layer(config, layer, use_16_bits),
     },
+    Rung {
+        name: "weights",
+        about: "only weights in int8",
+        change: |config, layer| !layer.weights.is_empty() && change_layer(config, layer, leave_activations),
+    },
 ];
 
 /// The rung with this name.
@@ -86,6 +91,11 @@ fn learn_rounding(layer: &mut LayerConfig) -> bool {
 
 fn use_16_bits(layer: &mut LayerConfig) -> bool {
     std::mem::replace(&mut layer.activation_quant_params.num_bits, 16) < 16
+}
+
+fn leave_activations(layer: &mut LayerConfig) -> bool {
+    layer.quantize_output = false;
+    !std::mem::replace(&mut layer.weights_only, true)
 }
 
 /// The layers that a rung was tried with, configured as on the rung and calibrated.

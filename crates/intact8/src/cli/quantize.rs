@@ -110,8 +110,8 @@ pub(crate) struct Args {
     /// Layers that are rolled back together or not at all; may be repeated
     #[arg(long = "group", value_name = "LAYER,LAYER,…")]
     groups: Vec<String>,
-    /// Try other settings for layers before they stay in float: method, bias, ada-round and int16, or some of these; see
-    /// docs/search.md
+    /// Try other settings for layers before they stay in float: method, bias, ada-round and int16, or some of these, or weights,
+    /// which leaves only weights in int8; see docs/search.md
     #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
     #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
     ladder: Vec<String>,
@@ -191,7 +191,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::at(deadline.and_then(|budget| began.checked_add(budget)));
     let (mut strategy, sensitivity) =
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
-    let ladder = args.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
+    let ladder = args.rungs().iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
     args.preference()?;
     let files = output_files(args)?;
@@ -284,6 +284,16 @@ impl Args {
     /// What the default configuration prefers.
     fn preference(&self) -> intact8::Result<Preference> {
         Preference::named(&self.prefer)
+    }
+
+    /// The rungs of the ladder; where small files are preferred, the last one leaves layers their weights.
+    fn rungs(&self) -> Vec<String> {
+        let mut rungs = self.ladder.clone();
+        let weights = "weights".to_owned();
+        if self.prefer == Preference::Smallest.name() && !rungs.contains(&weights) {
+            rungs.push(weights);
+        }
+        rungs
     }
 
     /// Whether the record is written for AMCT.

@@ -48,10 +48,9 @@ pub(super) fn identity(
     part(format!("{runtime:?}").as_bytes());
     // With less memory, layers may be left out of stages.
     part(format!("{:?}", args.memory).as_bytes());
-    if !args.ladder.is_empty() {
-        part(
-            format!("{:?} {} {} {:?}", args.ladder, args.strategy, args.sensitivity, args.groups).as_bytes(),
-        );
+    let rungs = args.rungs();
+    if !rungs.is_empty() {
+        part(format!("{:?} {} {} {:?}", rungs, args.strategy, args.sensitivity, args.groups).as_bytes());
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
