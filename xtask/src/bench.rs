@@ -10,7 +10,7 @@ use xshell::{Shell, cmd};
 pub(crate) struct Args {
     /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py describes
     /// the folder
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime"], conflicts_with = "search")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime", "costs"], conflicts_with = "search")]
     ptq: Option<PathBuf>,
     /// Search on every model of a folder, with at most 1 % loss, and print results and times
     #[arg(long, value_name = "DIR")]
@@ -19,6 +19,10 @@ pub(crate) struct Args {
     /// folder
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
+    /// Measure the times of operators in a runtime, and write the table from which the fastest placement of int8 is found;
+    /// xtask/bench/costs.py describes it
+    #[arg(long, value_name = "RUNTIME", value_parser = ["onnxruntime"])]
+    costs: Option<String>,
     /// Score every trial of a search in ONNX Runtime, instead of only those with metrics that intact8 lacks
     #[arg(long, requires = "search")]
     by_command: bool,
@@ -34,15 +38,22 @@ pub(crate) struct Args {
     /// The names of the peers in that script
     #[arg(long, value_name = "a,b", requires = "peers")]
     tools: Option<String>,
-    /// Only this model; may be repeated
+    /// Only this model, or for --costs this operator; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
 
 /// Runs the selected measurements; relative paths start at the folder `here`.
 pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> {
-    let (python, program) = (python(sh)?, build(sh)?);
-    let only = &args.only;
+    let (python, only) = (python(sh)?, &args.only);
+    if let Some(runtime) = &args.costs {
+        let folder = "crates/quant/src/placement";
+        cmd!(sh, "{python} xtask/bench/costs.py {runtime} {folder} {only...}").run()?;
+        if args.runtime.is_none() && args.ptq.is_none() && args.search.is_none() {
+            return Ok(());
+        }
+    }
+    let program = build(sh)?;
     if let Some(folder) = &args.runtime {
         let folder = here.join(folder);
         cmd!(sh, "{python} xtask/bench/runtime.py {program} {folder} {only...}").run()?;

@@ -6,10 +6,11 @@
 
 mod costs;
 mod cut;
+mod onnxruntime_x86;
 mod work;
 
-pub(crate) use costs::ONNXRUNTIME_X86;
 pub use costs::{Cost, OperatorCosts, Result8, RuntimeCosts};
+pub(crate) use onnxruntime_x86::ONNXRUNTIME_X86;
 pub use work::Shape;
 
 use crate::config::{LayerConfig, QuantConfig};
@@ -24,6 +25,19 @@ use work::{Measured, Shapes};
 
 /// The length of a symbolic dimension that is not the batch.
 const OPEN: usize = 64;
+
+/// The operators, apart from functions of single elements, whose result has the layout of their first operand.
+const KEEPING_LAYOUT: &[&str] = &[
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "GlobalAveragePool",
+    "MaxPool",
+    "Mul",
+    "Resize",
+    "Split",
+];
 
 /// The fastest placement of the layers that a configuration enables, and of functions between them.
 pub(crate) struct Placement {
@@ -88,9 +102,8 @@ impl<'a> Placing<'a> {
 
     /// The times of a node that can compute in integers: a layer, or an operation that moves them.
     fn row(&self, id: NodeId) -> Option<&'static OperatorCosts> {
-        let op = self.graph.node(id).as_op().filter(|op| op.domain.is_empty())?;
-        let (_, shape) = self.measured().work(id);
-        let row = self.costs.row(&op.name, shape)?;
+        let op = self.graph.node(id).as_op()?;
+        let row = self.costs_of(id).filter(|row| row.result != Result8::Never)?;
         let is_float = self.graph.value(id.into()).tensor_type().is_none_or(|ty| ty.dtype == DType::F32);
         let moves_integers = row.result == Result8::Moved
             && is_float
@@ -99,6 +112,12 @@ impl<'a> Placing<'a> {
             && data_operands(self.graph, id).all(|slot| self.is_computed(id, slot))
             && moves(self.graph, id);
         (self.layers.contains_key(&id) || moves_integers).then_some(row)
+    }
+
+    /// The times of a node.
+    fn costs_of(&self, id: NodeId) -> Option<&'static OperatorCosts> {
+        let op = self.graph.node(id).as_op().filter(|op| op.domain.is_empty())?;
+        self.costs.row(&op.name, self.measured().kind(id))
     }
 
     fn is_computed(&self, id: NodeId, slot: usize) -> bool {
@@ -113,22 +132,15 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// Whether the layout of a value changes between float and integers: that of images.
-    fn is_image(&self, value: ValueId) -> bool {
-        let is_convolved = |id: NodeId| self.graph.node(id).is("Conv");
-        let rank = self.measured().shape(value).map_or(0, |shape| shape.len());
-        let mut around = self.graph.users(value).into_iter().map(|(user, _)| user).chain([value.node]);
-        rank == 4 || rank >= 3 && around.any(is_convolved)
-    }
-
     fn add_to(&self, placement: &mut Placement, config: &QuantConfig) {
         let mut choices = Choices::default();
         let order = self.graph.topo();
         let mut places: HashMap<NodeId, (Place, &'static OperatorCosts)> = HashMap::new();
         for &id in &order {
-            let Some(row) = self.row(id) else { continue };
-            let (work, _) = self.measured().work(id);
-            places.insert(id, (choices.place(row.float.of(&work), row.int8.of(&work)), row));
+            if let Some(row) = self.row(id) {
+                places.insert(id, (choices.place(0.0, 0.0), row));
+            }
+            self.add_node(&mut choices, &places, id);
         }
         for &id in &order {
             for slot in 0..self.graph.node(id).outputs.len() {
@@ -163,6 +175,31 @@ impl<'a> Placing<'a> {
         }
     }
 
+    /// Adds the times of a node, which depend on the convolution before it.
+    fn add_node(
+        &self,
+        choices: &mut Choices,
+        places: &HashMap<NodeId, (Place, &'static OperatorCosts)>,
+        id: NodeId,
+    ) {
+        let Some(row) = self.costs_of(id) else { return };
+        let place_of = |id: NodeId| places.get(&id).map_or(Place::FLOAT, |(place, _)| *place);
+        let work = self.measured().work(id);
+        let [float, float_alone, int8, int8_alone] =
+            [&row.float, &row.float_alone, &row.int8, &row.int8_alone].map(|cost| cost.of(&work));
+        // A convolution after another arithmetic changes the layout of its operand.
+        let slower = if self.graph.node(id).is("Conv") { self.costs.slower(work.inputs) } else { 1.0 };
+        let [float_alone, int8_alone] =
+            [(float, float_alone), (int8, int8_alone)].map(|(like, alone)| like + (alone - like) * slower);
+        let mut operands = self.graph.operands(id).iter().copied().flatten();
+        match operands.find_map(|value| self.convolution(value)) {
+            Some(conv) => {
+                choices.dependent(place_of(conv), place_of(id), [float, int8_alone], [float_alone, int8]);
+            }
+            None => choices.dependent(Place::FLOAT, place_of(id), [float_alone, int8_alone], [0.0, 0.0]),
+        }
+    }
+
     /// Adds the conversions of a value between its producer and its uses.
     fn add_value(
         &self,
@@ -175,51 +212,44 @@ impl<'a> Placing<'a> {
         if self.graph.constant(value).is_some() || users.is_empty() && !is_output {
             return;
         }
-        let producer = places.get(&value.node);
-        // The result of a product in int8 is float, until it is quantized.
-        let from = producer.filter(|(_, row)| row.result != Result8::Floats);
-        let (from, is_moved) =
-            from.map_or((Place::FLOAT, false), |(place, row)| (*place, row.result == Result8::Moved));
         let n = self.measured().elements(value);
-        let time = |(each, more): &(Cost, Cost)| {
-            // What does not fit into the processor's cache is read from memory.
-            let outputs = if n > self.costs.cached { n * self.costs.uncached } else { n };
-            let work = work::Work { outputs, ..work::Work::default() };
-            each.of(&work) + if self.is_image(value) { more.of(&work) } else { 0.0 }
-        };
+        let quantize = self.costs.conversion(&self.costs.quantize, n);
+        let dequantize = self.costs.conversion(&self.costs.dequantize, n);
+        // A value is quantized once for all layers, and dequantized for each use.
         let quantized = choices.place(0.0, 0.0);
-        match is_moved {
+        let (from, result) = match places.get(&value.node) {
+            Some((place, row)) => (*place, row.result),
+            None => (Place::FLOAT, Result8::Never),
+        };
+        match result {
             // Runtimes quantize before an operation that moves numbers.
-            true => choices.forbid(from, quantized),
-            false => choices.conversion(from, quantized, time(&self.costs.quantize)),
+            Result8::Moved => choices.forbid(from, quantized),
+            _ => choices.conversion(from, quantized, quantize),
         }
-        for (user, slot) in users {
-            if self.needs_only_shape(user) {
-                continue;
+        let dequantize = if result == Result8::Floats { 0.0 } else { dequantize };
+        for (user, slot) in users.into_iter().filter(|(user, _)| !self.needs_only_shape(*user)) {
+            match places.get(&user).filter(|_| self.slots(user).contains(&slot)) {
+                Some((to, row)) => {
+                    // The integers that an operation moves are quantized for it alone.
+                    if row.result == Result8::Moved
+                        && result != Result8::Moved
+                        && !self.layers.contains_key(&user)
+                    {
+                        choices.conversion(from, *to, quantize);
+                    } else {
+                        choices.forbid(quantized, *to);
+                    }
+                    choices.conversion(*to, from, dequantize);
+                }
+                None => choices.conversion(Place::FLOAT, from, dequantize),
             }
-            let used = places.get(&user).filter(|_| self.slots(user).contains(&slot));
-            let Some((to, row)) = used else {
-                choices.conversion(Place::FLOAT, from, time(&self.costs.dequantize));
-                continue;
-            };
-            let (work, _) = self.measured().work(user);
-            let lost = |alone: &Cost, fused: &Cost| (alone.of(&work) - fused.of(&work)).max(0.0);
-            choices.conversion(
-                *to,
-                from,
-                time(&self.costs.dequantize) + lost(&row.after_integers, &row.float),
-            );
-            choices.forbid(quantized, *to);
-            let laid_out = self.convolution(value).and_then(|conv| places.get(&conv));
-            let laid_out = laid_out.map_or(Place::FLOAT, |(place, _)| *place);
-            choices.conversion(laid_out, *to, lost(&row.after_floats, &row.int8));
         }
         if is_output {
-            choices.conversion(Place::FLOAT, from, time(&self.costs.dequantize));
+            choices.conversion(Place::FLOAT, from, dequantize);
         }
     }
 
-    /// The convolution whose result is a value, after functions of single elements and pooling.
+    /// The convolution whose layout a value has: after functions of single elements, pooling and joins.
     fn convolution(&self, value: ValueId) -> Option<NodeId> {
         let mut id = value.node;
         loop {
@@ -227,9 +257,9 @@ impl<'a> Placing<'a> {
             if op.is("Conv") {
                 return Some(id);
             }
-            let is_through = op.has(OperatorTrait::Elementwise)
-                || ["Add", "Concat", "MaxPool", "Mul"].iter().any(|name| op.is(name));
-            id = self.graph.operand(id, 0).filter(|_| is_through && self.row(id).is_some())?.node;
+            let is_through =
+                op.has(OperatorTrait::Elementwise) || KEEPING_LAYOUT.iter().any(|name| op.is(name));
+            id = self.graph.operand(id, 0).filter(|_| is_through)?.node;
         }
     }
 

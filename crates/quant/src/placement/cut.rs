@@ -51,6 +51,32 @@ impl Choices {
         *sum = (*sum + time).min(NEVER);
     }
 
+    /// Adds the times of a place in float and in integers, which depend on whether another place is in float or in integers: exactly,
+    /// unless they are less between different arithmetics than between equal ones.
+    pub(super) fn dependent(
+        &mut self,
+        other: Place,
+        place: Place,
+        after_float: [f64; 2],
+        after_integers: [f64; 2],
+    ) {
+        let [alike, apart] = [after_integers, after_float].map(|[float, integers]| integers - float);
+        if other == Place::FLOAT {
+            return self.more(place, apart);
+        }
+        self.more(other, after_integers[0] - after_float[0]);
+        self.more(place, alike);
+        self.conversion(other, place, apart - alike);
+    }
+
+    /// Adds a time to a place in integers, or if it is negative, to the place in float.
+    fn more(&mut self, place: Place, time: f64) {
+        if let Some(place) = place.0 {
+            let sum = &mut self.places[place][usize::from(time >= 0.0)];
+            *sum = (*sum + picoseconds(time.abs())).min(NEVER);
+        }
+    }
+
     /// Rules out that one place is in float and another in integers.
     pub(super) fn forbid(&mut self, in_float: Place, in_integers: Place) {
         self.conversion(in_float, in_integers, f64::INFINITY);
@@ -211,6 +237,29 @@ mod tests {
                 .map(|&(_, _, time)| u64::from(time))
                 .sum();
             prop_assert_eq!((0..n).map(time).sum::<u64>() + between, by_trying(&places, &conversions));
+        }
+    }
+
+    #[test]
+    fn times_depend_on_another_place() {
+        let (after_float, after_integers) = ([3.0, 9.0], [4.0, 2.0]);
+        for other_in_integers in [false, true] {
+            for in_integers in [false, true] {
+                let mut choices = Choices::default();
+                let (other, place) = (choices.place(0.0, 0.0), choices.place(0.0, 0.0));
+                choices.dependent(other, place, after_float, after_integers);
+                // The time of this choice, apart from that of float after float.
+                let [[other_float, other_integers], [float, integers]] =
+                    [choices.places[0], choices.places[1]];
+                let own = [other_float, other_integers][usize::from(other_in_integers)]
+                    + [float, integers][usize::from(in_integers)];
+                let between = choices.conversions.values().sum::<i64>();
+                let sum = own + if !other_in_integers && in_integers { between } else { 0 };
+                let expected = if other_in_integers { after_integers } else { after_float };
+                // 2.0 more: the time in integers is less by that, so it is added in float.
+                let time = expected[usize::from(in_integers)] - 3.0 + 2.0;
+                assert_eq!(sum, picoseconds(time), "{other_in_integers} {in_integers}");
+            }
         }
     }
 

@@ -86,6 +86,15 @@ fn pooling_after_a_convolution_in_float_stays_in_float() {
     assert_eq!(placed(&lines(1))[0], ["first", "second"]);
 }
 
+/// Channels are the last dimension after a convolution in int8 already, so that a transposition there moves rows.
+#[test]
+fn a_convolution_before_a_transposition_of_channels_is_in_integers() {
+    let lines = "%x = input : f32[N,1,49,10]\n%w = const splat(0.5) : f32[128,1,10,4]\n\
+                 %a = Conv(%x, %w) {strides = [2, 2]} @first\n%r = Relu(%a)\n\
+                 %t = Transpose(%r) {perm = [2, 0, 3, 1]} @turn\n%y = Tanh(%t)\nreturn %y\n";
+    assert_eq!(placed(lines)[0], NONE);
+}
+
 #[test]
 fn a_product_is_in_integers_if_it_is_large() {
     let product = |inner: usize| {
