@@ -217,14 +217,15 @@ impl<'a> Placing<'a> {
         let dequantize = self.costs.conversion(&self.costs.dequantize, n);
         // A value is quantized once for all layers, and dequantized for each use.
         let quantized = choices.place(0.0, 0.0);
-        let (from, result) = match places.get(&value.node) {
-            Some((place, row)) => (*place, row.result),
-            None => (Place::FLOAT, Result8::Never),
+        let (from, result, is_merged) = match places.get(&value.node) {
+            Some((place, row)) => (*place, row.result, is_merged(row)),
+            None => (Place::FLOAT, Result8::Never, false),
         };
-        match result {
-            // Runtimes quantize before an operation that moves numbers.
-            Result8::Moved => choices.forbid(from, quantized),
-            _ => choices.conversion(from, quantized, quantize),
+        // Runtimes quantize before an operation that moves numbers.
+        if result == Result8::Moved || is_merged {
+            choices.forbid(from, quantized);
+        } else {
+            choices.conversion(from, quantized, quantize);
         }
         let dequantize = if result == Result8::Floats { 0.0 } else { dequantize };
         for (user, slot) in users.into_iter().filter(|(user, _)| !self.needs_only_shape(*user)) {
@@ -301,6 +302,12 @@ impl<'a> Placing<'a> {
                 })
             })
     }
+}
+
+/// Whether a runtime computes an operator in int8 wherever a DequantizeLinear is before it and a QuantizeLinear after it, although
+/// that takes longer: its result in float must not be quantized. An average pooling that no convolution can replace is such.
+fn is_merged(row: &OperatorCosts) -> bool {
+    row.ops.contains(&"AveragePool") && row.shape == Shape::Window
 }
 
 #[cfg(test)]

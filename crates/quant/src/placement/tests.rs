@@ -141,3 +141,14 @@ fn channels_are_split_and_joined_as_integers() {
     assert_eq!((in_float, functions), (vec![], vec!["join0".to_owned()]));
     assert_eq!(with_output, ["join0", "pool"]);
 }
+
+/// The padding of the pooling is not counted, so no convolution computes it, and its kernel for integers is slow.
+#[test]
+fn a_pooling_that_is_slow_in_integers_has_float_neighbours() {
+    let lines =
+        "%b = AveragePool(%a) {kernel_shape = [3, 3], pads = [1, 1, 1, 1]} @average : f32[N,32,28,28]\n";
+    let [in_float, _, with_output] = placed(&around(lines));
+    assert!(in_float.contains(&"average".to_owned()), "{in_float:?}");
+    assert!(!with_output.contains(&"average".to_owned()));
+    assert!(in_float.contains(&"second".to_owned()) || in_float.contains(&"first".to_owned()));
+}
