@@ -270,6 +270,17 @@ def tied(settings):
     return g.case(["N", 32], {"b": settings})
 
 
+def gemm_summands():
+    """What a Gemm adds, in other shapes than one value for each channel."""
+    g = Graph(["N", 64])
+    for name, shape in {"row": (1, 64), "one": (1,), "number": ()}.items():
+        bias = g.random.standard_normal(shape).astype(np.float32)
+        g.add("Gemm", g.weight(f"{name}.w", 64, 64), g.constant(f"{name}.b", bias), name=name)
+        result = g.add("Relu")
+    g.add("Gemm", g.weight("computed.w", 64, 8), g.add("Gemm", g.weight("w", 64, 8), name="summand"), name="computed", after=result)
+    return g.case(["N", 8])
+
+
 def product_weights_only(product):
     """A product of which only the weights are integers."""
     g = Graph(["N", 32])
@@ -322,4 +333,5 @@ CASES = {
     "tied-weights-only": lambda: tied({"weights_only": True}),
     "matmul-weights-only": lambda: product_weights_only("MatMul"),
     "gemm-weights-only": lambda: product_weights_only("Gemm"),
+    "gemm-summands": gemm_summands,
 }

@@ -343,6 +343,9 @@ impl Profile {
             let per_channel = self.per_channel.contains(&layer.op);
             if !layer.weights.is_empty() && !per_channel && of_layer.weight_quant_params.channel_wise {
                 of_layer.weight_quant_params.channel_wise = false;
+                if !of_layer.quant_enable {
+                    continue;
+                }
                 let line = format!(
                     "{} has one scale for its weight: {} supports no more for {}",
                     layer.name, self.name, layer.op

@@ -151,6 +151,15 @@ fn fits(dtype: DType, shape: &[usize], input: &Input, axis: Option<usize>) -> Re
     if shape.len() == dims.len() && dims.iter().zip(shape).enumerate().all(fits) {
         return Ok(());
     }
+    let is_sample = |shape: &[usize]| {
+        shape.len() == dims.len() && dims.iter().zip(shape).all(|(dim, &n)| dim.known() == Some(n))
+    };
+    let advice = match shape {
+        [_, sample @ ..] if is_sample(sample) => {
+            "; if the model takes one sample at a time, save a file for each in a folder, and state --batch-axis none"
+        }
+        _ => "",
+    };
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-    Err(Error::invalid_data(format!("has the shape [{}], the model requires {ty}", shape.join(","))))
+    Err(Error::invalid_data(format!("has the shape [{}], the model requires {ty}{advice}", shape.join(","))))
 }

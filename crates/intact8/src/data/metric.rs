@@ -250,7 +250,8 @@ impl<'a> Batch<'a> {
         let n_rows = axis.map_or(Some(1), |axis| shape.get(axis).copied());
         if n_rows.is_none_or(|n_rows| n_rows < n) {
             let message = format!(
-                "metrics require an output with a row for each of {n} samples, found the shape {shape:?}"
+                "metrics require an output with a row for each of {n} samples, found the shape {shape:?}; state the \
+                 --batch-axis, which is none if each array is one sample"
             );
             return Err(Error::invalid_data(message));
         }

@@ -2,6 +2,7 @@
 
 mod contrib;
 mod einsum;
+mod summand;
 
 use crate::names::Names;
 use crate::new_nodes::{constant, operation};
@@ -11,9 +12,10 @@ use intact8_ir::{Attr, Graph, Model, Node, NodeId, Op, Pass, Result, Tensor, Val
 
 /// Writes operators that fuse a product with its neighbours as Conv, Gemm or MatMul and the neighbours, so that the
 /// product can be quantized: FusedConv, FusedGemm and FusedMatMul of `com.microsoft`, and an Einsum that is a product
-/// with a constant matrix. The product keeps the name of the node, the last operation the name of the value.
+/// with a constant matrix. The product keeps the name of the node, the last operation the name of the value. What a
+/// Gemm adds becomes a bias of one dimension, or else an Add: runtimes compute a Gemm of integers with no other.
 ///
-/// Left alone: an Einsum with other than two operands, without a constant one, with dimensions that both operands and
+/// Left alone: a Gemm with factors or a transposed activation, an Einsum with other than two operands, without a constant one, with dimensions that both operands and
 /// the result share, or that only one operand has, and a product whose ranks are not known where it is transposed.
 ///
 /// ```qir before
@@ -48,12 +50,14 @@ struct Fused {
     rewrite: fn(&mut Rewriter<'_>) -> Option<()>,
 }
 
-/// The operators that are rewritten. Supporting another one is adding a row.
+/// The operators that are rewritten, in this order: one row may produce the operators of a later one. Supporting another one
+/// is adding a row.
 const FUSED: &[Fused] = &[
     Fused { domain: "", name: "Einsum", rewrite: einsum::product },
     Fused { domain: "com.microsoft", name: "FusedConv", rewrite: contrib::conv },
     Fused { domain: "com.microsoft", name: "FusedGemm", rewrite: contrib::gemm },
     Fused { domain: "com.microsoft", name: "FusedMatMul", rewrite: contrib::mat_mul },
+    Fused { domain: "", name: "Gemm", rewrite: summand::of_gemm },
 ];
 
 impl Pass for Unfuse {
@@ -62,22 +66,26 @@ impl Pass for Unfuse {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let rewrite = |graph: &Graph, id: NodeId| {
-            let op = graph.node(id).as_op()?;
-            FUSED.iter().find(|row| row.domain == op.domain && row.name == op.name)
+        let is_of = |row: &Fused, graph: &Graph, id: NodeId| {
+            graph.node(id).as_op().is_some_and(|op| row.domain == op.domain && row.name == op.name)
         };
-        if !model.graphs().any(|(_, graph)| graph.node_ids().any(|id| rewrite(graph, id).is_some())) {
+        let is_any = |graph: &Graph, id: NodeId| FUSED.iter().any(|row| is_of(row, graph, id));
+        if !model.graphs().any(|(_, graph)| graph.node_ids().any(|id| is_any(graph, id))) {
             return Ok(false);
         }
         let (opset, ranks, mut names) = (model.opset(), Ranks::of(model), Names::of(model));
         let mut changed = false;
         model.try_for_each_graph(|graph_id, graph| {
             let ranks = ranks.in_graph(graph_id);
-            for id in graph.topo() {
-                let Some(row) = rewrite(graph, id) else { continue };
-                let label = graph.node(id).label().to_owned();
-                let mut rewriter = Rewriter { graph, id, label, ranks, opset, names: &mut names };
-                changed |= (row.rewrite)(&mut rewriter).is_some();
+            for row in FUSED {
+                for id in graph.topo() {
+                    if !is_of(row, graph, id) {
+                        continue;
+                    }
+                    let label = graph.node(id).label().to_owned();
+                    let mut rewriter = Rewriter { graph, id, label, ranks, opset, names: &mut names };
+                    changed |= (row.rewrite)(&mut rewriter).is_some();
+                }
             }
             Ok(())
         })?;

@@ -34,3 +34,14 @@ fn offsets_are_refused_where_none_are_supported() {
     assert_eq!(refused, "q: has an offset, and tensorrt supports none; quantize without offsets");
     PROFILES[0].check_model(&model("3")).unwrap();
 }
+
+#[test]
+fn a_layer_that_stays_in_float_has_one_reason() {
+    let text = "model m opset 17\n%x = input : f32[N,2,2]\n%w = const splat(1.0) : f32[2,2]\n\
+                %y = MatMul(%w, %x) @left\nreturn %y\n";
+    let model: Model = text.parse().unwrap();
+    let mut config = QuantConfig::for_model(&model);
+    let lines = Profile::named("ascend").unwrap().restrict(&mut config, &model, Preference::default());
+    assert_eq!(lines, ["left stays float: ascend has no int8 MatMul whose first factor is constant"]);
+    assert!(!config.layers["left"].weight_quant_params.channel_wise);
+}

@@ -64,6 +64,11 @@ fn arrays_that_do_not_fit_are_errors() {
         "data.npz: array \"x\": has the shape [1,1], the model requires f32[?,2]"
     );
     assert_eq!(
+        message(("x", counted(&[5, 2])), "f32[2]"),
+        "data.npz: array \"x\": has the shape [5,2], the model requires f32[2]; if the model takes one sample at a \
+         time, save a file for each in a folder, and state --batch-axis none"
+    );
+    assert_eq!(
         message(("x", Tensor::scalar(1i64)), "f32[]"),
         "data.npz: array \"x\": is i64, the model requires f32"
     );
