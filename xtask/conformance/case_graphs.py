@@ -281,6 +281,21 @@ def gemm_summands():
     return g.case(["N", 8])
 
 
+def perceptron(batch, function):
+    """Products of matrices, one after another."""
+    g = Graph([batch, 64])
+    for name in "abc":
+        g.add("Gemm", g.weight(f"{name}.w", 64, 64), g.weight(f"{name}.b", 64), name=name)
+        if function == "Clip":
+            g.add("Clip", g.constant(f"{name}.low", np.float32(0)), g.constant(f"{name}.high", np.float32(6)))
+        else:
+            g.add("Relu")
+            factors = [g.constant(f"{name}.{part}", 0.5 + g.random.random(64).astype(np.float32)) for part in ("scale", "shift", "mean", "variance")]
+            g.add("BatchNormalization", *factors)
+    g.add("MatMul", g.weight("w", 64, 8), name="last")
+    return g.case([batch, 8])
+
+
 def product_weights_only(product):
     """A product of which only the weights are integers."""
     g = Graph(["N", 32])
@@ -334,4 +349,6 @@ CASES = {
     "matmul-weights-only": lambda: product_weights_only("MatMul"),
     "gemm-weights-only": lambda: product_weights_only("Gemm"),
     "gemm-summands": gemm_summands,
+    "perceptron-clip": lambda: perceptron(8, "Clip"),
+    "perceptron-norm": lambda: perceptron(8, "BatchNormalization"),
 }

@@ -10,9 +10,9 @@ use intact8_quant::passes::{
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
     FoldScaleShift, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend,
     LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, PoolByConv, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, ShapeOfIntegers, ShareConstants, ShiftAfterPool,
-    SignedActivations, SignedWeights, SinkConstants, SplitIntegers, SqueezeReduced, Trim, Unfuse,
-    UnsignedActivations, WidenAddedBias,
+    ReadAscend, RemoveNoOps, RemoveRequantization, SeparateProducts, ShapeOfIntegers, ShareConstants,
+    ShiftAfterPool, SignedActivations, SignedWeights, SinkConstants, SplitIntegers, SqueezeReduced, Trim,
+    Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -81,6 +81,7 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "signed-activations" "quantizes activations to signed bytes" SignedActivations;
     "signed-weights" "stores unsigned bytes before a DequantizeLinear as signed ones" SignedWeights;
     "squeeze-reduced" "puts a Squeeze between a reduction and the quantization of its result" SqueezeReduced;
+    "separate-products" "quantizes between products of matrices with a third dimension" SeparateProducts;
     "pad-integers" "pads integers before an AveragePool that counts its padding" PadIntegers;
     "clip-integers" "clips integers where floats were clipped between two codings" ClipIntegers;
     "lower-to-qlinear" "computes with integers from one QuantizeLinear to the next" LowerToQLinear { contrib: false };

@@ -6,8 +6,8 @@ use crate::passes::{
     CarryForward, CarryThrough, ClipIntegers, DropClippedActivations, ExpandWeights, FloatConstants,
     FoldChannelFactors, FoldQuantizedWeights, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerToAscend,
     LowerToInteger, LowerToQLinear, PadIntegers, PoolByConv, QuantizeAddedBias, RemoveRequantization,
-    ShapeOfIntegers, ShareConstants, SignedActivations, SignedWeights, SplitIntegers, SqueezeReduced, Trim,
-    UnsignedActivations, WidenAddedBias,
+    SeparateProducts, ShapeOfIntegers, ShareConstants, SignedActivations, SignedWeights, SplitIntegers,
+    SqueezeReduced, Trim, UnsignedActivations, WidenAddedBias,
 };
 use crate::profile::{PROFILES, Profile};
 use intact8_ir::{DType, Error, Pass, Pipeline, Result, did_you_mean};
@@ -185,8 +185,9 @@ fn float_bias(target: &Profile) -> Box<dyn Pass> {
 /// The passes that keep apart what the target would fuse into something else.
 fn apart(target: &Profile) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = Vec::new();
-    if target.fuses_reductions {
+    if target.fuses_wrongly {
         passes.push(Box::new(SqueezeReduced));
+        passes.push(Box::new(SeparateProducts));
     }
     if target.moves_zero_points {
         passes.push(Box::new(PadIntegers));

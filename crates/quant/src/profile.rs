@@ -45,8 +45,8 @@ pub struct Profile {
     pub carrying: OperatorSet,
     /// Whether an average pooling in int8 is faster as a convolution of single channels.
     pub pools_by_convolution: bool,
-    /// Whether a reduction and the QuantizeLinear of its result are fused, with wrong results.
-    pub fuses_reductions: bool,
+    /// Whether a reduction and the QuantizeLinear of its result, and products of matrices of fixed shapes, are fused, with wrong results.
+    pub fuses_wrongly: bool,
     /// Whether zero points are subtracted after average pooling, whose padding then counts as other numbers than 0.0.
     pub moves_zero_points: bool,
 }
@@ -123,7 +123,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
         pools_by_convolution: true,
-        fuses_reductions: false,
+        fuses_wrongly: false,
         moves_zero_points: false,
     },
     Profile {
@@ -152,7 +152,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&["Clip", "Relu"]),
         carrying: CARRIED_BY_ONNX_RUNTIME,
         pools_by_convolution: false,
-        fuses_reductions: false,
+        fuses_wrongly: false,
         moves_zero_points: false,
     },
     Profile {
@@ -171,7 +171,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
         pools_by_convolution: false,
-        fuses_reductions: false,
+        fuses_wrongly: false,
         moves_zero_points: false,
     },
     Profile {
@@ -190,7 +190,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
         pools_by_convolution: false,
-        fuses_reductions: true,
+        fuses_wrongly: true,
         moves_zero_points: true,
     },
     Profile {
@@ -209,7 +209,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&[]),
         carrying: OperatorSet::Named(&[]),
         pools_by_convolution: false,
-        fuses_reductions: false,
+        fuses_wrongly: false,
         moves_zero_points: false,
     },
     Profile {
@@ -228,7 +228,7 @@ pub static PROFILES: &[Profile] = &[
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
         pools_by_convolution: false,
-        fuses_reductions: false,
+        fuses_wrongly: false,
         moves_zero_points: false,
     },
 ];
@@ -343,14 +343,11 @@ impl Profile {
             let per_channel = self.per_channel.contains(&layer.op);
             if !layer.weights.is_empty() && !per_channel && of_layer.weight_quant_params.channel_wise {
                 of_layer.weight_quant_params.channel_wise = false;
-                if !of_layer.quant_enable {
-                    continue;
-                }
                 let line = format!(
                     "{} has one scale for its weight: {} supports no more for {}",
                     layer.name, self.name, layer.op
                 );
-                lines.push(line);
+                lines.extend(of_layer.quant_enable.then_some(line));
             }
         }
         if self.costs.is_some() && prefer != Preference::MostInt8 {
