@@ -19,7 +19,7 @@ pub trait Scorer {
     /// Scores a model.
     ///
     /// # Errors
-    /// Any. An [`Error`](intact8_ir::Error) of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) ends the search with
+    /// Any. An [`Error`] of the kind [`Cancelled`](intact8_ir::ErrorKind::Cancelled) ends the search with
     /// the best result so far; after the first trial any other error does so too, and is then in
     /// [`Report::failure`](crate::Report::failure).
     fn score(
