@@ -20,7 +20,7 @@ use crate::passes::moves;
 use crate::uses::data_operands;
 use cut::{Choices, Place};
 use intact8_ir::{DType, Graph, GraphId, Model, NodeId, OperatorTrait, ValueId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use work::{Measured, Shapes};
 
 /// The length of a symbolic dimension that is not the batch.
@@ -42,7 +42,7 @@ const KEEPING_LAYOUT: &[&str] = &[
 /// The fastest placement of the layers that a configuration enables, and of functions between them.
 pub(crate) struct Placement {
     /// Layers that compute in float: their weights may be integers.
-    pub(crate) in_float: Vec<Layer>,
+    in_float: Vec<Layer>,
     /// Functions that the configuration does not mention, and that compute in integers.
     functions: Vec<Layer>,
     /// The layers whose results must be quantized for their other uses.
@@ -66,7 +66,8 @@ impl Placement {
         for (id, graph) in model.graphs() {
             let here = layers.iter().filter(|layer| layer.graph == id);
             let layers = here.map(|layer| (layer.node, layer)).collect();
-            Placing { graph, id, shapes: &shapes, layers, costs }.add_to(&mut placement, config);
+            let placing = Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs };
+            placing.add_to(&mut placement, config);
         }
         placement
     }
@@ -90,6 +91,8 @@ impl Placement {
 struct Placing<'a> {
     graph: &'a Graph,
     id: GraphId,
+    /// The nodes in topological order.
+    order: Vec<NodeId>,
     shapes: &'a Shapes,
     layers: HashMap<NodeId, &'a Layer>,
     costs: &'a RuntimeCosts,
@@ -134,15 +137,15 @@ impl<'a> Placing<'a> {
 
     fn add_to(&self, placement: &mut Placement, config: &QuantConfig) {
         let mut choices = Choices::default();
-        let order = self.graph.topo();
         let mut places: HashMap<NodeId, (Place, &'static OperatorCosts)> = HashMap::new();
-        for &id in &order {
+        let layouts = self.layouts();
+        for &id in &self.order {
             if let Some(row) = self.row(id) {
                 places.insert(id, (choices.place(0.0, 0.0), row));
             }
-            self.add_node(&mut choices, &places, id);
+            self.add_node(&mut choices, &places, &layouts, id);
         }
-        for &id in &order {
+        for &id in &self.order {
             for slot in 0..self.graph.node(id).outputs.len() {
                 self.add_value(&mut choices, &places, ValueId { node: id, slot });
             }
@@ -153,15 +156,18 @@ impl<'a> Placing<'a> {
             .filter(|(_, (place, _))| is_int8(*place))
             .map(|(id, (_, row))| (id, row))
             .collect();
-        for (id, layer) in order.iter().filter_map(|id| Some((id, *self.layers.get(id)?))) {
+        let quantized_by_uses = self.quantized_by_uses(&int8);
+        for (id, layer) in self.order.iter().filter_map(|id| Some((id, *self.layers.get(id)?))) {
             match int8.get(id) {
                 Some(row) => {
-                    // Several uses may quantize a value with different parameters, so the result decides for them.
-                    let is_quantized =
-                        self.uses_quantize((*id).into(), &int8) && self.n_uses((*id).into()) < 2;
-                    let is_mentioned = config.layers.contains_key(&layer.name);
                     // Numbers that are moved need no layer, unless they are joined for a use in float.
-                    let is_needed = row.result != Result8::Moved || self.joins(*id) && !is_quantized;
+                    if row.result == Result8::Moved && !self.joins(*id) {
+                        continue;
+                    }
+                    // Several uses may quantize a value with different parameters, so the result decides for them.
+                    let is_quantized = quantized_by_uses.contains(id) && self.n_uses(*id) < 2;
+                    let is_mentioned = config.layers.contains_key(&layer.name);
+                    let is_needed = row.result != Result8::Moved || !is_quantized;
                     if !is_mentioned && is_needed {
                         placement.functions.push(layer.clone());
                     }
@@ -180,6 +186,7 @@ impl<'a> Placing<'a> {
         &self,
         choices: &mut Choices,
         places: &HashMap<NodeId, (Place, &'static OperatorCosts)>,
+        layouts: &HashMap<NodeId, NodeId>,
         id: NodeId,
     ) {
         let Some(row) = self.costs_of(id) else { return };
@@ -192,8 +199,8 @@ impl<'a> Placing<'a> {
         let [float_alone, int8_alone] =
             [(float, float_alone), (int8, int8_alone)].map(|(like, alone)| like + (alone - like) * slower);
         let mut operands = self.graph.operands(id).iter().copied().flatten();
-        match operands.find_map(|value| self.convolution(value)) {
-            Some(conv) => {
+        match operands.find_map(|value| layouts.get(&value.node)) {
+            Some(&conv) => {
                 choices.dependent(place_of(conv), place_of(id), [float, int8_alone], [float_alone, int8]);
             }
             None => choices.dependent(Place::FLOAT, place_of(id), [float_alone, int8_alone], [0.0, 0.0]),
@@ -250,18 +257,18 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// The convolution whose layout a value has: after functions of single elements, pooling and joins.
-    fn convolution(&self, value: ValueId) -> Option<NodeId> {
-        let mut id = value.node;
-        loop {
-            let op = self.graph.node(id).as_op()?;
-            if op.is("Conv") {
-                return Some(id);
-            }
-            let is_through =
-                op.has(OperatorTrait::Elementwise) || KEEPING_LAYOUT.iter().any(|name| op.is(name));
-            id = self.graph.operand(id, 0).filter(|_| is_through)?.node;
+    /// The convolution whose layout the result of a node has, for each that has one: after functions of single elements, pooling
+    /// and joins.
+    fn layouts(&self) -> HashMap<NodeId, NodeId> {
+        let mut found: HashMap<NodeId, NodeId> = HashMap::new();
+        for &id in &self.order {
+            let Some(op) = self.graph.node(id).as_op() else { continue };
+            let is_kept = op.has(OperatorTrait::Elementwise) || KEEPING_LAYOUT.iter().any(|name| op.is(name));
+            let before = || found.get(&self.graph.operand(id, 0)?.node).copied();
+            let conv = if op.is("Conv") { Some(id) } else { before().filter(|_| is_kept) };
+            found.extend(conv.map(|conv| (id, conv)));
         }
+        found
     }
 
     /// Whether a node uses only the shape of its operand, which integers have too (`shape-of-integers`).
@@ -269,15 +276,17 @@ impl<'a> Placing<'a> {
         self.graph.node(id).is("Shape") || self.graph.node(id).is("Size")
     }
 
-    /// The number of uses of a value after a Relu or Clip that is its only use.
-    fn n_uses(&self, value: ValueId) -> usize {
-        let users = self.graph.users(value);
-        let users: Vec<_> = users.into_iter().filter(|(user, _)| !self.needs_only_shape(*user)).collect();
-        match users[..] {
-            [(user, 0)] if self.graph.node(user).is("Relu") || self.graph.node(user).is("Clip") => {
-                self.n_uses(user.into())
+    /// The number of uses of a node's result, after a Relu or Clip that is its only use.
+    fn n_uses(&self, mut id: NodeId) -> usize {
+        loop {
+            let mut users = self.graph.users(id.into());
+            users.retain(|(user, _)| !self.needs_only_shape(*user));
+            match users[..] {
+                [(user, 0)] if self.graph.node(user).is("Relu") || self.graph.node(user).is("Clip") => {
+                    id = user
+                }
+                _ => return users.len(),
             }
-            _ => users.len(),
         }
     }
 
@@ -286,21 +295,26 @@ impl<'a> Placing<'a> {
         self.graph.node(id).as_op().is_some_and(|op| op.has(OperatorTrait::AllOperandsAreData))
     }
 
-    /// Whether every use of a value quantizes it, directly or after it is moved.
-    fn uses_quantize(&self, value: ValueId, int8: &HashMap<NodeId, &'static OperatorCosts>) -> bool {
-        let users = self.graph.users(value);
-        !self.graph.outputs().contains(&value)
-            && users.iter().filter(|(user, _)| !self.needs_only_shape(*user)).all(|&(user, slot)| {
-                int8.get(&user).is_some_and(|row| {
-                    self.slots(user).contains(&slot)
-                        && match row.result {
-                            // Its results have the parameters of its operand, which must have some.
-                            Result8::Moved if self.graph.node(user).is("Split") => false,
-                            Result8::Moved => self.joins(user) || self.uses_quantize(user.into(), int8),
-                            _ => true,
-                        }
+    /// The nodes whose result every use quantizes, directly or after it is moved.
+    fn quantized_by_uses(&self, int8: &HashMap<NodeId, &'static OperatorCosts>) -> HashSet<NodeId> {
+        let mut found = HashSet::new();
+        for &id in self.order.iter().rev() {
+            let quantizes = |&(user, slot): &(NodeId, usize)| {
+                let row = int8.get(&user).filter(|_| self.slots(user).contains(&slot));
+                row.is_some_and(|row| match row.result {
+                    // Its results have the parameters of its operand, which must have some.
+                    Result8::Moved if self.graph.node(user).is("Split") => false,
+                    Result8::Moved => self.joins(user) || found.contains(&user),
+                    _ => true,
                 })
-            })
+            };
+            let users = self.graph.users(id.into()).into_iter();
+            let mut users = users.filter(|(user, _)| !self.needs_only_shape(*user));
+            if !self.graph.outputs().contains(&id.into()) && users.all(|user| quantizes(&user)) {
+                found.insert(id);
+            }
+        }
+        found
     }
 }
 
