@@ -32,24 +32,26 @@ pub(crate) fn detach(graph: &mut Graph, node: NodeId) {
     (0..graph.operands(node).len()).for_each(|slot| graph.set_operand(node, slot, None));
 }
 
-/// The uses of a value that are not its quantization with those parameters; of a value that is an output too, `None` stands
-/// for that.
-pub(crate) fn other_uses(graph: &Graph, value: ValueId, params: &QdqParams) -> Vec<Option<(NodeId, usize)>> {
-    let quantizes = |&(user, slot): &(NodeId, usize)| {
-        slot == 0 && QdqParams::of_quantize(graph, user).is_some_and(|found| found == *params)
-    };
-    let users = graph.users(value).into_iter().filter(|user| !quantizes(user)).map(Some);
+/// A use of a value by a node in a slot, or, if it is `None`, as an output of the graph.
+pub(crate) type Use = Option<(NodeId, usize)>;
+
+/// The uses of a value that are no quantization of it.
+pub(crate) fn float_uses(graph: &Graph, value: ValueId) -> Vec<Use> {
+    uses_but(graph, value, |user| graph.node(user).is("QuantizeLinear"))
+}
+
+/// The uses of a value that are not its quantization with those parameters.
+pub(crate) fn other_uses(graph: &Graph, value: ValueId, params: &QdqParams) -> Vec<Use> {
+    uses_but(graph, value, |user| QdqParams::of_quantize(graph, user).is_some_and(|found| found == *params))
+}
+
+fn uses_but(graph: &Graph, value: ValueId, is_left_out: impl Fn(NodeId) -> bool) -> Vec<Use> {
+    let users = graph.users(value).into_iter().filter(|&(user, _)| !is_left_out(user)).map(Some);
     users.chain(graph.outputs().contains(&value).then_some(None)).collect()
 }
 
 /// Makes some uses of a value use a new one; an output of the graph keeps its name.
-pub(crate) fn replace(
-    graph: &mut Graph,
-    value: ValueId,
-    new: ValueId,
-    uses: &[Option<(NodeId, usize)>],
-    names: &mut Names,
-) {
+pub(crate) fn replace(graph: &mut Graph, value: ValueId, new: ValueId, uses: &[Use], names: &mut Names) {
     for used in uses {
         if let Some((user, slot)) = *used {
             graph.set_operand(user, slot, Some(new));

@@ -3,7 +3,7 @@
 use crate::names::Names;
 use crate::new_nodes::pair;
 use crate::qdq_params::{QdqParams, stored_constant};
-use crate::uses::replace;
+use crate::uses::{float_uses, replace};
 use intact8_ir::{DType, Graph, Model, NodeId, Op, OperatorSet, Pass, Result};
 
 /// Repeats the quantization of an activation after an operation that only moves its numbers or selects the greatest,
@@ -79,19 +79,12 @@ fn carried(graph: &Graph, id: NodeId) -> Option<QdqParams> {
     let params = QdqParams::of_dequantized(graph, value)?;
     let is_signed = params.dtype == DType::I8 && params.per_tensor().is_some();
     let is_activation = is_signed && stored_constant(graph, value).is_none();
-    (is_activation && !float_uses(graph, id).is_empty()).then_some(params)
-}
-
-/// The uses of the first result of an operation that are not its quantization.
-fn float_uses(graph: &Graph, id: NodeId) -> Vec<Option<(NodeId, usize)>> {
-    let users = graph.users(id.into()).into_iter();
-    let users = users.filter(|&(user, _)| !graph.node(user).is("QuantizeLinear")).map(Some);
-    users.chain(graph.outputs().contains(&id.into()).then_some(None)).collect()
+    (is_activation && !float_uses(graph, id.into()).is_empty()).then_some(params)
 }
 
 /// Puts a pair after the first result of an operation, for all uses but QuantizeLinear.
 fn repeat(graph: &mut Graph, id: NodeId, params: &QdqParams, names: &mut Names) -> Option<()> {
-    let (uses, label) = (float_uses(graph, id), graph.node(id).label().to_owned());
+    let (uses, label) = (float_uses(graph, id.into()), graph.node(id).label().to_owned());
     let repeated = pair(graph, names, &label, id.into(), params)?;
     replace(graph, id.into(), repeated, &uses, names);
     Some(())

@@ -12,7 +12,7 @@ use crate::params::QuantParams;
 use crate::quantized::check_is_float;
 use crate::ranks::{GraphRanks, Ranks};
 use crate::record::{LayerRecord, Record};
-use crate::uses::replace;
+use crate::uses::{float_uses, replace};
 use intact8_ir::{
     Attr, DType, Error, Graph, Model, Node, Op, Pass, Result, Tensor, TensorType, Type, Value, ValueId,
 };
@@ -223,9 +223,7 @@ impl Pairs<'_> {
     /// name. An equal pair that exists is used again.
     fn insert_after(&mut self, layer: &Layer, params: &QuantParams) {
         let (value, scales) = (layer.node.into(), Scales::default());
-        let users = self.graph.users(value).into_iter();
-        let users = users.filter(|&(user, _)| !self.graph.node(user).is("QuantizeLinear")).map(Some);
-        let uses: Vec<_> = users.chain(self.graph.outputs().contains(&value).then_some(None)).collect();
+        let uses = float_uses(self.graph, value);
         if uses.is_empty() {
             return;
         }
