@@ -133,7 +133,7 @@ pub use machine_memory::{machine_limits, machine_memory};
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
-pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
+pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use save_lock::SaveLock;
 pub use scorer::{

@@ -76,28 +76,37 @@ pub fn quantize_and_save<S: Scorer>(
         observer: &mut *roles.observer,
     };
     let mut report = search(float, original, config, search_roles, options.reborrow())?;
-    write_file(&files.ranking, ranking_json(&report).as_bytes())?;
-    write_file(&files.history, history_json(&report).as_bytes())?;
-    match &mut report.outcome {
-        Some(outcome) => {
-            let deployed = deployed(outcome, files, roles.observer)?;
-            outcome.arithmetic =
-                LayerArithmetic::of(&report.table, outcome.quantized.config(), deployed.first());
-            save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
-            write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
-            save_record(&outcome.record, original, float.prepared(), files)?;
-            remove(&files.closest_config)?;
-            rescore_files(files, roles, &mut report)?;
-        }
-        None => {
-            for file in files.models() {
-                remove(file)?;
-                remove(&data_file(file))?;
-            }
-            write_file(&files.closest_config, report.closest_config.to_json().as_bytes())?;
-        }
-    }
+    save_report(float, original, roles, &mut report, files)?;
     Ok(report)
+}
+
+/// Writes the result of a search, as [`quantize_and_save`] does. Models are scored unless the report has their scores.
+///
+/// # Errors
+/// If a file can't be read, written or removed, or a role fails.
+pub fn save_report<S: Scorer>(
+    float: &FloatModel<'_>,
+    original: &Model,
+    roles: Roles<'_, S>,
+    report: &mut Report<S::Score>,
+    files: &OutputFiles,
+) -> Result<()> {
+    write_file(&files.ranking, ranking_json(report).as_bytes())?;
+    write_file(&files.history, history_json(report).as_bytes())?;
+    let Some(outcome) = &mut report.outcome else {
+        for file in files.models() {
+            remove(file)?;
+            remove(&data_file(file))?;
+        }
+        return write_file(&files.closest_config, report.closest_config.to_json().as_bytes());
+    };
+    let deployed = deployed(outcome, files, roles.observer)?;
+    outcome.arithmetic = LayerArithmetic::of(&report.table, outcome.quantized.config(), deployed.first());
+    save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
+    write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
+    save_record(&outcome.record, original, float.prepared(), files)?;
+    remove(&files.closest_config)?;
+    if report.rescored.is_empty() { rescore_files(files, roles, report) } else { Ok(()) }
 }
 
 /// Scores trials in several deploy formats.

@@ -43,6 +43,7 @@ const TESTS: &[(&str, Test)] = &[
     ("results_are_verified_without_being_asked", results_are_verified_without_being_asked),
     ("latencies_name_the_runtime", latencies_name_the_runtime),
     ("the_fastest_configuration_is_measured_and_resumed", the_fastest_configuration_is_measured_and_resumed),
+    ("a_slower_result_is_replaced_also_if_resumed", a_slower_result_is_replaced_also_if_resumed),
 ];
 
 fn fixture(file: &str) -> String {
@@ -80,16 +81,36 @@ fn report(folder: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder.join("m_report.json")).unwrap()).unwrap()
 }
 
+/// A search for the fastest configuration, with latencies of the results that a command prints: 2 ms of the original and those
+/// of the result.
+fn quantize_for(result_milliseconds: u32, folder: &Path, kind: &RuntimeKind, more: &[&str]) -> String {
+    let script = folder.join("bench.sh");
+    let text = format!("case $1 in *deploy*) echo {result_milliseconds};; *) echo 2;; esac\n");
+    std::fs::write(&script, text).unwrap();
+    let command = format!("sh {}", script.display());
+    quantize(folder, kind, &[&["--prefer", "fastest", "--bench-cmd", &command], more].concat())
+}
+
 /// The choice is that of the first run also where another measurement would choose otherwise.
 fn the_fastest_configuration_is_measured_and_resumed(kind: &'static RuntimeKind) {
     let folder = tempfile::tempdir().unwrap();
     let line = |text: &str, prefix: &str| text.lines().any(|line| line.starts_with(prefix));
-    let text = quantize(folder.path(), kind, &["--prefer", "fastest", "--max-trials", "1", "--keep-best"]);
+    let text = quantize_for(1, folder.path(), kind, &["--max-trials", "1", "--keep-best"]);
     assert!(line(&text, &format!("fastest in {}", kind.title)), "{text}");
     let before = report(folder.path());
-    let text = quantize(folder.path(), kind, &["--prefer", "fastest", "--resume", "--keep-best"]);
+    let text = quantize_for(1, folder.path(), kind, &["--resume", "--keep-best"]);
     assert!(!line(&text, "fastest in "), "{text}");
     assert_eq!(before["trials"][0]["metric"], report(folder.path())["trials"][0]["metric"]);
+}
+
+/// The second search, with only weights in int8, has a journal of its own.
+fn a_slower_result_is_replaced_also_if_resumed(kind: &'static RuntimeKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = quantize_for(1, folder.path(), kind, &[]);
+    let is_replaced = !text.contains(": with only weights in int8 (");
+    let text = quantize_for(3, folder.path(), kind, &["--resume"]);
+    assert_eq!(text.contains("so only weights are quantized"), is_replaced, "{text}");
+    assert_eq!(report(folder.path())["latency"]["speedup"], 2.0 / 3.0);
 }
 
 /// The top-1 accuracy that a runtime computes from a file.

@@ -20,11 +20,10 @@ use super::{
     ChosenRuntime, DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside,
     print_contradictions, print_line, print_message, print_restrictions,
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use fastest::Candidates;
 use intact8::ir::one_line;
 use intact8::quant::deploy::check_is_float;
-use intact8::quant::layer::LayerSet;
 use intact8::quant::passes::other_floats_of_layers;
 use intact8::search::ladder::rung_named;
 use intact8::search::sensitivity::sensitivity_named;
@@ -33,7 +32,7 @@ use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     DeploySize, FloatModel, Goals, Interpreter, Journal, Model, OutputFiles, Preference, Prepared,
     QuantConfig, Report, Roles, Score, SearchOptions, Stop, Watcher, deploy_sizes, dump_replay, model_bytes,
-    prepare, quantize_and_save, remove_leftovers, report_json,
+    prepare, quantize_and_save, remove_leftovers, report_json, save_report,
 };
 use latency::Comparison;
 use std::collections::BTreeMap;
@@ -193,6 +192,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (strategy_named(&args.strategy)?, sensitivity_named(&args.sensitivity)?);
     let ladder = args.rungs().iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
     let target = args.deploy.target()?;
+    // An unknown name is said before the model is read.
     args.preference()?;
     let files = output_files(args)?;
     let model = args.load.model(&args.model)?;
@@ -234,11 +234,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
     let float_bytes = model_bytes(&args.model, &model);
+    let mut resumes = args.resume;
+    // The result that meets the target but is slower than the original, while only weights are tried.
+    let mut slower = None;
     loop {
         let (config, restrictions) = &candidates.configs[chosen];
         print_restrictions(restrictions);
-        let groups = groups(&args.groups, &prepared, config)?;
-        watcher.journal = Some(match args.resume {
+        let groups = configuration::groups(&args.groups, &prepared, config)?;
+        watcher.journal = Some(match resumes {
             true => Journal::resume(&files.journal, &runs[chosen], prepared.layers(), goals.goals.len())?,
             false => Journal::begin(&files.journal, &runs[chosen], prepared.layers()),
         });
@@ -255,15 +258,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let roles =
             Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
-        let report = quantize_and_save(&float, &model, config, roles, options, &files)?;
-        let latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
+        let mut report = quantize_and_save(&float, &model, config, roles, options, &files)?;
+        let mut latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
         let last = candidates.configs.len() - 1;
         // Layers that were rolled back may leave too little between conversions.
-        if chosen != last && report.is_met() && latency.as_ref().is_some_and(Comparison::is_slower) {
+        let is_slower = report.is_met() && latency.as_ref().is_some_and(Comparison::is_slower);
+        if chosen != last && is_slower && stop.reason().is_none() {
             latency.iter().for_each(|latency| print_line(&latency.line()));
             print_line("this is slower than the original, so only weights are quantized");
-            chosen = last;
+            // The journal of the first search is not that of the second.
+            (chosen, resumes) = (last, false);
+            slower = Some((report, latency));
             continue;
+        }
+        if let Some(earlier) = slower.take().filter(|_| !report.is_met()) {
+            print_line("with only weights quantized the target is missed; the slower result is kept");
+            (report, latency) = earlier;
+            let roles = Roles {
+                data: &mut calibration,
+                scorer: &mut scorer,
+                judge: &mut goals,
+                observer: &mut watcher,
+            };
+            save_report(&float, &model, roles, &mut report, &files)?;
         }
         let elapsed = began.elapsed();
         let further =
@@ -370,17 +387,4 @@ fn write_report(
 /// A path in JSON, which holds only Unicode: other characters are replaced.
 fn shown(path: &Path) -> serde_json::Value {
     path.display().to_string().into()
-}
-
-/// The layers that move together.
-fn groups(groups: &[String], prepared: &Prepared, config: &QuantConfig) -> anyhow::Result<Vec<LayerSet>> {
-    let group = |group: &String| {
-        let names = group.split(',').map(str::trim);
-        let id = |name: &str| match (config.layers.contains_key(name), prepared.layers().id(name)) {
-            (true, Some(id)) => Ok(id),
-            _ => bail!("--group: {name:?} is not a layer of the configuration; see `intact8 inspect`"),
-        };
-        names.map(id).collect()
-    };
-    groups.iter().map(group).collect()
 }

@@ -4,7 +4,10 @@ use super::Args;
 use crate::cli::print_message;
 use anyhow::bail;
 use intact8::data::Feed;
-use intact8::{FloatModel, Preference, Preparation, Profile, QuantConfig, leave_unreached, load_config};
+use intact8::quant::layer::LayerSet;
+use intact8::{
+    FloatModel, Preference, Preparation, Prepared, Profile, QuantConfig, leave_unreached, load_config,
+};
 
 /// The user's configuration, if there is one.
 pub(super) fn asked(args: &Args) -> anyhow::Result<Option<QuantConfig>> {
@@ -78,4 +81,21 @@ fn reduce_range(names: &[String], config: &mut QuantConfig) -> anyhow::Result<()
         layer.weight_quant_params.num_bits = layer.weight_quant_params.num_bits.min(7);
     }
     Ok(())
+}
+
+/// The layers that move together.
+pub(super) fn groups(
+    groups: &[String],
+    prepared: &Prepared,
+    config: &QuantConfig,
+) -> anyhow::Result<Vec<LayerSet>> {
+    let group = |group: &String| {
+        let names = group.split(',').map(str::trim);
+        let id = |name: &str| match (config.layers.contains_key(name), prepared.layers().id(name)) {
+            (true, Some(id)) => Ok(id),
+            _ => bail!("--group: {name:?} is not a layer of the configuration; see `intact8 inspect`"),
+        };
+        names.map(id).collect()
+    };
+    groups.iter().map(group).collect()
 }
