@@ -96,10 +96,13 @@ fn the_fastest_configuration_is_measured_and_resumed(kind: &'static RuntimeKind)
     let folder = tempfile::tempdir().unwrap();
     let line = |text: &str, prefix: &str| text.lines().any(|line| line.starts_with(prefix));
     let text = quantize_for(1, folder.path(), kind, &["--max-trials", "1", "--keep-best"]);
-    assert!(line(&text, &format!("fastest in {}", kind.title)), "{text}");
+    assert!(
+        line(&text, "fastest by --bench-cmd: as estimated (2.00 ms float, 2.00 ms as estimated, "),
+        "{text}"
+    );
     let before = report(folder.path());
     let text = quantize_for(1, folder.path(), kind, &["--resume", "--keep-best"]);
-    assert!(!line(&text, "fastest in "), "{text}");
+    assert!(!line(&text, "fastest "), "{text}");
     assert_eq!(before["trials"][0]["metric"], report(folder.path())["trials"][0]["metric"]);
 }
 
@@ -183,7 +186,7 @@ fn a_run_in_a_runtime_is_resumed(kind: &'static RuntimeKind) {
 
 fn results_are_verified_without_being_asked(kind: &'static RuntimeKind) {
     let folder = tempfile::tempdir().unwrap();
-    let text = quantize(folder.path(), kind, &[]);
+    let text = quantize(folder.path(), kind, &["--threads", "2"]);
     let report = report(folder.path());
     if RuntimeKind::of_target(if kind.name == "openvino" { "openvino" } else { "onnxruntime-x86" }).is_none()
     {
@@ -195,7 +198,7 @@ fn results_are_verified_without_being_asked(kind: &'static RuntimeKind) {
     let name = deploy["verified"]["runtime"].as_str().unwrap();
     assert!(name.starts_with(kind.title), "{name}");
     assert!(text.contains(&format!("verified in {name}: ")), "{text}");
-    assert!(text.contains(&format!("{name}, 1 thread, batch 32: ")), "{text}");
+    assert!(text.contains(&format!("{name}, 2 threads, batch 32: ")), "{text}");
     assert!(report["latency"]["speedup"].as_f64().unwrap() > 0.0);
     // Calibration, trials and scores are those of a run without it.
     let plain = tempfile::tempdir().unwrap();

@@ -52,7 +52,13 @@ pub(crate) struct Placement {
 impl Placement {
     /// The fastest placement. The layers of a configuration may be in int8; those that it does not quantize, or only their
     /// weights, stay so.
-    pub(crate) fn fastest(model: &Model, config: &QuantConfig, costs: &RuntimeCosts) -> Placement {
+    /// With `products`, every convolution and matrix product that may be in int8 is.
+    pub(crate) fn fastest(
+        model: &Model,
+        config: &QuantConfig,
+        costs: &RuntimeCosts,
+        products: bool,
+    ) -> Placement {
         let shapes = shapes_of(model, OPEN).unwrap_or_default();
         let may_be_int8 = |layer: &Layer| match config.layers.get(&layer.name) {
             Some(of_layer) => of_layer.quant_enable && !of_layer.weights_only,
@@ -66,7 +72,8 @@ impl Placement {
         for (id, graph) in model.graphs() {
             let here = layers.iter().filter(|layer| layer.graph == id);
             let layers = here.map(|layer| (layer.node, layer)).collect();
-            let placing = Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs };
+            let placing =
+                Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs, products };
             placing.add_to(&mut placement, config);
         }
         placement
@@ -96,6 +103,8 @@ struct Placing<'a> {
     shapes: &'a Shapes,
     layers: HashMap<NodeId, &'a Layer>,
     costs: &'a RuntimeCosts,
+    /// Whether convolutions and matrix products are in int8 at any cost.
+    products: bool,
 }
 
 impl<'a> Placing<'a> {
@@ -123,6 +132,11 @@ impl<'a> Placing<'a> {
         self.costs.row(&op.name, self.measured().kind(id))
     }
 
+    fn must_be_int8(&self, id: NodeId) -> bool {
+        let is_product = |layer: &&Layer| layer.quantizable().kind == LayerKind::Linear;
+        self.products && self.layers.get(&id).is_some_and(is_product)
+    }
+
     fn is_computed(&self, id: NodeId, slot: usize) -> bool {
         self.graph.operand(id, slot).is_some_and(|value| self.graph.constant(value).is_none())
     }
@@ -141,7 +155,8 @@ impl<'a> Placing<'a> {
         let layouts = self.layouts();
         for &id in &self.order {
             if let Some(row) = self.row(id) {
-                places.insert(id, (choices.place(0.0, 0.0), row));
+                let in_float = if self.must_be_int8(id) { f64::INFINITY } else { 0.0 };
+                places.insert(id, (choices.place(in_float, 0.0), row));
             }
             self.add_node(&mut choices, &places, &layouts, id);
         }

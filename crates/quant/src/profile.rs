@@ -357,7 +357,10 @@ impl Profile {
         let between =
             |layer: &Layer| format!("{} runs {} in int8 only between int8 layers", self.name, layer.op);
         lines.extend(match self.costs.filter(|_| prefer != Preference::MostInt8) {
-            Some(costs) => Placement::fastest(model, config, costs).apply(config, faster),
+            Some(costs) => {
+                let products = prefer == Preference::Int8Products;
+                Placement::fastest(model, config, costs, products).apply(config, faster)
+            }
             None => config.leave_weights(&without_int8_neighbours(model, config, self), between),
         });
         lines

@@ -34,7 +34,7 @@ use intact8::{
     QuantConfig, Report, Roles, Score, SearchOptions, Stop, Watcher, deploy_sizes, dump_replay, model_bytes,
     prepare, quantize_and_save, remove_leftovers, report_json, save_report,
 };
-use latency::Comparison;
+use latency::{Comparison, Meter};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -77,8 +77,9 @@ pub(crate) struct Args {
     confidence: Option<String>,
     #[command(flatten)]
     feeding: FeedingArgs,
-    /// Prefer, among the models that meet the goals: fastest, smallest, or most-int8, which quantizes every layer that has
-    /// integers around it; not with --config
+    /// Prefer, among the models that meet the goals: fastest, smallest, int8-products, which is as the fastest with every
+    /// convolution and matrix product in int8, or most-int8, which quantizes every layer that has integers around it; not with
+    /// --config
     #[arg(long, value_name = "WHAT", default_value = "fastest")]
     prefer: String,
     /// Turn off cross-layer equalization
@@ -149,17 +150,20 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_chance: bool,
     /// Quantize every layer of the configuration and score nothing: no search, and no report
-    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json", "eval_simulation", "runtime", "no_bench", "bench_cmd"])]
+    #[arg(long, conflicts_with_all = ["eval", "eval_cmd", "metrics", "confidence", "ladder", "resume", "keep_best", "dump", "json", "eval_simulation", "runtime", "no_bench", "bench_cmd", "threads"])]
     no_eval: bool,
     /// Score the fake-quant model of a trial with the command first, and the deploy model only if that meets the goals
     #[arg(long)]
     eval_simulation: bool,
     #[command(flatten)]
     runtime: RuntimeArgs,
-    /// Measure no latency at the end
+    /// Threads that a run of the model has where it will run; latencies are measured with so many
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Measure no latency
     #[arg(long)]
     no_bench: bool,
-    /// Measure the latency at the end with a command, which receives the path of an ONNX file and prints milliseconds
+    /// Measure latencies with a command, which receives the path of an ONNX file and prints milliseconds
     #[arg(long, value_name = "CMD", conflicts_with = "no_bench")]
     bench_cmd: Option<String>,
     /// If the goals can't be met, write the closest model; the exit code is still 2
@@ -213,7 +217,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let candidates = Candidates::new(args, &float, asked, &mut calibration, target, runtime.as_ref())?;
+    let meter = Meter::of(args, runtime.as_ref());
+    let candidates = Candidates::new(args, &float, asked, &mut calibration, target, meter.as_ref())?;
     let identity = |config: &QuantConfig| {
         identity::identity(args, &model, config, &goals.goals, &files, runtime.as_ref())
     };
@@ -223,7 +228,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut chosen = match earlier {
         // The earlier run has chosen already.
         Some(earlier) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
-        None => candidates.fastest((&model, &float), &files, runtime.as_ref(), &calibration),
+        None => candidates.fastest(meter.as_ref(), (&model, &float), &files, &calibration),
     };
     let _lock = files.lock()?;
     if args.resume {
@@ -259,7 +264,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let roles =
             Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
         let mut report = quantize_and_save(&float, &model, config, roles, options, &files)?;
-        let mut latency = latency::measured(args, runtime.as_ref(), &model, &report, &files, &calibration);
+        let mut latency =
+            latency::measured(meter.as_ref(), (&args.model, &model), &report, &files, &calibration);
         let last = candidates.configs.len() - 1;
         // Layers that were rolled back may leave too little between conversions.
         let is_slower = report.is_met() && latency.as_ref().is_some_and(Comparison::is_slower);

@@ -25,6 +25,13 @@ pub(crate) struct ChosenRuntime {
     pub(crate) is_given: bool,
 }
 
+impl ChosenRuntime {
+    /// The runtime; each run of its models uses so many threads.
+    pub(crate) fn on_threads(&self, threads: u16) -> LoadedRuntime {
+        self.loaded.clone().with_threads(threads.into())
+    }
+}
+
 impl RuntimeArgs {
     /// The runtime that the option or the variable names; `None` if there is neither, or it is `none`.
     pub(crate) fn given(&self) -> anyhow::Result<Option<ChosenRuntime>> {

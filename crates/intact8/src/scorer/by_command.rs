@@ -158,17 +158,25 @@ impl CommandScorer {
         }
     }
 
-    fn score_file(&mut self, path: &Path) -> Result<Score> {
-        Ok(Score::of(vec![self.number(path)?]))
-    }
-
-    fn score_model(&mut self, model: &Model) -> Result<Score> {
+    /// The number that the command prints for a file of a model.
+    ///
+    /// # Errors
+    /// As [`number`](Self::number), or if the file can't be written.
+    pub fn number_of_model(&mut self, model: &Model) -> Result<f64> {
         let folder = TemporaryFolder::new().map_err(|error| {
             self.failed(format!("there is no folder for temporary files: {error}; set TMPDIR"))
         })?;
         let path = folder.path().join("model.onnx");
         save_model(model, &path)?;
-        self.score_file(&path)
+        self.number(&path)
+    }
+
+    fn score_file(&mut self, path: &Path) -> Result<Score> {
+        Ok(Score::of(vec![self.number(path)?]))
+    }
+
+    fn score_model(&mut self, model: &Model) -> Result<Score> {
+        Ok(Score::of(vec![self.number_of_model(model)?]))
     }
 }
 

@@ -5,10 +5,14 @@ use super::*;
 /// What becomes of the default configuration of a model: layers of which only the weights are quantized, functions that are
 /// quantized, and layers with a quantized result.
 fn placed(lines: &str) -> [Vec<String>; 3] {
+    placed_with(lines, false)
+}
+
+fn placed_with(lines: &str, products: bool) -> [Vec<String>; 3] {
     let model: Model = format!("model m opset 17\n{lines}").parse().unwrap();
     let mut config = QuantConfig::for_model(&model);
     let usual: Vec<String> = config.layers.keys().cloned().collect();
-    Placement::fastest(&model, &config, &ONNXRUNTIME_X86).apply(&mut config, |_| String::new());
+    Placement::fastest(&model, &config, &ONNXRUNTIME_X86, products).apply(&mut config, |_| String::new());
     let names = |is_meant: &dyn Fn(&str, &LayerConfig) -> bool| {
         let meant = config.layers.iter().filter(|(name, of_layer)| is_meant(name, of_layer));
         meant.map(|(name, _)| name.clone()).collect()
@@ -151,4 +155,20 @@ fn a_pooling_that_is_slow_in_integers_has_float_neighbours() {
     assert!(in_float.contains(&"average".to_owned()), "{in_float:?}");
     assert!(!with_output.contains(&"average".to_owned()));
     assert!(in_float.contains(&"second".to_owned()) || in_float.contains(&"first".to_owned()));
+}
+
+/// A convolution of few channels is faster in float. Where it must be in integers, results with uses in float are quantized for
+/// them.
+#[test]
+fn products_are_integers_at_any_cost_if_they_are_preferred() {
+    let lines = "%x = input : f32[N,3,32,32]\n%w = const splat(0.5) : f32[16,3,3,3]\n\
+         %a = Conv(%x, %w) {pads = [1, 1, 1, 1]} @first : f32[N,16,32,32]\n%r = Relu(%a) : f32[N,16,32,32]\n\
+         %v = const splat(0.25) : f32[16,16,3,3]\n%b = Conv(%r, %v) {pads = [1, 1, 1, 1]} @second : f32[N,16,32,32]\n\
+         %s = Add(%b, %r) @sum : f32[N,16,32,32]\n%t = Relu(%s) : f32[N,16,32,32]\n\
+         %c = Conv(%t, %v) {pads = [1, 1, 1, 1]} @third : f32[N,16,32,32]\n%h = HardSwish(%t) : f32[N,16,32,32]\n\
+         %y = Mul(%c, %h)\nreturn %y\n";
+    assert_eq!(placed(lines)[0], ["first"]);
+    let [in_float, _, with_output] = placed_with(lines, true);
+    assert_eq!(in_float, NONE);
+    assert_eq!(with_output, ["first", "sum", "third"]);
 }

@@ -4,17 +4,16 @@ use super::Args;
 use crate::cli::{ChosenRuntime, print_message};
 use intact8::data::Feed;
 use intact8::ir::Runtime;
+use intact8::runtimes::LoadedRuntime;
 use intact8::{
     CommandScorer, Latency, Model, OutputFiles, Report, Score, TimedModel, interleaved, load_model,
 };
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 /// The time of the measurement.
 const BUDGET: Duration = Duration::from_secs(2);
-
-/// The number of threads of each run.
-pub(super) const THREADS: usize = 1;
 
 /// The largest latency of the result, relative to that of the original.
 const SLOWEST: f64 = 1.02;
@@ -61,53 +60,101 @@ impl Comparison {
     }
 }
 
-/// The latencies, by the command of `--bench-cmd`, or in the runtime on one thread with a batch of the calibration data. `None` if
-/// there is neither, or no result; a failure is printed.
+/// What measures latencies.
+pub(super) enum Meter<'a> {
+    /// The command of `--bench-cmd`.
+    Command(&'a str),
+    /// A runtime whose runs have so many threads.
+    Runtime(LoadedRuntime, u16),
+}
+
+impl<'a> Meter<'a> {
+    /// The command, or else the runtime; `None` if there is neither, or nothing shall be measured.
+    pub(super) fn of(args: &'a Args, runtime: Option<&ChosenRuntime>) -> Option<Meter<'a>> {
+        match &args.bench_cmd {
+            _ if args.no_bench => None,
+            Some(command) => Some(Meter::Command(command)),
+            None => {
+                let on_threads = |runtime: &ChosenRuntime| runtime.on_threads(args.threads);
+                runtime.map(|runtime| Meter::Runtime(on_threads(runtime), args.threads))
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Meter::Command(_) => "--bench-cmd".to_owned(),
+            Meter::Runtime(runtime, _) => runtime.name(),
+        }
+    }
+
+    /// Where or by what it measures, for messages.
+    pub(super) fn phrase(&self) -> String {
+        let preposition = if matches!(self, Meter::Command(_)) { "by" } else { "in" };
+        format!("{preposition} {}", self.name())
+    }
+
+    /// The latencies of some models: a runtime runs them in turns, with a batch of the calibration data.
+    pub(super) fn latencies(&self, models: &[&Model], calibration: &Feed) -> intact8::Result<Vec<Latency>> {
+        match self {
+            Meter::Command(command) => {
+                let mut command = CommandScorer::parse(command)?;
+                models.iter().map(|model| command.number_of_model(model).map(of_milliseconds)).collect()
+            }
+            Meter::Runtime(runtime, _) => {
+                let inputs = calibration.inputs(calibration.batches().next().unwrap_or_default())?;
+                let executors = models.iter().map(|model| runtime.compile(model));
+                let executors = executors.collect::<intact8::Result<Vec<_>>>()?;
+                let timed =
+                    executors.iter().map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
+                interleaved(&timed.collect::<Vec<_>>(), BUDGET)
+            }
+        }
+    }
+
+    fn threads_and_batch(&self, calibration: &Feed) -> Option<(usize, usize)> {
+        match self {
+            Meter::Command(_) => None,
+            Meter::Runtime(_, threads) => {
+                let samples = calibration.batches().next().unwrap_or_default();
+                Some((usize::from(*threads), calibration.n_fed(&samples)))
+            }
+        }
+    }
+}
+
+fn latencies_of_files(command: &str, paths: &[&Path]) -> intact8::Result<Vec<Latency>> {
+    let mut command = CommandScorer::parse(command)?;
+    paths.iter().map(|path| command.number(path).map(of_milliseconds)).collect()
+}
+
+fn of_milliseconds(milliseconds: f64) -> Latency {
+    Latency::of(vec![milliseconds / 1e3])
+}
+
+/// The latencies of the original and the first deploy model. `None` if nothing measures them, or there is no result; a failure is printed.
 pub(super) fn measured(
-    args: &Args,
-    runtime: Option<&ChosenRuntime>,
-    model: &Model,
+    meter: Option<&Meter<'_>>,
+    (path, model): (&Path, &Model),
     report: &Report<Score>,
     files: &OutputFiles,
     calibration: &Feed,
 ) -> Option<Comparison> {
-    report.outcome.as_ref().filter(|_| !args.no_bench && files.first_deploy().exists())?;
-    let measured = match (&args.bench_cmd, runtime) {
-        (Some(command), _) => by_command(args, command, files),
-        (None, Some(runtime)) => in_runtime(runtime, model, files, calibration),
-        (None, None) => return None,
+    report.outcome.as_ref().filter(|_| files.first_deploy().exists())?;
+    let meter = meter?;
+    let compare = || -> intact8::Result<Comparison> {
+        let latencies = match meter {
+            Meter::Command(command) => latencies_of_files(command, &[path, files.first_deploy()])?,
+            Meter::Runtime(..) => {
+                meter.latencies(&[model, &load_model(files.first_deploy())?], calibration)?
+            }
+        };
+        Ok(Comparison {
+            measured_by: meter.name(),
+            threads_and_batch: meter.threads_and_batch(calibration),
+            float: latencies[0],
+            int8: latencies[1],
+        })
     };
-    measured.map_err(|error| print_message(&format!("warning: the latency is not measured: {error}"))).ok()
-}
-
-fn in_runtime(
-    runtime: &ChosenRuntime,
-    model: &Model,
-    files: &OutputFiles,
-    calibration: &Feed,
-) -> intact8::Result<Comparison> {
-    let one_thread = runtime.loaded.clone().with_threads(THREADS);
-    let samples = calibration.batches().next().unwrap_or_default();
-    let batch = calibration.n_fed(&samples);
-    let inputs = calibration.inputs(samples)?;
-    let executors = [one_thread.compile(model)?, one_thread.compile(&load_model(files.first_deploy())?)?];
-    let models = executors.each_ref().map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
-    let latencies = interleaved(&models, BUDGET)?;
-    Ok(Comparison {
-        measured_by: one_thread.name(),
-        threads_and_batch: Some((THREADS, batch)),
-        float: latencies[0],
-        int8: latencies[1],
-    })
-}
-
-fn by_command(args: &Args, command: &str, files: &OutputFiles) -> intact8::Result<Comparison> {
-    let mut command = CommandScorer::parse(command)?;
-    let mut measure = |path| command.number(path).map(|milliseconds| Latency::of(vec![milliseconds / 1e3]));
-    Ok(Comparison {
-        measured_by: "--bench-cmd".to_owned(),
-        threads_and_batch: None,
-        float: measure(&args.model)?,
-        int8: measure(files.first_deploy())?,
-    })
+    compare().map_err(|error| print_message(&format!("warning: the latency is not measured: {error}"))).ok()
 }
