@@ -180,13 +180,7 @@ impl PreparedConvInteger {
         }
         expect_len("the input", input.len(), shape.input_len())?;
         expect_len("the output", output.len(), shape.output_len()?)?;
-        let numbers = match input {
-            Bytes::U8(_) => 0..=255,
-            Bytes::I8(_) => -128..=127,
-        };
-        if !numbers.contains(&input_zero) {
-            return Err(Error::new(format!("zero point {input_zero} is not in the range of the input")));
-        }
+        input.check_zero(input_zero)?;
         if output.is_empty() {
             return Ok(());
         }

@@ -26,6 +26,7 @@ use std::sync::LazyLock;
 pub use pack::PackedRight;
 use tile::Tile;
 
+use crate::error::{Error, Result, expect_len};
 use crate::matrix::{Matrix, MatrixMut};
 
 /// A matrix of signed or unsigned bytes.
@@ -195,6 +196,39 @@ impl<'a> Bytes<'a> {
             Bytes::U8(bytes) => bytes[i].into(),
             Bytes::I8(bytes) => bytes[i].into(),
         }
+    }
+
+    /// The bytes without their sign, and whether they have one.
+    pub(crate) fn bits(self) -> (&'a [u8], bool) {
+        match self {
+            Bytes::U8(bytes) => (bytes, false),
+            Bytes::I8(bytes) => (bytemuck::cast_slice(bytes), true),
+        }
+    }
+
+    /// Refuses a zero point that is not a number of the type.
+    pub(crate) fn check_zero(&self, zero: i32) -> Result<()> {
+        let numbers = match self {
+            Bytes::U8(_) => 0..=255,
+            Bytes::I8(_) => -128..=127,
+        };
+        if numbers.contains(&zero) {
+            return Ok(());
+        }
+        Err(Error::new(format!("zero point {zero} is not in the range of the bytes")))
+    }
+
+    /// The numbers of some rows of equal length without the zero points of the rows.
+    pub(crate) fn centred(&self, zeros: ZeroPoints<'_>, rows: usize) -> Result<Vec<i16>> {
+        match zeros {
+            ZeroPoints::Scalar(zero) => self.check_zero(zero)?,
+            ZeroPoints::Each(zeros) => {
+                expect_len("the zero points of the weights", zeros.len(), rows)?;
+                zeros.iter().try_for_each(|zero| self.check_zero(*zero))?;
+            }
+        }
+        let per_row = (self.len() / rows.max(1)).max(1);
+        Ok((0..self.len()).map(|i| (self.at(i) - zeros.at(i / per_row)) as i16).collect())
     }
 
     fn skip(self, count: usize) -> Bytes<'a> {

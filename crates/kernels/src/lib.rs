@@ -16,7 +16,7 @@
 //!
 //! **Tables.** Every operation has a table of the kernels that the machine can run, best first and the reference last:
 //! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_integer::kernels`],
-//! [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
+//! [`conv_bytes::kernels`], [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
 //! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
 //! **Bits.** Integer kernels are exact.
@@ -30,9 +30,11 @@
 //! **Unsafe code** is only in the files named after instruction sets.
 
 pub mod conv;
+pub mod conv_bytes;
 pub mod conv_integer;
 pub mod conv_transpose;
 pub mod elementwise;
+pub mod epilogue;
 pub mod error;
 pub mod gemm;
 pub mod gemm_integer;
@@ -47,6 +49,7 @@ pub mod softmax;
 pub mod transpose;
 
 mod buffer;
+mod byte_tile;
 mod parallel;
 mod sliding;
 mod window;

@@ -231,7 +231,7 @@ const COST: usize = 4;
 const MOST_STEPS: i32 = 1 << 22;
 
 /// Neighbouring floats of this size differ by one, so adding it rounds half to even.
-const ROUNDER: f32 = (3 << 22) as f32;
+pub(crate) const ROUNDER: f32 = (3 << 22) as f32;
 
 /// `round_half_even(clamp(input / scale, low, high)) + ROUNDER`, NaN counting as 0.
 ///
@@ -243,7 +243,7 @@ fn steps(input: f32, scale: f32, low: f32, high: f32) -> f32 {
 
 /// As [`steps`], for a quotient.
 #[inline(always)]
-fn limited(steps: f32, low: f32, high: f32) -> f32 {
+pub(crate) fn limited(steps: f32, low: f32, high: f32) -> f32 {
     let steps = if steps.is_nan() { 0.0 } else { steps };
     let steps = if steps > low { steps } else { low };
     let steps = if steps < high { steps } else { high };

@@ -5,6 +5,8 @@
 
 #[path = "it/conv.rs"]
 mod conv;
+#[path = "it/conv_bytes.rs"]
+mod conv_bytes;
 #[path = "it/conv_integer.rs"]
 mod conv_integer;
 #[path = "it/conv_transpose.rs"]

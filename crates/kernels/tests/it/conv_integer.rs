@@ -56,7 +56,7 @@ fn a_zero_point_outside_the_input_type_is_an_error() {
     conv_integer(&shape, Bytes::U8(&[1, 2]), 200, weights, ZeroPoints::Scalar(1), &mut output).unwrap();
     assert_eq!(output, [-398, -396]);
     let refused = conv_integer(&shape, Bytes::I8(&[1, 2]), 200, weights, ZeroPoints::Scalar(1), &mut output);
-    assert_eq!(refused.unwrap_err().to_string(), "zero point 200 is not in the range of the input");
+    assert_eq!(refused.unwrap_err().to_string(), "zero point 200 is not in the range of the bytes");
 }
 
 fn check(shape: &ConvShape, signs: usize, per_channel: bool, seed: u64) {

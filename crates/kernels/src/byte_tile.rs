@@ -1,0 +1,259 @@
+//! The tile that products of bytes share: some rows of the left factor by one panel of columns, in registers, with the
+//! [epilogue](crate::epilogue) in the store.
+//!
+//! Rows are read in place: a row is a list of runs, each at the same distance from the start of every row.
+//! So a row of a matrix is one run, and the window of a convolution is a run for each of its rows or taps.
+//! Zero points are not subtracted here, but included in the initial sums.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+mod pack;
+mod wide;
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+pub(crate) use pack::{PackedBytes, WeightLayout};
+
+use crate::epilogue::{ByteStore, Epilogue, Target};
+use crate::parallel::balanced;
+
+/// The number of tiles of rows for which a panel stays in the first-level cache.
+const TILES: usize = 8;
+
+/// The computation of a tile with one instruction set.
+#[derive(Debug)]
+pub(crate) struct Tile {
+    pub(crate) name: &'static str,
+    /// The largest number of rows that fits into registers.
+    pub(crate) rows: usize,
+    /// The columns of one panel.
+    pub(crate) columns: usize,
+    run: RunTile,
+}
+
+/// The function that computes a tile, by the type of the left factor; each panics if a slice is too short.
+#[derive(Clone, Copy, Debug)]
+enum RunTile {
+    /// Four unsigned bytes of a row by four signed bytes of each column.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other target has such a tile yet")
+    )]
+    Quads(fn(Rows<'_, u8>, &[i8], Columns<'_>, Place<'_>)),
+    /// Two numbers of 16 bits of a row by two of each column.
+    Pairs(fn(Rows<'_, i16>, &[i16], Columns<'_>, Place<'_>)),
+}
+
+/// The tiles of this machine, best first.
+pub(crate) fn tiles() -> &'static [&'static Tile] {
+    static TILES: LazyLock<Vec<&'static Tile>> = LazyLock::new(|| {
+        #[cfg(target_arch = "x86_64")]
+        let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), Some(wide::tile())];
+        #[cfg(not(target_arch = "x86_64"))]
+        let tiles = [Some(wide::tile())];
+        tiles.into_iter().flatten().collect()
+    });
+    &TILES
+}
+
+impl Tile {
+    /// Whether the left factor is bytes, which are read in place; otherwise its zero point is subtracted in a copy of
+    /// 16-bit numbers.
+    pub(crate) fn reads_bytes(&self) -> bool {
+        matches!(self.run, RunTile::Quads(_))
+    }
+
+    /// Whether the tile multiplies such weights: those of bytes multiply signed bytes.
+    pub(crate) fn supports(&self, weights: &[i16]) -> bool {
+        !self.reads_bytes() || weights.iter().all(|weight| i8::try_from(*weight).is_ok())
+    }
+
+    /// How many neighbours along a run are multiplied at a time.
+    pub(crate) fn group(&self) -> usize {
+        if self.reads_bytes() { 4 } else { 2 }
+    }
+
+    /// The number of rows for which a panel is reused from the cache.
+    pub(crate) fn strip(&self) -> usize {
+        self.rows * TILES
+    }
+}
+
+/// The runs of every row.
+#[derive(Clone, Debug)]
+pub(crate) struct Runs {
+    /// Where each run begins, relative to its row.
+    starts: Vec<usize>,
+    /// The length of a run, in groups.
+    groups: usize,
+    /// The end of the last run, rounded up to a whole group.
+    reach: usize,
+}
+
+impl Runs {
+    /// Runs of `len` elements.
+    pub(crate) fn new(tile: &Tile, starts: Vec<usize>, len: usize) -> Runs {
+        let groups = len.div_ceil(tile.group());
+        let reach = starts.iter().max().map_or(0, |last| last + groups * tile.group());
+        Runs { starts, groups, reach }
+    }
+
+    /// The number of elements, from the start of a row on, that the tile may read.
+    pub(crate) fn reach(&self) -> usize {
+        self.reach
+    }
+}
+
+/// The left factor of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left<'a> {
+    /// For tiles that read bytes.
+    Bytes {
+        bytes: &'a [u8],
+        /// Whether the bytes are signed; the tile adds 128 to each.
+        is_signed: bool,
+    },
+    /// For the others, without zero point.
+    Centred(&'a [i16]),
+}
+
+/// The rows of one tile.
+#[derive(Clone, Copy, Debug)]
+struct Rows<'a, T> {
+    source: &'a [T],
+    is_signed: bool,
+    /// Where each row begins.
+    starts: &'a [usize],
+    runs: &'a Runs,
+}
+
+impl<T> Rows<'_, T> {
+    /// Pointers to the rows; panics unless every run of every row is within the source.
+    #[inline(always)]
+    fn check<const ROWS: usize>(&self) -> [*const T; ROWS] {
+        let starts: &[usize; ROWS] = self.starts.try_into().expect("the tile was chosen by its rows");
+        let last = starts.iter().fold(0, |last, start| last.max(*start));
+        let is_inside = last.checked_add(self.runs.reach).is_some_and(|end| end <= self.source.len());
+        assert!(is_inside, "the rows reach beyond their bytes");
+        starts.map(|start| self.source.as_ptr().wrapping_add(start))
+    }
+}
+
+/// What is known of the columns of a panel: as many initial sums and factors as the tile has columns, of which the
+/// first `count` are written.
+#[derive(Clone, Copy, Debug)]
+struct Columns<'a> {
+    start: &'a [i32],
+    factors: &'a [f32],
+    count: usize,
+}
+
+/// Where a tile is written: rows at a distance of `stride` results.
+#[derive(Debug)]
+struct Place<'a> {
+    target: Target<'a>,
+    stride: usize,
+}
+
+impl Place<'_> {
+    /// Panics unless the target holds some rows of `count` results, and a panel has the expected columns.
+    #[inline(always)]
+    fn check(&self, rows: usize, columns: Columns<'_>, width: usize) {
+        assert!(columns.start.len() == width && columns.factors.len() == width && columns.count <= width);
+        let end = (rows - 1).checked_mul(self.stride).and_then(|last| last.checked_add(columns.count));
+        assert!(end.is_some_and(|end| end <= self.target.len()), "the tile reaches beyond its target");
+    }
+}
+
+/// The initial sum and the factor of each column, panel by panel.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    start: Vec<i32>,
+    factors: Vec<f32>,
+}
+
+impl Terms {
+    /// For a left factor of bytes with a zero point; `is_signed` and the zero point are those of the bytes.
+    pub(crate) fn new(
+        tile: &Tile,
+        weights: &PackedBytes,
+        epilogue: Epilogue<'_>,
+        zero: i32,
+        is_signed: bool,
+        makes_bytes: bool,
+    ) -> Terms {
+        let zero = if tile.reads_bytes() { zero + if is_signed { 128 } else { 0 } } else { 0 };
+        let len = weights.n_panels() * tile.columns;
+        let (mut start, mut factors) = (vec![0; len], vec![0.0; len]);
+        for panel in 0..weights.n_panels() {
+            let columns = weights.columns(panel);
+            let first = panel * tile.columns;
+            for ((column, start), factor) in columns.zip(&mut start[first..]).zip(&mut factors[first..]) {
+                let sum = weights.column_sums[column].wrapping_mul(zero);
+                *start = epilogue.bias(column).wrapping_sub(sum);
+                let exact = epilogue.factor(column);
+                *factor = if makes_bytes { ByteStore::finite(exact) } else { exact };
+            }
+        }
+        Terms { start, factors }
+    }
+}
+
+/// A product whose left factor is known: rows by panels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product<'a> {
+    pub(crate) tile: &'static Tile,
+    pub(crate) weights: &'a PackedBytes,
+    pub(crate) terms: &'a Terms,
+    pub(crate) left: Left<'a>,
+    /// Where each row begins.
+    pub(crate) starts: &'a [usize],
+    pub(crate) runs: &'a Runs,
+}
+
+impl Product<'_> {
+    /// Computes some panels of all rows; the target begins with the first column of the first panel.
+    pub(crate) fn run(&self, panels: Range<usize>, mut target: Target<'_>, stride: usize) {
+        if panels.is_empty() {
+            return;
+        }
+        let first = self.weights.columns(panels.start).start;
+        for strip in balanced(self.starts.len(), self.tile.strip()) {
+            for panel in panels.clone() {
+                let columns = self.weights.columns(panel);
+                for rows in balanced(strip.len(), self.tile.rows) {
+                    let rows = strip.start + rows.start..strip.start + rows.end;
+                    let target = target.from(rows.start * stride + columns.start - first);
+                    self.run_tile(panel, columns.len(), rows, Place { target, stride });
+                }
+            }
+        }
+    }
+
+    fn run_tile(&self, panel: usize, count: usize, rows: Range<usize>, place: Place<'_>) {
+        let width = self.tile.columns;
+        let columns = Columns {
+            start: &self.terms.start[panel * width..][..width],
+            factors: &self.terms.factors[panel * width..][..width],
+            count,
+        };
+        let (starts, runs) = (&self.starts[rows], self.runs);
+        let skip = self.weights.skip(panel);
+        match (self.tile.run, self.left) {
+            (RunTile::Quads(run), Left::Bytes { bytes, is_signed }) => {
+                let rows = Rows { source: &bytes[skip..], is_signed, starts, runs };
+                run(rows, self.weights.quads(panel), columns, place);
+            }
+            (RunTile::Pairs(run), Left::Centred(numbers)) => {
+                let rows = Rows { source: &numbers[skip..], is_signed: false, starts, runs };
+                run(rows, self.weights.pairs(panel), columns, place);
+            }
+            _ => unreachable!("the left factor was made for another tile"),
+        }
+    }
+}

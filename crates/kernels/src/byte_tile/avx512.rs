@@ -1,0 +1,213 @@
+//! The AVX-512 VNNI tile: 14 rows by 32 columns, four products of bytes at a time.
+
+#![allow(unsafe_code, reason = "512-bit loads and stores through pointers, after run-time detection")]
+
+use std::arch::x86_64::*;
+
+use super::{Columns, Place, Rows, RunTile, Tile};
+use crate::epilogue::{ByteStore, Target};
+
+/// The tile, if this machine can run it.
+pub(super) fn tile() -> Option<&'static Tile> {
+    static TILE: Tile =
+        Tile { name: "avx512vnni-14x32", rows: 14, columns: 2 * LANES, run: RunTile::Quads(run) };
+    let is_available = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni");
+    is_available.then_some(&TILE)
+}
+
+const LANES: usize = 16;
+
+fn run(rows: Rows<'_, u8>, weights: &[i8], columns: Columns<'_>, place: Place<'_>) {
+    macro_rules! run_tile {
+        ($($rows:literal / $chains:literal),*) => {
+            match (rows.starts.len(), rows.is_signed, columns.count <= LANES) {
+                // SAFETY: `run` is reachable only through `tile`, which has detected AVX-512 VNNI.
+                $(($rows, false, false) => unsafe { multiply::<$rows, 2, $chains, false>(rows, weights, columns, place) },)*
+                // SAFETY: as above.
+                $(($rows, true, false) => unsafe { multiply::<$rows, 2, $chains, true>(rows, weights, columns, place) },)*
+                // SAFETY: as above.
+                $(($rows, false, true) => unsafe { multiply::<$rows, 1, $chains, false>(rows, weights, columns, place) },)*
+                // SAFETY: as above.
+                $(($rows, true, true) => unsafe { multiply::<$rows, 1, $chains, true>(rows, weights, columns, place) },)*
+                (rows, ..) => unreachable!("no tile of {rows} rows"),
+            }
+        };
+    }
+    run_tile!(
+        1 / 4,
+        2 / 2,
+        3 / 2,
+        4 / 1,
+        5 / 1,
+        6 / 1,
+        7 / 1,
+        8 / 1,
+        9 / 1,
+        10 / 1,
+        11 / 1,
+        12 / 1,
+        13 / 1,
+        14 / 1
+    );
+}
+
+/// `VECTORS` of columns are not only padding; with few rows, several `CHAINS` of sums hide the latency of an addition.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn multiply<const ROWS: usize, const VECTORS: usize, const CHAINS: usize, const SIGNED: bool>(
+    rows: Rows<'_, u8>,
+    weights: &[i8],
+    columns: Columns<'_>,
+    place: Place<'_>,
+) {
+    let starts: [*const u8; ROWS] = rows.check();
+    place.check(ROWS, columns, 2 * LANES);
+    let runs = rows.runs;
+    let weights = weights.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
+    assert_eq!(weights.len(), runs.starts.len() * runs.groups, "the panel has another depth");
+    let mut sums = [[[_mm512_setzero_si512(); VECTORS]; ROWS]; CHAINS];
+    for v in 0..VECTORS {
+        // SAFETY: `place.check` found 32 initial sums.
+        let start = unsafe { _mm512_loadu_si512(columns.start.as_ptr().add(v * LANES).cast()) };
+        for row in &mut sums[0] {
+            row[v] = start;
+        }
+    }
+    // Multiplies one group of weights, at `at` in each row.
+    macro_rules! multiply_group {
+        ($sums:expr, $weights:expr, $at:expr) => {
+            let mut vectors = [_mm512_setzero_si512(); VECTORS];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                // SAFETY: the arrays have 64 bytes each.
+                *vector = unsafe { _mm512_loadu_si512($weights[v].as_ptr().cast()) };
+            }
+            for (start, sums) in starts.iter().zip($sums.iter_mut()) {
+                // SAFETY: `rows.check` found every run within the source.
+                let quad = unsafe { start.wrapping_add($at).cast::<i32>().read_unaligned() };
+                let quad = _mm512_set1_epi32(quad);
+                // Adds 128 to signed bytes.
+                let quad = if SIGNED { _mm512_xor_si512(quad, _mm512_set1_epi8(-128)) } else { quad };
+                for (sum, weights) in sums.iter_mut().zip(vectors) {
+                    *sum = _mm512_dpbusd_epi32(*sum, quad, weights);
+                }
+            }
+        };
+    }
+    for (start, weights) in runs.starts.iter().zip(weights.chunks_exact(runs.groups.max(1))) {
+        let (blocks, rest) = weights.as_chunks::<CHAINS>();
+        let mut at = *start;
+        for block in blocks {
+            for (weights, sums) in block.iter().zip(&mut sums) {
+                multiply_group!(sums, weights, at);
+                at += 4;
+            }
+        }
+        for weights in rest {
+            multiply_group!(sums[0], weights, at);
+            at += 4;
+        }
+    }
+    let &[mut total, ref more @ ..] = sums.as_slice() else { unreachable!("there is a chain") };
+    for more in more {
+        for (total, more) in total.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
+            *total = _mm512_add_epi32(*total, *more);
+        }
+    }
+    let Place { target, stride } = place;
+    match target {
+        // SAFETY: `place.check` found the rows within the target.
+        Target::Bytes(bytes, store) => unsafe {
+            store_bytes(total, columns, store, bytes.as_mut_ptr(), stride)
+        },
+        // SAFETY: as above.
+        Target::Floats(floats) => unsafe { store_floats(total, columns, floats.as_mut_ptr(), stride) },
+    }
+}
+
+/// The factors of a vector of columns.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn factors(columns: Columns<'_>, v: usize) -> __m512 {
+    let factors: &[f32; LANES] = columns.factors[v * LANES..].first_chunk().expect("a whole vector");
+    // SAFETY: the array has sixteen numbers.
+    unsafe { _mm512_loadu_ps(factors.as_ptr()) }
+}
+
+/// Writes `columns.count` bytes of each row.
+///
+/// # Safety
+/// There is space for these.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+#[inline]
+unsafe fn store_bytes<const ROWS: usize, const VECTORS: usize>(
+    sums: [[__m512i; VECTORS]; ROWS],
+    columns: Columns<'_>,
+    store: ByteStore,
+    bytes: *mut u8,
+    stride: usize,
+) {
+    let mut factors_of = [_mm512_setzero_ps(); VECTORS];
+    for (v, factor) in factors_of.iter_mut().enumerate() {
+        *factor = factors(columns, v);
+    }
+    let zero = _mm512_set1_epi16(store.zero.into());
+    let [min, max, flip] = [store.min, store.max, store.flip].map(|byte| _mm512_set1_epi8(byte as i8));
+    // A panel is packed within its 128-bit lanes: this puts the four lanes of each vector side by side.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let mask = (u64::MAX >> (64 - columns.count.max(1))) as __mmask32;
+    // A row as 16-bit numbers; what is beyond them saturates, a float beyond 32 bits below to the smallest number.
+    let words = |row: [__m512i; VECTORS]| {
+        let mut steps = [_mm512_setzero_si512(); 2];
+        for v in 0..VECTORS {
+            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(row[v]), factors_of[v]);
+            steps[v] = _mm512_cvtps_epi32(_mm512_min_ps(scaled, _mm512_set1_ps(32767.0)));
+        }
+        _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero)
+    };
+    for i in (0..ROWS).step_by(2) {
+        let is_pair = i + 1 < ROWS;
+        let upper = words(sums[i]);
+        let lower = if is_pair { words(sums[i + 1]) } else { upper };
+        let both = _mm512_packus_epi16(upper, lower);
+        let both = _mm512_min_epu8(_mm512_max_epu8(_mm512_permutexvar_epi32(order, both), min), max);
+        let both = _mm512_xor_si512(both, flip);
+        let halves = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
+        for (half, row) in halves.into_iter().zip(i..ROWS) {
+            // SAFETY: the caller guarantees the space.
+            unsafe {
+                let to = bytes.add(row * stride);
+                if columns.count == 2 * LANES {
+                    _mm256_storeu_si256(to.cast(), half);
+                } else {
+                    _mm256_mask_storeu_epi8(to.cast(), mask, half);
+                }
+            }
+        }
+    }
+}
+
+/// Writes `columns.count` floats of each row.
+///
+/// # Safety
+/// There is space for these.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn store_floats<const ROWS: usize, const VECTORS: usize>(
+    sums: [[__m512i; VECTORS]; ROWS],
+    columns: Columns<'_>,
+    floats: *mut f32,
+    stride: usize,
+) {
+    for v in 0..VECTORS {
+        let factor = factors(columns, v);
+        let count = columns.count.saturating_sub(v * LANES).min(LANES);
+        let mask = ((1u32 << count) - 1) as __mmask16;
+        for (i, row) in sums.iter().enumerate() {
+            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(row[v]), factor);
+            // SAFETY: the caller guarantees the space for the lanes of the mask.
+            unsafe { _mm512_mask_storeu_ps(floats.wrapping_add(i * stride + v * LANES), mask, scaled) };
+        }
+    }
+}
