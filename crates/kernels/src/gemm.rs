@@ -29,7 +29,7 @@ pub(crate) use blocked::{DepthBlock, RightBlock};
 pub(crate) use pack::{DEPTH_BLOCK as STRETCH, depth_blocks};
 pub use pack::{PackedLeft, PackedRight};
 pub(crate) use reference::sum;
-pub(crate) use tile::{Offsets, RightRows, Start, Tile, check_tile, run_edge};
+pub(crate) use tile::{Offsets, OffsetsSlice, RightRows, Start, Tile, check_tile, run_edge};
 
 use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel;

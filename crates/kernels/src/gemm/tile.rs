@@ -82,6 +82,11 @@ impl Offsets {
         Offsets { values, furthest }
     }
 
+    /// The number of positions.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(crate) fn slice(&self, range: Range<usize>) -> OffsetsSlice<'_> {
         OffsetsSlice { values: &self.values[range], furthest: self.furthest }
     }
@@ -91,6 +96,11 @@ impl<'a> OffsetsSlice<'a> {
     /// The positions, none larger than [`furthest`](Self::furthest).
     pub(crate) fn values(&self) -> &'a [usize] {
         self.values
+    }
+
+    /// A bound of the positions.
+    pub(crate) fn furthest(&self) -> usize {
+        self.furthest
     }
 }
 
