@@ -45,6 +45,7 @@ pub mod layer_norm;
 pub mod loops;
 pub mod matrix;
 pub mod pool;
+pub mod pool_blocked;
 pub mod quantize;
 pub mod reduce;
 pub mod softmax;

@@ -189,7 +189,8 @@ impl Combine for Sum {
 }
 
 impl PoolShape {
-    fn window(&self, input_len: usize, output_len: usize) -> Result<Window> {
+    /// The sizes in the form that the kernels use; checks the numbers of elements too.
+    pub(crate) fn window(&self, input_len: usize, output_len: usize) -> Result<Window> {
         let rank = self.input.len();
         let window = Window {
             input: spatial("the input", &self.input, rank, 1)?,
@@ -210,7 +211,7 @@ impl PoolShape {
     }
 
     /// The divisor for each output of a plane.
-    fn counts(&self, window: &Window, divisor: Divisor) -> Vec<f32> {
+    pub(crate) fn counts(&self, window: &Window, divisor: Divisor) -> Vec<f32> {
         let mut pads_end = [0; 3];
         pads_end[3 - self.pads_end.len()..].copy_from_slice(&self.pads_end);
         let count = |axis: usize, output: usize| {

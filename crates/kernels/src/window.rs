@@ -1,6 +1,8 @@
 //! A window that slides over one to three spatial dimensions, for convolutions and pools.
 //! Fewer dimensions are extended to three with leading ones, so that each kernel is written once.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// Sizes along depth, height and width; missing leading dimensions are 1 (or have padding 0).
@@ -52,6 +54,22 @@ impl Window {
     pub(crate) fn source(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
         let padded = output * self.strides[axis] + tap * self.dilations[axis];
         padded.checked_sub(self.pads_begin[axis]).filter(|source| *source < self.input[axis])
+    }
+
+    /// The taps along an axis that do not lie on padding; `0..0` if all do.
+    #[inline]
+    pub(crate) fn taps_inside(&self, axis: usize, output: usize) -> Range<usize> {
+        let first = output * self.strides[axis];
+        let (pad, dilation, kernel) = (self.pads_begin[axis], self.dilations[axis], self.kernel[axis]);
+        let start = pad.saturating_sub(first).div_ceil(dilation).min(kernel);
+        let end = (self.input[axis] + pad).saturating_sub(first).div_ceil(dilation).min(kernel);
+        if start < end { start..end } else { 0..0 }
+    }
+
+    /// Where a tap of [`taps_inside`](Self::taps_inside) reads along an axis.
+    #[inline]
+    pub(crate) fn position(&self, axis: usize, output: usize, tap: usize) -> usize {
+        output * self.strides[axis] + tap * self.dilations[axis] - self.pads_begin[axis]
     }
 
     /// Whether the output positions read the input positions of the same number.

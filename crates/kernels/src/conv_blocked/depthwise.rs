@@ -153,19 +153,11 @@ impl Depthwise<'_> {
 fn spans(window: &Window, axis: usize) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for output in 0..window.output[axis] {
-        let taps = taps_inside(window, axis, output);
+        let taps = window.taps_inside(axis, output);
         match spans.last_mut() {
             Some(last) if last.taps == taps => last.outputs.end += 1,
             _ => spans.push(Span { outputs: output..output + 1, taps }),
         }
     }
     spans
-}
-
-/// The taps along an axis that lie on the input; `0..0` if none does.
-fn taps_inside(window: &Window, axis: usize, output: usize) -> Range<usize> {
-    let inside = |tap: &usize| window.source(axis, output, *tap).is_some();
-    let mut taps = (0..window.kernel[axis]).filter(inside);
-    let Some(first) = taps.next() else { return 0..0 };
-    first..taps.next_back().unwrap_or(first) + 1
 }

@@ -1,0 +1,256 @@
+//! Pooling of channel-blocked tensors: the maxima and averages of [`pool`](crate::pool), for 16 channels at a time, and
+//! the averages of whole planes.
+//!
+//! The planes of a shape are the images times the blocks of channels.
+
+use crate::blocked::BLOCK;
+use crate::error::{Result, expect_len};
+use crate::isa::Loops;
+use crate::loops::{LoopKernel, best};
+use crate::parallel;
+use crate::pool::{Divisor, PoolShape};
+use crate::window::Window;
+
+type Channels = [f32; BLOCK];
+
+/// Maximum pooling with the best kernel; see [`LoopKernel::max_pool_blocked`].
+///
+/// # Errors
+/// As [`LoopKernel::max_pool_blocked`].
+pub fn max_pool_blocked(shape: &PoolShape, input: &[f32], output: &mut [f32]) -> Result<()> {
+    best().max_pool_blocked(shape, input, output)
+}
+
+/// Average pooling with the best kernel; see [`LoopKernel::average_pool_blocked`].
+///
+/// # Errors
+/// As [`LoopKernel::max_pool_blocked`].
+pub fn average_pool_blocked(
+    shape: &PoolShape,
+    divisor: Divisor,
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<()> {
+    best().average_pool_blocked(shape, divisor, input, output)
+}
+
+/// The averages of whole planes with the best kernel; see [`LoopKernel::global_average_blocked`].
+///
+/// # Errors
+/// As [`LoopKernel::global_average_blocked`].
+pub fn global_average_blocked(planes: usize, input: &[f32], output: &mut [f32]) -> Result<()> {
+    best().global_average_blocked(planes, input, output)
+}
+
+impl LoopKernel {
+    /// The largest element of each channel under the window, ignoring NaN; `-inf` if there is none.
+    ///
+    /// # Errors
+    /// If a list has another length than `input`, a size that must be positive is not, or the length of a slice is not
+    /// 16 times what the shape requires.
+    pub fn max_pool_blocked(&self, shape: &PoolShape, input: &[f32], output: &mut [f32]) -> Result<()> {
+        self.pool_rows(shape, Largest, input, output)?;
+        Ok(())
+    }
+
+    /// The sum of the elements of each channel under the window, in order, divided by their number; 0 if there are
+    /// none.
+    ///
+    /// # Errors
+    /// As [`max_pool_blocked`](Self::max_pool_blocked).
+    pub fn average_pool_blocked(
+        &self,
+        shape: &PoolShape,
+        divisor: Divisor,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<()> {
+        let window = self.pool_rows(shape, Sum, input, output)?;
+        let counts = shape.counts(&window, divisor);
+        for plane in output.as_chunks_mut::<BLOCK>().0.chunks_exact_mut(window.output_len().max(1)) {
+            for (sums, count) in plane.iter_mut().zip(&counts) {
+                sums.iter_mut().for_each(|sum| *sum /= count);
+            }
+        }
+        Ok(())
+    }
+
+    /// The average of each channel over all positions, summed in f64 and rounded once; `output` is `[planes, 16]`.
+    ///
+    /// # Errors
+    /// If the length of the input is not a multiple of that of the output, or that of the output not `16 * planes`.
+    pub fn global_average_blocked(&self, planes: usize, input: &[f32], output: &mut [f32]) -> Result<()> {
+        expect_len("the output", output.len(), planes.saturating_mul(BLOCK))?;
+        let plane_len = input.len() / planes.max(1) / BLOCK * BLOCK;
+        expect_len("the input", input.len(), planes * plane_len)?;
+        let inputs = input.as_chunks::<BLOCK>().0.chunks_exact((plane_len / BLOCK).max(1));
+        let tasks: Vec<_> = inputs.zip(output.as_chunks_mut::<BLOCK>().0).collect();
+        parallel::for_each(input.len(), tasks, |(input, output)| {
+            let loops = Average { input, output };
+            match self.isa {
+                Some(isa) => isa.run(loops),
+                None => loops.run(false),
+            }
+        });
+        Ok(())
+    }
+
+    /// Combines the elements under each window.
+    fn pool_rows<C: Combine>(
+        &self,
+        shape: &PoolShape,
+        how: C,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<Window> {
+        let (n_in, n_out) = (input.len() / BLOCK, output.len() / BLOCK);
+        expect_len("the input", input.len(), n_in * BLOCK)?;
+        expect_len("the output", output.len(), n_out * BLOCK)?;
+        let window = shape.window(n_in, n_out)?;
+        if output.is_empty() {
+            return Ok(window);
+        }
+        let (input, columns) = (input.as_chunks::<BLOCK>().0, window.output[2]);
+        let planes = output.as_chunks_mut::<BLOCK>().0.chunks_exact_mut(window.output_len()).enumerate();
+        let pieces = planes.flat_map(|(plane, rows)| {
+            let pieces = rows.chunks_mut(PIECE_ROWS * columns).enumerate();
+            pieces.map(move |(piece, rows)| (plane, piece * PIECE_ROWS, rows))
+        });
+        let operations = n_out * BLOCK * window.taps() * parallel::TAP_COST;
+        parallel::for_each(operations, pieces.collect(), |(plane, first_row, output)| {
+            let input = &input[plane * window.input_len()..][..window.input_len()];
+            let rows = PoolRows { how, window: &window, first_row, input, output };
+            match self.isa {
+                Some(isa) => isa.run(rows),
+                None => rows.one_by_one(),
+            }
+        });
+        Ok(window)
+    }
+}
+
+/// The rows of a piece of a plane.
+const PIECE_ROWS: usize = 16;
+
+/// How two elements are combined; implementations mark `combine` as `#[inline(always)]`.
+trait Combine: Copy + Send + Sync {
+    const START: f32;
+
+    fn combine(self, total: f32, value: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Largest;
+
+impl Combine for Largest {
+    const START: f32 = f32::NEG_INFINITY;
+
+    #[inline(always)]
+    fn combine(self, total: f32, value: f32) -> f32 {
+        if value > total { value } else { total }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sum;
+
+impl Combine for Sum {
+    const START: f32 = 0.0;
+
+    #[inline(always)]
+    fn combine(self, total: f32, value: f32) -> f32 {
+        total + value
+    }
+}
+
+/// Some rows of a plane of the output; rows are counted over all depths.
+struct PoolRows<'a, C> {
+    how: C,
+    window: &'a Window,
+    first_row: usize,
+    input: &'a [Channels],
+    output: &'a mut [Channels],
+}
+
+impl<C: Combine> PoolRows<'_, C> {
+    /// The reference.
+    fn one_by_one(self) {
+        let [_, height, width] = self.window.output;
+        for (i, output) in self.output.iter_mut().enumerate() {
+            let row = self.first_row + i / width;
+            *output = [C::START; BLOCK];
+            for tap in self.window.tap_positions() {
+                let at = [row / height, row % height, i % width];
+                let Some(index) = self.window.input_index(at, tap) else { continue };
+                for (total, value) in output.iter_mut().zip(self.input[index]) {
+                    *total = self.how.combine(*total, value);
+                }
+            }
+        }
+    }
+}
+
+impl<C: Combine> Loops for PoolRows<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _fused: bool) {
+        let PoolRows { how, window, first_row, input, output } = self;
+        let ([_, height, width], [_, rows, columns]) = (window.input, window.output);
+        for (i, output) in output.chunks_exact_mut(columns).enumerate() {
+            let (depth, row) = ((first_row + i) / rows, (first_row + i) % rows);
+            let (depth_taps, row_taps) = (window.taps_inside(0, depth), window.taps_inside(1, row));
+            for (column, output) in output.iter_mut().enumerate() {
+                let column_taps = window.taps_inside(2, column);
+                let mut totals = [C::START; BLOCK];
+                for d in depth_taps.clone() {
+                    let plane = window.position(0, depth, d) * height;
+                    for h in row_taps.clone() {
+                        let line = &input[(plane + window.position(1, row, h)) * width..][..width];
+                        for w in column_taps.clone() {
+                            let values = &line[window.position(2, column, w)];
+                            for lane in 0..BLOCK {
+                                totals[lane] = how.combine(totals[lane], values[lane]);
+                            }
+                        }
+                    }
+                }
+                *output = totals;
+            }
+        }
+    }
+}
+
+/// The average of a plane, in four partial sums by position.
+struct Average<'a> {
+    input: &'a [Channels],
+    output: &'a mut Channels,
+}
+
+impl Loops for Average<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _fused: bool) {
+        const PARTS: usize = 4;
+        let mut sums = [[0.0; BLOCK]; PARTS];
+        let (fours, rest) = self.input.as_chunks::<PARTS>();
+        for values in fours {
+            for part in 0..PARTS {
+                for lane in 0..BLOCK {
+                    sums[part][lane] += f64::from(values[part][lane]);
+                }
+            }
+        }
+        for (sums, values) in sums.iter_mut().zip(rest) {
+            for lane in 0..BLOCK {
+                sums[lane] += f64::from(values[lane]);
+            }
+        }
+        let len = self.input.len() as f64;
+        for lane in 0..BLOCK {
+            let sum = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+            self.output[lane] = (sum / len) as f32;
+        }
+    }
+}
