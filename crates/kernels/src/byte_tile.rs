@@ -8,7 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 mod pack;
@@ -66,11 +66,6 @@ impl Tile {
     /// 16-bit numbers.
     pub(crate) fn reads_bytes(&self) -> bool {
         matches!(self.run, RunTile::Quads(_))
-    }
-
-    /// Whether the tile multiplies such weights: those of bytes multiply signed bytes.
-    pub(crate) fn supports(&self, weights: &[i16]) -> bool {
-        !self.reads_bytes() || weights.iter().all(|weight| i8::try_from(*weight).is_ok())
     }
 
     /// How many neighbours along a run are multiplied at a time.

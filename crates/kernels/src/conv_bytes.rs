@@ -6,6 +6,9 @@
 //! order of ONNX.
 //! Every kernel computes the same bits as the formula of the [epilogue](crate::epilogue).
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod depthwise;
 mod direct;
 mod patch;
 mod reference;
@@ -15,9 +18,11 @@ use std::sync::LazyLock;
 pub use crate::epilogue::{Epilogue, Levels, Output};
 pub use crate::gemm_integer::{Bytes, ZeroPoints};
 
-use crate::byte_tile::{Tile, tiles};
-use crate::conv::{ConvShape, WeightSizes};
+use crate::byte_tile::{PackedBytes, Tile, tiles};
+use crate::conv::ConvShape;
 use crate::error::{Error, Result, expect_len};
+use crate::isa::Isa;
+use depthwise::{Code, Stencil};
 
 /// One row of the table: a convolution kernel that this machine can run.
 #[derive(Clone, Debug)]
@@ -29,18 +34,18 @@ pub struct Kernel {
 
 #[derive(Clone, Copy, Debug)]
 enum Algorithm {
+    Depthwise(Code),
     Direct(&'static Tile),
     Reference,
 }
 
 /// The weights of a convolution of bytes, laid out for one kernel.
 ///
-/// Batch and spatial sizes may differ from run to run; channels, groups, kernel sizes and whether the window is dilated
-/// along the last dimension may not.
+/// Batch, spatial sizes and pads may differ from run to run; the other sizes may not.
 #[derive(Debug)]
 pub struct PreparedConvBytes {
     kernel: &'static Kernel,
-    sizes: WeightSizes,
+    shape: ConvShape,
     weights: Weights,
 }
 
@@ -48,18 +53,26 @@ pub struct PreparedConvBytes {
 enum Weights {
     /// In the order of the argument, without zero points.
     Centred(Vec<i16>),
-    Packed(direct::PackedWeights),
+    Stencil(Stencil),
+    Packed(PackedBytes),
 }
 
 /// The kernels of this machine, best first, the reference last; not every one [supports](Kernel::supports) every
 /// convolution.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+        let isas = Isa::all().iter().map(|isa| (isa.name(), Code::Loops(*isa)));
+        #[cfg(target_arch = "x86_64")]
+        let isas = avx512::is_available().then_some(("avx512vnni", Code::Avx512)).into_iter().chain(isas);
+        let depthwise = isas.map(|(name, code)| Kernel {
+            name: format!("depthwise-{name}"),
+            algorithm: Algorithm::Depthwise(code),
+        });
         let direct = tiles()
             .iter()
             .map(|tile| Kernel { name: format!("direct-{}", tile.name), algorithm: Algorithm::Direct(tile) });
         let reference = Kernel { name: "reference".to_owned(), algorithm: Algorithm::Reference };
-        direct.chain([reference]).collect()
+        depthwise.chain(direct).chain([reference]).collect()
     });
     &KERNELS
 }
@@ -84,9 +97,12 @@ impl Kernel {
         Ok(self.supports_centred(shape, &centred(shape, weights, zeros)?))
     }
 
-    fn supports_centred(&self, _shape: &ConvShape, weights: &[i16]) -> bool {
+    fn supports_centred(&self, shape: &ConvShape, weights: &[i16]) -> bool {
         match self.algorithm {
-            Algorithm::Direct(tile) => tile.supports(weights),
+            Algorithm::Depthwise(Code::Loops(_)) => shape.is_depthwise(),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Depthwise(Code::Avx512) => shape.is_depthwise() && are_signed_bytes(weights),
+            Algorithm::Direct(tile) => !tile.reads_bytes() || are_signed_bytes(weights),
             Algorithm::Reference => true,
         }
     }
@@ -112,14 +128,21 @@ impl Kernel {
             return Err(Error::new(format!("kernel {} does not support this convolution", self.name)));
         }
         let weights = match self.algorithm {
+            Algorithm::Depthwise(code) => Weights::Stencil(depthwise::pack(code, shape, &window, &weights)),
             Algorithm::Direct(tile) => Weights::Packed(direct::pack(tile, shape, &window, &weights)),
             Algorithm::Reference => Weights::Centred(weights),
         };
-        Ok(PreparedConvBytes { kernel: self, sizes: WeightSizes::of(shape), weights })
+        Ok(PreparedConvBytes { kernel: self, shape: shape.clone(), weights })
     }
 }
 
 impl PreparedConvBytes {
+    fn is_prepared_for(&self, shape: &ConvShape) -> bool {
+        let ConvShape { in_channels, out_channels, groups, kernel, strides, dilations, .. } = &self.shape;
+        (*in_channels, *out_channels, *groups) == (shape.in_channels, shape.out_channels, shape.groups)
+            && (kernel, strides, dilations) == (&shape.kernel, &shape.strides, &shape.dilations)
+    }
+
     /// The name of the kernel for which the weights are laid out.
     pub fn kernel(&self) -> &'static str {
         &self.kernel.name
@@ -140,8 +163,10 @@ impl PreparedConvBytes {
         mut output: Output<'_>,
     ) -> Result<()> {
         let window = shape.window()?;
-        if WeightSizes::of(shape) != self.sizes {
-            return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
+        if !self.is_prepared_for(shape) {
+            return Err(Error::new(
+                "the weights were prepared for other channels, groups, kernel sizes, strides or dilations",
+            ));
         }
         expect_len("the input", input.len(), shape.input_len())?;
         output.check(shape.output_len()?)?;
@@ -151,25 +176,26 @@ impl PreparedConvBytes {
             return Ok(());
         }
         match (self.kernel.algorithm, &self.weights) {
+            (Algorithm::Depthwise(code), Weights::Stencil(stencil)) => {
+                let target = output.into_target();
+                depthwise::conv(code, shape, &window, stencil, input, input_zero, epilogue, target);
+            }
             (Algorithm::Direct(tile), Weights::Packed(weights)) => {
-                direct::conv(
-                    tile,
-                    shape,
-                    window,
-                    weights,
-                    input,
-                    input_zero,
-                    epilogue,
-                    output.into_target(),
-                )?;
+                let target = output.into_target();
+                direct::conv(tile, shape, window, weights, input, input_zero, epilogue, target);
             }
             (_, Weights::Centred(weights)) => {
                 reference::conv(shape, &window, weights, input, input_zero, epilogue, &mut output);
             }
-            (_, Weights::Packed(_)) => unreachable!("the reference does not pack"),
+            _ => unreachable!("the weights are packed for the algorithm"),
         }
         Ok(())
     }
+}
+
+/// Whether instructions that multiply signed bytes support the weights.
+fn are_signed_bytes(weights: &[i16]) -> bool {
+    weights.iter().all(|weight| i8::try_from(*weight).is_ok())
 }
 
 /// The weights without their zero points, of which each is within the type.

@@ -268,7 +268,7 @@ impl ByteMatrix<'_> {
         }
     }
 
-    fn check(&self, what: &str) {
+    pub(crate) fn check(&self, what: &str) {
         match self {
             ByteMatrix::U8(matrix) => matrix.check(what),
             ByteMatrix::I8(matrix) => matrix.check(what),

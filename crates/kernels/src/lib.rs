@@ -17,6 +17,8 @@
 //! **Tables.** Every operation has a table of the kernels that the machine can run, best first and the reference last:
 //! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_blocked::kernels`], [`conv_bytes::kernels`],
 //! [`conv_integer::kernels`], [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
+//! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_integer::kernels`],
+//! [`conv_bytes::kernels`] (of [`gemm_bytes`] too), [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
 //! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
 //! **Bits.** Integer kernels are exact.
@@ -39,6 +41,7 @@ pub mod elementwise;
 pub mod epilogue;
 pub mod error;
 pub mod gemm;
+pub mod gemm_bytes;
 pub mod gemm_integer;
 pub mod isa;
 pub mod layer_norm;

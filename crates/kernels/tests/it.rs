@@ -19,6 +19,8 @@ mod conv_transpose;
 mod elementwise;
 #[path = "it/gemm.rs"]
 mod gemm;
+#[path = "it/gemm_bytes.rs"]
+mod gemm_bytes;
 #[path = "it/gemm_integer.rs"]
 mod gemm_integer;
 #[path = "it/pool.rs"]

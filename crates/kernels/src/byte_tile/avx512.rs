@@ -11,11 +11,15 @@ use crate::epilogue::{ByteStore, Target};
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile =
         Tile { name: "avx512vnni-14x32", rows: 14, columns: 2 * LANES, run: RunTile::Quads(run) };
-    let is_available = is_x86_feature_detected!("avx512f")
+    is_available().then_some(&TILE)
+}
+
+/// Whether this machine has the instructions.
+pub(crate) fn is_available() -> bool {
+    is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni");
-    is_available.then_some(&TILE)
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 const LANES: usize = 16;
@@ -135,6 +139,19 @@ fn factors(columns: Columns<'_>, v: usize) -> __m512 {
     unsafe { _mm512_loadu_ps(factors.as_ptr()) }
 }
 
+/// 32 scaled sums as 16-bit numbers plus `zero`, within 128-bit lanes: what is beyond them saturates, since a float
+/// below 32 bits is converted to the smallest number.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+pub(crate) fn words(sums: [__m512i; 2], factors: [__m512; 2], zero: __m512i) -> __m512i {
+    let steps = |sum: __m512i, factor: __m512| {
+        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor);
+        _mm512_cvtps_epi32(_mm512_min_ps(scaled, _mm512_set1_ps(32767.0)))
+    };
+    let [low, high] = [steps(sums[0], factors[0]), steps(sums[1], factors[1])];
+    _mm512_adds_epi16(_mm512_packs_epi32(low, high), zero)
+}
+
 /// Writes `columns.count` bytes of each row.
 ///
 /// # Safety
@@ -148,8 +165,8 @@ unsafe fn store_bytes<const ROWS: usize, const VECTORS: usize>(
     bytes: *mut u8,
     stride: usize,
 ) {
-    let mut factors_of = [_mm512_setzero_ps(); VECTORS];
-    for (v, factor) in factors_of.iter_mut().enumerate() {
+    let mut factors_of = [_mm512_setzero_ps(); 2];
+    for (v, factor) in factors_of.iter_mut().enumerate().take(VECTORS) {
         *factor = factors(columns, v);
     }
     let zero = _mm512_set1_epi16(store.zero.into());
@@ -157,19 +174,12 @@ unsafe fn store_bytes<const ROWS: usize, const VECTORS: usize>(
     // A panel is packed within its 128-bit lanes: this puts the four lanes of each vector side by side.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let mask = (u64::MAX >> (64 - columns.count.max(1))) as __mmask32;
-    // A row as 16-bit numbers; what is beyond them saturates, a float beyond 32 bits below to the smallest number.
-    let words = |row: [__m512i; VECTORS]| {
-        let mut steps = [_mm512_setzero_si512(); 2];
-        for v in 0..VECTORS {
-            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(row[v]), factors_of[v]);
-            steps[v] = _mm512_cvtps_epi32(_mm512_min_ps(scaled, _mm512_set1_ps(32767.0)));
-        }
-        _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero)
-    };
     for i in (0..ROWS).step_by(2) {
         let is_pair = i + 1 < ROWS;
-        let upper = words(sums[i]);
-        let lower = if is_pair { words(sums[i + 1]) } else { upper };
+        let both =
+            |row: [__m512i; VECTORS]| [row[0], if VECTORS == 2 { row[1] } else { _mm512_setzero_si512() }];
+        let upper = words(both(sums[i]), factors_of, zero);
+        let lower = if is_pair { words(both(sums[i + 1]), factors_of, zero) } else { upper };
         let both = _mm512_packus_epi16(upper, lower);
         let both = _mm512_min_epu8(_mm512_max_epu8(_mm512_permutexvar_epi32(order, both), min), max);
         let both = _mm512_xor_si512(both, flip);

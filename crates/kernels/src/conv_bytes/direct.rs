@@ -12,7 +12,6 @@ use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::byte_tile::{Left, PackedBytes, Product, Runs, Terms, Tile, WeightLayout};
 use crate::conv::ConvShape;
 use crate::epilogue::{SIGN, Target};
-use crate::error::Result;
 use crate::parallel;
 use crate::window::{Spatial, Window};
 
@@ -23,13 +22,6 @@ thread_local! {
 
 /// What a tile may read beyond the last window of a copy: less than a group.
 const SLACK: usize = 4;
-
-/// Packed weights, with the division of a window into runs that they were packed for.
-#[derive(Debug)]
-pub(super) struct PackedWeights {
-    packed: PackedBytes,
-    joins_taps: bool,
-}
 
 /// Whether a row of taps is one run: the channels of neighbouring taps are adjacent.
 fn joins_taps(shape: &ConvShape, window: &Window) -> bool {
@@ -46,7 +38,7 @@ fn run_len(shape: &ConvShape, window: &Window, joins_taps: bool) -> usize {
 }
 
 /// Packs weights in the order of ONNX, without zero points.
-pub(super) fn pack(tile: &Tile, shape: &ConvShape, window: &Window, weights: &[i16]) -> PackedWeights {
+pub(super) fn pack(tile: &Tile, shape: &ConvShape, window: &Window, weights: &[i16]) -> PackedBytes {
     let joins_taps = joins_taps(shape, window);
     let (channels, run_taps) = (shape.group_in_channels(), if joins_taps { window.kernel[2] } else { 1 });
     let layout = WeightLayout {
@@ -56,11 +48,10 @@ pub(super) fn pack(tile: &Tile, shape: &ConvShape, window: &Window, weights: &[i
         runs: window.taps() / run_taps,
         run_len: run_taps * channels,
     };
-    let packed = PackedBytes::new(tile, layout, |column, run, i| {
+    PackedBytes::new(tile, layout, |column, run, i| {
         let (tap, channel) = (run * run_taps + i / channels, i % channels);
         weights[(column * channels + channel) * window.taps() + tap]
-    });
-    PackedWeights { packed, joins_taps }
+    })
 }
 
 /// The operands that all parts share.
@@ -93,20 +84,17 @@ pub(super) fn conv(
     tile: &'static Tile,
     shape: &ConvShape,
     window: Window,
-    weights: &PackedWeights,
+    weights: &PackedBytes,
     input: Bytes<'_>,
     zero: i32,
     epilogue: Epilogue<'_>,
     target: Target<'_>,
-) -> Result<()> {
+) {
     let joins_taps = joins_taps(shape, &window);
-    if joins_taps != weights.joins_taps {
-        return Err(crate::Error::new("the weights were prepared for another dilation"));
-    }
     let (batch, window) = flattened(shape.batch, window);
     let makes_bytes = matches!(target, Target::Bytes(..));
     let (bytes, is_signed) = input.bits();
-    let terms = Terms::new(tile, &weights.packed, epilogue, zero, is_signed, makes_bytes);
+    let terms = Terms::new(tile, weights, epilogue, zero, is_signed, makes_bytes);
     let patches = patches(batch, &window, tile.strip());
     let runs = |layout: &Layout| {
         let starts = run_taps(&window, joins_taps).map(|tap| layout.tap(tap)).collect();
@@ -121,7 +109,7 @@ pub(super) fn conv(
     let copied = Layout::copied(&window, shape.in_channels, &patches);
     let layer = Layer {
         tile,
-        weights: &weights.packed,
+        weights,
         terms: &terms,
         channels: shape.in_channels,
         bytes,
@@ -133,7 +121,6 @@ pub(super) fn conv(
     };
     let depth = shape.group_in_channels() * window.taps();
     layer.run(&patches, target, depth, shape.out_channels);
-    Ok(())
 }
 
 /// A convolution whose windows are single positions, in order, as one with one dimension, so that tiles are not cut at

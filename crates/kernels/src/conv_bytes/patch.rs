@@ -92,6 +92,16 @@ impl Layout {
         self.sizes.iter().product::<usize>() * self.channels
     }
 
+    /// The number of elements of a row.
+    pub(super) fn row(&self) -> usize {
+        self.sizes[2] * self.channels
+    }
+
+    /// Where the first window of a row is, in a copy.
+    pub(super) fn window(&self, row: usize) -> usize {
+        row * self.windows[1]
+    }
+
     /// Where a tap is, relative to the start of a window.
     pub(super) fn tap(&self, tap: Spatial) -> usize {
         (0..3).map(|axis| tap[axis] * self.taps[axis]).sum()
