@@ -38,9 +38,12 @@ fn multiply<const ROWS: usize>(rows: Rows<'_, i16>, weights: &[i16], columns: Co
     let weights = weights.as_chunks::<{ 2 * LANES }>().0.as_chunks::<2>().0;
     assert_eq!(weights.len(), runs.starts.len() * runs.groups, "the panel has another depth");
     let mut sums = [initial(columns); ROWS];
-    for (start, weights) in runs.starts.iter().zip(weights.chunks_exact(runs.groups.max(1))) {
+    let mut weights = weights;
+    for start in &runs.starts {
+        let (of_run, more) = weights.split_at(runs.groups);
+        weights = more;
         let mut at = *start;
-        for [low, high] in weights {
+        for [low, high] in of_run {
             // SAFETY: the arrays have 32 bytes each.
             let vectors = unsafe {
                 [_mm256_loadu_si256(low.as_ptr().cast()), _mm256_loadu_si256(high.as_ptr().cast())]

@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::{Columns, Place, Rows, RunTile, Tile};
-use crate::epilogue::{ByteStore, Target};
+use crate::epilogue::Target;
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
@@ -99,8 +99,11 @@ fn multiply<const ROWS: usize, const VECTORS: usize, const CHAINS: usize, const 
             }
         };
     }
-    for (start, weights) in runs.starts.iter().zip(weights.chunks_exact(runs.groups.max(1))) {
-        let (blocks, rest) = weights.as_chunks::<CHAINS>();
+    let mut weights = weights;
+    for start in &runs.starts {
+        let (of_run, more) = weights.split_at(runs.groups);
+        weights = more;
+        let (blocks, rest) = of_run.as_chunks::<CHAINS>();
         let mut at = *start;
         for block in blocks {
             for (weights, sums) in block.iter().zip(&mut sums) {
@@ -119,24 +122,55 @@ fn multiply<const ROWS: usize, const VECTORS: usize, const CHAINS: usize, const 
             *total = _mm512_add_epi32(*total, *more);
         }
     }
+    // The epilogue is written here, since a call would move all sums through memory.
+    let mut factors = [_mm512_setzero_ps(); 2];
+    for (v, factor) in factors.iter_mut().enumerate().take(VECTORS) {
+        // SAFETY: `place.check` found 32 factors.
+        *factor = unsafe { _mm512_loadu_ps(columns.factors.as_ptr().add(v * LANES)) };
+    }
     let Place { target, stride } = place;
     match target {
-        // SAFETY: `place.check` found the rows within the target.
-        Target::Bytes(bytes, store) => unsafe {
-            store_bytes(total, columns, store, bytes.as_mut_ptr(), stride)
-        },
-        // SAFETY: as above.
-        Target::Floats(floats) => unsafe { store_floats(total, columns, floats.as_mut_ptr(), stride) },
+        Target::Bytes(bytes, store) => {
+            let zero = _mm512_set1_epi16(store.zero.into());
+            let [min, max, flip] =
+                [store.min, store.max, store.flip].map(|byte| _mm512_set1_epi8(byte as i8));
+            // A panel is packed within its 128-bit lanes: this puts the four lanes of each vector side by side.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let mask = (u64::MAX >> (64 - columns.count.max(1))) as __mmask32;
+            let whole = |row: [__m512i; VECTORS]| {
+                [row[0], if VECTORS == 2 { row[1] } else { _mm512_setzero_si512() }]
+            };
+            for i in (0..ROWS).step_by(2) {
+                let upper = words(whole(total[i]), factors, zero);
+                let lower = if i + 1 < ROWS { words(whole(total[i + 1]), factors, zero) } else { upper };
+                let both = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(upper, lower));
+                let both = _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(both, min), max), flip);
+                let halves = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
+                for (half, row) in halves.into_iter().zip(i..ROWS) {
+                    let to = bytes.as_mut_ptr().wrapping_add(row * stride);
+                    if columns.count == 2 * LANES {
+                        // SAFETY: `place.check` found space for the columns of each row.
+                        unsafe { _mm256_storeu_si256(to.cast(), half) };
+                    } else {
+                        // SAFETY: as above; the mask selects the columns.
+                        unsafe { _mm256_mask_storeu_epi8(to.cast(), mask, half) };
+                    }
+                }
+            }
+        }
+        Target::Floats(floats) => {
+            for v in 0..VECTORS {
+                let count = columns.count.saturating_sub(v * LANES).min(LANES);
+                let mask = ((1u32 << count) - 1) as __mmask16;
+                for (i, row) in total.iter().enumerate() {
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(row[v]), factors[v]);
+                    let to = floats.as_mut_ptr().wrapping_add(i * stride + v * LANES);
+                    // SAFETY: `place.check` found space for the columns of each row, which the mask selects.
+                    unsafe { _mm512_mask_storeu_ps(to, mask, scaled) };
+                }
+            }
+        }
     }
-}
-
-/// The factors of a vector of columns.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn factors(columns: Columns<'_>, v: usize) -> __m512 {
-    let factors: &[f32; LANES] = columns.factors[v * LANES..].first_chunk().expect("a whole vector");
-    // SAFETY: the array has sixteen numbers.
-    unsafe { _mm512_loadu_ps(factors.as_ptr()) }
 }
 
 /// 32 scaled sums as 16-bit numbers plus `zero`, within 128-bit lanes: what is beyond them saturates, since a float
@@ -150,74 +184,4 @@ pub(crate) fn words(sums: [__m512i; 2], factors: [__m512; 2], zero: __m512i) -> 
     };
     let [low, high] = [steps(sums[0], factors[0]), steps(sums[1], factors[1])];
     _mm512_adds_epi16(_mm512_packs_epi32(low, high), zero)
-}
-
-/// Writes `columns.count` bytes of each row.
-///
-/// # Safety
-/// There is space for these.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-#[inline]
-unsafe fn store_bytes<const ROWS: usize, const VECTORS: usize>(
-    sums: [[__m512i; VECTORS]; ROWS],
-    columns: Columns<'_>,
-    store: ByteStore,
-    bytes: *mut u8,
-    stride: usize,
-) {
-    let mut factors_of = [_mm512_setzero_ps(); 2];
-    for (v, factor) in factors_of.iter_mut().enumerate().take(VECTORS) {
-        *factor = factors(columns, v);
-    }
-    let zero = _mm512_set1_epi16(store.zero.into());
-    let [min, max, flip] = [store.min, store.max, store.flip].map(|byte| _mm512_set1_epi8(byte as i8));
-    // A panel is packed within its 128-bit lanes: this puts the four lanes of each vector side by side.
-    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    let mask = (u64::MAX >> (64 - columns.count.max(1))) as __mmask32;
-    for i in (0..ROWS).step_by(2) {
-        let is_pair = i + 1 < ROWS;
-        let both =
-            |row: [__m512i; VECTORS]| [row[0], if VECTORS == 2 { row[1] } else { _mm512_setzero_si512() }];
-        let upper = words(both(sums[i]), factors_of, zero);
-        let lower = if is_pair { words(both(sums[i + 1]), factors_of, zero) } else { upper };
-        let both = _mm512_packus_epi16(upper, lower);
-        let both = _mm512_min_epu8(_mm512_max_epu8(_mm512_permutexvar_epi32(order, both), min), max);
-        let both = _mm512_xor_si512(both, flip);
-        let halves = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
-        for (half, row) in halves.into_iter().zip(i..ROWS) {
-            // SAFETY: the caller guarantees the space.
-            unsafe {
-                let to = bytes.add(row * stride);
-                if columns.count == 2 * LANES {
-                    _mm256_storeu_si256(to.cast(), half);
-                } else {
-                    _mm256_mask_storeu_epi8(to.cast(), mask, half);
-                }
-            }
-        }
-    }
-}
-
-/// Writes `columns.count` floats of each row.
-///
-/// # Safety
-/// There is space for these.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn store_floats<const ROWS: usize, const VECTORS: usize>(
-    sums: [[__m512i; VECTORS]; ROWS],
-    columns: Columns<'_>,
-    floats: *mut f32,
-    stride: usize,
-) {
-    for v in 0..VECTORS {
-        let factor = factors(columns, v);
-        let count = columns.count.saturating_sub(v * LANES).min(LANES);
-        let mask = ((1u32 << count) - 1) as __mmask16;
-        for (i, row) in sums.iter().enumerate() {
-            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(row[v]), factor);
-            // SAFETY: the caller guarantees the space for the lanes of the mask.
-            unsafe { _mm512_mask_storeu_ps(floats.wrapping_add(i * stride + v * LANES), mask, scaled) };
-        }
-    }
 }

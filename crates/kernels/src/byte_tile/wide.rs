@@ -34,11 +34,14 @@ fn multiply<const ROWS: usize>(
     assert_eq!(weights.len(), rows.runs.starts.len() * rows.runs.groups, "the panel has another depth");
     let (start, _) = columns.start.as_chunks::<LANES>();
     let mut sums = [[i32x4::new(start[0]), i32x4::new(start[1])]; ROWS];
-    for (run, weights) in rows.runs.starts.iter().zip(weights.chunks_exact(rows.runs.groups.max(1))) {
+    let mut weights = weights;
+    for run in &rows.runs.starts {
+        let (of_run, more) = weights.split_at(rows.runs.groups);
+        weights = more;
         let numbers: [&[[i16; 2]]; ROWS] = std::array::from_fn(|i| {
             rows.source[rows.starts[i] + run..].as_chunks::<2>().0[..rows.runs.groups].as_ref()
         });
-        for (group, columns) in weights.iter().enumerate() {
+        for (group, columns) in of_run.iter().enumerate() {
             let columns = columns.map(i16x8::new);
             for (numbers, sums) in numbers.iter().zip(&mut sums) {
                 let [even, odd] = numbers[group];

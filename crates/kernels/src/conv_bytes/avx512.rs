@@ -88,9 +88,14 @@ fn blocks<const PACKED: usize, const ROWS: usize>(row: &Row<'_>, mut target: Tar
                     let packed = _mm512_max_epu8(_mm512_packus_epi16(low, high), min);
                     let packed = _mm512_xor_si512(_mm512_min_epu8(packed, max), flip);
                     let bytes = &mut bytes[to..][..count];
-                    let mask = u64::MAX >> (BLOCK - count);
-                    // SAFETY: the mask selects only elements of the slice.
-                    unsafe { _mm512_mask_storeu_epi8(bytes.as_mut_ptr().cast(), mask, packed) };
+                    if count == BLOCK {
+                        // SAFETY: the slice has 64 bytes.
+                        unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), packed) };
+                    } else {
+                        let mask = u64::MAX >> (BLOCK - count);
+                        // SAFETY: the mask selects only elements of the slice.
+                        unsafe { _mm512_mask_storeu_epi8(bytes.as_mut_ptr().cast(), mask, packed) };
+                    }
                 }
                 Target::Floats(floats) => {
                     let mut scaled = [[[0.0f32; 4]; 4]; 4];
