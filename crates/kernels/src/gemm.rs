@@ -11,13 +11,14 @@
 //! The kernels marked [`fused`](Kernel::fused) satisfy this bit for bit; the portable one rounds products on targets
 //! without FMA.
 //!
-//! It has no alpha, beta or activation; these are separate operations.
+//! It has no alpha and beta; an [`Epilogue`] adds a residual to the finished sums and applies an activation.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocked;
+mod epilogue;
 mod pack;
 mod reference;
 mod tile;
@@ -26,6 +27,7 @@ mod wide;
 use std::sync::LazyLock;
 
 pub(crate) use blocked::{DepthBlock, RightBlock};
+pub use epilogue::Epilogue;
 pub(crate) use pack::{DEPTH_BLOCK as STRETCH, depth_blocks};
 pub use pack::{PackedLeft, PackedRight};
 pub(crate) use reference::sum;
@@ -115,6 +117,11 @@ pub fn gemm(a: Left<'_>, b: Right<'_>, init: Init<'_>, c: MatrixMut<'_, f32>) {
     best().gemm(a, b, init, c);
 }
 
+/// `C = activation(init + A·B + residual)` with the best kernel; see [`Kernel::gemm_with`].
+pub fn gemm_with(a: Left<'_>, b: Right<'_>, init: Init<'_>, epilogue: Epilogue<'_>, c: MatrixMut<'_, f32>) {
+    best().gemm_with(a, b, init, epilogue, c);
+}
+
 /// Computes independent products on several threads, with the best kernel; see [`Kernel::gemm_batch`].
 pub fn gemm_batch(products: Vec<MatrixProduct<'_>>) {
     best().gemm_batch(products);
@@ -137,14 +144,48 @@ impl Kernel {
     /// If the sizes do not agree, a slice is too short for its shape, or an operand was packed by another
     /// kernel.
     pub fn gemm(&self, a: Left<'_>, b: Right<'_>, init: Init<'_>, c: MatrixMut<'_, f32>) {
+        self.multiply(a, b, init, None, c);
+    }
+
+    /// `C = activation(init + A·B + residual)`: the bits of [`gemm`](Self::gemm), an addition and an
+    /// [activation](crate::elementwise), which follow each tile while it is cached.
+    ///
+    /// # Panics
+    /// As [`gemm`](Self::gemm), and if the residual has another shape than the result, or columns that are not adjacent.
+    pub fn gemm_with(
+        &self,
+        a: Left<'_>,
+        b: Right<'_>,
+        init: Init<'_>,
+        epilogue: Epilogue<'_>,
+        c: MatrixMut<'_, f32>,
+    ) {
+        epilogue.check(c.rows, c.columns);
+        self.multiply(a, b, init, Some(epilogue), c);
+    }
+
+    fn multiply(
+        &self,
+        a: Left<'_>,
+        b: Right<'_>,
+        init: Init<'_>,
+        epilogue: Option<Epilogue<'_>>,
+        c: MatrixMut<'_, f32>,
+    ) {
         let depth = self.check(a, b, init, &c);
         if c.rows == 0 || c.columns == 0 {
             return;
         }
+        let columns = c.columns;
         let mut rows = c.into_rows();
         match self.tile {
-            Some(tile) if depth > 0 => blocked::gemm(tile, a, b, init, rows),
-            _ => reference::gemm(a, b, init, &mut rows),
+            Some(tile) if depth > 0 => blocked::gemm(tile, a, b, init, epilogue, rows),
+            _ => {
+                reference::gemm(a, b, init, &mut rows);
+                if let Some(epilogue) = epilogue {
+                    epilogue.run(&mut rows, 0..columns);
+                }
+            }
         }
     }
 

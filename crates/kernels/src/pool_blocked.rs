@@ -221,7 +221,10 @@ impl<C: Combine> Loops for PoolRows<'_, C> {
     }
 }
 
-/// The average of a plane, in four partial sums by position.
+/// The number of partial sums of an average.
+const PARTS: usize = 4;
+
+/// The average of a plane, in partial sums by position.
 struct Average<'a> {
     input: &'a [Channels],
     output: &'a mut Channels,
@@ -232,25 +235,20 @@ impl Loops for Average<'_> {
 
     #[inline(always)]
     fn run(self, _fused: bool) {
-        const PARTS: usize = 4;
         let mut sums = [[0.0; BLOCK]; PARTS];
         let (fours, rest) = self.input.as_chunks::<PARTS>();
         for values in fours {
-            for part in 0..PARTS {
-                for lane in 0..BLOCK {
-                    sums[part][lane] += f64::from(values[part][lane]);
-                }
+            for (sum, value) in sums.as_flattened_mut().iter_mut().zip(values.as_flattened()) {
+                *sum += f64::from(*value);
             }
         }
-        for (sums, values) in sums.iter_mut().zip(rest) {
-            for lane in 0..BLOCK {
-                sums[lane] += f64::from(values[lane]);
-            }
+        for (sum, value) in sums.as_flattened_mut().iter_mut().zip(rest.as_flattened()) {
+            *sum += f64::from(*value);
         }
         let len = self.input.len() as f64;
-        for lane in 0..BLOCK {
+        for (lane, average) in self.output.iter_mut().enumerate() {
             let sum = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
-            self.output[lane] = (sum / len) as f32;
+            *average = (sum / len) as f32;
         }
     }
 }

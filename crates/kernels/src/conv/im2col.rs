@@ -169,7 +169,8 @@ fn multiply_part(
             let start = if depth.start == 0 { init } else { Start::Continue };
             let rows = RightRows::At(layout.offsets.slice(depth.clone()));
             let right = RightBlock { data: sheets, rows, panel_stride: layout.tile.columns };
-            DepthBlock { tile: layout.tile, left, left_panels: panels.clone(), depth, right, start }.run(c);
+            let (tile, left_panels) = (layout.tile, panels.clone());
+            DepthBlock { tile, left, left_panels, depth, right, start, epilogue: None }.run(c);
         }
     };
     let columns = layout.sheet.columns(strip);

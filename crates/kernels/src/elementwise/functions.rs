@@ -8,7 +8,7 @@
 use super::Unary;
 
 /// A function of one number; implementations mark `of` as `#[inline(always)]`.
-pub(super) trait Function: Copy + Send + Sync {
+pub(crate) trait Function: Copy + Send + Sync {
     fn of(self, x: f32) -> f32;
 }
 
@@ -141,7 +141,7 @@ fn log1p(x: f32) -> f32 {
 }
 
 /// A computation that is generic over the function.
-pub(super) trait WithFunction {
+pub(crate) trait WithFunction {
     fn run<F: Function>(self, function: F);
 }
 
@@ -149,7 +149,7 @@ pub(super) trait WithFunction {
 macro_rules! functions {
     ($($name:ident { $($field:ident),* } = |$x:ident| $value:expr;)*) => {
         impl Unary {
-            pub(super) fn apply(self, what: impl WithFunction) {
+            pub(crate) fn apply(self, what: impl WithFunction) {
                 match self {
                     $(Unary::$name { $($field),* } => what.run($name { $($field),* }),)*
                 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::pack::{self, PackedLeft, PackedRight};
 use super::tile::{RightPanels, RightRows, Start, Tile, run_edge};
-use super::{Init, Left, Right};
+use super::{Epilogue, Init, Left, Right};
 use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::matrix::Matrix;
 use crate::parallel;
@@ -24,8 +24,15 @@ thread_local! {
     static RIGHT: Cell<AlignedBuffer<f32>> = const { Cell::new(AlignedBuffer::EMPTY) };
 }
 
-/// `rows = init + a·b`; the depth is not zero.
-pub(super) fn gemm(tile: &'static Tile, a: Left<'_>, b: Right<'_>, init: Init<'_>, rows: Vec<&mut [f32]>) {
+/// `rows = activation(init + a·b + residual)`; the depth is not zero.
+pub(super) fn gemm(
+    tile: &'static Tile,
+    a: Left<'_>,
+    b: Right<'_>,
+    init: Init<'_>,
+    epilogue: Option<Epilogue<'_>>,
+    rows: Vec<&mut [f32]>,
+) {
     let packed_left;
     let left = match a {
         Left::Packed(packed) => packed,
@@ -51,7 +58,7 @@ pub(super) fn gemm(tile: &'static Tile, a: Left<'_>, b: Right<'_>, init: Init<'_
         }
     };
     parallel::for_each(operations, cut(tile, left, right, rows), |piece| {
-        multiply_piece(tile, left, right, init, piece)
+        multiply_piece(tile, left, right, init, epilogue, piece)
     });
 }
 
@@ -116,6 +123,7 @@ fn multiply_piece(
     left: &PackedLeft,
     right: Source<'_>,
     init: Init<'_>,
+    epilogue: Option<Epilogue<'_>>,
     mut piece: Piece<'_>,
 ) {
     let columns = piece.columns.clone();
@@ -125,12 +133,15 @@ fn multiply_piece(
         Init::Rows(values) => Start::Rows(&values[left.panel_rows(piece.left_panels.clone())]),
         Init::Columns(values) => Start::Columns(&values[columns.clone()]),
     };
+    let first_row = left.panel_rows(piece.left_panels.clone()).start;
+    let epilogue = epilogue.map(|epilogue| epilogue.at(first_row, columns.start));
     for depth in pack::depth_blocks(left.depth) {
         let start = if depth.start == 0 { init } else { Start::Continue };
+        let epilogue = epilogue.filter(|_| depth.end == left.depth);
         let mut run = |data: &[f32], row_stride: usize, panel_stride: usize| {
             let right = RightBlock { data, rows: RightRows::Every(row_stride), panel_stride };
             let (left_panels, depth) = (piece.left_panels.clone(), depth.clone());
-            DepthBlock { tile, left, left_panels, depth, right, start }.run(&mut piece.c);
+            DepthBlock { tile, left, left_panels, depth, right, start, epilogue }.run(&mut piece.c);
         };
         match right {
             Source::Packed(right) => {
@@ -170,6 +181,8 @@ pub(crate) struct DepthBlock<'a> {
     pub(crate) depth: Range<usize>,
     pub(crate) right: RightBlock<'a>,
     pub(crate) start: Start<'a>,
+    /// What follows the last block.
+    pub(crate) epilogue: Option<Epilogue<'a>>,
 }
 
 impl DepthBlock<'_> {
@@ -189,7 +202,12 @@ impl DepthBlock<'_> {
                 for left_panel in block.clone() {
                     let rows = self.left.panel_rows(left_panel..left_panel + 1);
                     let local = rows.start - first_row..rows.end - first_row;
-                    self.run_tile(rows, panels, self.start_of(local.clone(), column), &mut c[local], column);
+                    let (start, c) = (self.start_of(local.clone(), column), &mut c[local.clone()]);
+                    self.run_tile(rows, panels, start, c, column);
+                    if let Some(epilogue) = self.epilogue {
+                        let end = width.min(column + panels * self.tile.columns);
+                        epilogue.at(local.start, 0).run(c, column..end);
+                    }
                 }
                 column += panels * self.tile.columns;
             }

@@ -1,6 +1,7 @@
 //! fp32 products: equal bits from every fused kernel, for every shape, packing and number of threads.
 
-use intact8_kernels::gemm::{Init, Kernel, Left, MatrixProduct, Right, kernels};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
+use intact8_kernels::gemm::{Epilogue, Init, Kernel, Left, MatrixProduct, Right, kernels};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 use proptest::prelude::*;
 
@@ -79,6 +80,54 @@ fn check(m: usize, n: usize, k: usize, layout: usize, seed: u64) {
             let found = on_threads(threads, || product(kernel));
             let what = format!("{} on {threads} threads, {m}x{n}x{k} layout {layout}", kernel.name);
             assert_same(&found, &expected, kernel.fused, 2.0 * (k as f32 + 1.0), &what);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn epilogues_equal_separate_operations(m in size(), n in size(), k in depth(), with: [bool; 3], seed: u64) {
+        check_epilogue([m, n, k], with, seed);
+    }
+}
+
+#[test]
+fn epilogues_of_large_products_equal_separate_operations() {
+    for sizes in [[150, 300, 300], [1, 2100, 260], [15, 1030, 129]] {
+        check_epilogue(sizes, [true; 3], 5);
+    }
+}
+
+fn check_epilogue([m, n, k]: [usize; 3], [residual, activation, packed]: [bool; 3], seed: u64) {
+    let mut random = Random::new(seed);
+    let (a, b, bias) = (random.floats(m * k), random.floats(k * n), random.floats(n));
+    let summands = random.floats(m * (n + 2));
+    let (a, b) = (Matrix::row_major(&a, m, k), Matrix::row_major(&b, k, n));
+    let residual = residual.then_some(Matrix { row_stride: n + 2, ..Matrix::row_major(&summands, m, n) });
+    let activation = activation.then_some(if seed.is_multiple_of(2) { Unary::Gelu } else { Unary::Relu });
+    for kernel in kernels() {
+        let packed_b = kernel.pack_right(b);
+        let right = if packed { Right::Packed(&packed_b) } else { Right::Plain(b) };
+        let mut expected = vec![0.0; m * n];
+        let target = MatrixMut::row_major(&mut expected, m, n);
+        kernel.gemm(Left::Plain(a), right, Init::Columns(&bias), target);
+        if let Some(residual) = residual {
+            for (i, c) in expected.iter_mut().enumerate() {
+                *c += residual.at(i / n, i % n);
+            }
+        }
+        if let Some(activation) = activation {
+            unary_in_place(activation, &mut expected);
+        }
+        for threads in [1, 3] {
+            let mut found = vec![f32::NAN; m * n];
+            on_threads(threads, || {
+                let target = MatrixMut::row_major(&mut found, m, n);
+                let epilogue = Epilogue { residual, activation };
+                kernel.gemm_with(Left::Plain(a), right, Init::Columns(&bias), epilogue, target);
+            });
+            let what = format!("{} on {threads} threads, {m}x{n}x{k}", kernel.name);
+            assert_same(&found, &expected, true, 0.0, &what);
         }
     }
 }
