@@ -31,6 +31,7 @@
 //!
 //! **Unsafe code** is only in the files named after instruction sets.
 
+pub mod attention;
 pub mod blocked;
 pub mod conv;
 pub mod conv_blocked;

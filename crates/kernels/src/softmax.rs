@@ -101,7 +101,7 @@ impl Loops for RowLoop<'_> {
 
 /// The largest element, ignoring NaN.
 #[inline(always)]
-fn largest(values: &[f32]) -> f32 {
+pub(crate) fn largest(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut max = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {

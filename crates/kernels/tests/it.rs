@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "it/attention.rs"]
+mod attention;
 #[path = "it/blocked.rs"]
 mod blocked;
 #[path = "it/conv.rs"]
