@@ -51,6 +51,7 @@ pub mod matrix;
 pub mod pool;
 pub mod pool_blocked;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
 pub mod transpose;

@@ -31,6 +31,8 @@ mod pool;
 mod quantize;
 #[path = "it/random.rs"]
 mod random;
+#[path = "it/recurrent.rs"]
+mod recurrent;
 #[path = "it/reduce.rs"]
 mod reduce;
 #[path = "it/rows.rs"]
