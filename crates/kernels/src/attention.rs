@@ -4,7 +4,9 @@
 //! The largest score and the sum of the exponentials of a query are kept from block to block of keys, and what was
 //! summed so far is scaled to the new largest score (Milakov and Gimelshein 2018, "Online normalizer calculation for
 //! softmax").
-//! The bits depend neither on the threads nor, if it is fused, on the kernel.
+//! Keys and values are packed, unless there are few queries for them.
+//! The bits depend neither on the threads nor, if it is fused, on the kernel; for few queries the products with the keys
+//! are summed in another order.
 //!
 //! Causal attention is a mask; cached keys, positions and the projections are the caller's.
 
@@ -15,7 +17,7 @@ use std::cell::Cell;
 use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::elementwise::functions::exp;
 use crate::gemm::{Init, Kernel, Left, PackedRight, Right, best};
-use crate::isa::{Isa, Loops};
+use crate::isa::{Isa, Loops, multiply_add};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel;
 use crate::softmax::{largest, sum};
@@ -25,6 +27,9 @@ const QUERIES: usize = 56;
 
 /// The keys of a block.
 const KEYS: usize = 512;
+
+/// The largest number of queries for which packing keys and values would take longer than multiplying them.
+const FEW_QUERIES: usize = 4;
 
 /// The approximate number of operations per score, besides those of the products.
 const SCORE_COST: usize = 32;
@@ -66,37 +71,37 @@ impl Kernel {
         }
         let scores: usize = heads.iter().map(|head| head.query.rows * head.key.rows).sum();
         let width = heads.iter().map(|head| head.query.columns + head.value.columns).max().unwrap_or(0);
-        let mut pieces = Vec::new();
-        let mut packed = Vec::with_capacity(heads.len());
+        let mut shared = Vec::with_capacity(heads.len());
         let mut outputs = Vec::with_capacity(heads.len());
-        for head in heads {
-            let Head { query, key, value, mask, output } = head;
-            packed.push((query, mask, value.columns, self.pack_blocks(key, value)));
-            outputs.push(output);
+        for Head { query, key, value, mask, output } in heads {
+            let len = (QUERIES * value.columns).max(1);
+            outputs.push(output.chunks_mut(len).enumerate());
+            shared.push((query, mask, value.columns, self.blocks(query.rows, key, value)));
         }
-        for ((query, mask, width, blocks), output) in packed.iter().zip(outputs) {
-            for (block, output) in output.chunks_mut((QUERIES * width).max(1)).enumerate() {
+        let pieces = shared.iter().zip(outputs).flat_map(|((query, mask, width, blocks), outputs)| {
+            outputs.map(move |(block, output)| {
                 let first = block * QUERIES;
-                let part = |matrix: &Matrix<'_, f32>| (matrix.rows - first).min(QUERIES);
-                let query = rows_of(*query, first, part(query));
-                let mask = mask.map(|mask| rows_of(mask, first, query.rows));
-                pieces.push(Piece { query, mask, width: *width, blocks, output });
-            }
-        }
+                let len = (query.rows - first).min(QUERIES);
+                let mask = mask.map(|mask| rows_of(mask, first, len));
+                Piece { query: rows_of(*query, first, len), mask, width: *width, blocks, output }
+            })
+        });
         let operations = scores.saturating_mul(width + SCORE_COST);
-        parallel::for_each(operations, pieces, |piece| self.attend(scale, piece));
+        parallel::for_each(operations, pieces.collect(), |piece| self.attend(scale, piece));
     }
 
-    fn pack_blocks(&self, key: Matrix<'_, f32>, value: Matrix<'_, f32>) -> Vec<[PackedRight; 2]> {
-        let blocks = (0..key.rows).step_by(KEYS);
-        let pack = |first: usize| {
+    fn blocks<'a>(&self, n_queries: usize, key: Matrix<'a, f32>, value: Matrix<'a, f32>) -> Vec<Block<'a>> {
+        let in_place =
+            n_queries <= FEW_QUERIES && key.columns > 0 && key.column_stride == 1 && value.column_stride == 1;
+        let block = |first: usize| {
             let len = KEYS.min(key.rows - first);
-            [
-                self.pack_right(rows_of(key, first, len).transposed()),
-                self.pack_right(rows_of(value, first, len)),
-            ]
+            let (key, value) = (rows_of(key, first, len), rows_of(value, first, len));
+            match in_place {
+                true => Block::InPlace(key, value),
+                false => Block::Packed(self.pack_right(key.transposed()), self.pack_right(value)),
+            }
         };
-        blocks.map(pack).collect()
+        (0..key.rows).step_by(KEYS).map(block).collect()
     }
 
     fn attend(&self, scale: f32, piece: Piece<'_>) {
@@ -105,15 +110,27 @@ impl Kernel {
         let packed_query = self.pack_left(query);
         let (mut maxima, mut sums) = ([f32::NEG_INFINITY; QUERIES], [0.0; QUERIES]);
         output.fill(0.0);
-        for (block, [keys, values]) in blocks.iter().enumerate() {
-            let n_keys = keys.columns();
+        for (i, block) in blocks.iter().enumerate() {
+            let n_keys = match block {
+                Block::Packed(key, _) => key.columns(),
+                Block::InPlace(key, _) => key.rows,
+            };
             with_scratch(&SCORES, n_queries * n_keys, |scores| {
                 let target = MatrixMut::row_major(scores, n_queries, n_keys);
-                self.gemm(Left::Packed(&packed_query), Right::Packed(keys), Init::Zero, target);
+                let value = match block {
+                    Block::Packed(key, value) => {
+                        self.gemm(Left::Packed(&packed_query), Right::Packed(key), Init::Zero, target);
+                        Right::Packed(value)
+                    }
+                    Block::InPlace(key, value) => {
+                        Isa::best().run(Dots { query, key: *key, scores });
+                        Right::Plain(*value)
+                    }
+                };
                 Isa::best().run(Normalize {
                     scale,
                     n_keys,
-                    mask: mask.map(|mask| (&mask.data[block * KEYS..], mask.row_stride)),
+                    mask: mask.map(|mask| (&mask.data[i * KEYS..], mask.row_stride)),
                     scores,
                     width,
                     output,
@@ -121,8 +138,7 @@ impl Kernel {
                     sums: &mut sums,
                 });
                 let chances = Left::Plain(Matrix::row_major(scores, n_queries, n_keys));
-                let target = MatrixMut::row_major(output, n_queries, width);
-                self.gemm(chances, Right::Packed(values), Init::Accumulate, target);
+                self.gemm(chances, value, Init::Accumulate, MatrixMut::row_major(output, n_queries, width));
             });
         }
         for (row, sum) in output.chunks_exact_mut(width.max(1)).zip(sums) {
@@ -132,13 +148,20 @@ impl Kernel {
     }
 }
 
+/// Some keys and their values.
+enum Block<'a> {
+    /// The transposed keys, and the values.
+    Packed(PackedRight, PackedRight),
+    /// Both with adjacent columns.
+    InPlace(Matrix<'a, f32>, Matrix<'a, f32>),
+}
+
 /// The queries of a block, with all keys and values of their head.
 struct Piece<'a> {
     query: Matrix<'a, f32>,
     mask: Option<Matrix<'a, f32>>,
     width: usize,
-    /// The transposed keys and the values of each block.
-    blocks: &'a [[PackedRight; 2]],
+    blocks: &'a [Block<'a>],
     output: &'a mut [f32],
 }
 
@@ -169,6 +192,48 @@ impl Head<'_> {
                 "the mask is not queries times keys"
             );
             assert!(mask.column_stride == 1 || mask.columns <= 1, "the columns of the mask are not adjacent");
+        }
+    }
+}
+
+/// The products of a few queries with some keys, each in sixteen partial sums.
+struct Dots<'a> {
+    query: Matrix<'a, f32>,
+    key: Matrix<'a, f32>,
+    scores: &'a mut [f32],
+}
+
+impl Loops for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, fused: bool) {
+        const LANES: usize = 16;
+        let Dots { query, key, scores } = self;
+        let width = query.columns;
+        for (i, scores) in scores.chunks_exact_mut(key.rows).enumerate() {
+            let query: Vec<f32> = (0..width).map(|c| query.at(i, c)).collect();
+            let (chunks, rest) = query.as_chunks::<LANES>();
+            for (j, score) in scores.iter_mut().enumerate() {
+                let (key, key_rest) = key.data[j * key.row_stride..][..width].as_chunks::<LANES>();
+                let mut sums = [0.0; LANES];
+                for (a, b) in chunks.iter().zip(key) {
+                    for lane in 0..LANES {
+                        sums[lane] = multiply_add(fused, a[lane], b[lane], sums[lane]);
+                    }
+                }
+                for ((sum, a), b) in sums.iter_mut().zip(rest).zip(key_rest) {
+                    *sum = multiply_add(fused, *a, *b, *sum);
+                }
+                let mut len = LANES;
+                while len > 1 {
+                    len /= 2;
+                    for lane in 0..len {
+                        sums[lane] += sums[lane + len];
+                    }
+                }
+                *score = sums[0];
+            }
         }
     }
 }

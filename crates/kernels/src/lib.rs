@@ -18,6 +18,9 @@
 //! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_blocked::kernels`], [`conv_bytes::kernels`] (of
 //! [`gemm_bytes`] too), [`conv_integer::kernels`], [`conv_transpose::kernels`], and [`loops::kernels`] for operations in
 //! plain loops.
+//! [`gemm::kernels`] (also for attention and recurrent cells), [`gemm_integer::kernels`], [`conv::kernels`], [`conv_blocked::kernels`],
+//! [`conv_integer::kernels`],
+//! [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
 //! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
 //! **Bits.** Integer kernels are exact.

@@ -16,7 +16,7 @@ proptest! {
     #[test]
     fn every_kernel_agrees_with_the_reference(
         n_heads in 0..4usize,
-        queries in prop_oneof![0..20usize, 50..120usize],
+        queries in prop_oneof![0..5usize, 5..20usize, 50..120usize],
         keys in keys(),
         widths in (0..70usize, 0..70usize),
         mask in 0..4usize,
@@ -30,6 +30,7 @@ proptest! {
 fn large_heads_do_not_depend_on_the_number_of_threads() {
     check(5, [197, 197, 64, 64], 1, 3);
     check(2, [130, 1100, 32, 48], 2, 4);
+    check(20, [2, 1100, 70, 48], 1, 5);
 }
 
 /// `mask`: none, any numbers, a causal one, or the same one of hidden keys for all queries.
