@@ -6,7 +6,6 @@
 
 mod depthwise;
 mod im2col;
-mod pixels;
 mod reference;
 
 use std::cell::Cell;

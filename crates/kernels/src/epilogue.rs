@@ -88,6 +88,15 @@ impl<'a> Output<'a> {
         expect_len("the output", len, expected)
     }
 
+    /// The number of results.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Output::U8(values, _) => values.len(),
+            Output::I8(values, _) => values.len(),
+            Output::F32(values) => values.len(),
+        }
+    }
+
     /// Writes one result by the formula: the reference.
     pub(crate) fn set(&mut self, i: usize, sum: i32, factor: f32) {
         let scaled = sum as f32 * factor;

@@ -8,9 +8,11 @@
 //! This module does not choose scales.
 
 mod add_bytes;
+mod mul_bytes;
 mod reference;
 
-pub use add_bytes::add_bytes;
+pub use add_bytes::{add_bytes, add_bytes_within};
+pub use mul_bytes::{ProductScaling, mul_bytes};
 
 use crate::isa::Loops;
 use crate::loops::{LoopKernel, best};

@@ -1,6 +1,10 @@
 //! The transpose of a matrix in memory, in square blocks that stay in the cache.
 //! The caller expresses other permutations of axes as a batch of transposes where possible.
 
+mod bytes;
+
+pub use bytes::transpose_bytes;
+
 use crate::matrix::Matrix;
 use crate::parallel;
 

@@ -25,8 +25,12 @@ mod gemm;
 mod gemm_bytes;
 #[path = "it/gemm_integer.rs"]
 mod gemm_integer;
+#[path = "it/lookup.rs"]
+mod lookup;
 #[path = "it/pool.rs"]
 mod pool;
+#[path = "it/pool_bytes.rs"]
+mod pool_bytes;
 #[path = "it/quantize.rs"]
 mod quantize;
 #[path = "it/random.rs"]

@@ -4,14 +4,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::pixels::{Bits, interleave};
 use super::{Bytes, ZeroPoints};
 use crate::buffer::{AlignedBuffer, ThreadBuffer, with_scratch};
 use crate::conv::ConvShape;
 use crate::gemm_integer::{ByteMatrix, Kernel, PackedRight, Right};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel::{self, balanced};
-use crate::transpose::transpose;
+use crate::transpose::{transpose, transpose_bytes};
 use crate::window::Window;
 
 /// The number of output positions that are multiplied at a time: their windows and results stay in the second-level
@@ -24,7 +23,7 @@ thread_local! {
 }
 
 /// A byte, signed or unsigned.
-trait Byte: Bits + Default + Send + Sync + 'static {
+trait Byte: bytemuck::Pod + Default + Send + Sync {
     /// This thread's buffer of pixels.
     const PIXELS: &'static ThreadBuffer<Self>;
 
@@ -131,7 +130,8 @@ impl Layer<'_> {
         with_scratch(T::PIXELS, input.len(), |pixels| {
             let images = input.chunks_exact(image_len).zip(pixels.chunks_exact_mut(image_len)).collect();
             parallel::for_each(input.len(), images, |(image, pixels)| {
-                interleave(image, in_channels, pixels);
+                let (image, pixels) = (bytemuck::cast_slice(image), bytemuck::cast_slice_mut(pixels));
+                transpose_bytes(image, in_channels, self.window.input_len(), pixels);
             });
             self.run_pixels(pixels, padding, output, finish);
         });

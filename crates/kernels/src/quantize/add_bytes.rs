@@ -10,6 +10,18 @@ pub fn add_bytes<T: Quantized>(factors: [f32; 2], rest: f32, a: &[T], b: &[T], o
     best().add_bytes(factors, rest, a, b, output);
 }
 
+/// Adds and limits with the best kernel; see [`LoopKernel::add_bytes_within`].
+pub fn add_bytes_within<T: Quantized>(
+    factors: [f32; 2],
+    rest: f32,
+    range: [T; 2],
+    a: &[T],
+    b: &[T],
+    output: &mut [T],
+) {
+    best().add_bytes_within(factors, rest, range, a, b, output);
+}
+
 impl LoopKernel {
     /// `output = saturate(round_half_even(a · factors[0] + (b · factors[1] + rest)))` for integers of at most 8 bits,
     /// each product rounded together with its addition.
@@ -17,13 +29,31 @@ impl LoopKernel {
     /// # Panics
     /// If the slices differ in length.
     pub fn add_bytes<T: Quantized>(&self, factors: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
+        self.add_bytes_within(factors, rest, [T::from_i32(T::MIN), T::from_i32(T::MAX)], a, b, output);
+    }
+
+    /// As [`add_bytes`](Self::add_bytes), limited to the smallest and the largest number of `range`, for a fused Relu
+    /// or Clip.
+    ///
+    /// # Panics
+    /// If the slices differ in length, or the range is empty.
+    pub fn add_bytes_within<T: Quantized>(
+        &self,
+        factors: [f32; 2],
+        rest: f32,
+        range: [T; 2],
+        a: &[T],
+        b: &[T],
+        output: &mut [T],
+    ) {
+        assert!(range[0].to_i32() <= range[1].to_i32(), "the smallest number exceeds the largest");
         assert_eq!(a.len(), output.len(), "operand and output differ in length");
         assert_eq!(b.len(), output.len(), "operand and output differ in length");
-        parallel::for_each_piece(COST, output, |range, output| {
-            let (a, b) = (&a[range.clone()], &b[range]);
+        parallel::for_each_piece(COST, output, |piece, output| {
+            let (a, b) = (&a[piece.clone()], &b[piece]);
             match self.isa {
-                Some(isa) => isa.run(AddBytes { factors, rest, a, b, output }),
-                None => reference::add_bytes(factors, rest, a, b, output),
+                Some(isa) => isa.run(AddBytes { factors, rest, range, a, b, output }),
+                None => reference::add_bytes(factors, rest, range, a, b, output),
             }
         });
     }
@@ -32,6 +62,7 @@ impl LoopKernel {
 struct AddBytes<'a, T> {
     factors: [f32; 2],
     rest: f32,
+    range: [T; 2],
     a: &'a [T],
     b: &'a [T],
     output: &'a mut [T],
@@ -43,7 +74,7 @@ impl<T: Quantized> Loops for AddBytes<'_, T> {
     #[inline(always)]
     fn run(self, fused: bool) {
         let AddBytes { factors: [of_a, of_b], rest, .. } = self;
-        let (low, high) = (T::MIN as f32, T::MAX as f32);
+        let [low, high] = self.range.map(|number| number.to_i32() as f32);
         for ((a, b), q) in self.a.iter().zip(self.b).zip(self.output) {
             let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);
             let sum = rounded_once(fused, a, of_a, rounded_once(fused, b, of_b, rest));

@@ -1,6 +1,6 @@
 //! The reference of quantization: the formulas, one element at a time.
 
-use super::{Affine, Integer, Quantized};
+use super::{Affine, Integer, ProductScaling, Quantized};
 
 pub(super) fn quantize<T: Quantized>(affine: Affine, input: &[f32], output: &mut [T]) {
     for (x, q) in input.iter().zip(output) {
@@ -31,11 +31,28 @@ pub(super) fn requantize<T: Quantized, S>(
     }
 }
 
-pub(super) fn add_bytes<T: Quantized>([of_a, of_b]: [f32; 2], rest: f32, a: &[T], b: &[T], output: &mut [T]) {
-    let affine = Affine { zero_point: 0, ..Affine::of(1.0, T::default()) };
+pub(super) fn add_bytes<T: Quantized>(
+    [of_a, of_b]: [f32; 2],
+    rest: f32,
+    range: [T; 2],
+    a: &[T],
+    b: &[T],
+    output: &mut [T],
+) {
+    let [min, max] = range.map(T::to_i32);
+    let affine = Affine { scale: 1.0, zero_point: 0, min, max };
     for ((a, b), q) in a.iter().zip(b).zip(output) {
         let (a, b) = (a.to_i32() as f32, b.to_i32() as f32);
         *q = T::from_i32(quantize_one(affine, a.mul_add(of_a, b.mul_add(of_b, rest))));
+    }
+}
+
+pub(super) fn mul_bytes<T: Quantized>(scaling: ProductScaling<T>, a: &[T], b: &[T], output: &mut [T]) {
+    let [a_zero, b_zero] = scaling.zeros.map(T::to_i32);
+    for ((a, b), q) in a.iter().zip(b.iter().cycle()).zip(output) {
+        let product = (a.to_i32() - a_zero) * (b.to_i32() - b_zero);
+        let affine = Affine::of(1.0, scaling.zero_point);
+        *q = T::from_i32(quantize_one(affine, product as f32 * scaling.factor));
     }
 }
 

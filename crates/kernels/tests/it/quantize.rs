@@ -2,7 +2,7 @@
 
 use intact8_kernels::loops::kernels;
 use intact8_kernels::quantize::{
-    Affine, Quantized, add_bytes, per_axis, quantize, requantize, requantize_each,
+    Affine, ProductScaling, Quantized, add_bytes, mul_bytes, per_axis, quantize, requantize, requantize_each,
 };
 use proptest::prelude::*;
 
@@ -57,6 +57,38 @@ proptest! {
         let expected = results.next_back().unwrap();
         results.for_each(|found| assert_eq!(found, expected));
     }
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_agrees_with_the_reference_on_multiplication(len in 0..300usize, repeats in 1..4usize, factor in scales(), seed: u64) {
+        let mut random = Random::new(seed);
+        let [x, y] = [len * repeats, len].map(|len| random.bytes(len));
+        let [signed_x, signed_y] = [&x, &y].map(|bytes| bytes.iter().map(|byte| *byte as i8).collect::<Vec<_>>());
+        let zeros = [random.bits() as u8, random.bits() as u8];
+        let zero = random.bits() as u8;
+        let unsigned_scaling = ProductScaling { zeros, factor, zero_point: zero };
+        let scaling = ProductScaling { zeros: zeros.map(|zero| zero as i8), factor, zero_point: zero as i8 };
+        let mut results = kernels().iter().map(|kernel| {
+            let (mut signed, mut unsigned) = (vec![1i8; x.len()], vec![1u8; x.len()]);
+            kernel.mul_bytes(scaling, &signed_x, &signed_y, &mut signed);
+            kernel.mul_bytes(unsigned_scaling, &x, &y, &mut unsigned);
+            let mut sums = vec![1u8; len];
+            kernel.add_bytes_within([factor, 0.75], 3.5, [zero.min(zeros[0]), zero.max(zeros[0])], &x[..len], &y, &mut sums);
+            (signed, unsigned, sums)
+        });
+        let expected = results.next_back().unwrap();
+        results.for_each(|found| assert_eq!(found, expected));
+    }
+}
+
+#[test]
+fn multiplication_of_bytes_repeats_the_second_operand() {
+    let mut products = [0u8; 4];
+    let scaling = ProductScaling { zeros: [1, 2], factor: 0.5, zero_point: 10 };
+    mul_bytes(scaling, &[2, 3, 4, 101], &[3, 12], &mut products);
+    // 1·1/2 becomes 0, 3·1/2 becomes 2.
+    assert_eq!(products, [10, 20, 12, 255]);
 }
 
 #[test]

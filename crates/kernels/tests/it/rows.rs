@@ -4,7 +4,7 @@
 use intact8_kernels::layer_norm::Normalization;
 use intact8_kernels::loops::kernels;
 use intact8_kernels::softmax;
-use intact8_kernels::transpose::transpose;
+use intact8_kernels::transpose::{transpose, transpose_bytes};
 use proptest::prelude::*;
 
 use crate::random::{Random, assert_same};
@@ -57,6 +57,19 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn the_transpose_of_bytes_exchanges_rows_and_columns(rows in sizes(), columns in sizes()) {
+        let input = Random::new(1).bytes(rows * columns);
+        let (mut output, mut expected) = (vec![7; input.len()], vec![0; input.len()]);
+        transpose_bytes(&input, rows, columns, &mut output);
+        transpose(&input, rows, columns, &mut expected);
+        prop_assert!(output == expected, "{rows} rows, {columns} columns");
+    }
+}
+
+fn sizes() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0..40usize, 1 => 250..300usize, 1 => 505..540usize]
 }
 
 #[test]
