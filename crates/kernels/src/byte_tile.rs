@@ -33,6 +33,8 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     /// The columns of one panel.
     pub(crate) columns: usize,
+    /// How many multiplications and additions take as long as an operation of the policy for threads.
+    pub(crate) products: usize,
     run: RunTile,
 }
 
@@ -146,6 +148,8 @@ struct Columns<'a> {
     start: &'a [i32],
     factors: &'a [f32],
     count: usize,
+    /// Whether scaled sums may exceed 32 bits.
+    is_limited: bool,
 }
 
 /// Where a tile is written: rows at a distance of `stride` results.
@@ -170,6 +174,8 @@ impl Place<'_> {
 pub(crate) struct Terms {
     start: Vec<i32>,
     factors: Vec<f32>,
+    /// Whether scaled sums may exceed 32 bits, which a conversion to bytes must then check for each.
+    is_limited: bool,
 }
 
 impl Terms {
@@ -184,7 +190,7 @@ impl Terms {
     ) -> Terms {
         let zero = if tile.reads_bytes() { zero + if is_signed { 128 } else { 0 } } else { 0 };
         let len = weights.n_panels() * tile.columns;
-        let (mut start, mut factors) = (vec![0; len], vec![0.0; len]);
+        let (mut start, mut factors, mut largest) = (vec![0; len], vec![0.0; len], 0.0f32);
         for panel in 0..weights.n_panels() {
             let columns = weights.columns(panel);
             let first = panel * tile.columns;
@@ -193,9 +199,13 @@ impl Terms {
                 *start = epilogue.bias(column).wrapping_sub(sum);
                 let exact = epilogue.factor(column);
                 *factor = if makes_bytes { ByteStore::finite(exact) } else { exact };
+                let products = weights.column_magnitudes[column].saturating_mul(255);
+                let sum = products.saturating_add(i64::from(*start).abs()).min(1 << 31);
+                largest = largest.max(sum as f32 * factor.abs());
             }
         }
-        Terms { start, factors }
+        // With room for rounding.
+        Terms { start, factors, is_limited: largest >= (1 << 30) as f32 }
     }
 }
 
@@ -236,6 +246,7 @@ impl Product<'_> {
             start: &self.terms.start[panel * width..][..width],
             factors: &self.terms.factors[panel * width..][..width],
             count,
+            is_limited: self.terms.is_limited,
         };
         let (starts, runs) = (&self.starts[rows], self.runs);
         let skip = self.weights.skip(panel);

@@ -11,7 +11,8 @@ use crate::epilogue::Target;
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
-    static TILE: Tile = Tile { name: "avx2-6x16", rows: 6, columns: 2 * LANES, run: RunTile::Pairs(run) };
+    static TILE: Tile =
+        Tile { name: "avx2-6x16", rows: 6, columns: 2 * LANES, products: 4, run: RunTile::Pairs(run) };
     is_x86_feature_detected!("avx2").then_some(&TILE)
 }
 

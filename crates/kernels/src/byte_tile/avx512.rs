@@ -9,8 +9,13 @@ use crate::epilogue::Target;
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
-    static TILE: Tile =
-        Tile { name: "avx512vnni-14x32", rows: 14, columns: 2 * LANES, run: RunTile::Quads(run) };
+    static TILE: Tile = Tile {
+        name: "avx512vnni-14x32",
+        rows: 14,
+        columns: 2 * LANES,
+        products: 16,
+        run: RunTile::Quads(run),
+    };
     is_available().then_some(&TILE)
 }
 
@@ -140,22 +145,35 @@ fn multiply<const ROWS: usize, const VECTORS: usize, const CHAINS: usize, const 
             let whole = |row: [__m512i; VECTORS]| {
                 [row[0], if VECTORS == 2 { row[1] } else { _mm512_setzero_si512() }]
             };
-            for i in (0..ROWS).step_by(2) {
-                let upper = words(whole(total[i]), factors, zero);
-                let lower = if i + 1 < ROWS { words(whole(total[i + 1]), factors, zero) } else { upper };
-                let both = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(upper, lower));
-                let both = _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(both, min), max), flip);
-                let halves = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
-                for (half, row) in halves.into_iter().zip(i..ROWS) {
-                    let to = bytes.as_mut_ptr().wrapping_add(row * stride);
-                    if columns.count == 2 * LANES {
-                        // SAFETY: `place.check` found space for the columns of each row.
-                        unsafe { _mm256_storeu_si256(to.cast(), half) };
-                    } else {
-                        // SAFETY: as above; the mask selects the columns.
-                        unsafe { _mm256_mask_storeu_epi8(to.cast(), mask, half) };
+            macro_rules! store_rows {
+                ($limited:literal) => {
+                    for i in (0..ROWS).step_by(2) {
+                        let upper = words::<$limited>(whole(total[i]), factors, zero);
+                        let lower = if i + 1 < ROWS {
+                            words::<$limited>(whole(total[i + 1]), factors, zero)
+                        } else {
+                            upper
+                        };
+                        let both = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(upper, lower));
+                        let both = _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(both, min), max), flip);
+                        let halves = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
+                        for (half, row) in halves.into_iter().zip(i..ROWS) {
+                            let to = bytes.as_mut_ptr().wrapping_add(row * stride);
+                            if columns.count == 2 * LANES {
+                                // SAFETY: `place.check` found space for the columns of each row.
+                                unsafe { _mm256_storeu_si256(to.cast(), half) };
+                            } else {
+                                // SAFETY: as above; the mask selects the columns.
+                                unsafe { _mm256_mask_storeu_epi8(to.cast(), mask, half) };
+                            }
+                        }
                     }
-                }
+                };
+            }
+            if columns.is_limited {
+                store_rows!(true);
+            } else {
+                store_rows!(false);
             }
         }
         Target::Floats(floats) => {
@@ -173,14 +191,15 @@ fn multiply<const ROWS: usize, const VECTORS: usize, const CHAINS: usize, const 
     }
 }
 
-/// 32 scaled sums as 16-bit numbers plus `zero`, within 128-bit lanes: what is beyond them saturates, since a float
-/// below 32 bits is converted to the smallest number.
+/// 32 scaled sums as 16-bit numbers plus `zero`, within 128-bit lanes; what is beyond these saturates.
+/// Scaled sums beyond 32 bits need the limit: the conversion makes the smallest number of them, with either sign.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-pub(crate) fn words(sums: [__m512i; 2], factors: [__m512; 2], zero: __m512i) -> __m512i {
+pub(crate) fn words<const LIMITED: bool>(sums: [__m512i; 2], factors: [__m512; 2], zero: __m512i) -> __m512i {
     let steps = |sum: __m512i, factor: __m512| {
         let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor);
-        _mm512_cvtps_epi32(_mm512_min_ps(scaled, _mm512_set1_ps(32767.0)))
+        let scaled = if LIMITED { _mm512_min_ps(scaled, _mm512_set1_ps(32767.0)) } else { scaled };
+        _mm512_cvtps_epi32(scaled)
     };
     let [low, high] = [steps(sums[0], factors[0]), steps(sums[1], factors[1])];
     _mm512_adds_epi16(_mm512_packs_epi32(low, high), zero)

@@ -9,7 +9,8 @@ use super::{Columns, Place, Rows, RunTile, Tile};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
-    static TILE: Tile = Tile { name: "avxvnni-6x16", rows: 6, columns: 2 * LANES, run: RunTile::Quads(run) };
+    static TILE: Tile =
+        Tile { name: "avxvnni-6x16", rows: 6, columns: 2 * LANES, products: 8, run: RunTile::Quads(run) };
     (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")).then_some(&TILE)
 }
 

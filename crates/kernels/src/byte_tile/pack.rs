@@ -20,6 +20,8 @@ pub(crate) struct PackedBytes {
     tile_columns: usize,
     /// The sum of the weights of each column.
     pub(super) column_sums: Vec<i32>,
+    /// The sum of the absolute weights of each column.
+    pub(super) column_magnitudes: Vec<i64>,
     data: Data,
 }
 
@@ -57,7 +59,8 @@ impl PackedBytes {
         } else {
             Data::Pairs(AlignedBuffer::new(len))
         };
-        let column_sums = vec![0; groups * group_columns];
+        let (column_sums, column_magnitudes) =
+            (vec![0; groups * group_columns], vec![0; groups * group_columns]);
         let tile_columns = tile.columns;
         let mut packed = PackedBytes {
             group_columns,
@@ -67,6 +70,7 @@ impl PackedBytes {
             panel_len,
             tile_columns,
             column_sums,
+            column_magnitudes,
             data,
         };
         for panel in 0..packed.n_panels() {
@@ -77,6 +81,7 @@ impl PackedBytes {
                         let group = (run * padded_len + i) / neighbours;
                         let to = panel * panel_len + (group * tile.columns + j) * neighbours + i % neighbours;
                         packed.column_sums[column] = packed.column_sums[column].wrapping_add(weight.into());
+                        packed.column_magnitudes[column] += i64::from(weight.abs());
                         match &mut packed.data {
                             Data::Quads(data) => data.as_mut_slice()[to] = weight as i8,
                             Data::Pairs(data) => data.as_mut_slice()[to] = weight,

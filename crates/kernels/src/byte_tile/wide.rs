@@ -6,7 +6,8 @@ use super::{Columns, Place, Rows, RunTile, Tile};
 
 /// The tile, which runs everywhere.
 pub(super) fn tile() -> &'static Tile {
-    static TILE: Tile = Tile { name: "wide-4x8", rows: 4, columns: COLUMNS, run: RunTile::Pairs(run) };
+    static TILE: Tile =
+        Tile { name: "wide-4x8", rows: 4, columns: COLUMNS, products: 2, run: RunTile::Pairs(run) };
     &TILE
 }
 

@@ -81,8 +81,8 @@ fn blocks<const PACKED: usize, const ROWS: usize>(row: &Row<'_>, mut target: Tar
             match &mut target {
                 Target::Bytes(bytes, store) => {
                     let zero = _mm512_set1_epi16(store.zero.into());
-                    let low = words([sums[0], sums[1]], [factors_of[0], factors_of[1]], zero);
-                    let high = words([sums[2], sums[3]], [factors_of[2], factors_of[3]], zero);
+                    let low = words::<true>([sums[0], sums[1]], [factors_of[0], factors_of[1]], zero);
+                    let high = words::<true>([sums[2], sums[3]], [factors_of[2], factors_of[3]], zero);
                     let [min, max, flip] =
                         [store.min, store.max, store.flip].map(|byte| _mm512_set1_epi8(byte as i8));
                     let packed = _mm512_max_epu8(_mm512_packus_epi16(low, high), min);

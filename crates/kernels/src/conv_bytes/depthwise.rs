@@ -166,7 +166,11 @@ pub(super) fn conv(
     let image_len = window.input_len() * channels;
     // Taps of a second row that does not exist are read too, and blocks to their end.
     let slack = layout.row() + BLOCK * stencil.phases;
-    let operations = target.len() * window.taps();
+    let operations = match code {
+        Code::Loops(_) => target.len() * window.taps() * 2,
+        #[cfg(target_arch = "x86_64")]
+        Code::Avx512 => target.len() * window.taps() / 2,
+    };
     let targets = target.split(patches.iter().map(|patch| patch.len() * channels));
     let run = |(patch, mut target): (&Patch, Target<'_>)| {
         with_scratch(&BYTES, layout.len() + slack, |copy| {

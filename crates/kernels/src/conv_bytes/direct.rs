@@ -139,10 +139,13 @@ const PARTS: usize = 8;
 /// The smallest number of products that are a part of their own.
 const PART_OPERATIONS: usize = 1 << 20;
 
+/// The operations of the policy for threads that a result takes besides its products.
+const EPILOGUE_COST: usize = 2;
+
 impl Layer<'_> {
     fn run(&self, patches: &[Patch], target: Target<'_>, depth: usize, out_channels: usize) {
         let n_panels = self.weights.n_panels();
-        let operations = target.len() * depth / OPERATIONS_PER_PRODUCT;
+        let operations = target.len() * (depth / self.tile.products + EPILOGUE_COST);
         if !parallel::is_parallel(operations) {
             self.run_part(Part { patches, panels: 0..n_panels, target, stride: out_channels });
             return;
@@ -258,9 +261,6 @@ impl Layer<'_> {
         }
     }
 }
-
-/// How many multiplications and additions of bytes take as long as an operation of the policy for threads.
-const OPERATIONS_PER_PRODUCT: usize = 4;
 
 fn n_positions(patches: &[Patch]) -> usize {
     patches.iter().map(Patch::len).sum()
