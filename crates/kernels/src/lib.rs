@@ -15,11 +15,8 @@
 //! ```
 //!
 //! **Tables.** Every operation has a table of the kernels that the machine can run, best first and the reference last:
-//! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`], [`conv_blocked::kernels`], [`conv_bytes::kernels`] (of
-//! [`gemm_bytes`] too), [`conv_integer::kernels`], [`conv_transpose::kernels`], and [`loops::kernels`] for operations in
-//! plain loops.
-//! [`gemm::kernels`] (also for attention and recurrent cells), [`gemm_integer::kernels`], [`conv::kernels`], [`conv_blocked::kernels`],
-//! [`conv_integer::kernels`],
+//! [`gemm::kernels`] (also for attention and recurrent cells), [`gemm_integer::kernels`], [`conv::kernels`],
+//! [`conv_blocked::kernels`], [`conv_bytes::kernels`] (of [`gemm_bytes`] too), [`conv_integer::kernels`],
 //! [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
 //! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
