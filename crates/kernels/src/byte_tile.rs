@@ -229,37 +229,57 @@ impl Product<'_> {
         }
         let first = self.weights.columns(panels.start).start;
         for strip in balanced(self.starts.len(), self.tile.strip()) {
+            // The ends of the tiles, computed once for all panels.
+            let mut ends = [0; TILES];
+            let tiles = balanced(strip.len(), self.tile.rows);
+            let ends = &mut ends[..tiles.len()];
+            ends.iter_mut().zip(tiles).for_each(|(end, rows)| *end = rows.end);
+            let starts = &self.starts[strip.clone()];
             for panel in panels.clone() {
-                let columns = self.weights.columns(panel);
-                for rows in balanced(strip.len(), self.tile.rows) {
-                    let rows = strip.start + rows.start..strip.start + rows.end;
-                    let target = target.from(rows.start * stride + columns.start - first);
-                    self.run_tile(panel, columns.len(), rows, Place { target, stride });
+                let columns = self.columns(panel);
+                let target = target.from(strip.start * stride + self.weights.columns(panel).start - first);
+                let skip = self.weights.skip(panel);
+                match (self.tile.run, self.left) {
+                    (RunTile::Quads(run), Left::Bytes { bytes, is_signed }) => {
+                        let rows = Rows { source: &bytes[skip..], is_signed, starts, runs: self.runs };
+                        run_tiles(run, ends, rows, self.weights.quads(panel), columns, target, stride);
+                    }
+                    (RunTile::Pairs(run), Left::Centred(numbers)) => {
+                        let rows =
+                            Rows { source: &numbers[skip..], is_signed: false, starts, runs: self.runs };
+                        run_tiles(run, ends, rows, self.weights.pairs(panel), columns, target, stride);
+                    }
+                    _ => unreachable!("the left factor was made for another tile"),
                 }
             }
         }
     }
 
-    fn run_tile(&self, panel: usize, count: usize, rows: Range<usize>, place: Place<'_>) {
+    fn columns(&self, panel: usize) -> Columns<'_> {
         let width = self.tile.columns;
-        let columns = Columns {
+        Columns {
             start: &self.terms.start[panel * width..][..width],
             factors: &self.terms.factors[panel * width..][..width],
-            count,
+            count: self.weights.columns(panel).len(),
             is_limited: self.terms.is_limited,
-        };
-        let (starts, runs) = (&self.starts[rows], self.runs);
-        let skip = self.weights.skip(panel);
-        match (self.tile.run, self.left) {
-            (RunTile::Quads(run), Left::Bytes { bytes, is_signed }) => {
-                let rows = Rows { source: &bytes[skip..], is_signed, starts, runs };
-                run(rows, self.weights.quads(panel), columns, place);
-            }
-            (RunTile::Pairs(run), Left::Centred(numbers)) => {
-                let rows = Rows { source: &numbers[skip..], is_signed: false, starts, runs };
-                run(rows, self.weights.pairs(panel), columns, place);
-            }
-            _ => unreachable!("the left factor was made for another tile"),
         }
+    }
+}
+
+/// Computes a panel of the rows of a strip, which are cut into tiles.
+fn run_tiles<T, W>(
+    run: fn(Rows<'_, T>, &[W], Columns<'_>, Place<'_>),
+    ends: &[usize],
+    rows: Rows<'_, T>,
+    weights: &[W],
+    columns: Columns<'_>,
+    mut target: Target<'_>,
+    stride: usize,
+) {
+    let mut first = 0;
+    for end in ends {
+        let rows = Rows { starts: &rows.starts[first..*end], ..rows };
+        run(rows, weights, columns, Place { target: target.from(first * stride), stride });
+        first = *end;
     }
 }
