@@ -123,12 +123,17 @@ pub(crate) enum Left<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Rows<'a, T> {
     source: &'a [T],
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other target has a tile of bytes yet")
+    )]
     is_signed: bool,
     /// Where each row begins.
     starts: &'a [usize],
     runs: &'a Runs,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl<T> Rows<'_, T> {
     /// Pointers to the rows; panics unless every run of every row is within the source.
     #[inline(always)]
@@ -149,6 +154,10 @@ struct Columns<'a> {
     factors: &'a [f32],
     count: usize,
     /// Whether scaled sums may exceed 32 bits.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other target has a conversion that depends on it yet")
+    )]
     is_limited: bool,
 }
 

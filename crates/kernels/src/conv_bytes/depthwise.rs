@@ -42,6 +42,10 @@ pub(super) struct Stencil {
     /// Whether a row of outputs is one run.
     joins_positions: bool,
     /// For each phase, quad of taps and output 64 channels in the order of [`slot`], four taps each.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other target has such instructions yet")
+    )]
     pub(super) quads: AlignedBuffer<i8>,
     /// For each phase, tap and output 64 channels; for plain loops.
     numbers: Vec<i16>,
@@ -219,6 +223,7 @@ impl Row<'_> {
     }
 
     /// The end of what the blocks may read.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn end(&self) -> usize {
         let units = self.len.div_ceil(self.units[1]);
         let last = self.offsets.iter().max().copied().unwrap_or(0);
