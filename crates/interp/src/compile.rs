@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Limits};
 use crate::data::Data;
+use crate::lower::DOMAIN;
 use crate::memory::SharedMemory;
 use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, describe};
 use crate::ops;
@@ -27,6 +28,8 @@ pub(crate) struct Compiler<'a> {
     depth: usize,
     budget: &'a Budget,
     sharing: &'a Sharing<'a>,
+    /// Whether the model is [lowered](crate::lower::lower).
+    is_lowered: bool,
 }
 
 /// The resources that a compilation has used.
@@ -65,6 +68,7 @@ impl<'a> Compiler<'a> {
         limits: Limits,
         memory: Arc<SharedMemory>,
         sharing: &'a Sharing<'a>,
+        is_lowered: bool,
     ) -> Result<Program> {
         if model.opset() > NEWEST {
             let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
@@ -73,7 +77,8 @@ impl<'a> Compiler<'a> {
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
         let context = Context::new(limits, memory, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
-        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing }.graph(GraphId::MAIN, &[])
+        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing, is_lowered }
+            .graph(GraphId::MAIN, &[])
     }
 
     /// Compiles a graph; `captures` holds the constant ones of its captured values.
@@ -181,7 +186,10 @@ impl<'a> Compiler<'a> {
         if let Some(function) = self.model.function(domain, name, overload) {
             return Ok((Arc::new(self.call(function, ctx.op)?), &[]));
         }
-        let row = ops::find(ctx.op, ctx.opset)?;
+        let row = match self.is_lowered && domain == DOMAIN {
+            true => ops::lowered::find(ctx.op)?,
+            false => ops::find(ctx.op, ctx.opset)?,
+        };
         Ok((self.sharing.kernel(ctx, || (row.compile)(ctx))?, row.types))
     }
 
@@ -193,9 +201,9 @@ impl<'a> Compiler<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
-        let Compiler { model, limits, depth, budget, sharing, .. } = *self;
+        let Compiler { model, limits, depth, budget, sharing, is_lowered, .. } = *self;
         let (opsets, depth) = (&function.opsets, depth + 1);
-        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing };
+        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing, is_lowered };
         let body = compiler.graph(function.body, &[])?;
         Ok(Box::new(move |call| {
             let inputs =

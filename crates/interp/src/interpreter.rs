@@ -1,6 +1,8 @@
 //! The interpreter as a runtime.
 
 use crate::context::Limits;
+use crate::lower::lower;
+use crate::lowered_model::LoweredModel;
 use crate::memory::SharedMemory;
 use crate::session::Session;
 use crate::sharing::Registry;
@@ -41,7 +43,20 @@ impl Interpreter {
         if let Some(observer) = &self.observer {
             observer(model);
         }
-        Session::compile(model, self.limits, self.memory.clone(), &self.registry)
+        self.compiled(model, false)
+    }
+
+    pub(crate) fn compiled(&self, model: &Model, is_lowered: bool) -> Result<Session> {
+        Session::compile(model, self.limits, self.memory.clone(), &self.registry, is_lowered)
+    }
+
+    /// The lowered form of a model, which [`Runtime::compile`] runs when nobody watches: nodes that compute together are one, and
+    /// channels may be last.
+    ///
+    /// # Errors
+    /// If a pass fails.
+    pub fn lowered(model: &Model) -> Result<Model> {
+        lower(model)
     }
 }
 
@@ -54,6 +69,9 @@ impl Default for Interpreter {
 
 impl Runtime for Interpreter {
     fn compile<'a>(&'a self, model: &Model) -> Result<Box<dyn Executor + 'a>> {
-        Ok(Box::new(self.session(model)?))
+        if let Some(observer) = &self.observer {
+            observer(model);
+        }
+        Ok(Box::new(LoweredModel::new(self, model)?))
     }
 }

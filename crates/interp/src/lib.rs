@@ -37,6 +37,8 @@ mod floats;
 mod fold_constants;
 mod indices;
 mod interpreter;
+mod lower;
+mod lowered_model;
 mod memory;
 mod number;
 mod op;

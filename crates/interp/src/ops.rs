@@ -21,6 +21,7 @@ mod generate;
 mod grid;
 mod logic;
 mod loss;
+pub(crate) mod lowered;
 mod matmul;
 mod matmul_quantized;
 mod ml;

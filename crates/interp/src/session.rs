@@ -43,21 +43,22 @@ impl Session {
 
     /// Compiles a verified model.
     pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
-        Session::compile(model, limits, SharedMemory::new(limits.memory), &Registry::default())
+        Session::compile(model, limits, SharedMemory::new(limits.memory), &Registry::default(), false)
     }
 
     /// Compiles a verified model; kernels of live sessions in the registry with the same attributes and constants are
-    /// shared.
+    /// shared. `is_lowered` says whether the model is [lowered](crate::lower::lower).
     pub(crate) fn compile(
         model: &Model,
         limits: Limits,
         memory: Arc<SharedMemory>,
         registry: &Registry,
+        is_lowered: bool,
     ) -> Result<Session> {
         let graph = model.main();
         let sharing = Sharing::with(registry);
         Ok(Session {
-            program: Compiler::model(model, limits, memory.clone(), &sharing)?,
+            program: Compiler::model(model, limits, memory.clone(), &sharing, is_lowered)?,
             kernels: sharing.finish(),
             limits,
             memory,

@@ -239,6 +239,7 @@ mod tests {
                 Limits::default(),
                 SharedMemory::new(0),
                 &registry,
+                false,
             )
             .unwrap()
         };

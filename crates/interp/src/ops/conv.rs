@@ -133,6 +133,18 @@ impl ConvAttrs {
         })
     }
 
+    /// As [`shape_of_weight`](Self::shape_of_weight), with strides and dilations.
+    pub(super) fn shape_of_window(&self, weight: &[usize]) -> Result<ConvShape> {
+        let mut shape = self.shape_of_weight(weight)?;
+        let window = self.window.over(&vec![1; shape.kernel.len()], Some(&shape.kernel))?;
+        let reach = |(kernel, dilation): (&usize, &usize)| {
+            (kernel.saturating_sub(1)).saturating_mul(*dilation).saturating_add(1)
+        };
+        shape.input = shape.kernel.iter().zip(&window.dilations).map(reach).collect();
+        (shape.strides, shape.dilations) = (window.strides, window.dilations);
+        Ok(shape)
+    }
+
     fn prepared(&self, weight: &Tensor) -> Result<PreparedConv> {
         let values = numbers::<f32>(weight, weight.dtype())?;
         prepare(&self.shape_of_weight(weight.shape())?, &values).map_err(invalid)

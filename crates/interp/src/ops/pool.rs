@@ -210,24 +210,24 @@ fn no_planes(shape: &[usize]) -> Error {
     Error::invalid_data(format!("the input must not have the shape {shape:?}"))
 }
 
-struct PoolAttrs {
+pub(super) struct PoolAttrs {
     window: WindowAttributes,
     ceil: bool,
 }
 
 /// The sizes of pooling for an input of known shape.
-struct PoolSizes {
-    shape: PoolShape,
-    out_shape: Vec<usize>,
+pub(super) struct PoolSizes {
+    pub(super) shape: PoolShape,
+    pub(super) out_shape: Vec<usize>,
     window: Window,
 }
 
 impl PoolAttrs {
-    fn read(ctx: &CompileContext<'_>) -> Result<PoolAttrs> {
+    pub(super) fn read(ctx: &CompileContext<'_>) -> Result<PoolAttrs> {
         Ok(PoolAttrs { window: WindowAttributes::of(ctx.op)?, ceil: ctx.flag("ceil_mode", false)? })
     }
 
-    fn over(&self, x: &[usize]) -> Result<PoolSizes> {
+    pub(super) fn over(&self, x: &[usize]) -> Result<PoolSizes> {
         let [batch, channels, input @ ..] = x else { return Err(no_planes(x)) };
         let window = self.window.over(input, None)?;
         let output = window.output(input, self.ceil)?;

@@ -1,9 +1,11 @@
 //! Operators that rearrange elements independently of their values.
 
 use crate::axes;
+use crate::call::Call;
 use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use crate::strided::{Dim, Strided};
-use intact8_ir::{Error, Result};
+use intact8_ir::{DType, Error, Result, Tensor, with_element};
+use intact8_kernels::transpose::transpose_bytes;
 
 pub(super) static ROWS: &[OpRow] = &[
     OpRow { name: "DepthToSpace", opsets: 1..=NEWEST, types: &[], compile: depth_to_space },
@@ -23,10 +25,37 @@ fn transpose(ctx: &CompileContext<'_>) -> Result<Kernel> {
             Some(perm) => axes::axes(perm, rank)?,
             None => (0..rank).rev().collect(),
         };
+        if let Some(swapped) = swapped_bytes(x, &order, call)? {
+            return one(swapped);
+        }
         let own = Strided::of(x.shape()).dims;
         let dims = order.iter().map(|&axis| own[axis]).collect();
         one(Strided { start: 0, dims }.read(x, call)?)
     }))
+}
+
+/// The transpose of bytes that exchanges two groups of adjacent dimensions after the first, as those of channels and positions.
+fn swapped_bytes(x: &Tensor, order: &[usize], call: &Call<'_, '_>) -> Result<Option<Tensor>> {
+    let rank = order.len();
+    let is_bytes = matches!(x.dtype(), DType::I8 | DType::U8);
+    let Some(&split) = order.get(1).filter(|_| is_bytes && rank > 2 && order[0] == 0) else {
+        return Ok(None);
+    };
+    if !order[1..].iter().copied().eq((split..rank).chain(1..split)) {
+        return Ok(None);
+    }
+    let size = |dims: &[usize]| dims.iter().product::<usize>();
+    let (rows, columns) = (size(&x.shape()[1..split]), size(&x.shape()[split..]));
+    let shape: Vec<usize> = order.iter().map(|&axis| x.shape()[axis]).collect();
+    with_element!(x.dtype(), [I8 U8], T => {
+        let mut out = call.unset::<T>(&shape)?;
+        let image = (rows * columns).max(1);
+        let images = x.values::<T>()?.chunks_exact(image).zip(out.chunks_exact_mut(image));
+        for (from, to) in images {
+            transpose_bytes(bytemuck::cast_slice(from), rows, columns, bytemuck::cast_slice_mut(to));
+        }
+        Ok(Some(Tensor::new(&shape, out)))
+    }, _other => Ok(None))
 }
 
 /// The two orders of a channel's index: by the position in the block and the channel of the other tensor.

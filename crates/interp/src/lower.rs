@@ -1,0 +1,72 @@
+//! The lowered form of a model: what the interpreter runs when nobody watches the values.
+//!
+//! Passes merge nodes that one kernel computes, and choose the order of channels in memory. The merged nodes are in the domain
+//! [`DOMAIN`], which no file may use; their kernels are in `ops/lowered/`. Results differ from those of the original by no more
+//! than the rounding of floats: a region of quantized operators computes with integers what the floats between its
+//! DequantizeLinear and QuantizeLinear stand for.
+//!
+//! Nothing is computed here but small tables; which kernel a merged node uses is decided when it is compiled.
+
+mod byte_pools;
+mod byte_products;
+mod byte_sums;
+mod byte_tables;
+mod moved_bytes;
+mod quantized;
+mod transposes;
+
+use crate::fold_constants::FoldConstants;
+use intact8_ir::{Error, Graph, Model, Node, NodeId, Op, Pipeline, Result, Value, ValueId};
+
+/// The domain of operators that only lowered models have.
+pub(crate) const DOMAIN: &str = "intact8.lowered";
+
+/// The lowered form of a verified model.
+///
+/// # Errors
+/// If the model uses the domain, or a pass fails.
+pub(crate) fn lower(model: &Model) -> Result<Model> {
+    let mut lowered = model.clone();
+    if lowered.opsets.insert(DOMAIN.to_owned(), 1).is_some() {
+        return Err(Error::unsupported(format!(
+            "the domain {DOMAIN} is that of lowered models; use another"
+        )));
+    }
+    for pass in passes().0 {
+        pass.run(&mut lowered).map_err(|error| error.at(format!("in {}", pass.name())))?;
+        #[cfg(debug_assertions)]
+        intact8_ir::verify(&lowered).map_err(|error| error.at(format!("after {}", pass.name())))?;
+    }
+    Ok(lowered)
+}
+
+/// The passes, in order.
+pub(crate) fn passes() -> Pipeline<'static> {
+    Pipeline(vec![
+        Box::new(byte_products::FuseByteProducts),
+        Box::new(byte_sums::FuseByteSums),
+        Box::new(byte_pools::FuseBytePools),
+        Box::new(byte_tables::TabulateByteFunctions),
+        Box::new(moved_bytes::MoveBytes),
+        Box::new(transposes::SinkTransposes),
+        Box::new(FoldConstants),
+    ])
+}
+
+/// An operator of the domain.
+fn lowered_op(name: &str) -> Op {
+    Op { domain: DOMAIN.to_owned(), ..Op::new(name) }
+}
+
+/// Adds a node whose result takes the place of `value`, with its name, and which is called as the node `like`.
+fn replace(graph: &mut Graph, value: ValueId, like: NodeId, op: Op, operands: &[Option<ValueId>]) -> NodeId {
+    let old = &mut graph.node_mut(value.node).outputs[value.slot];
+    let result = Value { name: std::mem::take(&mut old.name), ..Value::default() };
+    let label = graph.node(like).name.clone();
+    let new = graph.add(Node::op(&label, op, [result]), operands);
+    graph.replace_uses(value, new.into());
+    new
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The pictures of the passes, and laws of lowering.
+
+use super::*;
+use crate::{Interpreter, Session};
+use intact8_ir::{Pass, Runtime, Tensor};
+
+/// The blocks of a language in the documentation of a file.
+fn blocks(source: &str, language: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut lines = source.lines().map(|line| line.trim_start_matches("/// "));
+    while let Some(line) = lines.next() {
+        if line == format!("```{language}") {
+            let block = lines.by_ref().take_while(|line| *line != "```");
+            found.push(block.map(|line| format!("{line}\n")).collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn passes_change_models_as_in_their_pictures() {
+    let passes: &[(&dyn Pass, &str)] = &[
+        (&byte_pools::FuseBytePools, include_str!("byte_pools.rs")),
+        (&byte_products::FuseByteProducts, include_str!("byte_products.rs")),
+        (&byte_sums::FuseByteSums, include_str!("byte_sums.rs")),
+        (&moved_bytes::MoveBytes, include_str!("moved_bytes.rs")),
+        (&transposes::SinkTransposes, include_str!("transposes.rs")),
+    ];
+    for (pass, source) in passes {
+        let (before, after) = (blocks(source, "qir before"), blocks(source, "qir after"));
+        assert_eq!(before.len(), after.len(), "{}", pass.name());
+        assert!(!before.is_empty(), "{} has no picture", pass.name());
+        for (before, after) in before.iter().zip(&after) {
+            let mut model: Model = before.parse().unwrap();
+            model.opsets.insert(DOMAIN.to_owned(), 1);
+            assert!(pass.run(&mut model).unwrap(), "{}", pass.name());
+            intact8_ir::verify(&model).unwrap();
+            let expected: Model = after.parse().unwrap();
+            assert_eq!(model.to_string(), expected.to_string(), "{}", pass.name());
+            assert!(!pass.run(&mut model).unwrap(), "{} changes its own result", pass.name());
+        }
+    }
+}
+
+/// A model that states the domain is refused, not run.
+#[test]
+fn files_can_not_use_the_domain() {
+    let text = "model m opset 17, intact8.lowered 1\n%x = input : u8[2]\n%t = const splat(1) : u8[256]\n\
+        %y = intact8.lowered::Table(%x, %t)\nreturn %y\n";
+    let model: Model = text.parse().unwrap();
+    let interpreter = Interpreter::default();
+    let error = interpreter.compile(&model).err().unwrap().to_string();
+    assert!(error.contains("the domain intact8.lowered is that of lowered models"), "{error}");
+}
+
+/// A network of bytes computes what the floats between its quantizers stand for.
+#[test]
+fn lowered_models_return_what_the_models_return() {
+    let text = "model m opset 17\n%x = input : f32[2,3,6,6]\n%s = const [0.02] : f32[]\n%z = const [128] : u8[]\n\
+        %q = QuantizeLinear(%x, %s, %z)\n%a = DequantizeLinear(%q, %s, %z)\n\
+        %v = const splat(3) : i8[4,3,3,3]\n%t = const [0.01] : f32[]\n%w = DequantizeLinear(%v, %t)\n\
+        %b = const [0.5, -0.5, 0.25, 0.0] : f32[4]\n\
+        %c = Conv(%a, %w, %b) {pads = [1, 1, 1, 1]} @conv\n%r = Relu(%c)\n%rq = QuantizeLinear(%r, %s, %z)\n\
+        %rd = DequantizeLinear(%rq, %s, %z)\n%g = Sigmoid(%rd)\n%m = Mul(%rd, %g)\n%mq = QuantizeLinear(%m, %s, %z)\n\
+        %md = DequantizeLinear(%mq, %s, %z)\n%e = Add(%md, %rd)\n%eq = QuantizeLinear(%e, %s, %z)\n\
+        %ed = DequantizeLinear(%eq, %s, %z)\n%u = const splat(-2) : i8[2,4,1,1]\n%ud = DequantizeLinear(%u, %t)\n\
+        %f = Conv(%ed, %ud) @last\nreturn %f\n";
+    let model: Model = text.parse().unwrap();
+    let values = (0..2 * 3 * 36).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.03).collect();
+    let inputs = [Tensor::new(&[2, 3, 6, 6], values)];
+    let lowered = lower(&model).unwrap().to_string();
+    assert!(["::Conv", "::Table", "::Sum"].iter().all(|name| lowered.contains(name)), "{lowered}");
+    assert_eq!(lowered.matches("Transpose").count(), 2, "{lowered}");
+    let interpreter = Interpreter::default();
+    let found = interpreter.compile(&model).unwrap().run(&inputs).unwrap();
+    let expected = Session::new(&model).unwrap().run(&inputs).unwrap();
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.shape(), expected.shape());
+        let pairs = found.values::<f32>().unwrap().iter().zip(expected.values::<f32>().unwrap());
+        pairs.for_each(|(a, b)| assert!((a - b).abs() <= 1e-4, "{a} {b}"));
+    }
+}
