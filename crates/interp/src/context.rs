@@ -36,10 +36,10 @@ impl<'a> Context<'a> {
     pub(crate) fn new(limits: Limits, memory: Arc<SharedMemory>, tap: Option<Tap<'a>>) -> Context<'a> {
         Context {
             limits,
+            buffer_pool: memory.take_pool(),
             memory: RunMemory::new(memory),
             steps: Cell::new(0),
             tap: tap.map(RefCell::new),
-            buffer_pool: BufferPool::default(),
         }
     }
 
@@ -94,5 +94,11 @@ impl<'a> Context<'a> {
 
     pub(crate) fn freed(&self, bytes: u64) {
         self.memory.set_alive(self.alive().saturating_sub(bytes));
+    }
+}
+
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        self.memory.shared().keep_pool(std::mem::take(&mut self.buffer_pool));
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Nothing is computed here but small tables; which kernel a merged node uses is decided when it is compiled.
 
+mod blocked;
 mod byte_pools;
 mod byte_products;
 mod byte_sums;
@@ -50,6 +51,7 @@ pub(crate) fn passes() -> Pipeline<'static> {
         Box::new(moved_bytes::MoveBytes),
         Box::new(transposes::SinkTransposes),
         Box::new(FoldConstants),
+        Box::new(blocked::BlockChannels),
     ])
 }
 

@@ -1,19 +1,22 @@
 //! The memory of runs at the same time: one limit for all of them together.
 
+use crate::buffer_pool::BufferPool;
 use intact8_ir::{Error, Result};
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The bytes in use by all runs of an interpreter.
 pub(crate) struct SharedMemory {
     limit: u64,
     in_use: AtomicU64,
+    /// The pools of runs that have ended, at most as many as have run at once.
+    idle_pools: Mutex<Vec<BufferPool>>,
 }
 
 impl SharedMemory {
     pub(crate) fn new(limit: u64) -> Arc<SharedMemory> {
-        Arc::new(SharedMemory { limit, in_use: AtomicU64::new(0) })
+        Arc::new(SharedMemory { limit, in_use: AtomicU64::new(0), idle_pools: Mutex::default() })
     }
 }
 
@@ -29,6 +32,11 @@ pub(crate) struct RunMemory {
 impl RunMemory {
     pub(crate) fn new(shared: Arc<SharedMemory>) -> RunMemory {
         RunMemory { shared, alive: Cell::new(0), reserved: Cell::new(0) }
+    }
+
+    /// The memory of all runs.
+    pub(crate) fn shared(&self) -> &SharedMemory {
+        &self.shared
     }
 
     /// Reserves `bytes` until the running step ends, if the limit and the system allow it.
@@ -74,6 +82,17 @@ impl RunMemory {
 }
 
 impl SharedMemory {
+    /// A pool that no run uses.
+    pub(crate) fn take_pool(&self) -> BufferPool {
+        self.idle_pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps a pool for later runs.
+    pub(crate) fn keep_pool(&self, pool: BufferPool) {
+        pool.shrink();
+        self.idle_pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
+    }
+
     fn change(&self, before: u64, after: u64) {
         // Wrapping, so that the sum is right whatever the sign of the difference.
         self.in_use.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);

@@ -9,10 +9,10 @@ mod attention;
 mod blocked;
 #[path = "it/conv.rs"]
 mod conv;
-#[path = "it/conv_bytes.rs"]
-mod conv_bytes;
 #[path = "it/conv_blocked.rs"]
 mod conv_blocked;
+#[path = "it/conv_bytes.rs"]
+mod conv_bytes;
 #[path = "it/conv_integer.rs"]
 mod conv_integer;
 #[path = "it/conv_transpose.rs"]

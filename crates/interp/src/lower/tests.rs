@@ -20,6 +20,7 @@ fn blocks(source: &str, language: &str) -> Vec<String> {
 #[test]
 fn passes_change_models_as_in_their_pictures() {
     let passes: &[(&dyn Pass, &str)] = &[
+        (&blocked::BlockChannels, include_str!("blocked.rs")),
         (&byte_pools::FuseBytePools, include_str!("byte_pools.rs")),
         (&byte_products::FuseByteProducts, include_str!("byte_products.rs")),
         (&byte_sums::FuseByteSums, include_str!("byte_sums.rs")),

@@ -1,5 +1,6 @@
 //! The operators of lowered models, which no file has: see `lower.rs`.
 
+mod blocked;
 mod pool;
 mod product;
 mod sum;
@@ -12,7 +13,7 @@ use intact8_ir::{DType, Error, Op, Result, Tensor};
 use intact8_kernels::conv_bytes::{Levels, Output};
 use intact8_kernels::quantize::Quantized;
 
-static ROWS: &[&[OpRow]] = &[pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
+static ROWS: &[&[OpRow]] = &[blocked::ROWS, pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
 
 /// The row of an operator.
 pub(crate) fn find(op: &Op) -> Result<&'static OpRow> {
