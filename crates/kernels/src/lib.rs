@@ -48,6 +48,7 @@ pub mod layer_norm;
 pub mod lookup;
 pub mod loops;
 pub mod matrix;
+pub mod peak;
 pub mod pool;
 pub mod pool_blocked;
 pub mod pool_bytes;
