@@ -4,7 +4,7 @@ use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::lower::DOMAIN;
 use crate::memory::SharedMemory;
-use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, describe};
+use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, operator};
 use crate::ops;
 use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
@@ -142,12 +142,12 @@ impl<'a> Compiler<'a> {
             outputs: node.outputs.iter().map(|value| !value.name.is_empty()).collect(),
             compiler: self,
         };
-        let describe = describe(op, ctx.opset);
+        let (operator, opset) = (operator(op), ctx.opset);
         let (kernel, types) = self.kernel(&ctx)?;
         let is_foldable = (!operands.is_empty() || op.is("Constant")) && op.subgraphs().next().is_none();
         drop(ctx);
         let (label, outputs) = (node.label().to_owned(), SmallVec::new());
-        let mut step = Step { label, describe, types, kernel, operands, outputs };
+        let mut step = Step { label, operator, opset, types, kernel, operands, outputs };
         if is_foldable
             && step.operands.iter().all(Source::is_constant)
             && let Some(outputs) = self.folded(&step)?

@@ -1,7 +1,8 @@
-//! The state of one run: its limits, its use of resources, and its observer.
+//! The state of one run: its limits, its use of resources, its observer, and its profiler.
 
 use crate::buffer_pool::BufferPool;
 use crate::memory::{RunMemory, SharedMemory};
+use crate::profiler::Profiler;
 use intact8_ir::{Error, Result, Tap, Tensor, ValueRef};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) struct Context<'a> {
     memory: RunMemory,
     steps: Cell<u64>,
     tap: Option<RefCell<Tap<'a>>>,
+    profiler: Option<RefCell<&'a mut dyn Profiler>>,
     pub(crate) buffer_pool: BufferPool,
 }
 
@@ -40,6 +42,20 @@ impl<'a> Context<'a> {
             memory: RunMemory::new(memory),
             steps: Cell::new(0),
             tap: tap.map(RefCell::new),
+            profiler: None,
+        }
+    }
+
+    /// The same run, followed by a profiler.
+    pub(crate) fn profiled(mut self, profiler: &'a mut dyn Profiler) -> Context<'a> {
+        self.profiler = Some(RefCell::new(profiler));
+        self
+    }
+
+    /// Calls the profiler, if there is one.
+    pub(crate) fn profile(&self, call: impl FnOnce(&mut dyn Profiler)) {
+        if let Some(profiler) = &self.profiler {
+            call(&mut **profiler.borrow_mut());
         }
     }
 

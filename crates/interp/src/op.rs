@@ -159,10 +159,15 @@ impl<'a> CompileContext<'a> {
     }
 }
 
-/// `op Conv of opset 17`, with the domain if it is not ONNX's own.
-pub(crate) fn describe(op: &Op, opset: i64) -> String {
+/// `Conv`, with the domain if it is not ONNX's own.
+pub(crate) fn operator(op: &Op) -> String {
     match op.domain.as_str() {
-        "" => format!("op {} of opset {opset}", op.name),
-        domain => format!("op {domain}::{} of opset {opset}", op.name),
+        "" => op.name.clone(),
+        domain => format!("{domain}::{}", op.name),
     }
+}
+
+/// `op Conv of opset 17`.
+pub(crate) fn describe(op: &Op, opset: i64) -> String {
+    format!("op {} of opset {opset}", operator(op))
 }

@@ -35,8 +35,10 @@ pub(crate) struct Feed {
 pub(crate) struct Step {
     /// The name of the node in errors.
     pub(crate) label: String,
-    /// The name of the operator in errors.
-    pub(crate) describe: String,
+    /// The name of the operator, with the domain if it is not ONNX's own.
+    pub(crate) operator: String,
+    /// The version of the operator's domain.
+    pub(crate) opset: i64,
     /// The element types of the first operand; empty for any.
     pub(crate) types: &'static [DType],
     pub(crate) kernel: Arc<Kernel>,
@@ -105,7 +107,8 @@ impl Step {
                 if made.slot.is_none() {
                     continue;
                 }
-                return Err(Error::unsupported(format!("{} does not have that many outputs", self.describe)));
+                let what = self.describe();
+                return Err(Error::unsupported(format!("{what} does not have that many outputs")));
             };
             watch(context, made.value, &item)?;
             if let Some(slot) = made.slot {
@@ -127,7 +130,7 @@ impl Step {
         {
             return Err(Error::unsupported(format!(
                 "no kernel for {} with {}",
-                self.describe,
+                self.describe(),
                 first.dtype()
             )));
         }
@@ -136,6 +139,7 @@ impl Step {
         let freed = sizes.map(|(_, item)| item.as_ref().map_or(0, Data::byte_size)).sum();
         let mut call = Call { operands, context };
         let reserved = context.reserved();
+        context.profile(|profiler| profiler.begin(&self.label, &self.operator, &call.operands));
         let outputs = (self.kernel)(&mut call);
         context.release(reserved);
         let outputs = outputs?;
@@ -145,7 +149,13 @@ impl Step {
             }
         }
         context.freed(freed);
+        context.profile(|profiler| profiler.end(&outputs));
         Ok(outputs)
+    }
+
+    /// The operator in errors.
+    fn describe(&self) -> String {
+        format!("op {} of opset {}", self.operator, self.opset)
     }
 }
 

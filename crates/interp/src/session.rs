@@ -4,6 +4,7 @@ use crate::compile::Compiler;
 use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::memory::SharedMemory;
+use crate::profiler::Profiler;
 use crate::program::Program;
 use crate::sharing::{Kernels, Registry, Sharing};
 use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
@@ -100,16 +101,31 @@ impl Session {
         Ok(self.run_data(inputs, tap)?.into_iter().filter_map(Data::tensor).collect())
     }
 
+    /// As [`run`](Self::run), and calls `profiler` before and after every node.
+    pub fn run_profiled(&self, inputs: &[Tensor], profiler: &mut dyn Profiler) -> Result<Vec<Tensor>> {
+        let inputs = inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
+        let outputs = self.run_in(inputs, &self.context(None).profiled(profiler))?;
+        Ok(outputs.into_iter().filter_map(Data::tensor).collect())
+    }
+
     /// Runs the model on values of any kind, one for each input; `None`, and omitted inputs at the end, select the
     /// default.
-    pub fn run_data(&self, mut inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
+    pub fn run_data(&self, inputs: Vec<Option<Data>>, tap: Option<Tap<'_>>) -> Result<Vec<Data>> {
+        self.run_in(inputs, &self.context(tap))
+    }
+
+    fn context<'a>(&self, tap: Option<Tap<'a>>) -> Context<'a> {
+        Context::new(self.limits, self.memory.clone(), tap)
+    }
+
+    fn run_in(&self, mut inputs: Vec<Option<Data>>, context: &Context<'_>) -> Result<Vec<Data>> {
         if inputs.len() > self.inputs.len() {
             let (expected, found) = (self.inputs.len(), inputs.len());
             return Err(Error::invalid_data(format!("the model has {expected} inputs, but {found} are fed")));
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
-        self.program.run(inputs, [], &Context::new(self.limits, self.memory.clone(), tap))
+        self.program.run(inputs, [], context)
     }
 }
 
