@@ -14,11 +14,13 @@ pub(crate) mod quantize;
 pub(crate) mod run;
 mod runtime;
 mod threads;
+mod timed_inputs;
 
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line};
 pub(crate) use runtime::{ChosenRuntime, RuntimeArgs};
 pub(crate) use threads::allow_one_thread;
+pub(crate) use timed_inputs::timed_inputs;
 
 use intact8::data::{BatchAxis, Feed, Feeding};
 use intact8::infer::infer;

@@ -217,4 +217,9 @@ fn latencies_name_the_runtime(kind: &'static RuntimeKind) {
             && text.contains(", 1 thread, batch 2, random inputs\n"),
         "{text}"
     );
+    let both = ["bench", &model, "--runtime", "none", "--runtime", kind.name, "--seconds", "0.1"];
+    let (output, text) = intact8(&both);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with(&format!("the interpreter of intact8 and {} ", kind.title)), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("model.onnx")).count(), 2, "{text}");
 }

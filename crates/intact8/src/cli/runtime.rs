@@ -10,7 +10,7 @@ use std::path::Path;
 const VARIABLE: &str = "INTACT8_RUNTIME";
 
 /// The option for the runtime.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct RuntimeArgs {
     /// Runtime that runs models in place of our interpreter: onnxruntime or openvino, also with the path of its library, or of a
     /// folder or Python environment with it; or none
