@@ -22,9 +22,9 @@ class Folder:
         self.meta = json.load(open(self.path / "meta.json"))
         self.data = self.path.parent / self.meta["data"] if "data" in self.meta else self.path
 
-    def feeding(self):
-        """The arguments of intact8 for batches and normalization."""
-        flags = ["--batch", str(self.meta.get("calib_batch", 8))]
+    def feeding(self, batch=None):
+        """The arguments of intact8 for batches, by default those of calibration, and normalization."""
+        flags = ["--batch", str(batch or self.meta.get("calib_batch", 8))]
         for norm in list(self.meta.get("norm", {}).values())[:1]:
             flags += ["--mean", ",".join(map(str, norm["mean"])), "--std", ",".join(map(str, norm["std"]))]
         return flags

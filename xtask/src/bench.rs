@@ -2,6 +2,8 @@
 
 use crate::conformance::python;
 use crate::quantize::build;
+use anyhow::bail;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
@@ -10,7 +12,7 @@ use xshell::{Shell, cmd};
 pub(crate) struct Args {
     /// Quantize every model of a folder once, without a search, and print the metrics; xtask/bench/folder.py describes
     /// the folder
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime", "costs"], conflicts_with = "search")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["search", "runtime", "costs", "speed"], conflicts_with = "search")]
     ptq: Option<PathBuf>,
     /// Search on every model of a folder, with at most 1 % loss, and print results and times
     #[arg(long, value_name = "DIR")]
@@ -19,6 +21,34 @@ pub(crate) struct Args {
     /// folder
     #[arg(long, value_name = "DIR")]
     runtime: Option<PathBuf>,
+    /// Compare the time of the models of folders in our interpreter with that in ONNX Runtime; xtask/bench/speed.py describes what is
+    /// compared
+    #[arg(long)]
+    speed: bool,
+    /// The folders of --speed
+    #[arg(value_name = "DIR", requires = "speed")]
+    folders: Vec<PathBuf>,
+    /// Compare the speed of ResNet-18, ResNet-50, MobileNetV2 and ViT-Tiny with random weights too
+    #[arg(long, requires = "speed")]
+    standard: bool,
+    /// Compare the speed of the int8 deploy files too
+    #[arg(long, requires = "speed")]
+    int8: bool,
+    /// Leave the allocator of --speed as it is, which may give memory back to the system after each run
+    #[arg(long, requires = "speed")]
+    default_allocator: bool,
+    /// Number of threads of a run of --speed
+    #[arg(long, value_name = "N", requires = "speed")]
+    threads: Option<u16>,
+    /// Number of samples in a batch of --speed
+    #[arg(long, value_name = "N", requires = "speed")]
+    batch: Option<u16>,
+    /// Seconds for each file in each runtime of --speed
+    #[arg(long, value_name = "S", requires = "speed")]
+    seconds: Option<f64>,
+    /// Write the results of --speed to this file
+    #[arg(long, value_name = "FILE", requires = "speed")]
+    json: Option<PathBuf>,
     /// Measure the times of operators in a runtime, and write the table from which the fastest placement of int8 is found;
     /// xtask/bench/costs.py describes it
     #[arg(long, value_name = "RUNTIME", value_parser = ["onnxruntime"])]
@@ -49,7 +79,7 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     if let Some(runtime) = &args.costs {
         let folder = "crates/quant/src/placement";
         cmd!(sh, "{python} xtask/bench/costs.py {runtime} {folder} {only...}").run()?;
-        if args.runtime.is_none() && args.ptq.is_none() && args.search.is_none() {
+        if args.runtime.is_none() && args.ptq.is_none() && args.search.is_none() && !args.speed {
             return Ok(());
         }
     }
@@ -57,6 +87,9 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     if let Some(folder) = &args.runtime {
         let folder = here.join(folder);
         cmd!(sh, "{python} xtask/bench/runtime.py {program} {folder} {only...}").run()?;
+    }
+    if args.speed {
+        speed(sh, here, args, &python, &program)?;
     }
     let (script, folder) = match (&args.ptq, &args.search) {
         (Some(folder), _) => ("xtask/bench/ptq.py", folder),
@@ -81,5 +114,36 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
         more.extend(["--tools".into(), tools.into()]);
     }
     cmd!(sh, "{python} {script} {program} {folder} {more...} {only...}").run()?;
+    Ok(())
+}
+
+/// Compares the speed of models with that in ONNX Runtime.
+fn speed(sh: &Shell, here: &Path, args: &Args, python: &Path, program: &Path) -> anyhow::Result<()> {
+    let mut folders: Vec<PathBuf> = args.folders.iter().map(|folder| here.join(folder)).collect();
+    if args.standard {
+        let standard = PathBuf::from("target/bench/standard");
+        cmd!(sh, "{python} xtask/bench/standard_nets.py {standard}").run()?;
+        folders.push(standard);
+    }
+    if folders.is_empty() {
+        bail!("--speed: name folders with models, or use --standard");
+    }
+    let mut more: Vec<OsString> = Vec::new();
+    if args.int8 {
+        more.push("--int8".into());
+    }
+    if args.default_allocator {
+        more.push("--default-allocator".into());
+    }
+    let mut add = |option: &str, value: Option<OsString>| {
+        more.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+    };
+    add("--threads", args.threads.map(|n| n.to_string().into()));
+    add("--batch", args.batch.map(|n| n.to_string().into()));
+    add("--seconds", args.seconds.map(|seconds| seconds.to_string().into()));
+    add("--target", args.target.as_ref().map(OsString::from));
+    add("--json", args.json.as_ref().map(|path| here.join(path).into()));
+    args.only.iter().for_each(|name| add("--only", Some(name.into())));
+    cmd!(sh, "{python} xtask/bench/speed.py {program} {folders...} {more...}").run()?;
     Ok(())
 }
