@@ -84,6 +84,7 @@ mod output_files;
 mod peak_memory;
 mod quantize;
 mod report;
+mod run_profile;
 mod save_lock;
 mod scorer;
 mod stop;
@@ -135,6 +136,7 @@ pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
 pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report};
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
+pub use run_profile::{NodeTime, Peak, RunProfile};
 pub use save_lock::SaveLock;
 pub use scorer::{
     AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score, Verified, VerifiedScorer,

@@ -1,4 +1,6 @@
-//! `intact8 run`: runs a model on data and writes its outputs.
+//! `intact8 run`: runs a model on data and writes its outputs, or measures where the time of a run is spent.
+
+mod profile;
 
 use super::{
     ChosenRuntime, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside, print_contradictions,
@@ -9,13 +11,19 @@ use intact8::data::{DataSet, stacked, write_npz};
 use intact8::ir::{Executor, Pass, Runtime, Tap, Type, ValueRef, with_element};
 use intact8::quant::passes::ReadAscend;
 use intact8::{Data, Limits, Model, Session, Tensor};
+use profile::ProfileArgs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Run a model on data and write its outputs
+/// Run a model on data and write its outputs, or profile it
 ///
 /// Example: intact8 run model.onnx --input in.npz --output out.npz --tap conv1_output
+///
+/// With --profile nothing is written: the first batch of the data, or without --input random numbers, run again and again in our
+/// interpreter, and two tables have the times of its operators and of its slowest nodes.
+///
+/// Example: intact8 run model.onnx --profile --threads 1 --batch 8
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ONNX file
@@ -23,11 +31,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     load: LoadArgs,
     /// One array for each model input, named as the input; or a folder with a file for each sample or batch
-    #[arg(long, value_name = "IN")]
-    input: PathBuf,
+    #[arg(long, value_name = "IN", required_unless_present = "profile")]
+    input: Option<PathBuf>,
     /// File for one array for each output, with the batches stacked
-    #[arg(long, value_name = "OUT.npz")]
-    output: PathBuf,
+    #[arg(long, value_name = "OUT.npz", required_unless_present = "profile")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     feeding: FeedingArgs,
     #[command(flatten)]
@@ -37,10 +45,13 @@ pub(crate) struct Args {
     /// Write this value as well; may be repeated
     #[arg(long = "tap", value_name = "VALUE")]
     taps: Vec<String>,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    lines_beside(std::iter::once(&args.output));
+    let (Some(input), Some(output)) = (&args.input, &args.output) else { return profile::run(args) };
+    lines_beside(std::iter::once(output));
     let mut model = args.load.model(&args.model)?;
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
@@ -49,7 +60,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ready = ReadyModel::of(&model, runtime.as_ref(), limits);
     let ready = ready.with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
-    let feed = DataSet::read_for(&args.input, &model)?.feed(&model, &args.feeding.feeding())?;
+    let feed = DataSet::read_for(input, &model)?.feed(&model, &args.feeding.feeding())?;
     feed.check_memory(limits.memory)?;
     print_fed(&feed)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();
@@ -95,14 +106,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect::<anyhow::Result<_>>()?;
     let mut bytes = std::io::Cursor::new(Vec::new());
     write_npz(&mut bytes, results.iter().map(|(name, tensor)| (*name, tensor)))?;
-    intact8::write_file(&args.output, bytes.get_ref())?;
+    intact8::write_file(output, bytes.get_ref())?;
     for (name, tensor) in &results {
         print_line(&format!("{name}: {}{:?}", tensor.dtype(), tensor.shape()));
     }
     for name in left_out {
         print_message(&format!("output {name:?}: is a sequence or an optional value, and is left out"));
     }
-    print_line(&format!("wrote {}", args.output.display()));
+    print_line(&format!("wrote {}", output.display()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -133,6 +133,78 @@ fn latencies_are_measured_in_turns_and_compared_with_the_first() {
 }
 
 #[test]
+fn every_model_is_measured_in_every_runtime_that_is_named() {
+    let scratch = Scratch::new();
+    let (model, table) = (fixture("digits", "model.onnx"), scratch.path("bench.json"));
+    let two = ["--runtime", "none", "--runtime", "none"];
+    let args = ["bench", &model, &model, "--seconds", "0.05", "--threads", "2", "--json", &table];
+    let run = intact8(&[&args[..], &two].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let ours = "the interpreter of intact8";
+    assert!(run.stdout.starts_with(&format!("{ours} and {ours}, 2 threads, batch 1, ")), "{}", run.stdout);
+    assert!(run.stdout.contains(" runtime "), "{}", run.stdout);
+    let found = json(&scratch, "bench.json");
+    let rows = found["models"].as_array().expect("a list");
+    assert!(rows.len() == 4 && rows.iter().all(|row| row["runtime"] == ours), "{found}");
+}
+
+#[test]
+fn a_profile_has_every_node_and_operator() {
+    let scratch = Scratch::new();
+    let (model, table) = (fixture("digits-hard", "model.onnx"), scratch.path("profile.json"));
+    let args =
+        ["run", &model, "--profile", "--seconds", "0.05", "--batch", "4", "--top", "2", "--json", &table];
+    let run = intact8(&args);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with("1 thread, batch 4, random inputs, "), "{}", run.stdout);
+    assert!(run.stdout.contains("\npeak: ") && run.stdout.contains("--json writes all\n"), "{}", run.stdout);
+    let found = json(&scratch, "profile.json");
+    let list = |key: &str| found[key].as_array().expect("a list").clone();
+    let sum = |key: &str, field: &str| -> f64 {
+        list(key).iter().map(|row| row[field].as_f64().expect("a number")).sum()
+    };
+    assert!((sum("operators", "share") - 1.0).abs() < 1e-6 && (sum("nodes", "share") - 1.0).abs() < 1e-6);
+    assert_eq!(sum("operators", "calls"), list("nodes").len() as f64, "{found}");
+    // 24 to 16 channels, 3x3, on 4x4 pixels of 4 samples.
+    let nodes = list("nodes");
+    let conv = nodes.iter().find(|node| node["node"] == "block4.conv2").expect("it runs");
+    assert_eq!((&conv["operator"], &conv["multiply_adds"]), (&"Conv".into(), &(4 * 24 * 16 * 9 * 16).into()));
+    assert!(conv["giga_operations_per_second"].as_f64() > Some(0.0), "{conv}");
+    let relu = nodes.iter().find(|node| node["operator"] == "Relu").expect("it runs");
+    assert!(relu["multiply_adds"].is_null() && relu["part_of_peak"].is_null(), "{relu}");
+    // With data in place of random numbers, and without a file.
+    let data = fixture("digits-hard", "eval.npz");
+    let run = intact8(&["run", &model, "--profile", "--seconds", "0.05", "--input", &data]);
+    assert!(
+        run.stdout.starts_with("1 thread, batch 32, ") && run.stdout.contains(" runs: "),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn a_profile_writes_no_outputs() {
+    let model = fixture("digits", "model.onnx");
+    for wrong in [
+        &["--output", "out.npz"][..],
+        &["--tap", "x"],
+        &["--runtime", "onnxruntime"],
+        &["--seconds", "nan"],
+        &["--threads", "0"],
+    ] {
+        let run = intact8(&[&["run", &model, "--profile"], wrong].concat());
+        assert!(run.code != 0 && run.stdout.is_empty() && run.stderr.contains(wrong[0]), "{}", run.stderr);
+    }
+    // Without a profile its options are errors, and data and output are required.
+    for (args, expected) in
+        [(&["--json", "p.json"][..], "--profile"), (&[], "--input"), (&["--input", "x"], "--output")]
+    {
+        let run = intact8(&[&["run", &model], args].concat());
+        assert!(run.code == 2 && run.stderr.contains(expected), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn a_command_measures_the_latency_elsewhere() {
     let scratch = Scratch::new();
     let bench = scratch.text("bench.sh", "if grep -q QuantizeLinear $1; then echo 1.5; else echo 3; fi\n");
