@@ -59,6 +59,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether somebody watches the values.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.tap.is_some()
+    }
+
     pub(crate) fn tap(&self, value: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(value, tensor),

@@ -96,7 +96,7 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     let most = SMALL.max(n_operand_bytes.saturating_mul(MAX_GROWTH));
     // Kernels may need memory in addition to the result.
     let limits = Limits { memory: most.saturating_mul(4), steps: MAX_STEPS };
-    let session = Session::with_limits(&isolate(model, within, id), limits).ok()?;
+    let session = Session::as_written(&isolate(model, within, id), limits).ok()?;
     let items = session.run_data(vec![], None).ok()?;
     let tensors: Option<Vec<Tensor>> = items.into_iter().map(|item| item.into_tensor().ok()).collect();
     let tensors = tensors?;

@@ -1,8 +1,6 @@
 //! The interpreter as a runtime.
 
 use crate::context::Limits;
-use crate::lower::lower;
-use crate::lowered_model::LoweredModel;
 use crate::memory::SharedMemory;
 use crate::session::Session;
 use crate::sharing::Registry;
@@ -14,7 +12,7 @@ use std::sync::Arc;
 pub struct Interpreter {
     limits: Limits,
     memory: Arc<SharedMemory>,
-    registry: Registry,
+    registry: Arc<Registry>,
     observer: Option<Box<Observe>>,
 }
 
@@ -25,7 +23,7 @@ impl Interpreter {
     /// An interpreter whose sessions have these limits; the memory is that of all runs together.
     pub fn with_limits(limits: Limits) -> Interpreter {
         let memory = SharedMemory::new(limits.memory);
-        Interpreter { limits, memory, registry: Registry::default(), observer: None }
+        Interpreter { limits, memory, registry: Arc::default(), observer: None }
     }
 
     /// The same interpreter; `observer` is called with every model before it is compiled, for logs and counts.
@@ -43,20 +41,7 @@ impl Interpreter {
         if let Some(observer) = &self.observer {
             observer(model);
         }
-        self.compiled(model, false)
-    }
-
-    pub(crate) fn compiled(&self, model: &Model, is_lowered: bool) -> Result<Session> {
-        Session::compile(model, self.limits, self.memory.clone(), &self.registry, is_lowered)
-    }
-
-    /// The lowered form of a model, which [`Runtime::compile`] runs when nobody watches: nodes that compute together are one, and
-    /// channels may be last.
-    ///
-    /// # Errors
-    /// If a pass fails.
-    pub fn lowered(model: &Model) -> Result<Model> {
-        lower(model)
+        Session::compile(model, self.limits, self.memory.clone(), &self.registry)
     }
 }
 
@@ -69,9 +54,6 @@ impl Default for Interpreter {
 
 impl Runtime for Interpreter {
     fn compile<'a>(&'a self, model: &Model) -> Result<Box<dyn Executor + 'a>> {
-        if let Some(observer) = &self.observer {
-            observer(model);
-        }
-        Ok(Box::new(LoweredModel::new(self, model)?))
+        Ok(Box::new(self.session(model)?))
     }
 }

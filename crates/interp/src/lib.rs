@@ -38,7 +38,6 @@ mod fold_constants;
 mod indices;
 mod interpreter;
 mod lower;
-mod lowered_model;
 mod memory;
 mod number;
 mod op;

@@ -22,11 +22,12 @@ use intact8_ir::{Error, Graph, Model, Node, NodeId, Op, Pipeline, Result, Value,
 /// The domain of operators that only lowered models have.
 pub(crate) const DOMAIN: &str = "intact8.lowered";
 
-/// The lowered form of a verified model.
+/// The lowered form of a verified model; `None` if there is nothing to lower.
 ///
 /// # Errors
 /// If the model uses the domain, or a pass fails.
-pub(crate) fn lower(model: &Model) -> Result<Model> {
+pub(crate) fn lower(model: &Model) -> Result<Option<Model>> {
+    let mut changed = false;
     let mut lowered = model.clone();
     if lowered.opsets.insert(DOMAIN.to_owned(), 1).is_some() {
         return Err(Error::unsupported(format!(
@@ -34,11 +35,9 @@ pub(crate) fn lower(model: &Model) -> Result<Model> {
         )));
     }
     for pass in passes().0 {
-        pass.run(&mut lowered).map_err(|error| error.at(format!("in {}", pass.name())))?;
-        #[cfg(debug_assertions)]
-        intact8_ir::verify(&lowered).map_err(|error| error.at(format!("after {}", pass.name())))?;
+        changed |= pass.run(&mut lowered).map_err(|error| error.at(format!("in {}", pass.name())))?;
     }
-    Ok(lowered)
+    Ok(changed.then_some(lowered))
 }
 
 /// The passes, in order.

@@ -3,26 +3,43 @@
 use crate::compile::Compiler;
 use crate::context::{Context, Limits};
 use crate::data::Data;
+use crate::lower::lower;
 use crate::memory::SharedMemory;
 use crate::profiler::Profiler;
 use crate::program::Program;
 use crate::sharing::{Kernels, Registry, Sharing};
 use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A compiled model. It is independent of the model, with which it shares the constants.
 ///
-/// A session may run many times, on inputs of different shapes, and in several threads at once.
+/// A session may run many times, on inputs of different shapes, and in several threads at once. What runs is the
+/// [lowered](Session::lowered) form of the model; a run that is watched by a tap runs the model as it is written, which is compiled
+/// for the first such run.
 pub struct Session {
-    program: Program,
-    /// Owned, so that other sessions find them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the registry holds weak references to them"))]
-    kernels: Kernels,
+    compiled: Compiled,
+    /// How to compile the model as it is written; `None` if that is what is compiled.
+    written: Option<Written>,
     limits: Limits,
     /// That of all runs, also of other sessions of an interpreter.
     memory: Arc<SharedMemory>,
     inputs: Vec<Input>,
     outputs: Vec<String>,
+}
+
+/// A program and its kernels.
+struct Compiled {
+    program: Program,
+    /// Owned, so that other sessions find them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the registry holds weak references to them"))]
+    kernels: Kernels,
+}
+
+/// A model that is compiled once a run is watched.
+struct Written {
+    model: Model,
+    registry: Arc<Registry>,
+    compiled: OnceLock<Compiled>,
 }
 
 /// An input of a session.
@@ -44,33 +61,68 @@ impl Session {
 
     /// Compiles a verified model.
     pub fn with_limits(model: &Model, limits: Limits) -> Result<Session> {
-        Session::compile(model, limits, SharedMemory::new(limits.memory), &Registry::default(), false)
+        Session::compile(model, limits, SharedMemory::new(limits.memory), &Arc::default())
+    }
+
+    /// Compiles a verified model as it is written, node by node: the reference for lowering.
+    pub fn as_written(model: &Model, limits: Limits) -> Result<Session> {
+        let memory = SharedMemory::new(limits.memory);
+        let compiled = Compiled::of(model, limits, &memory, &Registry::default(), false)?;
+        Ok(Session::with(compiled, None, model, limits, memory))
+    }
+
+    /// The lowered form of a verified model: nodes that compute together are one, quantized operators compute on integers, and
+    /// channels may be in another order.
+    ///
+    /// # Errors
+    /// If the model has operators of lowered models already.
+    pub fn lowered(model: &Model) -> Result<Model> {
+        Ok(lower(model)?.unwrap_or_else(|| model.clone()))
     }
 
     /// Compiles a verified model; kernels of live sessions in the registry with the same attributes and constants are
-    /// shared. `is_lowered` says whether the model is [lowered](crate::lower::lower).
+    /// shared.
     pub(crate) fn compile(
         model: &Model,
         limits: Limits,
         memory: Arc<SharedMemory>,
-        registry: &Registry,
-        is_lowered: bool,
+        registry: &Arc<Registry>,
     ) -> Result<Session> {
+        let lowered = lower(model)?;
+        let is_lowered = lowered.is_some();
+        let compiled =
+            Compiled::of(lowered.as_ref().unwrap_or(model), limits, &memory, registry, is_lowered)?;
+        let written =
+            || Written { model: model.clone(), registry: registry.clone(), compiled: OnceLock::new() };
+        Ok(Session::with(compiled, is_lowered.then(written), model, limits, memory))
+    }
+
+    fn with(
+        compiled: Compiled,
+        written: Option<Written>,
+        model: &Model,
+        limits: Limits,
+        memory: Arc<SharedMemory>,
+    ) -> Session {
         let graph = model.main();
-        let sharing = Sharing::with(registry);
-        Ok(Session {
-            program: Compiler::model(model, limits, memory.clone(), &sharing, is_lowered)?,
-            kernels: sharing.finish(),
-            limits,
-            memory,
-            inputs: Input::all_of(model),
-            outputs: graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect(),
-        })
+        let outputs = graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect();
+        Session { compiled, written, limits, memory, inputs: Input::all_of(model), outputs }
+    }
+
+    /// What runs, with or without a tap.
+    fn compiled(&self, is_watched: bool) -> Result<&Compiled> {
+        let Some(written) = self.written.as_ref().filter(|_| is_watched) else { return Ok(&self.compiled) };
+        if let Some(compiled) = written.compiled.get() {
+            return Ok(compiled);
+        }
+        let Written { model, registry, compiled } = written;
+        let fresh = Compiled::of(model, self.limits, &self.memory, registry, false)?;
+        Ok(compiled.get_or_init(|| fresh))
     }
 
     #[cfg(test)]
     pub(crate) fn kernels(&self) -> &Kernels {
-        &self.kernels
+        &self.compiled.kernels
     }
 
     /// The inputs, in order.
@@ -125,7 +177,22 @@ impl Session {
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
-        self.program.run(inputs, [], context)
+        self.compiled(context.is_watched())?.program.run(inputs, [], context)
+    }
+}
+
+impl Compiled {
+    /// `is_lowered` says whether the model is [lowered](Session::lowered).
+    fn of(
+        model: &Model,
+        limits: Limits,
+        memory: &Arc<SharedMemory>,
+        registry: &Registry,
+        is_lowered: bool,
+    ) -> Result<Compiled> {
+        let sharing = Sharing::with(registry);
+        let program = Compiler::model(model, limits, memory.clone(), &sharing, is_lowered)?;
+        Ok(Compiled { program, kernels: sharing.finish() })
     }
 }
 

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_kernel_is_removed_with_its_last_session() {
         let weight = Tensor::new(&[16, 32], vec![1.0f32; 512]);
-        let registry = Registry::default();
+        let registry = Arc::new(Registry::default());
         let n_known = || registry.0.lock().unwrap().values().map(Vec::len).sum::<usize>();
         let compile = || {
             Session::compile(
@@ -239,7 +239,6 @@ mod tests {
                 Limits::default(),
                 SharedMemory::new(0),
                 &registry,
-                false,
             )
             .unwrap()
         };

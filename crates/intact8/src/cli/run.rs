@@ -24,6 +24,8 @@ use std::process::ExitCode;
 /// interpreter, and two tables have the times of its operators and of its slowest nodes.
 ///
 /// Example: intact8 run model.onnx --profile --threads 1 --batch 8
+///
+/// With --print-compiled the text form of what the interpreter runs is printed: docs/lowering.md.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ONNX file
@@ -31,10 +33,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     load: LoadArgs,
     /// One array for each model input, named as the input; or a folder with a file for each sample or batch
-    #[arg(long, value_name = "IN", required_unless_present = "profile")]
+    #[arg(long, value_name = "IN", required_unless_present_any = ["profile", "print_compiled"])]
     input: Option<PathBuf>,
     /// File for one array for each output, with the batches stacked
-    #[arg(long, value_name = "OUT.npz", required_unless_present = "profile")]
+    #[arg(long, value_name = "OUT.npz", required_unless_present_any = ["profile", "print_compiled"])]
     output: Option<PathBuf>,
     #[command(flatten)]
     feeding: FeedingArgs,
@@ -47,9 +49,18 @@ pub(crate) struct Args {
     taps: Vec<String>,
     #[command(flatten)]
     profile: ProfileArgs,
+    /// Print what the interpreter runs, in the text form: merged operations, integers and blocks of channels. Nothing runs
+    #[arg(long, conflicts_with_all = ["input", "output", "profile", "runtime", "taps"])]
+    print_compiled: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.print_compiled {
+        let model = args.load.model(&args.model)?;
+        let lowered = Session::lowered(&model).with_context(|| args.model.display().to_string())?;
+        print_line(lowered.to_string().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
     let (Some(input), Some(output)) = (&args.input, &args.output) else { return profile::run(args) };
     lines_beside(std::iter::once(output));
     let mut model = args.load.model(&args.model)?;

@@ -6,6 +6,8 @@ use intact8_ir::TensorType;
 enum Product {
     /// Each result is a sum over the weight's elements of one output channel; the operand of the weight.
     Conv(usize),
+    /// As a Conv, with a result in blocks of channels, of which the last may be filled up.
+    BlockedConv(usize),
     /// Each input meets the weight's elements of one input channel; the operand of the weight.
     ConvTranspose(usize),
     /// A matrix product with a result of the shape M,N, whose left factor may be transposed.
@@ -23,6 +25,9 @@ const PRODUCTS: &[(&str, Product)] = &[
     ("QLinearConv", Product::Conv(3)),
     ("com.microsoft::FusedConv", Product::Conv(1)),
     ("com.microsoft::QLinearConv", Product::Conv(3)),
+    ("intact8.lowered::Conv", Product::Conv(3)),
+    ("intact8.lowered::BlockedConv", Product::BlockedConv(1)),
+    ("intact8.lowered::Product", Product::MatMul),
     ("ConvTranspose", Product::ConvTranspose(1)),
     ("Gemm", Product::Gemm),
     ("com.microsoft::FusedGemm", Product::Gemm),
@@ -48,6 +53,10 @@ pub(super) fn multiply_adds(
     let (_, product) = PRODUCTS.iter().find(|(name, _)| *name == operator)?;
     match product {
         Product::Conv(weight) => Some(n_outputs * count(shape(*weight)?.get(1..)?)),
+        Product::BlockedConv(weight) => match output.known_shape()?.as_slice() {
+            [batch, _, spatial @ .., _] => Some(count(&[*batch]) * count(spatial) * count(&shape(*weight)?)),
+            _ => None,
+        },
         Product::ConvTranspose(weight) => Some(count(&shape(0)?) * count(shape(*weight)?.get(1..)?)),
         Product::Gemm => {
             let n_rows = *output.known_shape()?.first()? as u64;
@@ -77,6 +86,12 @@ mod tests {
             // 3x3, 16 of 32 channels in each of two groups.
             ("Conv", &[&[1, 32, 7, 7], &[64, 16, 3, 3]], &[1, 64, 5, 5], Some(64 * 25 * 16 * 9)),
             ("QLinearConv", &[&[1, 8, 4, 4], &[], &[], &[6, 8, 1, 1]], &[1, 6, 4, 4], Some(6 * 16 * 8)),
+            (
+                "intact8.lowered::BlockedConv",
+                &[&[2, 3, 5], &[24, 3, 3]],
+                &[2, 2, 5, 16],
+                Some(2 * 24 * 5 * 9),
+            ),
             ("ConvTranspose", &[&[1, 8, 4, 4], &[8, 5, 2, 2]], &[1, 5, 8, 8], Some(8 * 16 * 5 * 4)),
             // A is transposed: 7 by 3.
             ("Gemm", &[&[7, 3], &[7, 5]], &[3, 5], Some(3 * 5 * 7)),

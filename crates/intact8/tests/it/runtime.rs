@@ -168,10 +168,11 @@ fn a_profile_has_every_node_and_operator() {
     // 24 to 16 channels, 3x3, on 4x4 pixels of 4 samples.
     let nodes = list("nodes");
     let conv = nodes.iter().find(|node| node["node"] == "block4.conv2").expect("it runs");
-    assert_eq!((&conv["operator"], &conv["multiply_adds"]), (&"Conv".into(), &(4 * 24 * 16 * 9 * 16).into()));
+    let operator = "intact8.lowered::BlockedConv".into();
+    assert_eq!((&conv["operator"], &conv["multiply_adds"]), (&operator, &(4 * 24 * 16 * 9 * 16).into()));
     assert!(conv["giga_operations_per_second"].as_f64() > Some(0.0), "{conv}");
-    let relu = nodes.iter().find(|node| node["operator"] == "Relu").expect("it runs");
-    assert!(relu["multiply_adds"].is_null() && relu["part_of_peak"].is_null(), "{relu}");
+    let change = nodes.iter().find(|node| node["operator"] == "intact8.lowered::Unblock").expect("it runs");
+    assert!(change["multiply_adds"].is_null() && change["part_of_peak"].is_null(), "{change}");
     // With data in place of random numbers, and without a file.
     let data = fixture("digits-hard", "eval.npz");
     let run = intact8(&["run", &model, "--profile", "--seconds", "0.05", "--input", &data]);
@@ -180,6 +181,19 @@ fn a_profile_has_every_node_and_operator() {
         "{}",
         run.stdout
     );
+}
+
+#[test]
+fn the_lowered_model_is_printed() {
+    let model = fixture("digits-hard", "model.onnx");
+    let run = intact8(&["run", &model, "--print-compiled"]);
+    assert!(
+        run.stdout.starts_with("model ") && run.stdout.contains("= intact8.lowered::BlockedConv("),
+        "{}",
+        run.stdout
+    );
+    let run = intact8(&["run", &model, "--print-compiled", "--profile"]);
+    assert!(run.stderr.contains("cannot be used with"), "{}", run.stderr);
 }
 
 #[test]

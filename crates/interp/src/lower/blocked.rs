@@ -10,7 +10,7 @@ use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, Va
 use intact8_kernels::blocked::Layout;
 use intact8_kernels::conv::ConvShape;
 use intact8_kernels::conv_blocked;
-use layout::{blocked, channels_of, is_alive, sink, unblock};
+use layout::{Blocks, blocked, is_alive, sink, unblock};
 
 /// Makes a Conv of floats with constant weights a convolution of blocks of channels, together with the activation after it and,
 /// between them, the Add of another such result. Pools, sums and functions of single elements after it take the blocks.
@@ -37,7 +37,7 @@ use layout::{blocked, channels_of, is_alive, sink, unblock};
 /// %v = const splat(0.5) : f32[16,16,1,1]
 /// %"r blocked" = intact8.lowered::BlockedConv(%x, %w) {activation = "Relu", plain = 1} @first
 /// %"y blocked" = intact8.lowered::BlockedConv(%"r blocked", %v, _, %"r blocked") @second
-/// %y = intact8.lowered::Unblock(%"y blocked") {channels = 16} @second
+/// %y = intact8.lowered::Unblock(%"y blocked") {channels = 16, rank = 4} @second
 /// return %y
 /// ```
 pub(super) struct BlockChannels;
@@ -74,19 +74,20 @@ fn convolve(graph: &mut Graph, id: NodeId) -> Option<()> {
         is_row.then_some(())?;
     }
     let shape = shape(op, &weight_shape)?;
-    let is_plain = channels_of(graph, x).is_none() && shape.in_channels < 16 && shape.groups == 1;
+    let is_plain = Blocks::of(graph, x).is_none() && shape.in_channels < 16 && shape.groups == 1;
     let layout = if is_plain { Layout::Plain } else { Layout::Blocked };
     if shape.out_channels < FEWEST_CHANNELS || !conv_blocked::supports(&shape, layout) {
         return None;
     }
     let mut lowered = Op { attrs: op.attrs.clone(), ..lowered_op("BlockedConv") };
+    let blocks = Blocks { channels: shape.out_channels, rank: weight_shape.len() };
     let mut result = ValueId::from(id);
     let mut residual = None;
     if let [(sum, slot)] = graph.users(result)[..]
         && graph.node(sum).is("Add")
         && !graph.outputs().contains(&result)
         && let Some(other) = graph.operand(sum, 1 - slot)
-        && channels_of(graph, other) == Some(shape.out_channels)
+        && Blocks::of(graph, other) == Some(blocks)
     {
         residual = Some(blocked(graph, other));
         result = sum.into();
@@ -115,7 +116,7 @@ fn convolve(graph: &mut Graph, id: NodeId) -> Option<()> {
         (bias, residual) => vec![Some(x), Some(weight), bias, residual],
     };
     let conv = replace(graph, result, id, lowered, &operands);
-    unblock(graph, conv.into(), shape.out_channels);
+    unblock(graph, conv.into(), blocks);
     Some(())
 }
 

@@ -1,7 +1,7 @@
 //! The pictures of the passes, and laws of lowering.
 
 use super::*;
-use crate::{Interpreter, Session};
+use crate::{Interpreter, Limits, Session};
 use intact8_ir::{Pass, Runtime, Tensor};
 
 /// The blocks of a language in the documentation of a file.
@@ -69,12 +69,14 @@ fn lowered_models_return_what_the_models_return() {
     let model: Model = text.parse().unwrap();
     let values = (0..2 * 3 * 36).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.03).collect();
     let inputs = [Tensor::new(&[2, 3, 6, 6], values)];
-    let lowered = lower(&model).unwrap().to_string();
+    let lowered = lower(&model).unwrap().unwrap();
+    intact8_ir::verify(&lowered).unwrap();
+    let lowered = lowered.to_string();
     assert!(["::Conv", "::Table", "::Sum"].iter().all(|name| lowered.contains(name)), "{lowered}");
     assert_eq!(lowered.matches("Transpose").count(), 2, "{lowered}");
     let interpreter = Interpreter::default();
     let found = interpreter.compile(&model).unwrap().run(&inputs).unwrap();
-    let expected = Session::new(&model).unwrap().run(&inputs).unwrap();
+    let expected = Session::as_written(&model, Limits::default()).unwrap().run(&inputs).unwrap();
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found.shape(), expected.shape());
         let pairs = found.values::<f32>().unwrap().iter().zip(expected.values::<f32>().unwrap());

@@ -4,16 +4,27 @@ use super::super::lowered_op;
 use intact8_ir::{Attr, Graph, Node, NodeId, NodeKind, Op, OperatorTrait, Tensor, Value, ValueId};
 use intact8_kernels::blocked::BLOCK;
 
-/// The number of channels of a value that an Unblock makes.
-pub(super) fn channels_of(graph: &Graph, value: ValueId) -> Option<usize> {
-    let op = graph.node(value.node).as_op()?;
-    let is_unblock = op.domain == super::super::DOMAIN && op.name == "Unblock";
-    usize::try_from(op.int("channels").ok()?.filter(|_| is_unblock)?).ok()
+/// What is known of the shape of a value in blocks, in the usual order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Blocks {
+    pub(super) channels: usize,
+    /// The number of dimensions.
+    pub(super) rank: usize,
+}
+
+impl Blocks {
+    /// Of a value that an Unblock makes.
+    pub(super) fn of(graph: &Graph, value: ValueId) -> Option<Blocks> {
+        let op = graph.node(value.node).as_op()?;
+        let is_unblock = op.domain == super::super::DOMAIN && op.name == "Unblock";
+        let number = |name: &str| usize::try_from(op.int(name).ok()?.filter(|_| is_unblock)?).ok();
+        Some(Blocks { channels: number("channels")?, rank: number("rank")? })
+    }
 }
 
 /// The value in blocks of channels.
 pub(super) fn blocked(graph: &mut Graph, value: ValueId) -> ValueId {
-    if channels_of(graph, value).is_some()
+    if Blocks::of(graph, value).is_some()
         && let Some(blocks) = graph.operand(value.node, 0)
     {
         return blocks;
@@ -30,8 +41,10 @@ pub(super) fn blocked(graph: &mut Graph, value: ValueId) -> ValueId {
 }
 
 /// Makes the users of a value in blocks use it in the usual order.
-pub(super) fn unblock(graph: &mut Graph, value: ValueId, channels: usize) {
-    let op = lowered_op("Unblock").with("channels", Attr::Int(channels as i64));
+pub(super) fn unblock(graph: &mut Graph, value: ValueId, blocks: Blocks) {
+    let op = lowered_op("Unblock")
+        .with("channels", Attr::Int(blocks.channels as i64))
+        .with("rank", Attr::Int(blocks.rank as i64));
     let label = graph.node(value.node).label().to_owned();
     let of_value = &mut graph.node_mut(value.node).outputs[value.slot];
     let inner = format!("{} blocked", of_value.name);
@@ -54,25 +67,25 @@ pub(super) fn sink(graph: &mut Graph, id: NodeId) -> Option<()> {
     if !has_one_output {
         return None;
     }
-    let channels = match op.name.as_str() {
+    let blocks = match op.name.as_str() {
         "MaxPool" | "AveragePool" | "GlobalAveragePool" => {
-            let channels = channels_of(graph, graph.operand(id, 0)?)?;
+            let blocks = Blocks::of(graph, graph.operand(id, 0)?)?;
             if let NodeKind::Op(op) = &mut graph.node_mut(id).kind {
                 *op = Op { attrs: op.attrs.clone(), ..lowered_op(&format!("Blocked{}", op.name)) };
             }
             take_blocks(graph, id, 0);
-            channels
+            blocks
         }
         "Concat" => concat(graph, id)?,
         "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" => pair(graph, id)?,
         _ if op.has(OperatorTrait::Elementwise) && op.name != "PRelu" => {
-            let channels = channels_of(graph, graph.operand(id, 0)?)?;
+            let blocks = Blocks::of(graph, graph.operand(id, 0)?)?;
             take_blocks(graph, id, 0);
-            channels
+            blocks
         }
         _ => return None,
     };
-    unblock(graph, id.into(), channels);
+    unblock(graph, id.into(), blocks);
     Some(())
 }
 
@@ -84,31 +97,31 @@ fn take_blocks(graph: &mut Graph, id: NodeId, slot: usize) {
 }
 
 /// A Concat of channels that fill their blocks; the last operand need not.
-fn concat(graph: &mut Graph, id: NodeId) -> Option<usize> {
+fn concat(graph: &mut Graph, id: NodeId) -> Option<Blocks> {
     if graph.node(id).as_op()?.int("axis").ok()? != Some(1) {
         return None;
     }
     let operands = graph.operands(id).iter();
-    let channels = operands.map(|operand| channels_of(graph, (*operand)?)).collect::<Option<Vec<usize>>>()?;
-    let (_, whole) = channels.split_last()?;
-    if !whole.iter().all(|channels| channels.is_multiple_of(BLOCK)) {
+    let blocks = operands.map(|operand| Blocks::of(graph, (*operand)?)).collect::<Option<Vec<Blocks>>>()?;
+    let (last, whole) = blocks.split_last()?;
+    if !whole.iter().all(|blocks| blocks.channels.is_multiple_of(BLOCK) && blocks.rank == last.rank) {
         return None;
     }
-    (0..channels.len()).for_each(|slot| take_blocks(graph, id, slot));
-    Some(channels.iter().sum())
+    (0..blocks.len()).for_each(|slot| take_blocks(graph, id, slot));
+    Some(Blocks { channels: blocks.iter().map(|blocks| blocks.channels).sum(), ..*last })
 }
 
 /// An operation on two operands of as many channels, or one and a constant for all or for each channel.
-fn pair(graph: &mut Graph, id: NodeId) -> Option<usize> {
+fn pair(graph: &mut Graph, id: NodeId) -> Option<Blocks> {
     let operands = [graph.operand(id, 0)?, graph.operand(id, 1)?];
-    let channels = operands.map(|operand| channels_of(graph, operand));
-    let n_channels = channels[0].or(channels[1])?;
+    let found = operands.map(|operand| Blocks::of(graph, operand));
+    let blocks = found[0].or(found[1])?;
     let mut constants = [None, None];
     for (slot, operand) in operands.into_iter().enumerate() {
-        match channels[slot] {
-            Some(channels) if channels == n_channels => {}
+        match found[slot] {
+            Some(other) if other == blocks => {}
             Some(_) => return None,
-            None => constants[slot] = Some(blocked_constant(graph.constant(operand)?, n_channels)?),
+            None => constants[slot] = Some(blocked_constant(graph.constant(operand)?, blocks)?),
         }
     }
     for (slot, constant) in constants.into_iter().enumerate() {
@@ -121,30 +134,23 @@ fn pair(graph: &mut Graph, id: NodeId) -> Option<usize> {
             None => take_blocks(graph, id, slot),
         }
     }
-    Some(n_channels)
+    Some(blocks)
 }
 
-/// A constant for all elements, or for each channel with one or more dimensions of positions after it.
-fn blocked_constant(constant: &Tensor, n_channels: usize) -> Option<Tensor> {
-    let values = constant.values::<f32>().ok()?;
+/// A constant for all elements, or for each channel, `[channels, 1, …]` with or without a dimension for the batch.
+fn blocked_constant(constant: &Tensor, Blocks { channels, rank }: Blocks) -> Option<Tensor> {
+    let (values, shape) = (constant.values::<f32>().ok()?, constant.shape());
     if let [value] = values {
-        return (constant.shape().len() <= 4).then(|| Tensor::scalar(*value));
+        return (shape.len() <= rank).then(|| Tensor::scalar(*value));
     }
-    let shape = constant.shape();
-    let axis = shape.iter().position(|&n| n > 1)?;
-    let n_positions = shape.len() - axis - 1;
-    // With the batch, that is the rank of the other operand only if the constant has its dimension.
-    let is_along_channels = shape[axis] == n_channels
-        && values.len() == n_channels
-        && (1..=3).contains(&n_positions)
-        && axis == 1
-        || axis == 0 && n_positions == 2 && values.len() == n_channels && shape[0] == n_channels;
+    let ones = vec![1; rank - 2];
+    let is_along_channels =
+        shape == [&[channels], &ones[..]].concat() || shape == [&[1, channels], &ones[..]].concat();
     if !is_along_channels {
         return None;
     }
-    let n_blocks = n_channels.div_ceil(BLOCK);
+    let n_blocks = channels.div_ceil(BLOCK);
     let mut padded = values.to_vec();
     padded.resize(n_blocks * BLOCK, 0.0);
-    let shape = [&[n_blocks], &vec![1; n_positions][..], &[BLOCK]].concat();
-    Some(Tensor::new(&shape, padded))
+    Some(Tensor::new(&[&[n_blocks], &ones[..], &[BLOCK]].concat(), padded))
 }
