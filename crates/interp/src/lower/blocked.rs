@@ -86,7 +86,7 @@ fn convolve(graph: &mut Graph, id: NodeId) -> Option<()> {
     if let [(sum, slot)] = graph.users(result)[..]
         && graph.node(sum).is("Add")
         && !graph.outputs().contains(&result)
-        && let Some(other) = graph.operand(sum, 1 - slot)
+        && let Some(other) = graph.operand(sum, if slot == 0 { 1 } else { 0 })
         && Blocks::of(graph, other) == Some(blocks)
     {
         residual = Some(blocked(graph, other));

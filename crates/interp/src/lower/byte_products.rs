@@ -197,8 +197,10 @@ fn added_bias(
     n_channels: usize,
 ) -> Option<(ValueId, (ValueId, Option<ValueId>))> {
     let [(user, slot)] = graph.users(product)[..] else { return None };
-    let is_sum = graph.node(user).is("Add") && !graph.outputs().contains(&product);
-    let other = graph.operand(user, 1 - slot).filter(|_| is_sum)?;
+    if !graph.node(user).is("Add") || graph.outputs().contains(&product) {
+        return None;
+    }
+    let other = graph.operand(user, if slot == 0 { 1 } else { 0 })?;
     Some((user.into(), bias(graph, other, n_channels)?))
 }
 

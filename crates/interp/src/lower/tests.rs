@@ -83,3 +83,18 @@ fn lowered_models_return_what_the_models_return() {
         pairs.for_each(|(a, b)| assert!((a - b).abs() <= 1e-4, "{a} {b}"));
     }
 }
+
+/// The only use of the product is that of a subgraph, in a slot that no sum has.
+#[test]
+fn a_product_that_a_subgraph_captures_is_no_summand() {
+    let text = "model m opset 17\n%c = input : bool[]\n%q = input : u8[2,2]\n%s = const [0.5] : f32[]\n\
+        %z = const [0] : u8[]\n%a = DequantizeLinear(%q, %s, %z)\n%i = const [1, 2, 3, 4] : i8[2,2]\n\
+        %w = DequantizeLinear(%i, %s)\n%p = MatMul(%a, %w) @product\n\
+        %y = If(%c; %a, %a, %p) {else_branch = graph {\n%a = capture : f32[2,2]\nreturn %a\n}, \
+        then_branch = graph {\n%a = capture : f32[2,2]\n%p = capture : f32[2,2]\n%t = Sub(%a, %p)\nreturn %t\n}}\n\
+        return %y\n";
+    let model: Model = text.parse().unwrap();
+    let inputs = [Tensor::scalar(true), Tensor::new(&[2, 2], vec![1u8, 2, 3, 4])];
+    let expected = Session::as_written(&model, Limits::default()).unwrap().run(&inputs).unwrap();
+    assert_eq!(Session::new(&model).unwrap().run(&inputs).unwrap(), expected);
+}
