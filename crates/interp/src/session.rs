@@ -66,8 +66,16 @@ impl Session {
 
     /// Compiles a verified model as it is written, node by node: the reference for lowering.
     pub fn as_written(model: &Model, limits: Limits) -> Result<Session> {
-        let memory = SharedMemory::new(limits.memory);
-        let compiled = Compiled::of(model, limits, &memory, &Registry::default(), false)?;
+        Session::compile_as_written(model, limits, SharedMemory::new(limits.memory), &Registry::default())
+    }
+
+    pub(crate) fn compile_as_written(
+        model: &Model,
+        limits: Limits,
+        memory: Arc<SharedMemory>,
+        registry: &Registry,
+    ) -> Result<Session> {
+        let compiled = Compiled::of(model, limits, &memory, registry, false)?;
         Ok(Session::with(compiled, None, model, limits, memory))
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Values are identified by their [fingerprints](super::fingerprint). Two models compute the same bits for a value with the same
 //! fingerprint, so one can start from the values of the other. The cache holds values of the first model and of the latest one,
-//! at [cuts](super::cuts) through the graph that fit into the memory.
+//! at [cuts](super::cuts) through the graph that fit into the memory. Models run as they are written: lowered, a region of
+//! integers would round otherwise where a cut goes through it.
 
 use super::cuts::{Cost, cuts};
 use super::fingerprint::{Constants, Fingerprint, Fingerprints};
@@ -78,7 +79,7 @@ impl ActivationCache {
     ) -> Result<CachedModel<'a>> {
         let session = match session {
             Some(session) => session,
-            None => Arc::new(self.interpreter.session(model)?),
+            None => Arc::new(self.interpreter.session_as_written(model)?),
         };
         let mut cached = CachedModel {
             model,
@@ -135,7 +136,7 @@ impl ActivationCache {
         }
         let values: Vec<ValueId> = start.keys().copied().collect();
         if !cached.sessions.contains_key(&values) {
-            let session = self.interpreter.session(&model_after(cached.model, &values))?;
+            let session = self.interpreter.session_as_written(&model_after(cached.model, &values))?;
             cached.sessions.insert(values, Arc::new(session));
         }
         Ok(start.into_iter().collect())

@@ -98,3 +98,26 @@ fn a_product_that_a_subgraph_captures_is_no_summand() {
     let expected = Session::as_written(&model, Limits::default()).unwrap().run(&inputs).unwrap();
     assert_eq!(Session::new(&model).unwrap().run(&inputs).unwrap(), expected);
 }
+
+/// Weights are packed for the sizes of the first run; others are as right.
+#[test]
+fn lowered_models_run_on_inputs_of_other_sizes() {
+    let text = "model m opset 17\n%x = input : f32[N,20,H,W]\n%w = const splat(0.125) : f32[24,20,3,3]\n\
+        %c = Conv(%x, %w) {pads = [1, 1, 1, 1], strides = [2, 1]} @first\n%r = Relu(%c)\n\
+        %v = const splat(-0.25) : f32[24,1,3,3]\n%d = Conv(%r, %v) {group = 24, pads = [1, 1, 1, 1]} @second\n\
+        %a = Add(%d, %r)\n%y = GlobalAveragePool(%a) @pool\nreturn %a, %y\n";
+    let model: Model = text.parse().unwrap();
+    let lowered = Session::lowered(&model).unwrap().to_string();
+    assert!(
+        lowered.matches("BlockedConv").count() == 2 && lowered.contains("BlockedGlobalAveragePool"),
+        "{lowered}"
+    );
+    let (session, written) =
+        (Session::new(&model).unwrap(), Session::as_written(&model, Limits::default()).unwrap());
+    for shape in [[1, 20, 6, 6], [2, 20, 9, 5], [1, 20, 1, 1], [1, 20, 6, 6], [0, 20, 4, 4]] {
+        let n_elements = shape.iter().product::<usize>();
+        let values = (0..n_elements).map(|i| (i * 31 % 97) as f32 * 0.02 - 1.0).collect();
+        let inputs = [Tensor::new(&shape, values)];
+        assert_eq!(session.run(&inputs).unwrap(), written.run(&inputs).unwrap(), "{shape:?}");
+    }
+}
