@@ -1,7 +1,7 @@
 //! The paths of the results of a search or a conversion. The names are in `docs/files.md`; this writes nothing.
 
 use crate::files::folder_of;
-use crate::save_lock::SaveLock;
+use crate::save_lock::{SaveLock, hidden};
 use crate::temporary::remove_leftovers;
 use intact8_ir::Result;
 use intact8_quant::{DeployFormat, Emission};
@@ -94,7 +94,9 @@ impl OutputFiles {
         };
         let amct = [&self.final_config, &self.closest_config, &self.ranking, &self.history];
         let prefixed_files = amct.map(with_prefix);
-        let is_own = [&self.report, &self.journal, &self.fake_quant].iter().any(|file| file.exists());
+        // A run that was killed leaves its lock.
+        let lock = hidden(&self.lock_name());
+        let is_own = [&self.report, &self.journal, &self.fake_quant, &lock].iter().any(|file| file.exists());
         let is_of_others = amct.iter().any(|file| file.exists()) && !is_own;
         if is_of_others || prefixed_files.iter().any(|file| file.exists()) {
             [self.final_config, self.closest_config, self.ranking, self.history] = prefixed_files;
@@ -138,7 +140,11 @@ impl OutputFiles {
     /// # Errors
     /// If another process has locked them, or the folder can't be written to.
     pub fn lock(&self) -> Result<SaveLock> {
-        SaveLock::acquire(&self.report.with_file_name(prefixed(&self.prefix, "lock")))
+        SaveLock::acquire(&self.lock_name())
+    }
+
+    fn lock_name(&self) -> PathBuf {
+        self.report.with_file_name(prefixed(&self.prefix, "lock"))
     }
 
     /// Removes the temporary files that a killed run has left beside these files, and its temporary folders.

@@ -17,9 +17,7 @@ pub struct SaveLock {
 impl SaveLock {
     /// Acquires the lock with that name, in a hidden file, and creates its folder.
     pub(crate) fn acquire(name: &Path) -> Result<SaveLock> {
-        let mut hidden = OsString::from(PREFIX);
-        hidden.push(name.file_name().unwrap_or_default());
-        let path = name.with_file_name(hidden);
+        let path = hidden(name);
         let failed = |error| Error::io(error).at(path.display());
         std::fs::create_dir_all(folder_of(&path)).map_err(failed)?;
         loop {
@@ -37,6 +35,13 @@ impl SaveLock {
             }
         }
     }
+}
+
+/// The file of a lock, which a killed process leaves.
+pub(crate) fn hidden(name: &Path) -> PathBuf {
+    let mut hidden = OsString::from(PREFIX);
+    hidden.push(name.file_name().unwrap_or_default());
+    name.with_file_name(hidden)
 }
 
 impl Drop for SaveLock {
