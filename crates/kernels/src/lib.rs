@@ -32,6 +32,7 @@
 
 pub mod attention;
 pub mod blocked;
+pub mod chain;
 pub mod conv;
 pub mod conv_blocked;
 pub mod conv_bytes;

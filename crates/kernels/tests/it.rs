@@ -7,6 +7,8 @@
 mod attention;
 #[path = "it/blocked.rs"]
 mod blocked;
+#[path = "it/chain.rs"]
+mod chain;
 #[path = "it/conv.rs"]
 mod conv;
 #[path = "it/conv_blocked.rs"]
