@@ -12,6 +12,7 @@ mod byte_pools;
 mod byte_products;
 mod byte_sums;
 mod byte_tables;
+mod chains;
 mod moved_bytes;
 mod quantized;
 mod transposes;
@@ -51,6 +52,7 @@ pub(crate) fn passes() -> Pipeline<'static> {
         Box::new(transposes::SinkTransposes),
         Box::new(FoldConstants),
         Box::new(blocked::BlockChannels),
+        Box::new(chains::FuseChains),
     ])
 }
 

@@ -79,6 +79,15 @@ impl Session {
         Ok(Session::with(compiled, None, model, limits, memory))
     }
 
+    /// Compiles a model that tests have lowered.
+    #[cfg(test)]
+    pub(crate) fn of_lowered(lowered: &Model) -> Result<Session> {
+        let limits = Limits::default();
+        let memory = SharedMemory::new(limits.memory);
+        let compiled = Compiled::of(lowered, limits, &memory, &Registry::default(), true)?;
+        Ok(Session::with(compiled, None, lowered, limits, memory))
+    }
+
     /// The lowered form of a verified model: nodes that compute together are one, quantized operators compute on integers, and
     /// channels may be in another order.
     ///

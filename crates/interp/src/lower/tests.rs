@@ -24,6 +24,7 @@ fn passes_change_models_as_in_their_pictures() {
         (&byte_pools::FuseBytePools, include_str!("byte_pools.rs")),
         (&byte_products::FuseByteProducts, include_str!("byte_products.rs")),
         (&byte_sums::FuseByteSums, include_str!("byte_sums.rs")),
+        (&chains::FuseChains, include_str!("chains.rs")),
         (&moved_bytes::MoveBytes, include_str!("moved_bytes.rs")),
         (&transposes::SinkTransposes, include_str!("transposes.rs")),
     ];

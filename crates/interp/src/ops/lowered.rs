@@ -1,6 +1,7 @@
 //! The operators of lowered models, which no file has: see `lower.rs`.
 
 mod blocked;
+pub(crate) mod chain;
 mod pool;
 mod product;
 mod sum;
@@ -13,7 +14,7 @@ use intact8_ir::{DType, Error, Op, Result, Tensor};
 use intact8_kernels::conv_bytes::{Levels, Output};
 use intact8_kernels::quantize::Quantized;
 
-static ROWS: &[&[OpRow]] = &[blocked::ROWS, pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
+static ROWS: &[&[OpRow]] = &[blocked::ROWS, chain::ROWS, pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
 
 /// The row of an operator.
 pub(crate) fn find(op: &Op) -> Result<&'static OpRow> {
