@@ -11,17 +11,21 @@ mod metric;
 mod npy;
 mod npz;
 mod raw;
+mod recorded;
 mod rows;
 
 pub use array::Array;
 pub use batch_axis::BatchAxis;
 pub use feed::{FedInput, Feed, Feeding, ValueRange};
 pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
-pub use metric::{Better, METRICS, Metric, MetricRow, Noise, Truth, metric_named};
+pub use metric::{
+    Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, metric_named,
+};
 pub use npz::{read_npz, write_npz};
 pub use raw::data_files;
+pub use recorded::RecordedBatches;
 pub(crate) use rows::Rows;
-pub use rows::stacked;
+pub use rows::{stacked, trimmed};
 
 use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor};

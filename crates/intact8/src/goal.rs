@@ -53,7 +53,7 @@ impl Goal {
         };
         let (name, target) = text.split_at(sign);
         let metric = metric_named(name.trim())?;
-        let better = metric.row().better;
+        let better = metric.better();
         let bound = match better {
             Better::Higher => target.strip_prefix(">="),
             Better::Lower => target.strip_prefix("<="),
@@ -84,9 +84,42 @@ impl Goal {
         Ok((metric.clone(), Goal::of(&metric, target)))
     }
 
+    /// Parses the name of a metric of the caller's own with an optional target: `map` may drop by `default`, `map=1%` by one percent
+    /// of the original's, and `map>=0.3` and `wer<=0.1` are bounds, which state whether higher or lower is better.
+    ///
+    /// # Errors
+    /// If the target can't be parsed, or a bound contradicts `better`.
+    pub fn parse_own(text: &str, default: MaxDrop, better: Option<Better>) -> Result<Goal> {
+        let at = |error: Error| error.at(format!("metric {text:?}"));
+        let (name, target) = text.split_at(text.find(['<', '>', '=']).unwrap_or(text.len()));
+        let bound = [(Better::Higher, ">="), (Better::Lower, "<=")];
+        let bound = bound.iter().find_map(|(of, sign)| Some((*of, target.strip_prefix(sign)?)));
+        let (of_sign, target) = match (bound, target.strip_prefix('=')) {
+            (Some((of, number)), _) => {
+                let number = number.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+                let missing = || Error::invalid_config("has no number after the sign; write a finite number");
+                (Some(of), Target::Bound(number.ok_or_else(|| at(missing()))?))
+            }
+            (None, Some(max_drop)) => (None, Target::Drop(MaxDrop::parse(max_drop).map_err(at)?)),
+            (None, None) if target.is_empty() => (None, Target::Drop(default)),
+            (None, None) => return Err(at(Error::invalid_config("write a number after = or >= or <="))),
+        };
+        if of_sign.is_some() && better.is_some() && of_sign != better {
+            let (way, sign) = if better == Some(Better::Higher) { ("higher", ">=") } else { ("lower", "<=") };
+            return Err(at(Error::invalid_config(format!(
+                "{way} is better here; write {sign} and a number"
+            ))));
+        }
+        Ok(Goal {
+            name: name.trim().to_owned(),
+            better: of_sign.or(better).unwrap_or(Better::Higher),
+            target,
+        })
+    }
+
     /// A goal for a built-in metric.
     pub fn of(metric: &Metric, target: Target) -> Goal {
-        Goal { name: metric.name.clone(), better: metric.row().better, target }
+        Goal { name: metric.name.clone(), better: metric.better(), target }
     }
 
     /// The verdict on a metric. The loss is the drop against the original's, in the unit of the target.
@@ -204,7 +237,7 @@ impl MaxDrop {
 
     /// Checks that the drop is less than the whole metric.
     fn check(self, metric: &Metric) -> Result<()> {
-        let (is_share, better) = (metric.row().is_share, metric.row().better);
+        let (is_share, better) = (metric.is_share(), metric.better());
         match self {
             MaxDrop::Absolute(drop) if is_share && drop >= 1.0 => Err(self.whole("")),
             MaxDrop::Relative(drop) if better == Better::Higher && drop >= 1.0 => Err(self.whole("")),
@@ -274,6 +307,25 @@ mod tests {
         assert!(goal("mse<=0.1").judge(0.0, 0.1).satisfied && !goal("mse<=0.1").judge(0.0, 0.2).satisfied);
         let both = [goal("top1=0.1"), goal("mse<=1")];
         assert_eq!(judge_all(&both, &[0.9, 0.0], &[0.85, 3.0]), Verdict { satisfied: false, loss: 3.0 });
+    }
+
+    #[test]
+    fn goals_of_own_metrics_have_any_name() {
+        let parsed = |text: &str, better| Goal::parse_own(text, MaxDrop::Relative(0.01), better);
+        let expected = |better, target| Goal { name: "map".to_owned(), better, target };
+        let drop = Target::Drop(MaxDrop::Relative(0.01));
+        assert_eq!(parsed("map", None).unwrap(), expected(Better::Higher, drop));
+        assert_eq!(parsed("map", Some(Better::Lower)).unwrap(), expected(Better::Lower, drop));
+        let absolute = Target::Drop(MaxDrop::Absolute(0.5));
+        assert_eq!(parsed("map=0.5", None).unwrap(), expected(Better::Higher, absolute));
+        assert_eq!(parsed("map <= 3", None).unwrap(), expected(Better::Lower, Target::Bound(3.0)));
+        let message = |text: &str, better| parsed(text, better).err().unwrap().to_string();
+        assert_eq!(
+            message("map<=3", Some(Better::Higher)),
+            "metric \"map<=3\": higher is better here; write >= and a number"
+        );
+        assert!(message("map<3", None).contains("write a number after"));
+        assert!(message("map>=x", None).contains("write a finite number"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ enum Source {
     Unreadable(Error),
 }
 
-/// An array in a file: little-endian elements, row-major, from `start` to the end of the file.
+/// An array in a file: little-endian elements, row-major, from `start` on.
 #[derive(Debug, Clone)]
 struct FileArray {
     dtype: DType,
@@ -36,9 +36,9 @@ impl From<Tensor> for Array {
 }
 
 impl Array {
-    /// An array whose little-endian, row-major elements are the file's bytes from `start` on.
-    pub(super) fn in_file(dtype: DType, shape: Vec<usize>, file: File, start: u64) -> Array {
-        Array(Source::InFile(FileArray { dtype, shape, file: Arc::new(Mutex::new(file)), start }))
+    /// An array whose little-endian, row-major elements are the bytes of a file from `start` on.
+    pub(super) fn in_file(dtype: DType, shape: Vec<usize>, file: Arc<Mutex<File>>, start: u64) -> Array {
+        Array(Source::InFile(FileArray { dtype, shape, file, start }))
     }
 
     /// An array that is still in a file of NumPy's.
@@ -164,7 +164,7 @@ mod tests {
     fn in_file(tensor: &Tensor) -> Array {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&tensor.to_le_bytes()).unwrap();
-        Array::in_file(tensor.dtype(), tensor.shape().to_vec(), file, 0)
+        Array::in_file(tensor.dtype(), tensor.shape().to_vec(), Arc::new(Mutex::new(file)), 0)
     }
 
     #[test]
@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        let array = Array::in_file(DType::F32, vec![3], tempfile::tempfile().unwrap(), 0);
+        let array =
+            Array::in_file(DType::F32, vec![3], Arc::new(Mutex::new(tempfile::tempfile().unwrap())), 0);
         assert_eq!(
             array.whole().unwrap_err().to_string(),
             "0 bytes can't fill a tensor of f32 and shape [3]"

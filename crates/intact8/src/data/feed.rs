@@ -144,6 +144,12 @@ impl Feed {
         if self.is_fixed { self.groups[self.group_of(samples.start)].batch } else { samples.len() }
     }
 
+    /// The same for samples of one group.
+    pub(crate) fn n_fed_of(&self, samples: &[usize]) -> usize {
+        let group = samples.first().map_or(0, |&first| self.group_of(first));
+        if self.is_fixed { self.groups[group].batch } else { samples.len() }
+    }
+
     /// The ranges of samples of the batches.
     pub fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let groups = self.groups.clone();

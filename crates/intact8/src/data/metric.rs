@@ -4,6 +4,7 @@ mod classes;
 mod errors;
 mod mean;
 mod noise;
+mod own;
 mod ranks;
 
 use crate::chance::Chance;
@@ -12,8 +13,10 @@ use errors::{Cosine, MeanError, NoiseRatio};
 use intact8_ir::{Error, Result, Tensor, did_you_mean, with_element};
 pub use noise::Noise;
 pub(crate) use noise::{noise, noise_of_mean};
+pub use own::{Contributions, OwnMetric, OwnTally};
 use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A kind of metric. All metrics use the model's first output that is a tensor.
 pub struct MetricRow {
@@ -47,6 +50,8 @@ pub enum Truth {
     Labels,
     /// The array `targets` of the data set; if it is absent, the outputs of the original model.
     Targets,
+    /// None that intact8 knows, for metrics of the caller's own.
+    Own,
 }
 
 /// The metrics.
@@ -135,18 +140,49 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 pub struct Metric {
     /// Its name, such as `top5`.
     pub name: String,
-    row: &'static MetricRow,
-    k: usize,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    /// A row of the table, and the number in the name.
+    Row(&'static MetricRow, usize),
+    /// A metric of the caller's own.
+    Own(Better, Arc<dyn OwnMetric>),
 }
 
 impl Metric {
-    /// Its row of the table.
-    pub fn row(&self) -> &'static MetricRow {
-        self.row
+    /// A metric of the caller's own.
+    pub fn own(name: impl Into<String>, better: Better, metric: Arc<dyn OwnMetric>) -> Metric {
+        Metric { name: name.into(), kind: Kind::Own(better, metric) }
+    }
+
+    /// Whether higher or lower values are better.
+    pub fn better(&self) -> Better {
+        match &self.kind {
+            Kind::Row(row, _) => row.better,
+            Kind::Own(better, _) => *better,
+        }
+    }
+
+    /// The values that the output is compared with.
+    pub fn truth(&self) -> Truth {
+        match &self.kind {
+            Kind::Row(row, _) => row.truth,
+            Kind::Own(..) => Truth::Own,
+        }
+    }
+
+    /// Whether the best value is known to be 1, and 0 worthless.
+    pub fn is_share(&self) -> bool {
+        matches!(&self.kind, Kind::Row(row, _) if row.is_share)
     }
 
     pub(crate) fn tally(&self) -> Box<dyn Tally> {
-        (self.row.tally)(self.k)
+        match &self.kind {
+            Kind::Row(row, k) => (row.tally)(*k),
+            Kind::Own(_, metric) => Box::new(own::OwnValues::new(metric.begin())),
+        }
     }
 }
 
@@ -161,7 +197,7 @@ pub fn metric_named(name: &str) -> Result<Metric> {
             None if row.name == name => 0,
             None => return None,
         };
-        Some(Metric { name: name.to_owned(), row, k })
+        Some(Metric { name: name.to_owned(), kind: Kind::Row(row, k) })
     };
     let names = || METRICS.iter().map(|metric| format!("{:?}", metric.name)).collect::<Vec<_>>().join(", ");
     let unknown = || {
@@ -185,6 +221,28 @@ pub(crate) trait Tally {
     /// # Errors
     /// If outputs, labels or targets do not fit the metric.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()>;
+
+    /// Adds all outputs for some samples of the data set; only for metrics of the caller's own, which have no [`Batch`].
+    ///
+    /// # Errors
+    /// Any of the caller's.
+    fn add_outputs(&mut self, outputs: &[Tensor], samples: &[usize]) -> Result<()> {
+        let _ = (outputs, samples);
+        Ok(())
+    }
+
+    /// Called once after the last sample, before the value is asked for.
+    ///
+    /// # Errors
+    /// Any of the caller's.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the metric of a part of the samples can be computed, from which its noise is known.
+    fn has_noise(&self) -> bool {
+        true
+    }
 
     /// The number of samples added so far.
     fn n(&self) -> usize;

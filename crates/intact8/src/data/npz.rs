@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -110,7 +110,7 @@ impl Packed {
                 (file, 0)
             }
         };
-        Ok(Array::in_file(header.dtype(), header.shape.clone(), file, start))
+        Ok(Array::in_file(header.dtype(), header.shape.clone(), Arc::new(Mutex::new(file)), start))
     }
 
     fn copy_to(&self, out: &mut impl Write, n_bytes: u64) -> Result<()> {

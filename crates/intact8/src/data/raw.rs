@@ -6,6 +6,7 @@ use intact8_ir::{DType, Dim, Error, Result};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Whether a path stands for raw files: one or more files `x.bin` or folders that hold such files, separated by `;`.
 pub(super) fn is_raw(path: &Path) -> bool {
@@ -75,7 +76,7 @@ fn read_input(part: &Path, input: &Input) -> Result<Array> {
         n_bytes += bytes.len();
     }
     let shape = std::iter::once(n_bytes / sample_bytes).chain(sample).collect();
-    Ok(Array::in_file(dtype, shape, stacked, 0))
+    Ok(Array::in_file(dtype, shape, Arc::new(Mutex::new(stacked)), 0))
 }
 
 /// The type of an input's elements, and the shape of one sample.

@@ -74,6 +74,23 @@ pub fn stacked(tensors: &[Tensor], axis: usize) -> Result<Tensor> {
     }))
 }
 
+/// A tensor without the repeated samples that filled a batch of `n_samples` to one of `n_fed`, which are along `axis`. A tensor of another
+/// length there is returned as it is.
+pub fn trimmed(tensor: &Tensor, axis: usize, n_fed: usize, n_samples: usize) -> Tensor {
+    if tensor.shape().get(axis) != Some(&n_fed) || n_fed == n_samples {
+        return tensor.clone();
+    }
+    let n_outer: usize = tensor.shape()[..axis].iter().product();
+    let mut shape = tensor.shape().to_vec();
+    shape[axis] = n_samples;
+    let inner: usize = shape[axis + 1..].iter().product();
+    with_element!(tensor.dtype(), T => {
+        let values = tensor.values::<T>().expect("the type is the tensor's own");
+        let rows = (0..n_outer).flat_map(|outer| &values[outer * n_fed * inner..][..n_samples * inner]);
+        Tensor::new(&shape, rows.cloned().collect())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,7 +89,7 @@ impl DataScorer {
         data: &DataSet,
         metrics: Vec<Metric>,
     ) -> Result<DataScorer> {
-        let needs = |truth: Truth| metrics.iter().any(|metric| metric.row().truth == truth);
+        let needs = |truth: Truth| metrics.iter().any(|metric| metric.truth() == truth);
         let of_samples = |tensor: &Tensor| tensor.shape()[0];
         let mut label_rows = Rows::default();
         if needs(Truth::Labels) {
@@ -164,7 +164,7 @@ impl DataScorer {
 
     /// Whether a metric compares with the outputs of the original model, which the original matches perfectly.
     pub fn is_measured_by_original(&self, metric: &Metric) -> bool {
-        metric.row().truth == Truth::Targets && matches!(self.targets, Targets::Original(_))
+        metric.truth() == Truth::Targets && matches!(self.targets, Targets::Original(_))
     }
 }
 

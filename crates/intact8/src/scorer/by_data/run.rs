@@ -2,7 +2,7 @@
 
 use super::{DataScorer, ScoringMode, Targets};
 use crate::chance::Chance;
-use crate::data::{Batch, Better, Metric, Noise, Rows, Tally, noise, noise_of_mean};
+use crate::data::{Batch, Better, Metric, Noise, Rows, Tally, Truth, noise, noise_of_mean, trimmed};
 use crate::scorer::activation_cache::{ActivationCache, BatchResult, CachedModel, CachedValues};
 use crate::scorer::sample_order::{estimate, worst_first};
 use crate::scorer::{Effort, Score};
@@ -64,7 +64,7 @@ impl DataScorer {
         let n_samples = self.evaluation.n_samples();
         let references = scoring.original.zip(scoring.first).filter(|_| scoring.out_of_reach.is_some());
         let references = references.map(<[&Score; 2]>::from);
-        let better = self.metrics.first().map_or(Better::Higher, |metric| metric.row().better);
+        let better = self.metrics.first().map_or(Better::Higher, |metric| metric.better());
         let sorted = references.and_then(|references| worst_first(references, better));
         // A journal may hold contributions of other samples.
         let sorted = sorted.filter(|order| order.len() == n_samples);
@@ -84,10 +84,7 @@ impl DataScorer {
             for (result, samples) in results.into_iter().zip(wave) {
                 let mut result = result?;
                 self.cache.store(idx, &mut result);
-                let batch = self.batch(&result.outputs, samples)?;
-                for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
-                    tally.add(&batch).map_err(|error| error.at(&metric.name))?;
-                }
+                self.add(&mut tallies, &result.outputs, samples)?;
                 idx += 1;
                 n_scored += samples.len();
                 let Some(is_out_of_reach) = scoring.out_of_reach.filter(|_| n_scored < n_samples) else {
@@ -95,7 +92,7 @@ impl DataScorer {
                 };
                 let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
                     let (least, most) = tally.range(n_samples - n_scored);
-                    if metric.row().better == Better::Higher { most } else { least }
+                    if metric.better() == Better::Higher { most } else { least }
                 });
                 let best = Score::of(best.collect());
                 if is_out_of_reach(&best) {
@@ -116,12 +113,15 @@ impl DataScorer {
                 }
             }
         }
+        for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+            tally.finish().map_err(|error| error.at(&metric.name))?;
+        }
         if sorted.is_some() {
             tallies.iter_mut().for_each(|tally| tally.sort(&order));
         }
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
         if let Some(idx) = values.iter().position(|value| value.is_nan()) {
-            return Err(Error::evaluator("the metric is NaN; check the labels and targets")
+            return Err(Error::evaluator("the metric is NaN; check the data and the model's outputs")
                 .at(&self.metrics[idx].name));
         }
         let contributions = match mode {
@@ -188,6 +188,9 @@ impl DataScorer {
         mode: ScoringMode,
         scoring: &mut Scoring<'_, Score>,
     ) -> Result<Vec<Noise>> {
+        if !tallies.iter().all(|tally| tally.has_noise()) {
+            return Ok(vec![]);
+        }
         let original = scoring.original.map_or(&[][..], |original| &original.contributions);
         if !original.is_empty() && scoring.first.is_some() {
             let pairs = original.iter().zip(&tallies);
@@ -210,6 +213,31 @@ impl DataScorer {
         }
         let pairs = self.baseline.iter().flatten().zip(&tallies);
         Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
+    }
+
+    /// Adds the outputs of some samples to the tallies.
+    fn add(&self, tallies: &mut [Box<dyn Tally>], outputs: &[Tensor], samples: &[usize]) -> Result<()> {
+        let is_own = |metric: &Metric| metric.truth() == Truth::Own;
+        let batch = match self.metrics.iter().all(is_own) {
+            true => None,
+            false => Some(self.batch(outputs, samples)?),
+        };
+        let n_fed = self.evaluation.n_fed_of(samples);
+        let of_samples = |(idx, output): (usize, &Tensor)| match self.evaluation.output_axis(idx) {
+            Some(axis) => trimmed(output, axis, n_fed, samples.len()),
+            None => output.clone(),
+        };
+        for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+            let added = match &batch {
+                Some(batch) if !is_own(metric) => tally.add(batch),
+                _ => {
+                    let outputs: Vec<Tensor> = outputs.iter().enumerate().map(of_samples).collect();
+                    tally.add_outputs(&outputs, samples)
+                }
+            };
+            added.map_err(|error| error.at(&metric.name))?;
+        }
+        Ok(())
     }
 
     /// The outputs of some samples with their labels and targets.
