@@ -11,13 +11,14 @@ use crate::output_files::OutputFiles;
 use crate::quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save};
 use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 use intact8_interp::Interpreter;
-use intact8_ir::{Model, Result, Tensor};
+use intact8_ir::{Error, Model, PassObserver, Result, Tensor};
 use intact8_quant::deploy::check_is_float;
-use intact8_quant::{Preparation, Profile, QuantConfig, Quantized};
+use intact8_quant::{Emission, Preparation, Profile, QuantConfig, Quantized, emit_fake_quant};
 use intact8_search::sensitivity::sensitivity_named;
 use intact8_search::strategy::{PureStrategy, strategy_named};
 use intact8_search::{
-    Judge, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Sensitivity, Strategy, Subject, Verdict,
+    Interruption, Judge, Report, Roles, SavedModel, Scorer, Scoring, SearchObserver, SearchOptions,
+    Sensitivity, Strategy, Subject, Verdict,
 };
 use std::cell::RefCell;
 use std::path::Path;
@@ -50,6 +51,17 @@ pub trait Evaluator {
     /// Any; the search ends with it.
     fn metric_eval(&mut self, original: &Self::Metric, quantized: &Self::Metric)
     -> Result<Verdict, BoxError>;
+
+    /// Whether deploy models and written files are scored too. If it is false, only the fake-quant model of each trial is, as AMCT
+    /// does, and the report has no scores of files.
+    fn scores_files(&self) -> bool {
+        true
+    }
+
+    /// Whether the user has asked to stop. It is asked regularly; the search then ends with the best result so far.
+    fn is_cancelled(&mut self) -> bool {
+        false
+    }
 }
 
 /// Writes the default configuration of a model: every layer that can be quantized is enabled, except `skip_layers`.
@@ -160,12 +172,13 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::with_limits(machine_limits());
     let float = FloatModel::new(&prepared, &interpreter)?;
+    let mut files = OutputFiles::new(save_path, record_file);
+    files.rescored = evaluator.scores_files();
     let evaluator = RefCell::new(evaluator);
-    let (mut data, mut scorer, mut judge) = (Adapter(&evaluator), Adapter(&evaluator), Adapter(&evaluator));
+    let [mut data, mut scorer, mut judge, mut observer] = [(); 4].map(|()| Adapter(&evaluator));
     leave_unreached(&float, &mut config, &mut data)?;
-    let roles = Roles { data: &mut data, scorer: &mut scorer, judge: &mut judge, observer: &mut () };
+    let roles = Roles { data: &mut data, scorer: &mut scorer, judge: &mut judge, observer: &mut observer };
     let options = SearchOptions { sensitivity, ..SearchOptions::new(strategy) };
-    let files = OutputFiles::new(save_path, record_file);
     let report = quantize_and_save(&float, model, &config, roles, options, &files)?;
     match report.failure {
         Some(failure) => Err(failure),
@@ -202,9 +215,14 @@ impl<E: Evaluator> Scorer for Adapter<'_, '_, E> {
                 evaluate(model)
             }
             Subject::Trial { quantized, deployed, .. } => {
+                let deployed = deployed.filter(|_| self.0.borrow().scores_files());
                 let models = std::iter::once(None).chain(deployed.map(Some));
                 scoring.all_of(models, |model, _| match model {
-                    None => evaluate(quantized.fake_quant()),
+                    None => {
+                        let mut simulated = quantized.fake_quant().clone();
+                        emit_fake_quant(Emission::default().target).run(&mut simulated)?;
+                        evaluate(&simulated)
+                    }
                     Some(deployed) => evaluate(&deployed.standard()?),
                 })
             }
@@ -216,6 +234,27 @@ impl<E: Evaluator> Scorer for Adapter<'_, '_, E> {
 impl<E: Evaluator> Judge<E::Metric> for Adapter<'_, '_, E> {
     fn judge(&mut self, original: &E::Metric, quantized: &E::Metric) -> Result<Verdict, BoxError> {
         self.0.borrow_mut().metric_eval(original, quantized)
+    }
+}
+
+impl<E: Evaluator> Adapter<'_, '_, E> {
+    /// Whether the user has asked to stop; false while the evaluator runs.
+    fn is_cancelled(&self) -> bool {
+        self.0.try_borrow_mut().is_ok_and(|mut evaluator| evaluator.is_cancelled())
+    }
+}
+
+impl<E: Evaluator> PassObserver for Adapter<'_, '_, E> {}
+
+impl<E: Evaluator> SearchObserver<E::Metric> for Adapter<'_, '_, E> {
+    fn progress(&mut self, _done: usize, _total: usize) -> Result<()> {
+        let cancelled =
+            || Error::cancelled("interrupted before the first trial was finished; there is no result");
+        if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
+    fn interruption(&mut self) -> Option<Interruption> {
+        self.is_cancelled().then_some(Interruption::Cancelled)
     }
 }
 

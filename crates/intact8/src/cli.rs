@@ -1,6 +1,9 @@
-//! The parts that the subcommands share: printing, and the options for data and deploy models.
+//! The `intact8` command: options, files, progress and tables; the rest of the library does the work.
+//!
+//! This file has the parts that the subcommands share: printing, and the options for data and deploy models.
 
 pub(crate) mod bench;
+mod command;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod convert;
@@ -16,9 +19,10 @@ mod runtime;
 mod threads;
 mod timed_inputs;
 
+pub use command::run_command;
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line};
-pub(crate) use runtime::{ChosenRuntime, RuntimeArgs};
+pub(crate) use runtime::RuntimeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
@@ -30,6 +34,19 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
+/// An exit code.
+pub(crate) struct ExitCode(u8);
+
+impl ExitCode {
+    pub(crate) const SUCCESS: ExitCode = ExitCode(0);
+}
+
+impl From<u8> for ExitCode {
+    fn from(code: u8) -> ExitCode {
+        ExitCode(code)
+    }
+}
+
 /// Prints a message to the standard error, as one line even if names in it contain line breaks.
 pub(crate) fn print_message(line: &str) {
     drop(writeln!(std::io::stderr(), "{}", one_line(line)));
@@ -37,14 +54,7 @@ pub(crate) fn print_message(line: &str) {
 
 /// Prints the settings that the target does not support: a few lines, and the number of further ones.
 pub(crate) fn print_restrictions(lines: &[String]) {
-    const SHOWN: usize = 3;
-    lines.iter().take(SHOWN).for_each(|line| print_message(line));
-    if lines.len() > SHOWN {
-        print_message(&format!(
-            "… and {} more like these; the configuration has all of them",
-            lines.len() - SHOWN
-        ));
-    }
+    crate::watcher::shortened(lines).iter().for_each(|line| print_message(line));
 }
 
 /// The options for feeding data.

@@ -61,10 +61,19 @@
 //! # Ok::<(), intact8::Error>(())
 //! ```
 
+// The command calls the library as other programs do.
+#[cfg(feature = "cli")]
+extern crate self as intact8;
+
 mod amct;
+mod candidates;
 mod chance;
+mod chosen_runtime;
+#[cfg(feature = "cli")]
+mod cli;
 mod compare;
 mod confidence;
+mod config_choice;
 mod conversion;
 pub mod data;
 mod destination;
@@ -73,16 +82,21 @@ mod emission;
 mod fastest_config;
 mod files;
 mod goal;
+mod inspect;
 mod journal;
 mod judge;
 mod latency;
+mod latency_comparison;
 mod layer_map;
 mod machine_memory;
+mod meter;
 mod named_passes;
 mod new_config;
 mod output_files;
 mod peak_memory;
 mod quantize;
+mod quantize_candidates;
+mod random_inputs;
 mod report;
 mod run_profile;
 mod save_lock;
@@ -96,9 +110,14 @@ pub use amct::{
     Evaluator, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config, quantize_model,
 };
+pub use candidates::Candidates;
 pub use chance::Chance;
+pub use chosen_runtime::ChosenRuntime;
+#[cfg(feature = "cli")]
+pub use cli::run_command;
 pub use compare::{Difference, compare, compare_in};
 pub use confidence::{Confidence, Interval};
+pub use config_choice::{ConfigChoice, Restricted, WithoutStages, groups_of_layers};
 pub use conversion::{convert_model, convert_qat_model};
 pub use destination::is_standard_output;
 pub use dump::dump_replay;
@@ -106,6 +125,7 @@ pub use emission::{DeploySize, deploy_sizes};
 pub use fastest_config::ConfigLatencies;
 pub use files::{load_model, load_model_with_hard_links, model_bytes, save_model, saved_bytes, write_file};
 pub use goal::{Goal, MaxDrop, Target};
+pub use inspect::{InspectedLayer, Inspection, inspect};
 pub use intact8_calibrate as calibrate;
 pub use intact8_calibrate::{BoxError, CalibrationData, FloatModel};
 pub use intact8_infer as infer;
@@ -130,11 +150,15 @@ pub use intact8_search::{
 pub use journal::Journal;
 pub use judge::Goals;
 pub use latency::{Latency, TimedModel, interleaved};
-pub use machine_memory::{machine_limits, machine_memory};
+pub use latency_comparison::LatencyComparison;
+pub use machine_memory::{LEAST_CALIBRATION_MEMORY, calibration_memory, machine_limits, machine_memory};
+pub use meter::Meter;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
 pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report};
+pub use quantize_candidates::{CandidateResult, CandidateRoles, CandidateSearch, JournalOf};
+pub use random_inputs::random_inputs;
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use run_profile::{NodeTime, Peak, RunProfile};
 pub use save_lock::SaveLock;

@@ -1,5 +1,6 @@
 //! The memory that this process may use at most.
 
+use intact8_calibrate::MemoryLimit;
 use intact8_interp::Limits;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,15 @@ use std::path::{Path, PathBuf};
 pub fn machine_limits() -> Limits {
     let limits = Limits::default();
     Limits { memory: machine_memory().map_or(limits.memory, |bytes| bytes / 2), ..limits }
+}
+
+/// The least memory of the stages of calibration, in bytes.
+pub const LEAST_CALIBRATION_MEMORY: usize = 64 << 20;
+
+/// The default memory of the stages of calibration: half of the memory that this process may use.
+pub fn calibration_memory() -> MemoryLimit {
+    let half = machine_memory().and_then(|bytes| usize::try_from(bytes / 2).ok());
+    half.map_or_else(MemoryLimit::default, |half| MemoryLimit(half.max(LEAST_CALIBRATION_MEMORY)))
 }
 
 /// The memory of the machine in bytes, or the limit of the process's control group, of one around it, or of the user's shell if that

@@ -35,6 +35,8 @@ pub struct OutputFiles {
     pub report: PathBuf,
     /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
+    /// Whether the written models are read back and scored.
+    pub rescored: bool,
     /// The beginning of the names of most files.
     prefix: OsString,
 }
@@ -78,6 +80,7 @@ impl OutputFiles {
             history: report("record"),
             report: named("report.json"),
             journal: named("journal.jsonl"),
+            rescored: true,
             prefix,
         }
     }
@@ -189,6 +192,12 @@ impl OutputFiles {
         let mut all = vec![&*self.ranking, &*self.history];
         all.extend(self.models());
         all
+    }
+
+    /// The files of a run that are there, and the report, which is written last.
+    pub fn written(&self) -> Vec<&Path> {
+        let all = self.all().into_iter().chain([&*self.closest_config, &*self.report, &*self.journal]);
+        all.filter(|path| path.exists() || **path == *self.report).collect()
     }
 }
 

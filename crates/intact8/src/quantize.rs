@@ -45,8 +45,8 @@ pub fn leave_unreached(
 /// in the further ones too: a trial meets it only in all of them. The outcome is written in all of them.
 ///
 /// Ranking and history are always written. If there is an outcome, so are the fake-quant and the deploy models, the final
-/// configuration and the record, and every model is read back and scored once more. The scores are in [`Report::rescored`]; the
-/// models stay even if one misses the target. If there is no outcome, files of those names are removed, so that no older model
+/// configuration and the record, and every model is read back and scored once more,
+/// unless `files` say otherwise. The scores are in [`Report::rescored`]; the models stay even if one misses the target. If there is no outcome, files of those names are removed, so that no older model
 /// is taken for the result, and the configuration of the closest trial is written instead.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ pub fn save_report<S: Scorer>(
     write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
     save_record(&outcome.record, original, float.prepared(), files)?;
     remove(&files.closest_config)?;
-    if report.rescored.is_empty() { rescore_files(files, roles, report) } else { Ok(()) }
+    if files.rescored && report.rescored.is_empty() { rescore_files(files, roles, report) } else { Ok(()) }
 }
 
 /// Scores trials in several deploy formats.

@@ -35,6 +35,24 @@ pub trait Progress {
     fn note(&mut self, line: &str) {
         let _ = line;
     }
+
+    /// A line of the result, such as a measured latency.
+    fn line(&mut self, line: &str) {
+        let _ = line;
+    }
+}
+
+/// A few of many lines, and the number of further ones.
+pub(crate) fn shortened(lines: &[String]) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut shown: Vec<String> = lines.iter().take(SHOWN).cloned().collect();
+    if lines.len() > SHOWN {
+        shown.push(format!(
+            "… and {} more like these; the configuration has all of them",
+            lines.len() - SHOWN
+        ));
+    }
+    shown
 }
 
 /// Shows no progress.

@@ -101,6 +101,14 @@ impl LoadedRuntime {
         &self.path
     }
 
+    /// Makes a model runnable, independent of this value.
+    ///
+    /// # Errors
+    /// As [`Runtime::compile`].
+    pub fn session(&self, model: &Model) -> Result<Box<dyn Executor>> {
+        self.library.compile(model, self.threads).map_err(|error| error.at(self.name()))
+    }
+
     /// The same runtime; each run of its models uses so many threads.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> LoadedRuntime {
@@ -110,6 +118,6 @@ impl LoadedRuntime {
 
 impl Runtime for LoadedRuntime {
     fn compile<'a>(&'a self, model: &Model) -> Result<Box<dyn Executor + 'a>> {
-        self.library.compile(model, self.threads).map_err(|error| error.at(self.name()))
+        self.session(model)
     }
 }

@@ -1,13 +1,13 @@
 //! `intact8 bench`: the latencies of models, measured in turns.
 
-use super::{ChosenRuntime, FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_line, timed_inputs};
+use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_line, timed_inputs};
+use crate::cli::ExitCode;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::{Executor, Runtime};
-use intact8::{Interpreter, Latency, Tensor, TimedModel, interleaved, machine_limits};
+use intact8::{ChosenRuntime, Interpreter, Latency, Tensor, TimedModel, interleaved, machine_limits};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Measure the latencies of models
@@ -104,7 +104,7 @@ impl TimedRuntime {
             [] => vec![RuntimeArgs::default().any()?],
             options => {
                 let given = |option: &String| RuntimeArgs { runtime: Some(option.clone()) }.given();
-                options.iter().map(given).collect::<anyhow::Result<_>>()?
+                options.iter().map(given).collect::<intact8::Result<_>>()?
             }
         };
         if chosen.iter().any(Option::is_none) {

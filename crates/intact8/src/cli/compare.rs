@@ -1,12 +1,12 @@
 //! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
 use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_contradictions, print_fed, print_line};
+use crate::cli::ExitCode;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::DataSet;
 use intact8::{Difference, compare, compare_in, machine_limits};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Compare a quantized model with its float model, value by value
 ///

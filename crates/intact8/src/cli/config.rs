@@ -1,10 +1,10 @@
 //! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
 use super::{LoadArgs, lines_beside, print_contradictions, print_line, print_restrictions};
+use crate::cli::ExitCode;
 use anyhow::bail;
 use intact8::{NewConfig, PROFILES, Preference, Profile, is_standard_output};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Write the default configuration of a model
 ///

@@ -1,9 +1,9 @@
 //! `intact8 convert` and `intact8 convert-qat`: quantized models without calibration.
 
 use super::{DeployArgs, LoadArgs, print_contradictions, print_line};
+use crate::cli::ExitCode;
 use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Quantize a float model with given scales and zero points
 ///

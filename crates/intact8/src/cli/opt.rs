@@ -1,11 +1,11 @@
 //! `intact8 opt`: runs single passes on a model and shows the result.
 
 use super::{lines_beside, print_line, print_message};
+use crate::cli::ExitCode;
 use anyhow::bail;
 use intact8::ir::{Constants, Model, PassObserver, Pipeline};
 use intact8::{NAMED_PASSES, NamedPass, load_any_model, save_any_model};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 /// Run passes on a model by name, and print it as text or write it

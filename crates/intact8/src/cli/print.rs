@@ -1,8 +1,8 @@
 //! `intact8 print`: a model in its text form.
 
 use super::{LoadArgs, print_line};
+use crate::cli::ExitCode;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Print a model as text, with one line for each node
 ///

@@ -1,6 +1,6 @@
 //! Progress on the standard error: a bar for stages of more than a second, or plain lines if it is not a terminal.
 
-use super::print_message;
+use super::{print_line, print_message};
 use indicatif::{ProgressBar, ProgressStyle};
 use intact8::Progress;
 use std::io::IsTerminal;
@@ -49,6 +49,10 @@ impl Progress for Terminal {
             Some(bar) => bar.suspend(|| print_message(line)),
             None => print_message(line),
         }
+    }
+
+    fn line(&mut self, line: &str) {
+        print_line(line);
     }
 
     fn advance(&mut self, done: usize, total: usize) {

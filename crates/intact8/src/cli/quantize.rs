@@ -3,9 +3,7 @@
 mod again;
 mod budget;
 mod combination;
-mod configuration;
 mod earlier;
-mod fastest;
 mod identity;
 mod latency;
 mod roles;
@@ -17,11 +15,11 @@ mod verdict;
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::{
-    ChosenRuntime, DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside,
-    print_contradictions, print_line, print_message, print_restrictions,
+    DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside, print_contradictions,
+    print_line, print_message,
 };
+use crate::cli::ExitCode;
 use anyhow::Context;
-use fastest::Candidates;
 use intact8::ir::one_line;
 use intact8::quant::deploy::check_is_float;
 use intact8::quant::passes::other_floats_of_layers;
@@ -30,14 +28,11 @@ use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::strategy_named;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
-    DeploySize, FloatModel, Goals, Interpreter, Journal, Model, OutputFiles, Preference, Prepared,
-    QuantConfig, Report, Roles, Score, SearchOptions, Stop, Watcher, deploy_sizes, dump_replay, model_bytes,
-    prepare, quantize_and_save, remove_leftovers, report_json, save_report,
+    CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, ConfigChoice, FloatModel,
+    Goals, Interpreter, Journal, Model, OutputFiles, Preference, Prepared, QuantConfig, SearchOptions, Stop,
+    Watcher, WithoutStages, deploy_sizes, dump_replay, load_config, model_bytes, prepare, remove_leftovers,
 };
-use latency::{Comparison, Meter};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -209,26 +204,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mut calibration, mut scorer, mut goals) =
         roles::roles(args, &model, &interpreter, runtime.as_ref(), &stop)?;
 
-    let asked = configuration::asked(args)?;
-    let how = configuration::preparation(args, asked.as_ref());
+    let choice = args.config_choice()?;
     let mut watcher = Watcher::new(stop.clone());
     watcher.progress = Box::new(Terminal::new());
-    let prepared = prepare(&model, &how, &mut watcher)?;
+    let prepared = prepare(&model, &choice.preparation(), &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let meter = Meter::of(args, runtime.as_ref());
-    let candidates = Candidates::new(args, &float, asked, &mut calibration, target, meter.as_ref())?;
+    let meter = latency::meter(args, runtime.as_ref());
+    let progress = &mut *watcher.progress;
+    let candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
     let identity = |config: &QuantConfig| {
         identity::identity(args, &model, config, &goals.goals, &files, runtime.as_ref())
     };
     let runs = candidates.configs.iter().map(|(config, _)| identity(config));
     let runs = runs.collect::<anyhow::Result<Vec<String>>>()?;
     let earlier = if args.resume { Journal::run_of(&files.journal) } else { None };
-    let mut chosen = match earlier {
+    let chosen = match earlier {
         // The earlier run has chosen already.
         Some(earlier) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
-        None => candidates.fastest(meter.as_ref(), (&model, &float), &files, &calibration),
+        None => {
+            let progress = &mut *watcher.progress;
+            candidates.fastest(meter.as_ref(), (&model, &float), &files, &calibration, progress)
+        }
     };
     let _lock = files.lock()?;
     if args.resume {
@@ -239,61 +237,43 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
     let dump = args.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
     let float_bytes = model_bytes(&args.model, &model);
-    let mut resumes = args.resume;
-    // The result that meets the target but is slower than the original, while only weights are tried.
-    let mut slower = None;
-    loop {
-        let (config, restrictions) = &candidates.configs[chosen];
-        print_restrictions(restrictions);
-        let groups = configuration::groups(&args.groups, &prepared, config)?;
-        watcher.journal = Some(match resumes {
-            true => Journal::resume(&files.journal, &runs[chosen], prepared.layers(), goals.goals.len())?,
-            false => Journal::begin(&files.journal, &runs[chosen], prepared.layers()),
-        });
-        let options = SearchOptions {
-            sensitivity,
-            max_trials: args.max_trials.map(|n| n as usize),
-            ladder: &ladder,
-            groups: &groups,
-            deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
-            early_stop: !args.no_early_stop,
-            keep_best: args.keep_best,
-            replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
-            ..SearchOptions::new(&mut strategy)
-        };
-        let roles =
-            Roles { data: &mut calibration, scorer: &mut scorer, judge: &mut goals, observer: &mut watcher };
-        let mut report = quantize_and_save(&float, &model, config, roles, options, &files)?;
-        let mut latency =
-            latency::measured(meter.as_ref(), (&args.model, &model), &report, &files, &calibration);
-        let last = candidates.configs.len() - 1;
-        // Layers that were rolled back may leave too little between conversions.
-        let is_slower = report.is_met() && latency.as_ref().is_some_and(Comparison::is_slower);
-        if chosen != last && is_slower && stop.reason().is_none() {
-            latency.iter().for_each(|latency| print_line(&latency.line()));
-            print_line("this is slower than the original, so only weights are quantized");
-            // The journal of the first search is not that of the second.
-            (chosen, resumes) = (last, false);
-            slower = Some((report, latency));
-            continue;
-        }
-        if let Some(earlier) = slower.take().filter(|_| !report.is_met()) {
-            print_line("with only weights quantized the target is missed; the slower result is kept");
-            (report, latency) = earlier;
-            let roles = Roles {
-                data: &mut calibration,
-                scorer: &mut scorer,
-                judge: &mut goals,
-                observer: &mut watcher,
-            };
-            save_report(&float, &model, roles, &mut report, &files)?;
-        }
-        let elapsed = began.elapsed();
-        let further =
-            Further { float_bytes, elapsed, work: &watcher.work, runtime: runtime.as_ref(), latency };
-        write_report(args, &goals, &report, &files, &further)?;
-        return Ok(verdict::report(args, &goals, &report, &files));
-    }
+    let n_goals = goals.goals.len();
+    let result = CandidateSearch {
+        float: &float,
+        original: &model,
+        candidates: &candidates,
+        groups: &args.groups_by_name(),
+        files: &files,
+        // The journal of the first search is not that of the second.
+        journal: &mut |candidate, is_first| {
+            Ok(Some(match args.resume && is_first {
+                true => Journal::resume(&files.journal, &runs[candidate], prepared.layers(), n_goals)?,
+                false => Journal::begin(&files.journal, &runs[candidate], prepared.layers()),
+            }))
+        },
+        path: Some(&args.model),
+        meter: meter.as_ref(),
+    };
+    let options = SearchOptions {
+        sensitivity,
+        max_trials: args.max_trials.map(|n| n as usize),
+        ladder: &ladder,
+        deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
+        early_stop: !args.no_early_stop,
+        keep_best: args.keep_best,
+        replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
+        ..SearchOptions::new(&mut strategy)
+    };
+    let roles = CandidateRoles {
+        data: &mut calibration,
+        scorer: &mut scorer,
+        goals: &mut goals,
+        watcher: &mut watcher,
+    };
+    let result = result.run(chosen, roles, options)?;
+    let further = Further { float_bytes, elapsed: began.elapsed(), runtime: runtime.as_ref() };
+    write_report(args, &goals, &result, &files, &watcher, &further)?;
+    Ok(verdict::report(args, &goals, &result.report, &files))
 }
 
 fn output_files(args: &Args) -> anyhow::Result<OutputFiles> {
@@ -319,6 +299,36 @@ impl Args {
         rungs
     }
 
+    /// How the configuration is made.
+    fn config_choice(&self) -> anyhow::Result<ConfigChoice> {
+        let without = WithoutStages {
+            equalize: self.no_equalize || self.is_for_amct(),
+            balance: self.no_balance,
+            correct_bias: self.no_correct_bias,
+            fit_rounding: self.no_fit_rounding,
+        };
+        let given = self.config.as_deref().map(load_config).transpose()?;
+        if self.is_for_amct() && !self.no_equalize && given.as_ref().is_none_or(|config| config.equalize) {
+            print_message(
+                "cross-layer equalization is off: the record for AMCT holds scales of the model's own weights",
+            );
+        }
+        Ok(ConfigChoice {
+            given,
+            without,
+            skip_layers: self.skip_layers.clone(),
+            reduce_range: self.reduce_range.clone(),
+            prefer: self.preference()?,
+            target: self.deploy.target()?,
+        })
+    }
+
+    /// The names of the layers of each group.
+    fn groups_by_name(&self) -> Vec<Vec<String>> {
+        let names = |group: &String| group.split(',').map(|name| name.trim().to_owned()).collect();
+        self.groups.iter().map(names).collect()
+    }
+
     /// Whether the record is written for AMCT.
     fn is_for_amct(&self) -> bool {
         self.record_format == "amct"
@@ -339,45 +349,36 @@ fn print_conversion(model: &Model, prepared: &Prepared) {
 }
 
 /// What a report has besides the result of the search.
+#[derive(Clone, Copy)]
 struct Further<'a> {
     /// The size of the original.
     float_bytes: u64,
     /// The time of the run.
     elapsed: Duration,
-    /// The counts of preparations, quantizations and emissions.
-    work: &'a BTreeMap<String, usize>,
     runtime: Option<&'a ChosenRuntime>,
-    latency: Option<Comparison>,
 }
 
 /// Prints and writes the report.
 fn write_report(
     args: &Args,
     goals: &Goals,
-    report: &Report<Score>,
+    result: &CandidateResult,
     files: &OutputFiles,
+    watcher: &Watcher,
     further: &Further<'_>,
 ) -> anyhow::Result<()> {
-    let Further { float_bytes, elapsed, .. } = *further;
+    let report = &result.report;
+    let Further { float_bytes, elapsed, runtime } = *further;
     let confidence = goals.confidence.unwrap_or_default();
-    let warnings = goals.warnings(&report.original);
-    warnings.iter().for_each(|warning| print_line(&format!("warning: {warning}")));
+    goals.warnings(&report.original).iter().for_each(|warning| print_line(&format!("warning: {warning}")));
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
-    table::runtime_lines(further.runtime, report).iter().for_each(|line| print_line(line));
-    further.latency.iter().for_each(|latency| print_line(&latency.line()));
-    let mut json = report_json(report, &goals.goals, confidence, elapsed);
-    let written = files.all().into_iter().chain([&*files.closest_config, &*files.report, &*files.journal]);
-    let written: Vec<&Path> = written.filter(|path| path.exists() || **path == *files.report).collect();
-    json["warnings"] = serde_json::json!(warnings);
-    json["model"] = shown(&args.model);
-    json["files"] = written.iter().map(|path| shown(path)).collect();
-    json["work"] = serde_json::json!(further.work);
-    json["runtime"] = serde_json::json!(further.runtime.map(|runtime| runtime.loaded.name()));
-    json["latency"] = serde_json::json!(further.latency.as_ref().map(Comparison::to_json));
-    json["failure"] = serde_json::json!(report.failure.as_ref().map(ToString::to_string));
+    table::runtime_lines(runtime, report).iter().for_each(|line| print_line(line));
+    result.latency.iter().for_each(|latency| print_line(&latency.line()));
     let sizes = deploy_sizes(files, float_bytes)?;
-    let of_file = |size: &DeploySize| serde_json::json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
-    json["sizes"] = sizes.iter().map(of_file).collect();
+    let mut json = result.to_json(goals, files, &sizes, watcher, elapsed);
+    json["model"] = args.model.display().to_string().into();
+    json["runtime"] = serde_json::json!(runtime.map(|runtime| runtime.loaded.name()));
+    let written = files.written();
     let text = serde_json::to_string_pretty(&json)? + "\n";
     for path in [Some(&files.report), args.json.as_ref()].into_iter().flatten() {
         intact8::write_file(path, text.as_bytes())?;
@@ -388,9 +389,4 @@ fn write_report(
     }
     written.iter().for_each(|path| print_line(&format!("wrote {}", path.display())));
     Ok(())
-}
-
-/// A path in JSON, which holds only Unicode: other characters are replaced.
-fn shown(path: &Path) -> serde_json::Value {
-    path.display().to_string().into()
 }

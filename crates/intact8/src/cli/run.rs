@@ -3,18 +3,18 @@
 mod profile;
 
 use super::{
-    ChosenRuntime, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside, print_contradictions,
-    print_fed, print_line, print_message,
+    FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, lines_beside, print_contradictions, print_fed,
+    print_line, print_message,
 };
+use crate::cli::ExitCode;
 use anyhow::{Context, bail};
-use intact8::data::{DataSet, stacked, write_npz};
-use intact8::ir::{Executor, Pass, Runtime, Tap, Type, ValueRef, with_element};
+use intact8::data::{DataSet, stacked, trimmed, write_npz};
+use intact8::ir::{Executor, Pass, Runtime, Tap, Type, ValueRef};
 use intact8::quant::passes::ReadAscend;
-use intact8::{Data, Limits, Model, Session, Tensor};
+use intact8::{ChosenRuntime, Data, Limits, Model, Session, Tensor};
 use profile::ProfileArgs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Run a model on data and write its outputs, or profile it
 ///
@@ -171,22 +171,6 @@ impl<'a> ReadyModel<'a> {
             }
         }
     }
-}
-
-/// A tensor without the repeated samples that filled the batch.
-fn trimmed(tensor: &Tensor, axis: usize, n_fed: usize, n_samples: usize) -> Tensor {
-    if tensor.shape().get(axis) != Some(&n_fed) || n_fed == n_samples {
-        return tensor.clone();
-    }
-    let n_outer: usize = tensor.shape()[..axis].iter().product();
-    let mut shape = tensor.shape().to_vec();
-    shape[axis] = n_samples;
-    let inner: usize = shape[axis + 1..].iter().product();
-    with_element!(tensor.dtype(), T => {
-        let values = tensor.values::<T>().expect("the type is the tensor's own");
-        let rows = (0..n_outer).flat_map(|outer| &values[outer * n_fed * inner..][..n_samples * inner]);
-        Tensor::new(&shape, rows.cloned().collect())
-    })
 }
 
 /// The results of one value, batch by batch.

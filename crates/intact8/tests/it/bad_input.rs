@@ -220,7 +220,7 @@ fn invalid_goals_and_budgets_are_errors() {
     );
     assert_eq!(
         message(&["--group", "fc,nothing"]),
-        "error: --group: \"nothing\" is not a layer of the configuration; see `intact8 inspect`"
+        "error: group: \"nothing\" is not a layer of the configuration; see `intact8 inspect`"
     );
     assert_eq!(
         message(&["--group", "fc,stem.conv", "--group", "fc"]),

@@ -1,6 +1,7 @@
 //! The command line that continues a run.
 
 use super::{Args, budget};
+use crate::cli::command::typed;
 use intact8::search::Ending;
 use intact8::{Report, Score};
 
@@ -26,10 +27,6 @@ pub(super) fn resumed(args: &Args, report: &Report<Score>) -> String {
         _ => {}
     }
     quoted(with_flags(words, &["--resume"]))
-}
-
-fn typed() -> Vec<String> {
-    std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 
 fn with_flags(mut words: Vec<String>, flags: &[&str]) -> Vec<String> {

@@ -1,10 +1,9 @@
 //! The identity of a run in its journal: runs with the same identity have the same scores.
 
 use super::Args;
-use crate::cli::ChosenRuntime;
 use anyhow::Context;
 use intact8::data::data_files;
-use intact8::{Goal, Model, OutputFiles, QuantConfig};
+use intact8::{ChosenRuntime, Goal, Model, OutputFiles, QuantConfig};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;

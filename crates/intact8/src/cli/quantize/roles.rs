@@ -1,13 +1,13 @@
 //! The roles of a search: the calibration data, the scorer and the goals, from the options of the command line.
 
 use super::{Args, budget, size};
-use crate::cli::{ChosenRuntime, print_message, print_notes};
-use anyhow::{Context, bail};
+use crate::cli::{print_message, print_notes};
+use anyhow::Context;
 use intact8::data::{DataSet, Feed};
 use intact8::ir::Type;
 use intact8::{
-    AnyScorer, CommandScorer, Confidence, DataScorer, Goal, Goals, Interpreter, MaxDrop, Model,
-    OriginalModel, Stop, Target, VerifiedScorer,
+    AnyScorer, ChosenRuntime, CommandScorer, Confidence, Goal, Goals, Interpreter, MaxDrop, Model,
+    OriginalModel, Stop, VerifiedScorer,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -52,16 +52,10 @@ pub(super) fn roles(
             let (metrics, goals): (Vec<_>, Vec<Goal>) =
                 parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
             let original = original.context("the original is compiled where data are scored")?;
-            let made = || DataScorer::new(original.clone(), evaluation.clone(), &data, metrics.clone());
-            let in_runtime = |runtime: &ChosenRuntime| -> intact8::Result<DataScorer> {
-                Ok(made()?.in_runtime(runtime.loaded.clone(), &runtime.loaded.name(), model))
-            };
-            let (scorer, verifier) = match runtime {
-                Some(runtime) if runtime.is_given => (in_runtime(runtime)?, None),
-                runtime => (made()?, runtime.map(in_runtime).transpose()?),
-            };
-            check_drops(&scorer, &goals)?;
-            let mut scorer = VerifiedScorer { scorer, verifier, remark: Box::new(print_message) };
+            let sources = ((original, model), (evaluation, &data));
+            let remark = Box::new(print_message);
+            let mut scorer =
+                VerifiedScorer::of_data(sources.0, sources.1, &metrics, &goals, runtime, remark)?;
             scorer.scorer.cache_memory = size::parse(&args.cache_mem)?;
             (Box::new(scorer), goals)
         }
@@ -79,22 +73,4 @@ fn print_unscored(model: &Model) {
             print_message(&format!("output {:?}: is {ty}, and is left out of the scores", output.name));
         }
     }
-}
-
-/// Checks that no goal is a drop from a perfect value of 200 decibels, or a fraction of a perfect value of 0; both are meaningless.
-fn check_drops(scorer: &DataScorer, goals: &[Goal]) -> anyhow::Result<()> {
-    for (metric, goal) in scorer.metrics.iter().zip(goals) {
-        let bound = match (metric.name.as_str(), goal.target) {
-            ("sqnr" | "psnr", Target::Drop(_)) => ">=",
-            ("mse", Target::Drop(MaxDrop::Relative(_))) => "<=",
-            _ => continue,
-        };
-        if scorer.is_measured_by_original(metric) {
-            let name = &metric.name;
-            bail!(
-                "metric {name:?}: is compared with the original's own outputs, so a drop is meaningless; write {name}{bound} and a number"
-            );
-        }
-    }
-    Ok(())
 }

@@ -2,19 +2,18 @@
 
 use anyhow::{Context, ensure};
 use intact8::calibrate::MemoryLimit;
-use intact8::machine_memory;
-
-/// The least memory of calibration.
-const LEAST_MEMORY: usize = 64 << 20;
+use intact8::{LEAST_CALIBRATION_MEMORY, calibration_memory};
 
 /// The memory of calibration: that of `--memory`, or half of the machine's.
 pub(super) fn memory(asked: Option<&str>) -> anyhow::Result<MemoryLimit> {
     let Some(asked) = asked else {
-        let half = machine_memory().and_then(|bytes| usize::try_from(bytes / 2).ok());
-        return Ok(half.map_or_else(MemoryLimit::default, |half| MemoryLimit(half.max(LEAST_MEMORY))));
+        return Ok(calibration_memory());
     };
     let bytes = parse(asked).context("--memory")?;
-    ensure!(bytes >= LEAST_MEMORY, "--memory: {asked} is too little for calibration; give it at least 64M");
+    ensure!(
+        bytes >= LEAST_CALIBRATION_MEMORY,
+        "--memory: {asked} is too little for calibration; give it at least 64M"
+    );
     Ok(MemoryLimit(bytes))
 }
 

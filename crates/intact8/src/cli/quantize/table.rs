@@ -1,12 +1,12 @@
 //! The tables that are printed at the end of a search.
 
-use crate::cli::{ChosenRuntime, print_line};
+use crate::cli::print_line;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::quant::LayerCounts;
 use intact8::search::{Ending, Outcome};
 use intact8::{
-    Confidence, Goal, Interval, OutputFiles, Report, Score, Target, Verified, interval, interval_of_value,
-    names_by_rank, saved_bytes, trials_per_second,
+    ChosenRuntime, Confidence, Goal, Interval, OutputFiles, Report, Score, Target, Verified, interval,
+    interval_of_value, names_by_rank, saved_bytes, trials_per_second,
 };
 use std::path::Path;
 use std::time::Duration;

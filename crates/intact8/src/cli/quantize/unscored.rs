@@ -1,6 +1,7 @@
 //! `intact8 quantize --no-eval`: calibration and files, without any scoring.
 
-use super::{Args, configuration, output_files, print_conversion, size};
+use super::{Args, output_files, print_conversion, size};
+use crate::cli::ExitCode;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::progress::Terminal;
 use crate::cli::{print_contradictions, print_line, print_notes, print_restrictions};
@@ -8,10 +9,10 @@ use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
 use intact8::{FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
-use std::process::ExitCode;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let target = args.deploy.target()?;
+    // An unknown name is said before the model is read.
+    args.deploy.target()?;
     let files = output_files(args)?;
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
@@ -20,19 +21,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limits = args.max_memory.limits()?;
     calibration.check_memory(limits.memory)?;
     print_notes([&calibration]);
-    let asked = configuration::asked(args)?;
+    let choice = args.config_choice()?;
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);
     let mut watcher = Watcher::new(stop);
     watcher.progress = Box::new(Terminal::new());
-    let prepared = prepare(&model, &configuration::preparation(args, asked.as_ref()), &mut watcher)?;
+    let prepared = prepare(&model, &choice.preparation(), &mut watcher)?;
     print_conversion(&model, &prepared);
     let interpreter = Interpreter::with_limits(limits);
     let float = FloatModel::new(&prepared, &interpreter);
     let memory = size::memory(args.memory.as_deref())?;
     let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
-    let wanted = (target, args.preference()?);
-    let (config, restrictions) = configuration::complete(args, &float, asked, &mut calibration, wanted)?;
+    let progress = &mut *watcher.progress;
+    let (config, restrictions) = choice.complete(&float, choice.prefer, &mut calibration, progress)?;
     print_restrictions(&restrictions);
     let _lock = files.lock()?;
     calibrate_and_save(&float, &model, &config, &mut calibration, &mut watcher, &files)?;

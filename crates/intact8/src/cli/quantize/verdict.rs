@@ -1,10 +1,10 @@
 //! The messages at the end of a search: missed goals, an evaluator that is not reproducible, and the command that continues.
 
 use super::{Args, again};
+use crate::cli::ExitCode;
 use crate::cli::print_message;
 use intact8::search::{Ending, Rescored};
 use intact8::{Goal, Goals, OutputFiles, Report, Score, Target};
-use std::process::ExitCode;
 
 /// The exit code if no model meets the target.
 const TARGET_MISSED: u8 = 2;

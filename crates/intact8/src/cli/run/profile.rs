@@ -1,14 +1,13 @@
 //! `intact8 run --profile`: the times of the nodes and operators of a model in our interpreter.
 
 use super::Args;
-use crate::cli::{lines_beside, print_contradictions, print_line, timed_inputs};
+use crate::cli::{ExitCode, lines_beside, print_contradictions, print_line, timed_inputs};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::Pass;
 use intact8::quant::passes::ReadAscend;
 use intact8::{NodeTime, RunProfile, Session};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// The options for profiles.

@@ -1,19 +1,16 @@
-//! The default configuration that is fastest in the runtime of the target, if that is there.
+//! The configurations between which a measurement decides where the fastest model is preferred and the runtime of the target is
+//! there.
 
-use super::Args;
-use super::configuration::{self, Restricted};
-use super::latency::Meter;
-use crate::cli::{print_line, print_message};
-use intact8::data::Feed;
-use intact8::quant::layers;
-use intact8::{ConfigLatencies, FloatModel, Model, OutputFiles, Preference, Profile, QuantConfig};
-
-/// The configurations between which a measurement decides; the first is the one that is expected to be the fastest.
-pub(super) struct Candidates {
-    pub(super) configs: Vec<Restricted>,
-    /// A description of each, for messages.
-    names: Vec<&'static str>,
-}
+use crate::config_choice::{ConfigChoice, Restricted};
+use crate::data::Feed;
+use crate::fastest_config::ConfigLatencies;
+use crate::meter::Meter;
+use crate::output_files::OutputFiles;
+use crate::watcher::Progress;
+use intact8_calibrate::FloatModel;
+use intact8_ir::{Model, Result};
+use intact8_quant::layer::layers;
+use intact8_quant::{DeployFormat, Preference, QuantConfig};
 
 /// The preferences whose configurations are measured beside the estimated one, with descriptions.
 const OTHERS: [(Preference, &str); 2] = [
@@ -21,23 +18,32 @@ const OTHERS: [(Preference, &str); 2] = [
     (Preference::MostInt8, "with most layers in int8"),
 ];
 
+/// The configurations between which a measurement decides; the first is the one that is expected to be the fastest.
+pub struct Candidates {
+    /// The configurations, with a line for each restriction.
+    pub configs: Vec<Restricted>,
+    /// A description of each, for messages.
+    names: Vec<&'static str>,
+}
+
 impl Candidates {
-    /// The user's configuration alone; or, where the fastest is preferred and can be measured, the estimated placement, those with
+    /// The user's configuration alone; or, where the fastest is preferred and there is a meter, the estimated placement, those with
     /// all products and with most layers in int8, and that of weights alone.
-    pub(super) fn new(
-        args: &Args,
+    ///
+    /// # Errors
+    /// As [`ConfigChoice::complete`].
+    pub fn new(
+        choice: &ConfigChoice,
         float: &FloatModel<'_>,
-        asked: Option<QuantConfig>,
         calibration: &mut Feed,
-        target: &Profile,
-        meter: Option<&Meter<'_>>,
-    ) -> anyhow::Result<Candidates> {
-        let (prefer, is_given) = (args.preference()?, asked.is_some());
-        let first = configuration::complete(args, float, asked, calibration, (target, prefer))?;
+        meter: Option<&Meter>,
+        progress: &mut dyn Progress,
+    ) -> Result<Candidates> {
+        let first = choice.complete(float, choice.prefer, calibration, progress)?;
         let (mut configs, mut names) = (vec![first], vec!["as estimated"]);
-        if prefer == Preference::Fastest && !is_given && meter.is_some() {
+        if choice.prefer == Preference::Fastest && choice.given.is_none() && meter.is_some() {
             for (prefer, name) in OTHERS {
-                let other = configuration::complete(args, float, None, calibration, (target, prefer))?;
+                let other = choice.complete(float, prefer, calibration, progress)?;
                 if configs.iter().all(|(config, _)| *config != other.0) {
                     configs.push(other);
                     names.push(name);
@@ -47,7 +53,7 @@ impl Candidates {
             weights.0.leave_weights(&layers(float.model()), |_| String::new());
             let line = format!(
                 "only weights are in int8: {} runs this network no faster with int8 activations",
-                target.name
+                choice.target.name
             );
             weights.1.push(line);
             configs.push(weights);
@@ -57,16 +63,17 @@ impl Candidates {
     }
 
     /// The position of the fastest.
-    pub(super) fn fastest(
+    pub fn fastest(
         &self,
-        meter: Option<&Meter<'_>>,
+        meter: Option<&Meter>,
         (original, float): (&Model, &FloatModel<'_>),
         files: &OutputFiles,
         calibration: &Feed,
+        progress: &mut dyn Progress,
     ) -> usize {
         let Some(meter) = meter.filter(|_| self.configs.len() > 1) else { return 0 };
         let configs: Vec<QuantConfig> = self.configs.iter().map(|(config, _)| config.clone()).collect();
-        let format = files.deploy.first().map_or(intact8::DeployFormat::Qdq, |(format, _)| *format);
+        let format = files.deploy.first().map_or(DeployFormat::Qdq, |(format, _)| *format);
         let how = (format, &files.emission);
         let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how, |models| {
             meter.latencies(models, calibration)
@@ -74,9 +81,8 @@ impl Candidates {
         let latencies = match measured {
             Ok(latencies) => latencies,
             Err(error) => {
-                print_message(&format!(
-                    "warning: the fastest configuration is estimated, not measured: {error}"
-                ));
+                progress
+                    .note(&format!("warning: the fastest configuration is estimated, not measured: {error}"));
                 return 0;
             }
         };
@@ -85,7 +91,7 @@ impl Candidates {
         let named = self.names.iter().zip(&latencies.configs);
         let parts: Vec<String> =
             named.map(|(name, latency)| format!("{} {name}", milliseconds(latency.least))).collect();
-        print_line(&format!(
+        progress.line(&format!(
             "fastest {}: {} ({} float, {})",
             meter.phrase(),
             self.names[fastest],

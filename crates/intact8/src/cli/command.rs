@@ -1,0 +1,79 @@
+//! The command line as a whole: the subcommands, and the exit code.
+
+use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run};
+use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
+use clap::Parser;
+use std::ffi::OsString;
+use std::sync::OnceLock;
+
+/// Accuracy-driven int8 quantization of ONNX models.
+#[derive(Parser)]
+#[command(name = "intact8", bin_name = "intact8", version, about, max_term_width = 110)]
+enum Command {
+    Quantize(Box<quantize::Args>),
+    Bench(bench::Args),
+    Config(config::Args),
+    Compare(compare::Args),
+    Convert(convert::Args),
+    ConvertQat(convert::QatArgs),
+    Inspect(inspect::Args),
+    Opt(opt::Args),
+    Print(print::Args),
+    Run(run::Args),
+}
+
+/// The words of the command line.
+static TYPED: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Runs the `intact8` command and returns its exit code. `words` are the name of the program and the arguments. It prints to the
+/// standard output and error, and may set handlers for signals, so it is for processes that do nothing else.
+pub fn run_command(words: Vec<OsString>) -> u8 {
+    let words = TYPED.get_or_init(|| words);
+    let command = match Command::try_parse_from(words) {
+        Ok(command) => command,
+        Err(error) => {
+            // Where nothing can be printed there is nobody to tell.
+            drop(error.print());
+            return u8::try_from(error.exit_code()).unwrap_or(1);
+        }
+    };
+    survive_file_size_limit();
+    allow_one_thread();
+    let outcome = match command {
+        Command::Quantize(args) => quantize::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::ConvertQat(args) => convert::run_qat(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Opt(args) => opt::run(&args),
+        Command::Print(args) => print::run(&args),
+        Command::Run(args) => run::run(&args),
+    };
+    let outcome = outcome.and_then(|code| check_printed().map(|()| code));
+    outcome.map_or_else(
+        |error| {
+            print_message(&format!("error: {}", described(&error)));
+            1
+        },
+        |ExitCode(code)| code,
+    )
+}
+
+/// The words of the command line as the user typed them.
+pub(super) fn typed() -> Vec<String> {
+    TYPED.get().into_iter().flatten().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// The text of an error with its contexts and causes, without causes with which the text ends already.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
+}
