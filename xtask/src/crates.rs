@@ -7,8 +7,12 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 /// External packages that only one package may link.
-pub(crate) const CONFINED: &[(&str, &str)] =
-    &[("protobuf", "intact8-onnx"), ("onnx-protobuf", "intact8-onnx"), ("memmap2", "intact8-onnx")];
+pub(crate) const CONFINED: &[(&str, &str)] = &[
+    ("protobuf", "intact8-onnx"),
+    ("onnx-protobuf", "intact8-onnx"),
+    ("memmap2", "intact8-onnx"),
+    ("pyo3", "intact8-python"),
+];
 
 /// Packages for developers, on which no package may depend.
 const DEVELOPERS: [&str; 3] = ["xtask", "fixtures", "benches"];

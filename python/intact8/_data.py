@@ -1,0 +1,176 @@
+"""Data of every form as data sets of the native module.
+
+Files, and arrays with all samples, are fed as they are. Everything else is an iterable of samples or batches, which is read exactly
+once: each batch is written to a temporary file (in `TMPDIR`) as it comes, so that memory holds one batch at a time, however many
+there are, and calibration, which needs several passes, always sees the same data. Of what is no input of the model, such as labels,
+only the data for an evaluation are kept, in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Optional
+
+from . import _native
+from ._arrays import is_array, pack, to_numpy
+from ._errors import InputError
+from ._models import required_inputs
+from ._targets import Targets
+
+if TYPE_CHECKING:
+    from ._arrays import Array
+
+DataLike = Any
+"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples; an array for the only input; or
+an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an array for each input and further values
+after them: a list, a generator, a torch DataLoader, a CalibrationDataReader of ONNX Runtime, or an `nncf.Dataset`."""
+
+
+def open_data(data: DataLike, model: _native.Model, what: str, limit: Optional[int] = None) -> _native.DataSet:
+    """Data for calibration or a comparison: only the inputs. `limit` is the number of batches that are read of an iterable."""
+    return _opened(data, model, what, None, limit)[0]
+
+
+def open_evaluation(
+    data: DataLike, model: _native.Model, what: str, truth: Optional[str]
+) -> tuple[_native.DataSet, Targets]:
+    """Data for an evaluation, with what is no input. `truth` is the name that a built-in metric has for the values after the inputs; it
+    is None for a metric of the caller's own, which gets them as targets."""
+    dataset, targets = _opened(data, model, what, truth or "", None)
+    return dataset, targets
+
+
+def _opened(
+    data: DataLike, model: _native.Model, what: str, truth: Optional[str], limit: Optional[int]
+) -> tuple[_native.DataSet, Targets]:
+    targets = Targets()
+    if isinstance(data, (str, os.PathLike)):
+        if truth == "":
+            # A metric of the caller's own gets the other arrays of the files.
+            fed = {name for name, *_ in model.inputs()}
+            for found in _arrays_of_files(data):
+                targets.add({name: array for name, array in found.items() if name not in fed})
+        return _native.DataSet.read(data, model), targets
+    names = [name for name, *_ in model.inputs()]
+    if isinstance(data, Mapping):
+        arrays = {str(name): to_numpy(array, f"{what}: {name!r}") for name, array in data.items()}
+        if truth is None:
+            arrays = {name: array for name, array in arrays.items() if name in names}
+        inputs, others = _split(arrays, names)
+        if truth == "":
+            targets.add(others)
+            arrays = inputs
+        return _native.DataSet.of_arrays(what, [(name, pack(array, name)) for name, array in arrays.items()]), targets
+    if is_array(data) and not isinstance(data, (list, tuple)):
+        array = to_numpy(data, what)
+        return _native.DataSet.of_arrays(what, [(_only_input(model, what), pack(array, what))]), targets
+    return _recorded(batches_of(data, what), model, what, truth, limit, targets), targets
+
+
+def batches_of(data: Any, what: str = "the data") -> Iterator[Any]:
+    """The samples or batches of an iterable, a CalibrationDataReader, or a dataset of NNCF."""
+    if hasattr(data, "get_inference_data"):
+        return iter(data.get_inference_data())
+    if hasattr(data, "get_next"):
+        if hasattr(data, "rewind"):
+            data.rewind()
+        return iter(data.get_next, None)
+    if isinstance(data, Iterable):
+        return iter(data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return (data[idx] for idx in range(len(data)))
+    raise InputError(f"{what}: must be a path, arrays or an iterable of batches, found {type(data).__name__}")
+
+
+def _recorded(
+    batches: Iterator[Any],
+    model: _native.Model,
+    what: str,
+    truth: Optional[str],
+    limit: Optional[int],
+    targets: Targets,
+) -> _native.DataSet:
+    """The batches of an iterator in a temporary file."""
+    recorder = _native.Recorder(what)
+    names, required = [name for name, *_ in model.inputs()], required_inputs(model)
+    for idx, item in enumerate(islice(batches, limit)):
+        where = f"{what}: batch {idx + 1}"
+        arrays, others = named_arrays(item, names, required, where)
+        if truth:
+            # A built-in metric looks for the array by its name.
+            renamed = {(f"metric.{truth}" if truth in names else truth) if name == "" else name: other for name, other in others.items()}
+            arrays.update({name: to_numpy(other, f"{where}: {name!r}") for name, other in renamed.items()})
+        elif truth is not None:
+            targets.add(others)
+        recorder.add([(name, pack(array, f"{where}: {name!r}")) for name, array in arrays.items()])
+    return recorder.finish()
+
+
+def named_arrays(
+    item: Any, names: list[str], required: list[str], where: str
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays of a batch by the names of inputs, and what is no input; that has the name "" if it has none."""
+    if isinstance(item, Mapping):
+        inputs = {name: to_numpy(item[name], f"{where}: {name!r}") for name in names if name in item}
+        missing = [name for name in required if name not in inputs]
+        if missing:
+            found = ", ".join(repr(name) for name in item)
+            raise InputError(f"{where}: has no array {missing[0]!r}, which the model requires; it has {found}")
+        return inputs, {str(name): value for name, value in item.items() if name not in names}
+    if isinstance(item, (list, tuple)) and not _is_number_list(item):
+        if item and isinstance(item[0], Mapping):
+            inputs, others = named_arrays(item[0], names, required, where)
+            return inputs, {**others, **_rest(list(item[1:]))}
+        if item and isinstance(item[0], (list, tuple)) and len(required) > 1 and len(item[0]) >= len(required):
+            item = [*item[0], *item[1:]]
+        if len(item) < len(required):
+            raise InputError(f"{where}: has {len(item)} arrays, and the model requires {len(required)}")
+        n_inputs = len(names) if len(item) == len(names) else len(required)
+        fed = names if n_inputs == len(names) else required
+        inputs = {name: to_numpy(array, f"{where}: {name!r}") for name, array in zip(fed, item)}
+        return inputs, _rest(list(item[n_inputs:]))
+    if len(required) != 1:
+        raise InputError(f"{where}: is one array, and the model requires {len(required)}; pass a mapping from input names")
+    return {required[0]: to_numpy(item, where)}, {}
+
+
+def _rest(values: list[Any]) -> dict[str, Any]:
+    """What follows the inputs in a batch: one value has no name, several have numbers."""
+    return {"": values[0]} if len(values) == 1 else {str(idx): value for idx, value in enumerate(values)}
+
+
+def _is_number_list(item: Any) -> bool:
+    return bool(item) and all(isinstance(value, (bool, int, float)) for value in item)
+
+
+def _split(arrays: dict[str, Array], names: list[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    inputs = {name: array for name, array in arrays.items() if name in names}
+    return inputs, {name: array for name, array in arrays.items() if name not in names}
+
+
+def _only_input(model: _native.Model, what: str) -> str:
+    required = required_inputs(model)
+    if len(required) != 1:
+        raise InputError(f"{what}: is one array, and the model requires {len(required)}; pass a mapping from input names")
+    return required[0]
+
+
+def _arrays_of_files(path: Any) -> Iterator[dict[str, Any]]:
+    """The arrays of a file, or of the files of a folder."""
+    import numpy as np
+
+    path = os.fspath(path)
+    files = [path]
+    if os.path.isdir(path):
+        names = sorted(name for name in os.listdir(path) if name.endswith((".npz", ".npy")))
+        files = [os.path.join(path, name) for name in names]
+        if not files:
+            raise InputError(f"{path}: holds no .npz or .npy file")
+    for file in files:
+        try:
+            loaded = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: {error}") from None
+        yield {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {}

@@ -1,0 +1,311 @@
+"""The search for the fastest int8 model that meets a target."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from . import _native
+from ._arrays import names_of
+from ._bases import Sensitivity, Strategy
+from ._data import DataLike, open_data, open_evaluation
+from ._errors import InputError
+from ._evaluation import MetricTally, PerSample, is_torch_metric, kind_of, of_path, of_session
+from ._models import Export, ModelLike, open_model, open_runtime
+from ._result import Result
+from ._targets import Targets
+
+Evaluate = Union[Callable[..., Any], PerSample, DataLike, None]
+Progress = Callable[[dict[str, Any]], object]
+
+
+def feeding(
+    batch: Optional[int] = None,
+    batch_axes: Union[str, Mapping[str, Optional[int]], Sequence[str], int, None] = None,
+    mean: Union[float, Sequence[float], None] = None,
+    std: Union[float, Sequence[float], None] = None,
+    raw_bytes: bool = False,
+) -> dict[str, Any]:
+    """How arrays become inputs, for the native module."""
+    if isinstance(batch_axes, Mapping):
+        axes = [f"{name}={'none' if axis is None else axis}" for name, axis in batch_axes.items()]
+    else:
+        axes = [str(batch_axes)] if isinstance(batch_axes, int) else names_of(batch_axes)
+    numbers = [[float(value)] if isinstance(value, (int, float)) else list(value or []) for value in (mean, std)]
+    return {"batch": batch, "batch_axes": axes, "mean": numbers[0], "std": numbers[1], "raw_bytes": raw_bytes}
+
+
+def quantize(
+    model: ModelLike,
+    calibration: DataLike,
+    *,
+    evaluate: Evaluate = None,
+    evaluation_data: DataLike = None,
+    metric: Union[str, Sequence[str], None] = None,
+    max_drop: Union[str, float] = "1%",
+    better: Optional[str] = None,
+    confidence: Union[str, float, None] = None,
+    target: str = "onnxruntime-x86",
+    prefer: str = "fastest",
+    deploy: Union[str, Sequence[str]] = "qdq",
+    contrib: bool = False,
+    skip: Union[str, Sequence[str]] = (),
+    groups: Sequence[Sequence[str]] = (),
+    config: Union[str, os.PathLike[str], Mapping[str, Any], None] = None,
+    calibration_batches: Optional[int] = None,
+    without: Union[str, Sequence[str]] = (),
+    strategy: Union[str, Strategy] = "minimal",
+    sensitivity: Union[str, Sensitivity] = "cosine",
+    ladder: Union[str, Sequence[str]] = (),
+    max_trials: Optional[int] = None,
+    time_budget: Optional[float] = None,
+    early_stop: bool = True,
+    keep_best: bool = False,
+    allow_chance: bool = False,
+    cache_memory: int = 256 << 20,
+    runtime: Optional[str] = None,
+    measure_latency: bool = True,
+    threads: int = 1,
+    save: Union[str, os.PathLike[str], None] = None,
+    callback: Optional[Progress] = None,
+    batch: Optional[int] = None,
+    batch_axes: Union[str, Mapping[str, Optional[int]], Sequence[str], int, None] = None,
+    mean: Union[float, Sequence[float], None] = None,
+    std: Union[float, Sequence[float], None] = None,
+    raw_bytes: bool = False,
+    allow_hard_links: bool = False,
+    example_inputs: Any = None,
+    input_names: Optional[Sequence[str]] = None,
+    output_names: Optional[Sequence[str]] = None,
+    dynamic_axes: Optional[Mapping[str, Any]] = None,
+    dynamic_shapes: Any = None,
+    opset: Optional[int] = None,
+) -> Result:
+    """Quantizes a model to int8 as far as an accuracy target allows, and as fast as the target runs it.
+
+    Args:
+        model: The path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` in evaluation mode with `example_inputs`.
+        calibration: Some hundred samples without labels: an `.npz`, an `.npy` or a folder of such files; a mapping from input names to
+            arrays with the samples along the batch axis; or an iterable of samples or batches: mappings, arrays, or tuples whose first
+            values are the inputs, as from a torch DataLoader, a CalibrationDataReader of ONNX Runtime or an `nncf.Dataset`. An iterable
+            is read once; its batches are kept in a temporary file, never all in memory.
+        evaluate: What scores a model. A function of the path of an ONNX file; a function of a `session` (an `intact8.Session`; the argument
+            has that name or annotation); a metric `f(outputs, targets)`, a `per_sample` metric or an object of torchmetrics, each with
+            `evaluation_data`; or data with labels, which `metric` scores. None scores nothing: every layer is quantized.
+            Functions return a number, or a number for each of several metrics: a mapping by name or a sequence.
+        evaluation_data: Labelled samples in the forms of `calibration`. What is no input is the targets: arrays in files and mappings, and
+            what follows the inputs in a batch. Targets of a metric function are kept in memory.
+        metric: Without an evaluator of your own a built-in metric: top1 (the default), top5, miou, auc, spearman, mse, cosine, sqnr or
+            psnr. With one the names of the numbers that it returns. A metric may have a goal of its own: `top1=0.5%`, `mse<=0.1`. Several
+            metrics must all meet their goals.
+        max_drop: The largest drop of a metric without a goal of its own: relative to the original's as in "1%", or absolute as in 0.01.
+        better: Whether a metric of your own is better if it is "higher", the default, or "lower".
+        confidence: Require the goals at the worse end of the confidence interval of this level, such as 0.95.
+        target: The runtime of the result: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic.
+        prefer: fastest, smallest, most-int8 or int8-products.
+        deploy: The formats of the result: qdq, qoperator, integer or ascend.
+        contrib: Allow operators of the domain com.microsoft in the format qoperator.
+        skip: Names of layers that stay in float, or patterns with `*` and `?`, such as "*/head/*".
+        groups: Layers that are rolled back together or not at all.
+        config: The configuration of the layers: a file, or its content as a mapping; see docs/config.md.
+        calibration_batches: Use only this number of batches of the calibration data; of an iterable no more are read.
+        without: Stages to go without: equalize, balance, correct_bias, fit_rounding.
+        strategy: minimal, anytime, binary-search, gallop, worst-first, greedy, or a `Strategy`.
+        sensitivity: cosine, mse, sqnr, kl, one of these with the prefix "output-", or a `Sensitivity`.
+        ladder: Settings to try before a layer stays in float: method, bias, ada-round, int16, weights.
+        max_trials: End with the best result so far after this number of trials.
+        time_budget: The same after this number of seconds.
+        early_stop: Whether a trial ends as soon as it can no longer meet the target.
+        keep_best: If the target can't be met, keep the closest model.
+        allow_chance: Accept an original whose metric is 0 or at chance level.
+        cache_memory: Memory of the activation cache, in bytes; 0 is none.
+        runtime: `onnxruntime` or `openvino`, also with a path as in `onnxruntime=PATH`, scores the models; `none` is intact8's interpreter.
+            By default the interpreter scores data, and the runtime of the target, if it is installed, verifies the results, measures
+            latencies, and runs the sessions of evaluators.
+        measure_latency: Whether the latency is measured, and decides which configuration is fastest.
+        threads: The threads that the result will have for a run; latencies are measured with so many.
+        save: Folder and prefix of the written files, such as "out/model"; by default a temporary folder that ends with the result.
+        callback: Receives a dict with `event` (stage, progress or note), `text`, `done` and `total`; `show_progress` prints them. An
+            exception of it ends the run.
+        batch: The number of samples in a batch; by default that of the model, or 32.
+        batch_axes: The axis that counts samples where it can't be found: of all inputs, or a mapping from inputs to axes or None.
+        mean, std: Of uint8 arrays in units of bytes: one number or one for each channel.
+        raw_bytes: Feed uint8 arrays to float inputs as 0 to 255.
+        allow_hard_links: Accept external tensors in a file with further hard links.
+        example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset: Of `torch.onnx.export`, for a module. Layers are then
+            named after modules, such as "layer1.0.conv1".
+
+    Returns:
+        The result. `result.met` tells whether the target is met.
+
+    Raises:
+        InputError: An argument, the model or the data do not fit (a ValueError).
+        FileError: A file can't be read or written (an OSError).
+        Intact8Error: An evaluator returned no finite number, or a limit was reached.
+        KeyboardInterrupt: Ctrl-C before a trial met the target; later the best result so far is returned.
+        Exceptions of your functions are raised as they are. After the first trial they have the attribute `intact8_result`, the result so
+        far.
+    """
+    if threads < 1:
+        raise InputError(f"threads must be at least 1, found {threads}")
+    opened = open_model(
+        model,
+        Export(example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset),
+        allow_hard_links=allow_hard_links,
+    )
+    remarks: list[str] = []
+    found = open_runtime(runtime, target, remarks)
+    folder = None if save is not None else tempfile.TemporaryDirectory(prefix="intact8-")
+    try:
+        with tempfile.TemporaryDirectory(prefix="intact8-") as scratch:
+            fed = feeding(batch, batch_axes, mean, std, raw_bytes)
+            request: dict[str, Any] = {
+                "model": opened,
+                "calibration": open_data(calibration, opened, "calibration", calibration_batches),
+                "feeding": fed,
+                "save": os.fspath(save) if save is not None else os.path.join(folder.name if folder else "", "model"),
+                "config": _config_file(config, scratch),
+                "batch_num": calibration_batches,
+                "skip": _skipped(names_of(skip), opened),
+                "groups": [list(group) for group in groups],
+                "prefer": prefer,
+                "target": target,
+                "deploy": names_of(deploy),
+                "contrib": contrib,
+                "without": names_of(without),
+                "runtime": found,
+                "measures_latency": measure_latency,
+                "threads": threads,
+                "callback": callback,
+                "search": None,
+            }
+            search = _search(opened, evaluate, evaluation_data, names_of(metric), fed)
+            if search is not None:
+                request["search"] = {
+                    **search,
+                    "max_drop": str(max_drop),
+                    "better": better,
+                    "confidence": None if confidence is None else str(confidence),
+                    "allow_chance": allow_chance,
+                    "strategy": strategy,
+                    "sensitivity": sensitivity,
+                    "ladder": names_of(ladder),
+                    "max_trials": max_trials,
+                    "time_budget": time_budget,
+                    "early_stop": early_stop,
+                    "keep_best": keep_best,
+                    "cache_memory": cache_memory,
+                }
+            report, raised = _native.quantize(request)
+    except BaseException:
+        if folder is not None:
+            folder.cleanup()
+        raise
+    result = Result(json.loads(report), folder, remarks)
+    if raised is not None:
+        try:
+            raised.intact8_result = result  # type: ignore[attr-defined]
+            add_note = getattr(raised, "add_note", None)  # Python 3.11 and later.
+            if add_note is not None:
+                add_note("the result so far is the attribute intact8_result of this exception")
+        except AttributeError:
+            pass  # An exception without attributes.
+        raise raised
+    return result
+
+
+def _search(
+    model: _native.Model, evaluate: Evaluate, evaluation_data: DataLike, names: list[str], fed: dict[str, Any]
+) -> Optional[dict[str, Any]]:
+    """The scorer, its data and the goals; None if nothing is scored."""
+    is_function = callable(evaluate) and not isinstance(evaluate, Mapping) or isinstance(evaluate, PerSample)
+    if not is_function and not (evaluate is not None and is_torch_metric(evaluate)):
+        if evaluate is not None and evaluation_data is not None:
+            raise InputError("evaluate is data already; omit evaluation_data, or pass a function as evaluate")
+        data = evaluate if evaluate is not None else evaluation_data
+        if data is None:
+            if names:
+                raise InputError("a metric needs evaluate: data with labels, or a function")
+            return None
+        goals = names or ["top1"]
+        truth = _native.metric_truth(_name(goals[0]))
+        dataset, _ = open_evaluation(data, model, "evaluation", truth)
+        return {"kind": "data", "goals": goals, "evaluation": dataset, "function": None}
+    goals = names or ["metric"]
+    plain = [_name(goal) for goal in goals]
+    kind = kind_of(evaluate)
+    if kind != "metric":
+        if evaluation_data is not None:
+            raise InputError("evaluation_data is for a metric of outputs and targets; the evaluator has its own data")
+        scoring: Callable[..., Any] = evaluate  # type: ignore[assignment]
+        function = of_path(scoring, plain) if kind == "path" else of_session(scoring, plain)
+        return {"kind": kind, "goals": goals, "evaluation": None, "function": function}
+    if evaluation_data is None:
+        raise InputError("a metric of outputs and targets needs evaluation_data")
+    if len(goals) > 1:
+        raise InputError("a metric of outputs and targets is one number; use a function of a session for several")
+    dataset, targets = open_evaluation(evaluation_data, model, "evaluation", None)
+    targets.check(dataset.n_samples(model, fed), "evaluation")
+    outputs = model.outputs()
+
+    def begin() -> MetricTally:
+        return MetricTally(evaluate, outputs, targets)
+
+    return {"kind": "metric", "goals": goals, "evaluation": dataset, "function": begin}
+
+
+def _name(goal: str) -> str:
+    """The name of a metric without its goal."""
+    return goal[: min((goal.index(sign) for sign in "<>=" if sign in goal), default=len(goal))].strip()
+
+
+def _config_file(config: Union[str, os.PathLike[str], Mapping[str, Any], None], folder: str) -> Optional[str]:
+    """The file of a configuration; a mapping is written to the folder."""
+    if not isinstance(config, Mapping):
+        return None if config is None else os.fspath(config)
+    path = os.path.join(folder, "config.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    return path
+
+
+def _skipped(patterns: list[str], model: _native.Model) -> list[str]:
+    """The names of layers; a pattern stands for all that it matches."""
+    from fnmatch import fnmatchcase
+
+    if not any(sign in pattern for pattern in patterns for sign in "*?["):
+        return patterns
+    layers, _ = _native.layer_names(model)
+    names: list[str] = []
+    for pattern in patterns:
+        found = [pattern] if pattern in layers else [name for name in layers if fnmatchcase(name, pattern)]
+        if not found:
+            raise InputError(f"skip: no layer has a name like {pattern!r}; see intact8.inspect")
+        names.extend(name for name in found if name not in names)
+    return names
+
+
+class show_progress:  # noqa: N801, an object that is used like a function
+    """A callback that prints progress as plain lines to the standard error: a line for each stage, and every two seconds one with the
+    part that is done. It works in terminals, files and notebooks.
+
+    Example:
+        >>> intact8.quantize(model, calibration, evaluate=evaluate, callback=intact8.show_progress())
+    """
+
+    def __init__(self, interval: float = 2.0) -> None:
+        self._interval, self._printed = interval, time.monotonic()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        line = str(event["text"])
+        if event["event"] == "progress":
+            if time.monotonic() - self._printed < self._interval:
+                return
+            line = f"{line}: {event['done']}/{event['total']}"
+        self._printed = time.monotonic()
+        print(line, file=sys.stderr, flush=True)

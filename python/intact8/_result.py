@@ -1,0 +1,306 @@
+"""The result of a search."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from ._errors import InputError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the original and of the result."""
+
+    name: str
+    target: str
+    """The goal: `1%` relative, `0.01` absolute, or a bound such as `>=30`."""
+    original: float
+    all_quantized: float
+    """With every layer quantized."""
+    result: Optional[float]
+    """Of the saved deploy model; None without a result."""
+    loss: Optional[float]
+    """In the unit of the target; None if the noise is not known."""
+    interval: Optional[tuple[float, float]]
+    """The confidence interval of the loss."""
+    confidence: Optional[float]
+    """The level of the interval."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the result."""
+
+    name: str
+    arithmetic: Optional[str]
+    """On the target: `int8`, `int16`, `weights only` or `float`; None without a result."""
+    rolled_back: bool
+    """Whether the search left it in float."""
+    similarity: Optional[float]
+    """Of its quantized output to the original one; None if the layers were not ranked, because no search was needed."""
+    multiply_adds: Optional[int]
+    """For one sample; None if the layers were not ranked."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A choice of layers that was scored."""
+
+    rolled_back: tuple[str, ...]
+    """The layers left in float."""
+    metrics: tuple[float, ...]
+    loss: float
+    satisfied: bool
+    samples: Optional[int]
+    """The number of scored samples; None if the evaluator has its own data."""
+    seconds: float
+    stopped_after: Optional[int]
+    """The number of samples after which it could no longer meet the target."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The least times of a run, in milliseconds, on one thread."""
+
+    original: float
+    result: float
+    speedup: float
+    measured_by: str
+
+
+class Result:
+    """The result of `quantize`. Its files are in a temporary folder, which ends with it, unless `quantize` was told where to save."""
+
+    raw: dict[str, Any]
+    """The report, as docs/files.md describes it."""
+
+    def __init__(
+        self, report: dict[str, Any], folder: Optional[tempfile.TemporaryDirectory[str]], remarks: list[str]
+    ) -> None:
+        self.raw, self._folder = report, folder
+        self.notes: list[str] = [*remarks, *report.get("lines", []), *report.get("warnings", [])]
+        """Lines for the user: restrictions of the target, doubts about the original."""
+
+    @property
+    def met(self) -> Optional[bool]:
+        """Whether a model meets the target; None if nothing was scored."""
+        met = self.raw["target_met"]
+        return None if met is None else bool(met)
+
+    @property
+    def verdict(self) -> str:
+        """`met`, `missed` or `unscored`."""
+        return {True: "met", False: "missed", None: "unscored"}[self.met]
+
+    @property
+    def ending(self) -> Optional[str]:
+        """Why the search ended: all quantized, finished, out of trials, out of time, interrupted."""
+        return self.raw.get("ending")
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, one for each goal; empty if nothing was scored."""
+        found = []
+        for goal in self.raw.get("goals", []):
+            loss = goal["loss"] or {}
+            interval = loss.get("interval")
+            found.append(
+                Metric(
+                    goal["metric"],
+                    goal["target"],
+                    goal["original"],
+                    goal["all_quantized"],
+                    goal["final"],
+                    loss.get("loss"),
+                    None if interval is None else (interval[0], interval[1]),
+                    loss.get("confidence"),
+                )
+            )
+        return found
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers; `pandas.DataFrame(result.layers)` is a table of them."""
+        arithmetic = self.raw.get("arithmetic") or {}
+        ranked = {row["layer"]: row for row in self.raw.get("ranking", [])}
+        rolled_back = set(self.raw.get("rolled_back") or [])
+        names = list(arithmetic) or list(self.raw.get("layers", []))
+        return [
+            Layer(
+                name,
+                arithmetic.get(name),
+                name in rolled_back,
+                ranked[name]["similarity"] if name in ranked else None,
+                ranked[name]["cost"] if name in ranked else None,
+            )
+            for name in names
+        ]
+
+    @property
+    def history(self) -> list[Trial]:
+        """The trials, in the order in which they were made."""
+        return [
+            Trial(
+                tuple(trial["rolled_back"]),
+                tuple(trial["metrics"]),
+                trial["loss"],
+                trial["satisfied"],
+                trial["samples"],
+                trial["seconds"],
+                trial["stopped_after"],
+            )
+            for trial in self.raw.get("trials", [])
+        ]
+
+    @property
+    def latency(self) -> Optional[Latency]:
+        """The latencies, if the runtime of the target is installed and there is a result."""
+        found = self.raw.get("latency")
+        if found is None:
+            return None
+        return Latency(found["float"]["least_ms"], found["int8"]["least_ms"], found["speedup"], found["measured_by"])
+
+    @property
+    def files(self) -> list[str]:
+        """The written files."""
+        return list(self.raw["files"])
+
+    @property
+    def deploy_path(self) -> str:
+        """The file of the deploy model; a temporary one unless `quantize` was told where to save.
+
+        Raises:
+            InputError: There is no model, because the target was missed.
+        """
+        return self._file("deploy_model.onnx")
+
+    @property
+    def deploy(self) -> bytes:
+        """The bytes of the deploy model; without the external tensors of a model of more than 2 GiB."""
+        with open(self.deploy_path, "rb") as file:
+            return file.read()
+
+    @property
+    def fake_quant(self) -> bytes:
+        """The bytes of the fake-quant model, which simulates the integers in float."""
+        with open(self._file("fake_quant_model.onnx"), "rb") as file:
+            return file.read()
+
+    def deploy_model(self) -> Any:
+        """The deploy model as an `onnx.ModelProto`; requires the package onnx."""
+        import onnx
+
+        return onnx.load_from_string(self.deploy)
+
+    def _file(self, ending: str) -> str:
+        for path in self.files:
+            if path.endswith(ending):
+                return path
+        raise InputError("there is no model, because the target was missed; allow a larger drop, or use keep_best=True")
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> list[str]:
+        """Copies the files to a folder and prefix, such as "out/model"; a path that ends in a slash has no prefix. Existing files of
+        those names are replaced.
+
+        Returns:
+            The paths of the copies.
+        """
+        path = os.fspath(path)
+        folder, prefix = os.path.split(path)
+        os.makedirs(folder or ".", exist_ok=True)
+        copies = []
+        for source in self.files:
+            name = os.path.basename(source)
+            if self._folder is not None and name.startswith("model_"):
+                name = f"{prefix}_{name[len('model_') :]}" if prefix else name[len("model_") :]
+            for ending in ["", ".data"]:
+                if os.path.exists(source + ending):
+                    copy = os.path.join(folder, name + ending)
+                    # No reader sees half a file.
+                    partial = f"{copy}.part"
+                    shutil.copyfile(source + ending, partial)
+                    os.replace(partial, copy)
+                    copies.append(copy)
+        return copies
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        head = {"met": "the target is met", "missed": "the target is missed", "unscored": "nothing was scored"}
+        lines = [f"intact8: {head[self.verdict]}"]
+        for metric in self.metrics:
+            result = "none" if metric.result is None else f"{metric.result:.6f}"
+            lines.append(f"  {metric.name} (target {metric.target}): {metric.original:.6f} original, {result} result")
+        counts = (self.raw.get("counts") or {}).get("final")
+        if counts:
+            named = [f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n]
+            lines.append(f"  layers: {', '.join(named)}")
+        if self.latency is not None:
+            latency = self.latency
+            lines.append(
+                f"  latency in {latency.measured_by}: {latency.original:.2f} ms float, {latency.result:.2f} ms int8 "
+                f"({latency.speedup:.2f}x)"
+            )
+        if self.history:
+            lines.append(f"  {len(self.history)} trials in {self.raw['seconds']:.1f} s: {self.ending}")
+        return lines
+
+    def report(self) -> str:
+        """The report as HTML: verdict, metrics, layers and trials."""
+        parts = [f"<p><b>{html.escape(self._lines()[0])}</b></p>"]
+        parts += [f"<p>{html.escape(line.strip())}</p>" for line in self._lines()[1:]]
+        parts.append(
+            _table(
+                ["metric", "target", "original", "all quantized", "result", "interval of the loss"],
+                [
+                    [m.name, m.target, m.original, m.all_quantized, m.result, _shown_interval(m.interval)]
+                    for m in self.metrics
+                ],
+            )
+        )
+        parts.append(
+            _table(
+                ["layer", "arithmetic", "rolled back", "similarity", "multiply-adds"],
+                [[x.name, x.arithmetic, x.rolled_back, x.similarity, x.multiply_adds] for x in self.layers],
+            )
+        )
+        parts.append(
+            _table(
+                ["trial", "layers in float", "metrics", "loss", "met"],
+                [
+                    [idx + 1, len(x.rolled_back), ", ".join(f"{value:.6g}" for value in x.metrics), x.loss, x.satisfied]
+                    for idx, x in enumerate(self.history)
+                ],
+            )
+        )
+        return "\n".join(part for part in parts if part)
+
+    def _repr_html_(self) -> str:
+        return self.report()
+
+
+def _shown_interval(interval: Optional[tuple[float, float]]) -> Optional[str]:
+    return None if interval is None else f"{interval[0]:.6f} to {interval[1]:.6f}"
+
+
+def _table(header: list[str], rows: list[list[Any]]) -> str:
+    """A table in HTML; empty without rows."""
+
+    def cell(value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return html.escape(f"{value:.6g}" if isinstance(value, float) else str(value))
+
+    if not rows:
+        return ""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

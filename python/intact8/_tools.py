@@ -1,0 +1,219 @@
+"""Inspection, comparison, runs, latencies and conversions of models."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from . import _native
+from ._arrays import ArrayLike, names_of
+from ._data import DataLike, open_data
+from ._models import Export, ModelLike, open_model, open_runtime
+from ._quantize import feeding
+from ._session import Session
+
+if TYPE_CHECKING:
+    from ._arrays import Array
+
+Path = Union[str, os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class InspectedLayer:
+    """A layer of a model. Shapes are those of one sample, with 1 for other symbolic and unknown dimensions."""
+
+    name: str
+    op: str
+    input: Optional[tuple[int, ...]]
+    output: Optional[tuple[int, ...]]
+    parameters: int
+    """The number of elements of its constants."""
+    multiply_adds: Optional[int]
+    """For one sample."""
+    saturates: Optional[float]
+    """The fraction of pairs of weights whose products can saturate on processors without VNNI."""
+    quantizable: bool
+    reason: Optional[str]
+    """Why it can't be quantized."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference between the values of one name in a float and a quantized model."""
+
+    value: str
+    operator: str
+    cosine: float
+    sqnr: float
+    """In decibels, from -200 to 200."""
+    max_error: float
+    range: tuple[float, float]
+    """Of the float value."""
+    quantized_range: Optional[tuple[float, float]]
+    """Of the floats that the integers represent."""
+    clipped: Optional[float]
+    """The fraction of elements outside of it."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The latency of a model, in milliseconds."""
+
+    least: float
+    median: float
+    quartiles: tuple[float, float]
+    runs: int
+    speedup: float
+    """Relative to the first model, by the least times."""
+
+
+def inspect(model: ModelLike, *, example_inputs: Any = None) -> list[InspectedLayer]:
+    """The layers of a model, and for each whether it can be quantized. `pandas.DataFrame(inspect(model))` is a table of them.
+
+    Raises:
+        InputError: The model breaks a rule of ONNX.
+    """
+    opened = open_model(model, Export(example_inputs=example_inputs))
+    rows = json.loads(_native.inspect(opened))["layers"]
+    return [
+        InspectedLayer(**{**row, "input": _tuple(row["input"]), "output": _tuple(row["output"])}) for row in rows
+    ]
+
+
+def compare(
+    float_model: ModelLike,
+    quantized_model: ModelLike,
+    data: DataLike,
+    *,
+    runtime: Optional[str] = None,
+    **how: Any,
+) -> list[Difference]:
+    """Compares every float value that a float and a quantized model compute under one name, in the order of computation.
+
+    Args:
+        float_model: The original.
+        quantized_model: Its quantized model.
+        data: As for `quantize`.
+        runtime: As for `Session`.
+        how: `batch`, `batch_axes`, `mean`, `std` and `raw_bytes` of `quantize`.
+
+    Raises:
+        InputError: A model or the data do not fit, or the models have no value in common.
+    """
+    original, quantized = open_model(float_model), open_model(quantized_model)
+    dataset = open_data(data, original, "data")
+    found = _native.compare(original, quantized, dataset, feeding(**how), open_runtime(runtime, None, []))
+    rows = json.loads(found)
+    return [
+        Difference(**{**row, "range": _tuple(row["range"]), "quantized_range": _tuple(row["quantized_range"])})
+        for row in rows
+    ]
+
+
+def run(
+    model: ModelLike,
+    inputs: Union[Mapping[str, ArrayLike], ArrayLike],
+    *,
+    taps: Union[str, Sequence[str]] = (),
+    runtime: Optional[str] = None,
+) -> dict[str, Array]:
+    """Runs a model once; `Session` runs it often."""
+    return Session(model, runtime=runtime).run(inputs, taps)
+
+
+def bench(
+    models: Sequence[ModelLike],
+    data: DataLike = None,
+    *,
+    runtime: Optional[str] = None,
+    threads: int = 1,
+    seconds: float = 2.0,
+    batch: int = 1,
+    **how: Any,
+) -> list[Timing]:
+    """Measures the latencies of models, which run in turns.
+
+    Args:
+        models: The models.
+        data: Data whose first batch is fed; without them the inputs are random, with `batch` samples.
+        runtime: As for `Session`; by default ONNX Runtime or OpenVINO if one is installed, else intact8's interpreter.
+        threads: The number of threads of a run, in a runtime of others.
+        seconds: The time for each model.
+        batch: The number of samples of random inputs, and of a batch of data.
+        how: `batch_axes`, `mean`, `std` and `raw_bytes` of `quantize`.
+
+    Raises:
+        InputError: A model or the data do not fit.
+    """
+    opened = [open_model(model) for model in models]
+    dataset = None if data is None or not opened else open_data(data, opened[0], "data", 1)
+    loaded = open_runtime(runtime, "onnxruntime-x86", []) or open_runtime(runtime, "onnxruntime-arm", [])
+    fed = feeding(batch=None if data is None else batch if batch > 1 else None, **how)
+    rows = json.loads(_native.bench(opened, dataset, fed, batch, loaded, threads, seconds))["models"]
+    return [
+        Timing(row["least_ms"], row["median_ms"], (row["quartiles_ms"][0], row["quartiles_ms"][1]), row["runs"], row["speedup"])
+        for row in rows
+    ]
+
+
+def convert(
+    model: ModelLike,
+    record: Path,
+    save: Path,
+    *,
+    config: Optional[Path] = None,
+    target: str = "onnxruntime-x86",
+    deploy: Union[str, Sequence[str]] = "qdq",
+    contrib: bool = False,
+) -> list[str]:
+    """Quantizes a float model with given scales and zero points.
+
+    Args:
+        model: The float model.
+        record: Scales and zero points: a scale-offset record of AMCT, or of `quantize`.
+        save: Folder and prefix of the written files.
+        config: The configuration that the record was made with; without it the model is not prepared beyond folded normalizations.
+        target, deploy, contrib: As for `quantize`.
+
+    Returns:
+        The paths of the written models.
+
+    Raises:
+        InputError: The record does not fit the model.
+        FileError: A file can't be read or written.
+    """
+    files = {"save": os.fspath(save), "target": target, "deploy": names_of(deploy), "contrib": contrib}
+    return [str(path) for path in _native.convert(open_model(model), record, config, files)]
+
+
+def convert_qat(
+    model: ModelLike,
+    save: Path,
+    *,
+    target: str = "onnxruntime-x86",
+    deploy: Union[str, Sequence[str]] = "qdq",
+    contrib: bool = False,
+) -> list[str]:
+    """Writes deploy models of a model with QuantizeLinear and DequantizeLinear, as from quantization-aware training.
+
+    Args:
+        model: The model.
+        save: Folder and prefix of the written files.
+        target, deploy, contrib: As for `quantize`.
+
+    Returns:
+        The paths of the written models.
+
+    Raises:
+        InputError: The model is not quantized, or with other operators.
+        FileError: A file can't be written.
+    """
+    files = {"save": os.fspath(save), "target": target, "deploy": names_of(deploy), "contrib": contrib}
+    return [str(path) for path in _native.convert_qat(open_model(model), files)]
+
+
+def _tuple(values: Optional[list[Any]]) -> Any:
+    return None if values is None else tuple(values)

@@ -1,0 +1,1 @@
+"""The package of AMCT's base classes."""

@@ -1,0 +1,392 @@
+//! The search, with roles from Python.
+
+use crate::data::{DataSet, GivenFeeding};
+use crate::errors::{OrRaise, exception, own_exception};
+use crate::model::Model as PythonModel;
+use crate::progress::{PythonProgress, Raised};
+use crate::scorer::{Ending, FunctionScorer, PythonMetric, path_of};
+use crate::session::Runtime;
+use crate::strategy::{GivenSensitivity, GivenStrategy};
+use intact8::data::{Better, Feed, Metric};
+use intact8::search::ladder::rung_named;
+use intact8::{
+    AnyScorer, CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, Confidence,
+    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, MaxDrop, Meter,
+    OriginalModel, OutputFiles, Preference, Profile, QuantConfig, SearchOptions, Stop, VerifiedScorer,
+    Watcher, WithoutStages, calibrate_and_save, calibration_memory, deploy_sizes, load_config,
+    machine_limits, model_bytes, prepare, write_file,
+};
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What to quantize, and how. The Python module beside checks and documents it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Request {
+    model: Py<PythonModel>,
+    calibration: Py<DataSet>,
+    feeding: GivenFeeding,
+    /// Folder and prefix of the written files.
+    save: PathBuf,
+    config: Option<PathBuf>,
+    batch_num: Option<usize>,
+    skip: Vec<String>,
+    groups: Vec<Vec<String>>,
+    prefer: String,
+    target: String,
+    deploy: Vec<String>,
+    contrib: bool,
+    /// The stages to go without: `equalize`, `balance`, `correct_bias` and `fit_rounding`.
+    without: Vec<String>,
+    runtime: Option<Py<Runtime>>,
+    measures_latency: bool,
+    /// The threads of the measured runs.
+    threads: usize,
+    callback: Option<Py<PyAny>>,
+    search: Option<SearchRequest>,
+}
+
+/// The search; there is none if nothing is scored.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct SearchRequest {
+    /// The goals: metrics with their targets.
+    goals: Vec<String>,
+    max_drop: String,
+    /// `higher` or `lower`, for metrics of the caller's own.
+    better: Option<String>,
+    confidence: Option<String>,
+    allow_chance: bool,
+    /// The data of metrics.
+    evaluation: Option<Py<DataSet>>,
+    /// The function of a model, or the function that begins a metric.
+    function: Option<Py<PyAny>>,
+    /// `path`, `session` or `metric`; `data` for built-in metrics.
+    kind: String,
+    strategy: Py<PyAny>,
+    sensitivity: Py<PyAny>,
+    ladder: Vec<String>,
+    max_trials: Option<usize>,
+    time_budget: Option<f64>,
+    early_stop: bool,
+    keep_best: bool,
+    cache_memory: usize,
+}
+
+/// Quantizes a model and writes the files. Returns the report as JSON, and the exception that ended the search after its first trial.
+#[pyfunction]
+pub(crate) fn quantize(py: Python<'_>, request: Request) -> PyResult<(String, Option<Py<PyAny>>)> {
+    let (stop, raised) =
+        (deadline(request.search.as_ref().and_then(|search| search.time_budget))?, Raised::default());
+    let ending = Ending { stop, raised: raised.clone() };
+    let own = match &request.search {
+        None => None,
+        Some(search) => {
+            let strategy = GivenStrategy::of(search.strategy.bind(py))?.or_raise(py)?;
+            Some((strategy, GivenSensitivity::of(search.sensitivity.bind(py), &ending)?.or_raise(py)?))
+        }
+    };
+    let run = Run { request, ending, lines: Arc::default(), began: Instant::now() };
+    let outcome = py.detach(|| match own {
+        Some((strategy, sensitivity)) => run.search(strategy, &sensitivity),
+        None => run.calibrate().map(|json| Finished { json, failure: None, has_result: true }),
+    });
+    let exception_of_stop = raised.take();
+    match outcome {
+        Ok(Finished { json, failure, has_result }) => {
+            let failure = failure
+                .as_ref()
+                .and_then(own_exception)
+                .map(|own| own.clone_ref(py))
+                .or_else(|| failure.as_ref().map(|error| exception(py, error)));
+            // An interrupted search that has a result ends with it.
+            let is_interrupt =
+                |raised: &PyErr| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py);
+            let stopped = exception_of_stop.filter(|raised| !(has_result && is_interrupt(raised)));
+            let raise = stopped.or(failure).map(|exception| exception.into_value(py).into_any());
+            Ok((json.to_string(), raise))
+        }
+        Err(error) => Err(exception_of_stop.unwrap_or_else(|| exception(py, &error))),
+    }
+}
+
+fn deadline(seconds: Option<f64>) -> PyResult<Stop> {
+    let wrong =
+        |_| pyo3::exceptions::PyValueError::new_err("time_budget must be a positive number of seconds");
+    let budget = seconds.map(Duration::try_from_secs_f64).transpose().map_err(wrong)?;
+    Ok(Stop::at(budget.and_then(|budget| Instant::now().checked_add(budget))))
+}
+
+struct Run {
+    request: Request,
+    ending: Ending,
+    lines: Arc<Mutex<Vec<String>>>,
+    began: Instant,
+}
+
+/// The end of a search.
+struct Finished {
+    json: Value,
+    failure: Option<Error>,
+    /// Whether a trial meets the target.
+    has_result: bool,
+}
+
+impl Run {
+    fn watcher(&self) -> Watcher {
+        let Ending { stop, raised } = self.ending.clone();
+        let callback =
+            Python::attach(|py| self.request.callback.as_ref().map(|callback| callback.clone_ref(py)));
+        let mut watcher = Watcher::new(stop.clone());
+        watcher.progress = Box::new(PythonProgress::new(callback, stop, raised, self.lines.clone()));
+        watcher
+    }
+
+    fn files(&self) -> intact8::Result<OutputFiles> {
+        let target = Profile::named(&self.request.target)?;
+        let formats = self.request.deploy.iter().map(|name| DeployFormat::named(name));
+        let formats = formats.collect::<intact8::Result<Vec<_>>>()?;
+        formats.iter().try_for_each(|format| target.check_format(*format))?;
+        let emission = Emission { target, contrib: self.request.contrib };
+        Ok(OutputFiles::with_record_beside(&self.request.save).beside_others().deployed(emission, &formats))
+    }
+
+    fn choice(&self) -> intact8::Result<ConfigChoice> {
+        let request = &self.request;
+        let has = |stage: &str| request.without.iter().any(|name| name == stage);
+        let stages = ["equalize", "balance", "correct_bias", "fit_rounding"];
+        if let Some(other) = request.without.iter().find(|name| !stages.contains(&&***name)) {
+            let names = stages.join(", ");
+            return Err(Error::invalid_config(format!(
+                "without: there is no stage {other:?}; use some of {names}"
+            )));
+        }
+        let [equalize, balance, correct_bias, fit_rounding] = stages.map(has);
+        let mut given = request.config.as_deref().map(load_config).transpose()?;
+        if let (Some(config), Some(n)) = (&mut given, request.batch_num) {
+            config.batch_num = Some(n);
+        }
+        Ok(ConfigChoice {
+            given,
+            without: WithoutStages { equalize, balance, correct_bias, fit_rounding },
+            skip_layers: request.skip.clone(),
+            reduce_range: vec![],
+            prefer: Preference::named(&request.prefer)?,
+            target: Profile::named(&request.target)?,
+        })
+    }
+
+    fn runtime(&self) -> Option<&ChosenRuntime> {
+        self.request.runtime.as_ref().map(|runtime| &runtime.get().chosen)
+    }
+
+    /// Calibration and files, without scoring.
+    fn calibrate(&self) -> intact8::Result<Value> {
+        let (request, model) = (&self.request, &self.request.model.get().model);
+        let (files, choice) = (self.files()?, self.choice()?);
+        intact8::quant::deploy::check_is_float(model)?;
+        let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
+        let mut watcher = self.watcher();
+        let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
+        let interpreter = Interpreter::with_limits(machine_limits());
+        let float = FloatModel::new(&prepared, &interpreter)?.with_memory(calibration_memory());
+        let progress = &mut *watcher.progress;
+        let (config, restrictions) = choice.complete(&float, choice.prefer, &mut calibration, progress)?;
+        let _lock = files.lock()?;
+        let quantized = calibrate_and_save(&float, model, &config, &mut calibration, &mut watcher, &files)?;
+        let written =
+            files.all().into_iter().filter(|path| path.exists()).map(|path| path.display().to_string());
+        let table = prepared.layers();
+        let layers: Vec<&str> = table.iter().map(|(id, _)| table.name(id)).collect();
+        let is_quantized =
+            |name: &&str| quantized.config().layers.get(*name).is_some_and(|layer| layer.quant_enable);
+        Ok(json!({
+            "target_met": null,
+            "layers": layers.iter().copied().filter(is_quantized).collect::<Vec<_>>(),
+            "files": written.collect::<Vec<_>>(),
+            "warnings": restrictions,
+            "lines": self.lines(),
+            "seconds": self.began.elapsed().as_secs_f64(),
+            "runtime": null,
+        }))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn search(&self, strategy: GivenStrategy, sensitivity: &GivenSensitivity) -> intact8::Result<Finished> {
+        let request = &self.request;
+        let Some(search) = &request.search else {
+            return Err(Error::invalid_config("there is nothing to score"));
+        };
+        let model = &request.model.get().model;
+        let (files, choice) = (self.files()?, self.choice()?);
+        let ladder =
+            search.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
+        intact8::quant::deploy::check_is_float(model)?;
+        let interpreter = Arc::new(Interpreter::with_limits(machine_limits()));
+        let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
+        let mut watcher = self.watcher();
+        let (mut scorer, mut goals) = self.roles(search, &interpreter, &files)?;
+        let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
+        let float = FloatModel::new(&prepared, &*interpreter)?.with_memory(calibration_memory());
+        let runtime = self.runtime().filter(|_| request.measures_latency);
+        let meter = runtime.map(|runtime| Meter::in_runtime(runtime, request.threads));
+        let progress = &mut *watcher.progress;
+        let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+        let set_batches =
+            |config: &mut QuantConfig| config.batch_num = request.batch_num.or(config.batch_num);
+        candidates.configs.iter_mut().for_each(|(config, _)| set_batches(config));
+        let chosen = candidates.fastest(meter.as_ref(), (model, &float), &files, &calibration, progress);
+        let _lock = files.lock()?;
+        let mut strategy = strategy.strategy(prepared.layers(), &self.ending)?;
+        let options = SearchOptions {
+            sensitivity: sensitivity.sensitivity(),
+            max_trials: search.max_trials,
+            ladder: &ladder,
+            deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
+            early_stop: search.early_stop,
+            keep_best: search.keep_best,
+            ..SearchOptions::new(&mut *strategy)
+        };
+        let candidate_search = CandidateSearch {
+            float: &float,
+            original: model,
+            path: request.model.get().path.as_deref(),
+            candidates: &candidates,
+            groups: &request.groups,
+            files: &files,
+            journal: &mut |_, _| Ok(None),
+            meter: meter.as_ref(),
+        };
+        let roles = CandidateRoles {
+            data: &mut calibration,
+            scorer: &mut scorer,
+            goals: &mut goals,
+            watcher: &mut watcher,
+        };
+        let result = candidate_search.run(chosen, roles, options)?;
+        self.finished(result, &goals, &files, &watcher)
+    }
+
+    /// The report, also as a file.
+    fn finished(
+        &self,
+        result: CandidateResult,
+        goals: &Goals,
+        files: &OutputFiles,
+        watcher: &Watcher,
+    ) -> intact8::Result<Finished> {
+        let model = self.request.model.get();
+        let float_bytes = model.path.as_deref().map_or(0, |path| model_bytes(path, &model.model));
+        let sizes = if float_bytes > 0 { deploy_sizes(files, float_bytes)? } else { vec![] };
+        let mut json = result.to_json(goals, files, &sizes, watcher, self.began.elapsed());
+        json["model"] = json!(model.path.as_ref().map(|path| path.display().to_string()));
+        json["runtime"] = json!(self.runtime().map(|runtime| runtime.loaded.name()));
+        let text =
+            serde_json::to_string_pretty(&json).map_err(|error| Error::invalid_data(error.to_string()))?;
+        write_file(&files.report, (text + "\n").as_bytes())?;
+        json["lines"] = json!(self.lines());
+        let has_result = result.report.best().is_some();
+        Ok(Finished { json, failure: result.report.failure, has_result })
+    }
+
+    /// The scorer and the judge.
+    fn roles(
+        &self,
+        search: &SearchRequest,
+        interpreter: &Arc<Interpreter>,
+        files: &OutputFiles,
+    ) -> intact8::Result<(AnyScorer, Goals)> {
+        let max_drop = MaxDrop::parse(&search.max_drop)?;
+        let better = match search.better.as_deref() {
+            None => None,
+            Some("higher") => Some(Better::Higher),
+            Some("lower") => Some(Better::Lower),
+            Some(other) => {
+                let message = format!("better is \"higher\" or \"lower\", found {other:?}");
+                return Err(Error::invalid_config(message));
+            }
+        };
+        let own_goal = |text: &String| Goal::parse_own(text, max_drop, better);
+        let function = || {
+            let function =
+                search.function.as_ref().ok_or_else(|| Error::evaluator("there is no function"))?;
+            Ok(Python::attach(|py| function.clone_ref(py)))
+        };
+        let (scorer, goals): (AnyScorer, Vec<Goal>) = match &*search.kind {
+            "path" | "session" => {
+                let goals = search.goals.iter().map(own_goal).collect::<intact8::Result<Vec<_>>>()?;
+                (Box::new(self.function_scorer(function()?, search, interpreter, files)?), goals)
+            }
+            "metric" => {
+                let goals = search.goals.iter().map(own_goal).collect::<intact8::Result<Vec<_>>>()?;
+                let [goal] = &goals[..] else {
+                    return Err(Error::invalid_config("a metric function is for one goal"));
+                };
+                let metric = PythonMetric { begin: function()?, ending: self.ending.clone() };
+                let metric = Metric::own(&goal.name, goal.better, Arc::new(metric));
+                (Box::new(self.data_scorer(search, interpreter, &[metric], &goals)?), goals)
+            }
+            _ => {
+                let parsed = search.goals.iter().map(|text| Goal::parse(text, max_drop));
+                let (metrics, goals): (Vec<_>, Vec<_>) =
+                    parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
+                (Box::new(self.data_scorer(search, interpreter, &metrics, &goals)?), goals)
+            }
+        };
+        let confidence = search.confidence.as_deref().map(Confidence::parse).transpose()?;
+        Ok((scorer, Goals { goals, confidence, allow_chance: search.allow_chance }))
+    }
+
+    fn function_scorer(
+        &self,
+        function: Py<PyAny>,
+        search: &SearchRequest,
+        interpreter: &Arc<Interpreter>,
+        files: &OutputFiles,
+    ) -> intact8::Result<FunctionScorer> {
+        let folder = tempfile::Builder::new().prefix("intact8-").tempdir();
+        let folder =
+            folder.map_err(|error| Error::io(error).at("the folder of temporary files; set TMPDIR"))?;
+        let original = Some(path_of(self.request.model.get(), folder.path())?);
+        Ok(FunctionScorer {
+            function,
+            takes_session: search.kind == "session",
+            original,
+            folder,
+            interpreter: interpreter.clone(),
+            runtime: self.runtime().cloned(),
+            emission: files.emission,
+            ending: self.ending.clone(),
+            n_scored: 0,
+        })
+    }
+
+    fn data_scorer(
+        &self,
+        search: &SearchRequest,
+        interpreter: &Arc<Interpreter>,
+        metrics: &[Metric],
+        goals: &[Goal],
+    ) -> intact8::Result<VerifiedScorer> {
+        let model = &self.request.model.get().model;
+        let original = OriginalModel::new(interpreter.clone(), model)?;
+        let data =
+            search.evaluation.as_ref().ok_or_else(|| Error::invalid_data("there are no evaluation data"))?;
+        let feed: Feed = data.get().feed(model, &self.request.feeding)?;
+        let lines = self.lines.clone();
+        let remark = Box::new(move |line: &str| {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        });
+        let runtime = self.runtime();
+        let sources = ((original, model), (feed, &data.get().data));
+        let mut scorer = VerifiedScorer::of_data(sources.0, sources.1, metrics, goals, runtime, remark)?;
+        scorer.scorer.cache_memory = search.cache_memory;
+        Ok(scorer)
+    }
+}

@@ -1,0 +1,221 @@
+//! Inspection, comparison, latencies and conversions.
+
+use crate::data::{DataSet, GivenFeeding, first_batch};
+use crate::errors::OrRaise;
+use crate::model::{Model, truth_of};
+use crate::session::Runtime;
+use intact8::ir::Executor;
+use intact8::{
+    DeployFormat, Emission, Interpreter, NewConfig, OutputFiles, Preference, Profile, Record, TimedModel,
+    interleaved, load_config, machine_limits, random_inputs,
+};
+use pyo3::prelude::*;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The layers of a model, as JSON.
+#[pyfunction]
+pub(crate) fn inspect(py: Python<'_>, model: &Model) -> PyResult<String> {
+    let found = py.detach(|| intact8::inspect(&model.model)).or_raise(py)?;
+    let row = |layer: &intact8::InspectedLayer| {
+        json!({
+            "name": layer.name,
+            "op": layer.op,
+            "input": layer.input,
+            "output": layer.output,
+            "parameters": layer.parameters,
+            "multiply_adds": layer.multiply_adds,
+            "saturates": layer.saturates,
+            "quantizable": layer.refusal.is_none(),
+            "reason": layer.refusal,
+        })
+    };
+    let layers: Vec<_> = found.layers.iter().map(row).collect();
+    Ok(json!({ "layers": layers, "others": found.others, "contradictions": found.contradictions })
+        .to_string())
+}
+
+/// The differences between a float and a quantized model, value by value, as JSON.
+#[pyfunction]
+pub(crate) fn compare(
+    py: Python<'_>,
+    float: &Model,
+    quantized: &Model,
+    data: &DataSet,
+    feeding: GivenFeeding,
+    runtime: Option<&Runtime>,
+) -> PyResult<String> {
+    let compared = || {
+        let feed = data.feed(&float.model, &feeding)?;
+        let batches = feed.batches().map(|samples| feed.inputs(samples));
+        match runtime {
+            Some(runtime) => {
+                intact8::compare_in(&runtime.chosen.loaded, &float.model, &quantized.model, batches)
+            }
+            None => intact8::compare(&float.model, &quantized.model, batches),
+        }
+    };
+    let found = py.detach(compared).or_raise(py)?;
+    let row = |difference: &intact8::Difference| {
+        json!({
+            "value": difference.value,
+            "operator": difference.op,
+            "cosine": difference.cosine,
+            "sqnr": difference.sqnr,
+            "max_error": difference.max_error,
+            "range": difference.range,
+            "quantized_range": difference.quantized_range,
+            "clipped": difference.clipped,
+        })
+    };
+    Ok(json!(found.iter().map(row).collect::<Vec<_>>()).to_string())
+}
+
+/// The latencies of models, measured in turns, as JSON. Without data the inputs are random, with `batch` samples.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "they are keywords of the Python function")]
+pub(crate) fn bench(
+    py: Python<'_>,
+    models: Vec<PyRef<'_, Model>>,
+    data: Option<&DataSet>,
+    feeding: GivenFeeding,
+    batch: usize,
+    runtime: Option<&Runtime>,
+    threads: usize,
+    seconds: f64,
+) -> PyResult<String> {
+    let budget = Duration::try_from_secs_f64(seconds * models.len() as f64)
+        .map_err(|_| pyo3::exceptions::PyValueError::new_err("seconds must be a positive number"))?;
+    let models: Vec<&intact8::Model> = models.iter().map(|model| &model.model).collect();
+    let loaded = runtime.map(|runtime| runtime.chosen.loaded.clone().with_threads(threads));
+    let measured = || -> intact8::Result<_> {
+        let interpreter = Interpreter::with_limits(machine_limits());
+        let runtime: &dyn intact8::ir::Runtime = match &loaded {
+            Some(loaded) => loaded,
+            None => &interpreter,
+        };
+        let mut executors: Vec<(Box<dyn Executor + '_>, Vec<intact8::Tensor>)> = vec![];
+        let mut n_samples = None;
+        for model in models {
+            let (inputs, n) = match data {
+                Some(data) => first_batch(data, model, &feeding).map(|(inputs, n)| (inputs, Some(n)))?,
+                None => random_inputs(model, batch)?,
+            };
+            n_samples = n_samples.or(n);
+            executors.push((runtime.compile(model)?, inputs));
+        }
+        let timed = executors.iter().map(|(executor, inputs)| TimedModel { executor: &**executor, inputs });
+        Ok((interleaved(&timed.collect::<Vec<_>>(), budget)?, n_samples))
+    };
+    let (latencies, n_samples) = py.detach(measured).or_raise(py)?;
+    let name = loaded.map_or("the interpreter of intact8".to_owned(), |loaded| loaded.name());
+    let rows = latencies.iter().map(|latency| {
+        let mut row = latency.to_json();
+        row["speedup"] = json!(latency.speedup_over(&latencies[0]));
+        row
+    });
+    let rows: Vec<_> = rows.collect();
+    Ok(json!({ "runtime": name, "threads": threads, "batch": n_samples, "models": rows }).to_string())
+}
+
+/// Where and in which formats models are written.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct GivenFiles {
+    save: PathBuf,
+    target: String,
+    deploy: Vec<String>,
+    contrib: bool,
+}
+
+impl GivenFiles {
+    fn files(&self) -> intact8::Result<OutputFiles> {
+        let target = Profile::named(&self.target)?;
+        let formats = self.deploy.iter().map(|name| DeployFormat::named(name));
+        let formats = formats.collect::<intact8::Result<Vec<_>>>()?;
+        formats.iter().try_for_each(|format| target.check_format(*format))?;
+        let emission = Emission { target, contrib: self.contrib };
+        Ok(OutputFiles::with_record_beside(&self.save).beside_others().deployed(emission, &formats))
+    }
+}
+
+/// Quantizes a float model with a record. Returns the written models.
+#[pyfunction]
+pub(crate) fn convert(
+    py: Python<'_>,
+    model: &Model,
+    record: PathBuf,
+    config: Option<PathBuf>,
+    files: GivenFiles,
+) -> PyResult<Vec<PathBuf>> {
+    let converted = || {
+        let io = |error: std::io::Error| intact8::Error::io(error).at(record.display());
+        let text = std::fs::read_to_string(&record).map_err(io)?;
+        let record = Record::from_text(&text).map_err(|error| error.at(record.display()))?;
+        let config = config.as_deref().map(load_config).transpose()?;
+        let files = files.files()?;
+        let _lock = files.lock()?;
+        intact8::convert_model(&model.model, &record, config.as_ref(), &files)?;
+        Ok(models_of(&files, true))
+    };
+    py.detach(converted).or_raise(py)
+}
+
+/// Writes deploy models of a model with QuantizeLinear and DequantizeLinear. Returns the written models.
+#[pyfunction]
+pub(crate) fn convert_qat(py: Python<'_>, model: &Model, files: GivenFiles) -> PyResult<Vec<PathBuf>> {
+    let converted = || {
+        let files = files.files()?;
+        let _lock = files.lock()?;
+        intact8::convert_qat_model(&model.model, &files)?;
+        Ok(models_of(&files, false))
+    };
+    py.detach(converted).or_raise(py)
+}
+
+fn models_of(files: &OutputFiles, has_fake_quant: bool) -> Vec<PathBuf> {
+    let fake_quant = has_fake_quant.then(|| files.fake_quant.clone());
+    files.deploy.iter().map(|(_, path)| path.clone()).chain(fake_quant).collect()
+}
+
+/// The settings of a new configuration.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct GivenConfig {
+    definition: Option<PathBuf>,
+    skip_layers: Vec<String>,
+    batch_num: Option<usize>,
+    activation_offset: bool,
+    target: String,
+    prefer: String,
+}
+
+/// Writes a new configuration; returns a line for each restriction of the target.
+#[pyfunction]
+pub(crate) fn create_config(
+    py: Python<'_>,
+    path: PathBuf,
+    model: &Model,
+    settings: GivenConfig,
+) -> PyResult<Vec<String>> {
+    let GivenConfig { definition, skip_layers, batch_num, activation_offset, target, prefer } = settings;
+    let written = || {
+        let settings = NewConfig {
+            definition: definition.as_deref(),
+            skip_layers: &skip_layers,
+            batch_num,
+            activation_offset,
+            target: Profile::named(&target)?,
+            prefer: Preference::named(&prefer)?,
+        };
+        settings.write(&path, &model.model)
+    };
+    py.detach(written).or_raise(py)
+}
+
+/// The array that a built-in metric compares with: `labels` or `targets`.
+#[pyfunction]
+pub(crate) fn metric_truth(py: Python<'_>, name: &str) -> PyResult<&'static str> {
+    truth_of(name).or_raise(py)
+}
