@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the checks of CI, the cheapest first.
 
-use crate::{conformance, deny, fuzz, tidy};
+use crate::{conformance, deny, fuzz, python, tidy};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
@@ -17,6 +17,7 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
         .run()?;
     fuzz::briefly(sh)?;
     embedding(sh)?;
+    python::python(sh)?;
     conformance::nodes(sh, false)?;
     conformance::bundled(sh)?;
     conformance::cases(sh, &[])

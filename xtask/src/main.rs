@@ -8,6 +8,7 @@ mod conformance;
 mod crates;
 mod deny;
 mod fuzz;
+mod python;
 mod quantize;
 mod tidy;
 
@@ -34,6 +35,8 @@ enum Command {
     Deny,
     /// Feed the fuzz targets with changed inputs
     Fuzz(fuzz::Args),
+    /// Build the wheel of the Python package, and test it in a fresh environment
+    Python,
     /// Check the rules that no lint covers
     Tidy,
     /// Compare the interpreter and the written files with ONNX and ONNX Runtime; without options, for the bundled
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Ci => ci::ci(&sh)?,
         Command::Deny => deny::deny(&sh)?,
         Command::Fuzz(args) => fuzz::fuzz(&sh, &here, &args)?,
+        Command::Python => python::python(&sh)?,
         Command::Tidy => tidy::tidy(&sh)?,
         Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,
     }
