@@ -194,7 +194,7 @@ def quantize(
                     "allow_chance": allow_chance,
                     "strategy": strategy,
                     "sensitivity": sensitivity,
-                    "ladder": names_of(ladder),
+                    "ladder": _rungs(names_of(ladder), prefer),
                     "max_trials": max_trials,
                     "time_budget": time_budget,
                     "early_stop": early_stop,
@@ -257,6 +257,11 @@ def _search(
         return MetricTally(evaluate, outputs, targets)
 
     return {"kind": "metric", "goals": goals, "evaluation": dataset, "function": begin}
+
+
+def _rungs(ladder: list[str], prefer: str) -> list[str]:
+    """The rungs of the ladder; where small files are preferred, the last one leaves layers their weights."""
+    return [*ladder, "weights"] if prefer == "smallest" and "weights" not in ladder else ladder
 
 
 def _name(goal: str) -> str:

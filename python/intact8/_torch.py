@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
 from typing import Any
@@ -50,7 +51,10 @@ def exported_bytes(module: Any, inputs: tuple[Any, ...], export: Export) -> tupl
         if "dynamic_shapes" not in parameters:
             raise InputError("dynamic_shapes requires torch 2.5 or later; pass dynamic_axes")
         program = export_onnx(module, inputs, dynamo=True, dynamic_shapes=export.dynamic_shapes, **options)
-        program.save(buffer)
+        proto = program.model_proto
+        found = proto.SerializeToString()
+        modules = {name for name, _ in module.named_modules() if name}
+        return found, scoped_names([(node.name, _scopes(node)) for node in proto.graph.node], modules)
     else:
         if "dynamo" in parameters:
             options["dynamo"] = False
@@ -60,6 +64,29 @@ def exported_bytes(module: Any, inputs: tuple[Any, ...], export: Export) -> tupl
     model = buffer.getvalue()
     nodes = _native.Model.from_bytes(model).nodes()
     return model, module_names(nodes, {name for name, _ in module.named_modules() if name})
+
+
+def _scopes(node: Any) -> list[str]:
+    """The paths of the modules around a node that the exporter by torch.export has made."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            return [str(path) for path in ast.literal_eval(entry.value)]
+    return []
+
+
+def scoped_names(nodes: list[tuple[str, list[str]]], modules: set[str]) -> dict[str, str]:
+    """The name after a module for each node with the paths of the modules around it; the first node of a module has its path."""
+    names: dict[str, str] = {}
+    taken = {name for name, _ in nodes}
+    for name, scopes in nodes:
+        path = next((scope for scope in reversed(scopes) if scope in modules), "")
+        operator = name.removeprefix("node_")
+        for candidate in [path, f"{path}.{operator}"] if path else []:
+            if candidate not in taken:
+                names[name] = candidate
+                taken.add(candidate)
+                break
+    return names
 
 
 def module_names(nodes: list[str], modules: set[str]) -> dict[str, str]:

@@ -12,7 +12,9 @@ from typing import Any
 import intact8
 import numpy as np
 import pytest
+
 from conftest import DIGITS, HARD
+from onnxruntime.quantization import CalibrationDataReader
 
 # The verdicts need no latency, and a test no time of a runtime.
 FAST: dict[str, Any] = {"measure_latency": False, "runtime": "none"}
@@ -56,14 +58,18 @@ def test_a_model_may_be_bytes_or_a_proto(form: str, images: Any, evaluate: Any) 
     assert type(result.deploy_model()).__name__ == "ModelProto"
 
 
-class Reader:
-    """A reader in the form of ONNX Runtime's CalibrationDataReader."""
+class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+    """A reader as the examples of ONNX Runtime have it: made of all images, one by one, with `rewind`."""
 
     def __init__(self, images: Any) -> None:
-        self.images, self.batches = images, iter([{"input": images[i : i + 64]} for i in range(0, 256, 64)])
+        self.images, self.batches = images, iter(())
+        self.rewind()
 
     def get_next(self) -> Any:
         return next(self.batches, None)
+
+    def rewind(self) -> None:
+        self.batches = iter([{"input": self.images[i : i + 1]} for i in range(len(self.images))])
 
 
 class NncfLike:
@@ -247,6 +253,42 @@ def test_own_strategies_and_sensitivities() -> None:
     )
     assert result.met is True and strategy.asked >= 2 and Negative.threads
     assert [len(trial.rolled_back) for trial in result.history] == list(range(len(result.history)))
+
+
+def test_a_configuration_may_be_a_mapping_and_groups_move_together(tmp_path: Path) -> None:
+    first = intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", save=tmp_path / "m", **BARE)
+    final = json.loads((tmp_path / "accuracy_based_auto_calibration_final_config.json").read_text())
+    options = {name: value for name, value in BARE.items() if name not in ("prefer", "without")}
+    again = intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", config=final, **options)
+    assert again.ending == "all quantized" and again.deploy == first.deploy
+    together = ["block1.conv2", "stem.conv"]
+    grouped = intact8.quantize(
+        HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", groups=[together], **BARE
+    )
+    assert set(together) <= {layer.name for layer in grouped.layers if layer.rolled_back}
+    with pytest.raises(ValueError, match='group: "nothing" is not a layer'):
+        intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", groups=[["nothing"]], **BARE)
+
+
+def test_limits_confidence_and_the_ladder() -> None:
+    quantize = lambda **kwargs: intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", **{**BARE, **kwargs})  # noqa: E731
+    data = HARD / "eval.npz"
+    assert quantize(evaluate=data, max_trials=1).ending == "out of trials"
+    assert quantize(evaluate=data, time_budget=1e-6).ending == "out of time"
+    with pytest.raises(RuntimeError, match="at a confidence of 95 % the noise of 797 samples alone exceeds the goal"):
+        quantize(evaluate=data, confidence=0.95)
+    assert quantize(evaluate=data, confidence="95%", max_drop=0.02).metrics[0].confidence == 0.95
+    climbed = quantize(evaluate=data, ladder="int16")
+    assert climbed.met is True and any("int16" in trial["ladder"].values() for trial in climbed.raw["trials"])
+
+
+def test_bytes_are_converted_by_mean_and_deviation(images: Any) -> None:
+    pixels = np.round(images * 255).astype(np.uint8)
+    floats = (pixels.astype(np.float32) - np.float32(0)) / np.float32(255)
+    expected = intact8.quantize(DIGITS / "model.onnx", floats, **FAST)
+    assert intact8.quantize(DIGITS / "model.onnx", pixels, mean=0, std=255, **FAST).deploy == expected.deploy
+    with pytest.raises(ValueError, match="uint8|u8|bytes"):
+        intact8.quantize(DIGITS / "model.onnx", pixels, **FAST)
 
 
 def test_a_missed_target_and_the_closest_model() -> None:

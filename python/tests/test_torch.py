@@ -107,6 +107,47 @@ def test_a_module_is_quantized_with_a_data_loader(net: Any, data: Any) -> None:
     assert (logits.argmax(1) == labels.numpy()).mean() == pytest.approx(result.metrics[0].result, abs=0.01)
 
 
+def test_dynamic_shapes_are_exported_by_torch_export(net: Any, images: Any) -> None:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 5):
+        with pytest.raises(ValueError, match="dynamic_shapes requires torch 2.5"):
+            intact8.quantize(net, images, example_inputs=torch.zeros(2, 1, 8, 8), dynamic_shapes={"x": {0: "n"}})
+        return
+    pytest.importorskip("onnxscript", reason="the exporter of torch needs onnxscript")
+    result = intact8.quantize(
+        net,
+        images,
+        example_inputs=torch.zeros(2, 1, 8, 8),
+        dynamic_shapes={"x": {0: torch.export.Dim("n")}},
+        opset=18,
+        measure_latency=False,
+        prefer="most-int8",
+    )
+    assert {"stem", "mid", "body.0.conv", "body.1.conv"} <= {layer.name for layer in result.layers}
+    found = intact8.run(result.deploy, images[:7])
+    [logits] = found.values()
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images[:7]))
+    assert logits.shape == (7, 10) and bool((torch.from_numpy(logits).argmax(1) == expected.argmax(1)).float().mean() > 0.7)
+
+
+def test_real_torchmetrics(net: Any, data: Any) -> None:
+    torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+    metric = torchmetrics.classification.MulticlassAccuracy(num_classes=10, average="micro")
+    images, labels = data[1]
+    result = intact8.quantize(
+        net,
+        data[0][0],
+        evaluate=metric,
+        evaluation_data=((images[i : i + 50], labels[i : i + 50]) for i in range(0, len(images), 50)),
+        max_drop=0.05,
+        example_inputs=torch.zeros(1, 1, 8, 8),
+        dynamic_axes={"x": {0: "n"}},
+        input_names=["x"],
+        measure_latency=False,
+    )
+    assert result.metrics[0].original == pytest.approx(accuracy(net, data[1]), abs=1e-6)
+
+
 def test_what_is_wrong_with_a_module_is_said(net: Any, images: Any) -> None:
     with pytest.raises(ValueError, match="is exported with example_inputs"):
         intact8.quantize(net, images)

@@ -31,7 +31,7 @@ pub struct OutputFiles {
     pub ranking: PathBuf,
     /// The trials.
     pub history: PathBuf,
-    /// The report of the search; only the command writes it.
+    /// The report of the search, which the command and the Python package write.
     pub report: PathBuf,
     /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
