@@ -11,10 +11,10 @@ use intact8::data::{Better, Feed, Metric};
 use intact8::search::ladder::rung_named;
 use intact8::{
     AnyScorer, CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, Confidence,
-    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, MaxDrop, Meter,
-    OriginalModel, OutputFiles, Preference, Profile, QuantConfig, SearchOptions, Stop, VerifiedScorer,
-    Watcher, WithoutStages, calibrate_and_save, calibration_memory, deploy_sizes, load_config,
-    machine_limits, model_bytes, prepare, write_file,
+    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerSelection,
+    MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig, SearchOptions, Stop,
+    VerifiedScorer, Watcher, WithoutStages, calibrate_and_save, calibration_memory, deploy_sizes,
+    load_config, machine_limits, model_bytes, prepare, write_file,
 };
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ impl Run {
         let formats = formats.collect::<intact8::Result<Vec<_>>>()?;
         formats.iter().try_for_each(|format| target.check_format(*format))?;
         let emission = Emission { target, contrib: self.request.contrib };
-        Ok(OutputFiles::with_record_beside(&self.request.save).beside_others().deployed(emission, &formats))
+        Ok(OutputFiles::new(&self.request.save).deployed(emission, &formats))
     }
 
     fn choice(&self) -> intact8::Result<ConfigChoice> {
@@ -172,7 +172,7 @@ impl Run {
         Ok(ConfigChoice {
             given,
             without: WithoutStages { equalize, balance, correct_bias, fit_rounding },
-            skip_layers: request.skip.clone(),
+            selection: LayerSelection::skipping(&request.skip),
             reduce_range: vec![],
             prefer: Preference::named(&request.prefer)?,
             target: Profile::named(&request.target)?,

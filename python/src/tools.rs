@@ -6,8 +6,8 @@ use crate::model::{Model, truth_of};
 use crate::session::Runtime;
 use intact8::ir::Executor;
 use intact8::{
-    DeployFormat, Emission, Interpreter, NewConfig, OutputFiles, Preference, Profile, Record, TimedModel,
-    interleaved, load_config, machine_limits, random_inputs,
+    DeployFormat, Emission, Interpreter, LayerSelection, NewConfig, OutputFiles, Preference, Profile, Record,
+    TimedModel, interleaved, load_config, machine_limits, random_inputs,
 };
 use pyo3::prelude::*;
 use serde_json::json;
@@ -106,7 +106,7 @@ pub(crate) fn bench(
             executors.push((runtime.compile(model)?, inputs));
         }
         let timed = executors.iter().map(|(executor, inputs)| TimedModel { executor: &**executor, inputs });
-        Ok((interleaved(&timed.collect::<Vec<_>>(), budget)?, n_samples))
+        Ok((interleaved(&timed.collect::<Vec<_>>(), budget, usize::MAX)?, n_samples))
     };
     let (latencies, n_samples) = py.detach(measured).or_raise(py)?;
     let name = loaded.map_or("the interpreter of intact8".to_owned(), |loaded| loaded.name());
@@ -136,7 +136,7 @@ impl GivenFiles {
         let formats = formats.collect::<intact8::Result<Vec<_>>>()?;
         formats.iter().try_for_each(|format| target.check_format(*format))?;
         let emission = Emission { target, contrib: self.contrib };
-        Ok(OutputFiles::with_record_beside(&self.save).beside_others().deployed(emission, &formats))
+        Ok(OutputFiles::new(&self.save).deployed(emission, &formats))
     }
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn create_config(
     let written = || {
         let settings = NewConfig {
             definition: definition.as_deref(),
-            skip_layers: &skip_layers,
+            selection: LayerSelection::skipping(&skip_layers),
             batch_num,
             activation_offset,
             target: Profile::named(&target)?,

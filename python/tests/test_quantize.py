@@ -257,7 +257,7 @@ def test_own_strategies_and_sensitivities() -> None:
 
 def test_a_configuration_may_be_a_mapping_and_groups_move_together(tmp_path: Path) -> None:
     first = intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", save=tmp_path / "m", **BARE)
-    final = json.loads((tmp_path / "accuracy_based_auto_calibration_final_config.json").read_text())
+    final = json.loads((tmp_path / "m_final_config.json").read_text())
     options = {name: value for name, value in BARE.items() if name not in ("prefer", "without")}
     again = intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", config=final, **options)
     assert again.ending == "all quantized" and again.deploy == first.deploy

@@ -87,7 +87,7 @@ def test_models_are_compared_and_timed(tmp_path: Path, images: Any) -> None:
 
 def test_records_and_quantized_models_are_converted(tmp_path: Path, images: Any) -> None:
     intact8.quantize(DIGITS / "model.onnx", images, prefer="most-int8", measure_latency=False, save=tmp_path / "m")
-    config = tmp_path / "accuracy_based_auto_calibration_final_config.json"
+    config = tmp_path / "m_final_config.json"
     record = tmp_path / "m_scale_offset_record.txt"
     written = intact8.convert(DIGITS / "model.onnx", record, tmp_path / "c" / "again", config=config)
     assert Path(written[0]).read_bytes() == (tmp_path / "m_deploy_model.onnx").read_bytes()

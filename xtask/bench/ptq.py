@@ -26,12 +26,12 @@ def ours(program, folder, target):
     with tempfile.TemporaryDirectory() as scratch:
         config, summary = f"{scratch}/config.json", f"{scratch}/summary.json"
         folder.config(program, config, target)
-        # One trial, whose model is kept with any score; the exit code is 2 if it misses the target.
+        # One trial, whose model is kept with any score; the exit code is 3 if it misses the target.
         command = [program, "quantize", folder.model, "--calib", folder.data / "calib.npz"]
         command += ["--eval-cmd", folder.scorer_command(), "--eval-stays", "--config", config, "--max-trials", "1", "--keep-best"]
         command += ["--save", f"{scratch}/out", "--json", summary, "--target", target, *folder.feeding()]
         run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode not in (0, 2):
+        if run.returncode not in (0, 3):
             return None, None, f"error: {run.stderr.strip()[-100:]}"
         report = json.load(open(summary))
         of_layers = [value for value in json.load(open(config)).values() if isinstance(value, dict)]

@@ -5,6 +5,7 @@
 //! roles of [`intact8_search`] with it.
 
 use crate::files::read_text;
+use crate::layer_selection::LayerSelection;
 use crate::machine_memory::machine_limits;
 use crate::new_config::NewConfig;
 use crate::output_files::OutputFiles;
@@ -80,13 +81,8 @@ pub fn create_quant_config(
     activation_offset: bool,
     target: &'static Profile,
 ) -> Result<Vec<String>> {
-    let settings = NewConfig {
-        skip_layers,
-        batch_num: batch_num.into(),
-        activation_offset,
-        target,
-        ..NewConfig::default()
-    };
+    let (selection, batch_num) = (LayerSelection::skipping(skip_layers), batch_num.into());
+    let settings = NewConfig { selection, batch_num, activation_offset, target, ..NewConfig::default() };
     settings.write(config_file, model)
 }
 
@@ -131,7 +127,14 @@ pub fn quantize_model(
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::default();
     let float = FloatModel::new(&prepared, &interpreter)?;
-    calibrate_and_save(&float, model, &config, data, &mut (), &OutputFiles::new(save_path, record_file))
+    calibrate_and_save(
+        &float,
+        model,
+        &config,
+        data,
+        &mut (),
+        &OutputFiles::with_amct_names(save_path, record_file),
+    )
 }
 
 /// Quantizes a model as far as the evaluator allows, and writes the result.
@@ -172,7 +175,7 @@ pub fn accuracy_based_auto_calibration<'a, E: Evaluator>(
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::with_limits(machine_limits());
     let float = FloatModel::new(&prepared, &interpreter)?;
-    let mut files = OutputFiles::new(save_path, record_file);
+    let mut files = OutputFiles::with_amct_names(save_path, record_file);
     files.rescored = evaluator.scores_files();
     let evaluator = RefCell::new(evaluator);
     let [mut data, mut scorer, mut judge, mut observer] = [(); 4].map(|()| Adapter(&evaluator));

@@ -7,6 +7,7 @@ mod command;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod convert;
+mod exit_code;
 pub(crate) mod inspect;
 mod interrupt;
 mod lines;
@@ -16,13 +17,19 @@ mod progress;
 pub(crate) mod quantize;
 pub(crate) mod run;
 mod runtime;
+mod save;
+mod selection;
 mod threads;
 mod timed_inputs;
+mod usage_error;
 
 pub use command::run_command;
+pub(crate) use exit_code::ExitCode;
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line};
 pub(crate) use runtime::RuntimeArgs;
+pub(crate) use save::SaveArgs;
+pub(crate) use selection::SelectionArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
@@ -33,19 +40,6 @@ use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILE
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-
-/// An exit code.
-pub(crate) struct ExitCode(u8);
-
-impl ExitCode {
-    pub(crate) const SUCCESS: ExitCode = ExitCode(0);
-}
-
-impl From<u8> for ExitCode {
-    fn from(code: u8) -> ExitCode {
-        ExitCode(code)
-    }
-}
 
 /// Prints a message to the standard error, as one line even if names in it contain line breaks.
 pub(crate) fn print_message(line: &str) {
@@ -59,6 +53,7 @@ pub(crate) fn print_restrictions(lines: &[String]) {
 
 /// The options for feeding data.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Data")]
 pub(crate) struct FeedingArgs {
     /// Number of samples in a batch; evaluation uses fewer if a batch does not fit into the processor's cache; default: the
     /// fixed batch size of the model, or 32
@@ -111,6 +106,7 @@ impl LoadArgs {
 
 /// The option for memory.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Memory")]
 pub(crate) struct MemoryArgs {
     /// Memory for the tensors of running models, of all threads together: 512M or 8G; default: half of the machine's, or of
     /// its control group's limit
@@ -128,6 +124,7 @@ impl MemoryArgs {
 
 /// The options for deploy models: target and format.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct DeployArgs {
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
     #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
@@ -145,7 +142,8 @@ impl DeployArgs {
         Profile::named(&self.target)
     }
 
-    pub(crate) fn files(&self, save: &Path) -> intact8::Result<OutputFiles> {
+    /// The files with the deploy models of these options.
+    pub(crate) fn deployed(&self, files: OutputFiles) -> intact8::Result<OutputFiles> {
         let formats =
             self.deploy.iter().map(|name| DeployFormat::named(name)).collect::<intact8::Result<Vec<_>>>()?;
         let target = self.target()?;
@@ -156,7 +154,7 @@ impl DeployArgs {
             ));
         }
         let emission = Emission { target, contrib: self.contrib };
-        Ok(OutputFiles::with_record_beside(save).beside_others().deployed(emission, &formats))
+        Ok(files.deployed(emission, &formats))
     }
 }
 

@@ -1,11 +1,12 @@
 //! How the configuration of a run is made: the user's or the default one, for a target and a preference.
 
 use crate::data::Feed;
+use crate::layer_selection::LayerSelection;
 use crate::quantize::leave_unreached;
 use crate::watcher::Progress;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Error, Result};
-use intact8_quant::layer::LayerSet;
+use intact8_quant::layer::{LayerSet, layers};
 use intact8_quant::{Preference, Preparation, Prepared, Profile, QuantConfig};
 
 /// The stages of preparation and calibration that a run goes without.
@@ -40,8 +41,8 @@ pub struct ConfigChoice {
     pub given: Option<QuantConfig>,
     /// The stages that the run goes without, whatever the configuration has.
     pub without: WithoutStages,
-    /// The layers that stay in float, by name.
-    pub skip_layers: Vec<String>,
+    /// The layers that are quantized.
+    pub selection: LayerSelection,
     /// The layers whose weights have 7 bits, or `all`.
     pub reduce_range: Vec<String>,
     /// What the default configuration prefers.
@@ -71,19 +72,13 @@ impl ConfigChoice {
         calibration: &mut Feed,
         progress: &mut dyn Progress,
     ) -> Result<Restricted> {
-        let (mut config, restrictions) = match &self.given {
-            Some(given) => {
-                let mut config = self.without.applied(given.clone());
-                let restrictions = self.target.leave_float(&mut config, float.model());
-                (config, restrictions)
-            }
-            None => {
-                let mut config = self.without.applied(QuantConfig::for_model(float.model()));
-                let restrictions = self.target.restrict(&mut config, float.model(), prefer);
-                (config, restrictions)
-            }
+        let config = self.given.clone().unwrap_or_else(|| QuantConfig::for_model(float.model()));
+        let mut config = self.without.applied(config);
+        self.selection.apply(&mut config, &layers(float.model()))?;
+        let restrictions = match &self.given {
+            Some(_) => self.target.leave_float(&mut config, float.model()),
+            None => self.target.restrict(&mut config, float.model(), prefer),
         };
-        config.skip(&self.skip_layers)?;
         let n_batches = calibration.n_batches();
         if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {
             progress.note(&format!(

@@ -265,7 +265,8 @@ impl MaxDrop {
         Verdict { satisfied: loss <= limit + ROUNDING, loss }
     }
 
-    fn shown(self) -> String {
+    /// The drop in the syntax of the command line.
+    pub fn shown(self) -> String {
         match self {
             MaxDrop::Absolute(drop) => drop.to_string(),
             MaxDrop::Relative(drop) => format!("{}%", drop * 100.0),

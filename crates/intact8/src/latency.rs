@@ -73,21 +73,23 @@ impl Latency {
     }
 }
 
-/// The latencies of some models, in the same order. They run in ten turns until the time `budget` of all of them together is used up;
-/// the first run of each turn, which finds the caches filled by another model, is not counted. Each model is counted
-/// at least three times, even if that takes longer.
+/// The latencies of some models, in the same order. They run in ten turns until the time `budget` of all of them together is used up,
+/// or each of them has run `enough` times; the first run of each turn, which finds the caches filled by another model, is not counted. Each
+/// model is counted at least three times, even if that takes longer.
 ///
 /// # Errors
 /// If a run fails.
-pub fn interleaved(models: &[TimedModel<'_>], budget: Duration) -> Result<Vec<Latency>> {
+pub fn interleaved(models: &[TimedModel<'_>], budget: Duration, enough: usize) -> Result<Vec<Latency>> {
     let turn = budget / N_TURNS / models.len().max(1) as u32;
     let mut seconds = vec![Vec::new(); models.len()];
     let began = Instant::now();
-    while began.elapsed() < budget || seconds.iter().any(|of_model| of_model.len() < MIN_RUNS) {
+    let fewest = |seconds: &[Vec<f64>]| seconds.iter().map(Vec::len).min().unwrap_or(0);
+    let runs_in_turn = enough.div_ceil(N_TURNS as usize).max(1);
+    while fewest(&seconds) < MIN_RUNS || fewest(&seconds) < enough && began.elapsed() < budget {
         for (model, seconds) in models.iter().zip(&mut seconds) {
             let turn_began = Instant::now();
             model.executor.run(model.inputs)?;
-            loop {
+            for _ in 0..runs_in_turn {
                 let run_began = Instant::now();
                 model.executor.run(model.inputs)?;
                 seconds.push(run_began.elapsed().as_secs_f64());
@@ -130,9 +132,11 @@ mod tests {
     fn every_model_runs_in_turns_and_at_least_three_times() {
         let (short, long) = (Sleeping(Duration::from_millis(1)), Sleeping(Duration::from_millis(4)));
         let models = [&short, &long].map(|executor| TimedModel { executor, inputs: &[] });
-        let found = interleaved(&models, Duration::from_millis(1)).unwrap();
+        let found = interleaved(&models, Duration::from_millis(1), usize::MAX).unwrap();
         assert!(found.iter().all(|latency| latency.n_runs >= MIN_RUNS));
         assert!(found[0].least >= 1e-3 && found[1].least >= 4e-3, "{found:?}");
-        assert!(interleaved(&[], Duration::ZERO).unwrap().is_empty());
+        let found = interleaved(&models, Duration::from_secs(3600), 5).unwrap();
+        assert!(found.iter().all(|latency| (5..=10).contains(&latency.n_runs)), "{found:?}");
+        assert!(interleaved(&[], Duration::ZERO, 1).unwrap().is_empty());
     }
 }

@@ -54,7 +54,7 @@
 //!     observer: &mut (),
 //! };
 //! let folder = tempfile::tempdir().expect("a temporary folder");
-//! let files = OutputFiles::new(&folder.path().join("example"), &folder.path().join("record.txt"));
+//! let files = OutputFiles::new(&folder.path().join("example"));
 //! let options = SearchOptions::new(&mut strategy);
 //! let report = quantize_and_save(&float, &model, &config, roles, options, &files)?;
 //! assert!(report.is_met() && files.first_deploy().exists());
@@ -88,6 +88,7 @@ mod judge;
 mod latency;
 mod latency_comparison;
 mod layer_map;
+mod layer_selection;
 mod machine_memory;
 mod meter;
 mod named_passes;
@@ -134,7 +135,7 @@ pub use intact8_ir as ir;
 pub use intact8_ir::{Error, ErrorKind, Model, Result, Tensor};
 pub use intact8_onnx as onnx;
 pub use intact8_quant as quant;
-pub use intact8_quant::costs::{multiply_adds, sample_shapes};
+pub use intact8_quant::costs::{int8_share, multiply_adds, sample_shapes};
 pub use intact8_quant::deploy::PROFILES;
 pub use intact8_quant::{
     Arithmetic, DeployFormat, Emission, LayerArithmetic, LayerCounts, Preference, Preparation, Prepared,
@@ -151,6 +152,7 @@ pub use journal::Journal;
 pub use judge::Goals;
 pub use latency::{Latency, TimedModel, interleaved};
 pub use latency_comparison::LatencyComparison;
+pub use layer_selection::LayerSelection;
 pub use machine_memory::{LEAST_CALIBRATION_MEMORY, calibration_memory, machine_limits, machine_memory};
 pub use meter::Meter;
 pub use named_passes::{NAMED_PASSES, NamedPass};

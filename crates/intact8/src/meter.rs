@@ -12,8 +12,11 @@ use intact8_runtimes::LoadedRuntime;
 use std::path::Path;
 use std::time::Duration;
 
-/// The time of a measurement.
+/// The longest time of a measurement.
 const BUDGET: Duration = Duration::from_secs(2);
+
+/// The number of runs of a model after which its latency is known.
+const ENOUGH_RUNS: usize = 500;
 
 /// What measures latencies.
 pub enum Meter {
@@ -59,7 +62,7 @@ impl Meter {
                 let executors = executors.collect::<Result<Vec<_>>>()?;
                 let timed =
                     executors.iter().map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
-                interleaved(&timed.collect::<Vec<_>>(), BUDGET)
+                interleaved(&timed.collect::<Vec<_>>(), BUDGET, ENOUGH_RUNS)
             }
         }
     }

@@ -1,20 +1,22 @@
 //! New configurations of models, as files.
 
 use crate::files::{read_text, write_file};
+use crate::layer_selection::LayerSelection;
 use crate::quantize::prepare;
 use intact8_ir::{Error, Model, Result};
 use intact8_quant::deploy::{PROFILES, check_is_float};
+use intact8_quant::layer::layers;
 use intact8_quant::{Preference, Preparation, Profile, QuantConfig};
 use std::path::Path;
 
 /// The settings of a new configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewConfig<'a> {
     /// A short definition with settings that differ from the defaults, AMCT's text-proto `.cfg`. The next three settings are
     /// then those of the definition.
     pub definition: Option<&'a Path>,
-    /// The layers that stay in float, by name.
-    pub skip_layers: &'a [String],
+    /// The layers that are quantized.
+    pub selection: LayerSelection,
     /// The number of batches of calibration data; `None` is all.
     pub batch_num: Option<usize>,
     /// Whether activations have an offset.
@@ -29,7 +31,7 @@ impl Default for NewConfig<'_> {
     fn default() -> Self {
         NewConfig {
             definition: None,
-            skip_layers: &[],
+            selection: LayerSelection::default(),
             batch_num: None,
             activation_offset: true,
             target: &PROFILES[0],
@@ -43,7 +45,7 @@ impl NewConfig<'_> {
     /// float are named; the result has a line for each.
     ///
     /// # Errors
-    /// If the model is quantized already or has no layer that can be quantized, `batch_num` is 0, a name is not that of a layer,
+    /// If the model is quantized already or has no layer that can be quantized, `batch_num` is 0, the selection names no layer,
     /// the definition does not fit the model, or a file can't be read or written.
     pub fn write(&self, path: &Path, model: &Model) -> Result<Vec<String>> {
         check_is_float(model)?;
@@ -57,7 +59,7 @@ impl NewConfig<'_> {
             None => {
                 let mut config = QuantConfig::for_model(prepared.model());
                 (config.batch_num, config.activation_offset) = (self.batch_num, self.activation_offset);
-                config.skip(self.skip_layers)?;
+                self.selection.apply(&mut config, &layers(prepared.model()))?;
                 config
             }
         };

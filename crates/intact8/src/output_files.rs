@@ -62,8 +62,9 @@ fn prefixed(prefix: &OsStr, name: &str) -> OsString {
 }
 
 impl OutputFiles {
-    /// The files of a save path: a folder and a prefix, such as `out/resnet`; if it ends in a path separator there is no prefix.
-    pub fn new(save_path: &Path, record_file: &Path) -> OutputFiles {
+    /// The files of a save path with the names of AMCT, of which some have no prefix. A save path is a folder and a prefix, such as
+    /// `out/resnet`; if it ends in a path separator there is no prefix.
+    pub fn with_amct_names(save_path: &Path, record_file: &Path) -> OutputFiles {
         let (folder, prefix) = folder_and_prefix(save_path);
         let named = |name: &str| folder.join(prefixed(&prefix, name));
         let report = |what: &str| folder.join(format!("accuracy_based_auto_calibration_{what}.json"));
@@ -85,32 +86,24 @@ impl OutputFiles {
         }
     }
 
-    /// The same files, with the prefix before the names of AMCT too if files of those names are the result of another prefix: so
-    /// the results of several models can be in one folder.
-    #[must_use]
-    pub fn beside_others(mut self) -> OutputFiles {
-        let with_prefix = |file: &PathBuf| {
-            file.with_file_name(prefixed(
-                &self.prefix,
-                &file.file_name().unwrap_or_default().to_string_lossy(),
-            ))
-        };
-        let amct = [&self.final_config, &self.closest_config, &self.ranking, &self.history];
-        let prefixed_files = amct.map(with_prefix);
-        // A run that was killed leaves its lock.
-        let lock = hidden(&self.lock_name());
-        let is_own = [&self.report, &self.journal, &self.fake_quant, &lock].iter().any(|file| file.exists());
-        let is_of_others = amct.iter().any(|file| file.exists()) && !is_own;
-        if is_of_others || prefixed_files.iter().any(|file| file.exists()) {
-            [self.final_config, self.closest_config, self.ranking, self.history] = prefixed_files;
+    /// The files of a save path, all of them with the prefix.
+    pub fn new(save_path: &Path) -> OutputFiles {
+        let (folder, prefix) = folder_and_prefix(save_path);
+        let named = |name: &str| folder.join(prefixed(&prefix, name));
+        OutputFiles {
+            final_config: named("final_config.json"),
+            closest_config: named("closest_config.json"),
+            ranking: named("ranking.json"),
+            history: named("history.json"),
+            ..OutputFiles::with_amct_names(save_path, &named(RECORD))
         }
-        self
     }
 
-    /// The files of a save path with the record among them, `<prefix>_scale_offset_record.txt`.
-    pub fn with_record_beside(save_path: &Path) -> OutputFiles {
-        let (folder, prefix) = folder_and_prefix(save_path);
-        OutputFiles::new(save_path, &folder.join(prefixed(&prefix, RECORD)))
+    /// Whether files of these names are there, but nothing that shows that an earlier run has written them.
+    pub fn are_of_others(&self) -> Option<&Path> {
+        let own = [&*self.report, &*self.journal, &*self.map, &hidden(&self.lock_name())];
+        let is_own = own.iter().any(|file| file.exists());
+        self.all().into_iter().find(|file| file.exists() && !is_own)
     }
 
     /// The same files with other deploy formats and options; the first deploy model has the name without a format.
@@ -194,6 +187,27 @@ impl OutputFiles {
         all
     }
 
+    /// The purpose of each file, in the order of their use: what runs first, and the simulation last.
+    pub fn purposes(&self) -> Vec<(&Path, String)> {
+        let target = self.emission.target.name;
+        let deploy = self.deploy.iter();
+        let deploy = deploy.map(|(format, path)| (&**path, format!("runs in {target} ({})", format.name())));
+        let others = [
+            (&self.report, "everything about the search"),
+            (&self.final_config, "the configuration of the result, for --config"),
+            (&self.closest_config, "the configuration of the closest trial, for --config"),
+            (&self.record, "scales and zero points"),
+            (&self.map, "the original nodes of each node of the models"),
+            (&self.ranking, "the sensitivity of each layer"),
+            (&self.history, "the trials"),
+            (&self.journal, "the scores, for --resume"),
+            (&self.fake_quant, "the simulation in float, for inspection only"),
+        ];
+        let amct = self.amct_record.as_deref().map(|path| (path, "scales and offsets, for AMCT".to_owned()));
+        let others = others.into_iter().map(|(path, purpose)| (&**path, purpose.to_owned()));
+        deploy.chain(amct).chain(others).collect()
+    }
+
     /// The files of a run that are there, and the report, which is written last.
     pub fn written(&self) -> Vec<&Path> {
         let all = self.all().into_iter().chain([&*self.closest_config, &*self.report, &*self.journal]);
@@ -207,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_save_path_is_a_folder_and_a_prefix() {
-        let of = |path: &str| OutputFiles::with_record_beside(Path::new(path));
+        let of = |path: &str| OutputFiles::new(Path::new(path));
         let formats = [DeployFormat::Qdq, DeployFormat::QOperator];
         let files = of("out/m").deployed(Emission::default(), &formats);
         let deploy: Vec<&Path> = files.deploy.iter().map(|(_, path)| &**path).collect();
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn names_that_are_not_unicode_stay() {
         use std::os::unix::ffi::OsStrExt;
-        let files = OutputFiles::with_record_beside(Path::new(OsStr::from_bytes(b"out/m\xff")));
+        let files = OutputFiles::new(Path::new(OsStr::from_bytes(b"out/m\xff")));
         let files = files.deployed(Emission::default(), &[DeployFormat::Qdq]);
         for (path, name) in
             [(&files.record, "scale_offset_record.txt"), (&files.deploy[0].1, "deploy_model.onnx")]

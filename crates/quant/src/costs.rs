@@ -1,6 +1,7 @@
 //! Costs of layers before anything runs: shapes and multiply-accumulates for one sample.
 
-use crate::layer::Layer;
+use crate::arithmetic::{Arithmetic, LayerArithmetic};
+use crate::layer::{Layer, LayerKind, LayerTable};
 use crate::linear_view::LinearKind;
 use intact8_infer::infer;
 use intact8_ir::{Dim, Model, Result, Tensor, TensorType, Type, ValueId, ValueRef};
@@ -33,6 +34,22 @@ pub(crate) fn shapes_of(model: &Model, length: usize) -> Result<BTreeMap<ValueRe
         }
     }
     Ok(shapes)
+}
+
+/// The part of the multiply-adds of a prepared model's convolutions, products and recurrences that is in int8, from 0 to 1; `None` if
+/// no layer's is known.
+///
+/// # Errors
+/// If shapes can't be inferred.
+pub fn int8_share(model: &Model, table: &LayerTable, arithmetic: &LayerArithmetic) -> Result<Option<f64>> {
+    let shapes = sample_shapes(model)?;
+    let (mut in_int8, mut all) = (0, 0);
+    for (id, layer) in table.iter().filter(|(_, layer)| layer.quantizable().kind == LayerKind::Linear) {
+        let cost = multiply_adds(model, layer, &shapes).unwrap_or(0);
+        all += cost;
+        in_int8 += if arithmetic.get(id) == Arithmetic::Int8 { cost } else { 0 };
+    }
+    Ok((all > 0).then(|| in_int8 as f64 / all as f64))
 }
 
 /// The number of multiply-adds of a layer; for a layer that does not multiply, the number of its input values; 0 for a table.

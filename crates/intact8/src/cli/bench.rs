@@ -2,6 +2,7 @@
 
 use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_line, timed_inputs};
 use crate::cli::ExitCode;
+use crate::cli::usage_error::OrUsage;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::{Executor, Runtime};
@@ -50,7 +51,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let threads = usize::from(args.threads);
     let runtimes = TimedRuntime::all(&args.runtimes, threads)?;
     let budget = args.seconds * (args.models.len() * runtimes.len()) as f64;
-    let budget = Duration::try_from_secs_f64(budget).context("--seconds must be a positive number")?;
+    let budget =
+        Duration::try_from_secs_f64(budget).context("--seconds must be a positive number").or_usage()?;
     let mut timed: Vec<Timed<'_>> = Vec::new();
     let mut batch = None;
     for path in &args.models {
@@ -65,7 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let models = timed.iter().map(|row| TimedModel { executor: &*row.executor, inputs: &row.inputs });
-    let latencies = interleaved(&models.collect::<Vec<_>>(), budget)?;
+    let latencies = interleaved(&models.collect::<Vec<_>>(), budget, usize::MAX)?;
     let names: Vec<&str> = runtimes.iter().map(|runtime| &*runtime.name).collect();
     print_line(&format!(
         "{}, {threads} thread{}{}{}",

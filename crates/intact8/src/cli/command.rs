@@ -1,5 +1,7 @@
 //! The command line as a whole: the subcommands, and the exit code.
 
+use super::exit_code::HELP;
+use super::usage_error::UsageError;
 use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
 use clap::Parser;
@@ -8,7 +10,7 @@ use std::sync::OnceLock;
 
 /// Accuracy-driven int8 quantization of ONNX models.
 #[derive(Parser)]
-#[command(name = "intact8", bin_name = "intact8", version, about, max_term_width = 110)]
+#[command(name = "intact8", bin_name = "intact8", version, about, max_term_width = 80, after_help = HELP)]
 enum Command {
     Quantize(Box<quantize::Args>),
     Bench(bench::Args),
@@ -34,7 +36,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Err(error) => {
             // Where nothing can be printed there is nobody to tell.
             drop(error.print());
-            return u8::try_from(error.exit_code()).unwrap_or(1);
+            let ExitCode(code) = if error.use_stderr() { ExitCode::USAGE } else { ExitCode::SUCCESS };
+            return code;
         }
     };
     survive_file_size_limit();
@@ -55,7 +58,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     outcome.map_or_else(
         |error| {
             print_message(&format!("error: {}", described(&error)));
-            1
+            let ExitCode(code) = if error.is::<UsageError>() { ExitCode::USAGE } else { ExitCode::ERROR };
+            code
         },
         |ExitCode(code)| code,
     )
@@ -67,7 +71,7 @@ pub(super) fn typed() -> Vec<String> {
 }
 
 /// The text of an error with its contexts and causes, without causes with which the text ends already.
-fn described(error: &anyhow::Error) -> String {
+pub(super) fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
         if !text.ends_with(&cause) {

@@ -1,14 +1,15 @@
 //! `intact8 config`: writes the default configuration of a model, which the user can edit.
 
-use super::{LoadArgs, lines_beside, print_contradictions, print_line, print_restrictions};
+use super::{LoadArgs, SelectionArgs, lines_beside, print_contradictions, print_line, print_restrictions};
 use crate::cli::ExitCode;
+use crate::cli::usage_error::OrUsage;
 use anyhow::bail;
 use intact8::{NewConfig, PROFILES, Preference, Profile, is_standard_output};
 use std::path::PathBuf;
 
 /// Write the default configuration of a model
 ///
-/// Example: intact8 config model.onnx -o quant_config.json --skip-layer fc
+/// Example: intact8 config model.onnx -o quant_config.json --skip fc
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The ONNX file
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "C.json", default_value = "quant_config.json")]
     output: PathBuf,
     /// Short definition with the settings that differ from the defaults, AMCT's text-proto .cfg
-    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "no_activation_offset", "skip_layers"])]
+    #[arg(long, value_name = "SHORT.cfg", conflicts_with_all = ["batch_num", "no_activation_offset", "skip", "only", "skip_types"])]
     definition: Option<PathBuf>,
     /// Number of batches of calibration data; default: all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -34,9 +35,8 @@ pub(crate) struct Args {
     /// most-int8, which quantizes every layer that has integers around it
     #[arg(long, value_name = "WHAT", default_value = "fastest")]
     prefer: String,
-    /// Layer that stays in float; may be repeated
-    #[arg(long = "skip-layer", value_name = "NAME")]
-    skip_layers: Vec<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Replace an existing file
     #[arg(long)]
     force: bool,
@@ -51,11 +51,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(std::iter::once(&args.output));
     let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
-    let (output, target) = (&args.output, Profile::named(&args.target)?);
-    let prefer = Preference::named(&args.prefer)?;
+    let (output, target) = (&args.output, Profile::named(&args.target).or_usage()?);
+    let prefer = Preference::named(&args.prefer).or_usage()?;
     let settings = NewConfig {
         definition: args.definition.as_deref(),
-        skip_layers: &args.skip_layers,
+        selection: args.selection.selection(),
         batch_num: args.batch_num.map(|n| n as usize),
         activation_offset: !args.no_activation_offset,
         target,

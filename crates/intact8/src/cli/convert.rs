@@ -1,7 +1,8 @@
 //! `intact8 convert` and `intact8 convert-qat`: quantized models without calibration.
 
-use super::{DeployArgs, LoadArgs, print_contradictions, print_line};
+use super::{DeployArgs, LoadArgs, SaveArgs, print_contradictions, print_line};
 use crate::cli::ExitCode;
+use crate::cli::usage_error::OrUsage;
 use intact8::{OutputFiles, Record, convert_model, convert_qat_model, load_config};
 use std::path::{Path, PathBuf};
 
@@ -23,9 +24,8 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     #[command(flatten)]
     deploy: DeployArgs,
-    /// Folder and prefix of the written files; default: the name of the model in the current folder
-    #[arg(long, value_name = "DIR/prefix")]
-    save: Option<PathBuf>,
+    #[command(flatten)]
+    save: SaveArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -36,7 +36,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let record = Record::from_text(&text);
     let record = record.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
     let config = args.config.as_deref().map(load_config).transpose()?;
-    let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    let files = args.deploy.deployed(OutputFiles::new(&args.save.path(&args.model))).or_usage()?;
+    args.save.check(&files, &args.model)?;
     let _lock = files.lock()?;
     convert_model(&model, &record, config.as_ref(), &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
@@ -55,23 +56,19 @@ pub(crate) struct QatArgs {
     load: LoadArgs,
     #[command(flatten)]
     deploy: DeployArgs,
-    /// Folder and prefix of the written files; default: the name of the model in the current folder
-    #[arg(long, value_name = "DIR/prefix")]
-    save: Option<PathBuf>,
+    #[command(flatten)]
+    save: SaveArgs,
 }
 
 pub(crate) fn run_qat(args: &QatArgs) -> anyhow::Result<ExitCode> {
     let model = args.load.model(&args.model)?;
-    let files = args.deploy.files(&save_path(&args.model, args.save.as_ref()))?;
+    let files = args.deploy.deployed(OutputFiles::new(&args.save.path(&args.model))).or_usage()?;
+    args.save.check(&files, &args.model)?;
     let _lock = files.lock()?;
     convert_qat_model(&model, &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     print_files(std::iter::once(&*files.record), &files);
     Ok(ExitCode::SUCCESS)
-}
-
-fn save_path(model: &Path, save: Option<&PathBuf>) -> PathBuf {
-    save.cloned().unwrap_or_else(|| model.file_stem().unwrap_or_default().into())
 }
 
 /// Prints the names of the written files.

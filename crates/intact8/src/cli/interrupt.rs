@@ -1,18 +1,15 @@
 //! Signals. Ctrl-C: the first interrupt ends the search with the best result so far, the second one ends the program. A file that
 //! exceeds the limit of the user's shell is an error of writing, and does not end the program.
 
-use super::print_message;
+use super::{ExitCode, print_message};
 use intact8::Stop;
-
-/// The exit code of a program that an interrupt has ended, by the convention of shells.
-const INTERRUPTED: i32 = 130;
 
 /// Makes the first interrupt cancel the search.
 pub(crate) fn stop_on_interrupt(stop: &Stop) {
     let stop = stop.clone();
     let handler = move || {
         if stop.is_cancelled() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(ExitCode::INTERRUPTED.0.into());
         }
         stop.cancel();
         print_message("ending with the best result so far; interrupt again to end at once");

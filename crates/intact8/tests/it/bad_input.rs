@@ -5,6 +5,15 @@ use intact8::Tensor;
 
 /// Runs `intact8 quantize` on the bundled model with some arguments replaced, and returns the error line.
 pub(crate) fn message(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
+    message_with(1, scratch, replaced, more)
+}
+
+/// The message for words of the command line that are wrong.
+pub(crate) fn usage_message(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
+    message_with(2, scratch, replaced, more)
+}
+
+fn message_with(code: i32, scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str]) -> String {
     let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits", file));
     let before = scratch.files();
     let save = scratch.path("m");
@@ -21,7 +30,7 @@ pub(crate) fn message(scratch: &Scratch, replaced: &[(&str, &str)], more: &[&str
     }
     args.extend(more);
     let run = intact8(&args);
-    assert_eq!(run.code, 1, "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     let is_fed = |line: &str| line.starts_with("input: ");
     assert!(run.stdout.lines().all(is_fed), "only what is fed: {}", run.stdout);
@@ -154,7 +163,7 @@ fn evaluation_commands_that_fail_are_errors() {
         "error: /no/such/program: can't be run: No such file or directory (os error 2)"
     );
     assert_eq!(
-        command("echo 'open"),
+        usage_message(&scratch, &[], &["--eval-cmd", "echo 'open"]),
         "error: echo 'open: the command can't be split into words; check its quotes"
     );
     let persistent = |line: &str| message(&scratch, &[], &["--eval-stays", "--eval-cmd", line]);
@@ -172,15 +181,15 @@ fn evaluation_commands_that_fail_are_errors() {
 fn unknown_names_are_errors_that_list_the_known_ones() {
     let scratch = Scratch::new();
     assert_eq!(
-        message(&scratch, &[], &["--strategy", "guess"]),
+        usage_message(&scratch, &[], &["--strategy", "guess"]),
         "error: there is no strategy \"guess\"; use one of \"minimal\", \"anytime\", \"binary-search\", \"gallop\", \"worst-first\", \"greedy\""
     );
     assert_eq!(
-        message(&scratch, &[], &["--sensitivity", "speed"]),
+        usage_message(&scratch, &[], &["--sensitivity", "speed"]),
         "error: there is no sensitivity \"speed\"; use one of \"cosine\", \"mse\", \"sqnr\", \"kl\", or one of these with the prefix \"output-\""
     );
     assert_eq!(
-        message(&scratch, &[], &["--target", "tensorrt", "--deploy", "qdq,qoperator"]),
+        usage_message(&scratch, &[], &["--target", "tensorrt", "--deploy", "qdq,qoperator"]),
         "error: tensorrt does not read the deploy format \"qoperator\"; use qdq, or one of the targets onnxruntime-x86, onnxruntime-arm, openvino, generic"
     );
     let run = intact8(&[
@@ -188,12 +197,12 @@ fn unknown_names_are_errors_that_list_the_known_ones() {
         &fixture("digits", "model.onnx"),
         "-o",
         &scratch.path("c.json"),
-        "--skip-layer",
-        "x",
+        "--skip",
+        "stem.con",
     ]);
     assert_eq!(
         run.stderr,
-        "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`\n"
+        "error: skip \"stem.con\": is not a layer that can be quantized; did you mean \"stem.conv\"; see `intact8 inspect`\n"
     );
 }
 
@@ -201,23 +210,21 @@ fn unknown_names_are_errors_that_list_the_known_ones() {
 fn invalid_goals_and_budgets_are_errors() {
     let scratch = Scratch::new();
     let message = |more: &[&str]| message(&scratch, &[], more);
-    let found = message(&["--metric", "speed"]);
+    let usage = |more: &[&str]| usage_message(&scratch, &[], more);
+    let found = usage(&["--metric", "speed"]);
     assert!(
         found.starts_with("error: there is no metric \"speed\"; use one of \"topK\", \"miou\", "),
         "{found}"
     );
     assert_eq!(
-        message(&["--metric", "top1<=1"]),
+        usage(&["--metric", "top1<=1"]),
         "error: metric \"top1<=1\": higher is better here; write top1>= and a number"
     );
     assert_eq!(
-        message(&["--max-drop", "-1"]),
+        usage(&["--max-drop", "-1"]),
         "error: \"-1\" is not a drop; write 0.01, or 1% of the original's metric"
     );
-    assert_eq!(
-        message(&["--time-budget", "soon"]),
-        "error: \"soon\" is not a duration; write 90s, 15m or 2h"
-    );
+    assert_eq!(usage(&["--time-budget", "soon"]), "error: \"soon\" is not a duration; write 90s, 15m or 2h");
     assert_eq!(
         message(&["--group", "fc,nothing"]),
         "error: group: \"nothing\" is not a layer of the configuration; see `intact8 inspect`"

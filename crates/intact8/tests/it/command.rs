@@ -4,13 +4,13 @@ use crate::{Scratch, fixture, intact8};
 use serde_json::Value;
 
 const MODELS: [&str; 9] = [
-    "accuracy_based_auto_calibration_final_config.json",
-    "accuracy_based_auto_calibration_ranking_information.json",
-    "accuracy_based_auto_calibration_record.json",
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
+    "m_final_config.json",
+    "m_history.json",
     "m_journal.jsonl",
     "m_quant.json",
+    "m_ranking.json",
     "m_report.json",
     "m_scale_offset_record.txt",
 ];
@@ -52,7 +52,7 @@ fn two_sensitive_layers_stay_in_float() {
     let summary = json(&scratch, "summary.json");
     assert_eq!(summary["final"], summary["original"]);
     assert_eq!(summary["rolled_back"], serde_json::json!(["block4.conv2", "block1.conv2"]));
-    let config = json(&scratch, MODELS[0]);
+    let config = json(&scratch, "m_final_config.json");
     assert_eq!(
         (&config["block1.conv2"]["quant_enable"], &config["fc"]["quant_enable"]),
         (&false.into(), &true.into())
@@ -105,7 +105,7 @@ return %y
     assert_eq!(run.code, 0, "{}", run.stderr);
     let line = "never has only its weights in int8: no calibration data but zeros reach it\n";
     assert!(run.stderr.contains(line), "{}", run.stderr);
-    let found = json(&scratch, MODELS[0]);
+    let found = json(&scratch, "m_final_config.json");
     assert_eq!(found["never"]["weights_only"], true);
     assert!(found["always"].get("weights_only").is_none(), "{found}");
     let deployed = std::fs::read_to_string(scratch.path("m_scale_offset_record.txt")).unwrap();
@@ -185,20 +185,23 @@ fn a_target_that_can_not_be_met_writes_no_model() {
         &save,
         "--no-equalize",
     ]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.code, 3, "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
     assert!(run.stderr.starts_with("no quantization meets the target: with"), "{}", run.stderr);
-    let closest = "accuracy_based_auto_calibration_closest_config.json";
-    assert_eq!(scratch.files(), [closest, MODELS[1], MODELS[2], MODELS[5], MODELS[7], "score.sh"]);
+    let closest = "m_closest_config.json";
+    assert_eq!(
+        scratch.files(),
+        [closest, "m_history.json", "m_journal.jsonl", "m_ranking.json", "m_report.json", "score.sh"]
+    );
     // 0, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8; all miss.
-    let trials = json(&scratch, MODELS[2]);
+    let trials = json(&scratch, "m_history.json");
     let n_float = |trial: &Value| {
         let layers = trial["roll_back_config"].as_object().expect("a trial names the layers");
         layers.values().filter(|is_quantized| **is_quantized == Value::Bool(false)).count()
     };
     let n_float: Vec<usize> = trials.as_array().expect("there are trials").iter().map(n_float).collect();
     assert_eq!(n_float, [0, 1, 2, 4, 8, 10, 11, 12, 6, 7, 9, 9, 9, 12, 11, 11, 11, 11, 11]);
-    assert_eq!(json(&scratch, MODELS[1]).as_array().map(Vec::len), Some(13));
+    assert_eq!(json(&scratch, "m_ranking.json").as_array().map(Vec::len), Some(13));
 }
 
 #[test]
@@ -212,7 +215,7 @@ fn a_written_configuration_is_used_and_not_changed() {
     let run = quantize(&scratch, "digits-hard", &["--config", &config, "--max-drop", "0.002"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(
-        json(&scratch, MODELS[2]).as_array().map(Vec::len),
+        json(&scratch, "m_history.json").as_array().map(Vec::len),
         Some(1),
         "the first trial meets the target"
     );

@@ -55,7 +55,7 @@ fn no_model_is_compiled_twice() {
     let float = FloatModel::new(&prepared, &*interpreter).expect("the model can be run");
     let config = QuantConfig::for_model(prepared.model());
     let save = scratch.path("m");
-    let files = OutputFiles::new(save.as_ref(), scratch.path("record.txt").as_ref());
+    let files = OutputFiles::new(save.as_ref());
     let mut strategy = Minimal;
     let options = SearchOptions {
         deploy: Some((files.deploy[0].0, files.emission)),

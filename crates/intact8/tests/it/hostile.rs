@@ -57,8 +57,8 @@ fn the_limit_can_be_set() {
         found.ends_with("needs 16000000 bytes in addition to 16 in use, but the limit is 1048576\n"),
         "{found}"
     );
-    let found = error(text, &["--max-memory", "8 bytes"]);
-    assert_eq!(found, "error: \"8 bytes\" is not a size; write 256M, 2G, or 0\n");
+    let found = intact8(&["run", "m.onnx", "--input", "x", "--output", "y", "--max-memory", "8 bytes"]);
+    assert_eq!((found.code, &*found.stderr), (2, "error: \"8 bytes\" is not a size; write 256M, 2G, or 0\n"));
 }
 
 /// A range whose ends are farther apart than the largest float.

@@ -67,7 +67,7 @@ fn a_simulation_that_misses_is_a_remark() {
     );
     // With the option it counts, up to the last layer.
     let scratch = Scratch::new();
-    assert_eq!(scored_by(&scratch, &script, &["--eval-simulation"]).code, 2);
+    assert_eq!(scored_by(&scratch, &script, &["--eval-simulation"]).code, 3);
 }
 
 #[test]

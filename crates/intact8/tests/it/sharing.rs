@@ -83,7 +83,7 @@ fn a_table_that_is_the_last_weight_too_is_stored_once() {
     assert!(fake_quant < 1.4 && deployed < 0.4, "{fake_quant} {deployed}");
     let report = json(&scratch, "m_report.json");
     assert_eq!(report["rolled_back"], serde_json::json!([]));
-    let config = json(&scratch, "accuracy_based_auto_calibration_final_config.json");
+    let config = json(&scratch, "m_final_config.json");
     assert_eq!(config["embedding"]["weights_only"], serde_json::json!(true));
 }
 

@@ -104,22 +104,22 @@ fn keep_best_writes_the_closest_model() {
     let scratch = Scratch::new();
     let goals = ["--metric", "top1=0.005", "--metric", "sqnr>=60"];
     let run = quantize(&scratch, "digits-hard", &goals);
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.code, 3, "{}", run.stderr);
     let closest = json(&scratch, REPORT)["closest"]["rolled_back"].clone();
     let is_float = |config: &Value, layer: &Value| config[layer.as_str().unwrap()]["quant_enable"] == false;
-    let config = json(&scratch, "accuracy_based_auto_calibration_closest_config.json");
+    let config = json(&scratch, "m_closest_config.json");
     assert!(!scratch.files().contains(&"m_deploy_model.onnx".to_owned()));
     assert!(closest.as_array().unwrap().iter().all(|layer| is_float(&config, layer)));
     // The printed command writes it without scoring any trial again.
     let advice = advised(&run, "to write the closest model anyway, run: ");
     let again = intact8(&shlex::split(advice).unwrap()[1..].iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(again.code, 2, "the target is still not met: {}", again.stderr);
+    assert_eq!(again.code, 3, "the target is still not met: {}", again.stderr);
     let report = json(&scratch, REPORT);
     assert_eq!((&report["rolled_back"], &report["target_met"]), (&closest, &json!(false)));
     assert_eq!(report["recalled"].as_u64(), report["trials"].as_array().map(|trials| trials.len() as u64));
     let files = scratch.files();
     assert!(files.contains(&"m_deploy_model.onnx".to_owned()));
-    assert!(!files.contains(&"accuracy_based_auto_calibration_closest_config.json".to_owned()));
+    assert!(!files.contains(&"m_closest_config.json".to_owned()));
     // The closest trial has the highest SQNR of all complete trials.
     let closest = report["rescored"][1]["metrics"][1].as_f64().unwrap();
     let trials = report["trials"].as_array().unwrap().iter();
@@ -142,12 +142,12 @@ fn a_score_that_is_not_finite_ends_the_search_without_losing_results() {
         let report = json(&scratch, REPORT);
         assert_eq!(report["trials"].as_array().unwrap().len(), 2);
         assert!(report["failure"].as_str().unwrap().ends_with(expected.trim_end()));
-        let history = json(&scratch, "accuracy_based_auto_calibration_record.json");
+        let history = json(&scratch, "m_history.json");
         assert_eq!(history.as_array().unwrap().len(), 2);
         // The command is repaired, and the search is continued.
         let advice = advised(&run, "to continue, run: ");
         assert!(advice.ends_with(" --resume"));
-        assert_eq!(scored_by(&scratch, LOW_SCORES, &["--resume"]).code, 2);
+        assert_eq!(scored_by(&scratch, LOW_SCORES, &["--resume"]).code, 3);
         assert_eq!(json(&scratch, REPORT)["recalled"], 2);
     }
 }
@@ -180,7 +180,7 @@ fn a_command_that_varies_is_reported() {
     // The target is missed if a file misses it, here that of the deploy model.
     let scratch = Scratch::new();
     let run = scored_by(&scratch, "if [ $n = 4 ]; then echo 0; else echo 0.9; fi", &[]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(
         run.stderr.contains("m_deploy_model.onnx: misses the target when it is read back"),
         "{}",

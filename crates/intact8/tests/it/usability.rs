@@ -1,6 +1,6 @@
 //! Options that lack another one, names that are nearly right, and files that must not be lost: each gets the line that helps.
 
-use crate::bad_input::message;
+use crate::bad_input::{message, usage_message};
 use crate::command::{json, prepared, quantize};
 use crate::{Scratch, fixture, intact8};
 
@@ -10,7 +10,7 @@ fn refused(more: &[&str]) -> String {
     let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits", file));
     let save = scratch.path("m");
     let run = intact8(&[&["quantize", &onnx, "--calib", &calib, "--save", &save], more].concat());
-    assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+    assert_eq!((run.code, run.stderr.lines().count()), (2, 1), "{}", run.stderr);
     run.stderr.trim_end().to_owned()
 }
 
@@ -46,17 +46,17 @@ fn options_that_lack_another_one_name_it() {
 #[test]
 fn names_that_are_nearly_right_are_suggested() {
     let scratch = Scratch::new();
-    let found = message(&scratch, &[], &["--metric", "accuracy"]);
+    let found = usage_message(&scratch, &[], &["--metric", "accuracy"]);
     assert!(
         found.starts_with("error: there is no metric \"accuracy\"; top1 is accuracy; use one of "),
         "{found}"
     );
     for (name, meant) in [("TensorRT", "tensorrt"), ("trt", "tensorrt"), ("onnxruntime", "onnxruntime-x86")] {
-        let found = message(&scratch, &[], &["--target", name]);
+        let found = usage_message(&scratch, &[], &["--target", name]);
         let expected = format!("error: there is no target {name:?}; did you mean {meant:?}; use one of ");
         assert!(found.starts_with(&expected), "{found}");
     }
-    let found = message(&scratch, &[], &["--strategy", "minimum"]);
+    let found = usage_message(&scratch, &[], &["--strategy", "minimum"]);
     assert!(found.contains("did you mean \"minimal\""), "{found}");
     let definition =
         scratch.text("short.cfg", "common_config : { arq_quantise : { } }").display().to_string();
@@ -89,7 +89,7 @@ fn a_skipped_layer_stays_in_float() {
     assert_eq!(report["counts"]["final"]["float"], 3);
     assert_eq!(
         message(&scratch, &[], &["--skip-layer", "x"]),
-        "error: layer \"x\": is not a layer that can be quantized; see `intact8 inspect`"
+        "error: skip \"x\": is not a layer that can be quantized; see `intact8 inspect`"
     );
 }
 
@@ -97,7 +97,7 @@ fn a_skipped_layer_stays_in_float() {
 fn the_printed_command_goes_on_with_the_search() {
     let scratch = Scratch::new();
     let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--max-trials", "2"]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.code, 3, "{}", run.stderr);
     let advice = run.stderr.lines().last().unwrap().strip_prefix("to continue, run: ").unwrap();
     let words = shlex::split(advice).unwrap();
     let run = intact8(&words[1..].iter().map(String::as_str).collect::<Vec<_>>());
@@ -138,16 +138,14 @@ fn the_results_of_two_models_are_in_one_folder() {
             &save,
         ])
     };
-    // Without a prefix or with that of the first model.
     let of_a = || {
-        let files = scratch.files().into_iter().filter(|file| !file.starts_with("b_"));
+        let files = scratch.files().into_iter().filter(|file| file.starts_with("a_"));
         files.map(|file| std::fs::read(scratch.path(&file)).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(quantized("digits", "a").code, 0);
     let (files, before) = (scratch.files(), of_a());
     assert_eq!(quantized("digits-hard", "b").code, 0);
     assert!(of_a() == before && scratch.files().len() == 2 * files.len());
-    assert!(scratch.files().contains(&"b_accuracy_based_auto_calibration_record.json".to_owned()));
     assert_eq!(quantized("digits-hard", "b").code, 0);
     assert!(of_a() == before && scratch.files().len() == 2 * files.len());
     // The same prefix.
@@ -159,4 +157,63 @@ fn the_results_of_two_models_are_in_one_folder() {
     );
     assert!(of_a() == before);
     assert_eq!(quantized("digits", "a").code, 0, "the result of the same model is replaced");
+}
+
+#[test]
+fn files_of_others_are_replaced_by_force_only() {
+    let scratch = Scratch::new();
+    let own = scratch.text("m_deploy_model.onnx", "a file of the user");
+    let run = prepared(&scratch, "digits", &["--max-drop", "1%"]);
+    assert!(
+        run.code == 1
+            && run.stderr.contains("m_deploy_model.onnx: exists, and is not the result of an earlier run"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), "a file of the user");
+    assert_eq!(prepared(&scratch, "digits", &["--max-drop", "1%", "--force"]).code, 0);
+    assert_ne!(std::fs::read(&own).unwrap(), b"a file of the user");
+    assert_eq!(prepared(&scratch, "digits", &["--max-drop", "1%"]).code, 0, "an own result is replaced");
+}
+
+#[test]
+fn the_first_lines_are_the_result() {
+    let scratch = Scratch::new();
+    let run = prepared(&scratch, "digits", &["--max-drop", "1%"]);
+    let lines: Vec<&str> =
+        run.stdout.lines().skip_while(|line| !line.starts_with("target")).take(4).collect();
+    let [verdict, layers, gain, ship] = lines[..] else { panic!("{}", run.stdout) };
+    assert!(
+        verdict.starts_with("target met: top1 0.99") && verdict.contains(" of 1%, 95 % interval "),
+        "{verdict}"
+    );
+    assert!(
+        layers.starts_with("layers: int8 ") && layers.contains(" % of multiply-adds in int8)"),
+        "{layers}"
+    );
+    assert!(gain.ends_with("x smaller"), "{gain}");
+    assert_eq!(ship, format!("ship: {}", scratch.path("m_deploy_model.onnx")));
+    let last = run.stdout.lines().rfind(|line| !line.trim().is_empty()).unwrap();
+    assert!(last.contains("m_fake_quant_model.onnx") && last.contains("for inspection only"), "{last}");
+    let run = prepared(&scratch, "digits", &["--metric", "sqnr>=150"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stdout.contains("target missed: sqnr "), "{}", run.stdout);
+    assert!(run.stderr.contains("--resume --keep-best"), "{}", run.stderr);
+}
+
+#[test]
+fn the_help_fits_into_80_columns() {
+    for command in
+        ["quantize", "bench", "config", "compare", "convert", "convert-qat", "inspect", "opt", "print", "run"]
+    {
+        let run = intact8(&["help", command]);
+        let longest = run.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(run.code == 0 && longest <= Some(80), "{command}: {longest:?}");
+    }
+    let run = intact8(&["help", "quantize"]);
+    for heading in
+        ["Data:", "Accuracy:", "Speed:", "Layers:", "Search:", "Preparation:", "Output:", "Memory:"]
+    {
+        assert!(run.stdout.contains(&format!("\n{heading}\n")), "{heading}");
+    }
 }

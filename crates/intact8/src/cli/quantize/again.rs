@@ -15,7 +15,7 @@ pub(super) fn with(flags: &[&str]) -> String {
 pub(super) fn resumed(args: &Args, report: &Report<Score>) -> String {
     let mut words = typed();
     let n_new = report.history.len() - report.n_recalled;
-    match (report.ending, args.max_trials, &args.time_budget) {
+    match (report.ending, args.search.max_trials, &args.search.time_budget) {
         (Ending::OutOfTrials, Some(limit), _) => {
             set(&mut words, "--max-trials", &(report.history.len() + limit as usize).to_string());
         }

@@ -22,7 +22,8 @@ pub(super) fn identity(
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     part(&mut hash, env!("CARGO_PKG_VERSION").as_bytes());
-    let data = [Some(&args.calib), args.eval.as_ref()].into_iter().flatten().map(|path| data_files(path));
+    let data =
+        [Some(&args.data.calib), args.data.eval.as_ref()].into_iter().flatten().map(|path| data_files(path));
     let data = data.collect::<intact8::Result<Vec<_>>>()?.concat();
     for path in std::iter::once(&args.model).chain(&data) {
         hash_path(&mut hash, path).with_context(|| path.display().to_string())?;
@@ -37,19 +38,30 @@ pub(super) fn identity(
     part(config.to_json().as_bytes());
     let goals: Vec<String> = goals.iter().map(|goal| format!("{} {}", goal.name, goal.shown())).collect();
     part(
-        format!("{:?} {goals:?} {:?} {}", args.eval_cmd, args.feeding.feeding(), args.no_early_stop)
-            .as_bytes(),
+        format!(
+            "{:?} {goals:?} {:?} {}",
+            args.accuracy.eval_cmd,
+            args.data.feeding.feeding(),
+            args.search.no_early_stop
+        )
+        .as_bytes(),
     );
     let formats: Vec<&str> = files.deploy.iter().map(|(format, _)| format.name()).collect();
     part(format!("{formats:?} {} {}", files.emission.target.name, files.emission.contrib).as_bytes());
-    part(format!("{}", args.eval_simulation).as_bytes());
+    part(format!("{}", args.accuracy.eval_simulation).as_bytes());
     let runtime = runtime.map(|runtime| (runtime.loaded.name(), runtime.is_given));
     part(format!("{runtime:?}").as_bytes());
     // With less memory, layers may be left out of stages.
-    part(format!("{:?}", args.memory).as_bytes());
+    part(format!("{:?}", args.calibration_memory).as_bytes());
     let rungs = args.rungs();
     if !rungs.is_empty() {
-        part(format!("{:?} {} {} {:?}", rungs, args.strategy, args.sensitivity, args.groups).as_bytes());
+        part(
+            format!(
+                "{:?} {} {} {:?}",
+                rungs, args.search.strategy, args.search.sensitivity, args.layers.groups
+            )
+            .as_bytes(),
+        );
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

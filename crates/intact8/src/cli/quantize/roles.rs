@@ -1,13 +1,14 @@
 //! The roles of a search: the calibration data, the scorer and the goals, from the options of the command line.
 
-use super::{Args, budget, size};
+use super::Args;
+use super::settings::Settings;
 use crate::cli::{print_message, print_notes};
 use anyhow::Context;
 use intact8::data::{DataSet, Feed};
 use intact8::ir::Type;
 use intact8::{
-    AnyScorer, ChosenRuntime, CommandScorer, Confidence, Goal, Goals, Interpreter, MaxDrop, Model,
-    OriginalModel, Stop, VerifiedScorer,
+    AnyScorer, ChosenRuntime, CommandScorer, Goal, Goals, Interpreter, Model, OriginalModel, Stop,
+    VerifiedScorer,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -15,54 +16,55 @@ use std::sync::Arc;
 /// The calibration data, the scorer and the judge.
 pub(super) fn roles(
     args: &Args,
+    settings: &Settings,
     model: &Model,
     interpreter: &Arc<Interpreter>,
     runtime: Option<&ChosenRuntime>,
     stop: &Stop,
 ) -> anyhow::Result<(Feed, AnyScorer, Goals)> {
-    let max_drop = MaxDrop::parse(&args.max_drop)?;
     // What can't be run is reported before any data are read.
-    let original = match args.eval_cmd {
+    let original = match args.accuracy.eval_cmd {
         Some(_) => None,
         None => Some(OriginalModel::new(interpreter.clone(), model)),
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let (feeding, limits) = (args.feeding.feeding(), args.max_memory.limits()?);
+    let (feeding, limits) = (args.data.feeding.feeding(), settings.limits);
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
         let data = DataSet::read_for(path, model)?;
         let feed = data.feed(model, &feeding)?;
         feed.check_memory(limits.memory)?;
         Ok((data, feed))
     };
-    let eval = || args.eval.as_deref().map(fed).transpose();
-    let (calibration, eval) = rayon::join(|| fed(&args.calib), eval);
+    let eval = || args.data.eval.as_deref().map(fed).transpose();
+    let (calibration, eval) = rayon::join(|| fed(&args.data.calib), eval);
     let ((_, calibration), eval) = (calibration?, eval?);
     print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
-    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.eval_cmd, eval) {
+    let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.accuracy.eval_cmd, eval) {
         (Some(command), _) => {
-            let timeout = args.eval_timeout.as_deref().map(budget::parse).transpose()?;
             let mut scorer = CommandScorer::parse(command)?;
-            (scorer.timeout, scorer.is_persistent, scorer.stop) = (timeout, args.eval_stays, stop.clone());
-            scorer.simulation = args.eval_simulation;
-            (Box::new(scorer), vec![Goal::drop_of("metric", max_drop)])
+            (scorer.timeout, scorer.is_persistent, scorer.stop) =
+                (settings.eval_timeout, args.accuracy.eval_stays, stop.clone());
+            scorer.simulation = args.accuracy.eval_simulation;
+            (Box::new(scorer), vec![Goal::drop_of("metric", settings.max_drop)])
         }
         (None, Some((data, evaluation))) => {
             print_unscored(model);
-            let parsed = args.metrics.iter().map(|text| Goal::parse(text, max_drop));
-            let (metrics, goals): (Vec<_>, Vec<Goal>) =
-                parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
+            let (metrics, goals): (Vec<_>, Vec<Goal>) = settings.metrics.iter().cloned().unzip();
             let original = original.context("the original is compiled where data are scored")?;
             let sources = ((original, model), (evaluation, &data));
             let remark = Box::new(print_message);
             let mut scorer =
                 VerifiedScorer::of_data(sources.0, sources.1, &metrics, &goals, runtime, remark)?;
-            scorer.scorer.cache_memory = size::parse(&args.cache_mem)?;
+            scorer.scorer.cache_memory = settings.cache_memory;
             (Box::new(scorer), goals)
         }
         (None, None) => unreachable!("the combination of options is checked"),
     };
-    let confidence = args.confidence.as_deref().map(Confidence::parse).transpose()?;
-    Ok((calibration, scorer, Goals { goals, confidence, allow_chance: args.allow_chance }))
+    Ok((
+        calibration,
+        scorer,
+        Goals { goals, confidence: settings.confidence, allow_chance: args.accuracy.allow_chance },
+    ))
 }
 
 /// Prints the outputs that no metric can use, because they are no tensors.

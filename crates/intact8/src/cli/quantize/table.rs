@@ -174,7 +174,7 @@ fn layers(report: &Report<Score>, outcome: &Outcome<Score>) -> Table {
 }
 
 /// An empty table without borders.
-fn plain(header: Vec<String>) -> Table {
+pub(super) fn plain(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header);

@@ -6,28 +6,28 @@ use crate::cli::print_message;
 use intact8::search::{Ending, Rescored};
 use intact8::{Goal, Goals, OutputFiles, Report, Score, Target};
 
-/// The exit code if no model meets the target.
-const TARGET_MISSED: u8 = 2;
-
 /// Prints the messages and returns the exit code.
 pub(super) fn report(args: &Args, goals: &Goals, report: &Report<Score>, files: &OutputFiles) -> ExitCode {
-    if args.eval_cmd.is_some() {
-        let scored_first = if args.eval_simulation { "fake-quant" } else { "deploy" };
+    if args.accuracy.eval_cmd.is_some() {
+        let scored_first = if args.accuracy.eval_simulation { "fake-quant" } else { "deploy" };
         variation(report, files, scored_first);
     }
     simulation_missed(goals, report, files);
     let mut code = ExitCode::SUCCESS;
     if !report.is_met() {
         missed(goals, report, files);
-        code = ExitCode::from(TARGET_MISSED);
+        code = ExitCode::TARGET_MISSED;
+    }
+    if report.ending == Ending::Interrupted {
+        code = ExitCode::INTERRUPTED;
     }
     if let Some(failure) = &report.failure {
         print_message(&format!("error: {failure}"));
-        code = ExitCode::from(1);
+        code = ExitCode::ERROR;
     }
     if report.failure.is_some() || !matches!(report.ending, Ending::AllQuantized | Ending::Finished) {
         print_message(&format!("to continue, run: {}", again::resumed(args, report)));
-    } else if report.best().is_none() && !args.keep_best {
+    } else if report.best().is_none() && !args.search.keep_best {
         print_message(&format!(
             "to write the closest model anyway, run: {}",
             again::with(&["--resume", "--keep-best"])
