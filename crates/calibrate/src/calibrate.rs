@@ -34,23 +34,29 @@ pub fn calibrate(
     batches.observer.stage(CalibrationStage::Observation);
     let observed = observation::observe(float, config, batches)?;
     let mut calibrated = Calibrated { ranges: Ranges::of(observed.ranges), ..Calibrated::default() };
-    batches.observer.stage(CalibrationStage::Smoothing);
+    if !observed.factors.0.is_empty() {
+        batches.observer.stage(CalibrationStage::Smoothing);
+    }
     let factors = smoothing::beneficial(float, config, observed.factors, &observed.samples, batches)?;
     let is_smoothed = |name: &str| factors.0.contains_key(name);
-    batches.observer.stage(CalibrationStage::Clipping);
     let candidates = observed.candidates.into_iter();
-    let candidates =
-        candidates.filter(|candidate| !candidate.users.iter().any(|(user, _)| is_smoothed(user)));
+    let candidates: Vec<ClippingCandidate> =
+        candidates.filter(|candidate| !candidate.users.iter().any(|(user, _)| is_smoothed(user))).collect();
+    if !candidates.is_empty() {
+        batches.observer.stage(CalibrationStage::Clipping);
+    }
     let network =
         clipping::Network { model: float.model(), executor: float.executor(), runtime: float.runtime() };
-    clipping::clip(&network, config, &mut calibrated.ranges, candidates.collect(), batches)?;
+    clipping::clip(&network, config, &mut calibrated.ranges, candidates, batches)?;
     let smoothed = match factors.0.is_empty() {
         true => None,
         false => Some(smooth(float, config, &factors, &mut calibrated.ranges, batches)?),
     };
     calibrated.smoothing = factors;
     let smoothed = smoothed.as_ref().unwrap_or(float.model());
-    batches.observer.stage(CalibrationStage::Rounding);
+    if !observed.samples.is_empty() {
+        batches.observer.stage(CalibrationStage::Rounding);
+    }
     calibrated.roundings = round(float, config, (smoothed, &observed.samples), &calibrated, batches)?;
     if config.correct_bias {
         batches.observer.stage(CalibrationStage::BiasCorrection);

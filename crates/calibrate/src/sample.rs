@@ -49,6 +49,11 @@ pub(crate) struct BatchSamples {
 }
 
 impl LayerSamples {
+    /// Whether no layer is sampled.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// The samples of all enabled linear layers that need some, still without rows. Layers with the same weight have as many rows
     /// together as another layer has alone.
     pub(crate) fn new(

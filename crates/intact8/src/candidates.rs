@@ -75,6 +75,7 @@ impl Candidates {
         let configs: Vec<QuantConfig> = self.configs.iter().map(|(config, _)| config.clone()).collect();
         let format = files.deploy.first().map_or(DeployFormat::Qdq, |(format, _)| *format);
         let how = (format, &files.emission);
+        progress.begin("measuring the placements of int8");
         let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how, |models| {
             meter.latencies(models, calibration)
         });

@@ -11,6 +11,7 @@ mod exit_code;
 pub(crate) mod inspect;
 mod interrupt;
 mod lines;
+mod messages;
 pub(crate) mod opt;
 pub(crate) mod print;
 mod progress;
@@ -26,7 +27,8 @@ mod usage_error;
 pub use command::run_command;
 pub(crate) use exit_code::ExitCode;
 pub(crate) use interrupt::survive_file_size_limit;
-pub(crate) use lines::{check_printed, lines_beside, print_line};
+pub(crate) use lines::{check_printed, lines_beside, print_line, print_result};
+pub(crate) use messages::{MessageArgs, print_message};
 pub(crate) use runtime::RuntimeArgs;
 pub(crate) use save::SaveArgs;
 pub(crate) use selection::SelectionArgs;
@@ -35,16 +37,9 @@ pub(crate) use timed_inputs::timed_inputs;
 
 use intact8::data::{BatchAxis, Feed, Feeding};
 use intact8::infer::infer;
-use intact8::ir::one_line;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
-
-/// Prints a message to the standard error, as one line even if names in it contain line breaks.
-pub(crate) fn print_message(line: &str) {
-    drop(writeln!(std::io::stderr(), "{}", one_line(line)));
-}
 
 /// Prints the settings that the target does not support: a few lines, and the number of further ones.
 pub(crate) fn print_restrictions(lines: &[String]) {

@@ -170,7 +170,7 @@ pub use scorer::{
 pub use stop::Stop;
 pub use temporary::remove_leftovers;
 pub use text_files::{load_any_model, save_any_model};
-pub use watcher::{Progress, Watcher};
+pub use watcher::{Progress, Watcher, shortened};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

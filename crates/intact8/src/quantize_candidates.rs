@@ -13,7 +13,7 @@ use crate::output_files::OutputFiles;
 use crate::quantize::{quantize_and_save, save_report};
 use crate::report::report_json;
 use crate::scorer::{AnyScorer, Score};
-use crate::watcher::{Watcher, shortened};
+use crate::watcher::Watcher;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
 use intact8_search::{Report, Roles, SearchOptions};
@@ -88,7 +88,7 @@ impl CandidateSearch<'_> {
         let mut slower = None;
         loop {
             let (config, restrictions) = &candidates.configs[chosen];
-            shortened(restrictions).iter().for_each(|line| roles.watcher.progress.note(line));
+            roles.watcher.progress.notes(restrictions);
             let groups = groups_of_layers(groups, float.prepared(), config);
             let groups = groups.map_err(|error| error.at("group"))?;
             roles.watcher.journal = journal(chosen, slower.is_none())?;

@@ -1,11 +1,12 @@
 //! The observer of a search that the command uses: it shows progress, writes the journal, and ends the search on request.
 
+use crate::goal::Goal;
 use crate::journal::Journal;
 use crate::scorer::Score;
 use crate::stop::Stop;
 use intact8_calibrate::{CalibrationObserver, CalibrationStage};
-use intact8_ir::{PassObserver, Result};
-use intact8_search::{Candidate, Interruption, SearchObserver, Stage};
+use intact8_ir::{Model, PassObserver, Result};
+use intact8_search::{Candidate, Interruption, Report, SearchObserver, Stage};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub struct Watcher {
     pub journal: Option<Journal>,
     /// The number of runs of each pipeline of passes, by its name: `prepare`, `quantize`, `deploy qdq`, …
     pub work: BTreeMap<String, usize>,
+    /// The goals, for the lines about trials.
+    pub goals: Vec<Goal>,
+    pipeline: String,
     began: Instant,
     trials: (usize, Duration),
 }
@@ -36,14 +40,29 @@ pub trait Progress {
         let _ = line;
     }
 
+    /// Lines about single layers, of which a few are enough for most users.
+    fn notes(&mut self, lines: &[String]) {
+        shortened(lines).iter().for_each(|line| self.note(line));
+    }
+
     /// A line of the result, such as a measured latency.
     fn line(&mut self, line: &str) {
+        let _ = line;
+    }
+
+    /// The verdict on a trial, in one line.
+    fn trial(&mut self, line: &str) {
+        let _ = line;
+    }
+
+    /// A decision that few users ask for, such as a pass that has changed the model.
+    fn detail(&mut self, line: &str) {
         let _ = line;
     }
 }
 
 /// A few of many lines, and the number of further ones.
-pub(crate) fn shortened(lines: &[String]) -> Vec<String> {
+pub fn shortened(lines: &[String]) -> Vec<String> {
     const SHOWN: usize = 3;
     let mut shown: Vec<String> = lines.iter().take(SHOWN).cloned().collect();
     if lines.len() > SHOWN {
@@ -70,6 +89,8 @@ impl Watcher {
             stop,
             journal: None,
             work: BTreeMap::new(),
+            goals: vec![],
+            pipeline: String::new(),
             began: Instant::now(),
             trials,
         }
@@ -108,7 +129,7 @@ impl Watcher {
                 )
             }
             Stage::Ranking => "ranking the layers".to_owned(),
-            Stage::Saved { name } => format!("scoring the file of the {name} model"),
+            Stage::Saved { name } => format!("verifying the file of the {name} model"),
         }
     }
 }
@@ -116,7 +137,38 @@ impl Watcher {
 impl PassObserver for Watcher {
     fn begin(&mut self, pipeline: &str) {
         *self.work.entry(pipeline.to_owned()).or_default() += 1;
+        pipeline.clone_into(&mut self.pipeline);
     }
+
+    fn after(&mut self, pass: &'static str, changed: bool, _: &Model) -> Result<()> {
+        // Later runs of a pipeline differ in the layers that are rolled back.
+        if changed && self.work.get(&self.pipeline) == Some(&1) {
+            self.progress.detail(&format!("{}: {pass} has changed the model", self.pipeline));
+        }
+        Ok(())
+    }
+}
+
+/// The verdict on the last trial of a report, and the best one so far.
+fn verdict_line(goals: &[Goal], report: &Report<Score>) -> String {
+    let (n_trials, n_layers) = (report.history.len(), report.layers.len());
+    let (Some(trial), Some(score)) = (report.history.last(), report.scores.last()) else {
+        return String::new();
+    };
+    let metrics = goals.iter().zip(score.estimates());
+    let metrics: Vec<String> =
+        metrics.map(|(goal, &value)| format!("{} {}", goal.name, goal.value_shown(value))).collect();
+    let early = if score.stopped_after.is_some() { " about" } else { "" };
+    let verdict = if trial.verdict.satisfied { "met" } else { "missed" };
+    let best = match report.best().map(|best| report.history[best].rolled_back.len()) {
+        Some(n_float) => format!("{n_float} in float"),
+        None => "none".to_owned(),
+    };
+    format!(
+        "trial {n_trials}: {verdict} with {} of {n_layers} layers in float,{early} {}; best so far: {best}",
+        trial.rolled_back.len(),
+        metrics.join(", ")
+    )
 }
 
 /// Calibration without a search is observed like the calibration of one.
@@ -158,6 +210,14 @@ impl SearchObserver<Score> for Watcher {
 
     fn recall(&mut self, candidate: Candidate<'_>) -> Option<Score> {
         self.journal.as_ref()?.recall(candidate)
+    }
+
+    fn judged(&mut self, report: &Report<Score>) {
+        let line = verdict_line(&self.goals, report);
+        self.progress.trial(&line);
+        if let Some(trial) = report.history.last().filter(|trial| !trial.rolled_back.is_empty()) {
+            self.progress.detail(&format!("in float: {}", report.table.names(&trial.rolled_back).join(", ")));
+        }
     }
 
     fn scored(&mut self, candidate: Candidate<'_>, score: &Score) -> Result<()> {

@@ -203,6 +203,11 @@ pub trait SearchObserver<S>: PassObserver {
         None
     }
 
+    /// A trial was judged: the last one of the report.
+    fn judged(&mut self, report: &crate::Report<S>) {
+        let _ = report;
+    }
+
     /// Receives the score of each candidate as soon as it is known.
     ///
     /// # Errors

@@ -213,6 +213,7 @@ impl<S: Scorer> Search<'_, S> {
         if self.report.best() == Some(self.report.history.len() - 1) {
             self.best = model;
         }
+        self.roles.observer.judged(&self.report);
         Ok(())
     }
 

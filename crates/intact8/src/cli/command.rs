@@ -1,6 +1,7 @@
 //! The command line as a whole: the subcommands, and the exit code.
 
 use super::exit_code::HELP;
+use super::messages::Color;
 use super::usage_error::UsageError;
 use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
@@ -11,6 +12,15 @@ use std::sync::OnceLock;
 /// Accuracy-driven int8 quantization of ONNX models.
 #[derive(Parser)]
 #[command(name = "intact8", bin_name = "intact8", version, about, max_term_width = 80, after_help = HELP)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// Colours: auto, in a terminal unless NO_COLOR is set; always; or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, hide_possible_values = true)]
+    color: Color,
+}
+
+#[derive(clap::Subcommand)]
 enum Command {
     Quantize(Box<quantize::Args>),
     Bench(bench::Args),
@@ -31,8 +41,8 @@ static TYPED: OnceLock<Vec<OsString>> = OnceLock::new();
 /// standard output and error, and may set handlers for signals, so it is for processes that do nothing else.
 pub fn run_command(words: Vec<OsString>) -> u8 {
     let words = TYPED.get_or_init(|| words);
-    let command = match Command::try_parse_from(words) {
-        Ok(command) => command,
+    let CommandLine { command, color } = match CommandLine::try_parse_from(words) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Where nothing can be printed there is nobody to tell.
             drop(error.print());
@@ -40,6 +50,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
             return code;
         }
     };
+    color.apply();
     survive_file_size_limit();
     allow_one_thread();
     let outcome = match command {

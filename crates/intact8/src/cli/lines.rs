@@ -1,5 +1,6 @@
 //! The lines of results on the standard output, or on the standard error if a file is written to the standard output.
 
+use super::messages::is_quiet;
 use anyhow::Context;
 use intact8::is_standard_output;
 use std::io::{ErrorKind, Write};
@@ -20,11 +21,18 @@ pub(crate) fn lines_beside<'a>(mut written: impl Iterator<Item = &'a PathBuf>) {
     }
 }
 
-/// Prints a line of results.
+/// Prints a line about the run, unless only the result is asked for.
 pub(crate) fn print_line(line: &str) {
+    if !is_quiet() {
+        print_result(line);
+    }
+}
+
+/// Prints a line of the result.
+pub(crate) fn print_result(line: &str) {
     let printed = match IS_TAKEN.load(Ordering::Relaxed) {
-        true => writeln!(std::io::stderr(), "{line}"),
-        false => writeln!(std::io::stdout(), "{line}"),
+        true => writeln!(anstream::stderr(), "{line}"),
+        false => writeln!(anstream::stdout(), "{line}"),
     };
     if let (Err(error), Ok(mut failure)) = (printed, FAILURE.lock()) {
         failure.get_or_insert(error);

@@ -15,7 +15,7 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{lines_beside, print_contradictions, print_line, print_message};
+use super::{lines_beside, print_contradictions, print_line, print_message, print_result};
 use crate::cli::ExitCode;
 use anyhow::Context;
 use headline::Headline;
@@ -36,9 +36,10 @@ pub(crate) use args::Args;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    let progress = args.messages.apply();
     lines_beside(args.output.json.iter());
     if args.accuracy.no_eval {
-        return unscored::run(args);
+        return unscored::run(args, progress);
     }
     let settings = Settings::of(args)?;
     let Settings { target, files, .. } = &settings;
@@ -54,7 +55,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
     let choice = args.config_choice(&settings)?;
     let mut watcher = Watcher::new(stop.clone());
-    watcher.progress = Box::new(Terminal::new());
+    watcher.progress = Box::new(Terminal::new(progress, args.messages.verbose));
+    watcher.goals.clone_from(&goals.goals);
+    watcher.progress.begin("preparing the model");
     let prepared = prepare(&model, &choice.preparation(), &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
@@ -122,6 +125,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         watcher: &mut watcher,
     };
     let result = result.run(chosen, roles, options)?;
+    // The bar ends before the result is printed.
+    watcher.progress = Box::new(());
     let further =
         Further { prepared: &prepared, float_bytes, elapsed: began.elapsed(), runtime: runtime.as_ref() };
     write_report(args, &goals, &result, files, &watcher, &further)?;
@@ -197,7 +202,7 @@ fn write_report(
     let sizes = deploy_sizes(files, float_bytes)?;
     goals.warnings(&report.original).iter().for_each(|warning| print_line(&format!("warning: {warning}")));
     let headline = Headline { goals, prepared, result, files, sizes: &sizes, float_bytes };
-    headline.lines().iter().for_each(|line| print_line(line));
+    headline.lines().iter().for_each(|line| print_result(line));
     print_line("");
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
     table::runtime_lines(runtime, report).iter().for_each(|line| print_line(line));

@@ -48,23 +48,20 @@ fn command() -> Command {
     program(env!("CARGO_BIN_EXE_intact8"))
 }
 
-/// Runs the command. Networks as small as the tests' run faster in float on the default target; so, unless a test states a
-/// preference, all of their layers are quantized.
+/// Runs the command without progress. Networks as small as the tests' run faster in float on the default target; so, unless a test
+/// states a preference, all of their layers are quantized.
 fn intact8(args: &[&str]) -> Run {
     let mut args = args.to_vec();
+    if args[0] == "quantize" && !args.contains(&"--progress") {
+        args.extend(["--progress", "never"]);
+    }
     if ["quantize", "config"].contains(&args[0]) && !args.contains(&"--prefer") {
         args.extend(["--prefer", "most-int8"]);
     }
     let output = command().args(&args).output().expect("the command runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     let code = output.status.code().expect("the command ends by itself");
-    Run { code, stdout: text(output.stdout), stderr: without_progress(&text(output.stderr)) }
-}
-
-/// Messages without the lines of progress, which appear only if a stage is slow.
-fn without_progress(stderr: &str) -> String {
-    let is_progress = |line: &&str| line.ends_with(" left") || line.ends_with(", time left unknown");
-    stderr.lines().filter(|line| !is_progress(line)).map(|line| format!("{line}\n")).collect()
+    Run { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// The path of a file of a bundled model.

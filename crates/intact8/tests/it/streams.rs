@@ -55,8 +55,9 @@ fn error_in_shell(scratch: &Scratch, script: &str) -> String {
     let output = command.current_dir(scratch.0.path()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    stderr.trim_end().to_owned()
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    let [line] = lines[..] else { panic!("{stderr}") };
+    line.to_owned()
 }
 
 #[test]

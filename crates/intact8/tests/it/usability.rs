@@ -217,3 +217,55 @@ fn the_help_fits_into_80_columns() {
         assert!(run.stdout.contains(&format!("\n{heading}\n")), "{heading}");
     }
 }
+
+#[test]
+fn a_pipe_gets_a_line_for_each_stage_and_trial() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--progress", "auto"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let stages = [
+        "preparing the model\n",
+        "scoring the original\n",
+        "calibrating: observing the layers\n",
+        "scoring with all 13 layers quantized\n",
+        "trial 1: missed with 0 of 13 layers in float, top1 0.8",
+        "ranking the layers\n",
+        "; best so far: none\n",
+        "trial 2, about ",
+        ": met with 2 of 13 layers in float, top1 0.99",
+        "with 1 of 13 layers in float, about top1 0.",
+        "; best so far: 2 in float\n",
+        "verifying the file of the deploy model\n",
+    ];
+    assert!(!run.stderr.contains("rounding weights"), "a stage that does nothing: {}", run.stderr);
+    let mut rest = &*run.stderr;
+    for stage in ["preparing", "scoring the original", "observing", "trial 1", "ranking", "verifying"] {
+        rest = &rest[rest.find(stage).unwrap_or_else(|| panic!("{stage}: {}", run.stderr))..];
+    }
+    stages.iter().for_each(|stage| assert!(run.stderr.contains(stage), "{stage}: {}", run.stderr));
+    let verbose = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "-v"]);
+    assert!(
+        verbose.stderr.contains("prepare: fold-batch-norm has changed the model\n"),
+        "{}",
+        verbose.stderr
+    );
+    assert!(verbose.stderr.contains("in float: block1.conv2, block4.conv2\n"), "{}", verbose.stderr);
+}
+
+#[test]
+fn a_quiet_run_prints_the_result_alone() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits", &["-q", "--progress", "plain"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with("target met: ") && run.stdout.lines().count() <= 4, "{}", run.stdout);
+    assert!(run.stderr.lines().all(|line| line.starts_with("warning: ")), "{}", run.stderr);
+    // Colours are for terminals, unless they are asked for.
+    let colored = intact8(&["--color", "always", "run", "absent.onnx", "--input", "x", "--output", "y"]);
+    assert!(
+        colored.stderr.starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m absent.onnx: "),
+        "{:?}",
+        colored.stderr
+    );
+    let plain = intact8(&["run", "absent.onnx", "--input", "x", "--output", "y"]);
+    assert!(plain.stderr.starts_with("error: absent.onnx: "), "{:?}", plain.stderr);
+}

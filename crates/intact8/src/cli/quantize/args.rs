@@ -1,6 +1,8 @@
 //! The options of `intact8 quantize`, by the headings of its help.
 
-use crate::cli::{DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, RuntimeArgs, SaveArgs, SelectionArgs};
+use crate::cli::{
+    DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, SaveArgs, SelectionArgs,
+};
 use std::path::PathBuf;
 
 /// Quantize a model to int8 as far as an accuracy target allows
@@ -28,6 +30,8 @@ pub(crate) struct Args {
     pub(super) deploy: DeployArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) messages: MessageArgs,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
     /// Memory that each stage of calibration may take beside the model and its runs: 512M, 8G; default: half of the machine's, or

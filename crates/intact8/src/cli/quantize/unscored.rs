@@ -4,14 +4,15 @@ use super::settings::Settings;
 use super::{Args, print_conversion, print_files};
 use crate::cli::ExitCode;
 use crate::cli::interrupt::stop_on_interrupt;
+use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_notes, print_restrictions};
+use crate::cli::{print_contradictions, print_line, print_notes};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
 use intact8::{FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(args)?;
     let files = &settings.files;
     args.output.save.check(files, &args.model)?;
@@ -26,7 +27,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);
     let mut watcher = Watcher::new(stop);
-    watcher.progress = Box::new(Terminal::new());
+    watcher.progress = Box::new(Terminal::new(progress, args.messages.verbose));
+    watcher.progress.begin("preparing the model");
     let prepared = prepare(&model, &choice.preparation(), &mut watcher)?;
     print_conversion(&model, &prepared);
     let interpreter = Interpreter::with_limits(settings.limits);
@@ -35,9 +37,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
     let progress = &mut *watcher.progress;
     let (config, restrictions) = choice.complete(&float, choice.prefer, &mut calibration, progress)?;
-    print_restrictions(&restrictions);
+    watcher.progress.notes(&restrictions);
     let _lock = files.lock()?;
     calibrate_and_save(&float, &model, &config, &mut calibration, &mut watcher, files)?;
+    watcher.progress = Box::new(());
     print_line("nothing was scored; `intact8 compare` shows the error of each value");
     print_files(files);
     Ok(ExitCode::SUCCESS)
