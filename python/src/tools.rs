@@ -11,6 +11,7 @@ use intact8::{
 };
 use pyo3::prelude::*;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,22 +19,7 @@ use std::time::Duration;
 #[pyfunction]
 pub(crate) fn inspect(py: Python<'_>, model: &Model) -> PyResult<String> {
     let found = py.detach(|| intact8::inspect(&model.model)).or_raise(py)?;
-    let row = |layer: &intact8::InspectedLayer| {
-        json!({
-            "name": layer.name,
-            "op": layer.op,
-            "input": layer.input,
-            "output": layer.output,
-            "parameters": layer.parameters,
-            "multiply_adds": layer.multiply_adds,
-            "saturates": layer.saturates,
-            "quantizable": layer.refusal.is_none(),
-            "reason": layer.refusal,
-        })
-    };
-    let layers: Vec<_> = found.layers.iter().map(row).collect();
-    Ok(json!({ "layers": layers, "others": found.others, "contradictions": found.contradictions })
-        .to_string())
+    Ok(found.to_json(&BTreeMap::new()).to_string())
 }
 
 /// The differences between a float and a quantized model, value by value, as JSON.

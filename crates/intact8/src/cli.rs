@@ -20,6 +20,8 @@ pub(crate) mod run;
 mod runtime;
 mod save;
 mod selection;
+mod shapes;
+pub(crate) mod shell;
 mod threads;
 mod timed_inputs;
 mod usage_error;
@@ -32,6 +34,7 @@ pub(crate) use messages::{MessageArgs, print_message};
 pub(crate) use runtime::RuntimeArgs;
 pub(crate) use save::SaveArgs;
 pub(crate) use selection::SelectionArgs;
+pub(crate) use shapes::ShapeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 

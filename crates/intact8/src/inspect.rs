@@ -1,5 +1,6 @@
 //! The layers of a model, and whether each can be quantized.
 
+use crate::layer_plan::LayerPlan;
 use crate::quantize::prepare;
 use intact8_infer::infer;
 use intact8_ir::{Model, Result, Tensor, ValueId, ValueRef};
@@ -7,6 +8,7 @@ use intact8_quant::calibration::{saturating_pairs, weight_params};
 use intact8_quant::costs::{multiply_adds, sample_shapes};
 use intact8_quant::layer::nodes;
 use intact8_quant::{Layer, LayerConfig, Preparation};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The layers of a model after its default preparation.
@@ -39,6 +41,30 @@ pub struct InspectedLayer {
     pub saturates: Option<f64>,
     /// Why it can't be quantized; `None` if it can.
     pub refusal: Option<String>,
+}
+
+impl Inspection {
+    /// The inspection in JSON; a layer's `plan` is null without plans for a target.
+    pub fn to_json(&self, plans: &BTreeMap<String, LayerPlan>) -> Value {
+        let row = |layer: &InspectedLayer| {
+            json!({
+                "name": layer.name,
+                "op": layer.op,
+                "input": layer.input,
+                "output": layer.output,
+                "parameters": layer.parameters,
+                "multiply_adds": layer.multiply_adds,
+                "saturates": layer.saturates,
+                "quantizable": layer.refusal.is_none(),
+                "reason": layer.refusal,
+                "plan": plans.get(&layer.name).map(|plan| {
+                    json!({ "arithmetic": plan.arithmetic.name(), "reason": plan.reason })
+                }),
+            })
+        };
+        let layers: Vec<Value> = self.layers.iter().map(row).collect();
+        json!({ "layers": layers, "others": self.others, "contradictions": self.contradictions })
+    }
 }
 
 /// The layers of a model.

@@ -1,6 +1,6 @@
 //! `intact8 bench`: the latencies of models, measured in turns.
 
-use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_line, timed_inputs};
+use super::{FeedingArgs, LoadArgs, RuntimeArgs, ShapeArgs, lines_beside, print_line, timed_inputs};
 use crate::cli::ExitCode;
 use crate::cli::usage_error::OrUsage;
 use anyhow::Context;
@@ -25,6 +25,8 @@ pub(crate) struct Args {
     models: Vec<PathBuf>,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    shapes: ShapeArgs,
     /// Runtime that runs the models: onnxruntime or openvino, also with the path of its library, or of a folder or Python environment
     /// with it; or none, for our interpreter; may be repeated; default: the first that is found
     #[arg(long = "runtime", value_name = "NAME[=PATH]")]
@@ -56,7 +58,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut timed: Vec<Timed<'_>> = Vec::new();
     let mut batch = None;
     for path in &args.models {
-        let model = args.load.model(path)?;
+        let mut model = args.load.model(path)?;
+        args.shapes.apply(&mut model)?;
         let found = timed_inputs(args.input.as_deref(), &args.feeding.feeding(), &model);
         let (inputs, n_samples) = found.with_context(|| path.display().to_string())?;
         batch = batch.or(n_samples);

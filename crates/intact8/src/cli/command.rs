@@ -3,9 +3,9 @@
 use super::exit_code::HELP;
 use super::messages::Color;
 use super::usage_error::UsageError;
-use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run};
+use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, shell};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
@@ -32,6 +32,8 @@ enum Command {
     Opt(opt::Args),
     Print(print::Args),
     Run(run::Args),
+    Completions(shell::CompletionArgs),
+    Man(shell::ManArgs),
 }
 
 /// The words of the command line.
@@ -64,6 +66,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Opt(args) => opt::run(&args),
         Command::Print(args) => print::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Completions(args) => shell::completions(&args, CommandLine::command()),
+        Command::Man(args) => shell::man(&args, CommandLine::command()),
     };
     let outcome = outcome.and_then(|code| check_printed().map(|()| code));
     outcome.map_or_else(

@@ -203,9 +203,20 @@ fn the_first_lines_are_the_result() {
 
 #[test]
 fn the_help_fits_into_80_columns() {
-    for command in
-        ["quantize", "bench", "config", "compare", "convert", "convert-qat", "inspect", "opt", "print", "run"]
-    {
+    for command in [
+        "quantize",
+        "bench",
+        "config",
+        "compare",
+        "convert",
+        "convert-qat",
+        "inspect",
+        "opt",
+        "print",
+        "run",
+        "completions",
+        "man",
+    ] {
         let run = intact8(&["help", command]);
         let longest = run.stdout.lines().map(|line| line.chars().count()).max();
         assert!(run.code == 0 && longest <= Some(80), "{command}: {longest:?}");
@@ -268,4 +279,52 @@ fn a_quiet_run_prints_the_result_alone() {
     );
     let plain = intact8(&["run", "absent.onnx", "--input", "x", "--output", "y"]);
     assert!(plain.stderr.starts_with("error: absent.onnx: "), "{:?}", plain.stderr);
+}
+
+#[test]
+fn completions_and_man_pages_have_every_option() {
+    let scratch = Scratch::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let run = intact8(&["completions", shell]);
+        assert!(
+            run.code == 0 && run.stdout.contains("skip-type") && run.stdout.contains("convert-qat"),
+            "{shell}"
+        );
+    }
+    let folder = scratch.path("man1");
+    assert_eq!(intact8(&["man", &folder]).code, 0);
+    let page = std::fs::read_to_string(format!("{folder}/intact8-quantize.1")).unwrap();
+    assert!(page.contains("max\\-drop"), "{page}");
+}
+
+#[test]
+fn inspect_shows_the_plan_for_a_target() {
+    let model = fixture("digits", "model.onnx");
+    let run = intact8(&[
+        "inspect",
+        &model,
+        "--target",
+        "onnxruntime-x86",
+        "--prefer",
+        "most-int8",
+        "--skip",
+        "stem*",
+        "--json",
+        "-",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let layers = found["layers"].as_array().unwrap();
+    let stem = layers.iter().find(|layer| layer["name"] == "stem.conv").unwrap();
+    assert_eq!(stem["plan"]["arithmetic"], "float");
+    assert_eq!(stem["plan"]["reason"], "left out by the selection");
+    let conv = layers.iter().find(|layer| layer["name"] == "block1.conv1").unwrap();
+    assert_eq!(conv["plan"]["arithmetic"], "int8");
+    let table = intact8(&["inspect", &model, "--target", "generic", "--shape", "input=4x1x8x8"]);
+    assert!(table.stdout.contains("on the target") && table.stdout.contains("4x16x8x8"), "{}", table.stderr);
+    let refused = intact8(&["inspect", &model, "--skip", "fc"]);
+    assert_eq!(
+        (refused.code, &*refused.stderr),
+        (2, "error: a selection of layers has no effect without --target NAME\n")
+    );
 }
