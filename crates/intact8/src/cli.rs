@@ -19,6 +19,7 @@ pub(crate) mod quantize;
 pub(crate) mod run;
 mod runtime;
 mod save;
+pub(crate) mod score;
 mod selection;
 mod shapes;
 pub(crate) mod shell;

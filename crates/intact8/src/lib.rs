@@ -66,6 +66,7 @@
 extern crate self as intact8;
 
 mod amct;
+mod answer_changes;
 mod candidates;
 mod chance;
 mod chosen_runtime;
@@ -102,8 +103,10 @@ mod random_inputs;
 mod report;
 mod run_profile;
 mod save_lock;
+mod score_saved;
 mod scorer;
 mod stop;
+mod stored_arithmetic;
 mod temporary;
 mod text_files;
 mod watcher;
@@ -112,6 +115,7 @@ pub use amct::{
     Evaluator, SensitivityChoice, StrategyChoice, accuracy_based_auto_calibration, create_quant_config,
     create_quant_config_from, load_config, quantize_model,
 };
+pub use answer_changes::AnswerChanges;
 pub use candidates::Candidates;
 pub use chance::Chance;
 pub use chosen_runtime::ChosenRuntime;
@@ -166,10 +170,12 @@ pub use random_inputs::random_inputs;
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use run_profile::{NodeTime, Peak, RunProfile};
 pub use save_lock::SaveLock;
+pub use score_saved::score_saved;
 pub use scorer::{
     AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score, Verified, VerifiedScorer,
 };
 pub use stop::Stop;
+pub use stored_arithmetic::stored_arithmetic;
 pub use temporary::remove_leftovers;
 pub use text_files::{load_any_model, save_any_model};
 pub use watcher::{Progress, Watcher, shortened};

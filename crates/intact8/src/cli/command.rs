@@ -3,7 +3,7 @@
 use super::exit_code::HELP;
 use super::messages::Color;
 use super::usage_error::UsageError;
-use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, shell};
+use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, score, shell};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
@@ -32,6 +32,7 @@ enum Command {
     Opt(opt::Args),
     Print(print::Args),
     Run(run::Args),
+    Score(score::Args),
     Completions(shell::CompletionArgs),
     Man(shell::ManArgs),
 }
@@ -66,6 +67,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Opt(args) => opt::run(&args),
         Command::Print(args) => print::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Completions(args) => shell::completions(&args, CommandLine::command()),
         Command::Man(args) => shell::man(&args, CommandLine::command()),
     };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[command(next_help_heading = "Output")]
 pub(crate) struct SaveArgs {
     /// Folder and prefix of the written files; default: the name of the model in the current folder
-    #[arg(short, long = "output", visible_alias = "save", value_name = "DIR/prefix")]
+    #[arg(short = 'o', long = "output", visible_alias = "save", value_name = "DIR/prefix")]
     save: Option<PathBuf>,
     /// Replace files that are not the result of an earlier run on this model
     #[arg(long)]

@@ -32,3 +32,26 @@ fn a_missing_model_is_an_error() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("none.onnx"), "{}", run.stderr);
 }
+
+#[test]
+fn files_are_scored_against_the_first() {
+    let scratch = crate::Scratch::new();
+    let run = crate::command::quantize(&scratch, "digits-hard", &["--max-drop", "30%"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let [onnx, eval] = ["model.onnx", "eval.npz"].map(|file| crate::fixture("digits-hard", file));
+    let deployed = scratch.path("m_deploy_model.onnx");
+    let found =
+        crate::intact8(&["score", &onnx, &deployed, "--eval", &eval, "--no-bench", "--json", "-", "-q"]);
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let found: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    let [first, second] = &found["files"].as_array().unwrap()[..] else { panic!("{found}") };
+    let report = crate::command::json(&scratch, "m_report.json");
+    assert_eq!(first["metrics"][0]["value"], report["original"]);
+    assert_eq!(second["metrics"][0]["value"], report["final"]);
+    let of_samples = |key: &str| second["changed_answers"][key].as_f64().unwrap();
+    let n_samples = report["original_effort"]["samples"].as_f64().unwrap();
+    let difference = report["final"].as_f64().unwrap() - report["original"].as_f64().unwrap();
+    assert!((of_samples("gained") - of_samples("lost") - difference * n_samples).abs() < 1e-6);
+    assert!(of_samples("p_value") < 1e-6, "one answer in six changes");
+    assert_eq!(second["layers"]["float"], 0);
+}

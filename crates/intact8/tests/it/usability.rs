@@ -126,17 +126,7 @@ fn the_results_of_two_models_are_in_one_folder() {
     let quantized = |model: &str, prefix: &str| {
         let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture(model, file));
         let save = scratch.path(prefix);
-        intact8(&[
-            "quantize",
-            &onnx,
-            "--calib",
-            &calib,
-            "--eval",
-            &eval,
-            "--no-fit-rounding",
-            "--save",
-            &save,
-        ])
+        intact8(&["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--no-fit-rounding", "-o", &save])
     };
     let of_a = || {
         let files = scratch.files().into_iter().filter(|file| file.starts_with("a_"));
