@@ -15,12 +15,11 @@ mod reference;
 use std::cell::Cell;
 
 use crate::buffer::{AlignedBuffer, with_scratch};
-use crate::elementwise::functions::exp;
 use crate::gemm::{Init, Kernel, Left, PackedRight, Right, best};
 use crate::isa::{Isa, Loops, multiply_add};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel;
-use crate::softmax::{largest, sum};
+use crate::softmax::{exponentials, largest, sum};
 
 /// The queries of a block.
 const QUERIES: usize = 56;
@@ -258,6 +257,7 @@ impl Loops for Normalize<'_> {
     #[inline(always)]
     fn run(self, _fused: bool) {
         let Normalize { scale, n_keys, mask, scores, width, output, maxima, sums } = self;
+        let mut kept = [0.0; QUERIES];
         for (i, scores) in scores.chunks_exact_mut(n_keys).enumerate() {
             match mask {
                 Some((mask, stride)) => {
@@ -272,13 +272,16 @@ impl Loops for Normalize<'_> {
             let max = if found > before { found } else { before };
             // Of hidden keys alone all exponentials are 0.
             let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-            for score in &mut *scores {
-                *score = exp(*score - shift);
-            }
-            let kept = exp(before - shift);
+            scores.iter_mut().for_each(|score| *score -= shift);
+            kept[i] = before - shift;
             maxima[i] = max;
+        }
+        exponentials(scores);
+        exponentials(&mut kept);
+        for (i, scores) in scores.chunks_exact(n_keys).enumerate() {
+            let kept = kept[i];
             sums[i] = sums[i] * kept + sum(scores) as f32;
-            if max != before {
+            if kept != 1.0 {
                 output[i * width..][..width].iter_mut().for_each(|value| *value *= kept);
             }
         }

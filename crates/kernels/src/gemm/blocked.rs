@@ -14,13 +14,17 @@ use crate::parallel;
 /// cache.
 const COLUMN_PIECE: usize = 512;
 
-/// The number of pieces that C is cut into, if it is large enough.
+/// The number of pieces that C is cut into for several threads, if it is large enough.
 const PIECES: usize = 8;
 
 /// The number of rows of the left factor that are multiplied by all right panels in turn.
 const ROW_BLOCK: usize = 256;
 
+/// The largest number of elements of a packed left factor whose memory is kept for the next product.
+const LARGEST_KEPT: usize = 1 << 18;
+
 thread_local! {
+    static LEFT: Cell<AlignedBuffer<f32>> = const { Cell::new(AlignedBuffer::EMPTY) };
     static RIGHT: Cell<AlignedBuffer<f32>> = const { Cell::new(AlignedBuffer::EMPTY) };
 }
 
@@ -33,14 +37,26 @@ pub(super) fn gemm(
     epilogue: Option<Epilogue<'_>>,
     rows: Vec<&mut [f32]>,
 ) {
-    let packed_left;
-    let left = match a {
-        Left::Packed(packed) => packed,
+    match a {
+        Left::Packed(left) => multiply(tile, left, b, init, epilogue, rows),
         Left::Plain(matrix) => {
-            packed_left = PackedLeft::new(tile.name, Some(tile), matrix);
-            &packed_left
+            let left = PackedLeft::within(LEFT.take(), tile.name, Some(tile), matrix);
+            multiply(tile, &left, b, init, epilogue, rows);
+            if left.rows * left.depth <= LARGEST_KEPT {
+                LEFT.set(left.into_buffer());
+            }
         }
-    };
+    }
+}
+
+fn multiply(
+    tile: &'static Tile,
+    left: &PackedLeft,
+    b: Right<'_>,
+    init: Init<'_>,
+    epilogue: Option<Epilogue<'_>>,
+    rows: Vec<&mut [f32]>,
+) {
     let columns = rows[0].len();
     let operations = left.rows * left.depth * columns;
     let packed_right;
@@ -57,7 +73,8 @@ pub(super) fn gemm(
             Source::Packed(&packed_right)
         }
     };
-    parallel::for_each(operations, cut(tile, left, right, rows), |piece| {
+    let n_pieces = if parallel::is_parallel(operations) { PIECES } else { 1 };
+    parallel::for_each(operations, cut(tile, left, right, n_pieces, rows), |piece| {
         multiply_piece(tile, left, right, init, epilogue, piece)
     });
 }
@@ -79,10 +96,17 @@ enum Source<'a> {
     InPlace(Matrix<'a, f32>),
 }
 
-fn cut<'a>(tile: &Tile, left: &PackedLeft, right: Source<'_>, rows: Vec<&'a mut [f32]>) -> Vec<Piece<'a>> {
+/// Cuts C into at least `n_pieces`, if it is large enough.
+fn cut<'a>(
+    tile: &Tile,
+    left: &PackedLeft,
+    right: Source<'_>,
+    n_pieces: usize,
+    rows: Vec<&'a mut [f32]>,
+) -> Vec<Piece<'a>> {
     let width = rows[0].len();
     let whole = width / tile.columns * tile.columns;
-    let step = width.div_ceil(PIECES).next_multiple_of(tile.columns).clamp(2 * tile.columns, COLUMN_PIECE);
+    let step = width.div_ceil(n_pieces).next_multiple_of(tile.columns).clamp(2 * tile.columns, COLUMN_PIECE);
     let mut ends: Vec<usize> = (step..width).step_by(step).chain([width]).collect();
     if matches!(right, Source::InPlace(_))
         && whole > 0
@@ -92,7 +116,7 @@ fn cut<'a>(tile: &Tile, left: &PackedLeft, right: Source<'_>, rows: Vec<&'a mut 
         // The remaining columns cannot be read in place without reading past the end of the last row.
         ends.insert(ends.len() - 1, whole);
     }
-    let groups = if matches!(right, Source::Packed(_)) { PIECES.div_ceil(ends.len()) } else { 1 };
+    let groups = if matches!(right, Source::Packed(_)) { n_pieces.div_ceil(ends.len()) } else { 1 };
     let groups = groups.min(left.panels());
 
     let mut pieces = Vec::with_capacity(groups * ends.len());
@@ -103,6 +127,10 @@ fn cut<'a>(tile: &Tile, left: &PackedLeft, right: Source<'_>, rows: Vec<&'a mut 
             pieces.push(Piece { left_panels: left_panels.clone(), columns: start..*end, c: Vec::new() });
             start = *end;
         }
+    }
+    if let [piece] = &mut pieces[..] {
+        piece.c = rows;
+        return pieces;
     }
     let mut rows = rows.into_iter();
     for group in pieces.chunks_mut(ends.len()) {

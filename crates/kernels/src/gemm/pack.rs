@@ -43,8 +43,18 @@ pub struct PackedRight {
 impl PackedLeft {
     /// Without a tile the elements stay in row-major order, which is what the reference reads.
     pub(super) fn new(kernel: &'static str, tile: Option<&Tile>, matrix: Matrix<'_, f32>) -> PackedLeft {
+        PackedLeft::within(AlignedBuffer::EMPTY, kernel, tile, matrix)
+    }
+
+    /// As [`new`](Self::new), with the memory of `data`.
+    pub(super) fn within(
+        mut data: AlignedBuffer<f32>,
+        kernel: &'static str,
+        tile: Option<&Tile>,
+        matrix: Matrix<'_, f32>,
+    ) -> PackedLeft {
         let (rows, depth) = (matrix.rows, matrix.columns);
-        let mut data = AlignedBuffer::new(rows * depth);
+        data.resize(rows * depth);
         match tile {
             None => copy_row_major(matrix, data.as_mut_slice()),
             Some(_) if rows * depth == 0 => {}
@@ -57,6 +67,11 @@ impl PackedLeft {
             }
         }
         PackedLeft { kernel, rows, depth, panel_rows: tile.map_or(1, |tile| tile.rows), data }
+    }
+
+    /// The memory, for another factor.
+    pub(super) fn into_buffer(self) -> AlignedBuffer<f32> {
+        self.data
     }
 
     /// The number of columns, which is the length of each chain.
