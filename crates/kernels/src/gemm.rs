@@ -11,7 +11,7 @@
 //! The kernels marked [`fused`](Kernel::fused) satisfy this bit for bit; the portable one rounds products on targets
 //! without FMA.
 //!
-//! It has no alpha and beta; an [`Epilogue`] adds a residual to the finished sums and applies an activation.
+//! It has no alpha and beta; an [`Epilogue`] adds a bias and a residual to the finished sums and applies an activation.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -117,7 +117,7 @@ pub fn gemm(a: Left<'_>, b: Right<'_>, init: Init<'_>, c: MatrixMut<'_, f32>) {
     best().gemm(a, b, init, c);
 }
 
-/// `C = activation(init + A·B + residual)` with the best kernel; see [`Kernel::gemm_with`].
+/// `C = activation(init + A·B + bias + residual)` with the best kernel; see [`Kernel::gemm_with`].
 pub fn gemm_with(a: Left<'_>, b: Right<'_>, init: Init<'_>, epilogue: Epilogue<'_>, c: MatrixMut<'_, f32>) {
     best().gemm_with(a, b, init, epilogue, c);
 }
@@ -147,11 +147,12 @@ impl Kernel {
         self.multiply(a, b, init, None, c);
     }
 
-    /// `C = activation(init + A·B + residual)`: the bits of [`gemm`](Self::gemm), an addition and an
+    /// `C = activation(init + A·B + bias + residual)`: the bits of [`gemm`](Self::gemm), additions and an
     /// [activation](crate::elementwise), which follow each tile while it is cached.
     ///
     /// # Panics
-    /// As [`gemm`](Self::gemm), and if the residual has another shape than the result, or columns that are not adjacent.
+    /// As [`gemm`](Self::gemm), and if the bias or the residual has another shape than the result, or the columns of
+    /// the residual are not adjacent.
     pub fn gemm_with(
         &self,
         a: Left<'_>,
@@ -183,7 +184,8 @@ impl Kernel {
             _ => {
                 reference::gemm(a, b, init, &mut rows);
                 if let Some(epilogue) = epilogue {
-                    epilogue.run(&mut rows, 0..columns);
+                    epilogue.added(0, 0).iter().flatten().for_each(|summands| summands.add_to(&mut rows, 0));
+                    epilogue.activate(&mut rows, 0..columns);
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::tile::{RightPanels, RightRows, Start, Tile, check_tile, depth_of};
+use super::tile::{Added, RightPanels, RightRows, Start, Tile, check_tile, depth_of};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
@@ -22,18 +22,25 @@ fn panels(rows: usize) -> usize {
     }
 }
 
-fn run(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f32]], column: usize) {
+fn run(
+    left: &[f32],
+    right: RightPanels<'_>,
+    start: Start<'_>,
+    added: Added<'_>,
+    c: &mut [&mut [f32]],
+    column: usize,
+) {
     macro_rules! run_tile {
         ($($rows:literal x $vectors:literal),*) => {
             match (c.len(), right.vectors, right.rows) {
                 $(($rows, $vectors, RightRows::Every(step)) => {
                     // SAFETY: `run` is reachable only through `tile`, which has detected AVX2 and FMA.
-                    unsafe { multiply::<$rows, $vectors>(left, right, |p| p * step, start, c, column) }
+                    unsafe { multiply::<$rows, $vectors>(left, right, |p| p * step, (start, added), c, column) }
                 })*
                 $(($rows, $vectors, RightRows::At(offsets)) => {
                     let offsets = offsets.values();
                     // SAFETY: as above.
-                    unsafe { multiply::<$rows, $vectors>(left, right, |p| offsets[p], start, c, column) }
+                    unsafe { multiply::<$rows, $vectors>(left, right, |p| offsets[p], (start, added), c, column) }
                 })*
                 (rows, vectors, _) => unreachable!("no tile of {rows} rows and {vectors} vectors"),
             }
@@ -52,7 +59,7 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
     right: RightPanels<'_>,
     row: impl Fn(usize) -> usize,
-    start: Start<'_>,
+    (start, added): (Start<'_>, Added<'_>),
     c: &mut [&mut [f32]],
     column: usize,
 ) {
@@ -84,14 +91,30 @@ fn multiply<const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    let continues = matches!(start, Start::Continue);
+    if matches!(start, Start::Continue) {
+        for (row, sums) in c.iter().zip(&mut sums) {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: `check_tile` found VECTORS * 8 columns from `column` on in each row.
+                *sum = _mm256_add_ps(unsafe { _mm256_loadu_ps(row.as_ptr().add(column + v * LANES)) }, *sum);
+            }
+        }
+    }
+    for summands in added.into_iter().flatten() {
+        summands.check(ROWS, VECTORS * LANES);
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: `check` found VECTORS * 8 summands of each row.
+                let summand = unsafe {
+                    _mm256_loadu_ps(summands.data.as_ptr().add(i * summands.row_stride + v * LANES))
+                };
+                *sum = _mm256_add_ps(*sum, summand);
+            }
+        }
+    }
     for (row, sums) in c.iter_mut().zip(sums) {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `check_tile` found VECTORS * 8 columns from `column` on in each row.
-            unsafe {
-                let at = row.as_mut_ptr().add(column + v * LANES);
-                _mm256_storeu_ps(at, if continues { _mm256_add_ps(_mm256_loadu_ps(at), *sum) } else { *sum });
-            }
+            unsafe { _mm256_storeu_ps(row.as_mut_ptr().add(column + v * LANES), *sum) };
         }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::pack::{self, PackedLeft, PackedRight};
-use super::tile::{RightPanels, RightRows, Start, Tile, run_edge};
+use super::tile::{Added, RightPanels, RightRows, Start, Tile, run_edge};
 use super::{Epilogue, Init, Left, Right};
 use crate::buffer::{AlignedBuffer, with_scratch};
 use crate::matrix::Matrix;
@@ -28,7 +28,7 @@ thread_local! {
     static RIGHT: Cell<AlignedBuffer<f32>> = const { Cell::new(AlignedBuffer::EMPTY) };
 }
 
-/// `rows = activation(init + a·b + residual)`; the depth is not zero.
+/// `rows = activation(init + a·b + bias + residual)`; the depth is not zero.
 pub(super) fn gemm(
     tile: &'static Tile,
     a: Left<'_>,
@@ -162,10 +162,10 @@ fn multiply_piece(
         Init::Columns(values) => Start::Columns(&values[columns.clone()]),
     };
     let first_row = left.panel_rows(piece.left_panels.clone()).start;
-    let epilogue = epilogue.map(|epilogue| epilogue.at(first_row, columns.start));
     for depth in pack::depth_blocks(left.depth) {
         let start = if depth.start == 0 { init } else { Start::Continue };
-        let epilogue = epilogue.filter(|_| depth.end == left.depth);
+        let epilogue =
+            epilogue.filter(|_| depth.end == left.depth).map(|all| (all, first_row, columns.start));
         let mut run = |data: &[f32], row_stride: usize, panel_stride: usize| {
             let right = RightBlock { data, rows: RightRows::Every(row_stride), panel_stride };
             let (left_panels, depth) = (piece.left_panels.clone(), depth.clone());
@@ -209,8 +209,8 @@ pub(crate) struct DepthBlock<'a> {
     pub(crate) depth: Range<usize>,
     pub(crate) right: RightBlock<'a>,
     pub(crate) start: Start<'a>,
-    /// What follows the last block.
-    pub(crate) epilogue: Option<Epilogue<'a>>,
+    /// What follows the last block, and the row and column of the product at which C begins.
+    pub(crate) epilogue: Option<(Epilogue<'a>, usize, usize)>,
 }
 
 impl DepthBlock<'_> {
@@ -231,10 +231,13 @@ impl DepthBlock<'_> {
                     let rows = self.left.panel_rows(left_panel..left_panel + 1);
                     let local = rows.start - first_row..rows.end - first_row;
                     let (start, c) = (self.start_of(local.clone(), column), &mut c[local.clone()]);
-                    self.run_tile(rows, panels, start, c, column);
-                    if let Some(epilogue) = self.epilogue {
-                        let end = width.min(column + panels * self.tile.columns);
-                        epilogue.at(local.start, 0).run(c, column..end);
+                    let added = match self.epilogue {
+                        Some((epilogue, row, first)) => epilogue.added(row + local.start, first + column),
+                        None => [None; 2],
+                    };
+                    self.run_tile(rows, panels, (start, added), c, column);
+                    if let Some((epilogue, ..)) = self.epilogue {
+                        epilogue.activate(c, column..width.min(column + panels * self.tile.columns));
                     }
                 }
                 column += panels * self.tile.columns;
@@ -246,7 +249,7 @@ impl DepthBlock<'_> {
         &self,
         rows: Range<usize>,
         panels: usize,
-        start: Start<'_>,
+        (start, added): (Start<'_>, Added<'_>),
         c: &mut [&mut [f32]],
         column: usize,
     ) {
@@ -256,11 +259,12 @@ impl DepthBlock<'_> {
         let columns = c[0].len() - column;
         if columns >= panels * self.tile.columns {
             let right = RightPanels { data, rows, panel_stride, vectors: 2 * panels };
-            (self.tile.run)(left, right, start, c, column);
+            (self.tile.run)(left, right, start, added, c, column);
         } else {
             let vectors = if columns > self.tile.columns / 2 { 2 } else { 1 };
             let right = RightPanels { data, rows, panel_stride, vectors };
-            run_edge(start, c, column, |start, c| (self.tile.run)(left, right, start, c, 0));
+            run_edge(start, c, column, |start, c| (self.tile.run)(left, right, start, [None; 2], c, 0));
+            added.iter().flatten().for_each(|summands| summands.add_to(c, column));
         }
     }
 

@@ -1,7 +1,8 @@
-//! What follows the sums of a product: a residual is added, then an activation is applied, tile by tile.
+//! What follows the sums of a product: a bias and a residual are added in registers, then an activation is applied, tile by tile.
 
 use std::ops::Range;
 
+use super::tile::{Added, Summands};
 use crate::elementwise::Unary;
 use crate::elementwise::functions::{Function, WithFunction};
 use crate::isa::{Isa, Loops};
@@ -10,15 +11,18 @@ use crate::matrix::Matrix;
 /// The operations on the result of a product, in this order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
+    /// A summand for each column.
+    pub bias: Option<&'a [f32]>,
     /// A summand for each element; its columns must be adjacent.
     pub residual: Option<Matrix<'a, f32>>,
     /// The activation, with the bits of [`elementwise`](crate::elementwise).
     pub activation: Option<Unary>,
 }
 
-impl Epilogue<'_> {
-    /// Panics unless the residual has the shape of the result and adjacent columns.
+impl<'a> Epilogue<'a> {
+    /// Panics unless the bias and the residual have the shape of the result, and the residual adjacent columns.
     pub(super) fn check(&self, rows: usize, columns: usize) {
+        assert!(self.bias.is_none_or(|bias| bias.len() == columns), "one bias for each column");
         if let Some(residual) = self.residual {
             residual.check("residual");
             let shape = (residual.rows, residual.columns);
@@ -30,45 +34,20 @@ impl Epilogue<'_> {
         }
     }
 
-    /// The operations on a part of the result, which begins at a row and a column.
-    pub(super) fn at(self, row: usize, column: usize) -> Self {
-        let residual = self.residual.map(|residual| {
-            let first = (row * residual.row_stride + column).min(residual.data.len());
-            Matrix { data: &residual.data[first..], ..residual }
+    /// The summands of the elements from a row and a column on.
+    pub(super) fn added(&self, row: usize, column: usize) -> Added<'a> {
+        let bias = self.bias.map(|bias| Summands { data: &bias[column..], row_stride: 0 });
+        let residual = self.residual.map(|Matrix { data, row_stride, .. }| Summands {
+            data: &data[(row * row_stride + column).min(data.len())..],
+            row_stride,
         });
-        Epilogue { residual, ..self }
+        [bias, residual]
     }
 
-    /// Applies the operations to some columns of rows whose sums are finished; the residual begins at the first of
-    /// the rows and at the start of each row.
-    pub(super) fn run(&self, rows: &mut [&mut [f32]], columns: Range<usize>) {
-        let isa = Isa::best();
-        if let Some(residual) = self.residual {
-            isa.run(AddRows { residual, rows, columns: columns.clone() });
-        }
+    /// Applies the activation to some columns of rows whose sums are finished.
+    pub(super) fn activate(&self, rows: &mut [&mut [f32]], columns: Range<usize>) {
         if let Some(activation) = self.activation {
-            activation.apply(Apply { isa, rows, columns });
-        }
-    }
-}
-
-struct AddRows<'a, 'b> {
-    residual: Matrix<'a, f32>,
-    rows: &'a mut [&'b mut [f32]],
-    columns: Range<usize>,
-}
-
-impl Loops for AddRows<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self, _fused: bool) {
-        for (i, row) in self.rows.iter_mut().enumerate() {
-            let row = &mut row[self.columns.clone()];
-            let summands = &self.residual.data[i * self.residual.row_stride + self.columns.start..];
-            for (value, summand) in row.iter_mut().zip(summands) {
-                *value += summand;
-            }
+            activation.apply(Apply { isa: Isa::best(), rows, columns });
         }
     }
 }
@@ -86,6 +65,9 @@ impl WithFunction for Apply<'_, '_> {
     }
 }
 
+/// The number of elements that a loop computes at a time: a tile has too few columns for the loops that compilers unroll.
+const LANES: usize = 16;
+
 struct MapRows<'a, 'b, F> {
     function: F,
     rows: &'a mut [&'b mut [f32]],
@@ -98,7 +80,13 @@ impl<F: Function> Loops for MapRows<'_, '_, F> {
     #[inline(always)]
     fn run(self, _fused: bool) {
         for row in self.rows {
-            for value in &mut row[self.columns.clone()] {
+            let (chunks, rest) = row[self.columns.clone()].as_chunks_mut::<LANES>();
+            for values in chunks {
+                for value in values {
+                    *value = self.function.of(*value);
+                }
+            }
+            for value in rest {
                 *value = self.function.of(*value);
             }
         }

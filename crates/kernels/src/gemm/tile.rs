@@ -23,12 +23,46 @@ pub(crate) struct Tile {
 
 /// Computes `c[i][column + j] = start + Σ left(i, p) · right(p, j)` for all rows of `c` and all columns of the vectors
 /// of `right`, as a chain of multiply-adds. With [`Start::Continue`] the elements of C are added at the end of the
-/// chain.
+/// chain. Then the summands are added, one after the other.
 ///
 /// `left` holds the rows of the tile interleaved: `left(i, p)` is `left[p * c.len() + i]`.
 /// Panics if a slice is too short.
-pub(crate) type RunTile =
-    fn(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f32]], column: usize);
+pub(crate) type RunTile = fn(
+    left: &[f32],
+    right: RightPanels<'_>,
+    start: Start<'_>,
+    added: Added<'_>,
+    c: &mut [&mut [f32]],
+    column: usize,
+);
+
+/// What is added to the finished sums of a tile.
+pub(crate) type Added<'a> = [Option<Summands<'a>>; 2];
+
+/// A summand for each element of a tile: `data[i * row_stride + j]` for row `i` and column `j`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summands<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) row_stride: usize,
+}
+
+impl Summands<'_> {
+    /// Panics unless there is a summand for each element of a tile.
+    #[inline]
+    pub(crate) fn check(&self, rows: usize, columns: usize) {
+        let end = (rows - 1).checked_mul(self.row_stride).and_then(|start| start.checked_add(columns));
+        assert!(end.is_some_and(|end| end <= self.data.len()), "too few summands for the tile");
+    }
+
+    /// Adds them to the columns of rows from `column` on.
+    pub(crate) fn add_to(&self, rows: &mut [&mut [f32]], column: usize) {
+        for (i, row) in rows.iter_mut().enumerate() {
+            for (value, summand) in row[column..].iter_mut().zip(&self.data[i * self.row_stride..]) {
+                *value += summand;
+            }
+        }
+    }
+}
 
 /// The initial values of the sums of a tile.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 
 use wide::f32x4;
 
-use super::tile::{RightPanels, RightRows, Start, Tile, check_tile, depth_of};
+use super::tile::{Added, RightPanels, RightRows, Start, Tile, check_tile, depth_of};
 
 /// The tile, which runs everywhere.
 pub(super) fn tile() -> &'static Tile {
@@ -17,12 +17,19 @@ const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 const LANES: usize = 4;
 const COLUMNS: usize = 2 * LANES;
 
-fn run(left: &[f32], right: RightPanels<'_>, start: Start<'_>, c: &mut [&mut [f32]], column: usize) {
+fn run(
+    left: &[f32],
+    right: RightPanels<'_>,
+    start: Start<'_>,
+    added: Added<'_>,
+    c: &mut [&mut [f32]],
+    column: usize,
+) {
     match c.len() {
-        1 => multiply::<1>(left, right, start, c, column),
-        2 => multiply::<2>(left, right, start, c, column),
-        3 => multiply::<3>(left, right, start, c, column),
-        4 => multiply::<4>(left, right, start, c, column),
+        1 => multiply::<1>(left, right, start, added, c, column),
+        2 => multiply::<2>(left, right, start, added, c, column),
+        3 => multiply::<3>(left, right, start, added, c, column),
+        4 => multiply::<4>(left, right, start, added, c, column),
         rows => unreachable!("no tile of {rows} rows"),
     }
 }
@@ -31,6 +38,7 @@ fn multiply<const ROWS: usize>(
     left: &[f32],
     right: RightPanels<'_>,
     start: Start<'_>,
+    added: Added<'_>,
     c: &mut [&mut [f32]],
     column: usize,
 ) {
@@ -57,10 +65,14 @@ fn multiply<const ROWS: usize>(
             *sums = [factor.mul_add(values[0], sums[0]), factor.mul_add(values[1], sums[1])];
         }
     }
-    for (row, mut sums) in c.iter_mut().zip(sums) {
+    for (i, (row, mut sums)) in c.iter_mut().zip(sums).enumerate() {
         if matches!(start, Start::Continue) {
             let before = load(&row[column..]);
             sums = [before[0] + sums[0], before[1] + sums[1]];
+        }
+        for summands in added.into_iter().flatten() {
+            let summands = load(&summands.data[i * summands.row_stride..]);
+            sums = [sums[0] + summands[0], sums[1] + summands[1]];
         }
         row[column..column + LANES].copy_from_slice(&sums[0].to_array());
         row[column + LANES..column + COLUMNS].copy_from_slice(&sums[1].to_array());

@@ -86,7 +86,7 @@ fn check(m: usize, n: usize, k: usize, layout: usize, seed: u64) {
 
 proptest! {
     #[test]
-    fn epilogues_equal_separate_operations(m in size(), n in size(), k in depth(), with: [bool; 3], seed: u64) {
+    fn epilogues_equal_separate_operations(m in size(), n in size(), k in depth(), with: [bool; 4], seed: u64) {
         check_epilogue([m, n, k], with, seed);
     }
 }
@@ -94,14 +94,15 @@ proptest! {
 #[test]
 fn epilogues_of_large_products_equal_separate_operations() {
     for sizes in [[150, 300, 300], [1, 2100, 260], [15, 1030, 129]] {
-        check_epilogue(sizes, [true; 3], 5);
+        check_epilogue(sizes, [true; 4], 5);
     }
 }
 
-fn check_epilogue([m, n, k]: [usize; 3], [residual, activation, packed]: [bool; 3], seed: u64) {
+fn check_epilogue([m, n, k]: [usize; 3], [added, residual, activation, packed]: [bool; 4], seed: u64) {
     let mut random = Random::new(seed);
     let (a, b, bias) = (random.floats(m * k), random.floats(k * n), random.floats(n));
-    let summands = random.floats(m * (n + 2));
+    let (of_columns, summands) = (random.floats(n), random.floats(m * (n + 2)));
+    let of_columns = added.then_some(&of_columns[..]);
     let (a, b) = (Matrix::row_major(&a, m, k), Matrix::row_major(&b, k, n));
     let residual = residual.then_some(Matrix { row_stride: n + 2, ..Matrix::row_major(&summands, m, n) });
     let activation = activation.then_some(if seed.is_multiple_of(2) { Unary::Gelu } else { Unary::Relu });
@@ -111,6 +112,9 @@ fn check_epilogue([m, n, k]: [usize; 3], [residual, activation, packed]: [bool; 
         let mut expected = vec![0.0; m * n];
         let target = MatrixMut::row_major(&mut expected, m, n);
         kernel.gemm(Left::Plain(a), right, Init::Columns(&bias), target);
+        if let Some(of_columns) = of_columns {
+            expected.iter_mut().enumerate().for_each(|(i, c)| *c += of_columns[i % n]);
+        }
         if let Some(residual) = residual {
             for (i, c) in expected.iter_mut().enumerate() {
                 *c += residual.at(i / n, i % n);
@@ -123,7 +127,7 @@ fn check_epilogue([m, n, k]: [usize; 3], [residual, activation, packed]: [bool; 
             let mut found = vec![f32::NAN; m * n];
             on_threads(threads, || {
                 let target = MatrixMut::row_major(&mut found, m, n);
-                let epilogue = Epilogue { residual, activation };
+                let epilogue = Epilogue { bias: of_columns, residual, activation };
                 kernel.gemm_with(Left::Plain(a), right, Init::Columns(&bias), epilogue, target);
             });
             let what = format!("{} on {threads} threads, {m}x{n}x{k}", kernel.name);
