@@ -7,12 +7,14 @@
 //!
 //! Nothing is computed here but small tables; which kernel a merged node uses is decided when it is compiled.
 
+mod activation;
 mod blocked;
 mod byte_pools;
 mod byte_products;
 mod byte_sums;
 mod byte_tables;
 mod chains;
+mod float_products;
 mod moved_bytes;
 mod quantized;
 mod transposes;
@@ -52,6 +54,7 @@ pub(crate) fn passes() -> Pipeline<'static> {
         Box::new(transposes::SinkTransposes),
         Box::new(FoldConstants),
         Box::new(blocked::BlockChannels),
+        Box::new(float_products::FuseFloatProducts),
         Box::new(chains::FuseChains),
     ])
 }

@@ -1,7 +1,7 @@
 //! Matrix products of every type: f32 with kernels, the others with plain loops. The caller widens 16-bit floats.
 
 use crate::number::Number;
-use intact8_kernels::gemm::{self, Init, Left, PackedRight, Right};
+use intact8_kernels::gemm::{self, Epilogue, Init, Left, PackedRight, Right};
 use intact8_kernels::matrix::{Matrix, MatrixMut};
 
 /// An element type of matrices.
@@ -13,6 +13,9 @@ pub(crate) trait Factor: Number {
 
     /// `c = a · b`, or `c += a · b` if `is_added`.
     fn multiply_packed(a: Matrix<'_, Self>, b: &Self::Packed, is_added: bool, c: MatrixMut<'_, Self>);
+
+    /// `c = a · b + bias`, with a bias for each column.
+    fn multiply_biased(a: Matrix<'_, Self>, b: &Self::Packed, bias: &[Self], c: MatrixMut<'_, Self>);
 
     /// Computes several products.
     fn multiply_all(products: Vec<Product<'_, Self>>, is_added: bool);
@@ -34,6 +37,11 @@ impl Factor for f32 {
 
     fn multiply_packed(a: Matrix<'_, f32>, b: &PackedRight, is_added: bool, c: MatrixMut<'_, f32>) {
         gemm::gemm(Left::Plain(a), Right::Packed(b), init(is_added), c);
+    }
+
+    fn multiply_biased(a: Matrix<'_, f32>, b: &PackedRight, bias: &[f32], c: MatrixMut<'_, f32>) {
+        let epilogue = Epilogue { bias: Some(bias), ..Epilogue::default() };
+        gemm::gemm_with(Left::Plain(a), Right::Packed(b), Init::Zero, epilogue, c);
     }
 
     fn multiply_all(products: Vec<Product<'_, f32>>, is_added: bool) {
@@ -71,6 +79,11 @@ macro_rules! plain {
 
             fn multiply_packed(a: Matrix<'_, $ty>, b: &RowMajor<$ty>, is_added: bool, c: MatrixMut<'_, $ty>) {
                 multiply(a, Matrix::row_major(&b.values, b.rows, b.columns), is_added, c);
+            }
+
+            fn multiply_biased(a: Matrix<'_, $ty>, b: &RowMajor<$ty>, bias: &[$ty], c: MatrixMut<'_, $ty>) {
+                c.data.chunks_exact_mut(bias.len().max(1)).for_each(|row| row.copy_from_slice(bias));
+                Self::multiply_packed(a, b, true, c);
             }
 
             fn multiply_all(products: Vec<Product<'_, $ty>>, is_added: bool) {

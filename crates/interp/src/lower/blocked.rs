@@ -1,11 +1,9 @@
 //! Float convolutions on blocks of 16 channels, and what is between them in the same layout.
 
-mod activation;
 mod layout;
 
-use super::quantized::sole_user;
+use super::activation::activation;
 use super::{lowered_op, replace};
-use activation::{Activation, activation};
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId, WindowAttributes};
 use intact8_kernels::blocked::Layout;
 use intact8_kernels::conv::ConvShape;
@@ -92,12 +90,9 @@ fn convolve(graph: &mut Graph, id: NodeId) -> Option<()> {
         residual = Some(blocked(graph, other));
         result = sum.into();
     }
-    if let Some((value, Activation { name, parameters })) = activation(graph, result) {
+    if let Some((value, activation)) = activation(graph, result) {
         result = value;
-        lowered.attrs.insert("activation".to_owned(), Attr::Str(name.as_bytes().to_vec()));
-        for (name, number) in ["alpha", "beta"].into_iter().zip(parameters) {
-            lowered.attrs.insert(name.to_owned(), Attr::Float(number));
-        }
+        activation.state(&mut lowered);
     }
     let x = match padded(graph, id, x, shape.kernel.len()) {
         Some((unpadded, pads)) => {

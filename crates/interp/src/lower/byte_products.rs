@@ -149,7 +149,7 @@ impl Product {
 }
 
 /// Whether a Gemm transposes its second operand, if it is a plain product.
-fn transposes_b(op: &Op) -> Option<bool> {
+pub(super) fn transposes_b(op: &Op) -> Option<bool> {
     let is_one = |name: &str| op.float(name).is_ok_and(|factor| factor.is_none_or(|factor| factor == 1.0));
     let flag = |name: &str| op.int(name).ok().map(|flag| flag.unwrap_or(0) != 0);
     (is_one("alpha") && is_one("beta") && !flag("transA")?).then(|| flag("transB"))?

@@ -194,7 +194,7 @@ fn operation(graph: &Graph, id: NodeId) -> Option<Operation> {
 }
 
 /// The tensor of a constant. The default of an input is none: a run may feed another value.
-fn constant(graph: &Graph, value: ValueId) -> Option<&Tensor> {
+pub(super) fn constant(graph: &Graph, value: ValueId) -> Option<&Tensor> {
     match &graph.node(value.node).kind {
         NodeKind::Const(tensor) => Some(tensor),
         _ => None,

@@ -25,6 +25,7 @@ fn passes_change_models_as_in_their_pictures() {
         (&byte_products::FuseByteProducts, include_str!("byte_products.rs")),
         (&byte_sums::FuseByteSums, include_str!("byte_sums.rs")),
         (&chains::FuseChains, include_str!("chains.rs")),
+        (&float_products::FuseFloatProducts, include_str!("float_products.rs")),
         (&moved_bytes::MoveBytes, include_str!("moved_bytes.rs")),
         (&transposes::SinkTransposes, include_str!("transposes.rs")),
     ];

@@ -2,19 +2,23 @@
 
 mod blocked;
 pub(crate) mod chain;
+mod float_product;
 mod pool;
 mod product;
 mod sum;
 mod table;
 
 use super::requantize::only;
+use crate::broadcast::{broadcast_shape, zip};
 use crate::call::Call;
 use crate::op::{CompileContext, OpRow, Outputs, one};
 use intact8_ir::{DType, Error, Op, Result, Tensor};
 use intact8_kernels::conv_bytes::{Levels, Output};
+use intact8_kernels::elementwise::{Unary, unary_in_place};
 use intact8_kernels::quantize::Quantized;
 
-static ROWS: &[&[OpRow]] = &[blocked::ROWS, chain::ROWS, pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
+static ROWS: &[&[OpRow]] =
+    &[blocked::ROWS, chain::ROWS, float_product::ROWS, pool::ROWS, product::ROWS, sum::ROWS, table::ROWS];
 
 /// The row of an operator.
 pub(crate) fn find(op: &Op) -> Result<&'static OpRow> {
@@ -107,4 +111,38 @@ impl ResultType {
 /// A constant operand; lowering merges nothing else.
 fn constant<'a>(ctx: &CompileContext<'a>, slot: usize) -> Result<&'a Tensor> {
     ctx.constant(slot).ok_or_else(|| Error::invalid_model(format!("operand {slot} must be constant")))
+}
+
+/// The attribute `activation`, with its parameters `alpha` and `beta`.
+fn activation(ctx: &CompileContext<'_>) -> Result<Option<Unary>> {
+    let (alpha, beta) = (ctx.float("alpha", 0.0)?, ctx.float("beta", 0.0)?);
+    Ok(Some(match ctx.str("activation", "")? {
+        "" => return Ok(None),
+        "Relu" => Unary::Relu,
+        "Sigmoid" => Unary::Sigmoid,
+        "Silu" => Unary::Silu,
+        "Tanh" => Unary::Tanh,
+        "HardSwish" => Unary::HardSwish,
+        "LeakyRelu" => Unary::LeakyRelu { slope: alpha },
+        "HardSigmoid" => Unary::HardSigmoid { slope: alpha, offset: beta },
+        "Clip" => Unary::Clip { min: alpha, max: beta },
+        other => return Err(Error::invalid_model(format!("{other:?} is not an activation"))),
+    }))
+}
+
+/// `activation(products + summand)` for a summand of another shape, which is broadcast, or to whose shape the products are.
+fn add_broadcast(
+    call: &Call<'_, '_>,
+    (products, shape): (Vec<f32>, &[usize]),
+    summand: &Tensor,
+    activation: Option<Unary>,
+) -> Result<Outputs> {
+    let whole = broadcast_shape(&[shape, summand.shape()])?;
+    call.reserve::<f32>(&whole)?;
+    let mut out =
+        zip((&products, shape), (summand.values()?, summand.shape()), &whole, |a: &f32, b: &f32| a + b);
+    if let Some(function) = activation {
+        unary_in_place(function, &mut out);
+    }
+    one(Tensor::new(&whole, out))
 }

@@ -53,6 +53,15 @@ impl GemmAttrs {
             return Err(Error::invalid_data(format!("{} columns do not match {b_rows} rows", a.columns)));
         }
         let shape = [a.rows, b_columns];
+        if let (Some(packed), Some(c)) = (packed, call.optional(2)?)
+            && matches!(*c.shape(), [n] | [1, n] if n == b_columns)
+            && [self.alpha, self.beta] == [1.0; 2]
+        {
+            let mut out = call.unset::<T>(&shape)?;
+            let to = MatrixMut::row_major(&mut out, shape[0], shape[1]);
+            T::multiply_biased(a, packed, &numbers::<T>(c, dtype)?, to);
+            return one(rounded(dtype, &shape, out)?);
+        }
         call.reserve::<T>(&shape)?;
         let added = match call.optional(2)? {
             Some(c) if self.beta != 0.0 => {

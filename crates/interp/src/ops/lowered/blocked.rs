@@ -2,14 +2,12 @@
 
 use super::super::conv::{ConvAttrs, invalid};
 use super::super::pool::PoolAttrs;
-use super::constant;
-use crate::call::Call;
+use super::{activation, add_broadcast, constant};
 use crate::op::{CompileContext, Kernel, NEWEST, OpRow, one};
 use intact8_ir::{DType, Error, Result, Tensor};
 use intact8_kernels::blocked::{BLOCK, Layout, PlaneSizes, from_blocked, to_blocked};
 use intact8_kernels::conv::ConvShape;
 use intact8_kernels::conv_blocked::{Epilogue, PreparedConvBlocked, prepare};
-use intact8_kernels::elementwise::Unary;
 use intact8_kernels::pool::Divisor;
 use intact8_kernels::pool_blocked::{average_pool_blocked, global_average_blocked, max_pool_blocked};
 use std::sync::OnceLock;
@@ -97,7 +95,8 @@ fn conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
         let summand = call.optional(3)?;
         let is_alike = summand.is_none_or(|summand| summand.shape() == shape);
         if !is_alike {
-            return broadcast(call, prepared, (&conv_shape, &shape), activation);
+            prepared.run(&conv_shape, x.values()?, Epilogue::default(), &mut out).map_err(invalid)?;
+            return add_broadcast(call, (out, &shape), call.tensor(3)?, activation);
         }
         let residual = summand.map(Tensor::values::<f32>).transpose()?;
         prepared
@@ -127,45 +126,6 @@ fn without_unit_dimensions(shape: &ConvShape, output: &[usize]) -> ConvShape {
         pads_end: of(&shape.pads_end),
         ..shape.clone()
     }
-}
-
-/// A convolution with a summand of another shape, which is broadcast, or to whose shape the result is.
-fn broadcast(
-    call: &Call<'_, '_>,
-    prepared: &PreparedConvBlocked,
-    (sizes, shape): (&ConvShape, &[usize]),
-    activation: Option<Unary>,
-) -> Result<crate::op::Outputs> {
-    let mut products = call.unset::<f32>(shape)?;
-    let x = call.tensor(0)?;
-    prepared.run(sizes, x.values()?, Epilogue::default(), &mut products).map_err(invalid)?;
-    let summand = call.tensor(3)?;
-    let whole = crate::broadcast::broadcast_shape(&[shape, summand.shape()])?;
-    let n_elements = call.reserve::<f32>(&whole)?;
-    let pairs = ((&products[..], shape), (summand.values::<f32>()?, summand.shape()));
-    let mut out = crate::broadcast::zip(pairs.0, pairs.1, &whole, |a, b| a + b);
-    debug_assert_eq!(out.len(), n_elements);
-    if let Some(function) = activation {
-        intact8_kernels::elementwise::unary_in_place(function, &mut out);
-    }
-    one(Tensor::new(&whole, out))
-}
-
-/// The attribute `activation`, with its parameters `alpha` and `beta`.
-fn activation(ctx: &CompileContext<'_>) -> Result<Option<Unary>> {
-    let (alpha, beta) = (ctx.float("alpha", 0.0)?, ctx.float("beta", 0.0)?);
-    Ok(Some(match ctx.str("activation", "")? {
-        "" => return Ok(None),
-        "Relu" => Unary::Relu,
-        "Sigmoid" => Unary::Sigmoid,
-        "Silu" => Unary::Silu,
-        "Tanh" => Unary::Tanh,
-        "HardSwish" => Unary::HardSwish,
-        "LeakyRelu" => Unary::LeakyRelu { slope: alpha },
-        "HardSigmoid" => Unary::HardSigmoid { slope: alpha, offset: beta },
-        "Clip" => Unary::Clip { min: alpha, max: beta },
-        other => return Err(Error::invalid_model(format!("{other:?} is not an activation"))),
-    }))
 }
 
 fn max_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {

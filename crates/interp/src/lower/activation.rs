@@ -1,7 +1,8 @@
 //! The activation after a value, if that is its only use.
 
-use super::sole_user;
-use intact8_ir::{Graph, NodeId, ValueId};
+use super::byte_products::bounds;
+use super::quantized::sole_user;
+use intact8_ir::{Attr, Graph, NodeId, Op, ValueId};
 
 /// An activation that a kernel applies to its results.
 pub(super) struct Activation {
@@ -9,6 +10,16 @@ pub(super) struct Activation {
     pub(super) name: &'static str,
     /// The slope, or the bounds.
     pub(super) parameters: Vec<f32>,
+}
+
+impl Activation {
+    /// States it in the attributes of a lowered operator: `activation`, and `alpha` and `beta` for the parameters.
+    pub(super) fn state(self, op: &mut Op) {
+        op.attrs.insert("activation".to_owned(), Attr::Str(self.name.as_bytes().to_vec()));
+        for (name, number) in ["alpha", "beta"].into_iter().zip(self.parameters) {
+            op.attrs.insert(name.to_owned(), Attr::Float(number));
+        }
+    }
 }
 
 /// The activation of a value, and its result.
@@ -44,6 +55,6 @@ fn silu(graph: &Graph, value: ValueId) -> Option<NodeId> {
 }
 
 fn clip_bounds(graph: &Graph, id: NodeId) -> Option<[f32; 2]> {
-    let [low, high] = super::super::byte_products::bounds(graph, id)?;
+    let [low, high] = bounds(graph, id)?;
     Some([low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY)])
 }
