@@ -1,5 +1,6 @@
 //! The calls of AMCT, with an evaluator in Python.
 
+use crate::detached::detached;
 use crate::errors::{OrRaise, exception};
 use crate::model::Model as PythonModel;
 use crate::progress::Raised;
@@ -51,7 +52,7 @@ pub(crate) fn auto_calibration(
     let ending = Ending { stop: Stop::default(), raised: Raised::default() };
     let strategy = GivenStrategy::of(call.strategy.bind(py))?.or_raise(py)?;
     let sensitivity = GivenSensitivity::of(call.sensitivity.bind(py), &ending)?.or_raise(py)?;
-    let outcome = py.detach(|| run(&model.model, evaluator, &call, strategy, &sensitivity, &ending));
+    let outcome = detached(py, || run(&model.model, evaluator, &call, strategy, &sensitivity, &ending));
     if let Some(raised) = ending.raised.take() {
         return Err(raised);
     }
@@ -188,7 +189,7 @@ pub(crate) fn calibrate_and_save(
     let mut batches: Vec<Vec<Tensor>> = tensors.collect();
     let saved =
         || quantize_model(&model.model, &mut batches, &config_file, &record_file, &save_path).map(drop);
-    py.detach(saved).or_raise(py)
+    detached(py, saved).or_raise(py)
 }
 
 /// The layers of a model's default configuration, and the other nodes that could be layers with the reasons why they are not.
@@ -204,5 +205,5 @@ pub(crate) fn layer_names(py: Python<'_>, model: &PythonModel) -> PyResult<(Vec<
         let others = others.collect();
         Ok((usable, others))
     };
-    py.detach(names).or_raise(py)
+    detached(py, names).or_raise(py)
 }

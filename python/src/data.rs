@@ -1,5 +1,6 @@
 //! Data sets: arrays, files, and batches that are recorded as they come.
 
+use crate::detached::detached;
 use crate::errors::OrRaise;
 use crate::model::Model;
 use crate::tensor::NamedTensors;
@@ -20,7 +21,7 @@ impl DataSet {
     /// Reads an .npz, .npy or raw file, or a folder of such files.
     #[staticmethod]
     fn read(py: Python<'_>, path: PathBuf, model: &Model) -> PyResult<DataSet> {
-        let data = py.detach(|| intact8::data::DataSet::read_for(&path, &model.model)).or_raise(py)?;
+        let data = detached(py, || intact8::data::DataSet::read_for(&path, &model.model)).or_raise(py)?;
         Ok(DataSet { data })
     }
 
@@ -33,7 +34,7 @@ impl DataSet {
 
     /// The number of samples, as they are fed to a model.
     fn n_samples(&self, py: Python<'_>, model: &Model, feeding: GivenFeeding) -> PyResult<usize> {
-        let feed = py.detach(|| self.data.feed(&model.model, &feeding.feeding()?)).or_raise(py)?;
+        let feed = detached(py, || self.data.feed(&model.model, &feeding.feeding()?)).or_raise(py)?;
         Ok(feed.n_samples())
     }
 }
@@ -65,7 +66,7 @@ impl Recorder {
         py.check_signals()?;
         let batches = self.batches.as_mut().ok_or_else(finished)?;
         let arrays = arrays.into_iter().map(|(name, tensor)| (name, tensor.0)).collect();
-        py.detach(|| batches.add(arrays)).or_raise(py)
+        detached(py, || batches.add(arrays)).or_raise(py)
     }
 
     /// The batches as a data set; the recorder can't be used any more.

@@ -40,6 +40,11 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     made.map_or_else(|failure| failure, PyErr::from_value)
 }
 
+/// Raises the exception of a signal, such as KeyboardInterrupt, if there is one. Only the main thread of Python has signals.
+pub(crate) fn check_signals() -> intact8::Result<()> {
+    Python::attach(|py| py.check_signals()).map_err(|exception| Error::from_user(exception.into()))
+}
+
 /// The exception of the caller's code that caused an error.
 pub(crate) fn own_exception(error: &Error) -> Option<&PyErr> {
     let mut cause = error.source();

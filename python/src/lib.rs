@@ -7,10 +7,12 @@
 mod amct;
 mod command;
 mod data;
+mod detached;
 mod errors;
 mod model;
 mod progress;
 mod quantize;
+mod request;
 mod scorer;
 mod session;
 mod strategy;
@@ -22,6 +24,7 @@ use pyo3::prelude::*;
 /// The native module of intact8.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    detached::remember_process();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<model::Model>()?;
     module.add_class::<data::DataSet>()?;

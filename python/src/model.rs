@@ -1,5 +1,6 @@
 //! Models: read from files or bytes, with the names of their inputs, outputs and nodes.
 
+use crate::detached::detached;
 use crate::errors::OrRaise;
 use intact8::data::metric_named;
 use intact8::ir::{Dim, Pass, Type};
@@ -35,7 +36,7 @@ impl Model {
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf, allow_hard_links: bool) -> PyResult<Model> {
         let read = || if allow_hard_links { load_model_with_hard_links(&path) } else { load_model(&path) };
-        let model = py.detach(read).or_raise(py)?;
+        let model = detached(py, read).or_raise(py)?;
         Ok(Model { model, path: Some(path) })
     }
 
@@ -65,7 +66,7 @@ impl Model {
 
     /// Writes the model; external tensors are beside it if it has more than 2 GiB.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| save_model(&self.model, &path)).or_raise(py)
+        detached(py, || save_model(&self.model, &path)).or_raise(py)
     }
 
     /// The same model, in which every node has a unique name.

@@ -1,80 +1,25 @@
 //! The search, with roles from Python.
 
-use crate::data::{DataSet, GivenFeeding};
+use crate::detached::detached;
 use crate::errors::{OrRaise, exception, own_exception};
-use crate::model::Model as PythonModel;
 use crate::progress::{PythonProgress, Raised};
+use crate::request::{Request, SearchRequest};
 use crate::scorer::{Ending, FunctionScorer, PythonMetric, path_of};
-use crate::session::Runtime;
 use crate::strategy::{GivenSensitivity, GivenStrategy};
 use intact8::data::{Better, Feed, Metric};
 use intact8::search::ladder::rung_named;
 use intact8::{
     AnyScorer, CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, Confidence,
-    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerSelection,
-    MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig, SearchOptions, Stop,
-    VerifiedScorer, Watcher, WithoutStages, calibrate_and_save, calibration_memory, deploy_sizes,
-    load_config, machine_limits, model_bytes, prepare, write_file,
+    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerArithmetic,
+    LayerSelection, MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig,
+    SearchOptions, Stop, VerifiedScorer, Watcher, WithoutStages, calibrate_and_save, calibration_memory,
+    deploy_sizes, load_config, machine_limits, model_bytes, prepare, write_file,
 };
 use pyo3::prelude::*;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// What to quantize, and how. The Python module beside checks and documents it.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct Request {
-    model: Py<PythonModel>,
-    calibration: Py<DataSet>,
-    feeding: GivenFeeding,
-    /// Folder and prefix of the written files.
-    save: PathBuf,
-    config: Option<PathBuf>,
-    batch_num: Option<usize>,
-    skip: Vec<String>,
-    groups: Vec<Vec<String>>,
-    prefer: String,
-    target: String,
-    deploy: Vec<String>,
-    contrib: bool,
-    /// The stages to go without: `equalize`, `balance`, `correct_bias` and `fit_rounding`.
-    without: Vec<String>,
-    runtime: Option<Py<Runtime>>,
-    measures_latency: bool,
-    /// The threads of the measured runs.
-    threads: usize,
-    callback: Option<Py<PyAny>>,
-    search: Option<SearchRequest>,
-}
-
-/// The search; there is none if nothing is scored.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct SearchRequest {
-    /// The goals: metrics with their targets.
-    goals: Vec<String>,
-    max_drop: String,
-    /// `higher` or `lower`, for metrics of the caller's own.
-    better: Option<String>,
-    confidence: Option<String>,
-    allow_chance: bool,
-    /// The data of metrics.
-    evaluation: Option<Py<DataSet>>,
-    /// The function of a model, or the function that begins a metric.
-    function: Option<Py<PyAny>>,
-    /// `path`, `session` or `metric`; `data` for built-in metrics.
-    kind: String,
-    strategy: Py<PyAny>,
-    sensitivity: Py<PyAny>,
-    ladder: Vec<String>,
-    max_trials: Option<usize>,
-    time_budget: Option<f64>,
-    early_stop: bool,
-    keep_best: bool,
-    cache_memory: usize,
-}
 
 /// Quantizes a model and writes the files. Returns the report as JSON, and the exception that ended the search after its first trial.
 #[pyfunction]
@@ -90,7 +35,7 @@ pub(crate) fn quantize(py: Python<'_>, request: Request) -> PyResult<(String, Op
         }
     };
     let run = Run { request, ending, lines: Arc::default(), began: Instant::now() };
-    let outcome = py.detach(|| match own {
+    let outcome = detached(py, || match own {
         Some((strategy, sensitivity)) => run.search(strategy, &sensitivity),
         None => run.calibrate().map(|json| Finished { json, failure: None, has_result: true }),
     });
@@ -154,7 +99,12 @@ impl Run {
         Ok(OutputFiles::new(&self.request.save).deployed(emission, &formats))
     }
 
-    fn choice(&self) -> intact8::Result<ConfigChoice> {
+    /// The number of batches that the calibration uses; `None` is that of the configuration.
+    fn n_batches(&self, calibration: &Feed) -> Option<usize> {
+        self.request.batch_num.map(|n| n.min(calibration.n_batches()))
+    }
+
+    fn choice(&self, calibration: &Feed) -> intact8::Result<ConfigChoice> {
         let request = &self.request;
         let has = |stage: &str| request.without.iter().any(|name| name == stage);
         let stages = ["equalize", "balance", "correct_bias", "fit_rounding"];
@@ -166,7 +116,7 @@ impl Run {
         }
         let [equalize, balance, correct_bias, fit_rounding] = stages.map(has);
         let mut given = request.config.as_deref().map(load_config).transpose()?;
-        if let (Some(config), Some(n)) = (&mut given, request.batch_num) {
+        if let (Some(config), Some(n)) = (&mut given, self.n_batches(calibration)) {
             config.batch_num = Some(n);
         }
         Ok(ConfigChoice {
@@ -186,26 +136,35 @@ impl Run {
     /// Calibration and files, without scoring.
     fn calibrate(&self) -> intact8::Result<Value> {
         let (request, model) = (&self.request, &self.request.model.get().model);
-        let (files, choice) = (self.files()?, self.choice()?);
+        let files = self.files()?;
         intact8::quant::deploy::check_is_float(model)?;
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
+        let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
         let interpreter = Interpreter::with_limits(machine_limits());
         let float = FloatModel::new(&prepared, &interpreter)?.with_memory(calibration_memory());
         let progress = &mut *watcher.progress;
-        let (config, restrictions) = choice.complete(&float, choice.prefer, &mut calibration, progress)?;
+        let (mut config, restrictions) =
+            choice.complete(&float, choice.prefer, &mut calibration, progress)?;
+        config.batch_num = self.n_batches(&calibration).or(config.batch_num);
         let _lock = files.lock()?;
         let quantized = calibrate_and_save(&float, model, &config, &mut calibration, &mut watcher, &files)?;
         let written =
             files.all().into_iter().filter(|path| path.exists()).map(|path| path.display().to_string());
         let table = prepared.layers();
         let layers: Vec<&str> = table.iter().map(|(id, _)| table.name(id)).collect();
+        let deployed = files.deploy.first();
+        let deployed =
+            deployed.map(|(format, _)| quantized.deploy(*format, &files.emission, &mut ())).transpose()?;
+        let arithmetic = LayerArithmetic::of(table, quantized.config(), deployed.as_ref());
+        let arithmetic = arithmetic.0.iter().map(|(&layer, found)| (table.name(layer), json!(found.name())));
         let is_quantized =
             |name: &&str| quantized.config().layers.get(*name).is_some_and(|layer| layer.quant_enable);
         Ok(json!({
             "target_met": null,
             "layers": layers.iter().copied().filter(is_quantized).collect::<Vec<_>>(),
+            "arithmetic": arithmetic.collect::<BTreeMap<_, _>>(),
             "files": written.collect::<Vec<_>>(),
             "warnings": restrictions,
             "lines": self.lines(),
@@ -224,12 +183,13 @@ impl Run {
             return Err(Error::invalid_config("there is nothing to score"));
         };
         let model = &request.model.get().model;
-        let (files, choice) = (self.files()?, self.choice()?);
+        let files = self.files()?;
         let ladder =
             search.ladder.iter().map(|rung| rung_named(rung)).collect::<intact8::Result<Vec<_>>>()?;
         intact8::quant::deploy::check_is_float(model)?;
         let interpreter = Arc::new(Interpreter::with_limits(machine_limits()));
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
+        let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
         let (mut scorer, mut goals) = self.roles(search, &interpreter, &files)?;
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
@@ -238,8 +198,8 @@ impl Run {
         let meter = runtime.map(|runtime| Meter::in_runtime(runtime, request.threads));
         let progress = &mut *watcher.progress;
         let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
-        let set_batches =
-            |config: &mut QuantConfig| config.batch_num = request.batch_num.or(config.batch_num);
+        let n_batches = self.n_batches(&calibration);
+        let set_batches = |config: &mut QuantConfig| config.batch_num = n_batches.or(config.batch_num);
         candidates.configs.iter_mut().for_each(|(config, _)| set_batches(config));
         let chosen = candidates.fastest(meter.as_ref(), (model, &float), &files, &calibration, progress);
         let _lock = files.lock()?;

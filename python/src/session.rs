@@ -1,5 +1,6 @@
 //! Models that are ready to run, by our interpreter or a runtime of others.
 
+use crate::detached::detached;
 use crate::errors::OrRaise;
 use crate::model::{Model, tensor_outputs};
 use crate::tensor::{NamedTensors, to_python};
@@ -95,7 +96,7 @@ impl NativeSession {
             let interpreter = Interpreter::with_limits(machine_limits());
             NativeSession::of(&model, &interpreter, runtime.map(|runtime| &runtime.chosen))
         };
-        py.detach(made).or_raise(py)
+        detached(py, made).or_raise(py)
     }
 
     /// The names of the inputs.
@@ -123,7 +124,7 @@ impl NativeSession {
         inputs: NamedTensors,
         taps: Vec<String>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (found, tapped) = py.detach(|| self.run_named(inputs, &taps)).or_raise(py)?;
+        let (found, tapped) = detached(py, || self.run_named(inputs, &taps)).or_raise(py)?;
         let all = PyDict::new(py);
         let results = tapped.iter().map(|(name, tensor)| (*name, tensor));
         let outputs = self.outputs.iter().map(String::as_str).zip(&found);

@@ -1,13 +1,14 @@
 //! Inspection, comparison, latencies and conversions.
 
 use crate::data::{DataSet, GivenFeeding, first_batch};
-use crate::errors::OrRaise;
+use crate::detached::detached;
+use crate::errors::{OrRaise, check_signals};
 use crate::model::{Model, truth_of};
 use crate::session::Runtime;
 use intact8::ir::Executor;
 use intact8::{
-    DeployFormat, Emission, Interpreter, LayerSelection, NewConfig, OutputFiles, Preference, Profile, Record,
-    TimedModel, interleaved, load_config, machine_limits, random_inputs,
+    Budget, DeployFormat, Emission, Interpreter, LayerSelection, NewConfig, OutputFiles, Preference, Profile,
+    Record, TimedModel, interleaved, load_config, machine_limits, random_inputs,
 };
 use pyo3::prelude::*;
 use serde_json::json;
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// The layers of a model, as JSON.
 #[pyfunction]
 pub(crate) fn inspect(py: Python<'_>, model: &Model) -> PyResult<String> {
-    let found = py.detach(|| intact8::inspect(&model.model)).or_raise(py)?;
+    let found = detached(py, || intact8::inspect(&model.model)).or_raise(py)?;
     Ok(found.to_json(&BTreeMap::new()).to_string())
 }
 
@@ -34,7 +35,10 @@ pub(crate) fn compare(
 ) -> PyResult<String> {
     let compared = || {
         let feed = data.feed(&float.model, &feeding)?;
-        let batches = feed.batches().map(|samples| feed.inputs(samples));
+        let batches = feed.batches().map(|samples| {
+            check_signals()?;
+            feed.inputs(samples)
+        });
         match runtime {
             Some(runtime) => {
                 intact8::compare_in(&runtime.chosen.loaded, &float.model, &quantized.model, batches)
@@ -42,7 +46,7 @@ pub(crate) fn compare(
             None => intact8::compare(&float.model, &quantized.model, batches),
         }
     };
-    let found = py.detach(compared).or_raise(py)?;
+    let found = detached(py, compared).or_raise(py)?;
     let row = |difference: &intact8::Difference| {
         json!({
             "value": difference.value,
@@ -92,9 +96,9 @@ pub(crate) fn bench(
             executors.push((runtime.compile(model)?, inputs));
         }
         let timed = executors.iter().map(|(executor, inputs)| TimedModel { executor: &**executor, inputs });
-        Ok((interleaved(&timed.collect::<Vec<_>>(), budget, usize::MAX)?, n_samples))
+        Ok((interleaved(&timed.collect::<Vec<_>>(), Budget::of_time(budget), &mut check_signals)?, n_samples))
     };
-    let (latencies, n_samples) = py.detach(measured).or_raise(py)?;
+    let (latencies, n_samples) = detached(py, measured).or_raise(py)?;
     let name = loaded.map_or("the interpreter of intact8".to_owned(), |loaded| loaded.name());
     let rows = latencies.iter().map(|latency| {
         let mut row = latency.to_json();
@@ -145,7 +149,7 @@ pub(crate) fn convert(
         intact8::convert_model(&model.model, &record, config.as_ref(), &files)?;
         Ok(models_of(&files, true))
     };
-    py.detach(converted).or_raise(py)
+    detached(py, converted).or_raise(py)
 }
 
 /// Writes deploy models of a model with QuantizeLinear and DequantizeLinear. Returns the written models.
@@ -157,7 +161,7 @@ pub(crate) fn convert_qat(py: Python<'_>, model: &Model, files: GivenFiles) -> P
         intact8::convert_qat_model(&model.model, &files)?;
         Ok(models_of(&files, false))
     };
-    py.detach(converted).or_raise(py)
+    detached(py, converted).or_raise(py)
 }
 
 fn models_of(files: &OutputFiles, has_fake_quant: bool) -> Vec<PathBuf> {
@@ -197,7 +201,7 @@ pub(crate) fn create_config(
         };
         settings.write(&path, &model.model)
     };
-    py.detach(written).or_raise(py)
+    detached(py, written).or_raise(py)
 }
 
 /// The array that a built-in metric compares with: `labels` or `targets`.

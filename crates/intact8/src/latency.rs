@@ -21,6 +21,22 @@ pub struct TimedModel<'a> {
     pub inputs: &'a [Tensor],
 }
 
+/// How long a measurement takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The longest time of all models together.
+    pub time: Duration,
+    /// The number of runs of each model that are enough.
+    pub runs: usize,
+}
+
+impl Budget {
+    /// As many runs as the time allows.
+    pub fn of_time(time: Duration) -> Budget {
+        Budget { time, runs: usize::MAX }
+    }
+}
+
 /// The times of the runs of a model, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
@@ -73,20 +89,26 @@ impl Latency {
     }
 }
 
-/// The latencies of some models, in the same order. They run in ten turns until the time `budget` of all of them together is used up,
-/// or each of them has run `enough` times; the first run of each turn, which finds the caches filled by another model, is not counted. Each
-/// model is counted at least three times, even if that takes longer.
+/// The latencies of some models, in the same order. They run in ten turns until the budget of all of them together is used up; the first
+/// run of each turn, which finds the caches filled by another model, is not counted. Each model is counted at least three
+/// times, even if that takes longer. `check` is called before each turn, and its error ends the measurement.
 ///
 /// # Errors
-/// If a run fails.
-pub fn interleaved(models: &[TimedModel<'_>], budget: Duration, enough: usize) -> Result<Vec<Latency>> {
-    let turn = budget / N_TURNS / models.len().max(1) as u32;
+/// If a run or a check fails.
+pub fn interleaved(
+    models: &[TimedModel<'_>],
+    budget: Budget,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Latency>> {
+    let Budget { time, runs } = budget;
+    let turn = time / N_TURNS / models.len().max(1) as u32;
     let mut seconds = vec![Vec::new(); models.len()];
     let began = Instant::now();
     let fewest = |seconds: &[Vec<f64>]| seconds.iter().map(Vec::len).min().unwrap_or(0);
-    let runs_in_turn = enough.div_ceil(N_TURNS as usize).max(1);
-    while fewest(&seconds) < MIN_RUNS || fewest(&seconds) < enough && began.elapsed() < budget {
+    let runs_in_turn = runs.div_ceil(N_TURNS as usize).max(1);
+    while fewest(&seconds) < MIN_RUNS || fewest(&seconds) < runs && began.elapsed() < time {
         for (model, seconds) in models.iter().zip(&mut seconds) {
+            check()?;
             let turn_began = Instant::now();
             model.executor.run(model.inputs)?;
             for _ in 0..runs_in_turn {
@@ -132,11 +154,12 @@ mod tests {
     fn every_model_runs_in_turns_and_at_least_three_times() {
         let (short, long) = (Sleeping(Duration::from_millis(1)), Sleeping(Duration::from_millis(4)));
         let models = [&short, &long].map(|executor| TimedModel { executor, inputs: &[] });
-        let found = interleaved(&models, Duration::from_millis(1), usize::MAX).unwrap();
+        let measured = |budget| interleaved(&models, budget, &mut || Ok(())).unwrap();
+        let found = measured(Budget::of_time(Duration::from_millis(1)));
         assert!(found.iter().all(|latency| latency.n_runs >= MIN_RUNS));
         assert!(found[0].least >= 1e-3 && found[1].least >= 4e-3, "{found:?}");
-        let found = interleaved(&models, Duration::from_secs(3600), 5).unwrap();
+        let found = measured(Budget { time: Duration::from_secs(3600), runs: 5 });
         assert!(found.iter().all(|latency| (5..=10).contains(&latency.n_runs)), "{found:?}");
-        assert!(interleaved(&[], Duration::ZERO, 1).unwrap().is_empty());
+        assert!(interleaved(&[], Budget::of_time(Duration::ZERO), &mut || Ok(())).unwrap().is_empty());
     }
 }

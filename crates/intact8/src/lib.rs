@@ -155,7 +155,7 @@ pub use intact8_search::{
 };
 pub use journal::Journal;
 pub use judge::Goals;
-pub use latency::{Latency, TimedModel, interleaved};
+pub use latency::{Budget, Latency, TimedModel, interleaved};
 pub use latency_comparison::LatencyComparison;
 pub use layer_plan::{LayerPlan, layer_plans};
 pub use layer_selection::LayerSelection;

@@ -6,7 +6,7 @@ use crate::cli::usage_error::OrUsage;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::{Executor, Runtime};
-use intact8::{ChosenRuntime, Interpreter, Latency, Tensor, TimedModel, interleaved, machine_limits};
+use intact8::{Budget, ChosenRuntime, Interpreter, Latency, Tensor, TimedModel, interleaved, machine_limits};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let models = timed.iter().map(|row| TimedModel { executor: &*row.executor, inputs: &row.inputs });
-    let latencies = interleaved(&models.collect::<Vec<_>>(), budget, usize::MAX)?;
+    let latencies = interleaved(&models.collect::<Vec<_>>(), Budget::of_time(budget), &mut || Ok(()))?;
     let names: Vec<&str> = runtimes.iter().map(|runtime| &*runtime.name).collect();
     print_line(&format!(
         "{}, {threads} thread{}{}{}",
