@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import re
 from typing import Any
 
 from . import _native
@@ -19,7 +20,15 @@ def as_inputs(example_inputs: Any) -> tuple[Any, ...]:
     """The inputs of a module as a tuple; a lone tensor is a tuple of one."""
     if example_inputs is None:
         raise InputError("a torch.nn.Module is exported with example_inputs; pass a tensor, or a tuple of them")
-    return tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    values = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    return tuple(_as_tensor(value) for value in values)
+
+
+def _as_tensor(value: Any) -> Any:
+    """A tensor for an array of NumPy; other values as they are."""
+    import torch
+
+    return torch.from_numpy(value) if type(value).__module__ == "numpy" and hasattr(value, "shape") else value
 
 
 def exported(module: Any, export: Export) -> _native.Model:
@@ -35,6 +44,8 @@ def exported_bytes(module: Any, inputs: tuple[Any, ...], export: Export) -> tupl
 
     if isinstance(module, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
         module = module.module
+    # What torch.compile returns is a wrapper too.
+    module = getattr(module, "_orig_mod", module)
     if module.training:
         raise InputError("the module is in training mode; call eval() first")
     options: dict[str, Any] = {
@@ -111,12 +122,14 @@ def module_names(nodes: list[str], modules: set[str]) -> dict[str, str]:
 
 
 def _module_path(scopes: list[str], modules: set[str]) -> str:
-    """The path of the module of some nested scopes, or "" if there is none. A child of a list has the list's name in its own scope."""
+    """The path of the module of some nested scopes, or "" if there is none. A child of a list has the list's name in its own scope, and a
+    module that is called again a number after its name."""
     path = ""
     for scope in scopes:
-        inside = f"{path}.{scope}" if path else scope
-        leaf = f"{path}.{scope.rsplit('.', 1)[-1]}" if path else scope
-        found = next((candidate for candidate in (inside, leaf, scope) if candidate in modules), None)
+        called_before = re.sub(r"_\d+$", "", scope)
+        names = [name for one in (scope, called_before) for name in (one, one.rsplit(".", 1)[-1])]
+        inside = [f"{path}.{name}" for name in names] if path else []
+        found = next((candidate for candidate in [*inside, scope, called_before] if candidate in modules), None)
         if found is None:
             return ""
         path = found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,13 @@ import pytest
 
 MODELS = Path(__file__).resolve().parents[2] / "fixtures" / "models"
 DIGITS, HARD = MODELS / "digits", MODELS / "digits-hard"
+
+
+def of_torch(name: str) -> Any:
+    """A package of PyTorch's; without it the test is skipped, or fails if INTACT8_REQUIRE_TORCH is set."""
+    if os.environ.get("INTACT8_REQUIRE_TORCH"):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name} is not installed")
 
 
 @pytest.fixture(scope="session")

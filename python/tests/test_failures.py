@@ -16,7 +16,7 @@ from typing import Any
 import intact8
 import numpy as np
 import pytest
-from conftest import DIGITS, HARD
+from conftest import DIGITS, HARD, of_torch
 from test_quantize import BARE, FAST
 
 
@@ -48,7 +48,7 @@ def test_numbers_of_every_kind_are_accepted(kind: Any, evaluate: Any) -> None:
 
 
 def test_tensors_are_accepted(evaluate: Any) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch = of_torch("torch")
     assert quantize(lambda path: torch.tensor(evaluate(path))).met is True
 
 

@@ -13,7 +13,7 @@ import intact8
 import numpy as np
 import pytest
 
-from conftest import DIGITS, HARD
+from conftest import DIGITS, HARD, of_torch
 from onnxruntime.quantization import CalibrationDataReader
 
 # The verdicts need no latency, and a test no time of a runtime.
@@ -196,7 +196,7 @@ def test_several_goals_and_one_where_lower_is_better(evaluation: dict[str, Any])
 
 
 def test_metrics_with_the_methods_of_torchmetrics(evaluation: dict[str, Any]) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch = of_torch("torch")
 
     class Accuracy:
         def reset(self) -> None:

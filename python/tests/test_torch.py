@@ -1,22 +1,17 @@
-"""PyTorch: modules as models, and the calls of AMCT for them. Skipped where torch is not installed, unless INTACT8_REQUIRE_TORCH is
-set: a torch for CI is several gigabytes."""
+"""PyTorch: modules as models, and the calls of AMCT for them. CONTRIBUTING.md tells how they are run."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import intact8
 import numpy as np
 import pytest
-from conftest import DIGITS
+from conftest import DIGITS, of_torch
 
-if os.environ.get("INTACT8_REQUIRE_TORCH"):
-    import torch
-else:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+torch = of_torch("torch")
 
 
 class Block(torch.nn.Module):
@@ -112,7 +107,7 @@ def test_dynamic_shapes_are_exported_by_torch_export(net: Any, images: Any) -> N
         with pytest.raises(ValueError, match="dynamic_shapes requires torch 2.5"):
             intact8.quantize(net, images, example_inputs=torch.zeros(2, 1, 8, 8), dynamic_shapes={"x": {0: "n"}})
         return
-    pytest.importorskip("onnxscript", reason="the exporter of torch needs onnxscript")
+    of_torch("onnxscript")
     result = intact8.quantize(
         net,
         images,
@@ -131,7 +126,7 @@ def test_dynamic_shapes_are_exported_by_torch_export(net: Any, images: Any) -> N
 
 
 def test_real_torchmetrics(net: Any, data: Any) -> None:
-    torchmetrics = pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
+    torchmetrics = of_torch("torchmetrics")
     metric = torchmetrics.classification.MulticlassAccuracy(num_classes=10, average="micro")
     images, labels = data[1]
     result = intact8.quantize(
@@ -289,4 +284,59 @@ def test_names_after_modules_are_unique() -> None:
 
     nodes = ["/fc/MatMul", "/fc/Add", "/layer/layer.0/conv/Conv", "/Relu", "plain", "/fc_1/Gemm"]
     names = module_names(nodes, {"fc", "layer", "layer.0", "layer.0.conv"})
-    assert names == {"/fc/MatMul": "fc", "/fc/Add": "fc.Add", "/layer/layer.0/conv/Conv": "layer.0.conv"}
+    assert names == {
+        "/fc/MatMul": "fc",
+        "/fc/Add": "fc.Add",
+        "/layer/layer.0/conv/Conv": "layer.0.conv",
+        # A second call of the module.
+        "/fc_1/Gemm": "fc.Gemm",
+    }
+
+
+def test_modules_may_be_compiled_or_called_twice_and_inputs_arrays_of_numpy(net: Any) -> None:
+    expected = [layer.name for layer in intact8.inspect(net, example_inputs=torch.zeros(2, 1, 8, 8))]
+    for module in [torch.compile(net), torch.nn.DataParallel(net)]:
+        found = intact8.inspect(module, example_inputs=np.zeros((2, 1, 8, 8), np.float32))
+        assert [layer.name for layer in found] == expected
+
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = torch.nn.Linear(4, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.fc(torch.relu(self.fc(x)))
+
+    layers = intact8.inspect(Twice().eval(), example_inputs=torch.zeros(1, 4))
+    assert [layer.name for layer in layers if layer.op == "Gemm"] == ["fc", "fc.Gemm"]
+
+
+@pytest.mark.parametrize("tensor", ["bfloat16", "half", "double", "requires_grad_"])
+def test_tensors_of_other_types_are_calibration_data(net: Any, data: Any, tensor: str) -> None:
+    images = getattr(data[0][0][:64].clone(), tensor)()
+    result = intact8.quantize(net, [images], example_inputs=torch.zeros(1, 1, 8, 8), measure_latency=False)
+    assert result.met is None and result.deploy
+
+
+def test_tensors_without_elements_are_refused(net: Any) -> None:
+    with pytest.raises(intact8.InputError, match="^calibration: batch 1: is no array: Cannot copy out of meta tensor"):
+        intact8.quantize(net, [torch.empty(1, 1, 8, 8, device="meta")], example_inputs=torch.zeros(1, 1, 8, 8))
+
+
+def test_a_calibration_that_runs_no_batch_is_explained(net: Any, tmp_path: Path) -> None:
+    import intact8.amct as amct
+
+    class Idle(amct.AutoCalibrationEvaluatorBase):
+        def calibration(self, model: Any) -> None:  # type: ignore[override]
+            pass
+
+        def evaluate(self, model: Any) -> float:  # type: ignore[override]
+            return 1.0
+
+        def metric_eval(self, original_metric: Any, new_metric: Any) -> Any:
+            return True, 0.0
+
+    file, inputs = str(tmp_path / "c.json"), torch.zeros(1, 1, 8, 8)
+    amct.create_quant_config(file, net, inputs)
+    with pytest.raises(ValueError, match="calibration has run no batch; call the module that it receives"):
+        amct.accuracy_based_auto_calibration(net, Idle(), file, str(tmp_path / "r"), str(tmp_path / "m"), inputs)
