@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from ._errors import InputError
 
@@ -46,15 +45,16 @@ def to_numpy(value: ArrayLike, what: str = "the array") -> Array:
     """A NumPy array of any array, tensor, number or nested list. `what` is for messages."""
     import numpy as np
 
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-            value = value.float()
-        value = value.numpy()
     try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+                value = value.float()
+            value = value.numpy()
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what}: is no array: {error}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        # Of a tensor that has no elements in memory, or of lists of different lengths.
+        raise InputError(f"{what}: is no array: {_first_line(error)}") from None
     if array.dtype == object:
         raise InputError(f"{what}: is an array of Python objects, found {type(value).__name__}; pass numbers or strings")
     return array
@@ -89,8 +89,5 @@ def unpack(packed: Packed) -> Array:
     return np.frombuffer(elements, dtype=numpy_name).reshape(shape)  # type: ignore[arg-type]
 
 
-def names_of(values: Union[str, Sequence[str], None]) -> list[str]:
-    """A list of one name or several."""
-    if values is None:
-        return []
-    return [values] if isinstance(values, str) else [str(value) for value in values]
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from ._errors import Intact8Error
+from ._evaluation import number
 
 if TYPE_CHECKING:
     from ._arrays import Array
@@ -39,7 +42,12 @@ class Strategy(ABC):
         """Called by the native module."""
         attempts = [Attempt(frozenset(layers), satisfied, loss) for layers, satisfied, loss in history]
         proposed = self.propose(ranking, attempts)
-        return None if proposed is None else list(proposed)
+        if proposed is None:
+            return None
+        layers = list(proposed) if isinstance(proposed, Iterable) and not isinstance(proposed, (str, bytes)) else None
+        if layers is None or not all(isinstance(layer, str) for layer in layers):
+            raise Intact8Error(f"propose returned {proposed!r:.100}; return a list of names of layers, or None to stop")
+        return layers
 
 
 class Sensitivity(ABC):
@@ -54,4 +62,4 @@ class Sensitivity(ABC):
         import numpy as np
 
         arrays = (np.frombuffer(values, dtype="<f4") for values in (original, quantized))
-        return float(self.similarity(*arrays))
+        return number(self.similarity(*arrays), "similarity")

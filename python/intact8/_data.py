@@ -55,6 +55,9 @@ def _opened(
         return _native.DataSet.read(data, model), targets
     names = [name for name, *_ in model.inputs()]
     if isinstance(data, Mapping):
+        missing = [name for name in required_inputs(model) if name not in data]
+        if missing:
+            raise InputError(f"{what}: {_lacks(missing[0], data)}")
         arrays = {str(name): to_numpy(array, f"{what}: {name!r}") for name, array in data.items()}
         if truth is None:
             arrays = {name: array for name, array in arrays.items() if name in names}
@@ -77,10 +80,11 @@ def batches_of(data: Any, what: str = "the data") -> Iterator[Any]:
         if hasattr(data, "rewind"):
             data.rewind()
         return iter(data.get_next, None)
-    if isinstance(data, Iterable):
-        return iter(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return (data[idx] for idx in range(len(data)))
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        if isinstance(data, Iterable):
+            return iter(data)
+        if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            return (data[idx] for idx in range(len(data)))
     raise InputError(f"{what}: must be a path, arrays or an iterable of batches, found {type(data).__name__}")
 
 
@@ -116,10 +120,9 @@ def named_arrays(
         inputs = {name: to_numpy(item[name], f"{where}: {name!r}") for name in names if name in item}
         missing = [name for name in required if name not in inputs]
         if missing:
-            found = ", ".join(repr(name) for name in item)
-            raise InputError(f"{where}: has no array {missing[0]!r}, which the model requires; it has {found}")
+            raise InputError(f"{where}: {_lacks(missing[0], item)}")
         return inputs, {str(name): value for name, value in item.items() if name not in names}
-    if isinstance(item, (list, tuple)) and not _is_number_list(item):
+    if isinstance(item, (list, tuple)) and not (_is_nested(item) and len(required) == 1):
         if item and isinstance(item[0], Mapping):
             inputs, others = named_arrays(item[0], names, required, where)
             return inputs, {**others, **_rest(list(item[1:]))}
@@ -141,8 +144,16 @@ def _rest(values: list[Any]) -> dict[str, Any]:
     return {"": values[0]} if len(values) == 1 else {str(idx): value for idx, value in enumerate(values)}
 
 
-def _is_number_list(item: Any) -> bool:
-    return bool(item) and all(isinstance(value, (bool, int, float)) for value in item)
+def _is_nested(item: Any) -> bool:
+    """Whether a list is an array: one of numbers, or of lists of the same kind. A tuple of lists is a sequence of arrays."""
+    if all(isinstance(value, (bool, int, float)) for value in item):
+        return bool(item)
+    return isinstance(item, list) and all(isinstance(value, list) and _is_nested(value) for value in item)
+
+
+def _lacks(name: str, found: Mapping[Any, Any]) -> str:
+    names = ", ".join(repr(other) for other in found)
+    return f"has no array {name!r}, which the model requires; it has {names or 'none'}"
 
 
 def _split(arrays: dict[str, Array], names: list[str]) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._arrays import is_array, to_numpy, unpack
-from ._errors import Intact8Error
+from ._errors import InputError, Intact8Error
 from ._session import Session
 from ._targets import Targets
 
@@ -40,7 +40,11 @@ def per_sample(function: Callable[[Any, Any], Any], *, low: float = -math.inf, h
     Example:
         >>> intact8.per_sample(lambda logits, labels: logits.argmax(1) == labels)
     """
-    return PerSample(function, low, high)
+    if not callable(function):
+        raise InputError(f"per_sample marks a function, found {type(function).__name__}")
+    if not low <= high:
+        raise InputError(f"low must not exceed high, found {low} and {high}")
+    return PerSample(function, float(low), float(high))
 
 
 def kind_of(evaluate: Any) -> str:
@@ -90,6 +94,8 @@ def number(value: Any, what: str = "the evaluator") -> float:
         value = array.reshape(()).item()
     try:
         found = float(value)
+    except OverflowError:
+        found = math.inf
     except (TypeError, ValueError):
         raise Intact8Error(f"{what} returned {type(value).__name__}; return a number") from None
     if not math.isfinite(found):
@@ -97,20 +103,20 @@ def number(value: Any, what: str = "the evaluator") -> float:
     return found
 
 
-def numbers(value: Any, names: Sequence[str]) -> list[float]:
+def numbers(value: Any, names: Sequence[str], what: str = "the evaluator") -> list[float]:
     """A number for each goal, from a number, a sequence of numbers, or a mapping from names to numbers."""
     if isinstance(value, Mapping):
         missing = [name for name in names if name not in value]
         if missing:
             found = ", ".join(repr(name) for name in value)
-            raise Intact8Error(f"the evaluator returned no {missing[0]!r}; it returned {found}")
-        return [number(value[name], f"the evaluator's {name!r}") for name in names]
+            raise Intact8Error(f"{what} returned no {missing[0]!r}; it returned {found}; name one of them as metric")
+        return [number(value[name], f"{what}'s {name!r}") for name in names]
     if len(names) == 1:
-        return [number(value)]
+        return [number(value, what)]
     values = list(value) if isinstance(value, (list, tuple)) or is_array(value) else [value]
     if len(values) != len(names):
-        raise Intact8Error(f"the evaluator returned {len(values)} numbers for {len(names)} goals")
-    return [number(one) for one in values]
+        raise Intact8Error(f"{what} returned {len(values)} numbers for {len(names)} goals")
+    return [number(one, what) for one in values]
 
 
 def of_path(evaluate: Callable[[str], Any], names: Sequence[str]) -> Callable[[str], list[float]]:
@@ -126,8 +132,8 @@ def of_session(evaluate: Callable[[Session], Any], names: Sequence[str]) -> Call
 class MetricTally:
     """The metric of one model; the native module adds its outputs batch by batch."""
 
-    def __init__(self, metric: Any, outputs: list[str], targets: Targets) -> None:
-        self._metric, self._names, self._targets = metric, outputs, targets
+    def __init__(self, metric: Any, outputs: list[str], targets: Targets, name: str) -> None:
+        self._metric, self._names, self._targets, self._name = metric, outputs, targets, name
         self._kept: list[dict[str, Any]] = []
         self._samples: list[int] = []
         if is_torch_metric(metric):
@@ -158,9 +164,14 @@ class MetricTally:
             )
         is_count = array.dtype.kind == "b"
         low, high = (0.0, 1.0) if is_count else (self._metric.low, self._metric.high)
+        if array.dtype.kind not in "biuf":
+            raise Intact8Error(f"the metric returned an array of {array.dtype}; return a number for each sample")
         values = [float(value) for value in array]
         if not all(map(math.isfinite, values)):
             raise Intact8Error("the metric returned a number that is not finite")
+        outside = [value for value in values if not low <= value <= high]
+        if outside:
+            raise Intact8Error(f"the metric returned {outside[0]}, which is not from low, {low}, to high, {high}")
         return values, is_count, low, high
 
     def value(self) -> float:
@@ -168,9 +179,12 @@ class MetricTally:
         import numpy as np
 
         if is_torch_metric(self._metric):
-            return number(self._metric.compute(), "the metric")
+            return self._number(self._metric.compute())
         arrays = {name: np.concatenate([np.atleast_1d(kept[name]) for kept in self._kept]) for name in self._kept[0]}
-        return number(self._metric(_lone(arrays), self._targets.of(self._samples)), "the metric")
+        return self._number(self._metric(_lone(arrays), self._targets.of(self._samples)))
+
+    def _number(self, found: Any) -> float:
+        return numbers(found, [self._name], "the metric")[0]
 
 
 def _lone(arrays: dict[str, Any]) -> Any:

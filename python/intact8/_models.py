@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from . import _arguments as check
 from . import _native
 from ._errors import InputError
 
@@ -72,7 +73,7 @@ def open_runtime(runtime: Optional[str], target: Optional[str], remarks: list[st
     Raises:
         InputError: The runtime of the name does not exist or is not installed.
     """
-    name = runtime if runtime is not None else os.environ.get("INTACT8_RUNTIME") or None
+    name = check.text(runtime, "runtime") if runtime is not None else os.environ.get("INTACT8_RUNTIME") or None
     if name is not None:
         folder = package_folder(name)
         return _native.Runtime.named(name if folder is None else f"{name}={folder}")

@@ -7,11 +7,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
+from . import _arguments as check
 from . import _native
-from ._arrays import names_of
 from ._bases import Sensitivity, Strategy
 from ._data import DataLike, open_data, open_evaluation
 from ._errors import InputError
@@ -35,9 +35,14 @@ def feeding(
     if isinstance(batch_axes, Mapping):
         axes = [f"{name}={'none' if axis is None else axis}" for name, axis in batch_axes.items()]
     else:
-        axes = [str(batch_axes)] if isinstance(batch_axes, int) else names_of(batch_axes)
-    numbers = [[float(value)] if isinstance(value, (int, float)) else list(value or []) for value in (mean, std)]
-    return {"batch": batch, "batch_axes": axes, "mean": numbers[0], "std": numbers[1], "raw_bytes": raw_bytes}
+        axes = [str(batch_axes)] if isinstance(batch_axes, int) else check.texts(batch_axes, "batch_axes")
+    return {
+        "batch": check.optional(check.whole, batch, "batch", 1),
+        "batch_axes": axes,
+        "mean": check.numbers(mean, "mean"),
+        "std": check.numbers(std, "std"),
+        "raw_bytes": check.flag(raw_bytes, "raw_bytes"),
+    }
 
 
 def quantize(
@@ -113,7 +118,7 @@ def quantize(
         skip: Names of layers that stay in float, or patterns with `*` and `?`, such as "*/head/*".
         groups: Layers that are rolled back together or not at all.
         config: The configuration of the layers: a file, or its content as a mapping; see docs/config.md.
-        calibration_batches: Use only this number of batches of the calibration data; of an iterable no more are read.
+        calibration_batches: Use at most this number of batches of the calibration data; of an iterable no more are read.
         without: Stages to go without: equalize, balance, correct_bias, fit_rounding.
         strategy: minimal, anytime, binary-search, gallop, worst-first, greedy, or a `Strategy`.
         sensitivity: cosine, mse, sqnr, kl, one of these with the prefix "output-", or a `Sensitivity`.
@@ -151,62 +156,68 @@ def quantize(
         Exceptions of your functions are raised as they are. After the first trial they have the attribute `intact8_result`, the result so
         far.
     """
-    if threads < 1:
-        raise InputError(f"threads must be at least 1, found {threads}")
+    fed = feeding(batch, batch_axes, mean, std, raw_bytes)
+    limit = check.optional(check.whole, calibration_batches, "calibration_batches", 1)
+    request: dict[str, Any] = {
+        "feeding": fed,
+        "batch_num": limit,
+        "groups": [check.texts(group, "groups") for group in _groups(groups)],
+        "prefer": check.text(prefer, "prefer"),
+        "target": check.text(target, "target"),
+        "deploy": formats(deploy),
+        "contrib": check.flag(contrib, "contrib"),
+        "without": check.texts(without, "without"),
+        "measures_latency": check.flag(measure_latency, "measure_latency"),
+        "threads": check.whole(threads, "threads", 1),
+        "callback": _called(callback, "callback"),
+        "search": None,
+    }
+    settings = {
+        "max_drop": _drop(max_drop, "max_drop"),
+        "better": check.optional(check.text, better, "better"),
+        "confidence": check.optional(_drop, confidence, "confidence"),
+        "allow_chance": check.flag(allow_chance, "allow_chance"),
+        "strategy": _named_or(Strategy, strategy, "strategy"),
+        "sensitivity": _named_or(Sensitivity, sensitivity, "sensitivity"),
+        "ladder": _rungs(check.texts(ladder, "ladder"), prefer),
+        "max_trials": check.optional(check.whole, max_trials, "max_trials", 1),
+        "time_budget": check.optional(check.number, time_budget, "time_budget", 0),
+        "early_stop": check.flag(early_stop, "early_stop"),
+        "keep_best": check.flag(keep_best, "keep_best"),
+        "cache_memory": check.whole(cache_memory, "cache_memory", 0),
+    }
+    metrics = check.texts(metric, "metric")
+    saved = check.optional(check.path, save, "save")
     opened = open_model(
         model,
         Export(example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset),
-        allow_hard_links=allow_hard_links,
+        allow_hard_links=check.flag(allow_hard_links, "allow_hard_links"),
     )
+    request["model"], request["skip"] = opened, _skipped(check.texts(skip, "skip"), opened)
     remarks: list[str] = []
-    found = open_runtime(runtime, target, remarks)
-    folder = None if save is not None else tempfile.TemporaryDirectory(prefix="intact8-")
+    request["runtime"] = open_runtime(runtime, target, remarks)
+    folder = None if saved is not None else tempfile.TemporaryDirectory(prefix="intact8-")
     try:
         with tempfile.TemporaryDirectory(prefix="intact8-") as scratch:
-            fed = feeding(batch, batch_axes, mean, std, raw_bytes)
-            request: dict[str, Any] = {
-                "model": opened,
-                "calibration": open_data(calibration, opened, "calibration", calibration_batches),
-                "feeding": fed,
-                "save": os.fspath(save) if save is not None else os.path.join(folder.name if folder else "", "model"),
-                "config": _config_file(config, scratch),
-                "batch_num": calibration_batches,
-                "skip": _skipped(names_of(skip), opened),
-                "groups": [list(group) for group in groups],
-                "prefer": prefer,
-                "target": target,
-                "deploy": names_of(deploy),
-                "contrib": contrib,
-                "without": names_of(without),
-                "runtime": found,
-                "measures_latency": measure_latency,
-                "threads": threads,
-                "callback": callback,
-                "search": None,
-            }
-            search = _search(opened, evaluate, evaluation_data, names_of(metric), fed)
+            request["save"] = saved if folder is None else os.path.join(folder.name, "model")
+            request["config"] = _config_file(config, scratch)
+            request["calibration"] = open_data(calibration, opened, "calibration", limit)
+            search = _search(opened, evaluate, evaluation_data, metrics, fed)
             if search is not None:
-                request["search"] = {
-                    **search,
-                    "max_drop": str(max_drop),
-                    "better": better,
-                    "confidence": None if confidence is None else str(confidence),
-                    "allow_chance": allow_chance,
-                    "strategy": strategy,
-                    "sensitivity": sensitivity,
-                    "ladder": _rungs(names_of(ladder), prefer),
-                    "max_trials": max_trials,
-                    "time_budget": time_budget,
-                    "early_stop": early_stop,
-                    "keep_best": keep_best,
-                    "cache_memory": cache_memory,
-                }
-            report, raised = _native.quantize(request)
+                request["search"] = {**search, **settings}
+            elif request["groups"]:
+                raise InputError("groups are for a search, which needs evaluate; omit them to quantize every layer")
+            try:
+                report, raised = _native.quantize(request)
+            except InputError as error:
+                if isinstance(config, Mapping) and str(error).startswith(request["config"]):
+                    raise InputError("config" + str(error)[len(request["config"]) :]) from None
+                raise
     except BaseException:
         if folder is not None:
             folder.cleanup()
         raise
-    result = Result(json.loads(report), folder, remarks)
+    result = Result(json.loads(report), folder, remarks, request["save"])
     if raised is not None:
         try:
             raised.intact8_result = result  # type: ignore[attr-defined]
@@ -254,9 +265,47 @@ def _search(
     outputs = model.outputs()
 
     def begin() -> MetricTally:
-        return MetricTally(evaluate, outputs, targets)
+        return MetricTally(evaluate, outputs, targets, plain[0])
 
     return {"kind": "metric", "goals": goals, "evaluation": dataset, "function": begin}
+
+
+def formats(deploy: Any) -> list[str]:
+    """The deploy formats, at least one."""
+    found = check.texts(deploy, "deploy")
+    if not found:
+        raise InputError("deploy must name at least one format, such as 'qdq'")
+    return found
+
+
+def _groups(groups: Any) -> list[Any]:
+    """Groups of layers."""
+    if groups is not None and (isinstance(groups, (str, bytes, Mapping)) or not isinstance(groups, Iterable)):
+        raise InputError(f"groups must be a list of lists of layers, found {type(groups).__name__}")
+    found = list(groups or [])
+    if any(isinstance(group, str) for group in found):
+        raise InputError("groups must be a list of lists of layers, found a list of texts; write [[...]] for one group")
+    return found
+
+
+def _called(function: Any, name: str) -> Any:
+    """A function, or None."""
+    if function is not None and not callable(function):
+        raise InputError(f"{name} must be a function, found {type(function).__name__}")
+    return function
+
+
+def _drop(value: Any, name: str) -> str:
+    """The text of a drop or a level, which may be a number."""
+    return value if isinstance(value, str) else str(check.number(value, name))
+
+
+def _named_or(base: type, value: Any, name: str) -> Any:
+    """A name, or an object of a base class."""
+    if not isinstance(value, (str, base)):
+        kind = "the class itself; make an object of it" if isinstance(value, type) else type(value).__name__
+        raise InputError(f"{name} must be a name or an intact8.{base.__name__}, found {kind}")
+    return value
 
 
 def _rungs(ladder: list[str], prefer: str) -> list[str]:
@@ -272,10 +321,14 @@ def _name(goal: str) -> str:
 def _config_file(config: Union[str, os.PathLike[str], Mapping[str, Any], None], folder: str) -> Optional[str]:
     """The file of a configuration; a mapping is written to the folder."""
     if not isinstance(config, Mapping):
-        return None if config is None else os.fspath(config)
+        return check.optional(check.path, config, "config")
     path = os.path.join(folder, "config.json")
+    try:
+        content = json.dumps(dict(config))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"config: is no content of a JSON file: {error}") from None
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(config, file)
+        file.write(content)
     return path
 
 

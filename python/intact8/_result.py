@@ -6,10 +6,13 @@ import html
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from ._errors import InputError
+from . import _arguments as check
+from . import _native
+from ._errors import FileError, InputError
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,42 @@ class Latency:
 
 
 class Result:
-    """The result of `quantize`. Its files are in a temporary folder, which ends with it, unless `quantize` was told where to save."""
+    """The result of `quantize`. Its files are in a temporary folder, which ends with it, unless `quantize` was told where to save.
+    A pickled result holds those of a temporary folder."""
 
     raw: dict[str, Any]
     """The report, as docs/files.md describes it."""
 
     def __init__(
-        self, report: dict[str, Any], folder: Optional[tempfile.TemporaryDirectory[str]], remarks: list[str]
+        self,
+        report: dict[str, Any],
+        folder: Optional[tempfile.TemporaryDirectory[str]],
+        remarks: list[str],
+        save: str,
     ) -> None:
-        self.raw, self._folder = report, folder
+        self.raw, self._folder, self._prefix = report, folder, os.path.basename(save)
         self.notes: list[str] = [*remarks, *report.get("lines", []), *report.get("warnings", [])]
         """Lines for the user: restrictions of the target, doubts about the original."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if self._folder is not None:
+            state["_folder"] = {}
+            for path in _with_data(self.files):
+                with open(path, "rb") as file:
+                    state["_folder"][os.path.basename(path)] = file.read()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        contents = state["_folder"]
+        if contents is not None:
+            self._folder = tempfile.TemporaryDirectory(prefix="intact8-")
+            files = [os.path.join(self._folder.name, os.path.basename(path)) for path in self.files]
+            self.raw = {**self.raw, "files": files}
+            for name, content in contents.items():
+                with open(os.path.join(self._folder.name, name), "wb") as file:
+                    file.write(content)
 
     @property
     def met(self) -> Optional[bool]:
@@ -209,24 +237,39 @@ class Result:
 
         Returns:
             The paths of the copies.
+
+        Raises:
+            FileError: A file can't be written.
         """
-        path = os.fspath(path)
-        folder, prefix = os.path.split(path)
-        os.makedirs(folder or ".", exist_ok=True)
+        folder, prefix = os.path.split(check.path(path, "path"))
         copies = []
-        for source in self.files:
-            name = os.path.basename(source)
-            if self._folder is not None and name.startswith("model_"):
-                name = f"{prefix}_{name[len('model_') :]}" if prefix else name[len("model_") :]
-            for ending in ["", ".data"]:
-                if os.path.exists(source + ending):
-                    copy = os.path.join(folder, name + ending)
-                    # No reader sees half a file.
-                    partial = f"{copy}.part"
-                    shutil.copyfile(source + ending, partial)
-                    os.replace(partial, copy)
-                    copies.append(copy)
+        try:
+            os.makedirs(folder or ".", exist_ok=True)
+            for source in self.files:
+                copies += self._copied(source, folder, prefix)
+        except OSError as error:
+            raise FileError(f"{error.filename or path}: {error.strerror or error}") from None
         return copies
+
+    def _copied(self, source: str, folder: str, prefix: str) -> list[str]:
+        """Copies a file, and its external tensors; returns the paths."""
+        name = os.path.basename(source)
+        lead = f"{self._prefix}_" if self._prefix else ""
+        # The files of AMCT's search have names of their own.
+        if name.startswith(lead) and not name.startswith("accuracy_based_"):
+            name = f"{prefix}_{name[len(lead) :]}" if prefix else name[len(lead) :]
+        copy = os.path.join(folder, name)
+        if os.path.exists(copy) and os.path.samefile(source, copy):
+            return _with_data([copy])
+        if os.path.exists(f"{source}.data"):
+            # The model names the file of its external tensors.
+            _native.Model.load(source, False).save(copy)
+        else:
+            # No reader sees half a file.
+            partial = f"{copy}.part"
+            shutil.copyfile(source, partial)
+            os.replace(partial, copy)
+        return _with_data([copy])
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
@@ -237,10 +280,9 @@ class Result:
         for metric in self.metrics:
             result = "none" if metric.result is None else f"{metric.result:.6f}"
             lines.append(f"  {metric.name} (target {metric.target}): {metric.original:.6f} original, {result} result")
-        counts = (self.raw.get("counts") or {}).get("final")
+        counts = Counter(layer.arithmetic for layer in self.layers if layer.arithmetic is not None)
         if counts:
-            named = [f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n]
-            lines.append(f"  layers: {', '.join(named)}")
+            lines.append(f"  layers: {', '.join(f'{n} {name}' for name, n in counts.items())}")
         if self.latency is not None:
             latency = self.latency
             lines.append(
@@ -283,6 +325,11 @@ class Result:
 
     def _repr_html_(self) -> str:
         return self.report()
+
+
+def _with_data(paths: list[str]) -> list[str]:
+    """Files, and those with their external tensors."""
+    return [path for source in paths for path in (source, f"{source}.data") if os.path.exists(path)]
 
 
 def _shown_interval(interval: Optional[tuple[float, float]]) -> Optional[str]:

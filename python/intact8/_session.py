@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
+from . import _arguments as check
 from . import _native
-from ._arrays import ArrayLike, is_array, names_of, pack, to_numpy, unpack
+from ._arrays import ArrayLike, is_array, pack, to_numpy, unpack
 from ._errors import InputError
 from ._models import Export, ModelLike, open_model, open_runtime
 
@@ -79,5 +80,5 @@ class Session:
             array, expected = to_numpy(value, what), types.get(name)
             if array.dtype.kind == "f" and expected in ("f16", "f32", "f64"):
                 array = array.astype({"f16": "float16", "f32": "float32", "f64": "float64"}[expected], copy=False)
-            fed.append((name, pack(array, what)))
-        return {name: unpack(packed) for name, packed in self._session.run(fed, names_of(taps)).items()}
+            fed.append((str(name), pack(array, what)))
+        return {name: unpack(packed) for name, packed in self._session.run(fed, check.texts(taps, "taps")).items()}

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from . import _arguments as check
 from . import _native
-from ._arrays import ArrayLike, names_of
+from ._arguments import Path
+from ._arrays import ArrayLike
 from ._data import DataLike, open_data
 from ._models import Export, ModelLike, open_model, open_runtime
-from ._quantize import feeding
+from ._quantize import feeding, formats
 from ._session import Session
 
 if TYPE_CHECKING:
     from ._arrays import Array
-
-Path = Union[str, os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def run(
 
 
 def bench(
-    models: Sequence[ModelLike],
+    models: Union[ModelLike, Sequence[ModelLike]],
     data: DataLike = None,
     *,
     runtime: Optional[str] = None,
@@ -137,7 +136,7 @@ def bench(
     """Measures the latencies of models, which run in turns.
 
     Args:
-        models: The models.
+        models: The models, in a list or a tuple, or one.
         data: Data whose first batch is fed; without them the inputs are random, with `batch` samples.
         runtime: As for `Session`; by default ONNX Runtime or OpenVINO if one is installed, else intact8's interpreter.
         threads: The number of threads of a run, in a runtime of others.
@@ -148,7 +147,9 @@ def bench(
     Raises:
         InputError: A model or the data do not fit.
     """
-    opened = [open_model(model) for model in models]
+    threads, batch = check.whole(threads, "threads", 1), check.whole(batch, "batch", 1)
+    seconds = check.number(seconds, "seconds", 0)
+    opened = [open_model(model) for model in (models if isinstance(models, (list, tuple)) else [models])]
     dataset = None if data is None or not opened else open_data(data, opened[0], "data", 1)
     loaded = open_runtime(runtime, "onnxruntime-x86", []) or open_runtime(runtime, "onnxruntime-arm", [])
     fed = feeding(batch=None if data is None else batch if batch > 1 else None, **how)
@@ -185,8 +186,8 @@ def convert(
         InputError: The record does not fit the model.
         FileError: A file can't be read or written.
     """
-    files = {"save": os.fspath(save), "target": target, "deploy": names_of(deploy), "contrib": contrib}
-    return [str(path) for path in _native.convert(open_model(model), record, config, files)]
+    files, of_config = _files(save, target, deploy, contrib), check.optional(check.path, config, "config")
+    return [str(path) for path in _native.convert(open_model(model), check.path(record, "record"), of_config, files)]
 
 
 def convert_qat(
@@ -211,8 +212,18 @@ def convert_qat(
         InputError: The model is not quantized, or with other operators.
         FileError: A file can't be written.
     """
-    files = {"save": os.fspath(save), "target": target, "deploy": names_of(deploy), "contrib": contrib}
+    files = _files(save, target, deploy, contrib)
     return [str(path) for path in _native.convert_qat(open_model(model), files)]
+
+
+def _files(save: Any, target: Any, deploy: Any, contrib: Any) -> dict[str, Any]:
+    """Where and in which formats models are written, for the native module."""
+    return {
+        "save": check.path(save, "save"),
+        "target": check.text(target, "target"),
+        "deploy": formats(deploy),
+        "contrib": check.flag(contrib, "contrib"),
+    }
 
 
 def _tuple(values: Optional[list[Any]]) -> Any:

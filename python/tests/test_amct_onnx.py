@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
         config(tmp_path, skip_layers=["stem.conv", "stem.conv"])
     with pytest.raises(ValueError, match="there is no layer 'nothing'"):
         config(tmp_path, skip_layers=["nothing"])
-    with pytest.raises(ValueError, match="config_file must be a path, found int"):
+    with pytest.raises(ValueError, match="config_file must be a path, found 7"):
         amct.create_quant_config(7, MODEL)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="model_evaluator must be an AutoCalibrationEvaluatorBase"):
         amct.accuracy_based_auto_calibration(MODEL, object(), config(tmp_path), *arguments)  # type: ignore[arg-type]
@@ -164,6 +164,22 @@ def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="the calibration data have 1 batches, and batch_num is 4"):
         amct.accuracy_based_auto_calibration(MODEL, Lazy(), config(tmp_path), *arguments)
+
+    class Idle(Evaluator):
+        def calibration(self, model_file: str) -> None:  # type: ignore[override]
+            pass
+
+    with pytest.raises(ValueError, match="calibration has run no batch; make a session of the file that it receives"):
+        amct.accuracy_based_auto_calibration(MODEL, Idle(), config(tmp_path), *arguments)
+    with pytest.raises(ValueError, match="batch_num must be a whole number of at least 1, found '3'"):
+        amct.create_quant_config(str(tmp_path / "c.json"), MODEL, batch_num="3")  # type: ignore[arg-type]
+
+    class Vague(Evaluator):
+        def metric_eval(self, original_metric: Any, new_metric: Any) -> Any:
+            return "yes", "no"
+
+    with pytest.raises(RuntimeError, match="metric_eval, as its loss, returned the text 'no'; return a number"):
+        amct.accuracy_based_auto_calibration(MODEL, Vague(), config(tmp_path), *arguments)
 
     class Failing(Evaluator):
         def evaluate(self, model_file: str) -> Any:  # type: ignore[override]

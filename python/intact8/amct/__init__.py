@@ -20,10 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from .. import _arguments as check
 from .. import _native
 from .._errors import Intact8Error
 from .._models import Export
-from ._calls import auto_calibration, batch_num_of, create_config, read_config, text
+from ._calls import auto_calibration, batch_num_of, create_config, read_config
 from ._evaluator import ModelEvaluator
 from ._record import Batch, Recorder, hook_module, recorded_module
 from ._roles import EvaluatorRole, checked_evaluator
@@ -115,7 +116,7 @@ def accuracy_based_auto_calibration(
         recorder = Recorder(names, batch_num)
         with recorded_module(model, recorder):
             calibration(model)
-        return recorder.batches
+        return recorder.recorded("call the module that it receives with each batch")
 
     from ._trial import trial_module
 
@@ -161,10 +162,10 @@ def quantize_model(
     `modfied_onnx_file`. `save_model` then calibrates and writes the quantized models."""
     opened = _exported(model, input_data, input_names, output_names, dynamic_axes)
     recorder = Recorder([name for name, *_ in opened.inputs()], batch_num_of(config_file))
-    opened.save(text(modfied_onnx_file, "modfied_onnx_file"))
-    with open(text(record_file, "record_file"), "w", encoding="utf-8"):
+    opened.save(check.path(modfied_onnx_file, "modfied_onnx_file"))
+    with open(check.path(record_file, "record_file"), "w", encoding="utf-8"):
         pass
-    _PENDING[os.path.realpath(modfied_onnx_file)] = _Pending(opened, recorder, text(config_file, "config_file"))
+    _PENDING[os.path.realpath(modfied_onnx_file)] = _Pending(opened, recorder, check.path(config_file, "config_file"))
     copied = copy.deepcopy(model).eval()
     hook_module(copied, recorder)
     return copied
@@ -176,7 +177,7 @@ def save_model(modfied_onnx_file: str, record_file: str, save_path: str) -> None
     Raises:
         Intact8Error: The module was run fewer than `batch_num` times, or `quantize_model` was not called for the file.
     """
-    pending = _PENDING.get(os.path.realpath(text(modfied_onnx_file, "modfied_onnx_file")))
+    pending = _PENDING.get(os.path.realpath(check.path(modfied_onnx_file, "modfied_onnx_file")))
     if pending is None:
         raise Intact8Error(f"{modfied_onnx_file}: quantize_model was not called for it in this process")
     recorder = pending.recorder
@@ -186,7 +187,11 @@ def save_model(modfied_onnx_file: str, record_file: str, save_path: str) -> None
             f"{recorder.batch_num}; run it on more batches before save_model"
         )
     _native.calibrate_and_save(
-        pending.model, recorder.batches, pending.config_file, text(record_file, "record_file"), text(save_path, "save_path")
+        pending.model,
+        recorder.batches,
+        pending.config_file,
+        check.path(record_file, "record_file"),
+        check.path(save_path, "save_path"),
     )
     del _PENDING[os.path.realpath(modfied_onnx_file)]
 
@@ -195,7 +200,7 @@ def convert_model(model_file: str, scale_offset_record_file: str, save_path: str
     """Quantizes an ONNX model with a record of your own, and writes the deploy and the fake-quant model."""
     from .._tools import convert
 
-    convert(text(model_file, "model_file"), scale_offset_record_file, save_path)
+    convert(check.path(model_file, "model_file"), scale_offset_record_file, save_path)
 
 
 def convert_qat_model(model_file: str, save_path: str, record_file: Optional[str] = None) -> None:

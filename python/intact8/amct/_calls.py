@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from .. import _arguments as check
 from .. import _native
 from .._errors import FileError, InputError
 from ._roles import EvaluatorRole, sensitivity_role, strategy_role
 
 LOGGER = logging.getLogger("intact8.amct")
-
-
-def text(path: Any, name: str) -> str:
-    """A path as text."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputError(f"{name} must be a path, found {type(path).__name__}")
-    return os.fspath(path)
 
 
 def create_config(
@@ -32,20 +25,20 @@ def create_config(
     config_defination: Any,
 ) -> None:
     """Writes the configuration of a model."""
-    skipped = list(skip_layers or [])
+    skipped = check.texts(skip_layers, "skip_layers")
     if config_defination is not None and skipped:
         warnings.warn("skip_layers is ignored, because config_defination is given", stacklevel=3)
     if config_defination is None:
         check_skipped(skipped, model)
     settings = {
-        "definition": None if config_defination is None else text(config_defination, "config_defination"),
+        "definition": None if config_defination is None else check.path(config_defination, "config_defination"),
         "skip_layers": [] if config_defination is not None else skipped,
-        "batch_num": batch_num,
+        "batch_num": check.optional(check.whole, batch_num, "batch_num", 1),
         "activation_offset": bool(activation_offset),
         "target": "onnxruntime-x86",
         "prefer": "most-int8",
     }
-    for line in _native.create_config(text(config_file, "config_file"), model, settings):
+    for line in _native.create_config(check.path(config_file, "config_file"), model, settings):
         LOGGER.info(line)
 
 
@@ -64,7 +57,7 @@ def check_skipped(names: list[str], model: _native.Model) -> None:
 
 def read_config(config_file: Any) -> dict[str, Any]:
     """The content of a configuration."""
-    path = text(config_file, "config_file")
+    path = check.path(config_file, "config_file")
     try:
         with open(path, encoding="utf-8") as file:
             found: dict[str, Any] = json.load(file)
@@ -93,9 +86,9 @@ def auto_calibration(
 ) -> None:
     """Runs the search and writes the models."""
     call = {
-        "config_file": text(config_file, "config_file"),
-        "record_file": text(record_file, "record_file"),
-        "save_path": text(save_dir, "save_dir"),
+        "config_file": check.path(config_file, "config_file"),
+        "record_file": check.path(record_file, "record_file"),
+        "save_path": check.path(save_dir, "save_dir"),
         "strategy": strategy_role(strategy),
         "sensitivity": sensitivity_role(sensitivity),
         "scores_files": verify,

@@ -34,6 +34,16 @@ class Recorder:
         named = zip(self.inputs, values)
         self.batches.append([pack(to_numpy(value, f"input {name!r}"), name) for name, value in named])
 
+    def recorded(self, how: str) -> list[Batch]:
+        """The batches.
+
+        Raises:
+            InputError: There are none.
+        """
+        if not self.batches:
+            raise InputError(f"calibration has run no batch; {how}")
+        return self.batches
+
     def add_named(self, values: Mapping[str, Any]) -> None:
         """Records a batch by the names of the inputs."""
         self.add([values[name] for name in self.inputs if name in values])

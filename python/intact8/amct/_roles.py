@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional
 
 from .._errors import Intact8Error
+from .._evaluation import number
 from .common.auto_calibration import AutoCalibrationEvaluatorBase, AutoCalibrationStrategyBase, SensitivityBase
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ class EvaluatorRole:
         verdict = self._evaluator.metric_eval(original, quantized)
         if not isinstance(verdict, (tuple, list)) or len(verdict) != 2:
             raise Intact8Error(f"metric_eval must return (satisfied, loss), found {verdict!r}")
-        satisfied, loss = bool(verdict[0]), float(verdict[1])
-        if loss != loss:
-            raise Intact8Error("metric_eval returned a loss of nan; return a number")
-        return satisfied, loss
+        return bool(verdict[0]), number(verdict[1], "metric_eval, as its loss,")
 
 
 class StrategyRole:
@@ -93,7 +91,7 @@ class SensitivityRole:
         import numpy as np
 
         arrays = (np.frombuffer(values, dtype="<f4") for values in (original, quantized))
-        return float(self._sensitivity.compare(*arrays))
+        return number(self._sensitivity.compare(*arrays), "compare")
 
 
 def checked_evaluator(evaluator: Any) -> Any:

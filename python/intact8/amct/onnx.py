@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from .. import _arguments as check
 from .. import _native
 from .._errors import Intact8Error
 from .._tools import convert, convert_qat
-from ._calls import auto_calibration, batch_num_of, create_config, read_config, text
+from ._calls import auto_calibration, batch_num_of, create_config, read_config
 from ._evaluator import ModelEvaluator
 from ._record import Batch, Recorder, forget_file, recorded_file, watch_file
 from ._roles import EvaluatorRole, checked_evaluator
@@ -67,10 +68,10 @@ def create_quant_config(
     Raises:
         InputError: A skipped layer is unknown, can't be quantized or is there twice, or the model has no layer (a ValueError).
     """
-    opened = _native.Model.load(text(model_file, "model_file"), False)
+    opened = _native.Model.load(check.path(model_file, "model_file"), False)
     create_config(config_file, opened, skip_layers, batch_num, activation_offset, config_defination)
     if updated_model is not None:
-        opened.with_names().save(text(updated_model, "updated_model"))
+        opened.with_names().save(check.path(updated_model, "updated_model"))
 
 
 def accuracy_based_auto_calibration(
@@ -94,7 +95,7 @@ def accuracy_based_auto_calibration(
         Intact8Error: Anything else (a RuntimeError). Exceptions of the evaluator are raised as they are.
     """
     evaluator = checked_evaluator(model_evaluator)
-    model = text(model_file, "model_file")
+    model = check.path(model_file, "model_file")
     opened = _native.Model.load(model, False)
     names = [name for name, *_ in opened.inputs()]
 
@@ -102,7 +103,7 @@ def accuracy_based_auto_calibration(
         recorder = Recorder(names, batch_num)
         with recorded_file(model, recorder):
             calibration(model)
-        return recorder.batches
+        return recorder.recorded("make a session of the file that it receives, and call its method run with each batch")
 
     role = EvaluatorRole(evaluator, record, model, lambda path: path)
     auto_calibration(opened, role, config_file, record_file, save_dir, strategy, sensitivity, verify)
@@ -117,7 +118,7 @@ def quantize_preprocess(config_file: str, record_file: str, model_file: str, mod
     layers = read_config(config_file).values()
     if not any(isinstance(layer, dict) and "dmq_balancer_param" in layer for layer in layers):
         raise Intact8Error(f"{config_file}: no layer has a dmq_balancer_param, so there is nothing to preprocess")
-    _native.Model.load(text(model_file, "model_file"), False).save(text(modified_onnx_file, "modified_onnx_file"))
+    _native.Model.load(check.path(model_file, "model_file"), False).save(check.path(modified_onnx_file, "modified_onnx_file"))
 
 
 _PENDING: dict[str, tuple[_native.Model, Recorder, str]] = {}
@@ -126,14 +127,14 @@ _PENDING: dict[str, tuple[_native.Model, Recorder, str]] = {}
 def quantize_model(config_file: str, model_file: str, modified_onnx_file: str, record_file: str) -> None:
     """Writes the model to `modified_onnx_file`; the inputs of the first `batch_num` runs of its sessions are recorded, and `save_model`
     calibrates on them and writes the quantized models."""
-    opened = _native.Model.load(text(model_file, "model_file"), False)
-    modified = text(modified_onnx_file, "modified_onnx_file")
+    opened = _native.Model.load(check.path(model_file, "model_file"), False)
+    modified = check.path(modified_onnx_file, "modified_onnx_file")
     opened.save(modified)
-    with open(text(record_file, "record_file"), "w", encoding="utf-8"):
+    with open(check.path(record_file, "record_file"), "w", encoding="utf-8"):
         pass
     recorder = Recorder([name for name, *_ in opened.inputs()], batch_num_of(config_file))
     watch_file(modified, recorder)
-    _PENDING[os.path.realpath(modified)] = (opened, recorder, text(config_file, "config_file"))
+    _PENDING[os.path.realpath(modified)] = (opened, recorder, check.path(config_file, "config_file"))
 
 
 def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> None:
@@ -142,7 +143,7 @@ def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> Non
     Raises:
         Intact8Error: They were run fewer than `batch_num` times, or `quantize_model` was not called for the file.
     """
-    key = os.path.realpath(text(modified_onnx_file, "modified_onnx_file"))
+    key = os.path.realpath(check.path(modified_onnx_file, "modified_onnx_file"))
     if key not in _PENDING:
         raise Intact8Error(f"{modified_onnx_file}: quantize_model was not called for it in this process")
     model, recorder, config_file = _PENDING[key]
@@ -152,7 +153,7 @@ def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> Non
             f"{recorder.batch_num}; run it on more batches before save_model"
         )
     _native.calibrate_and_save(
-        model, recorder.batches, config_file, text(record_file, "record_file"), text(save_path, "save_path")
+        model, recorder.batches, config_file, check.path(record_file, "record_file"), check.path(save_path, "save_path")
     )
     forget_file(modified_onnx_file)
     del _PENDING[key]
@@ -160,13 +161,13 @@ def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> Non
 
 def convert_model(model_file: str, scale_offset_record_file: str, save_path: str) -> None:
     """Quantizes a float model with a record of your own, and writes the deploy and the fake-quant model."""
-    convert(text(model_file, "model_file"), scale_offset_record_file, save_path)
+    convert(check.path(model_file, "model_file"), scale_offset_record_file, save_path)
 
 
 def convert_qat_model(model_file: str, save_path: str, record_file: Optional[str] = None) -> None:
     """Writes the deploy model of a model with QuantizeLinear and DequantizeLinear, and its record, to `record_file` if it is given."""
-    save = text(save_path, "save_path")
-    convert_qat(text(model_file, "model_file"), save)
+    save = check.path(save_path, "save_path")
+    convert_qat(check.path(model_file, "model_file"), save)
     if record_file is not None:
         folder, prefix = os.path.split(save)
         written = f"{prefix}_scale_offset_record.txt" if prefix else "scale_offset_record.txt"
