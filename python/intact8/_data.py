@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ._arrays import Array
 
 DataLike = Any
-"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples; an array for the only input; or
-an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an array for each input and further values
+"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples; a tuple of them, inputs
+first; an array for the only input; or an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an array for each input and further values
 after them: a list, a generator, a torch DataLoader, a CalibrationDataReader of ONNX Runtime, or an `nncf.Dataset`."""
 
 
@@ -66,6 +66,11 @@ def _opened(
             targets.add(others)
             arrays = inputs
         return _native.DataSet.of_arrays(what, [(name, pack(array, name)) for name, array in arrays.items()]), targets
+    if _is_whole(data, len(required_inputs(model))):
+        inputs, others = named_arrays(data, names, required_inputs(model), what)
+        if truth is not None:
+            inputs.update(_truths(others, names, what, truth, targets))
+        return _native.DataSet.of_arrays(what, [(name, pack(array, name)) for name, array in inputs.items()]), targets
     if is_array(data) and not isinstance(data, (list, tuple)):
         array = to_numpy(data, what)
         return _native.DataSet.of_arrays(what, [(_only_input(model, what), pack(array, what))]), targets
@@ -102,14 +107,28 @@ def _recorded(
     for idx, item in enumerate(islice(batches, limit)):
         where = f"{what}: batch {idx + 1}"
         arrays, others = named_arrays(item, names, required, where)
-        if truth:
-            # A built-in metric looks for the array by its name.
-            renamed = {(f"metric.{truth}" if truth in names else truth) if name == "" else name: other for name, other in others.items()}
-            arrays.update({name: to_numpy(other, f"{where}: {name!r}") for name, other in renamed.items()})
-        elif truth is not None:
-            targets.add(others)
+        if truth is not None:
+            arrays.update(_truths(others, names, where, truth, targets))
         recorder.add([(name, pack(array, f"{where}: {name!r}")) for name, array in arrays.items()])
     return recorder.finish()
+
+
+def _is_whole(data: Any, n_required: int) -> bool:
+    """Whether a tuple has arrays with all samples, such as `(images, labels)`, and is not one of batches, which are of one rank."""
+    if not isinstance(data, tuple) or len(data) < 2 or not all(is_array(one) and len(one.shape) > 0 for one in data):
+        return False
+    shapes = [tuple(one.shape) for one in data]
+    return len({shape[0] for shape in shapes}) == 1 and (n_required > 1 or len({len(shape) for shape in shapes}) > 1)
+
+
+def _truths(others: dict[str, Any], names: list[str], where: str, truth: str, targets: Targets) -> dict[str, Array]:
+    """What follows the inputs, as arrays for a built-in metric, which looks for them by name; a metric of the caller's own, for which
+    `truth` is empty, has them as targets."""
+    if truth == "":
+        targets.add(others)
+        return {}
+    unnamed = f"metric.{truth}" if truth in names else truth
+    return {name or unnamed: to_numpy(other, f"{where}: {name or unnamed!r}") for name, other in others.items()}
 
 
 def named_arrays(

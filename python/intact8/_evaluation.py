@@ -180,7 +180,13 @@ class MetricTally:
 
         if is_torch_metric(self._metric):
             return self._number(self._metric.compute())
-        arrays = {name: np.concatenate([np.atleast_1d(kept[name]) for kept in self._kept]) for name in self._kept[0]}
+        try:
+            arrays = {name: np.concatenate([np.atleast_1d(kept[name]) for kept in self._kept]) for name in self._kept[0]}
+        except ValueError:
+            raise InputError(
+                "the samples have outputs of different shapes, which make no array; mark the metric with intact8.per_sample, so that "
+                "it is called batch by batch"
+            ) from None
         return self._number(self._metric(_lone(arrays), self._targets.of(self._samples)))
 
     def _number(self, found: Any) -> float:

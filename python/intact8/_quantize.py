@@ -96,7 +96,7 @@ def quantize(
     Args:
         model: The path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` in evaluation mode with `example_inputs`.
         calibration: Some hundred samples without labels: an `.npz`, an `.npy` or a folder of such files; a mapping from input names to
-            arrays with the samples along the batch axis; or an iterable of samples or batches: mappings, arrays, or tuples whose first
+            arrays with the samples along the batch axis, or a tuple of them; or an iterable of samples or batches: mappings, arrays, or tuples whose first
             values are the inputs, as from a torch DataLoader, a CalibrationDataReader of ONNX Runtime or an `nncf.Dataset`. An iterable
             is read once; its batches are kept in a temporary file, never all in memory.
         evaluate: What scores a model. A function of the path of an ONNX file; a function of a `session` (an `intact8.Session`; the argument

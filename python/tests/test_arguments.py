@@ -111,6 +111,31 @@ def test_nested_lists_are_one_array(images: Any) -> None:
     assert intact8.quantize(MODEL, [(images[:4].tolist(), [1, 2, 3, 4])], **FAST).deploy == expected
 
 
+def test_a_tuple_may_have_all_samples(images: Any, evaluation: dict[str, Any]) -> None:
+    data = (evaluation["input"], evaluation["labels"])
+    expected = intact8.quantize(MODEL, images, evaluate=evaluation, **FAST)
+    metric = lambda outputs, targets: (outputs.argmax(1) == targets).mean()  # noqa: E731
+    for kwargs in [{"evaluate": data}, {"evaluate": metric, "evaluation_data": data}]:
+        found = intact8.quantize(MODEL, (images, np.zeros(len(images))), **kwargs, **FAST)
+        assert found.deploy == expected.deploy and found.metrics[0].original == pytest.approx(expected.metrics[0].original)
+    # A tuple of batches is an iterable.
+    assert intact8.quantize(MODEL, (images[:128], images[128:]), **FAST).verdict == "unscored"
+
+
+def test_outputs_of_different_shapes_need_a_metric_by_sample() -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "s", size]) for name, size in [("x", 8), ("y", 4)]]
+    weight = numpy_helper.from_array(np.random.default_rng(0).random((8, 4), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], name="mm")], "g", info[:1], info[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    samples = [(np.ones((1, length, 8), np.float32), 0) for length in (3, 4)]
+    with pytest.raises(intact8.InputError, match="outputs of different shapes"):
+        intact8.quantize(model, samples, evaluate=lambda outputs, targets: 1.0, evaluation_data=samples, **FAST)
+    by_sample = intact8.per_sample(lambda outputs, targets: np.ones(len(outputs)))
+    assert intact8.quantize(model, samples, evaluate=by_sample, evaluation_data=samples, **FAST).met is True
+
+
 @pytest.mark.parametrize("evaluate", [None, DIGITS / "eval.npz"])
 def test_calibration_batches_limit_every_form(evaluate: Any, images: Any) -> None:
     quantize = lambda data, **kwargs: intact8.quantize(MODEL, data, evaluate=evaluate, **FAST, **kwargs).deploy  # noqa: E731
