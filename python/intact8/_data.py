@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from ._arrays import Array
 
 DataLike = Any
-"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples; a tuple of them, inputs
-first; an array for the only input; or an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an array for each input and further values
-after them: a list, a generator, a torch DataLoader, a CalibrationDataReader of ONNX Runtime, or an `nncf.Dataset`."""
+"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples, or a tuple of them, the inputs
+first; an array for the only input; or an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an
+array for each input and further values after them: a list, a generator, a torch DataLoader, a CalibrationDataReader of ONNX Runtime, or
+an `nncf.Dataset`."""
 
 
 def open_data(data: DataLike, model: _native.Model, what: str, limit: Optional[int] = None) -> _native.DataSet:

@@ -96,9 +96,9 @@ def quantize(
     Args:
         model: The path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` in evaluation mode with `example_inputs`.
         calibration: Some hundred samples without labels: an `.npz`, an `.npy` or a folder of such files; a mapping from input names to
-            arrays with the samples along the batch axis, or a tuple of them; or an iterable of samples or batches: mappings, arrays, or tuples whose first
-            values are the inputs, as from a torch DataLoader, a CalibrationDataReader of ONNX Runtime or an `nncf.Dataset`. An iterable
-            is read once; its batches are kept in a temporary file, never all in memory.
+            arrays with the samples along the batch axis, or a tuple of them; or an iterable of samples or batches: mappings, arrays, or
+            tuples whose first values are the inputs, as from a torch DataLoader, a CalibrationDataReader of ONNX Runtime or an
+            `nncf.Dataset`. An iterable is read once; its batches are kept in a temporary file, never all in memory.
         evaluate: What scores a model. A function of the path of an ONNX file; a function of a `session` (an `intact8.Session`; the argument
             has that name or annotation); a metric `f(outputs, targets)`, a `per_sample` metric or an object of torchmetrics, each with
             `evaluation_data`; or data with labels, which `metric` scores. None scores nothing: every layer is quantized.
@@ -187,7 +187,7 @@ def quantize(
         "cache_memory": check.whole(cache_memory, "cache_memory", 0),
     }
     metrics = check.texts(metric, "metric")
-    saved = check.optional(check.path, save, "save")
+    saved = None if save is None else check.path(save, "save")
     opened = open_model(
         model,
         Export(example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset),
@@ -197,10 +197,10 @@ def quantize(
     remarks: list[str] = []
     request["runtime"] = open_runtime(runtime, target, remarks)
     folder = None if saved is not None else tempfile.TemporaryDirectory(prefix="intact8-")
+    request["save"] = where = saved or os.path.join(folder.name if folder else "", "model")
     try:
         with tempfile.TemporaryDirectory(prefix="intact8-") as scratch:
-            request["save"] = saved if folder is None else os.path.join(folder.name, "model")
-            request["config"] = _config_file(config, scratch)
+            request["config"] = config_file = _config_file(config, scratch)
             request["calibration"] = open_data(calibration, opened, "calibration", limit)
             search = _search(opened, evaluate, evaluation_data, metrics, fed)
             if search is not None:
@@ -210,14 +210,15 @@ def quantize(
             try:
                 report, raised = _native.quantize(request)
             except InputError as error:
-                if isinstance(config, Mapping) and str(error).startswith(request["config"]):
-                    raise InputError("config" + str(error)[len(request["config"]) :]) from None
+                if config_file is not None and isinstance(config, Mapping):
+                    # The caller does not know the file.
+                    raise InputError(str(error).replace(config_file, "config", 1)) from None
                 raise
     except BaseException:
         if folder is not None:
             folder.cleanup()
         raise
-    result = Result(json.loads(report), folder, remarks, request["save"])
+    result = Result(json.loads(report), folder, remarks, where)
     if raised is not None:
         try:
             raised.intact8_result = result  # type: ignore[attr-defined]
