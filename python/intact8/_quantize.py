@@ -60,6 +60,8 @@ def quantize(
     deploy: Union[str, Sequence[str]] = "qdq",
     contrib: bool = False,
     skip: Union[str, Sequence[str]] = (),
+    only: Union[str, Sequence[str]] = (),
+    skip_types: Union[str, Sequence[str]] = (),
     groups: Sequence[Sequence[str]] = (),
     config: Union[str, os.PathLike[str], Mapping[str, Any], None] = None,
     calibration_batches: Optional[int] = None,
@@ -116,6 +118,8 @@ def quantize(
         deploy: The formats of the result: qdq, qoperator, integer or ascend.
         contrib: Allow operators of the domain com.microsoft in the format qoperator.
         skip: Names of layers that stay in float, or patterns with `*` and `?`, such as "*/head/*".
+        only: Names or patterns of the only layers that are quantized.
+        skip_types: Operators whose layers stay in float, such as "Softmax".
         groups: Layers that are rolled back together or not at all.
         config: The configuration of the layers: a file, or its content as a mapping; see docs/config.md.
         calibration_batches: Use at most this number of batches of the calibration data; of an iterable no more are read.
@@ -135,7 +139,7 @@ def quantize(
         measure_latency: Whether the latency is measured, and decides which configuration is fastest.
         threads: The threads that the result will have for a run; latencies are measured with so many.
         save: Folder and prefix of the written files, such as "out/model"; by default a temporary folder that ends with the result.
-        callback: Receives a dict with `event` (stage, progress or note), `text`, `done` and `total`; `show_progress` prints them. An
+        callback: Receives a dict with `event` (stage, progress, trial or note), `text`, `done` and `total`; `show_progress` prints them. An
             exception of it ends the run.
         batch: The number of samples in a batch; by default that of the model, or 32.
         batch_axes: The axis that counts samples where it can't be found: of all inputs, or a mapping from inputs to axes or None.
@@ -162,6 +166,9 @@ def quantize(
         "feeding": fed,
         "batch_num": limit,
         "groups": [check.texts(group, "groups") for group in _groups(groups)],
+        "skip": check.texts(skip, "skip"),
+        "only": check.texts(only, "only"),
+        "skip_types": check.texts(skip_types, "skip_types"),
         "prefer": check.text(prefer, "prefer"),
         "target": check.text(target, "target"),
         "deploy": formats(deploy),
@@ -193,7 +200,7 @@ def quantize(
         Export(example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset),
         allow_hard_links=check.flag(allow_hard_links, "allow_hard_links"),
     )
-    request["model"], request["skip"] = opened, _skipped(check.texts(skip, "skip"), opened)
+    request["model"] = opened
     remarks: list[str] = []
     request["runtime"] = open_runtime(runtime, target, remarks)
     folder = None if saved is not None else tempfile.TemporaryDirectory(prefix="intact8-")
@@ -331,22 +338,6 @@ def _config_file(config: Union[str, os.PathLike[str], Mapping[str, Any], None], 
     with open(path, "w", encoding="utf-8") as file:
         file.write(content)
     return path
-
-
-def _skipped(patterns: list[str], model: _native.Model) -> list[str]:
-    """The names of layers; a pattern stands for all that it matches."""
-    from fnmatch import fnmatchcase
-
-    if not any(sign in pattern for pattern in patterns for sign in "*?["):
-        return patterns
-    layers, _ = _native.layer_names(model)
-    names: list[str] = []
-    for pattern in patterns:
-        found = [pattern] if pattern in layers else [name for name in layers if fnmatchcase(name, pattern)]
-        if not found:
-            raise InputError(f"skip: no layer has a name like {pattern!r}; see intact8.inspect")
-        names.extend(name for name in found if name not in names)
-    return names
 
 
 class show_progress:  # noqa: N801, an object that is used like a function

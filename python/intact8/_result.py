@@ -256,7 +256,7 @@ class Result:
         name = os.path.basename(source)
         lead = f"{self._prefix}_" if self._prefix else ""
         # The files of AMCT's search have names of their own.
-        if name.startswith(lead) and not name.startswith("accuracy_based_"):
+        if name.startswith(lead):
             name = f"{prefix}_{name[len(lead) :]}" if prefix else name[len(lead) :]
         copy = os.path.join(folder, name)
         if os.path.exists(copy) and os.path.samefile(source, copy):

@@ -37,6 +37,10 @@ class InspectedLayer:
     quantizable: bool
     reason: Optional[str]
     """Why it can't be quantized."""
+    plan: Optional[str]
+    """What it begins with on the target: int8, weights only or float."""
+    plan_reason: Optional[str]
+    """Why that is not int8."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,29 @@ class Timing:
     """Relative to the first model, by the least times."""
 
 
-def inspect(model: ModelLike, *, example_inputs: Any = None) -> list[InspectedLayer]:
+def inspect(
+    model: ModelLike, *, target: Optional[str] = None, prefer: str = "fastest", example_inputs: Any = None
+) -> list[InspectedLayer]:
     """The layers of a model, and for each whether it can be quantized. `pandas.DataFrame(inspect(model))` is a table of them.
 
+    Args:
+        model: As for `quantize`.
+        target: The runtime for which the layers are planned; None plans none. The plan is an estimate; `quantize` measures.
+        prefer: What is preferred there, as for `quantize`.
+        example_inputs: Of `torch.onnx.export`, for a module.
+
     Raises:
-        InputError: The model breaks a rule of ONNX.
+        InputError: The model breaks a rule of ONNX, or a name is unknown.
     """
     opened = open_model(model, Export(example_inputs=example_inputs))
-    rows = json.loads(_native.inspect(opened))["layers"]
-    return [
-        InspectedLayer(**{**row, "input": _tuple(row["input"]), "output": _tuple(row["output"])}) for row in rows
-    ]
+    rows = json.loads(_native.inspect(opened, target, prefer))["layers"]
+
+    def layer(row: dict[str, Any]) -> InspectedLayer:
+        plan = row.pop("plan") or {}
+        shapes = {name: _tuple(row[name]) for name in ("input", "output")}
+        return InspectedLayer(**{**row, **shapes}, plan=plan.get("arithmetic"), plan_reason=plan.get("reason"))
+
+    return [layer(row) for row in rows]
 
 
 def compare(

@@ -89,6 +89,10 @@ impl Progress for PythonProgress {
         self.report("note", line, None);
     }
 
+    fn trial(&mut self, line: &str) {
+        self.report("trial", line, None);
+    }
+
     fn line(&mut self, line: &str) {
         self.remember(line);
         self.report("note", line, None);

@@ -122,7 +122,11 @@ impl Run {
         Ok(ConfigChoice {
             given,
             without: WithoutStages { equalize, balance, correct_bias, fit_rounding },
-            selection: LayerSelection::skipping(&request.skip),
+            selection: LayerSelection {
+                skip: request.skip.clone(),
+                only: request.only.clone(),
+                skip_types: request.skip_types.clone(),
+            },
             reduce_range: vec![],
             prefer: Preference::named(&request.prefer)?,
             target: Profile::named(&request.target)?,
@@ -192,6 +196,7 @@ impl Run {
         let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
         let (mut scorer, mut goals) = self.roles(search, &interpreter, &files)?;
+        watcher.goals.clone_from(&goals.goals);
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
         let float = FloatModel::new(&prepared, &*interpreter)?.with_memory(calibration_memory());
         let runtime = self.runtime().filter(|_| request.measures_latency);

@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) config: Option<PathBuf>,
     pub(crate) batch_num: Option<usize>,
     pub(crate) skip: Vec<String>,
+    pub(crate) only: Vec<String>,
+    pub(crate) skip_types: Vec<String>,
     pub(crate) groups: Vec<Vec<String>>,
     pub(crate) prefer: String,
     pub(crate) target: String,

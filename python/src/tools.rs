@@ -8,7 +8,7 @@ use crate::session::Runtime;
 use intact8::ir::Executor;
 use intact8::{
     Budget, DeployFormat, Emission, Interpreter, LayerSelection, NewConfig, OutputFiles, Preference, Profile,
-    Record, TimedModel, interleaved, load_config, machine_limits, random_inputs,
+    Record, TimedModel, interleaved, layer_plans, load_config, machine_limits, random_inputs,
 };
 use pyo3::prelude::*;
 use serde_json::json;
@@ -16,11 +16,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The layers of a model, as JSON.
+/// The layers of a model, as JSON; with a target also their plans there.
 #[pyfunction]
-pub(crate) fn inspect(py: Python<'_>, model: &Model) -> PyResult<String> {
-    let found = detached(py, || intact8::inspect(&model.model)).or_raise(py)?;
-    Ok(found.to_json(&BTreeMap::new()).to_string())
+pub(crate) fn inspect(py: Python<'_>, model: &Model, target: Option<&str>, prefer: &str) -> PyResult<String> {
+    let inspected = || {
+        let plans = match target.map(Profile::named).transpose()? {
+            Some(target) => {
+                let (prefer, all) = (Preference::named(prefer)?, LayerSelection::default());
+                layer_plans(&model.model, target, prefer, &all)?
+            }
+            None => BTreeMap::new(),
+        };
+        Ok(intact8::inspect(&model.model)?.to_json(&plans).to_string())
+    };
+    detached(py, inspected).or_raise(py)
 }
 
 /// The differences between a float and a quantized model, value by value, as JSON.

@@ -246,7 +246,7 @@ def test_a_result_is_saved_under_every_prefix(tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in first.save(tmp_path / "plain") ) != []
     assert (tmp_path / "plain_deploy_model.onnx").read_bytes() == first.deploy
     assert set(first.save(tmp_path / "a")) == set(first.files)
-    assert json.loads((tmp_path / "other" / "accuracy_based_auto_calibration_final_config.json").read_text())
+    assert json.loads((tmp_path / "other" / "b_final_config.json").read_text())
     with pytest.raises(intact8.InputError, match="path must be a path, found ''"):
         first.save("")
     (tmp_path / "file").write_text("")

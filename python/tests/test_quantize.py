@@ -222,7 +222,7 @@ def test_layers_can_be_skipped_by_patterns() -> None:
     )
     arithmetic = {layer.name: layer.arithmetic for layer in result.layers}
     assert {found for name, found in arithmetic.items() if name.startswith("block1.")} == {"float"}
-    with pytest.raises(ValueError, match="skip: no layer has a name like 'nothing.\\*'"):
+    with pytest.raises(ValueError, match='skip "nothing.\\*": is not a layer'):
         intact8.quantize(DIGITS / "model.onnx", DIGITS / "calib.npz", skip="nothing.*", **FAST)
 
 
@@ -320,6 +320,8 @@ def test_progress_is_reported() -> None:
     events: list[dict[str, Any]] = []
     intact8.quantize(DIGITS / "model.onnx", DIGITS / "calib.npz", evaluate=DIGITS / "eval.npz", callback=events.append, **FAST)
     stages = [event["text"] for event in events if event["event"] == "stage"]
+    [trial] = [event["text"] for event in events if event["event"] == "trial"]
+    assert trial.startswith("trial 1: met with 0 of ") and "top1 0.99" in trial
     assert "scoring the original" in stages and any("calibrating" in stage for stage in stages)
     assert any(event["event"] == "progress" and event["total"] for event in events)
 

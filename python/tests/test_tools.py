@@ -73,6 +73,11 @@ def test_layers_are_inspected() -> None:
     stem = next(layer for layer in layers if layer.name == "stem.conv")
     assert stem.op == "Conv" and stem.quantizable and stem.reason is None
     assert stem.input is not None and stem.input[1:] == (1, 8, 8) and (stem.multiply_adds or 0) > 0
+    assert stem.plan is None
+    planned = intact8.inspect(DIGITS / "model.onnx", target="onnxruntime-x86", prefer="most-int8")
+    assert {layer.plan for layer in planned if layer.op == "Conv"} == {"int8"}
+    with pytest.raises(ValueError, match="did you mean \"tensorrt\""):
+        intact8.inspect(DIGITS / "model.onnx", target="trt")
 
 
 def test_models_are_compared_and_timed(tmp_path: Path, images: Any) -> None:
