@@ -255,7 +255,6 @@ class Result:
         """Copies a file, and its external tensors; returns the paths."""
         name = os.path.basename(source)
         lead = f"{self._prefix}_" if self._prefix else ""
-        # The files of AMCT's search have names of their own.
         if name.startswith(lead):
             name = f"{prefix}_{name[len(lead) :]}" if prefix else name[len(lead) :]
         copy = os.path.join(folder, name)
