@@ -137,6 +137,14 @@ impl Graph {
         self.dag[value.node].as_constant()
     }
 
+    /// The tensor, if no run can have another one: an input's default does not count.
+    pub fn fixed(&self, value: ValueId) -> Option<&Tensor> {
+        match &self.dag[value.node].kind {
+            NodeKind::Const(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
     /// All nodes, in order of their ids.
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> {
         self.dag.node_indices()

@@ -129,7 +129,7 @@ fn padded(graph: &Graph, conv: NodeId, x: ValueId, rank: usize) -> Option<(Value
     if !(is_constant && is_explicit && is_zero) || has_axes {
         return None;
     }
-    let around = graph.constant(graph.operand(x.node, 1)?)?.values::<i64>().ok()?;
+    let around = graph.fixed(graph.operand(x.node, 1)?)?.values::<i64>().ok()?;
     let of_conv = conv.ints("pads").ok()?.map_or(vec![0; 2 * rank], <[i64]>::to_vec);
     let (begin, end) = around.split_at_checked(rank + 2).filter(|(_, end)| end.len() == rank + 2)?;
     let is_spatial = begin[..2] == [0; 2] && end[..2] == [0; 2] && around.iter().all(|&pad| pad >= 0);
@@ -140,7 +140,7 @@ fn padded(graph: &Graph, conv: NodeId, x: ValueId, rank: usize) -> Option<(Value
 }
 
 fn float_constant(graph: &Graph, value: ValueId) -> Option<&Tensor> {
-    graph.constant(value).filter(|tensor| tensor.dtype() == DType::F32)
+    graph.fixed(value).filter(|tensor| tensor.dtype() == DType::F32)
 }
 
 /// The sizes of a convolution over an input that its window just covers.

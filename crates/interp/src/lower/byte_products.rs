@@ -88,7 +88,7 @@ impl Product {
         };
         let (x, w) = (graph.operand(id, 0)?, graph.operand(id, 1)?);
         let (x, weight) = (Coded::of(graph, x, None)?, Coded::of_weight(graph, w, channel_axis)?);
-        let shape = graph.constant(weight.bytes)?.shape();
+        let shape = graph.fixed(weight.bytes)?.shape();
         let fits = if name == "Conv" { (3..=5).contains(&shape.len()) } else { shape.len() == 2 };
         let n_channels = *shape.get(usize::try_from(channel_axis).ok()?).filter(|_| fits)?;
         let mut bias = match graph.operand(id, 2).filter(|_| has_bias) {
@@ -126,7 +126,7 @@ impl Product {
 
     fn lower(self, graph: &mut Graph) {
         let is_conv = self.op.name == "Conv";
-        let rank = graph.constant(self.weight.bytes).map_or(0, |weight| weight.shape().len());
+        let rank = graph.fixed(self.weight.bytes).map_or(0, |weight| weight.shape().len());
         let x = if is_conv { to_channels_last(graph, self.x.bytes, rank) } else { self.x.bytes };
         let (bias, bias_scale) = self.bias.unzip();
         let operands = [
@@ -158,21 +158,21 @@ pub(super) fn transposes_b(op: &Op) -> Option<bool> {
 impl Coded {
     /// Of a constant weight with one scale, or one for each index of the dimension.
     fn of_weight(graph: &Graph, value: ValueId, axis: i64) -> Option<Coded> {
-        let rank = graph.constant(graph.operand(value.node, 0)?)?.shape().len() as i64;
+        let rank = graph.fixed(graph.operand(value.node, 0)?)?.shape().len() as i64;
         Coded::of(graph, value, Some(axis)).or_else(|| Coded::of(graph, value, Some(axis - rank)))
     }
 }
 
 /// A bias of constant floats, or of dequantized constants of 32 bits.
 fn bias(graph: &Graph, value: ValueId, n_channels: usize) -> Option<(ValueId, Option<ValueId>)> {
-    if let Some(floats) = graph.constant(value) {
+    if let Some(floats) = graph.fixed(value) {
         let fits = floats.dtype() == DType::F32 && is_row(floats, n_channels);
         return fits.then_some((value, None));
     }
     let op = graph.node(value.node).as_op().filter(|op| op.is("DequantizeLinear"))?;
     let (integers, scale) = (graph.operand(value.node, 0)?, graph.operand(value.node, 1)?);
-    let (numbers, scales) = (graph.constant(integers)?, graph.constant(scale)?);
-    let zeros = graph.operand(value.node, 2).map(|zeros| graph.constant(zeros)).unwrap_or_default();
+    let (numbers, scales) = (graph.fixed(integers)?, graph.fixed(scale)?);
+    let zeros = graph.operand(value.node, 2).map(|zeros| graph.fixed(zeros)).unwrap_or_default();
     let is_centred = match zeros {
         Some(zeros) => zeros.values::<i32>().ok()?.iter().all(|&zero| zero == 0),
         None => graph.operand(value.node, 2).is_none(),
@@ -223,7 +223,7 @@ pub(super) fn bounds(graph: &Graph, id: NodeId) -> Option<[Option<f32>; 2]> {
     }
     let bound = |slot: usize| match graph.operand(id, slot) {
         None => Some(None),
-        Some(value) => match graph.constant(value)?.values::<f32>().ok()? {
+        Some(value) => match graph.fixed(value)?.values::<f32>().ok()? {
             [bound] => Some(Some(*bound)),
             _ => None,
         },

@@ -83,12 +83,12 @@ struct Function {
 impl Function {
     /// Adds the node of a value and those before it.
     fn add(&mut self, graph: &Graph, value: ValueId) -> Option<()> {
-        if self.nodes.contains(&value.node) || graph.constant(value).is_some() {
-            return graph.constant(value).is_none_or(|constant| constant.len() == 1).then_some(());
+        if self.nodes.contains(&value.node) || graph.fixed(value).is_some() {
+            return graph.fixed(value).is_none_or(|constant| constant.len() == 1).then_some(());
         }
         if let Some(coded) = Coded::of(graph, value, None) {
             let is_same = self.source.is_none_or(|source| source.bytes == coded.bytes);
-            let is_one = graph.constant(coded.scale)?.len() == 1 && graph.constant(coded.bytes).is_none();
+            let is_one = graph.fixed(coded.scale)?.len() == 1 && graph.fixed(coded.bytes).is_none();
             self.source = Some(coded).filter(|_| is_same && is_one);
             self.source?;
         } else {
@@ -99,7 +99,7 @@ impl Function {
             let parameters = operands[slots.min(operands.len())..].iter().flatten();
             let are_single = parameters
                 .copied()
-                .all(|value| graph.constant(value).is_some_and(|constant| constant.len() == 1));
+                .all(|value| graph.fixed(value).is_some_and(|constant| constant.len() == 1));
             if !is_known || !are_single || self.nodes.len() >= MAX_NODES || value.slot > 0 {
                 return None;
             }
@@ -128,7 +128,7 @@ impl Function {
                     operands.push(None);
                     continue;
                 };
-                let copy = match (copies.get(&operand), graph.constant(operand)) {
+                let copy = match (copies.get(&operand), graph.fixed(operand)) {
                     (Some(copy), _) => *copy,
                     (None, Some(constant)) => {
                         let name = format!("constant {}", copies.len());

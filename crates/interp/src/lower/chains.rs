@@ -4,7 +4,7 @@ use super::{DOMAIN, lowered_op, replace};
 use crate::op::Operand;
 use crate::ops::lowered::chain::{Link, Operation, Step};
 use intact8_ir::{
-    Attr, DType, Graph, Model, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Tensor, Type, ValueId,
+    Attr, DType, Graph, Model, NodeId, NodeKind, Op, OperatorTrait, Pass, Result, Type, ValueId,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -121,7 +121,7 @@ impl Chains {
         is_dequantized
             && are_members
             && !graph.outputs().contains(&id.into())
-            && bytes.is_some_and(|bytes| constant(graph, bytes).is_none())
+            && bytes.is_some_and(|bytes| graph.fixed(bytes).is_none())
     }
 }
 
@@ -187,18 +187,10 @@ impl Merged {
 fn operation(graph: &Graph, id: NodeId) -> Option<Operation> {
     let kind = |operand: &Option<ValueId>| match operand {
         None => Operand::Absent,
-        Some(value) => constant(graph, *value).map_or(Operand::Computed, Operand::Constant),
+        Some(value) => graph.fixed(*value).map_or(Operand::Computed, Operand::Constant),
     };
     let operands: Vec<Operand<'_>> = graph.operands(id).iter().map(kind).collect();
     Operation::of(graph.node(id).as_op()?, &operands)
-}
-
-/// The tensor of a constant. The default of an input is none: a run may feed another value.
-pub(super) fn constant(graph: &Graph, value: ValueId) -> Option<&Tensor> {
-    match &graph.node(value.node).kind {
-        NodeKind::Const(tensor) => Some(tensor),
-        _ => None,
-    }
 }
 
 /// The values that are tensors of f32, as far as types are stated or follow from the operators. Where a model states a wrong type,

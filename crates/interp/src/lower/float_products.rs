@@ -2,7 +2,6 @@
 
 use super::activation::activation;
 use super::byte_products::transposes_b;
-use super::chains::constant;
 use super::{lowered_op, replace};
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Pass, Result, ValueId};
 
@@ -64,7 +63,7 @@ fn fuse(graph: &mut Graph, id: NodeId) -> Option<()> {
         return None;
     }
     let (x, weight) = (graph.operand(id, 0)?, graph.operand(id, 1)?);
-    let matrix = constant(graph, weight).filter(|weight| weight.dtype() == DType::F32)?;
+    let matrix = graph.fixed(weight).filter(|weight| weight.dtype() == DType::F32)?;
     let n_columns = match *matrix.shape() {
         [columns, _] if is_transposed => columns,
         [_, columns] => columns,
@@ -72,7 +71,7 @@ fn fuse(graph: &mut Graph, id: NodeId) -> Option<()> {
     };
     let mut bias = graph.operand(id, 2);
     let is_plain = |bias: ValueId| {
-        is_bias(graph, bias, n_columns) && constant(graph, bias).is_some_and(|bias| bias.shape().len() <= 2)
+        is_bias(graph, bias, n_columns) && graph.fixed(bias).is_some_and(|bias| bias.shape().len() <= 2)
     };
     if !bias.is_none_or(is_plain) {
         return None;
@@ -86,7 +85,7 @@ fn fuse(graph: &mut Graph, id: NodeId) -> Option<()> {
     }
     let mut summand = None;
     if let Some((sum, other)) = sum(graph, result)
-        && constant(graph, other).is_none()
+        && graph.fixed(other).is_none()
     {
         (result, summand) = (sum, Some(other));
     }
@@ -116,7 +115,7 @@ fn is_bias(graph: &Graph, value: ValueId, n_columns: usize) -> bool {
         [lead @ .., last] => *last == n_columns && lead.iter().all(|&n| n == 1),
         [] => false,
     };
-    constant(graph, value).is_some_and(|bias| bias.dtype() == DType::F32 && is_row(bias.shape()))
+    graph.fixed(value).is_some_and(|bias| bias.dtype() == DType::F32 && is_row(bias.shape()))
 }
 
 /// The Add that is the only use of a value, and its other operand.

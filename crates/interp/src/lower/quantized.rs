@@ -18,7 +18,7 @@ impl Coded {
     pub(super) fn of(graph: &Graph, value: ValueId, axis: Option<i64>) -> Option<Coded> {
         let node = value.node;
         let coded = Coded::read(graph, node, "DequantizeLinear")?;
-        let along = match graph.constant(coded.scale)?.shape() {
+        let along = match graph.fixed(coded.scale)?.shape() {
             [] | [1] => return Some(coded),
             [_] => graph.node(node).as_op()?.int("axis").ok()?.unwrap_or(1),
             _ => return None,
@@ -29,7 +29,7 @@ impl Coded {
     /// The result of a QuantizeLinear with one scale.
     pub(super) fn result(graph: &Graph, node: NodeId) -> Option<Coded> {
         let coded = Coded::read(graph, node, "QuantizeLinear")?;
-        let is_one = graph.constant(coded.scale)?.len() == 1;
+        let is_one = graph.fixed(coded.scale)?.len() == 1;
         is_one.then_some(Coded { bytes: node.into(), ..coded })
     }
 
@@ -41,9 +41,9 @@ impl Coded {
         }
         let (scale, zero) = (graph.operand(node, 1)?, graph.operand(node, 2));
         let coded = Coded { bytes: graph.operand(node, 0)?, scale, zero };
-        let scales = graph.constant(scale)?.values::<f32>().ok()?;
+        let scales = graph.fixed(scale)?.values::<f32>().ok()?;
         let is_usual = scales.iter().all(|&scale| scale > 0.0 && scale.is_finite());
-        let zeros = zero.map(|zero| graph.constant(zero)).unwrap_or_default();
+        let zeros = zero.map(|zero| graph.fixed(zero)).unwrap_or_default();
         let matches = zero.is_none() || zeros?.len() == scales.len();
         (is_usual && matches && coded.dtype(graph).is_some()).then_some(coded)
     }
@@ -51,8 +51,8 @@ impl Coded {
     /// The type of the bytes: that of the zero point, or else of constants. Without either it is u8 after a QuantizeLinear.
     pub(super) fn dtype(&self, graph: &Graph) -> Option<DType> {
         let dtype = match self.zero {
-            Some(zero) => graph.constant(zero)?.dtype(),
-            None => graph.constant(self.bytes).map(Tensor::dtype)?,
+            Some(zero) => graph.fixed(zero)?.dtype(),
+            None => graph.fixed(self.bytes).map(Tensor::dtype)?,
         };
         matches!(dtype, DType::I8 | DType::U8).then_some(dtype)
     }
@@ -60,7 +60,7 @@ impl Coded {
     /// Whether two codings are the same.
     pub(super) fn is_like(&self, other: &Coded, graph: &Graph) -> bool {
         let same = |a: Option<ValueId>, b: Option<ValueId>| {
-            a == b || a.zip(b).is_some_and(|(a, b)| graph.constant(a) == graph.constant(b))
+            a == b || a.zip(b).is_some_and(|(a, b)| graph.fixed(a) == graph.fixed(b))
         };
         same(Some(self.scale), Some(other.scale)) && same(self.zero, other.zero)
     }

@@ -123,3 +123,45 @@ fn lowered_models_run_on_inputs_of_other_sizes() {
         assert_eq!(session.run(&inputs).unwrap(), written.run(&inputs).unwrap(), "{shape:?}");
     }
 }
+
+/// A run may feed other weights than the defaults of inputs.
+#[test]
+fn defaults_of_inputs_are_no_constants() {
+    let weights = [
+        "%w = input splat(0.5) : f32[16,16,3,3]\n%c = Conv(%x, %w) {pads = [1, 1, 1, 1]}\n%y = Relu(%c)\n",
+        "%w = input splat(0.5) : f32[16,16]\n%m = MatMul(%x, %w)\n%b = input splat(0.25) : f32[16]\n%y = Add(%m, %b)\n",
+        "%q = QuantizeLinear(%x, %s, %z)\n%d = DequantizeLinear(%q, %s, %z)\n%w = input splat(2) : i8[16,16,3,3]\n\
+         %v = DequantizeLinear(%w, %s)\n%c = Conv(%d, %v) {pads = [1, 1, 1, 1]}\n%r = QuantizeLinear(%c, %s, %z)\n\
+         %y = DequantizeLinear(%r, %s, %z)\n",
+        "%t = input [0.0, 6.0] : f32[2]\n%a = Add(%x, %k)\n%l = input [0.5] : f32[]\n%e = Clip(%a, %l)\n%y = Sigmoid(%e)\n",
+    ];
+    let interpreter = Interpreter::default();
+    for nodes in weights {
+        let shape = if nodes.contains("MatMul") { "[4,16]" } else { "[1,16,4,4]" };
+        let text = format!(
+            "model m opset 17\n%x = input : f32{shape}\n%s = const [0.1] : f32[]\n%z = const [0] : u8[]\n\
+             %k = const [0.125] : f32[]\n{nodes}return %y\n"
+        );
+        let model: Model = text.parse().unwrap();
+        let shape: &[usize] = if nodes.contains("MatMul") { &[4, 16] } else { &[1, 16, 4, 4] };
+        let values = (0..shape.iter().product()).map(|i: usize| (i * 37 % 101) as f32 * 0.02 - 1.0).collect();
+        let x = Tensor::new(shape, values);
+        let written = Session::as_written(&model, Limits::default()).unwrap();
+        let lowered = interpreter.compile(&model).unwrap();
+        let inputs = model.main().inputs().iter().skip(1).map(|&id| {
+            let default = model.main().node(id).as_constant().unwrap();
+            match default.values::<f32>() {
+                Ok(values) => Tensor::new(default.shape(), values.iter().map(|value| value - 0.75).collect()),
+                Err(_) => {
+                    let bytes = default.values::<i8>().unwrap();
+                    Tensor::new(default.shape(), bytes.iter().map(|byte| byte - 3).collect())
+                }
+            }
+        });
+        let fed: Vec<Tensor> = std::iter::once(x.clone()).chain(inputs).collect();
+        for inputs in [&[x][..], &fed] {
+            let (found, expected) = (lowered.run(inputs).unwrap(), written.run(inputs).unwrap());
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -161,7 +161,7 @@ impl Sunk {
         let op = graph.node(id).as_op()?;
         let how = Order::of(op)?;
         let is_quantizer = op.has(OperatorTrait::Quantizes);
-        if is_quantizer && graph.constant(graph.operand(id, 1)?)?.len() != 1 {
+        if is_quantizer && graph.fixed(graph.operand(id, 1)?)?.len() != 1 {
             return None;
         }
         let is_named = |value: &Value| !value.name.is_empty();
@@ -175,7 +175,7 @@ impl Sunk {
         let mut operands = Vec::new();
         for slot in slots {
             let value = graph.operand(id, slot)?;
-            let operand = match (perm(graph, value.node), graph.constant(value)) {
+            let operand = match (perm(graph, value.node), graph.fixed(value)) {
                 (Some(other), _) if other == perm_here => Untransposed::Value(graph.operand(value.node, 0)?),
                 (_, Some(constant)) => Untransposed::Constant(untransposed(constant, &perm_here)?),
                 // Other values have the same rank, or else they would be broadcast.

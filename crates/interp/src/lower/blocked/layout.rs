@@ -121,7 +121,7 @@ fn pair(graph: &mut Graph, id: NodeId) -> Option<Blocks> {
         match found[slot] {
             Some(other) if other == blocks => {}
             Some(_) => return None,
-            None => constants[slot] = Some(blocked_constant(graph.constant(operand)?, blocks)?),
+            None => constants[slot] = Some(blocked_constant(graph.fixed(operand)?, blocks)?),
         }
     }
     for (slot, constant) in constants.into_iter().enumerate() {
