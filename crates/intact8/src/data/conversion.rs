@@ -1,15 +1,23 @@
-//! Conversions between the arrays of a data set and the inputs of a model: bytes are normalized, floats change their precision.
+//! Conversions between the arrays of a data set and the inputs of a model: bytes are normalized, floats change their precision, and
+//! integers such as the indices of tokens their width.
 
 use super::{Array, Feeding};
-use intact8_ir::{DType, Error, Result, Tensor, bf16, f16};
+use intact8_ir::{DType, Element, Error, Result, Tensor, bf16, f16};
 
 /// The number of samples that are read at once to look for the greatest byte.
 const CHUNK: usize = 64;
 
-/// Whether elements of one type can be fed to an input of another: bytes and floats to every float.
+/// Whether elements of one type can be fed to an input of another: bytes and floats to every float, integers to i32 and i64.
 pub(super) fn is_possible(from: DType, to: DType) -> bool {
-    from == to || (to.is_wide_float() && (from == DType::U8 || from.is_wide_float()))
+    let are_integers = INDICES.contains(&to) && (INDICES.contains(&from) || NARROW.contains(&from));
+    from == to || are_integers || (to.is_wide_float() && (from == DType::U8 || from.is_wide_float()))
 }
+
+/// The types of indices, to which integers are converted.
+const INDICES: [DType; 2] = [DType::I32, DType::I64];
+
+/// Further integers whose values an index can have.
+const NARROW: [DType; 5] = [DType::I8, DType::U8, DType::I16, DType::U16, DType::U32];
 
 /// Whether an array is bytes that are fed to a float input.
 pub(super) fn is_of_bytes(from: DType, to: DType) -> bool {
@@ -69,8 +77,34 @@ pub(super) fn converted(batch: Tensor, to: DType, feeding: &Feeding) -> Result<T
     if batch.dtype() == to || !is_possible(batch.dtype(), to) {
         return Ok(batch);
     }
+    if INDICES.contains(&to) {
+        return indices(&batch, to);
+    }
     let batch = if batch.dtype() == DType::U8 { normalized(&batch, feeding)? } else { batch };
     cast(batch, to)
+}
+
+/// Integers of another width.
+fn indices(tensor: &Tensor, to: DType) -> Result<Tensor> {
+    fn wide<T: Copy + Element + Into<i64>>(tensor: &Tensor) -> Result<Vec<i64>> {
+        Ok(tensor.values::<T>()?.iter().map(|&value| value.into()).collect())
+    }
+    let values = match tensor.dtype() {
+        DType::I8 => wide::<i8>(tensor)?,
+        DType::U8 => wide::<u8>(tensor)?,
+        DType::I16 => wide::<i16>(tensor)?,
+        DType::U16 => wide::<u16>(tensor)?,
+        DType::I32 => wide::<i32>(tensor)?,
+        DType::U32 => wide::<u32>(tensor)?,
+        _ => tensor.values::<i64>()?.to_vec(),
+    };
+    if to == DType::I64 {
+        return Ok(Tensor::new(tensor.shape(), values));
+    }
+    let narrow = |&value: &i64| {
+        i32::try_from(value).map_err(|_| Error::invalid_data(format!("holds {value}, which is no {to}")))
+    };
+    Ok(Tensor::new(tensor.shape(), values.iter().map(narrow).collect::<Result<Vec<i32>>>()?))
 }
 
 /// The values of a tensor of floats, rounded once to another float type.
@@ -153,8 +187,20 @@ mod tests {
         assert_eq!(to(DType::F32).values::<f32>().unwrap(), [0.1, 2.0]);
         assert_eq!(to(DType::F16).values::<f16>().unwrap()[1].to_f32(), 2.0);
         assert_eq!(to(DType::Bf16).values::<bf16>().unwrap()[1].to_f32(), 2.0);
-        assert_eq!(to(DType::I64), doubles(), "only floats are converted");
+        assert_eq!(to(DType::I64), doubles(), "floats are no indices");
         assert!(is_possible(DType::F64, DType::F32) && !is_possible(DType::I64, DType::F32));
+    }
+
+    #[test]
+    fn indices_change_their_width_if_they_fit() {
+        let to = |tensor: Tensor, dtype: DType| converted(tensor, dtype, &Feeding::default());
+        let wide = to(Tensor::new(&[2], vec![7i32, -7]), DType::I64).unwrap();
+        assert_eq!(wide.values::<i64>().unwrap(), [7, -7]);
+        let narrow = to(Tensor::new(&[2], vec![7i64, -7]), DType::I32).unwrap();
+        assert_eq!(narrow.values::<i32>().unwrap(), [7, -7]);
+        let error = to(Tensor::new(&[1], vec![1i64 << 31]), DType::I32).unwrap_err();
+        assert_eq!(error.to_string(), "holds 2147483648, which is no i32");
+        assert!(!is_possible(DType::I64, DType::U8) && !is_possible(DType::Bool, DType::I64));
     }
 
     #[test]
