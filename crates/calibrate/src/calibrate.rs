@@ -3,15 +3,15 @@
 use crate::calibrated::{Calibrated, Ranges, Roundings, SmoothingFactors};
 use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
+use crate::observation::ObservedRanges;
 use crate::observer::{CalibrationObserver, CalibrationStage};
 use crate::rounding::RoundedLayer;
 use crate::sample::LayerSamples;
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
 use intact8_ir::{Executor, Model, Pass, Result};
-use intact8_quant::calibration::ClippingCandidate;
+use intact8_quant::QuantConfig;
 use intact8_quant::passes::Smooth;
 use intact8_quant::rounding::SharedWeights;
-use intact8_quant::{QuantConfig, Record};
 use std::collections::BTreeMap;
 
 /// Finds the quantization parameters of all layers that a configuration enables, from the first
@@ -33,7 +33,11 @@ pub fn calibrate(
     let batches = &mut Batches::of(data, config.batch_num, observer)?;
     batches.observer.stage(CalibrationStage::Observation);
     let observed = observation::observe(float, config, batches)?;
-    let mut calibrated = Calibrated { ranges: Ranges::of(observed.ranges), ..Calibrated::default() };
+    let mut calibrated = Calibrated {
+        ranges: Ranges::of(observed.ranges),
+        histograms: observed.histograms,
+        ..Calibrated::default()
+    };
     if !observed.factors.0.is_empty() {
         batches.observer.stage(CalibrationStage::Smoothing);
     }
@@ -50,7 +54,7 @@ pub fn calibrate(
     clipping::clip(&network, config, &mut calibrated.ranges, candidates, batches)?;
     let smoothed = match factors.0.is_empty() {
         true => None,
-        false => Some(smooth(float, config, &factors, &mut calibrated.ranges, batches)?),
+        false => Some(smooth(float, config, &factors, &mut calibrated, batches)?),
     };
     calibrated.smoothing = factors;
     let smoothed = smoothed.as_ref().unwrap_or(float.model());
@@ -66,24 +70,25 @@ pub fn calibrate(
     Ok(calibrated)
 }
 
-/// Observes the smoothed layers again in the smoothed model, replaces their ranges, and returns that model.
+/// Observes the smoothed layers again in the smoothed model, replaces their ranges and distributions, and returns that model.
 fn smooth(
     float: &FloatModel<'_>,
     config: &QuantConfig,
     factors: &SmoothingFactors,
-    ranges: &mut Ranges,
+    calibrated: &mut Calibrated,
     batches: &mut Batches<'_>,
 ) -> Result<Model> {
     let config = smoothing::restricted(config, |name| factors.0.contains_key(name));
     let mut smoothed = float.model().clone();
     Smooth { config: &config, record: &factors.record() }.run(&mut smoothed)?;
     let executor = float.runtime().compile(&smoothed)?;
-    let (found, candidates): (Record, Vec<ClippingCandidate>) =
+    let ObservedRanges { ranges, candidates, histograms } =
         observation::ranges(&smoothed, &*executor, &config, batches)?;
-    let mut found = Ranges::of(found);
+    let mut found = Ranges::of(ranges);
     let network = clipping::Network { model: &smoothed, executor: &*executor, runtime: float.runtime() };
     clipping::clip(&network, &config, &mut found, candidates, batches)?;
-    ranges.0.extend(found.0);
+    calibrated.ranges.0.extend(found.0);
+    calibrated.histograms.extend(histograms);
     Ok(smoothed)
 }
 

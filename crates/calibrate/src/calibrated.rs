@@ -1,5 +1,6 @@
 //! The results of calibration: one type for each stage, and the record that they are combined in.
 
+use intact8_quant::calibration::ValueHistogram;
 use intact8_quant::{LayerRecord, QuantParams, Record};
 use std::collections::BTreeMap;
 
@@ -43,12 +44,15 @@ pub struct Calibrated {
     pub roundings: Roundings,
     /// The bias corrections.
     pub bias_shifts: BiasShifts,
+    /// The distribution of the first activation of each layer over the data, after smoothing, by name of the layer. Nothing
+    /// depends on it: it is for reports.
+    pub histograms: BTreeMap<String, ValueHistogram>,
 }
 
 impl Calibrated {
     /// The record, with one entry for each layer: all that quantization needs.
     pub fn into_record(self) -> Record {
-        let Calibrated { ranges, mut smoothing, mut roundings, mut bias_shifts } = self;
+        let Calibrated { ranges, mut smoothing, mut roundings, mut bias_shifts, histograms: _ } = self;
         let entry = |(name, LayerRanges { activations, weights }): (String, LayerRanges)| {
             let entry = LayerRecord {
                 activations,

@@ -8,8 +8,9 @@ use crate::float_model::FloatModel;
 use crate::sample::{LayerSamples, RowSample};
 use crate::smoothing::with_default_strengths;
 use intact8_ir::{Executor, Model, Result};
-use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration};
+use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration, ValueHistogram};
 use intact8_quant::{Calibration, QuantConfig, Record};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// The results of one pass over the data through the layers as they are, without smoothing.
@@ -18,6 +19,8 @@ pub(crate) struct Observed {
     pub(crate) ranges: Record,
     /// Clipped ranges, to be chosen by the error at the network's outputs.
     pub(crate) candidates: Vec<ClippingCandidate>,
+    /// The distributions of the layers' activations.
+    pub(crate) histograms: BTreeMap<String, ValueHistogram>,
     /// The smoothing factors of each layer that may be smoothed.
     pub(crate) factors: SmoothingFactors,
     /// Rows of the layers' inputs.
@@ -55,17 +58,27 @@ pub(crate) fn observe(
     drop(pool);
     calibration.check_reached()?;
     let (factors, samples) = (SmoothingFactors::of(smoothing.finish()?), samples.finish(rows));
-    let (ranges, candidates) = finished(calibration)?;
-    Ok(Observed { ranges, candidates, factors, samples })
+    let ObservedRanges { ranges, candidates, histograms } = finished(calibration)?;
+    Ok(Observed { ranges, candidates, histograms, factors, samples })
 }
 
-/// The ranges of a model's layers, and the clipping candidates.
+/// The ranges of a model's layers, with all that belongs to them.
+pub(crate) struct ObservedRanges {
+    /// The ranges of each layer, before clipping.
+    pub(crate) ranges: Record,
+    /// Clipped ranges, to be chosen by the error at the network's outputs.
+    pub(crate) candidates: Vec<ClippingCandidate>,
+    /// The distributions of the layers' activations.
+    pub(crate) histograms: BTreeMap<String, ValueHistogram>,
+}
+
+/// Observes the ranges of a model's layers.
 pub(crate) fn ranges(
     model: &Model,
     executor: &dyn Executor,
     config: &QuantConfig,
     batches: &mut Batches<'_>,
-) -> Result<(Record, Vec<ClippingCandidate>)> {
+) -> Result<ObservedRanges> {
     let mut calibration = Calibration::new(model, config)?;
     let pool = CalibrationPool::new(&calibration);
     observe_batches(
@@ -80,8 +93,12 @@ pub(crate) fn ranges(
 }
 
 /// The results of a calibration. Takes it by value, so that its histograms are freed before the network runs again.
-fn finished(calibration: Calibration) -> Result<(Record, Vec<ClippingCandidate>)> {
-    Ok((calibration.ranges()?, calibration.clipping_candidates()))
+fn finished(calibration: Calibration) -> Result<ObservedRanges> {
+    Ok(ObservedRanges {
+        ranges: calibration.ranges()?,
+        candidates: calibration.clipping_candidates(),
+        histograms: calibration.histograms(),
+    })
 }
 
 /// A pool of calibrations without observations, one for each batch that runs; their memory is reused.

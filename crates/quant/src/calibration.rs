@@ -5,8 +5,10 @@
 
 mod channel_weights;
 mod clipping_candidate;
+mod value_histogram;
 
 pub use self::clipping_candidate::ClippingCandidate;
+pub use self::value_histogram::ValueHistogram;
 pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
@@ -45,6 +47,9 @@ struct Chosen {
     asymmetric: bool,
     params: QuantParams,
 }
+
+/// The number of bins of a distribution that is drawn.
+const DRAWN_BINS: usize = 48;
 
 /// The error of a layer without a range.
 const UNREACHED: &str = "no calibration data but zeros reach this layer; quantize only its weights or none, or calibrate with \
@@ -197,6 +202,16 @@ impl Calibration {
             Ok((layer.name.clone(), record))
         };
         Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
+    }
+
+    /// The distribution of the first activation of each layer, by name of the layer; layers that no different values reached
+    /// have none.
+    pub fn histograms(&self) -> BTreeMap<String, ValueHistogram> {
+        let of_layer = |watched: &Watched| {
+            let statistics = &self.statistics[watched.inputs.first()?];
+            Some((watched.layer.name.clone(), ValueHistogram::of(statistics, DRAWN_BINS)?))
+        };
+        self.layers.iter().filter_map(of_layer).collect()
     }
 
     /// Checks that every layer that needs a range has one: that none of its activations is 0 throughout.

@@ -3,6 +3,7 @@
 use crate::ranking::{Ranked, Ranking};
 use crate::roles::Verdict;
 use intact8_ir::Error;
+use intact8_quant::calibration::ValueHistogram;
 use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
 use intact8_quant::{Deployed, LayerArithmetic, QuantConfig, Quantized, Record};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct Report<S> {
     /// The position of the trial that comes closest to the target: the one with the least
     /// [shortfall](crate::Judge::shortfall), of equal ones the one with the fewest layers rolled back.
     pub closest: usize,
+    /// The distribution of the first activation of each layer over the calibration data, by name of the layer.
+    pub histograms: BTreeMap<String, ValueHistogram>,
     /// The configuration of the closest trial.
     pub closest_config: QuantConfig,
     /// The model of the [best](Report::best) trial. If no trial meets the target it is `None`, or the model of the closest

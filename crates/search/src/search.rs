@@ -94,7 +94,7 @@ pub fn search<'a, S: Scorer>(
         return Err(Error::evaluator(message));
     }
 
-    let calibrated = calibrate(float, config, roles.data, &mut Progress(roles.observer))?;
+    let mut calibrated = calibrate(float, config, roles.data, &mut Progress(roles.observer))?;
     let report = Report {
         original: score,
         table,
@@ -108,6 +108,7 @@ pub fn search<'a, S: Scorer>(
         ending: Ending::Finished,
         failure: None,
         closest: 0,
+        histograms: std::mem::take(&mut calibrated.histograms),
         closest_config: config.clone(),
         outcome: None,
         rescored: vec![],
