@@ -27,6 +27,7 @@ mod export;
 mod external;
 mod fields;
 mod import;
+mod metadata;
 mod notes;
 mod rope;
 mod tensor;
@@ -36,3 +37,4 @@ mod wire;
 
 pub use export::{ExportOptions, Exported, External, ExternalFile, export};
 pub use import::{import, import_with_hard_links};
+pub use metadata::appended_metadata;
