@@ -1,5 +1,7 @@
 //! The search, with roles from Python.
 
+mod settings;
+
 use crate::detached::detached;
 use crate::errors::{OrRaise, exception, own_exception};
 use crate::progress::{PythonProgress, Raised};
@@ -11,9 +13,9 @@ use intact8::search::ladder::rung_named;
 use intact8::{
     AnyScorer, CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, Confidence,
     ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerArithmetic,
-    LayerSelection, MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig,
-    SearchOptions, Stop, VerifiedScorer, Watcher, WithoutStages, calibrate_and_save, calibration_memory,
-    deploy_sizes, load_config, machine_limits, model_bytes, prepare, write_file,
+    LayerSelection, MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig, RunFacts,
+    SearchOptions, Stop, VerifiedScorer, Watcher, WithoutStages, WrittenReport, calibrate_and_save,
+    calibration_memory, load_config, machine_limits, model_bytes, prepare,
 };
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -238,7 +240,7 @@ impl Run {
         self.finished(result, &goals, &files, &watcher)
     }
 
-    /// The report, also as a file.
+    /// The report, also as files.
     fn finished(
         &self,
         result: CandidateResult,
@@ -248,13 +250,16 @@ impl Run {
     ) -> intact8::Result<Finished> {
         let model = self.request.model.get();
         let float_bytes = model.path.as_deref().map_or(0, |path| model_bytes(path, &model.model));
-        let sizes = if float_bytes > 0 { deploy_sizes(files, float_bytes)? } else { vec![] };
-        let mut json = result.to_json(goals, files, &sizes, watcher, self.began.elapsed());
-        json["model"] = json!(model.path.as_ref().map(|path| path.display().to_string()));
-        json["runtime"] = json!(self.runtime().map(|runtime| runtime.loaded.name()));
-        let text =
-            serde_json::to_string_pretty(&json).map_err(|error| Error::invalid_data(error.to_string()))?;
-        write_file(&files.report, (text + "\n").as_bytes())?;
+        let facts = RunFacts {
+            model: model.path.as_deref(),
+            original_bytes: float_bytes,
+            runtime: self.runtime().map(|runtime| runtime.loaded.name()),
+            data: vec![],
+            settings: settings::of(&self.request, files),
+            command: None,
+            elapsed: self.began.elapsed(),
+        };
+        let WrittenReport { mut json, .. } = result.write_report(goals, files, watcher, &facts)?;
         json["lines"] = json!(self.lines());
         let has_result = result.report.best().is_some();
         Ok(Finished { json, failure: result.report.failure, has_result })

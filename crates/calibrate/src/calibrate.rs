@@ -44,7 +44,7 @@ pub fn calibrate(
     let factors = smoothing::beneficial(float, config, observed.factors, &observed.samples, batches)?;
     let is_smoothed = |name: &str| factors.0.contains_key(name);
     let candidates = observed.candidates.into_iter();
-    let candidates: Vec<ClippingCandidate> =
+    let candidates: Vec<_> =
         candidates.filter(|candidate| !candidate.users.iter().any(|(user, _)| is_smoothed(user))).collect();
     if !candidates.is_empty() {
         batches.observer.stage(CalibrationStage::Clipping);

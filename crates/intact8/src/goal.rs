@@ -153,18 +153,24 @@ impl Goal {
     /// The distance of a metric from the goal, relative to the allowed drop, so that distances from different goals can be compared:
     /// 0 if the goal is met, 1 if the drop is twice the allowed one. If no drop is allowed, it is the absolute distance.
     pub fn shortfall(&self, original: f64, quantized: f64) -> f64 {
-        let room = match self.target {
-            Target::Drop(MaxDrop::Absolute(drop)) => drop,
-            Target::Drop(MaxDrop::Relative(drop)) => drop * original.abs(),
-            Target::Bound(bound) => (original - bound).abs(),
-        };
-        let worst = match self.better {
-            Better::Higher => original - room,
-            Better::Lower => original + room,
-        };
+        let limit = self.limit(original);
+        let room = (original - limit).abs();
         match self.judge(original, quantized).satisfied {
             true => 0.0,
-            false => (quantized - worst).abs() / if room > 0.0 { room } else { 1.0 },
+            false => (quantized - limit).abs() / if room > 0.0 { room } else { 1.0 },
+        }
+    }
+
+    /// The worst value of the metric that meets the goal.
+    pub fn limit(&self, original: f64) -> f64 {
+        let drop = match self.target {
+            Target::Drop(MaxDrop::Absolute(drop)) => drop,
+            Target::Drop(MaxDrop::Relative(drop)) => drop * original.abs(),
+            Target::Bound(bound) => return bound,
+        };
+        match self.better {
+            Better::Higher => original - drop,
+            Better::Lower => original + drop,
         }
     }
 

@@ -33,6 +33,8 @@ pub struct OutputFiles {
     pub history: PathBuf,
     /// The report of the search, which the command and the Python package write.
     pub report: PathBuf,
+    /// The same as a page to read.
+    pub html_report: PathBuf,
     /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
     /// Whether the written models are read back and scored.
@@ -80,6 +82,7 @@ impl OutputFiles {
             ranking: report("ranking_information"),
             history: report("record"),
             report: named("report.json"),
+            html_report: named("report.html"),
             journal: named("journal.jsonl"),
             rescored: true,
             prefix,
@@ -193,6 +196,7 @@ impl OutputFiles {
         let deploy = self.deploy.iter();
         let deploy = deploy.map(|(format, path)| (&**path, format!("runs in {target} ({})", format.name())));
         let others = [
+            (&self.html_report, "the result on one page, for a browser"),
             (&self.report, "everything about the search"),
             (&self.final_config, "the configuration of the result, for --config"),
             (&self.closest_config, "the configuration of the closest trial, for --config"),
@@ -208,10 +212,12 @@ impl OutputFiles {
         deploy.chain(amct).chain(others).collect()
     }
 
-    /// The files of a run that are there, and the report, which is written last.
+    /// The files of a run that are there, and the reports, which are written last.
     pub fn written(&self) -> Vec<&Path> {
-        let all = self.all().into_iter().chain([&*self.closest_config, &*self.report, &*self.journal]);
-        all.filter(|path| path.exists() || **path == *self.report).collect()
+        let reports = [&*self.report, &*self.html_report];
+        let all =
+            self.all().into_iter().chain([&*self.closest_config]).chain(reports).chain([&*self.journal]);
+        all.filter(|path| path.exists() || reports.contains(path)).collect()
     }
 }
 

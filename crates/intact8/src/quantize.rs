@@ -166,7 +166,8 @@ pub fn calibrate_and_save(
     save_models(original, quantized.fake_quant(), emission::deployed(quantized.fake_quant(), files)?, files)?;
     write_file(&files.final_config, config.to_json().as_bytes())?;
     save_record(&record, original, prepared, files)?;
-    for outdated in [&files.ranking, &files.history, &files.report, &files.closest_config] {
+    for outdated in [&files.ranking, &files.history, &files.report, &files.html_report, &files.closest_config]
+    {
         remove(outdated)?;
     }
     Ok(quantized)

@@ -4,22 +4,21 @@
 use crate::candidates::Candidates;
 use crate::config_choice::groups_of_layers;
 use crate::data::Feed;
-use crate::emission::DeploySize;
 use crate::journal::Journal;
 use crate::judge::Goals;
 use crate::latency_comparison::LatencyComparison;
+use crate::layer_details::{LayerDetail, PreparationDetail};
+use crate::layer_graph::LayerGraph;
 use crate::meter::Meter;
+use crate::model_properties::add_properties;
 use crate::output_files::OutputFiles;
 use crate::quantize::{quantize_and_save, save_report};
-use crate::report::report_json;
 use crate::scorer::{AnyScorer, Score};
 use crate::watcher::Watcher;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
 use intact8_search::{Report, Roles, SearchOptions};
-use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
 
 /// The roles of a search over candidates.
 pub struct CandidateRoles<'a> {
@@ -68,6 +67,12 @@ pub struct CandidateResult {
     pub report: Report<Score>,
     /// The latency of its result, if it was measured.
     pub latency: Option<LatencyComparison>,
+    /// The layers, in topological order of each graph, and the nodes that can't be layers.
+    pub layers: Vec<LayerDetail>,
+    /// The graph of the prepared model.
+    pub graph: LayerGraph,
+    /// What preparation did to the model.
+    pub preparation: PreparationDetail,
 }
 
 impl CandidateSearch<'_> {
@@ -104,49 +109,30 @@ impl CandidateSearch<'_> {
             let last = candidates.configs.len() - 1;
             // Layers that were rolled back may leave too little between conversions.
             let is_slower = report.is_met() && latency.as_ref().is_some_and(LatencyComparison::is_slower);
+            let mut is_of = chosen;
             if chosen != last && is_slower && roles.watcher.stop.reason().is_none() {
                 let progress = &mut roles.watcher.progress;
                 latency.iter().for_each(|latency| progress.line(&latency.line()));
                 progress.line("this is slower than the original, so only weights are quantized");
                 chosen = last;
-                slower = Some((report, latency));
+                slower = Some((report, latency, is_of));
                 continue;
             }
             if let Some(earlier) = slower.take().filter(|_| !report.is_met()) {
                 let progress = &mut roles.watcher.progress;
                 progress.line("with only weights quantized the target is missed; the slower result is kept");
-                (report, latency) = earlier;
+                (report, latency, is_of) = earlier;
                 save_report(float, original, roles.roles(), &mut report, files)?;
             }
-            return Ok(CandidateResult { report, latency });
+            let (config, restrictions) = &candidates.configs[is_of];
+            add_properties(&report, &roles.goals.goals, path, files)?;
+            return Ok(CandidateResult {
+                latency,
+                layers: LayerDetail::of_search(float.prepared(), config, restrictions, &report),
+                graph: LayerGraph::of(float.model()),
+                preparation: PreparationDetail::of(original, float),
+                report,
+            });
         }
     }
-}
-
-impl CandidateResult {
-    /// The report with everything about the run but the path of the model and the runtime; `docs/files.md` lists the keys. `sizes`
-    /// are those of the deploy models.
-    pub fn to_json(
-        &self,
-        goals: &Goals,
-        files: &OutputFiles,
-        sizes: &[DeploySize],
-        watcher: &Watcher,
-        elapsed: Duration,
-    ) -> Value {
-        let mut json = report_json(&self.report, &goals.goals, goals.confidence.unwrap_or_default(), elapsed);
-        json["warnings"] = json!(goals.warnings(&self.report.original));
-        json["files"] = files.written().into_iter().map(shown).collect();
-        json["work"] = json!(watcher.work);
-        json["latency"] = json!(self.latency.as_ref().map(LatencyComparison::to_json));
-        json["failure"] = json!(self.report.failure.as_ref().map(ToString::to_string));
-        let of_file = |size: &DeploySize| json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
-        json["sizes"] = sizes.iter().map(of_file).collect();
-        json
-    }
-}
-
-/// A path in JSON, which holds only Unicode: other characters are replaced.
-pub(crate) fn shown(path: &Path) -> Value {
-    path.display().to_string().into()
 }

@@ -2,6 +2,7 @@
 //! `docs/files.md`.
 
 use crate::confidence::{Confidence, Interval};
+use crate::data::Better;
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score, Verified};
 use intact8_quant::layer::{LayerId, LayerSet};
@@ -172,6 +173,11 @@ fn goal_json(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confid
     json!({
         "metric": goal.name,
         "target": goal.shown(),
+        "better": match goal.better {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+        },
+        "limit": goal.limit(original),
         "original": original,
         "all_quantized": report.scores[0].values[idx],
         "final": result.map(|score| score.values[idx]),

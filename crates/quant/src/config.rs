@@ -21,6 +21,8 @@ mod weight;
 mod weight_keys;
 
 pub use activation::{ActivationConfig, ActivationMethod, Ifmr};
+pub(crate) use changes::STAYS_FLOAT;
+pub use changes::restricted_layer;
 pub use weight::{AdaRound, WeightConfig, WeightMethod};
 
 use crate::layer::{Layer, LayerKind, layers};

@@ -1,6 +1,6 @@
 //! What a configuration can't require of a target whose files hold integer products alone, as AMCT's deploy models do for Ascend.
 
-use crate::config::QuantConfig;
+use crate::config::{QuantConfig, STAYS_FLOAT};
 use crate::layer::{Layer, LinearKind, layers};
 use intact8_ir::Model;
 
@@ -16,7 +16,7 @@ pub(crate) fn require(config: &mut QuantConfig, model: &Model, target: &str) -> 
         };
         if let Some(reason) = no_product(&layer, of_layer.activation_quant_params.num_bits) {
             of_layer.quant_enable = false;
-            lines.push(format!("{} stays float: {target} {reason}", layer.name));
+            lines.push(format!("{} {STAYS_FLOAT}: {target} {reason}", layer.name));
         } else if asymmetric && lacks_offsets(&layer, model) {
             of_layer.activation_quant_params.asymmetric = Some(false);
             lines.push(format!(

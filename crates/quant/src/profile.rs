@@ -2,7 +2,7 @@
 //!
 //! The facts and their sources are in `docs/runtimes.md`. Passes and configuration use only the row.
 
-use crate::config::{LayerConfig, QuantConfig};
+use crate::config::{LayerConfig, QuantConfig, STAYS_FLOAT};
 use crate::deploy_format::DeployFormat;
 use crate::integer_products;
 use crate::layer::{Layer, layers};
@@ -317,7 +317,7 @@ impl Profile {
             let Some(of_layer) = config.layers.get_mut(&layer.name) else { continue };
             if of_layer.quant_enable && !self.quantized.is_empty() && !self.quantized.contains(&layer.op) {
                 of_layer.quant_enable = false;
-                lines.push(format!("{} stays float: {} has no int8 {}", layer.name, self.name, layer.op));
+                lines.push(format!("{} {STAYS_FLOAT}: {} has no int8 {}", layer.name, self.name, layer.op));
             }
         }
         lines

@@ -6,6 +6,7 @@ mod budget;
 mod headline;
 mod identity;
 mod latency;
+mod report_facts;
 mod roles;
 mod settings;
 pub(super) mod size;
@@ -26,7 +27,7 @@ use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, ConfigChoice, FloatModel,
     Goals, Interpreter, Journal, Model, OutputFiles, Prepared, QuantConfig, SearchOptions, Stop, Watcher,
-    WithoutStages, deploy_sizes, dump_replay, load_config, model_bytes, prepare, remove_leftovers,
+    WithoutStages, WrittenReport, dump_replay, load_config, model_bytes, prepare, remove_leftovers,
 };
 use settings::Settings;
 use std::sync::Arc;
@@ -199,7 +200,8 @@ fn write_report(
     let report = &result.report;
     let Further { prepared, float_bytes, elapsed, runtime } = *further;
     let confidence = goals.confidence.unwrap_or_default();
-    let sizes = deploy_sizes(files, float_bytes)?;
+    let facts = report_facts::facts(args, files, further);
+    let WrittenReport { json, sizes } = result.write_report(goals, files, watcher, &facts)?;
     goals.warnings(&report.original).iter().for_each(|warning| print_line(&format!("warning: {warning}")));
     let headline = Headline { goals, prepared, result, files, sizes: &sizes, float_bytes };
     headline.lines().iter().for_each(|line| print_result(line));
@@ -207,12 +209,8 @@ fn write_report(
     table::print(&goals.goals, confidence, report, files, float_bytes, elapsed);
     table::runtime_lines(runtime, report).iter().for_each(|line| print_line(line));
     result.latency.iter().for_each(|latency| print_line(&latency.line()));
-    let mut json = result.to_json(goals, files, &sizes, watcher, elapsed);
-    json["model"] = args.model.display().to_string().into();
-    json["runtime"] = serde_json::json!(runtime.map(|runtime| runtime.loaded.name()));
-    let text = serde_json::to_string_pretty(&json)? + "\n";
-    for path in [Some(&files.report), args.output.json.as_ref()].into_iter().flatten() {
-        intact8::write_file(path, text.as_bytes())?;
+    if let Some(path) = &args.output.json {
+        intact8::write_file(path, (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
     }
     for size in &sizes {
         let warn = |warning: &String| print_message(&format!("warning: {}: {warning}", size.path.display()));

@@ -3,7 +3,7 @@
 use crate::{Scratch, fixture, intact8};
 use serde_json::Value;
 
-const MODELS: [&str; 9] = [
+const MODELS: [&str; 10] = [
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
     "m_final_config.json",
@@ -11,6 +11,7 @@ const MODELS: [&str; 9] = [
     "m_journal.jsonl",
     "m_quant.json",
     "m_ranking.json",
+    "m_report.html",
     "m_report.json",
     "m_scale_offset_record.txt",
 ];
@@ -191,7 +192,15 @@ fn a_target_that_can_not_be_met_writes_no_model() {
     let closest = "m_closest_config.json";
     assert_eq!(
         scratch.files(),
-        [closest, "m_history.json", "m_journal.jsonl", "m_ranking.json", "m_report.json", "score.sh"]
+        [
+            closest,
+            "m_history.json",
+            "m_journal.jsonl",
+            "m_ranking.json",
+            "m_report.html",
+            "m_report.json",
+            "score.sh"
+        ]
     );
     // 0, 1, 2, 4, 8, 10, 11 and 12 of thirteen layers in float, then a half, a quarter and an eighth in int8; all miss.
     let trials = json(&scratch, "m_history.json");

@@ -16,6 +16,7 @@ mod memory;
 mod opt;
 mod options;
 mod other_floats;
+mod reports;
 mod runtime;
 #[cfg(unix)]
 mod save_path;
@@ -62,6 +63,15 @@ fn intact8(args: &[&str]) -> Run {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     let code = output.status.code().expect("the command ends by itself");
     Run { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A model's file without the properties of its score, which `quantize` appends when it has scored the file.
+fn without_properties(model: &[u8]) -> &[u8] {
+    // The first of them as a field of the model: its number, and the lengths of the property and of its key.
+    let first = b"\x72\x19\x0a\x14intact8.layers.float";
+    let is_first = |at: &usize| model[*at..].get(4..first.len()) == first.get(4..) && model[*at] == first[0];
+    let start = (0..model.len()).rev().find(is_first);
+    &model[..start.unwrap_or(model.len())]
 }
 
 /// The path of a file of a bundled model.

@@ -4,6 +4,16 @@ use super::{QuantConfig, WeightMethod};
 use crate::layer::Layer;
 use intact8_ir::{Error, Result};
 
+/// What lines about restrictions state of a layer that is left in float.
+pub(crate) const STAYS_FLOAT: &str = "stays float";
+/// The same of a layer whose weights alone are quantized.
+const ONLY_WEIGHTS: &str = "has only its weights in int8";
+
+/// The name of the layer and the reason in a line about a restriction, if the line is about a layer that is not wholly in integers.
+pub fn restricted_layer(line: &str) -> Option<(&str, &str)> {
+    [STAYS_FLOAT, ONLY_WEIGHTS].iter().find_map(|what| line.split_once(&format!(" {what}: ")))
+}
+
 impl QuantConfig {
     /// The same configuration without the parts of calibration that need more than observed ranges: smoothing, fitted and
     /// learned rounding, bias correction.
@@ -55,10 +65,10 @@ impl QuantConfig {
             let Some(of_layer) = enabled.filter(|_| !layer.activations.is_empty()) else { continue };
             let what = if layer.weights.is_empty() {
                 of_layer.quant_enable = false;
-                "stays float"
+                STAYS_FLOAT
             } else {
                 (of_layer.weights_only, of_layer.quantize_output) = (true, false);
-                "has only its weights in int8"
+                ONLY_WEIGHTS
             };
             lines.push(format!("{} {what}: {}", layer.name, why(layer)));
         }

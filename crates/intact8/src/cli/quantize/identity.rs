@@ -1,13 +1,9 @@
 //! The identity of a run in its journal: runs with the same identity have the same scores.
 
 use super::Args;
-use anyhow::Context;
 use intact8::data::data_files;
-use intact8::{ChosenRuntime, Goal, Model, OutputFiles, QuantConfig};
+use intact8::{ChosenRuntime, Goal, Model, OutputFiles, QuantConfig, file_sha256};
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 /// A hash of model, configuration, data and goals. It does not cover the files of an evaluation command. The strategy is not part
 /// of it, since strategies can use each other's scores; but the calibration on a rung of the ladder depends on the layers that
@@ -26,7 +22,7 @@ pub(super) fn identity(
         [Some(&args.data.calib), args.data.eval.as_ref()].into_iter().flatten().map(|path| data_files(path));
     let data = data.collect::<intact8::Result<Vec<_>>>()?.concat();
     for path in std::iter::once(&args.model).chain(&data) {
-        hash_path(&mut hash, path).with_context(|| path.display().to_string())?;
+        part(&mut hash, file_sha256(path)?.as_bytes());
     }
     let mut part = |bytes: &[u8]| part(&mut hash, bytes);
     // External tensors are not in the bytes of the model's file.
@@ -70,54 +66,4 @@ pub(super) fn identity(
 fn part(hash: &mut Sha256, bytes: &[u8]) {
     hash.update((bytes.len() as u64).to_le_bytes());
     hash.update(bytes);
-}
-
-/// Adds a file to a hash piece by piece, or the names and contents of the files in a folder.
-fn hash_path(hash: &mut Sha256, path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        let files = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
-        let mut files: Vec<PathBuf> = files.collect::<std::io::Result<_>>()?;
-        files.retain(|file| file.is_file());
-        files.sort();
-        for file in files {
-            part(hash, file.file_name().unwrap_or_default().as_encoded_bytes());
-            hash_path(hash, &file)?;
-        }
-        return Ok(());
-    }
-    let mut file = File::open(path)?;
-    hash.update(file.metadata()?.len().to_le_bytes());
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(()),
-            n_read => hash.update(&piece[..n_read]),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_hashed_in_pieces_and_a_folder_file_by_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
-        let bytes = vec![7; 200_000];
-        std::fs::write(file("a"), &bytes).unwrap();
-        let hashed = |path: &Path| {
-            let mut hash = Sha256::new();
-            hash_path(&mut hash, path).unwrap();
-            hash.finalize()
-        };
-        let mut whole = Sha256::new();
-        part(&mut whole, &bytes);
-        assert_eq!(hashed(&file("a")), whole.finalize());
-        let before = hashed(folder.path());
-        std::fs::write(file("b"), b"").unwrap();
-        let with_b = hashed(folder.path());
-        std::fs::rename(file("b"), file("c")).unwrap();
-        assert!(before != with_b && with_b != hashed(folder.path()));
-    }
 }

@@ -1,0 +1,140 @@
+//! The reports of a run: `report.json`, whose keys are in `docs/files.md` and `docs/report.schema.json`, and `report.html`, which shows
+//! it.
+
+use crate::emission::{DeploySize, deploy_sizes};
+use crate::file_hash::file_sha256;
+use crate::files::write_file;
+use crate::html_report::html_report;
+use crate::judge::Goals;
+use crate::latency_comparison::LatencyComparison;
+use crate::output_files::OutputFiles;
+use crate::quantize_candidates::CandidateResult;
+use crate::report::report_json;
+use crate::watcher::Watcher;
+use intact8_ir::{Error, Result};
+use intact8_quant::QuantConfig;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The version of the keys of `report.json`. It is raised when a key changes its meaning or is removed.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What the reports state of a run besides its result.
+#[derive(Debug, Clone, Default)]
+pub struct RunFacts<'a> {
+    /// The file of the original, if it has one.
+    pub model: Option<&'a Path>,
+    /// The size of the original in bytes; 0 if it is not known, and then the sizes of the results are left out.
+    pub original_bytes: u64,
+    /// The runtime that scored or verified the models.
+    pub runtime: Option<String>,
+    /// The files of the data, each with a word for its part in the run.
+    pub data: Vec<(&'static str, PathBuf)>,
+    /// The settings of the search by name, without those of the configuration.
+    pub settings: Vec<(&'static str, Value)>,
+    /// The command line that was typed, if there was one.
+    pub command: Option<String>,
+    /// The time of the run.
+    pub elapsed: Duration,
+}
+
+/// The written reports.
+pub struct WrittenReport {
+    /// The content of `report.json`.
+    pub json: Value,
+    /// The sizes of the deploy models.
+    pub sizes: Vec<DeploySize>,
+}
+
+impl CandidateResult {
+    /// Writes `report.json` and `report.html`.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub fn write_report(
+        &self,
+        goals: &Goals,
+        files: &OutputFiles,
+        watcher: &Watcher,
+        facts: &RunFacts<'_>,
+    ) -> Result<WrittenReport> {
+        let sizes =
+            if facts.original_bytes > 0 { deploy_sizes(files, facts.original_bytes)? } else { vec![] };
+        let json = self.to_json(goals, files, &sizes, watcher, facts);
+        let text =
+            serde_json::to_string_pretty(&json).map_err(|error| Error::invalid_data(error.to_string()))?;
+        write_file(&files.report, (text + "\n").as_bytes())?;
+        let page = html_report(&json, &self.graph, &self.report.histograms)?;
+        write_file(&files.html_report, page.as_bytes())?;
+        Ok(WrittenReport { json, sizes })
+    }
+
+    /// The content of `report.json`; `docs/files.md` lists the keys.
+    fn to_json(
+        &self,
+        goals: &Goals,
+        files: &OutputFiles,
+        sizes: &[DeploySize],
+        watcher: &Watcher,
+        facts: &RunFacts<'_>,
+    ) -> Value {
+        let outcome = self.report.outcome.as_ref();
+        let config = outcome.map_or(&self.report.closest_config, |outcome| outcome.quantized.config());
+        let confidence = goals.confidence.unwrap_or_default();
+        let mut json = json!({ "schema_version": SCHEMA_VERSION, "version": env!("CARGO_PKG_VERSION") });
+        let of_search = report_json(&self.report, &goals.goals, confidence, facts.elapsed);
+        if let (Value::Object(json), Value::Object(of_search)) = (&mut json, of_search) {
+            json.extend(of_search);
+        }
+        json["warnings"] = json!(goals.warnings(&self.report.original));
+        json["files"] = files.written().into_iter().map(shown).collect();
+        let deploy_file = Some(files.first_deploy()).filter(|path| outcome.is_some() && path.exists());
+        json["deploy_file"] = deploy_file.map(shown).into();
+        json["work"] = json!(watcher.work);
+        json["latency"] = json!(self.latency.as_ref().map(LatencyComparison::to_json));
+        json["failure"] = json!(self.report.failure.as_ref().map(ToString::to_string));
+        let of_file = |size: &DeploySize| json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
+        json["original_bytes"] = json!(Some(facts.original_bytes).filter(|bytes| *bytes > 0));
+        json["sizes"] = sizes.iter().map(of_file).collect();
+        json["layer_details"] = json!(self.layers);
+        json["preparation"] = json!(self.preparation);
+        json["settings"] = settings(config, facts);
+        json["fingerprints"] = fingerprints(facts);
+        json["model"] = facts.model.map(shown).into();
+        json["runtime"] = json!(facts.runtime);
+        json["command"] = json!(facts.command);
+        json
+    }
+}
+
+/// The settings of the search and of the configuration.
+fn settings(config: &QuantConfig, facts: &RunFacts<'_>) -> Value {
+    let of_config = [
+        ("batch_num", json!(config.batch_num)),
+        ("activation_offset", json!(config.activation_offset)),
+        ("do_fusion", json!(config.do_fusion)),
+        ("equalize", json!(config.equalize)),
+        ("auto_balance", json!(config.auto_balance)),
+        ("fit_rounding", json!(config.fit_rounding)),
+        ("correct_bias", json!(config.correct_bias)),
+    ];
+    let all = facts.settings.iter().cloned().chain(of_config);
+    Value::Object(all.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// The SHA-256 of the model and of the data. What is no file or folder, or gone by now, is left out.
+fn fingerprints(facts: &RunFacts<'_>) -> Value {
+    let model = facts.model.map(|path| ("model", path.to_owned()));
+    let files = model.into_iter().chain(facts.data.iter().cloned());
+    let hashed = files.filter(|(_, path)| path.is_file() || path.is_dir()).filter_map(|(what, path)| {
+        let sha256 = file_sha256(&path).ok()?;
+        Some(json!({ "what": what, "file": shown(&path), "sha256": sha256 }))
+    });
+    hashed.collect()
+}
+
+/// A path in JSON, which holds only Unicode: other characters are replaced.
+fn shown(path: &Path) -> Value {
+    path.display().to_string().into()
+}
