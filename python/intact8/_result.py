@@ -293,60 +293,24 @@ class Result:
         return lines
 
     def report(self) -> str:
-        """The report as HTML: verdict, metrics, layers and trials."""
-        parts = [f"<p><b>{html.escape(self._lines()[0])}</b></p>"]
-        parts += [f"<p>{html.escape(line.strip())}</p>" for line in self._lines()[1:]]
-        parts.append(
-            _table(
-                ["metric", "target", "original", "all quantized", "result", "interval of the loss"],
-                [
-                    [m.name, m.target, m.original, m.all_quantized, m.result, _shown_interval(m.interval)]
-                    for m in self.metrics
-                ],
-            )
-        )
-        parts.append(
-            _table(
-                ["layer", "arithmetic", "rolled back", "similarity", "multiply-adds"],
-                [[x.name, x.arithmetic, x.rolled_back, x.similarity, x.multiply_adds] for x in self.layers],
-            )
-        )
-        parts.append(
-            _table(
-                ["trial", "layers in float", "metrics", "loss", "met"],
-                [
-                    [idx + 1, len(x.rolled_back), ", ".join(f"{value:.6g}" for value in x.metrics), x.loss, x.satisfied]
-                    for idx, x in enumerate(self.history)
-                ],
-            )
-        )
-        return "\n".join(part for part in parts if part)
+        """The report as a page of HTML that needs no network: verdict, trials, layers, and the graph of the model.
+
+        Raises:
+            InputError: Nothing was scored, so there is no report.
+        """
+        for path in self.files:
+            if path.endswith("report.html"):
+                with open(path, encoding="utf-8") as file:
+                    return file.read()
+        raise InputError("nothing was scored, so there is no report; pass evaluate")
 
     def _repr_html_(self) -> str:
-        return self.report()
+        if self.verdict == "unscored":
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        # A frame of its own, so that the styles of page and notebook stay apart.
+        return f'<iframe srcdoc="{html.escape(self.report())}" style="width:100%;height:640px;border:0"></iframe>'
 
 
 def _with_data(paths: list[str]) -> list[str]:
     """Files, and those with their external tensors."""
     return [path for source in paths for path in (source, f"{source}.data") if os.path.exists(path)]
-
-
-def _shown_interval(interval: Optional[tuple[float, float]]) -> Optional[str]:
-    return None if interval is None else f"{interval[0]:.6f} to {interval[1]:.6f}"
-
-
-def _table(header: list[str], rows: list[list[Any]]) -> str:
-    """A table in HTML; empty without rows."""
-
-    def cell(value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return html.escape(f"{value:.6g}" if isinstance(value, float) else str(value))
-
-    if not rows:
-        return ""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

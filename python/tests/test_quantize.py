@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import intact8
+import jsonschema
 import numpy as np
 import pytest
 
@@ -141,6 +143,12 @@ def test_an_iterable_is_read_once_and_only_as_far_as_needed(images: Any) -> None
     assert read == [0, 1, 2]
 
 
+def without_properties(result: intact8.Result) -> Any:
+    model = result.deploy_model()
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
 def test_evaluators_of_every_form_agree(evaluation: dict[str, Any], evaluate: Any) -> None:
     def of_session(session: intact8.Session) -> Any:
         logits = session.run({"input": evaluation["input"]})["logits"]
@@ -162,7 +170,8 @@ def test_evaluators_of_every_form_agree(evaluation: dict[str, Any], evaluate: An
         quantize(evaluate=iter(batches)),
     ]:
         assert found.met is True
-        assert found.deploy == expected.deploy
+        # The properties name the metric, which is "metric" for a function.
+        assert without_properties(found) == without_properties(expected)
         assert found.metrics[0].original == pytest.approx(expected.metrics[0].original)
 
 
@@ -309,11 +318,26 @@ def test_the_result_is_saved_and_shown(tmp_path: Path) -> None:
     assert str(tmp_path / "out" / "digits_deploy_model.onnx") in written
     assert (tmp_path / "out" / "digits_deploy_model.onnx").read_bytes() == result.deploy
     assert json.loads((tmp_path / "out" / "digits_report.json").read_text())["target_met"] is True
-    assert "<table>" in result.report() and result._repr_html_() == result.report()
+    page = (tmp_path / "out" / "digits_report.html").read_text(encoding="utf-8")
+    assert result.report() == page and ">Target met<" in page
+    assert html.escape(page) in result._repr_html_()
     assert "the target is met" in repr(result) and "top1" in repr(result)
     where = tmp_path / "direct" / "m"
     direct = intact8.quantize(DIGITS / "model.onnx", DIGITS / "calib.npz", evaluate=DIGITS / "eval.npz", save=where, **FAST)
     assert direct.deploy_path == f"{where}_deploy_model.onnx" and direct.deploy == result.deploy
+
+
+@pytest.mark.parametrize("goal", ["top1", "sqnr>=90"])
+def test_reports_follow_their_schema(goal: str, tmp_path: Path) -> None:
+    schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    path = tmp_path / "m"
+    intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", metric=goal, save=path, **BARE)
+    report = json.loads((tmp_path / "m_report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(report, schema, jsonschema.Draft202012Validator)
+    report["target_met"] = "yes"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(report, schema)
 
 
 def test_progress_is_reported() -> None:
