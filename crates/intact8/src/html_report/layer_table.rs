@@ -135,7 +135,7 @@ fn cell(
                 }
             }
         },
-        Column::Calibration => html! { td class="muted" { (stages(layer)) } },
+        Column::Calibration => html! { td class="muted stages" { (stages(layer)) } },
     }
 }
 
