@@ -18,7 +18,7 @@ const CLOSE: f64 = 1.25;
 pub struct ConfigLatencies {
     /// The original.
     pub float: Latency,
-    /// The configurations, in their order.
+    /// The configurations, in their order; the last one has only weights in integers.
     pub configs: Vec<Latency>,
 }
 
@@ -56,9 +56,19 @@ impl ConfigLatencies {
         Ok(found)
     }
 
-    /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %.
+    /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %. If none is faster than
+    /// the original by more than that, it is the last one, with only weights in integers: integers between conversions gain
+    /// nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
+        let least = self.least();
+        if SAME * least > self.float.least {
+            return self.configs.len().saturating_sub(1);
+        }
         self.within(SAME).next().unwrap_or(0)
+    }
+
+    fn least(&self) -> f64 {
+        self.configs.iter().map(|latency| latency.least).fold(f64::INFINITY, f64::min)
     }
 
     /// The positions of the configurations that may be the fastest.
@@ -68,7 +78,7 @@ impl ConfigLatencies {
 
     /// The positions of the configurations whose latency relative to the least one is at most `ratio`.
     fn within(&self, ratio: f64) -> impl Iterator<Item = usize> {
-        let least = self.configs.iter().map(|latency| latency.least).fold(f64::INFINITY, f64::min);
+        let least = self.least();
         let configs = self.configs.iter().enumerate();
         configs.filter(move |(_, latency)| latency.least <= ratio * least).map(|(idx, _)| idx)
     }
@@ -82,11 +92,14 @@ mod tests {
     fn the_first_of_equally_fast_ones_is_taken() {
         let fastest = |seconds: &[f64]| {
             let configs = seconds.iter().map(|&seconds| Latency::of(vec![seconds])).collect();
-            ConfigLatencies { float: Latency::of(vec![1.0]), configs }.fastest()
+            ConfigLatencies { float: Latency::of(vec![4.0]), configs }.fastest()
         };
         assert_eq!(fastest(&[1.01, 1.0, 2.0]), 0);
         assert_eq!(fastest(&[1.05, 1.0, 1.0]), 1);
         assert_eq!(fastest(&[3.0, 2.0, 1.0]), 2);
+        // Nothing gained.
+        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 2);
+        assert_eq!(fastest(&[3.9, 4.5, 4.0]), 0);
     }
 
     #[test]
