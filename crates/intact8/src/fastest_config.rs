@@ -10,6 +10,9 @@ use intact8_quant::{DeployFormat, Emission, Prepared, QuantConfig, Record};
 /// The largest latency relative to the least one that still counts as the same.
 const SAME: f64 = 1.02;
 
+/// The largest latency relative to the least one that is the same where nothing is gained.
+const EQUAL: f64 = 1.01;
+
 /// The largest latency relative to the least one that is measured again: other processes may have disturbed it.
 const CLOSE: f64 = 1.25;
 
@@ -57,14 +60,14 @@ impl ConfigLatencies {
     }
 
     /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %. If none is faster than
-    /// the original by more than that, it is the last one, with only weights in integers: integers between conversions gain
-    /// nothing there, and cost accuracy.
+    /// the original by more than that, it is the last one of those within 1 %, which may have only weights in integers: integers
+    /// between conversions gain nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
-        let least = self.least();
-        if SAME * least > self.float.least {
-            return self.configs.len().saturating_sub(1);
-        }
-        self.within(SAME).next().unwrap_or(0)
+        let found = match SAME * self.least() > self.float.least {
+            true => self.within(EQUAL).last(),
+            false => self.within(SAME).next(),
+        };
+        found.unwrap_or(0)
     }
 
     fn least(&self) -> f64 {
@@ -98,7 +101,8 @@ mod tests {
         assert_eq!(fastest(&[1.05, 1.0, 1.0]), 1);
         assert_eq!(fastest(&[3.0, 2.0, 1.0]), 2);
         // Nothing gained.
-        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 2);
+        assert_eq!(fastest(&[3.98, 4.5, 4.0]), 2);
+        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 0);
         assert_eq!(fastest(&[3.9, 4.5, 4.0]), 0);
     }
 
