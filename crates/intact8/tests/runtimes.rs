@@ -81,11 +81,13 @@ fn report(folder: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder.join("m_report.json")).unwrap()).unwrap()
 }
 
-/// A search for the fastest configuration, with latencies of the results that a command prints: 2 ms of the original and those
-/// of the result.
+/// A search for the fastest configuration, with latencies that a command prints: 4 ms of the original, which is larger than
+/// 60 kB, 2 ms of the configurations, and those of the result.
 fn quantize_for(result_milliseconds: u32, folder: &Path, kind: &RuntimeKind, more: &[&str]) -> String {
     let script = folder.join("bench.sh");
-    let text = format!("case $1 in *deploy*) echo {result_milliseconds};; *) echo 2;; esac\n");
+    let text = format!(
+        "case $1 in *deploy*) echo {result_milliseconds};; *) [ $(wc -c < $1) -gt 60000 ] && echo 4 || echo 2;; esac\n"
+    );
     std::fs::write(&script, text).unwrap();
     let command = format!("sh {}", script.display());
     quantize(folder, kind, &[&["--prefer", "fastest", "--bench-cmd", &command], more].concat())
@@ -97,7 +99,7 @@ fn the_fastest_configuration_is_measured_and_resumed(kind: &'static RuntimeKind)
     let line = |text: &str, prefix: &str| text.lines().any(|line| line.starts_with(prefix));
     let text = quantize_for(1, folder.path(), kind, &["--max-trials", "1", "--keep-best"]);
     assert!(
-        line(&text, "fastest by --bench-cmd: as estimated (2.00 ms float, 2.00 ms as estimated, "),
+        line(&text, "fastest by --bench-cmd: as estimated (4.00 ms float, 2.00 ms as estimated, "),
         "{text}"
     );
     let before = report(folder.path());
@@ -111,9 +113,9 @@ fn a_slower_result_is_replaced_also_if_resumed(kind: &'static RuntimeKind) {
     let folder = tempfile::tempdir().unwrap();
     let text = quantize_for(1, folder.path(), kind, &[]);
     let is_replaced = !text.contains(": with only weights in int8 (");
-    let text = quantize_for(3, folder.path(), kind, &["--resume"]);
+    let text = quantize_for(5, folder.path(), kind, &["--resume"]);
     assert_eq!(text.contains("so only weights are quantized"), is_replaced, "{text}");
-    assert_eq!(report(folder.path())["latency"]["speedup"], 2.0 / 3.0);
+    assert_eq!(report(folder.path())["latency"]["speedup"], 4.0 / 5.0);
 }
 
 /// The top-1 accuracy that a runtime computes from a file.
