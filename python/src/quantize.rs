@@ -202,7 +202,8 @@ impl Run {
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
         let float = FloatModel::new(&prepared, &*interpreter)?.with_memory(calibration_memory());
         let runtime = self.runtime().filter(|_| request.measures_latency);
-        let meter = runtime.map(|runtime| Meter::in_runtime(runtime, request.threads));
+        let meter =
+            runtime.map(|runtime| Meter::in_runtime(runtime, request.threads, self.ending.stop.clone()));
         let progress = &mut *watcher.progress;
         let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
         let n_batches = self.n_batches(&calibration);

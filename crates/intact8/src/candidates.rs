@@ -58,6 +58,15 @@ impl Candidates {
             weights.1.push(line);
             configs.push(weights);
             names.push("with only weights in int8");
+        } else if choice.prefer == Preference::Fastest
+            && choice.given.is_none()
+            && choice.target.costs.is_some()
+        {
+            progress.note(&format!(
+                "the placement of int8 is estimated for one sample, since nothing measures it, such as the runtime of {} or \
+                 --bench-cmd; --prefer int8-products has every product in int8",
+                choice.target.name
+            ));
         }
         Ok(Candidates { configs, names })
     }

@@ -99,7 +99,7 @@ impl Journal {
             .map_err(|_| at(Error::syntax("is not a journal; begin anew without --resume")))?;
         if (head.journal, head.run.as_str()) != (VERSION, run) {
             return Err(at(Error::invalid_config(
-                "belongs to another model, configuration, data or goal; begin anew without --resume",
+                "belongs to another model, configuration, data, goal, target or runtime; begin anew without --resume",
             )));
         }
         let mut known = BTreeMap::new();

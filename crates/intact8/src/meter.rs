@@ -7,7 +7,8 @@ use crate::latency::{Budget, Latency, TimedModel, interleaved};
 use crate::latency_comparison::LatencyComparison;
 use crate::output_files::OutputFiles;
 use crate::scorer::CommandScorer;
-use intact8_ir::{Model, Result, Runtime};
+use crate::stop::Stop;
+use intact8_ir::{Error, Model, Result, Runtime};
 use intact8_runtimes::LoadedRuntime;
 use std::path::Path;
 use std::time::Duration;
@@ -16,30 +17,42 @@ use std::time::Duration;
 const BUDGET: Budget = Budget { time: Duration::from_secs(2), runs: 500 };
 
 /// What measures latencies.
-pub enum Meter {
-    /// The command of `--bench-cmd`, which prints milliseconds.
+pub struct Meter {
+    kind: MeterKind,
+    /// Ends a measurement when the user cancels the run.
+    stop: Stop,
+}
+
+enum MeterKind {
+    /// A command that prints milliseconds.
     Command(String),
     /// A runtime whose runs have so many threads.
     Runtime(LoadedRuntime, usize),
 }
 
 impl Meter {
+    /// The command of `--bench-cmd`, which receives the path of a model and prints milliseconds.
+    pub fn by_command(command: String, stop: Stop) -> Meter {
+        Meter { kind: MeterKind::Command(command), stop }
+    }
+
     /// A runtime whose runs shall have so many threads.
-    pub fn in_runtime(runtime: &ChosenRuntime, threads: usize) -> Meter {
-        Meter::Runtime(runtime.loaded.clone().with_threads(threads), threads)
+    pub fn in_runtime(runtime: &ChosenRuntime, threads: usize, stop: Stop) -> Meter {
+        let runtime = runtime.loaded.clone().with_threads(threads);
+        Meter { kind: MeterKind::Runtime(runtime, threads), stop }
     }
 
     /// The name of the runtime, or the option of the command.
     pub fn name(&self) -> String {
-        match self {
-            Meter::Command(_) => "--bench-cmd".to_owned(),
-            Meter::Runtime(runtime, _) => runtime.name(),
+        match &self.kind {
+            MeterKind::Command(_) => "--bench-cmd".to_owned(),
+            MeterKind::Runtime(runtime, _) => runtime.name(),
         }
     }
 
     /// Where or by what it measures, for messages.
     pub fn phrase(&self) -> String {
-        let preposition = if matches!(self, Meter::Command(_)) { "by" } else { "in" };
+        let preposition = if matches!(self.kind, MeterKind::Command(_)) { "by" } else { "in" };
         format!("{preposition} {}", self.name())
     }
 
@@ -48,18 +61,22 @@ impl Meter {
     /// # Errors
     /// If the runtime can't run a model, or the command fails or prints no number.
     pub fn latencies(&self, models: &[&Model], calibration: &Feed) -> Result<Vec<Latency>> {
-        match self {
-            Meter::Command(command) => {
-                let mut command = CommandScorer::parse(command)?;
-                models.iter().map(|model| command.number_of_model(model).map(of_milliseconds)).collect()
+        match &self.kind {
+            MeterKind::Command(command) => {
+                let mut command = self.command(command)?;
+                let latency = |model: &&Model| {
+                    let milliseconds = command.number_of_model(model)?;
+                    of_milliseconds(&command, milliseconds)
+                };
+                models.iter().map(latency).collect()
             }
-            Meter::Runtime(runtime, _) => {
+            MeterKind::Runtime(runtime, _) => {
                 let inputs = calibration.inputs(calibration.batches().next().unwrap_or_default())?;
                 let executors = models.iter().map(|model| runtime.compile(model));
                 let executors = executors.collect::<Result<Vec<_>>>()?;
                 let timed =
                     executors.iter().map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
-                interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || Ok(()))
+                interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || self.stop.check())
             }
         }
     }
@@ -75,16 +92,17 @@ impl Meter {
         calibration: &Feed,
     ) -> Result<LatencyComparison> {
         let deploy = files.first_deploy();
-        let (latencies, threads_and_batch) = match self {
-            Meter::Command(command) => {
-                let mut command = CommandScorer::parse(command)?;
+        let (latencies, threads_and_batch) = match &self.kind {
+            MeterKind::Command(command) => {
+                let mut command = self.command(command)?;
                 let float = match path {
                     Some(path) => command.number(path)?,
                     None => command.number_of_model(model)?,
                 };
-                (vec![of_milliseconds(float), of_milliseconds(command.number(deploy)?)], None)
+                let int8 = command.number(deploy)?;
+                (vec![of_milliseconds(&command, float)?, of_milliseconds(&command, int8)?], None)
             }
-            Meter::Runtime(_, threads) => {
+            MeterKind::Runtime(_, threads) => {
                 let samples = calibration.batches().next().unwrap_or_default();
                 let latencies = self.latencies(&[model, &load_model(deploy)?], calibration)?;
                 (latencies, Some((*threads, calibration.n_fed(&samples))))
@@ -97,8 +115,20 @@ impl Meter {
             int8: latencies[1],
         })
     }
+
+    fn command(&self, line: &str) -> Result<CommandScorer> {
+        let mut command = CommandScorer::parse(line)?;
+        command.stop = self.stop.clone();
+        Ok(command)
+    }
 }
 
-fn of_milliseconds(milliseconds: f64) -> Latency {
-    Latency::of(vec![milliseconds / 1e3])
+fn of_milliseconds(command: &CommandScorer, milliseconds: f64) -> Result<Latency> {
+    match milliseconds > 0.0 {
+        true => Ok(Latency::of(vec![milliseconds / 1e3])),
+        false => {
+            Err(Error::evaluator(format!("must print milliseconds, a positive number, found {milliseconds}"))
+                .at(command.command.join(" ")))
+        }
+    }
 }

@@ -100,6 +100,7 @@ impl CandidateSearch<'_> {
             let options = SearchOptions { groups: &groups, ..options.reborrow() };
             let mut report = quantize_and_save(float, original, config, roles.roles(), options, files)?;
             let has_result = report.outcome.is_some() && files.first_deploy().exists();
+            let has_result = has_result && !roles.watcher.stop.is_cancelled();
             let compared =
                 meter.filter(|_| has_result).map(|meter| meter.compare((original, path), files, roles.data));
             let mut latency = compared.transpose().unwrap_or_else(|error| {
@@ -126,6 +127,11 @@ impl CandidateSearch<'_> {
             }
             let (config, restrictions) = &candidates.configs[is_of];
             add_properties(&report, &roles.goals.goals, path, files)?;
+            if latency.as_ref().is_some_and(LatencyComparison::is_slower) {
+                roles.watcher.progress.note(
+                    "warning: the result is slower than the original there; ship the original unless its size counts",
+                );
+            }
             return Ok(CandidateResult {
                 latency,
                 layers: LayerDetail::of_search(float.prepared(), config, restrictions, &report),

@@ -33,5 +33,6 @@ mod runtime_kind;
 mod session_pool;
 #[cfg(any(feature = "onnxruntime", feature = "openvino"))]
 mod shared_library;
+mod truncated;
 
 pub use runtime_kind::{LoadedRuntime, RUNTIMES, RuntimeKind};

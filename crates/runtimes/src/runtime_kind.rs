@@ -1,7 +1,8 @@
 //! The table of runtimes, and a runtime whose library is loaded.
 
 use crate::library_search::{self, LibraryNames};
-use intact8_ir::{Error, Executor, Model, Result, Runtime, did_you_mean};
+use crate::truncated::is_truncated;
+use intact8_ir::{Error, ErrorKind, Executor, Model, Result, Runtime, did_you_mean};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,13 @@ impl RuntimeKind {
     /// # Errors
     /// If the file is no library of this runtime, is too old, or another one is loaded.
     pub fn load(&'static self, path: &Path) -> Result<LoadedRuntime> {
+        if is_truncated(path) {
+            let message = format!(
+                "is cut off, as by an interrupted installation; install {} again, or use --runtime none",
+                self.title
+            );
+            return Err(Error::new(ErrorKind::Io, message).at(path.display()));
+        }
         let library = (self.load)(path).map_err(|error| error.at(path.display()))?;
         Ok(LoadedRuntime { kind: self, path: path.to_owned(), library, threads: None })
     }

@@ -6,6 +6,7 @@ use super::usage_error::UsageError;
 use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, score, shell};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
 use clap::{CommandFactory, Parser};
+use intact8::ErrorKind;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
@@ -75,7 +76,13 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     outcome.map_or_else(
         |error| {
             print_message(&format!("error: {}", described(&error)));
-            let ExitCode(code) = if error.is::<UsageError>() { ExitCode::USAGE } else { ExitCode::ERROR };
+            let cancelled = |error: &intact8::Error| error.kind == ErrorKind::Cancelled;
+            let is_cancelled = error.chain().filter_map(|cause| cause.downcast_ref()).any(cancelled);
+            let ExitCode(code) = match error.is::<UsageError>() {
+                true => ExitCode::USAGE,
+                false if is_cancelled => ExitCode::INTERRUPTED,
+                false => ExitCode::ERROR,
+            };
             code
         },
         |ExitCode(code)| code,

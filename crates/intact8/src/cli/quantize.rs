@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Settings { target, files, .. } = &settings;
     let stop = Stop::at(settings.time_budget.and_then(|budget| began.checked_add(budget)));
     args.output.save.check(files, &args.model)?;
+    stop_on_interrupt(&stop);
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = FloatModel::new(&prepared, &*interpreter);
     let float =
         float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
-    let meter = latency::meter(args, runtime.as_ref());
+    let meter = latency::meter(args, runtime.as_ref(), &stop);
     let progress = &mut *watcher.progress;
     let candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
     let identity = |config: &QuantConfig| {
@@ -78,6 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(earlier) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
         None => {
             let progress = &mut *watcher.progress;
+            stop.check()?;
             candidates.fastest(meter.as_ref(), (&model, &float), files, &calibration, progress)
         }
     };
@@ -86,7 +88,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files.remove_leftovers();
         args.output.dump.iter().for_each(|folder| remove_leftovers(folder));
     }
-    stop_on_interrupt(&stop);
     calibration.fed_inputs()?.iter().for_each(|input| print_line(&one_line(&input.to_string())));
     let dump =
         args.output.dump.as_ref().map(|folder| |replayed: &Replayed<'_>| dump_replay(folder, replayed));
@@ -131,7 +132,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let further =
         Further { prepared: &prepared, float_bytes, elapsed: began.elapsed(), runtime: runtime.as_ref() };
     write_report(args, &goals, &result, files, &watcher, &further)?;
-    Ok(verdict::report(args, &goals, &result.report, files))
+    let code = verdict::report(args, &goals, &result.report, files);
+    // Also where only the measurement at the end was interrupted.
+    Ok(if code == ExitCode::SUCCESS && stop.is_cancelled() { ExitCode::INTERRUPTED } else { code })
 }
 
 impl Args {

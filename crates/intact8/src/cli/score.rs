@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::{DataSet, Metric};
 use intact8::{
     AnswerChanges, Confidence, DataScorer, Goal, Interpreter, Latency, MaxDrop, Meter, OriginalModel,
-    Progress, Score, interval_of_value, model_bytes, score_saved, stored_arithmetic,
+    Progress, Score, Stop, interval_of_value, model_bytes, score_saved, stored_arithmetic,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             None => RuntimeArgs::default().any()?,
         },
     };
-    let meter = meter.map(|runtime| Meter::in_runtime(&runtime, args.threads.into()));
+    let meter = meter.map(|runtime| Meter::in_runtime(&runtime, args.threads.into(), Stop::default()));
     if let Some(meter) = &meter {
         progress.begin("measuring latencies");
         match meter.latencies(&models.iter().collect::<Vec<_>>(), &feed) {

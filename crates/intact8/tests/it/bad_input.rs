@@ -258,7 +258,7 @@ fn journals_of_other_runs_are_errors() {
     scratch.text("m_journal.jsonl", "{\"journal\":1,\"run\":\"another\"}\n");
     assert_eq!(
         message(&scratch, &[], &["--resume"]),
-        "error: m_journal.jsonl: belongs to another model, configuration, data or goal; begin anew without --resume"
+        "error: m_journal.jsonl: belongs to another model, configuration, data, goal, target or runtime; begin anew without --resume"
     );
     scratch.text("m_journal.jsonl", "no journal\n");
     assert_eq!(

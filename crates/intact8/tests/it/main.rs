@@ -56,7 +56,8 @@ fn intact8(args: &[&str]) -> Run {
     if args[0] == "quantize" && !args.contains(&"--progress") {
         args.extend(["--progress", "never"]);
     }
-    if ["quantize", "config"].contains(&args[0]) && !args.contains(&"--prefer") {
+    if ["quantize", "config"].contains(&args[0]) && !args.contains(&"--prefer") && !args.contains(&"--config")
+    {
         args.extend(["--prefer", "most-int8"]);
     }
     let output = command().args(&args).output().expect("the command runs");

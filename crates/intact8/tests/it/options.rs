@@ -195,3 +195,59 @@ fn an_interrupt_ends_the_search_with_the_best_result_so_far() {
     let report = json(&scratch, REPORT);
     assert_eq!((&report["ending"], trials(&report).len()), (&json!("interrupted"), 1));
 }
+
+/// Interrupts a search once a command has been started with a file, and returns the exit code and the messages.
+#[cfg(unix)]
+fn interrupted_in_bench(scratch: &Scratch, more: &[&str]) -> (Option<i32>, String) {
+    use std::process::{Command, Stdio};
+    let began = scratch.path("began");
+    let script = scratch.text("bench.sh", &format!("echo > {began}\nexec sleep 60\n"));
+    let bench = format!("sh {}", script.display());
+    let [onnx, calib, eval] =
+        ["model.onnx", "calib.npz", "eval.npz"].map(|file| crate::fixture("digits", file));
+    let save = scratch.path("m");
+    let args = ["quantize", &onnx, "--calib", &calib, "--eval", &eval, "--bench-cmd", &bench, "-o", &save];
+    let mut command = crate::command();
+    let command = command.args(args).args(["--progress", "never", "--no-fit-rounding"]).args(more);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !std::path::Path::new(&began).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_command_that_measures() {
+    let scratch = Scratch::new();
+    let (code, messages) = interrupted_in_bench(&scratch, &["--prefer", "most-int8"]);
+    assert_eq!(code, Some(130), "{messages}");
+    assert!(messages.contains("warning: the latency is not measured: "), "{messages}");
+    assert_eq!(json(&scratch, REPORT)["target_met"], true);
+    let scratch = Scratch::new();
+    let (code, messages) = interrupted_in_bench(&scratch, &[]);
+    assert_eq!(code, Some(130), "{messages}");
+    assert!(messages.contains("error: interrupted before the first trial was finished"), "{messages}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_measures_prints_a_positive_number() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits", &["--bench-cmd", "sh -c 'echo 0'"]);
+    let expected = "warning: the latency is not measured: sh -c echo 0: must print milliseconds, a positive number, found 0";
+    assert!(run.code == 0 && run.stderr.contains(expected), "{}", run.stderr);
+    let run = quantize(
+        &scratch,
+        "digits",
+        &["--bench-cmd", "sh -c 'case $0 in *deploy*) echo 3;; *) echo 2;; esac'"],
+    );
+    let expected = "warning: the result is slower than the original there";
+    assert!(
+        run.code == 0 && run.stderr.contains(expected) && run.stdout.contains("1.5x slower"),
+        "{}",
+        run.stderr
+    );
+}

@@ -103,7 +103,7 @@ pub(crate) struct SpeedArgs {
     /// Prefer, among the models that meet the goals: fastest, smallest, int8-products, which is as the fastest with every
     /// convolution and matrix product in int8, or most-int8, which quantizes every layer that has integers around it; not with
     /// --config
-    #[arg(long, value_name = "WHAT", default_value = "fastest")]
+    #[arg(long, value_name = "WHAT", default_value = "fastest", conflicts_with = "config")]
     pub(super) prefer: String,
     #[command(flatten)]
     pub(super) runtime: RuntimeArgs,

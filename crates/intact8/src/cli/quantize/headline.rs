@@ -8,6 +8,9 @@ use intact8::{
     Score, Target, int8_share, interval, interval_of_value,
 };
 
+/// The largest ratio of two latencies that are the same.
+const SAME: f64 = 1.02;
+
 /// What the lines are about.
 pub(super) struct Headline<'a> {
     pub(super) goals: &'a Goals,
@@ -36,11 +39,12 @@ impl Headline<'_> {
     fn verdict(&self) -> String {
         let report = &self.result.report;
         let verdict = if report.is_met() { "target met" } else { "target missed" };
-        let found =
-            report.final_score().filter(|_| report.is_met()).unwrap_or(&report.scores[report.closest]);
+        // A trial meets the target, but its file may not, if the evaluator varies.
+        let has_result = report.best().is_some();
+        let found = report.final_score().filter(|_| has_result).unwrap_or(&report.scores[report.closest]);
         let metrics = self.goals.goals.iter().enumerate();
         let metrics: Vec<String> = metrics.map(|(idx, goal)| self.metric(idx, goal, report, found)).collect();
-        let closest = match report.is_met() {
+        let closest = match has_result {
             true => String::new(),
             false => " by the closest trial".to_owned(),
         };
@@ -98,10 +102,10 @@ impl Headline<'_> {
         });
         let latency = self.result.latency.as_ref().map(|latency| {
             let ratio = latency.int8.speedup_over(&latency.float);
-            let words = if ratio >= 1.0 {
-                format!("{ratio:.1}x faster")
-            } else {
-                format!("{:.1}x slower", 1.0 / ratio)
+            let words = match ratio {
+                _ if (SAME.recip()..=SAME).contains(&ratio) => "as fast".to_owned(),
+                ratio if ratio > 1.0 => format!("{ratio:.1}x faster"),
+                ratio => format!("{:.1}x slower", 1.0 / ratio),
             };
             format!("{words} ({})", measured_in(latency))
         });

@@ -95,7 +95,8 @@ fn missed(goals: &Goals, report: &Report<Score>, files: &OutputFiles) {
         for saved in deployed.filter(|saved| !saved.verdict.satisfied) {
             let (path, result) = (files.file_of(&saved.name), missed_by(goals, saved));
             print_message(&format!(
-                "{}: misses the target when it is read back, {result} ({targets}); set a slightly stricter target",
+                "{}: misses the target when it is read back, {result} ({targets}), and as a trial it met it; make the evaluator \
+                 reproducible, or set a stricter target",
                 path.display(),
             ));
         }
