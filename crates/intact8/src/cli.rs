@@ -39,6 +39,7 @@ pub(crate) use shapes::ShapeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
+use clap::builder::RangedU64ValueParser;
 use intact8::data::{BatchAxis, Feed, Feeding};
 use intact8::infer::infer;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
@@ -56,7 +57,7 @@ pub(crate) fn print_restrictions(lines: &[String]) {
 pub(crate) struct FeedingArgs {
     /// Number of samples in a batch; evaluation uses fewer if a batch does not fit into the processor's cache; default: the
     /// fixed batch size of the model, or 32
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     batch: Option<usize>,
     /// The dimension that counts samples, where it can't be found or is another: of one input, or of all; `none` feeds the array
     /// as it is; may be repeated

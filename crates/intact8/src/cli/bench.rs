@@ -53,8 +53,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let threads = usize::from(args.threads);
     let runtimes = TimedRuntime::all(&args.runtimes, threads)?;
     let budget = args.seconds * (args.models.len() * runtimes.len()) as f64;
-    let budget =
-        Duration::try_from_secs_f64(budget).context("--seconds must be a positive number").or_usage()?;
+    let budget = Duration::try_from_secs_f64(budget).ok().filter(|budget| !budget.is_zero());
+    let budget = budget.context("--seconds must be a positive number").or_usage()?;
     let mut timed: Vec<Timed<'_>> = Vec::new();
     let mut batch = None;
     for path in &args.models {
