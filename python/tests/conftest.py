@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+# A job in the background of a shell ignores interrupts, and so do its children; the tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MODELS = Path(__file__).resolve().parents[2] / "fixtures" / "models"
 DIGITS, HARD = MODELS / "digits", MODELS / "digits-hard"
