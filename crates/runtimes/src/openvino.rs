@@ -159,9 +159,17 @@ impl Requests {
     }
 }
 
-/// An error of OpenVINO, with the message of the library.
+/// An error of OpenVINO, with what the library says of the model.
 fn can_not_run(error: openvino::InferenceError) -> Error {
-    Error::unsupported(format!("can't run the model: {}", error.to_string().trim()))
+    Error::unsupported(format!("can't run the model: {}", cause(&error.to_string())))
+}
+
+/// The lines of a message that are not about places in the library's source.
+fn cause(message: &str) -> String {
+    let is_place = |line: &&str| line.contains("Exception from ") || line.starts_with("Check '");
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told: Vec<&str> = lines.filter(|line| !is_place(line)).collect();
+    if told.is_empty() { message.trim().to_owned() } else { told.join(" ") }
 }
 
 /// The element types of both sides whose elements have equal bytes.
@@ -219,4 +227,20 @@ fn from_openvino(tensor: &openvino::Tensor) -> Result<Tensor> {
         .ok_or_else(|| Error::unsupported(format!("tensors of {element} can't be read from {TITLE}")))?;
     let bytes = if shape.contains(&0) { &[] } else { tensor.get_raw_data().map_err(can_not_run)? };
     Tensor::from_le_bytes(dtype, &shape, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+
+    #[test]
+    fn places_in_the_source_are_left_out() {
+        let message = "general error: Exception from src/core.cpp:105:\nCheck 'false' failed at src/frontend.cpp:151:\n\
+                       FrontEnd API failed with OpConversionFailure:\n\nno conversion of QLinearConv-17\n";
+        assert_eq!(
+            cause(message),
+            "FrontEnd API failed with OpConversionFailure: no conversion of QLinearConv-17"
+        );
+        assert_eq!(cause(" general error \n"), "general error");
+    }
 }
