@@ -59,6 +59,20 @@ pub(crate) fn passes() -> Pipeline<'static> {
     ])
 }
 
+/// Applies a rule to each node of every graph, in topological order; the rule returns whether it has changed the graph. Nodes that
+/// nothing uses any more are removed at the end.
+fn rewrite(model: &mut Model, mut rule: impl FnMut(&mut Graph, NodeId) -> bool) -> Result<bool> {
+    let mut changed = false;
+    model.try_for_each_graph(|_, graph| {
+        for id in graph.topo() {
+            changed |= rule(graph, id);
+        }
+        Ok(())
+    })?;
+    model.remove_dead();
+    Ok(changed)
+}
+
 /// An operator of the domain.
 fn lowered_op(name: &str) -> Op {
     Op { domain: DOMAIN.to_owned(), ..Op::new(name) }

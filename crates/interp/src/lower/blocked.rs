@@ -3,7 +3,7 @@
 mod layout;
 
 use super::activation::activation;
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId, WindowAttributes};
 use intact8_kernels::blocked::Layout;
 use intact8_kernels::conv::ConvShape;
@@ -46,17 +46,9 @@ impl Pass for BlockChannels {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                if is_alive(graph, id) {
-                    changed |= convolve(graph, id).is_some() || sink(graph, id).is_some();
-                }
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| {
+            is_alive(graph, id) && (convolve(graph, id).is_some() || sink(graph, id).is_some())
+        })
     }
 }
 

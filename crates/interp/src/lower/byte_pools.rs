@@ -2,7 +2,7 @@
 
 use super::quantized::{Coded, sole_quantizer};
 use super::transposes::{from_channels_last, rank, to_channels_last};
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Merges a pooling of a DequantizeLinear, and the QuantizeLinear after it, into a pooling of bytes with channels last. An average
@@ -36,15 +36,7 @@ impl Pass for FuseBytePools {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                changed |= fuse(graph, id).is_some();
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| fuse(graph, id).is_some())
     }
 }
 

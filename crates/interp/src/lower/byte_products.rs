@@ -2,7 +2,7 @@
 
 use super::quantized::{Coded, sole_quantizer, sole_user};
 use super::transposes::{from_channels_last, to_channels_last};
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Op, Pass, Result, Tensor, ValueId};
 
 /// Merges a Conv, Gemm or MatMul of two DequantizeLinears, a Relu or Clip after it, and the QuantizeLinear after that, into one
@@ -45,18 +45,10 @@ impl Pass for FuseByteProducts {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                if let Some(product) = Product::at(graph, id) {
-                    product.lower(graph);
-                    changed = true;
-                }
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| {
+            let product = Product::at(graph, id);
+            product.map(|product| product.lower(graph)).is_some()
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::byte_products::{bounds, with_bounds};
 use super::quantized::{Coded, sole_quantizer, sole_user};
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use intact8_ir::{Graph, Model, NodeId, Op, Pass, Result};
 
 /// Merges an Add or Mul of two DequantizeLinears, a Relu or Clip after it, and the QuantizeLinear after that, into one operation on
@@ -42,15 +42,7 @@ impl Pass for FuseByteSums {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                changed |= fuse(graph, id).is_some();
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| fuse(graph, id).is_some())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions of single quantized elements.
 
 use super::quantized::Coded;
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use crate::context::Limits;
 use crate::session::Session;
 use intact8_ir::{
@@ -40,16 +40,8 @@ impl Pass for TabulateByteFunctions {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
         let opset = model.opset();
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                changed |= tabulate(graph, id, opset).is_some();
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| tabulate(graph, id, opset).is_some())
     }
 }
 

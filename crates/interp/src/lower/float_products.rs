@@ -2,7 +2,7 @@
 
 use super::activation::activation;
 use super::byte_products::transposes_b;
-use super::{lowered_op, replace};
+use super::{lowered_op, replace, rewrite};
 use intact8_ir::{Attr, DType, Graph, Model, NodeId, Pass, Result, ValueId};
 
 /// Merges a MatMul or Gemm of floats with a constant matrix, the Add of a constant number for each column, the Add of another
@@ -43,15 +43,7 @@ impl Pass for FuseFloatProducts {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                changed |= fuse(graph, id).is_some();
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| fuse(graph, id).is_some())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Operations that move quantized elements.
 
 use super::quantized::{Coded, sole_quantizer};
-use super::replace;
+use super::{replace, rewrite};
 use intact8_ir::{Graph, Model, NodeId, Pass, Result};
 
 /// Moves the bytes themselves where a DequantizeLinear is before an operation that moves elements, and a QuantizeLinear of the same
@@ -47,15 +47,7 @@ impl Pass for MoveBytes {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut changed = false;
-        model.try_for_each_graph(|_, graph| {
-            for id in graph.topo() {
-                changed |= move_bytes(graph, id).is_some();
-            }
-            Ok(())
-        })?;
-        model.remove_dead();
-        Ok(changed)
+        rewrite(model, |graph, id| move_bytes(graph, id).is_some())
     }
 }
 
