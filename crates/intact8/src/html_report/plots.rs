@@ -3,7 +3,9 @@
 use super::facts::{Facts, Goal, Trial};
 use super::numbers::digits;
 use super::palette::{FLOAT, INK, MET, MUTED, PAPER, RULE, TARGET, of_arithmetic};
+use plotters::chart::MeshStyle;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -106,15 +108,8 @@ impl TrialPlot<'_> {
                 .y_label_area_size(64)
                 .build_cartesian_2d(first - room..last + room, least - pad..most + pad)?;
             let whole = |x: &f64| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() };
-            chart
-                .configure_mesh()
-                .disable_x_mesh()
-                .light_line_style(TRANSPARENT)
-                .bold_line_style(RULE.rgb())
-                .axis_style(RULE.rgb())
-                .label_style(("sans-serif", FONT_SIZE).into_font().color(&MUTED.rgb()))
+            quiet(&mut chart.configure_mesh())
                 .x_labels(((last - first) as usize + 2).min(10))
-                .y_labels(6)
                 .x_label_formatter(&whole)
                 .y_label_formatter(&|y| digits(*y, 4))
                 .x_desc(self.abscissa)
@@ -202,6 +197,18 @@ pub(super) fn sensitivity(facts: &Facts) -> Option<SensitivityPlot> {
     Some(SensitivityPlot { svg: svg?, measure, layers_of_bar })
 }
 
+/// Axes that do not draw attention, and horizontal lines alone.
+fn quiet<'m, 'a, 'b, X: Ranged, Y: Ranged, DB: DrawingBackend>(
+    mesh: &'m mut MeshStyle<'a, 'b, X, Y, DB>,
+) -> &'m mut MeshStyle<'a, 'b, X, Y, DB> {
+    mesh.disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RULE.rgb())
+        .axis_style(RULE.rgb())
+        .label_style(("sans-serif", FONT_SIZE).into_font().color(&MUTED.rgb()))
+        .y_labels(6)
+}
+
 /// Bars of distances over many orders of magnitude.
 fn logarithmic(bars: &[(f64, &str)], distances: &[f64]) -> Option<String> {
     let positive = || distances.iter().copied().filter(|distance| *distance > 0.0);
@@ -216,17 +223,7 @@ fn logarithmic(bars: &[(f64, &str)], distances: &[f64]) -> Option<String> {
             .x_label_area_size(24)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..bars.len().max(LEAST_PLACES) as f64, (low..high).log_scale())?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(RULE.rgb())
-            .axis_style(RULE.rgb())
-            .label_style(("sans-serif", FONT_SIZE).into_font().color(&MUTED.rgb()))
-            .y_labels(6)
-            .y_label_formatter(&power)
-            .draw()?;
+        quiet(&mut chart.configure_mesh()).disable_x_axis().y_label_formatter(&power).draw()?;
         chart.draw_series(bars.iter().zip(distances).enumerate().map(
             |(idx, ((_, arithmetic), distance))| {
                 let colour = of_arithmetic(arithmetic).rgb();
@@ -253,17 +250,7 @@ fn linear(bars: &[(f64, &str)]) -> Option<String> {
             .x_label_area_size(24)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..bars.len().max(LEAST_PLACES) as f64, least - pad..most + pad)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(RULE.rgb())
-            .axis_style(RULE.rgb())
-            .label_style(("sans-serif", FONT_SIZE).into_font().color(&MUTED.rgb()))
-            .y_labels(6)
-            .y_label_formatter(&|y| digits(*y, 3))
-            .draw()?;
+        quiet(&mut chart.configure_mesh()).disable_x_axis().y_label_formatter(&|y| digits(*y, 3)).draw()?;
         chart.draw_series(bars.iter().enumerate().map(|(idx, (value, arithmetic))| {
             let (left, right) = sides(idx, bars.len());
             Rectangle::new([(left, 0.0), (right, *value)], of_arithmetic(arithmetic).rgb().filled())
