@@ -56,19 +56,7 @@ pub(crate) fn compare(
         }
     };
     let found = detached(py, compared).or_raise(py)?;
-    let row = |difference: &intact8::Difference| {
-        json!({
-            "value": difference.value,
-            "operator": difference.op,
-            "cosine": difference.cosine,
-            "sqnr": difference.sqnr,
-            "max_error": difference.max_error,
-            "range": difference.range,
-            "quantized_range": difference.quantized_range,
-            "clipped": difference.clipped,
-        })
-    };
-    Ok(json!(found.iter().map(row).collect::<Vec<_>>()).to_string())
+    Ok(json!(found.iter().map(intact8::Difference::to_json).collect::<Vec<_>>()).to_string())
 }
 
 /// The latencies of models, measured in turns, as JSON. Without data the inputs are random, with `batch` samples.

@@ -6,6 +6,7 @@ use crate::machine_memory::machine_limits;
 use intact8_interp::Interpreter;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Runtime, Tensor, ValueId, ValueRef};
 use intact8_search::sensitivity::decibels;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
 /// The difference between the values of one name in the float and the quantized model.
@@ -27,6 +28,22 @@ pub struct Difference {
     pub quantized_range: Option<[f64; 2]>,
     /// The fraction of the float value's elements that are more than half a step outside that range.
     pub clipped: Option<f64>,
+}
+
+impl Difference {
+    /// The difference in JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "value": self.value,
+            "operator": self.op,
+            "cosine": self.cosine,
+            "sqnr": self.sqnr,
+            "max_error": self.max_error,
+            "range": self.range,
+            "quantized_range": self.quantized_range,
+            "clipped": self.clipped,
+        })
+    }
 }
 
 /// Compares every float value that both models compute under one name, over all batches of inputs, in the order in which the

@@ -87,18 +87,6 @@ fn table(differences: &[Difference]) -> Table {
 }
 
 fn write(path: &Path, differences: &[Difference]) -> anyhow::Result<()> {
-    let row = |difference: &Difference| {
-        serde_json::json!({
-            "value": difference.value,
-            "operator": difference.op,
-            "cosine": difference.cosine,
-            "sqnr": difference.sqnr,
-            "max_error": difference.max_error,
-            "range": difference.range,
-            "quantized_range": difference.quantized_range,
-            "clipped": difference.clipped,
-        })
-    };
-    let rows: Vec<serde_json::Value> = differences.iter().map(row).collect();
+    let rows: Vec<serde_json::Value> = differences.iter().map(Difference::to_json).collect();
     Ok(intact8::write_file(path, (serde_json::to_string_pretty(&rows)? + "\n").as_bytes())?)
 }
