@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import copy
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from .. import _arguments as check
 from .. import _native
-from .._errors import Intact8Error
 from .._models import Export
-from ._calls import auto_calibration, batch_num_of, create_config, read_config
+from ._calls import auto_calibration, create_config
 from ._evaluator import ModelEvaluator
+from ._pending import begin, check_preprocessing, finish
 from ._record import Batch, Recorder, hook_module, recorded_module
 from ._roles import EvaluatorRole, checked_evaluator
 from .common.auto_calibration import AutoCalibrationEvaluatorBase, AutoCalibrationStrategyBase, SensitivityBase
@@ -124,27 +122,13 @@ def accuracy_based_auto_calibration(
     auto_calibration(opened, role, config_file, record_file, save_dir, strategy, sensitivity, verify)
 
 
-@dataclass
-class _Pending:
-    """A model between `quantize_model` and `save_model`."""
-
-    model: _native.Model
-    recorder: Recorder
-    config_file: str
-
-
-_PENDING: dict[str, _Pending] = {}
-
-
 def quantize_preprocess(config_file: str, record_file: str, model: Any, input_data: Any) -> Any:
     """Returns the module: smoothing factors (AMCT: balance factors) are computed with the ranges, so nothing is to be done.
 
     Raises:
         Intact8Error: No layer has a `dmq_balancer_param`, as in AMCT.
     """
-    layers = read_config(config_file).values()
-    if not any(isinstance(layer, dict) and "dmq_balancer_param" in layer for layer in layers):
-        raise Intact8Error(f"{config_file}: no layer has a dmq_balancer_param, so there is nothing to preprocess")
+    check_preprocessing(config_file)
     return model
 
 
@@ -161,11 +145,7 @@ def quantize_model(
     """Returns a copy of a module that records the inputs of its first `batch_num` runs, and writes the ONNX model that it is to
     `modfied_onnx_file`. `save_model` then calibrates and writes the quantized models."""
     opened = _exported(model, input_data, input_names, output_names, dynamic_axes)
-    recorder = Recorder([name for name, *_ in opened.inputs()], batch_num_of(config_file))
-    opened.save(check.path(modfied_onnx_file, "modfied_onnx_file"))
-    with open(check.path(record_file, "record_file"), "w", encoding="utf-8"):
-        pass
-    _PENDING[os.path.realpath(modfied_onnx_file)] = _Pending(opened, recorder, check.path(config_file, "config_file"))
+    recorder = begin(opened, config_file, record_file, check.path(modfied_onnx_file, "modfied_onnx_file"))
     copied = copy.deepcopy(model).eval()
     hook_module(copied, recorder)
     return copied
@@ -177,23 +157,7 @@ def save_model(modfied_onnx_file: str, record_file: str, save_path: str) -> None
     Raises:
         Intact8Error: The module was run fewer than `batch_num` times, or `quantize_model` was not called for the file.
     """
-    pending = _PENDING.get(os.path.realpath(check.path(modfied_onnx_file, "modfied_onnx_file")))
-    if pending is None:
-        raise Intact8Error(f"{modfied_onnx_file}: quantize_model was not called for it in this process")
-    recorder = pending.recorder
-    if not recorder.batches or (recorder.batch_num is not None and len(recorder.batches) < recorder.batch_num):
-        raise Intact8Error(
-            f"{record_file}: record_file is empty: the model was run {len(recorder.batches)} times, and batch_num is "
-            f"{recorder.batch_num}; run it on more batches before save_model"
-        )
-    _native.calibrate_and_save(
-        pending.model,
-        recorder.batches,
-        pending.config_file,
-        check.path(record_file, "record_file"),
-        check.path(save_path, "save_path"),
-    )
-    del _PENDING[os.path.realpath(modfied_onnx_file)]
+    finish(check.path(modfied_onnx_file, "modfied_onnx_file"), record_file, save_path)
 
 
 def convert_model(model_file: str, scale_offset_record_file: str, save_path: str) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .. import _arguments as check
 from .. import _native
-from .._errors import Intact8Error
 from .._tools import convert, convert_qat
-from ._calls import auto_calibration, batch_num_of, create_config, read_config
+from ._calls import auto_calibration, create_config
 from ._evaluator import ModelEvaluator
+from ._pending import begin, check_preprocessing, finish
 from ._record import Batch, Recorder, forget_file, recorded_file, watch_file
 from ._roles import EvaluatorRole, checked_evaluator
 from .common.auto_calibration import AutoCalibrationEvaluatorBase, AutoCalibrationStrategyBase, SensitivityBase
@@ -115,13 +115,8 @@ def quantize_preprocess(config_file: str, record_file: str, model_file: str, mod
     Raises:
         Intact8Error: No layer has a `dmq_balancer_param`, as in AMCT.
     """
-    layers = read_config(config_file).values()
-    if not any(isinstance(layer, dict) and "dmq_balancer_param" in layer for layer in layers):
-        raise Intact8Error(f"{config_file}: no layer has a dmq_balancer_param, so there is nothing to preprocess")
+    check_preprocessing(config_file)
     _native.Model.load(check.path(model_file, "model_file"), False).save(check.path(modified_onnx_file, "modified_onnx_file"))
-
-
-_PENDING: dict[str, tuple[_native.Model, Recorder, str]] = {}
 
 
 def quantize_model(config_file: str, model_file: str, modified_onnx_file: str, record_file: str) -> None:
@@ -129,12 +124,7 @@ def quantize_model(config_file: str, model_file: str, modified_onnx_file: str, r
     calibrates on them and writes the quantized models."""
     opened = _native.Model.load(check.path(model_file, "model_file"), False)
     modified = check.path(modified_onnx_file, "modified_onnx_file")
-    opened.save(modified)
-    with open(check.path(record_file, "record_file"), "w", encoding="utf-8"):
-        pass
-    recorder = Recorder([name for name, *_ in opened.inputs()], batch_num_of(config_file))
-    watch_file(modified, recorder)
-    _PENDING[os.path.realpath(modified)] = (opened, recorder, check.path(config_file, "config_file"))
+    watch_file(modified, begin(opened, config_file, record_file, modified))
 
 
 def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> None:
@@ -143,20 +133,9 @@ def save_model(modified_onnx_file: str, record_file: str, save_path: str) -> Non
     Raises:
         Intact8Error: They were run fewer than `batch_num` times, or `quantize_model` was not called for the file.
     """
-    key = os.path.realpath(check.path(modified_onnx_file, "modified_onnx_file"))
-    if key not in _PENDING:
-        raise Intact8Error(f"{modified_onnx_file}: quantize_model was not called for it in this process")
-    model, recorder, config_file = _PENDING[key]
-    if not recorder.batches or (recorder.batch_num is not None and len(recorder.batches) < recorder.batch_num):
-        raise Intact8Error(
-            f"{record_file}: record_file is empty: the model was run {len(recorder.batches)} times, and batch_num is "
-            f"{recorder.batch_num}; run it on more batches before save_model"
-        )
-    _native.calibrate_and_save(
-        model, recorder.batches, config_file, check.path(record_file, "record_file"), check.path(save_path, "save_path")
-    )
-    forget_file(modified_onnx_file)
-    del _PENDING[key]
+    modified = check.path(modified_onnx_file, "modified_onnx_file")
+    finish(modified, record_file, save_path)
+    forget_file(modified)
 
 
 def convert_model(model_file: str, scale_offset_record_file: str, save_path: str) -> None:
