@@ -9,8 +9,9 @@ use crate::output_files::OutputFiles;
 use crate::watcher::Progress;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
-use intact8_quant::layer::layers;
-use intact8_quant::{DeployFormat, Preference, QuantConfig};
+use intact8_quant::layer::{LayerId, layers};
+use intact8_quant::{DeployFormat, Preference, Prepared, Profile, QuantConfig};
+use std::collections::BTreeMap;
 
 /// The preferences whose configurations are measured beside the estimated one, with descriptions.
 const OTHERS: [(Preference, &str); 2] = [
@@ -24,6 +25,8 @@ pub struct Candidates {
     pub configs: Vec<Restricted>,
     /// A description of each, for messages.
     names: Vec<&'static str>,
+    /// The target by whose times rollbacks are weighed, where the fastest is preferred.
+    timed_target: Option<&'static Profile>,
 }
 
 impl Candidates {
@@ -68,7 +71,15 @@ impl Candidates {
                 choice.target.name
             ));
         }
-        Ok(Candidates { configs, names })
+        let timed_target = (choice.prefer == Preference::Fastest).then_some(choice.target);
+        Ok(Candidates { configs, names, timed_target })
+    }
+
+    /// The time that a run loses by the rollback of each layer of the configuration at a position; nothing if the fastest is not
+    /// preferred or no times of the target are measured.
+    pub fn time_lost(&self, position: usize, prepared: &Prepared) -> BTreeMap<LayerId, f64> {
+        let config = &self.configs[position].0;
+        self.timed_target.map(|target| prepared.time_lost(config, target)).unwrap_or_default()
     }
 
     /// The position of the fastest.

@@ -77,7 +77,7 @@ pub struct CandidateResult {
 
 impl CandidateSearch<'_> {
     /// Quantizes the model with the candidate at the position `chosen`, and writes the result. If that is slower than the original,
-    /// only the weights are quantized, and the slower result is kept if that misses the target. The groups of `options` are set
+    /// only the weights are quantized, and the slower result is kept if that misses the target. The groups and times of `options` are set
     /// here.
     ///
     /// # Errors
@@ -97,7 +97,8 @@ impl CandidateSearch<'_> {
             let groups = groups_of_layers(groups, float.prepared(), config);
             let groups = groups.map_err(|error| error.at("group"))?;
             roles.watcher.journal = journal(chosen, slower.is_none())?;
-            let options = SearchOptions { groups: &groups, ..options.reborrow() };
+            let time_lost = candidates.time_lost(chosen, float.prepared());
+            let options = SearchOptions { groups: &groups, time_lost: &time_lost, ..options.reborrow() };
             let mut report = quantize_and_save(float, original, config, roles.roles(), options, files)?;
             let has_result = report.outcome.is_some() && files.first_deploy().exists();
             let has_result = has_result && !roles.watcher.stop.is_cancelled();

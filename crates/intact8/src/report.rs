@@ -83,6 +83,7 @@ pub fn report_json(
                 "similarity": ranked.similarity,
                 "worst_channel": ranked.worst_channel,
                 "cost": ranked.cost,
+                "time_lost": ranked.time_lost / 1e9,
                 "in_float": is_rolled_back(layer),
             })
         })

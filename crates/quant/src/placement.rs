@@ -7,10 +7,12 @@
 mod costs;
 mod cut;
 mod onnxruntime_x86;
+mod rollback;
 mod work;
 
 pub use costs::{Cost, OperatorCosts, Result8, RuntimeCosts};
 pub(crate) use onnxruntime_x86::ONNXRUNTIME_X86;
+pub(crate) use rollback::time_lost;
 pub use work::Shape;
 
 use crate::config::{LayerConfig, QuantConfig};
@@ -72,9 +74,8 @@ impl Placement {
         for (id, graph) in model.graphs() {
             let here = layers.iter().filter(|layer| layer.graph == id);
             let layers = here.map(|layer| (layer.node, layer)).collect();
-            let placing =
-                Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs, products };
-            placing.add_to(&mut placement, config);
+            let placing = Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs };
+            placing.add_to(&mut placement, config, products);
         }
         placement
     }
@@ -103,9 +104,10 @@ struct Placing<'a> {
     shapes: &'a Shapes,
     layers: HashMap<NodeId, &'a Layer>,
     costs: &'a RuntimeCosts,
-    /// Whether convolutions and matrix products are in int8 at any cost.
-    products: bool,
 }
+
+/// The nodes that can compute in integers, with their times.
+type Places = HashMap<NodeId, (Place, &'static OperatorCosts)>;
 
 impl<'a> Placing<'a> {
     fn measured(&self) -> Measured<'a> {
@@ -132,9 +134,9 @@ impl<'a> Placing<'a> {
         self.costs.row(&op.name, self.measured().kind(id))
     }
 
-    fn must_be_int8(&self, id: NodeId) -> bool {
-        let is_product = |layer: &&Layer| layer.quantizable().kind == LayerKind::Linear;
-        self.products && self.layers.get(&id).is_some_and(is_product)
+    /// Whether a node is a convolution or a matrix product that can be in int8.
+    fn is_product(&self, id: NodeId) -> bool {
+        self.layers.get(&id).is_some_and(|layer| layer.quantizable().kind == LayerKind::Linear)
     }
 
     fn is_computed(&self, id: NodeId, slot: usize) -> bool {
@@ -149,14 +151,14 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn add_to(&self, placement: &mut Placement, config: &QuantConfig) {
+    /// The times of all choices, and the nodes that have one.
+    fn choices(&self) -> (Choices, Places) {
         let mut choices = Choices::default();
-        let mut places: HashMap<NodeId, (Place, &'static OperatorCosts)> = HashMap::new();
+        let mut places = Places::new();
         let layouts = self.layouts();
         for &id in &self.order {
             if let Some(row) = self.row(id) {
-                let in_float = if self.must_be_int8(id) { f64::INFINITY } else { 0.0 };
-                places.insert(id, (choices.place(in_float, 0.0), row));
+                places.insert(id, (choices.place(0.0, 0.0), row));
             }
             self.add_node(&mut choices, &places, &layouts, id);
         }
@@ -165,7 +167,13 @@ impl<'a> Placing<'a> {
                 self.add_value(&mut choices, &places, ValueId { node: id, slot });
             }
         }
-        let is_int8 = choices.solve();
+        (choices, places)
+    }
+
+    fn add_to(&self, placement: &mut Placement, config: &QuantConfig, products: bool) {
+        let (choices, places) = self.choices();
+        let required = places.iter().filter(|(id, _)| products && self.is_product(**id));
+        let is_int8 = choices.solve(&required.map(|(_, (place, _))| (*place, true)).collect::<Vec<_>>());
         let int8: HashMap<NodeId, &'static OperatorCosts> = places
             .into_iter()
             .filter(|(_, (place, _))| is_int8(*place))
@@ -200,7 +208,7 @@ impl<'a> Placing<'a> {
     fn add_node(
         &self,
         choices: &mut Choices,
-        places: &HashMap<NodeId, (Place, &'static OperatorCosts)>,
+        places: &Places,
         layouts: &HashMap<NodeId, NodeId>,
         id: NodeId,
     ) {
@@ -223,12 +231,7 @@ impl<'a> Placing<'a> {
     }
 
     /// Adds the conversions of a value between its producer and its uses.
-    fn add_value(
-        &self,
-        choices: &mut Choices,
-        places: &HashMap<NodeId, (Place, &'static OperatorCosts)>,
-        value: ValueId,
-    ) {
+    fn add_value(&self, choices: &mut Choices, places: &Places, value: ValueId) {
         let users = self.graph.users(value);
         let is_output = self.graph.outputs().contains(&value);
         if self.graph.constant(value).is_some() || users.is_empty() && !is_output {

@@ -4,8 +4,9 @@ use crate::ladder::Rung;
 use crate::rank::ReplayTap;
 use crate::sensitivity::{CosineSimilarity, Sensitivity};
 use crate::strategy::Strategy;
-use intact8_quant::layer::LayerSet;
+use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{DeployFormat, Emission};
+use std::collections::BTreeMap;
 
 /// The options of a search.
 pub struct SearchOptions<'a> {
@@ -20,6 +21,10 @@ pub struct SearchOptions<'a> {
     /// Groups of layers that are rolled back together or not at all. Layers outside the search are ignored; no layer may be
     /// in two groups.
     pub groups: &'a [LayerSet],
+    /// The time in nanoseconds that a run loses if a layer is rolled back, 0 for layers without one. If there are any, layers
+    /// whose rollback gains the least accuracy for its time are put back into int8 first, and the best trial is the one that loses
+    /// the least time.
+    pub time_lost: &'a BTreeMap<LayerId, f64>,
     /// The deploy format in which trials are scored, and its options; if it is `None`, the scorer receives only the fake-quant
     /// model.
     pub deploy: Option<(DeployFormat, Emission)>,
@@ -31,6 +36,8 @@ pub struct SearchOptions<'a> {
     pub replays: Option<ReplayTap<'a>>,
 }
 
+static NO_TIMES: BTreeMap<LayerId, f64> = BTreeMap::new();
+
 impl<'a> SearchOptions<'a> {
     /// A search with a strategy, the cosine similarity as sensitivity, and no limits.
     pub fn new(strategy: &'a mut dyn Strategy) -> SearchOptions<'a> {
@@ -40,6 +47,7 @@ impl<'a> SearchOptions<'a> {
             max_trials: None,
             ladder: &[],
             groups: &[],
+            time_lost: &NO_TIMES,
             deploy: None,
             early_stop: true,
             keep_best: false,
@@ -54,6 +62,7 @@ impl<'a> SearchOptions<'a> {
             max_trials,
             ladder,
             groups,
+            time_lost,
             deploy,
             early_stop,
             keep_best,
@@ -66,6 +75,7 @@ impl<'a> SearchOptions<'a> {
             max_trials,
             ladder,
             groups,
+            time_lost,
             deploy,
             early_stop,
             keep_best,

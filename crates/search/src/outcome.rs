@@ -117,14 +117,18 @@ impl<S> Rescored<S> {
 }
 
 impl<S> Report<S> {
-    /// The position of the best trial that meets the target: the one with the fewest layers rolled back, of equal ones the one
-    /// with the fewest layers on a rung, then the one with the lowest [cost](Report::cost). `None` if no trial meets it.
+    /// The position of the best trial that meets the target: the one whose rollbacks lose the least time, if times are known; of
+    /// equal ones the one with the fewest layers rolled back, then the one with the fewest layers on a rung, then the one with the
+    /// lowest [cost](Report::cost). `None` if no trial meets it.
     pub fn best(&self) -> Option<usize> {
         let satisfying = (0..self.history.len()).filter(|&idx| self.history[idx].verdict.satisfied);
-        satisfying.min_by_key(|&idx| {
+        let numbers = |idx: usize| {
             let Trial { rolled_back, rungs, .. } = &self.history[idx];
             (rolled_back.len(), rungs.len(), self.cost(rolled_back))
-        })
+        };
+        let time_lost = |idx: usize| self.sum_of(&self.history[idx].rolled_back, |entry| entry.time_lost);
+        satisfying
+            .min_by(|&a, &b| time_lost(a).total_cmp(&time_lost(b)).then_with(|| numbers(a).cmp(&numbers(b))))
     }
 
     /// Whether the target is met, by a trial and by each deploy model that was read back from its file. The fake-quant model counts
@@ -146,7 +150,12 @@ impl<S> Report<S> {
     /// The cost of leaving some layers in float, in multiply-accumulate operations for one sample; a group counts only as a
     /// whole.
     pub fn cost(&self, rolled_back: &LayerSet) -> u64 {
-        self.ranking.entries_of(rolled_back).into_iter().map(|entry| self.ranking.0[entry].cost).sum()
+        self.sum_of(rolled_back, |entry| entry.cost)
+    }
+
+    /// The sum of a number of the entries all of whose layers are rolled back.
+    fn sum_of<N: std::iter::Sum>(&self, rolled_back: &LayerSet, number: impl Fn(&Ranked) -> N) -> N {
+        self.ranking.entries_of(rolled_back).into_iter().map(|entry| number(&self.ranking.0[entry])).sum()
     }
 
     /// The rolled-back layers of the best trial that no trial has quantized alone, without the others. If there are none, the

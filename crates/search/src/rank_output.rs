@@ -67,7 +67,7 @@ impl OutputRanking<'_> {
             let Similarity { value, worst_channel } =
                 similarity(entry).map_err(|error| error.at(table.names(entry).join(", ")))?;
             let layers = entry.iter().copied().collect();
-            Ok(Ranked { layers, similarity: value, worst_channel, cost: 0 })
+            Ok(Ranked { layers, similarity: value, worst_channel, cost: 0, time_lost: 0.0, gain: 0.0 })
         };
         Ok(Ranking::of(entries.iter().map(ranked).collect::<Result<_>>()?))
     }

@@ -19,6 +19,10 @@ pub struct Ranked {
     pub worst_channel: f64,
     /// The cost of leaving the layers in float, in multiply-accumulate operations for one sample; 0 if it is unknown.
     pub cost: u64,
+    /// The time that a run loses if the layers are left in float, in nanoseconds, negative if it gains; 0 if it is unknown.
+    pub time_lost: f64,
+    /// The accuracy that a rollback gains for its time; 0 if no times are known.
+    pub gain: f64,
 }
 
 impl Ranking {
@@ -27,6 +31,18 @@ impl Ranking {
     pub fn of(mut entries: Vec<Ranked>) -> Ranking {
         entries.sort_by(Ranked::worse_first);
         Ranking(entries)
+    }
+
+    /// The same ranking with the [gain](Ranked::gain) of each entry: its error, by its similarity, divided by the time that is lost.
+    /// The mean time of all entries is added to each, so that layers whose rollback costs nothing gain much only if they are
+    /// sensitive. The gains are 0 if no time is known.
+    pub(crate) fn with_gains(mut self, error: impl Fn(f64) -> f64) -> Ranking {
+        let times = self.0.iter().map(|entry| entry.time_lost.max(0.0));
+        let mean = times.sum::<f64>() / self.len().max(1) as f64;
+        for entry in self.0.iter_mut().filter(|_| mean > 0.0) {
+            entry.gain = error(entry.similarity) / (entry.time_lost.max(0.0) + mean);
+        }
+        self
     }
 
     /// The layers of the `n` most sensitive entries.
@@ -75,6 +91,7 @@ impl Ranking {
                 Some(entry) => {
                     entry.layers.extend(ranked.layers);
                     entry.cost += ranked.cost;
+                    entry.time_lost += ranked.time_lost;
                 }
                 None => entries.push(ranked),
             }
@@ -96,7 +113,22 @@ mod tests {
     use super::*;
 
     fn ranked(layer: u32, similarity: f64, worst_channel: f64, cost: u64) -> Ranked {
-        Ranked { layers: vec![LayerId(layer)], similarity, worst_channel, cost }
+        Ranked { layers: vec![LayerId(layer)], similarity, worst_channel, cost, time_lost: 0.0, gain: 0.0 }
+    }
+
+    #[test]
+    fn a_rollback_gains_accuracy_for_its_time() {
+        let timed = |layer, similarity, time_lost| Ranked { time_lost, ..ranked(layer, similarity, 0.0, 0) };
+        // The mean time is 100.
+        let entries =
+            vec![timed(0, 0.9, 300.0), timed(1, 0.95, 0.0), timed(2, 0.99, -50.0), timed(3, 0.96, 100.0)];
+        let gains = |entries: Vec<Ranked>| -> Vec<f64> {
+            let ranking = Ranking::of(entries).with_gains(|similarity| 1.0 - similarity);
+            ranking.0.iter().map(|entry| (entry.gain * 1e6).round()).collect()
+        };
+        assert_eq!(gains(entries.clone()), [250.0, 500.0, 200.0, 100.0]);
+        let untimed = entries.into_iter().map(|entry| Ranked { time_lost: 0.0, ..entry });
+        assert_eq!(gains(untimed.collect()), [0.0; 4]);
     }
 
     #[test]

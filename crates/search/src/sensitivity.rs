@@ -38,6 +38,12 @@ pub trait Sensitivity: Sync {
         Ok(Similarity { value: self.similarity(original, quantized)?, worst_channel: 0.0 })
     }
 
+    /// The error that a similarity stands for: 0 for equal outputs, and twice as much for outputs twice as bad. Errors are divided
+    /// by times where a rollback costs time. By default the distance from the similarity of equal outputs.
+    fn error(&self, similarity: f64) -> f64 {
+        self.similarity(&[1.0], &[1.0]).map_or(-similarity, |equal| equal - similarity)
+    }
+
     /// The outputs that are compared; by default those of the layer.
     fn scope(&self) -> Scope {
         Scope::Layer

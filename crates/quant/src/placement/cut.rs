@@ -82,12 +82,34 @@ impl Choices {
         self.conversion(in_float, in_integers, f64::INFINITY);
     }
 
-    /// Whether each place is in integers, in a choice of the least time.
-    pub(super) fn solve(&self) -> impl Fn(Place) -> bool {
+    /// Whether each place is in integers, in a choice of the least time in which some places are in integers, or in float, as
+    /// `required`.
+    pub(super) fn solve(&self, required: &[(Place, bool)]) -> impl Fn(Place) -> bool + use<> {
+        let chosen = self.chosen(required);
+        move |place: Place| place.0.is_some_and(|place| chosen[place])
+    }
+
+    /// The least time in nanoseconds, less a constant, of a choice with some places as `required`.
+    pub(super) fn least(&self, required: &[(Place, bool)]) -> f64 {
+        let chosen = self.chosen(required);
+        let own =
+            self.places.iter().zip(&chosen).map(|(times, &in_integers)| times[usize::from(in_integers)]);
+        let between = self.conversions.iter();
+        let between = between.filter(|((float, integers), _)| !chosen[*float] && chosen[*integers]);
+        own.chain(between.map(|(_, time)| *time)).sum::<i64>() as f64 / 1e3
+    }
+
+    /// Whether each place is in integers, by its number.
+    fn chosen(&self, required: &[(Place, bool)]) -> Vec<bool> {
         let mut chosen = Chosen::new(self);
+        for (place, in_integers) in required {
+            if let Some(place) = place.0 {
+                chosen.in_integers[place] = Some(*in_integers);
+            }
+        }
         chosen.decide_alone();
         chosen.decide_together();
-        move |place: Place| place.0.is_some_and(|place| chosen.in_integers[place] == Some(true))
+        chosen.in_integers.into_iter().map(|in_integers| in_integers == Some(true)).collect()
     }
 }
 
@@ -229,14 +251,16 @@ mod tests {
             let of: Vec<Place> =
                 places.iter().map(|&(float, integers)| choices.place(float.into(), integers.into())).collect();
             conversions.iter().for_each(|&(a, b, time)| choices.conversion(of[a], of[b], time.into()));
-            let chosen = choices.solve();
+            let chosen = choices.solve(&[]);
             let time = |place: usize| u64::from(if chosen(of[place]) { places[place].1 } else { places[place].0 });
             let between: u64 = conversions
                 .iter()
                 .filter(|&&(float, integers, _)| !chosen(of[float]) && chosen(of[integers]))
                 .map(|&(_, _, time)| u64::from(time))
                 .sum();
-            prop_assert_eq!((0..n).map(time).sum::<u64>() + between, by_trying(&places, &conversions));
+            let least = by_trying(&places, &conversions);
+            prop_assert_eq!((0..n).map(time).sum::<u64>() + between, least);
+            prop_assert_eq!(choices.least(&[]), least as f64);
         }
     }
 
@@ -264,15 +288,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_required_is_chosen_and_the_rest_is_the_fastest() {
+        let mut choices = Choices::default();
+        let (first, second) = (choices.place(1.0, 0.0), choices.place(1.0, 5.0));
+        choices.conversion(second, first, 3.0);
+        let chosen = |required: &[(Place, bool)]| {
+            let is_int8 = choices.solve(required);
+            ([first, second].map(is_int8), choices.least(required))
+        };
+        assert_eq!(chosen(&[]), ([false, false], 2.0));
+        assert_eq!(chosen(&[(first, true)]), ([true, false], 4.0));
+        assert_eq!(chosen(&[(second, true)]), ([true, true], 5.0));
+    }
+
+    #[test]
     fn a_forbidden_choice_is_not_made() {
         let mut choices = Choices::default();
         let (moved, user) = (choices.place(0.0, 10.0), choices.place(30.0, 0.0));
         choices.forbid(moved, user);
-        let chosen = choices.solve();
+        let chosen = choices.solve(&[]);
         assert!(chosen(moved) && chosen(user));
         let mut choices = Choices::default();
         let user = choices.place(30.0, 0.0);
         choices.forbid(Place::FLOAT, user);
-        assert!(!choices.solve()(user));
+        assert!(!choices.solve(&[])(user));
     }
 }

@@ -5,6 +5,8 @@ use crate::costs::{multiply_adds, sample_shapes};
 use crate::layer::{Layer, layers};
 use crate::layer_table::{LayerId, LayerSet, LayerTable};
 use crate::passes::{EqualizeAcrossLayers, RaiseOpset, Unfuse};
+use crate::placement;
+use crate::profile::Profile;
 use crate::record::Record;
 use crate::stages::Quantized;
 use crate::{NameNodes, SinkConstants, fuse_activations, fuse_results, infer_types};
@@ -138,6 +140,14 @@ impl Prepared {
     /// symbolic and unknown dimensions count as 1.
     pub fn cost(&self, layer: LayerId) -> Option<u64> {
         self.costs.get(layer.0 as usize).copied().flatten()
+    }
+
+    /// The time in nanoseconds that a run with one sample loses on a target if a layer of a configuration is rolled back to float,
+    /// for each that has activations in int8; negative if it gains. Nothing if the times of the target are not measured.
+    pub fn time_lost(&self, config: &QuantConfig, target: &Profile) -> BTreeMap<LayerId, f64> {
+        let lost = target.costs.map(|costs| placement::time_lost(&self.model, config, costs));
+        let by_id = |(name, lost): (String, f64)| Some((self.layers.id(&name)?, lost));
+        lost.unwrap_or_default().into_iter().filter_map(by_id).collect()
     }
 
     /// The layers whose constants a record does not describe, because of cross-layer equalization or of a

@@ -27,7 +27,7 @@ impl<S: Scorer> Search<'_, S> {
             by_layer = rank(self.float, config, record, batches, sensitivity, tap)?;
         }
         if is_by_layer {
-            return Ok(self.with_costs(by_layer).grouped(&self.groups));
+            return Ok(self.with_gains(self.with_costs(by_layer).grouped(&self.groups)));
         }
         self.ranking_by_output(None)
     }
@@ -48,7 +48,7 @@ impl<S: Scorer> Search<'_, S> {
             Some(rolled_back) => output.rank_in_trial(batches, &entries, rolled_back),
             None => output.rank_alone(batches, &entries),
         };
-        Ok(self.with_costs(ranking?))
+        Ok(self.with_gains(self.with_costs(ranking?)))
     }
 
     /// The layers and groups that can be rolled back, in the model's order.
@@ -65,11 +65,20 @@ impl<S: Scorer> Search<'_, S> {
         entries
     }
 
-    /// A ranking with the cost of each entry, which breaks ties.
+    /// A ranking with the cost of each entry, which breaks ties, and with its time.
     fn with_costs(&self, mut ranking: Ranking) -> Ranking {
-        let cost = |&layer: &LayerId| self.float.prepared().cost(layer).unwrap_or(0);
-        ranking.0.iter_mut().for_each(|entry| entry.cost = entry.layers.iter().map(cost).sum());
+        let cost = |layer: &LayerId| self.float.prepared().cost(*layer).unwrap_or(0);
+        let time_lost = |layer: &LayerId| self.options.time_lost.get(layer).copied().unwrap_or(0.0);
+        for entry in &mut ranking.0 {
+            entry.cost = entry.layers.iter().map(cost).sum();
+            entry.time_lost = entry.layers.iter().map(time_lost).sum();
+        }
         Ranking::of(ranking.0)
+    }
+
+    /// A ranking with what rollbacks gain for their time.
+    fn with_gains(&self, ranking: Ranking) -> Ranking {
+        ranking.with_gains(|similarity| self.options.sensitivity.error(similarity))
     }
 }
 

@@ -24,6 +24,11 @@ impl Sensitivity for Sqnr {
         let signal: f64 = original.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         Ok(decibels(signal, noise(original, quantized)))
     }
+
+    /// The energy of the difference over that of the original.
+    fn error(&self, similarity: f64) -> f64 {
+        10f64.powf(-similarity / 10.0)
+    }
 }
 
 /// `10·log10(signal / noise)`, clamped to -200 … 200; 200 if the noise is 0.
@@ -46,5 +51,6 @@ mod tests {
         assert!((Sqnr.similarity(&[10.0, 0.0], &[9.0, 0.0]).unwrap() - 20.0).abs() < 1e-12);
         assert_eq!(Sqnr.similarity(&[1.0], &[1.0]).unwrap(), 200.0);
         assert_eq!(Sqnr.similarity(&[0.0], &[1.0]).unwrap(), -200.0);
+        assert_eq!([MeanSquaredError.error(-2.5), Sqnr.error(20.0)], [2.5, 0.01]);
     }
 }

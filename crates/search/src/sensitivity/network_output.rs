@@ -22,6 +22,10 @@ impl<S: Sensitivity> Sensitivity for NetworkOutput<S> {
         self.0.compare(original, quantized, layout)
     }
 
+    fn error(&self, similarity: f64) -> f64 {
+        self.0.error(similarity)
+    }
+
     fn scope(&self) -> Scope {
         Scope::Network
     }

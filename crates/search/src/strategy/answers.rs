@@ -9,15 +9,16 @@ use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
 use std::collections::BTreeMap;
 
-/// Entries of the ranking, in ascending order.
+/// Entries of the ranking.
 pub(super) type Entries = Vec<usize>;
 
 /// A set of entries that no trial has answered yet.
 pub(super) struct Untried(Entries);
 
 /// The trials, by the entries that they roll back.
-pub(super) struct Answers {
-    n_entries: usize,
+pub(super) struct Answers<'a> {
+    ranking: &'a Ranking,
+    /// Whether the target is met with entries in ascending order rolled back.
     known: BTreeMap<Entries, bool>,
 }
 
@@ -25,35 +26,50 @@ pub(super) struct Answers {
 pub(super) fn next_untried(
     ranking: &Ranking,
     history: &[Trial],
-    procedure: impl FnOnce(&Answers) -> Result<(), Untried>,
+    procedure: impl FnOnce(&Answers<'_>) -> Result<(), Untried>,
 ) -> Option<LayerSet> {
     let Err(Untried(entries)) = procedure(&Answers::of(ranking, history)) else { return None };
     Some(ranking.layers(entries))
 }
 
-impl Answers {
-    fn of(ranking: &Ranking, history: &[Trial]) -> Answers {
+impl<'a> Answers<'a> {
+    fn of(ranking: &'a Ranking, history: &[Trial]) -> Answers<'a> {
         let answer = |trial: &Trial| (ranking.entries_of(&trial.rolled_back), trial.verdict.satisfied);
         let known = history.iter().map(answer).collect();
-        Answers { n_entries: ranking.len(), known }
+        Answers { ranking, known }
     }
 
     /// The number of entries in the ranking.
     pub(super) fn n_entries(&self) -> usize {
-        self.n_entries
+        self.ranking.len()
     }
 
-    /// Whether the target is met with these entries, in ascending order, rolled back. With all entries it is met without a
-    /// trial: that is the original model.
+    /// All entries, the most sensitive first.
+    pub(super) fn by_rank(&self) -> Entries {
+        (0..self.n_entries()).collect()
+    }
+
+    /// Entries in the order of the accuracy that they gain for their time, the largest gain first; those of equal gains, or all if no
+    /// times are known, stay in their order.
+    pub(super) fn by_gain(&self, mut entries: Entries) -> Entries {
+        let gain = |entry: usize| self.ranking.0[entry].gain;
+        entries.sort_by(|&a, &b| gain(b).total_cmp(&gain(a)));
+        entries
+    }
+
+    /// The time that is lost with these entries rolled back.
+    pub(super) fn time_lost(&self, entries: &[usize]) -> f64 {
+        entries.iter().map(|&entry| self.ranking.0[entry].time_lost).sum()
+    }
+
+    /// Whether the target is met with these entries rolled back. With all entries it is met without a trial: that is the
+    /// original model.
     pub(super) fn satisfies(&self, entries: &[usize]) -> Result<bool, Untried> {
-        if entries.len() == self.n_entries {
+        if entries.len() == self.n_entries() {
             return Ok(true);
         }
-        self.known.get(entries).copied().ok_or_else(|| Untried(entries.to_vec()))
-    }
-
-    /// Whether the target is met with a prefix of the ranking rolled back.
-    pub(super) fn prefix_satisfies(&self, n: usize) -> Result<bool, Untried> {
-        self.satisfies(&(0..n).collect::<Entries>())
+        let mut ascending = entries.to_vec();
+        ascending.sort_unstable();
+        self.known.get(&ascending).copied().ok_or(Untried(ascending))
     }
 }

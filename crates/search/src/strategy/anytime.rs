@@ -22,7 +22,7 @@ impl PureStrategy for Anytime {
     }
 }
 
-fn anytime(answers: &Answers) -> Result<(), Untried> {
+fn anytime(answers: &Answers<'_>) -> Result<(), Untried> {
     let first = minimal(answers)?;
     if first.len() == answers.n_entries() {
         return Ok(());
@@ -53,15 +53,15 @@ fn anytime(answers: &Answers) -> Result<(), Untried> {
 
 /// A minimal set within entries that satisfy: within a prefix no longer than the best known set if that satisfies, else within
 /// all of them.
-fn minimal_within(answers: &Answers, entries: Entries, fewest: usize) -> Result<Entries, Untried> {
+fn minimal_within(answers: &Answers<'_>, entries: Entries, fewest: usize) -> Result<Entries, Untried> {
     let prefix = &entries[..fewest.min(entries.len())];
     let start = if answers.satisfies(prefix)? { prefix.to_vec() } else { entries };
-    minimize(answers.n_entries(), start, |entries| answers.satisfies(entries))
+    minimize(answers.n_entries(), answers.by_gain(start), |entries| answers.satisfies(entries))
 }
 
 /// Puts pairs of entries back into int8 as long as the target is met. If no single entry can be put back, only a target that is
 /// not monotone allows it for a pair.
-fn put_back_pairs(answers: &Answers, mut entries: Entries) -> Result<Entries, Untried> {
+fn put_back_pairs(answers: &Answers<'_>, mut entries: Entries) -> Result<Entries, Untried> {
     'again: loop {
         for second in (1..entries.len()).rev() {
             for first in (0..second).rev() {

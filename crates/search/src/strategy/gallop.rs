@@ -1,7 +1,7 @@
 //! Exponential search, then binary search: fast if few layers are sensitive and these rank first.
 
 use super::PureStrategy;
-use super::answers::{Answers, Untried, next_untried};
+use super::answers::{Answers, Entries, Untried, next_untried};
 use crate::outcome::Trial;
 use crate::ranking::Ranking;
 use intact8_quant::layer::LayerSet;
@@ -15,26 +15,26 @@ pub struct Gallop;
 
 impl PureStrategy for Gallop {
     fn proposal(&self, ranking: &Ranking, history: &[Trial]) -> Option<LayerSet> {
-        next_untried(ranking, history, |answers| prefix(answers).map(drop))
+        next_untried(ranking, history, |answers| prefix(answers, &answers.by_rank()).map(drop))
     }
 }
 
-/// The length of a prefix that satisfies while the prefix that is one entry shorter does not. The prefix of all entries
-/// satisfies without a trial.
-pub(super) fn prefix(answers: &Answers) -> Result<usize, Untried> {
-    let (mut longest_miss, mut shortest_hit) = (0, 1.min(answers.n_entries()));
-    while !answers.prefix_satisfies(shortest_hit)? {
+/// A prefix of all entries in some order that satisfies while the prefix that is one entry shorter does not. The prefix of all
+/// entries satisfies without a trial.
+pub(super) fn prefix(answers: &Answers<'_>, order: &[usize]) -> Result<Entries, Untried> {
+    let (mut longest_miss, mut shortest_hit) = (0, 1.min(order.len()));
+    while !answers.satisfies(&order[..shortest_hit])? {
         longest_miss = shortest_hit;
-        shortest_hit = (2 * shortest_hit).min(answers.n_entries());
+        shortest_hit = (2 * shortest_hit).min(order.len());
     }
     while shortest_hit - longest_miss > 1 {
         let middle = longest_miss.midpoint(shortest_hit);
-        match answers.prefix_satisfies(middle)? {
+        match answers.satisfies(&order[..middle])? {
             true => shortest_hit = middle,
             false => longest_miss = middle,
         }
     }
-    Ok(shortest_hit)
+    Ok(order[..shortest_hit].to_vec())
 }
 
 #[cfg(test)]

@@ -10,9 +10,13 @@ use intact8_quant::layer::LayerSet;
 /// [`Gallop`](super::Gallop), then delta debugging (Zeller and Hildebrandt 2002): parts of the rolled-back entries, at first
 /// halves and finally single entries, are put back into int8, the least sensitive first, and stay there if the target is met.
 ///
+/// Where the times are known that rollbacks lose, entries that gain the least accuracy for their time are put back first, and the
+/// same is done once more with a prefix of the entries in the order of that gain: of the two results the search keeps the one that
+/// loses less time.
+///
 /// When it stops, putting back any single entry has been tried and misses the target, for every kind of target. If rolling
 /// back more layers never makes the result worse, and exactly `g` of `n` entries must be rolled back, it needs at most
-/// `2·l + 1 + 2·g·(l + 1) + g` trials with `l = ⌈log2 n⌉`, independent of their ranks. It stops without a result if not
+/// `2·l + 1 + 2·g·(l + 1) + g` trials with `l = ⌈log2 n⌉`, independent of their ranks, or twice as many with times. It stops without a result if not
 /// even an eighth of all entries can stay in int8.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Minimal;
@@ -27,9 +31,19 @@ impl PureStrategy for Minimal {
 }
 
 /// Entries that satisfy, but not if any single one is put back; all entries if the procedure stops without a result.
-pub(super) fn minimal(answers: &Answers) -> Result<Entries, Untried> {
-    let prefix = gallop::prefix(answers)?;
-    minimize(answers.n_entries(), (0..prefix).collect(), |entries| answers.satisfies(entries))
+pub(super) fn minimal(answers: &Answers<'_>) -> Result<Entries, Untried> {
+    let reduced = |order: &[usize]| {
+        let start = answers.by_gain(gallop::prefix(answers, order)?);
+        minimize(answers.n_entries(), start, |entries| answers.satisfies(entries))
+    };
+    let by_rank = answers.by_rank();
+    let found = reduced(&by_rank)?;
+    let by_gain = answers.by_gain(by_rank.clone());
+    if by_gain == by_rank || found.len() == by_rank.len() {
+        return Ok(found);
+    }
+    let other = reduced(&by_gain)?;
+    Ok(if answers.time_lost(&other) < answers.time_lost(&found) { other } else { found })
 }
 
 /// Reduces entries that satisfy, of `n_entries` in all, to a set from which no single one can be removed; all entries if it
@@ -63,7 +77,7 @@ pub(crate) fn minimize<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::simulation::{SearchResult, is_one_minimal, run_strategy, sensitive_entries};
+    use crate::strategy::simulation::{SearchResult, is_one_minimal, run_strategy, sensitive_entries, trial};
     use proptest::prelude::*;
 
     fn bound(n_entries: usize, n_sensitive: usize) -> usize {
@@ -103,6 +117,30 @@ mod tests {
         let both = |rolled_back: &[usize]| rolled_back.contains(&0) && rolled_back.contains(&1);
         // The first, the first two, and the second without the first.
         assert_eq!(run_strategy(&Minimal, 12, both), SearchResult { best: Some(vec![0, 1]), n_trials: 3 });
+    }
+
+    /// The target is met with the most sensitive entry rolled back, which loses much time, or with two that lose little.
+    #[test]
+    fn a_set_that_loses_less_time_is_found() {
+        let mut ranking = crate::strategy::simulation::ranking(8);
+        for (idx, entry) in ranking.0.iter_mut().enumerate() {
+            entry.time_lost = if idx == 0 { 100.0 } else { 1.0 };
+            entry.gain = if [4, 6].contains(&idx) { 2.0 } else { 1.0 };
+        }
+        let satisfies =
+            |entries: &[usize]| entries.contains(&0) || entries.contains(&4) && entries.contains(&6);
+        let mut history = vec![trial(&[], false)];
+        while let Some(next) = Minimal.proposal(&ranking, &history) {
+            let entries = ranking.entries_of(&next);
+            history.push(trial(&entries, satisfies(&entries)));
+        }
+        let tried = |entries: &[usize]| history.contains(&trial(entries, true));
+        assert!(tried(&[0]) && tried(&[4, 6]), "{history:?}");
+        let time_lost = |trial: &Trial| {
+            trial.rolled_back.iter().map(|layer| ranking.0[layer.0 as usize].time_lost).sum::<f64>()
+        };
+        let least = history.iter().filter(|trial| trial.verdict.satisfied).map(time_lost).reduce(f64::min);
+        assert_eq!(least, Some(2.0));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) fn ranking(n_layers: usize) -> Ranking {
         similarity: idx as f64,
         worst_channel: 0.0,
         cost: 0,
+        time_lost: 0.0,
+        gain: 0.0,
     };
     Ranking((0..n_layers).map(ranked).collect())
 }

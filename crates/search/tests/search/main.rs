@@ -10,7 +10,7 @@ mod strategies;
 use intact8_calibrate::{Batches, BoxError, CalibrationData, FloatModel, calibrate, unreached_layers};
 use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
-use intact8_quant::layer::LayerSet;
+use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
 use intact8_search::ladder::{LADDER, Rung};
 use intact8_search::strategy::{BinarySearch, Minimal, PureStrategy};
@@ -148,6 +148,7 @@ struct TestOptions<'a> {
     ladder: &'a [&'static Rung],
     groups: &'a [LayerSet],
     keep_best: bool,
+    time_lost: BTreeMap<LayerId, f64>,
 }
 
 /// A search of the four layers with its roles.
@@ -179,12 +180,19 @@ impl TestSearch {
     fn run_with(
         &mut self,
         strategy: &mut dyn Strategy,
-        TestOptions { max_trials, ladder, groups, keep_best }: TestOptions<'_>,
+        TestOptions { max_trials, ladder, groups, keep_best, time_lost }: TestOptions<'_>,
     ) -> Result<Report<Vec<String>>> {
         let runtime = Interpreter::default();
         let float = FloatModel::new(&self.prepared, &runtime)?;
         let config = QuantConfig::for_model(self.prepared.model());
-        let options = SearchOptions { max_trials, ladder, groups, keep_best, ..SearchOptions::new(strategy) };
+        let options = SearchOptions {
+            max_trials,
+            ladder,
+            groups,
+            keep_best,
+            time_lost: &time_lost,
+            ..SearchOptions::new(strategy)
+        };
         let roles = Roles {
             data: &mut self.data,
             scorer: &mut self.scorer,

@@ -28,6 +28,25 @@ fn layers_are_not_ranked_if_the_first_trial_meets_the_target() {
 }
 
 #[test]
+fn the_ranking_has_what_a_rollback_loses_and_gains() {
+    let mut searched = TestSearch::new(&["b"]);
+    let ranking = searched.run(TestOptions::default()).unwrap().ranking;
+    assert!(ranking.0.iter().all(|entry| (entry.time_lost, entry.gain) == (0.0, 0.0)));
+    let timed = ranking.0[0].layers[0];
+    let options = TestOptions { time_lost: BTreeMap::from([(timed, 400.0)]), ..TestOptions::default() };
+    let report = searched.run(options).unwrap();
+    for (entry, before) in report.ranking.0.iter().zip(&ranking.0) {
+        assert_eq!((&entry.layers, entry.similarity), (&before.layers, before.similarity));
+        // The mean time of the four layers is 100.
+        let time_lost = if entry.layers[0] == timed { 400.0 } else { 0.0 };
+        assert_eq!(
+            (entry.time_lost, entry.gain),
+            (time_lost, (1.0 - entry.similarity) / (time_lost + 100.0))
+        );
+    }
+}
+
+#[test]
 fn stored_scores_are_recalled() {
     let mut searched = TestSearch::new(&["b"]);
     let first = searched.run(TestOptions::default()).unwrap();
