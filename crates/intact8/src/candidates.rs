@@ -27,6 +27,9 @@ pub struct Candidates {
     names: Vec<&'static str>,
     /// The target by whose times rollbacks are weighed, where the fastest is preferred.
     timed_target: Option<&'static Profile>,
+    /// Whether float is the result if no candidate is worth more: if the fastest or the smallest is preferred, and the user has not
+    /// named the layers.
+    pub(crate) may_stay_float: bool,
 }
 
 impl Candidates {
@@ -72,7 +75,10 @@ impl Candidates {
             ));
         }
         let timed_target = (choice.prefer == Preference::Fastest).then_some(choice.target);
-        Ok(Candidates { configs, names, timed_target })
+        let prefers_gain = matches!(choice.prefer, Preference::Fastest | Preference::Smallest);
+        let is_timed = choice.target.costs.is_some() || meter.is_some();
+        let may_stay_float = is_timed && prefers_gain && choice.given.is_none();
+        Ok(Candidates { configs, names, timed_target, may_stay_float })
     }
 
     /// The time that a run loses by the rollback of each layer of the configuration at a position; nothing if the fastest is not

@@ -39,6 +39,7 @@ impl LayerDetail {
         config: &QuantConfig,
         restrictions: &[String],
         report: &Report<S>,
+        kept_float: Option<&str>,
     ) -> Vec<LayerDetail> {
         let model = prepared.model();
         let of_search = OfSearch {
@@ -55,6 +56,7 @@ impl LayerDetail {
                 .flat_map(|ranked| ranked.layers.iter().map(|&layer| (layer, ranked.similarity)))
                 .collect(),
             untried: report.untried(),
+            kept_float,
             report,
         };
         let mut details = Vec::new();
@@ -105,6 +107,8 @@ struct OfSearch<'a, S> {
     similarities: BTreeMap<LayerId, f64>,
     /// The layers in float that no trial has quantized alone.
     untried: LayerSet,
+    /// Why every layer stays in float although the target can be met, if it is so.
+    kept_float: Option<&'a str>,
     report: &'a Report<S>,
 }
 
@@ -132,6 +136,9 @@ impl<S> OfSearch<'_, S> {
     fn why(&self, id: LayerId, layer: &Layer, arithmetic: Arithmetic) -> Option<String> {
         if arithmetic == Arithmetic::Int8 {
             return None;
+        }
+        if let Some(why) = self.kept_float {
+            return Some(why.to_owned());
         }
         let outcome = self.report.outcome.as_ref();
         if let Some(rung) = outcome.and_then(|outcome| outcome.rungs.get(&id)) {

@@ -1,9 +1,10 @@
-//! The search over the candidates of a configuration: the one that is expected to be the fastest, and weights alone if its result is
-//! slower than the original.
+//! The search over the candidates of a configuration: the one that is expected to be the fastest, weights alone if its result is
+//! slower than the original or takes more bytes, and float if theirs is too.
 
 use crate::candidates::Candidates;
 use crate::config_choice::groups_of_layers;
 use crate::data::Feed;
+use crate::files::{model_bytes, saved_bytes};
 use crate::journal::Journal;
 use crate::judge::Goals;
 use crate::latency_comparison::LatencyComparison;
@@ -17,7 +18,8 @@ use crate::scorer::{AnyScorer, Score};
 use crate::watcher::Watcher;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
-use intact8_search::{Report, Roles, SearchOptions};
+use intact8_quant::{DeployFormat, Emission};
+use intact8_search::{Report, Roles, SearchOptions, roll_back_all};
 use std::path::Path;
 
 /// The roles of a search over candidates.
@@ -35,6 +37,11 @@ pub struct CandidateRoles<'a> {
 impl CandidateRoles<'_> {
     fn roles(&mut self) -> Roles<'_, AnyScorer> {
         Roles { data: self.data, scorer: self.scorer, judge: self.goals, observer: self.watcher }
+    }
+
+    /// Whether the user or a limit ends the run.
+    fn is_stopped(&self) -> bool {
+        self.watcher.stop.reason().is_some()
     }
 }
 
@@ -73,73 +80,150 @@ pub struct CandidateResult {
     pub graph: LayerGraph,
     /// What preparation did to the model.
     pub preparation: PreparationDetail,
+    /// Why every layer stays in float although the target can be met, if it is so.
+    pub kept_float: Option<String>,
+}
+
+/// A finished search, whose result is written.
+struct Searched {
+    report: Report<Score>,
+    latency: Option<LatencyComparison>,
+    /// The position of its candidate.
+    candidate: usize,
 }
 
 impl CandidateSearch<'_> {
-    /// Quantizes the model with the candidate at the position `chosen`, and writes the result. If that is slower than the original,
-    /// only the weights are quantized, and the slower result is kept if that misses the target. The groups and times of `options` are set
-    /// here.
+    /// Quantizes the model with the candidate at the position `chosen`, and writes the result. If the target is met, but by a model
+    /// that is slower than the original or takes more bytes, only the weights are quantized, and if that is no better, every layer
+    /// stays in float. The groups and times of `options` are set here.
     ///
     /// # Errors
     /// As [`quantize_and_save`]; if a name of a group is not that of a layer.
     pub fn run(
-        self,
-        mut chosen: usize,
+        mut self,
+        chosen: usize,
         mut roles: CandidateRoles<'_>,
         mut options: SearchOptions<'_>,
     ) -> Result<CandidateResult> {
-        let CandidateSearch { float, original, path, candidates, groups, files, journal, meter } = self;
-        // The result that meets the target but is slower than the original, while only weights are tried.
-        let mut slower = None;
-        loop {
-            let (config, restrictions) = &candidates.configs[chosen];
-            roles.watcher.progress.notes(restrictions);
-            let groups = groups_of_layers(groups, float.prepared(), config);
-            let groups = groups.map_err(|error| error.at("group"))?;
-            roles.watcher.journal = journal(chosen, slower.is_none())?;
-            let time_lost = candidates.time_lost(chosen, float.prepared());
-            let options = SearchOptions { groups: &groups, time_lost: &time_lost, ..options.reborrow() };
-            let mut report = quantize_and_save(float, original, config, roles.roles(), options, files)?;
-            let has_result = report.outcome.is_some() && files.first_deploy().exists();
-            let has_result = has_result && !roles.watcher.stop.is_cancelled();
-            let compared =
-                meter.filter(|_| has_result).map(|meter| meter.compare((original, path), files, roles.data));
-            let mut latency = compared.transpose().unwrap_or_else(|error| {
-                roles.watcher.progress.note(&format!("warning: the latency is not measured: {error}"));
-                None
-            });
-            let last = candidates.configs.len() - 1;
-            // Layers that were rolled back may leave too little between conversions.
-            let is_slower = report.is_met() && latency.as_ref().is_some_and(LatencyComparison::is_slower);
-            let mut is_of = chosen;
-            if chosen != last && is_slower && roles.watcher.stop.reason().is_none() {
+        let mut found = self.search(chosen, true, &mut roles, &mut options)?;
+        let weights = self.candidates.configs.len() - 1;
+        let mut worse = self.worse(&found);
+        if let Some(why) = worse.as_ref().filter(|_| chosen != weights && !roles.is_stopped()) {
+            let line = format!("{why}, so only weights are quantized");
+            roles.watcher.progress.line(&line);
+            let again = self.search(weights, false, &mut roles, &mut options)?;
+            if again.report.is_met() {
+                worse = self.worse(&again);
+            }
+            if again.report.is_met() || !roles.is_stopped() {
+                found = again;
+            } else {
                 let progress = &mut roles.watcher.progress;
-                latency.iter().for_each(|latency| progress.line(&latency.line()));
-                progress.line("this is slower than the original, so only weights are quantized");
-                chosen = last;
-                slower = Some((report, latency, is_of));
-                continue;
+                progress.line("with only weights quantized the target is missed; the first result is kept");
+                save_report(self.float, self.original, roles.roles(), &mut found.report, self.files)?;
             }
-            if let Some(earlier) = slower.take().filter(|_| !report.is_met()) {
-                let progress = &mut roles.watcher.progress;
-                progress.line("with only weights quantized the target is missed; the slower result is kept");
-                (report, latency, is_of) = earlier;
-                save_report(float, original, roles.roles(), &mut report, files)?;
-            }
-            let (config, restrictions) = &candidates.configs[is_of];
-            add_properties(&report, &roles.goals.goals, path, files)?;
-            if latency.as_ref().is_some_and(LatencyComparison::is_slower) {
-                roles.watcher.progress.note(
-                    "warning: the result is slower than the original there; ship the original unless its size counts",
-                );
-            }
-            return Ok(CandidateResult {
-                latency,
-                layers: LayerDetail::of_search(float.prepared(), config, restrictions, &report),
-                graph: LayerGraph::of(float.model()),
-                preparation: PreparationDetail::of(original, float),
-                report,
-            });
         }
+        let mut kept_float = None;
+        if let Some(why) = worse {
+            if self.candidates.may_stay_float && !roles.is_stopped() {
+                roles.watcher.progress.line(&format!("{why}, so every layer stays in float"));
+                self.stay_float(&mut found, &mut roles, options.deploy)?;
+                kept_float = Some(why);
+            } else {
+                roles.watcher.progress.note(&format!("warning: {why}; ship the original instead"));
+            }
+        }
+        self.finished(found, kept_float, &mut roles)
+    }
+
+    /// Quantizes the model with a candidate, and writes and times the result.
+    fn search(
+        &mut self,
+        candidate: usize,
+        is_first: bool,
+        roles: &mut CandidateRoles<'_>,
+        options: &mut SearchOptions<'_>,
+    ) -> Result<Searched> {
+        let (config, restrictions) = &self.candidates.configs[candidate];
+        roles.watcher.progress.notes(restrictions);
+        let groups = groups_of_layers(self.groups, self.float.prepared(), config);
+        let groups = groups.map_err(|error| error.at("group"))?;
+        let time_lost = self.candidates.time_lost(candidate, self.float.prepared());
+        roles.watcher.journal = (self.journal)(candidate, is_first)?;
+        let options = SearchOptions { groups: &groups, time_lost: &time_lost, ..options.reborrow() };
+        let report =
+            quantize_and_save(self.float, self.original, config, roles.roles(), options, self.files)?;
+        let latency = self.latency(&report, roles);
+        Ok(Searched { report, latency, candidate })
+    }
+
+    /// The latency of a result that is written.
+    fn latency(&self, report: &Report<Score>, roles: &mut CandidateRoles<'_>) -> Option<LatencyComparison> {
+        let has_result = report.outcome.is_some() && self.files.first_deploy().exists();
+        let meter = self.meter.filter(|_| has_result && !roles.watcher.stop.is_cancelled())?;
+        let compared = meter.compare((self.original, self.path), self.files, roles.data);
+        compared
+            .inspect_err(|error| {
+                roles.watcher.progress.note(&format!("warning: the latency is not measured: {error}"));
+            })
+            .ok()
+    }
+
+    /// Why a result that meets the target is worth less than the original, if it is.
+    fn worse(&self, found: &Searched) -> Option<String> {
+        let latency = found.latency.as_ref().filter(|latency| latency.is_slower());
+        let bytes = self.path.map(|path| model_bytes(path, self.original));
+        let saved = saved_bytes(self.files.first_deploy());
+        let larger = bytes.filter(|bytes| self.candidates.may_stay_float && *bytes > 0 && saved > *bytes);
+        let why = match (latency, larger) {
+            (Some(latency), _) => {
+                Some(format!("the quantized model is slower than the original ({})", latency.line()))
+            }
+            (None, Some(bytes)) => Some(format!(
+                "the quantized model is larger than the original ({saved} bytes, {bytes} bytes)"
+            )),
+            (None, None) => None,
+        };
+        why.filter(|_| found.report.is_met())
+    }
+
+    /// Replaces a result by the original in float.
+    fn stay_float(
+        &self,
+        found: &mut Searched,
+        roles: &mut CandidateRoles<'_>,
+        deploy: Option<(DeployFormat, Emission)>,
+    ) -> Result<()> {
+        let config = &self.candidates.configs[found.candidate].0;
+        roll_back_all(self.float, config, roles.roles(), deploy, &mut found.report)?;
+        save_report(self.float, self.original, roles.roles(), &mut found.report, self.files)?;
+        found.latency = self.latency(&found.report, roles);
+        Ok(())
+    }
+
+    /// The parts of the report that are not of the search.
+    fn finished(
+        self,
+        found: Searched,
+        kept_float: Option<String>,
+        roles: &mut CandidateRoles<'_>,
+    ) -> Result<CandidateResult> {
+        let Searched { report, latency, candidate } = found;
+        let (config, restrictions) = &self.candidates.configs[candidate];
+        add_properties(&report, &roles.goals.goals, self.path, self.files)?;
+        Ok(CandidateResult {
+            latency,
+            layers: LayerDetail::of_search(
+                self.float.prepared(),
+                config,
+                restrictions,
+                &report,
+                kept_float.as_deref(),
+            ),
+            graph: LayerGraph::of(self.float.model()),
+            preparation: PreparationDetail::of(self.original, self.float),
+            kept_float,
+            report,
+        })
     }
 }

@@ -93,6 +93,7 @@ impl CandidateResult {
         json["deploy_file"] = deploy_file.map(shown).into();
         json["work"] = json!(watcher.work);
         json["latency"] = json!(self.latency.as_ref().map(LatencyComparison::to_json));
+        json["kept_float"] = json!(self.kept_float);
         json["failure"] = json!(self.report.failure.as_ref().map(ToString::to_string));
         let of_file = |size: &DeploySize| json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
         json["original_bytes"] = json!(Some(facts.original_bytes).filter(|bytes| *bytes > 0));

@@ -115,7 +115,10 @@ fn a_slower_result_is_replaced_also_if_resumed(kind: &'static RuntimeKind) {
     let is_replaced = !text.contains(": with only weights in int8 (");
     let text = quantize_for(5, folder.path(), kind, &["--resume"]);
     assert_eq!(text.contains("so only weights are quantized"), is_replaced, "{text}");
-    assert_eq!(report(folder.path())["latency"]["speedup"], 4.0 / 5.0);
+    // The command finds every result slower, so it is the original in the end.
+    let report = report(folder.path());
+    assert_eq!(report["latency"]["speedup"], 4.0 / 5.0);
+    assert!(text.contains("so every layer stays in float") && report["kept_float"].is_string(), "{text}");
 }
 
 /// The top-1 accuracy that a runtime computes from a file.

@@ -119,8 +119,11 @@ impl<S> Rescored<S> {
 impl<S> Report<S> {
     /// The position of the best trial that meets the target: the one whose rollbacks lose the least time, if times are known; of
     /// equal ones the one with the fewest layers rolled back, then the one with the fewest layers on a rung, then the one with the
-    /// lowest [cost](Report::cost). `None` if no trial meets it.
+    /// lowest [cost](Report::cost). `None` if no trial meets it. After [`roll_back_all`](crate::roll_back_all()) it is that trial.
     pub fn best(&self) -> Option<usize> {
+        if self.is_all_float() {
+            return Some(self.history.len() - 1);
+        }
         let satisfying = (0..self.history.len()).filter(|&idx| self.history[idx].verdict.satisfied);
         let numbers = |idx: usize| {
             let Trial { rolled_back, rungs, .. } = &self.history[idx];
@@ -129,6 +132,11 @@ impl<S> Report<S> {
         let time_lost = |idx: usize| self.sum_of(&self.history[idx].rolled_back, |entry| entry.time_lost);
         satisfying
             .min_by(|&a, &b| time_lost(a).total_cmp(&time_lost(b)).then_with(|| numbers(a).cmp(&numbers(b))))
+    }
+
+    /// Whether [`roll_back_all`](crate::roll_back_all()) ended the search: a search itself never rolls back every layer.
+    pub fn is_all_float(&self) -> bool {
+        self.history.last().is_some_and(|trial| trial.rolled_back == self.layers)
     }
 
     /// Whether the target is met, by a trial and by each deploy model that was read back from its file. The fake-quant model counts
@@ -162,7 +170,7 @@ impl<S> Report<S> {
     /// outcome is 1-minimal: no single layer in float can be quantized without missing the target. Layers of a group count
     /// together.
     pub fn untried(&self) -> LayerSet {
-        let Some(best) = self.best() else { return LayerSet::new() };
+        let Some(best) = self.best().filter(|_| !self.is_all_float()) else { return LayerSet::new() };
         let Trial { rolled_back: best, rungs, .. } = &self.history[best];
         let misses = |rolled_back: &LayerSet| {
             let is_same = |trial: &Trial| {

@@ -332,7 +332,7 @@ impl TrialModel {
 }
 
 /// A candidate, quantized, and its deploy model if there is a deploy format.
-fn quantize_and_deploy(
+pub(crate) fn quantize_and_deploy(
     float: &FloatModel<'_>,
     config: &QuantConfig,
     record: &Record,

@@ -25,9 +25,19 @@ impl Deployed {
         emission: &Emission,
         observer: &mut dyn PassObserver,
     ) -> Result<Deployed> {
+        check_is_qdq(fake_quant)?;
+        Deployed::of_prepared(fake_quant, format, emission, observer)
+    }
+
+    /// The same of a fake-quant model of ours, in which nothing is quantized if every layer stays in float.
+    pub(super) fn of_prepared(
+        fake_quant: &Model,
+        format: DeployFormat,
+        emission: &Emission,
+        observer: &mut dyn PassObserver,
+    ) -> Result<Deployed> {
         observer.begin(&format!("deploy {}", format.name()));
         emission.target.check_format(format)?;
-        check_is_qdq(fake_quant)?;
         emission.target.check_model(fake_quant)?;
         let mut model = fake_quant.clone();
         emit(format, emission).run_observed(&mut model, observer)?;

@@ -48,6 +48,6 @@ impl Quantized {
         emission: &Emission,
         observer: &mut dyn PassObserver,
     ) -> Result<Deployed> {
-        Deployed::of(&self.fake_quant, format, emission, observer)
+        Deployed::of_prepared(&self.fake_quant, format, emission, observer)
     }
 }

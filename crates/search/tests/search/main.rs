@@ -11,12 +11,12 @@ use intact8_calibrate::{Batches, BoxError, CalibrationData, FloatModel, calibrat
 use intact8_interp::{FoldConstants, Interpreter};
 use intact8_ir::{DType, Error, Graph, Model, PassObserver, Result, Tensor};
 use intact8_quant::layer::{LayerId, LayerSet};
-use intact8_quant::{Preparation, Prepared, QuantConfig, Record};
+use intact8_quant::{DeployFormat, Emission, Preparation, Prepared, QuantConfig, Record};
 use intact8_search::ladder::{LADDER, Rung};
 use intact8_search::strategy::{BinarySearch, Minimal, PureStrategy};
 use intact8_search::{
     Candidate, Ending, Judge, Ranking, Report, Roles, SavedModel, Scorer, Scoring, SearchObserver,
-    SearchOptions, Strategy, Subject, Trial, Verdict, rescore, search,
+    SearchOptions, Strategy, Subject, Trial, Verdict, rescore, roll_back_all, search,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;

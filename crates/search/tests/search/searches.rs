@@ -46,6 +46,31 @@ fn the_ranking_has_what_a_rollback_loses_and_gains() {
     }
 }
 
+/// As for a caller to whom the quantized model is worth nothing, although it meets the target.
+#[test]
+fn every_layer_is_rolled_back_after_a_search() {
+    let mut searched = TestSearch::new(&["b"]);
+    let mut report = searched.run(TestOptions::default()).unwrap();
+    assert!(report.is_met() && !report.is_all_float());
+    let runtime = Interpreter::default();
+    let float = FloatModel::new(&searched.prepared, &runtime).unwrap();
+    let config = QuantConfig::for_model(searched.prepared.model());
+    let roles = Roles {
+        data: &mut searched.data,
+        scorer: &mut searched.scorer,
+        judge: &mut searched.judge,
+        observer: &mut searched.store,
+    };
+    let deploy = Some((DeployFormat::Qdq, Emission::default()));
+    roll_back_all(&float, &config, roles, deploy, &mut report).unwrap();
+    assert!(report.is_met() && report.is_all_float() && report.untried().is_empty());
+    assert_eq!(report.best(), Some(report.history.len() - 1));
+    let original = report.original.clone();
+    let outcome = report.outcome.unwrap();
+    assert_eq!((&outcome.score, outcome.arithmetic.counts().float), (&original, 4));
+    assert!(outcome.record.layers.is_empty() && in_int8(outcome.deployed.unwrap().model().main()).is_empty());
+}
+
 #[test]
 fn stored_scores_are_recalled() {
     let mut searched = TestSearch::new(&["b"]);

@@ -91,7 +91,6 @@ pub(crate) struct AccuracyArgs {
     #[arg(long, conflicts_with_all = [
         "eval", "eval_cmd", "metrics", "max_drop", "confidence", "allow_chance", "eval_simulation", "strategy", "sensitivity",
         "groups", "ladder", "max_trials", "time_budget", "no_early_stop", "cache_mem", "resume", "keep_best", "dump", "json",
-        "runtime", "no_bench", "bench_cmd", "threads",
     ])]
     pub(super) no_eval: bool,
 }

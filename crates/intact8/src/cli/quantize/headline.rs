@@ -27,7 +27,12 @@ impl Headline<'_> {
         let mut lines = vec![self.verdict()];
         if let Some(outcome) = &report.outcome {
             lines.push(self.layers(outcome));
-            lines.extend(self.gain());
+            match &self.result.kept_float {
+                Some(why) => lines.push(format!(
+                    "every layer stays in float: {why}; --prefer most-int8 writes the quantized model in any case"
+                )),
+                None => lines.extend(self.gain()),
+            }
             if report.is_met() {
                 lines.push(format!("ship: {}", self.files.first_deploy().display()));
             }

@@ -1,16 +1,16 @@
-//! `intact8 quantize --no-eval`: calibration and files, without any scoring.
+//! `intact8 quantize --no-eval`: calibration and files, without any scoring. The placement of int8 is measured all the same.
 
 use super::settings::Settings;
-use super::{Args, print_conversion, print_files};
+use super::{Args, latency, print_conversion, print_files};
 use crate::cli::ExitCode;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_notes};
+use crate::cli::{print_contradictions, print_line, print_message, print_notes};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
-use intact8::{FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
+use intact8::{Candidates, FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
 
 pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(args)?;
@@ -35,12 +35,30 @@ pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCod
     let float = FloatModel::new(&prepared, &interpreter);
     let float =
         float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
+    let runtime = args.speed.runtime.for_target(settings.target)?;
+    let meter = latency::meter(args, runtime.as_ref(), &watcher.stop);
     let progress = &mut *watcher.progress;
-    let (config, restrictions) = choice.complete(&float, choice.prefer, &mut calibration, progress)?;
-    watcher.progress.notes(&restrictions);
+    let candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    let chosen = candidates.fastest(meter.as_ref(), (&model, &float), files, &calibration, progress);
+    let (config, restrictions) = &candidates.configs[chosen];
+    watcher.progress.notes(restrictions);
     let _lock = files.lock()?;
-    calibrate_and_save(&float, &model, &config, &mut calibration, &mut watcher, files)?;
+    calibrate_and_save(&float, &model, config, &mut calibration, &mut watcher, files)?;
+    let original = (&model, Some(args.model.as_path()));
+    let latency = meter.map(|meter| meter.compare(original, files, &calibration));
     watcher.progress = Box::new(());
+    match latency {
+        Some(Ok(latency)) => {
+            print_line(&latency.line());
+            if latency.is_slower() {
+                print_message(
+                    "warning: the quantized model is slower than the original; ship the original instead",
+                );
+            }
+        }
+        Some(Err(error)) => print_message(&format!("warning: the latency is not measured: {error}")),
+        None => {}
+    }
     print_line("nothing was scored; `intact8 compare` shows the error of each value");
     print_files(files);
     Ok(ExitCode::SUCCESS)
