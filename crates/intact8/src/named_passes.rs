@@ -8,11 +8,11 @@ use intact8_quant::deploy::PROFILES;
 use intact8_quant::passes::{
     CarryForward, CarryThrough, ClipIntegers, ComputeInF32, DropClippedActivations, EqualizeAcrossLayers,
     ExpandWeights, FloatConstants, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldQuantizedWeights,
-    FoldScaleShift, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerBatchNorm, LowerToAscend,
-    LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, PoolByConv, QuantizeAddedBias, RaiseOpset,
-    ReadAscend, RemoveNoOps, RemoveRequantization, SeparateProducts, ShapeOfIntegers, ShareConstants,
-    ShiftAfterPool, SignedActivations, SignedWeights, SinkConstants, SplitIntegers, SqueezeReduced, Trim,
-    Unfuse, UnsignedActivations, WidenAddedBias,
+    FoldScaleShift, FoldShifts, FuseBatchNorm, GatherIntegers, KeepFloatWeights, LowerBatchNorm,
+    LowerToAscend, LowerToInteger, LowerToQLinear, NameNodes, PadIntegers, PoolByConv, QuantizeAddedBias,
+    RaiseOpset, ReadAscend, RemoveNoOps, RemoveRequantization, SeparateProducts, ShapeOfIntegers,
+    ShareConstants, ShiftAfterPool, SignedActivations, SignedWeights, SinkConstants, SplitIntegers,
+    SqueezeReduced, Trim, Unfuse, UnsignedActivations, WidenAddedBias,
 };
 
 /// A pass that can be run by its name.
@@ -67,7 +67,8 @@ pub const NAMED_PASSES: &[NamedPass] = named! {
     "fold-batch-norm" "folds a BatchNormalization into the layer before it" FoldBatchNorm { skip: &[] };
     "lower-batch-norm" "replaces a BatchNormalization by the layer after it, or by Mul and Add" LowerBatchNorm { skip: &[], into_next: true };
     "fold-pads" "folds a Pad into the Conv after it" FoldPads;
-    "shift-after-pool" "adds constants after a MaxPool instead of before it" ShiftAfterPool;
+    "shift-after-pool" "adds constants after a pooling instead of before it" ShiftAfterPool;
+    "fold-shifts" "folds the addition of constants into the biases of the layers after it" FoldShifts { skip: &[] };
     "equalize-across-layers" "applies cross-layer equalization" EqualizeAcrossLayers;
     "raise-opset" "rewrites the model in opset 21" RaiseOpset { to: 21 };
     "fold-quantized-weights" "computes QuantizeLinear of constants" FoldQuantizedWeights;

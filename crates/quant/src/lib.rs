@@ -107,9 +107,9 @@ pub use stages::{Deployed, Preparation, Prepared, Quantized};
 use intact8_infer::InferShapes;
 use intact8_ir::{Pass, Pipeline};
 use passes::{
-    ComputeInF32, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldScaleShift, InsertQuantDequant,
-    LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftAfterPool, ShiftBias,
-    SinkConstants, Smooth,
+    ComputeInF32, FoldBatchNorm, FoldChannelFactors, FoldPads, FoldScaleShift, FoldShifts,
+    InsertQuantDequant, LowerBatchNorm, NameNodes, RaiseOpset, RemoveNoOps, RoundWeights, ShiftAfterPool,
+    ShiftBias, SinkConstants, Smooth,
 };
 
 /// Names, types, and what is folded into the layer before it, which changes a layer's weight and no activation.
@@ -138,6 +138,9 @@ fn fuse_activations(how: &Preparation) -> Pipeline<'_> {
         }
         passes.push(Box::new(FoldPads));
         passes.push(Box::new(ShiftAfterPool));
+        if how.fuse_activations {
+            passes.push(Box::new(FoldShifts { skip: &how.skip_fusion }));
+        }
     }
     Pipeline(passes)
 }

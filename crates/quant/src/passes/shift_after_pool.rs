@@ -1,13 +1,13 @@
-//! Addition of constants after a MaxPool, instead of before it.
+//! Addition of constants after a pooling, instead of before it.
 
 use crate::uses::{constant_operand, has_one_use};
-use intact8_ir::{Graph, Model, NodeId, Pass, Result};
+use intact8_ir::{Graph, Model, NodeId, Pass, Result, Tensor, ValueId, WindowAttributes};
 
-/// Moves the addition of a constant from before a MaxPool to after it, where the constant is one value, or one for each channel.
+/// Moves the addition of a constant from before a pooling to after it, where the constant is one value, or one for each channel.
 ///
-/// The greatest of numbers plus a constant is the greatest number plus the constant, so the result is the same, bit by bit. The
-/// addition has fewer elements then, and a layer before the MaxPool can return integers to it. A batch normalization after an
-/// activation function leaves such an addition.
+/// The greatest of numbers plus a constant is the greatest number plus the constant, bit by bit, and the mean likewise, up to
+/// rounding. The addition has fewer elements then, and a layer before the pooling can return integers to it. A batch normalization
+/// after an activation function leaves such an addition. Left alone: averages over padding.
 ///
 /// ```qir before
 /// model m opset 17
@@ -49,26 +49,39 @@ impl Pass for ShiftAfterPool {
     }
 }
 
-/// The addition before a MaxPool and the slot of its constant, if the two can change places.
+/// The addition before a pooling and the slot of its constant, if the two can change places.
 fn shifted(graph: &Graph, pool: NodeId) -> Option<(NodeId, usize)> {
     let node = graph.node(pool);
+    let op = node.as_op()?;
     let has_indices = node.outputs.iter().skip(1).any(|value| !value.name.is_empty());
-    if !node.is("MaxPool") || has_indices {
+    let pools = match op.name.as_str() {
+        "GlobalAveragePool" | "GlobalMaxPool" => true,
+        "MaxPool" => !has_indices,
+        "AveragePool" => {
+            WindowAttributes::of(op).is_ok_and(|window| window.never_pads())
+                && op.int("ceil_mode").ok()? != Some(1)
+        }
+        _ => false,
+    };
+    if !pools || !op.domain.is_empty() {
         return None;
     }
     let value = graph.operand(pool, 0).filter(|&value| has_one_use(graph, value))?;
-    let addition = graph.node(value.node).is("Add").then_some(value.node)?;
-    let (slot, constant) = constant_operand(graph, addition)?;
-    let moved = graph.operand(addition, 1 - slot)?;
-    let rank = |value| Some(graph.value(value).tensor_type()?.shape.as_ref()?.len());
-    // The addition must not make more elements, and its constant none for single positions.
-    let rank = rank(moved).filter(|&found| rank(value) == Some(found) && found >= 3)?;
-    let shape = constant.shape();
+    let (slot, _) = added_to_channels(graph, value.node)?;
+    Some((value.node, slot))
+}
+
+/// The constant that an addition adds, and its slot, if that is one value, or one for each channel, which dimension 1 counts.
+pub(super) fn added_to_channels(graph: &Graph, addition: NodeId) -> Option<(usize, &Tensor)> {
+    let (slot, constant) = constant_operand(graph, addition).filter(|_| graph.node(addition).is("Add"))?;
+    let dims = |value: ValueId| graph.value(value).tensor_type()?.shape.as_ref();
+    let (before, after) = (dims(graph.operand(addition, 1 - slot)?)?, dims(addition.into())?);
+    let (rank, shape) = (before.len(), constant.shape());
+    // The addition must not make more elements, and its constant has none for single positions.
     let is_per_channel =
         (1..=shape.len()).all(|from_end| from_end + 1 == rank || shape[shape.len() - from_end] == 1);
-    let n_channels = graph.value(moved).tensor_type()?.shape.as_ref()?[1].known();
-    let n_values = constant.len();
-    (is_per_channel && (n_values == 1 || n_channels == Some(n_values))).then_some((addition, slot))
+    let is_complete = constant.len() == 1 || before.get(1)?.known() == Some(constant.len());
+    (after.len() == rank && is_per_channel && is_complete).then_some((slot, constant))
 }
 
 /// Makes `addition -> pool` `pool -> addition`; the results keep their names.
