@@ -54,12 +54,16 @@ impl GemmAttrs {
         }
         let shape = [a.rows, b_columns];
         if let (Some(packed), Some(c)) = (packed, call.optional(2)?)
-            && matches!(*c.shape(), [n] | [1, n] if n == b_columns)
+            && matches!(*c.shape(), [] | [1] | [1, 1]) | matches!(*c.shape(), [n] | [1, n] if n == b_columns)
             && [self.alpha, self.beta] == [1.0; 2]
         {
             let mut out = call.unset::<T>(&shape)?;
             let to = MatrixMut::row_major(&mut out, shape[0], shape[1]);
-            T::multiply_biased(a, packed, &numbers::<T>(c, dtype)?, to);
+            match *numbers::<T>(c, dtype)? {
+                // One value for all columns is added as one for each is, bit by bit.
+                [value] => T::multiply_biased(a, packed, &vec![value; b_columns], to),
+                ref bias => T::multiply_biased(a, packed, bias, to),
+            }
             return one(rounded(dtype, &shape, out)?);
         }
         call.reserve::<T>(&shape)?;
