@@ -206,6 +206,13 @@ impl Run {
             runtime.map(|runtime| Meter::in_runtime(runtime, request.threads, self.ending.stop.clone()));
         let progress = &mut *watcher.progress;
         let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+        candidates.add_profiled(
+            &choice,
+            (model, &float),
+            &files,
+            (&mut calibration, meter.as_ref()),
+            progress,
+        );
         let n_batches = self.n_batches(&calibration);
         let set_batches = |config: &mut QuantConfig| config.batch_num = n_batches.or(config.batch_num);
         candidates.configs.iter_mut().for_each(|(config, _)| set_batches(config));

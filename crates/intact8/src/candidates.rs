@@ -3,14 +3,15 @@
 
 use crate::config_choice::{ConfigChoice, Restricted};
 use crate::data::Feed;
-use crate::fastest_config::ConfigLatencies;
+use crate::fastest_config::{ConfigLatencies, placeholder};
+use crate::layer_times::{Profiled, layer_times};
 use crate::meter::Meter;
 use crate::output_files::OutputFiles;
 use crate::watcher::Progress;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
 use intact8_quant::layer::{LayerId, layers};
-use intact8_quant::{DeployFormat, Preference, Prepared, Profile, QuantConfig};
+use intact8_quant::{DeployFormat, Emission, Preference, Prepared, Profile, QuantConfig};
 use std::collections::BTreeMap;
 
 /// The preferences whose configurations are measured beside the estimated one, with descriptions.
@@ -18,6 +19,9 @@ const OTHERS: [(Preference, &str); 2] = [
     (Preference::Int8Products, "with all products in int8"),
     (Preference::MostInt8, "with most layers in int8"),
 ];
+
+/// The description of the configuration that is placed by profiles.
+const PROFILED: &str = "as profiled";
 
 /// The configurations between which a measurement decides; the first is the one that is expected to be the fastest.
 pub struct Candidates {
@@ -81,6 +85,70 @@ impl Candidates {
         Ok(Candidates { configs, names, timed_target, may_stay_float })
     }
 
+    /// Adds the placement that is the fastest by the profiles of the original and of the model with all products in int8, before that
+    /// of weights alone, if the meter profiles models and it differs from the others. A failure is a note: the others are measured
+    /// all the same.
+    pub fn add_profiled(
+        &mut self,
+        choice: &ConfigChoice,
+        (original, float): (&Model, &FloatModel<'_>),
+        files: &OutputFiles,
+        (calibration, meter): (&mut Feed, Option<&Meter>),
+        progress: &mut dyn Progress,
+    ) {
+        let Some(meter) = meter.filter(|_| self.configs.len() > 1 && choice.target.costs.is_some()) else {
+            return;
+        };
+        progress.begin("profiling the model");
+        match self.profiled(choice, (original, float), files, (calibration, meter), progress) {
+            Ok(Some(config)) => self.add_before_last(config, PROFILED),
+            Ok(None) => {}
+            Err(error) => progress.note(&format!("warning: the placement is not profiled: {error}")),
+        }
+    }
+
+    /// Adds the configuration that an earlier run has chosen by a profile, so that it can be resumed.
+    pub fn add_earlier(&mut self, config: QuantConfig) {
+        self.add_before_last((config, vec![]), PROFILED);
+    }
+
+    /// The configuration at a position, if it was chosen by a profile.
+    pub fn profiled_at(&self, position: usize) -> Option<&QuantConfig> {
+        (self.names[position] == PROFILED).then(|| &self.configs[position].0)
+    }
+
+    fn add_before_last(&mut self, config: Restricted, name: &'static str) {
+        if self.configs.iter().all(|(known, _)| *known != config.0) {
+            let last = self.configs.len() - 1;
+            self.configs.insert(last, config);
+            self.names.insert(last, name);
+        }
+    }
+
+    fn profiled(
+        &self,
+        choice: &ConfigChoice,
+        (original, float): (&Model, &FloatModel<'_>),
+        files: &OutputFiles,
+        (calibration, meter): (&mut Feed, &Meter),
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Restricted>> {
+        let products = self.names.iter().position(|name| *name == OTHERS[0].1).unwrap_or(0);
+        let deployed = placeholder(float.prepared(), &self.configs[products].0, how(files))?;
+        let Some((in_float, n_samples)) = meter.profile(original, calibration)? else { return Ok(None) };
+        let Some((in_int8, _)) = meter.profile(deployed.model(), calibration)? else { return Ok(None) };
+        let mut original = original.clone();
+        original.mark_origins();
+        let times = layer_times(
+            float.prepared(),
+            &Profiled { model: &original, nodes: &in_float },
+            &Profiled { model: deployed.model(), nodes: &in_int8 },
+            n_samples,
+        );
+        let config = choice.measured(float, (Preference::Fastest, &times), calibration, progress);
+        if times.is_empty() { Ok(None) } else { config.map(Some) }
+    }
+
     /// The time that a run loses by the rollback of each layer of the configuration at a position; nothing if the fastest is not
     /// preferred or no times of the target are measured.
     pub fn time_lost(&self, position: usize, prepared: &Prepared) -> BTreeMap<LayerId, f64> {
@@ -99,10 +167,8 @@ impl Candidates {
     ) -> usize {
         let Some(meter) = meter.filter(|_| self.configs.len() > 1) else { return 0 };
         let configs: Vec<QuantConfig> = self.configs.iter().map(|(config, _)| config.clone()).collect();
-        let format = files.deploy.first().map_or(DeployFormat::Qdq, |(format, _)| *format);
-        let how = (format, &files.emission);
         progress.begin("measuring the placements of int8");
-        let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how, |models| {
+        let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how(files), |models| {
             meter.latencies(models, calibration)
         });
         let latencies = match measured {
@@ -127,4 +193,9 @@ impl Candidates {
         ));
         fastest
     }
+}
+
+/// The format and the options of the models that are measured.
+fn how(files: &OutputFiles) -> (DeployFormat, &Emission) {
+    (files.deploy.first().map_or(DeployFormat::Qdq, |(format, _)| *format), &files.emission)
 }

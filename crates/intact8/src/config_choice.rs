@@ -6,6 +6,7 @@ use crate::quantize::leave_unreached;
 use crate::watcher::Progress;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Error, Result};
+use intact8_quant::deploy::LayerTimes;
 use intact8_quant::layer::{LayerSet, layers};
 use intact8_quant::{Preference, Preparation, Prepared, Profile, QuantConfig};
 
@@ -72,12 +73,26 @@ impl ConfigChoice {
         calibration: &mut Feed,
         progress: &mut dyn Progress,
     ) -> Result<Restricted> {
+        self.measured(float, (prefer, &LayerTimes::new()), calibration, progress)
+    }
+
+    /// The same, where times of layers are measured, which count in place of estimates.
+    ///
+    /// # Errors
+    /// As [`ConfigChoice::complete`].
+    pub(crate) fn measured(
+        &self,
+        float: &FloatModel<'_>,
+        (prefer, measured): (Preference, &LayerTimes),
+        calibration: &mut Feed,
+        progress: &mut dyn Progress,
+    ) -> Result<Restricted> {
         let config = self.given.clone().unwrap_or_else(|| QuantConfig::for_model(float.model()));
         let mut config = self.without.applied(config);
         self.selection.apply(&mut config, &layers(float.model()))?;
         let restrictions = match &self.given {
             Some(_) => self.target.leave_float(&mut config, float.model()),
-            None => self.target.restrict(&mut config, float.model(), prefer),
+            None => self.target.restrict_measured(&mut config, float.model(), prefer, measured),
         };
         let n_batches = calibration.n_batches();
         if let Some(n) = config.batch_num.filter(|&n| n < n_batches) {

@@ -5,7 +5,7 @@
 
 use crate::latency::Latency;
 use intact8_ir::{Model, Result};
-use intact8_quant::{DeployFormat, Emission, Prepared, QuantConfig, Record};
+use intact8_quant::{DeployFormat, Deployed, Emission, Prepared, QuantConfig, Record};
 
 /// The largest latency relative to the least one that still counts as the same.
 const SAME: f64 = 1.02;
@@ -38,11 +38,7 @@ impl ConfigLatencies {
         (format, emission): (DeployFormat, &Emission),
         mut measure: impl FnMut(&[&Model]) -> Result<Vec<Latency>>,
     ) -> Result<ConfigLatencies> {
-        let deployed = configs.iter().map(|config| {
-            // Smoothing and bias correction, which may add operations, are results of calibration.
-            let record = Record::placeholder(prepared.model(), config)?;
-            prepared.quantize(config, &record, &mut ())?.deploy(format, emission, &mut ())
-        });
+        let deployed = configs.iter().map(|config| placeholder(prepared, config, (format, emission)));
         let deployed = deployed.collect::<Result<Vec<_>>>()?;
         let models: Vec<&Model> =
             [original].into_iter().chain(deployed.iter().map(|deployed| deployed.model())).collect();
@@ -85,6 +81,20 @@ impl ConfigLatencies {
         let configs = self.configs.iter().enumerate();
         configs.filter(move |(_, latency)| latency.least <= ratio * least).map(|(idx, _)| idx)
     }
+}
+
+/// The deploy model of a configuration with scales that stand for nothing.
+///
+/// # Errors
+/// If the configuration does not fit the model.
+pub(crate) fn placeholder(
+    prepared: &Prepared,
+    config: &QuantConfig,
+    (format, emission): (DeployFormat, &Emission),
+) -> Result<Deployed> {
+    // Smoothing and bias correction, which may add operations, are results of calibration.
+    let record = Record::placeholder(prepared.model(), config)?;
+    prepared.quantize(config, &record, &mut ())?.deploy(format, emission, &mut ())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::chance::Chance;
 use crate::data::Noise;
 use crate::scorer::{Effort, Score};
 use intact8_ir::{Error, Result};
+use intact8_quant::QuantConfig;
 use intact8_quant::layer::LayerTable;
 use intact8_search::Candidate;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ struct Head {
     journal: u32,
     /// The identity of the run; scores of different runs must not be mixed.
     run: String,
+    /// The configuration of the run, in JSON, if measurements have chosen it, which may choose another one the next time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    config: Option<String>,
 }
 
 /// Every other line.
@@ -66,16 +70,27 @@ const VERSION: u32 = 3;
 impl Journal {
     /// The journal of a new run. Its file is written with the first trial's score, and replaces an older one.
     pub fn begin(path: &Path, run: &str, table: &LayerTable) -> Journal {
-        let head = Head { journal: VERSION, run: run.to_owned() };
+        let head = Head { journal: VERSION, run: run.to_owned(), config: None };
         let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
         Journal { path: path.to_owned(), table: table.clone(), known: BTreeMap::new(), pending, file: None }
     }
 
-    /// The identity of the run that a file is the journal of, if it is one.
-    pub fn run_of(path: &Path) -> Option<String> {
+    /// A new journal that also holds the configuration of the run, which measurements have chosen.
+    #[must_use]
+    pub fn with_config(mut self, config: &QuantConfig) -> Journal {
+        if let Ok(mut head) = serde_json::from_str::<Head>(&self.pending) {
+            head.config = Some(config.to_json());
+            self.pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
+        }
+        self
+    }
+
+    /// The identity of the run that a file is the journal of, and the configuration if measurements have chosen it; `None` if the
+    /// file is no journal.
+    pub fn run_of(path: &Path) -> Option<(String, Option<QuantConfig>)> {
         let text = std::fs::read_to_string(path).ok()?;
         let head: Head = serde_json::from_str(text.lines().next()?).ok()?;
-        Some(head.run)
+        Some((head.run, head.config.and_then(|config| QuantConfig::from_json(&config).ok())))
     }
 
     /// Continues the journal of a run, or begins one if there is no file. An incomplete last line, as an interruption may leave,
@@ -291,6 +306,23 @@ mod tests {
             assert_eq!(journal.recall(rolled_back(&layers, &rungs)), None);
         }
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("}\n"));
+    }
+
+    #[test]
+    fn a_measured_configuration_is_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let config = QuantConfig { batch_num: Some(7), ..QuantConfig::default() };
+        for (expected, journal) in [
+            (None, Journal::begin(&path, "run", &table())),
+            (Some(&config), Journal::begin(&path, "run", &table()).with_config(&config)),
+        ] {
+            let mut journal = journal;
+            journal.write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &score(1.0)).unwrap();
+            assert_eq!(Journal::run_of(&path), Some(("run".to_owned(), expected.cloned())));
+            assert!(Journal::resume(&path, "run", &table(), 2).is_ok());
+        }
+        assert_eq!(Journal::run_of(&folder.path().join("none")), None);
     }
 
     #[test]

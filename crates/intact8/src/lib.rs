@@ -95,6 +95,7 @@ mod layer_graph;
 mod layer_map;
 mod layer_plan;
 mod layer_selection;
+mod layer_times;
 mod machine_memory;
 mod meter;
 mod model_properties;

@@ -9,12 +9,15 @@ use crate::output_files::OutputFiles;
 use crate::scorer::CommandScorer;
 use crate::stop::Stop;
 use intact8_ir::{Error, Model, Result, Runtime};
-use intact8_runtimes::LoadedRuntime;
+use intact8_runtimes::{LoadedRuntime, NodeTime};
 use std::path::Path;
 use std::time::Duration;
 
 /// The budget of a measurement: the least of 500 runs of a small model is stable.
 const BUDGET: Budget = Budget { time: Duration::from_secs(2), runs: 500 };
+
+/// The time of a profile.
+const PROFILED: Duration = Duration::from_millis(200);
 
 /// What measures latencies.
 pub struct Meter {
@@ -79,6 +82,19 @@ impl Meter {
                 interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || self.stop.check())
             }
         }
+    }
+
+    /// The profile of a model, and the number of samples of its runs: those of a batch of the calibration data. `None` if nothing is
+    /// profiled: by a command, or a runtime whose profiler is not read.
+    ///
+    /// # Errors
+    /// If the runtime can't run the model.
+    pub fn profile(&self, model: &Model, calibration: &Feed) -> Result<Option<(Vec<NodeTime>, usize)>> {
+        let MeterKind::Runtime(runtime, _) = &self.kind else { return Ok(None) };
+        let samples = calibration.batches().next().unwrap_or_default();
+        let n_samples = calibration.n_fed(&samples);
+        let profile = runtime.profile(model, &calibration.inputs(samples)?, PROFILED)?;
+        Ok(profile.map(|nodes| (nodes, n_samples)))
     }
 
     /// The latencies of the original and of the first deploy model in `files`. `path` is the original's file, for a command.

@@ -44,6 +44,7 @@ const TESTS: &[(&str, Test)] = &[
     ("latencies_name_the_runtime", latencies_name_the_runtime),
     ("the_fastest_configuration_is_measured_and_resumed", the_fastest_configuration_is_measured_and_resumed),
     ("a_slower_result_is_replaced_also_if_resumed", a_slower_result_is_replaced_also_if_resumed),
+    ("a_placement_by_profiles_is_resumed", a_placement_by_profiles_is_resumed),
 ];
 
 fn fixture(file: &str) -> String {
@@ -106,6 +107,22 @@ fn the_fastest_configuration_is_measured_and_resumed(kind: &'static RuntimeKind)
     let text = quantize_for(1, folder.path(), kind, &["--resume", "--keep-best"]);
     assert!(!line(&text, "fastest "), "{text}");
     assert_eq!(before["trials"][0]["metric"], report(folder.path())["trials"][0]["metric"]);
+}
+
+/// Whatever the runtime is measured to run fastest is resumed without another measurement, also a placement by its profiles, which
+/// may differ from run to run.
+fn a_placement_by_profiles_is_resumed(kind: &'static RuntimeKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let fastest = ["--prefer", "fastest", "--keep-best"];
+    let text = quantize(folder.path(), kind, &[&fastest[..], &["--max-trials", "1"]].concat());
+    assert!(text.lines().any(|line| line.starts_with("fastest in ")), "{text}");
+    let before = report(folder.path());
+    let text = quantize(folder.path(), kind, &[&fastest[..], &["--resume", "--max-trials", "1"]].concat());
+    assert!(!text.lines().any(|line| line.starts_with("fastest in ")), "{text}");
+    let after = report(folder.path());
+    if before["kept_float"].is_null() && after["kept_float"].is_null() {
+        assert_eq!(before["trials"][0]["metric"], after["trials"][0]["metric"]);
+    }
 }
 
 /// The second search, with only weights in int8, has a journal of its own.

@@ -89,7 +89,7 @@ mod weight_params;
 /// Writing quantized models for runtimes: deploy formats, what each runtime supports, and models that are quantized already.
 pub mod deploy {
     pub use crate::deploy_format::{DeployFormat, Emission, emit, emit_fake_quant};
-    pub use crate::placement::{Cost, OperatorCosts, Result8, RuntimeCosts, Shape};
+    pub use crate::placement::{Cost, LayerTimes, OperatorCosts, Result8, RuntimeCosts, Shape};
     pub use crate::profile::{PROFILES, Profile};
     pub use crate::quantized::{check_is_float, check_is_qdq, record_of};
 }

@@ -22,8 +22,8 @@ use crate::passes::moves;
 use crate::uses::data_operands;
 use cut::{Choices, Place};
 use intact8_ir::{DType, Graph, GraphId, Model, NodeId, OperatorTrait, ValueId};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use work::{Measured, Shapes};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use work::{Shaped, Shapes};
 
 /// The length of a symbolic dimension that is not the batch.
 const OPEN: usize = 64;
@@ -41,6 +41,9 @@ const KEEPING_LAYOUT: &[&str] = &[
     "Split",
 ];
 
+/// The measured times of layers in nanoseconds for one sample, in float and in int8, by name of the layer, where they are known.
+pub type LayerTimes = BTreeMap<String, [f64; 2]>;
+
 /// The fastest placement of the layers that a configuration enables, and of functions between them.
 pub(crate) struct Placement {
     /// Layers that compute in float: their weights may be integers.
@@ -54,12 +57,14 @@ pub(crate) struct Placement {
 impl Placement {
     /// The fastest placement. The layers of a configuration may be in int8; those that it does not quantize, or only their
     /// weights, stay so.
-    /// With `products`, every convolution and matrix product that may be in int8 is.
+    /// With `products`, every convolution and matrix product that may be in int8 is. What was measured of a layer counts in place
+    /// of its estimate.
     pub(crate) fn fastest(
         model: &Model,
         config: &QuantConfig,
         costs: &RuntimeCosts,
         products: bool,
+        measured: &LayerTimes,
     ) -> Placement {
         let shapes = shapes_of(model, OPEN).unwrap_or_default();
         let may_be_int8 = |layer: &Layer| match config.layers.get(&layer.name) {
@@ -74,7 +79,8 @@ impl Placement {
         for (id, graph) in model.graphs() {
             let here = layers.iter().filter(|layer| layer.graph == id);
             let layers = here.map(|layer| (layer.node, layer)).collect();
-            let placing = Placing { graph, id, order: graph.topo(), shapes: &shapes, layers, costs };
+            let order = graph.topo();
+            let placing = Placing { graph, id, order, shapes: &shapes, layers, costs, measured };
             placing.add_to(&mut placement, config, products);
         }
         placement
@@ -104,14 +110,15 @@ struct Placing<'a> {
     shapes: &'a Shapes,
     layers: HashMap<NodeId, &'a Layer>,
     costs: &'a RuntimeCosts,
+    measured: &'a LayerTimes,
 }
 
 /// The nodes that can compute in integers, with their times.
 type Places = HashMap<NodeId, (Place, &'static OperatorCosts)>;
 
 impl<'a> Placing<'a> {
-    fn measured(&self) -> Measured<'a> {
-        Measured { graph: self.graph, graph_id: self.id, shapes: self.shapes }
+    fn shaped(&self) -> Shaped<'a> {
+        Shaped { graph: self.graph, graph_id: self.id, shapes: self.shapes }
     }
 
     /// The times of a node that can compute in integers: a layer, or an operation that moves them.
@@ -131,7 +138,7 @@ impl<'a> Placing<'a> {
     /// The times of a node.
     fn costs_of(&self, id: NodeId) -> Option<&'static OperatorCosts> {
         let op = self.graph.node(id).as_op().filter(|op| op.domain.is_empty())?;
-        self.costs.row(&op.name, self.measured().kind(id))
+        self.costs.row(&op.name, self.shaped().kind(id))
     }
 
     /// Whether a node is a convolution or a matrix product that can be in int8.
@@ -214,9 +221,9 @@ impl<'a> Placing<'a> {
     ) {
         let Some(row) = self.costs_of(id) else { return };
         let place_of = |id: NodeId| places.get(&id).map_or(Place::FLOAT, |(place, _)| *place);
-        let work = self.measured().work(id);
-        let [float, float_alone, int8, int8_alone] =
-            [&row.float, &row.float_alone, &row.int8, &row.int8_alone].map(|cost| cost.of(&work));
+        let work = self.shaped().work(id);
+        let estimates = [&row.float, &row.float_alone, &row.int8, &row.int8_alone].map(|cost| cost.of(&work));
+        let [float, float_alone, int8, int8_alone] = self.corrected(id, estimates);
         // A convolution after another arithmetic changes the layout of its operand.
         let slower = if self.graph.node(id).is("Conv") { self.costs.slower(work.inputs) } else { 1.0 };
         let [float_alone, int8_alone] =
@@ -230,6 +237,16 @@ impl<'a> Placing<'a> {
         }
     }
 
+    /// The times of a node after a convolution and alone, in float and in int8, with what was measured after a convolution.
+    fn corrected(&self, id: NodeId, [float, float_alone, int8, int8_alone]: [f64; 4]) -> [f64; 4] {
+        match self.layers.get(&id).and_then(|layer| self.measured.get(&layer.name)) {
+            Some(&[float_time, int8_time]) => {
+                [float_time, float_time + float_alone - float, int8_time, int8_time + int8_alone - int8]
+            }
+            None => [float, float_alone, int8, int8_alone],
+        }
+    }
+
     /// Adds the conversions of a value between its producer and its uses.
     fn add_value(&self, choices: &mut Choices, places: &Places, value: ValueId) {
         let users = self.graph.users(value);
@@ -237,7 +254,7 @@ impl<'a> Placing<'a> {
         if self.graph.constant(value).is_some() || users.is_empty() && !is_output {
             return;
         }
-        let n = self.measured().elements(value);
+        let n = self.shaped().elements(value);
         let quantize = self.costs.conversion(&self.costs.quantize, n);
         let dequantize = self.costs.conversion(&self.costs.dequantize, n);
         // A value is quantized once for all layers, and dequantized for each use.

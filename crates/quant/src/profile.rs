@@ -6,7 +6,7 @@ use crate::config::{LayerConfig, QuantConfig, STAYS_FLOAT};
 use crate::deploy_format::DeployFormat;
 use crate::integer_products;
 use crate::layer::{Layer, layers};
-use crate::placement::{ONNXRUNTIME_X86, Placement, RuntimeCosts};
+use crate::placement::{LayerTimes, ONNXRUNTIME_X86, Placement, RuntimeCosts};
 use crate::preference::Preference;
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::without_int8_neighbours;
@@ -326,6 +326,17 @@ impl Profile {
     /// Turns off the settings of a new configuration that the runtime does not support, leaves layers in float where that is
     /// preferred, and reports each with its reason in a line.
     pub fn restrict(&self, config: &mut QuantConfig, model: &Model, prefer: Preference) -> Vec<String> {
+        self.restrict_measured(config, model, prefer, &LayerTimes::new())
+    }
+
+    /// The same, where times of layers are measured, which count in place of estimates.
+    pub fn restrict_measured(
+        &self,
+        config: &mut QuantConfig,
+        model: &Model,
+        prefer: Preference,
+        measured: &LayerTimes,
+    ) -> Vec<String> {
         let mut lines = self.leave_unquantized(config, model);
         lines.extend(self.leave_float(config, model));
         if self.symmetric && config.activation_offset {
@@ -359,7 +370,7 @@ impl Profile {
         lines.extend(match self.costs.filter(|_| prefer != Preference::MostInt8) {
             Some(costs) => {
                 let products = prefer == Preference::Int8Products;
-                Placement::fastest(model, config, costs, products).apply(config, faster)
+                Placement::fastest(model, config, costs, products, measured).apply(config, faster)
             }
             None => config.leave_weights(&without_int8_neighbours(model, config, self), between),
         });

@@ -24,6 +24,7 @@ mod every_value;
 mod library_search;
 #[cfg(any(feature = "onnxruntime", feature = "openvino"))]
 mod model_file;
+mod node_time;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 #[cfg(feature = "openvino")]
@@ -35,4 +36,5 @@ mod session_pool;
 mod shared_library;
 mod truncated;
 
+pub use node_time::NodeTime;
 pub use runtime_kind::{LoadedRuntime, RUNTIMES, RuntimeKind};

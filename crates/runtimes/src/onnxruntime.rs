@@ -1,8 +1,11 @@
 //! ONNX Runtime, by the crate `ort`. The provider is that of the processor.
 
+mod profile;
+
 use crate::every_value::EveryValue;
 use crate::library_search::LibraryNames;
 use crate::model_file::ModelFile;
+use crate::node_time::NodeTime;
 use crate::runtime_kind::{Library, RuntimeKind};
 use crate::session_pool::SessionPool;
 use crate::shared_library;
@@ -15,6 +18,7 @@ use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef, Va
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The row of ONNX Runtime.
 pub(crate) const ONNX_RUNTIME: RuntimeKind = RuntimeKind {
@@ -88,7 +92,34 @@ impl Library for OnnxRuntime {
         let sessions = Sessions::of(model, self.environment.clone(), threads.unwrap_or(1))?;
         Ok(Box::new(OrtExecutor { sessions, model: model.clone(), tapped: OnceLock::new() }))
     }
+
+    fn profile(
+        &self,
+        model: &Model,
+        threads: Option<usize>,
+        inputs: &[Tensor],
+        time: Duration,
+    ) -> Result<Option<Vec<NodeTime>>> {
+        let folder = tempfile::tempdir().map_err(Error::io)?;
+        let file = ModelFile::of(model)?;
+        let how =
+            SessionOptions { threads: threads.unwrap_or(1), profile: Some(&folder.path().join("profile")) };
+        let mut session = session(&self.environment, &file, how)?;
+        let of_model = inputs_of(model);
+        let began = Instant::now();
+        let mut n_runs = 0;
+        while n_runs < LEAST_RUNS || n_runs < MOST_RUNS && began.elapsed() < time {
+            session.run(fed(&of_model, inputs)?).map_err(|error| can_not_run(error.to_string()))?;
+            n_runs += 1;
+        }
+        let path = session.end_profiling().map_err(|error| can_not_run(error.to_string()))?;
+        profile::read(Path::new(&path), n_runs).map(Some)
+    }
 }
+
+/// The least and the greatest number of runs of a profile.
+const LEAST_RUNS: usize = 6;
+const MOST_RUNS: usize = 200;
 
 /// A model in ONNX Runtime.
 struct OrtExecutor {
@@ -129,24 +160,14 @@ impl Executor for OrtExecutor {
 impl Sessions {
     fn of(model: &Model, environment: Environment, threads: usize) -> Result<Sessions> {
         let file = ModelFile::of(model)?;
-        let pool = SessionPool::of(session(&environment, &file, threads)?);
-        let graph = model.main();
-        let inputs = graph.inputs().iter().map(|&id| graph.node(id).outputs[0].clone()).collect();
-        Ok(Sessions { environment, file, threads, inputs, pool })
+        let pool = SessionPool::of(session(&environment, &file, SessionOptions::threads(threads))?);
+        Ok(Sessions { environment, file, threads, inputs: inputs_of(model), pool })
     }
 
     /// The outputs; `None` is one that is no tensor.
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        if inputs.len() > self.inputs.len() {
-            let (expected, found) = (self.inputs.len(), inputs.len());
-            return Err(Error::invalid_data(format!("the model has {expected} inputs, but {found} are fed")));
-        }
-        let fed = self.inputs.iter().zip(inputs).map(|(input, tensor)| {
-            let value = to_ort(tensor).map_err(|error| error.at(&input.name))?;
-            Ok((Cow::Borrowed(&*input.name), value))
-        });
-        let fed = fed.collect::<Result<Vec<_>>>()?;
-        let make = || session(&self.environment, &self.file, self.threads);
+        let fed = fed(&self.inputs, inputs)?;
+        let make = || session(&self.environment, &self.file, SessionOptions::threads(self.threads));
         self.pool.run(make, |session| {
             let outputs = session.run(fed).map_err(|error| can_not_run(error.to_string()))?;
             outputs.iter().map(|(name, value)| from_ort(&value).map_err(|error| error.at(name))).collect()
@@ -154,16 +175,51 @@ impl Sessions {
     }
 }
 
+/// The inputs of a model.
+fn inputs_of(model: &Model) -> Vec<Value> {
+    let graph = model.main();
+    graph.inputs().iter().map(|&id| graph.node(id).outputs[0].clone()).collect()
+}
+
+/// Tensors as the values of the first inputs.
+fn fed<'a>(inputs: &'a [Value], tensors: &'a [Tensor]) -> Result<Vec<(Cow<'a, str>, SessionInputValue<'a>)>> {
+    if tensors.len() > inputs.len() {
+        let (expected, found) = (inputs.len(), tensors.len());
+        return Err(Error::invalid_data(format!("the model has {expected} inputs, but {found} are fed")));
+    }
+    let fed = inputs.iter().zip(tensors).map(|(input, tensor)| {
+        let value = to_ort(tensor).map_err(|error| error.at(&input.name))?;
+        Ok((Cow::Borrowed(&*input.name), value))
+    });
+    fed.collect()
+}
+
 fn can_not_run(message: String) -> Error {
     Error::unsupported(format!("can't run the model: {message}"))
 }
 
-/// A session whose runs use so many threads.
-fn session(environment: &Environment, file: &ModelFile, threads: usize) -> Result<Session> {
+/// How a session is made.
+struct SessionOptions<'a> {
+    /// The number of threads of a run.
+    threads: usize,
+    /// The beginning of the path of the profile, if one is written.
+    profile: Option<&'a Path>,
+}
+
+impl SessionOptions<'_> {
+    fn threads(threads: usize) -> SessionOptions<'static> {
+        SessionOptions { threads, profile: None }
+    }
+}
+
+fn session(environment: &Environment, file: &ModelFile, how: SessionOptions<'_>) -> Result<Session> {
     let made = || -> ort::Result<Session> {
         let builder = Session::builder(environment)?.with_log_level(LogLevel::Fatal)?;
-        let builder = builder.with_intra_threads(threads)?.with_inter_threads(1)?;
+        let builder = builder.with_intra_threads(how.threads)?.with_inter_threads(1)?;
         let mut builder = builder.with_deterministic_compute(true)?;
+        if let Some(profile) = how.profile {
+            builder = builder.with_profiling(profile)?;
+        }
         match file {
             ModelFile::Bytes(bytes) => builder.commit_from_memory(bytes),
             ModelFile::File(path, _) => builder.commit_from_file(path),

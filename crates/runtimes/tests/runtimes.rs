@@ -48,6 +48,7 @@ const TESTS: &[(&str, Test)] = &[
     ("values_in_subgraphs_can_not_be_tapped", values_in_subgraphs_can_not_be_tapped),
     ("one_model_runs_in_several_threads", one_model_runs_in_several_threads),
     ("what_can_not_run_is_an_error", what_can_not_run_is_an_error),
+    ("a_profile_has_the_products", a_profile_has_the_products),
 ];
 
 fn model(body: &str) -> Model {
@@ -219,4 +220,24 @@ fn what_can_not_run_is_an_error(runtime: &LoadedRuntime) {
     assert!(runtime.compile(&model).unwrap().run(&[Tensor::new(&[3], vec![1.0f32; 3])]).is_err());
     let other = runtime.kind().load(Path::new("/no/such/library")).err().unwrap().to_string();
     assert!(other.starts_with("/no/such/library: can't be loaded: this process uses"), "{other}");
+}
+
+/// A runtime has its own nodes; the name of a product's has the name of the node or of its result.
+fn a_profile_has_the_products(runtime: &LoadedRuntime) {
+    let text = "%x = input : f32[2,16,8,8]\n%w = const splat(0.5) : f32[16,16,3,3]\n%h = Conv(%x, %w) @first\n\
+                %r = Relu(%h)\n%y = Conv(%r, %w) @second\nreturn %y\n";
+    let inputs = [Tensor::new(&[2, 16, 8, 8], vec![0.25f32; 2048])];
+    let time = std::time::Duration::from_millis(20);
+    let found = runtime.profile(&model(text), &inputs, time).unwrap();
+    assert_eq!(found.is_some(), runtime.kind().name == "onnxruntime");
+    let Some(found) = found else { return };
+    let products: Vec<_> = found.iter().filter(|node| node.operator.contains("Conv")).collect();
+    assert_eq!(products.len(), 2, "{found:?}");
+    assert!(products.iter().all(|node| node.seconds > 0.0 && node.seconds < 0.1), "{found:?}");
+    for names in [["first", "r"], ["second", "y"]] {
+        let is_of =
+            |node: &&&intact8_runtimes::NodeTime| names.iter().any(|name| node.name.starts_with(name));
+        assert_eq!(products.iter().filter(is_of).count(), 1, "{found:?}");
+    }
+    assert!(runtime.profile(&model(text), &[Tensor::new(&[1], vec![0.5f32])], time).is_err());
 }

@@ -67,16 +67,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
     let meter = latency::meter(args, runtime.as_ref(), &stop);
     let progress = &mut *watcher.progress;
-    let candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    let earlier = if args.search.resume { Journal::run_of(&files.journal) } else { None };
+    match &earlier {
+        Some((_, config)) => config.iter().for_each(|config| candidates.add_earlier(config.clone())),
+        None => {
+            stop.check()?;
+            let measured = (&mut calibration, meter.as_ref());
+            candidates.add_profiled(&choice, (&model, &float), files, measured, &mut *watcher.progress);
+        }
+    }
     let identity = |config: &QuantConfig| {
         identity::identity(args, &model, config, &goals.goals, files, runtime.as_ref())
     };
     let runs = candidates.configs.iter().map(|(config, _)| identity(config));
     let runs = runs.collect::<anyhow::Result<Vec<String>>>()?;
-    let earlier = if args.search.resume { Journal::run_of(&files.journal) } else { None };
     let chosen = match earlier {
         // The earlier run has chosen already.
-        Some(earlier) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
+        Some((earlier, _)) => runs.iter().position(|run| *run == earlier).unwrap_or(0),
         None => {
             let progress = &mut *watcher.progress;
             stop.check()?;
@@ -103,7 +111,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         journal: &mut |candidate, is_first| {
             Ok(Some(match args.search.resume && is_first {
                 true => Journal::resume(&files.journal, &runs[candidate], prepared.layers(), n_goals)?,
-                false => Journal::begin(&files.journal, &runs[candidate], prepared.layers()),
+                false => {
+                    let journal = Journal::begin(&files.journal, &runs[candidate], prepared.layers());
+                    match candidates.profiled_at(candidate) {
+                        Some(config) => journal.with_config(config),
+                        None => journal,
+                    }
+                }
             }))
         },
         path: Some(&args.model),

@@ -1,6 +1,6 @@
 //! The time that a run loses by the rollback of single layers to float, everything else staying as it is.
 
-use super::{OPEN, Placing, Result8, RuntimeCosts};
+use super::{LayerTimes, OPEN, Placing, Result8, RuntimeCosts};
 use crate::config::QuantConfig;
 use crate::costs::shapes_of;
 use crate::layer::{Layer, layers};
@@ -23,7 +23,8 @@ pub(crate) fn time_lost(model: &Model, config: &QuantConfig, costs: &RuntimeCost
     for (id, layers) in by_graph {
         let graph = model.graph(id);
         let by_node = layers.iter().map(|layer| (layer.node, *layer)).collect::<HashMap<_, _>>();
-        let placing = Placing { graph, id, order: graph.topo(), shapes: &shapes, layers: by_node, costs };
+        let (order, measured) = (graph.topo(), &LayerTimes::new());
+        let placing = Placing { graph, id, order, shapes: &shapes, layers: by_node, costs, measured };
         let (choices, places) = placing.choices();
         let time = |in_float: &HashSet<NodeId>| {
             let of_layers = places.iter().filter(|(node, _)| placing.layers.contains_key(node));

@@ -12,7 +12,8 @@ fn placed_with(lines: &str, products: bool) -> [Vec<String>; 3] {
     let model: Model = format!("model m opset 17\n{lines}").parse().unwrap();
     let mut config = QuantConfig::for_model(&model);
     let usual: Vec<String> = config.layers.keys().cloned().collect();
-    Placement::fastest(&model, &config, &ONNXRUNTIME_X86, products).apply(&mut config, |_| String::new());
+    Placement::fastest(&model, &config, &ONNXRUNTIME_X86, products, &LayerTimes::new())
+        .apply(&mut config, |_| String::new());
     let names = |is_meant: &dyn Fn(&str, &LayerConfig) -> bool| {
         let meant = config.layers.iter().filter(|(name, of_layer)| is_meant(name, of_layer));
         meant.map(|(name, _)| name.clone()).collect()
@@ -171,4 +172,24 @@ fn products_are_integers_at_any_cost_if_they_are_preferred() {
     let [in_float, _, with_output] = placed_with(lines, true);
     assert_eq!(in_float, NONE);
     assert_eq!(with_output, ["first", "sum", "third"]);
+}
+
+/// A convolution that gains by the table and loses when it is measured, and the other way round.
+#[test]
+fn measured_times_count_in_place_of_the_table() {
+    let text = format!("model m opset 17\n{}", around("%b = Relu(%a)\n"));
+    let model: Model = text.parse().unwrap();
+    let in_float = |measured: LayerTimes| {
+        let mut config = QuantConfig::for_model(&model);
+        let placement = Placement::fastest(&model, &config, &ONNXRUNTIME_X86, false, &measured);
+        placement.apply(&mut config, |_| String::new());
+        let layers = config.layers.into_iter().filter(|(_, of_layer)| of_layer.weights_only);
+        layers.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(in_float(LayerTimes::new()), NONE);
+    let slow = [1e5, 1e6];
+    let all = ["first", "second"].map(|name| (name.to_owned(), slow));
+    assert_eq!(in_float(all.clone().into()), ["first", "second"]);
+    assert_eq!(in_float([all[1].clone()].into()), ["second"]);
+    assert_eq!(in_float([(all[1].0.clone(), [1e6, 1e5])].into()), NONE);
 }

@@ -84,13 +84,13 @@ const INPUT_LANES: usize = 4;
 
 /// A node whose work is asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Measured<'a> {
+pub(super) struct Shaped<'a> {
     pub(super) graph: &'a Graph,
     pub(super) graph_id: GraphId,
     pub(super) shapes: &'a Shapes,
 }
 
-impl Measured<'_> {
+impl Shaped<'_> {
     /// The shape of a value, if it is known.
     pub(super) fn shape(&self, value: ValueId) -> Option<Vec<usize>> {
         let known = self.shapes.get(&ValueRef { graph: self.graph_id, value }).cloned();

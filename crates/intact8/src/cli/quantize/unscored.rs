@@ -38,7 +38,8 @@ pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCod
     let runtime = args.speed.runtime.for_target(settings.target)?;
     let meter = latency::meter(args, runtime.as_ref(), &watcher.stop);
     let progress = &mut *watcher.progress;
-    let candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    candidates.add_profiled(&choice, (&model, &float), files, (&mut calibration, meter.as_ref()), progress);
     let chosen = candidates.fastest(meter.as_ref(), (&model, &float), files, &calibration, progress);
     let (config, restrictions) = &candidates.configs[chosen];
     watcher.progress.notes(restrictions);
