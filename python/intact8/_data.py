@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _native
-from ._arrays import is_array, pack, to_numpy
+from ._arrays import is_array, pack, to_numpy, unpack
 from ._errors import InputError
 from ._models import required_inputs
 from ._targets import Targets
@@ -23,37 +23,45 @@ if TYPE_CHECKING:
     from ._arrays import Array
 
 DataLike = Any
-"""An `.npz`, an `.npy` or a folder of such files; a mapping from input names to arrays with all samples, or a tuple of them, the inputs
+"""Files: an `.npz`, `.safetensors` or `.npy`, a folder of such files, raw files, or images; a mapping from input names to arrays with all samples, or a tuple of them, the inputs
 first; an array for the only input; or an iterable of samples or batches, each of which is a mapping, an array, or a sequence with an
 array for each input and further values after them: a list, a generator, a torch DataLoader, a CalibrationDataReader of ONNX Runtime, or
 an `nncf.Dataset`."""
 
 
-def open_data(data: DataLike, model: _native.Model, what: str, limit: Optional[int] = None) -> _native.DataSet:
-    """Data for calibration or a comparison: only the inputs. `limit` is the number of batches that are read of an iterable."""
-    return _opened(data, model, what, None, limit)[0]
+def open_data(
+    data: DataLike, model: _native.Model, what: str, fed: Mapping[str, Any], limit: Optional[int] = None
+) -> _native.DataSet:
+    """Data for calibration or a comparison: only the inputs. `fed` is how arrays become inputs, and `limit` the number of batches that are
+    read of an iterable."""
+    return _opened(data, model, what, fed, None, limit)[0]
 
 
 def open_evaluation(
-    data: DataLike, model: _native.Model, what: str, truth: Optional[str]
+    data: DataLike, model: _native.Model, what: str, fed: Mapping[str, Any], truth: Optional[str]
 ) -> tuple[_native.DataSet, Targets]:
     """Data for an evaluation, with what is no input. `truth` is the name that a built-in metric has for the values after the inputs; it
     is None for a metric of the caller's own, which gets them as targets."""
-    dataset, targets = _opened(data, model, what, truth or "", None)
+    dataset, targets = _opened(data, model, what, fed, truth or "", None)
     return dataset, targets
 
 
 def _opened(
-    data: DataLike, model: _native.Model, what: str, truth: Optional[str], limit: Optional[int]
+    data: DataLike,
+    model: _native.Model,
+    what: str,
+    fed: Mapping[str, Any],
+    truth: Optional[str],
+    limit: Optional[int],
 ) -> tuple[_native.DataSet, Targets]:
     targets = Targets()
     if isinstance(data, (str, os.PathLike)):
+        dataset = _native.DataSet.read(data, model, fed)
         if truth == "":
             # A metric of the caller's own gets the other arrays of the files.
-            fed = {name for name, *_ in model.inputs()}
-            for found in _arrays_of_files(data):
-                targets.add({name: array for name, array in found.items() if name not in fed})
-        return _native.DataSet.read(data, model), targets
+            for part in dataset.others(model):
+                targets.add({name: unpack(packed) for name, packed in part})
+        return dataset, targets
     names = [name for name, *_ in model.inputs()]
     if isinstance(data, Mapping):
         missing = [name for name in required_inputs(model) if name not in data]
@@ -186,22 +194,3 @@ def _only_input(model: _native.Model, what: str) -> str:
     if len(required) != 1:
         raise InputError(f"{what}: is one array, and the model requires {len(required)}; pass a mapping from input names")
     return required[0]
-
-
-def _arrays_of_files(path: Any) -> Iterator[dict[str, Any]]:
-    """The arrays of a file, or of the files of a folder."""
-    import numpy as np
-
-    path = os.fspath(path)
-    files = [path]
-    if os.path.isdir(path):
-        names = sorted(name for name in os.listdir(path) if name.endswith((".npz", ".npy")))
-        files = [os.path.join(path, name) for name in names]
-        if not files:
-            raise InputError(f"{path}: holds no .npz or .npy file")
-    for file in files:
-        try:
-            loaded = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: {error}") from None
-        yield {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {}

@@ -30,6 +30,13 @@ def feeding(
     mean: Union[float, Sequence[float], None] = None,
     std: Union[float, Sequence[float], None] = None,
     raw_bytes: bool = False,
+    resize: Union[int, str, None] = None,
+    crop: Union[int, str, None] = None,
+    interpolation: str = "bilinear",
+    layout: Optional[str] = None,
+    channels: Optional[str] = None,
+    classes: Union[str, os.PathLike[str], None] = None,
+    raw_shapes: Union[str, Sequence[str]] = (),
 ) -> dict[str, Any]:
     """How arrays become inputs, for the native module."""
     if isinstance(batch_axes, Mapping):
@@ -42,6 +49,13 @@ def feeding(
         "mean": check.numbers(mean, "mean"),
         "std": check.numbers(std, "std"),
         "raw_bytes": check.flag(raw_bytes, "raw_bytes"),
+        "resize": check.optional(_size, resize, "resize"),
+        "crop": check.optional(_size, crop, "crop"),
+        "interpolation": check.text(interpolation, "interpolation"),
+        "layout": check.optional(check.text, layout, "layout"),
+        "channels": check.optional(check.text, channels, "channels"),
+        "classes": check.optional(check.path, classes, "classes"),
+        "raw_shapes": check.texts(raw_shapes, "raw_shapes"),
     }
 
 
@@ -85,6 +99,13 @@ def quantize(
     mean: Union[float, Sequence[float], None] = None,
     std: Union[float, Sequence[float], None] = None,
     raw_bytes: bool = False,
+    resize: Union[int, str, None] = None,
+    crop: Union[int, str, None] = None,
+    interpolation: str = "bilinear",
+    layout: Optional[str] = None,
+    channels: Optional[str] = None,
+    classes: Union[str, os.PathLike[str], None] = None,
+    raw_shapes: Union[str, Sequence[str]] = (),
     allow_hard_links: bool = False,
     example_inputs: Any = None,
     input_names: Optional[Sequence[str]] = None,
@@ -97,7 +118,7 @@ def quantize(
 
     Args:
         model: The path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` in evaluation mode with `example_inputs`.
-        calibration: Some hundred samples without labels: an `.npz`, an `.npy` or a folder of such files; a mapping from input names to
+        calibration: Some hundred samples without labels: an `.npz`, `.safetensors` or `.npy`, a folder of such files, or images; a mapping from input names to
             arrays with the samples along the batch axis, or a tuple of them; or an iterable of samples or batches: mappings, arrays, or
             tuples whose first values are the inputs, as from a torch DataLoader, a CalibrationDataReader of ONNX Runtime or an
             `nncf.Dataset`. An iterable is read once; its batches are kept in a temporary file, never all in memory.
@@ -144,7 +165,14 @@ def quantize(
         batch: The number of samples in a batch; by default that of the model, or 32.
         batch_axes: The axis that counts samples where it can't be found: of all inputs, or a mapping from inputs to axes or None.
         mean, std: Of uint8 arrays in units of bytes: one number or one for each channel.
-        raw_bytes: Feed uint8 arrays to float inputs as 0 to 255.
+        raw_bytes: Feed uint8 arrays and images to float inputs as 0 to 255.
+        resize: Of images: the length of the shorter side, or "WxH"; by default they just cover the model's input.
+        crop: Of images: the size that is cut out of the middle, a number or "WxH"; by default that of the model's input.
+        interpolation: Of images: bilinear, bicubic or lanczos, as Pillow resizes.
+        layout: Of inputs for images: "nchw" or "nhwc"; by default it is found by the dimension of 1 or 3 channels.
+        channels: Of images: "rgb", "bgr" or "grey".
+        classes: A file with the names of classes, one a line, which numbers the folders of images.
+        raw_shapes: The shapes of samples in raw files where the model leaves dimensions open, such as "16x80" or "x=16x80".
         allow_hard_links: Accept external tensors in a file with further hard links.
         example_inputs, input_names, output_names, dynamic_axes, dynamic_shapes, opset: Of `torch.onnx.export`, for a module. Layers are then
             named after modules, such as "layer1.0.conv1".
@@ -160,7 +188,9 @@ def quantize(
         Exceptions of your functions are raised as they are. After the first trial they have the attribute `intact8_result`, the result so
         far.
     """
-    fed = feeding(batch, batch_axes, mean, std, raw_bytes)
+    fed = feeding(
+        batch, batch_axes, mean, std, raw_bytes, resize, crop, interpolation, layout, channels, classes, raw_shapes
+    )
     limit = check.optional(check.whole, calibration_batches, "calibration_batches", 1)
     request: dict[str, Any] = {
         "feeding": fed,
@@ -208,7 +238,7 @@ def quantize(
     try:
         with tempfile.TemporaryDirectory(prefix="intact8-") as scratch:
             request["config"] = config_file = _config_file(config, scratch)
-            request["calibration"] = open_data(calibration, opened, "calibration", limit)
+            request["calibration"] = open_data(calibration, opened, "calibration", fed, limit)
             search = _search(opened, evaluate, evaluation_data, metrics, fed)
             if search is not None:
                 request["search"] = {**search, **settings}
@@ -253,7 +283,7 @@ def _search(
             return None
         goals = names or ["top1"]
         truth = _native.metric_truth(_name(goals[0]))
-        dataset, _ = open_evaluation(data, model, "evaluation", truth)
+        dataset, _ = open_evaluation(data, model, "evaluation", fed, truth)
         return {"kind": "data", "goals": goals, "evaluation": dataset, "function": None}
     goals = names or ["metric"]
     plain = [_name(goal) for goal in goals]
@@ -268,7 +298,7 @@ def _search(
         raise InputError("a metric of outputs and targets needs evaluation_data")
     if len(goals) > 1:
         raise InputError("a metric of outputs and targets is one number; use a function of a session for several")
-    dataset, targets = open_evaluation(evaluation_data, model, "evaluation", None)
+    dataset, targets = open_evaluation(evaluation_data, model, "evaluation", fed, None)
     targets.check(dataset.n_samples(model, fed), "evaluation")
     outputs = model.outputs()
 
@@ -276,6 +306,11 @@ def _search(
         return MetricTally(evaluate, outputs, targets, plain[0])
 
     return {"kind": "metric", "goals": goals, "evaluation": dataset, "function": begin}
+
+
+def _size(value: Any, name: str) -> str:
+    """A number of pixels, or a size as text."""
+    return value if isinstance(value, str) else str(check.whole(value, name, 1))
 
 
 def formats(deploy: Any) -> list[str]:

@@ -113,14 +113,15 @@ def compare(
         quantized_model: Its quantized model.
         data: As for `quantize`.
         runtime: As for `Session`.
-        how: `batch`, `batch_axes`, `mean`, `std` and `raw_bytes` of `quantize`.
+        how: `batch` and what follows it of `quantize`, up to `raw_shapes`.
 
     Raises:
         InputError: A model or the data do not fit, or the models have no value in common.
     """
     original, quantized = open_model(float_model), open_model(quantized_model)
-    dataset = open_data(data, original, "data")
-    found = _native.compare(original, quantized, dataset, feeding(**how), open_runtime(runtime, None, []))
+    fed = feeding(**how)
+    dataset = open_data(data, original, "data", fed)
+    found = _native.compare(original, quantized, dataset, fed, open_runtime(runtime, None, []))
     rows = json.loads(found)
     return [
         Difference(**{**row, "range": _tuple(row["range"]), "quantized_range": _tuple(row["quantized_range"])})
@@ -158,7 +159,7 @@ def bench(
         threads: The number of threads of a run, in a runtime of others.
         seconds: The time for each model.
         batch: The number of samples of random inputs, and of a batch of data.
-        how: `batch_axes`, `mean`, `std` and `raw_bytes` of `quantize`.
+        how: `batch_axes` and what follows it of `quantize`, up to `raw_shapes`.
 
     Raises:
         InputError: A model or the data do not fit.
@@ -166,9 +167,9 @@ def bench(
     threads, batch = check.whole(threads, "threads", 1), check.whole(batch, "batch", 1)
     seconds = check.number(seconds, "seconds", 0)
     opened = [open_model(model) for model in (models if isinstance(models, (list, tuple)) else [models])]
-    dataset = None if data is None or not opened else open_data(data, opened[0], "data", 1)
     loaded = open_runtime(runtime, "onnxruntime-x86", []) or open_runtime(runtime, "onnxruntime-arm", [])
     fed = feeding(batch=None if data is None else batch if batch > 1 else None, **how)
+    dataset = None if data is None or not opened else open_data(data, opened[0], "data", fed, 1)
     rows = json.loads(_native.bench(opened, dataset, fed, batch, loaded, threads, seconds))["models"]
     return [
         Timing(row["least_ms"], row["median_ms"], (row["quartiles_ms"][0], row["quartiles_ms"][1]), row["runs"], row["speedup"])

@@ -3,11 +3,12 @@
 use crate::detached::detached;
 use crate::errors::OrRaise;
 use crate::model::Model;
-use crate::tensor::NamedTensors;
-use intact8::data::{BatchAxis, Feed, Feeding, RecordedBatches};
+use crate::tensor::{NamedTensors, to_python};
+use intact8::data::{BatchAxis, Feed, Feeding, ImageSettings, RecordedBatches};
 use intact8::{Tensor, machine_limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use std::path::PathBuf;
 
 /// Arrays with the samples of a data set.
@@ -18,11 +19,22 @@ pub(crate) struct DataSet {
 
 #[pymethods]
 impl DataSet {
-    /// Reads an .npz, .npy or raw file, or a folder of such files.
+    /// Reads files of arrays, raw files or images.
     #[staticmethod]
-    fn read(py: Python<'_>, path: PathBuf, model: &Model) -> PyResult<DataSet> {
-        let data = detached(py, || intact8::data::DataSet::read_for(&path, &model.model)).or_raise(py)?;
-        Ok(DataSet { data })
+    fn read(py: Python<'_>, path: PathBuf, model: &Model, feeding: GivenFeeding) -> PyResult<DataSet> {
+        let read = || intact8::data::DataSet::read_for(&path, &model.model, &feeding.feeding()?);
+        Ok(DataSet { data: detached(py, read).or_raise(py)? })
+    }
+
+    /// For each file the arrays that are none of a model's inputs.
+    fn others<'py>(
+        &self,
+        py: Python<'py>,
+        model: &Model,
+    ) -> PyResult<Vec<Vec<(String, Bound<'py, PyTuple>)>>> {
+        let others = detached(py, || self.data.others(&model.model)).or_raise(py)?;
+        let packed = |(name, tensor): (String, Tensor)| Ok((name, to_python(py, &tensor)?));
+        others.into_iter().map(|part| part.into_iter().map(packed).collect()).collect()
     }
 
     /// Arrays in memory, each with all samples. `source` is for messages.
@@ -89,6 +101,13 @@ pub(crate) struct GivenFeeding {
     mean: Vec<f32>,
     std: Vec<f32>,
     raw_bytes: bool,
+    resize: Option<String>,
+    crop: Option<String>,
+    interpolation: Option<String>,
+    layout: Option<String>,
+    channels: Option<String>,
+    classes: Option<PathBuf>,
+    raw_shapes: Vec<String>,
 }
 
 impl GivenFeeding {
@@ -100,6 +119,15 @@ impl GivenFeeding {
             mean: self.mean.clone(),
             std: self.std.clone(),
             raw_bytes: self.raw_bytes,
+            images: ImageSettings {
+                resize: self.resize.as_deref().map(str::parse).transpose()?,
+                crop: self.crop.as_deref().map(str::parse).transpose()?,
+                interpolation: self.interpolation.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
+                layout: self.layout.as_deref().map(str::parse).transpose()?,
+                channels: self.channels.as_deref().map(str::parse).transpose()?,
+                classes: self.classes.clone(),
+            },
+            raw_shapes: self.raw_shapes.iter().map(|text| text.parse()).collect::<intact8::Result<_>>()?,
         })
     }
 }

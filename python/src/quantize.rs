@@ -147,6 +147,7 @@ impl Run {
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
         let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
+        remarks(&calibration).for_each(|line| watcher.progress.note(&line));
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
         let interpreter = Interpreter::with_limits(machine_limits());
         let float = FloatModel::new(&prepared, &interpreter)?.with_memory(calibration_memory());
@@ -197,6 +198,7 @@ impl Run {
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
         let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
+        remarks(&calibration).for_each(|line| watcher.progress.note(&line));
         let (mut scorer, mut goals) = self.roles(search, &interpreter, &files)?;
         watcher.goals.clone_from(&goals.goals);
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
@@ -357,6 +359,7 @@ impl Run {
         let data =
             search.evaluation.as_ref().ok_or_else(|| Error::invalid_data("there are no evaluation data"))?;
         let feed: Feed = data.get().feed(model, &self.request.feeding)?;
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(remarks(&feed));
         let lines = self.lines.clone();
         let remark = Box::new(move |line: &str| {
             lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
@@ -367,4 +370,9 @@ impl Run {
         scorer.scorer.cache_memory = search.cache_memory;
         Ok(scorer)
     }
+}
+
+/// The remarks on how data are fed.
+fn remarks(feed: &Feed) -> impl Iterator<Item = String> {
+    feed.notes().iter().cloned().chain(feed.casts())
 }

@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod convert;
 mod exit_code;
+mod feeding;
 pub(crate) mod inspect;
 mod interrupt;
 mod lines;
@@ -29,6 +30,7 @@ mod usage_error;
 
 pub use command::run_command;
 pub(crate) use exit_code::ExitCode;
+pub(crate) use feeding::FeedingArgs;
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line, print_result};
 pub(crate) use messages::{MessageArgs, print_message};
@@ -39,8 +41,7 @@ pub(crate) use shapes::ShapeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
-use clap::builder::RangedU64ValueParser;
-use intact8::data::{BatchAxis, Feed, Feeding};
+use intact8::data::Feed;
 use intact8::infer::infer;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
@@ -49,41 +50,6 @@ use std::path::Path;
 /// Prints the settings that the target does not support: a few lines, and the number of further ones.
 pub(crate) fn print_restrictions(lines: &[String]) {
     crate::watcher::shortened(lines).iter().for_each(|line| print_message(line));
-}
-
-/// The options for feeding data.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Data")]
-pub(crate) struct FeedingArgs {
-    /// Number of samples in a batch; evaluation uses fewer if a batch does not fit into the processor's cache; default: the
-    /// fixed batch size of the model, or 32
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    batch: Option<usize>,
-    /// The dimension that counts samples, where it can't be found or is another: of one input, or of all; `none` feeds the array
-    /// as it is; may be repeated
-    #[arg(long = "batch-axis", value_name = "[INPUT=]AXIS")]
-    batch_axes: Vec<BatchAxis>,
-    /// Subtract from uint8 arrays: one number, or one for each channel
-    #[arg(long, value_name = "a,b,c", value_delimiter = ',', allow_negative_numbers = true)]
-    mean: Vec<f32>,
-    /// Divide uint8 arrays by this after subtracting the mean: one number, or one for each channel
-    #[arg(long, value_name = "a,b,c", value_delimiter = ',')]
-    std: Vec<f32>,
-    /// Feed uint8 arrays to float inputs as 0 to 255
-    #[arg(long, conflicts_with_all = ["mean", "std"])]
-    raw_bytes: bool,
-}
-
-impl FeedingArgs {
-    pub(crate) fn feeding(&self) -> Feeding {
-        Feeding {
-            batch: self.batch,
-            batch_axes: self.batch_axes.clone(),
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-            raw_bytes: self.raw_bytes,
-        }
-    }
 }
 
 /// The option for reading models.
@@ -160,8 +126,12 @@ impl DeployArgs {
 
 /// Prints the remarks about data, each once.
 pub(crate) fn print_notes<'a>(feeds: impl IntoIterator<Item = &'a Feed>) {
-    let notes: BTreeSet<&str> = feeds.into_iter().filter_map(Feed::note).collect();
-    notes.into_iter().for_each(print_message);
+    let mut printed = BTreeSet::new();
+    for note in feeds.into_iter().flat_map(Feed::notes) {
+        if printed.insert(note) {
+            print_message(note);
+        }
+    }
 }
 
 /// Prints which data are converted for a model, and the remarks about them.

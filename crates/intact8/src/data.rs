@@ -1,5 +1,5 @@
-//! Data sets and metrics: named arrays in `.npz`, `.npy` and raw files, which are cut into batches for a model, and the metrics
-//! over its outputs.
+//! Data sets and metrics: named arrays in `.npz`, `.npy`, `.safetensors` and raw files, and images, which are cut into batches for a
+//! model, and the metrics over its outputs.
 
 mod array;
 mod batch_axis;
@@ -7,22 +7,25 @@ mod conversion;
 mod fed_part;
 mod feed;
 mod folder;
+mod images;
 mod metric;
 mod npy;
 mod npz;
 mod raw;
 mod recorded;
 mod rows;
+mod safetensors;
 
 pub use array::Array;
 pub use batch_axis::BatchAxis;
 pub use feed::{FedInput, Feed, Feeding, ValueRange};
+pub use images::{Channels, ImageSettings, Interpolation, Layout, Resize, Size};
 pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
 pub use metric::{
     Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, metric_named,
 };
 pub use npz::{read_npz, write_npz};
-pub use raw::data_files;
+pub use raw::RawShape;
 pub use recorded::RecordedBatches;
 pub(crate) use rows::Rows;
 pub use rows::{stacked, trimmed};
@@ -30,7 +33,7 @@ pub use rows::{stacked, trimmed};
 use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Named arrays of samples, in memory or in files.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct DataSet {
     parts: Vec<Part>,
     /// Whether the parts are the files of a folder, which hold a sample or a batch each.
     is_folder: bool,
+    /// Remarks for the user on how the data were read.
+    notes: Vec<String>,
 }
 
 /// The arrays of a file, or of a data set in memory.
@@ -83,11 +88,11 @@ impl DataSet {
     pub fn new(source: impl Into<String>, arrays: BTreeMap<String, Array>) -> DataSet {
         let source = source.into();
         let part = Part { source: source.clone(), arrays: Arrays::Named(arrays) };
-        DataSet { source, parts: vec![part], is_folder: false }
+        DataSet { source, parts: vec![part], is_folder: false, notes: vec![] }
     }
 
-    /// Reads an `.npz` file with named arrays, an `.npy` file with the array of the only input, or a folder of such files, sorted
-    /// by name, each with a sample or a batch. Of each file only the headers are read.
+    /// Reads an `.npz` or `.safetensors` file with named arrays, an `.npy` file with the array of the only input, or a folder of such
+    /// files, sorted by name, each with a sample or a batch. Of each file only the headers are read.
     ///
     /// # Errors
     /// If a file can't be read or is of another format, or a folder has none.
@@ -95,18 +100,34 @@ impl DataSet {
         folder::read(path)
     }
 
-    /// The same for a model, which may have raw files too: `x.bin`, or a folder of them, for several inputs in their order and
-    /// separated by `;`, with the elements of an input, little-endian and row-major, without shape and type.
+    /// The same for a model, whose data may also be raw files or images.
+    ///
+    /// Raw: `x.bin`, or a folder of such files, for several inputs in their order and separated by `;`, with the elements of an input,
+    /// little-endian and row-major, without shape and type.
+    ///
+    /// Images, for a model with one input: an image, a folder of them, a folder with a folder for each class, or a `.csv` with a line
+    /// `file,label` for each. They are decoded when they are fed, as arrays of uint8; the labels are the array `labels`.
     ///
     /// # Errors
     /// As [`DataSet::read`]; if there are raw files for fewer or more inputs, an input has no fixed shape, or a file does not hold
-    /// whole samples.
-    pub fn read_for(path: &Path, model: &Model) -> Result<DataSet> {
-        if !raw::is_raw(path) {
-            return DataSet::read(path);
+    /// whole samples; if the input takes no images of one size, a folder holds other data too, or the files or labels of a table are
+    /// wrong.
+    pub fn read_for(path: &Path, model: &Model, feeding: &Feeding) -> Result<DataSet> {
+        if !raw::is_raw(path) && images::is_listing(path) {
+            return images::read(path, model, &feeding.images);
         }
-        let arrays = raw::read_raw(path, &Input::all_of(model))?;
-        Ok(DataSet::new(path.display().to_string(), arrays))
+        let mut data = match raw::is_raw(path) {
+            true => {
+                let arrays = raw::read_raw(path, &Input::all_of(model), &feeding.raw_shapes)?;
+                DataSet::new(path.display().to_string(), arrays)
+            }
+            false => DataSet::read(path)?,
+        };
+        if feeding.images != ImageSettings::default() {
+            data.notes
+                .push(format!("{}: holds no images, so the options for images are not applied", data.source));
+        }
+        Ok(data)
     }
 
     /// The samples for a model. Inputs with a default need no array.
@@ -162,8 +183,39 @@ impl DataSet {
         self.parts.iter().all(|part| part.named(&name).is_some())
     }
 
+    /// For each file the arrays that are none of a model's inputs, such as labels.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn others(&self, model: &Model) -> Result<Vec<Vec<(String, Tensor)>>> {
+        let inputs = Input::all_of(model);
+        let of_part = |part: &Part| {
+            let Arrays::Named(arrays) = &part.arrays else { return Ok(vec![]) };
+            let others = arrays.iter().filter(|(name, _)| inputs.iter().all(|input| input.name != **name));
+            let whole = |(name, array): (&String, &Array)| {
+                let tensor =
+                    array.whole().map_err(|error| error.at(format!("array {name:?}")).at(&part.source))?;
+                Ok((name.clone(), tensor))
+            };
+            others.map(whole).collect()
+        };
+        self.parts.iter().map(of_part).collect()
+    }
+
     /// The source of the data, for messages.
     pub fn source(&self) -> &str {
         &self.source
+    }
+}
+
+/// The files and folders that a path of data stands for: raw files, the images and the table that names them, or the path itself.
+///
+/// # Errors
+/// If they can't be listed.
+pub fn data_files(path: &Path) -> Result<Vec<PathBuf>> {
+    match () {
+        () if raw::is_raw(path) => raw::files(path),
+        () if images::is_listing(path) && !path.is_dir() => images::files(path),
+        () => Ok(vec![path.to_owned()]),
     }
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The SHA-256 of a file in hexadecimal digits, as `sha256sum` prints it. That of a folder is the hash of the lines that `sha256sum`
-/// prints of its files, sorted by name: `cd FOLDER && sha256sum * | sha256sum`.
+/// prints of its files and of those in its folders, sorted by name: `cd FOLDER && sha256sum * */* | sha256sum`.
 ///
 /// # Errors
 /// If a file can't be read.
@@ -18,14 +18,13 @@ pub fn file_sha256(path: &Path) -> Result<String> {
 fn hashed(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     if path.is_dir() {
-        let files = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
-        let mut files: Vec<PathBuf> = files.collect::<std::io::Result<_>>()?;
-        files.retain(|file| file.is_file());
-        files.sort();
-        for file in files {
-            hash.update(hashed(&file)?);
+        let (files, folders) = entries(path)?;
+        let inner = folders.iter().map(|folder| Ok(entries(folder)?.0));
+        let inner = inner.collect::<std::io::Result<Vec<_>>>()?.concat();
+        for file in files.iter().chain(&inner) {
+            hash.update(hashed(file)?);
             hash.update(b"  ");
-            hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update(file.strip_prefix(path).unwrap_or(file).as_os_str().as_encoded_bytes());
             hash.update(b"\n");
         }
         return Ok(digits(hash));
@@ -38,6 +37,15 @@ fn hashed(path: &Path) -> std::io::Result<String> {
             n_read => hash.update(&piece[..n_read]),
         }
     }
+}
+
+/// The files and the folders in a folder, sorted by name.
+fn entries(folder: &Path) -> std::io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<std::io::Result<_>>()?;
+    paths.sort();
+    let (folders, others): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| path.is_dir());
+    Ok((others.into_iter().filter(|path| path.is_file()).collect(), folders))
 }
 
 fn digits(hash: Sha256) -> String {
@@ -62,6 +70,10 @@ mod tests {
         assert_eq!(file_sha256(&file("long")).unwrap(), digits(whole));
         let before = file_sha256(folder.path()).unwrap();
         std::fs::rename(file("long"), file("longer")).unwrap();
+        assert_ne!(file_sha256(folder.path()).unwrap(), before);
+        std::fs::create_dir(file("class")).unwrap();
+        let before = file_sha256(folder.path()).unwrap();
+        std::fs::write(file("class").join("inner"), b"abc").unwrap();
         assert_ne!(file_sha256(folder.path()).unwrap(), before);
         assert!(file_sha256(&file("none")).unwrap_err().to_string().contains("none"));
     }

@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let float = args.load.model(&args.float)?;
     let quantized = args.load.model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
-    let feed = DataSet::read_for(&args.input, &float)?.feed(&float, &args.feeding.feeding())?;
+    let feeding = args.feeding.feeding();
+    let feed = DataSet::read_for(&args.input, &float, &feeding)?.feed(&float, &feeding)?;
     feed.check_memory(machine_limits().memory)?;
     print_fed(&feed)?;
     let batches = feed.batches().map(|samples| feed.inputs(samples));

@@ -77,8 +77,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             candidates.add_profiled(&choice, (&model, &float), files, measured, &mut *watcher.progress);
         }
     }
+    let data = identity::of_data(args)?;
     let identity = |config: &QuantConfig| {
-        identity::identity(args, &model, config, &goals.goals, files, runtime.as_ref())
+        identity::identity(args, &data, &model, config, &goals.goals, files, runtime.as_ref())
     };
     let runs = candidates.configs.iter().map(|(config, _)| identity(config));
     let runs = runs.collect::<anyhow::Result<Vec<String>>>()?;

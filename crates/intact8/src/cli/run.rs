@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ready = ReadyModel::of(&model, runtime.as_ref(), limits);
     let ready = ready.with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
-    let feed = DataSet::read_for(input, &model)?.feed(&model, &args.feeding.feeding())?;
+    let feeding = args.feeding.feeding();
+    let feed = DataSet::read_for(input, &model, &feeding)?.feed(&model, &feeding)?;
     feed.check_memory(limits.memory)?;
     print_fed(&feed)?;
     let mut taps: BTreeMap<ValueRef, &str> = BTreeMap::new();

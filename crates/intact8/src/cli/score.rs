@@ -31,7 +31,7 @@ pub(crate) struct Args {
     models: Vec<PathBuf>,
     #[command(flatten)]
     load: LoadArgs,
-    /// Evaluation data: one array for each model input, and `labels` or `targets`
+    /// Evaluation data: one array for each model input, and `labels` or `targets`; or images of labelled classes: docs/your-data.md
     #[arg(long, value_name = "EVAL", help_heading = "Data")]
     eval: PathBuf,
     #[command(flatten)]
@@ -80,8 +80,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let of_path = |path: &PathBuf| args.load.model(path);
     let models = args.models.iter().map(of_path).collect::<intact8::Result<Vec<_>>>()?;
     let first = models.first().context("there is a model")?;
-    let data = DataSet::read_for(&args.eval, first)?;
-    let feed = data.feed(first, &args.feeding.feeding())?;
+    let feeding = args.feeding.feeding();
+    let data = DataSet::read_for(&args.eval, first, &feeding)?;
+    let feed = data.feed(first, &feeding)?;
     feed.check_memory(limits.memory)?;
     print_fed(&feed)?;
     let original = OriginalModel::new(Arc::new(Interpreter::with_limits(limits)), first)

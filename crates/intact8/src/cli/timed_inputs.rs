@@ -12,7 +12,7 @@ pub(crate) fn timed_inputs(
     model: &Model,
 ) -> anyhow::Result<(Vec<Tensor>, Option<usize>)> {
     if let Some(path) = data {
-        let feed = DataSet::read_for(path, model)?.feed(model, feeding)?;
+        let feed = DataSet::read_for(path, model, feeding)?.feed(model, feeding)?;
         print_fed(&feed)?;
         let samples = feed.batches().next().unwrap_or_default();
         return Ok((feed.inputs(samples.clone())?, Some(feed.n_fed(&samples))));

@@ -1,5 +1,6 @@
 //! An array of a data set: in memory, or in a file from which samples are read when they are needed.
 
+use super::images::ImageArray;
 use super::npz::Packed;
 use intact8_ir::{DType, Error, Result, Tensor, with_element};
 use std::fs::File;
@@ -16,6 +17,7 @@ enum Source {
     InMemory(Tensor),
     InFile(FileArray),
     Packed(Packed),
+    Images(ImageArray),
     /// An array of a type that tensors can't have, with the reason.
     Unreadable(Error),
 }
@@ -46,6 +48,11 @@ impl Array {
         Array(Source::Packed(packed))
     }
 
+    /// Images, which are decoded when they are used.
+    pub(super) fn of_images(images: ImageArray) -> Array {
+        Array(Source::Images(images))
+    }
+
     /// An array that is there but can't be used.
     pub(super) fn unreadable(reason: Error) -> Array {
         Array(Source::Unreadable(reason))
@@ -60,6 +67,7 @@ impl Array {
             Source::InMemory(tensor) => Ok((tensor.dtype(), tensor.shape())),
             Source::InFile(array) => Ok((array.dtype, &array.shape)),
             Source::Packed(packed) => Ok((packed.header.dtype(), &packed.header.shape)),
+            Source::Images(images) => Ok(images.layout()),
             Source::Unreadable(reason) => Err(reason.clone()),
         }
     }
@@ -73,6 +81,7 @@ impl Array {
             Source::InMemory(tensor) => Ok(tensor.clone()),
             Source::InFile(array) => array.whole(),
             Source::Packed(packed) => packed.tensor(),
+            Source::Images(images) => images.pick(0, &(0..images.layout().1[0]).collect::<Vec<_>>()),
             Source::Unreadable(reason) => Err(reason.clone()),
         }
     }
@@ -92,6 +101,7 @@ impl Array {
     pub(super) fn pick(&self, axis: usize, samples: &[usize]) -> Result<Tensor> {
         match &self.0 {
             Source::InFile(array) => array.part(axis, samples),
+            Source::Images(images) => images.pick(axis, samples),
             _ => {
                 let whole = self.whole()?;
                 let is_whole = samples.iter().copied().eq(0..whole.shape()[axis]);

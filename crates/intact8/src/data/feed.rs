@@ -3,7 +3,7 @@
 use super::batch_axis::{BatchAxes, BatchAxis};
 use super::conversion;
 use super::fed_part::{FedPart, matched};
-use super::{DataSet, stacked};
+use super::{DataSet, ImageSettings, RawShape, stacked};
 use intact8_calibrate::{BoxError, CalibrationData};
 use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor, TensorType};
@@ -28,11 +28,17 @@ pub struct Feeding {
     pub std: Vec<f32>,
     /// Whether u8 arrays may be fed to a float input as 0 to 255, without means and deviations.
     pub raw_bytes: bool,
+    /// How images become arrays of u8.
+    pub images: ImageSettings,
+    /// The shapes of samples in raw files, where the model leaves dimensions open.
+    pub raw_shapes: Vec<RawShape>,
 }
 
 /// The samples of a data set in batches for the inputs of a model.
 #[derive(Debug, Clone)]
 pub struct Feed {
+    /// The source of the data, for messages.
+    source: String,
     /// The names of all inputs of the model.
     names: Vec<String>,
     /// The types of the inputs that are fed.
@@ -43,7 +49,7 @@ pub struct Feed {
     feeding: Feeding,
     /// Whether the batch size is fixed by the model.
     is_fixed: bool,
-    note: Option<String>,
+    notes: Vec<String>,
 }
 
 /// Samples that may be in one batch, numbered from `first` on.
@@ -80,6 +86,7 @@ impl Feed {
             parts.push(fed.map_err(|error| error.at(&part.source))?);
         }
         let note = axes.note.as_ref().map(|note| format!("{}: {note}", data.source));
+        let notes = data.notes.iter().cloned().chain(note).collect();
         let types: Vec<Option<TensorType>> = inputs_fed.iter().map(|input| input.ty.clone()).collect();
         let fixed = types
             .iter()
@@ -97,7 +104,8 @@ impl Feed {
         let names = inputs.into_iter().map(|input| input.name).collect();
         let groups = groups(data, &parts, &axes, fixed, feeding.batch);
         let feeding = feeding.clone();
-        Ok(Feed { names, types, axes, parts, groups, feeding, is_fixed: fixed.is_some(), note })
+        let source = data.source.clone();
+        Ok(Feed { source, names, types, axes, parts, groups, feeding, is_fixed: fixed.is_some(), notes })
     }
 
     /// The number of samples.
@@ -110,9 +118,9 @@ impl Feed {
         self.groups.iter().map(|group| group.n_samples.div_ceil(group.batch)).sum()
     }
 
-    /// A remark for the user if the batch axis is not certain.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// Remarks for the user: what is made of images, and that the batch axis is not certain.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The dimension of an output that counts samples; `None` if the inputs are fed as they are, and the output is that of one sample.

@@ -54,7 +54,7 @@ pub(super) fn read_npy(path: &Path) -> Result<Option<Array>> {
 }
 
 /// Opens a file, which must be a regular one: others can't be read twice.
-fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(Error::invalid_data("is not a regular file")),
         Ok(_) => File::open(path).map_err(Error::io),
@@ -66,7 +66,7 @@ fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     ZipArchive::new(BufReader::new(open(path)?)).map_err(|error| {
         invalid(&format!(
             "is no .npz file ({error}); write one in Python with numpy.savez(\"data.npz\", INPUT=array), with an array for \
-             each model input and the samples along its first axis"
+             each model input and the samples along its first axis; docs/your-data.md has what else is read"
         ))
     })
 }

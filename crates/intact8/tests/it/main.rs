@@ -11,6 +11,7 @@ mod convert;
 mod counts;
 mod data;
 mod hostile;
+mod images;
 mod kept_float;
 mod killed;
 mod memory;

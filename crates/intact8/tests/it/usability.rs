@@ -71,10 +71,20 @@ fn names_that_are_nearly_right_are_suggested() {
 #[test]
 fn data_in_other_formats_get_a_line_on_how_to_write_them() {
     let scratch = Scratch::new();
-    let image = scratch.text("photo.jpg", "\u{7f}JFIF").display().to_string();
-    let found = message(&scratch, &[("calib", &image)], &[]);
-    assert!(found.starts_with("error: photo.jpg: is no .npz file ("), "{found}");
+    let table = scratch.text("data.parquet", "PAR1").display().to_string();
+    let found = message(&scratch, &[("calib", &table)], &[]);
+    assert!(found.starts_with("error: data.parquet: is no .npz file ("), "{found}");
     assert!(found.contains("numpy.savez(\"data.npz\", INPUT=array)"), "{found}");
+    assert!(found.ends_with("docs/your-data.md has what else is read"), "{found}");
+    let image = scratch.text("photo.jpg", "\u{7f}JFIF").display().to_string();
+    let found = message(&scratch, &[("calib", &image)], &["--raw-bytes", "-q"]);
+    assert_eq!(found, "error: photo.jpg: is no image; known are JPEG, PNG, WebP, BMP and PNM");
+    std::fs::create_dir(scratch.path("empty")).unwrap();
+    let found = message(&scratch, &[("calib", &scratch.path("empty"))], &[]);
+    assert!(
+        found.starts_with("error: empty: holds no .npz, .npy or .safetensors file and no image; save"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -44,12 +44,13 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
-    /// Calibration data: an .npz with one array for each model input, an .npy, or a folder with a file for each sample or batch; or
-    /// raw files `x.bin`, or a folder of them, of the shape and type of the input, for several inputs in their order and separated by
-    /// `;`
+    /// Calibration data: an .npz or .safetensors with one array for each model input, an .npy, or a folder with such a file for each
+    /// sample or batch; images: one, a folder of them, a folder for each class, or a .csv of file,label; or raw files `x.bin`, or a
+    /// folder of them, for several inputs in their order and separated by `;`
     #[arg(long, value_name = "CALIB")]
     pub(super) calib: PathBuf,
-    /// Evaluation data: one array for each model input, and `labels` or `targets`, in the same formats
+    /// Evaluation data in the same formats: one array for each model input, and `labels` or `targets`; or images of labelled
+    /// classes
     #[arg(long, value_name = "EVAL")]
     pub(super) eval: Option<PathBuf>,
     #[command(flatten)]

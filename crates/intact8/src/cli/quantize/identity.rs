@@ -5,11 +5,26 @@ use intact8::data::data_files;
 use intact8::{ChosenRuntime, Goal, Model, OutputFiles, QuantConfig, file_sha256};
 use sha2::{Digest, Sha256};
 
+/// A hash of the contents of the data.
+///
+/// # Errors
+/// If a file can't be read.
+pub(super) fn of_data(args: &Args) -> anyhow::Result<String> {
+    let mut hash = Sha256::new();
+    let data = [Some(&args.data.calib), args.data.eval.as_ref()].into_iter().flatten();
+    let files = data.map(|path| data_files(path)).collect::<intact8::Result<Vec<_>>>()?.concat();
+    for path in files.iter().chain(args.data.feeding.feeding().images.classes.as_ref()) {
+        part(&mut hash, file_sha256(path)?.as_bytes());
+    }
+    Ok(digits(hash))
+}
+
 /// A hash of model, configuration, data and goals. It does not cover the files of an evaluation command. The strategy is not part
 /// of it, since strategies can use each other's scores; but the calibration on a rung of the ladder depends on the layers that
 /// reach it together, so with a ladder everything that determines them is included.
 pub(super) fn identity(
     args: &Args,
+    data: &str,
     model: &Model,
     config: &QuantConfig,
     goals: &[Goal],
@@ -18,12 +33,8 @@ pub(super) fn identity(
 ) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     part(&mut hash, env!("CARGO_PKG_VERSION").as_bytes());
-    let data =
-        [Some(&args.data.calib), args.data.eval.as_ref()].into_iter().flatten().map(|path| data_files(path));
-    let data = data.collect::<intact8::Result<Vec<_>>>()?.concat();
-    for path in std::iter::once(&args.model).chain(&data) {
-        part(&mut hash, file_sha256(path)?.as_bytes());
-    }
+    part(&mut hash, file_sha256(&args.model)?.as_bytes());
+    part(&mut hash, data.as_bytes());
     let mut part = |bytes: &[u8]| part(&mut hash, bytes);
     // External tensors are not in the bytes of the model's file.
     for (_, graph) in model.graphs() {
@@ -59,7 +70,11 @@ pub(super) fn identity(
             .as_bytes(),
         );
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digits(hash))
+}
+
+fn digits(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Adds bytes to a hash. They are preceded by their length, so that bytes can't move from one part to the next unnoticed.

@@ -21,9 +21,11 @@ pub(super) fn facts<'a>(args: &'a Args, files: &OutputFiles, further: &Further<'
 fn data(args: &Args) -> Vec<(&'static str, PathBuf)> {
     let given = [("calibration", Some(&args.data.calib)), ("evaluation", args.data.eval.as_ref())];
     let paths = given.into_iter().filter_map(|(what, path)| Some((what, path?)));
-    // The data have been read, so that their files are known.
+    // The data have been read, so that their files are known. Of a table of images only the table is named.
     let files = paths.flat_map(|(what, path)| {
-        data_files(path).unwrap_or_default().into_iter().map(move |file| (what, file))
+        let files = data_files(path).unwrap_or_default();
+        let is_table = files.first() == Some(path);
+        files.into_iter().take(if is_table { 1 } else { usize::MAX }).map(move |file| (what, file))
     });
     files.collect()
 }

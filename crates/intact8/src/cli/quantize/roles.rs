@@ -30,7 +30,7 @@ pub(super) fn roles(
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
     let (feeding, limits) = (args.data.feeding.feeding(), settings.limits);
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
-        let data = DataSet::read_for(path, model)?;
+        let data = DataSet::read_for(path, model, &feeding)?;
         let feed = data.feed(model, &feeding)?;
         feed.check_memory(limits.memory)?;
         Ok((data, feed))
@@ -39,6 +39,8 @@ pub(super) fn roles(
     let (calibration, eval) = rayon::join(|| fed(&args.data.calib), eval);
     let ((_, calibration), eval) = (calibration?, eval?);
     print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
+    // Those of the calibration data are in the line of their range.
+    eval.iter().flat_map(|(_, feed)| feed.casts()).for_each(|line| print_message(&line));
     let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.accuracy.eval_cmd, eval) {
         (Some(command), _) => {
             let mut scorer = CommandScorer::parse(command)?;

@@ -19,10 +19,11 @@ pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCod
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
-    let mut calibration =
-        DataSet::read_for(&args.data.calib, &model)?.feed(&model, &args.data.feeding.feeding())?;
+    let feeding = args.data.feeding.feeding();
+    let mut calibration = DataSet::read_for(&args.data.calib, &model, &feeding)?.feed(&model, &feeding)?;
     calibration.check_memory(settings.limits.memory)?;
     print_notes([&calibration]);
+    calibration.casts().iter().for_each(|line| print_message(line));
     let choice = args.config_choice(&settings)?;
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);

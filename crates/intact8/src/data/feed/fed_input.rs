@@ -2,7 +2,7 @@
 
 use super::Feed;
 use crate::data::{conversion, numbers};
-use intact8_ir::{DType, Result, Tensor};
+use intact8_ir::{DType, Result, Tensor, TensorType};
 use std::fmt;
 
 /// The data of one input of a model. Its text is one line, such as `image: uint8 0..255 → f32 -2.1..2.6`.
@@ -34,6 +34,19 @@ impl Feed {
     /// If the data can't be read, or means and deviations do not fit.
     pub fn fed_inputs(&self) -> Result<Vec<FedInput>> {
         (0..self.types.len()).map(|input| self.fed_input(input)).collect()
+    }
+
+    /// A line for each array of f64 that is cast to an input of another type.
+    pub fn casts(&self) -> Vec<String> {
+        let cast = |(input, ty): (usize, &Option<TensorType>)| {
+            let from = self.parts[0].arrays[input].array.layout().ok()?.0;
+            let to = ty.as_ref()?.dtype;
+            let is_cast = from == DType::F64 && to != from;
+            is_cast.then(|| {
+                format!("{}: array {:?}: is f64, and is cast to {to}", self.source, self.names[input])
+            })
+        };
+        self.types.iter().enumerate().filter_map(cast).collect()
     }
 
     fn fed_input(&self, input: usize) -> Result<FedInput> {

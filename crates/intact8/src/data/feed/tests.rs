@@ -108,13 +108,13 @@ fn time_major_arrays_are_cut_along_the_dimension_of_the_output() {
         (values(&found, 2..4), found.output_axis(0)),
         (vec![vec![2.0, 3.0, 6.0, 7.0, 10.0, 11.0]], Some(1))
     );
-    assert!(found.note().is_none());
+    assert!(found.notes().is_empty());
     // Nothing tells the dimensions apart, so the choice is said.
     let found = feed("f32[p,q,1]", "").unwrap();
-    assert_eq!((found.n_samples(), found.note().is_some()), (3, true));
+    assert_eq!((found.n_samples(), !found.notes().is_empty()), (3, true));
     for axis in ["1", "x=1"] {
         let found = feed("f32[p,q,1]", axis).unwrap();
-        assert_eq!((found.n_samples(), found.output_axis(0), found.note()), (4, Some(1), None));
+        assert_eq!((found.n_samples(), found.output_axis(0), found.notes().len()), (4, Some(1), 0));
     }
     let whole = feed("f32[p,q,1]", "none").unwrap();
     assert_eq!((whole.n_samples(), whole.output_axis(0), values(&whole, 0..1)[0].len()), (1, None, 12));
@@ -217,7 +217,10 @@ fn an_array_alone_is_the_only_input() {
     std::fs::create_dir(&pictures).unwrap();
     std::fs::write(pictures.join("1.jpg"), "").unwrap();
     let message = DataSet::read(&pictures).unwrap_err().to_string();
-    assert!(message.contains("holds no .npz or .npy file, but .jpg; save"), "{message}");
+    assert!(
+        message.contains("holds no .npz, .npy or .safetensors file and no image, but .jpg; save"),
+        "{message}"
+    );
 }
 
 #[test]
