@@ -25,6 +25,11 @@ def of_torch(name: str) -> Any:
     return pytest.importorskip(name, reason=f"{name} is not installed")
 
 
+def of_package(name: str) -> Any:
+    """A package that is not required: torch as of_torch has it; without another one the test is skipped."""
+    return of_torch(name) if name == "torch" else pytest.importorskip(name, reason=f"{name} is not installed")
+
+
 @pytest.fixture(scope="session")
 def evaluation() -> dict[str, Any]:
     """Images and labels that were not seen in training."""
