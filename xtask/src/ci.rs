@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the checks of CI, the cheapest first.
 
-use crate::{conformance, deny, fuzz, python, tidy};
+use crate::{conformance, deny, fuzz, python, site, tidy};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
@@ -10,6 +10,7 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo fmt --all --check").run()?;
     tidy::tidy(sh)?;
     deny::deny(sh)?;
+    site::site(sh)?;
     cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
     tests(sh)?;
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")

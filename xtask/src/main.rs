@@ -8,8 +8,10 @@ mod conformance;
 mod crates;
 mod deny;
 mod fuzz;
+mod links;
 mod python;
 mod quantize;
+mod site;
 mod tidy;
 
 use clap::Parser;
@@ -37,6 +39,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build the wheel of the Python package, and test it in a fresh environment
     Python,
+    /// Build the site of the documentation in target/site/book, and check its links
+    Site,
     /// Check the rules that no lint covers
     Tidy,
     /// Compare the interpreter and the written files with ONNX and ONNX Runtime; without options, for the bundled
@@ -58,6 +62,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Deny => deny::deny(&sh)?,
         Command::Fuzz(args) => fuzz::fuzz(&sh, &here, &args)?,
         Command::Python => python::python(&sh)?,
+        Command::Site => _ = site::site(&sh)?,
         Command::Tidy => tidy::tidy(&sh)?,
         Command::Conformance(args) => conformance::conformance(&sh, &here, &args)?,
     }
