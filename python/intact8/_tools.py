@@ -48,10 +48,14 @@ class Difference:
     """The difference between the values of one name in a float and a quantized model."""
 
     value: str
+    node: str
+    """The node that computes it in the quantized model; empty for inputs."""
     operator: str
     cosine: float
     sqnr: float
     """In decibels, from -200 to 200."""
+    step: float
+    """By how much the SQNR is less than that of what it is computed from, which counts as 40 at most."""
     max_error: float
     range: tuple[float, float]
     """Of the float value."""
@@ -59,6 +63,10 @@ class Difference:
     """Of the floats that the integers represent."""
     clipped: Optional[float]
     """The fraction of elements outside of it."""
+    clipped_by_activation: Optional[float]
+    """The part of these that an activation function after the value cuts in the float model too."""
+    used_by: list[str]
+    """The nodes of the quantized model whose first operand is made of these integers."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 //!
 //! It is not a sensitivity: both models run as a whole, so the difference of a value includes the errors of all layers before.
 
+mod context;
+
 use crate::machine_memory::machine_limits;
+use context::{activation_bounds, computed_from, used_by};
 use intact8_interp::Interpreter;
 use intact8_ir::{DType, Error, Graph, Model, NodeId, Result, Runtime, Tensor, ValueId, ValueRef};
 use intact8_search::sensitivity::decibels;
@@ -14,12 +17,17 @@ use std::collections::{HashMap, HashSet};
 pub struct Difference {
     /// The value's name.
     pub value: String,
-    /// The operator that computes it in the quantized model; empty for inputs.
+    /// The node that computes it in the quantized model; empty for inputs.
+    pub node: String,
+    /// The operator of the node; empty for inputs.
     pub op: String,
     /// The cosine of the angle between the two over all elements, from -1 to 1; 1 if both are zeros, 0 if only one is.
     pub cosine: f64,
     /// The energy of the float value over that of the difference, in decibels, from -200 to 200.
     pub sqnr: f64,
+    /// By how much the SQNR is less than the least one of the compared values that it is computed from, in decibels; above 40 these
+    /// count as 40, which is about what 8 bits give. 0 for inputs, and where it is not less.
+    pub step: f64,
     /// The largest absolute difference of an element.
     pub max_error: f64,
     /// The minimum and the maximum of the float value.
@@ -28,6 +36,11 @@ pub struct Difference {
     pub quantized_range: Option<[f64; 2]>,
     /// The fraction of the float value's elements that are more than half a step outside that range.
     pub clipped: Option<f64>,
+    /// The part of these that an activation function after the value cuts in the float model too, as a fraction of all elements: the
+    /// integers take its place.
+    pub clipped_by_activation: Option<f64>,
+    /// The nodes of the quantized model whose first operand is made of these integers.
+    pub used_by: Vec<String>,
 }
 
 impl Difference {
@@ -35,13 +48,17 @@ impl Difference {
     pub fn to_json(&self) -> Value {
         json!({
             "value": self.value,
+            "node": self.node,
             "operator": self.op,
             "cosine": self.cosine,
             "sqnr": self.sqnr,
+            "step": self.step,
             "max_error": self.max_error,
             "range": self.range,
             "quantized_range": self.quantized_range,
             "clipped": self.clipped,
+            "clipped_by_activation": self.clipped_by_activation,
+            "used_by": self.used_by,
         })
     }
 }
@@ -75,7 +92,7 @@ pub fn compare_in(
     let (float_session, quantized_session) = (runtime.compile(float)?, runtime.compile(quantized)?);
     let (float_names, quantized_names) = (Names::of(float), Names::of(quantized));
     let shared: HashSet<&str> = quantized_names.all.intersection(&float_names.all).copied().collect();
-    let mut found = Comparison::new(quantized);
+    let mut found = Comparison::new(quantized, activation_bounds(float));
     for inputs in batches {
         let inputs = inputs?;
         let mut expected: HashMap<(&str, usize), Tensor> = HashMap::new();
@@ -127,30 +144,40 @@ impl<'a> Names<'a> {
     }
 }
 
+/// The SQNR above which an input counts as exact, in decibels.
+const NOISE_OF_INT8: f64 = 40.0;
+
 /// The differences so far.
 struct Comparison<'a> {
     model: &'a Model,
+    /// The bounds of the activation functions after values of the float model, by name of the value.
+    bounds: HashMap<String, [f64; 2]>,
     /// The sums of each value, in order of computation.
     sums: Vec<Sums>,
     positions: HashMap<String, usize>,
+    /// The value of the quantized model of each.
+    values: Vec<ValueRef>,
 }
 
 /// Sums over the elements of one value.
 struct Sums {
     difference: Difference,
     /// The scale of the integers; 0 without.
-    step: f64,
+    scale: f64,
+    /// The bounds of the activation function after the value in the float model.
+    bounds: [f64; 2],
     dot: f64,
     original: f64,
     quantized: f64,
     noise: f64,
     n_clipped: usize,
+    n_by_activation: usize,
     n_values: usize,
 }
 
 impl<'a> Comparison<'a> {
-    fn new(model: &'a Model) -> Comparison<'a> {
-        Comparison { model, sums: vec![], positions: HashMap::new() }
+    fn new(model: &'a Model, bounds: HashMap<String, [f64; 2]>) -> Comparison<'a> {
+        Comparison { model, bounds, sums: vec![], positions: HashMap::new(), values: vec![] }
     }
 
     fn observe(&mut self, value: ValueRef, name: &str, original: &Tensor, quantized: &Tensor) -> Result<()> {
@@ -162,7 +189,9 @@ impl<'a> Comparison<'a> {
         }
         let graph = self.model.graph(value.graph);
         let at = *self.positions.entry(name.to_owned()).or_insert_with(|| {
-            self.sums.push(Sums::new(graph, value.value, name));
+            let bounds = self.bounds.get(name).copied().unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+            self.sums.push(Sums::new(graph, value.value, name, bounds));
+            self.values.push(value);
             self.sums.len() - 1
         });
         self.sums[at].add(&floats, &quantized_floats);
@@ -170,28 +199,56 @@ impl<'a> Comparison<'a> {
     }
 
     fn finish(self) -> Vec<Difference> {
-        self.sums.into_iter().map(Sums::finish).collect()
+        let Comparison { model, sums, positions, values, .. } = self;
+        let mut differences: Vec<Difference> = sums.into_iter().map(Sums::finish).collect();
+        let steps: Vec<f64> = (0..values.len())
+            .map(|at| {
+                let sources = computed_from(model, values[at], |name| positions.get(name).copied());
+                let least = sources.iter().map(|&source| differences[source].sqnr).reduce(f64::min);
+                least.map_or(0.0, |least| (least.min(NOISE_OF_INT8) - differences[at].sqnr).max(0.0))
+            })
+            .collect();
+        differences.iter_mut().zip(steps).for_each(|(difference, step)| difference.step = step);
+        differences
     }
 }
 
 impl Sums {
-    fn new(graph: &Graph, value: ValueId, name: &str) -> Sums {
-        let op = graph.node(value.node).as_op().map_or(String::new(), |op| op.name.clone());
+    fn new(graph: &Graph, value: ValueId, name: &str, bounds: [f64; 2]) -> Sums {
+        let node = graph.node(value.node);
+        let (node, op) =
+            node.as_op().map(|op| (node.label().to_owned(), op.name.clone())).unwrap_or_default();
         let users = graph.users(value).into_iter().filter(|&(_, slot)| slot == 0);
         let quantized_range = users.filter_map(|(user, _)| quantized_range(graph, user)).next();
         let difference = Difference {
             value: name.to_owned(),
+            node,
             op,
             cosine: 1.0,
             sqnr: 0.0,
+            step: 0.0,
             max_error: 0.0,
             range: [f64::INFINITY, f64::NEG_INFINITY],
             quantized_range: quantized_range.map(|(range, _)| range),
             clipped: None,
+            clipped_by_activation: None,
+            used_by: used_by(graph, value),
         };
         let [dot, original, quantized, noise] = [0.0; 4];
-        let step = quantized_range.map_or(0.0, |(_, step)| step);
-        Sums { difference, step, dot, original, quantized, noise, n_clipped: 0, n_values: 0 }
+        let scale = quantized_range.map_or(0.0, |(_, scale)| scale);
+        let [n_clipped, n_by_activation, n_values] = [0; 3];
+        Sums {
+            difference,
+            scale,
+            bounds,
+            dot,
+            original,
+            quantized,
+            noise,
+            n_clipped,
+            n_by_activation,
+            n_values,
+        }
     }
 
     fn add(&mut self, original: &[f32], quantized: &[f32]) {
@@ -205,7 +262,11 @@ impl Sums {
             self.noise += (a - b) * (a - b);
             difference.max_error = difference.max_error.max((a - b).abs());
             difference.range = [difference.range[0].min(a), difference.range[1].max(a)];
-            self.n_clipped += usize::from(a < low - self.step / 2.0 || a > high + self.step / 2.0);
+            let is_outside = |x: f64| x < low - self.scale / 2.0 || x > high + self.scale / 2.0;
+            if is_outside(a) {
+                self.n_clipped += 1;
+                self.n_by_activation += usize::from(!is_outside(a.clamp(self.bounds[0], self.bounds[1])));
+            }
         }
         self.n_values += original.len();
     }
@@ -218,7 +279,9 @@ impl Sums {
         };
         self.difference.sqnr = decibels(self.original, self.noise);
         if self.difference.quantized_range.is_some() {
-            self.difference.clipped = Some(self.n_clipped as f64 / self.n_values.max(1) as f64);
+            let part = |n: usize| Some(n as f64 / self.n_values.max(1) as f64);
+            self.difference.clipped = part(self.n_clipped);
+            self.difference.clipped_by_activation = part(self.n_by_activation);
         }
         self.difference
     }
@@ -243,59 +306,4 @@ fn quantized_range(graph: &Graph, id: NodeId) -> Option<([f64; 2], f64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_of_a_clipped_value_and_its_use() {
-        let float: Model = "model m opset 17
-%x = input : f32[4]
-%r = Relu(%x)
-%y = Neg(%r)
-return %y
-"
-        .parse()
-        .unwrap();
-        let quantized: Model = "model m opset 17
-%x = input : f32[4]
-%r = Relu(%x)
-%scale = const [0.5] : f32[]
-%offset = const [-128] : i8[]
-%q = QuantizeLinear(%r, %scale, %offset)
-%dq = DequantizeLinear(%q, %scale, %offset)
-%y = Neg(%dq)
-return %y
-"
-        .parse()
-        .unwrap();
-        let input = Tensor::new(&[4], vec![-1.0f32, 0.25, 3.0, 129.5]);
-        let found = compare(&float, &quantized, [Ok(vec![input])]).unwrap();
-        let names: Vec<(&str, &str)> = found.iter().map(|d| (d.value.as_str(), d.op.as_str())).collect();
-        assert_eq!(names, [("x", ""), ("r", "Relu"), ("y", "Neg")]);
-        assert_eq!((found[0].sqnr, found[0].quantized_range, found[0].clipped), (200.0, None, None));
-        // 255 steps of ½ from 0 upwards; one of four values, 129.5, is above 127.75.
-        assert_eq!((found[1].range, found[1].quantized_range), ([0.0, 129.5], Some([0.0, 127.5])));
-        assert_eq!((found[1].max_error, found[1].clipped), (0.0, Some(0.25)));
-        // 0.25 becomes 0 and 129.5 becomes 127.5.
-        assert_eq!(found[2].max_error, 2.0);
-        let (signal, noise) = (0.0625 + 9.0 + 129.5 * 129.5, 0.0625 + 4.0);
-        assert!((found[2].sqnr - 10.0 * f64::log10(signal / noise)).abs() < 1e-12);
-        let cosine = (9.0 + 129.5 * 127.5) / (signal * (9.0 + 127.5 * 127.5)).sqrt();
-        assert!((found[2].cosine - cosine).abs() < 1e-12);
-    }
-
-    #[test]
-    fn models_without_a_value_in_common_are_an_error() {
-        let model = |x: &str, y: &str| -> Model {
-            format!("model m opset 17\n%{x} = input : f32[1]\n%{y} = Relu(%{x})\nreturn %{y}\n")
-                .parse()
-                .unwrap()
-        };
-        let inputs = [Ok(vec![Tensor::new(&[1], vec![1.0f32])])];
-        let error = compare(&model("a", "b"), &model("c", "d"), inputs).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the models have no value in common; compare a model with its own quantized model"
-        );
-    }
-}
+mod tests;

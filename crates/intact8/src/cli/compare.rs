@@ -1,5 +1,7 @@
 //! `intact8 compare`: the differences between a float and a quantized model, value by value.
 
+mod findings;
+
 use super::{FeedingArgs, LoadArgs, RuntimeArgs, lines_beside, print_contradictions, print_fed, print_line};
 use crate::cli::ExitCode;
 use anyhow::Context;
@@ -12,7 +14,9 @@ use std::path::{Path, PathBuf};
 ///
 /// Both models run on the same data. The table has the values that both compute under one name, in the order of computation:
 /// their similarity, the range of the float value, the range that the integers can represent, and the fraction of clipped
-/// values. The difference grows from layer to layer; a large step shows the layer that causes it.
+/// values. The difference grows from layer to layer. Below the table are the layer of the first large step, the worst one, and
+/// whether clipping is by design: by an activation function after the value, or by calibration, as the report beside the quantized
+/// model tells.
 ///
 /// Example: intact8 compare model.onnx model_fake_quant_model.onnx --input eval.npz
 #[derive(clap::Args)]
@@ -50,6 +54,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => compare(&float, &quantized, batches)?,
     };
     print_line(&table(&differences).to_string());
+    print_line("");
+    findings::lines(&differences, &args.quantized).iter().for_each(|line| print_line(line));
     if let Some(path) = &args.json {
         write(path, &differences)?;
         print_line(&format!("wrote {}", path.display()));
@@ -71,7 +77,8 @@ fn table(differences: &[Difference]) -> Table {
         "clipped",
     ]);
     for difference in differences {
-        let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+        // Zero has no sign.
+        let range = |[low, high]: [f64; 2]| format!("{:.4} to {:.4}", low + 0.0, high + 0.0);
         table.add_row([
             difference.value.clone(),
             difference.op.clone(),

@@ -21,6 +21,15 @@ fn the_input_is_unchanged_and_the_output_is_close() {
     let similarity = last["cosine"].as_f64().unwrap();
     assert!(similarity > 0.99 && similarity < 1.0, "{similarity}");
     assert!(run.stdout.contains(&format!("{similarity:.6}")), "{}", run.stdout);
+    let of_rows =
+        |key: &'static str| rows.as_array().unwrap().iter().map(move |row| row[key].as_f64().unwrap());
+    let worst = of_rows("sqnr").fold(f64::INFINITY, f64::min);
+    assert!(
+        run.stdout.contains("\nworst: ") && run.stdout.contains(&format!("), {worst:.1} dB\n")),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(of_rows("step").any(|step| step >= 6.0), run.stdout.contains("\nfirst large step: "));
 }
 
 #[test]
@@ -54,4 +63,23 @@ fn files_are_scored_against_the_first() {
     assert!((of_samples("gained") - of_samples("lost") - difference * n_samples).abs() < 1e-6);
     assert!(of_samples("p_value") < 1e-6, "one answer in six changes");
     assert_eq!(second["layers"]["float"], 0);
+}
+
+#[test]
+fn clipping_by_design_is_told_from_other_data() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits", &["--max-drop", "0.9"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let (float, quantized) = (fixture("digits", "model.onnx"), scratch.path("m_deploy_model.onnx"));
+    let brighter = intact8::Tensor::full(&[4, 1, 8, 8], 9.0f32);
+    let data = scratch.npz("bright.npz", &[("input", brighter)]);
+    let compared = || intact8(&["compare", &float, &quantized, "--input", &data]).stdout;
+    let found = compared();
+    assert!(
+        found.contains("clipped because these data go beyond those of calibration: input (100.000 %)"),
+        "{found}"
+    );
+    std::fs::remove_file(scratch.path("m_report.json")).unwrap();
+    let found = compared();
+    assert!(found.contains("no report beside the model tells which: input (100.000 %)"), "{found}");
 }
