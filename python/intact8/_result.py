@@ -293,20 +293,12 @@ class Result:
         return lines
 
     def report(self) -> str:
-        """The report as a page of HTML that needs no network: verdict, trials, layers, and the graph of the model.
-
-        Raises:
-            InputError: Nothing was scored, so there is no report.
-        """
-        for path in self.files:
-            if path.endswith("report.html"):
-                with open(path, encoding="utf-8") as file:
-                    return file.read()
-        raise InputError("nothing was scored, so there is no report; pass evaluate")
+        """The report as a page of HTML that needs no network: verdict, trials, layers, and the graph of the model."""
+        (path,) = (path for path in self.files if path.endswith("report.html"))
+        with open(path, encoding="utf-8") as file:
+            return file.read()
 
     def _repr_html_(self) -> str:
-        if self.verdict == "unscored":
-            return f"<pre>{html.escape(repr(self))}</pre>"
         # A frame of its own, so that the styles of page and notebook stay apart.
         return f'<iframe srcdoc="{html.escape(self.report())}" style="width:100%;height:640px;border:0"></iframe>'
 

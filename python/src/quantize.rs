@@ -12,10 +12,10 @@ use intact8::data::{Better, Feed, Metric};
 use intact8::search::ladder::rung_named;
 use intact8::{
     AnyScorer, CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, Confidence,
-    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerArithmetic,
+    ConfigChoice, DeployFormat, Emission, Error, FloatModel, Goal, Goals, Interpreter, LayerProfiling,
     LayerSelection, MaxDrop, Meter, OriginalModel, OutputFiles, Preference, Profile, QuantConfig, RunFacts,
-    SearchOptions, Stop, VerifiedScorer, Watcher, WithoutStages, WrittenReport, calibrate_and_save,
-    calibration_memory, load_config, machine_limits, model_bytes, prepare,
+    SearchOptions, Stop, UnscoredRun, VerifiedScorer, Watcher, WithoutStages, WrittenReport,
+    calibrate_and_save, calibration_memory, load_config, machine_limits, model_bytes, prepare,
 };
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -156,16 +156,24 @@ impl Run {
             choice.complete(&float, choice.prefer, &mut calibration, progress)?;
         config.batch_num = self.n_batches(&calibration).or(config.batch_num);
         let _lock = files.lock()?;
-        let quantized = calibrate_and_save(&float, model, &config, &mut calibration, &mut watcher, &files)?;
-        let written =
-            files.all().into_iter().filter(|path| path.exists()).map(|path| path.display().to_string());
+        let result = calibrate_and_save(&float, model, &config, &mut calibration, &mut watcher, &files)?;
+        let run = UnscoredRun {
+            float: &float,
+            original: model,
+            result: &result,
+            restrictions: &restrictions,
+            profiling: self.profiling(),
+            latency: None,
+        };
+        let facts = RunFacts { runtime: None, ..self.facts(&files) };
+        run.write_page(&mut calibration, &files, &mut watcher, &facts)?;
+        let written = files.all().into_iter().chain([&*files.html_report]);
+        let written = written.filter(|path| path.exists()).map(|path| path.display().to_string());
         let table = prepared.layers();
         let layers: Vec<&str> = table.iter().map(|(id, _)| table.name(id)).collect();
-        let deployed = files.deploy.first();
-        let deployed =
-            deployed.map(|(format, _)| quantized.deploy(*format, &files.emission, &mut ())).transpose()?;
-        let arithmetic = LayerArithmetic::of(table, quantized.config(), deployed.as_ref());
-        let arithmetic = arithmetic.0.iter().map(|(&layer, found)| (table.name(layer), json!(found.name())));
+        let quantized = &result.quantized;
+        let arithmetic =
+            result.arithmetic.0.iter().map(|(&layer, found)| (table.name(layer), json!(found.name())));
         let is_quantized =
             |name: &&str| quantized.config().layers.get(*name).is_some_and(|layer| layer.quant_enable);
         Ok(json!({
@@ -239,6 +247,7 @@ impl Run {
             files: &files,
             journal: &mut |_, _| Ok(None),
             meter: meter.as_ref(),
+            profiling: self.profiling(),
         };
         let roles = CandidateRoles {
             data: &mut calibration,
@@ -250,6 +259,25 @@ impl Run {
         self.finished(result, &goals, &files, &watcher)
     }
 
+    /// How the layers are timed, unless nothing is.
+    fn profiling(&self) -> Option<LayerProfiling> {
+        let profiling = LayerProfiling { threads: self.request.threads, limits: machine_limits() };
+        self.request.measures_latency.then_some(profiling)
+    }
+
+    fn facts(&self, files: &OutputFiles) -> RunFacts<'_> {
+        let model = self.request.model.get();
+        RunFacts {
+            model: model.path.as_deref(),
+            original_bytes: model.path.as_deref().map_or(0, |path| model_bytes(path, &model.model)),
+            runtime: self.runtime().map(|runtime| runtime.loaded.name()),
+            data: vec![],
+            settings: settings::of(&self.request, files),
+            command: None,
+            elapsed: self.began.elapsed(),
+        }
+    }
+
     /// The report, also as files.
     fn finished(
         &self,
@@ -258,17 +286,7 @@ impl Run {
         files: &OutputFiles,
         watcher: &Watcher,
     ) -> intact8::Result<Finished> {
-        let model = self.request.model.get();
-        let float_bytes = model.path.as_deref().map_or(0, |path| model_bytes(path, &model.model));
-        let facts = RunFacts {
-            model: model.path.as_deref(),
-            original_bytes: float_bytes,
-            runtime: self.runtime().map(|runtime| runtime.loaded.name()),
-            data: vec![],
-            settings: settings::of(&self.request, files),
-            command: None,
-            elapsed: self.began.elapsed(),
-        };
+        let facts = self.facts(files);
         let WrittenReport { mut json, .. } = result.write_report(goals, files, watcher, &facts)?;
         json["lines"] = json!(self.lines());
         let has_result = result.report.best().is_some();

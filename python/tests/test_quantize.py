@@ -327,6 +327,13 @@ def test_the_result_is_saved_and_shown(tmp_path: Path) -> None:
     assert direct.deploy_path == f"{where}_deploy_model.onnx" and direct.deploy == result.deploy
 
 
+def test_a_result_without_a_score_has_a_page() -> None:
+    result = intact8.quantize(DIGITS / "model.onnx", DIGITS / "calib.npz", **FAST)
+    page = result.report()
+    assert "nothing was scored" in page and ">SQNR<" in page and "stem.conv" in page
+    assert html.escape(page) in result._repr_html_()
+
+
 @pytest.mark.parametrize("goal", ["top1", "sqnr>=90"])
 def test_reports_follow_their_schema(goal: str, tmp_path: Path) -> None:
     schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "report.schema.json").read_text(encoding="utf-8"))

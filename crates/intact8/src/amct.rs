@@ -127,14 +127,8 @@ pub fn quantize_model(
     let prepared = prepare(model, &Preparation::of(&config), &mut ())?;
     let interpreter = Interpreter::default();
     let float = FloatModel::new(&prepared, &interpreter)?;
-    calibrate_and_save(
-        &float,
-        model,
-        &config,
-        data,
-        &mut (),
-        &OutputFiles::with_amct_names(save_path, record_file),
-    )
+    let files = OutputFiles::with_amct_names(save_path, record_file);
+    Ok(calibrate_and_save(&float, model, &config, data, &mut (), &files)?.quantized)
 }
 
 /// Quantizes a model as far as the evaluator allows, and writes the result.

@@ -17,6 +17,7 @@ pub(crate) mod opt;
 pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;
+mod recipe;
 pub(crate) mod run;
 mod runtime;
 mod save;
@@ -34,6 +35,7 @@ pub(crate) use feeding::FeedingArgs;
 pub(crate) use interrupt::survive_file_size_limit;
 pub(crate) use lines::{check_printed, lines_beside, print_line, print_result};
 pub(crate) use messages::{MessageArgs, print_message};
+pub(crate) use recipe::WrittenRecipe;
 pub(crate) use runtime::RuntimeArgs;
 pub(crate) use save::SaveArgs;
 pub(crate) use selection::SelectionArgs;
@@ -106,6 +108,11 @@ pub(crate) struct DeployArgs {
 impl DeployArgs {
     pub(crate) fn target(&self) -> intact8::Result<&'static Profile> {
         Profile::named(&self.target)
+    }
+
+    /// Whether a format is among them.
+    pub(crate) fn has(&self, format: DeployFormat) -> bool {
+        self.deploy.iter().any(|name| name == format.name())
     }
 
     /// The files with the deploy models of these options.

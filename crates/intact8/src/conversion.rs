@@ -45,7 +45,7 @@ pub fn convert_model(
     let original = prepare(model, &Preparation::none(), &mut ())?;
     let record = record.of_prepared(&original, &prepared)?;
     let quantized = prepared.quantize(&config, &record, &mut ())?;
-    save_models(model, quantized.fake_quant(), deployed(quantized.fake_quant(), files)?, files)
+    save_models(model, quantized.fake_quant(), &deployed(quantized.fake_quant(), files)?, files)
 }
 
 /// Checks that the weights which preparation had changed when the record was made are changed here as well.

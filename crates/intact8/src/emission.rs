@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn save_models(
     original: &Model,
     fake_quant: &Model,
-    deployed: Vec<Deployed>,
+    deployed: &[Deployed],
     files: &OutputFiles,
 ) -> Result<()> {
     let mut simulated = fake_quant.clone();

@@ -51,6 +51,8 @@ struct Line {
     rungs: Rungs,
     values: Vec<String>,
     stopped_after: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missed_in: Option<String>,
     estimates: Vec<String>,
     /// The standard errors of each value, and of its difference from the original's.
     noise: Vec<[String; 2]>,
@@ -165,6 +167,7 @@ impl Journal {
             rungs,
             values: score.values.iter().map(text).collect(),
             stopped_after: score.stopped_after,
+            missed_in: score.missed_in.clone(),
             estimates: score.estimates.iter().map(text).collect(),
             noise: noise.collect(),
             chance: score.chance.iter().map(|chance| [&chance.level, &chance.error].map(text)).collect(),
@@ -213,6 +216,7 @@ fn read(line: &str) -> Result<(Key, Score)> {
         line.chance.iter().map(|[level, error]| Ok(Chance { level: number(level)?, error: number(error)? }));
     let score = Score {
         verified: None,
+        missed_in: line.missed_in,
         values: numbers(&line.values)?,
         stopped_after: line.stopped_after,
         estimates: numbers(&line.estimates)?,
@@ -265,6 +269,7 @@ mod tests {
     fn score(value: f64) -> Score {
         Score {
             verified: None,
+            missed_in: Some("ONNX Runtime".to_owned()),
             values: vec![value, f64::INFINITY],
             stopped_after: Some(3),
             estimates: vec![-value, 1.0 / 3.0],

@@ -1,11 +1,14 @@
-//! What a report states of each layer: its arithmetic and the reason for it, sensitivity, cost, range, and what calibration did to it.
+//! What a report states of each layer: its arithmetic and the reason for it, sensitivity, cost, range, and what calibration did to it, and what was measured of it.
 
+use crate::layer_measurements::LayerMeasurements;
+use crate::quantize::UnscoredResult;
 use intact8_calibrate::FloatModel;
 use intact8_ir::Model;
+use intact8_quant::calibration::ValueHistogram;
 use intact8_quant::config::restricted_layer;
-use intact8_quant::layer::{Layer, LayerId, LayerKind, LayerSet, QUANTIZABLE, nodes};
-use intact8_quant::{Arithmetic, LayerArithmetic, LayerRecord, Prepared, QuantConfig, QuantParams};
-use intact8_search::Report;
+use intact8_quant::layer::{Layer, LayerId, LayerKind, QUANTIZABLE, nodes};
+use intact8_quant::{Arithmetic, LayerArithmetic, LayerRecord, Prepared, QuantConfig, QuantParams, Record};
+use intact8_search::{Report, Rungs};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -30,43 +33,27 @@ pub struct LayerDetail {
     pub observed: Option<[f32; 2]>,
     /// What calibration did to it: `smoothed`, `fitted rounding`, `corrected bias`.
     pub calibration: Vec<&'static str>,
+    /// The signal-to-quantization-noise ratio of its output in decibels when it alone is quantized, if it was measured; see
+    /// [`LayerMeasurements`].
+    pub sqnr: Option<f64>,
+    /// Its time in the original in milliseconds, if it was measured.
+    pub float_ms: Option<f64>,
+    /// Its time in the first deploy model in milliseconds, if it was measured.
+    pub int8_ms: Option<f64>,
 }
 
 impl LayerDetail {
-    /// The layers of a prepared model, in topological order of each graph. `config` and `restrictions` are those of the search.
-    pub(crate) fn of_search<S>(
-        prepared: &Prepared,
-        config: &QuantConfig,
-        restrictions: &[String],
-        report: &Report<S>,
-        kept_float: Option<&str>,
-    ) -> Vec<LayerDetail> {
+    /// The layers of a prepared model, in topological order of each graph.
+    pub(crate) fn of_layers(prepared: &Prepared, facts: &LayerFacts<'_>) -> Vec<LayerDetail> {
         let model = prepared.model();
-        let of_search = OfSearch {
-            config,
-            reasons: restrictions.iter().filter_map(|line| restricted_layer(line)).collect(),
-            arithmetic: match &report.outcome {
-                Some(outcome) => outcome.arithmetic.clone(),
-                None => LayerArithmetic::of(&report.table, &report.closest_config, None),
-            },
-            similarities: report
-                .ranking
-                .0
-                .iter()
-                .flat_map(|ranked| ranked.layers.iter().map(|&layer| (layer, ranked.similarity)))
-                .collect(),
-            untried: report.untried(),
-            kept_float,
-            report,
-        };
         let mut details = Vec::new();
         for graph in model.graph_ids() {
             for (node, found) in nodes(model, graph) {
                 match found {
                     Some(Ok(layer)) => {
                         let id = prepared.layers().id(&layer.name);
-                        let id = id.filter(|id| of_search.arithmetic.0.contains_key(id));
-                        details.extend(id.map(|id| of_search.detail(id, &layer, prepared.cost(id))));
+                        let id = id.filter(|id| facts.arithmetic.0.contains_key(id));
+                        details.extend(id.map(|id| facts.detail(id, &layer, prepared.cost(id))));
                     }
                     Some(Err(reason)) => {
                         let node = model.graph(graph).node(node);
@@ -95,31 +82,93 @@ fn refused(name: &str, operator: &str, reason: &str) -> LayerDetail {
         range: None,
         observed: None,
         calibration: vec![],
+        sqnr: None,
+        float_ms: None,
+        int8_ms: None,
     }
 }
 
-/// The parts of a search that concern a layer.
-struct OfSearch<'a, S> {
+/// The parts of a run that concern its layers.
+pub(crate) struct LayerFacts<'a> {
     config: &'a QuantConfig,
-    /// By name of the layer.
+    /// Why the configuration leaves a layer out, by name of the layer.
     reasons: BTreeMap<&'a str, &'a str>,
     arithmetic: LayerArithmetic,
     similarities: BTreeMap<LayerId, f64>,
-    /// The layers in float that no trial has quantized alone.
-    untried: LayerSet,
+    /// The layers that a search has rolled back, each with whether the target is missed with it in int8.
+    rolled_back: BTreeMap<LayerId, bool>,
     /// Why every layer stays in float although the target can be met, if it is so.
     kept_float: Option<&'a str>,
-    report: &'a Report<S>,
+    rungs: Rungs,
+    record: Option<&'a Record>,
+    histograms: &'a BTreeMap<String, ValueHistogram>,
+    measurements: &'a LayerMeasurements,
 }
 
-impl<S> OfSearch<'_, S> {
+impl<'a> LayerFacts<'a> {
+    /// Those of a search; `config` and `restrictions` are the ones that it began with.
+    pub(crate) fn of_search<S>(
+        config: &'a QuantConfig,
+        restrictions: &'a [String],
+        report: &'a Report<S>,
+        kept_float: Option<&'a str>,
+        measurements: &'a LayerMeasurements,
+    ) -> LayerFacts<'a> {
+        let outcome = report.outcome.as_ref();
+        let closest = &report.history[report.closest].rolled_back;
+        let rolled_back = outcome.map_or(closest, |outcome| &outcome.rolled_back);
+        let untried = report.untried();
+        let is_needed = |layer: &LayerId| report.best().is_some() && !untried.contains(layer);
+        let ranked = report.ranking.0.iter();
+        LayerFacts {
+            config,
+            reasons: reasons(restrictions),
+            arithmetic: match outcome {
+                Some(outcome) => outcome.arithmetic.clone(),
+                None => LayerArithmetic::of(&report.table, &report.closest_config, None),
+            },
+            similarities: ranked
+                .flat_map(|ranked| ranked.layers.iter().map(|&layer| (layer, ranked.similarity)))
+                .collect(),
+            rolled_back: rolled_back.iter().map(|layer| (*layer, is_needed(layer))).collect(),
+            kept_float,
+            rungs: outcome.map(|outcome| outcome.rungs.clone()).unwrap_or_default(),
+            record: outcome.map(|outcome| &outcome.record),
+            histograms: &report.histograms,
+            measurements,
+        }
+    }
+
+    /// Those of a calibration without a search.
+    pub(crate) fn of_calibration(
+        restrictions: &'a [String],
+        result: &'a UnscoredResult,
+        measurements: &'a LayerMeasurements,
+    ) -> LayerFacts<'a> {
+        LayerFacts {
+            config: result.quantized.config(),
+            reasons: reasons(restrictions),
+            arithmetic: result.arithmetic.clone(),
+            similarities: BTreeMap::new(),
+            rolled_back: BTreeMap::new(),
+            kept_float: None,
+            rungs: Rungs::new(),
+            record: Some(&result.record),
+            histograms: &result.histograms,
+            measurements,
+        }
+    }
+
     fn detail(&self, id: LayerId, layer: &Layer, cost: Option<u64>) -> LayerDetail {
         let arithmetic = self.arithmetic.get(id);
-        let record = self.report.outcome.as_ref().and_then(|outcome| outcome.record.layers.get(&layer.name));
+        let record = self.record.and_then(|record| record.layers.get(&layer.name));
         let is_linear = layer.quantizable().kind == LayerKind::Linear;
         let range = record.and_then(|record| record.activations.first()).map(covered);
-        let observed = self.report.histograms.get(&layer.name).map(|found| [found.min, found.max]);
+        let observed = self.histograms.get(&layer.name).map(|found| [found.min, found.max]);
         let is_quantized = arithmetic != Arithmetic::Float;
+        let LayerMeasurements { noise, latency } = self.measurements;
+        let times = latency.as_ref().and_then(|latency| latency.layers.get(&layer.name));
+        let milliseconds = |at: usize| times.and_then(|times| times[at]).map(|seconds| seconds * 1e3);
         LayerDetail {
             layer: layer.name.clone(),
             operator: layer.op.to_owned(),
@@ -130,6 +179,9 @@ impl<S> OfSearch<'_, S> {
             range: range.filter(|_| matches!(arithmetic, Arithmetic::Int8 | Arithmetic::Int16)),
             observed,
             calibration: record.filter(|_| is_quantized).map_or(vec![], stages),
+            sqnr: noise.as_ref().and_then(|noise| noise.sqnr.get(&layer.name).copied()),
+            float_ms: milliseconds(0),
+            int8_ms: milliseconds(1),
         }
     }
 
@@ -140,19 +192,13 @@ impl<S> OfSearch<'_, S> {
         if let Some(why) = self.kept_float {
             return Some(why.to_owned());
         }
-        let outcome = self.report.outcome.as_ref();
-        if let Some(rung) = outcome.and_then(|outcome| outcome.rungs.get(&id)) {
+        if let Some(rung) = self.rungs.get(&id) {
             return Some(format!("ladder: {rung}"));
         }
-        let closest = &self.report.history[self.report.closest].rolled_back;
-        if outcome.map_or(closest, |outcome| &outcome.rolled_back).contains(&id) {
-            let is_needed = self.report.best().is_some() && !self.untried.contains(&id);
-            let why = if is_needed {
-                ": the target is missed with it in int8"
-            } else {
-                "; not tried in int8 alone"
-            };
-            return Some(format!("rolled back{why}"));
+        match self.rolled_back.get(&id) {
+            Some(true) => return Some("rolled back: the target is missed with it in int8".to_owned()),
+            Some(false) => return Some("rolled back; not tried in int8 alone".to_owned()),
+            None => {}
         }
         if let Some(reason) = self.reasons.get(layer.name.as_str()) {
             return Some((*reason).to_owned());
@@ -173,6 +219,11 @@ impl<S> OfSearch<'_, S> {
             None => Some("not in the configuration".to_owned()),
         }
     }
+}
+
+/// The reasons in the lines about restricted layers.
+fn reasons(restrictions: &[String]) -> BTreeMap<&str, &str> {
+    restrictions.iter().filter_map(|line| restricted_layer(line)).collect()
 }
 
 /// The range that the integers of a tensor with one scale cover.

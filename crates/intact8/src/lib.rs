@@ -93,6 +93,7 @@ mod latency_comparison;
 mod layer_details;
 mod layer_graph;
 mod layer_map;
+mod layer_measurements;
 mod layer_plan;
 mod layer_selection;
 mod layer_times;
@@ -168,6 +169,7 @@ pub use latency::{Budget, Latency, TimedModel, interleaved};
 pub use latency_comparison::LatencyComparison;
 pub use layer_details::{LayerDetail, PreparationDetail};
 pub use layer_graph::{GraphNode, LayerGraph};
+pub use layer_measurements::{LayerLatency, LayerMeasurements, LayerNoise, LayerProfiling};
 pub use layer_plan::{LayerPlan, layer_plans};
 pub use layer_selection::LayerSelection;
 pub use machine_memory::{LEAST_CALIBRATION_MEMORY, calibration_memory, machine_limits, machine_memory};
@@ -175,12 +177,14 @@ pub use meter::Meter;
 pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
-pub use quantize::{calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report};
+pub use quantize::{
+    UnscoredResult, calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report,
+};
 pub use quantize_candidates::{CandidateResult, CandidateRoles, CandidateSearch, JournalOf};
 pub use random_inputs::random_inputs;
 pub use report::{interval, interval_of_value, names_by_rank, report_json, trials_per_second};
 pub use run_profile::{NodeTime, Peak, RunProfile};
-pub use run_report::{RunFacts, SCHEMA_VERSION, WrittenReport};
+pub use run_report::{RunFacts, SCHEMA_VERSION, UnscoredRun, WrittenReport};
 pub use save_lock::SaveLock;
 pub use score_saved::score_saved;
 pub use scorer::{

@@ -37,6 +37,8 @@ pub struct OutputFiles {
     pub html_report: PathBuf,
     /// The journal of scores; only the command writes it.
     pub journal: PathBuf,
+    /// The options of the run; only the command writes it.
+    pub recipe: PathBuf,
     /// Whether the written models are read back and scored.
     pub rescored: bool,
     /// The beginning of the names of most files.
@@ -84,6 +86,7 @@ impl OutputFiles {
             report: named("report.json"),
             html_report: named("report.html"),
             journal: named("journal.jsonl"),
+            recipe: named("intact8.toml"),
             rescored: true,
             prefix,
         }
@@ -106,7 +109,7 @@ impl OutputFiles {
     pub fn are_of_others(&self) -> Option<&Path> {
         let own = [&*self.report, &*self.journal, &*self.map, &hidden(&self.lock_name())];
         let is_own = own.iter().any(|file| file.exists());
-        self.all().into_iter().find(|file| file.exists() && !is_own)
+        self.all().into_iter().chain([&*self.recipe]).find(|file| file.exists() && !is_own)
     }
 
     /// The same files with other deploy formats and options; the first deploy model has the name without a format.
@@ -205,6 +208,7 @@ impl OutputFiles {
             (&self.ranking, "the sensitivity of each layer"),
             (&self.history, "the trials"),
             (&self.journal, "the scores, for --resume"),
+            (&self.recipe, "the options of this run, for --recipe"),
             (&self.fake_quant, "the simulation in float, for inspection only"),
         ];
         let amct = self.amct_record.as_deref().map(|path| (path, "scales and offsets, for AMCT".to_owned()));
@@ -215,8 +219,8 @@ impl OutputFiles {
     /// The files of a run that are there, and the reports, which are written last.
     pub fn written(&self) -> Vec<&Path> {
         let reports = [&*self.report, &*self.html_report];
-        let all =
-            self.all().into_iter().chain([&*self.closest_config]).chain(reports).chain([&*self.journal]);
+        let others = [&*self.journal, &*self.recipe];
+        let all = self.all().into_iter().chain([&*self.closest_config]).chain(reports).chain(others);
         all.filter(|path| path.exists() || reports.contains(path)).collect()
     }
 }

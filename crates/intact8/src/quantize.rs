@@ -9,6 +9,7 @@ use intact8_calibrate::{
 };
 use intact8_interp::FoldConstants;
 use intact8_ir::{Error, Model, PassObserver, Result};
+use intact8_quant::calibration::ValueHistogram;
 use intact8_quant::deploy::check_is_float;
 use intact8_quant::{
     DeployFormat, Deployed, Emission, LayerArithmetic, Preparation, Prepared, QuantConfig, Quantized, Record,
@@ -17,6 +18,7 @@ use intact8_search::{
     Interruption, Outcome, Report, Roles, SavedModel, Scorer, Scoring, SearchOptions, Subject, rescore,
     search,
 };
+use std::collections::BTreeMap;
 
 /// Prepares a model; our interpreter computes the operators whose operands are all constant.
 ///
@@ -102,7 +104,7 @@ pub fn save_report<S: Scorer>(
     };
     let deployed = deployed(outcome, files, roles.observer)?;
     outcome.arithmetic = LayerArithmetic::of(&report.table, outcome.quantized.config(), deployed.first());
-    save_models(original, outcome.quantized.fake_quant(), deployed, files)?;
+    save_models(original, outcome.quantized.fake_quant(), &deployed, files)?;
     write_file(&files.final_config, outcome.quantized.config().to_json().as_bytes())?;
     save_record(&outcome.record, original, float.prepared(), files)?;
     remove(&files.closest_config)?;
@@ -137,6 +139,21 @@ impl<S: Scorer> Scorer for EveryFormat<'_, S> {
     }
 }
 
+/// A quantized model that was not scored.
+#[derive(Debug)]
+pub struct UnscoredResult {
+    /// The fake-quant model with its configuration.
+    pub quantized: Quantized,
+    /// The deploy models, in the order of the files.
+    pub deployed: Vec<Deployed>,
+    /// The parameters of the layers.
+    pub record: Record,
+    /// The arithmetic of each layer in the first deploy model.
+    pub arithmetic: LayerArithmetic,
+    /// The distribution of the first activation of each layer over the calibration data, by name of the layer.
+    pub histograms: BTreeMap<String, ValueHistogram>,
+}
+
 /// Calibrates a model, quantizes every layer that the configuration enables, and writes the result: the fake-quant and the deploy
 /// models, their map, the configuration and the record. Nothing is scored. `float` is the original, prepared and compiled.
 ///
@@ -152,7 +169,7 @@ pub fn calibrate_and_save(
     data: &mut dyn CalibrationData,
     observer: &mut dyn CalibrationObserver,
     files: &OutputFiles,
-) -> Result<Quantized> {
+) -> Result<UnscoredResult> {
     check_is_float(original)?;
     files.deploy.iter().try_for_each(|(format, _)| files.emission.target.check_format(*format))?;
     let prepared = float.prepared();
@@ -160,17 +177,21 @@ pub fn calibrate_and_save(
     if prepared.enabled(config).is_empty() {
         return Err(Error::invalid_config("no layer is to be quantized; enable one"));
     }
-    let mut record = calibrate(float, config, data, observer)?.into_record();
+    let mut calibrated = calibrate(float, config, data, observer)?;
+    let histograms = std::mem::take(&mut calibrated.histograms);
+    let mut record = calibrated.into_record();
     let quantized = prepared.quantize(config, &record, &mut ())?;
     prepared.describe(config, &mut record);
-    save_models(original, quantized.fake_quant(), emission::deployed(quantized.fake_quant(), files)?, files)?;
+    let deployed = emission::deployed(quantized.fake_quant(), files)?;
+    save_models(original, quantized.fake_quant(), &deployed, files)?;
     write_file(&files.final_config, config.to_json().as_bytes())?;
     save_record(&record, original, prepared, files)?;
     for outdated in [&files.ranking, &files.history, &files.report, &files.html_report, &files.closest_config]
     {
         remove(outdated)?;
     }
-    Ok(quantized)
+    let arithmetic = LayerArithmetic::of(prepared.layers(), quantized.config(), deployed.first());
+    Ok(UnscoredResult { quantized, deployed, record, arithmetic, histograms })
 }
 
 /// Writes the record, and the part of it that AMCT reads if that is to be written.

@@ -8,8 +8,9 @@ use crate::files::{model_bytes, saved_bytes};
 use crate::journal::Journal;
 use crate::judge::Goals;
 use crate::latency_comparison::LatencyComparison;
-use crate::layer_details::{LayerDetail, PreparationDetail};
+use crate::layer_details::{LayerDetail, LayerFacts, PreparationDetail};
 use crate::layer_graph::LayerGraph;
+use crate::layer_measurements::{LayerMeasurements, LayerProfiling, MeasuredModel};
 use crate::meter::Meter;
 use crate::model_properties::add_properties;
 use crate::output_files::OutputFiles;
@@ -20,6 +21,7 @@ use intact8_calibrate::FloatModel;
 use intact8_ir::{Model, Result};
 use intact8_quant::{DeployFormat, Emission};
 use intact8_search::{Report, Roles, SearchOptions, roll_back_all};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// The roles of a search over candidates.
@@ -66,6 +68,8 @@ pub struct CandidateSearch<'a> {
     pub journal: JournalOf<'a>,
     /// What measures the latency of results.
     pub meter: Option<&'a Meter>,
+    /// How the layers of the result are timed, if they are.
+    pub profiling: Option<LayerProfiling>,
 }
 
 /// The result of a search over candidates.
@@ -76,6 +80,8 @@ pub struct CandidateResult {
     pub latency: Option<LatencyComparison>,
     /// The layers, in topological order of each graph, and the nodes that can't be layers.
     pub layers: Vec<LayerDetail>,
+    /// What was measured of the layers, and how.
+    pub measurements: LayerMeasurements,
     /// The graph of the prepared model.
     pub graph: LayerGraph,
     /// What preparation did to the model.
@@ -211,19 +217,38 @@ impl CandidateSearch<'_> {
         let Searched { report, latency, candidate } = found;
         let (config, restrictions) = &self.candidates.configs[candidate];
         add_properties(&report, &roles.goals.goals, self.path, self.files)?;
+        let measurements = self.measured(&report, roles)?;
+        let facts =
+            LayerFacts::of_search(config, restrictions, &report, kept_float.as_deref(), &measurements);
         Ok(CandidateResult {
             latency,
-            layers: LayerDetail::of_search(
-                self.float.prepared(),
-                config,
-                restrictions,
-                &report,
-                kept_float.as_deref(),
-            ),
+            layers: LayerDetail::of_layers(self.float.prepared(), &facts),
             graph: LayerGraph::of(self.float.model()),
             preparation: PreparationDetail::of(self.original, self.float),
+            measurements,
             kept_float,
             report,
         })
+    }
+
+    /// What is measured of the layers of a result; nothing without a result, or if every layer is in float.
+    fn measured(&self, report: &Report<Score>, roles: &mut CandidateRoles<'_>) -> Result<LayerMeasurements> {
+        let outcome = report.outcome.as_ref();
+        let outcome = outcome.filter(|outcome| outcome.rolled_back.len() < report.layers.len());
+        let (Some(outcome), Some((format, _))) = (outcome, self.files.deploy.first()) else {
+            return Ok(LayerMeasurements::default());
+        };
+        let deployed = match &outcome.deployed {
+            Some(deployed) if deployed.format() == *format => Cow::Borrowed(deployed),
+            _ => Cow::Owned(outcome.quantized.deploy(*format, &self.files.emission, &mut ())?),
+        };
+        let model = MeasuredModel {
+            float: self.float,
+            original: self.original,
+            config: outcome.quantized.config(),
+            record: &outcome.record,
+            deployed: &deployed,
+        };
+        Ok(LayerMeasurements::of(&model, roles.data, self.profiling, roles.watcher))
     }
 }

@@ -92,6 +92,7 @@ pub fn report_json(
         let mut value = score_json(score, trial.verdict);
         value["rolled_back"] = json!(names(&trial.rolled_back));
         value["ladder"] = json!(rungs(&trial.rungs));
+        value["missed_in"] = json!(score.missed_in);
         value
     });
     let rescored = report.rescored.iter().map(|saved| {
@@ -136,7 +137,7 @@ pub fn report_json(
     })
 }
 
-fn counts_json(counts: LayerCounts) -> Value {
+pub(crate) fn counts_json(counts: LayerCounts) -> Value {
     let LayerCounts { int8, int16, weights_only, float } = counts;
     json!({ "int8": int8, "int16": int16, "weights_only": weights_only, "float": float })
 }

@@ -155,6 +155,36 @@ impl RunProfile {
     }
 }
 
+/// The times of the nodes of some models on the same inputs, and the number of runs. The models run in turns, until the time of the
+/// budget is used up or its number of runs is made; a first run of each, which reserves its memory, does not count. `check` is called
+/// before each turn, and its error ends the measurement.
+///
+/// # Errors
+/// If a run or `check` fails.
+pub(crate) fn alternating(
+    sessions: &[&Session],
+    inputs: &[Tensor],
+    (time, most_runs): (Duration, usize),
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<(Vec<Vec<NodeTime>>, usize)> {
+    let mut collectors: Vec<Collector> = sessions.iter().map(|_| Collector::default()).collect();
+    let began = Instant::now();
+    for session in sessions {
+        check()?;
+        session.run(inputs)?;
+    }
+    let mut n_runs = 0;
+    while n_runs == 0 || (n_runs < most_runs && began.elapsed() < time) {
+        check()?;
+        for (session, collector) in sessions.iter().zip(&mut collectors) {
+            session.run_profiled(inputs, collector)?;
+            collector.end_run();
+        }
+        n_runs += 1;
+    }
+    Ok((collectors.into_iter().map(Collector::into_nodes).collect(), n_runs))
+}
+
 /// Whether a type is that of bytes.
 fn is_byte(dtype: DType) -> bool {
     matches!(dtype, DType::I8 | DType::U8)

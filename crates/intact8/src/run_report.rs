@@ -1,17 +1,23 @@
 //! The reports of a run: `report.json`, whose keys are in `docs/files.md` and `docs/report.schema.json`, and `report.html`, which shows
 //! it.
 
+use crate::data::Feed;
 use crate::emission::{DeploySize, deploy_sizes};
 use crate::file_hash::file_sha256;
 use crate::files::write_file;
 use crate::html_report::html_report;
 use crate::judge::Goals;
 use crate::latency_comparison::LatencyComparison;
+use crate::layer_details::{LayerDetail, LayerFacts, PreparationDetail};
+use crate::layer_graph::LayerGraph;
+use crate::layer_measurements::{LayerMeasurements, LayerProfiling, MeasuredModel};
 use crate::output_files::OutputFiles;
+use crate::quantize::UnscoredResult;
 use crate::quantize_candidates::CandidateResult;
-use crate::report::report_json;
+use crate::report::{counts_json, report_json};
 use crate::watcher::Watcher;
-use intact8_ir::{Error, Result};
+use intact8_calibrate::FloatModel;
+use intact8_ir::{Error, Model, Result};
 use intact8_quant::QuantConfig;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -59,8 +65,7 @@ impl CandidateResult {
         watcher: &Watcher,
         facts: &RunFacts<'_>,
     ) -> Result<WrittenReport> {
-        let sizes =
-            if facts.original_bytes > 0 { deploy_sizes(files, facts.original_bytes)? } else { vec![] };
+        let sizes = sizes(facts, files)?;
         let json = self.to_json(goals, files, &sizes, watcher, facts);
         let text =
             serde_json::to_string_pretty(&json).map_err(|error| Error::invalid_data(error.to_string()))?;
@@ -82,31 +87,100 @@ impl CandidateResult {
         let outcome = self.report.outcome.as_ref();
         let config = outcome.map_or(&self.report.closest_config, |outcome| outcome.quantized.config());
         let confidence = goals.confidence.unwrap_or_default();
-        let mut json = json!({ "schema_version": SCHEMA_VERSION, "version": env!("CARGO_PKG_VERSION") });
-        let of_search = report_json(&self.report, &goals.goals, confidence, facts.elapsed);
-        if let (Value::Object(json), Value::Object(of_search)) = (&mut json, of_search) {
-            json.extend(of_search);
+        let mut json = report_json(&self.report, &goals.goals, confidence, facts.elapsed);
+        let common = common_json(facts, config, files, sizes, outcome.is_some());
+        if let (Value::Object(json), Value::Object(common)) = (&mut json, common) {
+            json.extend(common);
         }
         json["warnings"] = json!(goals.warnings(&self.report.original));
-        json["files"] = files.written().into_iter().map(shown).collect();
-        let deploy_file = Some(files.first_deploy()).filter(|path| outcome.is_some() && path.exists());
-        json["deploy_file"] = deploy_file.map(shown).into();
         json["work"] = json!(watcher.work);
         json["latency"] = json!(self.latency.as_ref().map(LatencyComparison::to_json));
         json["kept_float"] = json!(self.kept_float);
         json["failure"] = json!(self.report.failure.as_ref().map(ToString::to_string));
-        let of_file = |size: &DeploySize| json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
-        json["original_bytes"] = json!(Some(facts.original_bytes).filter(|bytes| *bytes > 0));
-        json["sizes"] = sizes.iter().map(of_file).collect();
         json["layer_details"] = json!(self.layers);
+        json["layer_measurements"] = self.measurements.to_json();
         json["preparation"] = json!(self.preparation);
-        json["settings"] = settings(config, facts);
-        json["fingerprints"] = fingerprints(facts);
-        json["model"] = facts.model.map(shown).into();
-        json["runtime"] = json!(facts.runtime);
-        json["command"] = json!(facts.command);
         json
     }
+}
+
+/// A quantization without a score, for its page.
+pub struct UnscoredRun<'a> {
+    /// The prepared model.
+    pub float: &'a FloatModel<'a>,
+    /// The original.
+    pub original: &'a Model,
+    /// The result.
+    pub result: &'a UnscoredResult,
+    /// Why the configuration leaves layers out, each in a line.
+    pub restrictions: &'a [String],
+    /// How the layers are timed, if they are.
+    pub profiling: Option<LayerProfiling>,
+    /// The latency of the result, if it was measured.
+    pub latency: Option<&'a LatencyComparison>,
+}
+
+impl UnscoredRun<'_> {
+    /// Writes `report.html`, without what needs scores. The layers are measured on the calibration data.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub fn write_page(
+        &self,
+        data: &mut Feed,
+        files: &OutputFiles,
+        watcher: &mut Watcher,
+        facts: &RunFacts<'_>,
+    ) -> Result<()> {
+        let UnscoredRun { float, original, result, restrictions, profiling, latency } = *self;
+        let config = result.quantized.config();
+        let measurements = result.deployed.first().map(|deployed| {
+            let model = MeasuredModel { float, original, config, record: &result.record, deployed };
+            LayerMeasurements::of(&model, data, profiling, watcher)
+        });
+        let measurements = measurements.unwrap_or_default();
+        let layers = LayerFacts::of_calibration(restrictions, result, &measurements);
+        let sizes = sizes(facts, files)?;
+        let mut json = common_json(facts, config, files, &sizes, true);
+        json["counts"] = json!({ "final": counts_json(result.arithmetic.counts()) });
+        json["seconds"] = json!(facts.elapsed.as_secs_f64());
+        json["latency"] = json!(latency.map(LatencyComparison::to_json));
+        json["layer_details"] = json!(LayerDetail::of_layers(float.prepared(), &layers));
+        json["layer_measurements"] = measurements.to_json();
+        json["preparation"] = json!(PreparationDetail::of(original, float));
+        let page = html_report(&json, &LayerGraph::of(float.model()), &result.histograms)?;
+        write_file(&files.html_report, page.as_bytes())
+    }
+}
+
+/// The sizes of the deploy models, if that of the original is known.
+fn sizes(facts: &RunFacts<'_>, files: &OutputFiles) -> Result<Vec<DeploySize>> {
+    if facts.original_bytes > 0 { deploy_sizes(files, facts.original_bytes) } else { Ok(vec![]) }
+}
+
+/// What is reported of every run, with a score or without.
+fn common_json(
+    facts: &RunFacts<'_>,
+    config: &QuantConfig,
+    files: &OutputFiles,
+    sizes: &[DeploySize],
+    has_result: bool,
+) -> Value {
+    let of_file = |size: &DeploySize| json!({ "file": shown(&size.path), "bytes": size.bytes, "warning": size.warning });
+    let deploy_file = Some(files.first_deploy()).filter(|path| has_result && path.exists());
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "version": env!("CARGO_PKG_VERSION"),
+        "files": files.written().into_iter().map(shown).collect::<Vec<_>>(),
+        "deploy_file": deploy_file.map(shown),
+        "original_bytes": Some(facts.original_bytes).filter(|bytes| *bytes > 0),
+        "sizes": sizes.iter().map(of_file).collect::<Vec<_>>(),
+        "settings": settings(config, facts),
+        "fingerprints": fingerprints(facts),
+        "model": facts.model.map(shown),
+        "runtime": facts.runtime,
+        "command": facts.command,
+    })
 }
 
 /// The settings of the search and of the configuration.

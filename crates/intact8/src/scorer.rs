@@ -44,6 +44,8 @@ pub struct Score {
     pub contributions: Vec<Vec<f64>>,
     /// The metrics in a runtime of others, if the model was scored there too, or there alone; not stored in the journal.
     pub verified: Option<Verified>,
+    /// The runtime in which alone the goals are missed: by the interpreter's metrics the model meets them.
+    pub missed_in: Option<String>,
     /// The effort of the scoring.
     pub effort: Effort,
 }

@@ -164,8 +164,9 @@ fn verdict_line(goals: &[Goal], report: &Report<Score>) -> String {
         Some(n_float) => format!("{n_float} in float"),
         None => "none".to_owned(),
     };
+    let missed_in = score.missed_in.as_ref().map_or(String::new(), |runtime| format!(" in {runtime}"));
     format!(
-        "trial {n_trials}: {verdict} with {} of {n_layers} layers in float,{early} {}; best so far: {best}",
+        "trial {n_trials}: {verdict}{missed_in} with {} of {n_layers} layers in float,{early} {}; best so far: {best}",
         trial.rolled_back.len(),
         metrics.join(", ")
     )

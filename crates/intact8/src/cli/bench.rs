@@ -109,7 +109,7 @@ impl TimedRuntime {
             [] => vec![RuntimeArgs::default().any()?],
             options => {
                 let given = |option: &String| RuntimeArgs { runtime: Some(option.clone()) }.given();
-                options.iter().map(given).collect::<intact8::Result<_>>()?
+                options.iter().map(given).collect::<anyhow::Result<_>>()?
             }
         };
         if chosen.iter().any(Option::is_none) {

@@ -2,10 +2,11 @@
 
 use super::exit_code::HELP;
 use super::messages::Color;
+use super::recipe::{SUBCOMMAND, WrittenRecipe, with_recipe};
 use super::usage_error::UsageError;
 use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, score, shell};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 use intact8::ErrorKind;
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -45,7 +46,17 @@ static TYPED: OnceLock<Vec<OsString>> = OnceLock::new();
 /// standard output and error, and may set handlers for signals, so it is for processes that do nothing else.
 pub fn run_command(words: Vec<OsString>) -> u8 {
     let words = TYPED.get_or_init(|| words);
-    let CommandLine { command, color } = match CommandLine::try_parse_from(words) {
+    let of_program = CommandLine::command();
+    let words = match with_recipe(&of_program, words) {
+        Ok(words) => words,
+        Err(error) => return failed(&error).0,
+    };
+    let parsed = of_program.clone().try_get_matches_from(words).and_then(|matches| {
+        let parsed = CommandLine::from_arg_matches(&matches)
+            .map_err(|error| error.format(&mut CommandLine::command()))?;
+        Ok((parsed, matches))
+    });
+    let (CommandLine { command, color }, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             // Where nothing can be printed there is nobody to tell.
@@ -54,11 +65,18 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
             return code;
         }
     };
+    let recipe = || {
+        let (of_command, matches) =
+            (of_program.find_subcommand(SUBCOMMAND), matches.subcommand_matches(SUBCOMMAND));
+        of_command.zip(matches).map_or_else(WrittenRecipe::default, |(of_command, matches)| {
+            WrittenRecipe::of(of_command, matches)
+        })
+    };
     color.apply();
     survive_file_size_limit();
     allow_one_thread();
     let outcome = match command {
-        Command::Quantize(args) => quantize::run(&args),
+        Command::Quantize(args) => quantize::run(&args, recipe()),
         Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Compare(args) => compare::run(&args),
@@ -73,20 +91,20 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Man(args) => shell::man(&args, CommandLine::command()),
     };
     let outcome = outcome.and_then(|code| check_printed().map(|()| code));
-    outcome.map_or_else(
-        |error| {
-            print_message(&format!("error: {}", described(&error)));
-            let cancelled = |error: &intact8::Error| error.kind == ErrorKind::Cancelled;
-            let is_cancelled = error.chain().filter_map(|cause| cause.downcast_ref()).any(cancelled);
-            let ExitCode(code) = match error.is::<UsageError>() {
-                true => ExitCode::USAGE,
-                false if is_cancelled => ExitCode::INTERRUPTED,
-                false => ExitCode::ERROR,
-            };
-            code
-        },
-        |ExitCode(code)| code,
-    )
+    let ExitCode(code) = outcome.unwrap_or_else(|error| failed(&error));
+    code
+}
+
+/// Prints an error, and returns the exit code.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    print_message(&format!("error: {}", described(error)));
+    let cancelled = |error: &intact8::Error| error.kind == ErrorKind::Cancelled;
+    let is_cancelled = error.chain().filter_map(|cause| cause.downcast_ref()).any(cancelled);
+    match error.is::<UsageError>() {
+        true => ExitCode::USAGE,
+        false if is_cancelled => ExitCode::INTERRUPTED,
+        false => ExitCode::ERROR,
+    }
 }
 
 /// The words of the command line as the user typed them.

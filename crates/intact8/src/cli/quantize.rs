@@ -16,7 +16,7 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{lines_beside, print_contradictions, print_line, print_message, print_result};
+use super::{WrittenRecipe, lines_beside, print_contradictions, print_line, print_message, print_result};
 use crate::cli::ExitCode;
 use anyhow::Context;
 use headline::Headline;
@@ -26,8 +26,9 @@ use intact8::quant::passes::other_floats_of_layers;
 use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, ConfigChoice, FloatModel,
-    Goals, Interpreter, Journal, Model, OutputFiles, Prepared, QuantConfig, SearchOptions, Stop, Watcher,
-    WithoutStages, WrittenReport, dump_replay, load_config, model_bytes, prepare, remove_leftovers,
+    Goals, Interpreter, Journal, LayerProfiling, Model, OutputFiles, Prepared, QuantConfig, SearchOptions,
+    Stop, Watcher, WithoutStages, WrittenReport, dump_replay, load_config, model_bytes, prepare,
+    remove_leftovers,
 };
 use settings::Settings;
 use std::sync::Arc;
@@ -35,12 +36,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) use args::Args;
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    args.complete(&mut recipe);
     let progress = args.messages.apply();
     lines_beside(args.output.json.iter());
     if args.accuracy.no_eval {
-        return unscored::run(args, progress);
+        return unscored::run(args, progress, &recipe);
     }
     let settings = Settings::of(args)?;
     let Settings { target, files, .. } = &settings;
@@ -123,6 +125,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         path: Some(&args.model),
         meter: meter.as_ref(),
+        profiling: args.profiling(&settings),
     };
     let mut strategy = settings.strategy;
     let options = SearchOptions {
@@ -146,6 +149,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     watcher.progress = Box::new(());
     let further =
         Further { prepared: &prepared, float_bytes, elapsed: began.elapsed(), runtime: runtime.as_ref() };
+    write_recipe(&recipe, files)?;
     write_report(args, &goals, &result, files, &watcher, &further)?;
     let code = verdict::report(args, &goals, &result.report, files);
     // Also where only the measurement at the end was interrupted.
@@ -153,6 +157,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
+    /// How the layers are timed, unless nothing is.
+    fn profiling(&self, settings: &Settings) -> Option<LayerProfiling> {
+        let threads = usize::from(self.speed.threads);
+        (!self.speed.no_bench).then_some(LayerProfiling { threads, limits: settings.limits })
+    }
+
     /// How the configuration is made.
     fn config_choice(&self, settings: &Settings) -> anyhow::Result<ConfigChoice> {
         let (preparation, layers) = (&self.preparation, &self.layers);
@@ -218,9 +228,9 @@ fn write_report(
     let report = &result.report;
     let Further { prepared, float_bytes, elapsed, runtime } = *further;
     let confidence = goals.confidence.unwrap_or_default();
-    let facts = report_facts::facts(args, files, further);
+    let facts = report_facts::facts(args, files, (float_bytes, elapsed), runtime);
     let WrittenReport { json, sizes } = result.write_report(goals, files, watcher, &facts)?;
-    goals.warnings(&report.original).iter().for_each(|warning| print_line(&format!("warning: {warning}")));
+    goals.warnings(&report.original).iter().for_each(|warning| print_result(&format!("warning: {warning}")));
     let headline = Headline { goals, prepared, result, files, sizes: &sizes, float_bytes };
     headline.lines().iter().for_each(|line| print_result(line));
     print_line("");
@@ -236,6 +246,14 @@ fn write_report(
     }
     print_files(files);
     Ok(())
+}
+
+/// Writes the recipe of the run, unless a file with the same options is there, such as the recipe that was read.
+fn write_recipe(recipe: &WrittenRecipe, files: &OutputFiles) -> intact8::Result<()> {
+    if recipe.is_that_of(&files.recipe) {
+        return Ok(());
+    }
+    intact8::write_file(&files.recipe, recipe.text(&files.recipe).as_bytes())
 }
 
 /// Prints the written files, each with its purpose.

@@ -11,7 +11,8 @@ pub(super) struct Facts {
     pub(super) model: Option<String>,
     pub(super) runtime: Option<String>,
     pub(super) command: Option<String>,
-    pub(super) target_met: bool,
+    /// `None` if nothing was scored.
+    pub(super) target_met: Option<bool>,
     pub(super) goals: Vec<Goal>,
     pub(super) layers: Vec<String>,
     pub(super) counts: CountsOfRun,
@@ -24,11 +25,13 @@ pub(super) struct Facts {
     pub(super) files: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) failure: Option<String>,
+    pub(super) kept_float: Option<String>,
     pub(super) ending: String,
     pub(super) one_minimal: bool,
     pub(super) untried: Vec<String>,
     pub(super) seconds: f64,
     pub(super) layer_details: Vec<Layer>,
+    pub(super) layer_measurements: Measurements,
     pub(super) preparation: Preparation,
     pub(super) settings: Map<String, Value>,
     pub(super) fingerprints: Vec<Fingerprint>,
@@ -101,6 +104,7 @@ pub(super) struct Trial {
     pub(super) samples: Option<u64>,
     pub(super) seconds: f64,
     pub(super) stopped_after: Option<u64>,
+    pub(super) missed_in: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -140,6 +144,33 @@ pub(super) struct Layer {
     pub(super) range: Option<[Option<f64>; 2]>,
     pub(super) observed: Option<[Option<f64>; 2]>,
     pub(super) calibration: Vec<String>,
+    pub(super) sqnr: Option<f64>,
+    pub(super) float_ms: Option<f64>,
+    pub(super) int8_ms: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Measurements {
+    pub(super) sqnr: Option<MeasuredNoise>,
+    pub(super) latency: Option<MeasuredTimes>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct MeasuredNoise {
+    pub(super) samples: usize,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct MeasuredTimes {
+    pub(super) measured_by: String,
+    pub(super) threads: usize,
+    pub(super) batch: usize,
+    pub(super) runs: usize,
+    pub(super) float_ms: f64,
+    pub(super) int8_ms: f64,
 }
 
 #[derive(Deserialize, Default)]

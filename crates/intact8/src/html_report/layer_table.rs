@@ -1,7 +1,7 @@
 //! The table of layers. A column of which no layer has data is left out.
 
-use super::facts::{Facts, Layer};
-use super::numbers::{count, counted, digits, shortened, similarity, visible};
+use super::facts::{Facts, Layer, Measurements};
+use super::numbers::{count, counted, decibels, digits, shortened, similarity, visible};
 use super::palette::of_arithmetic;
 use intact8_quant::calibration::ValueHistogram;
 use maud::{Markup, html};
@@ -22,7 +22,9 @@ const TITLE_LENGTH: usize = 2000;
 #[derive(Clone, Copy, PartialEq)]
 enum Column {
     Similarity,
+    Sqnr,
     MultiplyAdds,
+    Time,
     Range,
     Distribution,
     Calibration,
@@ -36,18 +38,28 @@ pub(super) fn section(facts: &Facts, histograms: &BTreeMap<String, ValueHistogra
     let has = |column: &Column| {
         layers.iter().any(|layer| match column {
             Column::Similarity => layer.similarity.is_some(),
+            Column::Sqnr => layer.sqnr.is_some(),
             Column::MultiplyAdds => layer.multiply_adds.is_some(),
+            Column::Time => layer.float_ms.or(layer.int8_ms).is_some(),
             Column::Range => layer.range.is_some(),
             Column::Distribution => histograms.contains_key(&layer.layer),
             Column::Calibration => !layer.calibration.is_empty(),
         })
     };
-    let all =
-        [Column::Similarity, Column::MultiplyAdds, Column::Range, Column::Distribution, Column::Calibration];
+    let all = [
+        Column::Similarity,
+        Column::Sqnr,
+        Column::MultiplyAdds,
+        Column::Time,
+        Column::Range,
+        Column::Distribution,
+        Column::Calibration,
+    ];
     let columns: Vec<Column> = all.into_iter().filter(has).collect();
     html! {
         section id="layers" {
             h2 { "Layers" }
+            (measured(&facts.layer_measurements))
             p class="filter" hidden {
                 input type="search" placeholder="Filter by name, operator, precision or reason" aria-label="Filter layers";
                 span class="muted" { (counted(layers.len(), "layer")) }
@@ -85,12 +97,35 @@ pub(super) fn section(facts: &Facts, histograms: &BTreeMap<String, ValueHistogra
     }
 }
 
+/// How the layers were measured.
+fn measured(measurements: &Measurements) -> Markup {
+    let Measurements { sqnr, latency } = measurements;
+    html! {
+        @if sqnr.is_some() || latency.is_some() {
+            p class="note" {
+                @if let Some(noise) = sqnr {
+                    "SQNR: signal to quantization noise of the output of a layer when it alone is quantized, on "
+                    (counted(noise.samples, "calibration sample")) ". "
+                }
+                @if let Some(times) = latency {
+                    "ms: the least time in " (visible(&times.measured_by)) " over " (counted(times.runs, "run")) ", with "
+                    (counted(times.threads, "thread")) " and batch " (times.batch) ", in the original → in the deploy model; what it merges with a layer counts for that. All nodes "
+                    "take " (digits(times.float_ms, 3)) " ms and "
+                    (digits(times.int8_ms, 3)) " ms."
+                }
+            }
+        }
+    }
+}
+
 fn heading(column: Column, facts: &Facts) -> Markup {
     match column {
         Column::Similarity => {
             html! { th data-sort="number" class="number" { (visible(facts.sensitivity())) } }
         }
         Column::MultiplyAdds => html! { th data-sort="number" class="number" { "multiply-adds" } },
+        Column::Sqnr => html! { th data-sort="number" class="number" { "SQNR" } },
+        Column::Time => html! { th data-sort="number" class="number" { "ms" } },
         Column::Range => html! { th data-sort="number" class="number" { "range in integers" } },
         Column::Distribution => html! { th { "input values" } },
         Column::Calibration => html! { th data-sort="text" { "calibration" } },
@@ -120,6 +155,10 @@ fn cell(
         Column::MultiplyAdds => html! {
             td class="number" data-value=[layer.multiply_adds] { @if let Some(n) = layer.multiply_adds { (count(n)) } }
         },
+        Column::Sqnr => html! {
+            td class="number" data-value=[layer.sqnr] { @if let Some(value) = layer.sqnr { (decibels(value)) } }
+        },
+        Column::Time => time(layer),
         Column::Range => {
             let range = finite(layer.range);
             html! {
@@ -136,6 +175,17 @@ fn cell(
             }
         },
         Column::Calibration => html! { td class="muted stages" { (stages(layer)) } },
+    }
+}
+
+/// The time before and after.
+fn time(layer: &Layer) -> Markup {
+    let shown =
+        |milliseconds: Option<f64>| milliseconds.map_or_else(|| "–".to_owned(), |value| digits(value, 3));
+    html! {
+        td class="number range" data-value=[layer.float_ms.or(layer.int8_ms)] {
+            @if layer.float_ms.or(layer.int8_ms).is_some() { (shown(layer.float_ms)) " → " (shown(layer.int8_ms)) }
+        }
     }
 }
 

@@ -34,6 +34,11 @@ pub(super) fn similarity(value: f64) -> String {
     if value.abs() <= 1.0 { format!("{value:.6}").replace('-', "−") } else { digits(value, 5) }
 }
 
+/// A ratio in decibels. Outputs that do not differ have the greatest one.
+pub(super) fn decibels(value: f64) -> String {
+    if value >= 200.0 { "exact".to_owned() } else { format!("{value:.1} dB").replace('-', "−") }
+}
+
 /// A loss in the unit of the target, of which `target` is the text.
 pub(super) fn loss(value: Option<f64>, target: &str) -> String {
     match value {
@@ -118,6 +123,7 @@ mod tests {
         assert_eq!([Some(0.994981), Some(65.4321), None].map(metric), ["0.9950", "65.43", "–"]);
         assert_eq!(loss(Some(-0.0), "1%"), "0.000 %");
         assert_eq!(loss(Some(0.0123), "1%"), "1.230 %");
+        assert_eq!([31.26, -2.0, 200.0].map(decibels), ["31.3 dB", "−2.0 dB", "exact"]);
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub(super) fn page(
     graph: &LayerGraph,
     histograms: &BTreeMap<String, ValueHistogram>,
 ) -> Markup {
-    let title = if facts.target_met { "target met" } else { "target missed" };
+    let title = match facts.target_met {
+        Some(true) => "target met",
+        Some(false) => "target missed",
+        None => "quantized",
+    };
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -65,9 +69,9 @@ fn trials(facts: &Facts) -> Markup {
                     "; hollow ones (" (n_stopped) ") stopped early and show the best value that they could still have reached"
                 }
                 ". "
-                @if facts.target_met && facts.one_minimal {
+                @if facts.target_met == Some(true) && facts.one_minimal {
                     "No single layer in float can be put back into int8."
-                } @else if facts.target_met && !facts.untried.is_empty() {
+                } @else if facts.target_met == Some(true) && !facts.untried.is_empty() {
                     (counted(facts.untried.len(), "layer")) " in float were not tried in int8 alone."
                 }
             }
@@ -109,7 +113,11 @@ fn trial_table(facts: &Facts) -> Markup {
                             td class="number" { (trial.rolled_back.len()) }
                             @for value in &trial.metrics { td class="number" { (metric(*value)) } }
                             td class="number" { (loss(trial.loss, target)) }
-                            td { (met(trial.satisfied)) @if trial.stopped_after.is_some() { span class="muted" { " early" } } }
+                            td {
+                                (met(trial.satisfied))
+                                @if trial.stopped_after.is_some() { span class="muted" { " early" } }
+                                @if let Some(runtime) = &trial.missed_in { span class="muted" { " verified in " (visible(runtime)) } }
+                            }
                             td class="number" { @if let Some(samples) = trial.samples { (samples) } }
                             td class="number" { (digits(trial.seconds, 2)) }
                             @if has_ladder {

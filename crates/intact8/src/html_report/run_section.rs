@@ -108,7 +108,11 @@ fn reproduction(facts: &Facts) -> Markup {
             ul class="files" { @for file in &facts.files { li class="path" { (shortened(file, 300)) } } }
         }
         p class="note" {
-            (counted(facts.trials.len(), "trial")) " in " (digits(facts.seconds, 3)) " s; the search ended: " (visible(&facts.ending)) "."
+            @if facts.target_met.is_none() {
+                "Calibrated and written in " (digits(facts.seconds, 3)) " s; `intact8 compare` shows the error of each value."
+            } @else {
+                (counted(facts.trials.len(), "trial")) " in " (digits(facts.seconds, 3)) " s; the search ended: " (visible(&facts.ending)) "."
+            }
         }
     }
 }

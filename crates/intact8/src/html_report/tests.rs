@@ -30,6 +30,7 @@ fn synthetic(
             "layer": name(idx), "operator": "Conv", "arithmetic": arithmetic(idx), "why": why,
             "similarity": similarity(idx), "multiply_adds": 1000 * (idx + 1), "range": range,
             "observed": [-1.5, 3.0], "calibration": ["fitted rounding", "corrected bias"],
+            "sqnr": 30.0 + (idx % 17) as f64, "float_ms": 0.02 * (idx % 11 + 1) as f64, "int8_ms": 0.01,
         })
     };
     let count = |wanted: &str| (0..n).filter(|&idx| arithmetic(idx) == wanted).count();
@@ -41,6 +42,7 @@ fn synthetic(
             "rolled_back": rolled_back[..n_float], "ladder": {}, "metric": metric, "metrics": [metric],
             "loss": 0.76 - metric, "satisfied": metric > 0.75, "samples": 1000, "seconds": 1.5,
             "stopped_after": (number % 4 == 3).then_some(200),
+            "missed_in": (number == 1).then_some("ONNX Runtime 1.32.0"),
         })
     };
     let loss = json!({ "confidence": 0.95, "loss": 0.004, "standard_error": 0.002, "interval": [0.0, 0.008],
@@ -61,6 +63,11 @@ fn synthetic(
         "files": ["out/synthetic_deploy_model.onnx", "out/synthetic_report.json"], "warnings": [],
         "ending": "finished", "one_minimal": true, "seconds": 83.2,
         "layer_details": (0..n).map(layer).collect::<Vec<_>>(),
+        "layer_measurements": {
+            "sqnr": { "samples": 32 },
+            "latency": { "measured_by": "the interpreter of intact8", "threads": 1, "batch": 32, "runs": 20,
+                         "float_ms": 12.3, "int8_ms": 4.56 },
+        },
         "preparation": { "operators": { "BatchNormalization": [53, 0] }, "changed_layers": n / 3 },
         "settings": { "target": "onnxruntime-x86", "deploy": ["qdq"], "sensitivity": "cosine", "equalize": true },
         "fingerprints": [{ "what": "model", "file": "models/synthetic.onnx", "sha256": "0f".repeat(32) }],
@@ -183,12 +190,19 @@ fn a_column_without_data_is_left_out_and_so_is_a_plot() {
     let (mut report, graph, _) = synthetic(5, plain_name);
     for layer in report["layer_details"].as_array_mut().unwrap() {
         (layer["similarity"], layer["range"], layer["calibration"]) = (Value::Null, Value::Null, json!([]));
+        (layer["sqnr"], layer["float_ms"], layer["int8_ms"]) = (Value::Null, Value::Null, Value::Null);
     }
     report["trials"].as_array_mut().unwrap().truncate(1);
     let page = html_report(&report, &graph, &BTreeMap::new()).unwrap();
-    for left_out in
-        ["id=\"sensitivity\"", "range in integers", "input values", ">calibration<", "id=\"trials\""]
-    {
+    for left_out in [
+        "id=\"sensitivity\"",
+        "range in integers",
+        "input values",
+        ">calibration<",
+        "id=\"trials\"",
+        ">SQNR<",
+        ">ms<",
+    ] {
         assert!(!page.contains(left_out), "{left_out}");
     }
     assert!(page.contains(">multiply-adds<"));
@@ -197,6 +211,11 @@ fn a_column_without_data_is_left_out_and_so_is_a_plot() {
 #[test]
 fn a_missed_target_and_an_empty_report_have_pages() {
     let (mut report, graph, histograms) = synthetic(30, plain_name);
+    assert!(
+        html_report(&report, &graph, &histograms)
+            .unwrap()
+            .contains("missed</span><span class=\"muted\"> verified in ONNX Runtime 1.32.0")
+    );
     report["target_met"] = false.into();
     report["deploy_file"] = Value::Null;
     report["counts"]["final"] = Value::Null;
@@ -205,7 +224,9 @@ fn a_missed_target_and_an_empty_report_have_pages() {
     let page = html_report(&report, &graph, &histograms).unwrap();
     tags(&page);
     assert!(page.contains("Target missed; no model was written"));
-    tags(&html_report(&json!({}), &LayerGraph::default(), &BTreeMap::new()).unwrap());
+    let unscored = html_report(&json!({}), &LayerGraph::default(), &BTreeMap::new()).unwrap();
+    tags(&unscored);
+    assert!(unscored.contains("Quantized; nothing was scored"));
     let message = html_report(&json!({ "trials": 3 }), &graph, &histograms).unwrap_err().to_string();
     assert!(message.starts_with("report: "), "{message}");
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 
 pub(super) fn section(facts: &Facts) -> Markup {
     let (class, verdict) = match (facts.target_met, facts.deploy_file.is_some()) {
-        (true, _) => ("met", "Target met"),
-        (false, true) => ("missed", "Target missed; this is the closest model"),
-        (false, false) => ("missed", "Target missed; no model was written"),
+        (Some(true), _) => ("met", "Target met"),
+        (Some(false), true) => ("missed", "Target missed; this is the closest model"),
+        (Some(false), false) => ("missed", "Target missed; no model was written"),
+        (None, _) => ("unscored", "Quantized; nothing was scored"),
     };
     html! {
         header {
@@ -18,6 +19,7 @@ pub(super) fn section(facts: &Facts) -> Markup {
             h1 class=(class) { (verdict) }
             @for goal in &facts.goals { p class="lead" { (sentence(goal)) } }
             @if let Some(failure) = &facts.failure { p class="warning" { "Scoring failed: " (visible(failure)) } }
+            @if let Some(why) = &facts.kept_float { p class="warning" { "Every layer stays in float: " (visible(why)) } }
             @for warning in &facts.warnings { p class="warning" { (visible(warning)) } }
             @for warning in facts.sizes.iter().filter_map(|size| Some((&size.file, size.warning.as_ref()?))) {
                 p class="warning" { (file_name(warning.0)) " " (visible(warning.1)) }
@@ -172,7 +174,7 @@ fn metrics(facts: &Facts) -> Markup {
                             }
                             @if let Some(verified) = &saved.verified {
                                 tr class="muted" {
-                                    td { "the same in " (visible(&verified.runtime)) }
+                                    td { "verified in " (visible(&verified.runtime)) }
                                     @for idx in 0..facts.goals.len() { td class="number" { (value(verified.metrics.get(idx))) } }
                                     td {}
                                 }

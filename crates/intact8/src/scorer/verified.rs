@@ -95,7 +95,8 @@ impl Scorer for VerifiedScorer {
                 }
                 let Some(found) = self.verified(subject, scoring)? else { return Ok(score) };
                 if scoring.is_missed_with(&found) {
-                    return Ok(found);
+                    let missed_in = found.verified.as_ref().map(|verified| verified.runtime.clone());
+                    return Ok(Score { missed_in, ..found });
                 }
                 score.verified = found.verified;
                 Ok(score)

@@ -3,11 +3,12 @@
 use crate::{Scratch, fixture, intact8};
 use serde_json::Value;
 
-const MODELS: [&str; 10] = [
+const MODELS: [&str; 11] = [
     "m_deploy_model.onnx",
     "m_fake_quant_model.onnx",
     "m_final_config.json",
     "m_history.json",
+    "m_intact8.toml",
     "m_journal.jsonl",
     "m_quant.json",
     "m_ranking.json",
@@ -195,6 +196,7 @@ fn a_target_that_can_not_be_met_writes_no_model() {
         [
             closest,
             "m_history.json",
+            "m_intact8.toml",
             "m_journal.jsonl",
             "m_ranking.json",
             "m_report.html",

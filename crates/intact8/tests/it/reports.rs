@@ -100,12 +100,61 @@ fn models_hold_the_facts_of_their_own_score() {
 }
 
 #[test]
-fn a_run_without_scores_removes_the_page_of_an_earlier_one() {
+fn layers_have_their_noise_and_their_time() {
+    let scratch = Scratch::new();
+    assert_eq!(quantize(&scratch, "digits-hard", &["--max-drop", "0.002"]).code, 0);
+    let report_of_run = report(&scratch);
+    let details = report_of_run["layer_details"].as_array().unwrap();
+    for layer in details {
+        let is_quantized = layer["arithmetic"] != "float";
+        assert_eq!(
+            layer["sqnr"].as_f64().is_some_and(|sqnr| (10.0..=200.0).contains(&sqnr)),
+            is_quantized,
+            "{layer}"
+        );
+        assert!(layer["float_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{layer}");
+    }
+    assert!(details.iter().filter(|layer| layer["int8_ms"].is_f64()).count() > details.len() / 2);
+    let how = &report_of_run["layer_measurements"];
+    assert_eq!((&how["sqnr"]["samples"], &how["latency"]["batch"]), (&32.into(), &32.into()));
+    let sum: f64 = details.iter().filter_map(|layer| layer["float_ms"].as_f64()).sum();
+    assert!(sum <= how["latency"]["float_ms"].as_f64().unwrap() * 1.000_001, "{how}");
+    let page = page(&scratch);
+    assert!(page.contains(">SQNR<") && page.contains(">ms<"));
+    // Where nothing is timed, noise is measured still.
+    assert_eq!(quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--no-bench"]).code, 0);
+    let report = report(&scratch);
+    assert!(report["layer_details"][0]["sqnr"].is_f64() && report["layer_measurements"]["latency"].is_null());
+}
+
+#[test]
+fn a_run_without_a_score_has_a_page() {
+    let scratch = Scratch::new();
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits", file));
+    let save = scratch.path("m");
+    let run = crate::intact8(&["quantize", &onnx, "--calib", &calib, "--no-eval", "-o", &save]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let page = page(&scratch);
+    assert!(page.contains(">Quantized; nothing was scored<") && page.contains("m_deploy_model.onnx"));
+    for section in ["layers", "graph", "run"] {
+        assert!(page.contains(&format!("id=\"{section}\"")), "{section}");
+    }
+    for section in ["metrics", "trials", "sensitivity"] {
+        assert!(!page.contains(&format!("id=\"{section}\"")), "{section}");
+    }
+    assert!(page.contains(">SQNR<") && page.contains(">ms<") && page.contains("stem.conv"));
+    assert!(!page.contains("arget m"));
+}
+
+#[test]
+fn a_run_without_a_score_replaces_the_reports_of_an_earlier_one() {
     let scratch = Scratch::new();
     assert_eq!(prepared(&scratch, "digits-hard", &["--max-drop", "0.002"]).code, 0);
+    assert!(page(&scratch).contains(">Target met<"));
     let [model, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits-hard", file));
     let save = scratch.path("m");
     let run = crate::intact8(&["quantize", &model, "--calib", &calib, "--no-eval", "--save", &save]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(!Path::new(&scratch.path("m_report.html")).exists());
+    assert!(page(&scratch).contains(">Quantized; nothing was scored<"));
+    assert!(!Path::new(&scratch.path("m_report.json")).exists());
 }

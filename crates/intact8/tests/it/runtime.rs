@@ -1,5 +1,6 @@
 //! What is scored: the deploy file in every format, and the option for runtimes without any library.
 
+use crate::bad_input::usage_message;
 use crate::command::json;
 use crate::{Scratch, fixture, intact8};
 
@@ -87,12 +88,14 @@ fn a_trial_meets_the_target_only_in_every_deploy_format() {
 fn a_runtime_that_can_not_be_used_is_one_line() {
     let scratch = Scratch::new();
     let text = scratch.text("libonnxruntime.so", "no library").display().to_string();
-    let message = |runtime: &str| {
+    let message_with = |code: i32, runtime: &str| {
         let run = intact8(&["bench", &fixture("digits", "model.onnx"), "--runtime", runtime]);
-        assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+        assert_eq!((run.code, run.stderr.lines().count()), (code, 1), "{}", run.stderr);
         run.stderr
     };
-    let found = message("onnxruntim");
+    let message = |runtime: &str| message_with(1, runtime);
+    // A wrong name is an error of usage, a library that is missing is not.
+    let found = message_with(2, "onnxruntim");
     assert!(
         found.contains(
             "--runtime: there is no runtime \"onnxruntim\"; did you mean \"onnxruntime\"; the runtimes of this build are \
@@ -109,6 +112,17 @@ fn a_runtime_that_can_not_be_used_is_one_line() {
     );
     let found = message(&format!("openvino={text}"));
     assert!(found.contains("libonnxruntime.so: can't be loaded: "), "{found}");
+}
+
+#[test]
+fn a_format_that_the_runtime_does_not_run_is_refused_before_anything_is_measured() {
+    let scratch = Scratch::new();
+    let more = ["--target", "ascend", "--deploy", "ascend", "--runtime", "onnxruntime=/no/such/folder"];
+    assert_eq!(
+        usage_message(&scratch, &[], &more),
+        "error: --runtime: ONNX Runtime does not run the deploy format ascend, and can't score it; omit --runtime, and our \
+         interpreter does"
+    );
 }
 
 #[test]

@@ -38,14 +38,16 @@ fn with_flags(mut words: Vec<String>, flags: &[&str]) -> Vec<String> {
     words
 }
 
-/// Replaces the value of an option, which is a word of its own or follows `=`.
-fn set(words: &mut [String], option: &str, value: &str) {
-    for idx in 0..words.len() {
-        if words[idx] == option && idx + 1 < words.len() {
-            value.clone_into(&mut words[idx + 1]);
-        } else if words[idx].strip_prefix(option).is_some_and(|rest| rest.starts_with('=')) {
-            words[idx] = format!("{option}={value}");
-        }
+/// Replaces the value of an option, which is a word of its own or follows `=`. One that is not among the words is in a recipe, and is
+/// added.
+fn set(words: &mut Vec<String>, option: &str, value: &str) {
+    let is_it = |word: &String| {
+        word.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    match words.iter().position(is_it) {
+        Some(idx) if words[idx] == option && idx + 1 < words.len() => value.clone_into(&mut words[idx + 1]),
+        Some(idx) => words[idx] = format!("{option}={value}"),
+        None => words.extend([option.to_owned(), value.to_owned()]),
     }
 }
 
@@ -80,6 +82,6 @@ mod tests {
         };
         assert_eq!(replaced("q --max-trials 4 --resume"), "q --max-trials 8 --resume");
         assert_eq!(replaced("q --max-trials=4"), "q '--max-trials=8'");
-        assert_eq!(replaced("q --max-drop 4"), "q --max-drop 4");
+        assert_eq!(replaced("q --recipe r.toml"), "q --recipe r.toml --max-trials 8");
     }
 }

@@ -12,6 +12,10 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// The ONNX file
     pub(super) model: PathBuf,
+    /// Read options from this file, such as the intact8.toml of an earlier run; options of the command line take the place of those
+    /// in the file
+    #[arg(long, value_name = "FILE.toml")]
+    pub(super) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(super) load: LoadArgs,
     #[command(flatten)]
@@ -88,7 +92,7 @@ pub(crate) struct AccuracyArgs {
     /// Accept an original whose metric is 0 or at chance level
     #[arg(long)]
     pub(super) allow_chance: bool,
-    /// Quantize every layer of the configuration and score nothing: no search, and no report
+    /// Quantize every layer of the configuration and score nothing: no search
     #[arg(long, conflicts_with_all = [
         "eval", "eval_cmd", "metrics", "max_drop", "confidence", "allow_chance", "eval_simulation", "strategy", "sensitivity",
         "groups", "ladder", "max_trials", "time_budget", "no_early_stop", "cache_mem", "resume", "keep_best", "dump", "json",

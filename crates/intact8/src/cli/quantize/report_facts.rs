@@ -1,20 +1,27 @@
 //! What the report states of the command line: data, settings and the words that were typed.
 
-use super::{Args, Further, again};
+use super::{Args, again};
 use intact8::data::data_files;
-use intact8::{OutputFiles, RunFacts};
+use intact8::{ChosenRuntime, OutputFiles, RunFacts};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 
-pub(super) fn facts<'a>(args: &'a Args, files: &OutputFiles, further: &Further<'a>) -> RunFacts<'a> {
+/// The facts of a run that took some time; `float_bytes` is the size of the original.
+pub(super) fn facts<'a>(
+    args: &'a Args,
+    files: &OutputFiles,
+    (float_bytes, elapsed): (u64, Duration),
+    runtime: Option<&ChosenRuntime>,
+) -> RunFacts<'a> {
     RunFacts {
         model: Some(&args.model),
-        original_bytes: further.float_bytes,
-        runtime: further.runtime.map(|runtime| runtime.loaded.name()),
+        original_bytes: float_bytes,
+        runtime: runtime.map(|runtime| runtime.loaded.name()),
         data: data(args),
-        settings: settings(args, files),
+        settings: if args.accuracy.no_eval { unscored(args, files) } else { settings(args, files) },
         command: Some(again::with(&[])),
-        elapsed: further.elapsed,
+        elapsed,
     }
 }
 
@@ -30,13 +37,24 @@ fn data(args: &Args) -> Vec<(&'static str, PathBuf)> {
     files.collect()
 }
 
-fn settings(args: &Args, files: &OutputFiles) -> Vec<(&'static str, Value)> {
+/// The settings that a run without a score has too.
+fn unscored(args: &Args, files: &OutputFiles) -> Vec<(&'static str, Value)> {
     let formats: Vec<&str> = files.deploy.iter().map(|(format, _)| format.name()).collect();
     let selection = args.layers.selection.selection();
     vec![
         ("target", json!(files.emission.target.name)),
         ("deploy", json!(formats)),
         ("prefer", json!(args.speed.prefer)),
+        ("skip", json!(selection.skip)),
+        ("only", json!(selection.only)),
+        ("skip_types", json!(selection.skip_types)),
+        ("threads", json!(args.speed.threads)),
+    ]
+}
+
+fn settings(args: &Args, files: &OutputFiles) -> Vec<(&'static str, Value)> {
+    let mut settings = unscored(args, files);
+    settings.extend([
         ("strategy", json!(args.search.strategy)),
         ("sensitivity", json!(args.search.sensitivity)),
         ("ladder", json!(args.rungs())),
@@ -44,9 +62,6 @@ fn settings(args: &Args, files: &OutputFiles) -> Vec<(&'static str, Value)> {
         ("max_trials", json!(args.search.max_trials)),
         ("time_budget", json!(args.search.time_budget)),
         ("early_stop", json!(!args.search.no_early_stop)),
-        ("skip", json!(selection.skip)),
-        ("only", json!(selection.only)),
-        ("skip_types", json!(selection.skip_types)),
-        ("threads", json!(args.speed.threads)),
-    ]
+    ]);
+    settings
 }

@@ -1,6 +1,7 @@
 //! The values of the options, read before any file is: an error in them is one of usage.
 
 use super::{Args, budget, size};
+use crate::cli::WrittenRecipe;
 use crate::cli::usage_error::OrUsage;
 use anyhow::bail;
 use intact8::calibrate::MemoryLimit;
@@ -9,7 +10,8 @@ use intact8::search::ladder::{Rung, rung_named};
 use intact8::search::sensitivity::sensitivity_named;
 use intact8::search::strategy::{PureStrategy, strategy_named};
 use intact8::{
-    CommandScorer, Confidence, Goal, Limits, MaxDrop, OutputFiles, Preference, Profile, Sensitivity,
+    CommandScorer, Confidence, DeployFormat, Goal, Limits, MaxDrop, OutputFiles, Preference, Profile,
+    Sensitivity,
 };
 use std::time::Duration;
 
@@ -79,6 +81,11 @@ impl Settings {
     }
 }
 
+/// Whether a metric states its goal.
+fn has_goal(metric: &str) -> bool {
+    metric.contains(['=', '<', '>'])
+}
+
 /// Checks the combinations that clap can't.
 fn check_combination(args: &Args) -> anyhow::Result<()> {
     let (accuracy, has_command) = (&args.accuracy, args.accuracy.eval_cmd.is_some());
@@ -86,6 +93,13 @@ fn check_combination(args: &Args) -> anyhow::Result<()> {
         bail!(
             "nothing to score the models with; add --eval EVAL.npz and a --metric, or --eval-cmd CMD, or use --no-eval to \
              quantize without an accuracy target"
+        );
+    }
+    let of_runtime = args.speed.runtime.kind()?;
+    if let Some((kind, source)) = of_runtime.filter(|_| args.deploy.has(DeployFormat::Ascend)) {
+        bail!(
+            "{source}: {} does not run the deploy format ascend, and can't score it; omit {source}, and our interpreter does",
+            kind.title
         );
     }
     let of_commands = [
@@ -96,14 +110,26 @@ fn check_combination(args: &Args) -> anyhow::Result<()> {
     if let Some((option, _)) = of_commands.iter().find(|(_, is_set)| *is_set && !has_command) {
         bail!("{option} is for a command; add --eval-cmd CMD, or omit {option}");
     }
-    let has_goal = |metric: &String| metric.contains(['=', '<', '>']);
-    if accuracy.max_drop.is_some() && !has_command && accuracy.metrics.iter().all(has_goal) {
+    if accuracy.max_drop.is_some() && !has_command && accuracy.metrics.iter().all(|metric| has_goal(metric)) {
         bail!("--max-drop has no effect: every --metric has a goal of its own; omit it, or a goal");
     }
     Ok(())
 }
 
 impl Args {
+    /// Adds to the recipe what decides and is not among the options.
+    pub(super) fn complete(&self, recipe: &mut WrittenRecipe) {
+        let accuracy = &self.accuracy;
+        let has_drop = accuracy.eval_cmd.is_some() || accuracy.metrics.iter().any(|metric| !has_goal(metric));
+        if !accuracy.no_eval && accuracy.max_drop.is_none() && has_drop {
+            recipe.decide("accuracy", "max-drop", MAX_DROP);
+        }
+        // The variable stands for the option.
+        if let Some(runtime) = self.speed.runtime.named() {
+            recipe.decide("speed", "runtime", &runtime);
+        }
+    }
+
     /// The rungs of the ladder; where small files are preferred, the last one leaves layers their weights.
     pub(super) fn rungs(&self) -> Vec<String> {
         let mut rungs = self.search.ladder.clone();

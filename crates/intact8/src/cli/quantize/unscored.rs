@@ -1,8 +1,10 @@
-//! `intact8 quantize --no-eval`: calibration and files, without any scoring. The placement of int8 is measured all the same.
+//! `intact8 quantize --no-eval`: calibration, files and the page of the report, without any scoring. The placement of int8 is
+//! measured all the same.
 
 use super::settings::Settings;
-use super::{Args, latency, print_conversion, print_files};
+use super::{Args, latency, print_conversion, print_files, report_facts, write_recipe};
 use crate::cli::ExitCode;
+use crate::cli::WrittenRecipe;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
@@ -10,9 +12,13 @@ use crate::cli::{print_contradictions, print_line, print_message, print_notes};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
-use intact8::{Candidates, FloatModel, Interpreter, Stop, Watcher, calibrate_and_save, prepare};
+use intact8::{
+    Candidates, FloatModel, Interpreter, Stop, UnscoredRun, Watcher, calibrate_and_save, model_bytes, prepare,
+};
+use std::time::Instant;
 
-pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
     let settings = Settings::of(args)?;
     let files = &settings.files;
     args.output.save.check(files, &args.model)?;
@@ -45,9 +51,22 @@ pub(super) fn run(args: &Args, progress: ProgressKind) -> anyhow::Result<ExitCod
     let (config, restrictions) = &candidates.configs[chosen];
     watcher.progress.notes(restrictions);
     let _lock = files.lock()?;
-    calibrate_and_save(&float, &model, config, &mut calibration, &mut watcher, files)?;
+    let result = calibrate_and_save(&float, &model, config, &mut calibration, &mut watcher, files)?;
+    write_recipe(recipe, files)?;
     let original = (&model, Some(args.model.as_path()));
     let latency = meter.map(|meter| meter.compare(original, files, &calibration));
+    let profiling = args.profiling(&settings);
+    let run = UnscoredRun {
+        float: &float,
+        original: &model,
+        result: &result,
+        restrictions,
+        profiling,
+        latency: latency.as_ref().and_then(|latency| latency.as_ref().ok()),
+    };
+    let of_run = (model_bytes(&args.model, &model), began.elapsed());
+    let facts = report_facts::facts(args, files, of_run, runtime.as_ref());
+    run.write_page(&mut calibration, files, &mut watcher, &facts)?;
     watcher.progress = Box::new(());
     match latency {
         Some(Ok(latency)) => {

@@ -1,0 +1,93 @@
+//! Recipes: that a run can be repeated by its own, and what is said of a wrong one.
+
+use crate::command::{json, quantize};
+use crate::{Scratch, fixture, intact8};
+
+/// The files that depend on neither time nor path.
+const LASTING: [&str; 6] = [
+    "deploy_model.onnx",
+    "fake_quant_model.onnx",
+    "final_config.json",
+    "history.json",
+    "ranking.json",
+    "scale_offset_record.txt",
+];
+
+fn bytes(scratch: &Scratch, prefix: &str) -> Vec<Vec<u8>> {
+    LASTING.map(|name| std::fs::read(scratch.path(&format!("{prefix}_{name}"))).unwrap()).into()
+}
+
+#[test]
+fn a_run_by_the_recipe_of_another_writes_the_same_bytes() {
+    let scratch = Scratch::new();
+    let run = quantize(&scratch, "digits-hard", &["--max-drop", "0.002", "--skip", "fc"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let (recipe, other) = (scratch.path("m_intact8.toml"), scratch.path("other"));
+    let again = intact8(&["quantize", "--recipe", &recipe, "-o", &other]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(bytes(&scratch, "m") == bytes(&scratch, "other"));
+    // A recipe with remarks stays as it is when it is used for its own files.
+    let text = format!("# My remark.\n{}", std::fs::read_to_string(&recipe).unwrap());
+    std::fs::write(&recipe, &text).unwrap();
+    let again = intact8(&["quantize", "--recipe", &recipe]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(std::fs::read_to_string(&recipe).unwrap(), text);
+    assert!(json(&scratch, "m_report.json")["command"].as_str().unwrap().contains("--recipe"));
+}
+
+#[test]
+fn a_run_without_a_score_has_a_recipe_too() {
+    let scratch = Scratch::new();
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits", file));
+    let (save, other) = (scratch.path("m"), scratch.path("other"));
+    let run = intact8(&["quantize", &onnx, "--calib", &calib, "--no-eval", "-o", &save]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let again = intact8(&["quantize", "--recipe", &scratch.path("m_intact8.toml"), "-o", &other]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let deploy = |prefix: &str| std::fs::read(scratch.path(&format!("{prefix}_deploy_model.onnx"))).unwrap();
+    assert!(deploy("m") == deploy("other"));
+}
+
+#[test]
+fn a_limit_of_a_recipe_is_raised_to_go_on() {
+    let scratch = Scratch::new();
+    let recipe = scratch.text("r.toml", "max-trials = 2\nmax-drop = 0.002\n").display().to_string();
+    let run = quantize(&scratch, "digits-hard", &["--recipe", &recipe]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let advice = run.stderr.lines().last().unwrap().strip_prefix("to continue, run: ").unwrap();
+    let words = shlex::split(advice).unwrap();
+    let run = intact8(&words[1..].iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(run.code, 0, "{advice}: {}", run.stderr);
+    assert_eq!(json(&scratch, "m_report.json")["recalled"], 2);
+}
+
+#[test]
+fn a_wrong_recipe_is_one_line_before_anything_is_read() {
+    let scratch = Scratch::new();
+    for (text, expected) in [
+        ("max_drop = 1", "r.toml: there is no option \"max_drop\"; did you mean \"max-drop\""),
+        ("threads = 0", "r.toml: threads: invalid value '0' for '--threads <N>': 0 is not in 1..=65535"),
+        ("model = ", "r.toml: line 1: "),
+        ("eval = \"e\"\nno-eval = true", "r.toml: the argument "),
+    ] {
+        let recipe = scratch.text("r.toml", text).display().to_string();
+        let run = intact8(&["quantize", "--recipe", &recipe]);
+        assert_eq!((run.code, run.stderr.lines().count()), (2, 1), "{text}: {}", run.stderr);
+        assert!(run.stderr.starts_with("error: ") && run.stderr.contains(expected), "{}", run.stderr);
+    }
+    let absent = intact8(&["quantize", "--recipe", &scratch.path("no.toml")]);
+    assert!(absent.code == 2 && absent.stderr.ends_with("no.toml: No such file or directory (os error 2)\n"));
+    // What no recipe has is required still.
+    let recipe = scratch.text("r.toml", "batch = 4").display().to_string();
+    let run = intact8(&["quantize", "--recipe", &recipe]);
+    assert!(run.code == 2 && run.stderr.contains("--calib <CALIB>"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_of_the_user_is_not_replaced_by_a_recipe() {
+    let scratch = Scratch::new();
+    let own = scratch.text("m_intact8.toml", "max-drop = 0.01\n");
+    let run = quantize(&scratch, "digits", &["--recipe", &own.display().to_string()]);
+    assert!(run.code == 1 && run.stderr.contains("m_intact8.toml: exists"), "{}", run.stderr);
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), "max-drop = 0.01\n");
+}
