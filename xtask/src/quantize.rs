@@ -39,7 +39,11 @@ pub(crate) fn quantize(sh: &Shell, here: &Path, args: &[String]) -> anyhow::Resu
 }
 
 fn run(sh: &Shell, program: &Path, here: &Path, mut args: Vec<String>) -> anyhow::Result<ExitCode> {
-    if !args.iter().any(|arg| arg == "--save" || arg.starts_with("--save=")) {
+    // A recipe has a place for the files as well.
+    let says_where = |arg: &String| {
+        ["-o", "--output", "--save", "--recipe"].iter().any(|option| arg.split('=').next() == Some(option))
+    };
+    if !args.iter().any(says_where) {
         let model = args.iter().find(|arg| arg.ends_with(".onnx")).map(Path::new).and_then(prefix);
         let save = Path::new("target/quantize").join(model.unwrap_or_else(|| "model".to_owned()));
         let save = if here == sh.current_dir() { save } else { sh.current_dir().join(save) };
