@@ -72,6 +72,9 @@ fn target(goal: &Goal) -> String {
 }
 
 fn tiles(facts: &Facts) -> Markup {
+    if facts.counts.result.is_none() && facts.latency.is_none() && facts.deploy_file.is_none() {
+        return html! {};
+    }
     html! {
         dl class="tiles" {
             @if let Some(counts) = facts.counts.result {
