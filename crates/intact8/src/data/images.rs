@@ -52,7 +52,8 @@ pub(super) fn read(path: &Path, model: &Model, settings: &ImageSettings) -> Resu
     };
     let form = form(input, settings);
     let form = form.map_err(|error| error.at(format!("input {:?}", input.name)).at(&source))?;
-    let notes = notes(&source, &files, labels.as_deref(), &classes, &form);
+    let mut notes = notes(&source, &files, labels.as_deref(), &classes, &form);
+    notes.extend(names.is_none().then(|| misnumbered(&source, &classes)).flatten());
     let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
     if let Some(labels) = labels {
         let is_input = inputs.iter().any(|input| input.name == "labels");
@@ -122,19 +123,18 @@ fn notes(
     let (Some(_), Some(first), Some(last)) = (labels, classes.first(), classes.last()) else { return notes };
     let end = classes.len() - 1;
     notes.push(format!("{source}: {} classes, from 0 = {first:?} to {end} = {last:?}", classes.len()));
-    let is_moved =
-        |(number, name): (usize, &String)| name.parse::<usize>().ok().filter(|&named| named != number);
-    let numbers: Option<Vec<usize>> = classes.iter().map(|name| name.parse().ok()).collect();
-    if let Some(number) =
-        numbers.and_then(|_| (0..).zip(classes).position(|(idx, name)| is_moved((idx, name)).is_some()))
-    {
-        notes.push(format!(
-            "warning: {source}: the class {:?} has the number {number}: classes are numbered in the order of their names; --classes \
-             states another order",
-            classes[number]
-        ));
-    }
     notes
+}
+
+/// A warning if the names of classes are numbers, and others than those that the classes have by the order of their names.
+fn misnumbered(source: &str, classes: &[String]) -> Option<String> {
+    let named: Vec<usize> = classes.iter().map(|name| name.parse().ok()).collect::<Option<_>>()?;
+    let number = (0..named.len()).find(|&number| named[number] != number)?;
+    Some(format!(
+        "warning: {source}: the class {:?} has the number {number}: classes are numbered in the order of their names; --classes \
+         states another order",
+        classes[number]
+    ))
 }
 
 #[cfg(test)]

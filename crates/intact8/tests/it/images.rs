@@ -111,7 +111,12 @@ fn wrong_images_and_options_are_one_line() {
     let line = found(&calib, &eval, &[raw, "--crop", "16"]);
     assert_eq!(line, "error: calib: input \"input\": takes images of 8x8, and the options make them 16x16");
     let line = found(&calib, &eval, &[raw, "--resize", "6", "--crop", "8"]);
-    assert!(line.ends_with("000.pgm: has 6x6 pixels, fewer than the 8x8 that are cut out; state --resize, or a smaller --crop"), "{line}");
+    assert!(
+        line.ends_with(
+            ".pgm: has 6x6 pixels, fewer than the 8x8 that are cut out; state --resize, or a smaller --crop"
+        ),
+        "{line}"
+    );
     let line = found(&calib, &eval, &[raw, "--channels", "bgr"]);
     assert!(line.ends_with("has 1 channels in the layout nchw, and --channels bgr makes 3"), "{line}");
     let line = found(&calib, &calib, &[raw]);

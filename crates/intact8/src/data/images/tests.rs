@@ -150,8 +150,9 @@ fn folders_of_numbers_are_warned_of_where_names_and_numbers_differ() {
     fs::write(&names, "0\n1\n2\n3\n10\n").unwrap();
     let images = ImageSettings { classes: Some(names), ..ImageSettings::default() };
     let feeding = Feeding { images, ..Feeding::default() };
-    let others =
-        DataSet::read_for(made.path(), &model(GREY), &feeding).unwrap().others(&model(GREY)).unwrap();
+    let numbered = DataSet::read_for(made.path(), &model(GREY), &feeding).unwrap();
+    assert!(numbered.notes.iter().all(|note| !note.starts_with("warning")), "{:?}", numbered.notes);
+    let others = numbered.others(&model(GREY)).unwrap();
     assert_eq!(others[0], [("labels".to_owned(), Tensor::new(&[4], vec![0i64, 1, 4, 2]))]);
 }
 
