@@ -20,6 +20,7 @@ use std::sync::LazyLock;
 pub(crate) use pack::{PackedBytes, WeightLayout};
 
 use crate::epilogue::{ByteStore, Epilogue, Target};
+use crate::isa::{Row, allows};
 use crate::parallel::balanced;
 
 /// The number of tiles of rows for which a panel stays in the first-level cache.
@@ -54,10 +55,11 @@ enum RunTile {
 /// The tiles of this machine, best first.
 pub(crate) fn tiles() -> &'static [&'static Tile] {
     static TILES: LazyLock<Vec<&'static Tile>> = LazyLock::new(|| {
+        let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
-        let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), Some(wide::tile())];
+        let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), portable];
         #[cfg(not(target_arch = "x86_64"))]
-        let tiles = [Some(wide::tile())];
+        let tiles = [portable];
         tiles.into_iter().flatten().collect()
     });
     &TILES

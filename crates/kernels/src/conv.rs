@@ -79,7 +79,7 @@ pub fn kernels() -> &'static [Kernel] {
         });
         #[cfg(not(target_arch = "x86_64"))]
         let direct = None;
-        let depthwise = Isa::all().iter().map(|isa| Kernel {
+        let depthwise = Isa::rows().iter().map(|isa| Kernel {
             name: format!("depthwise-shifts-{}", isa.name()),
             fused: isa.fused(),
             algorithm: Algorithm::Depthwise(*isa),

@@ -41,6 +41,7 @@ use crate::conv::{ConvShape, WeightSizes};
 use crate::error::{Error, Result, expect_len};
 use crate::gemm::STRETCH;
 use crate::isa::Isa;
+use crate::window::Window;
 
 /// One row of the table: a convolution kernel that this machine can run.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct PreparedConvBlocked {
     kernel: &'static Kernel,
     layout: Layout,
     shape: ConvShape,
+    /// That of the shape.
+    window: Window,
     sizes: WeightSizes,
     weights: AlignedBuffer<f32>,
     /// One for each output channel, filled up with zeros.
@@ -80,7 +83,7 @@ enum Method {
 /// shape.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-        let tiles = Isa::all().iter().filter_map(|isa| {
+        let tiles = Isa::rows().iter().filter_map(|isa| {
             let tile = match isa.name() {
                 #[cfg(target_arch = "x86_64")]
                 "avx512" => avx512::tile(),
@@ -163,9 +166,9 @@ impl Kernel {
                 plain.as_mut_slice().copy_from_slice(weights);
                 (Method::Reference, plain)
             }
-            Some(_) if is_depthwise(shape) => {
+            Some((tile, _)) if is_depthwise(shape) => {
                 let packed = pack(weights, depth, &block_groups(blocks, 1));
-                (Method::Depthwise(Box::new(DepthwisePlan::new(window))), packed)
+                (Method::Depthwise(Box::new(DepthwisePlan::new(window, tile.depthwise_pixels))), packed)
             }
             Some((tile, _)) => {
                 let (plan, group_blocks) = (plan(shape, layout)?, blocks / shape.groups);
@@ -183,6 +186,7 @@ impl Kernel {
             kernel: self,
             layout,
             shape: shape.clone(),
+            window,
             sizes: WeightSizes::of(shape),
             weights: packed,
             bias: padded_bias,
@@ -208,8 +212,9 @@ impl PreparedConvBlocked {
         epilogue: Epilogue<'_>,
         output: &mut [f32],
     ) -> Result<()> {
-        let window = shape.window()?;
-        if WeightSizes::of(shape) != self.sizes {
+        let is_prepared = shape.is_like(&self.shape);
+        let window = if is_prepared { self.window } else { shape.window()? };
+        if !is_prepared && WeightSizes::of(shape) != self.sizes {
             return Err(Error::new("the weights were prepared for other channels, groups or kernel sizes"));
         }
         let out_channels = shape.out_channels.next_multiple_of(BLOCK);
@@ -226,7 +231,6 @@ impl PreparedConvBlocked {
         let isa = self.kernel.tile.map(|(_, isa)| isa);
         let output = epilogue.output(isa, shape.batch, output);
         let (weights, bias) = (self.weights.as_slice(), self.bias.as_slice());
-        let is_prepared = *shape == (ConvShape { batch: shape.batch, ..self.shape.clone() });
         match (&self.method, self.kernel.tile) {
             (Method::Dense(prepared, block_groups), Some((tile, _))) => {
                 let fresh = if is_prepared { None } else { Some(plan(shape, self.layout)?) };
@@ -234,7 +238,7 @@ impl PreparedConvBlocked {
                 Dense { tile, plan, groups: shape.groups, block_groups, weights, bias }.run(input, output);
             }
             (Method::Depthwise(prepared), Some((tile, _))) => {
-                let fresh = (!is_prepared).then(|| DepthwisePlan::new(window));
+                let fresh = (!is_prepared).then(|| DepthwisePlan::new(window, tile.depthwise_pixels));
                 let plan = fresh.as_ref().unwrap_or(prepared);
                 let blocks = out_channels / BLOCK;
                 Depthwise { tile, plan, blocks, weights, bias }.run(input, output);

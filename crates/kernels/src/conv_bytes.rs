@@ -61,7 +61,7 @@ enum Weights {
 /// convolution.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-        let isas = Isa::all().iter().map(|isa| (isa.name(), Code::Loops(*isa)));
+        let isas = Isa::rows().iter().map(|isa| (isa.name(), Code::Loops(*isa)));
         #[cfg(target_arch = "x86_64")]
         let isas = avx512::is_available().then_some(("avx512vnni", Code::Avx512)).into_iter().chain(isas);
         let depthwise = isas.map(|(name, code)| Kernel {

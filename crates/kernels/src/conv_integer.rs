@@ -63,7 +63,7 @@ enum Weights {
 /// every shape.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-        let depthwise = Isa::all().iter().map(|isa| Kernel {
+        let depthwise = Isa::rows().iter().map(|isa| Kernel {
             name: format!("depthwise-{}", isa.name()),
             algorithm: Algorithm::Depthwise(*isa),
         });

@@ -1,6 +1,7 @@
 //! Elementwise operations on slices: the activation functions of neural networks, and binary arithmetic.
 //!
-//! Results are the same bit for bit for every instruction set and number of threads, as nothing is fused or reordered;
+//! Results do not depend on the number of threads, nor on the instruction set if its multiply-adds are
+//! [fused](crate::isa::Isa::fused);
 //! [`Unary::error_bound`] bounds the difference from the true function.
 //! The caller broadcasts, as operations of slices with slices or with scalars.
 
@@ -179,9 +180,9 @@ impl<F: Function> Loops for Map<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _fused: bool) {
+    fn run(self, fused: bool) {
         for (y, x) in self.output.iter_mut().zip(self.input) {
-            *y = self.function.of(*x);
+            *y = self.function.of(fused, *x);
         }
     }
 }
@@ -195,9 +196,9 @@ impl<F: Function> Loops for MapInPlace<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _fused: bool) {
+    fn run(self, fused: bool) {
         for value in self.values {
-            *value = self.function.of(*value);
+            *value = self.function.of(fused, *value);
         }
     }
 }

@@ -33,6 +33,7 @@ pub use pack::{PackedLeft, PackedRight};
 pub(crate) use reference::sum;
 pub(crate) use tile::{Offsets, OffsetsSlice, RightRows, Start, Tile, check_tile, run_edge};
 
+use crate::isa::{Row, allows};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::parallel;
 
@@ -97,10 +98,11 @@ pub struct Kernel {
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         let tiled = |tile: &'static Tile| Kernel { name: tile.name, fused: tile.fused, tile: Some(tile) };
+        let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
-        let tiles = [avx512::tile(), avx2::tile(), Some(wide::tile())];
+        let tiles = [avx512::tile(), avx2::tile(), portable];
         #[cfg(not(target_arch = "x86_64"))]
-        let tiles = [Some(wide::tile())];
+        let tiles = [portable];
         let reference = Kernel { name: "reference", fused: true, tile: None };
         tiles.into_iter().flatten().map(tiled).chain([reference]).collect()
     });

@@ -27,6 +27,7 @@ pub use pack::PackedRight;
 use tile::Tile;
 
 use crate::error::{Error, Result, expect_len};
+use crate::isa::{Row, allows};
 use crate::matrix::{Matrix, MatrixMut};
 
 /// A matrix of signed or unsigned bytes.
@@ -79,10 +80,11 @@ pub struct Kernel {
 /// The kernels of this machine, best first, the reference last.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+        let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
-        let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), Some(wide::tile())];
+        let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), portable];
         #[cfg(not(target_arch = "x86_64"))]
-        let tiles = [Some(wide::tile())];
+        let tiles = [portable];
         let tiled = tiles.into_iter().flatten().map(|tile| Kernel { name: tile.name, tile: Some(tile) });
         tiled.chain([Kernel { name: "reference", tile: None }]).collect()
     });

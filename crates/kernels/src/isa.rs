@@ -5,10 +5,14 @@
 //! Floating-point results do not depend on the instruction set: the compiler neither reorders nor fuses.
 //! The exception is code that uses an explicit multiply-add.
 
+mod choice;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::sync::LazyLock;
+
+pub use choice::choose;
+pub(crate) use choice::{Row, allows};
 
 /// An instruction set of this machine; a value exists only if the processor supports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,8 @@ enum Level {
 }
 
 impl Isa {
-    /// The instruction sets of this machine, best first; the last is the baseline of the architecture.
+    /// The instruction sets of this machine that are not [excluded](choose), best first; the last is the baseline of the
+    /// architecture.
     pub fn all() -> &'static [Isa] {
         static ALL: LazyLock<Vec<Isa>> = LazyLock::new(|| {
             #[cfg(target_arch = "x86_64")]
@@ -35,6 +40,11 @@ impl Isa {
             levels.into_iter().filter(|(available, _)| *available).map(|(_, level)| Isa(level)).collect()
         });
         &ALL
+    }
+
+    /// Those for which tables have kernels: none if only the reference is [chosen](choose).
+    pub(crate) fn rows() -> &'static [Isa] {
+        if allows(Row::Portable) { Isa::all() } else { &[] }
     }
 
     /// The first of [`all`](Self::all).

@@ -15,14 +15,14 @@
 //! ```
 //!
 //! **Tables.** Every operation has a table of the kernels that the machine can run, best first and the reference last:
-//! [`gemm::kernels`] (also for attention and recurrent cells), [`gemm_integer::kernels`], [`conv::kernels`],
+//! [`gemm::kernels`], [`gemm_integer::kernels`], [`conv::kernels`],
 //! [`conv_blocked::kernels`], [`conv_bytes::kernels`] (of [`gemm_bytes`] too), [`conv_integer::kernels`],
 //! [`conv_transpose::kernels`], and [`loops::kernels`] for operations in plain loops.
 //! The functions named after the operations use the first kernel; tests and benches run all of them.
 //!
 //! **Bits.** Integer kernels are exact.
 //! fp32 results depend only on the operands: not on threads, surrounding shapes or tiles, and not on the kernel if it
-//! is marked `fused` or consists of plain loops.
+//! is marked `fused`.
 //! Machines without fused multiply-add may compute other bits, since their portable kernels round twice.
 //!
 //! **Sizes.** Convolutions and pools check all sizes that come from a model and return an [`Error`];
@@ -30,7 +30,6 @@
 //!
 //! **Unsafe code** is only in the files named after instruction sets.
 
-pub mod attention;
 pub mod blocked;
 pub mod chain;
 pub mod conv;
@@ -54,7 +53,6 @@ pub mod pool;
 pub mod pool_blocked;
 pub mod pool_bytes;
 pub mod quantize;
-pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
 pub mod transpose;

@@ -15,10 +15,17 @@ pub struct LoopKernel {
     pub(crate) isa: Option<Isa>,
 }
 
+impl LoopKernel {
+    /// Whether multiply-adds are rounded once: the functions of such kernels have the same bits.
+    pub fn fused(&self) -> bool {
+        self.isa.is_some_and(Isa::fused)
+    }
+}
+
 /// The kernels of this machine, best first, the reference last.
 pub fn kernels() -> &'static [LoopKernel] {
     static KERNELS: LazyLock<Vec<LoopKernel>> = LazyLock::new(|| {
-        let compiled = Isa::all().iter().map(|isa| LoopKernel { name: isa.name(), isa: Some(*isa) });
+        let compiled = Isa::rows().iter().map(|isa| LoopKernel { name: isa.name(), isa: Some(*isa) });
         compiled.chain([LoopKernel { name: "reference", isa: None }]).collect()
     });
     &KERNELS

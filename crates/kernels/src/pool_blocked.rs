@@ -195,29 +195,60 @@ impl<C: Combine> Loops for PoolRows<'_, C> {
 
     #[inline(always)]
     fn run(self, _fused: bool) {
+        match (self.window.kernel[2], self.window.dilations[2]) {
+            (2, 1) => self.run_taps::<2>(),
+            (3, 1) => self.run_taps::<3>(),
+            _ => self.run_taps::<0>(),
+        }
+    }
+}
+
+impl<C: Combine> PoolRows<'_, C> {
+    /// `TAPS` is the width of a window without dilation, or 0.
+    #[inline(always)]
+    fn run_taps<const TAPS: usize>(self) {
         let PoolRows { how, window, first_row, input, output } = self;
         let ([_, height, width], [_, rows, columns]) = (window.input, window.output);
+        // For each column the position of the first tap that does not lie on padding, and their number.
+        let column_taps: Vec<(usize, usize)> = (0..columns)
+            .map(|column| match window.taps_inside(2, column) {
+                taps if taps.is_empty() => (0, 0),
+                taps => (window.position(2, column, taps.start), taps.len()),
+            })
+            .collect();
+        let mut lines: Vec<&[Channels]> = Vec::with_capacity(window.kernel[0] * window.kernel[1]);
         for (i, output) in output.chunks_exact_mut(columns).enumerate() {
             let (depth, row) = ((first_row + i) / rows, (first_row + i) % rows);
-            let (depth_taps, row_taps) = (window.taps_inside(0, depth), window.taps_inside(1, row));
-            for (column, output) in output.iter_mut().enumerate() {
-                let column_taps = window.taps_inside(2, column);
+            lines.clear();
+            for d in window.taps_inside(0, depth) {
+                let plane = window.position(0, depth, d) * height;
+                let line = |h| &input[(plane + window.position(1, row, h)) * width..][..width];
+                lines.extend(window.taps_inside(1, row).map(line));
+            }
+            for ((first, n_taps), output) in column_taps.iter().zip(output) {
                 let mut totals = [C::START; BLOCK];
-                for d in depth_taps.clone() {
-                    let plane = window.position(0, depth, d) * height;
-                    for h in row_taps.clone() {
-                        let line = &input[(plane + window.position(1, row, h)) * width..][..width];
-                        for w in column_taps.clone() {
-                            let values = &line[window.position(2, column, w)];
-                            for lane in 0..BLOCK {
-                                totals[lane] = how.combine(totals[lane], values[lane]);
-                            }
+                for line in &lines {
+                    if *n_taps == TAPS && TAPS > 0 {
+                        let values: &[Channels; TAPS] = line[*first..].first_chunk().expect("taps inside");
+                        for values in values {
+                            add(how, &mut totals, values);
+                        }
+                    } else {
+                        for tap in 0..*n_taps {
+                            add(how, &mut totals, &line[first + tap * window.dilations[2]]);
                         }
                     }
                 }
                 *output = totals;
             }
         }
+    }
+}
+
+#[inline(always)]
+fn add<C: Combine>(how: C, totals: &mut Channels, values: &Channels) {
+    for lane in 0..BLOCK {
+        totals[lane] = how.combine(totals[lane], values[lane]);
     }
 }
 

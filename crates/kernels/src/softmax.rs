@@ -1,7 +1,7 @@
 //! Softmax and its logarithm over the rows of a dense matrix.
 //!
 //! The largest element is subtracted first. Sums are accumulated in f64, in sixteen parts by index, so that the bits
-//! depend neither on the instruction set nor on the number of threads.
+//! do not depend on the number of threads, nor on the instruction set if its multiply-adds are fused.
 //! For other axes than the last the caller transposes.
 
 mod reference;
@@ -81,7 +81,7 @@ impl Loops for RowLoop<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _fused: bool) {
+    fn run(self, fused: bool) {
         let RowLoop { logarithm, row_len, input, output } = self;
         let block = BLOCK.next_multiple_of(row_len);
         for (input, output) in input.chunks(block).zip(output.chunks_mut(block)) {
@@ -91,11 +91,11 @@ impl Loops for RowLoop<'_> {
                     *y = *x - max;
                 }
             }
-            exponentials(output);
+            exponentials(fused, output);
             for (input, output) in input.chunks_exact(row_len).zip(output.chunks_exact_mut(row_len)) {
                 let sum = sum(output) as f32;
                 if logarithm {
-                    let (max, log_sum) = (largest(input), log(sum));
+                    let (max, log_sum) = (largest(input), log(fused, sum));
                     for (y, x) in output.iter_mut().zip(input) {
                         *y = *x - max - log_sum;
                     }
@@ -111,15 +111,15 @@ impl Loops for RowLoop<'_> {
 
 /// Replaces each number by its exponential. Several rows at once are faster, as the loop over one has a remainder.
 #[inline(always)]
-pub(crate) fn exponentials(values: &mut [f32]) {
+fn exponentials(fused: bool, values: &mut [f32]) {
     for value in values {
-        *value = exp(*value);
+        *value = exp(fused, *value);
     }
 }
 
 /// The largest element, ignoring NaN.
 #[inline(always)]
-pub(crate) fn largest(values: &[f32]) -> f32 {
+fn largest(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut max = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-#[path = "it/attention.rs"]
-mod attention;
 #[path = "it/blocked.rs"]
 mod blocked;
 #[path = "it/chain.rs"]
@@ -37,8 +35,6 @@ mod pool_bytes;
 mod quantize;
 #[path = "it/random.rs"]
 mod random;
-#[path = "it/recurrent.rs"]
-mod recurrent;
 #[path = "it/reduce.rs"]
 mod reduce;
 #[path = "it/rows.rs"]

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use super::{Columns, Place, Rows, RunTile, Tile};
 use crate::epilogue::Target;
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
@@ -21,7 +22,8 @@ pub(super) fn tile() -> Option<&'static Tile> {
 
 /// Whether this machine has the instructions.
 pub(crate) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
+    allows(Row::Avx512)
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vnni")

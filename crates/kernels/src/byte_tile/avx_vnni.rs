@@ -6,12 +6,14 @@ use std::arch::x86_64::*;
 
 use super::avx2::{LANES, initial, store};
 use super::{Columns, Place, Rows, RunTile, Tile};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile =
         Tile { name: "avxvnni-6x16", rows: 6, columns: 2 * LANES, products: 8, run: RunTile::Quads(run) };
-    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")).then_some(&TILE)
+    (allows(Row::AvxVnni) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni"))
+        .then_some(&TILE)
 }
 
 fn run(rows: Rows<'_, u8>, weights: &[i8], columns: Columns<'_>, place: Place<'_>) {

@@ -7,12 +7,13 @@
 use std::arch::x86_64::*;
 
 use super::ConvShape;
+use crate::isa::{Row, allows};
 use crate::parallel;
 use crate::window::Window;
 
 /// Whether this machine can run it.
 pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
+    allows(Row::Avx512) && is_x86_feature_detected!("avx512f")
 }
 
 /// Whether it supports the window.

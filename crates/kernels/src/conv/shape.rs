@@ -39,6 +39,18 @@ impl ConvShape {
         Ok(window.output[3 - self.input.len()..].to_vec())
     }
 
+    /// Whether all sizes but that of the batch are the same.
+    pub(crate) fn is_like(&self, other: &ConvShape) -> bool {
+        let sizes = |shape: &ConvShape| [shape.in_channels, shape.out_channels, shape.groups];
+        sizes(self) == sizes(other)
+            && self.input == other.input
+            && self.kernel == other.kernel
+            && self.strides == other.strides
+            && self.dilations == other.dilations
+            && self.pads_begin == other.pads_begin
+            && self.pads_end == other.pads_end
+    }
+
     /// The number of elements of the input.
     pub fn input_len(&self) -> usize {
         product(&[&[self.batch, self.in_channels], &self.input])

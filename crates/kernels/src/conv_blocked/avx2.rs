@@ -5,13 +5,16 @@
 use std::arch::x86_64::*;
 
 use super::BLOCK;
-use super::tile::{Finish, Stretch, Taps, Tile};
+use super::depthwise::{Columns, DepthwiseRows};
+use super::tile::{Finish, Stretch, Tile};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile =
         Tile { name: "avx2-6x1", fused: true, blocks, pixels, run, depthwise_pixels: 6, run_depthwise };
-    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(&TILE)
+    (allows(Row::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+        .then_some(&TILE)
 }
 
 const LANES: usize = 8;
@@ -98,12 +101,12 @@ fn multiply<const PIXELS: usize, const BLOCKS: usize, const VECTORS: usize>(
     }
 }
 
-fn run_depthwise(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
+fn run_depthwise(rows: &DepthwiseRows<'_>, columns: &Columns, output: &mut [f32]) {
     macro_rules! run_tile {
         ($($pixels:literal),*) => {
-            match output.len() / BLOCK {
+            match columns.len() {
                 // SAFETY: `run_depthwise` is reachable only through `tile`, which has detected AVX2 and FMA.
-                $($pixels => unsafe { combine::<$pixels>(taps, stride, output) })*
+                $($pixels => unsafe { combine::<$pixels>(rows, columns, output) })*
                 pixels => unreachable!("no tile of {pixels} pixels"),
             }
         };
@@ -112,36 +115,45 @@ fn run_depthwise(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn combine<const PIXELS: usize>(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
-    assert_eq!(output.len(), PIXELS * BLOCK, "the tile was chosen by its pixels");
-    taps.check(stride, output);
+fn combine<const PIXELS: usize>(rows: &DepthwiseRows<'_>, columns: &Columns, output: &mut [f32]) {
+    rows.check(columns, PIXELS, output);
+    let (pixel_step, tap_step, all) = (rows.pixel_step(), rows.tap_step(), (1 << PIXELS) - 1);
     // SAFETY: `check` found 16 values.
-    let bias = unsafe { [0, LANES].map(|half| _mm256_loadu_ps(taps.bias.as_ptr().add(half))) };
-    let mut sums = [bias; PIXELS];
-    for (step, weight) in taps.steps.values().iter().zip(taps.weight_steps.values()) {
-        // SAFETY: `check` found 16 weights from the furthest step on.
-        let weights =
-            unsafe { [0, LANES].map(|half| _mm256_loadu_ps(taps.weights.as_ptr().add(*weight + half))) };
-        for (i, sums) in sums.iter_mut().enumerate() {
-            for (half, (sum, weights)) in sums.iter_mut().zip(weights).enumerate() {
-                let at = *step + i * stride + half * LANES;
-                // SAFETY: `check` found the furthest step of the last pixel within the input.
-                let values = unsafe { _mm256_loadu_ps(taps.input.as_ptr().add(at)) };
-                *sum = _mm256_fmadd_ps(values, weights, *sum);
+    let bias = unsafe { [0, LANES].map(|half| _mm256_loadu_ps(rows.bias.as_ptr().add(half))) };
+    for (lines, Finish { residual, clamp }, output) in rows.each(columns, output) {
+        let mut sums = [bias; PIXELS];
+        for line in lines {
+            let input = rows.input.as_ptr().wrapping_add(line.input).wrapping_offset(columns.first);
+            for (tap, mask) in columns.masks.iter().enumerate() {
+                let weights = rows.weights.as_ptr().wrapping_add(line.weights + tap * BLOCK);
+                // SAFETY: `check` found 16 weights for each tap.
+                let weights = unsafe { [0, LANES].map(|half| _mm256_loadu_ps(weights.add(half))) };
+                let input = input.wrapping_add(tap * tap_step);
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    if *mask == all || mask >> i & 1 == 1 {
+                        for (half, (sum, weights)) in sums.iter_mut().zip(weights).enumerate() {
+                            let values = input.wrapping_add(i * pixel_step + half * LANES);
+                            // SAFETY: the taps that masks select lie in the plane of the input, which `check` found.
+                            *sum = _mm256_fmadd_ps(unsafe { _mm256_loadu_ps(values) }, weights, *sum);
+                        }
+                    }
+                }
             }
         }
-    }
-    for (i, sum) in sums.as_flattened().iter().enumerate() {
-        let mut sum = *sum;
-        if let Some(residual) = taps.finish.residual {
-            // SAFETY: `check` found as many summands as outputs.
-            sum = _mm256_add_ps(sum, unsafe { _mm256_loadu_ps(residual.data.as_ptr().add(i * LANES)) });
+        let residual = residual.map(|residual| &residual.data[..PIXELS * BLOCK]);
+        let output = output[..PIXELS * BLOCK].as_mut_ptr();
+        for (i, sum) in sums.as_flattened().iter().enumerate() {
+            let mut sum = *sum;
+            if let Some(summands) = residual {
+                // SAFETY: there are 16 summands for each pixel.
+                sum = _mm256_add_ps(sum, unsafe { _mm256_loadu_ps(summands.as_ptr().add(i * LANES)) });
+            }
+            if let Some([min, max]) = clamp {
+                // The second operand is the result if one is NaN or both are zeros.
+                sum = _mm256_min_ps(_mm256_set1_ps(max), _mm256_max_ps(_mm256_set1_ps(min), sum));
+            }
+            // SAFETY: there are 16 outputs for each pixel.
+            unsafe { _mm256_storeu_ps(output.add(i * LANES), sum) };
         }
-        if let Some([min, max]) = taps.finish.clamp {
-            // The second operand is the result if one is NaN or both are zeros.
-            sum = _mm256_min_ps(_mm256_set1_ps(max), _mm256_max_ps(_mm256_set1_ps(min), sum));
-        }
-        // SAFETY: there are 16 outputs for each pixel.
-        unsafe { _mm256_storeu_ps(output.as_mut_ptr().add(i * LANES), sum) };
     }
 }

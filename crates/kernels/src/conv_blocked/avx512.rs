@@ -5,13 +5,15 @@
 use std::arch::x86_64::*;
 
 use super::BLOCK;
-use super::tile::{Finish, Residual, Stretch, Taps, Tile};
+use super::depthwise::{Columns, DepthwiseRows};
+use super::tile::{Finish, Residual, Stretch, Tile};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile =
         Tile { name: "avx512-14x2", fused: true, blocks, pixels, run, depthwise_pixels: 14, run_depthwise };
-    is_x86_feature_detected!("avx512f").then_some(&TILE)
+    (allows(Row::Avx512) && is_x86_feature_detected!("avx512f")).then_some(&TILE)
 }
 
 fn blocks(pixels: usize) -> usize {
@@ -28,7 +30,8 @@ fn pixels(blocks: usize) -> usize {
         8.. => 2,
         4.. => 6,
         3 => 9,
-        _ => 14,
+        2 => 14,
+        _ => 28,
     }
 }
 
@@ -48,7 +51,8 @@ fn run(stretch: &Stretch<'_>, pixels: usize, c: &mut [&mut [f32]], first: usize)
         1 x 8, 2 x 8, 1 x 4, 2 x 4, 3 x 4, 4 x 4, 5 x 4, 6 x 4,
         1 x 3, 2 x 3, 3 x 3, 4 x 3, 5 x 3, 6 x 3, 7 x 3, 8 x 3, 9 x 3,
         1 x 2, 2 x 2, 3 x 2, 4 x 2, 5 x 2, 6 x 2, 7 x 2, 8 x 2, 9 x 2, 10 x 2, 11 x 2, 12 x 2, 13 x 2, 14 x 2,
-        1 x 1, 2 x 1, 3 x 1, 4 x 1, 5 x 1, 6 x 1, 7 x 1, 8 x 1, 9 x 1, 10 x 1, 11 x 1, 12 x 1, 13 x 1, 14 x 1
+        1 x 1, 2 x 1, 3 x 1, 4 x 1, 5 x 1, 6 x 1, 7 x 1, 8 x 1, 9 x 1, 10 x 1, 11 x 1, 12 x 1, 13 x 1, 14 x 1,
+        15 x 1, 16 x 1, 17 x 1, 18 x 1, 19 x 1, 20 x 1, 21 x 1, 22 x 1, 23 x 1, 24 x 1, 25 x 1, 26 x 1, 27 x 1, 28 x 1
     );
 }
 
@@ -122,14 +126,16 @@ fn each<const PIXELS: usize, const BLOCKS: usize>(
     }
 }
 
-fn run_depthwise(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
+fn run_depthwise(rows: &DepthwiseRows<'_>, columns: &Columns, output: &mut [f32]) {
     macro_rules! run_tile {
         ($($pixels:literal),*) => {
-            match (output.len() / BLOCK, stride) {
+            match (columns.len(), rows.pixel_step()) {
                 // SAFETY: `run_depthwise` is reachable only through `tile`, which has detected AVX-512.
-                $(($pixels, BLOCK) => unsafe { combine::<$pixels>(taps, |i| i * BLOCK, stride, output) },
+                $(($pixels, BLOCK) => unsafe { combine::<$pixels, BLOCK>(rows, columns, output) },
                 // SAFETY: as above.
-                ($pixels, _) => unsafe { combine::<$pixels>(taps, |i| i * stride, stride, output) },)*
+                ($pixels, TWO_BLOCKS) => unsafe { combine::<$pixels, TWO_BLOCKS>(rows, columns, output) },
+                // SAFETY: as above.
+                ($pixels, _) => unsafe { combine::<$pixels, ANY>(rows, columns, output) },)*
                 (pixels, _) => unreachable!("no tile of {pixels} pixels"),
             }
         };
@@ -137,40 +143,66 @@ fn run_depthwise(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
     run_tile!(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14);
 }
 
-/// `pixel(i)` is `i · stride`.
+const TWO_BLOCKS: usize = 2 * BLOCK;
+const ANY: usize = 0;
+
+/// `STEP` is [`pixel_step`](DepthwiseRows::pixel_step), or `ANY`.
 #[target_feature(enable = "avx512f")]
-fn combine<const PIXELS: usize>(
-    taps: &Taps<'_>,
-    pixel: impl Fn(usize) -> usize,
-    stride: usize,
+fn combine<const PIXELS: usize, const STEP: usize>(
+    rows: &DepthwiseRows<'_>,
+    columns: &Columns,
     output: &mut [f32],
 ) {
-    assert_eq!(output.len(), PIXELS * BLOCK, "the tile was chosen by its pixels");
-    taps.check(stride, output);
+    rows.check(columns, PIXELS, output);
+    let step = if STEP == ANY { rows.pixel_step() } else { STEP };
+    assert_eq!(step, rows.pixel_step(), "the tile was chosen by the distance of its pixels");
+    let (tap_step, all) = (rows.tap_step(), (1 << PIXELS) - 1);
     // SAFETY: `check` found 16 values.
-    let mut sums = [unsafe { _mm512_loadu_ps(taps.bias.as_ptr()) }; PIXELS];
-    for (step, weight) in taps.steps.values().iter().zip(taps.weight_steps.values()) {
-        // SAFETY: `check` found 16 weights from the furthest step on.
-        let weights = unsafe { _mm512_loadu_ps(taps.weights.as_ptr().add(*weight)) };
-        for (i, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `check` found the furthest step of the last pixel within the input.
-            let values = unsafe { _mm512_loadu_ps(taps.input.as_ptr().add(*step + pixel(i))) };
-            *sum = _mm512_fmadd_ps(values, weights, *sum);
+    let bias = unsafe { _mm512_loadu_ps(rows.bias.as_ptr()) };
+    for (lines, Finish { residual, clamp }, output) in rows.each(columns, output) {
+        let mut sums = [bias; PIXELS];
+        for line in lines {
+            let input = rows.input.as_ptr().wrapping_add(line.input).wrapping_offset(columns.first);
+            for (tap, mask) in columns.masks.iter().enumerate() {
+                // SAFETY: `check` found 16 weights for each tap.
+                let weights =
+                    unsafe { _mm512_loadu_ps(rows.weights.as_ptr().add(line.weights + tap * BLOCK)) };
+                let input = input.wrapping_add(tap * tap_step);
+                if *mask == all {
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        // SAFETY: the taps that masks select lie in the plane of the input, which `check` found.
+                        let values = unsafe { _mm512_loadu_ps(input.wrapping_add(i * step)) };
+                        *sum = _mm512_fmadd_ps(values, weights, *sum);
+                    }
+                    continue;
+                }
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    if mask >> i & 1 == 1 {
+                        // SAFETY: as above.
+                        let values = unsafe { _mm512_loadu_ps(input.wrapping_add(i * step)) };
+                        *sum = _mm512_fmadd_ps(values, weights, *sum);
+                    }
+                }
+            }
         }
-    }
-    if let Some(residual) = taps.finish.residual {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `check` found as many summands as outputs.
-            *sum = _mm512_add_ps(*sum, unsafe { _mm512_loadu_ps(residual.data.as_ptr().add(i * BLOCK)) });
+        if let Some(residual) = residual {
+            let summands = residual.data[..PIXELS * BLOCK].as_ptr();
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: there are 16 summands for each pixel.
+                *sum = _mm512_add_ps(*sum, unsafe { _mm512_loadu_ps(summands.add(i * BLOCK)) });
+            }
         }
-    }
-    if let Some([min, max]) = taps.finish.clamp {
-        let (min, max) = (_mm512_set1_ps(min), _mm512_set1_ps(max));
-        // The second operand is the result if one is NaN or both are zeros.
-        sums = sums.map(|sum| _mm512_min_ps(max, _mm512_max_ps(min, sum)));
-    }
-    for (i, sum) in sums.iter().enumerate() {
-        // SAFETY: there are 16 outputs for each pixel.
-        unsafe { _mm512_storeu_ps(output.as_mut_ptr().add(i * BLOCK), *sum) };
+        if let Some([min, max]) = clamp {
+            let (min, max) = (_mm512_set1_ps(min), _mm512_set1_ps(max));
+            // The second operand is the result if one is NaN or both are zeros.
+            for sum in &mut sums {
+                *sum = _mm512_min_ps(max, _mm512_max_ps(min, *sum));
+            }
+        }
+        let output = output[..PIXELS * BLOCK].as_mut_ptr();
+        for (i, sum) in sums.iter().enumerate() {
+            // SAFETY: there are 16 outputs for each pixel.
+            unsafe { _mm512_storeu_ps(output.add(i * BLOCK), *sum) };
+        }
     }
 }

@@ -126,15 +126,23 @@ impl Dense<'_> {
             for depth in depth_blocks(steps) {
                 let (starts, ends) = (depth.start == 0, depth.end == steps);
                 let row_len = blocks.len() * BLOCK;
+                let finish = Some(Finish { residual, clamp: activation.clamp });
                 let stretch = Stretch {
                     input,
                     pixel: self.plan.pixel,
                     steps: self.plan.steps.slice(depth.clone()),
                     weights: &weights[depth.start * row_len..depth.end * row_len],
                     bias: starts.then(|| &self.bias[first_block * BLOCK..][..row_len]),
-                    finish: ends.then_some(Finish { residual, clamp: activation.clamp }),
+                    finish: finish.filter(|_| ends),
                 };
+                let steps = self.plan.steps.slice(0..0);
+                let bias_alone = Stretch { steps, weights: &[], finish, ..stretch };
                 for row in 0..strip.rows.len() {
+                    let reads_padding_only = self.plan.is_outside(strip, row);
+                    if reads_padding_only && !starts {
+                        continue;
+                    }
+                    let stretch = if reads_padding_only { bias_alone } else { stretch };
                     for columns in balanced(strip.columns.len(), most) {
                         let pixel = row * strip.columns.len() + columns.start;
                         let stretch = Stretch {

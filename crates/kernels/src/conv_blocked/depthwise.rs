@@ -1,12 +1,11 @@
 //! Depthwise convolution of blocked inputs: weighted sums of vectors of 16 channels, without a copy of the input.
-//! Taps on padding are skipped: outputs that use the same taps along each axis share a list of them.
+//! Taps on padding are skipped: whole lines of them for a row of the output, and single ones by masks of its pixels.
 
 use std::ops::Range;
 
 use super::epilogue::Output;
-use super::tile::{Finish, Residual, Taps, Tile};
+use super::tile::{Finish, Residual, Tile};
 use crate::blocked::BLOCK;
-use crate::gemm::Offsets;
 use crate::parallel::{self, balanced};
 use crate::window::Window;
 
@@ -26,61 +25,130 @@ pub(super) struct Depthwise<'a> {
 }
 
 /// The taps of all outputs.
+///
+/// For each line of each row and each tap that a mask of some columns selects, the 16 elements from
+/// `line.input + column.first + tap · tap_step + pixel · pixel_step` on lie in a plane of the input.
 #[derive(Debug)]
 pub(super) struct DepthwisePlan {
     window: Window,
-    /// Along each axis, outputs that use the same taps.
-    spans: [Vec<Span>; 3],
-    /// For each span of the depth, of the height and of the width: where the taps lie in the input, from the first of
-    /// them on, and in the weights.
-    lists: Vec<(Offsets, Offsets)>,
+    /// For each row of the output, over all depths, a range of the lines.
+    rows: Vec<Range<usize>>,
+    lines: Vec<Line>,
+    columns: Vec<Columns>,
 }
 
-/// Neighbouring outputs along an axis, and the taps of theirs that do not lie on padding.
-#[derive(Clone, Debug)]
-struct Span {
+/// The taps of a row of the window that lie on the same row of the input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Where the row of the input begins.
+    pub(super) input: usize,
+    /// Where the weights of the row of the window begin.
+    pub(super) weights: usize,
+}
+
+/// Neighbouring columns of the output that a tile computes together.
+#[derive(Debug)]
+pub(super) struct Columns {
     outputs: Range<usize>,
-    taps: Range<usize>,
+    /// Where the first tap of the first pixel reads in a row, which may be before it.
+    pub(super) first: isize,
+    /// For each tap of a row of the window, the pixels for which it does not lie on padding.
+    pub(super) masks: Vec<u32>,
+}
+
+impl Columns {
+    /// The number of pixels.
+    pub(super) fn len(&self) -> usize {
+        self.outputs.len()
+    }
 }
 
 impl DepthwisePlan {
-    pub(super) fn new(window: Window) -> DepthwisePlan {
-        let spans = [0, 1, 2].map(|axis| spans(&window, axis));
-        let ([_, height, width], dilations) = (window.input, window.dilations);
-        let mut lists = Vec::new();
-        for depth in &spans[0] {
-            for row in &spans[1] {
-                for column in &spans[2] {
-                    let (mut inputs, mut weights) = (Vec::new(), Vec::new());
-                    for d in depth.taps.clone() {
-                        for h in row.taps.clone() {
-                            for w in column.taps.clone() {
-                                let plane = (d - depth.taps.start) * dilations[0] * height;
-                                let line = (plane + (h - row.taps.start) * dilations[1]) * width;
-                                inputs.push((line + (w - column.taps.start) * dilations[2]) * BLOCK);
-                                weights.push(((d * window.kernel[1] + h) * window.kernel[2] + w) * BLOCK);
-                            }
-                        }
+    /// The taps for tiles of at most `most` pixels.
+    pub(super) fn new(window: Window, most: usize) -> DepthwisePlan {
+        let [_, height, width] = window.input;
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
+        for depth in 0..window.output[0] {
+            for row in 0..window.output[1] {
+                let first = lines.len();
+                for d in window.taps_inside(0, depth) {
+                    for h in window.taps_inside(1, row) {
+                        let line = window.position(0, depth, d) * height + window.position(1, row, h);
+                        let taps = (d * window.kernel[1] + h) * window.kernel[2];
+                        lines.push(Line { input: line * width * BLOCK, weights: taps * BLOCK });
                     }
-                    lists.push((Offsets::new(inputs), Offsets::new(weights)));
                 }
+                rows.push(first..lines.len());
             }
         }
-        DepthwisePlan { window, spans, lists }
+        let columns = balanced(window.output[2], most).map(|outputs| {
+            let mask = |tap| {
+                let inside = |pixel: &usize| window.source(2, outputs.start + pixel, tap).is_some();
+                (0..outputs.len()).filter(inside).fold(0, |mask, pixel| mask | 1 << pixel)
+            };
+            let first = (outputs.start * window.strides[2]) as isize - window.pads_begin[2] as isize;
+            let masks = (0..window.kernel[2]).map(mask).collect();
+            Columns { first: first.wrapping_mul(BLOCK as isize), masks, outputs }
+        });
+        DepthwisePlan { rows, lines, columns: columns.collect(), window }
+    }
+}
+
+/// The operands of some rows of a plane of the output, for the tiles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DepthwiseRows<'a> {
+    plan: &'a DepthwisePlan,
+    /// The first row.
+    first: usize,
+    /// The plane of the input.
+    pub(super) input: &'a [f32],
+    /// `[taps, 16]`
+    pub(super) weights: &'a [f32],
+    /// The initial values, 16.
+    pub(super) bias: &'a [f32],
+    pub(super) finish: Finish<'a>,
+}
+
+impl DepthwiseRows<'_> {
+    /// The distance of neighbouring pixels of the output in the input.
+    pub(super) fn pixel_step(&self) -> usize {
+        self.plan.window.strides[2] * BLOCK
     }
 
-    /// The span of an output along an axis.
-    fn span(&self, axis: usize, output: usize) -> (usize, &Span) {
-        let index = self.spans[axis].partition_point(|span| span.outputs.end <= output);
-        (index, &self.spans[axis][index])
+    /// The distance of neighbouring taps of a row of the window in the input.
+    pub(super) fn tap_step(&self) -> usize {
+        self.plan.window.dilations[2] * BLOCK
     }
 
-    /// Where the first tap of the outputs of a span reads.
-    fn source(&self, axis: usize, output: usize, span: &Span) -> usize {
-        let window = &self.window;
-        let padded = output * window.strides[axis] + span.taps.start * window.dilations[axis];
-        // Without taps nothing is read.
-        padded.saturating_sub(window.pads_begin[axis]).min(window.input[axis])
+    /// Panics if a slice is too short for some columns of the output, of which there are `pixels`.
+    #[inline]
+    pub(super) fn check(&self, columns: &Columns, pixels: usize, output: &[f32]) {
+        let window = &self.plan.window;
+        assert_eq!(columns.len(), pixels, "the tile was chosen by its pixels");
+        assert_eq!(columns.masks.len(), window.kernel[2], "one mask for each tap");
+        assert_eq!(self.input.len(), window.input_len() * BLOCK, "the input is not a plane");
+        assert_eq!(self.weights.len(), window.taps() * BLOCK, "the weights are not those of a plane");
+        assert!(self.bias.len() >= BLOCK, "too few biases");
+        if let Some(residual) = self.finish.residual {
+            assert!(residual.data.len() >= output.len(), "the residual is too short");
+        }
+    }
+
+    /// For each row its lines, the residual and the results of some columns.
+    #[inline(always)]
+    pub(super) fn each<'o>(
+        &self,
+        columns: &Columns,
+        output: &'o mut [f32],
+    ) -> impl Iterator<Item = (&[Line], Finish<'_>, &'o mut [f32])> {
+        let row_len = self.plan.window.output[2] * BLOCK;
+        let rows = self.plan.rows[self.first..].iter().zip(output.chunks_exact_mut(row_len)).enumerate();
+        let [start, end] = [columns.outputs.start, columns.outputs.end].map(|column| column * BLOCK);
+        rows.map(move |(i, (lines, row))| {
+            let residual = self.finish.residual;
+            let residual = residual.map(|residual| residual.from(i * row_len + start));
+            (&self.plan.lines[lines.clone()], Finish { residual, ..self.finish }, &mut row[start..end])
+        })
     }
 }
 
@@ -97,67 +165,24 @@ impl Depthwise<'_> {
             let pieces = rows.chunks_mut(PIECE_ROWS * row_len).enumerate();
             pieces.map(move |(piece, rows)| (plane, piece * PIECE_ROWS, rows))
         });
-        parallel::for_each(operations, pieces.collect(), |(plane, first_row, output)| {
+        parallel::for_each(operations, pieces.collect(), |(plane, first, output)| {
             let block = plane % self.blocks;
-            let input = &input[plane * in_len..][..in_len];
-            let weights = &self.weights[block * taps * BLOCK..][..taps * BLOCK];
-            let bias = &self.bias[block * BLOCK..][..BLOCK];
-            for (i, output) in output.chunks_exact_mut(row_len).enumerate() {
-                let row = first_row + i;
-                let residual = residual.map(|residual| Residual {
-                    data: &residual[plane * out_len + row * row_len..][..row_len],
-                    stride: 0,
-                });
-                let finish = Finish { residual, clamp: activation.clamp };
-                self.run_row(row, input, weights, bias, finish, output);
+            let residual = residual.map(|residual| {
+                let start = plane * out_len + first * row_len;
+                Residual { data: &residual[start..][..output.len()], stride: 0 }
+            });
+            let rows = DepthwiseRows {
+                plan: self.plan,
+                first,
+                input: &input[plane * in_len..][..in_len],
+                weights: &self.weights[block * taps * BLOCK..][..taps * BLOCK],
+                bias: &self.bias[block * BLOCK..][..BLOCK],
+                finish: Finish { residual, clamp: activation.clamp },
+            };
+            for columns in &self.plan.columns {
+                (self.tile.run_depthwise)(&rows, columns, output);
             }
             activation.apply(output);
         });
     }
-
-    /// Computes a row of a plane of the output; rows are counted over all depths.
-    fn run_row(
-        &self,
-        row: usize,
-        input: &[f32],
-        weights: &[f32],
-        bias: &[f32],
-        finish: Finish<'_>,
-        output: &mut [f32],
-    ) {
-        let plan = self.plan;
-        let (window, spans) = (&plan.window, &plan.spans);
-        let (depth, row) = (row / window.output[1], row % window.output[1]);
-        let ((depth_index, depth_span), (row_index, row_span)) = (plan.span(0, depth), plan.span(1, row));
-        let lists = &plan.lists[(depth_index * spans[1].len() + row_index) * spans[2].len()..];
-        let line = plan.source(0, depth, depth_span) * window.input[1] + plan.source(1, row, row_span);
-        for (span, (inputs, offsets)) in spans[2].iter().zip(lists) {
-            for pixels in balanced(span.outputs.len(), self.tile.depthwise_pixels) {
-                let column = span.outputs.start + pixels.start;
-                let first = (line * window.input[2] + plan.source(2, column, span)) * BLOCK;
-                let taps = Taps {
-                    input: input.get(first..).unwrap_or_default(),
-                    steps: inputs.slice(0..inputs.len()),
-                    weights,
-                    weight_steps: offsets.slice(0..offsets.len()),
-                    bias,
-                    finish: finish.at_pixel(column),
-                };
-                let output = &mut output[column * BLOCK..][..pixels.len() * BLOCK];
-                (self.tile.run_depthwise)(&taps, window.strides[2] * BLOCK, output);
-            }
-        }
-    }
-}
-
-fn spans(window: &Window, axis: usize) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
-    for output in 0..window.output[axis] {
-        let taps = window.taps_inside(axis, output);
-        match spans.last_mut() {
-            Some(last) if last.taps == taps => last.outputs.end += 1,
-            _ => spans.push(Span { outputs: output..output + 1, taps }),
-        }
-    }
-    spans
 }

@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) sheet: Option<Sheet>,
     /// The elements of a group of an image.
     pub(super) group_len: usize,
+    /// Whether there are windows that lie on padding alone.
+    has_outside: bool,
 }
 
 impl Plan {
@@ -83,9 +85,20 @@ impl Plan {
             row_step: window.strides[1] * row,
             pixel,
             sheet,
+            has_outside: [0, 1].iter().any(|&axis| {
+                let ends = [0, window.output[axis] - 1];
+                ends.iter().any(|&output| is_outside(&window, axis, output))
+            }),
             group_len: planes * window.input_len() * pixel,
             window,
         }))
+    }
+
+    /// Whether the windows of a row of a strip lie on padding alone.
+    pub(super) fn is_outside(&self, strip: &Strip, row: usize) -> bool {
+        self.has_outside
+            && (is_outside(&self.window, 0, strip.depth)
+                || is_outside(&self.window, 1, strip.rows.start + row))
     }
 
     /// The part of the input, a group of an image, from the first window of a strip on; only without a copy.
@@ -94,6 +107,11 @@ impl Plan {
         let row = strip.depth * self.window.strides[0] * height + strip.rows.start * self.window.strides[1];
         &input[(row * width + strip.columns.start) * self.pixel..]
     }
+}
+
+/// Whether the windows of an output along an axis lie on padding alone.
+fn is_outside(window: &Window, axis: usize, output: usize) -> bool {
+    window.taps_inside(axis, output).is_empty()
 }
 
 /// The preferred largest numbers of rows and columns of a strip.

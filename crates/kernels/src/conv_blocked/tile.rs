@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::BLOCK;
+use super::depthwise::{Columns, DepthwiseRows};
 use crate::gemm::OffsetsSlice;
 
 /// The computation of some pixels of some output blocks in registers, with one instruction set.
@@ -21,7 +22,7 @@ pub(super) struct Tile {
     pub(super) run: RunTile,
     /// The largest number of pixels of a tile of a depthwise convolution.
     pub(super) depthwise_pixels: usize,
-    /// Computes one tile of a depthwise convolution.
+    /// Computes the tiles of some columns of a depthwise convolution.
     pub(super) run_depthwise: RunDepthwise,
 }
 
@@ -47,44 +48,11 @@ pub(super) struct Stretch<'a> {
     pub(super) finish: Option<Finish<'a>>,
 }
 
-/// Computes `output[16 i + lane] = bias + Σ input[steps[p] + i · stride + lane] · weights[weight_steps[p] + lane]` for
-/// all pixels of the output, as a chain of multiply-adds, and [finishes](Taps::finish) it.
+/// Computes some columns of rows of a depthwise convolution: for each pixel `bias + Σ input · weights` over the taps of the
+/// lines that the masks select, in order, as a chain of multiply-adds, and finishes it.
 ///
 /// Panics if a slice is too short.
-pub(super) type RunDepthwise = fn(taps: &Taps<'_>, stride: usize, output: &mut [f32]);
-
-/// The operands of a tile of a depthwise convolution.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taps<'a> {
-    pub(super) input: &'a [f32],
-    /// Where each tap of the first pixel begins in the input.
-    pub(super) steps: OffsetsSlice<'a>,
-    pub(super) weights: &'a [f32],
-    /// Where the weights of each tap begin.
-    pub(super) weight_steps: OffsetsSlice<'a>,
-    /// The initial values, 16.
-    pub(super) bias: &'a [f32],
-    pub(super) finish: Finish<'a>,
-}
-
-impl Taps<'_> {
-    /// Panics if a slice is too short for a tile.
-    #[inline]
-    pub(super) fn check(&self, stride: usize, output: &[f32]) {
-        let n_taps = self.steps.values().len();
-        assert_eq!(n_taps, self.weight_steps.values().len(), "one weight for each tap");
-        let last = (output.len() / BLOCK - 1).checked_mul(stride);
-        let end = last.and_then(|last| last.checked_add(self.steps.furthest())?.checked_add(BLOCK));
-        let holds = end.is_some_and(|end| end <= self.input.len());
-        assert!(n_taps == 0 || holds, "the windows exceed the input");
-        let holds = self.weight_steps.furthest() + BLOCK <= self.weights.len();
-        assert!(n_taps == 0 || holds, "the weights are too few");
-        assert!(self.bias.len() >= BLOCK, "too few biases");
-        if let Some(residual) = self.finish.residual {
-            assert!(residual.data.len() >= output.len(), "the residual is too short");
-        }
-    }
-}
+pub(super) type RunDepthwise = fn(rows: &DepthwiseRows<'_>, columns: &Columns, output: &mut [f32]);
 
 /// The operations on a finished sum: the residual is added, then the result is clamped.
 #[derive(Clone, Copy, Debug)]

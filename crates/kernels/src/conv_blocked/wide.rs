@@ -5,7 +5,8 @@
 use wide::f32x4;
 
 use super::BLOCK;
-use super::tile::{Finish, Stretch, Taps, Tile};
+use super::depthwise::{Columns, DepthwiseRows};
+use super::tile::{Finish, Stretch, Tile};
 
 /// The tile, which runs everywhere.
 pub(super) fn tile() -> &'static Tile {
@@ -60,17 +61,24 @@ fn multiply<const PIXELS: usize>(stretch: &Stretch<'_>, c: &mut [&mut [f32]], fi
     }
 }
 
-fn run_depthwise(taps: &Taps<'_>, stride: usize, output: &mut [f32]) {
-    taps.check(stride, output);
-    for (i, output) in output.chunks_exact_mut(BLOCK).enumerate() {
-        let mut sums = load(taps.bias);
-        for (step, weight) in taps.steps.values().iter().zip(taps.weight_steps.values()) {
-            let (values, weights) = (load(&taps.input[step + i * stride..]), load(&taps.weights[*weight..]));
-            for v in 0..VECTORS {
-                sums[v] = values[v].mul_add(weights[v], sums[v]);
+fn run_depthwise(rows: &DepthwiseRows<'_>, columns: &Columns, output: &mut [f32]) {
+    rows.check(columns, 1, output);
+    for (lines, finish, output) in rows.each(columns, output) {
+        let mut sums = load(rows.bias);
+        for line in lines {
+            for (tap, mask) in columns.masks.iter().enumerate() {
+                if *mask == 1 {
+                    let start = (line.input + tap * rows.tap_step()).wrapping_add_signed(columns.first);
+                    let weights = load(&rows.weights[line.weights + tap * BLOCK..]);
+                    for (sum, (value, weight)) in
+                        sums.iter_mut().zip(load(&rows.input[start..]).iter().zip(weights))
+                    {
+                        *sum = value.mul_add(weight, *sum);
+                    }
+                }
             }
         }
-        store(sums, taps.finish.at_pixel(i), output);
+        store(sums, finish, output);
     }
 }
 

@@ -1,15 +1,17 @@
 //! The activation functions of neural networks, in f32 and without branches, so that loops over them can be vectorized.
 //!
-//! No multiply-add is fused, so that every instruction set computes the same bits.
+//! Every kernel whose multiply-adds are fused computes the same bits; see [`Isa::fused`](crate::isa::Isa::fused).
 //! The polynomials for exp, log and tanh are those of the Cephes library (S. Moshier, `expf.c`, `logf.c`,
 //! `tanhf.c`);
 //! the one for erf is of the form of N. Juffa (Stack Overflow, question 35148198).
 
 use super::Unary;
+use crate::isa::multiply_add;
 
 /// A function of one number; implementations mark `of` as `#[inline(always)]`.
 pub(crate) trait Function: Copy + Send + Sync {
-    fn of(self, x: f32) -> f32;
+    /// `fused` is that of [`Loops::run`](crate::isa::Loops::run).
+    fn of(self, fused: bool, x: f32) -> f32;
 }
 
 /// Adding and subtracting it rounds numbers below 2^22 to integers, half to even.
@@ -23,30 +25,66 @@ fn select(condition: bool, value: f32, other: f32) -> f32 {
 
 /// `c[0] x^n + c[1] x^(n-1) + … + c[n]`.
 #[inline(always)]
-fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
-    let mut sum = 0.0;
-    for coefficient in coefficients {
-        sum = sum * x + coefficient;
+fn polynomial<const N: usize>(fused: bool, x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = coefficients[0];
+    for coefficient in &coefficients[1..] {
+        sum = multiply_add(fused, sum, x, *coefficient);
     }
     sum
 }
 
+/// A number in two factors: its exponential is `mantissa · 2^n`.
+struct Exponential {
+    mantissa: f32,
+    n: i32,
+}
+
+/// For x between -104 and 89; NaN is kept.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+fn exponential(fused: bool, x: f32) -> Exponential {
+    let rounded = multiply_add(fused, x, std::f32::consts::LOG2_E, ROUNDER);
+    let n = rounded - ROUNDER;
+    // log 2 in two parts, of which the first times n is exact.
+    let r = multiply_add(fused, n, -0.693_359_4, x);
+    Exponential::of(fused, rounded, multiply_add(fused, n, 2.121_944_4e-4, r))
+}
+
+impl Exponential {
+    /// Of `n log 2 + r`, where `rounded` is n and the rounder.
+    #[inline(always)]
+    fn of(fused: bool, rounded: f32, r: f32) -> Exponential {
+        // Pairs of coefficients, which do not wait for each other.
+        let square = r * r;
+        let p = multiply_add(fused, 1.987_569_1e-4, r, 1.398_199_9e-3);
+        let p = multiply_add(fused, p, square, multiply_add(fused, 8.333_452e-3, r, 4.166_579_6e-2));
+        let p = multiply_add(fused, p, square, multiply_add(fused, 1.666_666_5e-1, r, 0.5));
+        let mantissa = multiply_add(fused, p, square, r + 1.0);
+        Exponential { mantissa, n: (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32) }
+    }
+
+    /// The number, for n between -190 and 63.
+    #[inline(always)]
+    fn number(self) -> f32 {
+        // The first product is exact, the second rounds what is subnormal.
+        self.mantissa * power_of_two(self.n.wrapping_add(64)) * power_of_two(-64)
+    }
+}
+
+#[inline(always)]
+pub(crate) fn exp(fused: bool, x: f32) -> f32 {
     // Outside of these bounds the result is 0 or infinite. NaN is kept.
     let x = select(x > 89.0, 89.0, x);
     let x = select(x < -104.0, -104.0, x);
-    let rounded = x * std::f32::consts::LOG2_E + ROUNDER;
-    let n = rounded - ROUNDER;
-    // log 2 in two parts, of which the first times n is exact.
-    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let p =
-        polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
-    let mantissa = p * (r * r) + r + 1.0;
+    let Exponential { mantissa, n } = exponential(fused, x);
     // Two factors, each of them a normal number, so that the product becomes subnormal or infinite correctly.
-    let n = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
     let half = n >> 1;
     mantissa * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// `exp(x)` in fewer steps, for x between -104 and 40; anything for others.
+#[inline(always)]
+fn exp_of_negative(fused: bool, x: f32) -> f32 {
+    exponential(fused, x).number()
 }
 
 /// `2^n` for n in -126..=127.
@@ -56,7 +94,7 @@ fn power_of_two(n: i32) -> f32 {
 }
 
 #[inline(always)]
-pub(crate) fn log(x: f32) -> f32 {
+pub(crate) fn log(fused: bool, x: f32) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
     let scaled = select(subnormal, x * (1u32 << 23) as f32, x);
     // A mantissa between the square roots of 1/2 and 2.
@@ -66,6 +104,7 @@ pub(crate) fn log(x: f32) -> f32 {
         f32::from_bits((shifted & 0x7f_ffff).wrapping_add(std::f32::consts::FRAC_1_SQRT_2.to_bits()));
     let z = mantissa - 1.0;
     let p = polynomial(
+        fused,
         z,
         [
             7.037_683_6e-2,
@@ -80,8 +119,9 @@ pub(crate) fn log(x: f32) -> f32 {
         ],
     );
     let square = z * z;
-    let tail = p * z * square + exponent * -2.121_944_4e-4 - 0.5 * square;
-    let result = exponent * 0.693_359_4 + (z + tail);
+    let tail = multiply_add(fused, exponent, -2.121_944_4e-4, p * z * square);
+    let tail = multiply_add(fused, square, -0.5, tail);
+    let result = multiply_add(fused, exponent, 0.693_359_4, z + tail);
     let result = select(x > f32::MAX, f32::INFINITY, result);
     let result = select(x == 0.0, f32::NEG_INFINITY, result);
     // Negative numbers and NaN.
@@ -89,32 +129,47 @@ pub(crate) fn log(x: f32) -> f32 {
 }
 
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
+fn tanh(fused: bool, x: f32) -> f32 {
     let size = x.abs();
     let square = x * x;
-    let p =
-        polynomial(square, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
-    let small = p * square * size + size;
-    let large = 1.0 - 2.0 / (exp(2.0 * size) + 1.0);
+    let coefficients = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
+    let small = multiply_add(fused, polynomial(fused, square, coefficients) * square, size, size);
+    let e = exp_of_negative(fused, select(size > 52.0, -104.0, -2.0 * size));
+    let large = (1.0 - e) / (1.0 + e);
     select(size < 0.625, small, large).copysign(x)
 }
 
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
+fn sigmoid(fused: bool, x: f32) -> f32 {
+    select(x.is_nan(), x, sigmoid_of_number(fused, x))
+}
+
+/// `-|x|`, but at least -104; -104 for NaN.
+#[inline(always)]
+fn bounded(x: f32) -> f32 {
+    // The bits of negative numbers increase with their size.
+    f32::from_bits((-x.abs()).to_bits().min((-104.0f32).to_bits()))
+}
+
+/// The sigmoid function; any number for NaN, which times NaN is NaN again.
+#[inline(always)]
+fn sigmoid_of_number(fused: bool, x: f32) -> f32 {
+    let e = exp_of_negative(fused, bounded(x));
     select(x < 0.0, e, 1.0) / (1.0 + e)
 }
 
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
+pub(crate) fn erf(fused: bool, x: f32) -> f32 {
     let size = x.abs();
     let square = x * x;
     let p = polynomial(
+        fused,
         square,
         [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1],
     );
-    let small = p * size + size;
+    let small = multiply_add(fused, p, size, size);
     let p = polynomial(
+        fused,
         size,
         [
             -1.728_534_7e-5,
@@ -127,17 +182,18 @@ pub(crate) fn erf(x: f32) -> f32 {
         ],
     );
     // Above 4 the result is 1, and the polynomial no longer decreases.
-    let large = select(size > 4.0, 1.0, 1.0 - exp(p * size - size));
+    let e = exp_of_negative(fused, multiply_add(fused, p, size, -size));
+    let large = select(size > 4.0, 1.0, 1.0 - e);
     select(size < 0.927_734_4, small, large).copysign(x)
 }
 
 /// `log(1 + x)` for x between 0 and 1.
 #[inline(always)]
-fn log1p(x: f32) -> f32 {
+fn log1p(fused: bool, x: f32) -> f32 {
     let u = 1.0 + x;
     // The quotient compensates the rounding error of `1 + x`.
     let quotient = x / select(u == 1.0, 1.0, u - 1.0);
-    select(u == 1.0, x, log(u) * quotient)
+    select(u == 1.0, x, log(fused, u) * quotient)
 }
 
 /// A computation that is generic over the function.
@@ -147,7 +203,7 @@ pub(crate) trait WithFunction {
 
 /// A type for each variant of [`Unary`], and the conversion from variant to type.
 macro_rules! functions {
-    ($($name:ident { $($field:ident),* } = |$x:ident| $value:expr;)*) => {
+    ($($name:ident { $($field:ident),* } = |$fused:ident, $x:ident| $value:expr;)*) => {
         impl Unary {
             pub(crate) fn apply(self, what: impl WithFunction) {
                 match self {
@@ -164,7 +220,7 @@ macro_rules! functions {
 
             impl Function for $name {
                 #[inline(always)]
-                fn of(self, $x: f32) -> f32 {
+                fn of(self, $fused: bool, $x: f32) -> f32 {
                     let $name { $($field),* } = self;
                     $value
                 }
@@ -174,27 +230,27 @@ macro_rules! functions {
 }
 
 functions! {
-    Abs {} = |x| x.abs();
-    Neg {} = |x| -x;
-    Floor {} = |x| x.floor();
-    Ceil {} = |x| x.ceil();
-    Round {} = |x| x.round_ties_even();
-    Sqrt {} = |x| x.sqrt();
-    Reciprocal {} = |x| 1.0 / x;
-    Exp {} = |x| exp(x);
-    Log {} = |x| log(x);
-    Tanh {} = |x| tanh(x);
-    Sigmoid {} = |x| sigmoid(x);
-    Erf {} = |x| erf(x);
-    Gelu {} = |x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-    Silu {} = |x| x * sigmoid(x);
-    Softplus {} = |x| select(x < 0.0, 0.0, x) + log1p(exp(-x.abs()));
-    Relu {} = |x| select(x < 0.0, 0.0, x);
-    LeakyRelu { slope } = |x| select(x < 0.0, x * slope, x);
-    Elu { alpha } = |x| select(x < 0.0, alpha * (exp(x) - 1.0), x);
-    HardSigmoid { slope, offset } = |x| clip(x * slope + offset, 0.0, 1.0);
-    HardSwish {} = |x| x * clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
-    Clip { min, max } = |x| clip(x, min, max);
+    Abs {} = |_fused, x| x.abs();
+    Neg {} = |_fused, x| -x;
+    Floor {} = |_fused, x| x.floor();
+    Ceil {} = |_fused, x| x.ceil();
+    Round {} = |_fused, x| x.round_ties_even();
+    Sqrt {} = |_fused, x| x.sqrt();
+    Reciprocal {} = |_fused, x| 1.0 / x;
+    Exp {} = |fused, x| exp(fused, x);
+    Log {} = |fused, x| log(fused, x);
+    Tanh {} = |fused, x| tanh(fused, x);
+    Sigmoid {} = |fused, x| sigmoid(fused, x);
+    Erf {} = |fused, x| erf(fused, x);
+    Gelu {} = |fused, x| 0.5 * x * (1.0 + erf(fused, x * std::f32::consts::FRAC_1_SQRT_2));
+    Silu {} = |fused, x| x * sigmoid_of_number(fused, x);
+    Softplus {} = |fused, x| select(x < 0.0, 0.0, x) + log1p(fused, exp_of_negative(fused, select(x.abs() > 104.0, -104.0, -x.abs())));
+    Relu {} = |_fused, x| select(x < 0.0, 0.0, x);
+    LeakyRelu { slope } = |_fused, x| select(x < 0.0, x * slope, x);
+    Elu { alpha } = |fused, x| select(x < 0.0, alpha * (exp(fused, x) - 1.0), x);
+    HardSigmoid { slope, offset } = |_fused, x| clip(x * slope + offset, 0.0, 1.0);
+    HardSwish {} = |_fused, x| x * clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
+    Clip { min, max } = |_fused, x| clip(x, min, max);
 }
 
 /// The bounds in the order of ONNX: where they cross, the upper one is the result.

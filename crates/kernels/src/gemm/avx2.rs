@@ -5,11 +5,13 @@
 use std::arch::x86_64::*;
 
 use super::tile::{Added, RightPanels, RightRows, Start, Tile, check_tile, depth_of};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile = Tile { name: "avx2-6x16", fused: true, rows: 6, columns: 16, panels, run };
-    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(&TILE)
+    (allows(Row::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+        .then_some(&TILE)
 }
 
 const LANES: usize = 8;

@@ -5,11 +5,12 @@
 use std::arch::x86_64::*;
 
 use super::tile::{Added, RightPanels, RightRows, Start, Tile, check_tile, depth_of};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile = Tile { name: "avx512-14x32", fused: true, rows: 14, columns: 32, panels, run };
-    is_x86_feature_detected!("avx512f").then_some(&TILE)
+    (allows(Row::Avx512) && is_x86_feature_detected!("avx512f")).then_some(&TILE)
 }
 
 const LANES: usize = 16;

@@ -78,16 +78,16 @@ impl<F: Function> Loops for MapRows<'_, '_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _fused: bool) {
+    fn run(self, fused: bool) {
         for row in self.rows {
             let (chunks, rest) = row[self.columns.clone()].as_chunks_mut::<LANES>();
             for values in chunks {
                 for value in values {
-                    *value = self.function.of(*value);
+                    *value = self.function.of(fused, *value);
                 }
             }
             for value in rest {
-                *value = self.function.of(*value);
+                *value = self.function.of(fused, *value);
             }
         }
     }

@@ -125,11 +125,6 @@ impl PackedRight {
         PackedRight { kernel, depth, columns, panel_columns: tile.columns, data }
     }
 
-    /// The number of columns of the factor.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// The panels of the block `depth`, from the one that begins at `column` on.
     pub(super) fn panels(&self, depth: Range<usize>, column: usize) -> &[f32] {
         let padded = self.columns.next_multiple_of(self.panel_columns);

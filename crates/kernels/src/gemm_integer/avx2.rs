@@ -7,11 +7,12 @@ use std::arch::x86_64::*;
 
 use super::tile::{RunTile, Tile};
 use crate::gemm::{Start, check_tile};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile = Tile { name: "avx2-6x16", rows: 6, columns: 2 * LANES, run: RunTile::Pairs(run) };
-    is_x86_feature_detected!("avx2").then_some(&TILE)
+    (allows(Row::Avx2) && is_x86_feature_detected!("avx2")).then_some(&TILE)
 }
 
 const LANES: usize = 8;

@@ -7,12 +7,14 @@ use std::arch::x86_64::*;
 use super::Bytes;
 use super::tile::{LeftRows, RunTile, Tile};
 use crate::gemm::{Start, check_tile};
+use crate::isa::{Row, allows};
 
 /// The tile, if this machine can run it.
 pub(super) fn tile() -> Option<&'static Tile> {
     static TILE: Tile =
         Tile { name: "avx512vnni-14x32", rows: 14, columns: 2 * LANES, run: RunTile::Quads(run) };
-    (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")).then_some(&TILE)
+    (allows(Row::Avx512) && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
+        .then_some(&TILE)
 }
 
 const LANES: usize = 16;

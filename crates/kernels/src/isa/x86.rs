@@ -2,11 +2,12 @@
 
 #![allow(unsafe_code, reason = "calling a #[target_feature] function, after run-time detection")]
 
-use super::Loops;
+use super::{Loops, Row, allows};
 
 /// AVX-512 as in every server processor since Skylake, with its FMA and AVX2.
 pub(super) fn has_avx512() -> bool {
-    has_avx2()
+    allows(Row::Avx512)
+        && has_avx2()
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
@@ -15,7 +16,7 @@ pub(super) fn has_avx512() -> bool {
 
 /// AVX2 with FMA.
 pub(super) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    allows(Row::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 pub(super) fn run_avx512<L: Loops>(loops: L) -> L::Output {

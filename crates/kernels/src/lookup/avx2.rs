@@ -5,10 +5,11 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, Table, look_up};
+use crate::isa::{Row, allows};
 
 /// The kernel, if this machine can run it.
 pub(super) fn kernel() -> Option<Kernel> {
-    is_x86_feature_detected!("avx2").then_some(Kernel { name: "avx2", run })
+    (allows(Row::Avx2) && is_x86_feature_detected!("avx2")).then_some(Kernel { name: "avx2", run })
 }
 
 fn run(table: &Table, input: &[u8], output: &mut [u8]) {

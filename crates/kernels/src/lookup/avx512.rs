@@ -5,10 +5,12 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, Table, look_up};
+use crate::isa::{Row, allows};
 
 /// The kernel, if this machine can run it.
 pub(super) fn kernel() -> Option<Kernel> {
-    let is_available = is_x86_feature_detected!("avx512f")
+    let is_available = allows(Row::Avx512)
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vbmi");
     is_available.then_some(Kernel { name: "avx512vbmi", run })

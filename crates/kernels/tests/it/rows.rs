@@ -1,5 +1,5 @@
-//! Operations on rows: softmax, layer normalization, and the transpose; equal bits from every instruction
-//! set.
+//! Operations on rows: softmax, layer normalization, and the transpose; equal bits from every fused
+//! kernel.
 
 use intact8_kernels::layer_norm::Normalization;
 use intact8_kernels::loops::kernels;
@@ -12,18 +12,21 @@ use crate::threads::on_threads;
 
 proptest! {
     #[test]
-    fn softmax_is_accurate_and_equal_for_all_kernels(rows in 0..8usize, row_len in 1..70usize, spread in 0.1f32..50.0, seed: u64) {
+    fn softmax_is_accurate_and_equal_for_fused_kernels(rows in 0..8usize, row_len in 1..70usize, spread in 0.1f32..50.0, seed: u64) {
         let input: Vec<f32> = Random::new(seed).floats(rows * row_len).iter().map(|x| x * spread).collect();
         let results: Vec<_> = kernels().iter().map(|kernel| {
             let (mut plain, mut logarithm) = (vec![0.0; input.len()], vec![0.0; input.len()]);
             kernel.softmax(row_len, &input, &mut plain);
             kernel.log_softmax(row_len, &input, &mut logarithm);
-            (kernel.name, plain, logarithm)
+            (kernel, plain, logarithm)
         }).collect();
         let (reference, compiled) = results.split_last().unwrap();
-        for (name, plain, logarithm) in compiled {
-            assert_same(plain, &compiled[0].1, true, 0.0, name);
-            assert_same(logarithm, &compiled[0].2, true, 0.0, name);
+        for (kernel, plain, logarithm) in compiled {
+            let name = kernel.name;
+            if kernel.fused() && compiled[0].0.fused() {
+                assert_same(plain, &compiled[0].1, true, 0.0, name);
+                assert_same(logarithm, &compiled[0].2, true, 0.0, name);
+            }
             assert_same(plain, &reference.1, false, 4.0, name);
             assert_same(logarithm, &reference.2, false, 2.0 * spread + 8.0, name);
         }
