@@ -24,6 +24,13 @@ impl BufferPool {
     /// A vector of `len` elements with unspecified values: the smallest one that is large enough, if at least half of
     /// it is used.
     pub(crate) fn take<T: Element>(&self, len: usize) -> Option<Vec<T>> {
+        let mut vector = self.take_at_least(len)?;
+        vector.resize(len, T::default());
+        Some(vector)
+    }
+
+    /// A vector of `len` or more elements with unspecified values, as [`take`](Self::take) chooses it.
+    pub(crate) fn take_at_least<T: Element>(&self, len: usize) -> Option<Vec<T>> {
         let mut vectors = self.0.borrow_mut();
         let capacity = |unused: &Unused| unused.vector.downcast_ref::<Vec<T>>().map(Vec::capacity);
         let fits = |capacity: &usize| (len..=2 * len).contains(capacity);
@@ -31,8 +38,18 @@ impl BufferPool {
             vectors.iter().enumerate().filter_map(|(idx, unused)| Some((capacity(unused)?, idx)));
         let (_, idx) = capacities.filter(|(capacity, _)| fits(capacity)).min()?;
         let mut vector = *vectors.swap_remove(idx).vector.downcast::<Vec<T>>().ok()?;
-        vector.resize(len, T::default());
+        if vector.len() < len {
+            vector.resize(len, T::default());
+        }
         Some(vector)
+    }
+
+    /// A vector without elements and with room for `len`.
+    pub(crate) fn empty<T: Element>(&self, len: usize) -> Vec<T> {
+        let mut vector = self.take_at_least(len).unwrap_or_default();
+        vector.clear();
+        vector.reserve(len);
+        vector
     }
 
     /// Adds a vector to the pool, unless it is small; if the pool is full, the oldest one is freed.
@@ -60,7 +77,7 @@ impl BufferPool {
     /// Adds the elements of a tensor to the pool, unless they are shared.
     pub(crate) fn add_tensor(&self, tensor: Tensor) {
         with_element!(tensor.dtype(), T => {
-            if let Some(values) = tensor.into_unshared_values::<T>() {
+            if let Some(values) = tensor.into_unshared_vector::<T>() {
                 self.keep(values);
             }
         });

@@ -60,6 +60,35 @@ impl Call<'_, '_> {
         let n_elements = self.reserve::<T>(shape)?;
         Ok(self.context.buffer_pool.take(n_elements).unwrap_or_else(|| vec![T::default(); n_elements]))
     }
+
+    /// As [`unset`](Self::unset), from the start of a cache line on, for kernels that are faster on those.
+    pub(crate) fn aligned<T: Element>(&self, shape: &[usize]) -> Result<Aligned<T>> {
+        const CACHE_LINE: usize = 64;
+        let len = self.reserve::<T>(shape)?;
+        let slack = CACHE_LINE / size_of::<T>();
+        let vector = self.context.buffer_pool.take_at_least(len + slack);
+        let vector = vector.unwrap_or_else(|| vec![T::default(); len + slack]);
+        Ok(Aligned { start: vector.as_ptr().align_offset(CACHE_LINE).min(slack), vector, len })
+    }
+}
+
+/// The elements of a result, a part of a vector.
+pub(crate) struct Aligned<T> {
+    vector: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: Element> Aligned<T> {
+    /// The elements to write to.
+    pub(crate) fn values(&mut self) -> &mut [T] {
+        &mut self.vector[self.start..self.start + self.len]
+    }
+
+    /// A tensor of the shape for which they were made.
+    pub(crate) fn into_tensor(self, shape: &[usize]) -> Tensor {
+        Tensor::part_of(shape, self.vector, self.start)
+    }
 }
 
 fn missing(slot: usize) -> Error {

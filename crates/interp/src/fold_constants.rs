@@ -2,12 +2,14 @@
 
 use crate::context::Limits;
 use crate::session::Session;
-use intact8_ir::{Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, Result, Tensor, isolate};
+use intact8_ir::{
+    Graph, GraphId, Model, Node, NodeId, Op, OperatorTrait, Pass, Result, Tensor, ValueId, isolate,
+};
 
 /// Replaces operations with constant operands by their results, so that weights after a Reshape, Transpose or Identity,
 /// shapes and tables become constants for other passes.
 ///
-/// Not folded: quantization and dequantization, which represent quantized values; operators with random results or with
+/// Not folded: quantization and dequantization, which mean more than they compute; operators with random results or with
 /// subgraphs; functions of the model; operations that fail, which is an error only if they run; and results that would
 /// make the file larger than computing them costs when it is loaded: more than 64 KiB and more than four times their
 /// operands, as the table of a Fourier transform, or more than 1 MiB in total.
@@ -53,26 +55,53 @@ impl Pass for FoldConstants {
     }
 
     fn run(&self, model: &mut Model) -> Result<bool> {
-        let mut grown = 0;
-        let mut changed = false;
-        for graph in model.inner_first() {
-            for id in model.graph(graph).topo() {
-                let op = model.graph(graph).node(id).as_op();
-                if !op.is_some_and(|op| !is_function(model, op) && is_foldable(op)) {
-                    continue;
-                }
-                let Some(results) = results(model, graph, id, &mut grown) else { continue };
-                for (slot, tensor) in results {
-                    replace(model.graph_mut(graph), id, slot, tensor);
-                }
-                changed = true;
-            }
-        }
-        if changed {
-            model.remove_dead();
-        }
-        Ok(changed)
+        let is_foldable = |op: &Op| is_foldable(op) && !op.has(OperatorTrait::Quantizes);
+        Ok(fold(model, &Rules { is_foldable, constant: Graph::constant, max_total_growth: MAX_TOTAL_GROWTH }))
     }
+}
+
+/// As [`FoldConstants`], also dequantization, without a limit of the total, and without the defaults of inputs: for what is
+/// compiled, which holds the results in any case.
+pub(crate) struct FoldCompiled;
+
+impl Pass for FoldCompiled {
+    fn name(&self) -> &'static str {
+        "fold-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        Ok(fold(model, &Rules { is_foldable, constant: Graph::fixed, max_total_growth: u64::MAX }))
+    }
+}
+
+/// What is folded.
+struct Rules {
+    is_foldable: fn(&Op) -> bool,
+    constant: fn(&Graph, ValueId) -> Option<&Tensor>,
+    max_total_growth: u64,
+}
+
+/// Folds the operations that may be; returns whether there are any.
+fn fold(model: &mut Model, rules: &Rules) -> bool {
+    let mut grown = 0;
+    let mut changed = false;
+    for graph in model.inner_first() {
+        for id in model.graph(graph).topo() {
+            let op = model.graph(graph).node(id).as_op();
+            if !op.is_some_and(|op| !is_function(model, op) && (rules.is_foldable)(op)) {
+                continue;
+            }
+            let Some(results) = results(model, graph, id, &mut grown, rules) else { continue };
+            for (slot, tensor) in results {
+                replace(model.graph_mut(graph), id, slot, tensor);
+            }
+            changed = true;
+        }
+    }
+    if changed {
+        model.remove_dead();
+    }
+    changed
 }
 
 fn is_function(model: &Model, op: &Op) -> bool {
@@ -80,17 +109,22 @@ fn is_function(model: &Model, op: &Op) -> bool {
 }
 
 fn is_foldable(op: &Op) -> bool {
-    // A quantizer means more than it computes.
-    let is_excluded = op.has(OperatorTrait::Random) || op.has(OperatorTrait::Quantizes);
-    !is_excluded && op.subgraphs().next().is_none()
+    !op.has(OperatorTrait::Random) && op.subgraphs().next().is_none()
 }
 
 /// The outputs of a node in its named slots, if all its operands are constant.
-fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Option<Vec<(usize, Tensor)>> {
+fn results(
+    model: &Model,
+    within: GraphId,
+    id: NodeId,
+    grown: &mut u64,
+    rules: &Rules,
+) -> Option<Vec<(usize, Tensor)>> {
     let graph = model.graph(within);
     let operands = graph.operands(id).iter().flatten();
-    let sizes: Option<Vec<u64>> =
-        operands.map(|&value| graph.constant(value).map(|tensor| tensor.byte_size() as u64)).collect();
+    let sizes: Option<Vec<u64>> = operands
+        .map(|&value| (rules.constant)(graph, value).map(|tensor| tensor.byte_size() as u64))
+        .collect();
     let sizes = sizes.filter(|sizes| !sizes.is_empty() || graph.node(id).is("Constant"))?;
     let n_operand_bytes: u64 = sizes.iter().sum();
     let most = SMALL.max(n_operand_bytes.saturating_mul(MAX_GROWTH));
@@ -103,7 +137,7 @@ fn results(model: &Model, within: GraphId, id: NodeId, grown: &mut u64) -> Optio
     let n_result_bytes: u64 = tensors.iter().map(|tensor| tensor.byte_size() as u64).sum();
     if n_result_bytes > TINY {
         let total = *grown + n_result_bytes.saturating_sub(n_operand_bytes);
-        if n_result_bytes > most || total > MAX_TOTAL_GROWTH {
+        if n_result_bytes > most || total > rules.max_total_growth {
             return None;
         }
         *grown = total;
@@ -119,7 +153,7 @@ fn replace(graph: &mut Graph, id: NodeId, slot: usize, tensor: Tensor) {
     let mut node = Node::constant(result.name, tensor);
     node.outputs[0].notes = result.notes;
     let constant = graph.add(node, &[]);
-    graph.replace_uses(intact8_ir::ValueId { node: id, slot }, constant.into());
+    graph.replace_uses(ValueId { node: id, slot }, constant.into());
 }
 
 #[cfg(test)]

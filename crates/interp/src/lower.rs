@@ -17,9 +17,10 @@ mod chains;
 mod float_products;
 mod moved_bytes;
 mod quantized;
+mod slices;
 mod transposes;
 
-use crate::fold_constants::FoldConstants;
+use crate::fold_constants::FoldCompiled;
 use intact8_ir::{Error, Graph, Model, Node, NodeId, Op, Pipeline, Result, Value, ValueId};
 
 /// The domain of operators that only lowered models have.
@@ -52,7 +53,8 @@ pub(crate) fn passes() -> Pipeline<'static> {
         Box::new(byte_tables::TabulateByteFunctions),
         Box::new(moved_bytes::MoveBytes),
         Box::new(transposes::SinkTransposes),
-        Box::new(FoldConstants),
+        Box::new(FoldCompiled),
+        Box::new(slices::MergeSlices),
         Box::new(blocked::BlockChannels),
         Box::new(float_products::FuseFloatProducts),
         Box::new(chains::FuseChains),

@@ -60,7 +60,8 @@ impl Strided {
                 for_each([self.start], &steps(&dims), |[at]| text = text.saturating_add(strings[at].len() as u64));
                 call.context.reserve(text)?;
             }
-            Ok(Tensor::new(&shape, if n == 0 { vec![] } else { collect(values, self.start, &dims, n) }))
+            let out = call.context.buffer_pool.empty(n);
+            Ok(Tensor::new(&shape, if n == 0 { vec![] } else { collect(values, self.start, &dims, out) }))
         })?;
         restored(out, dtype)
     }
@@ -124,14 +125,14 @@ impl<const N: usize> Walk<'_, N> {
     }
 }
 
-fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Vec<T> {
+/// The elements of a view; `out` is empty.
+fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], mut out: Vec<T>) -> Vec<T> {
     let Some((&inner, outer)) = dims.split_last() else { return vec![values[start].clone()] };
     if ![0, 1].contains(&inner.step)
         && let Some(column) = outer.iter().position(|dim| dim.step == 1)
     {
-        return transposed(values, start, dims, column, n);
+        return transposed(values, start, dims, column, out);
     }
-    let mut out = Vec::with_capacity(n);
     let outer = steps(outer);
     match inner.step {
         0 => {
@@ -142,6 +143,14 @@ fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Ve
             for_each([start], &outer, |[at]| out.extend(values[at..at + inner.len].iter().cloned()));
         }
         1 => for_each([start], &outer, |[at]| out.extend_from_slice(&values[at..at + inner.len])),
+        2 => for_each([start], &outer, |[at]| {
+            // Pairs of fixed size are copied by vector instructions.
+            let pairs = &values[at..].as_chunks::<2>().0;
+            let pairs = &pairs[..pairs.len().min(inner.len)];
+            out.extend(pairs.iter().map(|pair| pair[0].clone()));
+            let last = values[at..].iter().step_by(2).skip(pairs.len()).take(inner.len - pairs.len());
+            out.extend(last.cloned());
+        }),
         step if step > 0 => for_each([start], &outer, |[at]| {
             out.extend(values[at..].iter().step_by(step as usize).take(inner.len).cloned());
         }),
@@ -153,7 +162,13 @@ fn collect<T: Element>(values: &[T], start: usize, dims: &[Dim], n: usize) -> Ve
 }
 
 /// Reads a view whose adjacent elements are in dimension `column` instead of the last, by exchanging rows and columns.
-fn transposed<T: Element>(values: &[T], start: usize, dims: &[Dim], column: usize, n: usize) -> Vec<T> {
+fn transposed<T: Element>(
+    values: &[T],
+    start: usize,
+    dims: &[Dim],
+    column: usize,
+    mut out: Vec<T>,
+) -> Vec<T> {
     let lengths: Vec<usize> = dims.iter().map(|dim| dim.len).collect();
     let own = Strided::of(&lengths).dims;
     let (n_columns, out_step) = (dims[column].len, own[column].step as usize);
@@ -161,7 +176,7 @@ fn transposed<T: Element>(values: &[T], start: usize, dims: &[Dim], column: usiz
     let others =
         dims.iter().zip(&own).enumerate().filter(|(axis, _)| *axis != column && *axis + 1 != dims.len());
     let others: Vec<_> = others.map(|(_, (dim, own))| (dim.len, [dim.step, own.step])).collect();
-    let mut out = vec![T::default(); n];
+    out.resize(lengths.iter().product(), T::default());
     for_each([start, 0], &others, |[from, to]| {
         for top in (0..n_rows).step_by(BLOCK) {
             let height = BLOCK.min(n_rows - top);
@@ -220,8 +235,7 @@ mod tests {
                     }
                     let start = -low as usize;
                     let merged = merged(&dims);
-                    let n = dims.iter().map(|dim| dim.len).product();
-                    assert_eq!(collect(&values, start, &merged, n), reference(start, &dims), "{dims:?}");
+                    assert_eq!(collect(&values, start, &merged, vec![]), reference(start, &dims), "{dims:?}");
                 }
             }
         }

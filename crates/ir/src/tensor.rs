@@ -5,7 +5,7 @@
 
 use crate::element::{Storage, Stored};
 use crate::{DType, Element, Error, Result, with_element};
-use ndarray::{ArcArray, ArrayBase, ArrayViewD, Data, Dimension, IxDyn};
+use ndarray::{ArcArray, ArrayBase, ArrayViewD, Data, Dimension, IxDyn, s};
 use std::fmt;
 
 /// An n-dimensional array of one of the ONNX element types. Cloning shares the elements; writing copies them first.
@@ -23,6 +23,17 @@ impl Tensor {
             Ok(array) => Tensor(T::wrap(array)),
             Err(_) => panic!("{n_values} values can't fill a tensor of shape {:?}", shape.slice()),
         }
+    }
+
+    /// A tensor of `shape` with those of the `values` that begin at `start`.
+    ///
+    /// # Panics
+    /// If there are fewer values than the product of the shape from there on.
+    pub fn part_of<T: Element>(shape: &[usize], values: Vec<T>, start: usize) -> Tensor {
+        let len: usize = shape.iter().product();
+        let part = ArcArray::from_vec(values).slice_move(s![start..start + len]);
+        let array = part.into_shape_with_order(IxDyn(shape));
+        Tensor(T::wrap(array.expect("the part has as many elements as the shape")))
     }
 
     /// A tensor without dimensions.
@@ -95,17 +106,18 @@ impl Tensor {
     /// The elements in row-major order, without a copy unless they are shared.
     pub fn into_values<T: Element>(self) -> Result<Vec<T>> {
         let array = T::take(self.0).map_err(|other| wrong_type::<T>(other.dtype()))?;
-        let (values, offset) = array.into_owned().into_raw_vec_and_offset();
-        debug_assert!(offset.unwrap_or(0) == 0, "tensors own whole vectors");
+        let len = array.len();
+        let (mut values, start) = array.into_owned().into_raw_vec_and_offset();
+        let start = start.unwrap_or(0);
+        values.truncate(start + len);
+        values.drain(..start);
         Ok(values)
     }
 
-    /// The elements in row-major order, if they are of that type and not shared.
-    pub fn into_unshared_values<T: Element>(self) -> Option<Vec<T>> {
+    /// The vector that holds the elements, and maybe others before and after them, if they are of that type and not shared.
+    pub fn into_unshared_vector<T: Element>(self) -> Option<Vec<T>> {
         let array = T::take(self.0).ok()?.try_into_owned_nocopy().ok()?;
-        let (values, offset) = array.into_raw_vec_and_offset();
-        debug_assert!(offset.unwrap_or(0) == 0, "tensors own whole vectors");
-        Some(values)
+        Some(array.into_raw_vec_and_offset().0)
     }
 
     /// The same elements under another shape, shared; `None` if the number of elements differs.
@@ -217,5 +229,17 @@ mod tests {
         let empty = Tensor::new::<i16>(&[0], vec![]);
         assert!(empty.reshaped(&huge).is_none() && empty.reshaped(&[3, 0]).is_some());
         assert!(Tensor::from_le_bytes(DType::I16, &huge, &[]).is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_vector_is_a_tensor_of_its_own_elements() {
+        let tensor = Tensor::part_of(&[2, 2], vec![0u8, 1, 2, 3, 4, 5, 6], 2);
+        assert_eq!(tensor, Tensor::new(&[2, 2], vec![2u8, 3, 4, 5]));
+        assert_eq!(tensor.to_le_bytes(), [2, 3, 4, 5]);
+        assert_eq!(tensor.reshaped(&[4]).unwrap().values::<u8>().unwrap(), [2, 3, 4, 5]);
+        let mut other = tensor.clone();
+        other.values_mut::<u8>().unwrap()[0] = 9;
+        assert_eq!(other.into_values::<u8>().unwrap(), [9, 3, 4, 5]);
+        assert_eq!(tensor.into_unshared_vector::<u8>().unwrap().len(), 7);
     }
 }

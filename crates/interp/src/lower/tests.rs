@@ -27,6 +27,7 @@ fn passes_change_models_as_in_their_pictures() {
         (&chains::FuseChains, include_str!("chains.rs")),
         (&float_products::FuseFloatProducts, include_str!("float_products.rs")),
         (&moved_bytes::MoveBytes, include_str!("moved_bytes.rs")),
+        (&slices::MergeSlices, include_str!("slices.rs")),
         (&transposes::SinkTransposes, include_str!("transposes.rs")),
     ];
     for (pass, source) in passes {
@@ -163,5 +164,32 @@ fn defaults_of_inputs_are_no_constants() {
             let (found, expected) = (lowered.run(inputs).unwrap(), written.run(inputs).unwrap());
             assert_eq!(found, expected, "{text}");
         }
+    }
+}
+
+/// Slices of every second row and column are read once, and resized blocks stay blocks; the bits are those of the model.
+#[test]
+fn slices_and_resizing_between_convolutions_keep_the_bits() {
+    let text = "model m opset 17\n%x = input : f32[N,3,H,W]\n%zero = const [0] : i64[1]\n%one = const [1] : i64[1]\n\
+        %end = const [1000] : i64[1]\n%two = const [2] : i64[1]\n%three = const [3] : i64[1]\n\
+        %r = Slice(%x, %zero, %end, %two, %two)\n%p = Slice(%r, %one, %end, %three, %two)\n\
+        %s = Slice(%x, %one, %end, %two, %two)\n%q = Slice(%s, %one, %end, %three, %two)\n\
+        %f = Concat(%p, %q) {axis = 1}\n%w = const splat(0.125) : f32[16,6,3,3]\n\
+        %c = Conv(%f, %w) {pads = [1, 1, 1, 1], strides = [2, 2]} @first\n\
+        %n = const [1.0, 1.0, 2.0, 2.0] : f32[4]\n\
+        %u = Resize(%c, _, %n) {mode = \"nearest\", coordinate_transformation_mode = \"asymmetric\", nearest_mode = \"floor\"}\n\
+        %d = Concat(%u, %u) {axis = 1}\n%m = MaxPool(%d) {kernel_shape = [3, 3], pads = [1, 1, 1, 1]}\n\
+        %v = const splat(-0.25) : f32[32,1,3,3]\n%y = Conv(%m, %v) {group = 32, pads = [1, 1, 1, 1]} @last\nreturn %y\n";
+    let model: Model = text.parse().unwrap();
+    let lowered = Session::lowered(&model).unwrap().to_string();
+    let counts = ["Slice(", "Unblock(", "::Block("].map(|name| lowered.matches(name).count());
+    assert_eq!(counts, [2, 1, 0], "{lowered}");
+    let (session, written) =
+        (Session::new(&model).unwrap(), Session::as_written(&model, Limits::default()).unwrap());
+    for shape in [[1, 3, 12, 17], [2, 3, 8, 6], [1, 3, 40, 34]] {
+        let n_elements = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..n_elements).map(|i| (i * 37 % 101) as f32 * 0.03 - 1.5).collect();
+        let inputs = [Tensor::new(&shape, values)];
+        assert_eq!(session.run(&inputs).unwrap(), written.run(&inputs).unwrap(), "{shape:?}");
     }
 }

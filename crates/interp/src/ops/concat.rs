@@ -4,7 +4,7 @@ use crate::axes::{self, Along};
 use crate::call::Call;
 use crate::indices::integers;
 use crate::op::{CompileContext, Kernel, NEWEST, OpRow, Outputs, one};
-use crate::room::{n_elements, reserve_text, shape_of, texts};
+use crate::room::{reserve_text, shape_of, texts};
 use crate::stand_in::{movable, restored, with_movable};
 use crate::strided::{Dim, Strided};
 use intact8_ir::{Element, Error, Result, Tensor};
@@ -45,39 +45,35 @@ pub(super) fn join(tensors: &[&Tensor], axis: i64, call: &Call<'_, '_>) -> Resul
         len = len.saturating_add(tensor.shape()[axis]);
     }
     shape[axis] = len;
-    let n = n_elements(&shape)?;
     let Along { outer, inner, .. } = Along::of(&shape, axis);
     let dtype = first.dtype();
     let tensors: Vec<Cow<'_, Tensor>> =
         tensors.iter().map(|tensor| movable(tensor, call)).collect::<Result<_>>()?;
     let out = with_movable!(tensors[0].dtype(), T => {
-        call.reserve::<T>(&shape)?;
+        let mut out = call.aligned::<T>(&shape)?;
         let strings = tensors.iter().flat_map(|tensor| texts(tensor));
         reserve_text(call, strings.map(String::len))?;
         let parts: Vec<(&[T], usize)> = tensors
             .iter()
             .map(|tensor| Ok((tensor.values::<T>()?, tensor.shape()[axis] * inner)))
             .collect::<Result<_>>()?;
-        Ok(Tensor::new(&shape, interleaved(&parts, outer, n)))
+        interleave(&parts, outer, out.values());
+        Ok(out.into_tensor(&shape))
     })?;
     restored(out, dtype)
 }
 
 /// Copies the rows of all parts alternately.
-fn interleaved<T: Element>(parts: &[(&[T], usize)], n_rows: usize, n: usize) -> Vec<T> {
-    let mut out = Vec::with_capacity(n);
-    if n == 0 {
-        return out;
-    }
+fn interleave<T: Element>(parts: &[(&[T], usize)], n_rows: usize, mut out: &mut [T]) {
     for row in 0..n_rows {
         for (values, len) in parts {
-            match len {
-                1 => out.push(values[row].clone()),
-                len => out.extend_from_slice(&values[row * len..][..*len]),
+            let target = out.split_off_mut(..*len).expect("the result holds all parts");
+            match target {
+                [target] => *target = values[row].clone(),
+                target => target.clone_from_slice(&values[row * len..][..*len]),
             }
         }
     }
-    out
 }
 
 /// The tensors stacked along a new dimension.

@@ -133,14 +133,14 @@ fn activation(ctx: &CompileContext<'_>) -> Result<Option<Unary>> {
 /// `activation(products + summand)` for a summand of another shape, which is broadcast, or to whose shape the products are.
 fn add_broadcast(
     call: &Call<'_, '_>,
-    (products, shape): (Vec<f32>, &[usize]),
+    (products, shape): (&[f32], &[usize]),
     summand: &Tensor,
     activation: Option<Unary>,
 ) -> Result<Outputs> {
     let whole = broadcast_shape(&[shape, summand.shape()])?;
     call.reserve::<f32>(&whole)?;
     let mut out =
-        zip((&products, shape), (summand.values()?, summand.shape()), &whole, |a: &f32, b: &f32| a + b);
+        zip((products, shape), (summand.values()?, summand.shape()), &whole, |a: &f32, b: &f32| a + b);
     if let Some(function) = activation {
         unary_in_place(function, &mut out);
     }

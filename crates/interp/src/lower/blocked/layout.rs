@@ -77,6 +77,7 @@ pub(super) fn sink(graph: &mut Graph, id: NodeId) -> Option<()> {
             blocks
         }
         "Concat" => concat(graph, id)?,
+        "Resize" => resize(graph, id)?,
         "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" => pair(graph, id)?,
         _ if op.has(OperatorTrait::Elementwise) && op.name != "PRelu" => {
             let blocks = Blocks::of(graph, graph.operand(id, 0)?)?;
@@ -109,6 +110,28 @@ fn concat(graph: &mut Graph, id: NodeId) -> Option<Blocks> {
     }
     (0..blocks.len()).for_each(|slot| take_blocks(graph, id, slot));
     Some(Blocks { channels: blocks.iter().map(|blocks| blocks.channels).sum(), ..*last })
+}
+
+/// A Resize to the nearest elements by constant scales, which leaves the channels as they are.
+fn resize(graph: &mut Graph, id: NodeId) -> Option<Blocks> {
+    let blocks = Blocks::of(graph, graph.operand(id, 0)?)?;
+    let op = graph.node(id).as_op()?;
+    let is_nearest = op.str("mode").ok()?.unwrap_or("nearest") == "nearest";
+    let has_region = op.str("coordinate_transformation_mode").ok()? == Some("tf_crop_and_resize");
+    let has_others = op.attrs.contains_key("axes") || graph.operand(id, 3).is_some();
+    if !is_nearest || has_region || has_others {
+        return None;
+    }
+    let scales = graph.fixed(graph.operand(id, 2)?)?.values::<f32>().ok()?;
+    if scales.len() != blocks.rank || scales[..2] != [1.0; 2] {
+        return None;
+    }
+    let scales = [scales, &[1.0]].concat();
+    let name = format!("{} scales blocked", graph.node(id).label());
+    let constant = graph.add(Node::constant(name, Tensor::new(&[scales.len()], scales)), &[]);
+    graph.set_operand(id, 2, Some(constant.into()));
+    take_blocks(graph, id, 0);
+    Some(blocks)
 }
 
 /// An operation on two operands of as many channels, or one and a constant for all or for each channel.

@@ -34,9 +34,9 @@ fn block() -> Kernel {
         let [batch, channels, spatial @ ..] = x.shape() else { return Err(no_channels(x)) };
         let sizes = PlaneSizes { batch: *batch, channels: *channels, positions: spatial.iter().product() };
         let shape = [&[*batch, channels.div_ceil(BLOCK)], spatial, &[BLOCK]].concat();
-        let mut out = call.unset::<f32>(&shape)?;
-        to_blocked(sizes, x.values()?, &mut out);
-        one(Tensor::new(&shape, out))
+        let mut out = call.aligned::<f32>(&shape)?;
+        to_blocked(sizes, x.values()?, out.values());
+        one(out.into_tensor(&shape))
     })
 }
 
@@ -50,10 +50,10 @@ fn unblock(ctx: &CompileContext<'_>) -> Result<Kernel> {
             return Err(Error::invalid_data(format!("{blocks} blocks do not hold {channels} channels")));
         }
         let shape = [&[batch, channels], spatial].concat();
-        let mut out = call.unset::<f32>(&shape)?;
+        let mut out = call.aligned::<f32>(&shape)?;
         let sizes = PlaneSizes { batch, channels, positions: spatial.iter().product() };
-        from_blocked(sizes, x.values()?, &mut out);
-        one(Tensor::new(&shape, out))
+        from_blocked(sizes, x.values()?, out.values());
+        one(out.into_tensor(&shape))
     }))
 }
 
@@ -64,11 +64,47 @@ fn conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
     let bias = ctx.constant(2).cloned();
     let layout = if ctx.flag("plain", false)? { Layout::Plain } else { Layout::Blocked };
     let activation = activation(ctx)?;
-    let in_channels = attrs.shape_of_weight(weight.shape())?.in_channels;
-    let prepared: OnceLock<PreparedConvBlocked> = OnceLock::new();
+    let first: OnceLock<(Sizes, PreparedConvBlocked)> = OnceLock::new();
     Ok(Box::new(move |call| {
         let x = call.tensor(0)?;
-        let first = match layout {
+        let sizes = || Sizes::of(&attrs, layout, x, weight.shape());
+        let (of_first, prepared) = match first.get() {
+            Some(first) => first,
+            None => {
+                let bias = bias.as_ref().map(Tensor::values::<f32>).transpose()?;
+                let sizes = sizes()?;
+                let prepared = prepare(&sizes.conv, layout, weight.values()?, bias).map_err(invalid)?;
+                first.get_or_init(|| (sizes, prepared))
+            }
+        };
+        let fresh = (of_first.x != x.shape()).then(sizes).transpose()?;
+        let Sizes { conv, out: shape, .. } = fresh.as_ref().unwrap_or(of_first);
+        let mut out = call.aligned::<f32>(shape)?;
+        let summand = call.optional(3)?;
+        let is_alike = summand.is_none_or(|summand| summand.shape() == shape);
+        if !is_alike {
+            prepared.run(conv, x.values()?, Epilogue::default(), out.values()).map_err(invalid)?;
+            return add_broadcast(call, (out.values(), shape), call.tensor(3)?, activation);
+        }
+        let residual = summand.map(Tensor::values::<f32>).transpose()?;
+        let epilogue = Epilogue { residual, activation };
+        prepared.run(conv, x.values()?, epilogue, out.values()).map_err(invalid)?;
+        one(out.into_tensor(shape))
+    }))
+}
+
+/// The sizes of a convolution for an input of a shape.
+struct Sizes {
+    x: Vec<usize>,
+    conv: ConvShape,
+    /// The shape of the result, in blocks.
+    out: Vec<usize>,
+}
+
+impl Sizes {
+    fn of(attrs: &ConvAttrs, layout: Layout, x: &Tensor, weight: &[usize]) -> Result<Sizes> {
+        let in_channels = attrs.shape_of_weight(weight)?.in_channels;
+        let plain = match layout {
             Layout::Plain => x.shape().to_vec(),
             Layout::Blocked => {
                 let (batch, blocks, spatial) = parts(x)?;
@@ -79,31 +115,14 @@ fn conv(ctx: &CompileContext<'_>) -> Result<Kernel> {
                 [&[batch, in_channels], spatial].concat()
             }
         };
-        let sizes = attrs.over(&first, weight.shape())?;
-        let conv_shape = without_unit_dimensions(&sizes.shape, &sizes.out_shape[2..]);
-        let prepared = match prepared.get() {
-            Some(prepared) => prepared,
-            None => {
-                let bias = bias.as_ref().map(Tensor::values::<f32>).transpose()?;
-                let fresh = prepare(&conv_shape, layout, weight.values()?, bias).map_err(invalid)?;
-                prepared.get_or_init(|| fresh)
-            }
-        };
+        let sizes = attrs.over(&plain, weight)?;
         let [batch, out_channels, spatial @ ..] = &sizes.out_shape[..] else { return Err(no_channels(x)) };
-        let shape = [&[*batch, out_channels.div_ceil(BLOCK)], spatial, &[BLOCK]].concat();
-        let mut out = call.unset::<f32>(&shape)?;
-        let summand = call.optional(3)?;
-        let is_alike = summand.is_none_or(|summand| summand.shape() == shape);
-        if !is_alike {
-            prepared.run(&conv_shape, x.values()?, Epilogue::default(), &mut out).map_err(invalid)?;
-            return add_broadcast(call, (out, &shape), call.tensor(3)?, activation);
-        }
-        let residual = summand.map(Tensor::values::<f32>).transpose()?;
-        prepared
-            .run(&conv_shape, x.values()?, Epilogue { residual, activation }, &mut out)
-            .map_err(invalid)?;
-        one(Tensor::new(&shape, out))
-    }))
+        Ok(Sizes {
+            x: x.shape().to_vec(),
+            conv: without_unit_dimensions(&sizes.shape, spatial),
+            out: [&[*batch, out_channels.div_ceil(BLOCK)], spatial, &[BLOCK]].concat(),
+        })
+    }
 }
 
 /// The same convolution without dimensions of one position, so that the last one, along which kernels are fastest, is long.
@@ -134,9 +153,9 @@ fn max_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
         let (batch, blocks, spatial) = parts(call.tensor(0)?)?;
         let sizes = attrs.over(&[&[batch, blocks], spatial].concat())?;
         let shape = [&sizes.out_shape[..], &[BLOCK]].concat();
-        let mut out = call.unset::<f32>(&shape)?;
-        max_pool_blocked(&sizes.shape, call.values(0)?, &mut out).map_err(invalid)?;
-        one(Tensor::new(&shape, out))
+        let mut out = call.aligned::<f32>(&shape)?;
+        max_pool_blocked(&sizes.shape, call.values(0)?, out.values()).map_err(invalid)?;
+        one(out.into_tensor(&shape))
     }))
 }
 
@@ -148,9 +167,9 @@ fn average_pool(ctx: &CompileContext<'_>) -> Result<Kernel> {
         let (batch, blocks, spatial) = parts(call.tensor(0)?)?;
         let sizes = attrs.over(&[&[batch, blocks], spatial].concat())?;
         let shape = [&sizes.out_shape[..], &[BLOCK]].concat();
-        let mut out = call.unset::<f32>(&shape)?;
-        average_pool_blocked(&sizes.shape, divisor, call.values(0)?, &mut out).map_err(invalid)?;
-        one(Tensor::new(&shape, out))
+        let mut out = call.aligned::<f32>(&shape)?;
+        average_pool_blocked(&sizes.shape, divisor, call.values(0)?, out.values()).map_err(invalid)?;
+        one(out.into_tensor(&shape))
     }))
 }
 
@@ -158,9 +177,9 @@ fn global_average_pool() -> Kernel {
     Box::new(|call| {
         let (batch, blocks, spatial) = parts(call.tensor(0)?)?;
         let shape = [&[batch, blocks], &vec![1; spatial.len()][..], &[BLOCK]].concat();
-        let mut out = call.unset::<f32>(&shape)?;
-        global_average_blocked(batch * blocks, call.values(0)?, &mut out).map_err(invalid)?;
-        one(Tensor::new(&shape, out))
+        let mut out = call.aligned::<f32>(&shape)?;
+        global_average_blocked(batch * blocks, call.values(0)?, out.values()).map_err(invalid)?;
+        one(out.into_tensor(&shape))
     })
 }
 

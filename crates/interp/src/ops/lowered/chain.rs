@@ -231,10 +231,10 @@ impl<'r> Run<'r, '_, '_> {
                 }
             });
         }
-        let mut out = self.call.unset::<f32>(self.shape)?;
+        let mut out = self.call.aligned::<f32>(self.shape)?;
         let operands = self.operands();
-        chain::chain(Chain { shape: self.shape, operands: &operands, steps: &self.steps }, &mut out);
-        one(Tensor::new(self.shape, out))
+        chain::chain(Chain { shape: self.shape, operands: &operands, steps: &self.steps }, out.values());
+        one(out.into_tensor(self.shape))
     }
 
     fn add(&mut self, values: Held<'r>, shape: &'r [usize]) -> Source {

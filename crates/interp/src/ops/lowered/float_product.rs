@@ -55,7 +55,7 @@ fn compile(ctx: &CompileContext<'_>) -> Result<Kernel> {
         let c = MatrixMut::row_major(&mut out, rows, n);
         gemm::gemm_with(left, Right::Packed(&packed), Init::Zero, epilogue, c);
         match summand.filter(|_| !is_alike) {
-            Some(summand) => add_broadcast(call, (out, &shape), summand, activation),
+            Some(summand) => add_broadcast(call, (&out, &shape), summand, activation),
             None => one(Tensor::new(&shape, out)),
         }
     }))

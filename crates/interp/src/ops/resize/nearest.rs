@@ -43,7 +43,7 @@ pub(super) fn nearest(
             None => T::default(),
         };
         let block = same.iter().map(|axis| axis.input).product();
-        let mut gather = Gather { axes: changed, sources: &sources, block, filler, out: Vec::with_capacity(n_elements) };
+        let mut gather = Gather { axes: changed, sources: &sources, block, filler, out: call.context.buffer_pool.empty(n_elements) };
         if n_elements > 0 {
             gather.walk(0, Some(x.values::<T>()?));
         }
