@@ -19,12 +19,14 @@ mod strategy;
 mod tensor;
 mod tools;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 /// The native module of intact8.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     detached::remember_process();
+    intact8::choose_kernels().map_err(|error| PyImportError::new_err(error.to_string()))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<model::Model>()?;
     module.add_class::<data::DataSet>()?;

@@ -88,6 +88,7 @@ mod html_report;
 mod inspect;
 mod journal;
 mod judge;
+mod kernel_choice;
 mod latency;
 mod latency_comparison;
 mod layer_details;
@@ -165,6 +166,7 @@ pub use intact8_search::{
 };
 pub use journal::Journal;
 pub use judge::Goals;
+pub use kernel_choice::choose_kernels;
 pub use latency::{Budget, Latency, TimedModel, interleaved};
 pub use latency_comparison::LatencyComparison;
 pub use layer_details::{LayerDetail, PreparationDetail};

@@ -75,7 +75,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     color.apply();
     survive_file_size_limit();
     allow_one_thread();
-    let outcome = match command {
+    let outcome = intact8::choose_kernels().map_err(Into::into).and_then(|()| match command {
         Command::Quantize(args) => quantize::run(&args, recipe()),
         Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(&args),
@@ -89,7 +89,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Score(args) => score::run(&args),
         Command::Completions(args) => shell::completions(&args, CommandLine::command()),
         Command::Man(args) => shell::man(&args, CommandLine::command()),
-    };
+    });
     let outcome = outcome.and_then(|code| check_printed().map(|()| code));
     let ExitCode(code) = outcome.unwrap_or_else(|error| failed(&error));
     code

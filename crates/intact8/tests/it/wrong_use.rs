@@ -214,3 +214,21 @@ fn a_missed_bound_is_reported_by_its_value() {
     );
     assert!(!run.stdout.contains("loss") && !run.stderr.contains("loss"), "{}{}", run.stdout, run.stderr);
 }
+
+#[test]
+fn kernels_are_chosen_by_a_known_word() {
+    let run = |word: &str| {
+        let onnx = fixture("digits", "model.onnx");
+        let output = crate::command().args(["inspect", &onnx]).env("INTACT8_KERNELS", word).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run("portable").0, Some(0));
+    let (code, message) = run("sse");
+    assert_ne!(code, Some(0));
+    let (start, end) =
+        ("error: INTACT8_KERNELS: \"sse\" names no kernels; choose one of ", "portable, reference\n");
+    assert!(
+        message.starts_with(start) && message.ends_with(end) && message.lines().count() == 1,
+        "{message}"
+    );
+}
