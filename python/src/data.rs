@@ -17,6 +17,9 @@ pub(crate) struct DataSet {
     pub(crate) data: intact8::data::DataSet,
 }
 
+/// The arrays of a file, with their names.
+type NamedArrays<'py> = Vec<(String, Bound<'py, PyTuple>)>;
+
 #[pymethods]
 impl DataSet {
     /// Reads files of arrays, raw files or images.
@@ -27,11 +30,7 @@ impl DataSet {
     }
 
     /// For each file the arrays that are none of a model's inputs.
-    fn others<'py>(
-        &self,
-        py: Python<'py>,
-        model: &Model,
-    ) -> PyResult<Vec<Vec<(String, Bound<'py, PyTuple>)>>> {
+    fn others<'py>(&self, py: Python<'py>, model: &Model) -> PyResult<Vec<NamedArrays<'py>>> {
         let others = detached(py, || self.data.others(&model.model)).or_raise(py)?;
         let packed = |(name, tensor): (String, Tensor)| Ok((name, to_python(py, &tensor)?));
         others.into_iter().map(|part| part.into_iter().map(packed).collect()).collect()

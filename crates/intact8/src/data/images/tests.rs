@@ -1,3 +1,5 @@
+//! Folders, tables and single images as data sets, beside what Pillow makes of them.
+
 use super::*;
 use crate::data::{Feeding, read_npz};
 use std::fs;
