@@ -16,7 +16,7 @@ pub use crate::weight_params::weight_params;
 use crate::config::{ActivationConfig, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::half_scales::as_fp16;
 use crate::layer::Layer;
-use crate::observer::{Statistics, check_channels, params_of_checked};
+use crate::observer::{Histogram, Statistics, Weighted, check_channels, params_of_checked};
 use crate::params::QuantParams;
 use crate::record::{LayerRecord, Record};
 use channel_weights::weighted;
@@ -168,6 +168,38 @@ impl Calibration {
         other.merge(&self.statistics)?;
         self.chosen.take();
         self.statistics.values_mut().for_each(Statistics::clear);
+        Ok(())
+    }
+
+    /// Removes the statistics and returns them in bounded memory, in the order of the
+    /// [`observed_values`](Calibration::observed_values).
+    pub fn take_statistics(&mut self) -> Vec<Statistics> {
+        self.chosen.take();
+        let take = |statistics: &mut Statistics| {
+            let mut empty = Statistics::default();
+            if let Some(weighted) = &statistics.weighted {
+                empty.weighted = Some(Weighted { histogram: Histogram::default(), ..weighted.clone() });
+            }
+            let mut taken = std::mem::replace(statistics, empty);
+            taken.bounded();
+            taken
+        };
+        self.statistics.values_mut().map(take).collect()
+    }
+
+    /// Adds statistics that were taken from a calibration of the same model and configuration.
+    ///
+    /// # Errors
+    /// If there are more or fewer than observed values, or weighted counts are missing.
+    pub fn add_statistics(&mut self, statistics: &[Statistics]) -> Result<()> {
+        let is_like =
+            |(mine, theirs): (&Statistics, &Statistics)| mine.weighted.is_some() == theirs.weighted.is_some();
+        if self.statistics.len() != statistics.len() || !self.statistics.values().zip(statistics).all(is_like)
+        {
+            return Err(Error::invalid_data("the statistics are those of another model or configuration"));
+        }
+        self.chosen.take();
+        self.statistics.values_mut().zip(statistics).for_each(|(mine, theirs)| *mine += theirs);
         Ok(())
     }
 

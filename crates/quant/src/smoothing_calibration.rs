@@ -7,7 +7,7 @@ use crate::layer::Layer;
 use crate::observer::{ChannelMaxima, check_channels};
 use crate::record::{LayerRecord, Record};
 use crate::shared_weights::SharedWeights;
-use intact8_ir::{Model, Result, Tensor, ValueRef};
+use intact8_ir::{Error, Model, Result, Tensor, ValueRef};
 use std::collections::BTreeMap;
 
 /// The observation of activations, from which the smoothing factors of layers are computed.
@@ -92,6 +92,28 @@ impl SmoothingCalibration {
         for (mine, theirs) in self.groups.iter_mut().zip(&other.groups) {
             mine.activation.merge(&theirs.activation);
         }
+    }
+
+    /// The maxima of the activations, in an order that model and configuration determine.
+    pub fn maxima(&self) -> Vec<ChannelMaxima> {
+        self.groups.iter().map(|group| group.activation.clone()).collect()
+    }
+
+    /// Adds maxima of a calibration for the same model and configuration.
+    ///
+    /// # Errors
+    /// If they are those of other activations.
+    pub fn add_maxima(&mut self, maxima: &[ChannelMaxima]) -> Result<()> {
+        let fits = |group: &Group, maxima: &ChannelMaxima| {
+            group.activation.axis == maxima.axis && [0, group.weights.len()].contains(&maxima.maxima.len())
+        };
+        if self.groups.len() != maxima.len()
+            || !self.groups.iter().zip(maxima).all(|(group, maxima)| fits(group, maxima))
+        {
+            return Err(Error::invalid_data("the maxima are those of another model or configuration"));
+        }
+        self.groups.iter_mut().zip(maxima).for_each(|(group, maxima)| group.activation.merge(maxima));
+        Ok(())
     }
 
     /// A record that holds only smoothing factors, of the layers whose activation was observed.

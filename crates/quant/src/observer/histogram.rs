@@ -3,9 +3,15 @@
 //! A bin holds the numbers that share sign, exponent and the upper bits of the mantissa: its width is a fixed part of
 //! its numbers, for data of any range. Nothing is rescaled while data arrive, so the result depends neither
 //! on their order nor on how they were split. Other tools have borders that follow the data.
+//!
+//! A histogram of very many values is bounded: below some magnitude, the floor, its bins are all as wide as those at the floor.
+//! The floor is the least with which there are at most [`MAX_BINS`] bins that are not empty. As parts have no more such bins than the
+//! whole, their floors are never higher than that of the whole: so bounding parts first gives the same histogram.
 
+use intact8_ir::{Error, Result};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "config-files")]
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
@@ -18,15 +24,21 @@ const BIN_SHIFT: u32 = OCTAVE_SHIFT - SUB_BITS;
 const N_OCTAVES: usize = 1 << (32 - OCTAVE_SHIFT);
 const NEGATIVE: usize = N_OCTAVES / 2;
 
+/// The most bins that are not empty in a [bounded](Histogram::bound) histogram: twelve whole octaves.
+pub const MAX_BINS: usize = 12 * SUB_BINS;
+
 /// An octave with fewer non-empty bins occurs rarely.
 const FEW_BINS: usize = SUB_BINS / 8;
 
 /// Counts of numbers, by bins of fixed borders. Only octaves that occur use memory.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
-#[cfg_attr(feature = "config-files", serde(from = "BTreeMap<u32, u64>", into = "BTreeMap<u32, u64>"))]
+#[cfg_attr(feature = "config-files", serde(try_from = "Counts", into = "Counts"))]
 pub struct Histogram {
     octaves: Vec<Option<Box<[u64; SUB_BINS]>>>,
+    /// The exponent below which bins are as wide as the bins there; 0 if all bins are as narrow as can be. The counts of a wider bin
+    /// are at the first of the narrow ones.
+    floor: u32,
 }
 
 /// A bin: the number of values in `low..=high`.
@@ -42,13 +54,24 @@ pub struct Bin {
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { octaves: vec![None; N_OCTAVES] }
+        Histogram { octaves: vec![None; N_OCTAVES], floor: 0 }
     }
 }
 
 impl Histogram {
     /// Counts finite numbers, each `weight` times.
     pub fn count(&mut self, values: &[f32], weight: u64) {
+        self.count_in_narrow_bins(values, weight);
+        self.join_again();
+    }
+
+    /// Joins bins below the floor in which narrow bins were counted.
+    fn join_again(&mut self) {
+        let floor = std::mem::take(&mut self.floor);
+        self.raise_floor(floor);
+    }
+
+    fn count_in_narrow_bins(&mut self, values: &[f32], weight: u64) {
         const FEW: usize = 64;
         const N_AT_ONCE: usize = 512;
         if values.len() < FEW {
@@ -71,9 +94,85 @@ impl Histogram {
         }
     }
 
+    /// Widens bins until at most [`MAX_BINS`] are not empty, and returns the floor: the exponent of the numbers, as their bits have
+    /// it, below which bins are wider. The result of parts, bounded before they are added or not, is that of the whole.
+    pub fn bound(&mut self) -> u32 {
+        // The number of bins in each octave that are not empty, at each of the widths.
+        let n_bins = |floor: u32| -> usize {
+            let of_octave = |(octave, bins): (usize, &Option<Box<[u64; SUB_BINS]>>)| {
+                let wide = 1 << n_joined_bits(octave, floor);
+                let is_used = |bins: &&[u64]| bins.iter().any(|count| *count > 0);
+                bins.as_ref().map_or(0, |bins| bins.chunks(wide).filter(is_used).count())
+            };
+            self.octaves.iter().enumerate().map(of_octave).sum()
+        };
+        let mut floor = self.floor;
+        if n_bins(floor) > MAX_BINS {
+            // The count does not increase with the floor.
+            let (mut low, mut high) = (floor, NEGATIVE as u32 - 1);
+            while high - low > 1 {
+                let middle = low.midpoint(high);
+                if n_bins(middle) > MAX_BINS { low = middle } else { high = middle }
+            }
+            floor = high;
+        }
+        self.raise_floor(floor);
+        floor
+    }
+
+    /// Widens the bins below an exponent.
+    pub(super) fn raise_floor(&mut self, floor: u32) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        for (octave, bins) in self.octaves.iter_mut().enumerate() {
+            let (n_bits, Some(bins)) = (n_joined_bits(octave, floor), bins) else { continue };
+            for joined in bins.chunks_mut(1 << n_bits).filter(|joined| joined.len() > 1) {
+                let sum = joined.iter().sum();
+                joined.fill(0);
+                joined[0] = sum;
+            }
+        }
+    }
+
+    /// The floor, and the counts that are not 0, each with the number of its bin: bins are numbered by the bits of their numbers.
+    pub fn counts(&self) -> (u32, Vec<(u32, u64)>) {
+        let octaves = self.octaves.iter().enumerate().zip(first_bins(self.floor));
+        let counts = octaves.filter_map(|((octave, bins), first)| Some((octave, bins.as_ref()?, first)));
+        let counts = counts.flat_map(|(octave, bins, first)| {
+            let n_bits = n_joined_bits(octave, self.floor);
+            bins.iter().enumerate().map(move |(sub, &count)| (first + (sub >> n_bits) as u32, count))
+        });
+        (self.floor, counts.filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// The histogram with these counts and this floor, as [`counts`](Histogram::counts) returns them.
+    ///
+    /// # Errors
+    /// If a number of a bin is that of no finite number, or the floor is no exponent.
+    pub fn of_counts(floor: u32, counts: &[(u32, u64)]) -> Result<Histogram> {
+        let wrong = || Error::invalid_data("the bins of a histogram are those of no finite numbers");
+        if floor as usize >= NEGATIVE {
+            return Err(wrong());
+        }
+        let (mut histogram, firsts) = (Histogram::default(), first_bins(floor));
+        for &(number, count) in counts {
+            let octave = firsts.partition_point(|&first| first <= number) - 1;
+            let sub = ((number - firsts[octave]) as usize) << n_joined_bits(octave, floor);
+            if octave % NEGATIVE == NEGATIVE - 1 || sub >= SUB_BINS {
+                return Err(wrong());
+            }
+            *histogram.count_of(((octave << SUB_BITS | sub) as u32) << BIN_SHIFT) += count;
+        }
+        histogram.raise_floor(floor);
+        Ok(histogram)
+    }
+
     /// Forgets all counts, and keeps the memory of octaves that often occur: with the memory of all octaves, it would grow
     /// with every octave that ever occurred.
     pub(super) fn clear(&mut self) {
+        self.floor = 0;
         for octave in &mut self.octaves {
             let n_counted = octave.iter().flat_map(|bins| bins.iter()).filter(|count| **count > 0).count();
             octave.take_if(|_| n_counted < FEW_BINS);
@@ -95,6 +194,8 @@ impl Histogram {
                 *count = 0;
             }
         }
+        lower.join_again();
+        upper.join_again();
     }
 
     fn count_of(&mut self, bits: u32) -> &mut u64 {
@@ -128,10 +229,12 @@ impl Histogram {
     }
 
     fn ascending(&self) -> impl Iterator<Item = Bin> {
-        let bin = |octave: usize, sub: usize, count: u64| {
+        let floor = self.floor;
+        let bin = move |octave: usize, sub: usize, count: u64| {
             // Of the magnitude alone; the last bin of an octave ends where the next one begins.
             let low = ((octave % NEGATIVE) as u32) << OCTAVE_SHIFT | (sub as u32) << BIN_SHIFT;
-            let (low, high) = (f32::from_bits(low), f32::from_bits(low + (1 << BIN_SHIFT)));
+            let width = 1 << (BIN_SHIFT + n_joined_bits(octave, floor));
+            let (low, high) = (f32::from_bits(low), f32::from_bits(low + width));
             let (low, high) = (f64::from(low), f64::from(high.min(f32::MAX)));
             if octave < NEGATIVE { Bin { low, high, count } } else { Bin { low: -high, high: -low, count } }
         };
@@ -147,26 +250,40 @@ impl Histogram {
     }
 }
 
-/// Counts by the upper bits of their numbers.
-impl From<BTreeMap<u32, u64>> for Histogram {
-    fn from(counts: BTreeMap<u32, u64>) -> Histogram {
-        let mut histogram = Histogram::default();
-        for (bin, count) in counts {
-            histogram.count(&[f32::from_bits(bin << BIN_SHIFT)], count);
-        }
-        histogram
+/// The number of bits of the bins of an octave that the floor makes equal: the bins are that many powers of two wider.
+fn n_joined_bits(octave: usize, floor: u32) -> u32 {
+    floor.saturating_sub((octave % NEGATIVE) as u32).min(SUB_BITS)
+}
+
+/// The number of the first bin of each octave.
+fn first_bins(floor: u32) -> Vec<u32> {
+    let n_bins = |octave: usize| (SUB_BINS >> n_joined_bits(octave, floor)) as u32;
+    let next = |sum: &mut u32, octave: usize| Some(std::mem::replace(sum, *sum + n_bins(octave)));
+    (0..N_OCTAVES).scan(0, next).collect()
+}
+
+/// A histogram in files: its floor, and counts by the numbers of their bins.
+#[cfg(feature = "config-files")]
+#[derive(Serialize, Deserialize)]
+struct Counts {
+    floor: u32,
+    bins: BTreeMap<u32, u64>,
+}
+
+#[cfg(feature = "config-files")]
+impl TryFrom<Counts> for Histogram {
+    type Error = Error;
+
+    fn try_from(Counts { floor, bins }: Counts) -> Result<Histogram> {
+        Histogram::of_counts(floor, &bins.into_iter().collect::<Vec<_>>())
     }
 }
 
-impl From<Histogram> for BTreeMap<u32, u64> {
-    fn from(histogram: Histogram) -> BTreeMap<u32, u64> {
-        let octaves = histogram.octaves.into_iter().enumerate();
-        let octaves = octaves.filter_map(|(octave, bins)| Some((octave, bins?)));
-        let counts = octaves.flat_map(|(octave, bins)| {
-            let bin = |sub: usize| (octave << SUB_BITS | sub) as u32;
-            bins.into_iter().enumerate().map(move |(sub, count)| (bin(sub), count)).collect::<Vec<_>>()
-        });
-        counts.filter(|(_, count)| *count > 0).collect()
+#[cfg(feature = "config-files")]
+impl From<Histogram> for Counts {
+    fn from(histogram: Histogram) -> Counts {
+        let (floor, counts) = histogram.counts();
+        Counts { floor, bins: counts.into_iter().collect() }
     }
 }
 
@@ -178,6 +295,10 @@ impl AddAssign<&Histogram> for Histogram {
             let mine = mine.get_or_insert_with(|| Box::new([0; SUB_BINS]));
             mine.iter_mut().zip(theirs.iter()).for_each(|(mine, theirs)| *mine += theirs);
         }
+        // Bins of the one that are narrower than those of the other are joined.
+        let floor = self.floor.max(other.floor);
+        self.floor = self.floor.min(other.floor);
+        self.raise_floor(floor);
     }
 }
 
@@ -217,5 +338,62 @@ mod tests {
         b.count(&values[123..], 1);
         a += &b;
         assert_eq!(a, whole);
+    }
+
+    /// Numbers of both signs whose magnitudes are spread over many octaves, denser towards the large ones.
+    fn spread(n: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f32 / (1u64 << 31) as f32
+        };
+        (0..n).map(|_| (next() - 0.5) * (-30.0 * next() * next()).exp2()).collect()
+    }
+
+    #[test]
+    fn bounded_parts_add_up_to_the_bounded_whole() {
+        let parts: Vec<Vec<f32>> =
+            [(200_000, 1), (3000, 2), (90_000, 3)].map(|(n, seed)| spread(n, seed)).to_vec();
+        let (mut whole, mut merged) = (Histogram::default(), Histogram::default());
+        for part in &parts {
+            whole.count(part, 1);
+        }
+        let mut bounded: Vec<Histogram> = parts
+            .iter()
+            .map(|part| {
+                let mut histogram = Histogram::default();
+                histogram.count(part, 1);
+                histogram.bound();
+                histogram
+            })
+            .collect();
+        bounded.rotate_left(1);
+        for part in &bounded {
+            merged += part;
+            merged.bound();
+        }
+        let finest = whole.clone();
+        whole.bound();
+        assert!(whole.floor > 0 && bounded[0].floor == 0, "{} {}", whole.floor, bounded[0].floor);
+        let (floor, counts) = whole.counts();
+        assert!(counts.len() <= MAX_BINS && counts.len() > MAX_BINS / 2, "{}", counts.len());
+        assert_eq!(merged.counts(), (floor, counts.clone()));
+        assert!(Histogram::of_counts(floor, &counts).unwrap() == whole);
+        // A bin holds all the numbers of the narrow ones that it covers, and none is lost.
+        let narrow = finest.bins(0.0);
+        for bin in whole.bins(0.0) {
+            let inside = narrow.iter().filter(|narrow| bin.low <= narrow.low && narrow.high <= bin.high);
+            assert_eq!(inside.map(|narrow| narrow.count).sum::<u64>(), bin.count, "{bin:?}");
+        }
+    }
+
+    #[test]
+    fn any_distribution_is_bounded() {
+        let mut histogram = Histogram::default();
+        let every_bin = (0..N_OCTAVES << SUB_BITS).map(|bin| f32::from_bits((bin as u32) << BIN_SHIFT));
+        histogram.count(&every_bin.filter(|value| value.is_finite()).collect::<Vec<_>>(), 1);
+        histogram.bound();
+        assert!(histogram.counts().1.len() <= MAX_BINS);
+        assert!(Histogram::of_counts(0, &[(255 << SUB_BITS, 1)]).is_err());
     }
 }

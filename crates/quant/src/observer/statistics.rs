@@ -1,9 +1,10 @@
 //! Statistics of the values of an activation: of bounded size, for any number of values.
 //!
-//! Statistics of parts of the data, gathered in any order and on any machine, add up to those of the whole: everything
-//! but two sums of batch extremes is counted in integers or compared, and so exact.
+//! Statistics of parts of the data, gathered in any order and on any machine, add up to those of the whole bit for bit:
+//! everything is counted in integers, compared or summed exactly.
 
 use super::{Histogram, Weighted};
+use crate::exact_sum::ExactSum;
 use intact8_ir::{Error, Result, Tensor};
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,9 @@ pub struct Statistics {
     /// The greatest value; 0 as long as there is none.
     pub max: f32,
     /// The sum of the least values of the batches.
-    pub sum_of_min: f64,
+    pub sum_of_min: ExactSum,
     /// The sum of the greatest values of the batches.
-    pub sum_of_max: f64,
+    pub sum_of_max: ExactSum,
     /// The histogram of the values.
     pub histogram: Histogram,
     /// The same with a weight per channel, where all uses are layers with weights.
@@ -58,8 +59,8 @@ impl Statistics {
         }
         self.widen(extremes.min, extremes.max);
         self.n_values += values.len() as u64;
-        self.sum_of_min += f64::from(extremes.min);
-        self.sum_of_max += f64::from(extremes.max);
+        self.sum_of_min.add(extremes.min.into());
+        self.sum_of_max.add(extremes.max.into());
         match &mut self.weighted {
             None => self.histogram.count(values, 1),
             Some(weighted) => weighted.count_both(values, tensor.shape(), &mut self.histogram)?,
@@ -78,6 +79,16 @@ impl Statistics {
         let mut channels = self.channels.take();
         channels.iter_mut().for_each(|channels| channels.maxima.clear());
         *self = Statistics { histogram, weighted, channels, ..Statistics::default() };
+    }
+
+    /// The same statistics in bounded memory, whatever the number of values: the histograms have at most [`MAX_BINS`](super::MAX_BINS)
+    /// bins. Bounding parts before they are added, or only their sum, gives the same statistics.
+    pub fn bounded(&mut self) {
+        // Which zero is the least or greatest value depends on the order of the values.
+        (self.min, self.max) = (self.min + 0.0, self.max + 0.0);
+        let floor = self.histogram.bound();
+        // The same values are in both histograms, so they have the same bins.
+        self.weighted.iter_mut().for_each(|weighted| weighted.histogram.raise_floor(floor));
     }
 
     /// Widens the range by the extremes of a batch; to be called before its values are counted.
@@ -102,7 +113,7 @@ impl ChannelMaxima {
     }
 
     /// Adds the maxima of other data.
-    pub(crate) fn merge(&mut self, other: &ChannelMaxima) {
+    pub fn merge(&mut self, other: &ChannelMaxima) {
         self.maxima.resize(self.maxima.len().max(other.maxima.len()), 0.0);
         self.maxima.iter_mut().zip(&other.maxima).for_each(|(mine, theirs)| *mine = mine.max(*theirs));
     }
@@ -146,8 +157,8 @@ impl AddAssign<&Statistics> for Statistics {
         }
         self.n_batches += other.n_batches;
         self.n_values += other.n_values;
-        self.sum_of_min += other.sum_of_min;
-        self.sum_of_max += other.sum_of_max;
+        self.sum_of_min += &other.sum_of_min;
+        self.sum_of_max += &other.sum_of_max;
         self.histogram += &other.histogram;
         if let (Some(mine), Some(theirs)) = (&mut self.weighted, &other.weighted) {
             mine.histogram += &theirs.histogram;
