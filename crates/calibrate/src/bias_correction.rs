@@ -11,9 +11,11 @@ use crate::by_value::ByValue;
 use crate::calibrated::BiasShifts;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
+use crate::passes::{Halt, Passes};
 use crate::replay::{Replay, ReplayState};
 use crate::sample::linear_layers;
-use intact8_ir::{Model, Result, Tensor};
+use crate::states::{CalibrationPass, ChannelErrors, PassContent};
+use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::passes::has_bias;
 use intact8_quant::{Layer, QuantConfig, Record};
 use linear::{InputSums, LinearLayer};
@@ -27,17 +29,56 @@ pub(crate) fn mean_errors(
     smoothed: &Model,
     config: &QuantConfig,
     record: &Record,
-    batches: &mut Batches<'_>,
-) -> Result<BiasShifts> {
+    passes: &mut Passes<'_, '_>,
+) -> Result<BiasShifts, Halt> {
     let may_be_corrected = |layer: &Layer| config.bias_nodes || has_bias(float.model(), layer);
     let linear = linear_layers(float.model(), config)?.into_iter();
     let linear = linear.filter(|sampled| may_be_corrected(&sampled.layer));
-    let linear = linear.map(|sampled| LinearLayer::new(sampled, record)).collect::<Result<Vec<_>>>()?;
+    let (linear, too_large): (Vec<_>, Vec<_>) =
+        linear.partition(|sampled| float.memory().allows(linear::bytes(sampled)));
+    for sampled in too_large {
+        let why = float.memory().refuses(linear::bytes(&sampled), "its bias is not corrected");
+        passes.batches.observer.left_out(&sampled.layer.name, &why);
+    }
     let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
     let others = enabled.filter(|layer| !layer.can_learn_rounding() && may_be_corrected(layer));
-    let others = others.filter_map(|layer| Some((layer.output_axis()?, layer)));
-    let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
-    let replays: Vec<(isize, Replay<'_>)> = others.map(replay).collect::<Result<_>>()?;
+    let others: Vec<(isize, &Layer)> =
+        others.filter_map(|layer| Some((layer.output_axis()?, layer))).collect();
+    let names = linear.iter().map(|sampled| &sampled.layer).chain(others.iter().map(|(_, layer)| *layer));
+    let names: Vec<String> = names.map(|layer| layer.name.clone()).collect();
+    let state = passes.pass(CalibrationPass::BiasCorrection, |batches| {
+        let linear = linear.into_iter().map(|sampled| LinearLayer::new(smoothed, sampled, record));
+        let linear = linear.collect::<Result<Vec<_>>>()?;
+        let replay = |(axis, layer)| Ok((axis, Replay::new(float, config, record, layer)?));
+        let replays: Vec<(isize, Replay<'_>)> = others.into_iter().map(replay).collect::<Result<_>>()?;
+        Ok(PassContent::ChannelErrors(channel_errors(float, &linear, &replays, batches)?))
+    })?;
+    let errors = match state {
+        PassContent::ChannelErrors(errors) if errors.len() == names.len() => errors,
+        _ => return Err(Error::invalid_data("the state of the pass is that of other layers").into()),
+    };
+    let mut shifts =
+        BiasShifts(names.into_iter().zip(&errors).map(|(name, errors)| (name, errors.means())).collect());
+    shifts.0.retain(|name, errors| {
+        let is_finite = errors.iter().all(|error| error.is_finite());
+        if !is_finite {
+            passes
+                .batches
+                .observer
+                .left_out(name, "a quantized value exceeds the largest float: its bias is not corrected");
+        }
+        is_finite
+    });
+    Ok(shifts)
+}
+
+/// The errors of linear layers and of replayed ones, in this order.
+fn channel_errors(
+    float: &FloatModel<'_>,
+    linear: &[LinearLayer],
+    replays: &[(isize, Replay<'_>)],
+    batches: &mut Batches<'_>,
+) -> Result<Vec<ChannelErrors>> {
     let linear_by_value = ByValue::of(linear.iter().map(LinearLayer::values));
     let replays_by_value = ByValue::of(replays.iter().map(|(_, replay)| replay.values()));
     let run_batch = |_, inputs: &[Tensor]| {
@@ -56,41 +97,32 @@ pub(crate) fn mean_errors(
             }
             Ok(())
         })?;
-        Ok((input_sums, states.into_iter().map(|(_, sums)| sums).collect::<Vec<_>>()))
+        let of_linear = linear.iter().zip(&input_sums).map(|(layer, sums)| layer.errors(sums));
+        let of_replays = states.into_iter().map(|(_, sums)| sums.errors());
+        Ok(of_linear.chain(of_replays).collect::<Vec<_>>())
     };
-    let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
-    let mut output_sums: Vec<OutputSums> = replays.iter().map(|_| OutputSums::default()).collect();
-    batches.in_parallel(run_batch, |(batch_input_sums, batch_output_sums)| {
-        input_sums.iter_mut().zip(&batch_input_sums).for_each(|(sums, of_batch)| *sums += of_batch);
-        output_sums.iter_mut().zip(&batch_output_sums).for_each(|(sums, of_batch)| *sums += of_batch);
+    let mut errors = vec![ChannelErrors::default(); linear.len() + replays.len()];
+    batches.in_parallel(run_batch, |of_batch| {
+        for (errors, (sums, n)) in errors.iter_mut().zip(of_batch) {
+            errors.add(&sums, n);
+        }
         Ok(())
     })?;
-    let mut shifts = BiasShifts::default();
-    for (layer, sums) in linear.iter().zip(input_sums) {
-        if !float.memory().allows(layer.bytes()) {
-            let why = float.memory().refuses(layer.bytes(), "its bias is not corrected");
-            batches.observer.left_out(layer.name(), &why);
-            continue;
-        }
-        shifts.0.insert(layer.name().to_owned(), layer.mean_error(smoothed, &sums)?);
-    }
-    let replayed = replays.iter().zip(output_sums);
-    shifts.0.extend(replayed.map(|((_, replay), sums)| (replay.layer().name.clone(), sums.means())));
-    shifts.0.retain(|name, errors| {
-        let is_finite = errors.iter().all(|error| error.is_finite());
-        if !is_finite {
-            batches
-                .observer
-                .left_out(name, "a quantized value exceeds the largest float: its bias is not corrected");
-        }
-        is_finite
-    });
-    Ok(shifts)
+    Ok(errors)
+}
+
+/// The sum of a batch with 32 significant bits, which is more than a bias has: so the digits of exact sums stay few.
+fn shortened(sum: f64) -> f64 {
+    const N_DROPPED: u32 = f64::MANTISSA_DIGITS - 32;
+    let rounded = sum.to_bits() + (1 << (N_DROPPED - 1));
+    if sum.is_finite() { f64::from_bits(rounded >> N_DROPPED << N_DROPPED) } else { sum }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passes::Share;
+    use crate::states::CalibrationStates;
     use intact8_interp::{Interpreter, Session};
     use intact8_ir::Pass;
     use intact8_quant::passes::Smooth;
@@ -139,13 +171,20 @@ mod tests {
             found.layers.get_mut("conv").unwrap().smoothing = factors;
             let mut observer = ();
             let mut batches = Batches::new(&mut data, 2, &mut observer);
-            let means = mean_errors(&float, &smoothed, &config, &found, &mut batches).unwrap().0;
+            let mut passes = Passes {
+                batches: &mut batches,
+                states: &mut CalibrationStates::default(),
+                share: Share::Whole,
+                keeps: false,
+                n_done: 0,
+            };
+            let means = mean_errors(&float, &smoothed, &config, &found, &mut passes).ok().unwrap().0;
             for (_, layer, _) in prepared.enabled(&config) {
                 let replay = Replay::new(&float, &config, &found, layer).unwrap();
                 let session = Session::new(model).unwrap();
-                let mut sums = OutputSums::default();
+                let mut errors = ChannelErrors::default();
                 for batch in &data {
-                    let mut state = replay.start_batch();
+                    let (mut state, mut sums) = (replay.start_batch(), OutputSums::default());
                     let mut tap = |value, tensor: &Tensor| -> Result<()> {
                         if let Some((_, quantized)) = replay.observe(&mut state, value, tensor)? {
                             sums.observe(tensor, &quantized, layer.output_axis().unwrap())?;
@@ -153,8 +192,10 @@ mod tests {
                         Ok(())
                     };
                     session.run_tapped(batch, &mut tap).unwrap();
+                    let (sums, n) = sums.errors();
+                    errors.add(&sums, n);
                 }
-                let expected = sums.means();
+                let expected = errors.means();
                 assert!(expected.iter().any(|mean| mean.abs() > 1e-4), "{expected:?}");
                 for (found, expected) in means[&layer.name].iter().zip(&expected) {
                     assert!((found - expected).abs() < 2e-5, "{}: {found} {expected}", layer.name);

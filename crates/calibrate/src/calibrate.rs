@@ -5,8 +5,10 @@ use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
 use crate::observation::ObservedRanges;
 use crate::observer::{CalibrationObserver, CalibrationStage};
+use crate::passes::{Halt, Passes, Proceeded, Share};
 use crate::rounding::RoundedLayer;
 use crate::sample::LayerSamples;
+use crate::states::{CalibrationPass, CalibrationStates};
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
 use intact8_ir::{Executor, Model, Pass, Result};
 use intact8_quant::QuantConfig;
@@ -30,42 +32,99 @@ pub fn calibrate(
     data: &mut dyn CalibrationData,
     observer: &mut dyn CalibrationObserver,
 ) -> Result<Calibrated> {
-    let batches = &mut Batches::of(data, config.batch_num, observer)?;
-    batches.observer.stage(CalibrationStage::Observation);
-    let observed = observation::observe(float, config, batches)?;
+    let mut batches = Batches::of(data, config.batch_num, observer)?;
+    let mut passes = Passes {
+        batches: &mut batches,
+        states: &mut CalibrationStates::default(),
+        share: Share::Whole,
+        keeps: false,
+        n_done: 0,
+    };
+    match run(float, config, &mut passes) {
+        Ok(calibrated) => Ok(calibrated),
+        Err(Halt::Failed(error)) => Err(error),
+        Err(Halt::Proceeded(_)) => unreachable!("a whole calibration makes all passes and choices"),
+    }
+}
+
+/// Goes on with a calibration: does the share of work that is next, given the states of the passes made so far, and stores the
+/// states and choices that it makes in full. The calibration that results does not depend on how the passes were shared: it is
+/// that of [`calibrate()`], bit for bit.
+///
+/// # Errors
+/// As [`calibrate()`]; if the states are not those of this model, configuration and data.
+pub fn proceed(
+    float: &FloatModel<'_>,
+    config: &QuantConfig,
+    data: &mut dyn CalibrationData,
+    observer: &mut dyn CalibrationObserver,
+    (states, share): (&mut CalibrationStates, Share),
+) -> Result<Proceeded> {
+    let mut batches = Batches::of(data, config.batch_num, observer)?;
+    let mut passes = Passes { batches: &mut batches, states, share, keeps: true, n_done: 0 };
+    match run(float, config, &mut passes) {
+        Ok(calibrated) => {
+            passes.check_end()?;
+            Ok(Proceeded::Complete(Box::new(calibrated)))
+        }
+        Err(Halt::Failed(error)) => Err(error),
+        Err(Halt::Proceeded(proceeded)) => Ok(proceeded),
+    }
+}
+
+/// The stages in their order, as far as the passes go.
+fn run(
+    float: &FloatModel<'_>,
+    config: &QuantConfig,
+    passes: &mut Passes<'_, '_>,
+) -> Result<Calibrated, Halt> {
+    passes.batches.observer.stage(CalibrationStage::Observation);
+    let observed = observation::observe(float, config, passes)?;
     let mut calibrated = Calibrated {
         ranges: Ranges::of(observed.ranges),
         histograms: observed.histograms,
         ..Calibrated::default()
     };
     if !observed.factors.0.is_empty() {
-        batches.observer.stage(CalibrationStage::Smoothing);
+        passes.batches.observer.stage(CalibrationStage::Smoothing);
     }
-    let factors = smoothing::beneficial(float, config, observed.factors, &observed.samples, batches)?;
+    let factors = smoothing::beneficial(float, config, observed.factors, &observed.samples, passes)?;
     let is_smoothed = |name: &str| factors.0.contains_key(name);
     let candidates = observed.candidates.into_iter();
     let candidates: Vec<_> =
         candidates.filter(|candidate| !candidate.users.iter().any(|(user, _)| is_smoothed(user))).collect();
     if !candidates.is_empty() {
-        batches.observer.stage(CalibrationStage::Clipping);
+        passes.batches.observer.stage(CalibrationStage::Clipping);
     }
     let network =
         clipping::Network { model: float.model(), executor: float.executor(), runtime: float.runtime() };
-    clipping::clip(&network, config, &mut calibrated.ranges, candidates, batches)?;
+    let clipping = (CalibrationPass::Clipping, &mut *passes);
+    clipping::clip(&network, config, &mut calibrated.ranges, &candidates, clipping)?;
     let smoothed = match factors.0.is_empty() {
         true => None,
-        false => Some(smooth(float, config, &factors, &mut calibrated, batches)?),
+        false => Some(smooth(float, config, &factors, &mut calibrated, passes)?),
     };
     calibrated.smoothing = factors;
     let smoothed = smoothed.as_ref().unwrap_or(float.model());
     if !observed.samples.is_empty() {
-        batches.observer.stage(CalibrationStage::Rounding);
+        calibrated.roundings = match &passes.states.roundings {
+            Some(chosen) => chosen.clone(),
+            None => {
+                passes.check_choice()?;
+                passes.batches.observer.stage(CalibrationStage::Rounding);
+                let samples = (smoothed, &observed.samples);
+                let chosen = round(float, config, samples, &calibrated, passes.batches)?;
+                if passes.keeps {
+                    passes.states.roundings = Some(chosen.clone());
+                }
+                chosen
+            }
+        };
     }
-    calibrated.roundings = round(float, config, (smoothed, &observed.samples), &calibrated, batches)?;
     if config.correct_bias {
-        batches.observer.stage(CalibrationStage::BiasCorrection);
+        passes.batches.observer.stage(CalibrationStage::BiasCorrection);
         calibrated.bias_shifts =
-            bias_correction::mean_errors(float, smoothed, config, &calibrated.record(), batches)?;
+            bias_correction::mean_errors(float, smoothed, config, &calibrated.record(), passes)?;
     }
     Ok(calibrated)
 }
@@ -76,17 +135,18 @@ fn smooth(
     config: &QuantConfig,
     factors: &SmoothingFactors,
     calibrated: &mut Calibrated,
-    batches: &mut Batches<'_>,
-) -> Result<Model> {
+    passes: &mut Passes<'_, '_>,
+) -> Result<Model, Halt> {
     let config = smoothing::restricted(config, |name| factors.0.contains_key(name));
     let mut smoothed = float.model().clone();
     Smooth { config: &config, record: &factors.record() }.run(&mut smoothed)?;
     let executor = float.runtime().compile(&smoothed)?;
     let ObservedRanges { ranges, candidates, histograms } =
-        observation::ranges(&smoothed, &*executor, &config, batches)?;
+        observation::smoothed_ranges(&smoothed, &*executor, &config, passes)?;
     let mut found = Ranges::of(ranges);
     let network = clipping::Network { model: &smoothed, executor: &*executor, runtime: float.runtime() };
-    clipping::clip(&network, &config, &mut found, candidates, batches)?;
+    let clipping = (CalibrationPass::SmoothedClipping, passes);
+    clipping::clip(&network, &config, &mut found, &candidates, clipping)?;
     calibrated.ranges.0.extend(found.0);
     calibrated.histograms.extend(histograms);
     Ok(smoothed)

@@ -6,10 +6,12 @@
 use crate::calibrated::{Calibrated, Ranges};
 use crate::data::Batches;
 use crate::output_noise::output_noise;
+use crate::passes::{Halt, Passes};
 use crate::smoothing::restricted;
-use intact8_ir::{Executor, Model, Pipeline, Result, Runtime, Tensor};
+use crate::states::{CalibrationPass, CandidateErrors, PassContent};
+use intact8_ir::{Error, Executor, Model, Pipeline, Result, Runtime, Tensor};
 use intact8_quant::calibration::ClippingCandidate;
-use intact8_quant::{QuantConfig, Record, fake_quant};
+use intact8_quant::{QuantConfig, QuantParams, Record, fake_quant};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -25,106 +27,162 @@ pub(crate) struct Network<'a> {
     pub(crate) runtime: &'a dyn Runtime,
 }
 
-/// Replaces ranges by clipped ones where the network's outputs are then closer to the float ones. For each candidate only the
-/// layers that use its activation are quantized, so no choice depends on another. Most candidates increase the error of one of
-/// the first batches already; then the further batches are not run.
+/// Replaces ranges by clipped ones where the network's outputs are then closer to the float ones. For each activation only the
+/// layers that use it are quantized, with the full ranges of their other activations, so no choice depends on another. Most
+/// candidates increase the error of one of the first batches already; then the further batches are not run.
 ///
 /// A network without f32 outputs, or whose outputs change their shapes, keeps the full ranges.
 pub(crate) fn clip(
     network: &Network<'_>,
     config: &QuantConfig,
     ranges: &mut Ranges,
-    candidates: Vec<ClippingCandidate>,
-    batches: &mut Batches<'_>,
-) -> Result<()> {
+    candidates: &[ClippingCandidate],
+    (pass, passes): (CalibrationPass, &mut Passes<'_, '_>),
+) -> Result<(), Halt> {
     if candidates.is_empty() {
         return Ok(());
     }
-    let first = batches.first()?;
-    let expected: Vec<Vec<Tensor>> =
-        first.par_iter().map(|inputs| network.executor.run(inputs)).collect::<Result<_>>()?;
-    for ClippingCandidate { users, params, excludes_sentinels } in candidates {
-        let is_user = |name: &str| users.iter().any(|(user, _)| user == name);
-        let user_ranges = ranges.0.iter().filter(|(name, _)| is_user(name));
-        let full = Ranges(user_ranges.map(|(name, ranges)| (name.clone(), ranges.clone())).collect());
-        let mut clipped = full.clone();
-        for (layer, operand) in &users {
-            if let Some(ranges) = clipped.0.get_mut(layer) {
-                ranges.activations[*operand] = params.clone();
-            }
+    let activations: Vec<&[ClippingCandidate]> = candidates.chunk_by(|a, b| a.users == b.users).collect();
+    let state = passes.pass(pass, |batches| {
+        let first = batches.first()?;
+        let expected: Vec<Vec<Tensor>> =
+            first.par_iter().map(|(_, inputs)| network.executor.run(inputs)).collect::<Result<_>>()?;
+        let errors = activations.iter().map(|candidates| {
+            let comparison = Comparison::new(network, config, ranges, candidates)?;
+            comparison.errors(&first, &expected, batches)
+        });
+        Ok(PassContent::Errors(errors.collect::<Result<_>>()?))
+    })?;
+    let PassContent::Errors(errors) = state else { return Err(other_state().into()) };
+    if errors.len() != activations.len() {
+        return Err(other_state().into());
+    }
+    for (candidates, errors) in activations.iter().zip(&errors) {
+        if errors.is_harmful.len() != candidates.len() {
+            return Err(other_state().into());
         }
-        let config = restricted(config, is_user);
-        let quantized = |ranges: &Ranges| {
-            let record: Record = Calibrated { ranges: ranges.clone(), ..Calibrated::default() }.into_record();
-            let mut quantized = network.model.clone();
-            let passes: Pipeline<'_> = fake_quant(&config, &record);
-            passes.run(&mut quantized)?;
-            network.runtime.compile(&quantized)
-        };
-        let (with_full, with_clipped) = rayon::join(|| quantized(&full), || quantized(&clipped));
-        let (with_full, with_clipped) = (with_full?, with_clipped?);
-        let comparison = Comparison {
-            float: network.executor,
-            full: &*with_full,
-            clipped: &*with_clipped,
-            excludes_sentinels,
-        };
-        if comparison.prefers_clipped(&first, &expected, batches)? {
-            ranges.0.extend(clipped.0);
+        if let Some(chosen) = chosen(errors) {
+            replace(ranges, &candidates[chosen]);
         }
     }
     Ok(())
 }
 
-/// The executors of the network in float, and with the layers that use one activation quantized: with its full range and with a
-/// clipped one.
-struct Comparison<'a> {
-    float: &'a dyn Executor,
-    full: &'a dyn Executor,
-    clipped: &'a dyn Executor,
-    excludes_sentinels: bool,
+fn other_state() -> Error {
+    Error::invalid_data("the state of the pass is that of other clipping candidates")
 }
 
-impl Comparison<'_> {
-    /// Whether the outputs are closer to the float ones with the clipped range. `expected` is the float outputs of the first
-    /// batches.
-    fn prefers_clipped(
-        &self,
-        first: &[Vec<Tensor>],
-        expected: &[Vec<Tensor>],
-        batches: &mut Batches<'_>,
-    ) -> Result<bool> {
-        let is_harmless = |[full, clipped]: [f64; 2]| self.excludes_sentinels || clipped <= full;
-        let (is_rejected, mut noises) = (AtomicBool::new(false), Vec::new());
-        let mut add = |noise: Option<[f64; 2]>| {
-            is_rejected.fetch_or(noise.is_some_and(|noise| !is_harmless(noise)), Relaxed);
-            noises.extend(noise);
-            Ok(())
+/// The chosen candidate: each is compared with the range that is chosen so far, which at first is the full one.
+fn chosen(errors: &CandidateErrors) -> Option<usize> {
+    let mut range = 0;
+    for candidate in 0..errors.is_harmful.len() {
+        let [before, after] = [range, 1 + candidate].map(|range| errors.sums[range].value());
+        if !errors.is_harmful[candidate][range] && after < MAX_ERROR_RATIO * before {
+            range = 1 + candidate;
+        }
+    }
+    range.checked_sub(1)
+}
+
+/// Replaces the range of a candidate's activation in all its users.
+fn replace(ranges: &mut Ranges, candidate: &ClippingCandidate) {
+    for (layer, operand) in &candidate.users {
+        let activations = ranges.0.get_mut(layer).map(|ranges| &mut ranges.activations);
+        let params: Option<&mut QuantParams> =
+            activations.and_then(|activations| activations.get_mut(*operand));
+        params.into_iter().for_each(|params| *params = candidate.params.clone());
+    }
+}
+
+/// The executors of the network in float, and with the layers that use one activation quantized: with its full range and with each
+/// candidate.
+struct Comparison<'a> {
+    float: &'a dyn Executor,
+    quantized: Vec<Box<dyn Executor + 'a>>,
+    /// For each candidate, whether it may increase the error of single batches.
+    may_harm: Vec<bool>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(
+        network: &Network<'a>,
+        config: &QuantConfig,
+        ranges: &Ranges,
+        candidates: &[ClippingCandidate],
+    ) -> Result<Comparison<'a>> {
+        let users = candidates.first().map_or(&[][..], |candidate| &candidate.users);
+        let is_user = |name: &str| users.iter().any(|(user, _)| user == name);
+        let user_ranges = ranges.0.iter().filter(|(name, _)| is_user(name));
+        let full = Ranges(user_ranges.map(|(name, ranges)| (name.clone(), ranges.clone())).collect());
+        let config = restricted(config, is_user);
+        let quantized = |candidate: Option<&ClippingCandidate>| {
+            let mut ranges = full.clone();
+            candidate.into_iter().for_each(|candidate| replace(&mut ranges, candidate));
+            let record: Record = Calibrated { ranges, ..Calibrated::default() }.into_record();
+            let mut quantized = network.model.clone();
+            let passes: Pipeline<'_> = fake_quant(&config, &record);
+            passes.run(&mut quantized)?;
+            network.runtime.compile(&quantized)
         };
-        for (expected, inputs) in expected.iter().zip(first) {
-            if !is_rejected.load(Relaxed) {
-                add(Some(self.noise(expected, inputs)?))?;
-            }
-        }
-        if is_rejected.load(Relaxed) {
-            return Ok(false);
-        }
-        let run_batch = |idx: usize, inputs: &[Tensor]| match idx < first.len() || is_rejected.load(Relaxed) {
-            true => Ok(None),
-            false => self.noise(&self.float.run(inputs)?, inputs).map(Some),
-        };
-        if batches.len() > first.len() {
-            batches.in_parallel(run_batch, add)?;
-        }
-        let sum = |which: usize| noises.iter().map(|noise: &[f64; 2]| noise[which]).sum::<f64>();
-        Ok(!is_rejected.into_inner() && sum(1) < MAX_ERROR_RATIO * sum(0))
+        let all: Vec<Option<&ClippingCandidate>> =
+            std::iter::once(None).chain(candidates.iter().map(Some)).collect();
+        Ok(Comparison {
+            float: network.executor,
+            quantized: all.into_par_iter().map(quantized).collect::<Result<_>>()?,
+            may_harm: candidates.iter().map(|candidate| candidate.excludes_sentinels).collect(),
+        })
     }
 
-    /// The error at the outputs on a batch, with the full range and with the clipped one.
-    fn noise(&self, expected: &[Tensor], inputs: &[Tensor]) -> Result<[f64; 2]> {
-        let noise = |executor| output_noise(expected, executor, inputs);
-        let (full, clipped) = rayon::join(|| noise(self.full), || noise(self.clipped));
-        Ok([full?, clipped?])
+    /// The errors over all selected batches, or as many of them as decide that no candidate is chosen. `expected` is the float
+    /// outputs of the first batches.
+    fn errors(
+        &self,
+        first: &[(usize, Vec<Tensor>)],
+        expected: &[Vec<Tensor>],
+        batches: &mut Batches<'_>,
+    ) -> Result<CandidateErrors> {
+        let is_rejected: Vec<AtomicBool> = self.may_harm.iter().map(|_| AtomicBool::new(false)).collect();
+        let is_decided = || is_rejected.iter().all(|is_rejected| is_rejected.load(Relaxed));
+        let mut errors = CandidateErrors::new(self.may_harm.len());
+        let mut add = |of_batch: Option<Vec<f64>>| {
+            let Some(of_batch) = of_batch else { return Ok(()) };
+            errors.add(&of_batch, &self.may_harm);
+            for (candidate, is_rejected) in is_rejected.iter().enumerate() {
+                is_rejected.store(errors.is_rejected(candidate), Relaxed);
+            }
+            Ok(())
+        };
+        for (expected, (_, inputs)) in expected.iter().zip(first) {
+            if !is_decided() {
+                add(Some(self.of_batch(expected, inputs, &is_rejected)?))?;
+            }
+        }
+        let last = first.last().map(|(last, _)| *last);
+        let run_batch = |_, inputs: &[Tensor]| match is_decided() {
+            true => Ok(None),
+            false => self.of_batch(&self.float.run(inputs)?, inputs, &is_rejected).map(Some),
+        };
+        let is_further = |batch: usize| last.is_some_and(|last| batch > last);
+        if !is_decided() {
+            batches.needed_in_parallel(&is_further, run_batch, add)?;
+        }
+        Ok(errors)
+    }
+
+    /// The errors at the outputs on a batch, with the full range and with each candidate; NaN for those that are rejected.
+    fn of_batch(
+        &self,
+        expected: &[Tensor],
+        inputs: &[Tensor],
+        is_rejected: &[AtomicBool],
+    ) -> Result<Vec<f64>> {
+        let errors = self.quantized.par_iter().enumerate().map(|(idx, executor)| {
+            match idx > 0 && is_rejected[idx - 1].load(Relaxed) {
+                true => Ok(f64::NAN),
+                false => output_noise(expected, &**executor, inputs),
+            }
+        });
+        errors.collect()
     }
 }
 
@@ -132,6 +190,8 @@ impl Comparison<'_> {
 mod tests {
     use super::*;
     use crate::calibrated::LayerRanges;
+    use crate::passes::Share;
+    use crate::states::CalibrationStates;
     use intact8_interp::Interpreter;
     use intact8_quant::QuantParams;
 
@@ -164,7 +224,17 @@ mod tests {
         let network = Network { model: &model, executor: &executor, runtime: &runtime };
         let mut observer = ();
         let mut batches = Batches::new(&mut data, 1, &mut observer);
-        clip(&network, &config, &mut ranges, vec![candidate], &mut batches).unwrap();
+        let mut states = CalibrationStates::default();
+        let mut passes = Passes {
+            batches: &mut batches,
+            states: &mut states,
+            share: Share::Whole,
+            keeps: false,
+            n_done: 0,
+        };
+        let clipped =
+            clip(&network, &config, &mut ranges, &[candidate], (CalibrationPass::Clipping, &mut passes));
+        assert!(clipped.is_ok());
         ranges.0["fc"].activations[0].scale[0]
     }
 

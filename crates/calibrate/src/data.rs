@@ -4,6 +4,7 @@ use crate::observer::CalibrationObserver;
 use intact8_ir::{Error, Result, Tensor};
 use rayon::prelude::*;
 use std::error::Error as StdError;
+use std::ops::Range;
 
 /// The error type of code that the caller supplies: any error.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -21,6 +22,27 @@ pub trait CalibrationData {
         n_batches: usize,
         visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError>;
+
+    /// Calls `visit` with the positions, from 0, and the inputs of those of the first `n_batches` batches for which `is_selected`
+    /// returns true, in order. By default all batches are read; a source that can skip batches should.
+    ///
+    /// # Errors
+    /// As [`for_each_batch`](CalibrationData::for_each_batch).
+    fn for_each_selected_batch(
+        &mut self,
+        n_batches: usize,
+        is_selected: &dyn Fn(usize) -> bool,
+        visit: &mut dyn FnMut(usize, &[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError> {
+        let mut position = 0;
+        self.for_each_batch(n_batches, &mut |inputs| {
+            position += 1;
+            match position <= n_batches && is_selected(position - 1) {
+                true => visit(position - 1, inputs),
+                false => Ok(()),
+            }
+        })
+    }
 
     /// The number of batches, which is needed if a configuration sets none; by default unknown.
     fn n_batches(&self) -> Option<usize> {
@@ -48,6 +70,8 @@ impl CalibrationData for Vec<Vec<Tensor>> {
 pub struct Batches<'a> {
     data: &'a mut dyn CalibrationData,
     n_batches: usize,
+    /// The batches that a pass runs.
+    selected: Range<usize>,
     pub(crate) observer: &'a mut dyn CalibrationObserver,
 }
 
@@ -58,7 +82,7 @@ impl<'a> Batches<'a> {
         n_batches: usize,
         observer: &'a mut dyn CalibrationObserver,
     ) -> Batches<'a> {
-        Batches { data, n_batches, observer }
+        Batches { data, n_batches, selected: 0..n_batches, observer }
     }
 
     /// The first [`batch_num`](intact8_quant::QuantConfig::batch_num) batches, or all of the data if it is `None`.
@@ -92,28 +116,41 @@ impl<'a> Batches<'a> {
         self.n_batches == 0
     }
 
-    /// Calls `visit` with the inputs of each of the first `n` batches.
-    fn for_each_of_first(&mut self, n: usize, visit: &mut dyn FnMut(&[Tensor]) -> Result<()>) -> Result<()> {
-        let mut n_batches = 0;
-        let mut forward = |inputs: &[Tensor]| {
-            n_batches += 1;
-            if n_batches > n {
-                return Ok(());
-            }
-            self.observer.batch(n_batches - 1, n)?;
-            visit(inputs)
+    /// Lets passes run only these batches. Their positions stay those among all batches.
+    pub(crate) fn select(&mut self, selected: Range<usize>) {
+        self.selected = selected;
+    }
+
+    /// Calls `visit` with the positions and inputs of the selected batches for which `is_needed` returns true.
+    fn for_each_needed(
+        &mut self,
+        is_needed: &dyn Fn(usize) -> bool,
+        visit: &mut dyn FnMut(usize, &[Tensor]) -> Result<()>,
+    ) -> Result<()> {
+        let (n, selected) = (self.n_batches, self.selected.clone());
+        let total = selected.clone().filter(|&batch| is_needed(batch)).count();
+        let mut n_visited = 0;
+        let mut forward = |batch: usize, inputs: &[Tensor]| {
+            self.observer.batch(n_visited, total)?;
+            n_visited += 1;
+            visit(batch, inputs)
         };
-        self.data.for_each_batch(n, &mut forward).map_err(Error::from_user)?;
-        if n_batches < n {
-            let message = format!(
-                "the calibration data have {n_batches} batches, and batch_num is {n}; lower it, or add data"
-            );
+        let is_selected = |batch: usize| selected.contains(&batch) && is_needed(batch);
+        self.data.for_each_selected_batch(n, &is_selected, &mut forward).map_err(Error::from_user)?;
+        if n_visited < total {
+            let n_found = match self.data.n_batches() {
+                Some(n_found) => format!("{n_found} batches"),
+                None if total == n => format!("{n_visited} batches"),
+                None => "fewer batches".to_owned(),
+            };
+            let message =
+                format!("the calibration data have {n_found}, and batch_num is {n}; lower it, or add data");
             return Err(Error::invalid_data(message));
         }
         Ok(())
     }
 
-    /// Calls `run` with the index and the inputs of each batch, on as many batches at once as there are threads, and `merge`
+    /// Calls `run` with the position and the inputs of each selected batch, on as many batches at once as there are threads, and `merge`
     /// with the results in the order of the batches: no result depends on the number of threads.
     ///
     /// # Errors
@@ -121,29 +158,38 @@ impl<'a> Batches<'a> {
     pub fn in_parallel<T: Send>(
         &mut self,
         run: impl Fn(usize, &[Tensor]) -> Result<T> + Sync,
+        merge: impl FnMut(T) -> Result<()>,
+    ) -> Result<()> {
+        self.needed_in_parallel(&|_| true, run, merge)
+    }
+
+    /// The same for those batches for whose position `is_needed` returns true.
+    pub(crate) fn needed_in_parallel<T: Send>(
+        &mut self,
+        is_needed: &dyn Fn(usize) -> bool,
+        run: impl Fn(usize, &[Tensor]) -> Result<T> + Sync,
         mut merge: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
-        let mut wave: Vec<Vec<Tensor>> = Vec::new();
-        let mut n_done = 0;
-        let mut run_wave = |wave: &mut Vec<Vec<Tensor>>| {
-            let run_batch = |(idx, inputs): (usize, &Vec<Tensor>)| run(n_done + idx, inputs);
-            let results: Vec<Result<T>> = wave.par_iter().enumerate().map(run_batch).collect();
-            n_done += wave.len();
+        let mut wave: Vec<(usize, Vec<Tensor>)> = Vec::new();
+        let mut run_wave = |wave: &mut Vec<(usize, Vec<Tensor>)>| {
+            let results: Vec<Result<T>> =
+                wave.par_iter().map(|(batch, inputs)| run(*batch, inputs)).collect();
             wave.clear();
             results.into_iter().try_for_each(|result| merge(result?))
         };
-        self.for_each_of_first(self.n_batches, &mut |inputs| {
-            wave.push(inputs.to_vec());
+        self.for_each_needed(is_needed, &mut |batch, inputs| {
+            wave.push((batch, inputs.to_vec()));
             if wave.len() == rayon::current_num_threads() { run_wave(&mut wave) } else { Ok(()) }
         })?;
         run_wave(&mut wave)
     }
 
-    /// The inputs of the first batches, at most as many as there are threads.
-    pub(crate) fn first(&mut self) -> Result<Vec<Vec<Tensor>>> {
-        let mut first = Vec::new();
-        self.for_each_of_first(self.n_batches.min(rayon::current_num_threads()), &mut |inputs| {
-            first.push(inputs.to_vec());
+    /// The positions and inputs of the first selected batches, at most as many as there are threads.
+    pub(crate) fn first(&mut self) -> Result<Vec<(usize, Vec<Tensor>)>> {
+        let (mut first, start) = (Vec::new(), self.selected.start);
+        let is_first = |batch: usize| batch - start < rayon::current_num_threads();
+        self.for_each_needed(&is_first, &mut |batch, inputs| {
+            first.push((batch, inputs.to_vec()));
             Ok(())
         })?;
         Ok(first)

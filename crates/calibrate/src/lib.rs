@@ -7,6 +7,9 @@
 //! used. This crate writes no files and changes no model; it does not choose the layers that stay in float, which is the task
 //! of `intact8-search`.
 //!
+//! Calibrations that outgrow one machine are made in shards: [`proceed`] makes one part of a pass over the data, or what comes
+//! between passes, from states that add up bit for bit.
+//!
 //! # Example
 //!
 //! ```
@@ -53,18 +56,26 @@ mod memory;
 mod observation;
 mod observer;
 mod output_noise;
+mod passes;
 mod replay;
 mod rounding;
 mod row_error;
 mod sample;
+mod shard;
 mod smoothing;
+mod states;
 mod unreached;
 
-pub use calibrate::calibrate;
+pub use calibrate::{calibrate, proceed};
 pub use calibrated::{BiasShifts, Calibrated, LayerRanges, Ranges, Roundings, SmoothingFactors};
 pub use data::{Batches, BoxError, CalibrationData};
 pub use float_model::FloatModel;
 pub use memory::MemoryLimit;
 pub use observer::{CalibrationObserver, CalibrationStage};
+pub use passes::{Proceeded, Share};
 pub use replay::{Replay, ReplayState};
+pub use shard::Shard;
+pub use states::{
+    CalibrationPass, CalibrationStates, CandidateErrors, ChannelErrors, PassContent, PassState,
+};
 pub use unreached::unreached_layers;

@@ -3,11 +3,12 @@
 
 use crate::calibrate::observe_batches;
 use crate::calibrated::SmoothingFactors;
-use crate::data::Batches;
 use crate::float_model::FloatModel;
+use crate::passes::{Halt, Passes, Share};
 use crate::sample::{LayerSamples, RowSample};
 use crate::smoothing::with_default_strengths;
-use intact8_ir::{Executor, Model, Result};
+use crate::states::{CalibrationPass, PassContent};
+use intact8_ir::{Error, Executor, Model, Result};
 use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration, ValueHistogram};
 use intact8_quant::{Calibration, QuantConfig, Record};
 use std::collections::BTreeMap;
@@ -31,35 +32,50 @@ pub(crate) struct Observed {
 pub(crate) fn observe(
     float: &FloatModel<'_>,
     config: &QuantConfig,
-    batches: &mut Batches<'_>,
-) -> Result<Observed> {
+    passes: &mut Passes<'_, '_>,
+) -> Result<Observed, Halt> {
     let model = float.model();
     let smoothing_config = if config.auto_balance { &with_default_strengths(config, model) } else { config };
     let (mut calibration, mut smoothing) =
         (Calibration::new(model, config)?, SmoothingCalibration::new(model, smoothing_config));
-    let samples = LayerSamples::new(model, config, batches.len(), float.memory())?;
-    let mut rows: Vec<RowSample> = Vec::new();
-    let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
-    observe_batches(
-        float.executor(),
-        batches,
-        |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
-        |(calibration, smoothing, on_batch), value, tensor| {
-            calibration.observe(value, tensor)?;
-            smoothing.observe(value, tensor)?;
-            samples.observe(on_batch, value, tensor)
-        },
-        |(batch_calibration, batch_smoothing, on_batch)| {
-            smoothing.merge(&batch_smoothing);
-            samples.append(&on_batch, &mut rows);
-            pool.merge(batch_calibration, &mut calibration)
-        },
-    )?;
-    drop(pool);
+    let samples = LayerSamples::new(model, config, passes.batches.len(), float.memory())?;
+    // A shard's state has no rows: the choices that need them run the few batches that they come from.
+    let samples_rows = passes.share == Share::Whole;
+    let mut rows: Option<Vec<RowSample>> = None;
+    let state = passes.pass(CalibrationPass::Observation, |batches| {
+        let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
+        let (mut calibration, mut smoothing) = (calibration.clone(), smoothing.clone());
+        let sampled = rows.insert(Vec::new());
+        observe_batches(
+            float.executor(),
+            batches,
+            |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
+            |(calibration, smoothing, on_batch), value, tensor| {
+                calibration.observe(value, tensor)?;
+                smoothing.observe(value, tensor)?;
+                if samples_rows { samples.observe(on_batch, value, tensor) } else { Ok(()) }
+            },
+            |(batch_calibration, batch_smoothing, on_batch)| {
+                smoothing.merge(&batch_smoothing);
+                samples.append(&on_batch, sampled);
+                pool.merge(batch_calibration, &mut calibration)
+            },
+        )?;
+        Ok(PassContent::Observed { statistics: calibration.take_statistics(), maxima: smoothing.maxima() })
+    })?;
+    let PassContent::Observed { statistics, maxima } = state else { return Err(other_state().into()) };
+    calibration.add_statistics(&statistics)?;
+    smoothing.add_maxima(&maxima)?;
+    drop(statistics);
     calibration.check_reached()?;
-    let (factors, samples) = (SmoothingFactors::of(smoothing.finish()?), samples.finish(rows));
+    let factors = SmoothingFactors::of(smoothing.finish()?);
+    let samples = samples.finish(rows);
     let ObservedRanges { ranges, candidates, histograms } = finished(calibration)?;
     Ok(Observed { ranges, candidates, histograms, factors, samples })
+}
+
+fn other_state() -> Error {
+    Error::invalid_data("the state of the pass is that of another one")
 }
 
 /// The ranges of a model's layers, with all that belongs to them.
@@ -72,24 +88,29 @@ pub(crate) struct ObservedRanges {
     pub(crate) histograms: BTreeMap<String, ValueHistogram>,
 }
 
-/// Observes the ranges of a model's layers.
-pub(crate) fn ranges(
+/// Observes the ranges of the smoothed layers in the smoothed model.
+pub(crate) fn smoothed_ranges(
     model: &Model,
     executor: &dyn Executor,
     config: &QuantConfig,
-    batches: &mut Batches<'_>,
-) -> Result<ObservedRanges> {
+    passes: &mut Passes<'_, '_>,
+) -> Result<ObservedRanges, Halt> {
     let mut calibration = Calibration::new(model, config)?;
-    let pool = CalibrationPool::new(&calibration);
-    observe_batches(
-        executor,
-        batches,
-        |_| pool.take(),
-        Calibration::observe,
-        |batch_calibration| pool.merge(batch_calibration, &mut calibration),
-    )?;
-    drop(pool);
-    finished(calibration)
+    let state = passes.pass(CalibrationPass::SmoothedObservation, |batches| {
+        let pool = CalibrationPool::new(&calibration);
+        let mut calibration = calibration.clone();
+        observe_batches(
+            executor,
+            batches,
+            |_| pool.take(),
+            Calibration::observe,
+            |batch_calibration| pool.merge(batch_calibration, &mut calibration),
+        )?;
+        Ok(PassContent::Observed { statistics: calibration.take_statistics(), maxima: vec![] })
+    })?;
+    let PassContent::Observed { statistics, .. } = state else { return Err(other_state().into()) };
+    calibration.add_statistics(&statistics)?;
+    Ok(finished(calibration)?)
 }
 
 /// The results of a calibration. Takes it by value, so that its histograms are freed before the network runs again.

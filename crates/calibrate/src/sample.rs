@@ -29,8 +29,8 @@ pub(crate) struct SampledLayer {
 pub(crate) struct LayerSamples {
     /// The layers whose rows fit into memory at once. Layers with the same input or the same weight are in one chunk.
     chunks: Vec<Chunk>,
-    /// The rows of the first chunk.
-    first: Vec<RowSample>,
+    /// The rows of the first chunk, if they were collected while the layers were observed.
+    first: Option<Vec<RowSample>>,
     batch_num: usize,
 }
 
@@ -98,7 +98,7 @@ impl LayerSamples {
             Chunk { layers, by_value }
         };
         let chunks = chunks.into_iter().map(chunk).collect();
-        Ok(LayerSamples { chunks, first: Vec::new(), batch_num: n_batches })
+        Ok(LayerSamples { chunks, first: None, batch_num: n_batches })
     }
 
     /// Empty samples of the first chunk on a batch.
@@ -122,28 +122,34 @@ impl LayerSamples {
         self.chunks.first().into_iter().for_each(|chunk| on_batch.append_to(&chunk.layers, first));
     }
 
-    /// The samples with the rows of the first chunk on all batches.
-    pub(crate) fn finish(self, first: Vec<RowSample>) -> LayerSamples {
+    /// The samples with the rows of the first chunk on all batches, if they were collected.
+    pub(crate) fn finish(self, first: Option<Vec<RowSample>>) -> LayerSamples {
         LayerSamples { first, ..self }
     }
 
-    /// Calls `visit` with the layers and rows of each chunk; for all chunks but the first the model runs again.
+    /// Calls `visit` with the layers and rows of each chunk. For all chunks whose rows were not collected before, the model runs
+    /// again, on the batches that rows come from: no more than a layer has rows.
     pub(crate) fn for_each_chunk(
         &self,
         executor: &dyn Executor,
         batches: &mut Batches<'_>,
         mut visit: impl FnMut(&[SampledLayer], &[RowSample]) -> Result<()>,
     ) -> Result<()> {
-        let Some((first, others)) = self.chunks.split_first() else { return Ok(()) };
-        visit(&first.layers, &self.first)?;
-        for chunk in others {
+        for (idx, chunk) in self.chunks.iter().enumerate() {
+            if let (0, Some(first)) = (idx, &self.first) {
+                visit(&chunk.layers, first)?;
+                continue;
+            }
             let run_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut on_batch = BatchSamples::new(&chunk.layers, batch, self.batch_num);
                 executor.run_tapped(inputs, &mut |value, tensor| on_batch.observe(chunk, value, tensor))?;
                 Ok(on_batch)
             };
+            let has_rows = |batch: usize| {
+                chunk.layers.iter().any(|sampled| sampled.layout.n_rows_of(batch, self.batch_num) > 0)
+            };
             let mut rows = Vec::new();
-            batches.in_parallel(run_batch, |on_batch| {
+            batches.needed_in_parallel(&has_rows, run_batch, |on_batch| {
                 on_batch.append_to(&chunk.layers, &mut rows);
                 Ok(())
             })?;

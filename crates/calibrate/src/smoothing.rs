@@ -3,9 +3,9 @@
 //! The factors come from the observation, and a pass of [`intact8_quant`] applies them; this stage only chooses.
 
 use crate::calibrated::SmoothingFactors;
-use crate::data::Batches;
 use crate::float_model::FloatModel;
 use crate::memory::{Bytes, MemoryLimit};
+use crate::passes::{Halt, Passes};
 use crate::rounding::{self, RoundedLayer, rounded_up};
 use crate::row_error::relative_error;
 use crate::sample::{LayerSamples, RowSample, SampledLayer};
@@ -55,8 +55,12 @@ pub(crate) fn beneficial(
     config: &QuantConfig,
     mut factors: SmoothingFactors,
     samples: &LayerSamples,
-    batches: &mut Batches<'_>,
-) -> Result<SmoothingFactors> {
+    passes: &mut Passes<'_, '_>,
+) -> Result<SmoothingFactors, Halt> {
+    if let Some(chosen) = &passes.states.smoothed {
+        factors.0.retain(|name, _| chosen.contains(name));
+        return Ok(factors);
+    }
     let model = float.model();
     let is_required = |name: &String| config.layers[name].dmq_balancer_param.is_some();
     let enabled = float.prepared().enabled(config).into_iter().map(|(_, layer, _)| layer);
@@ -72,13 +76,14 @@ pub(crate) fn beneficial(
     if optional.is_empty() {
         return Ok(factors);
     }
+    passes.check_choice()?;
     let names: BTreeSet<&str> = optional.iter().flatten().map(String::as_str).collect();
     let plain = restricted(config, |name| names.contains(name));
     let mut smoothed = model.clone();
     Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let (memory, mut errors) = (float.memory(), BTreeMap::<String, [f64; 2]>::new());
     let mut left_out: Vec<(String, String)> = Vec::new();
-    samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
+    samples.for_each_chunk(float.executor(), passes.batches, |chunk, rows| {
         let chunk: Vec<(&SampledLayer, &RowSample)> = chunk
             .iter()
             .zip(rows)
@@ -100,7 +105,7 @@ pub(crate) fn beneficial(
         }
         Ok(())
     })?;
-    left_out.iter().for_each(|(name, why)| batches.observer.left_out(name, why));
+    left_out.iter().for_each(|(name, why)| passes.batches.observer.left_out(name, why));
     for layers in optional {
         // A layer without an error has no rows, or did not fit into memory; smoothing it alone would be a guess.
         let errors: Option<Vec<&[f64; 2]>> = layers.iter().map(|name| errors.get(name)).collect();
@@ -112,6 +117,9 @@ pub(crate) fn beneficial(
         if !is_beneficial {
             layers.iter().for_each(|name| drop(factors.0.remove(name)));
         }
+    }
+    if passes.keeps {
+        passes.states.smoothed = Some(factors.0.keys().cloned().collect());
     }
     Ok(factors)
 }

@@ -1,16 +1,18 @@
 //! The mean error of a linear layer: by linearity, it follows from the means of the layer's inputs.
 
+use super::shortened;
 use crate::memory::Bytes;
 use crate::sample::SampledLayer;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
 use intact8_quant::rounding::{fake_quant_activation, fake_quant_weight};
 use intact8_quant::{LayerRecord, Record};
-use std::ops::AddAssign;
 
-/// A linear layer with its entry of the record.
+/// A linear layer with its entry of the record, and its weight in float and quantized, with one row for each output channel.
 pub(super) struct LinearLayer {
     sampled: SampledLayer,
     entry: LayerRecord,
+    weight: Vec<f32>,
+    quantized: Vec<f32>,
 }
 
 /// Sums over all rows of a linear layer's inputs, in float and quantized.
@@ -22,21 +24,23 @@ pub(super) struct InputSums {
     n_rows: usize,
 }
 
+/// The greatest number of bytes that the weights of a layer take while they are prepared: the weight with its rows in order,
+/// rounded, quantized, and that with its rows in order.
+pub(super) fn bytes(sampled: &SampledLayer) -> Bytes {
+    let layout = &sampled.layout;
+    Bytes(4 * (4 * layout.depth() + 1) * layout.n_outputs())
+}
+
 impl LinearLayer {
-    pub(super) fn new(sampled: SampledLayer, record: &Record) -> Result<LinearLayer> {
+    /// The weight of the model must be smoothed if the entry of the record has smoothing factors.
+    pub(super) fn new(model: &Model, sampled: SampledLayer, record: &Record) -> Result<LinearLayer> {
         let entry = record.layer(&sampled.layer.name)?.clone();
-        Ok(LinearLayer { sampled, entry })
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.sampled.layer.name
-    }
-
-    /// The greatest number of bytes that [`mean_error`](LinearLayer::mean_error) allocates: the weight with its rows in order, rounded,
-    /// quantized, and that with its rows in order.
-    pub(super) fn bytes(&self) -> Bytes {
-        let layout = &self.sampled.layout;
-        Bytes(4 * (4 * layout.depth() + 1) * layout.n_outputs())
+        let SampledLayer { layer, config, .. } = &sampled;
+        let weight =
+            sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?).into_owned();
+        let quantized = fake_quant_weight(model, layer, config, &entry)?;
+        let quantized = sampled.output_major(&quantized).into_owned();
+        Ok(LinearLayer { sampled, entry, weight, quantized })
     }
 
     /// The values that [`observe`](LinearLayer::observe) uses.
@@ -69,34 +73,21 @@ impl LinearLayer {
         Ok(())
     }
 
-    /// The mean of float minus quantized output of each output channel. The weight of the model must be smoothed if the entry has
-    /// smoothing factors.
-    pub(super) fn mean_error(&self, model: &Model, sums: &InputSums) -> Result<Vec<f32>> {
-        let SampledLayer { layer, config, layout, .. } = &self.sampled;
-        let weight = self.sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
-        let simulated = fake_quant_weight(model, layer, config, &self.entry)?;
-        let quantized = self.sampled.output_major(&simulated);
+    /// The sum of float minus quantized output of each output channel, and the number of its summands.
+    pub(super) fn errors(&self, sums: &InputSums) -> (Vec<f64>, u64) {
+        let layout = &self.sampled.layout;
         let depth = layout.depth();
-        let per_group = weight.len() / depth / layout.groups();
-        let rows = weight.chunks_exact(depth).zip(quantized.chunks_exact(depth));
-        let factor = f64::from(layout.alpha()) / sums.n_rows.max(1) as f64;
+        let per_group = self.weight.len() / depth / layout.groups();
+        let rows = self.weight.chunks_exact(depth).zip(self.quantized.chunks_exact(depth));
         let error = |(output, (weight, quantized)): (usize, (&[f32], &[f32]))| {
             let group = output / per_group * depth..(output / per_group + 1) * depth;
             let difference = dot(&sums.float[group.clone()], weight) - dot(&sums.quantized[group], quantized);
-            (factor * difference) as f32
+            shortened(f64::from(layout.alpha()) * difference)
         };
-        Ok(rows.enumerate().map(error).collect())
+        (rows.enumerate().map(error).collect(), sums.n_rows as u64)
     }
 }
 
 fn dot(sums: &[f64], weight: &[f32]) -> f64 {
     sums.iter().zip(weight).map(|(sum, weight)| sum * f64::from(*weight)).sum()
-}
-
-impl AddAssign<&InputSums> for InputSums {
-    fn add_assign(&mut self, other: &InputSums) {
-        self.float.iter_mut().zip(&other.float).for_each(|(mine, theirs)| *mine += theirs);
-        self.quantized.iter_mut().zip(&other.quantized).for_each(|(mine, theirs)| *mine += theirs);
-        self.n_rows += other.n_rows;
-    }
 }

@@ -1,7 +1,7 @@
 //! The mean error of a replayed layer, from its float and quantized outputs.
 
+use super::shortened;
 use intact8_ir::{Result, Tensor};
-use std::ops::AddAssign;
 
 /// Sums of the differences between float and quantized outputs.
 #[derive(Default)]
@@ -28,18 +28,9 @@ impl OutputSums {
         Ok(())
     }
 
-    /// The mean difference of each channel.
-    pub(super) fn means(self) -> Vec<f32> {
-        let n_values = self.n_values.max(1) as f64;
-        self.channels.into_iter().map(|sum| (sum / n_values) as f32).collect()
-    }
-}
-
-impl AddAssign<&OutputSums> for OutputSums {
-    fn add_assign(&mut self, other: &OutputSums) {
-        self.channels.resize(self.channels.len().max(other.channels.len()), 0.0);
-        self.channels.iter_mut().zip(&other.channels).for_each(|(mine, theirs)| *mine += theirs);
-        self.n_values += other.n_values;
+    /// The sum of each channel, and the number of its summands.
+    pub(super) fn errors(self) -> (Vec<f64>, u64) {
+        (self.channels.into_iter().map(shortened).collect(), self.n_values as u64)
     }
 }
 
@@ -48,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mean_difference_of_each_channel() {
+    fn the_difference_of_each_channel() {
         let mut sums = OutputSums::default();
         let float = Tensor::new(&[2, 2], vec![1.0f32, 2.0, 3.0, 4.0]);
         let quantized = Tensor::new(&[2, 2], vec![0.5f32, 2.5, 2.5, 3.5]);
         sums.observe(&float, &quantized, -1).unwrap();
         // Channel 0 differs by ½ in both rows; channel 1 by -½ and ½.
-        assert_eq!(sums.means(), [0.5, 0.0]);
+        assert_eq!(sums.errors(), (vec![1.0, 0.0], 2));
     }
 }

@@ -208,6 +208,12 @@ impl RowLayout {
         rows.outputs.block(0..rows.outputs.n_rows(), outputs)
     }
 
+    /// The largest number of rows that a batch contributes.
+    pub(super) fn n_rows_of(&self, batch: usize, n_batches: usize) -> usize {
+        let n_before = |batch: usize| batch * self.max_rows / n_batches;
+        n_before(batch + 1) - n_before(batch)
+    }
+
     /// Appends some of the rows of one run of the layer to the sample. `batch` is the index of the batch among `n_batches`, each of
     /// which contributes about as many rows, spread evenly over the output. The choice depends on the batch and the number of
     /// rows only.
@@ -221,8 +227,7 @@ impl RowLayout {
     ) -> Result<()> {
         let [k, n_out] = self.lengths;
         let n_rows = output.len() / n_out.max(1);
-        let n_before = |batch: usize| batch * self.max_rows / n_batches;
-        let n_parts = (n_before(batch + 1) - n_before(batch)).min(n_rows);
+        let n_parts = self.n_rows_of(batch, n_batches).min(n_rows);
         let mut state = batch as u64 + 1;
         let chosen = (0..n_parts).map(|part| {
             let (start, end) = (part * n_rows / n_parts, (part + 1) * n_rows / n_parts);
