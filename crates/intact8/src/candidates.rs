@@ -156,6 +156,12 @@ impl Candidates {
         self.timed_target.map(|target| prepared.time_lost(config, target)).unwrap_or_default()
     }
 
+    /// The configuration of a calibration that is made already.
+    pub fn calibrated(config: QuantConfig) -> Candidates {
+        let (configs, names) = (vec![(config, vec![])], vec!["as calibrated"]);
+        Candidates { configs, names, timed_target: None, may_stay_float: false }
+    }
+
     /// The position of the fastest.
     pub fn fastest(
         &self,

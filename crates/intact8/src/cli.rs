@@ -3,6 +3,7 @@
 //! This file has the parts that the subcommands share: printing, and the options for data and deploy models.
 
 pub(crate) mod bench;
+pub(crate) mod calibrate;
 mod command;
 pub(crate) mod compare;
 pub(crate) mod config;
@@ -12,6 +13,7 @@ mod feeding;
 pub(crate) mod inspect;
 mod interrupt;
 mod lines;
+pub(crate) mod merge;
 mod messages;
 pub(crate) mod opt;
 pub(crate) mod print;
@@ -28,6 +30,7 @@ pub(crate) mod shell;
 mod threads;
 mod timed_inputs;
 mod usage_error;
+pub(crate) mod work;
 
 pub use command::run_command;
 pub(crate) use exit_code::ExitCode;

@@ -20,7 +20,7 @@ pub use array::Array;
 pub use batch_axis::BatchAxis;
 pub use feed::{FedInput, Feed, Feeding, ValueRange};
 pub use images::{Channels, ImageSettings, Interpolation, Layout, Resize, Size};
-pub(crate) use metric::{Batch, Tally, labels, noise, noise_of_mean, numbers};
+pub(crate) use metric::{Batch, Tally, TallySamples, labels, noise, noise_of_mean, numbers};
 pub use metric::{
     Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, metric_named,
 };

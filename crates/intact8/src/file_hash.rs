@@ -1,6 +1,6 @@
 //! SHA-256 of files and folders, by which a report names the data of a run.
 
-use intact8_ir::{Error, Result};
+use intact8_ir::{Error, Model, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
@@ -13,6 +13,23 @@ use std::path::{Path, PathBuf};
 /// If a file can't be read.
 pub fn file_sha256(path: &Path) -> Result<String> {
     hashed(path).map_err(|error| Error::io(error).at(path.display()))
+}
+
+/// The SHA-256 of a model's file, and of its constants, which may be in other files, in hexadecimal digits.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn model_sha256(path: &Path, model: &Model) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(file_sha256(path)?);
+    for (_, graph) in model.graphs() {
+        for tensor in graph.topo().into_iter().filter_map(|id| graph.constant(id.into())) {
+            let bytes = tensor.to_le_bytes();
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        }
+    }
+    Ok(digits(hash))
 }
 
 fn hashed(path: &Path) -> std::io::Result<String> {

@@ -114,6 +114,7 @@ mod run_report;
 mod save_lock;
 mod score_saved;
 mod scorer;
+mod shards;
 mod stop;
 mod stored_arithmetic;
 mod temporary;
@@ -138,7 +139,7 @@ pub use destination::is_standard_output;
 pub use dump::dump_replay;
 pub use emission::{DeploySize, deploy_sizes};
 pub use fastest_config::ConfigLatencies;
-pub use file_hash::file_sha256;
+pub use file_hash::{file_sha256, model_sha256};
 pub use files::{load_model, load_model_with_hard_links, model_bytes, save_model, saved_bytes, write_file};
 pub use goal::{Goal, MaxDrop, Target};
 pub use html_report::html_report;
@@ -180,7 +181,8 @@ pub use named_passes::{NAMED_PASSES, NamedPass};
 pub use new_config::NewConfig;
 pub use output_files::OutputFiles;
 pub use quantize::{
-    UnscoredResult, calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_report,
+    UnscoredResult, calibrate_and_save, leave_unreached, prepare, quantize_and_save, save_calibrated,
+    save_report,
 };
 pub use quantize_candidates::{CandidateResult, CandidateRoles, CandidateSearch, JournalOf};
 pub use random_inputs::random_inputs;
@@ -191,6 +193,10 @@ pub use save_lock::SaveLock;
 pub use score_saved::score_saved;
 pub use scorer::{
     AnyScorer, CommandScorer, DataScorer, Effort, OriginalModel, Score, Verified, VerifiedScorer,
+    WorkerFolder,
+};
+pub use shards::{
+    CalibrationFile, CalibrationTask, DataIdentity, ScoreFile, ScoreTask, merge_shards, shard_of_environment,
 };
 pub use stop::Stop;
 pub use stored_arithmetic::stored_arithmetic;

@@ -5,7 +5,8 @@ use crate::files::{data_file, load_model, remove, write_file};
 use crate::output_files::OutputFiles;
 use crate::report::{history_json, ranking_json};
 use intact8_calibrate::{
-    Batches, BoxError, CalibrationData, CalibrationObserver, FloatModel, calibrate, unreached_layers,
+    Batches, BoxError, Calibrated, CalibrationData, CalibrationObserver, FloatModel, calibrate,
+    unreached_layers,
 };
 use intact8_interp::FoldConstants;
 use intact8_ir::{Error, Model, PassObserver, Result};
@@ -170,6 +171,30 @@ pub fn calibrate_and_save(
     observer: &mut dyn CalibrationObserver,
     files: &OutputFiles,
 ) -> Result<UnscoredResult> {
+    save_with(float, original, config, files, || calibrate(float, config, data, observer))
+}
+
+/// The same with the result of a calibration that was made before.
+///
+/// # Errors
+/// As [`calibrate_and_save`].
+pub fn save_calibrated(
+    float: &FloatModel<'_>,
+    original: &Model,
+    config: &QuantConfig,
+    calibrated: Calibrated,
+    files: &OutputFiles,
+) -> Result<UnscoredResult> {
+    save_with(float, original, config, files, || Ok(calibrated))
+}
+
+fn save_with(
+    float: &FloatModel<'_>,
+    original: &Model,
+    config: &QuantConfig,
+    files: &OutputFiles,
+    calibrated: impl FnOnce() -> Result<Calibrated>,
+) -> Result<UnscoredResult> {
     check_is_float(original)?;
     files.deploy.iter().try_for_each(|(format, _)| files.emission.target.check_format(*format))?;
     let prepared = float.prepared();
@@ -177,7 +202,7 @@ pub fn calibrate_and_save(
     if prepared.enabled(config).is_empty() {
         return Err(Error::invalid_config("no layer is to be quantized; enable one"));
     }
-    let mut calibrated = calibrate(float, config, data, observer)?;
+    let mut calibrated = calibrated()?;
     let histograms = std::mem::take(&mut calibrated.histograms);
     let mut record = calibrated.into_record();
     let quantized = prepared.quantize(config, &record, &mut ())?;

@@ -11,10 +11,12 @@ mod fingerprint;
 mod process;
 mod sample_order;
 mod verified;
+mod workers;
 
 pub use by_command::CommandScorer;
 pub use by_data::{DataScorer, OriginalModel};
 pub use verified::VerifiedScorer;
+pub use workers::WorkerFolder;
 
 use crate::chance::Chance;
 use crate::data::Noise;

@@ -4,6 +4,7 @@ use crate::ladder::Rung;
 use crate::rank::ReplayTap;
 use crate::sensitivity::{CosineSimilarity, Sensitivity};
 use crate::strategy::Strategy;
+use intact8_calibrate::Calibrated;
 use intact8_quant::layer::{LayerId, LayerSet};
 use intact8_quant::{DeployFormat, Emission};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct SearchOptions<'a> {
     pub early_stop: bool,
     /// Whether the outcome is the closest trial if none meets the target; otherwise there is then no outcome.
     pub keep_best: bool,
+    /// The calibration, if it is made already: in shards, for instance. It must be that of the search's model, configuration and data.
+    pub calibrated: Option<&'a Calibrated>,
     /// Receives the replay of each layer. If it is set, the layers are ranked even if the first trial meets the target.
     pub replays: Option<ReplayTap<'a>>,
 }
@@ -51,6 +54,7 @@ impl<'a> SearchOptions<'a> {
             deploy: None,
             early_stop: true,
             keep_best: false,
+            calibrated: None,
             replays: None,
         }
     }
@@ -66,6 +70,7 @@ impl<'a> SearchOptions<'a> {
             deploy,
             early_stop,
             keep_best,
+            calibrated,
             replays,
             ..
         } = *self;
@@ -79,6 +84,7 @@ impl<'a> SearchOptions<'a> {
             deploy,
             early_stop,
             keep_best,
+            calibrated,
             replays,
         }
     }

@@ -94,7 +94,10 @@ pub fn search<'a, S: Scorer>(
         return Err(Error::evaluator(message));
     }
 
-    let mut calibrated = calibrate(float, config, roles.data, &mut Progress(roles.observer))?;
+    let mut calibrated = match options.calibrated {
+        Some(calibrated) => calibrated.clone(),
+        None => calibrate(float, config, roles.data, &mut Progress(roles.observer))?,
+    };
     let report = Report {
         original: score,
         table,

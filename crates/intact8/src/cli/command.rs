@@ -4,7 +4,10 @@ use super::exit_code::HELP;
 use super::messages::Color;
 use super::recipe::{SUBCOMMAND, WrittenRecipe, with_recipe};
 use super::usage_error::UsageError;
-use super::{ExitCode, bench, compare, config, convert, inspect, opt, print, quantize, run, score, shell};
+use super::{
+    ExitCode, bench, calibrate, compare, config, convert, inspect, merge, opt, print, quantize, run, score,
+    shell, work,
+};
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use intact8::ErrorKind;
@@ -26,15 +29,18 @@ struct CommandLine {
 enum Command {
     Quantize(Box<quantize::Args>),
     Bench(bench::Args),
+    Calibrate(Box<calibrate::Args>),
     Config(config::Args),
     Compare(compare::Args),
     Convert(convert::Args),
     ConvertQat(convert::QatArgs),
     Inspect(inspect::Args),
+    Merge(merge::Args),
     Opt(opt::Args),
     Print(print::Args),
     Run(run::Args),
     Score(score::Args),
+    Work(work::Args),
     Completions(shell::CompletionArgs),
     Man(shell::ManArgs),
 }
@@ -78,6 +84,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     let outcome = intact8::choose_kernels().map_err(Into::into).and_then(|()| match command {
         Command::Quantize(args) => quantize::run(&args, recipe()),
         Command::Bench(args) => bench::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Convert(args) => convert::run(&args),
@@ -87,6 +95,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Print(args) => print::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Work(args) => work::run(&args),
         Command::Completions(args) => shell::completions(&args, CommandLine::command()),
         Command::Man(args) => shell::man(&args, CommandLine::command()),
     });

@@ -3,6 +3,7 @@
 mod again;
 mod args;
 mod budget;
+mod given_calibration;
 mod headline;
 mod identity;
 mod latency;
@@ -19,6 +20,7 @@ use super::progress::Terminal;
 use super::{WrittenRecipe, lines_beside, print_contradictions, print_line, print_message, print_result};
 use crate::cli::ExitCode;
 use anyhow::Context;
+use given_calibration::GivenCalibration;
 use headline::Headline;
 use intact8::ir::one_line;
 use intact8::quant::deploy::check_is_float;
@@ -27,14 +29,13 @@ use intact8::search::{ReplayTap, Replayed};
 use intact8::{
     CandidateResult, CandidateRoles, CandidateSearch, Candidates, ChosenRuntime, ConfigChoice, FloatModel,
     Goals, Interpreter, Journal, LayerProfiling, Model, OutputFiles, Prepared, QuantConfig, SearchOptions,
-    Stop, Watcher, WithoutStages, WrittenReport, dump_replay, load_config, model_bytes, prepare,
-    remove_leftovers,
+    Stop, Watcher, WrittenReport, dump_replay, load_config, model_bytes, prepare, remove_leftovers,
 };
 use settings::Settings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, PreparationArgs};
 
 pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -57,7 +58,8 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
     let (mut calibration, mut scorer, mut goals) =
         roles::roles(args, &settings, &model, &interpreter, runtime.as_ref(), &stop)?;
 
-    let choice = args.config_choice(&settings)?;
+    let mut choice = args.config_choice(&settings)?;
+    let mut given = GivenCalibration::of(args, &model, &calibration, &mut choice)?;
     let mut watcher = Watcher::new(stop.clone());
     watcher.progress = Box::new(Terminal::new(progress, args.messages.verbose));
     watcher.goals.clone_from(&goals.goals);
@@ -65,14 +67,21 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
     let prepared = prepare(&model, &choice.preparation(), &mut watcher)?;
     print_conversion(&model, &prepared);
     let float = FloatModel::new(&prepared, &*interpreter);
-    let float =
-        float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
+    let memory = given.as_ref().map_or(settings.calibration_memory, GivenCalibration::memory);
+    let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
     let meter = latency::meter(args, runtime.as_ref(), &stop);
+    let calibrated = given.as_mut().map(|given| given.calibrated(&float, &mut calibration, &mut watcher));
+    let calibrated = calibrated.transpose()?;
     let progress = &mut *watcher.progress;
-    let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
+    let mut candidates = match &given {
+        Some(given) => Candidates::calibrated(given.config.clone()),
+        None => Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?,
+    };
     let earlier = if args.search.resume { Journal::run_of(&files.journal) } else { None };
     match &earlier {
         Some((_, config)) => config.iter().for_each(|config| candidates.add_earlier(config.clone())),
+        // The calibration is that of one configuration.
+        None if given.is_some() => stop.check()?,
         None => {
             stop.check()?;
             let measured = (&mut calibration, meter.as_ref());
@@ -135,6 +144,7 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
         deploy: files.deploy.first().map(|(format, _)| (*format, files.emission)),
         early_stop: !args.search.no_early_stop,
         keep_best: args.search.keep_best,
+        calibrated: calibrated.as_ref(),
         replays: dump.as_ref().map(|dump| dump as ReplayTap<'_>),
         ..SearchOptions::new(&mut strategy)
     };
@@ -166,12 +176,8 @@ impl Args {
     /// How the configuration is made.
     fn config_choice(&self, settings: &Settings) -> anyhow::Result<ConfigChoice> {
         let (preparation, layers) = (&self.preparation, &self.layers);
-        let without = WithoutStages {
-            equalize: preparation.no_equalize || self.is_for_amct(),
-            balance: preparation.no_balance,
-            correct_bias: preparation.no_correct_bias,
-            fit_rounding: preparation.no_fit_rounding,
-        };
+        let mut without = preparation.without();
+        without.equalize |= self.is_for_amct();
         let given = layers.config.as_deref().map(load_config).transpose()?;
         if self.is_for_amct()
             && !preparation.no_equalize

@@ -1,5 +1,6 @@
 //! `intact8 score`: the metrics of model files, each compared with the first.
 
+use super::calibrate;
 use super::progress::Terminal;
 use super::usage_error::OrUsage;
 use super::{
@@ -11,7 +12,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::{DataSet, Metric};
 use intact8::{
     AnswerChanges, Confidence, DataScorer, Goal, Interpreter, Latency, MaxDrop, Meter, OriginalModel,
-    Progress, Score, Stop, interval_of_value, model_bytes, score_saved, stored_arithmetic,
+    Progress, Score, ScoreFile, ScoreTask, Stop, interval_of_value, model_bytes, model_sha256, score_saved,
+    stored_arithmetic,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,15 @@ pub(crate) struct Args {
     eval: PathBuf,
     #[command(flatten)]
     feeding: FeedingArgs,
+    /// Run only this shard of the samples, 1/8 to 8/8 or auto, and write it to the file of --output; `intact8 merge` merges the shards
+    #[arg(long, value_name = "I/N", help_heading = "Shards", requires = "output", conflicts_with_all = ["json", "no_bench", "threads"])]
+    shard: Option<String>,
+    /// The file of the shard
+    #[arg(short = 'o', long, value_name = "PART.score", help_heading = "Shards", requires = "shard")]
+    output: Option<PathBuf>,
+    /// Run nothing: the shards of these models and data are merged in this file
+    #[arg(long, value_name = "ALL.score", help_heading = "Shards", conflicts_with = "shard")]
+    scores: Option<PathBuf>,
     /// Metric: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; may be repeated
     #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy")]
     metrics: Vec<String>,
@@ -91,14 +102,37 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(runtime) = &runtime {
         scorer = scorer.in_runtime(runtime.loaded.clone(), &runtime.loaded.name(), first);
     }
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    for (path, model) in args.models.iter().zip(&models) {
-        progress.begin(&format!("scoring {}", path.display()));
-        let earlier = rows.first().map(|row| &row.score);
-        let score = score_saved(&mut scorer, earlier, (path, model), &mut |done, total| {
+    let shard = args.shard.as_deref().map(calibrate::shard).transpose().or_usage()?;
+    let mut task = None;
+    if shard.is_some() || args.scores.is_some() {
+        let hashes = args.models.iter().zip(&models).map(|(path, model)| model_sha256(path, model));
+        let hashes = hashes.collect::<intact8::Result<_>>()?;
+        let runtime = runtime.as_ref().map(|runtime| runtime.loaded.name());
+        task = Some(ScoreTask::new(hashes, &metrics, (&scorer, &data), runtime)?);
+    }
+    if let (Some(shard), Some(task), Some(output)) = (shard, &task, &args.output) {
+        progress.begin(&format!("scoring shard {shard}"));
+        task.write_shard(&mut scorer, &models, (shard, output), &mut |done, total| {
             progress.advance(done, total);
             Ok(())
-        });
+        })?;
+        drop(progress);
+        print_result(&format!("shard {shard} of a scoring"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known =
+        args.scores.as_ref().zip(task).map(|(path, task)| ScoreFile::read(path, &task)).transpose()?;
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for (idx, (path, model)) in args.models.iter().zip(&models).enumerate() {
+        progress.begin(&format!("scoring {}", path.display()));
+        let earlier = rows.first().map(|row| &row.score);
+        let score = match &known {
+            Some(known) => known.score(idx, &mut scorer, earlier, (path, model)),
+            None => score_saved(&mut scorer, earlier, (path, model), &mut |done, total| {
+                progress.advance(done, total);
+                Ok(())
+            }),
+        };
         let score = score.with_context(|| path.display().to_string())?;
         let (bytes, layers) = (model_bytes(path, model), stored_arithmetic(model));
         rows.push(Row { path, score, bytes, latency: None, layers });

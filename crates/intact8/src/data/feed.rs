@@ -249,6 +249,20 @@ impl CalibrationData for Feed {
         Ok(())
     }
 
+    fn for_each_selected_batch(
+        &mut self,
+        n_batches: usize,
+        is_selected: &dyn Fn(usize) -> bool,
+        visit: &mut dyn FnMut(usize, &[Tensor]) -> Result<()>,
+    ) -> Result<(), BoxError> {
+        for (batch, samples) in self.batches().take(n_batches).enumerate() {
+            if is_selected(batch) {
+                visit(batch, &self.inputs(samples)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn n_batches(&self) -> Option<usize> {
         Some(Feed::n_batches(self))
     }

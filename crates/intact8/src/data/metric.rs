@@ -4,8 +4,10 @@ mod classes;
 mod errors;
 mod mean;
 mod noise;
+mod numbers;
 mod own;
 mod ranks;
+mod tally_samples;
 
 use crate::chance::Chance;
 use classes::{Overlap, TopK};
@@ -13,10 +15,12 @@ use errors::{Cosine, MeanError, NoiseRatio};
 use intact8_ir::{Error, Result, Tensor, did_you_mean, with_element};
 pub use noise::Noise;
 pub(crate) use noise::{noise, noise_of_mean};
+pub(crate) use numbers::{labels, numbers};
 pub use own::{Contributions, OwnMetric, OwnTally};
 use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
 use std::sync::Arc;
+pub(crate) use tally_samples::TallySamples;
 
 /// A kind of metric. All metrics use the model's first output that is a tensor.
 pub struct MetricRow {
@@ -231,6 +235,20 @@ pub(crate) trait Tally {
         Ok(())
     }
 
+    /// The samples added so far, as another process needs them; `None` if the metric can't be shared.
+    fn samples(&self) -> Option<TallySamples> {
+        None
+    }
+
+    /// Adds samples of another tally of the same metric.
+    ///
+    /// # Errors
+    /// If they are those of another metric.
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        drop(samples);
+        Err(TallySamples::other_metric())
+    }
+
     /// Called once after the last sample, before the value is asked for.
     ///
     /// # Errors
@@ -367,31 +385,6 @@ fn samples_first(tensor: &Tensor, axis: usize) -> Result<Tensor> {
         (0..axis).rev().for_each(|idx| view.swap_axes(idx, idx + 1));
         Tensor::from_array(&view)
     }))
-}
-
-/// The values of a tensor of numbers as f32.
-pub(crate) fn numbers(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
-    let dtype = tensor.dtype();
-    if let Some(values) = tensor.floats() {
-        return Ok(values);
-    }
-    with_element!(dtype, [I8 U8 I16 U16 I32 U32 I64 U64], T => {
-            Ok(Cow::Owned(tensor.values::<T>()?.iter().map(|&value| value as f32).collect()))
-        },
-        _ => Err(Error::invalid_data(format!("metrics require numbers, found {dtype}"))))
-}
-
-/// Labels of any integer type as i64.
-pub(crate) fn labels(array: &Tensor) -> Result<Vec<i64>> {
-    let dtype = array.dtype();
-    with_element!(dtype, [I8 U8 I16 U16 I32 U32 I64], T => {
-            Ok(widened(array.values::<T>()?))
-        },
-        _ => Err(Error::invalid_data(format!("labels must be integers, found {dtype}"))))
-}
-
-fn widened<T: Copy + Into<i64>>(labels: &[T]) -> Vec<i64> {
-    labels.iter().map(|&label| label.into()).collect()
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 
 mod original_model;
 mod run;
+mod shards;
 
 pub use original_model::OriginalModel;
 
 use super::activation_cache::ActivationCache;
 use super::batch_size::fit_to_cache;
 use super::fingerprint::Fingerprint;
+use super::workers::WorkerFolder;
 use super::{Effort, Score, Verified};
-use crate::data::{DataSet, Feed, Metric, Rows, Tally, Truth, labels, numbers};
+use crate::data::{DataSet, Feed, Metric, Rows, Tally, TallySamples, Truth, labels, numbers};
 use intact8_calibrate::BoxError;
 use intact8_ir::{Error, Model, Result, Runtime, Tensor, Type};
 use intact8_quant::{DeployFormat, Deployed};
@@ -42,6 +44,10 @@ pub struct DataScorer {
     known: HashMap<Vec<Fingerprint>, Score>,
     /// The tallies of the original, once it is scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
+    /// The workers that run the models together with this process, if there are any. Nothing is cached between trials then.
+    pub workers: Option<WorkerFolder>,
+    /// The samples of the next model by metric, if other processes have run it.
+    known_samples: Option<Vec<TallySamples>>,
 }
 
 /// A runtime of others.
@@ -128,6 +134,8 @@ impl DataScorer {
             original,
             foreign: None,
             baseline: None,
+            workers: None,
+            known_samples: None,
         })
     }
 
@@ -160,6 +168,11 @@ impl DataScorer {
             ))),
             _ => Ok(Cow::Borrowed(deployed.model())),
         }
+    }
+
+    /// Whether a metric compares with the outputs of the original model.
+    fn needs_original_outputs(&self) -> bool {
+        matches!(self.targets, Targets::Original(_))
     }
 
     /// Whether a metric compares with the outputs of the original model, which the original matches perfectly.
@@ -211,7 +224,7 @@ impl DataScorer {
         mode: ScoringMode,
         scoring: &mut Scoring<'_, Score>,
     ) -> Result<Score> {
-        if self.foreign.is_some() {
+        if self.foreign.is_some() || self.known_samples.is_some() {
             return self.run(model, mode, scoring);
         }
         let fingerprints = self.cache.output_fingerprints(model);

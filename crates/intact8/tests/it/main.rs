@@ -23,11 +23,13 @@ mod reports;
 mod runtime;
 #[cfg(unix)]
 mod save_path;
+mod shards;
 mod sharing;
 #[cfg(unix)]
 mod streams;
 mod trust;
 mod usability;
+mod workers;
 mod wrong_use;
 
 use std::path::{Path, PathBuf};

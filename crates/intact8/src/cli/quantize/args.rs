@@ -3,6 +3,7 @@
 use crate::cli::{
     DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, SaveArgs, SelectionArgs,
 };
+use intact8::WithoutStages;
 use std::path::PathBuf;
 
 /// Quantize a model to int8 as far as an accuracy target allows
@@ -53,6 +54,13 @@ pub(crate) struct DataArgs {
     /// folder of them, for several inputs in their order and separated by `;`
     #[arg(long, value_name = "CALIB")]
     pub(super) calib: PathBuf,
+    /// Use this calibration, which `intact8 calibrate` has made of the same model and data, in shards for instance; the
+    /// configuration is that of the file
+    #[arg(long, value_name = "ALL.stats", conflicts_with_all = [
+        "config", "prefer", "skip", "only", "skip_types", "reduce_range", "no_equalize", "no_balance", "no_correct_bias",
+        "no_fit_rounding", "calibration_memory",
+    ])]
+    pub(super) calibration: Option<PathBuf>,
     /// Evaluation data in the same formats: one array for each model input, and `labels` or `targets`; or images of labelled
     /// classes
     #[arg(long, value_name = "EVAL")]
@@ -169,6 +177,9 @@ pub(crate) struct SearchArgs {
     /// Memory for cached activations, with which a trial computes only the layers that have changed: 256M, 2G, or 0 for none
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub(super) cache_mem: String,
+    /// Let workers run trials too, which `intact8 work` starts with the same folder, model, data and metrics
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["eval_cmd", "no_eval"])]
+    pub(super) workers: Option<PathBuf>,
     /// Continue an interrupted run with the same model, configuration, data and goals
     #[arg(long)]
     pub(super) resume: bool,
@@ -193,6 +204,18 @@ pub(crate) struct PreparationArgs {
     /// Round weights to the nearest integer instead of fitting the rounding to the calibration data
     #[arg(long)]
     pub(super) no_fit_rounding: bool,
+}
+
+impl PreparationArgs {
+    /// The stages that are turned off.
+    pub(crate) fn without(&self) -> WithoutStages {
+        WithoutStages {
+            equalize: self.no_equalize,
+            balance: self.no_balance,
+            correct_bias: self.no_correct_bias,
+            fit_rounding: self.no_fit_rounding,
+        }
+    }
 }
 
 /// The written files.

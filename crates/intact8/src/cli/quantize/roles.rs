@@ -7,8 +7,8 @@ use anyhow::Context;
 use intact8::data::{DataSet, Feed};
 use intact8::ir::Type;
 use intact8::{
-    AnyScorer, ChosenRuntime, CommandScorer, Goal, Goals, Interpreter, Model, OriginalModel, Stop,
-    VerifiedScorer,
+    AnyScorer, ChosenRuntime, CommandScorer, Goal, Goals, Interpreter, Model, OriginalModel, ScoreTask, Stop,
+    VerifiedScorer, WorkerFolder, model_sha256,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +58,11 @@ pub(super) fn roles(
             let mut scorer =
                 VerifiedScorer::of_data(sources.0, sources.1, &metrics, &goals, runtime, remark)?;
             scorer.scorer.cache_memory = settings.cache_memory;
+            if let Some(folder) = &args.search.workers {
+                let hash = model_sha256(&args.model, model)?;
+                let task = ScoreTask::new(vec![hash], &metrics, (&scorer.scorer, &data), None)?;
+                scorer.scorer.workers = Some(WorkerFolder::begin(folder, &task)?);
+            }
             (Box::new(scorer), goals)
         }
         (None, None) => unreachable!("the combination of options is checked"),

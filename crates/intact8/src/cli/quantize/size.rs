@@ -5,7 +5,7 @@ use intact8::calibrate::MemoryLimit;
 use intact8::{LEAST_CALIBRATION_MEMORY, calibration_memory};
 
 /// The memory of calibration: that of `--memory`, or half of the machine's.
-pub(super) fn memory(asked: Option<&str>) -> anyhow::Result<MemoryLimit> {
+pub(crate) fn memory(asked: Option<&str>) -> anyhow::Result<MemoryLimit> {
     let Some(asked) = asked else {
         return Ok(calibration_memory());
     };

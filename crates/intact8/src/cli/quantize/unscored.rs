@@ -1,6 +1,7 @@
 //! `intact8 quantize --no-eval`: calibration, files and the page of the report, without any scoring. The placement of int8 is
 //! measured all the same.
 
+use super::given_calibration::GivenCalibration;
 use super::settings::Settings;
 use super::{Args, latency, print_conversion, print_files, report_facts, write_recipe};
 use crate::cli::ExitCode;
@@ -13,7 +14,8 @@ use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
 use intact8::{
-    Candidates, FloatModel, Interpreter, Stop, UnscoredRun, Watcher, calibrate_and_save, model_bytes, prepare,
+    Candidates, FloatModel, Interpreter, Stop, UnscoredRun, Watcher, calibrate_and_save, model_bytes,
+    prepare, save_calibrated,
 };
 use std::time::Instant;
 
@@ -30,7 +32,8 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     calibration.check_memory(settings.limits.memory)?;
     print_notes([&calibration]);
     calibration.casts().iter().for_each(|line| print_message(line));
-    let choice = args.config_choice(&settings)?;
+    let mut choice = args.config_choice(&settings)?;
+    let mut given = GivenCalibration::of(args, &model, &calibration, &mut choice)?;
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);
     let mut watcher = Watcher::new(stop);
@@ -40,18 +43,34 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     print_conversion(&model, &prepared);
     let interpreter = Interpreter::with_limits(settings.limits);
     let float = FloatModel::new(&prepared, &interpreter);
-    let float =
-        float.with_context(|| args.model.display().to_string())?.with_memory(settings.calibration_memory);
+    let memory = given.as_ref().map_or(settings.calibration_memory, GivenCalibration::memory);
+    let float = float.with_context(|| args.model.display().to_string())?.with_memory(memory);
     let runtime = args.speed.runtime.for_target(settings.target)?;
     let meter = latency::meter(args, runtime.as_ref(), &watcher.stop);
+    let calibrated = given.as_mut().map(|given| given.calibrated(&float, &mut calibration, &mut watcher));
+    let calibrated = calibrated.transpose()?;
     let progress = &mut *watcher.progress;
-    let mut candidates = Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?;
-    candidates.add_profiled(&choice, (&model, &float), files, (&mut calibration, meter.as_ref()), progress);
+    let mut candidates = match &given {
+        Some(given) => Candidates::calibrated(given.config.clone()),
+        None => Candidates::new(&choice, &float, &mut calibration, meter.as_ref(), progress)?,
+    };
+    if given.is_none() {
+        candidates.add_profiled(
+            &choice,
+            (&model, &float),
+            files,
+            (&mut calibration, meter.as_ref()),
+            progress,
+        );
+    }
     let chosen = candidates.fastest(meter.as_ref(), (&model, &float), files, &calibration, progress);
     let (config, restrictions) = &candidates.configs[chosen];
     watcher.progress.notes(restrictions);
     let _lock = files.lock()?;
-    let result = calibrate_and_save(&float, &model, config, &mut calibration, &mut watcher, files)?;
+    let result = match calibrated {
+        Some(calibrated) => save_calibrated(&float, &model, config, calibrated, files)?,
+        None => calibrate_and_save(&float, &model, config, &mut calibration, &mut watcher, files)?,
+    };
     write_recipe(recipe, files)?;
     let original = (&model, Some(args.model.as_path()));
     let latency = meter.map(|meter| meter.compare(original, files, &calibration));

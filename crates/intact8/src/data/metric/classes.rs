@@ -1,7 +1,7 @@
 //! Metrics of classifiers: top-K accuracy and mean intersection over union.
 
 use super::mean::Mean;
-use super::{Batch, Tally};
+use super::{Batch, Tally, TallySamples};
 use crate::chance::Chance;
 use intact8_ir::{Error, Result};
 use std::collections::BTreeMap;
@@ -70,6 +70,20 @@ impl Tally for TopK {
     fn chance(&self) -> Chance {
         let level = self.k as f64 / self.n_classes.max(1) as f64;
         Chance { level, error: (level * (1.0 - level) / self.n().max(1) as f64).sqrt() }
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        let is_right = self.is_right.contributions.iter().map(|&contribution| contribution == 1.0);
+        Some(TallySamples::Right(self.n_classes as u64, is_right.collect()))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Right(n_classes, samples) = samples else {
+            return Err(TallySamples::other_metric());
+        };
+        self.n_classes = self.n_classes.max(n_classes as usize);
+        samples.into_iter().for_each(|is_right| self.is_right.add(f64::from(u8::from(is_right))));
+        Ok(())
     }
 
     fn n(&self) -> usize {
@@ -142,6 +156,16 @@ impl Tally for Overlap {
             }
             self.samples.push(classes);
         }
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        Some(TallySamples::Overlaps(self.samples.clone()))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Overlaps(samples) = samples else { return Err(TallySamples::other_metric()) };
+        self.samples.extend(samples);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Metrics of the distance between outputs and targets. A difference that is NaN counts as the worst possible one.
 
 use super::mean::Mean;
-use super::{Batch, Tally};
+use super::{Batch, Tally, TallySamples};
 use intact8_ir::Result;
 
 /// The mean squared difference: the mean over samples of the mean over the values of a sample.
@@ -13,6 +13,16 @@ impl Tally for MeanError {
         for (output, targets) in batch.pairs()? {
             self.0.add(squared_error(output, targets) / output.len() as f64);
         }
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        Some(TallySamples::Means(self.0.contributions.clone()))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Means(contributions) = samples else { return Err(TallySamples::other_metric()) };
+        contributions.into_iter().for_each(|contribution| self.0.add(contribution));
         Ok(())
     }
 
@@ -57,6 +67,16 @@ impl Tally for Cosine {
             };
             self.0.add(if cosine.is_nan() { -1.0 } else { cosine.clamp(-1.0, 1.0) });
         }
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        Some(TallySamples::Means(self.0.contributions.clone()))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Means(contributions) = samples else { return Err(TallySamples::other_metric()) };
+        contributions.into_iter().for_each(|contribution| self.0.add(contribution));
         Ok(())
     }
 
@@ -119,6 +139,23 @@ impl Tally for NoiseRatio {
             n_values: targets.len(),
             least: targets.iter().copied().fold(f32::INFINITY, f32::min),
             greatest: targets.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        }));
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        let energies = |of: &Energies| (of.signal, of.noise, of.n_values as u64, of.least, of.greatest);
+        Some(TallySamples::Energies(self.samples.iter().map(energies).collect()))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Energies(samples) = samples else { return Err(TallySamples::other_metric()) };
+        self.samples.extend(samples.into_iter().map(|(signal, noise, n_values, least, greatest)| Energies {
+            signal,
+            noise,
+            n_values: n_values as usize,
+            least,
+            greatest,
         }));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Metrics of the order of outputs: Spearman's correlation and the area under the ROC curve.
 
-use super::{Batch, Tally};
+use super::{Batch, Tally, TallySamples};
 use crate::chance::Chance;
 use intact8_ir::{Error, Result};
 
@@ -14,14 +14,33 @@ pub(super) struct RankCorrelation {
     n_samples: usize,
 }
 
+impl RankCorrelation {
+    fn add_sample(&mut self, output: &[f32], targets: &[f32]) {
+        self.outputs.extend_from_slice(output);
+        self.targets.extend_from_slice(targets);
+        self.samples.extend(output.iter().map(|_| self.n_samples));
+        self.n_samples += 1;
+    }
+}
+
 impl Tally for RankCorrelation {
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
-        for (output, targets) in batch.pairs()? {
-            self.outputs.extend_from_slice(output);
-            self.targets.extend_from_slice(targets);
-            self.samples.extend(output.iter().map(|_| self.n_samples));
-            self.n_samples += 1;
+        batch.pairs()?.for_each(|(output, targets)| self.add_sample(output, targets));
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        let mut pairs = vec![(Vec::new(), Vec::new()); self.n_samples];
+        for (&sample, (&output, &target)) in self.samples.iter().zip(self.outputs.iter().zip(&self.targets)) {
+            pairs[sample].0.push(output);
+            pairs[sample].1.push(target);
         }
+        Some(TallySamples::Pairs(pairs))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Pairs(pairs) = samples else { return Err(TallySamples::other_metric()) };
+        pairs.iter().for_each(|(output, targets)| self.add_sample(output, targets));
         Ok(())
     }
 
@@ -71,6 +90,21 @@ impl Tally for RocArea {
         let score = |row: &[f32]| if width == 2 { row[1] - row[0] } else { row[0] };
         self.scores.extend(batch.output.chunks_exact(width).map(score));
         self.is_positive.extend(batch.labels.iter().map(|&label| label == 1));
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<TallySamples> {
+        Some(TallySamples::Scores(
+            self.scores.iter().copied().zip(self.is_positive.iter().copied()).collect(),
+        ))
+    }
+
+    fn add_samples(&mut self, samples: TallySamples) -> Result<()> {
+        let TallySamples::Scores(samples) = samples else { return Err(TallySamples::other_metric()) };
+        for (score, is_positive) in samples {
+            self.scores.push(score);
+            self.is_positive.push(is_positive);
+        }
         Ok(())
     }
 

@@ -37,16 +37,72 @@ impl ReadyModel<'_> {
     }
 }
 
+/// The order in which samples count.
+pub(super) struct Order {
+    /// The samples in order.
+    samples: Vec<usize>,
+    /// The same in batches.
+    pub(super) batches: Vec<Vec<usize>>,
+    /// Whether it is not that of the data.
+    is_sorted: bool,
+}
+
+impl Order {
+    fn of(scorer: &DataScorer, scoring: &Scoring<'_, Score>) -> Order {
+        let n_samples = scorer.evaluation.n_samples();
+        let references = scoring.original.zip(scoring.first).filter(|_| scoring.out_of_reach.is_some());
+        let better = scorer.metrics.first().map_or(Better::Higher, |metric| metric.better());
+        let sorted = references.and_then(|references| worst_first(references.into(), better));
+        // A journal may hold contributions of other samples.
+        let sorted = sorted.filter(|order| order.len() == n_samples);
+        let is_sorted = sorted.is_some();
+        let batches = scorer.evaluation.batches_of(&sorted.unwrap_or_else(|| (0..n_samples).collect()));
+        Order { samples: batches.concat(), batches, is_sorted }
+    }
+}
+
 impl DataScorer {
-    /// Runs a model on all samples, as many batches at once as there are threads. The results are counted in the order of the
-    /// batches, so neither the score nor the stopping point depends on the number of threads. If the scoring may stop early, the
-    /// samples with the worst results in earlier models run first.
+    /// Runs a model on all samples, as many batches at once as there are threads, or on workers. The results are counted in the order
+    /// of the batches, so neither the score nor the stopping point depends on the number of threads or workers. If the scoring may
+    /// stop early, the samples with the worst results in earlier models run first.
     pub(super) fn run(
         &mut self,
         model: &Model,
         mode: ScoringMode,
         scoring: &mut Scoring<'_, Score>,
     ) -> Result<Score> {
+        let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
+        if let Some(samples) = self.known_samples.take() {
+            self.add_known(&mut tallies, samples)?;
+            return self.summary(tallies, mode, scoring);
+        }
+        let order = Order::of(self, scoring);
+        let mut workers = self.workers.take();
+        let stopped = match &mut workers {
+            Some(workers) => self.run_on_workers((model, mode), &order, &mut tallies, scoring, workers),
+            None => self.run_here((model, mode), &order, &mut tallies, scoring),
+        };
+        self.workers = workers;
+        if let Some(stopped) = stopped? {
+            return Ok(stopped);
+        }
+        for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
+            tally.finish().map_err(|error| error.at(&metric.name))?;
+        }
+        if order.is_sorted {
+            tallies.iter_mut().for_each(|tally| tally.sort(&order.samples));
+        }
+        self.summary(tallies, mode, scoring)
+    }
+
+    /// Runs a model in this process; its score if the scoring stops early.
+    fn run_here(
+        &mut self,
+        (model, mode): (&Model, ScoringMode),
+        order: &Order,
+        tallies: &mut [Box<dyn Tally>],
+        scoring: &mut Scoring<'_, Score>,
+    ) -> Result<Option<Score>> {
         self.compute_targets(scoring)?;
         let foreign = self.foreign.clone();
         let mut ready = match &foreign {
@@ -60,20 +116,9 @@ impl DataScorer {
                 ReadyModel::Cached(self.cache.prepare(model, session, memory, first_inputs)?)
             }
         };
-        let mut tallies: Vec<Box<dyn Tally>> = self.metrics.iter().map(Metric::tally).collect();
-        let n_samples = self.evaluation.n_samples();
-        let references = scoring.original.zip(scoring.first).filter(|_| scoring.out_of_reach.is_some());
-        let references = references.map(<[&Score; 2]>::from);
-        let better = self.metrics.first().map_or(Better::Higher, |metric| metric.better());
-        let sorted = references.and_then(|references| worst_first(references, better));
-        // A journal may hold contributions of other samples.
-        let sorted = sorted.filter(|order| order.len() == n_samples);
-        let order = sorted.clone().unwrap_or_else(|| (0..n_samples).collect());
-        let batches = self.evaluation.batches_of(&order);
-        let order = batches.concat();
-        let (mut idx, mut n_scored) = (0, 0);
-        for wave in batches.chunks(rayon::current_num_threads()) {
-            (scoring.progress)(idx, batches.len())?;
+        let mut idx = 0;
+        for wave in order.batches.chunks(rayon::current_num_threads()) {
+            (scoring.progress)(idx, order.batches.len())?;
             let starts =
                 (idx..).zip(wave).map(|(idx, samples)| Ok((ready.start(&self.cache, idx)?, &samples[..])));
             let starts = starts.collect::<Result<Vec<_>>>()?;
@@ -84,41 +129,57 @@ impl DataScorer {
             for (result, samples) in results.into_iter().zip(wave) {
                 let mut result = result?;
                 self.cache.store(idx, &mut result);
-                self.add(&mut tallies, &result.outputs, samples)?;
+                self.add(tallies, (&result.outputs, None), samples)?;
                 idx += 1;
-                n_scored += samples.len();
-                let Some(is_out_of_reach) = scoring.out_of_reach.filter(|_| n_scored < n_samples) else {
-                    continue;
-                };
-                let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
-                    let (least, most) = tally.range(n_samples - n_scored);
-                    if metric.better() == Better::Higher { most } else { least }
-                });
-                let best = Score::of(best.collect());
-                if is_out_of_reach(&best) {
-                    let references = references.filter(|_| sorted.is_some());
-                    let estimates = tallies.iter().enumerate().map(|(goal, tally)| {
-                        match (references, tally.contributions()) {
-                            (Some(references), Some(scored)) => estimate(scored, &order, references, goal),
-                            _ => tally.value(),
-                        }
-                    });
-                    return Ok(Score {
-                        values: best.values,
-                        stopped_after: Some(n_scored),
-                        estimates: estimates.collect(),
-                        effort: Effort { samples: Some(n_scored), ..Effort::default() },
-                        ..Score::default()
-                    });
+                if let Some(stopped) = self.stopped(order, tallies, scoring) {
+                    return Ok(Some(stopped));
                 }
             }
         }
-        for (tally, metric) in tallies.iter_mut().zip(&self.metrics) {
-            tally.finish().map_err(|error| error.at(&metric.name))?;
+        Ok(None)
+    }
+
+    /// The score of a model that can no longer meet the target, from the samples counted so far.
+    pub(super) fn stopped(
+        &self,
+        order: &Order,
+        tallies: &[Box<dyn Tally>],
+        scoring: &Scoring<'_, Score>,
+    ) -> Option<Score> {
+        let (n_scored, n_samples) = (tallies.first().map_or(0, |tally| tally.n()), order.samples.len());
+        let is_out_of_reach = scoring.out_of_reach.filter(|_| n_scored < n_samples)?;
+        let best = tallies.iter().zip(&self.metrics).map(|(tally, metric)| {
+            let (least, most) = tally.range(n_samples - n_scored);
+            if metric.better() == Better::Higher { most } else { least }
+        });
+        let best = Score::of(best.collect());
+        if !is_out_of_reach(&best) {
+            return None;
         }
-        if sorted.is_some() {
-            tallies.iter_mut().for_each(|tally| tally.sort(&order));
-        }
+        let references = scoring.original.zip(scoring.first).filter(|_| order.is_sorted);
+        let references = references.map(<[&Score; 2]>::from);
+        let estimates =
+            tallies.iter().enumerate().map(|(goal, tally)| match (references, tally.contributions()) {
+                (Some(references), Some(scored)) => estimate(scored, &order.samples, references, goal),
+                _ => tally.value(),
+            });
+        Some(Score {
+            values: best.values,
+            stopped_after: Some(n_scored),
+            estimates: estimates.collect(),
+            effort: Effort { samples: Some(n_scored), ..Effort::default() },
+            ..Score::default()
+        })
+    }
+
+    /// The score of a model whose samples are all counted.
+    fn summary(
+        &mut self,
+        tallies: Vec<Box<dyn Tally>>,
+        mode: ScoringMode,
+        scoring: &mut Scoring<'_, Score>,
+    ) -> Result<Score> {
+        let n_samples = self.evaluation.n_samples();
         let values: Vec<f64> = tallies.iter().map(|tally| tally.value()).collect();
         if let Some(idx) = values.iter().position(|value| value.is_nan()) {
             return Err(Error::evaluator("the metric is NaN; check the data and the model's outputs")
@@ -215,12 +276,18 @@ impl DataScorer {
         Ok(pairs.map(|(original, tally)| noise(&**original, &**tally)).collect())
     }
 
-    /// Adds the outputs of some samples to the tallies.
-    fn add(&self, tallies: &mut [Box<dyn Tally>], outputs: &[Tensor], samples: &[usize]) -> Result<()> {
+    /// Adds the outputs of some samples to the tallies. The outputs of the original are given if they are the targets and not known
+    /// for all samples.
+    pub(super) fn add(
+        &self,
+        tallies: &mut [Box<dyn Tally>],
+        (outputs, original): (&[Tensor], Option<&[Tensor]>),
+        samples: &[usize],
+    ) -> Result<()> {
         let is_own = |metric: &Metric| metric.truth() == Truth::Own;
         let batch = match self.metrics.iter().all(is_own) {
             true => None,
-            false => Some(self.batch(outputs, samples)?),
+            false => Some(self.batch((outputs, original), samples)?),
         };
         let n_fed = self.evaluation.n_fed_of(samples);
         let of_samples = |(idx, output): (usize, &Tensor)| match self.evaluation.output_axis(idx) {
@@ -241,9 +308,16 @@ impl DataScorer {
     }
 
     /// The outputs of some samples with their labels and targets.
-    fn batch<'a>(&'a self, outputs: &'a [Tensor], samples: &[usize]) -> Result<Batch<'a>> {
+    fn batch<'a>(
+        &'a self,
+        (outputs, original): (&'a [Tensor], Option<&'a [Tensor]>),
+        samples: &[usize],
+    ) -> Result<Batch<'a>> {
         let batch = Batch::of(outputs, samples.len(), self.output_axis)?;
+        let original =
+            original.map(|original| Batch::of(original, samples.len(), self.output_axis)).transpose()?;
         let targets = match &self.targets {
+            _ if original.is_some() => original.map_or(Cow::Borrowed(&[][..]), |original| original.output),
             Targets::None => Cow::Borrowed(&[][..]),
             Targets::FromData(rows) => rows.of(samples),
             Targets::Original(rows) => rows.as_ref().expect("the targets were computed before").of(samples),

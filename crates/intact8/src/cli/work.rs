@@ -1,0 +1,55 @@
+//! `intact8 work`: runs parts of the trials of another process.
+
+use super::usage_error::OrUsage;
+use super::{ExitCode, FeedingArgs, LoadArgs, MemoryArgs, print_message, print_result};
+use anyhow::Context;
+use intact8::data::{DataSet, Metric};
+use intact8::{DataScorer, Goal, Interpreter, MaxDrop, OriginalModel, ScoreTask, model_sha256};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Run parts of the trials of `intact8 quantize --workers`, until it ends
+///
+/// It may be started before or after, any number of times and on any machines that reach the folder. A worker that dies delays the run
+/// and changes nothing.
+///
+/// Example: intact8 work /shared/run1 model.onnx --eval eval.npz --metric top1
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The folder that `--workers` names
+    folder: PathBuf,
+    /// The ONNX file
+    model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Evaluation data, those of the run
+    #[arg(long, value_name = "EVAL", help_heading = "Data")]
+    eval: PathBuf,
+    #[command(flatten)]
+    feeding: FeedingArgs,
+    /// Metric, those of the run in the same order; goals are ignored
+    #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy")]
+    metrics: Vec<String>,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let parsed = args.metrics.iter().map(|text| Goal::parse(text, MaxDrop::Absolute(0.0)));
+    let parsed: Vec<(Metric, Goal)> = parsed.collect::<intact8::Result<_>>().or_usage()?;
+    let metrics: Vec<Metric> = parsed.into_iter().map(|(metric, _)| metric).collect();
+    let limits = args.memory.limits().or_usage()?;
+    let model = args.load.model(&args.model)?;
+    let feeding = args.feeding.feeding();
+    let data = DataSet::read_for(&args.eval, &model, &feeding)?;
+    let feed = data.feed(&model, &feeding)?;
+    feed.check_memory(limits.memory)?;
+    let original = OriginalModel::new(Arc::new(Interpreter::with_limits(limits)), &model)
+        .with_context(|| args.model.display().to_string())?;
+    let scorer = DataScorer::new(original, feed, &data, metrics.clone())?;
+    let task = ScoreTask::new(vec![model_sha256(&args.model, &model)?], &metrics, (&scorer, &data), None)?;
+    print_message(&format!("waiting for work in {}", args.folder.display()));
+    let n_chunks = scorer.work(&args.folder, &task)?;
+    print_result(&format!("{n_chunks} pieces of work done"));
+    Ok(ExitCode::SUCCESS)
+}
