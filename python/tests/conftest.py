@@ -18,11 +18,16 @@ MODELS = Path(__file__).resolve().parents[2] / "fixtures" / "models"
 DIGITS, HARD = MODELS / "digits", MODELS / "digits-hard"
 
 
-def of_torch(name: str) -> Any:
-    """A package of PyTorch's; without it the test is skipped, or fails if INTACT8_REQUIRE_TORCH is set."""
-    if os.environ.get("INTACT8_REQUIRE_TORCH"):
+def required(name: str, variable: str) -> Any:
+    """A package; without it the test is skipped, or fails if that variable is set."""
+    if os.environ.get(variable):
         return importlib.import_module(name)
     return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def of_torch(name: str) -> Any:
+    """A package of PyTorch's."""
+    return required(name, "INTACT8_REQUIRE_TORCH")
 
 
 def of_package(name: str) -> Any:
