@@ -41,7 +41,9 @@ def on_one_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+    """The files in a folder, without those that hold times or the command line."""
+    told = ("_report.html", "_report.json", "_intact8.toml")
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if not file.name.endswith(told)}
 
 
 def arrays(name: str) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def test_shards_give_the_bytes_of_one_machine(
         DIGITS / "model.onnx", arrays("calib.npz"), output=tmp_path / "digits", n_shards=n_shards,
         calibrate_options=OPTIONS, quantize_options=OPTIONS,
     )  # fmt: skip
-    assert sorted(path.name for path in written) == sorted(on_one_machine)
+    assert {path.name for path in written} >= set(on_one_machine)
     assert contents(tmp_path) == on_one_machine
 
 

@@ -30,7 +30,7 @@ fn search(more: &[&str]) -> BTreeMap<String, Vec<u8>> {
     let plain = ["--no-equalize", "--no-balance", "--no-correct-bias", "--no-fit-rounding", "--batch", "20"];
     let output = crate::command().args(args).args(plain).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let with_times = ["m_report.json", "m_report.html", "m_journal.jsonl"];
+    let with_times = ["m_report.json", "m_report.html", "m_journal.jsonl", "m_intact8.toml"];
     let names =
         scratch.files().into_iter().filter(|name| !name.starts_with('.') && !with_times.contains(&&**name));
     names.map(|name| (name.clone(), std::fs::read(scratch.path(&name)).unwrap())).collect()
