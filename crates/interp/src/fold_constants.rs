@@ -9,7 +9,7 @@ use intact8_ir::{
 /// Replaces operations with constant operands by their results, so that weights after a Reshape, Transpose or Identity,
 /// shapes and tables become constants for other passes.
 ///
-/// Not folded: quantization and dequantization, which mean more than they compute; operators with random results or with
+/// Not folded: quantization and dequantization, which represent quantized values; operators with random results or with
 /// subgraphs; functions of the model; operations that fail, which is an error only if they run; and results that would
 /// make the file larger than computing them costs when it is loaded: more than 64 KiB and more than four times their
 /// operands, as the table of a Fourier transform, or more than 1 MiB in total.
