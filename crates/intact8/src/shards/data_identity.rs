@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// What is known of data before they are read: the number of samples, the batches that they are cut into, and the first and the last
-/// batch as they are fed. The content of the others is compared when it is read; see [`Hashed`].
+/// batch as they are fed. The content of the others is compared when it is read; see `Hashed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataIdentity {
     n_samples: u64,

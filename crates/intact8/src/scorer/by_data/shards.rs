@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 impl DataScorer {
-    /// Runs a model file on the batches of one shard, as [`score_saved`](crate::score_saved) runs it, and returns the samples of each
+    /// Runs a model file on the batches of one shard, as [`score_saved`](crate::score_saved()) runs it, and returns the samples of each
     /// metric. `is_original` is whether it is the original, with which the others are compared.
     ///
     /// # Errors
