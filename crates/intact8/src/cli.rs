@@ -16,6 +16,7 @@ mod lines;
 pub(crate) mod merge;
 mod messages;
 pub(crate) mod opt;
+mod overwritten;
 pub(crate) mod print;
 mod progress;
 pub(crate) mod quantize;

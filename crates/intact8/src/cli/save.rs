@@ -42,15 +42,21 @@ impl SaveArgs {
             return Ok(());
         }
         bail!(
-            "{}: is the report of another model, {earlier}; choose another prefix with -o, or replace it with --force",
-            files.report.display()
+            "{}: is the result of another model, {earlier}; choose another prefix with -o, or replace it with --force",
+            if files.report.exists() { &files.report } else { &files.recipe }.display()
         )
     }
 }
 
-/// The model of the report, if there is one.
+/// The model of the report, or of the options of a run without one.
 fn model_of(files: &OutputFiles) -> Option<String> {
-    let text = std::fs::read_to_string(&files.report).ok()?;
-    let report: serde_json::Value = serde_json::from_str(&text).ok()?;
-    report["model"].as_str().map(str::to_owned)
+    if let Ok(text) = std::fs::read_to_string(&files.report) {
+        let report: serde_json::Value = serde_json::from_str(&text).ok()?;
+        return report["model"].as_str().map(str::to_owned);
+    }
+    let options: toml::Table = std::fs::read_to_string(&files.recipe).ok()?.parse().ok()?;
+    let of_sections = options.values().filter_map(toml::Value::as_table);
+    let model =
+        std::iter::once(&options).chain(of_sections).find_map(|section| section.get("model")?.as_str());
+    model.map(str::to_owned)
 }

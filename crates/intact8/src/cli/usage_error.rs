@@ -7,6 +7,13 @@ use std::fmt;
 #[derive(Debug)]
 pub(crate) struct UsageError(String);
 
+impl UsageError {
+    /// An error with a message.
+    pub(crate) fn new(message: String) -> UsageError {
+        UsageError(message)
+    }
+}
+
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -18,6 +18,7 @@ mod memory;
 mod opt;
 mod options;
 mod other_floats;
+mod overwritten;
 mod recipe;
 mod reports;
 mod runtime;

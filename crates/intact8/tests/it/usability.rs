@@ -151,7 +151,7 @@ fn the_results_of_two_models_are_in_one_folder() {
     // The same prefix.
     let run = quantized("digits-hard", "a");
     assert!(
-        run.code == 1 && run.stderr.contains("a_report.json: is the report of another model, "),
+        run.code == 1 && run.stderr.contains("a_report.json: is the result of another model, "),
         "{}",
         run.stderr
     );

@@ -60,9 +60,18 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Listing> {
         let labels = texts.iter().map(number).collect::<Result<_>>()?;
         return Ok(Listing { files, labels: Some(labels), classes: names.to_vec() });
     }
-    let numbers: Vec<Option<i64>> = texts.iter().map(|(_, text)| text.parse().ok()).collect();
+    let numbers: Vec<Option<i64>> = texts.iter().map(|(_, text)| integer(text)).collect();
     if numbers.iter().all(Option::is_some) {
         return Ok(Listing { files, labels: numbers.into_iter().collect(), classes: vec![] });
+    }
+    let is_odd = |&&(_, text): &&(u64, &str)| integer(text).is_none() && text.parse::<f64>().is_ok();
+    if let Some(&(line, text)) = texts.iter().find(is_odd) {
+        return at_line(
+            line,
+            format!(
+                "the label {text:?} is no number of a class; write an integer, or name the classes with --classes"
+            ),
+        );
     }
     if numbers.iter().any(Option::is_some) {
         let (line, text) = texts[numbers.iter().position(Option::is_none).unwrap_or(0)];
@@ -75,6 +84,12 @@ pub(super) fn read(path: &Path, names: Option<&[String]>) -> Result<Listing> {
     let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
     let labels = texts.iter().map(|(_, text)| number_of(text, &classes)).collect::<Result<_>>()?;
     Ok(Listing { files, labels: Some(labels), classes })
+}
+
+/// The integer of a label, also of one that was written as a float, as `3.0`.
+fn integer(text: &str) -> Option<i64> {
+    let whole = text.split_once('.').filter(|(_, part)| part.chars().all(|digit| digit == '0'));
+    whole.map_or(text, |(whole, _)| whole).parse().ok()
 }
 
 fn rows(path: &Path) -> Result<Vec<Row>> {

@@ -218,6 +218,9 @@ fn a_table_states_files_and_labels() {
     assert_eq!(with(wide, None).unwrap(), (files.clone(), Some(vec![0, 1, 0])));
     let names = strings(&["dog", "cat"]);
     assert_eq!(with(wide, Some(&names)).unwrap().1, Some(vec![1, 0, 1]));
+    // As tables with missing labels are often written.
+    assert_eq!(with("a.png,3.0\nd.png,1.00\n", None).unwrap().1, Some(vec![3, 1]));
+    assert_eq!(with("a.png,v1.0\nd.png,v1.5\n", None).unwrap().1, Some(vec![0, 1]));
     assert_eq!(with("a.png\nd.png\n", None).unwrap(), (strings(&["a.png", "d.png"]), None));
     let error = |text: &str| {
         let error = with(text, None).unwrap_err().to_string();
@@ -229,6 +232,13 @@ fn a_table_states_files_and_labels() {
     assert!(error("a.png,1\nx.png,2\n").ends_with("x.png is no file"));
     assert!(error("a.png;1\n").ends_with("a.png;1 is no file; separate file and label by a comma"));
     assert!(error("a.png,1\nd.png,cat\n").starts_with("line 2: the label \"cat\" is no number, and other"));
+    for odd in ["3.5", "1e3", "99999999999999999999"] {
+        let message = error(&format!("a.png,{odd}\n"));
+        assert!(
+            message.starts_with(&format!("line 1: the label \"{odd}\" is no number of a class")),
+            "{message}"
+        );
+    }
     assert!(error("a.png,1,x\n").starts_with("line 1: has 3 columns and no header; write file,label"));
     fs::write(&table, b"a.png,1\n\xff.png,2\n").unwrap();
     assert!(listed(&table, None).unwrap_err().to_string().contains("line 2: is not UTF-8"));
