@@ -13,6 +13,7 @@ reachable from every node. There is no networking code here, and no state that o
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import subprocess
@@ -54,7 +55,7 @@ def quantize(
 
     Raises `Intact8Error` with the message of the command that failed.
     """
-    import ray
+    ray = _ray()
 
     bundle = _bundle(model, {"calib": calibration, **({} if evaluation is None else {"eval": evaluation})})
     n_shards = n_shards or max(1, int(ray.cluster_resources().get("CPU", 1) / num_cpus))
@@ -95,7 +96,7 @@ def score(
     """
     import json
 
-    import ray
+    ray = _ray()
 
     bundles = [_bundle(model, {"eval": evaluation} if idx == 0 else {}) for idx, model in enumerate(models)]
     n_shards = n_shards or max(1, int(ray.cluster_resources().get("CPU", 1) / num_cpus))
@@ -109,7 +110,7 @@ def score(
 
 def _get(reference: Any) -> Any:
     """The result of a task; its error, if it has failed, without Ray's traceback."""
-    import ray
+    ray = _ray()
 
     try:
         return ray.get(reference)
@@ -121,7 +122,7 @@ def _get(reference: Any) -> Any:
 
 def _bundle(model: str | os.PathLike[str], data: Mapping[str, Data]) -> Any:
     """A model and data in the object store."""
-    import ray
+    ray = _ray()
 
     path = Path(model)
     has_external = path.with_name(path.name + ".data").exists()
@@ -157,7 +158,7 @@ def _unpacked(bundle: tuple[str, str, bytes | str, dict[str, bytes | str]]) -> t
 
 def _run(*words: str) -> str:
     """Runs the command; its standard output. Raises an error with what it prints if it fails."""
-    import ray
+    ray = _ray()
 
     n_threads = max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
     found = subprocess.run(
@@ -270,3 +271,8 @@ def _score_report(n_models: int, options: list[str], *bundles_and_parts: Any) ->
             str(report),
         )  # fmt: skip
         return report.read_text()
+
+
+def _ray() -> Any:
+    """The package of that name, which is optional; this module has the same name for checkers of types."""
+    return importlib.import_module("ray")

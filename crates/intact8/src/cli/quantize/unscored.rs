@@ -9,7 +9,7 @@ use crate::cli::WrittenRecipe;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_message, print_notes};
+use crate::cli::{print_contradictions, print_line, print_message, print_notes, print_result};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
         Some(Err(error)) => print_message(&format!("warning: the latency is not measured: {error}")),
         None => {}
     }
+    print_result(&format!("ship: {}", files.first_deploy().display()));
     print_line("nothing was scored; `intact8 compare` shows the error of each value");
     print_files(files);
     Ok(ExitCode::SUCCESS)
