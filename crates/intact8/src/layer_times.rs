@@ -5,7 +5,7 @@
 use intact8_ir::{Graph, Model, NodeId, NodeRef, ValueId};
 use intact8_quant::Prepared;
 use intact8_quant::deploy::LayerTimes;
-use intact8_runtimes::NodeTime;
+use intact8_runtimes::ProfiledNode;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The operators that multiply by weights, in models.
@@ -19,7 +19,7 @@ pub(crate) struct Profiled<'a> {
     /// The model; its nodes have origins.
     pub(crate) model: &'a Model,
     /// The nodes of the runtime.
-    pub(crate) nodes: &'a [NodeTime],
+    pub(crate) nodes: &'a [ProfiledNode],
 }
 
 /// The times for one sample of the layers that multiply and that both profiles have, of runs with `n_samples`.
@@ -120,8 +120,8 @@ mod tests {
                          %h = Conv(%x, %w) {pads = [1, 1, 1, 1]} @first\n%r = Relu(%h)\n\
                          %g = Conv(%r, %w) {pads = [1, 1, 1, 1]} @second\n%s = Add(%g, %x)\n%y = Relu(%s)\nreturn %y\n";
 
-    fn time(name: &str, operator: &str, seconds: f64) -> NodeTime {
-        NodeTime { name: name.to_owned(), operator: operator.to_owned(), seconds }
+    fn time(name: &str, operator: &str, seconds: f64) -> ProfiledNode {
+        ProfiledNode { name: name.to_owned(), operator: operator.to_owned(), seconds }
     }
 
     /// As ONNX Runtime names its nodes: after the value that a fused convolution computes, and after the convolution in int8.

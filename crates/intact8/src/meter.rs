@@ -9,7 +9,7 @@ use crate::output_files::OutputFiles;
 use crate::scorer::CommandScorer;
 use crate::stop::Stop;
 use intact8_ir::{Error, Model, Result, Runtime};
-use intact8_runtimes::{LoadedRuntime, NodeTime};
+use intact8_runtimes::{LoadedRuntime, ProfiledNode};
 use std::path::Path;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl Meter {
     ///
     /// # Errors
     /// If the runtime can't run the model.
-    pub fn profile(&self, model: &Model, calibration: &Feed) -> Result<Option<(Vec<NodeTime>, usize)>> {
+    pub fn profile(&self, model: &Model, calibration: &Feed) -> Result<Option<(Vec<ProfiledNode>, usize)>> {
         let MeterKind::Runtime(runtime, _) = &self.kind else { return Ok(None) };
         let samples = calibration.batches().next().unwrap_or_default();
         let n_samples = calibration.n_fed(&samples);

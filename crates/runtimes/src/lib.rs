@@ -24,11 +24,11 @@ mod every_value;
 mod library_search;
 #[cfg(any(feature = "onnxruntime", feature = "openvino"))]
 mod model_file;
-mod node_time;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 #[cfg(feature = "openvino")]
 mod openvino;
+mod profiled_node;
 mod runtime_kind;
 #[cfg(any(feature = "onnxruntime", feature = "openvino"))]
 mod session_pool;
@@ -36,5 +36,5 @@ mod session_pool;
 mod shared_library;
 mod truncated;
 
-pub use node_time::NodeTime;
+pub use profiled_node::ProfiledNode;
 pub use runtime_kind::{LoadedRuntime, RUNTIMES, RuntimeKind};

@@ -5,7 +5,7 @@ mod profile;
 use crate::every_value::EveryValue;
 use crate::library_search::LibraryNames;
 use crate::model_file::ModelFile;
-use crate::node_time::NodeTime;
+use crate::profiled_node::ProfiledNode;
 use crate::runtime_kind::{Library, RuntimeKind};
 use crate::session_pool::SessionPool;
 use crate::shared_library;
@@ -99,7 +99,7 @@ impl Library for OnnxRuntime {
         threads: Option<usize>,
         inputs: &[Tensor],
         time: Duration,
-    ) -> Result<Option<Vec<NodeTime>>> {
+    ) -> Result<Option<Vec<ProfiledNode>>> {
         let folder = tempfile::tempdir().map_err(Error::io)?;
         let file = ModelFile::of(model)?;
         let how =

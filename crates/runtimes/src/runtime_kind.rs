@@ -1,7 +1,7 @@
 //! The table of runtimes, and a runtime whose library is loaded.
 
 use crate::library_search::{self, LibraryNames};
-use crate::node_time::NodeTime;
+use crate::profiled_node::ProfiledNode;
 use crate::truncated::is_truncated;
 use intact8_ir::{Error, ErrorKind, Executor, Model, Result, Runtime, Tensor, did_you_mean};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ pub(crate) trait Library: Send + Sync {
         threads: Option<usize>,
         inputs: &[Tensor],
         time: Duration,
-    ) -> Result<Option<Vec<NodeTime>>> {
+    ) -> Result<Option<Vec<ProfiledNode>>> {
         let _ = (model, threads, inputs, time);
         Ok(None)
     }
@@ -136,7 +136,12 @@ impl LoadedRuntime {
     ///
     /// # Errors
     /// If the runtime can't run the model, or its profile can't be read.
-    pub fn profile(&self, model: &Model, inputs: &[Tensor], time: Duration) -> Result<Option<Vec<NodeTime>>> {
+    pub fn profile(
+        &self,
+        model: &Model,
+        inputs: &[Tensor],
+        time: Duration,
+    ) -> Result<Option<Vec<ProfiledNode>>> {
         let profile = self.library.profile(model, self.threads, inputs, time);
         profile.map_err(|error| error.at(self.name()))
     }

@@ -236,7 +236,7 @@ fn a_profile_has_the_products(runtime: &LoadedRuntime) {
     assert!(products.iter().all(|node| node.seconds > 0.0 && node.seconds < 0.1), "{found:?}");
     for names in [["first", "r"], ["second", "y"]] {
         let is_of =
-            |node: &&&intact8_runtimes::NodeTime| names.iter().any(|name| node.name.starts_with(name));
+            |node: &&&intact8_runtimes::ProfiledNode| names.iter().any(|name| node.name.starts_with(name));
         assert_eq!(products.iter().filter(is_of).count(), 1, "{found:?}");
     }
     assert!(runtime.profile(&model(text), &[Tensor::new(&[1], vec![0.5f32])], time).is_err());

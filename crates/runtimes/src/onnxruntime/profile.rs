@@ -1,6 +1,6 @@
 //! The profiler of ONNX Runtime, which writes the times of nodes to a file when it ends.
 
-use crate::node_time::NodeTime;
+use crate::profiled_node::ProfiledNode;
 use intact8_ir::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ struct Args {
 ///
 /// # Errors
 /// If the file can't be read, or is no profile.
-pub(super) fn read(path: &Path, n_runs: usize) -> Result<Vec<NodeTime>> {
+pub(super) fn read(path: &Path, n_runs: usize) -> Result<Vec<ProfiledNode>> {
     let text = std::fs::read_to_string(path).map_err(Error::io)?;
     let events: Vec<Event> = serde_json::from_str(&text).map_err(|error| {
         Error::new(ErrorKind::Unsupported, format!("the profile of ONNX Runtime can't be read: {error}"))
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path, n_runs: usize) -> Result<Vec<NodeTime>> {
         let fastest = &times[..times.len().div_ceil(3)];
         let mean = fastest.iter().sum::<u64>() as f64 / fastest.len() as f64 + 0.5;
         // A node in a loop runs more than once.
-        NodeTime { name, operator, seconds: mean * 1e-6 * times.len() as f64 / n_runs as f64 }
+        ProfiledNode { name, operator, seconds: mean * 1e-6 * times.len() as f64 / n_runs as f64 }
     };
     Ok(found.into_iter().map(time).collect())
 }
@@ -73,7 +73,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("profile.json");
         std::fs::write(&path, format!("[{}]", events.join(","))).unwrap();
-        let expected = NodeTime { name: "a".to_owned(), operator: "Conv".to_owned(), seconds: 20.5 * 1e-6 };
+        let expected =
+            ProfiledNode { name: "a".to_owned(), operator: "Conv".to_owned(), seconds: 20.5 * 1e-6 };
         assert_eq!(read(&path, 3).unwrap(), [expected]);
         std::fs::write(&path, "[").unwrap();
         assert!(

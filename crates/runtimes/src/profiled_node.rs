@@ -5,7 +5,7 @@
 /// The node may compute several nodes of the model, and its name is the runtime's: it contains the name of one of these nodes, or
 /// of a value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NodeTime {
+pub struct ProfiledNode {
     /// The name of the node.
     pub name: String,
     /// Its operator.
