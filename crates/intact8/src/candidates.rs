@@ -23,6 +23,9 @@ const OTHERS: [(Preference, &str); 2] = [
 /// The description of the configuration that is placed by profiles.
 const PROFILED: &str = "as profiled";
 
+/// The description of the configuration with only weights in int8, the last one if there are several.
+const WEIGHTS: &str = "with only weights in int8";
+
 /// The configurations between which a measurement decides; the first is the one that is expected to be the fastest.
 pub struct Candidates {
     /// The configurations, with a line for each restriction.
@@ -67,7 +70,7 @@ impl Candidates {
             );
             weights.1.push(line);
             configs.push(weights);
-            names.push("with only weights in int8");
+            names.push(WEIGHTS);
         } else if choice.prefer == Preference::Fastest
             && choice.given.is_none()
             && choice.target.costs.is_some()
@@ -105,6 +108,11 @@ impl Candidates {
             Ok(None) => {}
             Err(error) => progress.note(&format!("warning: the placement is not profiled: {error}")),
         }
+    }
+
+    /// The position of the configuration with only weights in int8, if there is one.
+    pub(crate) fn weights_alone(&self) -> Option<usize> {
+        self.names.iter().position(|name| *name == WEIGHTS)
     }
 
     /// Adds the configuration that an earlier run has chosen by a profile, so that it can be resumed.

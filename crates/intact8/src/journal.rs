@@ -71,20 +71,12 @@ const VERSION: u32 = 3;
 
 impl Journal {
     /// The journal of a new run. Its file is written with the first trial's score, and replaces an older one.
-    pub fn begin(path: &Path, run: &str, table: &LayerTable) -> Journal {
-        let head = Head { journal: VERSION, run: run.to_owned(), config: None };
+    /// `config` is the configuration of the run if measurements have chosen it, so that it can be resumed with the same.
+    pub fn begin(path: &Path, run: &str, table: &LayerTable, config: Option<&QuantConfig>) -> Journal {
+        let config = config.map(QuantConfig::to_json);
+        let head = Head { journal: VERSION, run: run.to_owned(), config };
         let pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
         Journal { path: path.to_owned(), table: table.clone(), known: BTreeMap::new(), pending, file: None }
-    }
-
-    /// A new journal that also holds the configuration of the run, which measurements have chosen.
-    #[must_use]
-    pub fn with_config(mut self, config: &QuantConfig) -> Journal {
-        if let Ok(mut head) = serde_json::from_str::<Head>(&self.pending) {
-            head.config = Some(config.to_json());
-            self.pending = serde_json::to_string(&head).expect("a head is JSON") + "\n";
-        }
-        self
     }
 
     /// The identity of the run that a file is the journal of, and the configuration if measurements have chosen it; `None` if the
@@ -104,13 +96,13 @@ impl Journal {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Journal::begin(path, run, table));
+                return Ok(Journal::begin(path, run, table, None));
             }
             Err(error) => return Err(failed(path, error)),
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.lines();
-        let Some(head) = lines.next() else { return Ok(Journal::begin(path, run, table)) };
+        let Some(head) = lines.next() else { return Ok(Journal::begin(path, run, table, None)) };
         let at = |error: Error| error.at(path.display());
         let head: Head = serde_json::from_str(head)
             .map_err(|_| at(Error::syntax("is not a journal; begin anew without --resume")))?;
@@ -297,7 +289,7 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         let layers = LayerSet::from([LayerId(1), LayerId(0)]);
         let (none, rungs) = (BTreeMap::new(), BTreeMap::from([(LayerId(2), "int16")]));
-        let mut journal = Journal::begin(&path, "run", &table());
+        let mut journal = Journal::begin(&path, "run", &table(), None);
         journal.write(Candidate::Original, &score(0.1 + 0.2)).unwrap();
         assert!(!path.exists(), "without a trial there is nothing to resume");
         journal.write(rolled_back(&layers, &none), &score(-0.0)).unwrap();
@@ -319,8 +311,8 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         let config = QuantConfig { batch_num: Some(7), ..QuantConfig::default() };
         for (expected, journal) in [
-            (None, Journal::begin(&path, "run", &table())),
-            (Some(&config), Journal::begin(&path, "run", &table()).with_config(&config)),
+            (None, Journal::begin(&path, "run", &table(), None)),
+            (Some(&config), Journal::begin(&path, "run", &table(), Some(&config))),
         ] {
             let mut journal = journal;
             journal.write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &score(1.0)).unwrap();
@@ -334,7 +326,7 @@ mod tests {
     fn a_journal_of_another_run_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        Journal::begin(&path, "one", &table())
+        Journal::begin(&path, "one", &table(), None)
             .write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &score(1.0))
             .unwrap();
         let message = Journal::resume(&path, "two", &table(), 2).err().unwrap().message;
@@ -352,7 +344,7 @@ mod tests {
         let message = |change: &dyn Fn(&mut Score)| {
             let mut changed = score(1.0);
             change(&mut changed);
-            let mut journal = Journal::begin(&path, "run", &table());
+            let mut journal = Journal::begin(&path, "run", &table(), None);
             journal.write(rolled_back(&LayerSet::new(), &BTreeMap::new()), &changed).unwrap();
             Journal::resume(&path, "run", &table(), 2).err().map(|error| error.message)
         };

@@ -112,9 +112,9 @@ impl CandidateSearch<'_> {
         mut options: SearchOptions<'_>,
     ) -> Result<CandidateResult> {
         let mut found = self.search(chosen, true, &mut roles, &mut options)?;
-        let weights = self.candidates.configs.len() - 1;
         let mut worse = self.worse(&found);
-        if let Some(why) = worse.as_ref().filter(|_| chosen != weights && !roles.is_stopped()) {
+        let weights = self.candidates.weights_alone().filter(|weights| chosen != *weights);
+        if let (Some(why), Some(weights)) = (worse.as_ref().filter(|_| !roles.is_stopped()), weights) {
             let line = format!("{why}, so only weights are quantized");
             roles.watcher.progress.line(&line);
             let again = self.search(weights, false, &mut roles, &mut options)?;

@@ -124,11 +124,8 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
             Ok(Some(match args.search.resume && is_first {
                 true => Journal::resume(&files.journal, &runs[candidate], prepared.layers(), n_goals)?,
                 false => {
-                    let journal = Journal::begin(&files.journal, &runs[candidate], prepared.layers());
-                    match candidates.profiled_at(candidate) {
-                        Some(config) => journal.with_config(config),
-                        None => journal,
-                    }
+                    let config = candidates.profiled_at(candidate);
+                    Journal::begin(&files.journal, &runs[candidate], prepared.layers(), config)
                 }
             }))
         },
