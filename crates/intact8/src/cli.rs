@@ -47,7 +47,7 @@ pub(crate) use shapes::ShapeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
-use intact8::data::Feed;
+use intact8::data::{Feed, Metric};
 use intact8::infer::infer;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
@@ -123,6 +123,10 @@ impl DeployArgs {
     pub(crate) fn deployed(&self, files: OutputFiles) -> intact8::Result<OutputFiles> {
         let formats =
             self.deploy.iter().map(|name| DeployFormat::named(name)).collect::<intact8::Result<Vec<_>>>()?;
+        if let Some(twice) = first_twice(&formats) {
+            let message = format!("{} is given twice", twice.name());
+            return Err(Error::invalid_config(message).at("deploy"));
+        }
         let target = self.target()?;
         formats.iter().try_for_each(|format| target.check_format(*format))?;
         if self.contrib && !formats.contains(&DeployFormat::QOperator) {
@@ -133,6 +137,29 @@ impl DeployArgs {
         let emission = Emission { target, contrib: self.contrib };
         Ok(files.deployed(emission, &formats))
     }
+}
+
+/// Whether a metric states its goal.
+pub(crate) fn has_goal(metric: &str) -> bool {
+    metric.contains(['=', '<', '>'])
+}
+
+/// Checks that no metric is given twice.
+pub(crate) fn check_once<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> anyhow::Result<()> {
+    let names: Vec<&str> = metrics.into_iter().map(|metric| &*metric.name).collect();
+    match first_twice(&names) {
+        Some(name) => anyhow::bail!("metric {name:?} is given twice"),
+        None => Ok(()),
+    }
+}
+
+/// The first element that an earlier one equals.
+fn first_twice<T: PartialEq>(elements: &[T]) -> Option<&T> {
+    elements
+        .iter()
+        .enumerate()
+        .find(|(idx, element)| elements[..*idx].contains(element))
+        .map(|(_, element)| element)
 }
 
 /// Prints the remarks about data, each once.

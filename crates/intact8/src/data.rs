@@ -113,19 +113,25 @@ impl DataSet {
     /// whole samples; if the input takes no images of one size, a folder holds other data too, or the files or labels of a table are
     /// wrong.
     pub fn read_for(path: &Path, model: &Model, feeding: &Feeding) -> Result<DataSet> {
-        if !raw::is_raw(path) && images::is_listing(path) {
-            return images::read(path, model, &feeding.images);
-        }
-        let mut data = match raw::is_raw(path) {
-            true => {
+        let is_raw = raw::is_raw(path);
+        let is_images = !is_raw && images::is_listing(path);
+        let mut data = match (is_raw, is_images) {
+            (true, _) => {
                 let arrays = raw::read_raw(path, &Input::all_of(model), &feeding.raw_shapes)?;
                 DataSet::new(path.display().to_string(), arrays)
             }
-            false => DataSet::read(path)?,
+            (_, true) => images::read(path, model, &feeding.images)?,
+            _ => DataSet::read(path)?,
         };
-        if feeding.images != ImageSettings::default() {
-            data.notes
-                .push(format!("{}: holds no images, so the options for images are not applied", data.source));
+        let unused = [
+            (
+                !is_images && feeding.images != ImageSettings::default(),
+                "no images, so the options for images are",
+            ),
+            (!is_raw && !feeding.raw_shapes.is_empty(), "no raw files, so --raw-shape is"),
+        ];
+        for (_, what) in unused.iter().filter(|(is_unused, _)| *is_unused) {
+            data.notes.push(format!("{}: holds {what} not applied", data.source));
         }
         Ok(data)
     }

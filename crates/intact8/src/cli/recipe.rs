@@ -174,7 +174,8 @@ fn check(command: &Command, words: &[OsString]) -> anyhow::Result<()> {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let lines: Vec<&str> = lines.map(|line| line.strip_prefix("error: ").unwrap_or(line)).collect();
-    bail!("{}", lines.join("; "))
+    // What clap lists after a colon has lines of its own.
+    bail!("{}", lines.join("; ").replace(":; ", ": "))
 }
 
 #[cfg(test)]

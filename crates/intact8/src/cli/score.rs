@@ -2,10 +2,10 @@
 
 use super::calibrate;
 use super::progress::Terminal;
-use super::usage_error::OrUsage;
+use super::usage_error::{OrUsage, UsageError};
 use super::{
-    ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, lines_beside, print_fed,
-    print_line, print_message, print_result,
+    ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, check_once, has_goal,
+    lines_beside, print_fed, print_line, print_message, print_result,
 };
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -85,6 +85,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let parsed = args.metrics.iter().map(|text| Goal::parse(text, MaxDrop::Absolute(0.0)));
     let (metrics, _): (Vec<Metric>, Vec<Goal>) =
         parsed.collect::<intact8::Result<Vec<_>>>().or_usage()?.into_iter().unzip();
+    if let Some(goal) = args.metrics.iter().find(|text| has_goal(text)) {
+        let message = format!("metric {goal:?}: has a goal, and score judges nothing; name the metric alone");
+        return Err(UsageError::new(message).into());
+    }
+    check_once(&metrics).or_usage()?;
     let confidence = Confidence::parse(&args.confidence).or_usage()?;
     let limits = args.memory.limits().or_usage()?;
     let runtime = args.runtime.given()?;

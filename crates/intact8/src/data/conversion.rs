@@ -2,6 +2,7 @@
 //! integers such as the indices of tokens their width.
 
 use super::{Array, Feeding};
+use intact8_interp::Input;
 use intact8_ir::{DType, Element, Error, Result, Tensor, bf16, f16};
 
 /// The number of samples that are read at once to look for the greatest byte.
@@ -22,6 +23,17 @@ const NARROW: [DType; 5] = [DType::I8, DType::U8, DType::I16, DType::U16, DType:
 /// Whether an array is bytes that are fed to a float input.
 pub(super) fn is_of_bytes(from: DType, to: DType) -> bool {
     from == DType::U8 && to.is_wide_float()
+}
+
+/// A remark if means or deviations are given, which an array that is not of bytes does not take.
+pub(super) fn unused_means(array: &Array, input: &Input, feeding: &Feeding) -> Result<Option<String>> {
+    let from = array.layout()?.0;
+    let is_used = input.ty.as_ref().is_none_or(|ty| is_of_bytes(from, ty.dtype));
+    let is_given = !feeding.mean.is_empty() || !feeding.std.is_empty();
+    let name = &input.name;
+    Ok((is_given && !is_used).then(|| {
+        format!("array {name:?}: is {from}; --mean and --std are for uint8 arrays, and not applied")
+    }))
 }
 
 /// Checks that means and deviations are given for bytes, and in their unit.

@@ -86,7 +86,11 @@ impl Feed {
             parts.push(fed.map_err(|error| error.at(&part.source))?);
         }
         let note = axes.note.as_ref().map(|note| format!("{}: {note}", data.source));
-        let notes = data.notes.iter().cloned().chain(note).collect();
+        let mut notes: Vec<String> = data.notes.iter().cloned().chain(note).collect();
+        for (array, input) in matched.first().into_iter().flatten().zip(inputs_fed) {
+            let unused = conversion::unused_means(array, input, feeding)?;
+            notes.extend(unused.map(|remark| format!("{}: {remark}", data.source)));
+        }
         let types: Vec<Option<TensorType>> = inputs_fed.iter().map(|input| input.ty.clone()).collect();
         let fixed = types
             .iter()

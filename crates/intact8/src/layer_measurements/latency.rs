@@ -1,8 +1,8 @@
 //! The time of each layer in our interpreter, before and after: nodes that run are traced to the layers that they come from.
 //!
 //! What the interpreter runs has the names of the model's nodes; a merged node has that of its main one, and its time counts for the
-//! layer of that. A chain of operations has no main one, and counts for the layer among them. The time of a conversion to integers counts for the layer that uses them; of several, for the one with the most
-//! multiply-adds.
+//! layer of that. A chain of operations has no main one, and counts for the layer among them. The time of a conversion to integers
+//! counts for the layer that uses them; of several, for the one with the most multiply-adds.
 
 use super::{LayerProfiling, MeasuredModel};
 use crate::data::Feed;

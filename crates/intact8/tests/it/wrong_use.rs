@@ -57,8 +57,37 @@ fn what_is_fed_is_said_before_the_search() {
     let eval = fixture("digits", "eval.npz");
     let run = with_data(&scratch, &calib, &eval, &["--mean", "0.5"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let line = "input: f64 0..1 → f32 0..1; --mean and --std are for uint8 arrays, and not applied\n";
-    assert!(run.stdout.starts_with(line), "{}", run.stdout);
+    assert!(run.stdout.starts_with("input: f64 0..1 → f32 0..1\n"), "{}", run.stdout);
+    let remark = "c.npz: array \"input\": is f64; --mean and --std are for uint8 arrays, and not applied\n";
+    assert!(run.stderr.contains(remark), "{}", run.stderr);
+    // Other commands say so too, and of other options for data.
+    let onnx = fixture("digits", "model.onnx");
+    let run = intact8(&["score", &onnx, "--eval", &eval, "--std", "2", "--raw-shape", "9x9", "--no-bench"]);
+    for remark in
+        ["is f32; --mean and --std are for uint8", "holds no raw files, so --raw-shape is not applied"]
+    {
+        assert!(run.code == 0 && run.stderr.contains(remark), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_given_twice_or_judges_nothing_is_refused() {
+    let scratch = Scratch::new();
+    let message = |more: &[&str]| usage_message(&scratch, &[], more);
+    assert_eq!(
+        message(&["--metric", "top1", "--metric", "top1=2%"]),
+        "error: metric \"top1\" is given twice"
+    );
+    assert_eq!(message(&["--deploy", "qdq,integer,qdq"]), "error: deploy: qdq is given twice");
+    let [onnx, eval] = ["model.onnx", "eval.npz"].map(|file| fixture("digits", file));
+    let score = |metrics: &[&str]| {
+        let run = intact8(&[&["score", &onnx, "--eval", &eval, "--no-bench"], metrics].concat());
+        (run.code, run.stderr)
+    };
+    let (code, message) = score(&["--metric", "top1=1%"]);
+    assert!(code == 2 && message.contains("has a goal, and score judges nothing"), "{message}");
+    let (code, message) = score(&["--metric", "top1", "--metric", "top1"]);
+    assert!(code == 2 && message.contains("metric \"top1\" is given twice"), "{message}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The values of the options, read before any file is: an error in them is one of usage.
 
 use super::{Args, budget, size};
-use crate::cli::WrittenRecipe;
 use crate::cli::usage_error::OrUsage;
+use crate::cli::{WrittenRecipe, check_once, has_goal};
 use anyhow::bail;
 use intact8::calibrate::MemoryLimit;
 use intact8::data::Metric;
@@ -52,6 +52,8 @@ impl Settings {
         let max_drop = MaxDrop::parse(accuracy.max_drop.as_deref().unwrap_or(MAX_DROP))?;
         let metrics = if accuracy.eval_cmd.is_some() { &[] } else { &accuracy.metrics[..] };
         let metrics = metrics.iter().map(|text| Goal::parse(text, max_drop));
+        let metrics = metrics.collect::<intact8::Result<Vec<_>>>()?;
+        check_once(metrics.iter().map(|(metric, _)| metric))?;
         // What is no command is said before hours are spent.
         for command in [&accuracy.eval_cmd, &args.speed.bench_cmd].into_iter().flatten() {
             CommandScorer::parse(command)?;
@@ -66,7 +68,7 @@ impl Settings {
             target: args.deploy.target()?,
             prefer: Preference::named(&args.speed.prefer)?,
             files: if args.is_for_amct() { files.with_amct_record() } else { files },
-            metrics: metrics.collect::<intact8::Result<_>>()?,
+            metrics,
             max_drop,
             confidence: accuracy.confidence.as_deref().map(Confidence::parse).transpose()?,
             eval_timeout: accuracy.eval_timeout.as_deref().map(budget::parse).transpose()?,
@@ -79,11 +81,6 @@ impl Settings {
             limits: args.memory.limits()?,
         })
     }
-}
-
-/// Whether a metric states its goal.
-fn has_goal(metric: &str) -> bool {
-    metric.contains(['=', '<', '>'])
 }
 
 /// Checks the combinations that clap can't.

@@ -1,23 +1,11 @@
 //! Recipes that are read, that are written, and what is wrong with others.
 
 use super::*;
-use clap::Parser;
-
-#[derive(Parser)]
-#[command(name = "intact8")]
-struct Program {
-    #[command(subcommand)]
-    _command: Subcommand,
-}
-
-#[derive(clap::Subcommand)]
-#[allow(dead_code, reason = "only its options matter")]
-enum Subcommand {
-    Quantize(crate::cli::quantize::Args),
-}
+use clap::Args;
 
 fn program() -> Command {
-    <Program as clap::CommandFactory>::command()
+    let quantize = crate::cli::quantize::Args::augment_args(Command::new(SUBCOMMAND));
+    Command::new("intact8").subcommand(quantize)
 }
 
 /// The command line of a recipe and further words.
@@ -102,6 +90,16 @@ fn what_is_wrong_is_one_line_with_the_key() {
         let found = expanded(recipe, &[]).unwrap_err();
         assert!(found.starts_with(expected) && !found.contains('\n'), "{recipe}: {found}");
     }
+}
+
+#[test]
+fn what_excludes_each_other_is_listed_in_one_line() {
+    let recipe = "model = \"m\"\ncalib = \"c\"\nno-eval = true\nmax-drop = \"1%\"\nmetric = [\"top1\"]\n";
+    let found = expanded(recipe, &[]).unwrap_err();
+    assert!(
+        found.starts_with("the argument '--no-eval' cannot be used with: --max-drop <DROP>; --metric "),
+        "{found}"
+    );
 }
 
 /// The recipe that a command line writes.

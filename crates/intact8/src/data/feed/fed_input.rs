@@ -1,7 +1,7 @@
 //! What is fed to a model: the types and ranges of the arrays, before and after their conversion.
 
 use super::Feed;
-use crate::data::{conversion, numbers};
+use crate::data::numbers;
 use intact8_ir::{DType, Result, Tensor, TensorType};
 use std::fmt;
 
@@ -14,8 +14,6 @@ pub struct FedInput {
     pub stored: ValueRange,
     /// The elements that are fed, if they are converted.
     pub converted: Option<ValueRange>,
-    /// Whether means and deviations are given, which are for bytes, and the array is none.
-    pub is_not_normalized: bool,
 }
 
 /// The type and the range of the elements of an array.
@@ -65,9 +63,7 @@ impl Feed {
                 break;
             }
         }
-        let has_means = !self.feeding.mean.is_empty() || !self.feeding.std.is_empty();
-        let is_not_normalized = has_means && !conversion::is_of_bytes(from, to);
-        Ok(FedInput { name: self.names[input].clone(), stored, converted, is_not_normalized })
+        Ok(FedInput { name: self.names[input].clone(), stored, converted })
     }
 }
 
@@ -92,9 +88,6 @@ impl fmt::Display for FedInput {
         write!(f, "{}: {}", self.name, self.stored)?;
         if let Some(converted) = &self.converted {
             write!(f, " → {converted}")?;
-        }
-        if self.is_not_normalized {
-            write!(f, "; --mean and --std are for uint8 arrays, and not applied")?;
         }
         Ok(())
     }
@@ -151,10 +144,7 @@ mod tests {
             Feeding { mean: vec![123.675], std: vec![58.395], batch: Some(1), ..Feeding::default() };
         assert_eq!(line(bytes(), &feeding), "image: uint8 0..255 → f32 -2.1..2.2");
         let floats = Tensor::new(&[1, 2], vec![0.25f32, f32::NAN]);
-        assert_eq!(
-            line(floats, &feeding),
-            "image: f32 0.25..0.25; --mean and --std are for uint8 arrays, and not applied"
-        );
+        assert_eq!(line(floats, &feeding), "image: f32 0.25..0.25");
         let doubles = Tensor::new(&[1, 2], vec![-0.0123f64, 1.0]);
         assert_eq!(line(doubles, &Feeding::default()), "image: f64 -0.012..1 → f32 -0.012..1");
         let raw = Feeding { raw_bytes: true, ..Feeding::default() };
