@@ -75,7 +75,7 @@ pub(crate) fn mean_errors(
 /// The errors of linear layers and of replayed ones, in this order.
 fn channel_errors(
     float: &FloatModel<'_>,
-    linear: &[LinearLayer],
+    linear: &[LinearLayer<'_>],
     replays: &[(isize, Replay<'_>)],
     batches: &mut Batches<'_>,
 ) -> Result<Vec<ChannelErrors>> {

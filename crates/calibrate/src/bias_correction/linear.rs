@@ -6,12 +6,13 @@ use crate::sample::SampledLayer;
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueRef};
 use intact8_quant::rounding::{fake_quant_activation, fake_quant_weight};
 use intact8_quant::{LayerRecord, Record};
+use std::borrow::Cow;
 
 /// A linear layer with its entry of the record, and its weight in float and quantized, with one row for each output channel.
-pub(super) struct LinearLayer {
+pub(super) struct LinearLayer<'a> {
     sampled: SampledLayer,
     entry: LayerRecord,
-    weight: Vec<f32>,
+    weight: Cow<'a, [f32]>,
     quantized: Vec<f32>,
 }
 
@@ -31,13 +32,12 @@ pub(super) fn bytes(sampled: &SampledLayer) -> Bytes {
     Bytes(4 * (4 * layout.depth() + 1) * layout.n_outputs())
 }
 
-impl LinearLayer {
+impl<'a> LinearLayer<'a> {
     /// The weight of the model must be smoothed if the entry of the record has smoothing factors.
-    pub(super) fn new(model: &Model, sampled: SampledLayer, record: &Record) -> Result<LinearLayer> {
+    pub(super) fn new(model: &'a Model, sampled: SampledLayer, record: &Record) -> Result<LinearLayer<'a>> {
         let entry = record.layer(&sampled.layer.name)?.clone();
         let SampledLayer { layer, config, .. } = &sampled;
-        let weight =
-            sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?).into_owned();
+        let weight = sampled.output_major(layer.tensor(model, &layer.weights[0]).values::<f32>()?);
         let quantized = fake_quant_weight(model, layer, config, &entry)?;
         let quantized = sampled.output_major(&quantized).into_owned();
         Ok(LinearLayer { sampled, entry, weight, quantized })
