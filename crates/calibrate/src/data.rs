@@ -88,7 +88,7 @@ impl<'a> Batches<'a> {
     /// The first [`batch_num`](intact8_quant::QuantConfig::batch_num) batches, or all of the data if it is `None`.
     ///
     /// # Errors
-    /// If it is `None` and the number of batches is unknown, or 0.
+    /// If it is `None` and the number of batches is unknown, if there is no batch, and if the data are known to have fewer.
     pub fn of(
         data: &'a mut dyn CalibrationData,
         batch_num: Option<usize>,
@@ -99,9 +99,11 @@ impl<'a> Batches<'a> {
                            configuration";
             Error::invalid_config(message).at("batch_num")
         };
-        let n_batches = batch_num.or_else(|| data.n_batches()).ok_or_else(unknown)?;
-        match n_batches {
-            0 => Err(Error::invalid_data("the calibration data have no batch")),
+        let n_found = data.n_batches();
+        let n_batches = batch_num.or(n_found).ok_or_else(unknown)?;
+        match n_found {
+            _ if n_batches == 0 => Err(Error::invalid_data("the calibration data have no batch")),
+            Some(n_found) if n_found < n_batches => Err(too_few(&format!("{n_found} batches"), n_batches)),
             _ => Ok(Batches::new(data, n_batches, observer)),
         }
     }
@@ -143,9 +145,7 @@ impl<'a> Batches<'a> {
                 None if total == n => format!("{n_visited} batches"),
                 None => "fewer batches".to_owned(),
             };
-            let message =
-                format!("the calibration data have {n_found}, and batch_num is {n}; lower it, or add data");
-            return Err(Error::invalid_data(message));
+            return Err(too_few(&n_found, n));
         }
         Ok(())
     }
@@ -196,6 +196,12 @@ impl<'a> Batches<'a> {
     }
 }
 
+fn too_few(n_found: &str, n_batches: usize) -> Error {
+    let message =
+        format!("the calibration data have {n_found}, and batch_num is {n_batches}; lower it, or add data");
+    Error::invalid_data(message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,5 +247,8 @@ mod tests {
         assert_eq!(sum(&mut data, 2).unwrap(), 3.0);
         let message = sum(&mut data, 3).unwrap_err().to_string();
         assert_eq!(message, "the calibration data have 2 batches, and batch_num is 3; lower it, or add data");
+        // Before any pass, however many are asked for.
+        let error = Batches::of(&mut data, Some(usize::MAX), &mut ()).err().unwrap();
+        assert!(error.to_string().starts_with("the calibration data have 2 batches, and batch_num is"));
     }
 }

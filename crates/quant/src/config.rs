@@ -34,6 +34,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use unknown_layer::unknown_layer;
 
+/// The largest [`QuantConfig::batch_num`]: that of AMCT's field, a `uint32`.
+const MAX_BATCH_NUM: usize = u32::MAX as usize;
+
 /// The layers to quantize, and the configuration of each.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
@@ -41,7 +44,7 @@ pub struct QuantConfig {
     /// The version of the format: 1.
     #[cfg_attr(feature = "config-files", serde(default = "json::one"))]
     pub version: u32,
-    /// The number of batches of calibration data that are used, at least 1; `None` is all.
+    /// The number of batches of calibration data that are used, in `1..2^32`; `None` is all.
     #[cfg_attr(feature = "config-files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub batch_num: Option<usize>,
     /// Whether activations have an offset, for layers without such a setting.
@@ -217,9 +220,14 @@ impl QuantConfig {
         if self.version != 1 {
             return Err(Error::invalid_config(format!("version must be 1, found {}", self.version)));
         }
-        if self.batch_num == Some(0) {
-            return Err(Error::invalid_config("batch_num must be at least 1; omit it to use all batches"));
-        }
+        let batch_num = match self.batch_num {
+            Some(0) => Err("at least 1".to_owned()),
+            Some(n) if n > MAX_BATCH_NUM => Err(format!("at most {MAX_BATCH_NUM}")),
+            _ => Ok(()),
+        };
+        batch_num.map_err(|bound| {
+            Error::invalid_config(format!("batch_num must be {bound}; omit it to use all batches"))
+        })?;
         self.layers.iter().try_for_each(|(name, layer)| layer.check().map_err(|error| error.at(name)))?;
         self.tensor_quantize.iter().try_for_each(|tensor| {
             tensor.activation_quant_params.check().map_err(|error| error.at(&tensor.layer_name))

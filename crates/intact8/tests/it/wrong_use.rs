@@ -229,6 +229,11 @@ fn a_configuration_uses_all_batches_unless_it_names_a_number() {
         message(&scratch, &[], &["--config", &none]),
         "error: none.json: batch_num must be at least 1; omit it to use all batches"
     );
+    let many = scratch.text("many.json", r#"{"batch_num": 9223372036854775807, "fc": {}}"#);
+    assert_eq!(
+        message(&scratch, &[], &["--config", &many.display().to_string()]),
+        "error: many.json: batch_num must be at most 4294967295; omit it to use all batches"
+    );
 }
 
 #[test]
