@@ -9,10 +9,10 @@ SCALE, ZERO_POINT = np.float32(0.05), np.uint8(128)
 
 
 class Graph:
-    """A model with the input x, built node by node. While `int8` is set, values and weights are quantized."""
+    """A model with the input x, built node by node. While `int8` is set, weights are quantized, and values while `is_quantized` is."""
 
     def __init__(self, shape, int8, is_between=False):
-        self.shape, self.int8, self.is_between = [1, *shape], int8, is_between
+        self.shape, self.int8, self.is_quantized, self.is_between = [1, *shape], int8, True, is_between
         self.nodes, self.constants, self.others, self.n_products = [], [], [], 0
 
     def const(self, array):
@@ -29,7 +29,7 @@ class Graph:
 
     def q(self, x):
         """A value for an operator, or its result."""
-        if not self.int8:
+        if not (self.int8 and self.is_quantized):
             return x
         scale, zero = self.const(SCALE), self.const(ZERO_POINT)
         return self.op("DequantizeLinear", self.op("QuantizeLinear", x, scale, zero), scale, zero)

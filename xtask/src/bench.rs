@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures accuracy, searches and speed, of intact8 and of its peers.
 
-use crate::conformance::python;
+use crate::conformance::{python, python_of_runtimes};
 use crate::quantize::build;
 use anyhow::bail;
 use std::ffi::OsString;
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
     /// Measure the times of operators in a runtime, and write the table from which the fastest placement of int8 is found;
     /// xtask/bench/costs.py describes it
-    #[arg(long, value_name = "RUNTIME", value_parser = ["onnxruntime"])]
+    #[arg(long, value_name = "RUNTIME", value_parser = ["onnxruntime", "openvino"])]
     costs: Option<String>,
     /// Score every trial of a search in ONNX Runtime, instead of only those with metrics that intact8 lacks
     #[arg(long, requires = "search")]
@@ -78,6 +78,7 @@ pub(crate) fn bench(sh: &Shell, here: &Path, args: &Args) -> anyhow::Result<()> 
     let (python, only) = (python(sh)?, &args.only);
     if let Some(runtime) = &args.costs {
         let folder = "crates/quant/src/placement";
+        let python = if runtime == "openvino" { python_of_runtimes(sh)? } else { python.clone() };
         cmd!(sh, "{python} xtask/bench/costs.py {runtime} {folder} {only...}").run()?;
         if args.runtime.is_none() && args.ptq.is_none() && args.search.is_none() && !args.speed {
             return Ok(());

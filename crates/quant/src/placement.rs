@@ -7,11 +7,13 @@
 mod costs;
 mod cut;
 mod onnxruntime_x86;
+mod openvino_x86;
 mod rollback;
 mod work;
 
 pub use costs::{Cost, OperatorCosts, Result8, RuntimeCosts};
 pub(crate) use onnxruntime_x86::ONNXRUNTIME_X86;
+pub(crate) use openvino_x86::OPENVINO_X86;
 pub(crate) use rollback::time_lost;
 pub use work::Shape;
 
@@ -259,12 +261,12 @@ impl<'a> Placing<'a> {
         let dequantize = self.costs.conversion(&self.costs.dequantize, n);
         // A value is quantized once for all layers, and dequantized for each use.
         let quantized = choices.place(0.0, 0.0);
-        let (from, result, is_merged) = match places.get(&value.node) {
-            Some((place, row)) => (*place, row.result, is_merged(row)),
-            None => (Place::FLOAT, Result8::Never, false),
+        let (from, result) = match places.get(&value.node) {
+            Some((place, row)) => (*place, row.result),
+            None => (Place::FLOAT, Result8::Never),
         };
         // Runtimes quantize before an operation that moves numbers.
-        if result == Result8::Moved || is_merged {
+        if matches!(result, Result8::Moved | Result8::Merged) {
             choices.forbid(from, quantized);
         } else {
             choices.conversion(from, quantized, quantize);
@@ -351,12 +353,6 @@ impl<'a> Placing<'a> {
         }
         found
     }
-}
-
-/// Whether a runtime computes an operator in int8 wherever a DequantizeLinear is before it and a QuantizeLinear after it, although
-/// that takes longer: its result in float must not be quantized. An average pooling that no convolution can replace is such.
-fn is_merged(row: &OperatorCosts) -> bool {
-    row.ops.contains(&"AveragePool") && row.shape == Shape::Window
 }
 
 #[cfg(test)]

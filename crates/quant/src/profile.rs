@@ -6,7 +6,7 @@ use crate::config::{LayerConfig, QuantConfig, STAYS_FLOAT};
 use crate::deploy_format::DeployFormat;
 use crate::integer_products;
 use crate::layer::{Layer, layers};
-use crate::placement::{LayerTimes, ONNXRUNTIME_X86, Placement, RuntimeCosts};
+use crate::placement::{LayerTimes, ONNXRUNTIME_X86, OPENVINO_X86, Placement, RuntimeCosts};
 use crate::preference::Preference;
 use crate::qdq_params::{QdqParams, quantized_as, stored_constant};
 use crate::unprofitable_layers::without_int8_neighbours;
@@ -185,7 +185,7 @@ pub static PROFILES: &[Profile] = &[
         quantized: WITHOUT_RECURRENCES,
         int8: &["Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul", "Mul"],
         int8_throughout: &[],
-        costs: None,
+        costs: Some(&OPENVINO_X86),
         per_channel: &["Conv", "ConvTranspose", "Gather", "Gemm", "MatMul"],
         clipping: OperatorSet::Named(&[]),
         carrying: MOVING,
@@ -361,7 +361,7 @@ impl Profile {
                 lines.extend(of_layer.quant_enable.then_some(line));
             }
         }
-        if self.costs.is_some() && prefer != Preference::MostInt8 {
+        if self.costs.is_some_and(|costs| !costs.fuses_biases) && prefer != Preference::MostInt8 {
             config.bias_nodes = false;
         }
         let faster = |layer: &Layer| format!("{} runs this {} faster in float here", self.name, layer.op);

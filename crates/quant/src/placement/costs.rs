@@ -59,6 +59,9 @@ pub enum Result8 {
     /// The integers of its operand, moved or clipped: the operator runs on integers as soon as its operand and its result are
     /// quantized alike, and need not be a layer.
     Moved,
+    /// Integers, and the runtime computes the operator in int8 wherever its operand and its result are quantized, although that may
+    /// take longer: its result in float must not be quantized.
+    Merged,
     /// None: the operator has no form in int8.
     Never,
 }
@@ -93,6 +96,8 @@ pub struct RuntimeCosts {
     pub quantize: Cost,
     /// The time of a DequantizeLinear.
     pub dequantize: Cost,
+    /// Whether an Add of a constant after a product in int8 is part of the product, so that a correction of its bias takes no time.
+    pub fuses_biases: bool,
     /// The number of elements of an image that fits into the processor's cache.
     pub cached: usize,
     /// The time of a conversion or a change of layout per element of larger values, relative to that of smaller ones.

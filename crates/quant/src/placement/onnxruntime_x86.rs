@@ -259,7 +259,7 @@ pub(crate) static ONNXRUNTIME_X86: RuntimeCosts = RuntimeCosts {
             float_alone: Cost::new([0.0, 0.0, 0.0, 0.0126, 0.0, 0.0702, 0.0102, 0.0]), // -10 % (-27 to +47)
             int8: Cost::new([1120.0, 0.0, 0.0, 0.282, 0.0, 0.196, 1.58, 0.0]), // +0 % (-9 to +10)
             int8_alone: Cost::new([1010.0, 0.0, 0.0, 0.205, 0.0, 0.253, 4.64, 0.0]), // -0 % (-7 to +9)
-            result: Result8::Integers,
+            result: Result8::Merged,
         },
         OperatorCosts {
             ops: &["GlobalAveragePool"],
@@ -390,6 +390,7 @@ pub(crate) static ONNXRUNTIME_X86: RuntimeCosts = RuntimeCosts {
     ],
     quantize: Cost::new([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0611, 0.0]), // +6 % (-37 to +18)
     dequantize: Cost::new([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0841, 0.0]), // +2 % (-16 to +26)
+    fuses_biases: false,
     cached: 401_408,
     uncached: 2.54,
 };

@@ -1,4 +1,4 @@
-//! Placements of small networks, with the times of ONNX Runtime on x86.
+//! Placements of small networks, with the times of ONNX Runtime on x86, and of OpenVINO where that is said.
 
 use super::*;
 
@@ -9,10 +9,14 @@ fn placed(lines: &str) -> [Vec<String>; 3] {
 }
 
 fn placed_with(lines: &str, products: bool) -> [Vec<String>; 3] {
+    placed_by(&ONNXRUNTIME_X86, lines, products)
+}
+
+fn placed_by(costs: &RuntimeCosts, lines: &str, products: bool) -> [Vec<String>; 3] {
     let model: Model = format!("model m opset 17\n{lines}").parse().unwrap();
     let mut config = QuantConfig::for_model(&model);
     let usual: Vec<String> = config.layers.keys().cloned().collect();
-    Placement::fastest(&model, &config, &ONNXRUNTIME_X86, products, &LayerTimes::new())
+    Placement::fastest(&model, &config, costs, products, &LayerTimes::new())
         .apply(&mut config, |_| String::new());
     let names = |is_meant: &dyn Fn(&str, &LayerConfig) -> bool| {
         let meant = config.layers.iter().filter(|(name, of_layer)| is_meant(name, of_layer));
@@ -47,6 +51,20 @@ fn activation_functions_between_convolutions_are_integers() {
     let silu = "%s = Sigmoid(%a) @sigmoid : f32[N,32,28,28]\n%b = Mul(%a, %s) @mul\n";
     let [in_float, functions, _] = placed(&around(silu));
     assert_eq!((in_float, functions), (vec![], vec!["mul".to_owned(), "sigmoid".to_owned()]));
+}
+
+/// OpenVINO fuses functions of single elements with the convolution before them, in float for both arithmetics.
+#[test]
+fn openvino_computes_functions_of_convolutions_in_float() {
+    for between in [
+        "%b = LeakyRelu(%a) {alpha = 0.1} @function\n",
+        "%s = Sigmoid(%a) @gate : f32[N,32,28,28]\n%b = Mul(%a, %s) @function\n",
+    ] {
+        let [in_float, functions, _] = placed_by(&OPENVINO_X86, &around(between), false);
+        assert!(!in_float.contains(&"first".to_owned()), "{between}");
+        assert!(!functions.contains(&"function".to_owned()), "{between}");
+        assert!(!functions.contains(&"gate".to_owned()), "{between}");
+    }
 }
 
 /// No kernel exists for the function, or for the addition of a constant: the result of the convolution is quantized, and
