@@ -64,6 +64,11 @@ impl<'a> Context<'a> {
         self.tap.is_some()
     }
 
+    /// Whether somebody watches the values or the nodes.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.tap.is_some() || self.profiler.is_some()
+    }
+
     pub(crate) fn tap(&self, value: ValueRef, tensor: &Tensor) -> Result<()> {
         match &self.tap {
             Some(tap) => (tap.borrow_mut())(value, tensor),

@@ -47,6 +47,7 @@ mod profiler;
 mod program;
 mod real;
 mod room;
+mod samples;
 mod sampling;
 mod session;
 mod sharing;

@@ -7,6 +7,7 @@ use crate::lower::lower;
 use crate::memory::SharedMemory;
 use crate::profiler::Profiler;
 use crate::program::Program;
+use crate::samples::SampleAxes;
 use crate::sharing::{Kernels, Registry, Sharing};
 use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,8 @@ pub struct Session {
     memory: Arc<SharedMemory>,
     inputs: Vec<Input>,
     outputs: Vec<String>,
+    /// How the samples of a batch are told apart, if they do not influence each other.
+    samples: Option<SampleAxes>,
 }
 
 /// A program and its kernels.
@@ -123,7 +126,8 @@ impl Session {
     ) -> Session {
         let graph = model.main();
         let outputs = graph.outputs().iter().map(|&value| graph.value(value).name.clone()).collect();
-        Session { compiled, written, limits, memory, inputs: Input::all_of(model), outputs }
+        let samples = SampleAxes::of(model);
+        Session { compiled, written, limits, memory, inputs: Input::all_of(model), outputs, samples }
     }
 
     /// What runs, with or without a tap.
@@ -140,6 +144,11 @@ impl Session {
     #[cfg(test)]
     pub(crate) fn kernels(&self) -> &Kernels {
         &self.compiled.kernels
+    }
+
+    #[cfg(test)]
+    pub(crate) fn samples(&self) -> Option<&SampleAxes> {
+        self.samples.as_ref()
     }
 
     /// The inputs, in order.
@@ -194,7 +203,11 @@ impl Session {
         }
         inputs.resize(self.inputs.len(), None);
         self.inputs.iter().zip(&inputs).try_for_each(|(input, item)| input.check(item.as_ref()))?;
-        self.compiled(context.is_watched())?.program.run(inputs, [], context)
+        let program = &self.compiled(context.is_watched())?.program;
+        match self.samples.as_ref().filter(|_| !context.is_followed()) {
+            Some(samples) => samples.run(inputs, |part| program.run(part, [], &self.context(None))),
+            None => program.run(inputs, [], context),
+        }
     }
 }
 

@@ -5,8 +5,9 @@
 
 use crate::element::{Storage, Stored};
 use crate::{DType, Element, Error, Result, with_element};
-use ndarray::{ArcArray, ArrayBase, ArrayViewD, Data, Dimension, IxDyn, s};
+use ndarray::{ArcArray, ArrayBase, ArrayViewD, Axis, Data, Dimension, IxDyn, s};
 use std::fmt;
+use std::ops::Range;
 
 /// An n-dimensional array of one of the ONNX element types. Cloning shares the elements; writing copies them first.
 #[derive(Clone)]
@@ -131,6 +132,39 @@ impl Tensor {
         }))
     }
 
+    /// The elements at some positions along a dimension; shared if it is the first one, and copied otherwise.
+    ///
+    /// # Panics
+    /// If there is no such dimension or position.
+    pub fn part(&self, axis: usize, positions: Range<usize>) -> Tensor {
+        with_element!(self.dtype(), T => {
+            let mut array = T::get(&self.0).expect("the type is the tensor's own").clone();
+            array.slice_axis_inplace(Axis(axis), positions.into());
+            match array.is_standard_layout() {
+                true => Tensor(T::wrap(array)),
+                false => Tensor::from_array(&array),
+            }
+        })
+    }
+
+    /// The tensors one after another along a dimension.
+    ///
+    /// # Errors
+    /// If there is none, or if types or other dimensions differ.
+    pub fn joined(axis: usize, parts: &[Tensor]) -> Result<Tensor> {
+        let differ = || Error::invalid_data(format!("the tensors can't be joined along dimension {axis}"));
+        let first = parts.first().ok_or_else(differ)?;
+        let rank = first.shape().len();
+        if axis >= rank || parts.iter().any(|part| part.shape().len() != rank) {
+            return Err(differ());
+        }
+        with_element!(first.dtype(), T => {
+            let views = parts.iter().map(Tensor::view::<T>).collect::<Result<Vec<_>>>()?;
+            let joined = ndarray::concatenate(Axis(axis), &views).map_err(|_| differ())?;
+            Ok(Tensor::from_array(&joined))
+        })
+    }
+
     /// The little-endian bytes of all elements, as [`Element::write_le`] writes them.
     pub fn to_le_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len() * self.dtype().byte_size());
@@ -205,6 +239,20 @@ mod tests {
     fn the_wrong_type_is_named() {
         let error = Tensor::scalar(1i8).values::<f32>().unwrap_err();
         assert_eq!(error.to_string(), "expected a tensor of f32, found i8");
+    }
+
+    #[test]
+    fn parts_along_a_dimension_join_to_the_whole() {
+        let whole = Tensor::new(&[2, 3, 2], (0..12i16).collect());
+        for axis in 0..3 {
+            let len = whole.shape()[axis];
+            let parts = [0..1, 1..len].map(|range| whole.part(axis, range));
+            assert_eq!(Tensor::joined(axis, &parts).unwrap(), whole);
+        }
+        assert_eq!(whole.part(2, 1..2).values::<i16>().unwrap(), [1, 3, 5, 7, 9, 11]);
+        assert_eq!(whole.part(0, 0..1).address(), whole.address());
+        let error = Tensor::joined(0, &[whole, Tensor::scalar(1i16)]).unwrap_err().to_string();
+        assert_eq!(error, "the tensors can't be joined along dimension 0");
     }
 
     #[test]

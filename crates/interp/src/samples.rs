@@ -1,0 +1,181 @@
+//! Runs in parts of the samples of a batch, in several threads: the first level of parallel work. The second one is inside of kernels.
+//!
+//! A model can run so if one dimension of its values counts samples that do not influence each other. That is found before the first
+//! run, from the types of all values and the rules of the operators (`rules`); nothing here computes.
+
+mod rules;
+mod walk;
+
+use crate::data::Data;
+use crate::fold_constants::FoldConstants;
+use intact8_infer::infer;
+use intact8_ir::{Dim, Graph, GraphId, Model, NodeKind, Pass, Result, Tensor, Type, ValueId};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use walk::Reached;
+
+/// The time of a batch below which waking another thread costs more than it saves.
+const MIN_TIME: Duration = Duration::from_micros(100);
+
+/// The dimensions of inputs and outputs that count samples; `None` for what all samples share.
+#[derive(Debug)]
+pub(crate) struct SampleAxes {
+    inputs: Vec<Option<usize>>,
+    outputs: Vec<Option<usize>>,
+    /// The least time of a sample so far in nanoseconds, on one thread or several.
+    time: AtomicU64,
+}
+
+impl SampleAxes {
+    /// Those of a verified model; `None` if its samples may influence each other, or if that is not known.
+    pub(crate) fn of(model: &Model) -> Option<SampleAxes> {
+        if model.main().inputs().is_empty() {
+            return None;
+        }
+        let mut typed = model.clone();
+        SampleAxes::of_typed(&mut typed).or_else(|| {
+            // Shapes and paddings that are computed from constants.
+            let mut folded = model.clone();
+            FoldConstants.run(&mut folded).ok()?.then(|| SampleAxes::of_typed(&mut folded))?
+        })
+    }
+
+    fn of_typed(model: &mut Model) -> Option<SampleAxes> {
+        name_the_only_batch(model.graph_mut(GraphId::MAIN));
+        infer(model).ok()?;
+        let inputs = model.main().inputs().iter().map(|&id| dims(model.main(), id.into()));
+        let inputs: Vec<&[Dim]> = inputs.collect::<Option<_>>()?;
+        let mut symbols: Vec<&str> = Vec::new();
+        // The first dimension counts samples more often than others.
+        for dim in inputs.iter().flat_map(|dims| dims.first()).chain(inputs.iter().copied().flatten()) {
+            match dim {
+                Dim::Symbol(name) if !symbols.contains(&name.as_str()) => symbols.push(name),
+                _ => {}
+            }
+        }
+        symbols.into_iter().find_map(|symbol| SampleAxes::along(model, symbol))
+    }
+
+    /// Those of the dimension of that name.
+    fn along(model: &Model, symbol: &str) -> Option<SampleAxes> {
+        let graph = model.main();
+        let mut axes: HashMap<ValueId, usize> = HashMap::new();
+        for &id in graph.inputs() {
+            if let Some(axis) = axis_of(symbol, dims(graph, id.into())?)? {
+                axes.insert(id.into(), axis);
+            }
+        }
+        let mut reached = Reached { graph, symbol, opset: model.opset(), axes, lengths: Default::default() };
+        for id in graph.topo() {
+            match &graph.node(id).kind {
+                NodeKind::Op(op) => reached.add(id, op)?,
+                NodeKind::Input(_) | NodeKind::Const(_) => {}
+                _ => return None,
+            }
+        }
+        let axis = |value: ValueId| reached.axes.get(&value).copied();
+        let outputs = graph.outputs().iter().copied();
+        if outputs.clone().any(|value| reached.lengths.contains(&value)) {
+            return None;
+        }
+        let inputs = graph.inputs().iter().map(|&id| axis(id.into())).collect();
+        Some(SampleAxes { inputs, outputs: outputs.map(axis).collect(), time: AtomicU64::new(0) })
+    }
+
+    /// Runs a batch: in as many parts as there are threads, whose results are joined, if there are so many samples and they take long
+    /// enough.
+    pub(crate) fn run(
+        &self,
+        inputs: Vec<Option<Data>>,
+        run: impl Fn(Vec<Option<Data>>) -> Result<Vec<Data>> + Sync,
+    ) -> Result<Vec<Data>> {
+        let Some(n_samples) = self.n_samples(&inputs) else { return run(inputs) };
+        let time = Duration::from_nanos(self.time.load(Relaxed)).saturating_mul(n_samples as u32);
+        let n_parts = if time < MIN_TIME { 1 } else { rayon::current_num_threads().min(n_samples) };
+        if n_parts < 2 {
+            return self.timed(n_samples, || run(inputs));
+        }
+        let run_part = |idx: usize| {
+            let samples = idx * n_samples / n_parts..(idx + 1) * n_samples / n_parts;
+            let part = inputs.iter().zip(&self.inputs).map(|(item, axis)| part(item, *axis, &samples));
+            self.timed(samples.len(), || run(part.collect()))
+        };
+        let parts: Result<Vec<Vec<Data>>> =
+            (0..n_parts).into_par_iter().with_max_len(1).map(run_part).collect();
+        self.joined(parts?)
+    }
+
+    /// Notes the time of a run of some samples.
+    fn timed<T>(&self, n_samples: usize, run: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = run();
+        let time = began.elapsed().as_nanos() as u64 / n_samples.max(1) as u64;
+        let earlier = self.time.load(Relaxed);
+        if earlier == 0 || time < earlier {
+            self.time.store(time.max(1), Relaxed);
+        }
+        result
+    }
+
+    /// The number of samples of all inputs.
+    fn n_samples(&self, inputs: &[Option<Data>]) -> Option<usize> {
+        let counted = inputs.iter().zip(&self.inputs).filter_map(|(item, axis)| Some((item, (*axis)?)));
+        let mut counts = counted.map(|(item, axis)| match item {
+            Some(Data::Tensor(tensor)) => tensor.shape().get(axis).copied(),
+            _ => None,
+        });
+        let first = counts.next()??;
+        counts.all(|count| count == Some(first)).then_some(first)
+    }
+
+    fn joined(&self, parts: Vec<Vec<Data>>) -> Result<Vec<Data>> {
+        let mut columns: Vec<Vec<Tensor>> = vec![Vec::new(); self.outputs.len()];
+        for part in parts {
+            for (column, item) in columns.iter_mut().zip(part) {
+                column.extend(item.tensor());
+            }
+        }
+        let join = |(mut column, axis): (Vec<Tensor>, &Option<usize>)| match axis {
+            Some(axis) => Tensor::joined(*axis, &column).map(Data::Tensor),
+            None => Ok(Data::Tensor(column.swap_remove(0))),
+        };
+        columns.into_iter().zip(&self.outputs).map(join).collect()
+    }
+}
+
+fn part(item: &Option<Data>, axis: Option<usize>, samples: &Range<usize>) -> Option<Data> {
+    match (item, axis) {
+        (Some(Data::Tensor(tensor)), Some(axis)) => Some(Data::Tensor(tensor.part(axis, samples.clone()))),
+        (item, _) => item.clone(),
+    }
+}
+
+/// The dimensions of a tensor of known rank.
+fn dims(graph: &Graph, value: ValueId) -> Option<&[Dim]> {
+    graph.value(value).tensor_type()?.shape.as_deref()
+}
+
+/// The dimension of that name, if there is one; `None` for several.
+fn axis_of(symbol: &str, dims: &[Dim]) -> Option<Option<usize>> {
+    let is_meant = |dim: &Dim| matches!(dim, Dim::Symbol(name) if name == symbol);
+    let mut found = (0..dims.len()).filter(|&axis| is_meant(&dims[axis]));
+    let first = found.next();
+    found.next().is_none().then_some(first)
+}
+
+/// Gives the unknown first dimension of a single input a name.
+fn name_the_only_batch(graph: &mut Graph) {
+    if let [input] = *graph.inputs()
+        && let Some(Type::Tensor(ty)) = &mut graph.node_mut(input).outputs[0].ty
+        && let Some(first @ Dim::Unknown) = ty.shape.as_mut().and_then(|shape| shape.first_mut())
+    {
+        *first = Dim::Symbol("samples of the batch".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;
