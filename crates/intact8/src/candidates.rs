@@ -3,7 +3,8 @@
 
 use crate::config_choice::{ConfigChoice, Restricted};
 use crate::data::Feed;
-use crate::fastest_config::{ConfigLatencies, placeholder};
+use crate::fastest_config::{BatchLatencies, ConfigLatencies, placeholder};
+use crate::latency::Latency;
 use crate::layer_times::{Profiled, layer_times};
 use crate::meter::Meter;
 use crate::output_files::OutputFiles;
@@ -183,7 +184,7 @@ impl Candidates {
         let configs: Vec<QuantConfig> = self.configs.iter().map(|(config, _)| config.clone()).collect();
         progress.begin("measuring the placements of int8");
         let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how(files), |models| {
-            meter.latencies(models, calibration)
+            meter.latencies_by_batch(models, calibration)
         });
         let latencies = match measured {
             Ok(latencies) => latencies,
@@ -194,17 +195,16 @@ impl Candidates {
             }
         };
         let fastest = latencies.fastest();
-        let milliseconds = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
-        let named = self.names.iter().zip(&latencies.configs);
-        let parts: Vec<String> =
-            named.map(|(name, latency)| format!("{} {name}", milliseconds(latency.least))).collect();
-        progress.line(&format!(
-            "fastest {}: {} ({} float, {})",
-            meter.phrase(),
-            self.names[fastest],
-            milliseconds(latencies.float.least),
-            parts.join(", ")
-        ));
+        let of_batch = |batch: &BatchLatencies| {
+            let milliseconds = |latency: &Latency| format!("{:.2} ms", latency.least * 1e3);
+            let named = self.names.iter().zip(&batch.configs);
+            let parts: Vec<String> =
+                named.map(|(name, latency)| format!("{} {name}", milliseconds(latency))).collect();
+            format!("{} float, {}", milliseconds(&batch.float), parts.join(", "))
+        };
+        let times: Vec<String> = latencies.batches.iter().map(of_batch).collect();
+        let times = times.join("; batch 1: ");
+        progress.line(&format!("fastest {}: {} ({times})", meter.phrase(), self.names[fastest]));
         fastest
     }
 }

@@ -16,18 +16,25 @@ const EQUAL: f64 = 1.01;
 /// The largest latency relative to the least one that is measured again: other processes may have disturbed it.
 const CLOSE: f64 = 1.25;
 
-/// The latencies of the original and of its configurations.
+/// The latencies of the original and of its configurations with one batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ConfigLatencies {
+pub struct BatchLatencies {
     /// The original.
     pub float: Latency,
-    /// The configurations, in their order; the last one has only weights in integers.
+    /// The configurations, in their order.
     pub configs: Vec<Latency>,
+}
+
+/// The latencies of the original and of its configurations, of which the last one has only weights in integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigLatencies {
+    /// By batch.
+    pub batches: Vec<BatchLatencies>,
 }
 
 impl ConfigLatencies {
     /// Measures the original and its deploy models of several configurations, and those that are nearly the fastest once more.
-    /// `measure` returns the latencies of some models, on the target and on as many threads as they will have there.
+    /// `measure` returns the latencies of some models by batch, on the target and on as many threads as they will have there.
     ///
     /// # Errors
     /// If a configuration does not fit the model, or `measure` fails.
@@ -36,20 +43,26 @@ impl ConfigLatencies {
         prepared: &Prepared,
         configs: &[QuantConfig],
         (format, emission): (DeployFormat, &Emission),
-        mut measure: impl FnMut(&[&Model]) -> Result<Vec<Latency>>,
+        mut measure: impl FnMut(&[&Model]) -> Result<Vec<Vec<Latency>>>,
     ) -> Result<ConfigLatencies> {
         let deployed = configs.iter().map(|config| placeholder(prepared, config, (format, emission)));
         let deployed = deployed.collect::<Result<Vec<_>>>()?;
         let models: Vec<&Model> =
             [original].into_iter().chain(deployed.iter().map(|deployed| deployed.model())).collect();
-        let mut float = measure(&models)?;
-        let mut found = ConfigLatencies { configs: float.split_off(1), float: float[0] };
-        let close = found.close();
+        let of_batch = |mut float: Vec<Latency>| {
+            let configs = float.split_off(1);
+            BatchLatencies { float: float[0], configs }
+        };
+        let batches = measure(&models)?.into_iter().map(of_batch).collect();
+        let mut found = ConfigLatencies { batches };
+        let close: Vec<usize> = found.within(CLOSE).collect();
         if close.len() > 1 {
             let models: Vec<&Model> = close.iter().map(|&idx| models[1 + idx]).collect();
-            for (idx, again) in close.into_iter().zip(measure(&models)?) {
-                let first = &mut found.configs[idx];
-                *first = if again.least < first.least { again } else { *first };
+            for (batch, again) in found.batches.iter_mut().zip(measure(&models)?) {
+                for (&idx, again) in close.iter().zip(again) {
+                    let first = &mut batch.configs[idx];
+                    *first = if again.least < first.least { again } else { *first };
+                }
             }
         }
         Ok(found)
@@ -59,27 +72,36 @@ impl ConfigLatencies {
     /// the original by more than that, it is the last one of those within 1 %, which may have only weights in integers: integers
     /// between conversions gain nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
-        let found = match SAME * self.least() > self.float.least {
+        let found = match SAME * self.least() > 1.0 {
             true => self.within(EQUAL).last(),
             false => self.within(SAME).next(),
         };
         found.unwrap_or(0)
     }
 
-    fn least(&self) -> f64 {
-        self.configs.iter().map(|latency| latency.least).fold(f64::INFINITY, f64::min)
+    /// The latencies of the configurations relative to the original, in the geometric mean of the batches. One that is slower than
+    /// the original with a batch has no other merit.
+    fn relative(&self) -> Vec<f64> {
+        let n_configs = self.batches.first().map_or(0, |batch| batch.configs.len());
+        let relative = |idx: usize| {
+            let ratios = self.batches.iter().map(|batch| batch.configs[idx].least / batch.float.least);
+            let (sum, worst) =
+                ratios.fold((0.0, 0f64), |(sum, worst), ratio| (sum + ratio.ln(), worst.max(ratio)));
+            let mean = (sum / self.batches.len() as f64).exp();
+            if worst > SAME { worst.max(mean) } else { mean }
+        };
+        (0..n_configs).map(relative).collect()
     }
 
-    /// The positions of the configurations that may be the fastest.
-    fn close(&self) -> Vec<usize> {
-        self.within(CLOSE).collect()
+    fn least(&self) -> f64 {
+        self.relative().into_iter().fold(f64::INFINITY, f64::min)
     }
 
     /// The positions of the configurations whose latency relative to the least one is at most `ratio`.
     fn within(&self, ratio: f64) -> impl Iterator<Item = usize> {
         let least = self.least();
-        let configs = self.configs.iter().enumerate();
-        configs.filter(move |(_, latency)| latency.least <= ratio * least).map(|(idx, _)| idx)
+        let configs = self.relative().into_iter().enumerate();
+        configs.filter(move |(_, latency)| *latency <= ratio * least).map(|(idx, _)| idx)
     }
 }
 
@@ -101,12 +123,25 @@ pub(crate) fn placeholder(
 mod tests {
     use super::*;
 
+    /// The original takes 4 s.
+    fn batch(seconds: &[f64]) -> BatchLatencies {
+        let configs = seconds.iter().map(|&seconds| Latency::of(vec![seconds])).collect();
+        BatchLatencies { float: Latency::of(vec![4.0]), configs }
+    }
+
+    #[test]
+    fn what_is_slower_with_one_sample_is_not_taken() {
+        let fastest = |of_batch: &[f64], of_sample: &[f64]| {
+            ConfigLatencies { batches: vec![batch(of_batch), batch(of_sample)] }.fastest()
+        };
+        assert_eq!(fastest(&[2.0, 3.0, 4.0], &[3.9, 3.0, 4.0]), 0);
+        assert_eq!(fastest(&[2.0, 3.0, 4.0], &[4.2, 3.0, 4.0]), 1);
+        assert_eq!(fastest(&[3.8, 3.9, 4.0], &[4.2, 4.3, 4.0]), 2);
+    }
+
     #[test]
     fn the_first_of_equally_fast_ones_is_taken() {
-        let fastest = |seconds: &[f64]| {
-            let configs = seconds.iter().map(|&seconds| Latency::of(vec![seconds])).collect();
-            ConfigLatencies { float: Latency::of(vec![4.0]), configs }.fastest()
-        };
+        let fastest = |seconds: &[f64]| ConfigLatencies { batches: vec![batch(seconds)] }.fastest();
         assert_eq!(fastest(&[1.01, 1.0, 2.0]), 0);
         assert_eq!(fastest(&[1.05, 1.0, 1.0]), 1);
         assert_eq!(fastest(&[3.0, 2.0, 1.0]), 2);
@@ -130,11 +165,10 @@ mod tests {
         let measure = |models: &[&Model]| {
             let seconds = turns.next().unwrap();
             assert_eq!(models.len(), seconds.len());
-            Ok(seconds.into_iter().map(|seconds| Latency::of(vec![seconds])).collect())
+            Ok(vec![seconds.into_iter().map(|seconds| Latency::of(vec![seconds])).collect()])
         };
         let how = (DeployFormat::Qdq, &Emission::default());
         let found = ConfigLatencies::measure(&model, &prepared, &configs, how, measure).unwrap();
-        let least: Vec<f64> = found.configs.iter().map(|latency| latency.least).collect();
-        assert_eq!((found.float.least, least, found.fastest()), (4.0, vec![1.5, 3.0, 2.0], 0));
+        assert_eq!((&found.batches, found.fastest()), (&vec![batch(&[1.5, 3.0, 2.0])], 0));
     }
 }

@@ -7,16 +7,41 @@ use serde_json::{Value, json};
 const SLOWEST: f64 = 1.02;
 
 /// The latencies of the original and of the first deploy model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatencyPair {
+    /// The latency of the original.
+    pub float: Latency,
+    /// The latency of the first deploy model.
+    pub int8: Latency,
+}
+
+/// The latencies with a batch of the calibration data, and with one sample where nothing states the size of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatencyComparison {
     /// What has measured them: a runtime, or the option of a command.
     pub measured_by: String,
     /// Threads and batch, if a runtime has measured them.
     pub threads_and_batch: Option<(usize, usize)>,
-    /// The latency of the original.
-    pub float: Latency,
-    /// The latency of the first deploy model.
-    pub int8: Latency,
+    /// With a batch.
+    pub of_batch: LatencyPair,
+    /// With one sample.
+    pub of_sample: Option<LatencyPair>,
+}
+
+impl LatencyPair {
+    /// How many times as fast as the original the deploy model is.
+    pub fn speedup(&self) -> f64 {
+        self.int8.speedup_over(&self.float)
+    }
+
+    fn words(&self) -> String {
+        let [float, int8] = [self.float, self.int8].map(|latency| latency.least * 1e3);
+        format!("{float:.2} ms float, {int8:.2} ms int8 ({:.2}x)", self.speedup())
+    }
+
+    fn is_slower(&self) -> bool {
+        self.int8.least > SLOWEST * self.float.least
+    }
 }
 
 impl LatencyComparison {
@@ -25,30 +50,30 @@ impl LatencyComparison {
         let settings = self.threads_and_batch.map(|(threads, batch)| {
             format!(", {threads} thread{}, batch {batch}", if threads == 1 { "" } else { "s" })
         });
-        format!(
-            "{}{}: {:.2} ms float, {:.2} ms int8 ({:.2}x)",
-            self.measured_by,
-            settings.unwrap_or_default(),
-            self.float.least * 1e3,
-            self.int8.least * 1e3,
-            self.int8.speedup_over(&self.float),
-        )
+        let one = self.of_sample.map(|pair| format!("; batch 1: {}", pair.words()));
+        let settings = settings.unwrap_or_default();
+        format!("{}{settings}: {}{}", self.measured_by, self.of_batch.words(), one.unwrap_or_default())
     }
 
     /// Whether the result is slower than the original.
     pub fn is_slower(&self) -> bool {
-        self.int8.least > SLOWEST * self.float.least
+        self.of_batch.is_slower() || self.of_sample.is_some_and(|pair| pair.is_slower())
     }
 
     /// The comparison in the report; `docs/files.md` lists the keys.
     pub fn to_json(&self) -> Value {
-        json!({
-            "measured_by": self.measured_by,
-            "threads": self.threads_and_batch.map(|(threads, _)| threads),
-            "batch": self.threads_and_batch.map(|(_, batch)| batch),
-            "float": self.float.to_json(),
-            "int8": self.int8.to_json(),
-            "speedup": self.int8.speedup_over(&self.float),
-        })
+        let of_pair = |pair: &LatencyPair| {
+            json!({
+                "float": pair.float.to_json(),
+                "int8": pair.int8.to_json(),
+                "speedup": pair.speedup(),
+            })
+        };
+        let mut json = of_pair(&self.of_batch);
+        json["measured_by"] = json!(self.measured_by);
+        json["threads"] = json!(self.threads_and_batch.map(|(threads, _)| threads));
+        json["batch"] = json!(self.threads_and_batch.map(|(_, batch)| batch));
+        json["one_sample"] = json!(self.of_sample.as_ref().map(of_pair));
+        json
     }
 }

@@ -4,12 +4,13 @@ use crate::chosen_runtime::ChosenRuntime;
 use crate::data::Feed;
 use crate::files::load_model;
 use crate::latency::{Budget, Latency, TimedModel, interleaved};
-use crate::latency_comparison::LatencyComparison;
+use crate::latency_comparison::{LatencyComparison, LatencyPair};
 use crate::output_files::OutputFiles;
 use crate::scorer::CommandScorer;
 use crate::stop::Stop;
 use intact8_ir::{Error, Model, Result, Runtime};
 use intact8_runtimes::{LoadedRuntime, ProfiledNode};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,11 +60,33 @@ impl Meter {
         format!("{preposition} {}", self.name())
     }
 
-    /// The latencies of some models: a runtime runs them in turns, with a batch of the calibration data.
+    /// The latencies of some models with a batch of the calibration data: a runtime runs them in turns.
     ///
     /// # Errors
     /// If the runtime can't run a model, or the command fails or prints no number.
     pub fn latencies(&self, models: &[&Model], calibration: &Feed) -> Result<Vec<Latency>> {
+        let first = calibration.batches().next().unwrap_or_default();
+        Ok(self.latencies_of(models, calibration, &[first])?.remove(0))
+    }
+
+    /// The same, and with one sample too where nothing states the size of a batch, unless a command measures; by batch.
+    ///
+    /// # Errors
+    /// As [`Meter::latencies`].
+    pub(crate) fn latencies_by_batch(
+        &self,
+        models: &[&Model],
+        calibration: &Feed,
+    ) -> Result<Vec<Vec<Latency>>> {
+        self.latencies_of(models, calibration, &calibration.measured_batches())
+    }
+
+    fn latencies_of(
+        &self,
+        models: &[&Model],
+        calibration: &Feed,
+        batches: &[Range<usize>],
+    ) -> Result<Vec<Vec<Latency>>> {
         match &self.kind {
             MeterKind::Command(command) => {
                 let mut command = self.command(command)?;
@@ -71,15 +94,19 @@ impl Meter {
                     let milliseconds = command.number_of_model(model)?;
                     of_milliseconds(&command, milliseconds)
                 };
-                models.iter().map(latency).collect()
+                Ok(vec![models.iter().map(latency).collect::<Result<_>>()?])
             }
             MeterKind::Runtime(runtime, _) => {
-                let inputs = calibration.inputs(calibration.batches().next().unwrap_or_default())?;
                 let executors = models.iter().map(|model| runtime.compile(model));
                 let executors = executors.collect::<Result<Vec<_>>>()?;
-                let timed =
-                    executors.iter().map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
-                interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || self.stop.check())
+                let in_turns = |samples: &Range<usize>| {
+                    let inputs = calibration.inputs(samples.clone())?;
+                    let timed = executors
+                        .iter()
+                        .map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
+                    interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || self.stop.check())
+                };
+                batches.iter().map(in_turns).collect()
             }
         }
     }
@@ -108,7 +135,7 @@ impl Meter {
         calibration: &Feed,
     ) -> Result<LatencyComparison> {
         let deploy = files.first_deploy();
-        let (latencies, threads_and_batch) = match &self.kind {
+        let (mut latencies, threads_and_batch) = match &self.kind {
             MeterKind::Command(command) => {
                 let mut command = self.command(command)?;
                 let float = match path {
@@ -116,19 +143,22 @@ impl Meter {
                     None => command.number_of_model(model)?,
                 };
                 let int8 = command.number(deploy)?;
-                (vec![of_milliseconds(&command, float)?, of_milliseconds(&command, int8)?], None)
+                let pair = vec![of_milliseconds(&command, float)?, of_milliseconds(&command, int8)?];
+                (vec![pair], None)
             }
             MeterKind::Runtime(_, threads) => {
                 let samples = calibration.batches().next().unwrap_or_default();
-                let latencies = self.latencies(&[model, &load_model(deploy)?], calibration)?;
+                let latencies = self.latencies_by_batch(&[model, &load_model(deploy)?], calibration)?;
                 (latencies, Some((*threads, calibration.n_fed(&samples))))
             }
         };
+        let mut pairs = latencies.drain(..).map(|pair| LatencyPair { float: pair[0], int8: pair[1] });
+        let first = pairs.next();
         Ok(LatencyComparison {
             measured_by: self.name(),
             threads_and_batch,
-            float: latencies[0],
-            int8: latencies[1],
+            of_batch: first.ok_or_else(|| Error::invalid_data("there is no sample to measure with"))?,
+            of_sample: pairs.next(),
         })
     }
 

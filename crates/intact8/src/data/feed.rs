@@ -171,6 +171,16 @@ impl Feed {
         })
     }
 
+    /// The ranges of samples by which latencies are measured: the first batch, and one sample if neither the model nor the user states
+    /// the size of a batch, since small batches gain less from integers.
+    pub(crate) fn measured_batches(&self) -> Vec<Range<usize>> {
+        let first = self.batches().next().unwrap_or_default();
+        let is_open =
+            !self.is_fixed && self.feeding.batch.is_none() && self.axes.inputs.iter().all(Option::is_some);
+        let one = (is_open && first.len() > 1).then(|| first.start..first.start + 1);
+        [first].into_iter().chain(one).collect()
+    }
+
     /// An order of all samples in batches. Each batch has samples of one group, and is filled in the order.
     pub(crate) fn batches_of(&self, order: &[usize]) -> Vec<Vec<usize>> {
         let mut batches = Vec::new();

@@ -106,7 +106,7 @@ impl Headline<'_> {
             if ratio >= 1.0 { format!("{ratio:.1}x smaller") } else { format!("{:.1}x larger", 1.0 / ratio) }
         });
         let latency = self.result.latency.as_ref().map(|latency| {
-            let ratio = latency.int8.speedup_over(&latency.float);
+            let ratio = latency.of_batch.speedup();
             let words = match ratio {
                 _ if (SAME.recip()..=SAME).contains(&ratio) => "as fast".to_owned(),
                 ratio if ratio > 1.0 => format!("{ratio:.1}x faster"),
