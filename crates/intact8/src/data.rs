@@ -22,7 +22,8 @@ pub use feed::{FedInput, Feed, Feeding, ValueRange};
 pub use images::{Channels, ImageSettings, Interpolation, Layout, Resize, Size};
 pub(crate) use metric::{Batch, Tally, TallySamples, labels, noise, noise_of_mean, numbers};
 pub use metric::{
-    Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, metric_named,
+    Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, UNBOUNDED,
+    metric_named,
 };
 pub use npz::{read_npz, write_npz};
 pub use raw::RawShape;

@@ -1,7 +1,7 @@
 //! The results of a search as JSON: ranking and history in AMCT's layout, and the report of intact8. The keys are in
 //! `docs/files.md`.
 
-use crate::confidence::{Confidence, Interval};
+use crate::confidence::{Confidence, Interval, interval_around};
 use crate::data::Better;
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score, Verified};
@@ -199,11 +199,16 @@ pub fn interval(
     Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
 }
 
-/// The interval around the metric at position `idx` itself, with its standard error; `None` if the noise is unknown.
-pub fn interval_of_value(idx: usize, score: &Score, confidence: Confidence) -> Option<(f64, [f64; 2])> {
+/// The interval around the metric at position `idx` itself, whose values are within `bounds`, with its standard error; `None` if the
+/// noise is unknown.
+pub fn interval_of_value(
+    idx: usize,
+    score: &Score,
+    confidence: Confidence,
+    bounds: [f64; 2],
+) -> Option<(f64, [f64; 2])> {
     let (value, error) = (*score.values.get(idx)?, score.noise.get(idx)?.of_value);
-    let half_width = confidence.z() * error;
-    Some((error, [value - half_width, value + half_width]))
+    Some((error, interval_around(value, error, confidence, bounds)))
 }
 
 /// The number of trials scored in a second, without those of an earlier run.

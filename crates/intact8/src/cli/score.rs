@@ -12,8 +12,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::{DataSet, Metric};
 use intact8::{
     AnswerChanges, Confidence, DataScorer, Goal, Interpreter, Latency, MaxDrop, Meter, OriginalModel,
-    Progress, Score, ScoreFile, ScoreTask, Stop, interval_of_value, model_bytes, model_sha256, score_saved,
-    stored_arithmetic,
+    Progress, Score, ScoreFile, ScoreTask, Stop, interval_of_difference, interval_of_value, model_bytes,
+    model_sha256, score_saved, stored_arithmetic,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -183,9 +183,9 @@ fn table(rows: &[Row<'_>], metrics: &[Metric], confidence: Confidence) -> Table 
     table.set_header(header);
     for (idx, row) in rows.iter().enumerate() {
         let mut cells = vec![row.path.display().to_string()];
-        for metric in 0..metrics.len() {
-            cells.push(format!("{:.6}", row.score.values[metric]));
-            let ends = row.difference(&rows[0], metric, confidence).filter(|_| idx > 0);
+        for (metric_idx, metric) in metrics.iter().enumerate() {
+            cells.push(format!("{:.6}", row.score.values[metric_idx]));
+            let ends = row.difference(&rows[0], (metric_idx, metric), confidence).filter(|_| idx > 0);
             cells.push(ends.map_or(String::new(), |[low, high]| format!("{low:+.6} to {high:+.6}")));
         }
         let changes = row.changes(&rows[0]).filter(|_| idx > 0);
@@ -207,11 +207,15 @@ fn table(rows: &[Row<'_>], metrics: &[Metric], confidence: Confidence) -> Table 
 
 impl Row<'_> {
     /// The interval of the difference of a metric from the first file's.
-    fn difference(&self, first: &Row<'_>, metric: usize, confidence: Confidence) -> Option<[f64; 2]> {
-        let noise = self.score.noise.get(metric)?;
-        let difference = self.score.values[metric] - first.score.values[metric];
-        let half_width = confidence.z() * noise.of_difference;
-        Some([difference - half_width, difference + half_width])
+    fn difference(
+        &self,
+        first: &Row<'_>,
+        (idx, metric): (usize, &Metric),
+        confidence: Confidence,
+    ) -> Option<[f64; 2]> {
+        let noise = self.score.noise.get(idx)?;
+        let difference = self.score.values[idx] - first.score.values[idx];
+        Some(interval_of_difference(difference, noise.of_difference, confidence, metric.bounds()))
     }
 
     /// The answers that changed against the first file, by the first metric.
@@ -224,8 +228,8 @@ impl Row<'_> {
             json!({
                 "metric": metric.name,
                 "value": self.score.values[idx],
-                "interval": interval_of_value(idx, &self.score, confidence).map(|(_, ends)| ends),
-                "difference": self.difference(first, idx, confidence),
+                "interval": interval_of_value(idx, &self.score, confidence, metric.bounds()).map(|(_, ends)| ends),
+                "difference": self.difference(first, (idx, metric), confidence),
             })
         };
         let changes = self.changes(first).map(
