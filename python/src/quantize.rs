@@ -166,8 +166,8 @@ impl Run {
             latency: None,
         };
         let facts = RunFacts { runtime: None, ..self.facts(&files) };
-        run.write_page(&mut calibration, &files, &mut watcher, &facts)?;
-        let written = files.all().into_iter().chain([&*files.html_report]);
+        run.write_report(&mut calibration, &files, &mut watcher, &facts)?;
+        let written = files.all().into_iter().chain([&*files.report, &*files.html_report]);
         let written = written.filter(|path| path.exists()).map(|path| path.display().to_string());
         let table = prepared.layers();
         let layers: Vec<&str> = table.iter().map(|(id, _)| table.name(id)).collect();

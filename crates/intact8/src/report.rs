@@ -5,7 +5,7 @@ use crate::confidence::{Confidence, Interval, interval_around};
 use crate::data::Better;
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score, Verified};
-use intact8_quant::layer::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
 use intact8_quant::{Arithmetic, LayerArithmetic, LayerCounts};
 use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
@@ -70,12 +70,6 @@ pub fn report_json(
     let rungs = |rungs: &Rungs| -> Map<String, Value> {
         rungs.iter().map(|(&layer, &rung)| (report.table.name(layer).to_owned(), json!(rung))).collect()
     };
-    let arithmetic = |of_layers: &LayerArithmetic| -> Map<String, Value> {
-        let name = |(&layer, found): (&LayerId, &Arithmetic)| {
-            (report.table.name(layer).to_owned(), json!(found.name()))
-        };
-        of_layers.0.iter().map(name).collect()
-    };
     let ranked = report.ranking.0.iter().flat_map(|ranked| {
         ranked.layers.iter().map(|layer| {
             json!({
@@ -115,7 +109,7 @@ pub fn report_json(
             "all_quantized": counts_json(report.all_quantized.counts()),
             "final": outcome.map(|outcome| counts_json(outcome.arithmetic.counts())),
         },
-        "arithmetic": outcome.map(|outcome| arithmetic(&outcome.arithmetic)),
+        "arithmetic": outcome.map(|outcome| arithmetic_json(&report.table, &outcome.arithmetic)),
         "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
         "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
         "rungs_left_out": report.rungs_left_out.iter().map(|(rung, error)| (*rung, error.to_string())).collect::<BTreeMap<_, _>>(),
@@ -185,6 +179,13 @@ fn goal_json(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confid
         "final": result.map(|score| score.values[idx]),
         "loss": interval.map(interval_json),
     })
+}
+
+/// The arithmetic of each layer by name.
+pub(crate) fn arithmetic_json(table: &LayerTable, of_layers: &LayerArithmetic) -> Map<String, Value> {
+    let of_layer =
+        |(&layer, found): (&LayerId, &Arithmetic)| (table.name(layer).to_owned(), json!(found.name()));
+    of_layers.0.iter().map(of_layer).collect()
 }
 
 /// The interval of a score's loss for the goal at position `idx`; `None` if the noise is unknown.

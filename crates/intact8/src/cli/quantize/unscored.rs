@@ -1,4 +1,4 @@
-//! `intact8 quantize --no-eval`: calibration, files and the page of the report, without any scoring. The placement of int8 is
+//! `intact8 quantize --no-eval`: calibration, files and the reports, without any scoring. The placement of int8 is
 //! measured all the same.
 
 use super::given_calibration::GivenCalibration;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     };
     let of_run = (model_bytes(&args.model, &model), began.elapsed());
     let facts = report_facts::facts(args, files, of_run, runtime.as_ref());
-    run.write_page(&mut calibration, files, &mut watcher, &facts)?;
+    run.write_report(&mut calibration, files, &mut watcher, &facts)?;
     watcher.progress = Box::new(());
     match latency {
         Some(Ok(latency)) => {
