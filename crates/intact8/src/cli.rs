@@ -32,6 +32,7 @@ mod threads;
 mod timed_inputs;
 mod usage_error;
 pub(crate) mod work;
+mod written_paths;
 
 pub use command::run_command;
 pub(crate) use exit_code::ExitCode;

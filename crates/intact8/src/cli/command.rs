@@ -6,7 +6,7 @@ use super::recipe::{SUBCOMMAND, WrittenRecipe, with_recipe};
 use super::usage_error::UsageError;
 use super::{
     ExitCode, bench, calibrate, compare, config, convert, inspect, merge, opt, overwritten, print, quantize,
-    run, score, shell, work,
+    run, score, shell, work, written_paths,
 };
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -81,7 +81,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     color.apply();
     survive_file_size_limit();
     allow_one_thread();
-    let checked = overwritten::check(&matches).and_then(|()| Ok(intact8::choose_kernels()?));
+    let checked = overwritten::check(&matches).and_then(|()| written_paths::check(&matches));
+    let checked = checked.and_then(|()| Ok(intact8::choose_kernels()?));
     let outcome = checked.and_then(|()| match command {
         Command::Quantize(args) => quantize::run(&args, recipe()),
         Command::Bench(args) => bench::run(&args),

@@ -31,6 +31,7 @@ mod streams;
 mod trust;
 mod usability;
 mod workers;
+mod written_paths;
 mod wrong_use;
 
 use std::path::{Path, PathBuf};
