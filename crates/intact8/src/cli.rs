@@ -48,7 +48,7 @@ pub(crate) use shapes::ShapeArgs;
 pub(crate) use threads::allow_one_thread;
 pub(crate) use timed_inputs::timed_inputs;
 
-use intact8::data::{Feed, Metric};
+use intact8::data::{Feed, Metric, check_options};
 use intact8::infer::infer;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
@@ -163,19 +163,30 @@ fn first_twice<T: PartialEq>(elements: &[T]) -> Option<&T> {
         .map(|(_, element)| element)
 }
 
-/// Prints the remarks about data, each once.
-pub(crate) fn print_notes<'a>(feeds: impl IntoIterator<Item = &'a Feed>) {
+/// Prints the remarks about the data of a command, each once.
+///
+/// # Errors
+/// If an option for data has no effect on any of them.
+pub(crate) fn print_notes(feeds: &[&Feed]) -> intact8::Result<()> {
+    check_options(feeds.iter().copied())?;
     let mut printed = BTreeSet::new();
-    for note in feeds.into_iter().flat_map(Feed::notes) {
+    for note in feeds.iter().copied().flat_map(Feed::notes) {
         if printed.insert(note) {
             print_message(note);
         }
     }
+    Ok(())
+}
+
+/// Prints a warning if calibration can learn little from its data.
+pub(crate) fn print_variety(calibration: &Feed) -> intact8::Result<()> {
+    calibration.remark_on_variety()?.iter().for_each(|remark| print_message(remark));
+    Ok(())
 }
 
 /// Prints which data are converted for a model, and the remarks about them.
 pub(crate) fn print_fed(feed: &Feed) -> intact8::Result<()> {
-    print_notes([feed]);
+    print_notes(&[feed])?;
     let fed = feed.fed_inputs()?;
     fed.iter().filter(|input| input.converted.is_some()).for_each(|input| print_message(&input.to_string()));
     Ok(())

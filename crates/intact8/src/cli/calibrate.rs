@@ -6,11 +6,11 @@ use super::quantize::size;
 use super::usage_error::OrUsage;
 use super::{
     ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, SelectionArgs, print_fed, print_message,
-    print_result,
+    print_result, print_variety,
 };
 use anyhow::Context;
 use intact8::calibrate::{MemoryLimit, Proceeded, Shard, Share};
-use intact8::data::{DataSet, Feed};
+use intact8::data::{DataSet, Feed, check_options};
 use intact8::quant::deploy::check_is_float;
 use intact8::{
     CalibrationFile, CalibrationTask, ConfigChoice, DataIdentity, FloatModel, Interpreter, PROFILES,
@@ -90,8 +90,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let feeding = args.feeding.feeding();
     let mut data = DataSet::read_for(&args.calib, &model, &feeding)?.feed(&model, &feeding)?;
     data.check_memory(limits.memory)?;
+    check_options([&data])?;
     if shard.is_none() {
         print_fed(&data)?;
+        print_variety(&data)?;
     }
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let feed = DataSet::read_for(&args.input, &float, &feeding)?.feed(&float, &feeding)?;
     feed.check_memory(machine_limits().memory)?;
     print_fed(&feed)?;
-    let batches = feed.batches().map(|samples| feed.inputs(samples));
+    let batches = feed.batches().map(|samples| feed.finite_inputs(samples));
     let differences = match args.runtime.given()? {
         Some(runtime) => compare_in(&runtime.loaded, &float, &quantized, batches)?,
         None => compare(&float, &quantized, batches)?,

@@ -3,7 +3,7 @@
 use super::usage_error::OrUsage;
 use super::{ExitCode, FeedingArgs, LoadArgs, MemoryArgs, print_message, print_result};
 use anyhow::Context;
-use intact8::data::{DataSet, Metric};
+use intact8::data::{DataSet, Metric, check_options};
 use intact8::{DataScorer, Goal, Interpreter, MaxDrop, OriginalModel, ScoreTask, model_sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let feeding = args.feeding.feeding();
     let data = DataSet::read_for(&args.eval, &model, &feeding)?;
     let feed = data.feed(&model, &feeding)?;
+    check_options([&feed])?;
     feed.check_memory(limits.memory)?;
     let original = OriginalModel::new(Arc::new(Interpreter::with_limits(limits)), &model)
         .with_context(|| args.model.display().to_string())?;

@@ -95,7 +95,7 @@ fn data_that_do_not_fit_the_model_are_errors() {
     nan.values_mut::<f32>().expect("images are f32")[70] = f32::NAN;
     assert_eq!(
         calib(&[("input", nan)]),
-        "error: the input of stem.conv: the calibration data hold NaN here; check them"
+        "error: c.npz: array \"input\": sample 1 (from 0) holds NaN; correct the data, or leave the sample out"
     );
     let eval = scratch.npz("e.npz", &[("input", images(3)), ("labels", Tensor::new(&[2], vec![1i64, 2]))]);
     assert_eq!(message(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");

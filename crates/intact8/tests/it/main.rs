@@ -32,6 +32,7 @@ mod trust;
 mod usability;
 mod workers;
 mod written_paths;
+mod wrong_data;
 mod wrong_use;
 
 use std::path::{Path, PathBuf};

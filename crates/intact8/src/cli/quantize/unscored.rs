@@ -9,7 +9,7 @@ use crate::cli::WrittenRecipe;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_message, print_notes, print_result};
+use crate::cli::{print_contradictions, print_line, print_message, print_notes, print_result, print_variety};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
@@ -30,7 +30,8 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     let feeding = args.data.feeding.feeding();
     let mut calibration = DataSet::read_for(&args.data.calib, &model, &feeding)?.feed(&model, &feeding)?;
     calibration.check_memory(settings.limits.memory)?;
-    print_notes([&calibration]);
+    print_notes(&[&calibration])?;
+    print_variety(&calibration)?;
     calibration.casts().iter().for_each(|line| print_message(line));
     let mut choice = args.config_choice(&settings)?;
     let mut given = GivenCalibration::of(args, &model, &calibration, &mut choice)?;
