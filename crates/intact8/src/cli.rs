@@ -31,6 +31,7 @@ pub(crate) mod shell;
 mod threads;
 mod timed_inputs;
 mod usage_error;
+mod values;
 pub(crate) mod work;
 mod written_paths;
 
@@ -45,7 +46,7 @@ pub(crate) use runtime::RuntimeArgs;
 pub(crate) use save::SaveArgs;
 pub(crate) use selection::SelectionArgs;
 pub(crate) use shapes::ShapeArgs;
-pub(crate) use threads::allow_one_thread;
+pub(crate) use threads::{allow_one_thread, print_surplus_threads};
 pub(crate) use timed_inputs::timed_inputs;
 
 use intact8::data::{Feed, Metric, check_options};
@@ -83,7 +84,7 @@ impl LoadArgs {
 pub(crate) struct MemoryArgs {
     /// Memory for the tensors of running models, of all threads together: 512M or 8G; default: half of the machine's, or of
     /// its control group's limit
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = values::checked(quantize::size::parse))]
     max_memory: Option<String>,
 }
 
@@ -100,10 +101,11 @@ impl MemoryArgs {
 #[command(next_help_heading = "Output")]
 pub(crate) struct DeployArgs {
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
-    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, value_parser = values::checked(Profile::named))]
     target: String,
     /// Deploy formats of the result: qdq, qoperator, integer or ascend
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "qdq")]
+    #[arg(value_parser = values::checked(DeployFormat::named))]
     deploy: Vec<String>,
     /// Allow ONNX Runtime's operators of the domain com.microsoft in the format qoperator
     #[arg(long)]

@@ -41,10 +41,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(args.json.iter());
+    let feeding = args.feeding.feeding()?;
     let float = args.load.model(&args.float)?;
     let quantized = args.load.model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
-    let feeding = args.feeding.feeding();
     let feed = DataSet::read_for(&args.input, &float, &feeding)?.feed(&float, &feeding)?;
     feed.check_memory(machine_limits().memory)?;
     print_fed(&feed)?;

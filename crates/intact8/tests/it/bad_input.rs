@@ -35,7 +35,11 @@ fn message_with(code: i32, scratch: &Scratch, replaced: &[(&str, &str)], more: &
     let is_fed = |line: &str| line.starts_with("input: ");
     assert!(run.stdout.lines().all(is_fed), "only what is fed: {}", run.stdout);
     assert_eq!(scratch.files(), before, "no file is written");
-    run.stderr.trim_end().replace(&scratch.path(""), "")
+    let line = run.stderr.trim_end().replace(&scratch.path(""), "");
+    // That the option is named is checked for all options together.
+    let text = line.split_once("error: --").and_then(|(_, text)| text.split_once(": "));
+    let of_value = text.filter(|(option, _)| code == 2 && !option.contains(' '));
+    of_value.map_or(line.clone(), |(_, text)| format!("error: {text}"))
 }
 
 fn images(n: usize) -> Tensor {

@@ -30,6 +30,7 @@ mod sharing;
 mod streams;
 mod trust;
 mod usability;
+mod usage;
 mod workers;
 mod written_paths;
 mod wrong_data;

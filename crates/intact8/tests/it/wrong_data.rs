@@ -82,3 +82,16 @@ fn calibration_data_without_variety_are_remarked() {
     assert!(all.contains("c.npz: all 3 samples of the calibration data are equal; "), "{all}");
     assert_eq!(warned(3, true), None);
 }
+
+#[test]
+fn more_threads_than_cores_are_warned_of() {
+    let n_cores = std::thread::available_parallelism().unwrap().get();
+    let scratch = Scratch::new();
+    let missing = scratch.path("no.onnx");
+    for (threads, is_warned) in [(n_cores + 1, true), (1, false)] {
+        let threads = threads.to_string();
+        let run = intact8(&["bench", &missing, "--runtime", "none", "--threads", &threads]);
+        let line = format!("warning: --threads {threads}: there are {n_cores} cores, ");
+        assert_eq!(run.stderr.starts_with(&line), is_warned, "{}", run.stderr);
+    }
+}

@@ -28,7 +28,7 @@ pub(super) fn roles(
         None => Some(OriginalModel::new(interpreter.clone(), model)),
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let (feeding, limits) = (args.data.feeding.feeding(), settings.limits);
+    let (feeding, limits) = (args.data.feeding.feeding()?, settings.limits);
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
         let data = DataSet::read_for(path, model, &feeding)?;
         let feed = data.feed(model, &feeding)?;

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
-    let feeding = args.data.feeding.feeding();
+    let feeding = args.data.feeding.feeding()?;
     let mut calibration = DataSet::read_for(&args.data.calib, &model, &feeding)?.feed(&model, &feeding)?;
     calibration.check_memory(settings.limits.memory)?;
     print_notes(&[&calibration])?;
