@@ -147,7 +147,9 @@ impl Run {
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
         let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
-        remarks(&calibration).for_each(|line| watcher.progress.note(&line));
+        remarks(&calibration)
+            .chain(calibration.remark_on_variety()?)
+            .for_each(|line| watcher.progress.note(&line));
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;
         let interpreter = Interpreter::with_limits(machine_limits());
         let float = FloatModel::new(&prepared, &interpreter)?.with_memory(calibration_memory());
@@ -166,8 +168,8 @@ impl Run {
             latency: None,
         };
         let facts = RunFacts { runtime: None, ..self.facts(&files) };
-        run.write_page(&mut calibration, &files, &mut watcher, &facts)?;
-        let written = files.all().into_iter().chain([&*files.html_report]);
+        run.write_report(&mut calibration, &files, &mut watcher, &facts)?;
+        let written = files.all().into_iter().chain([&*files.report, &*files.html_report]);
         let written = written.filter(|path| path.exists()).map(|path| path.display().to_string());
         let table = prepared.layers();
         let layers: Vec<&str> = table.iter().map(|(id, _)| table.name(id)).collect();
@@ -206,7 +208,9 @@ impl Run {
         let mut calibration = request.calibration.get().feed(model, &request.feeding)?;
         let choice = self.choice(&calibration)?;
         let mut watcher = self.watcher();
-        remarks(&calibration).for_each(|line| watcher.progress.note(&line));
+        remarks(&calibration)
+            .chain(calibration.remark_on_variety()?)
+            .for_each(|line| watcher.progress.note(&line));
         let (mut scorer, mut goals) = self.roles(search, &interpreter, &files)?;
         watcher.goals.clone_from(&goals.goals);
         let prepared = prepare(model, &choice.preparation(), &mut watcher)?;

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import intact8
 import jsonschema
@@ -334,17 +334,19 @@ def test_a_result_without_a_score_has_a_page() -> None:
     assert html.escape(page) in result._repr_html_()
 
 
-@pytest.mark.parametrize("goal", ["top1", "sqnr>=90"])
-def test_reports_follow_their_schema(goal: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("goal", ["top1", "sqnr>=90", None])
+def test_reports_follow_their_schema(goal: Optional[str], tmp_path: Path) -> None:
     schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     path = tmp_path / "m"
-    intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", evaluate=HARD / "eval.npz", metric=goal, save=path, **BARE)
+    scored = {"evaluate": HARD / "eval.npz", "metric": goal} if goal else {}
+    intact8.quantize(HARD / "model.onnx", HARD / "calib.npz", save=path, **scored, **BARE)
     report = json.loads((tmp_path / "m_report.json").read_text(encoding="utf-8"))
     jsonschema.validate(report, schema, jsonschema.Draft202012Validator)
-    report["target_met"] = "yes"
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(report, schema)
+    for wrong in ["yes"] if goal else ["yes", True]:
+        report["target_met"] = wrong
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(report, schema, jsonschema.Draft202012Validator)
 
 
 def test_progress_is_reported() -> None:

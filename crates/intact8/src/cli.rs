@@ -31,7 +31,9 @@ pub(crate) mod shell;
 mod threads;
 mod timed_inputs;
 mod usage_error;
+mod values;
 pub(crate) mod work;
+mod written_paths;
 
 pub use command::run_command;
 pub(crate) use exit_code::ExitCode;
@@ -44,10 +46,10 @@ pub(crate) use runtime::RuntimeArgs;
 pub(crate) use save::SaveArgs;
 pub(crate) use selection::SelectionArgs;
 pub(crate) use shapes::ShapeArgs;
-pub(crate) use threads::allow_one_thread;
+pub(crate) use threads::{allow_one_thread, print_surplus_threads};
 pub(crate) use timed_inputs::timed_inputs;
 
-use intact8::data::{Feed, Metric};
+use intact8::data::{Feed, Metric, check_options};
 use intact8::infer::infer;
 use intact8::{DeployFormat, Emission, Error, Limits, Model, OutputFiles, PROFILES, Profile, machine_limits};
 use std::collections::BTreeSet;
@@ -82,7 +84,7 @@ impl LoadArgs {
 pub(crate) struct MemoryArgs {
     /// Memory for the tensors of running models, of all threads together: 512M or 8G; default: half of the machine's, or of
     /// its control group's limit
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = values::checked(quantize::size::parse))]
     max_memory: Option<String>,
 }
 
@@ -99,10 +101,11 @@ impl MemoryArgs {
 #[command(next_help_heading = "Output")]
 pub(crate) struct DeployArgs {
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
-    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, value_parser = values::checked(Profile::named))]
     target: String,
     /// Deploy formats of the result: qdq, qoperator, integer or ascend
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "qdq")]
+    #[arg(value_parser = values::checked(DeployFormat::named))]
     deploy: Vec<String>,
     /// Allow ONNX Runtime's operators of the domain com.microsoft in the format qoperator
     #[arg(long)]
@@ -162,19 +165,30 @@ fn first_twice<T: PartialEq>(elements: &[T]) -> Option<&T> {
         .map(|(_, element)| element)
 }
 
-/// Prints the remarks about data, each once.
-pub(crate) fn print_notes<'a>(feeds: impl IntoIterator<Item = &'a Feed>) {
+/// Prints the remarks about the data of a command, each once.
+///
+/// # Errors
+/// If an option for data has no effect on any of them.
+pub(crate) fn print_notes(feeds: &[&Feed]) -> intact8::Result<()> {
+    check_options(feeds.iter().copied())?;
     let mut printed = BTreeSet::new();
-    for note in feeds.into_iter().flat_map(Feed::notes) {
+    for note in feeds.iter().copied().flat_map(Feed::notes) {
         if printed.insert(note) {
             print_message(note);
         }
     }
+    Ok(())
+}
+
+/// Prints a warning if calibration can learn little from its data.
+pub(crate) fn print_variety(calibration: &Feed) -> intact8::Result<()> {
+    calibration.remark_on_variety()?.iter().for_each(|remark| print_message(remark));
+    Ok(())
 }
 
 /// Prints which data are converted for a model, and the remarks about them.
 pub(crate) fn print_fed(feed: &Feed) -> intact8::Result<()> {
-    print_notes([feed]);
+    print_notes(&[feed])?;
     let fed = feed.fed_inputs()?;
     fed.iter().filter(|input| input.converted.is_some()).for_each(|input| print_message(&input.to_string()));
     Ok(())

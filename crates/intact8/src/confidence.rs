@@ -77,15 +77,39 @@ impl Interval {
         let loss = goal.judge(original, quantized).loss;
         let unit = goal.unit(original);
         let standard_error = noise.of_difference / unit;
-        let half_width = confidence.z() * standard_error;
+        let ends =
+            interval_of_difference(loss, standard_error, confidence, goal.bounds.map(|bound| bound / unit));
         let is_sure = judge_surely(goal, original, quantized, noise, confidence).satisfied;
-        Interval { loss, standard_error, ends: [loss - half_width, loss + half_width], is_sure }
+        Interval { loss, standard_error, ends, is_sure }
     }
 
     /// Whether the interval contains 0, so that sampling noise alone may cause the loss.
     pub fn is_noise(&self) -> bool {
         self.ends[0] <= 0.0 && self.ends[1] >= 0.0
     }
+}
+
+/// The interval around a metric. It is cut off at the bounds of the metric, beyond which the normal distribution of the error would
+/// reach.
+pub(crate) fn interval_around(
+    value: f64,
+    standard_error: f64,
+    confidence: Confidence,
+    bounds: [f64; 2],
+) -> [f64; 2] {
+    let half_width = confidence.z() * standard_error;
+    [value - half_width, value + half_width].map(|end| end.max(bounds[0]).min(bounds[1]))
+}
+
+/// The interval around a difference between two values of a metric, which is at most the distance of its bounds.
+pub fn interval_of_difference(
+    difference: f64,
+    standard_error: f64,
+    confidence: Confidence,
+    bounds: [f64; 2],
+) -> [f64; 2] {
+    let most = bounds[1] - bounds[0];
+    interval_around(difference, standard_error, confidence, [-most, most])
 }
 
 /// The verdict on a metric whose worse end must meet the goal: the worse end of the interval around its difference from the
@@ -108,9 +132,10 @@ pub(crate) fn worse_end(goal: &Goal, quantized: f64, noise: Noise, confidence: C
         Target::Drop(_) => noise.of_difference,
         Target::Bound(_) => noise.of_value,
     };
+    let [least, greatest] = interval_around(quantized, error, confidence, goal.bounds);
     match goal.better {
-        Better::Higher => quantized - confidence.z() * error,
-        Better::Lower => quantized + confidence.z() * error,
+        Better::Higher => least,
+        Better::Lower => greatest,
     }
 }
 
@@ -128,6 +153,24 @@ mod tests {
             assert!(Confidence::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(Confidence::parse("0.999").unwrap().shown(), "99.9 %");
+    }
+
+    #[test]
+    fn an_interval_ends_at_the_bounds_of_the_metric() {
+        let confidence = Confidence::default();
+        let around = |value, bounds| interval_around(value, 0.1, confidence, bounds);
+        assert_eq!(around(0.95, [0.0, 1.0])[1], 1.0);
+        assert_eq!(around(0.05, [0.0, 1.0])[0], 0.0);
+        assert!(around(0.95, [0.0, f64::INFINITY])[1] > 1.0);
+        // Of too few samples nothing is known.
+        assert_eq!(interval_around(0.5, f64::INFINITY, confidence, [0.0, 1.0]), [0.0, 1.0]);
+        let noise = Noise { of_value: f64::INFINITY, of_difference: f64::INFINITY };
+        for (text, bounds) in
+            [("top1=0.1", [-1.0, 1.0]), ("top1=10%", [-2.0, 2.0]), ("spearman=0.1", [-2.0, 2.0])]
+        {
+            let goal = Goal::parse(text, MaxDrop::Absolute(0.0)).unwrap().1;
+            assert_eq!(Interval::of(&goal, 0.5, 0.45, noise, confidence).ends, bounds, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod batch_axis;
 mod conversion;
 mod fed_part;
 mod feed;
+mod finite;
 mod folder;
 mod images;
 mod metric;
@@ -18,11 +19,13 @@ mod safetensors;
 
 pub use array::Array;
 pub use batch_axis::BatchAxis;
-pub use feed::{FedInput, Feed, Feeding, ValueRange};
+pub(crate) use feed::UnusedOption;
+pub use feed::{FedInput, Feed, Feeding, ValueRange, check_options};
 pub use images::{Channels, ImageSettings, Interpolation, Layout, Resize, Size};
 pub(crate) use metric::{Batch, Tally, TallySamples, labels, noise, noise_of_mean, numbers};
 pub use metric::{
-    Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, metric_named,
+    Better, Contributions, METRICS, Metric, MetricRow, Noise, OwnMetric, OwnTally, Truth, UNBOUNDED,
+    metric_named,
 };
 pub use npz::{read_npz, write_npz};
 pub use raw::RawShape;
@@ -30,6 +33,7 @@ pub use recorded::RecordedBatches;
 pub(crate) use rows::Rows;
 pub use rows::{stacked, trimmed};
 
+use finite::first_not_finite;
 use intact8_interp::Input;
 use intact8_ir::{Error, Model, Result, Tensor};
 use std::collections::BTreeMap;
@@ -44,6 +48,8 @@ pub struct DataSet {
     is_folder: bool,
     /// Remarks for the user on how the data were read.
     notes: Vec<String>,
+    /// The options for data that had no effect on reading them.
+    unused: Vec<UnusedOption>,
 }
 
 /// The arrays of a file, or of a data set in memory.
@@ -88,7 +94,7 @@ impl DataSet {
     pub fn new(source: impl Into<String>, arrays: BTreeMap<String, Array>) -> DataSet {
         let source = source.into();
         let part = Part { source: source.clone(), arrays: Arrays::Named(arrays) };
-        DataSet { source, parts: vec![part], is_folder: false, notes: vec![] }
+        DataSet { source, parts: vec![part], is_folder: false, notes: vec![], unused: vec![] }
     }
 
     /// Reads an `.npz` or `.safetensors` file with named arrays, an `.npy` file with the array of the only input, or a folder of such
@@ -123,15 +129,10 @@ impl DataSet {
             (_, true) => images::read(path, model, &feeding.images)?,
             _ => DataSet::read(path)?,
         };
-        let unused = [
-            (
-                !is_images && feeding.images != ImageSettings::default(),
-                "no images, so the options for images are",
-            ),
-            (!is_raw && !feeding.raw_shapes.is_empty(), "no raw files, so --raw-shape is"),
-        ];
-        for (_, what) in unused.iter().filter(|(is_unused, _)| *is_unused) {
-            data.notes.push(format!("{}: holds {what} not applied", data.source));
+        let of_images = feeding.images.given().into_iter().filter(|_| !is_images);
+        let of_raw = (!is_raw && !feeding.raw_shapes.is_empty()).then_some(("--raw-shape", "no raw files"));
+        for (option, lacking) in of_images.map(|option| (option, "no images")).chain(of_raw) {
+            data.unused.push(UnusedOption { option, reason: format!("{} holds {lacking}", data.source) });
         }
         Ok(data)
     }
@@ -150,7 +151,7 @@ impl DataSet {
     /// has an input of that name, the metric's array is `metric.<name>`.
     ///
     /// # Errors
-    /// If it is missing, can't be read, or has another number of entries than the feed has samples.
+    /// If it is missing, can't be read, holds NaN or an infinite number, or has another number of entries than the feed has samples.
     pub fn targets(&self, name: &str, feed: &Feed) -> Result<Vec<Tensor>> {
         let name = feed.metric_array(name);
         let of_part = |(part, &n_samples): (&Part, &usize)| {
@@ -172,6 +173,13 @@ impl DataSet {
             match shape.first() {
                 Some(&n) if n == n_samples => {
                     let tensor = array.whole().map_err(|error| at(error.at(&name)))?;
+                    if let Some((position, number)) = first_not_finite(&tensor) {
+                        let sample = position / (tensor.len() / n).max(1);
+                        let message = format!(
+                            "sample {sample} (from 0) holds {number}; correct the data, or leave the sample out"
+                        );
+                        return Err(at(Error::invalid_data(message).at(format!("array {name:?}"))));
+                    }
                     Ok(tensor.reshaped(&shape).expect("a dimension of 1 adds no elements"))
                 }
                 found => {

@@ -55,6 +55,35 @@ fn buffered<W: Write>(
     Ok(out.into_inner()?)
 }
 
+/// Checks that a file can be written, before the work whose result it will hold. Folders that are not there yet are not made.
+///
+/// # Errors
+/// If it is a folder, or its folder can be neither written to nor made.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    match Destination::of(path).map_err(|error| failed(path, error))? {
+        Destination::File(file) if file.is_dir() => {
+            Err(Error::invalid_config("is a folder, and a file is written; name the file").at(path.display()))
+        }
+        Destination::File(file) => check_writable_folder(folder_of(&file)),
+        Destination::StandardOutput | Destination::Stream(_) => Ok(()),
+    }
+}
+
+/// The same for files in a folder.
+///
+/// # Errors
+/// If it is a file, or can be neither written to nor made.
+pub(crate) fn check_writable_folder(folder: &Path) -> Result<()> {
+    let there = folder.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
+    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        let message = "is no folder, and files are written to it; name another one";
+        return Err(Error::invalid_config(message).at(there.display()));
+    }
+    // Permissions, read-only file systems and quotas are known only from trying.
+    temporary_file(there).map(drop).map_err(|error| failed(there, error))
+}
+
 /// The folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

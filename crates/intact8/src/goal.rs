@@ -1,6 +1,6 @@
 //! Goals: the requirements on metrics that a quantized model must meet.
 
-use crate::data::{Better, Metric, metric_named};
+use crate::data::{Better, Metric, UNBOUNDED, metric_named};
 use intact8_ir::{Error, Result};
 use intact8_search::Verdict;
 
@@ -13,6 +13,8 @@ pub struct Goal {
     pub better: Better,
     /// The target.
     pub target: Target,
+    /// The least and the greatest value that the metric can have; infinite where there is none, or none is known.
+    pub bounds: [f64; 2],
 }
 
 /// The target of a metric.
@@ -36,7 +38,12 @@ pub enum MaxDrop {
 impl Goal {
     /// A goal for a number of which more is better, with its largest drop.
     pub fn drop_of(name: &str, max_drop: MaxDrop) -> Goal {
-        Goal { name: name.to_owned(), better: Better::Higher, target: Target::Drop(max_drop) }
+        Goal {
+            name: name.to_owned(),
+            better: Better::Higher,
+            target: Target::Drop(max_drop),
+            bounds: UNBOUNDED,
+        }
     }
 
     /// Parses a metric with an optional target: `top1` may drop by `default`, `top1=1%` by one percent of the original's, and
@@ -114,12 +121,13 @@ impl Goal {
             name: name.trim().to_owned(),
             better: of_sign.or(better).unwrap_or(Better::Higher),
             target,
+            bounds: UNBOUNDED,
         })
     }
 
     /// A goal for a built-in metric.
     pub fn of(metric: &Metric, target: Target) -> Goal {
-        Goal { name: metric.name.clone(), better: metric.better(), target }
+        Goal { name: metric.name.clone(), better: metric.better(), target, bounds: metric.bounds() }
     }
 
     /// The verdict on a metric. The loss is the drop against the original's, in the unit of the target.
@@ -319,7 +327,7 @@ mod tests {
     #[test]
     fn goals_of_own_metrics_have_any_name() {
         let parsed = |text: &str, better| Goal::parse_own(text, MaxDrop::Relative(0.01), better);
-        let expected = |better, target| Goal { name: "map".to_owned(), better, target };
+        let expected = |better, target| Goal { name: "map".to_owned(), better, target, bounds: UNBOUNDED };
         let drop = Target::Drop(MaxDrop::Relative(0.01));
         assert_eq!(parsed("map", None).unwrap(), expected(Better::Higher, drop));
         assert_eq!(parsed("map", Some(Better::Lower)).unwrap(), expected(Better::Lower, drop));

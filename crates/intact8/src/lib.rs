@@ -132,7 +132,7 @@ pub use chosen_runtime::ChosenRuntime;
 #[cfg(feature = "cli")]
 pub use cli::run_command;
 pub use compare::{Difference, compare, compare_in};
-pub use confidence::{Confidence, Interval};
+pub use confidence::{Confidence, Interval, interval_of_difference};
 pub use config_choice::{ConfigChoice, Restricted, WithoutStages, groups_of_layers};
 pub use conversion::{convert_model, convert_qat_model};
 pub use destination::is_standard_output;

@@ -200,7 +200,7 @@ impl OutputFiles {
         let deploy = deploy.map(|(format, path)| (&**path, format!("runs in {target} ({})", format.name())));
         let others = [
             (&self.html_report, "the result on one page, for a browser"),
-            (&self.report, "everything about the search"),
+            (&self.report, "everything about the run"),
             (&self.final_config, "the configuration of the result, for --config"),
             (&self.closest_config, "the configuration of the closest trial, for --config"),
             (&self.record, "scales and zero points"),

@@ -1,11 +1,11 @@
 //! The results of a search as JSON: ranking and history in AMCT's layout, and the report of intact8. The keys are in
 //! `docs/files.md`.
 
-use crate::confidence::{Confidence, Interval};
+use crate::confidence::{Confidence, Interval, interval_around};
 use crate::data::Better;
 use crate::goal::Goal;
 use crate::scorer::{Effort, Score, Verified};
-use intact8_quant::layer::{LayerId, LayerSet};
+use intact8_quant::layer::{LayerId, LayerSet, LayerTable};
 use intact8_quant::{Arithmetic, LayerArithmetic, LayerCounts};
 use intact8_search::{Ending, Report, Rungs, Verdict};
 use serde_json::{Map, Value, json};
@@ -70,12 +70,6 @@ pub fn report_json(
     let rungs = |rungs: &Rungs| -> Map<String, Value> {
         rungs.iter().map(|(&layer, &rung)| (report.table.name(layer).to_owned(), json!(rung))).collect()
     };
-    let arithmetic = |of_layers: &LayerArithmetic| -> Map<String, Value> {
-        let name = |(&layer, found): (&LayerId, &Arithmetic)| {
-            (report.table.name(layer).to_owned(), json!(found.name()))
-        };
-        of_layers.0.iter().map(name).collect()
-    };
     let ranked = report.ranking.0.iter().flat_map(|ranked| {
         ranked.layers.iter().map(|layer| {
             json!({
@@ -115,7 +109,7 @@ pub fn report_json(
             "all_quantized": counts_json(report.all_quantized.counts()),
             "final": outcome.map(|outcome| counts_json(outcome.arithmetic.counts())),
         },
-        "arithmetic": outcome.map(|outcome| arithmetic(&outcome.arithmetic)),
+        "arithmetic": outcome.map(|outcome| arithmetic_json(&report.table, &outcome.arithmetic)),
         "rolled_back": outcome.map(|outcome| names(&outcome.rolled_back)),
         "ladder": outcome.map(|outcome| rungs(&outcome.rungs)),
         "rungs_left_out": report.rungs_left_out.iter().map(|(rung, error)| (*rung, error.to_string())).collect::<BTreeMap<_, _>>(),
@@ -187,6 +181,13 @@ fn goal_json(report: &Report<Score>, goal: &Goal, idx: usize, confidence: Confid
     })
 }
 
+/// The arithmetic of each layer by name.
+pub(crate) fn arithmetic_json(table: &LayerTable, of_layers: &LayerArithmetic) -> Map<String, Value> {
+    let of_layer =
+        |(&layer, found): (&LayerId, &Arithmetic)| (table.name(layer).to_owned(), json!(found.name()));
+    of_layers.0.iter().map(of_layer).collect()
+}
+
 /// The interval of a score's loss for the goal at position `idx`; `None` if the noise is unknown.
 pub fn interval(
     goal: &Goal,
@@ -199,11 +200,16 @@ pub fn interval(
     Some(Interval::of(goal, original.values[idx], quantized.values[idx], noise, confidence))
 }
 
-/// The interval around the metric at position `idx` itself, with its standard error; `None` if the noise is unknown.
-pub fn interval_of_value(idx: usize, score: &Score, confidence: Confidence) -> Option<(f64, [f64; 2])> {
+/// The interval around the metric at position `idx` itself, whose values are within `bounds`, with its standard error; `None` if the
+/// noise is unknown.
+pub fn interval_of_value(
+    idx: usize,
+    score: &Score,
+    confidence: Confidence,
+    bounds: [f64; 2],
+) -> Option<(f64, [f64; 2])> {
     let (value, error) = (*score.values.get(idx)?, score.noise.get(idx)?.of_value);
-    let half_width = confidence.z() * error;
-    Some((error, [value - half_width, value + half_width]))
+    Some((error, interval_around(value, error, confidence, bounds)))
 }
 
 /// The number of trials scored in a second, without those of an earlier run.

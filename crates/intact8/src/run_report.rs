@@ -14,7 +14,7 @@ use crate::layer_measurements::{LayerMeasurements, LayerProfiling, MeasuredModel
 use crate::output_files::OutputFiles;
 use crate::quantize::UnscoredResult;
 use crate::quantize_candidates::CandidateResult;
-use crate::report::{counts_json, report_json};
+use crate::report::{arithmetic_json, counts_json, report_json};
 use crate::watcher::Watcher;
 use intact8_calibrate::FloatModel;
 use intact8_ir::{Error, Model, Result};
@@ -67,11 +67,7 @@ impl CandidateResult {
     ) -> Result<WrittenReport> {
         let sizes = sizes(facts, files)?;
         let json = self.to_json(goals, files, &sizes, watcher, facts);
-        let text =
-            serde_json::to_string_pretty(&json).map_err(|error| Error::invalid_data(error.to_string()))?;
-        write_file(&files.report, (text + "\n").as_bytes())?;
-        let page = html_report(&json, &self.graph, &self.report.histograms)?;
-        write_file(&files.html_report, page.as_bytes())?;
+        write_reports(&json, files, html_report(&json, &self.graph, &self.report.histograms)?)?;
         Ok(WrittenReport { json, sizes })
     }
 
@@ -104,7 +100,7 @@ impl CandidateResult {
     }
 }
 
-/// A quantization without a score, for its page.
+/// A quantization without a score, for its reports.
 pub struct UnscoredRun<'a> {
     /// The prepared model.
     pub float: &'a FloatModel<'a>,
@@ -121,11 +117,11 @@ pub struct UnscoredRun<'a> {
 }
 
 impl UnscoredRun<'_> {
-    /// Writes `report.html`, without what needs scores. The layers are measured on the calibration data.
+    /// Writes `report.json` and `report.html`, without what needs scores. The layers are measured on the calibration data.
     ///
     /// # Errors
     /// If a file can't be read or written.
-    pub fn write_page(
+    pub fn write_report(
         &self,
         data: &mut Feed,
         files: &OutputFiles,
@@ -140,17 +136,28 @@ impl UnscoredRun<'_> {
         });
         let measurements = measurements.unwrap_or_default();
         let layers = LayerFacts::of_calibration(restrictions, result, &measurements);
+        let table = float.prepared().layers();
+        let enabled = float.prepared().enabled(config).into_iter().map(|(layer, _, _)| table.name(layer));
         let sizes = sizes(facts, files)?;
         let mut json = common_json(facts, config, files, &sizes, true);
+        json["target_met"] = Value::Null;
+        json["layers"] = enabled.collect();
+        json["arithmetic"] = arithmetic_json(table, &result.arithmetic).into();
         json["counts"] = json!({ "final": counts_json(result.arithmetic.counts()) });
         json["seconds"] = json!(facts.elapsed.as_secs_f64());
         json["latency"] = json!(latency.map(LatencyComparison::to_json));
         json["layer_details"] = json!(LayerDetail::of_layers(float.prepared(), &layers));
         json["layer_measurements"] = measurements.to_json();
         json["preparation"] = json!(PreparationDetail::of(original, float));
-        let page = html_report(&json, &LayerGraph::of(float.model()), &result.histograms)?;
-        write_file(&files.html_report, page.as_bytes())
+        write_reports(&json, files, html_report(&json, &LayerGraph::of(float.model()), &result.histograms)?)
     }
+}
+
+/// Writes `report.json` and the page that shows it.
+fn write_reports(json: &Value, files: &OutputFiles, page: String) -> Result<()> {
+    let text = serde_json::to_string_pretty(json).map_err(|error| Error::invalid_data(error.to_string()))?;
+    write_file(&files.report, (text + "\n").as_bytes())?;
+    write_file(&files.html_report, page.as_bytes())
 }
 
 /// The sizes of the deploy models, if that of the original is known.

@@ -1,8 +1,11 @@
 //! `intact8 bench`: the latencies of models, measured in turns.
 
-use super::{FeedingArgs, LoadArgs, RuntimeArgs, ShapeArgs, lines_beside, print_line, timed_inputs};
+use super::{
+    FeedingArgs, LoadArgs, RuntimeArgs, ShapeArgs, lines_beside, print_line, print_surplus_threads,
+    timed_inputs,
+};
 use crate::cli::ExitCode;
-use crate::cli::usage_error::OrUsage;
+use crate::cli::values::{self, checked};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::{Executor, Runtime};
@@ -29,7 +32,7 @@ pub(crate) struct Args {
     shapes: ShapeArgs,
     /// Runtime that runs the models: onnxruntime or openvino, also with the path of its library, or of a folder or Python environment
     /// with it; or none, for our interpreter; may be repeated; default: the first that is found
-    #[arg(long = "runtime", value_name = "NAME[=PATH]")]
+    #[arg(long = "runtime", value_name = "NAME[=PATH]", value_parser = checked(values::runtime))]
     runtimes: Vec<String>,
     /// Number of threads of a run
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
@@ -41,7 +44,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     feeding: FeedingArgs,
     /// Seconds for each model in each runtime
-    #[arg(long, value_name = "S", default_value = "2")]
+    #[arg(long, value_name = "S", default_value = "2", value_parser = values::seconds)]
     seconds: f64,
     /// Write the latencies to this file as well
     #[arg(long, value_name = "OUT.json")]
@@ -51,16 +54,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(args.json.iter());
     let threads = usize::from(args.threads);
+    let feeding = args.feeding.feeding()?;
+    print_surplus_threads(args.threads);
     let runtimes = TimedRuntime::all(&args.runtimes, threads)?;
     let budget = args.seconds * (args.models.len() * runtimes.len()) as f64;
-    let budget = Duration::try_from_secs_f64(budget).ok().filter(|budget| !budget.is_zero());
-    let budget = budget.context("--seconds must be a positive number").or_usage()?;
+    let budget = Duration::try_from_secs_f64(budget).unwrap_or(Duration::MAX);
     let mut timed: Vec<Timed<'_>> = Vec::new();
     let mut batch = None;
     for path in &args.models {
         let mut model = args.load.model(path)?;
         args.shapes.apply(&mut model)?;
-        let found = timed_inputs(args.input.as_deref(), &args.feeding.feeding(), &model);
+        let found = timed_inputs(args.input.as_deref(), &feeding, &model);
         let (inputs, n_samples) = found.with_context(|| path.display().to_string())?;
         batch = batch.or(n_samples);
         for TimedRuntime { runtime, name } in &runtimes {

@@ -3,14 +3,14 @@
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
 use super::quantize::size;
-use super::usage_error::OrUsage;
+use super::values::checked;
 use super::{
     ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, SelectionArgs, print_fed, print_message,
-    print_result,
+    print_result, print_variety,
 };
 use anyhow::Context;
 use intact8::calibrate::{MemoryLimit, Proceeded, Shard, Share};
-use intact8::data::{DataSet, Feed};
+use intact8::data::{DataSet, Feed, check_options};
 use intact8::quant::deploy::check_is_float;
 use intact8::{
     CalibrationFile, CalibrationTask, ConfigChoice, DataIdentity, FloatModel, Interpreter, PROFILES,
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     stats: Option<PathBuf>,
     /// Make only this shard of the next pass: 1/8 to 8/8, or auto, which reads the variables of torchrun, Slurm job arrays and
     /// Kubernetes indexed jobs
-    #[arg(long, value_name = "I/N", help_heading = "Shards")]
+    #[arg(long, value_name = "I/N", help_heading = "Shards", value_parser = checked(shard))]
     shard: Option<String>,
     /// Make no pass, but what comes before the next one: the configuration, and the choices that sampled rows decide
     #[arg(long, help_heading = "Shards", conflicts_with = "shard")]
@@ -53,10 +53,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "C.json", help_heading = "Layers", conflicts_with = "prefer")]
     config: Option<PathBuf>,
     /// Target of the deploy models
-    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, help_heading = "Layers")]
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, help_heading = "Layers", value_parser = checked(Profile::named))]
     target: String,
     /// What a new configuration prefers: fastest, smallest, int8-products or most-int8
-    #[arg(long, value_name = "WHAT", default_value = "fastest", help_heading = "Layers")]
+    #[arg(long, value_name = "WHAT", default_value = "fastest", help_heading = "Layers", value_parser = checked(Preference::named))]
     prefer: String,
     #[command(flatten)]
     selection: SelectionArgs,
@@ -75,23 +75,25 @@ pub(crate) struct Args {
     /// Memory that each stage of calibration may take beside the model and its runs; layers that need more are left out of it. All
     /// shards must have the same
     #[arg(long, value_name = "SIZE", default_value = "4G", help_heading = "Memory")]
+    #[arg(value_parser = checked(|text: &str| size::memory(Some(text))))]
     memory: String,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let shard = args.shard.as_deref().map(shard).transpose().or_usage()?;
-    let (target, prefer) =
-        (Profile::named(&args.target).or_usage()?, Preference::named(&args.prefer).or_usage()?);
-    let memory = size::memory(Some(&args.memory)).or_usage()?;
-    let limits = args.limits.limits().or_usage()?;
+    let shard = args.shard.as_deref().map(shard).transpose()?;
+    let (target, prefer) = (Profile::named(&args.target)?, Preference::named(&args.prefer)?);
+    let memory = size::memory(Some(&args.memory))?;
+    let limits = args.limits.limits()?;
+    let feeding = args.feeding.feeding()?;
     let progress = args.messages.apply();
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
-    let feeding = args.feeding.feeding();
     let mut data = DataSet::read_for(&args.calib, &model, &feeding)?.feed(&model, &feeding)?;
     data.check_memory(limits.memory)?;
+    check_options([&data])?;
     if shard.is_none() {
         print_fed(&data)?;
+        print_variety(&data)?;
     }
     let stop = Stop::at(None);
     stop_on_interrupt(&stop);
@@ -149,7 +151,6 @@ pub(super) fn shard(text: &str) -> intact8::Result<Shard> {
         "auto" => shard_of_environment(&|name| std::env::var(name).ok()),
         text => text.parse(),
     }
-    .map_err(|error| error.at("--shard"))
 }
 
 /// A calibration that is known so far, of this model and these data.

@@ -2,13 +2,14 @@
 
 use super::exit_code::HELP;
 use super::messages::Color;
-use super::recipe::{SUBCOMMAND, WrittenRecipe, with_recipe};
+use super::recipe::{SUBCOMMAND, WrittenRecipe, one_line_of, with_recipe};
 use super::usage_error::UsageError;
 use super::{
     ExitCode, bench, calibrate, compare, config, convert, inspect, merge, opt, overwritten, print, quantize,
-    run, score, shell, work,
+    run, score, shell, work, written_paths,
 };
 use super::{allow_one_thread, check_printed, print_message, survive_file_size_limit};
+use clap::error::ErrorKind as ErrorOf;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use intact8::ErrorKind;
 use std::ffi::OsString;
@@ -53,17 +54,22 @@ static TYPED: OnceLock<Vec<OsString>> = OnceLock::new();
 pub fn run_command(words: Vec<OsString>) -> u8 {
     let words = TYPED.get_or_init(|| words);
     let of_program = CommandLine::command();
-    let words = match with_recipe(&of_program, words) {
-        Ok(words) => words,
-        Err(error) => return failed(&error).0,
+    let expanded = match with_recipe(&of_program, words) {
+        Ok(expanded) => expanded,
+        Err(error) => return failed(&error, |_| None).0,
     };
-    let parsed = of_program.clone().try_get_matches_from(words).and_then(|matches| {
+    let parsed = of_program.clone().try_get_matches_from(&expanded.words).and_then(|matches| {
         let parsed = CommandLine::from_arg_matches(&matches)
             .map_err(|error| error.format(&mut CommandLine::command()))?;
         Ok((parsed, matches))
     });
     let (CommandLine { command, color }, matches) = match parsed {
         Ok(parsed) => parsed,
+        // A value needs no summary of the options.
+        Err(error) if matches!(error.kind(), ErrorOf::ValueValidation | ErrorOf::InvalidValue) => {
+            let error = UsageError::new(one_line_of(&error)).into();
+            return failed(&error, |_| None).0;
+        }
         Err(error) => {
             // Where nothing can be printed there is nobody to tell.
             drop(error.print());
@@ -81,7 +87,8 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
     color.apply();
     survive_file_size_limit();
     allow_one_thread();
-    let checked = overwritten::check(&matches).and_then(|()| Ok(intact8::choose_kernels()?));
+    let checked = overwritten::check(&matches).and_then(|()| written_paths::check(&matches));
+    let checked = checked.and_then(|()| Ok(intact8::choose_kernels()?));
     let outcome = checked.and_then(|()| match command {
         Command::Quantize(args) => quantize::run(&args, recipe()),
         Command::Bench(args) => bench::run(&args),
@@ -101,13 +108,16 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         Command::Man(args) => shell::man(&args, CommandLine::command()),
     });
     let outcome = outcome.and_then(|code| check_printed().map(|()| code));
-    let ExitCode(code) = outcome.unwrap_or_else(|error| failed(&error));
+    let ExitCode(code) = outcome.unwrap_or_else(|error| failed(&error, |text| expanded.origin(text)));
     code
 }
 
-/// Prints an error, and returns the exit code.
-fn failed(error: &anyhow::Error) -> ExitCode {
-    print_message(&format!("error: {}", described(error)));
+/// Prints an error, and returns the exit code. `origin` is what an error of usage adds: which recipe has the options.
+fn failed(error: &anyhow::Error, origin: impl Fn(&str) -> Option<String>) -> ExitCode {
+    let text = described(error);
+    let origin = error.is::<UsageError>().then(|| origin(&text)).flatten();
+    let origin = origin.map_or(String::new(), |origin| format!("; {origin}"));
+    print_message(&format!("error: {text}{origin}"));
     let cancelled = |error: &intact8::Error| error.kind == ErrorKind::Cancelled;
     let is_cancelled = error.chain().filter_map(|cause| cause.downcast_ref()).any(cancelled);
     match error.is::<UsageError>() {

@@ -41,14 +41,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(args.json.iter());
+    let feeding = args.feeding.feeding()?;
     let float = args.load.model(&args.float)?;
     let quantized = args.load.model(&args.quantized)?;
     print_contradictions(&args.float, &float).with_context(|| args.float.display().to_string())?;
-    let feeding = args.feeding.feeding();
     let feed = DataSet::read_for(&args.input, &float, &feeding)?.feed(&float, &feeding)?;
     feed.check_memory(machine_limits().memory)?;
     print_fed(&feed)?;
-    let batches = feed.batches().map(|samples| feed.inputs(samples));
+    let batches = feed.batches().map(|samples| feed.finite_inputs(samples));
     let differences = match args.runtime.given()? {
         Some(runtime) => compare_in(&runtime.loaded, &float, &quantized, batches)?,
         None => compare(&float, &quantized, batches)?,

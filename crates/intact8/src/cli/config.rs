@@ -2,7 +2,7 @@
 
 use super::{LoadArgs, SelectionArgs, lines_beside, print_contradictions, print_line, print_restrictions};
 use crate::cli::ExitCode;
-use crate::cli::usage_error::OrUsage;
+use crate::cli::values::checked;
 use anyhow::bail;
 use intact8::{NewConfig, PROFILES, Preference, Profile, is_standard_output};
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ pub(crate) struct Args {
     #[arg(long)]
     no_activation_offset: bool,
     /// Target of the deploy models: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
-    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name)]
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0].name, value_parser = checked(Profile::named))]
     target: String,
     /// Prefer fastest, smallest, int8-products, which is as the fastest with every convolution and matrix product in int8, or
     /// most-int8, which quantizes every layer that has integers around it
-    #[arg(long, value_name = "WHAT", default_value = "fastest")]
+    #[arg(long, value_name = "WHAT", default_value = "fastest", value_parser = checked(Preference::named))]
     prefer: String,
     #[command(flatten)]
     selection: SelectionArgs,
@@ -51,8 +51,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(std::iter::once(&args.output));
     let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
-    let (output, target) = (&args.output, Profile::named(&args.target).or_usage()?);
-    let prefer = Preference::named(&args.prefer).or_usage()?;
+    let (output, target) = (&args.output, Profile::named(&args.target)?);
+    let prefer = Preference::named(&args.prefer)?;
     let settings = NewConfig {
         definition: args.definition.as_deref(),
         selection: args.selection.selection(),

@@ -29,6 +29,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let files = args.deploy.deployed(OutputFiles::new(&args.save.path(&args.model))).or_usage()?;
+    args.save.check(&files, &args.model)?;
     let model = args.load.model(&args.model)?;
     print_contradictions(&args.model, &model)?;
     let text = std::fs::read_to_string(&args.record);
@@ -36,8 +38,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let record = Record::from_text(&text);
     let record = record.map_err(|error| anyhow::anyhow!("{}: {error}", args.record.display()))?;
     let config = args.config.as_deref().map(load_config).transpose()?;
-    let files = args.deploy.deployed(OutputFiles::new(&args.save.path(&args.model))).or_usage()?;
-    args.save.check(&files, &args.model)?;
     let _lock = files.lock()?;
     convert_model(&model, &record, config.as_ref(), &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
@@ -61,9 +61,9 @@ pub(crate) struct QatArgs {
 }
 
 pub(crate) fn run_qat(args: &QatArgs) -> anyhow::Result<ExitCode> {
-    let model = args.load.model(&args.model)?;
     let files = args.deploy.deployed(OutputFiles::new(&args.save.path(&args.model))).or_usage()?;
     args.save.check(&files, &args.model)?;
+    let model = args.load.model(&args.model)?;
     let _lock = files.lock()?;
     convert_qat_model(&model, &files)
         .map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;

@@ -1,5 +1,7 @@
 //! The options for feeding data: batches, the units of bytes, and what is made of images.
 
+use super::usage_error::UsageError;
+use super::values::{finite, positive};
 use clap::builder::RangedU64ValueParser;
 use intact8::data::{
     BatchAxis, Channels, Feeding, ImageSettings, Interpolation, Layout, RawShape, Resize, Size,
@@ -19,10 +21,10 @@ pub(crate) struct FeedingArgs {
     #[arg(long = "batch-axis", value_name = "[INPUT=]AXIS")]
     batch_axes: Vec<BatchAxis>,
     /// Subtract from uint8 arrays: one number, or one for each channel
-    #[arg(long, value_name = "a,b,c", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "a,b,c", value_delimiter = ',', allow_negative_numbers = true, value_parser = finite)]
     mean: Vec<f32>,
     /// Divide uint8 arrays by this after subtracting the mean: one number, or one for each channel
-    #[arg(long, value_name = "a,b,c", value_delimiter = ',')]
+    #[arg(long, value_name = "a,b,c", value_delimiter = ',', value_parser = positive)]
     std: Vec<f32>,
     /// Feed uint8 arrays and images to float inputs as 0 to 255
     #[arg(long, conflicts_with_all = ["mean", "std"])]
@@ -53,8 +55,17 @@ pub(crate) struct FeedingArgs {
 }
 
 impl FeedingArgs {
-    pub(crate) fn feeding(&self) -> Feeding {
-        Feeding {
+    /// # Errors
+    /// An error of usage if means and deviations are not of the same channels.
+    pub(crate) fn feeding(&self) -> anyhow::Result<Feeding> {
+        let (n_means, n_deviations) = (self.mean.len(), self.std.len());
+        if n_means > 1 && n_deviations > 1 && n_means != n_deviations {
+            let message = format!(
+                "--mean has {n_means} numbers and --std {n_deviations}; give one, or one for each channel"
+            );
+            return Err(UsageError::new(message).into());
+        }
+        Ok(Feeding {
             batch: self.batch,
             batch_axes: self.batch_axes.clone(),
             mean: self.mean.clone(),
@@ -69,6 +80,6 @@ impl FeedingArgs {
                 classes: self.classes.clone(),
             },
             raw_shapes: self.raw_shapes.clone(),
-        }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! `intact8 inspect`: the table of a model's layers.
 
 use super::usage_error::OrUsage;
+use super::values::checked;
 use super::{LoadArgs, SelectionArgs, ShapeArgs, lines_beside, print_line};
 use crate::cli::ExitCode;
 use anyhow::anyhow;
@@ -27,10 +28,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     shapes: ShapeArgs,
     /// Show the arithmetic of each layer on a target: onnxruntime-x86, onnxruntime-arm, tensorrt, openvino, ascend or generic
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = checked(Profile::named))]
     target: Option<String>,
     /// What is preferred there: fastest, smallest, int8-products or most-int8
-    #[arg(long, value_name = "WHAT", default_value = "fastest", requires = "target")]
+    #[arg(long, value_name = "WHAT", default_value = "fastest", requires = "target", value_parser = checked(Preference::named))]
     prefer: String,
     #[command(flatten)]
     selection: SelectionArgs,
@@ -41,12 +42,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(args.json.iter());
-    let target = args.target.as_deref().map(Profile::named).transpose().or_usage()?;
+    let target = args.target.as_deref().map(Profile::named).transpose()?;
     let selection = args.selection.selection();
     if target.is_none() && selection != LayerSelection::default() {
         return Err(anyhow!("a selection of layers has no effect without --target NAME")).or_usage();
     }
-    let prefer = Preference::named(&args.prefer).or_usage()?;
+    let prefer = Preference::named(&args.prefer)?;
     let mut model = args.load.model(&args.model)?;
     args.shapes.apply(&mut model)?;
     let found = inspect(&model)?;

@@ -1,5 +1,7 @@
 //! `intact8 opt`: runs single passes on a model and shows the result.
 
+use super::usage_error::UsageError;
+use super::values::checked;
 use super::{lines_beside, print_line, print_message};
 use crate::cli::ExitCode;
 use anyhow::bail;
@@ -17,13 +19,13 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "list")]
     model: Option<PathBuf>,
     /// The passes, in the order in which they run; `--list` shows them
-    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',')]
+    #[arg(long = "pass", value_name = "PASS,…", value_delimiter = ',', value_parser = checked(NamedPass::named))]
     passes: Vec<String>,
     /// File for the result, as ONNX or as text (.qir); default: the text form on the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print the model after each run of these passes
-    #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
+    #[arg(long, value_name = "PASS,…", value_delimiter = ',', value_parser = checked(NamedPass::named))]
     print_after: Vec<String>,
     /// Print constants of more than 16 elements in full; otherwise a written text form has them in `<file>.data`
     #[arg(long)]
@@ -47,9 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let named = args.passes.iter().map(|name| NamedPass::named(name));
     let passes = named.map(|named| Ok(named?.pass())).collect::<intact8::Result<_>>()?;
     for name in &args.print_after {
-        NamedPass::named(name)?;
         if !args.passes.contains(name) {
-            bail!("--print-after: the pass {name:?} is not among those of --pass");
+            let message = format!("--print-after: the pass {name:?} is not among those of --pass");
+            return Err(UsageError::new(message).into());
         }
     }
     let mut model = load_any_model(path)?;

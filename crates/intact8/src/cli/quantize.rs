@@ -17,7 +17,10 @@ mod verdict;
 
 use super::interrupt::stop_on_interrupt;
 use super::progress::Terminal;
-use super::{WrittenRecipe, lines_beside, print_contradictions, print_line, print_message, print_result};
+use super::{
+    WrittenRecipe, lines_beside, print_contradictions, print_line, print_message, print_result,
+    print_surplus_threads,
+};
 use crate::cli::ExitCode;
 use anyhow::Context;
 use given_calibration::GivenCalibration;
@@ -42,6 +45,7 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
     args.complete(&mut recipe);
     let progress = args.messages.apply();
     lines_beside(args.output.json.iter());
+    print_surplus_threads(args.speed.threads);
     if args.accuracy.no_eval {
         return unscored::run(args, progress, &recipe);
     }

@@ -3,17 +3,21 @@
 //! `--recipe FILE` stands for the options of the file: they are put into the command line before it is parsed, so that an option means
 //! the same in both. The recipe that a run writes is made in [`written`].
 
+mod overridden;
 mod written;
 
 pub(crate) use written::WrittenRecipe;
 
 use super::usage_error::OrUsage;
 use anyhow::{Context, bail, ensure};
+use clap::error::ContextKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use intact8::ir::did_you_mean;
+use overridden::without_overridden;
+use std::error::Error;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use toml::{Table, Value};
 
 /// The subcommand that has recipes.
@@ -29,31 +33,56 @@ struct RecipeOption<'a> {
     words: Vec<OsString>,
 }
 
+impl RecipeOption<'_> {
+    fn is(&self, id: &str) -> bool {
+        self.arg.get_id() == id
+    }
+}
+
+/// The words of a command line, and which options among them are a recipe's.
+pub(super) struct ExpandedWords {
+    pub(super) words: Vec<OsString>,
+    /// The recipe, with the keys of its options.
+    recipe: Option<(PathBuf, Vec<String>)>,
+}
+
+impl ExpandedWords {
+    /// What a message should add: the options in it that are those of the recipe.
+    pub(super) fn origin(&self, message: &str) -> Option<String> {
+        let (path, keys) = self.recipe.as_ref()?;
+        let is_option_char = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let words: Vec<&str> = message.split(|c| !is_option_char(c)).collect();
+        let named = keys.iter().filter(|key| words.contains(&&*format!("--{key}")));
+        let named: Vec<&str> = named.map(String::as_str).collect();
+        (!named.is_empty()).then(|| format!("{} has {}", path.display(), named.join(" and ")))
+    }
+}
+
 /// The words of the command line with the options of the recipe that they name, if they name one. An option of the command line takes
-/// the place of the same option in the recipe, and of those that can't be used with it. What is wrong in `words` themselves is left to
-/// the parser.
+/// the place of the same option in the recipe, of those that can't be used with it, and of those that have no effect beside it. What
+/// is wrong in `words` themselves is left to the parser.
 ///
 /// # Errors
-/// If the recipe can't be read, or an option in it is unknown or has a wrong value.
-pub(super) fn with_recipe(command: &Command, words: &[OsString]) -> anyhow::Result<Vec<OsString>> {
-    let unchanged = || Ok(words.to_vec());
+/// If the recipe can't be read; errors of usage if an option in it is unknown or has a wrong value, or two can't be used together.
+pub(super) fn with_recipe(command: &Command, words: &[OsString]) -> anyhow::Result<ExpandedWords> {
+    let unchanged = || Ok(ExpandedWords { words: words.to_vec(), recipe: None });
     let Some(quantize) = command.find_subcommand(SUBCOMMAND) else { return unchanged() };
     let lenient = command.clone().mut_subcommand(SUBCOMMAND, without_required);
     let Ok(typed) = lenient.try_get_matches_from(words) else { return unchanged() };
     let Some(typed) = typed.subcommand_matches(SUBCOMMAND) else { return unchanged() };
     let Some(path) = typed.get_one::<PathBuf>(OPTION) else { return unchanged() };
-    let options = options(path, quantize).with_context(|| path.display().to_string()).or_usage()?;
-    let typed: Vec<&Arg> = quantize.get_arguments().filter(|arg| is_typed(typed, arg)).collect();
-    let is_kept = |option: &&RecipeOption<'_>| {
-        typed
-            .iter()
-            .all(|typed| typed.get_id() != option.arg.get_id() && !exclude(quantize, typed, option.arg))
-    };
-    let added = options.iter().filter(is_kept).flat_map(|option| option.words.clone());
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let options = options(&text, quantize).with_context(|| path.display().to_string()).or_usage()?;
+    let options = without_overridden(quantize, typed, options);
+    let added = options.iter().flat_map(|option| option.words.clone());
     // The first word is the name of the program.
     let position = words.iter().skip(1).position(|word| word == SUBCOMMAND).map_or(words.len(), |at| at + 2);
     let (head, tail) = words.split_at(position);
-    Ok(head.iter().cloned().chain(added).chain(tail.iter().cloned()).collect())
+    let keys = options.iter().map(|option| name(option.arg).to_owned()).collect();
+    Ok(ExpandedWords {
+        words: head.iter().cloned().chain(added).chain(tail.iter().cloned()).collect(),
+        recipe: Some((path.clone(), keys)),
+    })
 }
 
 /// The same command, whose required arguments may be in a recipe.
@@ -84,9 +113,9 @@ fn section(arg: &Arg) -> Option<String> {
 }
 
 /// The options of a recipe, each of them and all together accepted by the parser.
-fn options<'a>(path: &Path, command: &'a Command) -> anyhow::Result<Vec<RecipeOption<'a>>> {
+fn options<'a>(text: &str, command: &'a Command) -> anyhow::Result<Vec<RecipeOption<'a>>> {
     let mut options: Vec<RecipeOption<'a>> = Vec::new();
-    for (key, value) in entries(&table(path)?, command)? {
+    for (key, value) in entries(&table(text)?, command)? {
         let is_it = |arg: &&Arg| {
             name(arg) == key || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&&*key))
         };
@@ -102,13 +131,28 @@ fn options<'a>(path: &Path, command: &'a Command) -> anyhow::Result<Vec<RecipeOp
         check(command, &words).with_context(|| key.clone())?;
         options.push(RecipeOption { arg, words });
     }
+    check_together(command, &options)?;
     check(command, &options.iter().flat_map(|option| option.words.clone()).collect::<Vec<_>>())?;
     Ok(options)
 }
 
+/// Checks that no two options of a recipe exclude each other.
+fn check_together(command: &Command, options: &[RecipeOption<'_>]) -> anyhow::Result<()> {
+    let excluded_by = |one: &RecipeOption<'_>| -> Vec<&str> {
+        let others = options.iter().filter(|other| exclude(command, one.arg, other.arg));
+        others.map(|other| name(other.arg)).collect()
+    };
+    // The one that excludes the most others is what the author should look at.
+    let worst = options.iter().rev().max_by_key(|option| excluded_by(option).len());
+    let others = worst.map(excluded_by).unwrap_or_default();
+    if let Some(worst) = worst.filter(|_| !others.is_empty()) {
+        bail!("{}: can't be used with {}; omit one or the other", name(worst.arg), others.join(" and "));
+    }
+    Ok(())
+}
+
 /// The content of a file.
-fn table(path: &Path) -> anyhow::Result<Table> {
-    let text = std::fs::read_to_string(path)?;
+fn table(text: &str) -> anyhow::Result<Table> {
     text.parse().map_err(|error: toml::de::Error| {
         let line =
             error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
@@ -169,13 +213,37 @@ fn words(arg: &Arg, value: &Value) -> anyhow::Result<Vec<OsString>> {
 /// Parses words of a recipe alone, and returns what is wrong with them in one line.
 fn check(command: &Command, words: &[OsString]) -> anyhow::Result<()> {
     let words = std::iter::once(OsString::from(SUBCOMMAND)).chain(words.iter().cloned());
-    let Err(error) = without_required(command.clone()).try_get_matches_from(words) else { return Ok(()) };
+    match without_required(command.clone()).try_get_matches_from(words) {
+        Err(error) => {
+            // The key of the recipe is named already.
+            let text = one_line_of(&error);
+            bail!(
+                "{}",
+                text.split_once(": ")
+                    .filter(|(option, _)| option.starts_with("--"))
+                    .map_or(&*text, |(_, of_value)| of_value)
+            )
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The text of an error of the parser in one line, without the word `error`.
+pub(super) fn one_line_of(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let value = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), error.source());
+    // The parsers of values say what is wrong by themselves, as a rule with the value.
+    if let (Some(arg), Some(value), Some(source)) = value
+        && source.to_string().contains(&value)
+    {
+        return format!("{}: {source}", arg.split(' ').next().unwrap_or_default());
+    }
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let lines: Vec<&str> = lines.map(|line| line.strip_prefix("error: ").unwrap_or(line)).collect();
     // What clap lists after a colon has lines of its own.
-    bail!("{}", lines.join("; ").replace(":; ", ": "))
+    lines.join("; ").replace(":; ", ": ")
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use super::{
     print_line, print_message,
 };
 use crate::cli::ExitCode;
-use crate::cli::usage_error::OrUsage;
 use anyhow::{Context, bail};
 use intact8::data::{DataSet, stacked, trimmed, write_npz};
 use intact8::ir::{Executor, Pass, Runtime, Tap, Type, ValueRef};
@@ -64,7 +63,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let (Some(input), Some(output)) = (&args.input, &args.output) else { return profile::run(args) };
     lines_beside(std::iter::once(output));
-    let limits = args.memory.limits().or_usage()?;
+    let feeding = args.feeding.feeding()?;
+    let limits = args.memory.limits()?;
     let mut model = args.load.model(&args.model)?;
     // A deploy model of AMCT has operators that only its compiler knows.
     ReadAscend.run(&mut model).with_context(|| args.model.display().to_string())?;
@@ -72,7 +72,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ready = ReadyModel::of(&model, runtime.as_ref(), limits);
     let ready = ready.with_context(|| args.model.display().to_string())?;
     print_contradictions(&args.model, &model).with_context(|| args.model.display().to_string())?;
-    let feeding = args.feeding.feeding();
     let feed = DataSet::read_for(input, &model, &feeding)?.feed(&model, &feeding)?;
     feed.check_memory(limits.memory)?;
     print_fed(&feed)?;

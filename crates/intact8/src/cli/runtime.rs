@@ -2,6 +2,7 @@
 
 use super::print_message;
 use super::usage_error::OrUsage;
+use super::values::{self, checked};
 use intact8::runtimes::RuntimeKind;
 use intact8::{ChosenRuntime, Profile};
 
@@ -13,7 +14,7 @@ const VARIABLE: &str = "INTACT8_RUNTIME";
 pub(crate) struct RuntimeArgs {
     /// Runtime that runs models in place of our interpreter: onnxruntime or openvino, also with the path of its library, or of a
     /// folder or Python environment with it; or none
-    #[arg(long, value_name = "NAME[=PATH]")]
+    #[arg(long, value_name = "NAME[=PATH]", value_parser = checked(values::runtime))]
     pub(crate) runtime: Option<String>,
 }
 

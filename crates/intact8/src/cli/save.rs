@@ -1,5 +1,6 @@
 //! The options for the written files: their folder and prefix, and whether files of others are replaced.
 
+use crate::files::check_writable;
 use anyhow::bail;
 use intact8::OutputFiles;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ impl SaveArgs {
         self.save.clone().unwrap_or_else(|| model.file_stem().unwrap_or_default().into())
     }
 
-    /// Checks that the files replace nothing but results of earlier runs on the same model.
+    /// Checks that the files can be written, and replace nothing but results of earlier runs on the same model.
     pub(crate) fn check(&self, files: &OutputFiles, model: &Path) -> anyhow::Result<()> {
+        check_writable(&files.report)?;
         if self.force {
             return Ok(());
         }

@@ -3,17 +3,18 @@
 use super::calibrate;
 use super::progress::Terminal;
 use super::usage_error::{OrUsage, UsageError};
+use super::values::{self, checked};
 use super::{
     ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, check_once, has_goal,
-    lines_beside, print_fed, print_line, print_message, print_result,
+    lines_beside, print_fed, print_line, print_message, print_result, print_surplus_threads,
 };
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::data::{DataSet, Metric};
 use intact8::{
-    AnswerChanges, Confidence, DataScorer, Goal, Interpreter, Latency, MaxDrop, Meter, OriginalModel,
-    Progress, Score, ScoreFile, ScoreTask, Stop, interval_of_value, model_bytes, model_sha256, score_saved,
-    stored_arithmetic,
+    AnswerChanges, Confidence, DataScorer, Goal, Interpreter, Latency, Meter, OriginalModel, Progress, Score,
+    ScoreFile, ScoreTask, Stop, interval_of_difference, interval_of_value, model_bytes, model_sha256,
+    score_saved, stored_arithmetic,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub(crate) struct Args {
     feeding: FeedingArgs,
     /// Run only this shard of the samples, 1/8 to 8/8 or auto, and write it to the file of --output; `intact8 merge` merges the shards
     #[arg(long, value_name = "I/N", help_heading = "Shards", requires = "output", conflicts_with_all = ["json", "no_bench", "threads"])]
+    #[arg(value_parser = checked(calibrate::shard))]
     shard: Option<String>,
     /// The file of the shard
     #[arg(short = 'o', long, value_name = "PART.score", help_heading = "Shards", requires = "shard")]
@@ -48,10 +50,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ALL.score", help_heading = "Shards", conflicts_with = "shard")]
     scores: Option<PathBuf>,
     /// Metric: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; may be repeated
-    #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy")]
+    #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy", value_parser = checked(values::metric))]
     metrics: Vec<String>,
     /// The level of the intervals
-    #[arg(long, value_name = "0.95", default_value = "0.95", help_heading = "Accuracy")]
+    #[arg(long, value_name = "0.95", default_value = "0.95", help_heading = "Accuracy", value_parser = checked(Confidence::parse))]
     confidence: String,
     #[command(flatten)]
     runtime: RuntimeArgs,
@@ -82,21 +84,22 @@ struct Row<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     lines_beside(args.json.iter());
     let mut progress = Terminal::new(args.messages.apply(), args.messages.verbose);
-    let parsed = args.metrics.iter().map(|text| Goal::parse(text, MaxDrop::Absolute(0.0)));
+    let parsed = args.metrics.iter().map(|text| values::metric(text));
     let (metrics, _): (Vec<Metric>, Vec<Goal>) =
-        parsed.collect::<intact8::Result<Vec<_>>>().or_usage()?.into_iter().unzip();
+        parsed.collect::<intact8::Result<Vec<_>>>()?.into_iter().unzip();
     if let Some(goal) = args.metrics.iter().find(|text| has_goal(text)) {
         let message = format!("metric {goal:?}: has a goal, and score judges nothing; name the metric alone");
         return Err(UsageError::new(message).into());
     }
     check_once(&metrics).or_usage()?;
-    let confidence = Confidence::parse(&args.confidence).or_usage()?;
-    let limits = args.memory.limits().or_usage()?;
+    let confidence = Confidence::parse(&args.confidence)?;
+    let limits = args.memory.limits()?;
+    let feeding = args.feeding.feeding()?;
     let runtime = args.runtime.given()?;
+    print_surplus_threads(args.threads);
     let of_path = |path: &PathBuf| args.load.model(path);
     let models = args.models.iter().map(of_path).collect::<intact8::Result<Vec<_>>>()?;
     let first = models.first().context("there is a model")?;
-    let feeding = args.feeding.feeding();
     let data = DataSet::read_for(&args.eval, first, &feeding)?;
     let feed = data.feed(first, &feeding)?;
     feed.check_memory(limits.memory)?;
@@ -107,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(runtime) = &runtime {
         scorer = scorer.in_runtime(runtime.loaded.clone(), &runtime.loaded.name(), first);
     }
-    let shard = args.shard.as_deref().map(calibrate::shard).transpose().or_usage()?;
+    let shard = args.shard.as_deref().map(calibrate::shard).transpose()?;
     let mut task = None;
     if shard.is_some() || args.scores.is_some() {
         let hashes = args.models.iter().zip(&models).map(|(path, model)| model_sha256(path, model));
@@ -183,9 +186,9 @@ fn table(rows: &[Row<'_>], metrics: &[Metric], confidence: Confidence) -> Table 
     table.set_header(header);
     for (idx, row) in rows.iter().enumerate() {
         let mut cells = vec![row.path.display().to_string()];
-        for metric in 0..metrics.len() {
-            cells.push(format!("{:.6}", row.score.values[metric]));
-            let ends = row.difference(&rows[0], metric, confidence).filter(|_| idx > 0);
+        for (metric_idx, metric) in metrics.iter().enumerate() {
+            cells.push(format!("{:.6}", row.score.values[metric_idx]));
+            let ends = row.difference(&rows[0], (metric_idx, metric), confidence).filter(|_| idx > 0);
             cells.push(ends.map_or(String::new(), |[low, high]| format!("{low:+.6} to {high:+.6}")));
         }
         let changes = row.changes(&rows[0]).filter(|_| idx > 0);
@@ -207,11 +210,15 @@ fn table(rows: &[Row<'_>], metrics: &[Metric], confidence: Confidence) -> Table 
 
 impl Row<'_> {
     /// The interval of the difference of a metric from the first file's.
-    fn difference(&self, first: &Row<'_>, metric: usize, confidence: Confidence) -> Option<[f64; 2]> {
-        let noise = self.score.noise.get(metric)?;
-        let difference = self.score.values[metric] - first.score.values[metric];
-        let half_width = confidence.z() * noise.of_difference;
-        Some([difference - half_width, difference + half_width])
+    fn difference(
+        &self,
+        first: &Row<'_>,
+        (idx, metric): (usize, &Metric),
+        confidence: Confidence,
+    ) -> Option<[f64; 2]> {
+        let noise = self.score.noise.get(idx)?;
+        let difference = self.score.values[idx] - first.score.values[idx];
+        Some(interval_of_difference(difference, noise.of_difference, confidence, metric.bounds()))
     }
 
     /// The answers that changed against the first file, by the first metric.
@@ -224,8 +231,8 @@ impl Row<'_> {
             json!({
                 "metric": metric.name,
                 "value": self.score.values[idx],
-                "interval": interval_of_value(idx, &self.score, confidence).map(|(_, ends)| ends),
-                "difference": self.difference(first, idx, confidence),
+                "interval": interval_of_value(idx, &self.score, confidence, metric.bounds()).map(|(_, ends)| ends),
+                "difference": self.difference(first, (idx, metric), confidence),
             })
         };
         let changes = self.changes(first).map(

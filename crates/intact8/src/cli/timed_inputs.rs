@@ -1,6 +1,7 @@
 //! The inputs of runs that are timed.
 
 use super::print_fed;
+use super::usage_error::UsageError;
 use intact8::data::{DataSet, Feeding};
 use intact8::{Model, Tensor, random_inputs};
 use std::path::Path;
@@ -16,6 +17,12 @@ pub(crate) fn timed_inputs(
         print_fed(&feed)?;
         let samples = feed.batches().next().unwrap_or_default();
         return Ok((feed.inputs(samples.clone())?, Some(feed.n_fed(&samples))));
+    }
+    if let Some(option) = feeding.given().first() {
+        return Err(UsageError::new(format!(
+            "{option} has no effect without --input; add it, or omit {option}"
+        ))
+        .into());
     }
     Ok(random_inputs(model, feeding.batch.unwrap_or(1))?)
 }

@@ -1,10 +1,10 @@
 //! `intact8 work`: runs parts of the trials of another process.
 
-use super::usage_error::OrUsage;
+use super::values::{self, checked};
 use super::{ExitCode, FeedingArgs, LoadArgs, MemoryArgs, print_message, print_result};
 use anyhow::Context;
-use intact8::data::{DataSet, Metric};
-use intact8::{DataScorer, Goal, Interpreter, MaxDrop, OriginalModel, ScoreTask, model_sha256};
+use intact8::data::{DataSet, Metric, check_options};
+use intact8::{DataScorer, Goal, Interpreter, OriginalModel, ScoreTask, model_sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,21 +28,22 @@ pub(crate) struct Args {
     #[command(flatten)]
     feeding: FeedingArgs,
     /// Metric, those of the run in the same order; goals are ignored
-    #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy")]
+    #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy", value_parser = checked(values::metric))]
     metrics: Vec<String>,
     #[command(flatten)]
     memory: MemoryArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let parsed = args.metrics.iter().map(|text| Goal::parse(text, MaxDrop::Absolute(0.0)));
-    let parsed: Vec<(Metric, Goal)> = parsed.collect::<intact8::Result<_>>().or_usage()?;
+    let parsed = args.metrics.iter().map(|text| values::metric(text));
+    let parsed: Vec<(Metric, Goal)> = parsed.collect::<intact8::Result<_>>()?;
     let metrics: Vec<Metric> = parsed.into_iter().map(|(metric, _)| metric).collect();
-    let limits = args.memory.limits().or_usage()?;
+    let feeding = args.feeding.feeding()?;
+    let limits = args.memory.limits()?;
     let model = args.load.model(&args.model)?;
-    let feeding = args.feeding.feeding();
     let data = DataSet::read_for(&args.eval, &model, &feeding)?;
     let feed = data.feed(&model, &feeding)?;
+    check_options([&feed])?;
     feed.check_memory(limits.memory)?;
     let original = OriginalModel::new(Arc::new(Interpreter::with_limits(limits)), &model)
         .with_context(|| args.model.display().to_string())?;

@@ -25,15 +25,27 @@ pub(super) fn is_of_bytes(from: DType, to: DType) -> bool {
     from == DType::U8 && to.is_wide_float()
 }
 
-/// A remark if means or deviations are given, which an array that is not of bytes does not take.
-pub(super) fn unused_means(array: &Array, input: &Input, feeding: &Feeding) -> Result<Option<String>> {
-    let from = array.layout()?.0;
-    let is_used = input.ty.as_ref().is_none_or(|ty| is_of_bytes(from, ty.dtype));
-    let is_given = !feeding.mean.is_empty() || !feeding.std.is_empty();
-    let name = &input.name;
-    Ok((is_given && !is_used).then(|| {
-        format!("array {name:?}: is {from}; --mean and --std are for uint8 arrays, and not applied")
-    }))
+/// The options for bytes that are given although no array is of bytes that are fed to floats, each with what is fed.
+pub(super) fn unused_options<'a>(
+    fed: impl Iterator<Item = (&'a &'a Array, &'a Input)>,
+    feeding: &Feeding,
+) -> Result<Vec<(&'static str, String)>> {
+    let given = [
+        ("--mean", !feeding.mean.is_empty()),
+        ("--std", !feeding.std.is_empty()),
+        ("--raw-bytes", feeding.raw_bytes),
+    ];
+    let mut first = None;
+    for (array, input) in fed {
+        let from = array.layout()?.0;
+        // Of an input without a type it is not known.
+        if input.ty.as_ref().is_none_or(|ty| is_of_bytes(from, ty.dtype)) {
+            return Ok(vec![]);
+        }
+        first.get_or_insert_with(|| format!("array {:?} is {from}, not uint8 for a float input", input.name));
+    }
+    let given = given.into_iter().filter(|(_, is_given)| *is_given);
+    Ok(given.map(|(option, _)| (option, first.clone().unwrap_or_default())).collect())
 }
 
 /// Checks that means and deviations are given for bytes, and in their unit.

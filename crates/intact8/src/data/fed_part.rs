@@ -8,6 +8,8 @@ use intact8_ir::{DType, Dim, Error, Model, Result, Tensor, Type};
 /// The arrays of a file, one for each fed input, whose samples are numbered from `first` on.
 #[derive(Debug, Clone)]
 pub(super) struct FedPart {
+    /// The source of the arrays, for messages.
+    pub(super) source: String,
     pub(super) arrays: Vec<FedArray>,
     pub(super) first: usize,
     pub(super) n_samples: usize,
@@ -123,7 +125,7 @@ impl FedPart {
             Ok(FedArray { array: array.map_err(|error| at(&inputs[idx], error))?, shape })
         };
         let arrays = shapes.into_iter().enumerate().map(fed).collect::<Result<_>>()?;
-        Ok(FedPart { arrays, first, n_samples: longest })
+        Ok(FedPart { source: String::new(), arrays, first, n_samples: longest })
     }
 }
 

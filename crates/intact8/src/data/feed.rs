@@ -10,8 +10,11 @@ use intact8_ir::{Error, Model, Result, Tensor, TensorType};
 use std::ops::Range;
 
 mod batch_memory;
+mod checks;
 mod fed_input;
 
+pub(crate) use checks::UnusedOption;
+pub use checks::check_options;
 pub use fed_input::{FedInput, ValueRange};
 
 /// The options for feeding a data set to a model.
@@ -34,6 +37,21 @@ pub struct Feeding {
     pub raw_shapes: Vec<RawShape>,
 }
 
+impl Feeding {
+    /// The options, but for the size of a batch, that differ from the defaults, as they are typed.
+    pub fn given(&self) -> Vec<&'static str> {
+        let given = [
+            ("--batch-axis", !self.batch_axes.is_empty()),
+            ("--mean", !self.mean.is_empty()),
+            ("--std", !self.std.is_empty()),
+            ("--raw-bytes", self.raw_bytes),
+            ("--raw-shape", !self.raw_shapes.is_empty()),
+        ];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option);
+        given.chain(self.images.given()).collect()
+    }
+}
+
 /// The samples of a data set in batches for the inputs of a model.
 #[derive(Debug, Clone)]
 pub struct Feed {
@@ -50,6 +68,8 @@ pub struct Feed {
     /// Whether the batch size is fixed by the model.
     is_fixed: bool,
     notes: Vec<String>,
+    /// The options for data that have no effect on these.
+    unused: Vec<UnusedOption>,
 }
 
 /// Samples that may be in one batch, numbered from `first` on.
@@ -83,14 +103,20 @@ impl Feed {
         for (part, arrays) in data.parts.iter().zip(&matched) {
             let first = parts.last().map_or(0, |part| part.first + part.n_samples);
             let fed = FedPart::new(data.is_folder, arrays, inputs_fed, &axes.inputs, feeding, first);
-            parts.push(fed.map_err(|error| error.at(&part.source))?);
+            let fed = fed.map_err(|error| error.at(&part.source))?;
+            parts.push(FedPart { source: part.source.clone(), ..fed });
         }
         let note = axes.note.as_ref().map(|note| format!("{}: {note}", data.source));
         let mut notes: Vec<String> = data.notes.iter().cloned().chain(note).collect();
-        for (array, input) in matched.first().into_iter().flatten().zip(inputs_fed) {
-            let unused = conversion::unused_means(array, input, feeding)?;
-            notes.extend(unused.map(|remark| format!("{}: {remark}", data.source)));
+        let mut unused = data.unused.clone();
+        let fed = matched.first().into_iter().flatten().zip(inputs_fed);
+        let found = conversion::unused_options(fed, feeding)?;
+        for (option, reason) in found {
+            unused.push(UnusedOption { option, reason: format!("{}: {reason}", data.source) });
         }
+        notes.extend(
+            unused.iter().map(|unused| format!("{}, so {} is not applied", unused.reason, unused.option)),
+        );
         let types: Vec<Option<TensorType>> = inputs_fed.iter().map(|input| input.ty.clone()).collect();
         let fixed = types
             .iter()
@@ -109,7 +135,18 @@ impl Feed {
         let groups = groups(data, &parts, &axes, fixed, feeding.batch);
         let feeding = feeding.clone();
         let source = data.source.clone();
-        Ok(Feed { source, names, types, axes, parts, groups, feeding, is_fixed: fixed.is_some(), notes })
+        Ok(Feed {
+            source,
+            names,
+            types,
+            axes,
+            parts,
+            groups,
+            feeding,
+            is_fixed: fixed.is_some(),
+            notes,
+            unused,
+        })
     }
 
     /// The number of samples.
@@ -241,6 +278,15 @@ impl Feed {
         stacked(&picked, axis)
     }
 
+    /// One sample of an input, as it is stored.
+    fn stored_one(&self, input: usize, sample: usize) -> Result<Tensor> {
+        let part = self.part_of(sample);
+        match self.axes.inputs[input] {
+            Some(axis) => part.arrays[input].pick(axis, &[sample - part.first]),
+            None => part.arrays[input].array.whole(),
+        }
+    }
+
     /// A batch of an input in the type that the model requires.
     fn converted(&self, input: usize, batch: Tensor) -> Result<Tensor> {
         match &self.types[input] {
@@ -258,7 +304,7 @@ impl CalibrationData for Feed {
         visit: &mut dyn FnMut(&[Tensor]) -> Result<()>,
     ) -> Result<(), BoxError> {
         for samples in self.batches().take(n_batches) {
-            visit(&self.inputs(samples)?)?;
+            visit(&self.finite_inputs(samples)?)?;
         }
         Ok(())
     }
@@ -271,7 +317,7 @@ impl CalibrationData for Feed {
     ) -> Result<(), BoxError> {
         for (batch, samples) in self.batches().take(n_batches).enumerate() {
             if is_selected(batch) {
-                visit(batch, &self.inputs(samples)?)?;
+                visit(batch, &self.finite_inputs(samples)?)?;
             }
         }
         Ok(())

@@ -12,11 +12,17 @@ use std::path::{Path, PathBuf};
 pub(super) fn read(path: &Path) -> Result<DataSet> {
     let source = path.display().to_string();
     if !path.is_dir() {
-        return Ok(DataSet { source, parts: vec![part(path)?], is_folder: false, notes: vec![] });
+        return Ok(DataSet {
+            source,
+            parts: vec![part(path)?],
+            is_folder: false,
+            notes: vec![],
+            unused: vec![],
+        });
     }
     let files = files(path).map_err(|error| error.at(path.display()))?;
     let parts = files.iter().map(|file| part(file)).collect::<Result<_>>()?;
-    Ok(DataSet { source, parts, is_folder: true, notes: vec![] })
+    Ok(DataSet { source, parts, is_folder: true, notes: vec![], unused: vec![] })
 }
 
 fn part(path: &Path) -> Result<Part> {

@@ -12,7 +12,7 @@ pub(super) use image_array::ImageArray;
 pub(super) use listing::is_listing;
 pub use settings::{Channels, ImageSettings, Interpolation, Layout, Resize, Size};
 
-use super::{Array, Arrays, DataSet, Part};
+use super::{Array, Arrays, DataSet, Part, UnusedOption};
 use decode::Form;
 use geometry::Geometry;
 use intact8_interp::Input;
@@ -55,6 +55,12 @@ pub(super) fn read(path: &Path, model: &Model, settings: &ImageSettings) -> Resu
     let mut notes = notes(&source, &files, labels.as_deref(), &classes, &form);
     notes.extend(names.is_none().then(|| misnumbered(&source, &classes)).flatten());
     let mut arrays: BTreeMap<String, Array> = BTreeMap::new();
+    let has_no_use = names.is_some() && labels.is_none();
+    let unused = has_no_use.then(|| UnusedOption {
+        option: "--classes",
+        reason: format!("the images of {source} are not in folders of classes"),
+    });
+    let unused = Vec::from_iter(unused);
     if let Some(labels) = labels {
         let is_input = inputs.iter().any(|input| input.name == "labels");
         let name = if is_input { "metric.labels" } else { "labels" };
@@ -62,7 +68,7 @@ pub(super) fn read(path: &Path, model: &Model, settings: &ImageSettings) -> Resu
     }
     arrays.insert(input.name.clone(), Array::of_images(ImageArray::new(files, form)));
     let part = Part { source: source.clone(), arrays: Arrays::Named(arrays) };
-    Ok(DataSet { source, parts: vec![part], is_folder: false, notes })
+    Ok(DataSet { source, parts: vec![part], is_folder: false, notes, unused })
 }
 
 /// What is made of each image for an input.

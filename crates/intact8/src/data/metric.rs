@@ -7,36 +7,20 @@ mod noise;
 mod numbers;
 mod own;
 mod ranks;
+mod table;
 mod tally_samples;
 
 use crate::chance::Chance;
-use classes::{Overlap, TopK};
-use errors::{Cosine, MeanError, NoiseRatio};
 use intact8_ir::{Error, Result, Tensor, did_you_mean, with_element};
 pub use noise::Noise;
 pub(crate) use noise::{noise, noise_of_mean};
 pub(crate) use numbers::{labels, numbers};
 pub use own::{Contributions, OwnMetric, OwnTally};
-use ranks::{RankCorrelation, RocArea};
 use std::borrow::Cow;
 use std::sync::Arc;
+use table::OTHER_NAMES;
+pub use table::{METRICS, MetricRow};
 pub(crate) use tally_samples::TallySamples;
-
-/// A kind of metric. All metrics use the model's first output that is a tensor.
-pub struct MetricRow {
-    /// Its name on the command line; a final `K` stands for a number.
-    pub name: &'static str,
-    /// A short description.
-    pub about: &'static str,
-    /// Whether higher or lower values are better.
-    pub better: Better,
-    /// Whether the best value is 1, and 0 is worthless.
-    pub is_share: bool,
-    /// The values that the output is compared with.
-    pub truth: Truth,
-    /// Makes an empty tally; `k` is the number in the name.
-    tally: fn(k: usize) -> Box<dyn Tally>,
-}
 
 /// The direction in which a metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +30,9 @@ pub enum Better {
     /// Lower values are better.
     Lower,
 }
+
+/// The bounds of a metric of which none are known.
+pub const UNBOUNDED: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
 /// The values that an output is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,87 +44,6 @@ pub enum Truth {
     /// None that intact8 knows, for metrics of the caller's own.
     Own,
 }
-
-/// The metrics.
-pub static METRICS: &[MetricRow] = &[
-    MetricRow {
-        name: "topK",
-        about: "the share of samples whose label is among the K greatest outputs",
-        better: Better::Higher,
-        is_share: true,
-        truth: Truth::Labels,
-        tally: |k| Box::new(TopK::new(k)),
-    },
-    MetricRow {
-        name: "miou",
-        about: "the intersection of predicted and labelled pixels over their union, the mean over the classes",
-        better: Better::Higher,
-        is_share: true,
-        truth: Truth::Labels,
-        tally: |_| Box::new(Overlap::default()),
-    },
-    MetricRow {
-        name: "auc",
-        about: "the area under the ROC curve, for labels 0 and 1",
-        better: Better::Higher,
-        is_share: true,
-        truth: Truth::Labels,
-        tally: |_| Box::new(RocArea::default()),
-    },
-    MetricRow {
-        name: "spearman",
-        about: "the rank correlation of outputs and targets",
-        better: Better::Higher,
-        is_share: true,
-        truth: Truth::Targets,
-        tally: |_| Box::new(RankCorrelation::default()),
-    },
-    MetricRow {
-        name: "mse",
-        about: "the mean squared difference from the targets",
-        better: Better::Lower,
-        is_share: false,
-        truth: Truth::Targets,
-        tally: |_| Box::new(MeanError::default()),
-    },
-    MetricRow {
-        name: "cosine",
-        about: "the cosine of the angle to the targets, the mean over the samples",
-        better: Better::Higher,
-        is_share: true,
-        truth: Truth::Targets,
-        tally: |_| Box::new(Cosine::default()),
-    },
-    MetricRow {
-        name: "sqnr",
-        about: "the energy of the targets over that of the difference from them, in decibels, at most 200",
-        better: Better::Higher,
-        is_share: false,
-        truth: Truth::Targets,
-        tally: |_| Box::new(NoiseRatio::to_energy()),
-    },
-    MetricRow {
-        name: "psnr",
-        about: "the squared range of the targets over the mean squared difference, in decibels, at most 200",
-        better: Better::Higher,
-        is_share: false,
-        truth: Truth::Targets,
-        tally: |_| Box::new(NoiseRatio::to_peak()),
-    },
-];
-
-/// Names that other tools have for metrics, in lower case.
-const OTHER_NAMES: &[(&str, &str)] = &[
-    ("accuracy", "top1"),
-    ("acc", "top1"),
-    ("top-1", "top1"),
-    ("top_1", "top1"),
-    ("iou", "miou"),
-    ("mean_iou", "miou"),
-    ("auroc", "auc"),
-    ("roc_auc", "auc"),
-    ("snr", "sqnr"),
-];
 
 /// A metric, with the number in its name.
 #[derive(Clone)]
@@ -180,6 +86,14 @@ impl Metric {
     /// Whether the best value is known to be 1, and 0 worthless.
     pub fn is_share(&self) -> bool {
         matches!(&self.kind, Kind::Row(row, _) if row.is_share)
+    }
+
+    /// The least and the greatest value; infinite where there is none, or none is known.
+    pub fn bounds(&self) -> [f64; 2] {
+        match &self.kind {
+            Kind::Row(row, _) => row.bounds,
+            Kind::Own(..) => UNBOUNDED,
+        }
     }
 
     pub(crate) fn tally(&self) -> Box<dyn Tally> {

@@ -63,7 +63,7 @@ impl RecordedBatches {
         if self.is_empty() {
             return Err(Error::invalid_data("has no batches").at(self.source));
         }
-        Ok(DataSet { source: self.source, parts: self.parts, is_folder: true, notes: vec![] })
+        Ok(DataSet { source: self.source, parts: self.parts, is_folder: true, notes: vec![], unused: vec![] })
     }
 
     fn written(&mut self, tensor: &Tensor) -> std::io::Result<Array> {

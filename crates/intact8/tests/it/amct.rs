@@ -242,7 +242,7 @@ fn a_model_is_quantized_without_an_evaluator_from_raw_files() {
         .collect();
     found.sort();
     let mut expected = files.to_vec();
-    expected.extend(["final_config.json", "intact8.toml", "report.html"]);
+    expected.extend(["final_config.json", "intact8.toml", "report.html", "report.json"]);
     expected.sort_unstable();
     assert_eq!(found, expected);
     let bytes = |name: &str| std::fs::read(scratch.path(name)).expect("the file is written");

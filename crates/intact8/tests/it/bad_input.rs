@@ -35,7 +35,11 @@ fn message_with(code: i32, scratch: &Scratch, replaced: &[(&str, &str)], more: &
     let is_fed = |line: &str| line.starts_with("input: ");
     assert!(run.stdout.lines().all(is_fed), "only what is fed: {}", run.stdout);
     assert_eq!(scratch.files(), before, "no file is written");
-    run.stderr.trim_end().replace(&scratch.path(""), "")
+    let line = run.stderr.trim_end().replace(&scratch.path(""), "");
+    // That the option is named is checked for all options together.
+    let text = line.split_once("error: --").and_then(|(_, text)| text.split_once(": "));
+    let of_value = text.filter(|(option, _)| code == 2 && !option.contains(' '));
+    of_value.map_or(line.clone(), |(_, text)| format!("error: {text}"))
 }
 
 fn images(n: usize) -> Tensor {
@@ -95,7 +99,7 @@ fn data_that_do_not_fit_the_model_are_errors() {
     nan.values_mut::<f32>().expect("images are f32")[70] = f32::NAN;
     assert_eq!(
         calib(&[("input", nan)]),
-        "error: the input of stem.conv: the calibration data hold NaN here; check them"
+        "error: c.npz: array \"input\": sample 1 (from 0) holds NaN; correct the data, or leave the sample out"
     );
     let eval = scratch.npz("e.npz", &[("input", images(3)), ("labels", Tensor::new(&[2], vec![1i64, 2]))]);
     assert_eq!(message(&scratch, &[("eval", &eval)], &[]), "error: e.npz: has 3 samples and 2 labels");

@@ -58,7 +58,10 @@ fn the_limit_can_be_set() {
         "{found}"
     );
     let found = intact8(&["run", "m.onnx", "--input", "x", "--output", "y", "--max-memory", "8 bytes"]);
-    assert_eq!((found.code, &*found.stderr), (2, "error: \"8 bytes\" is not a size; write 256M, 2G, or 0\n"));
+    assert_eq!(
+        (found.code, &*found.stderr),
+        (2, "error: --max-memory: \"8 bytes\" is not a size; write 256M, 2G, or 0\n")
+    );
 }
 
 /// A range whose ends are farther apart than the largest float.

@@ -30,7 +30,10 @@ mod sharing;
 mod streams;
 mod trust;
 mod usability;
+mod usage;
 mod workers;
+mod written_paths;
+mod wrong_data;
 mod wrong_use;
 
 use std::path::{Path, PathBuf};

@@ -43,7 +43,7 @@ fn a_model_is_printed_after_the_passes_that_were_named() {
     let after = run.stdout.strip_prefix("// after fold-constants\n").unwrap();
     assert!(after.contains("%i = Identity(%x)") && after.contains("%two = const"), "{after}");
     let run = intact8(&["opt", &model, "--pass", "trim", "--print-after", "fold-constants"]);
-    assert_eq!(run.code, 1);
+    assert_eq!(run.code, 2);
     assert!(run.stderr.contains("is not among those of --pass"), "{}", run.stderr);
 }
 
@@ -71,7 +71,7 @@ fn both_kinds_of_files_hold_the_same_model() {
 fn an_unknown_pass_is_an_error_with_the_nearest_name() {
     let scratch = Scratch::new();
     let run = intact8(&["opt", &text_model(&scratch), "--pass", "fold-constnats"]);
-    assert_eq!(run.code, 1);
+    assert_eq!(run.code, 2);
     let expected =
         "there is no pass \"fold-constnats\"; did you mean \"fold-constants\"; the passes are name-nodes, ";
     assert!(run.stderr.contains(expected), "{}", run.stderr);

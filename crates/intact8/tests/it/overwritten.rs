@@ -34,7 +34,6 @@ fn a_file_that_is_read_is_not_written() {
     assert!(before == [&model, &calib, &eval].map(|path| std::fs::read(path).unwrap()));
 }
 
-/// Runs without scores leave no report, but the options of the run.
 #[test]
 fn a_result_of_another_model_is_kept_also_without_a_report() {
     let scratch = Scratch::new();
@@ -45,6 +44,11 @@ fn a_result_of_another_model_is_kept_also_without_a_report() {
         intact8(&[&["quantize", model, "--calib", &calib, "--no-eval", "-o", &save], more].concat())
     };
     assert_eq!(run(&model, &[]).code, 0);
+    let refused = run(&other, &[]);
+    let expected = "m_report.json: is the result of another model, ";
+    assert!(refused.code == 1 && refused.stderr.contains(expected), "{}", refused.stderr);
+    // The recipe names the model too.
+    std::fs::remove_file(scratch.path("m_report.json")).unwrap();
     let refused = run(&other, &[]);
     let expected = "m_intact8.toml: is the result of another model, ";
     assert!(refused.code == 1 && refused.stderr.contains(expected), "{}", refused.stderr);

@@ -66,9 +66,9 @@ fn a_wrong_recipe_is_one_line_before_anything_is_read() {
     let scratch = Scratch::new();
     for (text, expected) in [
         ("max_drop = 1", "r.toml: there is no option \"max_drop\"; did you mean \"max-drop\""),
-        ("threads = 0", "r.toml: threads: invalid value '0' for '--threads <N>': 0 is not in 1..=65535"),
+        ("threads = 0", "r.toml: threads: 0 is not in 1..=65535"),
         ("model = ", "r.toml: line 1: "),
-        ("eval = \"e\"\nno-eval = true", "r.toml: the argument "),
+        ("eval = \"e\"\nno-eval = true", "r.toml: eval: can't be used with no-eval; omit one or the other"),
     ] {
         let recipe = scratch.text("r.toml", text).display().to_string();
         let run = intact8(&["quantize", "--recipe", &recipe]);
@@ -76,11 +76,31 @@ fn a_wrong_recipe_is_one_line_before_anything_is_read() {
         assert!(run.stderr.starts_with("error: ") && run.stderr.contains(expected), "{}", run.stderr);
     }
     let absent = intact8(&["quantize", "--recipe", &scratch.path("no.toml")]);
-    assert!(absent.code == 2 && absent.stderr.ends_with("no.toml: No such file or directory (os error 2)\n"));
+    assert!(absent.code == 1 && absent.stderr.ends_with("no.toml: No such file or directory (os error 2)\n"));
     // What no recipe has is required still.
     let recipe = scratch.text("r.toml", "batch = 4").display().to_string();
     let run = intact8(&["quantize", "--recipe", &recipe]);
     assert!(run.code == 2 && run.stderr.contains("--calib <CALIB>"), "{}", run.stderr);
+}
+
+#[test]
+fn options_of_the_call_override_those_of_a_recipe() {
+    let scratch = Scratch::new();
+    let recipe =
+        scratch.text("r.toml", "[accuracy]\nmetric = \"top1\"\nmax-drop = 0.002\n").display().to_string();
+    let run = quantize(&scratch, "digits", &["--recipe", &recipe, "--metric", "sqnr>=20"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let report = json(&scratch, "m_report.json");
+    let targets: Vec<&str> =
+        report["goals"].as_array().unwrap().iter().map(|goal| goal["target"].as_str().unwrap()).collect();
+    assert_eq!(targets, [">=20"]);
+    // What has no effect in the recipe itself is said of the recipe.
+    let recipe = scratch.text("r.toml", "metric = \"sqnr>=20\"\nmax-drop = 0.002\n").display().to_string();
+    let run = quantize(&scratch, "digits", &["--recipe", &recipe]);
+    let expected =
+        "error: --max-drop has no effect: every --metric has a goal of its own; omit it, or a goal; ";
+    assert!(run.code == 2 && run.stderr.starts_with(expected), "{}", run.stderr);
+    assert!(run.stderr.ends_with("r.toml has metric and max-drop\n"), "{}", run.stderr);
 }
 
 #[test]

@@ -44,6 +44,10 @@ fn the_keys_of_a_report_are_those_of_its_schema() {
         let run = quantize(&scratch, "digits-hard", more);
         assert_eq!(run.code, code, "{}", run.stderr);
         check_keys(&report(&scratch), &schema, "report");
+        let report = report(&scratch);
+        for key in schema["else"]["required"].as_array().unwrap() {
+            assert!(report.get(key.as_str().unwrap()).is_some(), "a scored run has {key}");
+        }
     }
 }
 
@@ -128,7 +132,7 @@ fn layers_have_their_noise_and_their_time() {
 }
 
 #[test]
-fn a_run_without_a_score_has_a_page() {
+fn a_run_without_a_score_has_reports() {
     let scratch = Scratch::new();
     let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits", file));
     let save = scratch.path("m");
@@ -143,6 +147,15 @@ fn a_run_without_a_score_has_a_page() {
         assert!(!page.contains(&format!("id=\"{section}\"")), "{section}");
     }
     assert!(page.contains(">SQNR<") && page.contains(">ms<") && page.contains("stem.conv"));
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let report = report(&scratch);
+    check_keys(&report, &schema, "report");
+    assert!(report["target_met"].is_null() && report.get("trials").is_none(), "{report}");
+    assert_eq!(report["arithmetic"]["stem.conv"], "int8");
+    assert!(report["layers"].as_array().unwrap().contains(&"stem.conv".into()));
+    let files = report["files"].as_array().unwrap();
+    assert!(files.contains(&scratch.path("m_report.json").into()) && files.contains(&report["deploy_file"]));
     assert!(!page.contains("arget m"));
 }
 
@@ -156,5 +169,5 @@ fn a_run_without_a_score_replaces_the_reports_of_an_earlier_one() {
     let run = crate::intact8(&["quantize", &model, "--calib", &calib, "--no-eval", "--save", &save]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(page(&scratch).contains(">Quantized; nothing was scored<"));
-    assert!(!Path::new(&scratch.path("m_report.json")).exists());
+    assert!(report(&scratch)["target_met"].is_null() && !Path::new(&scratch.path("m_history.json")).exists());
 }

@@ -120,7 +120,7 @@ fn a_format_that_the_runtime_does_not_run_is_refused_before_anything_is_measured
     let more = ["--target", "ascend", "--deploy", "ascend", "--runtime", "onnxruntime=/no/such/folder"];
     assert_eq!(
         usage_message(&scratch, &[], &more),
-        "error: --runtime: ONNX Runtime does not run the deploy format ascend, and can't score it; omit --runtime, and our \
+        "error: ONNX Runtime does not run the deploy format ascend, and can't score it; omit --runtime, and our \
          interpreter does"
     );
 }

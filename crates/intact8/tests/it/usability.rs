@@ -38,7 +38,7 @@ fn options_that_lack_another_one_name_it() {
     );
     assert_eq!(
         refused(&["--eval-cmd", "CUDA=0 python score.py"]),
-        "error: CUDA=0 python score.py: no shell runs the command, so \"CUDA=0\" is taken for a program; write env CUDA=0 \
+        "error: --eval-cmd: CUDA=0 python score.py: no shell runs the command, so \"CUDA=0\" is taken for a program; write env CUDA=0 \
          python score.py"
     );
 }

@@ -54,19 +54,51 @@ fn what_is_fed_is_said_before_the_search() {
     let images = array("calib.npz", "input");
     let doubles = images.values::<f32>().unwrap().iter().map(|&value| f64::from(value)).collect();
     let calib = scratch.npz("c.npz", &[("input", Tensor::new(images.shape(), doubles))]);
-    let eval = fixture("digits", "eval.npz");
-    let run = with_data(&scratch, &calib, &eval, &["--mean", "0.5"]);
+    let labels = array("eval.npz", "labels");
+    let eval = scratch.npz("e.npz", &[("input", bytes("eval.npz")), ("labels", labels)]);
+    let run = with_data(&scratch, &calib, &eval, &["--mean", "0", "--std", "255"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stdout.starts_with("input: f64 0..1 → f32 0..1\n"), "{}", run.stdout);
-    let remark = "c.npz: array \"input\": is f64; --mean and --std are for uint8 arrays, and not applied\n";
+    let remark = "c.npz: array \"input\" is f64, not uint8 for a float input, so --mean is not applied\n";
     assert!(run.stderr.contains(remark), "{}", run.stderr);
-    // Other commands say so too, and of other options for data.
-    let onnx = fixture("digits", "model.onnx");
-    let run = intact8(&["score", &onnx, "--eval", &eval, "--std", "2", "--raw-shape", "9x9", "--no-bench"]);
-    for remark in
-        ["is f32; --mean and --std are for uint8", "holds no raw files, so --raw-shape is not applied"]
-    {
-        assert!(run.code == 0 && run.stderr.contains(remark), "{}", run.stderr);
+}
+
+#[test]
+fn an_option_without_effect_on_any_data_is_refused_by_every_command() {
+    let scratch = Scratch::new();
+    let [onnx, calib, eval] = ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits", file));
+    let (m, out) = (scratch.path("m"), scratch.path("out"));
+    let commands: [&[&str]; 8] = [
+        &["quantize", &onnx, "--calib", &calib, "--eval", &eval, "-o", &m],
+        &["quantize", &onnx, "--calib", &calib, "--no-eval", "-o", &m],
+        &["calibrate", &onnx, "--calib", &calib, "-o", &out],
+        &["score", &onnx, "--eval", &eval, "--no-bench"],
+        &["compare", &onnx, &onnx, "--input", &eval],
+        &["run", &onnx, "--input", &eval, "--output", &out],
+        &["bench", &onnx, "--input", &eval],
+        &["work", &m, &onnx, "--eval", &eval],
+    ];
+    for command in commands {
+        for option in [
+            ["--mean", "0.5"].as_slice(),
+            &["--std", "2"],
+            &["--raw-bytes"],
+            &["--raw-shape", "9x9"],
+            &["--classes", "names.txt"],
+            &["--layout", "nhwc"],
+        ] {
+            let run = intact8(&[command, option].concat());
+            let expected = format!(": {} has no effect: ", option[0]);
+            assert!(run.code == 1 && run.stderr.contains(&expected), "{command:?}: {}", run.stderr);
+            assert!(run.stderr.ends_with("; omit it\n"), "{}", run.stderr);
+        }
+    }
+    assert_eq!(scratch.files(), [""; 0]);
+    // Without data no option for them has an effect.
+    for command in [&["bench", &onnx][..], &["run", &onnx, "--profile"]] {
+        let run = intact8(&[command, &["--raw-shape", "9x9"]].concat());
+        let expected = "--raw-shape has no effect without --input; add it, or omit --raw-shape\n";
+        assert!(run.code == 2 && run.stderr.ends_with(expected), "{command:?}: {}", run.stderr);
     }
 }
 
@@ -114,7 +146,7 @@ fn labels_that_are_no_classes_of_the_output_are_errors() {
 }
 
 /// Quantizes a model with the input `x` and given outputs.
-fn of_text(scratch: &Scratch, text: &str, x: Tensor, labels: Vec<i64>, more: &[&str]) -> Run {
+pub(crate) fn of_text(scratch: &Scratch, text: &str, x: Tensor, labels: Vec<i64>, more: &[&str]) -> Run {
     let model = scratch.path("model.onnx");
     intact8::save_model(&text.parse().unwrap(), model.as_ref()).unwrap();
     let labels = Tensor::new(&[labels.len()], labels);

@@ -1,9 +1,14 @@
 //! The options of `intact8 quantize`, by the headings of its help.
 
+use super::{budget, size};
+use crate::cli::values::{self, checked};
 use crate::cli::{
     DeployArgs, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, SaveArgs, SelectionArgs,
 };
-use intact8::WithoutStages;
+use intact8::search::ladder::rung_named;
+use intact8::search::sensitivity::sensitivity_named;
+use intact8::search::strategy::strategy_named;
+use intact8::{CommandScorer, Confidence, MaxDrop, Preference, WithoutStages};
 use std::path::PathBuf;
 
 /// Quantize a model to int8 as far as an accuracy target allows
@@ -42,6 +47,7 @@ pub(crate) struct Args {
     /// Memory that each stage of calibration may take beside the model and its runs: 512M, 8G; default: half of the machine's, or
     /// of its control group's limit
     #[arg(long = "memory", value_name = "SIZE", help_heading = "Memory")]
+    #[arg(value_parser = checked(|text: &str| size::memory(Some(text))))]
     pub(super) calibration_memory: Option<String>,
 }
 
@@ -75,24 +81,25 @@ pub(crate) struct DataArgs {
 pub(crate) struct AccuracyArgs {
     /// Metric of the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; optionally with a goal as
     /// in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
-    #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1")]
+    #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1", value_parser = checked(values::metric))]
     pub(super) metrics: Vec<String>,
     /// Largest drop of a metric without a goal: absolute as in 0.01, or relative to the original's metric as in 1%; default: 0.01
-    #[arg(long, value_name = "DROP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DROP", allow_hyphen_values = true, value_parser = checked(MaxDrop::parse))]
     pub(super) max_drop: Option<String>,
     /// Require that the goals are met even at the worse end of the confidence interval of this level, such as 0.95; without
     /// it the interval is only shown
-    #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd")]
+    #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd", value_parser = checked(Confidence::parse))]
     pub(super) confidence: Option<String>,
     /// Score models with a command, which receives the path of an ONNX file and prints a number; larger is better
     #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics", "cache_mem", "no_early_stop"])]
+    #[arg(value_parser = checked(CommandScorer::parse))]
     pub(super) eval_cmd: Option<String>,
     /// Start the command only once: it reads the path of a model from each line of its input, and answers with a number on
     /// a line
     #[arg(long)]
     pub(super) eval_stays: bool,
     /// End the command if it takes longer than this for a model: 90s, 15m or 2h
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = checked(budget::parse))]
     pub(super) eval_timeout: Option<String>,
     /// Score the fake-quant model of a trial with the command first, and the deploy model only if that meets the goals
     #[arg(long)]
@@ -116,6 +123,7 @@ pub(crate) struct SpeedArgs {
     /// convolution and matrix product in int8, or most-int8, which quantizes every layer that has integers around it; not with
     /// --config
     #[arg(long, value_name = "WHAT", default_value = "fastest", conflicts_with = "config")]
+    #[arg(value_parser = checked(Preference::named))]
     pub(super) prefer: String,
     #[command(flatten)]
     pub(super) runtime: RuntimeArgs,
@@ -127,7 +135,7 @@ pub(crate) struct SpeedArgs {
     #[arg(long)]
     pub(super) no_bench: bool,
     /// Measure latencies with a command, which receives the path of an ONNX file and prints milliseconds
-    #[arg(long, value_name = "CMD", conflicts_with = "no_bench")]
+    #[arg(long, value_name = "CMD", conflicts_with = "no_bench", value_parser = checked(CommandScorer::parse))]
     pub(super) bench_cmd: Option<String>,
 }
 
@@ -154,28 +162,29 @@ pub(crate) struct LayerArgs {
 #[command(next_help_heading = "Search")]
 pub(crate) struct SearchArgs {
     /// Strategy that chooses the layers to roll back: minimal, anytime, binary-search, gallop, worst-first or greedy
-    #[arg(long, value_name = "NAME", default_value = "minimal")]
+    #[arg(long, value_name = "NAME", default_value = "minimal", value_parser = checked(strategy_named))]
     pub(super) strategy: String,
     /// Sensitivity that ranks the layers: cosine, mse, sqnr or kl of their own output, or output-cosine, … of the network's
     /// output
-    #[arg(long, value_name = "NAME", default_value = "cosine")]
+    #[arg(long, value_name = "NAME", default_value = "cosine", value_parser = checked(sensitivity_named))]
     pub(super) sensitivity: String,
     /// Try other settings for layers before they stay in float: method, bias, ada-round and int16, or some of these, or weights,
     /// which leaves only weights in int8; see docs/search.md
     #[arg(long, value_name = "RUNG,RUNG…", num_args = 0..=1, require_equals = true)]
     #[arg(value_delimiter = ',', default_missing_value = "method,bias,ada-round,int16")]
+    #[arg(value_parser = checked(rung_named))]
     pub(super) ladder: Vec<String>,
     /// End with the best result so far after this number of trials
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_trials: Option<u32>,
     /// End with the best result so far after this time: 90s, 15m or 2h
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = checked(budget::parse))]
     pub(super) time_budget: Option<String>,
     /// Score every trial to its end, even if it can no longer meet the goals
     #[arg(long)]
     pub(super) no_early_stop: bool,
     /// Memory for cached activations, with which a trial computes only the layers that have changed: 256M, 2G, or 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = checked(size::parse))]
     pub(super) cache_mem: String,
     /// Let workers run trials too, which `intact8 work` starts with the same folder, model, data and metrics
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["eval_cmd", "no_eval"])]

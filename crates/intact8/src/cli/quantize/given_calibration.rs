@@ -1,8 +1,7 @@
 //! `--calibration`: a calibration that `intact8 calibrate` has made, instead of one of the run's own.
 
 use super::Args;
-use crate::cli::usage_error::OrUsage;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use intact8::calibrate::{Calibrated, CalibrationObserver, MemoryLimit, Proceeded, Share};
 use intact8::data::Feed;
 use intact8::{
@@ -32,7 +31,7 @@ impl GivenCalibration {
         let config = checked.and_then(|()| file.task.config()).with_context(|| path.display().to_string())?;
         if args.is_for_amct() && config.equalize {
             let message = "--record-format amct: the calibration was made with cross-layer equalization; make it with --no-equalize";
-            return Err(anyhow!(message)).or_usage();
+            bail!(message);
         }
         (choice.given, choice.without) = (Some(config.clone()), WithoutStages::default());
         Ok(Some(GivenCalibration { path: path.clone(), file, config }))

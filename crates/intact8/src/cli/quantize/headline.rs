@@ -61,7 +61,7 @@ impl Headline<'_> {
         let confidence = self.goals.confidence.unwrap_or_default();
         let target = match goal.target {
             Target::Bound(_) => {
-                let ends = interval_of_value(idx, found, confidence).map(|(_, ends)| ends);
+                let ends = interval_of_value(idx, found, confidence, goal.bounds).map(|(_, ends)| ends);
                 let ends = ends.map(|[low, high]| {
                     format!(", {} interval {} to {}", confidence.shown(), shown(goal, low), shown(goal, high))
                 });

@@ -13,7 +13,7 @@ pub(super) fn of_data(args: &Args) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     let data = [Some(&args.data.calib), args.data.eval.as_ref()].into_iter().flatten();
     let files = data.map(|path| data_files(path)).collect::<intact8::Result<Vec<_>>>()?.concat();
-    for path in files.iter().chain(args.data.feeding.feeding().images.classes.as_ref()) {
+    for path in files.iter().chain(args.data.feeding.feeding()?.images.classes.as_ref()) {
         part(&mut hash, file_sha256(path)?.as_bytes());
     }
     Ok(digits(hash))
@@ -48,7 +48,7 @@ pub(super) fn identity(
         format!(
             "{:?} {goals:?} {:?} {}",
             args.accuracy.eval_cmd,
-            args.data.feeding.feeding(),
+            args.data.feeding.feeding()?,
             args.search.no_early_stop
         )
         .as_bytes(),

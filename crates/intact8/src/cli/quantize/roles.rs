@@ -2,7 +2,7 @@
 
 use super::Args;
 use super::settings::Settings;
-use crate::cli::{print_message, print_notes};
+use crate::cli::{print_message, print_notes, print_variety};
 use anyhow::Context;
 use intact8::data::{DataSet, Feed};
 use intact8::ir::Type;
@@ -28,7 +28,7 @@ pub(super) fn roles(
         None => Some(OriginalModel::new(interpreter.clone(), model)),
     };
     let original = original.transpose().with_context(|| args.model.display().to_string())?;
-    let (feeding, limits) = (args.data.feeding.feeding(), settings.limits);
+    let (feeding, limits) = (args.data.feeding.feeding()?, settings.limits);
     let fed = |path: &Path| -> intact8::Result<(DataSet, Feed)> {
         let data = DataSet::read_for(path, model, &feeding)?;
         let feed = data.feed(model, &feeding)?;
@@ -38,7 +38,9 @@ pub(super) fn roles(
     let eval = || args.data.eval.as_deref().map(fed).transpose();
     let (calibration, eval) = rayon::join(|| fed(&args.data.calib), eval);
     let ((_, calibration), eval) = (calibration?, eval?);
-    print_notes(std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)));
+    let feeds: Vec<&Feed> = std::iter::once(&calibration).chain(eval.iter().map(|(_, feed)| feed)).collect();
+    print_notes(&feeds)?;
+    print_variety(&calibration)?;
     // Those of the calibration data are in the line of their range.
     eval.iter().flat_map(|(_, feed)| feed.casts()).for_each(|line| print_message(&line));
     let (scorer, goals): (AnyScorer, Vec<Goal>) = match (&args.accuracy.eval_cmd, eval) {

@@ -49,6 +49,7 @@ impl Settings {
     fn parse(args: &Args) -> anyhow::Result<Settings> {
         let (accuracy, search) = (&args.accuracy, &args.search);
         check_combination(args)?;
+        args.data.feeding.feeding()?;
         let max_drop = MaxDrop::parse(accuracy.max_drop.as_deref().unwrap_or(MAX_DROP))?;
         let metrics = if accuracy.eval_cmd.is_some() { &[] } else { &accuracy.metrics[..] };
         let metrics = metrics.iter().map(|text| Goal::parse(text, max_drop));

@@ -9,11 +9,8 @@ pub(crate) fn memory(asked: Option<&str>) -> anyhow::Result<MemoryLimit> {
     let Some(asked) = asked else {
         return Ok(calibration_memory());
     };
-    let bytes = parse(asked).context("--memory")?;
-    ensure!(
-        bytes >= LEAST_CALIBRATION_MEMORY,
-        "--memory: {asked} is too little for calibration; give it at least 64M"
-    );
+    let bytes = parse(asked)?;
+    ensure!(bytes >= LEAST_CALIBRATION_MEMORY, "{asked} is too little for calibration; give it at least 64M");
     Ok(MemoryLimit(bytes))
 }
 

@@ -131,7 +131,7 @@ fn losses(goals: &[Goal], confidence: Confidence, report: &Report<Score>) -> Opt
         }
         let Interval { loss, standard_error, ends, .. } = interval_of_loss;
         let (shown, (standard_error, [least, most])) = match is_bound(goal) {
-            true => (result.values[idx], interval_of_value(idx, result, confidence)?),
+            true => (result.values[idx], interval_of_value(idx, result, confidence, goal.bounds)?),
             false => (loss, (standard_error, ends)),
         };
         table.add_row([

@@ -1,4 +1,4 @@
-//! `intact8 quantize --no-eval`: calibration, files and the page of the report, without any scoring. The placement of int8 is
+//! `intact8 quantize --no-eval`: calibration, files and the reports, without any scoring. The placement of int8 is
 //! measured all the same.
 
 use super::given_calibration::GivenCalibration;
@@ -9,7 +9,7 @@ use crate::cli::WrittenRecipe;
 use crate::cli::interrupt::stop_on_interrupt;
 use crate::cli::messages::ProgressKind;
 use crate::cli::progress::Terminal;
-use crate::cli::{print_contradictions, print_line, print_message, print_notes, print_result};
+use crate::cli::{print_contradictions, print_line, print_message, print_notes, print_result, print_variety};
 use anyhow::Context;
 use intact8::data::DataSet;
 use intact8::quant::deploy::check_is_float;
@@ -27,10 +27,11 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     let model = args.load.model(&args.model)?;
     check_is_float(&model)?;
     print_contradictions(&args.model, &model)?;
-    let feeding = args.data.feeding.feeding();
+    let feeding = args.data.feeding.feeding()?;
     let mut calibration = DataSet::read_for(&args.data.calib, &model, &feeding)?.feed(&model, &feeding)?;
     calibration.check_memory(settings.limits.memory)?;
-    print_notes([&calibration]);
+    print_notes(&[&calibration])?;
+    print_variety(&calibration)?;
     calibration.casts().iter().for_each(|line| print_message(line));
     let mut choice = args.config_choice(&settings)?;
     let mut given = GivenCalibration::of(args, &model, &calibration, &mut choice)?;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     };
     let of_run = (model_bytes(&args.model, &model), began.elapsed());
     let facts = report_facts::facts(args, files, of_run, runtime.as_ref());
-    run.write_page(&mut calibration, files, &mut watcher, &facts)?;
+    run.write_report(&mut calibration, files, &mut watcher, &facts)?;
     watcher.progress = Box::new(());
     match latency {
         Some(Ok(latency)) => {

@@ -2,6 +2,7 @@
 
 use super::*;
 use clap::Args;
+use std::path::Path;
 
 fn program() -> Command {
     let quantize = crate::cli::quantize::Args::augment_args(Command::new(SUBCOMMAND));
@@ -16,7 +17,7 @@ fn expanded(recipe: &str, more: &[&str]) -> Result<Vec<String>, String> {
     let words = ["intact8", "quantize", "--recipe", path.to_str().unwrap()];
     let words: Vec<OsString> = words.iter().chain(more).map(OsString::from).collect();
     match with_recipe(&program(), &words) {
-        Ok(found) => {
+        Ok(ExpandedWords { words: found, .. }) => {
             let added = &found[2..found.len() - words.len() + 2];
             Ok(added.iter().map(|word| word.to_str().unwrap().to_owned()).collect())
         }
@@ -61,6 +62,23 @@ fn the_command_line_takes_the_place_of_options_and_of_those_that_it_excludes() {
         ["--eval=e.npz", "--metric=top5", "--output=out/a"]
     );
     assert_eq!(expanded(recipe, &["--eval-cmd", "score", "-o", "b"]).unwrap(), ["--batch=8"]);
+    // Also of what has no effect beside a typed one, or by it.
+    let recipe = "metric = \"top1\"\nmax-drop = 0.01\ncontrib = true\ndeploy = \"qoperator\"\n";
+    let no_drop = ["--contrib", "--deploy=qoperator"];
+    assert_eq!(expanded(recipe, &["--metric", "sqnr>=20"]).unwrap(), no_drop);
+    assert_eq!(
+        expanded(recipe, &["--metric", "sqnr>=20", "--metric", "top5"]).unwrap(),
+        ["--max-drop=0.01", "--contrib", "--deploy=qoperator"]
+    );
+    assert_eq!(expanded(recipe, &["--deploy", "qdq"]).unwrap(), ["--metric=top1", "--max-drop=0.01"]);
+    let recipe = "metric = [\"top1=1%\", \"sqnr>=20\"]\n";
+    assert_eq!(expanded(recipe, &["--max-drop", "2%"]).unwrap(), ["--metric=top1", "--metric=sqnr>=20"]);
+    let recipe = "metric = [\"top1=1%\", \"top5\"]\n";
+    assert_eq!(expanded(recipe, &["--max-drop", "2%"]).unwrap(), ["--metric=top1=1%", "--metric=top5"]);
+    let recipe = "eval-cmd = \"score\"\neval-stays = true\neval-timeout = \"5s\"\n";
+    assert_eq!(expanded(recipe, &["--eval", "e.npz"]).unwrap(), [""; 0]);
+    assert_eq!(expanded(recipe, &["--eval-cmd", "s"]).unwrap(), ["--eval-stays", "--eval-timeout=5s"]);
+    let recipe = "eval = \"e.npz\"\nmetric = \"top5\"\nbatch = 8\nsave = \"out/a\"\n";
     // What is wrong in the words themselves is left to the parser.
     assert_eq!(expanded(recipe, &["--no-such-option"]).unwrap(), [""; 0]);
 }
@@ -83,7 +101,7 @@ fn what_is_wrong_is_one_line_with_the_key() {
         ("calib = true", "calib: expected a string or a number, found true"),
         ("record-format = \"amtc\"", "record-format: invalid value 'amtc' for '--record-format <FORMAT>'; "),
         ("batch = 1\n[data]\nbatch = 2", "batch: is given twice"),
-        ("eval = \"e\"\neval-cmd = \"c\"", "the argument '--eval"),
+        ("eval = \"e\"\neval-cmd = \"c\"", "eval: can't be used with eval-cmd; omit one or the other"),
         ("batch = 1\nbatch = 2", "line 2: "),
         ("a = \n", "line 1: "),
     ] {
@@ -96,10 +114,7 @@ fn what_is_wrong_is_one_line_with_the_key() {
 fn what_excludes_each_other_is_listed_in_one_line() {
     let recipe = "model = \"m\"\ncalib = \"c\"\nno-eval = true\nmax-drop = \"1%\"\nmetric = [\"top1\"]\n";
     let found = expanded(recipe, &[]).unwrap_err();
-    assert!(
-        found.starts_with("the argument '--no-eval' cannot be used with: --max-drop <DROP>; --metric "),
-        "{found}"
-    );
+    assert!(found == "no-eval: can't be used with max-drop and metric; omit one or the other", "{found}");
 }
 
 /// The recipe that a command line writes.

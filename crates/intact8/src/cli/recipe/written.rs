@@ -86,7 +86,8 @@ impl WrittenRecipe {
 
     /// Whether a file is a recipe with the same options. What its author has written about them is then kept.
     pub(crate) fn is_that_of(&self, path: &Path) -> bool {
-        let Some(table) = path.is_file().then(|| super::table(path).ok()).flatten() else { return false };
+        let text = path.is_file().then(|| std::fs::read_to_string(path).ok()).flatten();
+        let Some(table) = text.and_then(|text| super::table(&text).ok()) else { return false };
         let mut found: Vec<(String, Value)> = Vec::new();
         for (key, value) in table {
             match value {

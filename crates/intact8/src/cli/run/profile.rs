@@ -1,7 +1,9 @@
 //! `intact8 run --profile`: the times of the nodes and operators of a model in our interpreter.
 
 use super::Args;
-use crate::cli::{ExitCode, lines_beside, print_contradictions, print_line, timed_inputs};
+use crate::cli::{
+    ExitCode, lines_beside, print_contradictions, print_line, print_surplus_threads, timed_inputs, values,
+};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use intact8::ir::Pass;
@@ -20,7 +22,7 @@ pub(super) struct ProfileArgs {
     #[arg(long, value_name = "N", default_value = "1", requires = "profile", value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
     /// Seconds for the profiled runs
-    #[arg(long, value_name = "S", default_value = "2", requires = "profile")]
+    #[arg(long, value_name = "S", default_value = "2", requires = "profile", value_parser = values::seconds)]
     seconds: f64,
     /// Number of nodes in the table
     #[arg(long, value_name = "N", default_value = "20", requires = "profile")]
@@ -34,7 +36,9 @@ pub(super) struct ProfileArgs {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ProfileArgs { threads, seconds, top, json, .. } = &args.profile;
     lines_beside(json.iter());
-    let budget = Duration::try_from_secs_f64(*seconds).context("--seconds must be a positive number")?;
+    let feeding = args.feeding.feeding()?;
+    print_surplus_threads(*threads);
+    let budget = Duration::try_from_secs_f64(*seconds)?;
     let shown = || args.model.display().to_string();
     let mut model = args.load.model(&args.model)?;
     ReadAscend.run(&mut model).with_context(shown)?;
@@ -42,8 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(rayon::ThreadPoolBuilder::new().num_threads(usize::from(*threads)).build_global());
     let session = Session::with_limits(&model, args.memory.limits()?).with_context(shown)?;
     print_contradictions(&args.model, &model).with_context(shown)?;
-    let (inputs, batch) =
-        timed_inputs(args.input.as_deref(), &args.feeding.feeding(), &model).with_context(shown)?;
+    let (inputs, batch) = timed_inputs(args.input.as_deref(), &feeding, &model).with_context(shown)?;
     let profile = RunProfile::measure(&session, &inputs, budget).with_context(shown)?;
     print_line(&format!(
         "{threads} thread{}{}{}, {} runs: {:.3} ms, in nodes {:.3} ms",

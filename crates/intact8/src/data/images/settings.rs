@@ -24,6 +24,21 @@ pub struct ImageSettings {
     pub classes: Option<PathBuf>,
 }
 
+impl ImageSettings {
+    /// The options that differ from the defaults, as they are typed.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let given = [
+            ("--resize", self.resize.is_some()),
+            ("--crop", self.crop.is_some()),
+            ("--interpolation", self.interpolation != Interpolation::default()),
+            ("--layout", self.layout.is_some()),
+            ("--channels", self.channels.is_some()),
+            ("--classes", self.classes.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option).collect()
+    }
+}
+
 /// A size in pixels; its text is `WxH`, or `N` for a square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

@@ -49,7 +49,7 @@ impl TopK {
 }
 
 impl Tally for TopK {
-    /// A label is among them if fewer than `k` outputs are greater, or equal with a smaller index.
+    /// A label is among them if fewer than `k` outputs are greater, or equal with a smaller index, and none is NaN.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         if batch.labels.len() != batch.n {
             return Err(Error::invalid_data("requires one label for each sample"));
@@ -59,7 +59,7 @@ impl Tally for TopK {
             let label = usize::try_from(label).expect("labels are classes");
             let is_ahead =
                 |(idx, &value): (usize, &f32)| value > row[label] || value == row[label] && idx < label;
-            let is_right = !row[label].is_nan()
+            let is_right = !row.iter().any(|value| value.is_nan())
                 && row.iter().enumerate().filter(|&other| is_ahead(other)).count() < self.k;
             self.is_right.add(f64::from(u8::from(is_right)));
         }
@@ -122,7 +122,7 @@ pub(super) struct Overlap {
 
 impl Tally for Overlap {
     /// The output is `[samples, classes, …]`, of which the class with the greatest value is the prediction, or it holds a class for
-    /// each label. Negative labels and 255 are ignored.
+    /// each label. Negative labels and 255 are ignored. Where an output is NaN, no class is predicted.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         let (found, n_labels) = (batch.output.len() / batch.n, batch.labels.len() / batch.n);
         let n_classes = if found == n_labels { 1 } else { batch.shape.get(1).copied().unwrap_or(1) };
@@ -141,18 +141,21 @@ impl Tally for Overlap {
             for (position, &label) in
                 labels.iter().enumerate().filter(|&(_, &label)| label >= 0 && label != 255)
             {
+                let at = |class: usize| row[class * n_labels + position];
                 let class = match n_classes {
-                    1 => row[position] as i64,
+                    _ if (0..n_classes).any(|class| at(class).is_nan()) => None,
+                    1 => Some(row[position] as i64),
                     _ => {
-                        let at = |class: usize| row[class * n_labels + position];
-                        (1..n_classes).fold(0, |best, class| if at(class) > at(best) { class } else { best })
-                            as i64
+                        let better = |best, class| if at(class) > at(best) { class } else { best };
+                        Some((1..n_classes).fold(0, better) as i64)
                     }
                 };
-                classes.entry(class).or_default()[0] += 1;
+                if let Some(class) = class {
+                    classes.entry(class).or_default()[0] += 1;
+                }
                 let labelled = classes.entry(label).or_default();
                 labelled[1] += 1;
-                labelled[2] += u64::from(class == label);
+                labelled[2] += u64::from(class == Some(label));
             }
             self.samples.push(classes);
         }

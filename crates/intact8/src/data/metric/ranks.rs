@@ -48,13 +48,17 @@ impl Tally for RankCorrelation {
         self.n_samples
     }
 
-    /// Pearson's correlation of the ranks; 0 if outputs or targets have only one value.
+    /// Pearson's correlation of the ranks; 0 if outputs or targets have only one value, and -1 if an output is NaN.
     fn value_of(&self, is_counted: &dyn Fn(usize) -> bool) -> f64 {
         let counted = |values: &[f32]| -> Vec<f32> {
             let pairs = values.iter().zip(&self.samples).filter(|&(_, &sample)| is_counted(sample));
             pairs.map(|(&value, _)| value).collect()
         };
-        let (outputs, targets) = (ranks(&counted(&self.outputs)), ranks(&counted(&self.targets)));
+        let outputs = counted(&self.outputs);
+        if outputs.iter().any(|output| output.is_nan()) {
+            return -1.0;
+        }
+        let (outputs, targets) = (ranks(&outputs), ranks(&counted(&self.targets)));
         let mean = (outputs.len() as f64 + 1.0) / 2.0;
         let covariance =
             |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum() };
@@ -76,7 +80,7 @@ pub(super) struct RocArea {
 }
 
 impl Tally for RocArea {
-    /// The output has one value a sample, or two, of which the second is the score of label 1.
+    /// The output has one value a sample, or two, of which the second is the score of label 1. One that is NaN counts as the worst.
     fn add(&mut self, batch: &Batch<'_>) -> Result<()> {
         let width = batch.output.len() / batch.n;
         if width > 2 || batch.labels.len() != batch.n {
@@ -88,7 +92,12 @@ impl Tally for RocArea {
             return Err(Error::invalid_data(format!("requires the labels 0 and 1, found {label}")));
         }
         let score = |row: &[f32]| if width == 2 { row[1] - row[0] } else { row[0] };
-        self.scores.extend(batch.output.chunks_exact(width).map(score));
+        let rows = batch.output.chunks_exact(width).zip(&*batch.labels);
+        self.scores.extend(rows.map(|(row, &label)| match score(row) {
+            number if number.is_nan() && label == 1 => f32::NEG_INFINITY,
+            number if number.is_nan() => f32::INFINITY,
+            number => number,
+        }));
         self.is_positive.extend(batch.labels.iter().map(|&label| label == 1));
         Ok(())
     }

@@ -19,9 +19,23 @@ fn value(name: &str, n: usize, shape: &[usize], output: &[f32], labels: &[i64], 
 #[test]
 fn of_equal_outputs_the_first_ranks_first() {
     let output = [1.0, 1.0, 0.0, 2.0, 5.0, f32::NAN];
-    assert_eq!(value("top1", 3, &[3, 2], &output, &[0, 0, 0], &[]), 2.0 / 3.0);
+    assert_eq!(value("top1", 3, &[3, 2], &output, &[0, 0, 0], &[]), 1.0 / 3.0);
     assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[2], &[]), 1.0);
     assert_eq!(value("top2", 1, &[1, 3], &[3.0, 1.0, 2.0], &[1], &[]), 0.0);
+}
+
+#[test]
+fn an_output_that_is_nan_counts_as_the_worst() {
+    let nan = f32::NAN;
+    assert_eq!(value("top1", 1, &[1, 3], &[3.0, nan, 2.0], &[0], &[]), 0.0);
+    assert_eq!(value("auc", 2, &[2], &[nan, 0.5], &[1, 0], &[]), 0.0);
+    assert_eq!(value("auc", 2, &[2], &[0.5, nan], &[1, 0], &[]), 0.0);
+    assert_eq!(value("spearman", 3, &[3, 1], &[0.0, 1.0, nan], &[], &[0.0, 1.0, 2.0]), -1.0);
+    assert_eq!(value("cosine", 1, &[1, 2], &[1.0, nan], &[], &[1.0, 1.0]), -1.0);
+    assert_eq!(value("mse", 1, &[1, 2], &[1.0, nan], &[], &[1.0, 1.0]), f64::INFINITY);
+    // Two classes at two positions, both labelled 0, and a class for each label.
+    assert_eq!(value("miou", 1, &[1, 2, 2], &[0.9, nan, 0.1, 0.0], &[0, 0], &[]), 0.5);
+    assert_eq!(value("miou", 1, &[1, 2], &[0.0, nan], &[0, 0], &[]), 0.5);
 }
 
 #[test]

@@ -123,11 +123,14 @@ impl DataScorer {
                 (idx..).zip(wave).map(|(idx, samples)| Ok((ready.start(&self.cache, idx)?, &samples[..])));
             let starts = starts.collect::<Result<Vec<_>>>()?;
             let run_batch = |(start, samples): (CachedValues, &[usize])| {
-                ready.run(self.evaluation.inputs_of(samples)?, start)
+                ready.run(self.evaluation.finite_inputs_of(samples)?, start)
             };
             let results: Vec<Result<BatchResult>> = starts.into_par_iter().map(run_batch).collect();
             for (result, samples) in results.into_iter().zip(wave) {
                 let mut result = result?;
+                if mode == ScoringMode::Original {
+                    self.check_outputs(&result.outputs, samples)?;
+                }
                 self.cache.store(idx, &mut result);
                 self.add(tallies, (&result.outputs, None), samples)?;
                 idx += 1;
@@ -230,10 +233,11 @@ impl DataScorer {
             n_done += wave.len();
             let outputs_of_wave: Vec<Result<Vec<Tensor>>> = wave
                 .par_iter()
-                .map(|samples| executor.run(&self.evaluation.inputs(samples.clone())?))
+                .map(|samples| executor.run(&self.evaluation.finite_inputs(samples.clone())?))
                 .collect();
             for (of_batch, samples) in outputs_of_wave.into_iter().zip(wave) {
                 let outputs = of_batch?;
+                self.check_outputs(&outputs, &samples.clone().collect::<Vec<_>>())?;
                 found.extend(&Batch::of(&outputs, samples.len(), self.output_axis)?.output, samples.len());
             }
         }
@@ -305,6 +309,22 @@ impl DataScorer {
             added.map_err(|error| error.at(&metric.name))?;
         }
         Ok(())
+    }
+
+    /// Checks that the first output of the original is not NaN. What a trial makes of these samples can't be judged then; a trial
+    /// whose output is NaN is judged, and NaN counts as the worst output.
+    pub(super) fn check_outputs(&self, outputs: &[Tensor], samples: &[usize]) -> Result<()> {
+        if self.metrics.iter().all(|metric| metric.truth() == Truth::Own) {
+            return Ok(());
+        }
+        let batch = Batch::of(outputs, samples.len(), self.output_axis)?;
+        let Some(position) = batch.output.iter().position(|value| value.is_nan()) else { return Ok(()) };
+        let sample = samples[position / (batch.output.len() / samples.len())];
+        Err(Error::evaluator(format!(
+            "the original's output is NaN for {}, though its inputs are finite; leave the sample out, or find the value with \
+             `intact8 run --tap`",
+            self.evaluation.sample_shown(sample)
+        )))
     }
 
     /// The outputs of some samples with their labels and targets.

@@ -130,7 +130,7 @@ impl DataScorer {
         let targets = targets.transpose()?;
         let evaluation = &self.evaluation;
         let run_batch = |samples: &Vec<usize>| {
-            let inputs = evaluation.inputs_of(samples)?;
+            let inputs = evaluation.finite_inputs_of(samples)?;
             let targets = targets.as_ref().map(|targets| targets.run(&inputs)).transpose()?;
             Ok((executor.run(&inputs)?, targets))
         };
@@ -142,6 +142,9 @@ impl DataScorer {
             let results: Vec<Result<_>> = wave.par_iter().map(run_batch).collect();
             for (result, samples) in results.into_iter().zip(wave) {
                 let (outputs, targets) = result?;
+                if is_original {
+                    self.check_outputs(&outputs, samples)?;
+                }
                 let own = (needs_original && is_original).then_some(&outputs[..]);
                 let mut tallies = self.tallies();
                 self.add(&mut tallies, (&outputs, targets.as_deref().or(own)), samples)?;
