@@ -10,9 +10,6 @@ use intact8_quant::{DeployFormat, Deployed, Emission, Prepared, QuantConfig, Rec
 /// The largest latency relative to the least one that still counts as the same.
 const SAME: f64 = 1.02;
 
-/// The largest latency relative to the least one that is the same where nothing is gained.
-const EQUAL: f64 = 1.01;
-
 /// The largest latency relative to the least one that is measured again: other processes may have disturbed it.
 const CLOSE: f64 = 1.25;
 
@@ -69,13 +66,11 @@ impl ConfigLatencies {
     }
 
     /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %. If none is faster than
-    /// the original by more than that, it is the last one of those within 1 %, which may have only weights in integers: integers
+    /// the original by more than that, it is the last one of those, which may have only weights in integers: integers
     /// between conversions gain nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
-        let found = match SAME * self.least() > 1.0 {
-            true => self.within(EQUAL).last(),
-            false => self.within(SAME).next(),
-        };
+        let mut fastest = self.within(SAME);
+        let found = if SAME * self.least() > 1.0 { fastest.last() } else { fastest.next() };
         found.unwrap_or(0)
     }
 
@@ -147,7 +142,8 @@ mod tests {
         assert_eq!(fastest(&[3.0, 2.0, 1.0]), 2);
         // Nothing gained.
         assert_eq!(fastest(&[3.98, 4.5, 4.0]), 2);
-        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 0);
+        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 2);
+        assert_eq!(fastest(&[3.95, 4.5, 4.1]), 0);
         assert_eq!(fastest(&[3.9, 4.5, 4.0]), 0);
     }
 
