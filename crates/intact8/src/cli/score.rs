@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Run nothing: the shards of these models and data are merged in this file
     #[arg(long, value_name = "ALL.score", help_heading = "Shards", conflicts_with = "shard")]
     scores: Option<PathBuf>,
-    /// Metric: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; may be repeated
+    /// Metric: top1, top5, miou, auc, ap, spearman, mse, cosine, sqnr or psnr; may be repeated
     #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy", value_parser = checked(values::metric))]
     metrics: Vec<String>,
     /// The level of the intervals
