@@ -128,7 +128,7 @@ def quantize(
             Functions return a number, or a number for each of several metrics: a mapping by name or a sequence.
         evaluation_data: Labelled samples in the forms of `calibration`. What is no input is the targets: arrays in files and mappings, and
             what follows the inputs in a batch. Targets of a metric function are kept in memory.
-        metric: Without an evaluator of your own a built-in metric: top1 (the default), top5, miou, auc, spearman, mse, cosine, sqnr or
+        metric: Without an evaluator of your own a built-in metric: top1 (the default), top5, miou, auc, ap, spearman, mse, cosine, sqnr or
             psnr. With one the names of the numbers that it returns. A metric may have a goal of its own: `top1=0.5%`, `mse<=0.1`. Several
             metrics must all meet their goals.
         max_drop: The largest drop of a metric without a goal of its own: relative to the original's as in "1%", or absolute as in 0.01.

@@ -14,18 +14,36 @@ pub(crate) fn python(sh: &Shell) -> anyhow::Result<()> {
     let wheel = wheel(sh, &python)?;
     let size = std::fs::metadata(&wheel)?.len();
     ensure!(size <= MAX_WHEEL, "{}: has {size} bytes, more than {MAX_WHEEL}", wheel.display());
-    // The packages of the environment stay; the wheel is that of now.
-    cmd!(sh, "{python} -m pip uninstall --quiet --yes intact8").ignore_status().run()?;
-    cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check --no-deps --no-index {wheel}")
-        .run()?;
+    install(sh, &python, &wheel)?;
     only_numpy(sh, &wheel)?;
     // The tests run the installed package, and not the folder of its source.
     let tests = sh.current_dir().join("python/tests");
     cmd!(sh, "{python} -m pytest {tests}").run()?;
+    on_cluster(sh, &wheel)?;
     let _folder = sh.push_dir("python");
     cmd!(sh, "{python} -m mypy").run()?;
     cmd!(sh, "{python} -m mypy --strict examples").run()?;
     cmd!(sh, "{python} -m pyright --pythonpath {python}").run()?;
+    Ok(())
+}
+
+/// Installs the wheel into an environment. Its packages stay; the wheel is that of now.
+fn install(sh: &Shell, python: &Path, wheel: &Path) -> anyhow::Result<()> {
+    cmd!(sh, "{python} -m pip uninstall --quiet --yes intact8").ignore_status().run()?;
+    cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check --no-deps --no-index {wheel}")
+        .run()?;
+    Ok(())
+}
+
+/// The tests of Ray start a cluster on this machine. They find its workers as Linux shows processes.
+fn on_cluster(sh: &Shell, wheel: &Path) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let python = conformance::environment(sh, "venv-ray", "requirements-ray.txt")?;
+    install(sh, &python, wheel)?;
+    let tests = sh.current_dir().join("python/tests/test_ray.py");
+    cmd!(sh, "{python} -m pytest {tests}").env("INTACT8_REQUIRE_RAY", "1").run()?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use intact8_quant::ExactSum;
 use intact8_quant::observer::{ChannelMaxima, Statistics};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::AddAssign;
 
 /// The passes over all data, in their order. Calibrations that do not need one leave it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,7 +128,7 @@ impl PassState {
             (PassContent::ChannelErrors(mine), PassContent::ChannelErrors(theirs))
                 if mine.len() == theirs.len() =>
             {
-                mine.iter_mut().zip(theirs).try_for_each(|(mine, theirs)| mine.merge(theirs))
+                mine.iter_mut().zip(theirs).try_for_each(|(mine, theirs)| mine.merge(&theirs.sums, theirs.n))
             }
             _ => Err(differs()),
         }
@@ -148,17 +149,24 @@ impl ChannelErrors {
         self.sums.iter().map(|sum| (sum.value() / n) as f32).collect()
     }
 
-    fn merge(&mut self, other: &ChannelErrors) -> Result<()> {
-        if !self.sums.is_empty() && !other.sums.is_empty() && self.sums.len() != other.sums.len() {
+    /// Adds the sums of other batches over `n` values of each channel.
+    ///
+    /// # Errors
+    /// If they are of another number of channels.
+    pub fn merge<S>(&mut self, sums: &[S], n: u64) -> Result<()>
+    where
+        ExactSum: for<'a> AddAssign<&'a S>,
+    {
+        if !self.sums.is_empty() && !sums.is_empty() && self.sums.len() != sums.len() {
             return Err(Error::invalid_data(format!(
                 "a layer has {} output channels in one shard and {} in another",
                 self.sums.len(),
-                other.sums.len()
+                sums.len()
             )));
         }
-        self.sums.resize_with(self.sums.len().max(other.sums.len()), ExactSum::default);
-        self.sums.iter_mut().zip(&other.sums).for_each(|(mine, theirs)| *mine += theirs);
-        self.n += other.n;
+        self.sums.resize_with(self.sums.len().max(sums.len()), ExactSum::default);
+        self.sums.iter_mut().zip(sums).for_each(|(mine, theirs)| *mine += theirs);
+        self.n += n;
         Ok(())
     }
 }

@@ -3,12 +3,13 @@
 //! A file starts with a line of text that names its kind and version, so that `head -1` tells what it is. The rest is the content in
 //! postcard's format, and a hash of it. Files of other versions, and files that do not belong together, are refused by name.
 
+mod byte_string;
 mod calibration;
 mod data_identity;
 mod from_environment;
+mod merging;
 mod score;
 mod states_in_file;
-mod varints;
 
 pub use calibration::{CalibrationFile, CalibrationTask};
 pub use data_identity::DataIdentity;

@@ -134,12 +134,10 @@ fn carry(limbs: &mut [i64]) {
 
 impl From<SumDigits> for ExactSum {
     /// Digits beyond those of any sum of `f64` are ignored.
-    fn from(SumDigits { is_negative, first, digits, special }: SumDigits) -> ExactSum {
-        let mut limbs = if digits.is_empty() { vec![] } else { vec![0; N_LIMBS] };
-        for (limb, digit) in limbs.iter_mut().skip(first.into()).zip(digits) {
-            *limb = if is_negative { -i64::from(digit) } else { i64::from(digit) };
-        }
-        ExactSum { limbs, n_pending: 1, special: f64::from_bits(special) }
+    fn from(digits: SumDigits) -> ExactSum {
+        let mut sum = ExactSum::default();
+        sum += &digits;
+        sum
     }
 }
 
@@ -163,6 +161,22 @@ impl AddAssign<&ExactSum> for ExactSum {
         let mut theirs = other.limbs.clone();
         carry(&mut theirs);
         self.limbs.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        self.n_pending += 1;
+    }
+}
+
+impl AddAssign<&SumDigits> for ExactSum {
+    /// Digits beyond those of any sum of `f64` are ignored.
+    fn add_assign(&mut self, SumDigits { is_negative, first, digits, special }: &SumDigits) {
+        self.special += f64::from_bits(*special);
+        if digits.is_empty() {
+            return;
+        }
+        self.limbs.resize(N_LIMBS, 0);
+        self.carry_if_full();
+        for (limb, &digit) in self.limbs.iter_mut().skip((*first).into()).zip(digits) {
+            *limb += if *is_negative { -i64::from(digit) } else { i64::from(digit) };
+        }
         self.n_pending += 1;
     }
 }

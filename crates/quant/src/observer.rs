@@ -15,7 +15,7 @@ mod sentinel;
 mod statistics;
 mod weighted;
 
-pub use histogram::{Bin, Histogram, MAX_BINS};
+pub use histogram::{Bin, Histogram, MAX_BINS, PackedHistogram};
 pub(crate) use sentinel::without_sentinels;
 pub(crate) use statistics::check_channels;
 pub use statistics::{ChannelMaxima, Statistics};

@@ -81,7 +81,7 @@ pub fn run_command(words: Vec<OsString>) -> u8 {
         let (of_command, matches) =
             (of_program.find_subcommand(SUBCOMMAND), matches.subcommand_matches(SUBCOMMAND));
         of_command.zip(matches).map_or_else(WrittenRecipe::default, |(of_command, matches)| {
-            WrittenRecipe::of(of_command, matches)
+            WrittenRecipe::of(of_command, matches, expanded.left_out.clone())
         })
     };
     color.apply();

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args, mut recipe: WrittenRecipe) -> anyhow::Result<Exit
     let progress = args.messages.apply();
     lines_beside(args.output.json.iter());
     print_surplus_threads(args.speed.threads);
+    recipe.left_out.iter().for_each(|line| print_message(line));
     if args.accuracy.no_eval {
         return unscored::run(args, progress, &recipe);
     }

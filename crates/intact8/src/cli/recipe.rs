@@ -14,7 +14,7 @@ use clap::error::ContextKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use intact8::ir::did_you_mean;
-use overridden::without_overridden;
+use overridden::{excluded, without_overridden};
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,6 +37,13 @@ impl RecipeOption<'_> {
     fn is(&self, id: &str) -> bool {
         self.arg.get_id() == id
     }
+
+    /// Whether it is what the command does without it.
+    fn is_default(&self) -> bool {
+        let defaults = self.arg.get_default_values().iter();
+        let words = defaults.map(|value| format!("--{}={}", name(self.arg), value.to_string_lossy()).into());
+        self.words == words.collect::<Vec<OsString>>()
+    }
 }
 
 /// The words of a command line, and which options among them are a recipe's.
@@ -44,6 +51,8 @@ pub(super) struct ExpandedWords {
     pub(super) words: Vec<OsString>,
     /// The recipe, with the keys of its options.
     recipe: Option<(PathBuf, Vec<String>)>,
+    /// A line for each option of the recipe that a typed one excludes.
+    pub(super) left_out: Vec<String>,
 }
 
 impl ExpandedWords {
@@ -65,7 +74,7 @@ impl ExpandedWords {
 /// # Errors
 /// If the recipe can't be read; errors of usage if an option in it is unknown or has a wrong value, or two can't be used together.
 pub(super) fn with_recipe(command: &Command, words: &[OsString]) -> anyhow::Result<ExpandedWords> {
-    let unchanged = || Ok(ExpandedWords { words: words.to_vec(), recipe: None });
+    let unchanged = || Ok(ExpandedWords { words: words.to_vec(), recipe: None, left_out: vec![] });
     let Some(quantize) = command.find_subcommand(SUBCOMMAND) else { return unchanged() };
     let lenient = command.clone().mut_subcommand(SUBCOMMAND, without_required);
     let Ok(typed) = lenient.try_get_matches_from(words) else { return unchanged() };
@@ -73,6 +82,8 @@ pub(super) fn with_recipe(command: &Command, words: &[OsString]) -> anyhow::Resu
     let Some(path) = typed.get_one::<PathBuf>(OPTION) else { return unchanged() };
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let options = options(&text, quantize).with_context(|| path.display().to_string()).or_usage()?;
+    let left_out = excluded(quantize, typed, &options);
+    let left_out = left_out.map(|line| format!("{}: {line}", path.display())).collect();
     let options = without_overridden(quantize, typed, options);
     let added = options.iter().flat_map(|option| option.words.clone());
     // The first word is the name of the program.
@@ -82,6 +93,7 @@ pub(super) fn with_recipe(command: &Command, words: &[OsString]) -> anyhow::Resu
     Ok(ExpandedWords {
         words: head.iter().cloned().chain(added).chain(tail.iter().cloned()).collect(),
         recipe: Some((path.clone(), keys)),
+        left_out,
     })
 }
 

@@ -6,7 +6,7 @@ use super::usage_error::{OrUsage, UsageError};
 use super::values::{self, checked};
 use super::{
     ExitCode, FeedingArgs, LoadArgs, MemoryArgs, MessageArgs, RuntimeArgs, check_once, has_goal,
-    lines_beside, print_fed, print_line, print_message, print_result, print_surplus_threads,
+    lines_beside, print_fed, print_line, print_message, print_notes, print_result, print_surplus_threads,
 };
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Run nothing: the shards of these models and data are merged in this file
     #[arg(long, value_name = "ALL.score", help_heading = "Shards", conflicts_with = "shard")]
     scores: Option<PathBuf>,
-    /// Metric: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; may be repeated
+    /// Metric: top1, top5, miou, auc, ap, spearman, mse, cosine, sqnr or psnr; may be repeated
     #[arg(long = "metric", value_name = "METRIC", default_value = "top1", help_heading = "Accuracy", value_parser = checked(values::metric))]
     metrics: Vec<String>,
     /// The level of the intervals
@@ -103,7 +103,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let data = DataSet::read_for(&args.eval, first, &feeding)?;
     let feed = data.feed(first, &feeding)?;
     feed.check_memory(limits.memory)?;
-    print_fed(&feed)?;
+    match args.shard.is_none() && args.scores.is_none() {
+        true => print_fed(&feed)?,
+        // Ranges would need all samples.
+        false => print_notes(&[&feed])?,
+    }
     let original = OriginalModel::new(Arc::new(Interpreter::with_limits(limits)), first)
         .with_context(|| args.models[0].display().to_string())?;
     let mut scorer = DataScorer::new(original, feed.clone(), &data, metrics.clone())?;

@@ -6,6 +6,7 @@
 //! the points where trials stop are the same. As soon as a trial can no longer meet the target, a file ends the work on it. The
 //! coordinator runs chunks too while it waits, and makes those again whose worker no longer gives a sign of life.
 
+use super::DataScorer;
 use crate::data::TallySamples;
 use crate::files::{load_model, save_model, write_file};
 use crate::shards::{ScoreTask, read_file, write_to};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The number of chunks for each batch that runs at once: more spread the work more evenly, and cost files.
+/// The number of batches of a chunk: fewer spread the work more evenly, and cost files.
 const BATCHES_PER_CHUNK: usize = 4;
 
 /// The time between two looks for a file.
@@ -32,10 +33,8 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// What each of some batches contributes, by metric.
 pub(crate) type BatchSamples = Vec<Vec<TallySamples>>;
 
-/// Runs batches of a model, each a list of samples. It is told whether the model is the original, and asks between batches whether to
-/// go on; what it returns is then incomplete.
-pub(crate) type RunBatches<'a> =
-    &'a mut dyn FnMut(&Model, bool, &[Vec<usize>], &mut dyn FnMut() -> bool) -> Result<BatchSamples>;
+/// Runs batches of a model, each a list of samples.
+pub(crate) type RunBatches<'a> = &'a mut dyn FnMut(&[Vec<usize>]) -> Result<BatchSamples>;
 
 /// The work on one model.
 #[derive(Serialize, Deserialize)]
@@ -53,10 +52,8 @@ pub struct WorkerFolder {
 }
 
 /// The batches of one model, as the coordinator receives them.
-pub(crate) struct Scoring<'a> {
+pub(crate) struct Scoring {
     folder: PathBuf,
-    model: &'a Model,
-    is_original: bool,
     chunks: Vec<Vec<Vec<usize>>>,
 }
 
@@ -75,12 +72,12 @@ impl WorkerFolder {
     }
 
     /// Begins the work on a model. The batches are in the order in which they count.
-    pub(crate) fn score<'a>(
+    pub(crate) fn score(
         &mut self,
-        model: &'a Model,
+        model: &Model,
         is_original: bool,
         batches: &[Vec<usize>],
-    ) -> Result<Scoring<'a>> {
+    ) -> Result<Scoring> {
         let folder = self.folder.join(format!("model-{:05}", self.n_jobs));
         self.n_jobs += 1;
         let chunks: Vec<Vec<Vec<usize>>> = batches.chunks(BATCHES_PER_CHUNK).map(<[_]>::to_vec).collect();
@@ -91,7 +88,7 @@ impl WorkerFolder {
         let numbers = |batch: &Vec<usize>| batch.iter().map(|&sample| sample as u64).collect();
         let in_file = chunks.iter().map(|chunk| chunk.iter().map(numbers).collect()).collect();
         write_to(&folder.join("job"), "scoring job", &Job { is_original, chunks: in_file })?;
-        Ok(Scoring { folder, model, is_original, chunks })
+        Ok(Scoring { folder, chunks })
     }
 }
 
@@ -103,7 +100,7 @@ impl Drop for WorkerFolder {
     }
 }
 
-impl Scoring<'_> {
+impl Scoring {
     /// The number of chunks.
     pub(crate) fn n_chunks(&self) -> usize {
         self.chunks.len()
@@ -134,14 +131,14 @@ impl Scoring<'_> {
                     continue;
                 }
             };
-            let samples = run(self.model, self.is_original, &self.chunks[mine], &mut || true)?;
+            let samples = run(&self.chunks[mine])?;
             write_to(&result_file(&self.folder, mine), "scored chunk", &samples)?;
         }
     }
 }
 
 /// Ends the work on the model.
-impl Drop for Scoring<'_> {
+impl Drop for Scoring {
     fn drop(&mut self) {
         drop(write_file(&self.folder.join("end"), b""));
     }
@@ -151,7 +148,7 @@ impl Drop for Scoring<'_> {
 ///
 /// # Errors
 /// If the coordinator scores another task, a file can't be read or written, or a model can't be run.
-pub(crate) fn work(folder: &Path, task: &ScoreTask, run: RunBatches<'_>) -> Result<usize> {
+pub(crate) fn work(folder: &Path, task: &ScoreTask, scorer: &DataScorer) -> Result<usize> {
     let is_over = || folder.join("end").exists();
     while !folder.join("task").exists() {
         if is_over() {
@@ -171,13 +168,13 @@ pub(crate) fn work(folder: &Path, task: &ScoreTask, run: RunBatches<'_>) -> Resu
             std::thread::sleep(PAUSE);
             continue;
         }
-        n_chunks += work_on(&of_job, run)?;
+        n_chunks += work_on(&of_job, scorer)?;
         job += 1;
     }
 }
 
 /// Runs chunks of one model until there are no more, or its end.
-fn work_on(folder: &Path, run: RunBatches<'_>) -> Result<usize> {
+fn work_on(folder: &Path, scorer: &DataScorer) -> Result<usize> {
     let is_over = || folder.join("end").exists();
     if is_over() {
         return Ok(0);
@@ -185,7 +182,7 @@ fn work_on(folder: &Path, run: RunBatches<'_>) -> Result<usize> {
     let job: Job = read_file(&folder.join("job"), "scoring job")?;
     let empty = Model::default();
     let model = if job.is_original { empty } else { load_model(&folder.join("model.onnx"))? };
-    let mut n_chunks = 0;
+    let (mut n_chunks, mut runner) = (0, None);
     for (chunk, batches) in job.chunks.iter().enumerate() {
         if is_over() {
             break;
@@ -196,7 +193,11 @@ fn work_on(folder: &Path, run: RunBatches<'_>) -> Result<usize> {
         let batches: Vec<Vec<usize>> =
             batches.iter().map(|batch| batch.iter().map(|&sample| sample as usize).collect()).collect();
         let samples = with_heartbeat(&claim_file(folder, chunk), || {
-            run(&model, job.is_original, &batches, &mut || !is_over())
+            let runner = match &mut runner {
+                Some(runner) => runner,
+                None => runner.insert(scorer.batch_runner(&model, job.is_original)?),
+            };
+            runner.run(&batches, &mut || !is_over())
         })?;
         if samples.len() < batches.len() {
             break;

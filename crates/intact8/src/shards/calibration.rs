@@ -2,6 +2,7 @@
 //! state of that shard.
 
 use super::data_identity::{Hashed, other_content};
+use super::merging::add_shards;
 use super::states_in_file::{PassInFile, StatesInFile};
 use super::{DataIdentity, bytes, check_complete, is_of_kind, parsed, read, write};
 use intact8_calibrate::{
@@ -227,7 +228,7 @@ impl CalibrationFile {
         // A few at a time, so that memory holds only those of many shards.
         let mut state: Option<PassState> = None;
         for paths in paths.chunks(64) {
-            let files = paths.iter().map(read).collect::<Result<Vec<_>>>()?;
+            let files = paths.par_iter().map(read).collect::<Result<Vec<_>>>()?;
             let (wholes, shards): (Vec<_>, Vec<_>) =
                 files.into_iter().partition(|(_, bytes)| is_of_kind(bytes, WHOLE));
             for (path, _) in wholes {
@@ -239,28 +240,28 @@ impl CalibrationFile {
                 }
             }
             let shards = shards.into_par_iter().map(|(path, bytes)| {
-                let at = |error: Error| error.at(path.display());
-                let (part, state): (Part, PassInFile) = parsed(&bytes, PART).map_err(at)?;
-                Ok((PassState::try_from(state).map_err(at)?, (path.clone(), part)))
+                let (part, state): (Part, PassInFile) =
+                    parsed(&bytes, PART).map_err(|error| error.at(path.display()))?;
+                Ok((path, part, state))
             });
-            for (shard, (path, part)) in shards.collect::<Result<Vec<_>>>()? {
-                if let Some((first_path, first)) = parts.first() {
-                    let error = first.task.check_same(&part.task).err();
-                    let error = error.or_else(|| {
-                        let message = "goes on from another calibration; use what belongs together";
-                        (first.before != part.before).then(|| Error::invalid_data(message))
-                    });
-                    if let Some(error) = error {
-                        let files = format!("{}, compared with {}", first_path.display(), path.display());
-                        return Err(error.at(files));
-                    }
+            let shards = shards.collect::<Result<Vec<_>>>()?;
+            let first = parts.first().map(|(path, part)| (path, part));
+            let first = first.or_else(|| shards.first().map(|(path, part, _)| (path, part)));
+            for ((first_path, first), (path, part, _)) in first.into_iter().cycle().zip(&shards) {
+                let error = first.task.check_same(&part.task).err();
+                let error = error.or_else(|| {
+                    let message = "goes on from another calibration; use what belongs together";
+                    (first.before != part.before).then(|| Error::invalid_data(message))
+                });
+                if let Some(error) = error {
+                    let files = format!("{}, compared with {}", first_path.display(), path.display());
+                    return Err(error.at(files));
                 }
-                match &mut state {
-                    None => state = Some(shard),
-                    Some(state) => state.merge(&shard).map_err(|error| error.at(path.display()))?,
-                }
-                parts.push((path, part));
             }
+            let states: Vec<(&Path, &PassInFile)> =
+                shards.iter().map(|(path, _, state)| (path.as_path(), state)).collect();
+            add_shards(&mut state, &states)?;
+            parts.extend(shards.into_iter().map(|(path, part, _)| (path, part)));
         }
         let shards = parts.iter().map(|(path, part)| {
             let shard = Shard::new(part.shard.0 as usize, part.shard.1 as usize);

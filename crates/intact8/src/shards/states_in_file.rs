@@ -1,11 +1,11 @@
 //! The states of a calibration as they are in files: numbers in few bytes, and no weights of channels, which the model has.
 
-use super::varints::Varints;
+use super::byte_string::ByteString;
 use intact8_calibrate::{
     CalibrationPass, CalibrationStates, CandidateErrors, ChannelErrors, PassContent, PassState, Roundings,
 };
 use intact8_ir::{Error, Result};
-use intact8_quant::observer::{ChannelMaxima, Histogram, Statistics, Weighted};
+use intact8_quant::observer::{ChannelMaxima, Histogram, PackedHistogram, Statistics, Weighted};
 use intact8_quant::{ExactSum, SumDigits};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,14 @@ pub(super) struct StatesInFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PassInFile {
     pass: Pass,
-    content: Content,
+    pub(super) content: Content,
+}
+
+impl PassInFile {
+    /// The pass.
+    pub(super) fn pass(&self) -> CalibrationPass {
+        PASSES.iter().find(|(pass, _)| *pass == self.pass).expect("the table has every pass").1
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,24 +51,24 @@ const PASSES: [(Pass, CalibrationPass); 5] = [
 ];
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Content {
+pub(super) enum Content {
     Observed { statistics: Vec<StatisticsInFile>, maxima: Vec<(i64, Vec<f32>)> },
     Errors(Vec<(Vec<SumDigits>, Vec<Vec<bool>>)>),
     ChannelErrors(Vec<(u64, Vec<SumDigits>)>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct StatisticsInFile {
+pub(super) struct StatisticsInFile {
     n_batches: u64,
     n_values: u64,
     range: (f32, f32),
     sums: (SumDigits, SumDigits),
+    /// The floor, the bins and the counts of the histogram, as [`PackedHistogram`] has them.
     floor: u32,
-    /// The runs of neighbouring bins that are not empty: the number of empty ones before, and of those.
-    runs: Vec<(u32, u32)>,
-    counts: Varints,
+    bins: ByteString,
+    counts: ByteString,
     /// The weighted counts of the same bins, if there are such.
-    weighted: Option<Varints>,
+    weighted: Option<ByteString>,
 }
 
 impl From<&CalibrationStates> for StatesInFile {
@@ -119,6 +126,7 @@ impl TryFrom<PassInFile> for PassState {
     type Error = Error;
 
     fn try_from(state: PassInFile) -> Result<PassState> {
+        let pass = state.pass();
         let sums = |digits: Vec<SumDigits>| digits.into_iter().map(ExactSum::from).collect::<Vec<_>>();
         let content = match state.content {
             Content::Observed { statistics, maxima } => PassContent::Observed {
@@ -144,33 +152,23 @@ impl TryFrom<PassInFile> for PassState {
                 PassContent::ChannelErrors(errors.collect())
             }
         };
-        let pass = PASSES.iter().find(|(pass, _)| *pass == state.pass);
-        Ok(PassState { pass: pass.expect("the table has every pass").1, content })
+        Ok(PassState { pass, content })
     }
 }
 
 impl From<&Statistics> for StatisticsInFile {
     fn from(statistics: &Statistics) -> StatisticsInFile {
-        let (floor, bins) = statistics.histogram.counts();
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        let mut next = 0;
-        for &(bin, _) in &bins {
-            match runs.last_mut().filter(|_| bin == next) {
-                Some((_, length)) => *length += 1,
-                None => runs.push((bin - next, 1)),
-            }
-            next = bin + 1;
-        }
-        let counts = |bins: Vec<(u32, u64)>| Varints::of(bins.into_iter().map(|(_, count)| count));
+        let PackedHistogram { floor, bins, counts } = statistics.histogram.packed();
+        let weighted = statistics.weighted.as_ref().map(|weighted| weighted.histogram.packed().counts);
         StatisticsInFile {
             n_batches: statistics.n_batches,
             n_values: statistics.n_values,
             range: (statistics.min, statistics.max),
             sums: (statistics.sum_of_min.digits(), statistics.sum_of_max.digits()),
             floor,
-            runs,
-            counts: counts(bins),
-            weighted: statistics.weighted.as_ref().map(|weighted| counts(weighted.histogram.counts().1)),
+            bins: ByteString(bins),
+            counts: ByteString(counts),
+            weighted: weighted.map(ByteString),
         }
     }
 }
@@ -178,42 +176,32 @@ impl From<&Statistics> for StatisticsInFile {
 impl TryFrom<StatisticsInFile> for Statistics {
     type Error = Error;
 
-    fn try_from(statistics: StatisticsInFile) -> Result<Statistics> {
-        let counts = statistics.counts.numbers()?;
-        let mut bins: Vec<u32> = Vec::with_capacity(counts.len());
-        let mut next = 0u32;
-        for (n_empty, length) in statistics.runs {
-            let first = next.saturating_add(n_empty);
-            next = first.saturating_add(length);
-            if bins.len() + (next - first) as usize > counts.len() {
-                return Err(Error::invalid_data("a histogram has more bins than counts"));
-            }
-            bins.extend(first..next);
-        }
-        let histogram = |counts: Vec<u64>| match counts.len() == bins.len() {
-            true => {
-                let counts: Vec<(u32, u64)> = bins.iter().copied().zip(counts).collect();
-                Histogram::of_counts(statistics.floor, &counts)
-            }
-            false => Err(Error::invalid_data("a histogram has another number of counts than bins")),
-        };
+    fn try_from(in_file: StatisticsInFile) -> Result<Statistics> {
         // Axis and weights are those of the model, to whose statistics these are added.
-        let weighted = |counts: Varints| {
-            let histogram = histogram(counts.numbers()?)?;
-            Ok::<_, Error>(Weighted { axis: 0, weights: vec![], histogram })
-        };
-        let weighted = statistics.weighted.map(weighted).transpose()?;
-        Ok(Statistics {
-            n_batches: statistics.n_batches,
-            n_values: statistics.n_values,
-            min: statistics.range.0,
-            max: statistics.range.1,
-            sum_of_min: statistics.sums.0.into(),
-            sum_of_max: statistics.sums.1.into(),
-            histogram: histogram(counts)?,
-            weighted,
-            channels: None,
-        })
+        let weighted = Weighted { axis: 0, weights: vec![], histogram: Histogram::default() };
+        let weighted = in_file.weighted.is_some().then_some(weighted);
+        let mut statistics = Statistics { weighted, ..Statistics::default() };
+        in_file.add_to(&mut statistics)?;
+        Ok(statistics)
+    }
+}
+
+impl StatisticsInFile {
+    /// Adds these observations to others of the same activation, which are bounded afterwards by the caller.
+    pub(super) fn add_to(&self, statistics: &mut Statistics) -> Result<()> {
+        if self.weighted.is_some() != statistics.weighted.is_some() {
+            return Err(Error::invalid_data("a histogram has weights in one shard and none in another"));
+        }
+        let (min, max) = self.range;
+        statistics.widen(min, max, self.n_values);
+        statistics.n_batches += self.n_batches;
+        statistics.sum_of_min += &self.sums.0;
+        statistics.sum_of_max += &self.sums.1;
+        statistics.histogram.add_packed(self.floor, &self.bins.0, &self.counts.0)?;
+        if let (Some(weighted), Some(counts)) = (&mut statistics.weighted, &self.weighted) {
+            weighted.histogram.add_packed(self.floor, &self.bins.0, &counts.0)?;
+        }
+        Ok(())
     }
 }
 

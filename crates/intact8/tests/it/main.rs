@@ -24,6 +24,7 @@ mod reports;
 mod runtime;
 #[cfg(unix)]
 mod save_path;
+mod shard_scores;
 mod shards;
 mod sharing;
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Recipes: that a run can be repeated by its own, and what is said of a wrong one.
 
 use crate::command::{json, quantize};
-use crate::{Scratch, fixture, intact8};
+use crate::{Scratch, command, fixture, intact8};
 
 /// The files that depend on neither time nor path.
 const LASTING: [&str; 6] = [
@@ -46,6 +46,61 @@ fn a_run_without_a_score_has_a_recipe_too() {
     assert_eq!(again.code, 0, "{}", again.stderr);
     let deploy = |prefix: &str| std::fs::read(scratch.path(&format!("{prefix}_deploy_model.onnx"))).unwrap();
     assert!(deploy("m") == deploy("other"));
+}
+
+/// A folder of workers is that of one run, so a further one names its own; neither it nor the calibration is lost.
+#[test]
+fn a_recipe_keeps_the_calibration_and_the_workers_of_its_run() {
+    let scratch = Scratch::new();
+    let [onnx, calib] = ["model.onnx", "calib.npz"].map(|file| fixture("digits-hard", file));
+    let (stats, folder, other) = (scratch.path("all.stats"), scratch.path("work"), scratch.path("other"));
+    let run = intact8(&["calibrate", &onnx, "--calib", &calib, "--no-correct-bias", "-o", &stats]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let run = command_of(&scratch, &["--calibration", &stats, "--workers", &folder, "--max-drop", "0.002"]);
+    assert_eq!(run.0, 0, "{}", run.1);
+    let recipe = scratch.path("m_intact8.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    for (option, value) in [("calibration", &stats), ("workers", &folder)] {
+        assert!(text.contains(&format!("{option} = \"{value}\"\n")), "{text}");
+    }
+    let again = |more: &[&str]| {
+        let output =
+            command().args(["quantize", "--recipe", &recipe, "-q", "-o", &other]).args(more).output();
+        let output = output.unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, message) = again(&[]);
+    let expected = format!("error: {folder}: is of another run; name a folder of its own for each run\n");
+    assert_eq!((code, message), (1, expected));
+    let (code, message) = again(&["--workers", &scratch.path("work2")]);
+    assert_eq!(code, 0, "{message}");
+    assert!(bytes(&scratch, "m") == bytes(&scratch, "other"));
+    // The configuration of the calibration is no longer wanted, and the run says so.
+    let run = intact8(&[
+        "quantize",
+        "--recipe",
+        &recipe,
+        "--no-eval",
+        "--skip",
+        "fc",
+        "-o",
+        &scratch.path("third"),
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for line in ["calibration is left out, because of --", "workers is left out, because of --no-eval"] {
+        assert!(run.stderr.contains(&format!("{recipe}: {line}")), "{}", run.stderr);
+    }
+    let text = std::fs::read_to_string(scratch.path("other_intact8.toml")).unwrap();
+    assert!(text.contains(&format!("calibration = \"{stats}\"\n")), "{text}");
+}
+
+/// `quantize` of the fixture; the configuration is that of a calibration, so nothing is preferred.
+fn command_of(scratch: &Scratch, more: &[&str]) -> (i32, String) {
+    let [onnx, calib, eval] =
+        ["model.onnx", "calib.npz", "eval.npz"].map(|file| fixture("digits-hard", file));
+    let args = ["quantize", &onnx, "--calib", &calib, "--eval", &eval, "-q", "-o", &scratch.path("m")];
+    let output = command().args(args).args(more).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn data(kind: &Kind, scratch: &Scratch) -> String {
     scratch.npz("calib.npz", &arrays)
 }
 
-fn succeeds(args: &[&str]) -> String {
+pub(crate) fn succeeds(args: &[&str]) -> String {
     let Run { code, stdout, stderr } = intact8(args);
     assert_eq!(code, 0, "{args:?}: {stderr}");
     stdout
@@ -314,51 +314,6 @@ fn a_pass_over_other_data_is_refused() {
     let Run { code, stderr, .. } = intact8(&["merge", &part, &all, "-o", &all]);
     assert_eq!(code, 1);
     assert!(stderr.contains("the pass has read other data than the one before"), "{stderr}");
-}
-
-#[test]
-fn scores_of_shards_are_those_of_one_run() {
-    let (scratch, model) = (Scratch::new(), fixture("digits", "model.onnx"));
-    let (calib, eval) = (fixture("digits", "calib.npz"), fixture("digits", "eval.npz"));
-    let save = scratch.path("q");
-    succeeds(&["quantize", &model, "--calib", &calib, "--no-eval", "--save", &save]);
-    let quantized = scratch.path("q_deploy_model.onnx");
-    let metrics = [
-        "--metric", "top1", "--metric", "top3", "--metric", "sqnr", "--metric", "mse", "--metric",
-        "spearman", "--metric", "cosine", "--metric", "psnr",
-    ];
-    let of = [&["score", &model, &quantized, &model, "--eval", &eval], &metrics[..]].concat();
-    let report = |more: &[&str]| {
-        let path = scratch.path("report.json");
-        let table = succeeds(&[&of[..], &["--no-bench", "--json", &path], more].concat());
-        (table, std::fs::read_to_string(path).unwrap())
-    };
-    let expected = report(&[]);
-    for n in [1, 2, 3, 7] {
-        let parts: Vec<String> = (1..=n)
-            .map(|shard| {
-                let part = scratch.path(&format!("{n}-{shard}.score"));
-                succeeds(&[&of[..], &["--shard", &format!("{shard}/{n}"), "-o", &part]].concat());
-                part
-            })
-            .rev()
-            .collect();
-        let all = scratch.path("all.score");
-        let files: Vec<&str> = parts.iter().map(String::as_str).collect();
-        succeeds(&[&["merge"], &files[..], &["-o", &all]].concat());
-        assert_eq!(report(&["--scores", &all]), expected, "{n} shards");
-        if n > 1 {
-            let Run { code, stderr, .. } = intact8(&[&["merge"], &files[1..], &["-o", &all]].concat());
-            assert_eq!(code, 1);
-            assert!(stderr.contains(&format!("shard {n}/{n} is missing")), "{stderr}");
-        }
-    }
-    // Other models are refused.
-    let all = scratch.path("all.score");
-    let other = ["score", &quantized, &model, &model, "--eval", &eval, "--no-bench", "--scores", &all];
-    let Run { code, stderr, .. } = intact8(&[&other[..], &metrics].concat());
-    assert_eq!(code, 1);
-    assert!(stderr.contains("is of other models, or of models in another order"), "{stderr}");
 }
 
 /// The script of the examples, with a stand-in for `sbatch` that runs the tasks of an array in turn.

@@ -8,11 +8,14 @@
 //! The floor is the least with which there are at most [`MAX_BINS`] bins that are not empty. As parts have no more such bins than the
 //! whole, their floors are never higher than that of the whole: so bounding parts first gives the same histogram.
 
-use intact8_ir::{Error, Result};
+mod counts;
+mod packed;
+
+#[cfg(feature = "config-files")]
+use counts::Counts;
+pub use packed::PackedHistogram;
 #[cfg(feature = "config-files")]
 use serde::{Deserialize, Serialize};
-#[cfg(feature = "config-files")]
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 /// The number of mantissa bits that distinguish bins: the widest bin is 1/512 of its numbers.
@@ -136,37 +139,12 @@ impl Histogram {
         }
     }
 
-    /// The floor, and the counts that are not 0, each with the number of its bin: bins are numbered by the bits of their numbers.
-    pub fn counts(&self) -> (u32, Vec<(u32, u64)>) {
-        let octaves = self.octaves.iter().enumerate().zip(first_bins(self.floor));
-        let counts = octaves.filter_map(|((octave, bins), first)| Some((octave, bins.as_ref()?, first)));
-        let counts = counts.flat_map(|(octave, bins, first)| {
-            let n_bits = n_joined_bits(octave, self.floor);
-            bins.iter().enumerate().map(move |(sub, &count)| (first + (sub >> n_bits) as u32, count))
-        });
-        (self.floor, counts.filter(|(_, count)| *count > 0).collect())
-    }
-
-    /// The histogram with these counts and this floor, as [`counts`](Histogram::counts) returns them.
-    ///
-    /// # Errors
-    /// If a number of a bin is that of no finite number, or the floor is no exponent.
-    pub fn of_counts(floor: u32, counts: &[(u32, u64)]) -> Result<Histogram> {
-        let wrong = || Error::invalid_data("the bins of a histogram are those of no finite numbers");
-        if floor as usize >= NEGATIVE {
-            return Err(wrong());
-        }
-        let (mut histogram, firsts) = (Histogram::default(), first_bins(floor));
-        for &(number, count) in counts {
-            let octave = firsts.partition_point(|&first| first <= number) - 1;
-            let sub = ((number - firsts[octave]) as usize) << n_joined_bits(octave, floor);
-            if octave % NEGATIVE == NEGATIVE - 1 || sub >= SUB_BINS {
-                return Err(wrong());
-            }
-            *histogram.count_of(((octave << SUB_BITS | sub) as u32) << BIN_SHIFT) += count;
-        }
-        histogram.raise_floor(floor);
-        Ok(histogram)
+    /// Joins bins after counts were added that have bins of another floor.
+    fn join_both(&mut self, other_floor: u32) {
+        // Bins of the one that are narrower than those of the other are joined.
+        let floor = self.floor.max(other_floor);
+        self.floor = self.floor.min(other_floor);
+        self.raise_floor(floor);
     }
 
     /// Forgets all counts, and keeps the memory of octaves that often occur: with the memory of all octaves, it would grow
@@ -255,38 +233,6 @@ fn n_joined_bits(octave: usize, floor: u32) -> u32 {
     floor.saturating_sub((octave % NEGATIVE) as u32).min(SUB_BITS)
 }
 
-/// The number of the first bin of each octave.
-fn first_bins(floor: u32) -> Vec<u32> {
-    let n_bins = |octave: usize| (SUB_BINS >> n_joined_bits(octave, floor)) as u32;
-    let next = |sum: &mut u32, octave: usize| Some(std::mem::replace(sum, *sum + n_bins(octave)));
-    (0..N_OCTAVES).scan(0, next).collect()
-}
-
-/// A histogram in files: its floor, and counts by the numbers of their bins.
-#[cfg(feature = "config-files")]
-#[derive(Serialize, Deserialize)]
-struct Counts {
-    floor: u32,
-    bins: BTreeMap<u32, u64>,
-}
-
-#[cfg(feature = "config-files")]
-impl TryFrom<Counts> for Histogram {
-    type Error = Error;
-
-    fn try_from(Counts { floor, bins }: Counts) -> Result<Histogram> {
-        Histogram::of_counts(floor, &bins.into_iter().collect::<Vec<_>>())
-    }
-}
-
-#[cfg(feature = "config-files")]
-impl From<Histogram> for Counts {
-    fn from(histogram: Histogram) -> Counts {
-        let (floor, counts) = histogram.counts();
-        Counts { floor, bins: counts.into_iter().collect() }
-    }
-}
-
 impl AddAssign<&Histogram> for Histogram {
     /// Adds the counts of the other.
     fn add_assign(&mut self, other: &Histogram) {
@@ -295,10 +241,7 @@ impl AddAssign<&Histogram> for Histogram {
             let mine = mine.get_or_insert_with(|| Box::new([0; SUB_BINS]));
             mine.iter_mut().zip(theirs.iter()).for_each(|(mine, theirs)| *mine += theirs);
         }
-        // Bins of the one that are narrower than those of the other are joined.
-        let floor = self.floor.max(other.floor);
-        self.floor = self.floor.min(other.floor);
-        self.raise_floor(floor);
+        self.join_both(other.floor);
     }
 }
 

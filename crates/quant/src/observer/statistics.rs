@@ -57,8 +57,7 @@ impl Statistics {
         if values.is_empty() {
             return Ok(());
         }
-        self.widen(extremes.min, extremes.max);
-        self.n_values += values.len() as u64;
+        self.widen(extremes.min, extremes.max, values.len() as u64);
         self.sum_of_min.add(extremes.min.into());
         self.sum_of_max.add(extremes.max.into());
         match &mut self.weighted {
@@ -91,9 +90,13 @@ impl Statistics {
         self.weighted.iter_mut().for_each(|weighted| weighted.histogram.raise_floor(floor));
     }
 
-    /// Widens the range by the extremes of a batch; to be called before its values are counted.
-    fn widen(&mut self, min: f32, max: f32) {
+    /// Adds the extremes and the number of further values; their histogram is added apart.
+    pub fn widen(&mut self, min: f32, max: f32, n_values: u64) {
+        if n_values == 0 {
+            return;
+        }
         let is_first = self.n_values == 0;
+        self.n_values += n_values;
         self.min = if is_first { min } else { self.min.min(min) };
         self.max = if is_first { max } else { self.max.max(max) };
     }
@@ -152,11 +155,8 @@ pub(super) fn for_each_channel(
 impl AddAssign<&Statistics> for Statistics {
     /// Adds the observations of the other. Both must be of the same activation.
     fn add_assign(&mut self, other: &Statistics) {
-        if other.n_values > 0 {
-            self.widen(other.min, other.max);
-        }
+        self.widen(other.min, other.max, other.n_values);
         self.n_batches += other.n_batches;
-        self.n_values += other.n_values;
         self.sum_of_min += &other.sum_of_min;
         self.sum_of_max += &other.sum_of_max;
         self.histogram += &other.histogram;

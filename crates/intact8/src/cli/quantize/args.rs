@@ -79,7 +79,7 @@ pub(crate) struct DataArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Accuracy")]
 pub(crate) struct AccuracyArgs {
-    /// Metric of the evaluation data: top1, top5, miou, auc, spearman, mse, cosine, sqnr or psnr; optionally with a goal as
+    /// Metric of the evaluation data: top1, top5, miou, auc, ap, spearman, mse, cosine, sqnr or psnr; optionally with a goal as
     /// in top1=1%, 'sqnr>=30' or 'mse<=0.1'; may be repeated
     #[arg(long = "metric", value_name = "METRIC[GOAL]", default_value = "top1", value_parser = checked(values::metric))]
     pub(super) metrics: Vec<String>,

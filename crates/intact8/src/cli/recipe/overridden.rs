@@ -1,7 +1,7 @@
 //! The options of a recipe that the command line overrides: the same ones, those that can't be used with a typed one, and those that
 //! have no effect beside it.
 
-use super::{RecipeOption, exclude, is_typed};
+use super::{RecipeOption, exclude, is_typed, name};
 use crate::cli::has_goal;
 use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
@@ -9,6 +9,22 @@ use std::ffi::OsString;
 /// The options that have an effect only beside another one.
 const BESIDE: [(&str, &str); 3] =
     [("eval_stays", "eval_cmd"), ("eval_timeout", "eval_cmd"), ("eval_simulation", "eval_cmd")];
+
+/// What is said of the options of a recipe that a typed one excludes, and that are not defaults.
+pub(super) fn excluded<'a>(
+    command: &'a Command,
+    typed: &'a ArgMatches,
+    options: &'a [RecipeOption<'a>],
+) -> impl Iterator<Item = String> + 'a {
+    let typed: Vec<&Arg> = command.get_arguments().filter(|arg| is_typed(typed, arg)).collect();
+    options.iter().filter(|option| !option.is_default()).filter_map(move |option| {
+        if typed.iter().any(|typed| typed.get_id() == option.arg.get_id()) {
+            return None;
+        }
+        let because = typed.iter().find(|typed| exclude(command, typed, option.arg))?;
+        Some(format!("{} is left out, because of --{}", name(option.arg), name(because)))
+    })
+}
 
 /// Removes the options that are overridden from those of a recipe.
 pub(super) fn without_overridden<'a>(

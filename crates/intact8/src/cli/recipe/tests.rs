@@ -124,6 +124,7 @@ fn written(words: &[&str]) -> WrittenRecipe {
     WrittenRecipe::of(
         program.find_subcommand(SUBCOMMAND).unwrap(),
         matches.subcommand_matches(SUBCOMMAND).unwrap(),
+        vec![],
     )
 }
 

@@ -19,14 +19,16 @@ pub(crate) struct WrittenRecipe {
     options: Vec<(Option<String>, String, Value)>,
     /// Whether a path is not Unicode, which TOML can't hold.
     is_lossy: bool,
+    /// What is said of options of the recipe that was read, in place of which others are used.
+    pub(crate) left_out: Vec<String>,
 }
 
 impl WrittenRecipe {
-    /// The options of a parsed command line. Paths are as they were given.
-    pub(crate) fn of(command: &Command, matches: &ArgMatches) -> WrittenRecipe {
+    /// The options of a parsed command line, and what is said of those that were left out. Paths are as they were given.
+    pub(crate) fn of(command: &Command, matches: &ArgMatches, left_out: Vec<String>) -> WrittenRecipe {
         let all = || command.get_arguments();
         let typed: Vec<&Arg> = all().filter(|arg| is_typed(matches, arg)).collect();
-        let mut recipe = WrittenRecipe { options: vec![], is_lossy: false };
+        let mut recipe = WrittenRecipe { left_out, ..WrittenRecipe::default() };
         for arg in all().filter(|arg| ![OPTION, RESUME].contains(&arg.get_id().as_str())) {
             let section = section(arg);
             let is_default = matches.value_source(arg.get_id().as_str()) == Some(ValueSource::DefaultValue);

@@ -3,6 +3,7 @@
 use super::Feed;
 use crate::data::numbers;
 use intact8_ir::{DType, Result, Tensor, TensorType};
+use intact8_kernels::reduce::min_max;
 use std::fmt;
 
 /// The data of one input of a model. Its text is one line, such as `image: uint8 0..255 → f32 -2.1..2.6`.
@@ -78,9 +79,17 @@ impl ValueRange {
 
 /// The least and the greatest number of a tensor; NaN is left out.
 fn ends(tensor: &Tensor) -> Option<[f64; 2]> {
-    let extended = |ends: [f32; 2], &value: &f32| [ends[0].min(value), ends[1].max(value)];
-    let found = numbers(tensor).ok()?.iter().fold([f32::INFINITY, f32::NEG_INFINITY], extended);
-    (found[0] <= found[1]).then_some(found.map(f64::from))
+    let values = numbers(tensor).ok()?;
+    let extremes = min_max(&values);
+    let found = match extremes.non_finite {
+        false if values.is_empty() => return None,
+        false => [extremes.min, extremes.max],
+        true => {
+            let extended = |ends: [f32; 2], &value: &f32| [ends[0].min(value), ends[1].max(value)];
+            values.iter().fold([f32::INFINITY, f32::NEG_INFINITY], extended)
+        }
+    };
+    (found[0] <= found[1]).then_some(found.map(|end| f64::from(end) + 0.0))
 }
 
 impl fmt::Display for FedInput {

@@ -140,10 +140,10 @@ mod tests {
     /// The metrics of many random data sets have a standard deviation of about the standard error.
     #[test]
     fn standard_errors_agree_with_the_spread_of_random_data_sets() {
-        for name in ["top1", "mse", "cosine", "sqnr", "psnr", "auc", "spearman"] {
+        for name in ["top1", "mse", "cosine", "sqnr", "psnr", "auc", "ap", "spearman"] {
             let n = 400;
             let draw = |seed: u64| {
-                let width = if ["auc", "spearman", "mse"].contains(&name) { 1 } else { 2 };
+                let width = if ["auc", "ap", "spearman", "mse"].contains(&name) { 1 } else { 2 };
                 let (signal, small, other) =
                     (numbers(n * width, seed), numbers(n * width, seed + 1), numbers(n * width, seed + 2));
                 let with = |noise: &[f32], size: f32| -> Vec<f32> {

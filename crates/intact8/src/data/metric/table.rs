@@ -2,6 +2,7 @@
 
 use super::classes::{Overlap, TopK};
 use super::errors::{Cosine, MeanError, NoiseRatio};
+use super::precision::AveragePrecision;
 use super::ranks::{RankCorrelation, RocArea};
 use super::{Better, Tally, Truth};
 
@@ -51,6 +52,15 @@ pub static METRICS: &[MetricRow] = &[
         bounds: [0.0, 1.0],
         truth: Truth::Labels,
         tally: |_| Box::new(RocArea::default()),
+    },
+    MetricRow {
+        name: "ap",
+        about: "the average precision, for labels 0 and 1, or the mean over the classes",
+        better: Better::Higher,
+        is_share: true,
+        bounds: [0.0, 1.0],
+        truth: Truth::Labels,
+        tally: |_| Box::new(AveragePrecision::default()),
     },
     MetricRow {
         name: "spearman",
@@ -109,5 +119,7 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("mean_iou", "miou"),
     ("auroc", "auc"),
     ("roc_auc", "auc"),
+    ("average_precision", "ap"),
+    ("auprc", "ap"),
     ("snr", "sqnr"),
 ];

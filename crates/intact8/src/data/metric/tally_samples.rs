@@ -20,6 +20,8 @@ pub(crate) enum TallySamples {
     Pairs(Vec<(Vec<f32>, Vec<f32>)>),
     /// Of the area under the ROC curve: the score of each sample, and whether its label is 1.
     Scores(Vec<(f32, bool)>),
+    /// Of average precision: the scores of each sample by class, and the classes of which it is a positive sample.
+    Rankings(Vec<(Vec<f32>, Vec<u32>)>),
 }
 
 impl TallySamples {
@@ -32,6 +34,7 @@ impl TallySamples {
             TallySamples::Energies(samples) => samples.len(),
             TallySamples::Pairs(samples) => samples.len(),
             TallySamples::Scores(samples) => samples.len(),
+            TallySamples::Rankings(samples) => samples.len(),
         }
     }
 
@@ -51,6 +54,7 @@ impl TallySamples {
             (TallySamples::Energies(mine), TallySamples::Energies(theirs)) => mine.extend(theirs),
             (TallySamples::Pairs(mine), TallySamples::Pairs(theirs)) => mine.extend(theirs),
             (TallySamples::Scores(mine), TallySamples::Scores(theirs)) => mine.extend(theirs),
+            (TallySamples::Rankings(mine), TallySamples::Rankings(theirs)) => mine.extend(theirs),
             _ => return Err(TallySamples::other_metric()),
         }
         Ok(())

@@ -8,12 +8,69 @@ use crate::scorer::Score;
 use crate::scorer::workers::{BatchSamples, WorkerFolder, work};
 use crate::shards::ScoreTask;
 use intact8_calibrate::Shard;
+use intact8_interp::Session;
 use intact8_ir::{Error, Executor, Model, Result};
 use intact8_quant::{DeployFormat, Deployed, Emission};
 use intact8_search::Scoring;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
+
+/// A model that is ready to run on batches whose samples other processes count.
+pub(crate) struct BatchRunner<'a> {
+    scorer: &'a DataScorer,
+    executor: Compiled<'a>,
+    /// The original, if its outputs are the targets and the model is another one.
+    original: Option<Box<dyn Executor + 'a>>,
+    is_original: bool,
+}
+
+enum Compiled<'a> {
+    Known(Arc<Session>),
+    Own(Box<dyn Executor + 'a>),
+}
+
+impl BatchRunner<'_> {
+    /// Runs some batches, several at once, and returns the samples of each batch and metric. `goes_on` is asked before the next batches
+    /// run; what is returned is incomplete if they do not.
+    pub(crate) fn run(
+        &self,
+        batches: &[Vec<usize>],
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<BatchSamples> {
+        let scorer = self.scorer;
+        let executor: &dyn Executor = match &self.executor {
+            Compiled::Known(session) => &**session,
+            Compiled::Own(executor) => &**executor,
+        };
+        let (evaluation, original) = (&scorer.evaluation, &self.original);
+        let run_batch = |samples: &Vec<usize>| {
+            let inputs = evaluation.finite_inputs_of(samples)?;
+            let targets = original.as_ref().map(|original| original.run(&inputs)).transpose()?;
+            Ok((executor.run(&inputs)?, targets))
+        };
+        let is_own_target = scorer.needs_original_outputs() && self.is_original;
+        let mut found = Vec::with_capacity(batches.len());
+        for wave in batches.chunks(rayon::current_num_threads()) {
+            if !goes_on() {
+                break;
+            }
+            let results: Vec<Result<_>> = wave.par_iter().map(run_batch).collect();
+            for (result, samples) in results.into_iter().zip(wave) {
+                let (outputs, targets) = result?;
+                if self.is_original {
+                    scorer.check_outputs(&outputs, samples)?;
+                }
+                let own = is_own_target.then_some(&outputs[..]);
+                let mut tallies = scorer.tallies();
+                scorer.add(&mut tallies, (&outputs, targets.as_deref().or(own)), samples)?;
+                found.push(scorer.samples_of(&tallies)?);
+            }
+        }
+        Ok(found)
+    }
+}
 
 impl DataScorer {
     /// Runs a model file on the batches of one shard, as [`score_saved`](crate::score_saved()) runs it, and returns the samples of each
@@ -31,7 +88,7 @@ impl DataScorer {
         let batches = &batches[shard.batches(batches.len())];
         let model = self.as_scored(model, is_original)?;
         let (mut n_done, mut cancelled) = (0, Ok(()));
-        let found = self.run_batches(&model, is_original, batches, &mut || {
+        let found = self.batch_runner(&model, is_original)?.run(batches, &mut || {
             cancelled = progress(n_done, batches.len());
             n_done = batches.len().min(n_done + rayon::current_num_threads());
             cancelled.is_ok()
@@ -67,10 +124,7 @@ impl DataScorer {
     /// # Errors
     /// If the coordinator scores another task, a file can't be read or written, or a model can't be run.
     pub fn work(&self, folder: &Path, task: &ScoreTask) -> Result<usize> {
-        work(folder, task, &mut |model, is_original, batches, goes_on| {
-            let model = if is_original { self.original_model() } else { model };
-            self.run_batches(model, is_original, batches, goes_on)
-        })
+        work(folder, task, self)
     }
 
     /// Runs a model on workers; its score if the scoring stops early.
@@ -84,10 +138,15 @@ impl DataScorer {
     ) -> Result<Option<Score>> {
         let is_original = mode == ScoringMode::Original;
         let shared = workers.score(model, is_original, &order.batches)?;
+        let mut runner = None;
         for chunk in 0..shared.n_chunks() {
             (scoring.progress)(chunk, shared.n_chunks())?;
-            let found = shared.chunk(chunk, &mut |model, is_original, batches, goes_on| {
-                self.run_batches(model, is_original, batches, goes_on)
+            let found = shared.chunk(chunk, &mut |batches| {
+                let runner = match &mut runner {
+                    Some(runner) => runner,
+                    None => runner.insert(self.batch_runner(model, is_original)?),
+                };
+                runner.run(batches, &mut || true)
             })?;
             if found.len() != shared.batches(chunk).len() {
                 return Err(Error::invalid_data("a worker has returned another number of batches"));
@@ -102,56 +161,25 @@ impl DataScorer {
         Ok(None)
     }
 
-    /// Runs a model on some batches, several at once, and returns the samples of each batch and metric. `goes_on` is asked before the
-    /// next batches run.
-    fn run_batches(
-        &self,
-        model: &Model,
-        is_original: bool,
-        batches: &[Vec<usize>],
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<BatchSamples> {
+    /// Compiles a model, and the original if its outputs are the targets.
+    pub(crate) fn batch_runner<'a>(&'a self, model: &'a Model, is_original: bool) -> Result<BatchRunner<'a>> {
         let (foreign, interpreter) = (&self.foreign, &self.original.interpreter);
-        let executor = |model: &Model| -> Result<Box<dyn Executor + '_>> {
+        let executor = |model: &'a Model| -> Result<Box<dyn Executor + 'a>> {
             Ok(match foreign {
                 Some(foreign) => foreign.runtime.compile(model)?,
                 None => Box::new(interpreter.session(model)?),
             })
         };
-        let needs_original = self.needs_original_outputs();
-        let targets = (needs_original && !is_original).then(|| executor(self.original_model()));
+        let model = if is_original { self.original_model() } else { model };
         // The original is compiled already, unless it was scored here before.
         let known = self.original.session.clone().filter(|_| is_original && foreign.is_none());
-        let compiled = if known.is_some() { None } else { Some(executor(model)?) };
-        let executor: &dyn Executor = match (&known, &compiled) {
-            (Some(session), _) => &**session,
-            (None, compiled) => compiled.as_deref().expect("a model is known or compiled"),
+        let executor_of_model = match known {
+            Some(session) => Compiled::Known(session),
+            None => Compiled::Own(executor(model)?),
         };
-        let targets = targets.transpose()?;
-        let evaluation = &self.evaluation;
-        let run_batch = |samples: &Vec<usize>| {
-            let inputs = evaluation.finite_inputs_of(samples)?;
-            let targets = targets.as_ref().map(|targets| targets.run(&inputs)).transpose()?;
-            Ok((executor.run(&inputs)?, targets))
-        };
-        let mut found = Vec::with_capacity(batches.len());
-        for wave in batches.chunks(rayon::current_num_threads()) {
-            if !goes_on() {
-                break;
-            }
-            let results: Vec<Result<_>> = wave.par_iter().map(run_batch).collect();
-            for (result, samples) in results.into_iter().zip(wave) {
-                let (outputs, targets) = result?;
-                if is_original {
-                    self.check_outputs(&outputs, samples)?;
-                }
-                let own = (needs_original && is_original).then_some(&outputs[..]);
-                let mut tallies = self.tallies();
-                self.add(&mut tallies, (&outputs, targets.as_deref().or(own)), samples)?;
-                found.push(self.samples_of(&tallies)?);
-            }
-        }
-        Ok(found)
+        let needs_original = self.needs_original_outputs() && !is_original;
+        let original = needs_original.then(|| executor(self.original_model())).transpose()?;
+        Ok(BatchRunner { scorer: self, executor: executor_of_model, original, is_original })
     }
 
     fn tallies(&self) -> Vec<Box<dyn Tally>> {
