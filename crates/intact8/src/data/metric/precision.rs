@@ -43,11 +43,16 @@ impl AveragePrecision {
 
     /// The samples of a class. A score that is NaN counts as the worst: the lowest of a positive sample, the highest of another.
     fn ranking(&self, class: usize) -> Vec<Ranked> {
-        let ranked =
-            self.scores.iter().zip(&self.positives).enumerate().map(|(sample, (scores, positives))| {
-                let score = if scores[class].is_nan() { f32::NEG_INFINITY } else { scores[class] };
-                Ranked { score, sample, is_positive: positives.contains(&(class as u32)) }
-            });
+        let samples = self.scores.iter().zip(&self.positives).enumerate();
+        let ranked = samples.map(|(sample, (scores, positives))| {
+            let is_positive = positives.contains(&(class as u32));
+            let score = match scores[class] {
+                score if score.is_nan() && is_positive => f32::NEG_INFINITY,
+                score if score.is_nan() => f32::INFINITY,
+                score => score,
+            };
+            Ranked { score, sample, is_positive }
+        });
         let mut ranking: Vec<Ranked> = ranked.collect();
         ranking.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
         ranking
