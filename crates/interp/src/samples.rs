@@ -45,7 +45,9 @@ impl SampleAxes {
     }
 
     fn of_typed(model: &mut Model) -> Option<SampleAxes> {
-        name_the_only_batch(model.graph_mut(GraphId::MAIN));
+        let graph = model.graph_mut(GraphId::MAIN);
+        name_the_only_batch(graph);
+        forget_stated_types(graph);
         infer(model).ok()?;
         let inputs = model.main().inputs().iter().map(|&id| dims(model.main(), id.into()));
         let inputs: Vec<&[Dim]> = inputs.collect::<Option<_>>()?;
@@ -78,12 +80,13 @@ impl SampleAxes {
             }
         }
         let axis = |value: ValueId| reached.axes.get(&value).copied();
-        let outputs = graph.outputs().iter().copied();
-        if outputs.clone().any(|value| reached.lengths.contains(&value)) {
+        let is_joinable = |value: &ValueId| dims(graph, *value).is_some() && !reached.lengths.contains(value);
+        if !graph.outputs().iter().all(is_joinable) {
             return None;
         }
         let inputs = graph.inputs().iter().map(|&id| axis(id.into())).collect();
-        Some(SampleAxes { inputs, outputs: outputs.map(axis).collect(), time: AtomicU64::new(0) })
+        let outputs = graph.outputs().iter().map(|&value| axis(value)).collect();
+        Some(SampleAxes { inputs, outputs, time: AtomicU64::new(0) })
     }
 
     /// Runs a batch: in as many parts as there are threads, whose results are joined, if there are so many samples and they take long
@@ -174,6 +177,14 @@ fn name_the_only_batch(graph: &mut Graph) {
         && let Some(first @ Dim::Unknown) = ty.shape.as_mut().and_then(|shape| shape.first_mut())
     {
         *first = Dim::Symbol("samples of the batch".to_owned());
+    }
+}
+
+/// Leaves only the types that can be inferred: a file may state a wrong one.
+fn forget_stated_types(graph: &mut Graph) {
+    let ids: Vec<_> = graph.node_ids().filter(|&id| graph.node(id).as_op().is_some()).collect();
+    for id in ids {
+        graph.node_mut(id).outputs.iter_mut().for_each(|value| value.ty = None);
     }
 }
 

@@ -53,6 +53,10 @@ fn samples_that_may_influence_each_other_are_not_split() {
         "%x = input : f32[N,4]\n%to = const [4, -1] : i64[2]\n%y = Reshape(%x, %to)\nreturn %y\n",
         "%x = input : f32[N,4]\n%c = const [1.0, 2.0] : f32[2,1]\n%y = Add(%x, %c)\nreturn %y\n",
         "%x = input : f32[N,4]\n%y = Concat(%x, %x) {axis = 0}\nreturn %y\n",
+        // The file states a type that is wrong.
+        "%x = input : f32[N,6]\n%to = const [-1, 4] : i64[2]\n%y = Reshape(%x, %to) : f32[N,4]\nreturn %y\n",
+        // Some outputs are no tensors.
+        "%x = input : f32[N,4]\n%y = Relu(%x)\n%s = SequenceEmpty()\nreturn %y, %s\n",
         "%x = input : f32[8,4]\n%y = Relu(%x)\nreturn %y\n",
         "%x = input : f32[N,2,4,4]\n%y, %i = MaxPool(%x) {kernel_shape = [2, 2]}\nreturn %y, %i\n",
     ] {

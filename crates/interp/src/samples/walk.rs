@@ -34,6 +34,9 @@ const OF_LENGTHS: &[&str] = &[
     "Where",
 ];
 
+/// The operators of whose result a length may decide the shape.
+const RESHAPING: &[&str] = &["Expand", "Reshape", "Resize"];
+
 /// An operator with its node.
 pub(super) struct Node<'a> {
     pub(super) id: NodeId,
@@ -95,10 +98,12 @@ impl<'a> Reached<'a> {
         Some(())
     }
 
+    /// The dimensions of an operand.
     pub(super) fn dims(&self, node: &Node<'_>, slot: usize) -> Option<&'a [Dim]> {
         dims(self.graph, self.graph.operand(node.id, slot)?)
     }
 
+    /// The dimension of samples of an operand.
     pub(super) fn axis(&self, node: &Node<'_>, slot: usize) -> Option<usize> {
         self.axes.get(&self.graph.operand(node.id, slot)?).copied()
     }
@@ -109,6 +114,7 @@ impl<'a> Reached<'a> {
         node.slot == 0 && (1..n_operands).all(|slot| self.axis(node, slot).is_none())
     }
 
+    /// The constants of an attribute or, in later versions of an operator, of an operand; `Some(None)` if both are absent.
     pub(super) fn integers(&self, node: &Node<'_>, attribute: &str, slot: usize) -> Option<Option<Vec<i64>>> {
         if let Some(list) = node.op.ints(attribute).ok()? {
             return Some(Some(list.to_vec()));
@@ -124,8 +130,6 @@ impl<'a> Reached<'a> {
         axes::axis(node.op.int("axis").ok()?.unwrap_or(default), rank).ok()
     }
 }
-
-const RESHAPING: &[&str] = &["Expand", "Reshape", "Resize"];
 
 /// The dimension of samples that the inferred type of a result has.
 pub(super) fn by_type_of_result(rules: &Reached<'_>, id: NodeId) -> Option<usize> {
