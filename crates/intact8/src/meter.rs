@@ -135,7 +135,7 @@ impl Meter {
         calibration: &Feed,
     ) -> Result<LatencyComparison> {
         let deploy = files.first_deploy();
-        let (mut latencies, threads_and_batch) = match &self.kind {
+        let (latencies, threads_and_batch) = match &self.kind {
             MeterKind::Command(command) => {
                 let mut command = self.command(command)?;
                 let float = match path {
@@ -152,7 +152,7 @@ impl Meter {
                 (latencies, Some((*threads, calibration.n_fed(&samples))))
             }
         };
-        let mut pairs = latencies.drain(..).map(|pair| LatencyPair { float: pair[0], int8: pair[1] });
+        let mut pairs = latencies.into_iter().map(|pair| LatencyPair { float: pair[0], int8: pair[1] });
         let first = pairs.next();
         Ok(LatencyComparison {
             measured_by: self.name(),
