@@ -5,7 +5,6 @@ use crate::detached::detached;
 use crate::errors::{OrRaise, check_signals};
 use crate::model::{Model, truth_of};
 use crate::session::Runtime;
-use intact8::ir::Executor;
 use intact8::{
     Budget, DeployFormat, Emission, Interpreter, LayerSelection, NewConfig, OutputFiles, Preference, Profile,
     Record, TimedModel, interleaved, layer_plans, load_config, machine_limits, random_inputs,
@@ -82,17 +81,18 @@ pub(crate) fn bench(
             Some(loaded) => loaded,
             None => &interpreter,
         };
-        let mut executors: Vec<(Box<dyn Executor + '_>, Vec<intact8::Tensor>)> = vec![];
+        let mut inputs_of_models = vec![];
         let mut n_samples = None;
-        for model in models {
+        for &model in &models {
             let (inputs, n) = match data {
                 Some(data) => first_batch(data, model, &feeding).map(|(inputs, n)| (inputs, Some(n)))?,
                 None => random_inputs(model, batch)?,
             };
             n_samples = n_samples.or(n);
-            executors.push((runtime.compile(model)?, inputs));
+            inputs_of_models.push(inputs);
         }
-        let timed = executors.iter().map(|(executor, inputs)| TimedModel { executor: &**executor, inputs });
+        let timed = models.iter().zip(&inputs_of_models);
+        let timed = timed.map(|(model, inputs)| TimedModel { runtime, model, inputs });
         Ok((interleaved(&timed.collect::<Vec<_>>(), Budget::of_time(budget), &mut check_signals)?, n_samples))
     };
     let (latencies, n_samples) = detached(py, measured).or_raise(py)?;

@@ -3,7 +3,8 @@
 
 use crate::config_choice::{ConfigChoice, Restricted};
 use crate::data::Feed;
-use crate::fastest_config::{BatchLatencies, ConfigLatencies, placeholder};
+use crate::draft::drafts;
+use crate::fastest_config::{BatchLatencies, ConfigLatencies};
 use crate::latency::Latency;
 use crate::layer_times::{Profiled, layer_times};
 use crate::meter::Meter;
@@ -143,7 +144,7 @@ impl Candidates {
         progress: &mut dyn Progress,
     ) -> Result<Option<Restricted>> {
         let products = self.names.iter().position(|name| *name == OTHERS[0].1).unwrap_or(0);
-        let deployed = placeholder(float.prepared(), &self.configs[products].0, how(files))?;
+        let deployed = drafts(float, &[&self.configs[products].0], how(files), calibration)?.remove(0);
         let Some((in_float, n_samples)) = meter.profile(original, calibration)? else { return Ok(None) };
         let Some((in_int8, _)) = meter.profile(deployed.model(), calibration)? else { return Ok(None) };
         let mut original = original.clone();
@@ -181,10 +182,12 @@ impl Candidates {
         progress: &mut dyn Progress,
     ) -> usize {
         let Some(meter) = meter.filter(|_| self.configs.len() > 1) else { return 0 };
-        let configs: Vec<QuantConfig> = self.configs.iter().map(|(config, _)| config.clone()).collect();
+        let configs: Vec<&QuantConfig> = self.configs.iter().map(|(config, _)| config).collect();
         progress.begin("measuring the placements of int8");
-        let measured = ConfigLatencies::measure(original, float.prepared(), &configs, how(files), |models| {
-            meter.latencies_by_batch(models, calibration)
+        let measured = drafts(float, &configs, how(files), calibration).and_then(|deployed| {
+            ConfigLatencies::measure(original, &deployed, |models| {
+                meter.latencies_by_batch(models, calibration)
+            })
         });
         let latencies = match measured {
             Ok(latencies) => latencies,

@@ -1,14 +1,16 @@
 //! The fastest of several configurations of one model, measured before anything is calibrated.
 //!
-//! Estimates of a runtime's times, as those of a placement, can't know every network. What an integer stands for has no influence
-//! on the time of a run, so models with arbitrary scales tell which configuration is fastest.
+//! Estimates of a runtime's times, as those of a placement, can't know every network.
 
 use crate::latency::Latency;
 use intact8_ir::{Model, Result};
-use intact8_quant::{DeployFormat, Deployed, Emission, Prepared, QuantConfig, Record};
+use intact8_quant::Deployed;
 
 /// The largest latency relative to the least one that still counts as the same.
 const SAME: f64 = 1.02;
+
+/// The largest latency relative to the least one at which only weights are taken where nothing is faster than the original.
+const EQUAL: f64 = 1.01;
 
 /// The largest latency relative to the least one that is measured again: other processes may have disturbed it.
 const CLOSE: f64 = 1.25;
@@ -34,16 +36,12 @@ impl ConfigLatencies {
     /// `measure` returns the latencies of some models by batch, on the target and on as many threads as they will have there.
     ///
     /// # Errors
-    /// If a configuration does not fit the model, or `measure` fails.
+    /// If `measure` fails.
     pub fn measure(
         original: &Model,
-        prepared: &Prepared,
-        configs: &[QuantConfig],
-        (format, emission): (DeployFormat, &Emission),
+        deployed: &[Deployed],
         mut measure: impl FnMut(&[&Model]) -> Result<Vec<Vec<Latency>>>,
     ) -> Result<ConfigLatencies> {
-        let deployed = configs.iter().map(|config| placeholder(prepared, config, (format, emission)));
-        let deployed = deployed.collect::<Result<Vec<_>>>()?;
         let models: Vec<&Model> =
             [original].into_iter().chain(deployed.iter().map(|deployed| deployed.model())).collect();
         let of_batch = |mut float: Vec<Latency>| {
@@ -66,11 +64,11 @@ impl ConfigLatencies {
     }
 
     /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %. If none is faster than
-    /// the original by more than that, it is the last one of those, which may have only weights in integers: integers
+    /// the original by more than that, it is the last one of those within 1 %, which may have only weights in integers: integers
     /// between conversions gain nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
-        let mut fastest = self.within(SAME);
-        let found = if SAME * self.least() > 1.0 { fastest.last() } else { fastest.next() };
+        let gains_nothing = SAME * self.least() > 1.0;
+        let found = if gains_nothing { self.within(EQUAL).last() } else { self.within(SAME).next() };
         found.unwrap_or(0)
     }
 
@@ -100,23 +98,10 @@ impl ConfigLatencies {
     }
 }
 
-/// The deploy model of a configuration with scales that stand for nothing.
-///
-/// # Errors
-/// If the configuration does not fit the model.
-pub(crate) fn placeholder(
-    prepared: &Prepared,
-    config: &QuantConfig,
-    (format, emission): (DeployFormat, &Emission),
-) -> Result<Deployed> {
-    // Smoothing and bias correction, which may add operations, are results of calibration.
-    let record = Record::placeholder(prepared.model(), config)?;
-    prepared.quantize(config, &record, &mut ())?.deploy(format, emission, &mut ())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use intact8_quant::{DeployFormat, Emission, Preparation, QuantConfig, Record};
 
     /// The original takes 4 s.
     fn batch(seconds: &[f64]) -> BatchLatencies {
@@ -142,8 +127,8 @@ mod tests {
         assert_eq!(fastest(&[3.0, 2.0, 1.0]), 2);
         // Nothing gained.
         assert_eq!(fastest(&[3.98, 4.5, 4.0]), 2);
-        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 2);
-        assert_eq!(fastest(&[3.95, 4.5, 4.1]), 0);
+        assert_eq!(fastest(&[3.97, 4.5, 4.0]), 2);
+        assert_eq!(fastest(&[3.95, 4.5, 4.0]), 0);
         assert_eq!(fastest(&[3.9, 4.5, 4.0]), 0);
     }
 
@@ -154,8 +139,11 @@ mod tests {
             %y = MatMul(%x, %w) @product\nreturn %y\n"
                 .parse()
                 .unwrap();
-        let prepared = crate::prepare(&model, &intact8_quant::Preparation::default(), &mut ()).unwrap();
-        let configs = vec![QuantConfig::for_model(prepared.model()); 3];
+        let prepared = crate::prepare(&model, &Preparation::default(), &mut ()).unwrap();
+        let config = QuantConfig::for_model(prepared.model());
+        let record = Record::placeholder(prepared.model(), &config).unwrap();
+        let quantized = prepared.quantize(&config, &record, &mut ()).unwrap();
+        let deployed = || quantized.deploy(DeployFormat::Qdq, &Emission::default(), &mut ()).unwrap();
         // The second run of the first configuration is undisturbed.
         let mut turns = [vec![4.0, 2.3, 3.0, 2.0], vec![1.5, 2.1]].into_iter();
         let measure = |models: &[&Model]| {
@@ -163,8 +151,7 @@ mod tests {
             assert_eq!(models.len(), seconds.len());
             Ok(vec![seconds.into_iter().map(|seconds| Latency::of(vec![seconds])).collect()])
         };
-        let how = (DeployFormat::Qdq, &Emission::default());
-        let found = ConfigLatencies::measure(&model, &prepared, &configs, how, measure).unwrap();
+        let found = ConfigLatencies::measure(&model, &[deployed(), deployed(), deployed()], measure).unwrap();
         assert_eq!((&found.batches, found.fastest()), (&vec![batch(&[1.5, 3.0, 2.0])], 0));
     }
 }

@@ -1,22 +1,24 @@
 //! The latency of models: the times of their runs, measured in turns, so that a change of the machine's speed meets all of them.
 //!
-//! It measures any [`Executor`]; which runtime that is, and on how many threads it runs, is up to the caller.
+//! It measures models in any [`Runtime`]; which one that is, and on how many threads it runs, is up to the caller.
 
-use intact8_ir::{Executor, Result, Tensor};
+use intact8_ir::{Model, Result, Runtime, Tensor};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// The number of turns of each model.
+/// The number of turns of each model, if compiling it takes no time.
 const N_TURNS: u32 = 10;
 
-/// The least number of runs of each model that are counted.
-const MIN_RUNS: usize = 3;
+/// The least number of turns, and of runs of each model that are counted.
+const MIN_TURNS: usize = 3;
 
 /// A model to measure, and the inputs of its runs.
 #[derive(Clone, Copy)]
 pub struct TimedModel<'a> {
-    /// The model, ready to run.
-    pub executor: &'a dyn Executor,
+    /// The runtime that runs it.
+    pub runtime: &'a dyn Runtime,
+    /// The model.
+    pub model: &'a Model,
     /// One tensor for each input.
     pub inputs: &'a [Tensor],
 }
@@ -89,12 +91,13 @@ impl Latency {
     }
 }
 
-/// The latencies of some models, in the same order. They run in ten turns until the budget of all of them together is used up; the first
-/// run of each turn, which finds the caches filled by another model, is not counted. Each model is counted at least three
-/// times, even if that takes longer. `check` is called before each turn, and its error ends the measurement.
+/// The latencies of some models, in the same order. They run in turns until the budget of all of them together is used up, and at least
+/// in three, even if that takes longer. Each turn compiles its model anew, so that one executor is alive at a time: the threads of
+/// ONNX Runtime look for work for 40 ms after a run, which they would take from the next model, and sessions of the same model differ
+/// in speed. The first run of each turn is not counted. `check` is called before each turn, and its error ends the measurement.
 ///
 /// # Errors
-/// If a run or a check fails.
+/// If a model can't be compiled, or a run or a check fails.
 pub fn interleaved(
     models: &[TimedModel<'_>],
     budget: Budget,
@@ -104,24 +107,25 @@ pub fn interleaved(
     let turn = time / N_TURNS / models.len().max(1) as u32;
     let mut seconds = vec![Vec::new(); models.len()];
     let began = Instant::now();
-    let fewest = |seconds: &[Vec<f64>]| seconds.iter().map(Vec::len).min().unwrap_or(0);
+    let fewest = |seconds: &[Vec<f64>]| seconds.iter().map(Vec::len).min().unwrap_or(usize::MAX);
     let runs_in_turn = runs.div_ceil(N_TURNS as usize).max(1);
-    while fewest(&seconds) < MIN_RUNS || fewest(&seconds) < runs && began.elapsed() < time {
-        for (model, seconds) in models.iter().zip(&mut seconds) {
+    for n_turns in 0.. {
+        if n_turns >= MIN_TURNS && (fewest(&seconds) >= runs || began.elapsed() >= time) {
+            break;
+        }
+        for (timed, seconds) in models.iter().zip(&mut seconds) {
             check()?;
+            let executor = timed.runtime.compile(timed.model)?;
+            executor.run(timed.inputs)?;
             let turn_began = Instant::now();
-            model.executor.run(model.inputs)?;
             for _ in 0..runs_in_turn {
                 let run_began = Instant::now();
-                model.executor.run(model.inputs)?;
+                executor.run(timed.inputs)?;
                 seconds.push(run_began.elapsed().as_secs_f64());
                 if turn_began.elapsed() >= turn {
                     break;
                 }
             }
-        }
-        if models.is_empty() {
-            break;
         }
     }
     Ok(seconds.into_iter().map(Latency::of).collect())
@@ -130,16 +134,8 @@ pub fn interleaved(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intact8_ir::Tap;
-
-    struct Sleeping(Duration);
-
-    impl Executor for Sleeping {
-        fn run_tapped(&self, inputs: &[Tensor], _: Tap<'_>) -> Result<Vec<Tensor>> {
-            std::thread::sleep(self.0);
-            Ok(inputs.to_vec())
-        }
-    }
+    use intact8_ir::{Executor, Tap};
+    use std::sync::Mutex;
 
     #[test]
     fn quartiles_are_between_the_times() {
@@ -152,14 +148,58 @@ mod tests {
 
     #[test]
     fn every_model_runs_in_turns_and_at_least_three_times() {
-        let (short, long) = (Sleeping(Duration::from_millis(1)), Sleeping(Duration::from_millis(4)));
-        let models = [&short, &long].map(|executor| TimedModel { executor, inputs: &[] });
+        let model = Model::default();
+        let [short, long] = [1, 4].map(|milliseconds| {
+            move |_: &Model, inputs: &[Tensor], _: Tap<'_>| {
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                Ok(inputs.to_vec())
+            }
+        });
+        let models: [&dyn Runtime; 2] = [&short, &long];
+        let models = models.map(|runtime| TimedModel { runtime, model: &model, inputs: &[] });
         let measured = |budget| interleaved(&models, budget, &mut || Ok(())).unwrap();
         let found = measured(Budget::of_time(Duration::from_millis(1)));
-        assert!(found.iter().all(|latency| latency.n_runs >= MIN_RUNS));
+        assert!(found.iter().all(|latency| latency.n_runs >= MIN_TURNS));
         assert!(found[0].least >= 1e-3 && found[1].least >= 4e-3, "{found:?}");
         let found = measured(Budget { time: Duration::from_secs(3600), runs: 5 });
         assert!(found.iter().all(|latency| (5..=10).contains(&latency.n_runs)), "{found:?}");
         assert!(interleaved(&[], Budget::of_time(Duration::ZERO), &mut || Ok(())).unwrap().is_empty());
+    }
+
+    /// A runtime that writes down when its executors are made and when they end.
+    struct Written<'a> {
+        log: &'a Mutex<String>,
+        name: char,
+    }
+
+    struct Executing<'a>(&'a Written<'a>);
+
+    impl Runtime for Written<'_> {
+        fn compile<'a>(&'a self, _: &Model) -> Result<Box<dyn Executor + 'a>> {
+            self.log.lock().unwrap().push(self.name);
+            Ok(Box::new(Executing(self)))
+        }
+    }
+
+    impl Executor for Executing<'_> {
+        fn run_tapped(&self, inputs: &[Tensor], _: Tap<'_>) -> Result<Vec<Tensor>> {
+            Ok(inputs.to_vec())
+        }
+    }
+
+    impl Drop for Executing<'_> {
+        fn drop(&mut self) {
+            self.0.log.lock().unwrap().push('.');
+        }
+    }
+
+    #[test]
+    fn one_executor_is_alive_at_a_time() {
+        let log = Mutex::default();
+        let runtimes = ['a', 'b'].map(|name| Written { log: &log, name });
+        let model = Model::default();
+        let models = runtimes.each_ref().map(|runtime| TimedModel { runtime, model: &model, inputs: &[] });
+        interleaved(&models, Budget { time: Duration::from_secs(3600), runs: 30 }, &mut || Ok(())).unwrap();
+        assert_eq!(*log.lock().unwrap(), "a.b.".repeat(N_TURNS as usize));
     }
 }

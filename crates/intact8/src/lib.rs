@@ -78,6 +78,7 @@ mod config_choice;
 mod conversion;
 pub mod data;
 mod destination;
+mod draft;
 mod dump;
 mod emission;
 mod fastest_config;

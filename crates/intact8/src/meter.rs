@@ -8,7 +8,7 @@ use crate::latency_comparison::{LatencyComparison, LatencyPair};
 use crate::output_files::OutputFiles;
 use crate::scorer::CommandScorer;
 use crate::stop::Stop;
-use intact8_ir::{Error, Model, Result, Runtime};
+use intact8_ir::{Error, Model, Result};
 use intact8_runtimes::{LoadedRuntime, ProfiledNode};
 use std::ops::Range;
 use std::path::Path;
@@ -97,13 +97,9 @@ impl Meter {
                 Ok(vec![models.iter().map(latency).collect::<Result<_>>()?])
             }
             MeterKind::Runtime(runtime, _) => {
-                let executors = models.iter().map(|model| runtime.compile(model));
-                let executors = executors.collect::<Result<Vec<_>>>()?;
                 let in_turns = |samples: &Range<usize>| {
                     let inputs = calibration.inputs(samples.clone())?;
-                    let timed = executors
-                        .iter()
-                        .map(|executor| TimedModel { executor: &**executor, inputs: &inputs });
+                    let timed = models.iter().map(|model| TimedModel { runtime, model, inputs: &inputs });
                     interleaved(&timed.collect::<Vec<_>>(), BUDGET, &mut || self.stop.check())
                 };
                 batches.iter().map(in_turns).collect()
@@ -124,11 +120,25 @@ impl Meter {
         Ok(profile.map(|nodes| (nodes, n_samples)))
     }
 
-    /// The latencies of the original and of the first deploy model in `files`. `path` is the original's file, for a command.
+    /// The latencies of the original and of the first deploy model in `files`. `path` is the original's file, for a command. They are
+    /// measured again if the deploy model is slower, since other processes may have disturbed it.
     ///
     /// # Errors
     /// If the deploy model can't be read, or as [`Meter::latencies`].
     pub fn compare(
+        &self,
+        original: (&Model, Option<&Path>),
+        files: &OutputFiles,
+        calibration: &Feed,
+    ) -> Result<LatencyComparison> {
+        let found = self.compare_once(original, files, calibration)?;
+        match found.is_slower() {
+            true => Ok(found.least(self.compare_once(original, files, calibration)?)),
+            false => Ok(found),
+        }
+    }
+
+    fn compare_once(
         &self,
         (model, path): (&Model, Option<&Path>),
         files: &OutputFiles,

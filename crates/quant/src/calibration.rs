@@ -224,16 +224,22 @@ impl Calibration {
     /// # Errors
     /// If no data reached a layer.
     pub fn ranges(&self) -> Result<Record> {
-        let entry = |watched: &Watched| {
-            let layer = &watched.layer;
-            let record = LayerRecord {
-                activations: self.activations(watched).map_err(|error| error.at(&layer.name))?,
-                weights: watched.weights.clone(),
-                ..LayerRecord::default()
-            };
-            Ok((layer.name.clone(), record))
+        Ok(Record { layers: self.layers.iter().map(|watched| self.entry(watched)).collect::<Result<_>>()? })
+    }
+
+    /// A record with the ranges of the layers that data have reached, for every configuration.
+    pub fn reached_ranges(&self) -> Record {
+        Record { layers: self.layers.iter().filter_map(|watched| self.entry(watched).ok()).collect() }
+    }
+
+    fn entry(&self, watched: &Watched) -> Result<(String, LayerRecord)> {
+        let layer = &watched.layer;
+        let record = LayerRecord {
+            activations: self.activations(watched).map_err(|error| error.at(&layer.name))?,
+            weights: watched.weights.clone(),
+            ..LayerRecord::default()
         };
-        Ok(Record { layers: self.layers.iter().map(entry).collect::<Result<_>>()? })
+        Ok((layer.name.clone(), record))
     }
 
     /// The distribution of the first activation of each layer, by name of the layer; layers that no different values reached

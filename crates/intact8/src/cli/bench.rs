@@ -8,7 +8,7 @@ use crate::cli::ExitCode;
 use crate::cli::values::{self, checked};
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
-use intact8::ir::{Executor, Runtime};
+use intact8::ir::{Model, Runtime};
 use intact8::{Budget, ChosenRuntime, Interpreter, Latency, Tensor, TimedModel, interleaved, machine_limits};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -67,13 +67,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let found = timed_inputs(args.input.as_deref(), &feeding, &model);
         let (inputs, n_samples) = found.with_context(|| path.display().to_string())?;
         batch = batch.or(n_samples);
-        for TimedRuntime { runtime, name } in &runtimes {
+        for TimedRuntime { runtime, name: _ } in &runtimes {
             let executor = runtime.compile(&model).with_context(|| path.display().to_string())?;
             executor.run(&inputs).with_context(|| path.display().to_string())?;
-            timed.push(Timed { path, runtime: name, executor, inputs: inputs.clone() });
         }
+        timed.extend(runtimes.iter().map(|runtime| Timed {
+            path,
+            runtime,
+            model: model.clone(),
+            inputs: inputs.clone(),
+        }));
     }
-    let models = timed.iter().map(|row| TimedModel { executor: &*row.executor, inputs: &row.inputs });
+    let models = timed.iter().map(|row| TimedModel {
+        runtime: &*row.runtime.runtime,
+        model: &row.model,
+        inputs: &row.inputs,
+    });
     let latencies = interleaved(&models.collect::<Vec<_>>(), Budget::of_time(budget), &mut || Ok(()))?;
     let names: Vec<&str> = runtimes.iter().map(|runtime| &*runtime.name).collect();
     print_line(&format!(
@@ -88,7 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let of_model = |(row, latency): (&Timed<'_>, &Latency)| {
             let mut value = latency.to_json();
             value["model"] = json!(row.path.display().to_string());
-            value["runtime"] = json!(row.runtime);
+            value["runtime"] = json!(row.runtime.name);
             value["speedup"] = json!(latency.speedup_over(&latencies[0]));
             value
         };
@@ -141,8 +150,8 @@ impl TimedRuntime {
 /// A model in a runtime: a row of the table.
 struct Timed<'a> {
     path: &'a Path,
-    runtime: &'a str,
-    executor: Box<dyn Executor + 'a>,
+    runtime: &'a TimedRuntime,
+    model: Model,
     inputs: Vec<Tensor>,
 }
 
@@ -166,7 +175,7 @@ fn table(timed: &[Timed<'_>], latencies: &[Latency], has_runtimes: bool) -> Tabl
             format!("{:.2}x", latency.speedup_over(&latencies[0])),
         ];
         if has_runtimes {
-            cells.insert(1, row.runtime.to_owned());
+            cells.insert(1, row.runtime.name.clone());
         }
         table.add_row(cells);
     }
