@@ -33,3 +33,33 @@ pub(crate) fn drafts(
     };
     configs.iter().zip(&calibrations).map(of_config).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataSet, Feeding};
+    use intact8_interp::Interpreter;
+    use intact8_ir::{Model, Tensor};
+    use intact8_quant::{Preparation, Profile};
+
+    /// ONNX Runtime leaves out a Relu only before integers whose least one stands for 0.
+    #[test]
+    fn a_draft_has_the_ranges_of_data() {
+        let text = "model m opset 17\n%x = input : f32[N,2]\n%w = const [1.0, 0.5, -0.5, 1.0] : f32[2,2]\n\
+                    %a = MatMul(%x, %w) @first\n%r = Relu(%a)\n%y = MatMul(%r, %w) @last\nreturn %y\n";
+        let model: Model = text.parse().unwrap();
+        let prepared = crate::prepare(&model, &Preparation::default(), &mut ()).unwrap();
+        let interpreter = Interpreter::default();
+        let float = FloatModel::new(&prepared, &interpreter).unwrap();
+        let samples = Tensor::new(&[2, 2], vec![1.0f32, -1.0, -1.0, 1.0]);
+        let data = DataSet::new("data", [("x".to_owned(), samples.into())].into());
+        let feed = data.feed(&model, &Feeding::default()).unwrap();
+        let mut config = QuantConfig::for_model(prepared.model());
+        let target = Profile::named("onnxruntime-x86").unwrap();
+        target.leave_float(&mut config, prepared.model());
+        let emission = Emission { target, ..Emission::default() };
+        let drafts = drafts(&float, &[&config], (DeployFormat::Qdq, &emission), &feed).unwrap();
+        let text = drafts[0].model().to_string();
+        assert!(text.contains("const [0] : u8"), "{text}");
+    }
+}
