@@ -88,7 +88,6 @@ def quantize(
     early_stop: bool = True,
     keep_best: bool = False,
     allow_chance: bool = False,
-    cache_memory: int = 256 << 20,
     runtime: Optional[str] = None,
     measure_latency: bool = True,
     threads: int = 1,
@@ -153,7 +152,6 @@ def quantize(
         early_stop: Whether a trial ends as soon as it can no longer meet the target.
         keep_best: If the target can't be met, keep the closest model.
         allow_chance: Accept an original whose metric is 0 or at chance level.
-        cache_memory: Memory of the activation cache, in bytes; 0 is none.
         runtime: `onnxruntime` or `openvino`, also with a path as in `onnxruntime=PATH`, scores the models; `none` is intact8's interpreter.
             By default the interpreter scores data, and the runtime of the target, if it is installed, verifies the results, measures
             latencies, and runs the sessions of evaluators.
@@ -221,7 +219,6 @@ def quantize(
         "time_budget": check.optional(check.number, time_budget, "time_budget", 0),
         "early_stop": check.flag(early_stop, "early_stop"),
         "keep_best": check.flag(keep_best, "keep_best"),
-        "cache_memory": check.whole(cache_memory, "cache_memory", 0),
     }
     metrics = check.texts(metric, "metric")
     saved = None if save is None else check.path(save, "save")

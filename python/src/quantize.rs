@@ -388,9 +388,7 @@ impl Run {
         });
         let runtime = self.runtime();
         let sources = ((original, model), (feed, &data.get().data));
-        let mut scorer = VerifiedScorer::of_data(sources.0, sources.1, metrics, goals, runtime, remark)?;
-        scorer.scorer.cache_memory = search.cache_memory;
-        Ok(scorer)
+        VerifiedScorer::of_data(sources.0, sources.1, metrics, goals, runtime, remark)
     }
 }
 

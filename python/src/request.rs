@@ -59,5 +59,4 @@ pub(crate) struct SearchRequest {
     pub(crate) time_budget: Option<f64>,
     pub(crate) early_stop: bool,
     pub(crate) keep_best: bool,
-    pub(crate) cache_memory: usize,
 }

@@ -5,7 +5,6 @@ use crate::config_choice::{ConfigChoice, Restricted};
 use crate::data::Feed;
 use crate::draft::drafts;
 use crate::fastest_config::{BatchLatencies, ConfigLatencies};
-use crate::latency::Latency;
 use crate::layer_times::{Profiled, layer_times};
 use crate::meter::Meter;
 use crate::output_files::OutputFiles;
@@ -199,11 +198,10 @@ impl Candidates {
         };
         let fastest = latencies.fastest();
         let of_batch = |batch: &BatchLatencies| {
-            let milliseconds = |latency: &Latency| format!("{:.2} ms", latency.least * 1e3);
             let named = self.names.iter().zip(&batch.configs);
             let parts: Vec<String> =
-                named.map(|(name, latency)| format!("{} {name}", milliseconds(latency))).collect();
-            format!("{} float, {}", milliseconds(&batch.float), parts.join(", "))
+                named.map(|(name, latency)| format!("{} {name}", latency.shown())).collect();
+            format!("{} float, {}", batch.float.shown(), parts.join(", "))
         };
         let times: Vec<String> = latencies.batches.iter().map(of_batch).collect();
         let times = times.join("; batch 1: ");

@@ -74,6 +74,16 @@ impl Latency {
         self.quartiles[1] - self.quartiles[0]
     }
 
+    /// The least time in milliseconds, with three digits or more.
+    pub fn shown(&self) -> String {
+        let milliseconds = self.least * 1e3;
+        match milliseconds {
+            0.0..0.1 => format!("{milliseconds:.4} ms"),
+            0.1..1.0 => format!("{milliseconds:.3} ms"),
+            _ => format!("{milliseconds:.2} ms"),
+        }
+    }
+
     /// How many times as fast as `other` it is, by the least times.
     pub fn speedup_over(&self, other: &Latency) -> f64 {
         other.least / self.least.max(f64::MIN_POSITIVE)

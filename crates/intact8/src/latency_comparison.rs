@@ -40,8 +40,7 @@ impl LatencyPair {
     }
 
     fn words(&self) -> String {
-        let [float, int8] = [self.float, self.int8].map(|latency| latency.least * 1e3);
-        format!("{float:.2} ms float, {int8:.2} ms int8 ({:.2}x)", self.speedup())
+        format!("{} float, {} int8 ({:.2}x)", self.float.shown(), self.int8.shown(), self.speedup())
     }
 
     fn is_slower(&self) -> bool {
@@ -65,6 +64,22 @@ impl LatencyComparison {
     pub fn least(self, again: LatencyComparison) -> LatencyComparison {
         let of_sample = self.of_sample.zip(again.of_sample).map(|(first, second)| first.least(second));
         LatencyComparison { of_batch: self.of_batch.least(again.of_batch), of_sample, ..self }
+    }
+
+    /// How many times as fast as the original the result is with a batch; with one sample, if only that is slower.
+    pub fn speedup(&self) -> f64 {
+        self.slower_sample().unwrap_or(self.of_batch).speedup()
+    }
+
+    /// The number of samples in the runs of [`speedup`](Self::speedup), if a runtime has measured them.
+    pub fn batch(&self) -> Option<usize> {
+        let (_, batch) = self.threads_and_batch?;
+        Some(self.slower_sample().map_or(batch, |_| 1))
+    }
+
+    /// The latencies with one sample, if only they are slower.
+    fn slower_sample(&self) -> Option<LatencyPair> {
+        self.of_sample.filter(|pair| pair.is_slower() && !self.of_batch.is_slower())
     }
 
     /// Whether the result is slower than the original.

@@ -2,12 +2,11 @@
 //!
 //! Goals are judged elsewhere; a score knows nothing of them.
 
-mod activation_cache;
 mod batch_size;
 mod by_command;
 mod by_data;
-mod cuts;
 mod fingerprint;
+mod known_scores;
 mod process;
 mod sample_order;
 mod verified;

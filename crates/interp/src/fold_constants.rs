@@ -74,6 +74,21 @@ impl Pass for FoldCompiled {
     }
 }
 
+/// Folds quantization alone: weights that a simulation quantizes when it runs are integers then, and their products are those of
+/// integers.
+pub(crate) struct QuantizeConstants;
+
+impl Pass for QuantizeConstants {
+    fn name(&self) -> &'static str {
+        "quantize-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<bool> {
+        let is_foldable = |op: &Op| op.is("QuantizeLinear");
+        Ok(fold(model, &Rules { is_foldable, constant: Graph::fixed, max_total_growth: u64::MAX }))
+    }
+}
+
 /// What is folded.
 struct Rules {
     is_foldable: fn(&Op) -> bool,

@@ -20,7 +20,7 @@ mod quantized;
 mod slices;
 mod transposes;
 
-use crate::fold_constants::FoldCompiled;
+use crate::fold_constants::{FoldCompiled, QuantizeConstants};
 use intact8_ir::{Error, Graph, Model, Node, NodeId, Op, Pipeline, Result, Value, ValueId};
 
 /// The domain of operators that only lowered models have.
@@ -47,6 +47,7 @@ pub(crate) fn lower(model: &Model) -> Result<Option<Model>> {
 /// The passes, in order.
 pub(crate) fn passes() -> Pipeline<'static> {
     Pipeline(vec![
+        Box::new(QuantizeConstants),
         Box::new(byte_products::FuseByteProducts),
         Box::new(byte_sums::FuseByteSums),
         Box::new(byte_pools::FuseBytePools),

@@ -6,7 +6,7 @@ use crate::model_file::ModelFile;
 use crate::runtime_kind::{Library, RuntimeKind};
 use crate::session_pool::SessionPool;
 use crate::shared_library;
-use intact8_ir::{DType, Error, ErrorKind, Executor, Model, Result, Tap, Tensor, Value};
+use intact8_ir::{DType, Error, ErrorKind, Executor, Model, NodeId, Result, Tap, Tensor, Value};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, RwPropertyKey, Shape};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,8 @@ struct OpenVinoExecutor {
 /// A compiled model and its requests.
 struct Requests {
     compiled: Mutex<CompiledModel>,
-    inputs: Vec<Value>,
+    /// With whether OpenVINO has the input: it leaves out those that nothing uses.
+    inputs: Vec<(Value, bool)>,
     n_outputs: usize,
     pool: SessionPool<InferRequest>,
 }
@@ -135,7 +136,9 @@ impl Requests {
         };
         let (compiled, request, n_outputs) = compiled().map_err(can_not_run)?;
         let graph = model.main();
-        let inputs = graph.inputs().iter().map(|&id| graph.node(id).outputs[0].clone()).collect();
+        let is_used = |id: NodeId| !graph.users(id.into()).is_empty() || graph.outputs().contains(&id.into());
+        let inputs =
+            graph.inputs().iter().map(|&id| (graph.node(id).outputs[0].clone(), is_used(id))).collect();
         Ok(Requests { compiled: Mutex::new(compiled), inputs, n_outputs, pool: SessionPool::of(request) })
     }
 
@@ -149,8 +152,10 @@ impl Requests {
             compiled.create_infer_request().map_err(can_not_run)
         };
         self.pool.run(make, |request| {
-            for (input, tensor) in self.inputs.iter().zip(inputs) {
-                feed(request, &input.name, tensor).map_err(|error| error.at(&input.name))?;
+            for ((input, is_used), tensor) in self.inputs.iter().zip(inputs) {
+                if *is_used {
+                    feed(request, &input.name, tensor).map_err(|error| error.at(&input.name))?;
+                }
             }
             request.infer().map_err(can_not_run)?;
             let output = |idx| from_openvino(&request.get_output_tensor_by_index(idx).map_err(can_not_run)?);

@@ -1,8 +1,8 @@
 //! `intact8 bench`: the latencies of models, measured in turns.
 
 use super::{
-    FeedingArgs, LoadArgs, RuntimeArgs, ShapeArgs, lines_beside, print_line, print_surplus_threads,
-    timed_inputs,
+    FeedingArgs, LoadArgs, RuntimeArgs, ShapeArgs, lines_beside, print_line, print_message,
+    print_surplus_threads, timed_inputs,
 };
 use crate::cli::ExitCode;
 use crate::cli::values::{self, checked};
@@ -78,6 +78,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             inputs: inputs.clone(),
         }));
     }
+    print_other_inputs(&timed);
     let models = timed.iter().map(|row| TimedModel {
         runtime: &*row.runtime.runtime,
         model: &row.model,
@@ -153,6 +154,21 @@ struct Timed<'a> {
     runtime: &'a TimedRuntime,
     model: Model,
     inputs: Vec<Tensor>,
+}
+
+/// Warns of a model that is fed other shapes than the first, so that its time is that of other work.
+fn print_other_inputs(timed: &[Timed<'_>]) {
+    let shapes = |row: &Timed<'_>| row.inputs.iter().map(|input| input.shape().to_vec()).collect::<Vec<_>>();
+    let Some((first, rest)) = timed.split_first() else { return };
+    if let Some(other) = rest.iter().find(|row| shapes(row) != shapes(first)) {
+        print_message(&format!(
+            "warning: {} is fed {:?}, and {} is fed {:?}; their times are not those of the same work",
+            first.path.display(),
+            shapes(first),
+            other.path.display(),
+            shapes(other)
+        ));
+    }
 }
 
 fn table(timed: &[Timed<'_>], latencies: &[Latency], has_runtimes: bool) -> Table {

@@ -212,8 +212,12 @@ impl Feed {
     /// the size of a batch, since small batches gain less from integers.
     pub(crate) fn measured_batches(&self) -> Vec<Range<usize>> {
         let first = self.batches().next().unwrap_or_default();
-        let is_open =
-            !self.is_fixed && self.feeding.batch.is_none() && self.axes.inputs.iter().all(Option::is_some);
+        let is_scalar = |ty: &Option<TensorType>| {
+            ty.as_ref().is_some_and(|ty| ty.shape.as_ref().is_some_and(Vec::is_empty))
+        };
+        let mut axes = self.axes.inputs.iter().zip(&self.types);
+        let are_open = axes.all(|(axis, ty)| axis.is_some() || is_scalar(ty));
+        let is_open = !self.is_fixed && self.feeding.batch.is_none() && are_open;
         let one = (is_open && first.len() > 1).then(|| first.start..first.start + 1);
         [first].into_iter().chain(one).collect()
     }

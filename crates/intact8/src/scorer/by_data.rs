@@ -1,14 +1,14 @@
 //! The scorer by metrics over a data set; our interpreter runs the models, or a runtime of others.
 
+mod compiled;
 mod original_model;
 mod run;
 mod shards;
 
 pub use original_model::OriginalModel;
 
-use super::activation_cache::ActivationCache;
 use super::batch_size::fit_to_cache;
-use super::fingerprint::Fingerprint;
+use super::known_scores::KnownScores;
 use super::workers::WorkerFolder;
 use super::{Effort, Score, Verified};
 use crate::data::{DataSet, Feed, Metric, Rows, Tally, TallySamples, Truth, labels, numbers};
@@ -17,7 +17,6 @@ use intact8_ir::{Error, Model, Result, Runtime, Tensor, Type};
 use intact8_quant::{DeployFormat, Deployed};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,24 +26,18 @@ pub struct DataScorer {
     pub evaluation: Feed,
     /// The metrics.
     pub metrics: Vec<Metric>,
-    /// The memory of the activation cache in bytes, by default 256 MiB; 0 turns it off. With it, a trial computes only the part of
-    /// the model that differs from an earlier trial; the scores are the same bit for bit. The first trial stores nothing, since
-    /// it is usually the last.
-    pub cache_memory: usize,
     /// The labels of each sample; empty if no metric needs them.
     labels: Rows<i64>,
     targets: Targets,
     /// The dimension of the first output that counts samples.
     output_axis: Option<usize>,
-    cache: ActivationCache,
     original: OriginalModel,
     /// The runtime that runs the models in place of our interpreter, if there is one.
     foreign: Option<Arc<Foreign>>,
-    /// The complete scores of models, by the fingerprints of their outputs.
-    known: HashMap<Vec<Fingerprint>, Score>,
+    known: KnownScores,
     /// The tallies of the original, once it is scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
-    /// The workers that run the models together with this process, if there are any. Nothing is cached between trials then.
+    /// The workers that run the models together with this process, if there are any.
     pub workers: Option<WorkerFolder>,
     /// The samples of the next model by metric, if other processes have run it.
     known_samples: Option<Vec<TallySamples>>,
@@ -57,9 +50,6 @@ struct Foreign {
     /// The original as its file has it.
     original: Model,
 }
-
-/// The default memory of the activation cache in bytes.
-const CACHE_MEMORY: usize = 256 << 20;
 
 /// The targets that outputs are compared with.
 enum Targets {
@@ -76,10 +66,10 @@ enum Targets {
 enum ScoringMode {
     /// The original model, with which all others are compared.
     Original,
-    /// A model that is computed completely, without the activation cache: the first trial, and saved models.
-    Complete,
-    /// A later trial, which uses the activation cache.
-    Cached,
+    /// The first trial, and saved models: with the contribution of each sample.
+    Detailed,
+    /// A later trial.
+    Later,
 }
 
 impl DataScorer {
@@ -121,16 +111,13 @@ impl DataScorer {
         let first = graph.outputs().iter().position(|&value| is_tensor(&graph.value(value).ty));
         let output_axis = evaluation.output_axis(first.unwrap_or(0));
         let evaluation = fit_to_cache(evaluation, &*original.session()?)?;
-        let cache = ActivationCache::new(original.interpreter.clone(), evaluation.n_batches());
         Ok(DataScorer {
             evaluation,
             metrics,
-            cache_memory: CACHE_MEMORY,
             labels: label_rows,
             targets,
             output_axis,
-            cache,
-            known: HashMap::new(),
+            known: KnownScores::default(),
             original,
             foreign: None,
             baseline: None,
@@ -140,7 +127,7 @@ impl DataScorer {
     }
 
     /// The same scorer; a runtime of others runs the models as their files have them: the original, and deploy models. `name` is the
-    /// runtime's, `original` the original as it was read. Nothing is cached between trials.
+    /// runtime's, `original` the original as it was read.
     #[must_use]
     pub fn in_runtime(
         mut self,
@@ -184,24 +171,24 @@ impl DataScorer {
 impl Scorer for DataScorer {
     type Score = Score;
 
-    /// By our interpreter, deploy models are run as runtimes execute them, see [`Deployed::executed`](intact8_quant::Deployed::executed); fake-quant
-    /// models as they are written.
+    /// Our interpreter computes on integers between QuantizeLinear and DequantizeLinear, in deploy and in fake-quant models; see
+    /// [`Deployed::executed`](intact8_quant::Deployed::executed).
     fn score(&mut self, subject: Subject<'_>, scoring: &mut Scoring<'_, Score>) -> Result<Score, BoxError> {
         let began = Instant::now();
         let (model, mode) = match subject {
             Subject::Original(_) => (Cow::Owned(self.original_model().clone()), ScoringMode::Original),
             Subject::Trial { index, quantized, deployed } => {
-                let mode = if index == 0 { ScoringMode::Complete } else { ScoringMode::Cached };
+                let mode = if index == 0 { ScoringMode::Detailed } else { ScoringMode::Later };
                 match deployed {
                     Some(deployed) => (self.deployed_model(deployed)?, mode),
                     None => (Cow::Borrowed(quantized.fake_quant()), mode),
                 }
             }
             Subject::Saved { model: SavedModel::FakeQuant(model), .. } => {
-                (Cow::Borrowed(model), ScoringMode::Complete)
+                (Cow::Borrowed(model), ScoringMode::Detailed)
             }
             Subject::Saved { model: SavedModel::Deployed(deployed), .. } => {
-                (self.deployed_model(deployed)?, ScoringMode::Complete)
+                (self.deployed_model(deployed)?, ScoringMode::Detailed)
             }
         };
         let mut score = self.score_model(&model, mode, scoring)?;
@@ -227,13 +214,13 @@ impl DataScorer {
         if self.foreign.is_some() || self.known_samples.is_some() {
             return self.run(model, mode, scoring);
         }
-        let fingerprints = self.cache.output_fingerprints(model);
-        if let Some(score) = self.known.get(&fingerprints) {
+        let computation = self.known.computation(model)?;
+        if let Some(score) = self.known.get(&computation) {
             return Ok(Score { effort: Effort { samples: Some(0), ..Effort::default() }, ..score.clone() });
         }
         let score = self.run(model, mode, scoring)?;
         if mode != ScoringMode::Original && score.stopped_after.is_none() {
-            self.known.insert(fingerprints, score.clone());
+            self.known.insert(computation, score.clone());
         }
         Ok(score)
     }

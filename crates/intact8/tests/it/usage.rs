@@ -26,7 +26,6 @@ const WRONG_VALUES: &[Wrong] = &[
             ("--ladder", "int4"),
             ("--max-trials", "0"),
             ("--time-budget", "soon"),
-            ("--cache-mem", "some"),
             ("--target", "gpu"),
             ("--deploy", "onnx"),
             ("--record-format", "json"),

@@ -75,18 +75,17 @@ impl Deployed {
         Ok(model)
     }
 
-    /// The model as runtimes execute it: QuantizeLinear and DequantizeLinear around an operator become the operator on
-    /// integers. It rounds other intermediate results than the fake-quant model does.
+    /// The model as runtimes execute it: with QuantizeLinear and DequantizeLinear around the operators that compute on integers, in
+    /// every format. Our interpreter computes such operators on integers.
     ///
     /// # Errors
-    /// If the model can't be expressed with integer operators.
+    /// If the model can't be expressed so.
     pub fn executed(&self) -> Result<Model> {
-        let how = Emission { contrib: true, ..self.emission };
         let mut model = self.standard()?;
         if self.format != DeployFormat::Qdq {
+            let how = Emission { contrib: true, ..self.emission };
             emit(DeployFormat::Qdq, &how).run(&mut model)?;
         }
-        emit(DeployFormat::QOperator, &how).run(&mut model)?;
         Ok(model)
     }
 }

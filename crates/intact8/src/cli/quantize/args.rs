@@ -91,7 +91,7 @@ pub(crate) struct AccuracyArgs {
     #[arg(long, value_name = "0.95", conflicts_with = "eval_cmd", value_parser = checked(Confidence::parse))]
     pub(super) confidence: Option<String>,
     /// Score models with a command, which receives the path of an ONNX file and prints a number; larger is better
-    #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics", "cache_mem", "no_early_stop"])]
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["eval", "metrics", "no_early_stop"])]
     #[arg(value_parser = checked(CommandScorer::parse))]
     pub(super) eval_cmd: Option<String>,
     /// Start the command only once: it reads the path of a model from each line of its input, and answers with a number on
@@ -110,7 +110,7 @@ pub(crate) struct AccuracyArgs {
     /// Quantize every layer of the configuration and score nothing: no search
     #[arg(long, conflicts_with_all = [
         "eval", "eval_cmd", "metrics", "max_drop", "confidence", "allow_chance", "eval_simulation", "strategy", "sensitivity",
-        "groups", "ladder", "max_trials", "time_budget", "no_early_stop", "cache_mem", "resume", "keep_best", "dump", "json",
+        "groups", "ladder", "max_trials", "time_budget", "no_early_stop", "resume", "keep_best", "dump", "json",
     ])]
     pub(super) no_eval: bool,
 }
@@ -183,9 +183,6 @@ pub(crate) struct SearchArgs {
     /// Score every trial to its end, even if it can no longer meet the goals
     #[arg(long)]
     pub(super) no_early_stop: bool,
-    /// Memory for cached activations, with which a trial computes only the layers that have changed: 256M, 2G, or 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = checked(size::parse))]
-    pub(super) cache_mem: String,
     /// Let workers run trials too, which `intact8 work` starts with the same folder, model, data and metrics
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["eval_cmd", "no_eval"])]
     pub(super) workers: Option<PathBuf>,

@@ -106,7 +106,7 @@ impl Headline<'_> {
             if ratio >= 1.0 { format!("{ratio:.1}x smaller") } else { format!("{:.1}x larger", 1.0 / ratio) }
         });
         let latency = self.result.latency.as_ref().map(|latency| {
-            let ratio = latency.of_batch.speedup();
+            let ratio = latency.speedup();
             let words = match ratio {
                 _ if (SAME.recip()..=SAME).contains(&ratio) => "as fast".to_owned(),
                 ratio if ratio > 1.0 => format!("{ratio:.1}x faster"),
@@ -121,7 +121,7 @@ impl Headline<'_> {
 
 /// What has measured a latency, and with how many threads.
 fn measured_in(latency: &LatencyComparison) -> String {
-    let threads = latency.threads_and_batch.map(|(threads, batch)| {
+    let threads = latency.threads_and_batch.zip(latency.batch()).map(|((threads, _), batch)| {
         format!(", {threads} thread{}, batch {batch}", if threads == 1 { "" } else { "s" })
     });
     format!("{}{}", latency.measured_by, threads.unwrap_or_default())

@@ -59,7 +59,6 @@ pub(super) fn roles(
             let remark = Box::new(print_message);
             let mut scorer =
                 VerifiedScorer::of_data(sources.0, sources.1, &metrics, &goals, runtime, remark)?;
-            scorer.scorer.cache_memory = settings.cache_memory;
             if let Some(folder) = &args.search.workers {
                 let hash = model_sha256(&args.model, model)?;
                 let task = ScoreTask::new(vec![hash], &metrics, (&scorer.scorer, &data), None)?;

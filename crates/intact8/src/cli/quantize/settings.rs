@@ -33,7 +33,6 @@ pub(super) struct Settings {
     pub(super) sensitivity: &'static dyn Sensitivity,
     pub(super) ladder: Vec<&'static Rung>,
     pub(super) time_budget: Option<Duration>,
-    pub(super) cache_memory: usize,
     pub(super) calibration_memory: MemoryLimit,
     /// The memory of runs.
     pub(super) limits: Limits,
@@ -77,7 +76,6 @@ impl Settings {
             sensitivity: sensitivity_named(&search.sensitivity)?,
             ladder: args.rungs().iter().map(|rung| rung_named(rung)).collect::<intact8::Result<_>>()?,
             time_budget: search.time_budget.as_deref().map(budget::parse).transpose()?,
-            cache_memory: size::parse(&search.cache_mem)?,
             calibration_memory: size::memory(args.calibration_memory.as_deref())?,
             limits: args.memory.limits()?,
         })

@@ -88,19 +88,27 @@ pub(super) fn run(args: &Args, progress: ProgressKind, recipe: &WrittenRecipe) -
     let facts = report_facts::facts(args, files, of_run, runtime.as_ref());
     run.write_report(&mut calibration, files, &mut watcher, &facts)?;
     watcher.progress = Box::new(());
-    match latency {
+    let is_slower = match latency {
         Some(Ok(latency)) => {
             print_line(&latency.line());
-            if latency.is_slower() {
-                print_message(
-                    "warning: the quantized model is slower than the original; ship the original instead",
-                );
-            }
+            latency.is_slower()
         }
-        Some(Err(error)) => print_message(&format!("warning: the latency is not measured: {error}")),
-        None => {}
+        Some(Err(error)) => {
+            print_message(&format!("warning: the latency is not measured: {error}"));
+            false
+        }
+        None => false,
+    };
+    match is_slower {
+        true => {
+            print_message("warning: the quantized model is slower than the original");
+            print_result(&format!(
+                "ship: {}, the original: the quantized model is slower",
+                args.model.display()
+            ));
+        }
+        false => print_result(&format!("ship: {}", files.first_deploy().display())),
     }
-    print_result(&format!("ship: {}", files.first_deploy().display()));
     print_line("nothing was scored; `intact8 compare` shows the error of each value");
     print_files(files);
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,9 @@
 //! A run of a model over all samples: batches in parallel, tallies, early stop and noise.
 
+use super::compiled::Compiled;
 use super::{DataScorer, ScoringMode, Targets};
 use crate::chance::Chance;
 use crate::data::{Batch, Better, Metric, Noise, Rows, Tally, Truth, noise, noise_of_mean, trimmed};
-use crate::scorer::activation_cache::{ActivationCache, BatchResult, CachedModel, CachedValues};
 use crate::scorer::sample_order::{estimate, worst_first};
 use crate::scorer::{Effort, Score};
 use intact8_ir::{Error, Executor, Model, Result, Tensor};
@@ -11,31 +11,6 @@ use intact8_search::Scoring;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
-
-/// A model that is ready to run on batches.
-enum ReadyModel<'a> {
-    /// By our interpreter, from cached values.
-    Cached(CachedModel<'a>),
-    /// By another runtime.
-    Foreign(Box<dyn Executor + 'a>),
-}
-
-impl ReadyModel<'_> {
-    /// The cached values from which a batch starts.
-    fn start(&mut self, cache: &ActivationCache, batch: usize) -> Result<CachedValues> {
-        match self {
-            ReadyModel::Cached(model) => cache.lookup(model, batch),
-            ReadyModel::Foreign(_) => Ok(CachedValues::new()),
-        }
-    }
-
-    fn run(&self, inputs: Vec<Tensor>, start: CachedValues) -> Result<BatchResult> {
-        match self {
-            ReadyModel::Cached(model) => model.run(inputs, start),
-            ReadyModel::Foreign(executor) => Ok(BatchResult::of(executor.run(&inputs)?)),
-        }
-    }
-}
 
 /// The order in which samples count.
 pub(super) struct Order {
@@ -104,35 +79,26 @@ impl DataScorer {
         scoring: &mut Scoring<'_, Score>,
     ) -> Result<Option<Score>> {
         self.compute_targets(scoring)?;
-        let foreign = self.foreign.clone();
-        let mut ready = match &foreign {
-            Some(foreign) => ReadyModel::Foreign(foreign.runtime.compile(model)?),
-            None => {
-                let first_inputs =
-                    || self.evaluation.inputs(self.evaluation.batches().next().unwrap_or_default());
-                let memory = if mode == ScoringMode::Cached { self.cache_memory } else { 0 };
-                let session = (mode == ScoringMode::Original).then(|| self.original.session()).transpose()?;
-                self.original.session = None;
-                ReadyModel::Cached(self.cache.prepare(model, session, memory, first_inputs)?)
-            }
+        let (foreign, interpreter) = (self.foreign.clone(), self.original.interpreter.clone());
+        let compiled = match &foreign {
+            Some(foreign) => Compiled::Own(foreign.runtime.compile(model)?),
+            None if mode == ScoringMode::Original => Compiled::Known(self.original.session()?),
+            None => Compiled::Own(Box::new(interpreter.session(model)?)),
         };
+        // Its packed weights would occupy memory during all trials.
+        self.original.session = None;
+        let executor = compiled.executor();
         let mut idx = 0;
         for wave in order.batches.chunks(rayon::current_num_threads()) {
             (scoring.progress)(idx, order.batches.len())?;
-            let starts =
-                (idx..).zip(wave).map(|(idx, samples)| Ok((ready.start(&self.cache, idx)?, &samples[..])));
-            let starts = starts.collect::<Result<Vec<_>>>()?;
-            let run_batch = |(start, samples): (CachedValues, &[usize])| {
-                ready.run(self.evaluation.finite_inputs_of(samples)?, start)
-            };
-            let results: Vec<Result<BatchResult>> = starts.into_par_iter().map(run_batch).collect();
-            for (result, samples) in results.into_iter().zip(wave) {
-                let mut result = result?;
+            let run_batch = |samples: &Vec<usize>| executor.run(&self.evaluation.finite_inputs_of(samples)?);
+            let results: Vec<Result<Vec<Tensor>>> = wave.par_iter().map(run_batch).collect();
+            for (outputs, samples) in results.into_iter().zip(wave) {
+                let outputs = outputs?;
                 if mode == ScoringMode::Original {
-                    self.check_outputs(&result.outputs, samples)?;
+                    self.check_outputs(&outputs, samples)?;
                 }
-                self.cache.store(idx, &mut result);
-                self.add(tallies, (&result.outputs, None), samples)?;
+                self.add(tallies, (&outputs, None), samples)?;
                 idx += 1;
                 if let Some(stopped) = self.stopped(order, tallies, scoring) {
                     return Ok(Some(stopped));
@@ -189,7 +155,7 @@ impl DataScorer {
                 .at(&self.metrics[idx].name));
         }
         let contributions = match mode {
-            ScoringMode::Cached => None,
+            ScoringMode::Later => None,
             _ => tallies.iter().map(|tally| tally.contributions().map(<[f64]>::to_vec)).collect(),
         };
         let is_original = mode == ScoringMode::Original;

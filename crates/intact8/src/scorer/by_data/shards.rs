@@ -1,6 +1,7 @@
 //! Scoring that several processes share: the samples of some batches, in shards or for a coordinator, and the score of a model from
 //! those of all batches.
 
+use super::compiled::Compiled;
 use super::run::Order;
 use super::{DataScorer, ScoringMode, Tally};
 use crate::data::{Metric, TallySamples};
@@ -8,14 +9,12 @@ use crate::scorer::Score;
 use crate::scorer::workers::{BatchSamples, WorkerFolder, work};
 use crate::shards::ScoreTask;
 use intact8_calibrate::Shard;
-use intact8_interp::Session;
 use intact8_ir::{Error, Executor, Model, Result};
 use intact8_quant::{DeployFormat, Deployed, Emission};
 use intact8_search::Scoring;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::Arc;
 
 /// A model that is ready to run on batches whose samples other processes count.
 pub(crate) struct BatchRunner<'a> {
@@ -24,11 +23,6 @@ pub(crate) struct BatchRunner<'a> {
     /// The original, if its outputs are the targets and the model is another one.
     original: Option<Box<dyn Executor + 'a>>,
     is_original: bool,
-}
-
-enum Compiled<'a> {
-    Known(Arc<Session>),
-    Own(Box<dyn Executor + 'a>),
 }
 
 impl BatchRunner<'_> {
@@ -40,10 +34,7 @@ impl BatchRunner<'_> {
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<BatchSamples> {
         let scorer = self.scorer;
-        let executor: &dyn Executor = match &self.executor {
-            Compiled::Known(session) => &**session,
-            Compiled::Own(executor) => &**executor,
-        };
+        let executor = self.executor.executor();
         let (evaluation, original) = (&scorer.evaluation, &self.original);
         let run_batch = |samples: &Vec<usize>| {
             let inputs = evaluation.finite_inputs_of(samples)?;

@@ -58,9 +58,9 @@ fn early_stopping_never_changes_a_verdict() {
                 scored(&mut scorer(&metric, n_samples, true), model, mode, misses, references)
             };
             let original = score(&model(), ScoringMode::Original, None, None);
-            let first = score(&changed_model(), ScoringMode::Complete, None, None);
+            let first = score(&changed_model(), ScoringMode::Detailed, None, None);
             assert_eq!(first.contributions.is_empty(), name == "sqnr");
-            let whole = score(&changed_model(), ScoringMode::Cached, None, None);
+            let whole = score(&changed_model(), ScoringMode::Later, None, None);
             assert_eq!((&whole.values, whole.contributions.len()), (&first.values, 0));
             // Bounds below, at and above the metric.
             for offset in [-10.0, -1.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 1.0, 10.0] {
@@ -69,7 +69,7 @@ fn early_stopping_never_changes_a_verdict() {
                 let misses = |best: &Score| !satisfied(&best.values);
                 for (references, n_scored) in [None, Some([&original, &first])].into_iter().zip(&mut n_scored)
                 {
-                    let found = score(&changed_model(), ScoringMode::Cached, Some(&misses), references);
+                    let found = score(&changed_model(), ScoringMode::Later, Some(&misses), references);
                     let case = format!("{name} of {n_samples}, {offset}");
                     assert_eq!(satisfied(&found.values), satisfied(&whole.values), "{case}");
                     if found.stopped_after.is_none() {
@@ -98,7 +98,7 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
                     scored(
                         &mut scorer(&metric, 101, true),
                         &changed_model(),
-                        ScoringMode::Cached,
+                        ScoringMode::Later,
                         misses,
                         None,
                     )
@@ -114,7 +114,7 @@ fn a_score_does_not_depend_on_the_number_of_threads() {
 fn a_model_with_known_output_fingerprints_is_not_run_again() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, true);
     let mut score =
-        |model: &str| scored(&mut scorer, &model.parse().unwrap(), ScoringMode::Complete, None, None);
+        |model: &str| scored(&mut scorer, &model.parse().unwrap(), ScoringMode::Detailed, None, None);
     let model = |constant: &str, name: &str| {
         format!(
             "model m opset 17\n%x = input : f32[N,3]\n%c = const [{constant}] : f32[1]\n\
@@ -136,7 +136,7 @@ fn a_model_with_known_output_fingerprints_is_not_run_again() {
 #[test]
 fn without_targets_the_outputs_of_the_original_are_the_targets() {
     let mut scorer = scorer(&metric_named("mse").unwrap(), 9, false);
-    let mut score = |model: &Model| scored(&mut scorer, model, ScoringMode::Cached, None, None).values[0];
+    let mut score = |model: &Model| scored(&mut scorer, model, ScoringMode::Later, None, None).values[0];
     assert_eq!(score(&model()), 0.0);
     let plus_two =
         "model m opset 17\n%x = input : f32[N,3]\n%c = const [2.0] : f32[1]\n%y = Add(%x, %c)\nreturn %y\n";
