@@ -18,7 +18,7 @@ use crate::quantize::{quantize_and_save, save_report};
 use crate::scorer::{AnyScorer, Score};
 use crate::watcher::Watcher;
 use intact8_calibrate::FloatModel;
-use intact8_ir::{Model, Result};
+use intact8_ir::{ErrorKind, Model, Result};
 use intact8_quant::{DeployFormat, Emission};
 use intact8_search::{Report, Roles, SearchOptions, roll_back_all};
 use std::borrow::Cow;
@@ -170,7 +170,12 @@ impl CandidateSearch<'_> {
         let compared = meter.compare((self.original, self.path), self.files, roles.data);
         compared
             .inspect_err(|error| {
-                roles.watcher.progress.note(&format!("warning: the latency is not measured: {error}"));
+                // The error of a run that is interrupted tells of its first trial.
+                let why = match error.kind {
+                    ErrorKind::Cancelled => "interrupted".to_owned(),
+                    _ => error.to_string(),
+                };
+                roles.watcher.progress.note(&format!("warning: the latency is not measured: {why}"));
             })
             .ok()
     }

@@ -19,7 +19,8 @@ pub fn random_inputs(model: &Model, batch: usize) -> Result<(Vec<Tensor>, Option
             inputs.push(default.clone());
             continue;
         }
-        let unknown = |what: String| Error::invalid_data(format!("{what}; use data instead")).at(&input.name);
+        let unknown =
+            |what: String| Error::invalid_data(format!("{what}; use data (--input)")).at(&input.name);
         let ty = input.ty.as_ref().ok_or_else(|| unknown("has no type".to_owned()))?;
         let Some(dims) = &ty.shape else {
             return Err(unknown("has no known number of dimensions".to_owned()));
@@ -33,7 +34,7 @@ pub fn random_inputs(model: &Model, batch: usize) -> Result<(Vec<Tensor>, Option
                     n_samples = Some(batch);
                     batch
                 }
-                dim => return Err(unknown(format!("the dimension {dim} is not known"))),
+                dim => return Err(unknown(format!("the dimension {dim} is not known: state it (--shape)"))),
             });
         }
         inputs.push(random(ty.dtype, &shape, &mut seed).map_err(|error| error.at(&input.name))?);
@@ -65,7 +66,7 @@ fn random(dtype: DType, shape: &[usize], seed: &mut u64) -> Result<Tensor> {
         DType::U64 => Tensor::new(shape, bits().map(u64::from).collect()),
         other => {
             return Err(Error::unsupported(format!(
-                "there are no random numbers of {other}; use data instead"
+                "there are no random numbers of {other}; use data (--input)"
             )));
         }
     })
