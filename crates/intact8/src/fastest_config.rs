@@ -15,6 +15,9 @@ const EQUAL: f64 = 1.01;
 /// The largest latency relative to the least one that is measured again: other processes may have disturbed it.
 const CLOSE: f64 = 1.25;
 
+/// The number of measurements of all once more, while nothing is gained.
+const N_AGAIN: usize = 2;
+
 /// The latencies of the original and of its configurations with one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchLatencies {
@@ -32,7 +35,9 @@ pub struct ConfigLatencies {
 }
 
 impl ConfigLatencies {
-    /// Measures the original and its deploy models of several configurations, and those that are nearly the fastest once more.
+    /// Measures the original and its deploy models of several configurations, all of them up to twice more while none gains anything,
+    /// and then the original and those that are nearly the fastest once more: other processes disturb a measurement, and may keep two
+    /// threads on one core for seconds.
     /// `measure` returns the latencies of some models by batch, on the target and on as many threads as they will have there.
     ///
     /// # Errors
@@ -50,25 +55,46 @@ impl ConfigLatencies {
         };
         let batches = measure(&models)?.into_iter().map(of_batch).collect();
         let mut found = ConfigLatencies { batches };
-        let close: Vec<usize> = found.within(CLOSE).collect();
-        if close.len() > 1 {
-            let models: Vec<&Model> = close.iter().map(|&idx| models[1 + idx]).collect();
-            for (batch, again) in found.batches.iter_mut().zip(measure(&models)?) {
-                for (&idx, again) in close.iter().zip(again) {
-                    let first = &mut batch.configs[idx];
-                    *first = if again.least < first.least { again } else { *first };
-                }
+        let all: Vec<usize> = (0..deployed.len()).collect();
+        for _ in 0..N_AGAIN {
+            if !found.gains_nothing() {
+                break;
             }
+            found.lessen(&all, measure(&models)?);
+        }
+        let close: Vec<usize> = found.within(CLOSE).collect();
+        if close.len() > 1 && !found.gains_nothing() {
+            let of_close = close.iter().map(|&idx| models[1 + idx]);
+            let models: Vec<&Model> = [original].into_iter().chain(of_close).collect();
+            found.lessen(&close, measure(&models)?);
         }
         Ok(found)
+    }
+
+    /// Takes the lesser latencies of these and of new ones of the original and of some configurations, by batch.
+    fn lessen(&mut self, configs: &[usize], again: Vec<Vec<Latency>>) {
+        let lessen = |first: &mut Latency, again: Latency| {
+            if again.least < first.least {
+                *first = again;
+            }
+        };
+        for (batch, again) in self.batches.iter_mut().zip(again) {
+            let mut again = again.into_iter();
+            again.next().into_iter().for_each(|float| lessen(&mut batch.float, float));
+            configs.iter().zip(again).for_each(|(&idx, again)| lessen(&mut batch.configs[idx], again));
+        }
+    }
+
+    /// Whether none is faster than the original by more than 2 %.
+    fn gains_nothing(&self) -> bool {
+        SAME * self.least() > 1.0
     }
 
     /// The position of the fastest configuration; the first of those that differ from it by no more than 2 %. If none is faster than
     /// the original by more than that, it is the last one of those within 1 %, which may have only weights in integers: integers
     /// between conversions gain nothing there, and cost accuracy.
     pub fn fastest(&self) -> usize {
-        let gains_nothing = SAME * self.least() > 1.0;
-        let found = if gains_nothing { self.within(EQUAL).last() } else { self.within(SAME).next() };
+        let found = if self.gains_nothing() { self.within(EQUAL).last() } else { self.within(SAME).next() };
         found.unwrap_or(0)
     }
 
@@ -144,14 +170,25 @@ mod tests {
         let record = Record::placeholder(prepared.model(), &config).unwrap();
         let quantized = prepared.quantize(&config, &record, &mut ()).unwrap();
         let deployed = || quantized.deploy(DeployFormat::Qdq, &Emission::default(), &mut ()).unwrap();
-        // The second run of the first configuration is undisturbed.
-        let mut turns = [vec![4.0, 2.3, 3.0, 2.0], vec![1.5, 2.1]].into_iter();
-        let measure = |models: &[&Model]| {
-            let seconds = turns.next().unwrap();
-            assert_eq!(models.len(), seconds.len());
-            Ok(vec![seconds.into_iter().map(|seconds| Latency::of(vec![seconds])).collect()])
+        let measured = |turns: &[&[f64]]| {
+            let mut turns = turns.iter();
+            let measure = |models: &[&Model]| {
+                let seconds = turns.next().unwrap();
+                assert_eq!(models.len(), seconds.len());
+                Ok(vec![seconds.iter().map(|&seconds| Latency::of(vec![seconds])).collect()])
+            };
+            let deployed = [deployed(), deployed(), deployed()];
+            let found = ConfigLatencies::measure(&model, &deployed, measure).unwrap();
+            assert!(turns.next().is_none());
+            (found.batches.clone(), found.fastest())
         };
-        let found = ConfigLatencies::measure(&model, &[deployed(), deployed(), deployed()], measure).unwrap();
-        assert_eq!((&found.batches, found.fastest()), (&vec![batch(&[1.5, 3.0, 2.0])], 0));
+        // The second run of the first configuration is undisturbed.
+        let found = measured(&[&[4.0, 2.3, 3.0, 2.0], &[4.1, 1.5, 2.1]]);
+        assert_eq!(found, (vec![batch(&[1.5, 3.0, 2.0])], 0));
+        // While nothing is gained, all of them.
+        let found = measured(&[&[4.5, 4.6, 5.0, 4.5], &[4.0, 3.0, 4.2, 4.0]]);
+        assert_eq!(found, (vec![batch(&[3.0, 4.2, 4.0])], 0));
+        let nothing: &[f64] = &[4.0, 4.2, 4.3, 4.0];
+        assert_eq!(measured(&[nothing, nothing, nothing]), (vec![batch(&[4.2, 4.3, 4.0])], 2));
     }
 }
