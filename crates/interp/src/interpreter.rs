@@ -38,24 +38,10 @@ impl Interpreter {
     /// # Errors
     /// If an operator is unknown, or its attributes or constants are not as ONNX requires.
     pub fn session(&self, model: &Model) -> Result<Session> {
-        self.observe(model);
-        Session::compile(model, self.limits, self.memory.clone(), &self.registry)
-    }
-
-    /// Compiles a verified model as it is written: its results are the same bits whether a run is watched or not, and whether it
-    /// starts from some of the values in the model.
-    ///
-    /// # Errors
-    /// As [`session`](Self::session).
-    pub fn session_as_written(&self, model: &Model) -> Result<Session> {
-        self.observe(model);
-        Session::compile_as_written(model, self.limits, self.memory.clone(), &self.registry)
-    }
-
-    fn observe(&self, model: &Model) {
         if let Some(observer) = &self.observer {
             observer(model);
         }
+        Session::compile(model, self.limits, self.memory.clone(), &self.registry)
     }
 }
 

@@ -67,16 +67,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let found = timed_inputs(args.input.as_deref(), &feeding, &model);
         let (inputs, n_samples) = found.with_context(|| path.display().to_string())?;
         batch = batch.or(n_samples);
-        for TimedRuntime { runtime, name: _ } in &runtimes {
-            let executor = runtime.compile(&model).with_context(|| path.display().to_string())?;
+        for runtime in &runtimes {
+            // An error is that of this file.
+            let executor = runtime.runtime.compile(&model).with_context(|| path.display().to_string())?;
             executor.run(&inputs).with_context(|| path.display().to_string())?;
+            timed.push(Timed { path, runtime, model: model.clone(), inputs: inputs.clone() });
         }
-        timed.extend(runtimes.iter().map(|runtime| Timed {
-            path,
-            runtime,
-            model: model.clone(),
-            inputs: inputs.clone(),
-        }));
     }
     print_other_inputs(&timed);
     let models = timed.iter().map(|row| TimedModel {

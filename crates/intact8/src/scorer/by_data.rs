@@ -34,6 +34,7 @@ pub struct DataScorer {
     original: OriginalModel,
     /// The runtime that runs the models in place of our interpreter, if there is one.
     foreign: Option<Arc<Foreign>>,
+    /// The complete scores of models, so that one that computes the same is not run.
     known: KnownScores,
     /// The tallies of the original, once it is scored.
     baseline: Option<Vec<Box<dyn Tally>>>,

@@ -6,16 +6,16 @@ use intact8_ir::{Model, Pass, Result, ValueId};
 use intact8_quant::passes::FoldQuantizedWeights;
 use std::collections::HashMap;
 
-/// Scores by the fingerprints of a model's outputs.
+/// Scores by what a model computes.
 #[derive(Default)]
 pub(super) struct KnownScores {
-    scores: HashMap<Vec<Fingerprint>, Score>,
+    scores: HashMap<Computation, Score>,
     n_unknown: u64,
     constants: Constants,
 }
 
-/// What a model computes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What a model computes: the fingerprints of its outputs.
+#[derive(PartialEq, Eq, Hash)]
 pub(super) struct Computation(Vec<Fingerprint>);
 
 impl KnownScores {
@@ -38,11 +38,11 @@ impl KnownScores {
 
     /// The score of a model with this computation.
     pub(super) fn get(&self, computation: &Computation) -> Option<&Score> {
-        self.scores.get(&computation.0)
+        self.scores.get(computation)
     }
 
     /// Remembers a complete score.
     pub(super) fn insert(&mut self, computation: Computation, score: Score) {
-        self.scores.insert(computation.0, score);
+        self.scores.insert(computation, score);
     }
 }
