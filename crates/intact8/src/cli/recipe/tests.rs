@@ -163,7 +163,7 @@ fn a_written_recipe_has_what_was_given_and_the_defaults_that_decide() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
-    for word in ["metric", "interpolation", "quiet", "resume", "progress", "no-bench"] {
+    for word in ["metric", "quiet", "resume", "progress", "no-bench"] {
         assert!(!text.lines().any(|line| line.starts_with(word)), "{word}: {text}");
     }
     // The words that it stands for are parsed to the same options.
