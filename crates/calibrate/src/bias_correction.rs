@@ -81,11 +81,12 @@ fn channel_errors(
 ) -> Result<Vec<ChannelErrors>> {
     let linear_by_value = ByValue::of(linear.iter().map(LinearLayer::values));
     let replays_by_value = ByValue::of(replays.iter().map(|(_, replay)| replay.values()));
+    let executor = float.watched(linear_by_value.values().chain(replays_by_value.values()))?;
     let run_batch = |_, inputs: &[Tensor]| {
         let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
         let states = replays.iter().map(|(_, replay)| (replay.start_batch(), OutputSums::default()));
         let mut states: Vec<(ReplayState, OutputSums)> = states.collect();
-        float.executor().run_tapped(inputs, &mut |value, tensor| {
+        executor.run_tapped(inputs, &mut |value, tensor| {
             for idx in linear_by_value.at(value) {
                 linear[idx].observe(&mut input_sums[idx], value, tensor)?;
             }

@@ -22,6 +22,11 @@ impl ByValue {
         ByValue(by_value)
     }
 
+    /// The values that concern a layer.
+    pub(crate) fn values(&self) -> impl Iterator<Item = ValueRef> {
+        self.0.keys().copied()
+    }
+
     /// The positions of the layers that a value concerns.
     pub(crate) fn at(&self, value: ValueRef) -> impl Iterator<Item = usize> {
         self.0.get(&value).into_iter().flatten().copied()

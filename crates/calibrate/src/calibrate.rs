@@ -140,13 +140,15 @@ fn smooth(
     let config = smoothing::restricted(config, |name| factors.0.contains_key(name));
     let mut smoothed = float.model().clone();
     Smooth { config: &config, record: &factors.record() }.run(&mut smoothed)?;
-    let executor = float.runtime().compile(&smoothed)?;
     let ObservedRanges { ranges, candidates, histograms } =
-        observation::smoothed_ranges(&smoothed, &*executor, &config, passes)?;
+        observation::smoothed_ranges((&smoothed, float.runtime()), &config, passes)?;
     let mut found = Ranges::of(ranges);
-    let network = clipping::Network { model: &smoothed, executor: &*executor, runtime: float.runtime() };
-    let clipping = (CalibrationPass::SmoothedClipping, passes);
-    clipping::clip(&network, &config, &mut found, &candidates, clipping)?;
+    if !candidates.is_empty() {
+        let executor = float.runtime().compile(&smoothed)?;
+        let network = clipping::Network { model: &smoothed, executor: &*executor, runtime: float.runtime() };
+        let clipping = (CalibrationPass::SmoothedClipping, passes);
+        clipping::clip(&network, &config, &mut found, &candidates, clipping)?;
+    }
     calibrated.ranges.0.extend(found.0);
     calibrated.histograms.extend(histograms);
     Ok(smoothed)
@@ -164,7 +166,7 @@ fn round(
     let (record, memory) = (calibrated.record(), float.memory());
     let shared = SharedWeights::of(smoothed, config);
     let (mut roundings, mut left_out) = (Roundings::default(), Vec::new());
-    samples.for_each_chunk(float.executor(), batches, |chunk, rows| {
+    samples.for_each_chunk(float, batches, |chunk, rows| {
         let mut weights: BTreeMap<usize, Vec<RoundedLayer<'_>>> = BTreeMap::new();
         for (sampled, rows) in chunk.iter().zip(rows) {
             let name = &sampled.layer.name;

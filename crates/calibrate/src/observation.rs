@@ -8,7 +8,7 @@ use crate::passes::{Halt, Passes, Share};
 use crate::sample::{LayerSamples, RowSample};
 use crate::smoothing::with_default_strengths;
 use crate::states::{CalibrationPass, PassContent};
-use intact8_ir::{Error, Executor, Model, Result};
+use intact8_ir::{Error, Model, Result, Runtime};
 use intact8_quant::calibration::{ClippingCandidate, SmoothingCalibration, ValueHistogram};
 use intact8_quant::{Calibration, QuantConfig, Record};
 use std::collections::BTreeMap;
@@ -46,8 +46,10 @@ pub(crate) fn observe(
         let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
         let (mut calibration, mut smoothing) = (calibration.clone(), smoothing.clone());
         let sampled = rows.insert(Vec::new());
+        let sampled_values = samples.observed_values().filter(|_| samples_rows);
+        let watched = calibration.observed_values().chain(smoothing.observed_values()).chain(sampled_values);
         observe_batches(
-            float.executor(),
+            &*float.watched(watched)?,
             batches,
             |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
             |(calibration, smoothing, on_batch), value, tensor| {
@@ -90,8 +92,7 @@ pub(crate) struct ObservedRanges {
 
 /// Observes the ranges of the smoothed layers in the smoothed model.
 pub(crate) fn smoothed_ranges(
-    model: &Model,
-    executor: &dyn Executor,
+    (model, runtime): (&Model, &dyn Runtime),
     config: &QuantConfig,
     passes: &mut Passes<'_, '_>,
 ) -> Result<ObservedRanges, Halt> {
@@ -99,8 +100,9 @@ pub(crate) fn smoothed_ranges(
     let state = passes.pass(CalibrationPass::SmoothedObservation, |batches| {
         let pool = CalibrationPool::new(&calibration);
         let mut calibration = calibration.clone();
+        let executor = runtime.compile_watched(model, &calibration.observed_values().collect())?;
         observe_batches(
-            executor,
+            &*executor,
             batches,
             |_| pool.take(),
             Calibration::observe,

@@ -7,8 +7,9 @@ mod window;
 
 use crate::by_value::ByValue;
 use crate::data::Batches;
+use crate::float_model::FloatModel;
 use crate::memory::MemoryLimit;
-use intact8_ir::{Executor, GraphId, Model, Result, Tensor, ValueId, ValueRef};
+use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::config::WeightMethod;
 use intact8_quant::rounding::SharedWeights;
 use intact8_quant::{Layer, LayerConfig, QuantConfig};
@@ -94,11 +95,16 @@ impl LayerSamples {
             n_values += n_of_cluster;
         }
         let chunk = |layers: Vec<SampledLayer>| {
-            let by_value = ByValue::of(layers.iter().map(|sampled| [sampled.input, sampled.output]));
+            let by_value = ByValue::of(layers.iter().map(SampledLayer::sampled_values));
             Chunk { layers, by_value }
         };
         let chunks = chunks.into_iter().map(chunk).collect();
         Ok(LayerSamples { chunks, first: None, batch_num: n_batches })
+    }
+
+    /// The values that [`observe`](LayerSamples::observe) uses.
+    pub(crate) fn observed_values(&self) -> impl Iterator<Item = ValueRef> {
+        self.chunks.first().into_iter().flat_map(|chunk| chunk.by_value.values())
     }
 
     /// Empty samples of the first chunk on a batch.
@@ -131,7 +137,7 @@ impl LayerSamples {
     /// again, on the batches that rows come from: no more than a layer has rows.
     pub(crate) fn for_each_chunk(
         &self,
-        executor: &dyn Executor,
+        float: &FloatModel<'_>,
         batches: &mut Batches<'_>,
         mut visit: impl FnMut(&[SampledLayer], &[RowSample]) -> Result<()>,
     ) -> Result<()> {
@@ -140,6 +146,7 @@ impl LayerSamples {
                 visit(&chunk.layers, first)?;
                 continue;
             }
+            let executor = float.watched(chunk.by_value.values())?;
             let run_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut on_batch = BatchSamples::new(&chunk.layers, batch, self.batch_num);
                 executor.run_tapped(inputs, &mut |value, tensor| on_batch.observe(chunk, value, tensor))?;
@@ -177,6 +184,17 @@ impl SampledLayer {
             layout: RowLayout::new(model, &layer, is_learned).map_err(|error| error.at(&layer.name))?,
             layer,
         })
+    }
+
+    /// The input, and the value that ends a run of the layer: its output, or the input again if that is enough to tell that the layer
+    /// runs, so that its output need not be watched.
+    pub(crate) fn values(&self) -> [ValueRef; 2] {
+        [self.input, if self.layer.graph == GraphId::MAIN { self.input } else { self.output }]
+    }
+
+    /// As [`values`](SampledLayer::values); the output if it is sampled.
+    fn sampled_values(&self) -> [ValueRef; 2] {
+        if self.layout.has_outputs() { [self.input, self.output] } else { self.values() }
     }
 
     /// Whether the rounding of its weight is learned.
@@ -228,9 +246,10 @@ impl BatchSamples {
             }
             // An input from outside a loop is computed once and used in each iteration.
             if let Some(input) = &*pending
-                && value == sampled.output
+                && value == sampled.sampled_values()[1]
             {
-                let sample = sampled.layout.sample(rows, input, tensor, self.batch, self.batch_num);
+                let output = (value == sampled.output).then_some(tensor);
+                let sample = sampled.layout.sample(rows, input, output, (self.batch, self.batch_num));
                 sample.map_err(|error| error.at(&sampled.layer.name))?;
                 pending.take_if(|_| sampled.layer.graph == GraphId::MAIN);
             }

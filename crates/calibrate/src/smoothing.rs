@@ -23,6 +23,9 @@ const DEFAULT_STRENGTH: f64 = 0.7;
 /// multiplication at run time.
 const MAX_ERROR_RATIO: f64 = 0.7;
 
+/// The largest number of rows of a layer that are compared: enough to tell errors apart that differ by that ratio.
+const COMPARED_ROWS: usize = 512;
+
 /// The number of rows in one step.
 const ROWS_PER_STEP: usize = 64;
 
@@ -83,10 +86,11 @@ pub(crate) fn beneficial(
     Smooth { config: &plain, record: &factors.record() }.run(&mut smoothed)?;
     let (memory, mut errors) = (float.memory(), BTreeMap::<String, [f64; 2]>::new());
     let mut left_out: Vec<(String, String)> = Vec::new();
-    samples.for_each_chunk(float.executor(), passes.batches, |chunk, rows| {
+    samples.for_each_chunk(float, passes.batches, |chunk, rows| {
+        let rows: Vec<RowSample> = rows.iter().map(|rows| rows.at_most(COMPARED_ROWS)).collect();
         let chunk: Vec<(&SampledLayer, &RowSample)> = chunk
             .iter()
-            .zip(rows)
+            .zip(&rows)
             // A layer in a branch that is never taken has no rows.
             .filter(|(sampled, rows)| plain.layers[&sampled.layer.name].quant_enable && rows.n_rows() > 0)
             .collect();

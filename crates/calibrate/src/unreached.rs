@@ -24,13 +24,14 @@ pub fn unreached_layers(
     let layers: Vec<(&Layer, Vec<Need>)> = with_ranges.map(|layer| (layer, Need::of(layer, float))).collect();
     let missing: RwLock<HashSet<Need>> =
         RwLock::new(layers.iter().flat_map(|(_, needs)| needs).copied().collect());
+    let executor = float.watched(layers.iter().flat_map(|(_, needs)| needs).map(|need| need.value))?;
     let is_missing = |need: &Need| missing.read().unwrap_or_else(PoisonError::into_inner).contains(need);
     let run_batch = |_, inputs: &[Tensor]| {
         let mut met: Vec<Need> = Vec::new();
         if missing.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Ok(met);
         }
-        float.executor().run_tapped(inputs, &mut |value, tensor| {
+        executor.run_tapped(inputs, &mut |value, tensor| {
             let needs = [Need { value, is_input: false }, Need { value, is_input: true }];
             met.extend(needs.into_iter().filter(|need| is_missing(need) && need.is_met_by(tensor)));
             Ok(())

@@ -23,7 +23,8 @@ pub(crate) fn drafts(
     let calibrations = configs.iter().map(|config| Calibration::new(float.model(), config));
     let mut calibrations = calibrations.collect::<Result<Vec<_>>>()?;
     let samples = data.measured_batches().pop().unwrap_or_default();
-    float.executor().run_tapped(&data.inputs(samples)?, &mut |value, tensor| {
+    let executor = float.watched(calibrations.iter().flat_map(Calibration::observed_values))?;
+    executor.run_tapped(&data.inputs(samples)?, &mut |value, tensor| {
         calibrations.iter_mut().try_for_each(|calibration| calibration.observe(value, tensor))
     })?;
     let of_config = |(config, calibration): (&&QuantConfig, &Calibration)| {

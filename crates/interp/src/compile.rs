@@ -8,6 +8,7 @@ use crate::op::{CompileContext, Kernel, NEWEST, Operand, Outputs, operator};
 use crate::ops;
 use crate::program::{Destination, Feed, Program, Source, Step, Subgraph};
 use crate::sharing::Sharing;
+use crate::watched::{self, Watched};
 use intact8_ir::{
     Attr, DType, Error, ErrorKind, Function, Graph, GraphId, Model, NodeId, NodeKind, Op, Result, Tensor,
     ValueId, ValueRef,
@@ -28,8 +29,17 @@ pub(crate) struct Compiler<'a> {
     depth: usize,
     budget: &'a Budget,
     sharing: &'a Sharing<'a>,
-    /// Whether the model is [lowered](crate::lower::lower).
-    is_lowered: bool,
+    form: Form<'a>,
+}
+
+/// What the model is that is compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Form<'a> {
+    /// A model as it is written: a tap receives all values.
+    Written,
+    /// A [lowered](crate::lower::lower) model: a tap receives some values of its main graph, which stand for those of the model as it is
+    /// written.
+    Lowered(&'a Watched),
 }
 
 /// The resources that a compilation has used.
@@ -56,6 +66,7 @@ struct Assembly<'a> {
     graph: &'a Graph,
     /// The id of the graph; none in the body of a function, whose values are not observed.
     id: Option<GraphId>,
+    form: Form<'a>,
     /// The sources of the values that are already compiled.
     sources: HashMap<ValueId, Source>,
     program: Program,
@@ -68,7 +79,7 @@ impl<'a> Compiler<'a> {
         limits: Limits,
         memory: Arc<SharedMemory>,
         sharing: &'a Sharing<'a>,
-        is_lowered: bool,
+        form: Form<'a>,
     ) -> Result<Program> {
         if model.opset() > NEWEST {
             let newest = format!("opset {} is newer than {NEWEST}, the newest supported one", model.opset());
@@ -77,8 +88,7 @@ impl<'a> Compiler<'a> {
         let (opsets, attrs) = (&model.opsets, BTreeMap::new());
         let context = Context::new(limits, memory, None);
         let budget = &Budget { context, n_expanded: Cell::new(0), nesting: Cell::new(0) };
-        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing, is_lowered }
-            .graph(GraphId::MAIN, &[])
+        Compiler { model, opsets, limits, attrs, depth: 0, budget, sharing, form }.graph(GraphId::MAIN, &[])
     }
 
     /// Compiles a graph; `captures` holds the constant ones of its captured values.
@@ -94,7 +104,7 @@ impl<'a> Compiler<'a> {
             used_up: vec![],
         };
         let id = (self.depth == 0).then_some(id);
-        let mut assembly = Assembly { graph, id, sources: HashMap::new(), program };
+        let mut assembly = Assembly { graph, id, form: self.form, sources: HashMap::new(), program };
         for &id in graph.inputs() {
             let slot = assembly.new_slot(id.into());
             let value = assembly.value_ref(id.into());
@@ -108,7 +118,11 @@ impl<'a> Compiler<'a> {
                 assembly.sources.insert(id.into(), Source::Constant(Tensor::clone(tensor)));
             }
         }
-        for id in graph.topo() {
+        let order = match self.form {
+            Form::Lowered(watched) if !watched.is_empty() => watched::order(graph),
+            _ => graph.topo(),
+        };
+        for id in order {
             match &graph.node(id).kind {
                 NodeKind::Input(_) | NodeKind::Capture => {}
                 NodeKind::Const(tensor) => {
@@ -186,9 +200,9 @@ impl<'a> Compiler<'a> {
         if let Some(function) = self.model.function(domain, name, overload) {
             return Ok((Arc::new(self.call(function, ctx.op)?), &[]));
         }
-        let row = match self.is_lowered && domain == DOMAIN {
-            true => ops::lowered::find(ctx.op)?,
-            false => ops::find(ctx.op, ctx.opset)?,
+        let row = match self.form {
+            Form::Lowered(_) if domain == DOMAIN => ops::lowered::find(ctx.op)?,
+            _ => ops::find(ctx.op, ctx.opset)?,
         };
         Ok((self.sharing.kernel(ctx, || (row.compile)(ctx))?, row.types))
     }
@@ -201,9 +215,9 @@ impl<'a> Compiler<'a> {
         let defaults = function.attrs.iter().filter_map(|(name, attr)| Some((name.clone(), attr.clone()?)));
         let mut attrs: BTreeMap<String, Attr> = defaults.collect();
         attrs.extend(op.attrs.clone());
-        let Compiler { model, limits, depth, budget, sharing, is_lowered, .. } = *self;
+        let Compiler { model, limits, depth, budget, sharing, form, .. } = *self;
         let (opsets, depth) = (&function.opsets, depth + 1);
-        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing, is_lowered };
+        let compiler = Compiler { model, opsets, limits, attrs, depth, budget, sharing, form };
         let body = compiler.graph(function.body, &[])?;
         Ok(Box::new(move |call| {
             let inputs =
@@ -254,7 +268,11 @@ impl<'a> Compiler<'a> {
 
 impl Assembly<'_> {
     fn value_ref(&self, value: ValueId) -> Option<ValueRef> {
-        self.id.map(|graph| ValueRef { graph, value })
+        match (self.form, self.id) {
+            (Form::Written, id) => id.map(|graph| ValueRef { graph, value }),
+            (Form::Lowered(watched), Some(GraphId::MAIN)) => watched.get(&value).copied(),
+            (Form::Lowered(_), _) => None,
+        }
     }
 
     fn new_slot(&mut self, value: ValueId) -> usize {

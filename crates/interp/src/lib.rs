@@ -53,6 +53,7 @@ mod session;
 mod sharing;
 mod stand_in;
 mod strided;
+mod watched;
 
 pub use catalogue::{Operator, operators};
 pub use context::Limits;

@@ -111,9 +111,14 @@ impl Step {
                 return Err(Error::unsupported(format!("{what} does not have that many outputs")));
             };
             watch(context, made.value, &item)?;
-            if let Some(slot) = made.slot {
-                context.allocated(item.byte_size());
-                slots[slot] = Some(item);
+            match (made.slot, item) {
+                (Some(slot), item) => {
+                    context.allocated(item.byte_size());
+                    slots[slot] = Some(item);
+                }
+                // Only a tap has received it.
+                (None, Data::Tensor(tensor)) => context.buffer_pool.add_tensor(tensor),
+                (None, _) => {}
             }
         }
         Ok(())

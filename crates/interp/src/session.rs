@@ -1,6 +1,6 @@
 //! A compiled model.
 
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Form};
 use crate::context::{Context, Limits};
 use crate::data::Data;
 use crate::lower::lower;
@@ -9,7 +9,9 @@ use crate::profiler::Profiler;
 use crate::program::Program;
 use crate::samples::SampleAxes;
 use crate::sharing::{Kernels, Registry, Sharing};
-use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType};
+use crate::watched::{Watched, lower_watched};
+use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType, ValueRef};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 /// A compiled model. It is independent of the model, with which it shares the constants.
@@ -78,7 +80,21 @@ impl Session {
         memory: Arc<SharedMemory>,
         registry: &Registry,
     ) -> Result<Session> {
-        let compiled = Compiled::of(model, limits, &memory, registry, false)?;
+        let compiled = Compiled::of(model, limits, &memory, registry, Form::Written)?;
+        Ok(Session::with(compiled, None, model, limits, memory))
+    }
+
+    /// Compiles a verified model of which taps need only some values: what runs is lowered between them.
+    pub(crate) fn compile_watched(
+        model: &Model,
+        watched: &BTreeSet<ValueRef>,
+        (limits, memory): (Limits, Arc<SharedMemory>),
+        registry: &Registry,
+    ) -> Result<Session> {
+        let Some((lowered, watched)) = lower_watched(model, watched)? else {
+            return Session::compile_as_written(model, limits, memory, registry);
+        };
+        let compiled = Compiled::of(&lowered, limits, &memory, registry, Form::Lowered(&watched))?;
         Ok(Session::with(compiled, None, model, limits, memory))
     }
 
@@ -87,7 +103,8 @@ impl Session {
     pub(crate) fn of_lowered(lowered: &Model) -> Result<Session> {
         let limits = Limits::default();
         let memory = SharedMemory::new(limits.memory);
-        let compiled = Compiled::of(lowered, limits, &memory, &Registry::default(), true)?;
+        let compiled =
+            Compiled::of(lowered, limits, &memory, &Registry::default(), Form::Lowered(&Watched::new()))?;
         Ok(Session::with(compiled, None, lowered, limits, memory))
     }
 
@@ -110,8 +127,9 @@ impl Session {
     ) -> Result<Session> {
         let lowered = lower(model)?;
         let is_lowered = lowered.is_some();
-        let compiled =
-            Compiled::of(lowered.as_ref().unwrap_or(model), limits, &memory, registry, is_lowered)?;
+        let unwatched = Watched::new();
+        let form = if is_lowered { Form::Lowered(&unwatched) } else { Form::Written };
+        let compiled = Compiled::of(lowered.as_ref().unwrap_or(model), limits, &memory, registry, form)?;
         let written =
             || Written { model: model.clone(), registry: registry.clone(), compiled: OnceLock::new() };
         Ok(Session::with(compiled, is_lowered.then(written), model, limits, memory))
@@ -137,7 +155,7 @@ impl Session {
             return Ok(compiled);
         }
         let Written { model, registry, compiled } = written;
-        let fresh = Compiled::of(model, self.limits, &self.memory, registry, false)?;
+        let fresh = Compiled::of(model, self.limits, &self.memory, registry, Form::Written)?;
         Ok(compiled.get_or_init(|| fresh))
     }
 
@@ -212,16 +230,15 @@ impl Session {
 }
 
 impl Compiled {
-    /// `is_lowered` says whether the model is [lowered](Session::lowered).
     fn of(
         model: &Model,
         limits: Limits,
         memory: &Arc<SharedMemory>,
         registry: &Registry,
-        is_lowered: bool,
+        form: Form<'_>,
     ) -> Result<Compiled> {
         let sharing = Sharing::with(registry);
-        let program = Compiler::model(model, limits, memory.clone(), &sharing, is_lowered)?;
+        let program = Compiler::model(model, limits, memory.clone(), &sharing, form)?;
         Ok(Compiled { program, kernels: sharing.finish() })
     }
 }

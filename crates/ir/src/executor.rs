@@ -15,6 +15,7 @@
 //! ```
 
 use crate::{Model, Result, Tensor, ValueRef};
+use std::collections::BTreeSet;
 
 /// Receives a value of a model during a run; an error ends the run.
 pub type Tap<'a> = &'a mut (dyn FnMut(ValueRef, &Tensor) -> Result<()> + 'a);
@@ -46,6 +47,20 @@ pub trait Runtime: Sync {
     /// # Errors
     /// If the model has an operation that this runtime lacks.
     fn compile<'a>(&'a self, model: &Model) -> Result<Box<dyn Executor + 'a>>;
+
+    /// As [`compile`](Runtime::compile), for runs whose taps need only some of the values: a tap may receive others, but need not.
+    /// A runtime that computes several nodes at once may do so between these values. By default a tap receives all values.
+    ///
+    /// # Errors
+    /// As [`compile`](Runtime::compile).
+    fn compile_watched<'a>(
+        &'a self,
+        model: &Model,
+        watched: &BTreeSet<ValueRef>,
+    ) -> Result<Box<dyn Executor + 'a>> {
+        let _ = watched;
+        self.compile(model)
+    }
 }
 
 /// A closure that runs a model: it receives the model, the inputs and the tap of [`Executor::run_tapped`].

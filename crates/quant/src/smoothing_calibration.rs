@@ -74,6 +74,11 @@ impl SmoothingCalibration {
         self.groups.is_empty()
     }
 
+    /// The values to observe: the activations of these layers.
+    pub fn observed_values(&self) -> impl Iterator<Item = ValueRef> {
+        self.places.keys().copied()
+    }
+
     /// Observes a value of the float model; other values than the activations of these layers are ignored. An error if it is
     /// not of f32, or does not have the channels that the weights require.
     pub fn observe(&mut self, value: ValueRef, tensor: &Tensor) -> Result<()> {

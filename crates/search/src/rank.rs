@@ -47,9 +47,10 @@ pub fn rank(
     let enabled = float.prepared().enabled(config);
     let replays = enabled.iter().map(|(_, layer, _)| Replay::new(float, config, record, layer));
     let replays: Vec<Replay<'_>> = replays.collect::<Result<_>>()?;
+    let executor = float.watched(replays.iter().flat_map(Replay::values))?;
     let replay_batch = |batch: usize, inputs: &[Tensor]| {
         let mut states: Vec<_> = replays.iter().map(|replay| (replay.start_batch(), Vec::new())).collect();
-        float.executor().run_tapped(inputs, &mut |value, original| {
+        executor.run_tapped(inputs, &mut |value, original| {
             replays.iter().zip(&mut states).try_for_each(|(replay, (state, similarities))| {
                 let Some((inputs, quantized)) = replay.observe(state, value, original)? else {
                     return Ok(());

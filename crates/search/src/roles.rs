@@ -67,7 +67,7 @@ pub enum Subject<'a> {
 /// A model that was read back from a file.
 #[derive(Clone, Copy)]
 pub enum SavedModel<'a> {
-    /// The fake-quant model; it runs as it is written.
+    /// The fake-quant model.
     FakeQuant(&'a Model),
     /// A deploy model.
     Deployed(&'a Deployed),

@@ -45,7 +45,7 @@ impl<'a> LinearLayer<'a> {
 
     /// The values that [`observe`](LinearLayer::observe) uses.
     pub(super) fn values(&self) -> [ValueRef; 2] {
-        [self.sampled.input, self.sampled.output]
+        self.sampled.values()
     }
 
     pub(super) fn empty_sums(&self) -> InputSums {
@@ -56,15 +56,16 @@ impl<'a> LinearLayer<'a> {
     /// Receives a value of the float model.
     pub(super) fn observe(&self, sums: &mut InputSums, value: ValueRef, tensor: &Tensor) -> Result<()> {
         let SampledLayer { layer, config, layout, .. } = &self.sampled;
-        if value == self.sampled.input {
+        let [input, last] = self.values();
+        if value == input {
             sums.pending = Some(tensor.clone());
         }
-        let Some(input) = sums.pending.take_if(|_| value == self.sampled.output) else { return Ok(()) };
-        let (shape, output) = (input.shape(), tensor.shape());
+        let Some(input) = sums.pending.take_if(|_| value == last) else { return Ok(()) };
+        let shape = input.shape();
         let float = layout.smoothed(input.values()?, shape, &self.entry.smoothing);
         let quantized = fake_quant_activation(config, &self.entry, &float);
         let add_rows = |values: &[f32], sums: &mut [f64]| {
-            layout.add_rows(values, shape, output, sums).map_err(|error| error.at(&layer.name))
+            layout.add_rows(values, shape, sums).map_err(|error| error.at(&layer.name))
         };
         sums.n_rows += add_rows(&float, &mut sums.float)?;
         add_rows(&quantized, &mut sums.quantized)?;

@@ -46,6 +46,19 @@ impl HalfRows {
         self.scales.extend_from_slice(&other.scales);
     }
 
+    /// Every so many rows, from the first.
+    pub(super) fn every(&self, step: usize) -> HalfRows {
+        let n_rows = self.n_rows();
+        let mut kept = HalfRows::default();
+        let len = self.values.len().checked_div(n_rows).unwrap_or(0);
+        kept.reserve(n_rows.div_ceil(step), len);
+        for row in (0..n_rows).step_by(step) {
+            kept.values.extend_from_slice(&self.values[row * len..][..len]);
+            kept.scales.push(self.scales[row]);
+        }
+        kept
+    }
+
     /// A block of some rows and columns, row-major.
     pub(super) fn block(&self, rows: Range<usize>, columns: Range<usize>) -> Vec<f32> {
         let n_rows = self.n_rows();
@@ -98,6 +111,8 @@ mod tests {
         other.extend(&half_rows);
         other.extend(&half_rows);
         assert_eq!(other.n_rows(), 6);
+        // The rows 0 and 4 of six.
+        assert_eq!(other.every(4).block(0..2, 0..2), [[1.0, 131_008.0], [0.0, 5.0]].concat());
         assert_eq!(other.block(1..4, 0..1), [0.0, 0.0, 1.0]);
         assert_eq!(other.block(3..5, 1..3), [131_008.0, -0.0, 5.0, f32::INFINITY]);
         assert!(other.block(2..3, 1..2)[0] > 0.999 * f32::MAX);

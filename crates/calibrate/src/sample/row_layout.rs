@@ -69,22 +69,15 @@ impl RowLayout {
         })
     }
 
-    /// Adds each element of a row over all rows of an input, of the shapes of the layer's input and output, to `sums`, and returns
-    /// the number of rows.
-    pub(crate) fn add_rows(
-        &self,
-        input: &[f32],
-        shape: &[usize],
-        output: &[usize],
-        sums: &mut [f64],
-    ) -> Result<usize> {
+    /// Adds each element of a row over all rows of an input of a shape to `sums`, and returns the number of rows.
+    pub(crate) fn add_rows(&self, input: &[f32], shape: &[usize], sums: &mut [f64]) -> Result<usize> {
         let Some(window) = &self.window else {
             for row in input.chunks_exact(self.lengths[0]) {
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
             }
             return Ok(input.len() / self.lengths[0].max(1));
         };
-        let (pads, sizes, positions) = (window.pads_before(shape)?, &shape[2..], &output[2..]);
+        let (pads, sizes, positions) = (window.pads_before(shape)?, &shape[2..], &window.positions(shape));
         let planes = input.chunks_exact(sizes.iter().product::<usize>().max(1));
         for (channel, plane) in planes.enumerate() {
             let sums = &mut sums[channel % shape[1] * self.n_taps..][..self.n_taps];
@@ -117,6 +110,11 @@ impl RowLayout {
     /// The length of an input row of one group.
     pub(crate) fn depth(&self) -> usize {
         self.lengths[0] / self.groups
+    }
+
+    /// Whether outputs are sampled.
+    pub(super) fn has_outputs(&self) -> bool {
+        self.has_outputs
     }
 
     /// The factor of the product of rows and weight.
@@ -214,19 +212,24 @@ impl RowLayout {
         n_before(batch + 1) - n_before(batch)
     }
 
-    /// Appends some of the rows of one run of the layer to the sample. `batch` is the index of the batch among `n_batches`, each of
+    /// Appends some of the rows of one run of the layer to the sample; those of the output only if the layout has them. `batch` is the index of the batch among `n_batches`, each of
     /// which contributes about as many rows, spread evenly over the output. The choice depends on the batch and the number of
     /// rows only.
     pub(super) fn sample(
         &self,
         rows: &mut RowSample,
         input: &Tensor,
-        output: &Tensor,
-        batch: usize,
-        n_batches: usize,
+        output: Option<&Tensor>,
+        (batch, n_batches): (usize, usize),
     ) -> Result<()> {
         let [k, n_out] = self.lengths;
-        let n_rows = output.len() / n_out.max(1);
+        let shape = input.shape();
+        let pads = self.window.as_ref().map(|window| window.pads_before(shape)).transpose()?;
+        let positions = self.window.as_ref().map(|window| window.positions(shape)).unwrap_or_default();
+        let n_rows = match &self.window {
+            Some(_) => shape[0] * positions.iter().product::<usize>(),
+            None => input.len() / k.max(1),
+        };
         let n_parts = self.n_rows_of(batch, n_batches).min(n_rows);
         let mut state = batch as u64 + 1;
         let chosen = (0..n_parts).map(|part| {
@@ -238,9 +241,8 @@ impl RowLayout {
         rows.inputs.reserve(n_parts, k);
         rows.outputs.reserve(if self.has_outputs { n_parts } else { 0 }, n_out);
         let (mut inputs, mut outputs) = (vec![0.0; k], vec![0.0; n_out]);
-        let (input_values, output_values) = (input.values::<f32>()?, output.values::<f32>()?);
-        let (shape, positions) = (input.shape(), &output.shape()[2.min(output.shape().len())..]);
-        let pads = self.window.as_ref().map(|window| window.pads_before(shape)).transpose()?;
+        let input_values = input.values::<f32>()?;
+        let output_values = output.map(Tensor::values::<f32>).transpose()?;
         for row in chosen {
             match (&self.window, &pads) {
                 (Some(window), Some(pads)) => {
@@ -248,14 +250,23 @@ impl RowLayout {
                     let (image, position) = (row / n_positions, row % n_positions);
                     let image_len = input_values.len() / shape[0];
                     let pixels = &input_values[image * image_len..][..image_len];
-                    window.patch(pixels, &shape[1..], &window.starts(position, positions, pads), &mut inputs);
-                    let channels =
-                        output_values[image * n_out * n_positions + position..].iter().step_by(n_positions);
-                    outputs.iter_mut().zip(channels).for_each(|(output, value)| *output = *value);
+                    window.patch(
+                        pixels,
+                        &shape[1..],
+                        &window.starts(position, &positions, pads),
+                        &mut inputs,
+                    );
+                    if let Some(values) = output_values {
+                        let channels =
+                            values[image * n_out * n_positions + position..].iter().step_by(n_positions);
+                        outputs.iter_mut().zip(channels).for_each(|(output, value)| *output = *value);
+                    }
                 }
                 _ => {
                     inputs.copy_from_slice(&input_values[row * k..][..k]);
-                    outputs.copy_from_slice(&output_values[row * n_out..][..n_out]);
+                    if let Some(values) = output_values {
+                        outputs.copy_from_slice(&values[row * n_out..][..n_out]);
+                    }
                 }
             }
             rows.inputs.push(&mut inputs);
@@ -271,6 +282,12 @@ impl RowSample {
     /// The number of sampled rows.
     pub(crate) fn n_rows(&self) -> usize {
         self.inputs.n_rows()
+    }
+
+    /// No more than `n` of the rows, spread evenly.
+    pub(crate) fn at_most(&self, n: usize) -> RowSample {
+        let step = self.n_rows().div_ceil(n).max(1);
+        RowSample { inputs: self.inputs.every(step), outputs: self.outputs.every(step) }
     }
 
     /// Appends other rows.

@@ -11,10 +11,10 @@ pub(super) struct Window {
     padding: Padding,
 }
 
-/// The padding before the input.
+/// The padding of the input.
 enum Padding {
-    /// The number of zeros in each dimension.
-    Before(Vec<usize>),
+    /// The number of zeros before and after the input in each dimension.
+    Explicit(Vec<[usize; 2]>),
     /// As many outputs as inputs divided by the stride; an odd zero is after the input, or before it.
     Same { odd_before: bool },
 }
@@ -33,8 +33,11 @@ impl Window {
         let padding = match op.str("auto_pad")?.unwrap_or("NOTSET") {
             "SAME_UPPER" => Padding::Same { odd_before: false },
             "SAME_LOWER" => Padding::Same { odd_before: true },
-            "VALID" => Padding::Before(vec![0; rank]),
-            _ => Padding::Before(sizes("pads", 0, 2 * rank)?[..rank].to_vec()),
+            "VALID" => Padding::Explicit(vec![[0, 0]; rank]),
+            _ => {
+                let pads = sizes("pads", 0, 2 * rank)?;
+                Padding::Explicit((0..rank).map(|axis| [pads[axis], pads[axis + rank]]).collect())
+            }
         };
         Ok(Window {
             kernel: kernel.to_vec(),
@@ -51,16 +54,35 @@ impl Window {
             return Err(Error::invalid_data(message));
         }
         let before = |axis: usize| match &self.padding {
-            Padding::Before(pads) => pads[axis],
+            Padding::Explicit(pads) => pads[axis][0],
             Padding::Same { odd_before } => {
                 let (size, stride) = (shape[axis + 2], self.strides[axis].max(1));
-                let reach = (self.kernel[axis].max(1) - 1) * self.dilations[axis] + 1;
-                let padded = size.div_ceil(stride).saturating_sub(1) * stride + reach;
+                let padded = size.div_ceil(stride).saturating_sub(1) * stride + self.reach(axis);
                 let pad = padded.saturating_sub(size);
                 if *odd_before { pad.div_ceil(2) } else { pad / 2 }
             }
         };
         Ok((0..self.kernel.len()).map(before).collect())
+    }
+
+    /// The number of output positions for an input of a shape with as many dimensions as the window, in each spatial dimension.
+    pub(super) fn positions(&self, shape: &[usize]) -> Vec<usize> {
+        let n_positions = |axis: usize| {
+            let (size, stride) = (shape[axis + 2], self.strides[axis].max(1));
+            match &self.padding {
+                Padding::Explicit(pads) => {
+                    let padded = size + pads[axis][0] + pads[axis][1];
+                    padded.checked_sub(self.reach(axis)).map_or(0, |free| free / stride + 1)
+                }
+                Padding::Same { .. } => size.div_ceil(stride),
+            }
+        };
+        (0..self.kernel.len()).map(n_positions).collect()
+    }
+
+    /// The number of pixels from the first tap to the last, along an axis.
+    fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis].max(1) - 1) * self.dilations[axis] + 1
     }
 
     /// Copies the pixels of an image `[channels, sizes…]` that a window with these starts covers: for each channel, tap by tap;

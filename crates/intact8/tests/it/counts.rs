@@ -3,16 +3,17 @@
 use crate::command::{json, quantize};
 use crate::{Scratch, fixture};
 use intact8::data::{DataSet, Feed};
+use intact8::ir::ValueRef;
 use intact8::search::{Roles, SearchOptions};
 use intact8::{
     DataScorer, FloatModel, Goal, Goals, Interpreter, MaxDrop, Minimal, OriginalModel, OutputFiles,
     Preparation, QuantConfig, Stop, Watcher, load_model, prepare, quantize_and_save,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-/// The number of times that each model was compiled, by its text and the addresses of its constants.
-type Compiled = BTreeMap<(String, Vec<usize>), usize>;
+/// The number of times that each model was compiled, by its text, the addresses of its constants, and the values that taps need.
+type Compiled = BTreeMap<(String, Vec<usize>, BTreeSet<ValueRef>), usize>;
 
 #[test]
 fn the_command_prepares_once_and_deploys_each_format_once() {
@@ -38,11 +39,11 @@ fn no_model_is_compiled_twice() {
     // A model is identified by its text and the addresses of its constants, whose elements the text omits.
     let compiled: Arc<Mutex<Compiled>> = Arc::default();
     let counts = compiled.clone();
-    let interpreter = Interpreter::default().observed(move |model| {
+    let interpreter = Interpreter::default().observed(move |model, watched| {
         let nodes = model.graphs().flat_map(|(_, graph)| graph.dag().node_weights());
         let constants = nodes.filter_map(|node| node.as_constant()).map(|tensor| tensor.address()).collect();
         let mut counts = counts.lock().expect("no thread panics");
-        *counts.entry((model.to_string(), constants)).or_default() += 1;
+        *counts.entry((model.to_string(), constants, watched.clone())).or_default() += 1;
     });
     let interpreter = Arc::new(interpreter);
     let ((_, mut calibration), (data, evaluation)) = (feed("calib.npz"), feed("eval.npz"));
@@ -68,7 +69,7 @@ fn no_model_is_compiled_twice() {
     assert!(report.is_met());
     let compiled = compiled.lock().expect("no thread panics");
     let twice: Vec<&str> =
-        compiled.iter().filter(|(_, n)| **n > 1).map(|((text, _), _)| text.as_str()).collect();
+        compiled.iter().filter(|(_, n)| **n > 1).map(|((text, ..), _)| text.as_str()).collect();
     assert!(twice.is_empty(), "{} of {} models: {}", twice.len(), compiled.len(), twice.join("\n"));
     // At least the original, the float model, the deploy model and the fake-quant model.
     assert!(compiled.len() >= 4, "{}", compiled.len());

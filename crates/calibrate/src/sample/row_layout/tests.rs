@@ -40,7 +40,7 @@ fn numbers(shape: &[usize]) -> Tensor {
 /// All rows of one batch.
 fn sampled(layout: &RowLayout, x: &Tensor, y: &Tensor) -> RowSample {
     let mut rows = RowSample::default();
-    layout.sample(&mut rows, x, y, 0, 1).unwrap();
+    layout.sample(&mut rows, x, Some(y), (0, 1)).unwrap();
     rows
 }
 
@@ -101,7 +101,7 @@ fn the_sums_of_rows_are_those_of_the_sampled_rows() {
         let (layout, x, y) = run(input, weight, op);
         let rows = sampled(&layout, &x, &y);
         let mut sums = vec![0.0; layout.len()];
-        let n_rows = layout.add_rows(x.values().unwrap(), x.shape(), y.shape(), &mut sums).unwrap();
+        let n_rows = layout.add_rows(x.values().unwrap(), x.shape(), &mut sums).unwrap();
         assert_eq!(n_rows, rows.n_rows(), "{op}");
         let inputs = rows.inputs.block(0..n_rows, 0..layout.len());
         let expected = |idx: usize| inputs.iter().skip(idx).step_by(layout.len()).sum::<f32>();
@@ -122,7 +122,7 @@ fn the_sample_of_many_rows_is_bounded_and_spread_evenly() {
         for batch in 0..10 {
             let values = (0..1000).map(|idx| (batch * 1000 + idx) as f32).collect();
             let tensor = Tensor::new(&[1000, 1], values);
-            layout.sample(&mut rows, &tensor, &tensor, batch, 10).unwrap();
+            layout.sample(&mut rows, &tensor, Some(&tensor), (batch, 10)).unwrap();
         }
         rows.inputs.block(0..rows.n_rows(), 0..1)
     };
