@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The time of all runs together, after which no further one begins, and the number of runs that are enough.
-const BUDGET: (Duration, usize) = (Duration::from_millis(300), 20);
+const BUDGET: (Duration, usize) = (Duration::from_millis(150), 20);
 
 /// The time of each layer.
 #[derive(Debug, Clone, Default, PartialEq)]

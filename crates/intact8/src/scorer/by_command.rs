@@ -1,7 +1,8 @@
 //! The scorer by a command of the user's, which receives the path of an ONNX file and prints a number on its last line.
 
-use super::Score;
 use super::process::{Answer, Meaning, PersistentProcess, ProcessEnd, run};
+use super::{Effort, Score};
+use crate::file_hash::model_sha256;
 use crate::files::save_model;
 use crate::stop::Stop;
 use crate::temporary::TemporaryFolder;
@@ -10,6 +11,7 @@ use intact8_ir::{Error, Model, Result};
 use intact8_quant::{DeployFormat, Deployed, Quantized, emit_fake_quant};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +30,8 @@ pub struct CommandScorer {
     /// Ends the command when the user cancels the search.
     pub stop: Stop,
     process: Option<PersistentProcess>,
+    /// The numbers of the files so far, by their hash: a saved model whose file has the bytes of a trial's is not scored again.
+    known: HashMap<String, f64>,
 }
 
 impl CommandScorer {
@@ -48,6 +52,7 @@ impl CommandScorer {
             simulation: false,
             stop: Stop::default(),
             process: None,
+            known: HashMap::new(),
         })
     }
 
@@ -168,11 +173,19 @@ impl CommandScorer {
         })?;
         let path = folder.path().join("model.onnx");
         save_model(model, &path)?;
-        self.number(&path)
+        let number = self.number(&path)?;
+        self.known.insert(model_sha256(&path, model)?, number);
+        Ok(number)
     }
 
-    fn score_file(&mut self, path: &Path) -> Result<Score> {
-        Ok(Score::of(vec![self.number(path)?]))
+    fn score_saved(&mut self, path: &Path, model: &Model) -> Result<Score> {
+        match self.known.get(&model_sha256(path, model)?) {
+            Some(number) => {
+                let effort = Effort { samples: Some(0), ..Effort::default() };
+                Ok(Score { effort, ..Score::of(vec![*number]) })
+            }
+            None => Ok(Score::of(vec![self.number(path)?])),
+        }
     }
 
     fn score_model(&mut self, model: &Model) -> Result<Score> {
@@ -236,7 +249,10 @@ impl Scorer for CommandScorer {
             {
                 self.score_model(&*runnable(deployed)?)
             }
-            Subject::Saved { path, .. } => self.score_file(path),
+            Subject::Saved { path, model: SavedModel::Deployed(deployed) } => {
+                self.score_saved(path, deployed.model())
+            }
+            Subject::Saved { path, model: SavedModel::FakeQuant(model) } => self.score_saved(path, model),
         };
         Ok(score?.measured(began))
     }
