@@ -13,7 +13,8 @@ use super::workers::WorkerFolder;
 use super::{Effort, Score, Verified};
 use crate::data::{DataSet, Feed, Metric, Rows, Tally, TallySamples, Truth, labels, numbers};
 use intact8_calibrate::BoxError;
-use intact8_ir::{Error, Model, Result, Runtime, Tensor, Type};
+use intact8_infer::InferShapes;
+use intact8_ir::{Error, Model, Pass, Result, Runtime, Tensor, Type};
 use intact8_quant::{DeployFormat, Deployed, Emission};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::borrow::Cow;
@@ -165,7 +166,9 @@ impl DataScorer {
     /// compute, and as it is written otherwise. Another runtime runs it as it is written.
     fn simulation<'a>(&self, fake_quant: &'a Model) -> Cow<'a, Model> {
         let as_deployed = |(format, emission): &(DeployFormat, Emission)| {
-            let deployed = Deployed::of(fake_quant, *format, emission, &mut ()).ok()?;
+            let mut fake_quant = fake_quant.clone();
+            InferShapes.run(&mut fake_quant).ok()?;
+            let deployed = Deployed::of(&fake_quant, *format, emission, &mut ()).ok()?;
             Some(self.deployed_model(&deployed).ok()?.into_owned())
         };
         self.deploy
