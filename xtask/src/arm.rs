@@ -15,6 +15,12 @@ const PROCESSORS: [&str; 2] = ["max", "cortex-a72"];
 /// The random cases of each test: emulation is slow.
 const CASES: &str = "16";
 
+/// Leaves out tests of the kernels for the same reason, by parts of their names: large products, and layers of typical sizes.
+const WITHOUT_LARGE: [&str; 4] = ["--skip", "large", "--skip", "typical"];
+
+/// Parts of the names of those tests whose kernels differ between the processors: products of bytes.
+const OF_BYTES: [&str; 2] = ["integer", "bytes"];
+
 /// What compiles for the target and runs its programs.
 struct Toolchain {
     /// The compiler, if it is not cargo's own.
@@ -27,11 +33,11 @@ struct Toolchain {
     libraries: PathBuf,
 }
 
-/// Runs the tests of the kernels on both processors, and those of the interpreter on the first; without a toolchain it
-/// says what is missing, which is an error only if the variable `INTACT8_REQUIRE_ARM` is 1.
+/// Runs the tests of the kernels on the first processor, those of products of bytes on the second too, and those of the
+/// interpreter on the first; without a toolchain it says what is missing, which is an error only if the variable
+/// `INTACT8_REQUIRE_ARM` is 1.
 pub(crate) fn arm(sh: &Shell) -> anyhow::Result<()> {
-    let installed = installed(sh);
-    let toolchain = match installed {
+    let toolchain = match installed(sh) {
         Ok(toolchain) => toolchain,
         Err(missing) => match debian::fetched(sh) {
             Ok(toolchain) => toolchain,
@@ -45,17 +51,24 @@ pub(crate) fn arm(sh: &Shell) -> anyhow::Result<()> {
             }
         },
     };
-    for processor in PROCESSORS {
-        test(sh, &toolchain, processor, "intact8-kernels")?;
-    }
-    test(sh, &toolchain, PROCESSORS[0], "intact8-interp")
+    let [first, second] = PROCESSORS;
+    test(sh, &toolchain, first, "intact8-kernels", &WITHOUT_LARGE)?;
+    test(sh, &toolchain, second, "intact8-kernels", &[&OF_BYTES[..], &WITHOUT_LARGE].concat())?;
+    test(sh, &toolchain, first, "intact8-interp", &[])
 }
 
-fn test(sh: &Shell, toolchain: &Toolchain, processor: &str, package: &str) -> anyhow::Result<()> {
+/// Runs the tests of a package that some arguments of the test program select.
+fn test(
+    sh: &Shell,
+    toolchain: &Toolchain,
+    processor: &str,
+    package: &str,
+    selected: &[&str],
+) -> anyhow::Result<()> {
     let Toolchain { rustc, linker, linker_flavor, emulator, libraries } = toolchain;
     let variable = |name: &str| format!("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{name}");
     let runner = format!("{} -cpu {processor} -L {}", emulator.display(), libraries.display());
-    let mut command = cmd!(sh, "cargo test --quiet --target {TARGET} --package {package}")
+    let mut command = cmd!(sh, "cargo test --quiet --target {TARGET} --package {package} -- {selected...}")
         .env("CARGO_TARGET_DIR", sh.current_dir().join("target/arm/build"))
         .env("PROPTEST_CASES", CASES)
         .env(variable("LINKER"), linker)
