@@ -68,11 +68,12 @@ fn test(
     let Toolchain { rustc, linker, linker_flavor, emulator, libraries } = toolchain;
     let variable = |name: &str| format!("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{name}");
     let runner = format!("{} -cpu {processor} -L {}", emulator.display(), libraries.display());
-    let mut command = cmd!(sh, "cargo test --quiet --target {TARGET} --package {package} -- {selected...}")
-        .env("CARGO_TARGET_DIR", sh.current_dir().join("target/arm/build"))
-        .env("PROPTEST_CASES", CASES)
-        .env(variable("LINKER"), linker)
-        .env(variable("RUNNER"), runner);
+    let mut command =
+        cmd!(sh, "cargo test --quiet --tests --target {TARGET} --package {package} -- {selected...}")
+            .env("CARGO_TARGET_DIR", sh.current_dir().join("target/arm/build"))
+            .env("PROPTEST_CASES", CASES)
+            .env(variable("LINKER"), linker)
+            .env(variable("RUNNER"), runner);
     if let Some(rustc) = rustc {
         command = command.env("RUSTC", rustc);
     }
