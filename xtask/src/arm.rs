@@ -33,9 +33,9 @@ struct Toolchain {
     libraries: PathBuf,
 }
 
-/// Runs the tests of the kernels on the first processor, those of products of bytes on the second too, and those of the
-/// interpreter on the first; without a toolchain it says what is missing, which is an error only if the variable
-/// `INTACT8_REQUIRE_ARM` is 1.
+/// Runs the tests of the kernels on the first processor, those of products of bytes on the second too, and the unit tests
+/// of the interpreter on the first, which need only one build of it. Without a toolchain it says what is missing, which is
+/// an error only if the variable `INTACT8_REQUIRE_ARM` is 1.
 pub(crate) fn arm(sh: &Shell) -> anyhow::Result<()> {
     let toolchain = match installed(sh) {
         Ok(toolchain) => toolchain,
@@ -52,24 +52,25 @@ pub(crate) fn arm(sh: &Shell) -> anyhow::Result<()> {
         },
     };
     let [first, second] = PROCESSORS;
-    test(sh, &toolchain, first, "intact8-kernels", &WITHOUT_LARGE)?;
-    test(sh, &toolchain, second, "intact8-kernels", &[&OF_BYTES[..], &WITHOUT_LARGE].concat())?;
-    test(sh, &toolchain, first, "intact8-interp", &[])
+    test(sh, &toolchain, first, "intact8-kernels", "--tests", &WITHOUT_LARGE)?;
+    test(sh, &toolchain, second, "intact8-kernels", "--tests", &[&OF_BYTES[..], &WITHOUT_LARGE].concat())?;
+    test(sh, &toolchain, first, "intact8-interp", "--lib", &[])
 }
 
-/// Runs the tests of a package that some arguments of the test program select.
+/// Runs the tests in some programs of a package that some arguments of these select.
 fn test(
     sh: &Shell,
     toolchain: &Toolchain,
     processor: &str,
     package: &str,
+    programs: &str,
     selected: &[&str],
 ) -> anyhow::Result<()> {
     let Toolchain { rustc, linker, linker_flavor, emulator, libraries } = toolchain;
     let variable = |name: &str| format!("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{name}");
     let runner = format!("{} -cpu {processor} -L {}", emulator.display(), libraries.display());
     let mut command =
-        cmd!(sh, "cargo test --quiet --tests --target {TARGET} --package {package} -- {selected...}")
+        cmd!(sh, "cargo test --quiet --target {TARGET} --package {package} {programs} -- {selected...}")
             .env("CARGO_TARGET_DIR", sh.current_dir().join("target/arm/build"))
             .env("PROPTEST_CASES", CASES)
             .env(variable("LINKER"), linker)
