@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the checks of CI, the cheapest first.
 
-use crate::{conformance, deny, fuzz, python, site, tidy};
+use crate::{arm, conformance, deny, fuzz, python, site, tidy};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
@@ -16,6 +16,7 @@ pub(crate) fn ci(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo doc --workspace --no-deps --document-private-items")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
+    arm::arm(sh)?;
     fuzz::briefly(sh)?;
     embedding(sh)?;
     python::python(sh)?;

@@ -2,6 +2,7 @@
 //!
 //! It builds and runs the programs of the project and links none of them.
 
+mod arm;
 mod bench;
 mod ci;
 mod conformance;
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Measure accuracy, searches and speed, of intact8 and of its peers
     Bench(bench::Args),
+    /// Test the kernels and the interpreter for 64-bit ARM, under emulation
+    Arm,
     /// Run what CI runs
     Ci,
     /// Check licences, sources and known vulnerabilities of the dependencies
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
         // Relative paths of the user start at their working directory.
         Command::Quantize { args } => return quantize::quantize(&sh, &here, &args),
         Command::Bench(args) => bench::bench(&sh, &here, &args)?,
+        Command::Arm => arm::arm(&sh)?,
         Command::Ci => ci::ci(&sh)?,
         Command::Deny => deny::deny(&sh)?,
         Command::Fuzz(args) => fuzz::fuzz(&sh, &here, &args)?,

@@ -6,7 +6,8 @@ use intact8_kernels::isa;
 const VARIABLE: &str = "INTACT8_KERNELS";
 
 /// Leaves out the kernels of instruction sets better than the one that the variable `INTACT8_KERNELS` names, if it is set:
-/// `reference`, `portable`, and for x86-64 `avx2`, `avxvnni` and `avx512`. It is for the start of a process.
+/// `reference`, `portable`, for x86-64 `avx2`, `avxvnni` and `avx512`, and for AArch64 `neon` and `dotprod`. It is for the
+/// start of a process.
 ///
 /// # Errors
 /// If the variable is another word, or kernels have been used before.

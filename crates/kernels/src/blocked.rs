@@ -175,6 +175,10 @@ impl PlaneSizes {
 /// `height` rows of `len` elements, `stride` apart: the channels of a block.
 #[derive(Clone, Copy, Debug)]
 struct Rows {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only AVX-512 has a kernel that reads it")
+    )]
     len: usize,
     stride: usize,
     height: usize,

@@ -11,6 +11,10 @@ mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod wide;
 
@@ -43,11 +47,11 @@ pub(crate) struct Tile {
 #[derive(Clone, Copy, Debug)]
 enum RunTile {
     /// Four unsigned bytes of a row by four signed bytes of each column.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other target has such a tile yet")
-    )]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has such tiles"))]
     Quads(fn(Rows<'_, u8>, &[i8], Columns<'_>, Place<'_>)),
+    /// Four signed bytes of a row by four signed bytes of each column.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only AArch64 has such a tile"))]
+    SignedQuads(fn(Rows<'_, u8>, &[i8], Columns<'_>, Place<'_>)),
     /// Two numbers of 16 bits of a row by two of each column.
     Pairs(fn(Rows<'_, i16>, &[i16], Columns<'_>, Place<'_>)),
 }
@@ -58,7 +62,9 @@ pub(crate) fn tiles() -> &'static [&'static Tile] {
         let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
         let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), portable];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let tiles = [dotprod::tile(), neon::tile(), portable];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let tiles = [portable];
         tiles.into_iter().flatten().collect()
     });
@@ -69,7 +75,16 @@ impl Tile {
     /// Whether the left factor is bytes, which are read in place; otherwise its zero point is subtracted in a copy of
     /// 16-bit numbers.
     pub(crate) fn reads_bytes(&self) -> bool {
-        matches!(self.run, RunTile::Quads(_))
+        matches!(self.run, RunTile::Quads(_) | RunTile::SignedQuads(_))
+    }
+
+    /// What stands for 0 in the bytes as the tile multiplies them, for a zero point of the bytes as they are.
+    fn zero(&self, zero: i32, is_signed: bool) -> i32 {
+        match self.run {
+            RunTile::Quads(_) => zero + if is_signed { 128 } else { 0 },
+            RunTile::SignedQuads(_) => zero - if is_signed { 0 } else { 128 },
+            RunTile::Pairs(_) => 0,
+        }
     }
 
     /// How many neighbours along a run are multiplied at a time.
@@ -114,7 +129,7 @@ pub(crate) enum Left<'a> {
     /// For tiles that read bytes.
     Bytes {
         bytes: &'a [u8],
-        /// Whether the bytes are signed; the tile adds 128 to each.
+        /// Whether the bytes are signed; the tile converts those of the other sign by 128.
         is_signed: bool,
     },
     /// For the others, without zero point.
@@ -126,7 +141,7 @@ pub(crate) enum Left<'a> {
 struct Rows<'a, T> {
     source: &'a [T],
     #[cfg_attr(
-        not(target_arch = "x86_64"),
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
         expect(dead_code, reason = "no other target has a tile of bytes yet")
     )]
     is_signed: bool,
@@ -135,7 +150,7 @@ struct Rows<'a, T> {
     runs: &'a Runs,
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<T> Rows<'_, T> {
     /// Pointers to the rows; panics unless every run of every row is within the source.
     #[inline(always)]
@@ -199,7 +214,7 @@ impl Terms {
         is_signed: bool,
         makes_bytes: bool,
     ) -> Terms {
-        let zero = if tile.reads_bytes() { zero + if is_signed { 128 } else { 0 } } else { 0 };
+        let zero = tile.zero(zero, is_signed);
         let len = weights.n_panels() * tile.columns;
         let (mut start, mut factors, mut largest) = (vec![0; len], vec![0.0; len], 0.0f32);
         for panel in 0..weights.n_panels() {
@@ -251,7 +266,7 @@ impl Product<'_> {
                 let target = target.from(strip.start * stride + self.weights.columns(panel).start - first);
                 let skip = self.weights.skip(panel);
                 match (self.tile.run, self.left) {
-                    (RunTile::Quads(run), Left::Bytes { bytes, is_signed }) => {
+                    (RunTile::Quads(run) | RunTile::SignedQuads(run), Left::Bytes { bytes, is_signed }) => {
                         let rows = Rows { source: &bytes[skip..], is_signed, starts, runs: self.runs };
                         run_tiles(run, ends, rows, self.weights.quads(panel), columns, target, stride);
                     }

@@ -19,6 +19,8 @@ mod avx512;
 mod dense;
 mod depthwise;
 mod epilogue;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plan;
 mod reference;
 mod sheet;
@@ -83,6 +85,8 @@ enum Method {
 /// shape.
 pub fn kernels() -> &'static [Kernel] {
     static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+        let row =
+            |tile: &'static Tile, isa| Kernel { name: tile.name, fused: tile.fused, tile: Some((tile, isa)) };
         let tiles = Isa::rows().iter().filter_map(|isa| {
             let tile = match isa.name() {
                 #[cfg(target_arch = "x86_64")]
@@ -91,8 +95,10 @@ pub fn kernels() -> &'static [Kernel] {
                 "avx2" => avx2::tile(),
                 _ => Some(wide::tile()),
             }?;
-            Some(Kernel { name: tile.name, fused: tile.fused, tile: Some((tile, *isa)) })
+            Some(row(tile, *isa))
         });
+        #[cfg(target_arch = "aarch64")]
+        let tiles = neon::tile().map(|tile| row(tile, Isa::best())).into_iter().chain(tiles);
         tiles.chain([Kernel { name: "reference", fused: true, tile: None }]).collect()
     });
     &KERNELS

@@ -19,6 +19,8 @@ mod avx2;
 mod avx512;
 mod blocked;
 mod epilogue;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod reference;
 mod tile;
@@ -101,7 +103,9 @@ pub fn kernels() -> &'static [Kernel] {
         let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
         let tiles = [avx512::tile(), avx2::tile(), portable];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let tiles = [neon::tile(), portable];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let tiles = [portable];
         let reference = Kernel { name: "reference", fused: true, tile: None };
         tiles.into_iter().flatten().map(tiled).chain([reference]).collect()

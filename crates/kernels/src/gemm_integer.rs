@@ -16,6 +16,10 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 mod blocked;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod reference;
 mod tile;
@@ -83,7 +87,9 @@ pub fn kernels() -> &'static [Kernel] {
         let portable = allows(Row::Portable).then(wide::tile);
         #[cfg(target_arch = "x86_64")]
         let tiles = [avx512::tile(), avx_vnni::tile(), avx2::tile(), portable];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let tiles = [dotprod::tile(), neon::tile(), portable];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let tiles = [portable];
         let tiled = tiles.into_iter().flatten().map(|tile| Kernel { name: tile.name, tile: Some(tile) });
         tiled.chain([Kernel { name: "reference", tile: None }]).collect()

@@ -5,6 +5,8 @@
 //! Floating-point results do not depend on the instruction set: the compiler neither reorders nor fuses.
 //! The exception is code that uses an explicit multiply-add.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod arm;
 mod choice;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -6,6 +6,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 use std::sync::LazyLock;
 
@@ -28,7 +30,9 @@ pub fn kernels() -> &'static [Kernel] {
         let reference = Kernel { name: "reference", run: look_up };
         #[cfg(target_arch = "x86_64")]
         let vectors = [avx512::kernel(), avx2::kernel()];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let vectors = [neon::kernel()];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vectors: [Option<Kernel>; 0] = [];
         vectors.into_iter().flatten().chain([reference]).collect()
     });

@@ -93,10 +93,12 @@ fn multiply_piece(
     let start = correction.start(left, &mut piece);
     let left = LeftRows { bytes: left.bytes.skip(piece.rows.start * left.row_stride), ..left };
     match tile.run {
-        RunTile::Quads(run) => for_each_tile(tile, start, &mut piece, |rows, column, start, c, at| {
-            let left = LeftRows { bytes: left.bytes.skip(rows.start * left.row_stride), ..left };
-            run(left, b.quads(column, tile.columns), start, c, at);
-        }),
+        RunTile::Quads(run) | RunTile::SignedQuads(run) => {
+            for_each_tile(tile, start, &mut piece, |rows, column, start, c, at| {
+                let left = LeftRows { bytes: left.bytes.skip(rows.start * left.row_stride), ..left };
+                run(left, b.quads(column, tile.columns), start, c, at);
+            })
+        }
         RunTile::Pairs(run) => {
             let padded = b.depth.next_multiple_of(2);
             with_scratch(&LEFT, piece.rows.len() * padded, |pairs| {
@@ -165,6 +167,7 @@ impl<'a> Correction<'a> {
     ) -> Correction<'a> {
         let left_offset = match (tile.run, left.bytes) {
             (RunTile::Quads(_), Bytes::I8(_)) => 128,
+            (RunTile::SignedQuads(_), Bytes::U8(_)) => -128,
             _ => 0,
         };
         let no_right_zero = (0..b.columns).all(|column| b_zero.at(column) == b.offset);

@@ -40,7 +40,7 @@ impl PackedRight {
                 let cells = (0..depth).flat_map(|p| (0..columns).map(move |j| matrix.at(p, j) as i16));
                 (Data::Plain(cells.collect()), 0)
             }
-            Some((RunTile::Quads(_), width)) => {
+            Some((RunTile::Quads(_) | RunTile::SignedQuads(_), width)) => {
                 let mut data = AlignedBuffer::new(len(4, width));
                 let (quads, sums) = (data.as_mut_slice(), &mut column_sums);
                 let offset = match matrix {

@@ -11,7 +11,7 @@ pub(super) struct Tile {
     pub(super) name: &'static str,
     /// The largest number of rows that fits into registers.
     pub(super) rows: usize,
-    /// The columns of one panel: two vectors.
+    /// The columns of one panel: some vectors.
     pub(super) columns: usize,
     /// The function that computes the tile.
     pub(super) run: RunTile,
@@ -21,11 +21,11 @@ pub(super) struct Tile {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RunTile {
     /// Four unsigned bytes of a row by four signed bytes of each column.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other target has such a tile yet")
-    )]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has such tiles"))]
     Quads(RunQuads),
+    /// Four signed bytes of a row by four signed bytes of each column.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only AArch64 has such a tile"))]
+    SignedQuads(RunQuads),
     /// Two numbers of 16 bits of a row by two of each column.
     Pairs(RunPairs),
 }
@@ -53,7 +53,7 @@ pub(super) struct LeftRows<'a> {
 
 impl LeftRows<'_> {
     /// A pointer to the first byte; panics unless the bytes contain `rows` rows.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn check(&self, rows: usize) -> *const u8 {
         let (start, len) = match self.bytes {
             Bytes::U8(bytes) => (bytes.as_ptr(), bytes.len()),
@@ -65,7 +65,7 @@ impl LeftRows<'_> {
     }
 
     /// The last bytes of a row, if its depth is not a multiple of four, padded with zeros.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn tail(&self, row: usize) -> i32 {
         let start = row * self.row_stride + self.depth / 4 * 4;
         let mut tail = [0; 4];

@@ -10,6 +10,10 @@ use crate::error::{Error, Result};
 pub(crate) enum Row {
     Reference,
     Portable,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -26,14 +30,18 @@ const ROWS: &[(&str, Row)] = &[
     ("avxvnni", Row::AvxVnni),
     #[cfg(target_arch = "x86_64")]
     ("avx2", Row::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    ("dotprod", Row::Dotprod),
+    #[cfg(target_arch = "aarch64")]
+    ("neon", Row::Neon),
     ("portable", Row::Portable),
     ("reference", Row::Reference),
 ];
 
 static CHOICE: OnceLock<Row> = OnceLock::new();
 
-/// Makes the tables end at a row: `reference`, `portable`, and for x86-64 `avx2`, `avxvnni` and `avx512`; those of better
-/// instruction sets are left out. What the processor lacks is never used.
+/// Makes the tables end at a row: `reference`, `portable`, for x86-64 `avx2`, `avxvnni` and `avx512`, and for AArch64 `neon`
+/// and `dotprod`; those of better instruction sets are left out. What the processor lacks is never used.
 ///
 /// # Errors
 /// If the word is none of these, or kernels of another row have been used before.
