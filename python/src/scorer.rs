@@ -123,7 +123,7 @@ impl Scorer for FunctionScorer {
                 emit_fake_quant(self.emission.target).run(&mut model)?;
                 self.of_temporary(&model)
             }
-            Subject::Saved { model: SavedModel::FakeQuant(model), .. } if self.takes_session => {
+            Subject::Saved { model: SavedModel::FakeQuant { model, .. }, .. } if self.takes_session => {
                 self.of_session(model)
             }
             Subject::Saved { path, model: SavedModel::Deployed(deployed) } => {

@@ -208,7 +208,7 @@ impl<E: Evaluator> Scorer for Adapter<'_, '_, E> {
     ) -> Result<E::Metric, BoxError> {
         let evaluate = |model: &Model| self.0.borrow_mut().evaluate(model);
         match subject {
-            Subject::Original(model) | Subject::Saved { model: SavedModel::FakeQuant(model), .. } => {
+            Subject::Original(model) | Subject::Saved { model: SavedModel::FakeQuant { model, .. }, .. } => {
                 evaluate(model)
             }
             Subject::Trial { quantized, deployed, .. } => {

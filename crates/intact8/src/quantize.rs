@@ -8,8 +8,9 @@ use intact8_calibrate::{
     Batches, BoxError, Calibrated, CalibrationData, CalibrationObserver, FloatModel, calibrate,
     unreached_layers,
 };
+use intact8_infer::InferShapes;
 use intact8_interp::FoldConstants;
-use intact8_ir::{Error, Model, PassObserver, Result};
+use intact8_ir::{Error, Model, Pass, PassObserver, Result};
 use intact8_quant::calibration::ValueHistogram;
 use intact8_quant::deploy::check_is_float;
 use intact8_quant::{
@@ -256,12 +257,20 @@ fn rescore_files<S: Scorer>(
             return Ok(());
         }
         let saved = load_model(path)?;
-        let deployed;
+        let mut deployed = None;
         let model = match format {
-            None => SavedModel::FakeQuant(&saved),
+            None => {
+                let deploy = |(format, _): &(DeployFormat, _)| {
+                    let mut saved = saved.clone();
+                    InferShapes.run(&mut saved).ok()?;
+                    Deployed::of(&saved, *format, &files.emission, &mut ()).ok()
+                };
+                deployed = files.deploy.first().and_then(deploy);
+                SavedModel::FakeQuant { model: &saved, deployed: deployed.as_ref() }
+            }
             Some(format) => {
-                deployed = Deployed::read_back(saved, format, &files.emission);
-                SavedModel::Deployed(&deployed)
+                let read_back = Deployed::read_back(saved, format, &files.emission);
+                SavedModel::Deployed(deployed.insert(read_back))
             }
         };
         let references = (&report.original, report.scores.first());

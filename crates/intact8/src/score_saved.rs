@@ -24,7 +24,7 @@ pub fn score_saved(
             Subject::Saved { path, model: SavedModel::Deployed(&deployed) }
         }
         // A model that has no such operators, or other ones.
-        Some(_) => Subject::Saved { path, model: SavedModel::FakeQuant(model) },
+        Some(_) => Subject::Saved { path, model: SavedModel::FakeQuant { model, deployed: None } },
     };
     let mut scoring = Scoring { original, first: None, out_of_reach: None, misses: None, progress };
     scorer.score(subject, &mut scoring).map_err(Error::from_user)

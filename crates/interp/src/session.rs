@@ -89,10 +89,10 @@ impl Session {
         model: &Model,
         watched: &BTreeSet<ValueRef>,
         (limits, memory): (Limits, Arc<SharedMemory>),
-        registry: &Registry,
+        registry: &Arc<Registry>,
     ) -> Result<Session> {
         let Some((lowered, watched)) = lower_watched(model, watched)? else {
-            return Session::compile_as_written(model, limits, memory, registry);
+            return Session::compile(model, limits, memory, registry);
         };
         let compiled = Compiled::of(&lowered, limits, &memory, registry, Form::Lowered(&watched))?;
         Ok(Session::with(compiled, None, model, limits, memory))

@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// Values of the main graph of a lowered model that a tap receives, each with the value of the model as it is written that it is.
 pub(crate) type Watched = HashMap<ValueId, ValueRef>;
 
-/// The lowered form of a verified model with the values that are watched; `None` if there is nothing to lower, or values are in
-/// subgraphs or become constants.
+/// The lowered form of a verified model with the values that are watched; `None` if there is nothing to lower, or a tap would not
+/// receive them all: values are in subgraphs, become constants, or are the same one.
 ///
 /// # Errors
 /// As [`lower`].

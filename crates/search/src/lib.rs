@@ -36,7 +36,7 @@
 //!         let model = match subject {
 //!             Subject::Original(model) => model,
 //!             Subject::Trial { quantized, .. } => quantized.fake_quant(),
-//!             Subject::Saved { model: SavedModel::FakeQuant(model), .. } => model,
+//!             Subject::Saved { model: SavedModel::FakeQuant { model, .. }, .. } => model,
 //!             Subject::Saved { model: SavedModel::Deployed(deployed), .. } => deployed.model(),
 //!         };
 //!         Ok(Session::new(model)?.run(&self.inputs)?[0].values()?.to_vec())

@@ -68,7 +68,12 @@ pub enum Subject<'a> {
 #[derive(Clone, Copy)]
 pub enum SavedModel<'a> {
     /// The fake-quant model.
-    FakeQuant(&'a Model),
+    FakeQuant {
+        /// The model.
+        model: &'a Model,
+        /// What is deployed of it, if it is known: a scorer may score that in its place.
+        deployed: Option<&'a Deployed>,
+    },
     /// A deploy model.
     Deployed(&'a Deployed),
 }

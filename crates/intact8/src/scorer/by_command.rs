@@ -252,7 +252,9 @@ impl Scorer for CommandScorer {
             Subject::Saved { path, model: SavedModel::Deployed(deployed) } => {
                 self.score_saved(path, deployed.model())
             }
-            Subject::Saved { path, model: SavedModel::FakeQuant(model) } => self.score_saved(path, model),
+            Subject::Saved { path, model: SavedModel::FakeQuant { model, .. } } => {
+                self.score_saved(path, model)
+            }
         };
         Ok(score?.measured(began))
     }

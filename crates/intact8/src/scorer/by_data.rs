@@ -13,9 +13,8 @@ use super::workers::WorkerFolder;
 use super::{Effort, Score, Verified};
 use crate::data::{DataSet, Feed, Metric, Rows, Tally, TallySamples, Truth, labels, numbers};
 use intact8_calibrate::BoxError;
-use intact8_infer::InferShapes;
-use intact8_ir::{Error, Model, Pass, Result, Runtime, Tensor, Type};
-use intact8_quant::{DeployFormat, Deployed, Emission};
+use intact8_ir::{Error, Model, Result, Runtime, Tensor, Type};
+use intact8_quant::{DeployFormat, Deployed};
 use intact8_search::{SavedModel, Scorer, Scoring, Subject};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -37,8 +36,6 @@ pub struct DataScorer {
     foreign: Option<Arc<Foreign>>,
     /// The complete scores of models, so that one that computes the same is not run.
     known: KnownScores,
-    /// How the trials are deployed, once one is scored.
-    deploy: Option<(DeployFormat, Emission)>,
     /// The tallies of the original, once it is scored.
     baseline: Option<Vec<Box<dyn Tally>>>,
     /// The workers that run the models together with this process, if there are any.
@@ -124,7 +121,6 @@ impl DataScorer {
             known: KnownScores::default(),
             original,
             foreign: None,
-            deploy: None,
             baseline: None,
             workers: None,
             known_samples: None,
@@ -162,22 +158,6 @@ impl DataScorer {
         }
     }
 
-    /// A fake-quant model as it is scored: as the trials are deployed, so that it has their score if its file holds all that they
-    /// compute, and as it is written otherwise. Another runtime runs it as it is written.
-    fn simulation<'a>(&self, fake_quant: &'a Model) -> Cow<'a, Model> {
-        let as_deployed = |(format, emission): &(DeployFormat, Emission)| {
-            let mut fake_quant = fake_quant.clone();
-            InferShapes.run(&mut fake_quant).ok()?;
-            let deployed = Deployed::of(&fake_quant, *format, emission, &mut ()).ok()?;
-            Some(self.deployed_model(&deployed).ok()?.into_owned())
-        };
-        self.deploy
-            .as_ref()
-            .filter(|_| self.foreign.is_none())
-            .and_then(as_deployed)
-            .map_or(Cow::Borrowed(fake_quant), Cow::Owned)
-    }
-
     /// Whether a metric compares with the outputs of the original model.
     fn needs_original_outputs(&self) -> bool {
         matches!(self.targets, Targets::Original(_))
@@ -201,15 +181,16 @@ impl Scorer for DataScorer {
             Subject::Trial { index, quantized, deployed } => {
                 let mode = if index == 0 { ScoringMode::Detailed } else { ScoringMode::Later };
                 match deployed {
-                    Some(deployed) => {
-                        self.deploy = Some((deployed.format(), *deployed.emission()));
-                        (self.deployed_model(deployed)?, mode)
-                    }
+                    Some(deployed) => (self.deployed_model(deployed)?, mode),
                     None => (Cow::Borrowed(quantized.fake_quant()), mode),
                 }
             }
-            Subject::Saved { model: SavedModel::FakeQuant(model), .. } => {
-                (self.simulation(model), ScoringMode::Detailed)
+            // What is deployed of it has the score of the trial, if the file holds all that the trial computes.
+            Subject::Saved { model: SavedModel::FakeQuant { model, deployed }, .. } => {
+                let deployed = deployed.filter(|_| self.foreign.is_none());
+                let model =
+                    deployed.map_or(Ok(Cow::Borrowed(model)), |deployed| self.deployed_model(deployed))?;
+                (model, ScoringMode::Detailed)
             }
             Subject::Saved { model: SavedModel::Deployed(deployed), .. } => {
                 (self.deployed_model(deployed)?, ScoringMode::Detailed)

@@ -100,7 +100,7 @@ fn model_of<'a>(subject: Subject<'a>) -> &'a Model {
     match subject {
         Subject::Original(model) => model,
         Subject::Trial { quantized, .. } => quantized.fake_quant(),
-        Subject::Saved { model: SavedModel::FakeQuant(model), .. } => model,
+        Subject::Saved { model: SavedModel::FakeQuant { model, .. }, .. } => model,
         Subject::Saved { model: SavedModel::Deployed(deployed), .. } => deployed.model(),
     }
 }

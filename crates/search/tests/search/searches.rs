@@ -154,7 +154,7 @@ fn the_target_is_missed_if_a_saved_model_misses_it() {
             (LayersInInt8 { cancelled_after, ..LayersInInt8::default() }, Sensitive(sensitive.to_vec()));
         let (data, observer) = (&mut Data::default(), &mut ());
         let mut roles = Roles { data, scorer: &mut scorer, judge: &mut judge, observer };
-        let saved = SavedModel::FakeQuant(&saved_model);
+        let saved = SavedModel::FakeQuant { model: &saved_model, deployed: None };
         rescore("deploy", Path::new("m.onnx"), saved, &mut roles, (&vec![], None)).unwrap()
     };
     for (sensitive, is_met) in [(vec!["b"], true), (vec!["b", "c"], false)] {
