@@ -212,7 +212,7 @@ impl RowLayout {
         n_before(batch + 1) - n_before(batch)
     }
 
-    /// Appends some of the rows of one run of the layer to the sample; those of the output only if the layout has them. `batch` is the index of the batch among `n_batches`, each of
+    /// Appends some of the rows of one run of the layer to the sample; `output` is needed if outputs are sampled. `batch` is the index of the batch among `n_batches`, each of
     /// which contributes about as many rows, spread evenly over the output. The choice depends on the batch and the number of
     /// rows only.
     pub(super) fn sample(
