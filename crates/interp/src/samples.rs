@@ -9,7 +9,9 @@ mod walk;
 use crate::data::Data;
 use crate::fold_constants::FoldConstants;
 use intact8_infer::infer;
-use intact8_ir::{Dim, Graph, GraphId, Model, NodeKind, Pass, Result, Tensor, Type, ValueId};
+use intact8_ir::{
+    BatchPart, Dim, Graph, GraphId, Model, NodeId, NodeKind, Pass, Result, Tensor, Type, ValueId,
+};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,11 +23,16 @@ use walk::Reached;
 /// The time of a batch below which waking another thread costs more than it saves.
 const MIN_TIME: Duration = Duration::from_micros(100);
 
+/// The size in bytes up to which a value is expected to stay in the processor's cache until it is used.
+const CACHED_BYTES: usize = 4 << 20;
+
 /// The dimensions of inputs and outputs that count samples; `None` for what all samples share.
 #[derive(Debug)]
 pub(crate) struct SampleAxes {
     inputs: Vec<Option<usize>>,
     outputs: Vec<Option<usize>>,
+    /// The largest number of samples that run at once.
+    most_at_once: usize,
     /// The least time of a sample so far in nanoseconds, on one thread or several.
     time: AtomicU64,
 }
@@ -86,11 +93,12 @@ impl SampleAxes {
         }
         let inputs = graph.inputs().iter().map(|&id| axis(id.into())).collect();
         let outputs = graph.outputs().iter().map(|&value| axis(value)).collect();
-        Some(SampleAxes { inputs, outputs, time: AtomicU64::new(0) })
+        let most_at_once = most_at_once(graph, symbol);
+        Some(SampleAxes { inputs, outputs, most_at_once, time: AtomicU64::new(0) })
     }
 
-    /// Runs a batch: in as many parts as there are threads, whose results are joined, if there are so many samples and they take long
-    /// enough.
+    /// Runs a batch in parts whose results are joined: as many as its values need to stay in the cache, and at least as many as there
+    /// are threads if the samples take long enough.
     pub(crate) fn run(
         &self,
         inputs: Vec<Option<Data>>,
@@ -98,18 +106,32 @@ impl SampleAxes {
     ) -> Result<Vec<Data>> {
         let Some(n_samples) = self.n_samples(&inputs) else { return run(inputs) };
         let time = Duration::from_nanos(self.time.load(Relaxed)).saturating_mul(n_samples as u32);
-        let n_parts = if time < MIN_TIME { 1 } else { rayon::current_num_threads().min(n_samples) };
+        let n_threads = if time < MIN_TIME { 1 } else { rayon::current_num_threads().min(n_samples) };
+        let n_parts = n_samples.div_ceil(self.most_at_once).max(n_threads);
         if n_parts < 2 {
             return self.timed(n_samples, || run(inputs));
         }
-        let run_part = |idx: usize| {
-            let samples = idx * n_samples / n_parts..(idx + 1) * n_samples / n_parts;
+        let run_part = |samples: Range<usize>| {
             let part = inputs.iter().zip(&self.inputs).map(|(item, axis)| part(item, *axis, &samples));
             self.timed(samples.len(), || run(part.collect()))
         };
-        let parts: Result<Vec<Vec<Data>>> =
-            (0..n_parts).into_par_iter().with_max_len(1).map(run_part).collect();
+        let ranges: Vec<Range<usize>> = ranges(n_samples, n_parts).collect();
+        let parts: Result<Vec<Vec<Data>>> = ranges.into_par_iter().with_max_len(1).map(run_part).collect();
         self.joined(parts?)
+    }
+
+    /// The inputs of a batch in parts of so few samples that values stay in the cache; `None` if the batch is one part.
+    pub(crate) fn parts(&self, inputs: &[Tensor]) -> Option<Vec<BatchPart>> {
+        let items: Vec<Option<Data>> =
+            inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
+        let n_samples = self.n_samples(&items)?;
+        let n_parts = n_samples.div_ceil(self.most_at_once);
+        let part_of = |samples: Range<usize>| {
+            let items = items.iter().zip(&self.inputs).map(|(item, axis)| part(item, *axis, &samples));
+            let inputs = items.flatten().filter_map(Data::tensor).collect();
+            BatchPart { samples, inputs }
+        };
+        (n_parts > 1).then(|| ranges(n_samples, n_parts).map(part_of).collect())
     }
 
     /// Notes the time of a run of some samples.
@@ -148,6 +170,32 @@ impl SampleAxes {
         };
         columns.into_iter().zip(&self.outputs).map(join).collect()
     }
+}
+
+/// The samples of each part of a batch.
+fn ranges(n_samples: usize, n_parts: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n_parts).map(move |idx| idx * n_samples / n_parts..(idx + 1) * n_samples / n_parts)
+}
+
+/// The number of samples with which the largest value is as large as the largest constant, or as what stays in the cache: smaller
+/// parts would save no memory traffic for values, and cause more of it for constants. Values of unknown size do not count.
+fn most_at_once(graph: &Graph, symbol: &str) -> usize {
+    let constants = graph.node_ids().filter_map(|id| graph.constant(id.into()));
+    let largest_constant = constants.map(Tensor::byte_size).max().unwrap_or(0);
+    let bytes_of_sample = |value: ValueId| {
+        let ty = graph.value(value).tensor_type()?;
+        let dims = ty.shape.as_ref()?.iter().map(|dim| match dim {
+            Dim::Symbol(name) if name == symbol => Some(1),
+            dim => dim.known(),
+        });
+        Some(dims.product::<Option<usize>>()? * ty.dtype.byte_size())
+    };
+    let is_constant = |id: &NodeId| matches!(graph.node(*id).kind, NodeKind::Const(_));
+    let computed = graph.node_ids().filter(|id| !is_constant(id));
+    let values =
+        computed.flat_map(|id| (0..graph.node(id).outputs.len()).map(move |slot| ValueId { node: id, slot }));
+    let largest_value = values.filter_map(bytes_of_sample).max().unwrap_or(0);
+    (CACHED_BYTES.max(largest_constant) / largest_value.max(1)).max(1)
 }
 
 fn part(item: &Option<Data>, axis: Option<usize>, samples: &Range<usize>) -> Option<Data> {

@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::samples::SampleAxes;
 use crate::sharing::{Kernels, Registry, Sharing};
 use crate::watched::{Watched, lower_watched};
-use intact8_ir::{Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType, ValueRef};
+use intact8_ir::{BatchPart, Error, Executor, Model, NodeKind, Result, Tap, Tensor, TensorType, ValueRef};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
@@ -250,6 +250,11 @@ impl Executor for Session {
 
     fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>> {
         Session::run_tapped(self, inputs, tap)
+    }
+
+    fn parts(&self, inputs: &[Tensor]) -> Vec<BatchPart> {
+        let parts = self.samples.as_ref().and_then(|samples| samples.parts(inputs));
+        parts.unwrap_or_else(|| vec![BatchPart::whole(inputs)])
     }
 }
 

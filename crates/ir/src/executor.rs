@@ -16,9 +16,26 @@
 
 use crate::{Model, Result, Tensor, ValueRef};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Receives a value of a model during a run; an error ends the run.
 pub type Tap<'a> = &'a mut (dyn FnMut(ValueRef, &Tensor) -> Result<()> + 'a);
+
+/// Some samples of a batch.
+#[derive(Debug, Clone)]
+pub struct BatchPart {
+    /// The positions of the samples; a batch whose samples are not told apart counts as one.
+    pub samples: Range<usize>,
+    /// One tensor for each input of the model, as of the batch.
+    pub inputs: Vec<Tensor>,
+}
+
+impl BatchPart {
+    /// The whole batch.
+    pub fn whole(inputs: &[Tensor]) -> BatchPart {
+        BatchPart { samples: 0..1, inputs: inputs.to_vec() }
+    }
+}
 
 /// A model that is ready to run, any number of times and in several threads at once.
 pub trait Executor: Send + Sync {
@@ -38,6 +55,12 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// As [`run`](Executor::run), and every error that `tap` returns.
     fn run_tapped(&self, inputs: &[Tensor], tap: Tap<'_>) -> Result<Vec<Tensor>>;
+
+    /// A batch in parts of its samples, in their order. Runs of the parts, one after the other, compute what a run of the batch
+    /// computes, and may be faster and need less memory, since fewer values are alive at once. By default one part.
+    fn parts(&self, inputs: &[Tensor]) -> Vec<BatchPart> {
+        vec![BatchPart::whole(inputs)]
+    }
 }
 
 /// Makes models runnable.

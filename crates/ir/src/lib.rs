@@ -43,7 +43,7 @@ pub use element::{
     DType, Element, F4E2M1, F6E2M3, F6E3M2, F8E4M3Fn, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, F8E8M0, I2, I4, U2, U4,
 };
 pub use error::{Error, ErrorKind, Result, one_line};
-pub use executor::{Executor, Runtime, Tap};
+pub use executor::{BatchPart, Executor, Runtime, Tap};
 pub use graph::{Graph, NodeId, Wire};
 pub use half::{bf16, f16};
 pub use isolate::isolate;
