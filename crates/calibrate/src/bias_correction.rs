@@ -11,6 +11,7 @@ use crate::by_value::ByValue;
 use crate::calibrated::BiasShifts;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
+use crate::parts::run_parts;
 use crate::passes::{Halt, Passes};
 use crate::replay::{Replay, ReplayState};
 use crate::sample::linear_layers;
@@ -86,7 +87,7 @@ fn channel_errors(
         let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
         let states = replays.iter().map(|(_, replay)| (replay.start_batch(), OutputSums::default()));
         let mut states: Vec<(ReplayState, OutputSums)> = states.collect();
-        executor.run_tapped(inputs, &mut |value, tensor| {
+        run_parts(&*executor, inputs, |_, value, tensor| {
             for idx in linear_by_value.at(value) {
                 linear[idx].observe(&mut input_sums[idx], value, tensor)?;
             }

@@ -5,12 +5,13 @@ use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
 use crate::observation::ObservedRanges;
 use crate::observer::{CalibrationObserver, CalibrationStage};
+use crate::parts::{Part, run_parts, run_whole};
 use crate::passes::{Halt, Passes, Proceeded, Share};
 use crate::rounding::RoundedLayer;
 use crate::sample::LayerSamples;
 use crate::states::{CalibrationPass, CalibrationStates};
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
-use intact8_ir::{Executor, Model, Pass, Result};
+use intact8_ir::{Executor, Model, Pass, Result, Tensor, ValueRef};
 use intact8_quant::QuantConfig;
 use intact8_quant::passes::Smooth;
 use intact8_quant::rounding::SharedWeights;
@@ -195,18 +196,19 @@ fn round(
     Ok(roundings)
 }
 
-/// Runs a model on the data, several batches at once. `new_observer` makes an observer for the batch of an index, `observe`
-/// passes it every value of the run, and `merge` receives the observers in the order of the batches.
+/// Runs a model on the data, several batches at once, each in parts unless `is_whole`. `new_observer` makes an observer for the batch of
+/// an index, `observe` passes it every value of the run, and `merge` receives the observers in the order of the batches.
 pub(crate) fn observe_batches<O: Send>(
-    executor: &dyn Executor,
+    (executor, is_whole): (&dyn Executor, bool),
     batches: &mut Batches<'_>,
     new_observer: impl Fn(usize) -> O + Sync,
-    observe: impl Fn(&mut O, intact8_ir::ValueRef, &intact8_ir::Tensor) -> Result<()> + Sync,
+    observe: impl Fn(&mut O, &Part, ValueRef, &Tensor) -> Result<()> + Sync,
     merge: impl FnMut(O) -> Result<()>,
 ) -> Result<()> {
-    let run_batch = |batch, inputs: &[intact8_ir::Tensor]| {
+    let run_batch = |batch, inputs: &[Tensor]| {
         let mut observer = new_observer(batch);
-        executor.run_tapped(inputs, &mut |value, tensor| observe(&mut observer, value, tensor))?;
+        let tap = |part: &Part, value, tensor: &Tensor| observe(&mut observer, part, value, tensor);
+        if is_whole { run_whole(executor, inputs, tap) } else { run_parts(executor, inputs, tap) }?;
         Ok(observer)
     };
     batches.in_parallel(run_batch, merge)

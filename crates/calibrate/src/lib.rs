@@ -56,6 +56,7 @@ mod memory;
 mod observation;
 mod observer;
 mod output_noise;
+mod parts;
 mod passes;
 mod replay;
 mod rounding;

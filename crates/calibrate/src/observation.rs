@@ -44,26 +44,28 @@ pub(crate) fn observe(
     let mut rows: Option<Vec<RowSample>> = None;
     let state = passes.pass(CalibrationPass::Observation, |batches| {
         let (pool, unused) = (CalibrationPool::new(&calibration), smoothing.clone());
-        let (mut calibration, mut smoothing) = (calibration.clone(), smoothing.clone());
+        let mut smoothing = smoothing.clone();
         let sampled = rows.insert(Vec::new());
         let sampled_values = samples.observed_values().filter(|_| samples_rows);
         let watched = calibration.observed_values().chain(smoothing.observed_values()).chain(sampled_values);
         observe_batches(
-            &*float.watched(watched)?,
+            (&*float.watched(watched)?, calibration.averages_batches()),
             batches,
             |batch| (pool.take(), unused.clone(), samples.start_batch(batch)),
-            |(calibration, smoothing, on_batch), value, tensor| {
+            |(calibration, smoothing, on_batch), part, value, tensor| {
                 calibration.observe(value, tensor)?;
                 smoothing.observe(value, tensor)?;
-                if samples_rows { samples.observe(on_batch, value, tensor) } else { Ok(()) }
+                if samples_rows { samples.observe(on_batch, part, value, tensor) } else { Ok(()) }
             },
             |(batch_calibration, batch_smoothing, on_batch)| {
                 smoothing.merge(&batch_smoothing);
                 samples.append(&on_batch, sampled);
-                pool.merge(batch_calibration, &mut calibration)
+                pool.give_back(batch_calibration);
+                Ok(())
             },
         )?;
-        Ok(PassContent::Observed { statistics: calibration.take_statistics(), maxima: smoothing.maxima() })
+        let statistics = pool.finish()?.take_statistics();
+        Ok(PassContent::Observed { statistics, maxima: smoothing.maxima() })
     })?;
     let PassContent::Observed { statistics, maxima } = state else { return Err(other_state().into()) };
     calibration.add_statistics(&statistics)?;
@@ -99,16 +101,18 @@ pub(crate) fn smoothed_ranges(
     let mut calibration = Calibration::new(model, config)?;
     let state = passes.pass(CalibrationPass::SmoothedObservation, |batches| {
         let pool = CalibrationPool::new(&calibration);
-        let mut calibration = calibration.clone();
         let executor = runtime.compile_watched(model, &calibration.observed_values().collect())?;
         observe_batches(
-            &*executor,
+            (&*executor, calibration.averages_batches()),
             batches,
             |_| pool.take(),
-            Calibration::observe,
-            |batch_calibration| pool.merge(batch_calibration, &mut calibration),
+            |calibration, _, value, tensor| calibration.observe(value, tensor),
+            |batch_calibration| {
+                pool.give_back(batch_calibration);
+                Ok(())
+            },
         )?;
-        Ok(PassContent::Observed { statistics: calibration.take_statistics(), maxima: vec![] })
+        Ok(PassContent::Observed { statistics: pool.finish()?.take_statistics(), maxima: vec![] })
     })?;
     let PassContent::Observed { statistics, .. } = state else { return Err(other_state().into()) };
     calibration.add_statistics(&statistics)?;
@@ -124,7 +128,7 @@ fn finished(calibration: Calibration) -> Result<ObservedRanges> {
     })
 }
 
-/// A pool of calibrations without observations, one for each batch that runs; their memory is reused.
+/// Calibrations for the batches that run at once. One is used for many batches: what it observes does not depend on the distribution.
 struct CalibrationPool {
     empty: Calibration,
     free: Mutex<Vec<Calibration>>,
@@ -140,10 +144,15 @@ impl CalibrationPool {
         free.unwrap_or_else(|| self.empty.clone())
     }
 
-    /// Moves the observations of a batch into those of all batches, and returns the empty calibration to the pool.
-    fn merge(&self, mut used: Calibration, all: &mut Calibration) -> Result<()> {
-        used.drain_into(all)?;
+    fn give_back(&self, used: Calibration) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(used);
-        Ok(())
+    }
+
+    /// The calibration with the observations of all batches.
+    fn finish(self) -> Result<Calibration> {
+        let mut used = self.free.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
+        let mut all = used.next().unwrap_or(self.empty);
+        used.try_for_each(|calibration| all.merge(calibration.statistics()))?;
+        Ok(all)
     }
 }

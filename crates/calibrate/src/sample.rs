@@ -9,6 +9,7 @@ use crate::by_value::ByValue;
 use crate::data::Batches;
 use crate::float_model::FloatModel;
 use crate::memory::MemoryLimit;
+use crate::parts::{Part, run_parts};
 use intact8_ir::{GraphId, Model, Result, Tensor, ValueId, ValueRef};
 use intact8_quant::config::WeightMethod;
 use intact8_quant::rounding::SharedWeights;
@@ -117,10 +118,11 @@ impl LayerSamples {
     pub(crate) fn observe(
         &self,
         on_batch: &mut BatchSamples,
+        part: &Part,
         value: ValueRef,
         tensor: &Tensor,
     ) -> Result<()> {
-        self.chunks.first().map_or(Ok(()), |chunk| on_batch.observe(chunk, value, tensor))
+        self.chunks.first().map_or(Ok(()), |chunk| on_batch.observe(chunk, part, value, tensor))
     }
 
     /// Appends the rows of the first chunk on a batch to those of the batches before.
@@ -149,7 +151,9 @@ impl LayerSamples {
             let executor = float.watched(chunk.by_value.values())?;
             let run_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut on_batch = BatchSamples::new(&chunk.layers, batch, self.batch_num);
-                executor.run_tapped(inputs, &mut |value, tensor| on_batch.observe(chunk, value, tensor))?;
+                run_parts(&*executor, inputs, |part, value, tensor| {
+                    on_batch.observe(chunk, part, value, tensor)
+                })?;
                 Ok(on_batch)
             };
             let has_rows = |batch: usize| {
@@ -238,7 +242,7 @@ impl BatchSamples {
         BatchSamples { batch, batch_num, layers }
     }
 
-    fn observe(&mut self, chunk: &Chunk, value: ValueRef, tensor: &Tensor) -> Result<()> {
+    fn observe(&mut self, chunk: &Chunk, part: &Part, value: ValueRef, tensor: &Tensor) -> Result<()> {
         for idx in chunk.by_value.at(value) {
             let (sampled, (pending, rows)) = (&chunk.layers[idx], &mut self.layers[idx]);
             if value == sampled.input {
@@ -249,7 +253,7 @@ impl BatchSamples {
                 && value == sampled.sampled_values()[1]
             {
                 let output = (value == sampled.output).then_some(tensor);
-                let sample = sampled.layout.sample(rows, input, output, (self.batch, self.batch_num));
+                let sample = sampled.layout.sample(rows, input, output, (self.batch, self.batch_num), part);
                 sample.map_err(|error| error.at(&sampled.layer.name))?;
                 pending.take_if(|_| sampled.layer.graph == GraphId::MAIN);
             }

@@ -3,7 +3,7 @@
 
 use crate::data::Batches;
 use crate::float_model::FloatModel;
-use intact8_ir::{Result, Tensor, ValueRef};
+use intact8_ir::{GraphId, Result, Tensor, ValueRef};
 use intact8_quant::{Layer, QuantConfig};
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
@@ -27,15 +27,18 @@ pub fn unreached_layers(
     let executor = float.watched(layers.iter().flat_map(|(_, needs)| needs).map(|need| need.value))?;
     let is_missing = |need: &Need| missing.read().unwrap_or_else(PoisonError::into_inner).contains(need);
     let run_batch = |_, inputs: &[Tensor]| {
-        let mut met: Vec<Need> = Vec::new();
-        if missing.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            return Ok(met);
+        let mut met: HashSet<Need> = HashSet::new();
+        let missing = missing.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for part in executor.parts(inputs) {
+            if missing.iter().all(|need| met.contains(need)) {
+                break;
+            }
+            executor.run_tapped(&part.inputs, &mut |value, tensor| {
+                let needs = [Need { value, is_input: false }, Need { value, is_input: true }];
+                met.extend(needs.into_iter().filter(|need| missing.contains(need) && need.is_met_by(tensor)));
+                Ok(())
+            })?;
         }
-        executor.run_tapped(inputs, &mut |value, tensor| {
-            let needs = [Need { value, is_input: false }, Need { value, is_input: true }];
-            met.extend(needs.into_iter().filter(|need| is_missing(need) && need.is_met_by(tensor)));
-            Ok(())
-        })?;
         Ok(met)
     };
     batches.in_parallel(run_batch, |met| {
@@ -61,8 +64,10 @@ struct Need {
 impl Need {
     fn of(layer: &Layer, float: &FloatModel<'_>) -> Vec<Need> {
         let inputs = layer.inputs(float.model()).into_iter().map(|value| Need { value, is_input: true });
-        let output = Need { value: layer.output(float.model()), is_input: false };
-        inputs.chain([output]).collect()
+        // In the main graph a layer runs whenever its inputs are computed.
+        let is_conditional = layer.graph != GraphId::MAIN;
+        let output = is_conditional.then(|| Need { value: layer.output(float.model()), is_input: false });
+        inputs.chain(output).collect()
     }
 
     fn is_met_by(self, tensor: &Tensor) -> bool {

@@ -13,7 +13,7 @@ pub use crate::saturation::saturating_pairs;
 pub use crate::smoothing_calibration::SmoothingCalibration;
 pub use crate::weight_params::weight_params;
 
-use crate::config::{ActivationConfig, LayerConfig, Precision, QuantConfig, WeightMethod};
+use crate::config::{ActivationConfig, ActivationMethod, LayerConfig, Precision, QuantConfig, WeightMethod};
 use crate::half_scales::as_fp16;
 use crate::layer::Layer;
 use crate::observer::{Histogram, Statistics, Weighted, check_channels, params_of_checked};
@@ -126,6 +126,14 @@ impl Calibration {
         self.statistics.keys().copied()
     }
 
+    /// Whether ranges depend on how the data are cut into batches: a method averages over them.
+    pub fn averages_batches(&self) -> bool {
+        let averages = |watched: &Watched| {
+            matches!(watched.config.activation_quant_params.method, ActivationMethod::MovingAverage)
+        };
+        self.layers.iter().any(averages)
+    }
+
     /// Observes a value of the float model; values that are not among the [`observed_values`](Calibration::observed_values)
     /// are ignored. An error if it is not of f32, does not have the channels that the weights of its users require, or holds
     /// values that are not finite.
@@ -159,15 +167,6 @@ impl Calibration {
         }
         self.chosen.take();
         self.statistics.values_mut().zip(other.values()).for_each(|(mine, theirs)| *mine += theirs);
-        Ok(())
-    }
-
-    /// Moves all observations to another calibration of the same model and configuration. This one is then as new, but keeps
-    /// its memory.
-    pub fn drain_into(&mut self, other: &mut Calibration) -> Result<()> {
-        other.merge(&self.statistics)?;
-        self.chosen.take();
-        self.statistics.values_mut().for_each(Statistics::clear);
         Ok(())
     }
 

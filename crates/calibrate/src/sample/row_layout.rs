@@ -5,6 +5,7 @@
 
 use super::half_rows::HalfRows;
 use super::window::Window;
+use crate::parts::Part;
 use intact8_ir::{Error, Model, Result, Tensor};
 use intact8_quant::Layer;
 use std::borrow::Cow;
@@ -212,15 +213,16 @@ impl RowLayout {
         n_before(batch + 1) - n_before(batch)
     }
 
-    /// Appends some of the rows of one run of the layer to the sample; `output` is needed if outputs are sampled. `batch` is the index of the batch among `n_batches`, each of
-    /// which contributes about as many rows, spread evenly over the output. The choice depends on the batch and the number of
-    /// rows only.
+    /// Appends some of the rows of one run of the layer, on a part of a batch, to the sample; `output` is needed if outputs are
+    /// sampled. `batch` is the index of the batch among `n_batches`, each of which contributes about as many rows, spread evenly over
+    /// the output. The choice depends on the batch and the number of its rows only, not on the parts.
     pub(super) fn sample(
         &self,
         rows: &mut RowSample,
         input: &Tensor,
         output: Option<&Tensor>,
         (batch, n_batches): (usize, usize),
+        part: &Part,
     ) -> Result<()> {
         let [k, n_out] = self.lengths;
         let shape = input.shape();
@@ -230,16 +232,18 @@ impl RowLayout {
             Some(_) => shape[0] * positions.iter().product::<usize>(),
             None => input.len() / k.max(1),
         };
-        let n_parts = self.n_rows_of(batch, n_batches).min(n_rows);
+        let (in_part, n_rows) = part.rows(n_rows);
+        let n_chosen = self.n_rows_of(batch, n_batches).min(n_rows);
         let mut state = batch as u64 + 1;
-        let chosen = (0..n_parts).map(|part| {
-            let (start, end) = (part * n_rows / n_parts, (part + 1) * n_rows / n_parts);
+        let chosen = (0..n_chosen).map(|section| {
+            let (start, end) = (section * n_rows / n_chosen, (section + 1) * n_rows / n_chosen);
             // Knuth's linear congruential generator; its upper bits are more random.
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             start + (((state >> 32) * (end - start) as u64) >> 32) as usize
         });
-        rows.inputs.reserve(n_parts, k);
-        rows.outputs.reserve(if self.has_outputs { n_parts } else { 0 }, n_out);
+        let chosen = chosen.filter(|row| in_part.contains(row)).map(|row| row - in_part.start);
+        rows.inputs.reserve(n_chosen, k);
+        rows.outputs.reserve(if self.has_outputs { n_chosen } else { 0 }, n_out);
         let (mut inputs, mut outputs) = (vec![0.0; k], vec![0.0; n_out]);
         let input_values = input.values::<f32>()?;
         let output_values = output.map(Tensor::values::<f32>).transpose()?;

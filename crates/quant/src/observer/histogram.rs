@@ -30,9 +30,6 @@ const NEGATIVE: usize = N_OCTAVES / 2;
 /// The most bins that are not empty in a [bounded](Histogram::bound) histogram: twelve whole octaves.
 pub const MAX_BINS: usize = 12 * SUB_BINS;
 
-/// An octave with fewer non-empty bins occurs rarely.
-const FEW_BINS: usize = SUB_BINS / 8;
-
 /// Counts of numbers, by bins of fixed borders. Only octaves that occur use memory.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
@@ -145,17 +142,6 @@ impl Histogram {
         let floor = self.floor.max(other_floor);
         self.floor = self.floor.min(other_floor);
         self.raise_floor(floor);
-    }
-
-    /// Forgets all counts, and keeps the memory of octaves that often occur: with the memory of all octaves, it would grow
-    /// with every octave that ever occurred.
-    pub(super) fn clear(&mut self) {
-        self.floor = 0;
-        for octave in &mut self.octaves {
-            let n_counted = octave.iter().flat_map(|bins| bins.iter()).filter(|count| **count > 0).count();
-            octave.take_if(|_| n_counted < FEW_BINS);
-            octave.iter_mut().for_each(|bins| bins.fill(0));
-        }
     }
 
     /// Adds the lower halves of the counts to one histogram, the upper halves to another, and forgets them.

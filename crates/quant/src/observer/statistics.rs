@@ -70,16 +70,6 @@ impl Statistics {
         Ok(())
     }
 
-    /// Removes all observations, and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        let (mut histogram, mut weighted) = (std::mem::take(&mut self.histogram), self.weighted.take());
-        histogram.clear();
-        weighted.iter_mut().for_each(|weighted| weighted.histogram.clear());
-        let mut channels = self.channels.take();
-        channels.iter_mut().for_each(|channels| channels.maxima.clear());
-        *self = Statistics { histogram, weighted, channels, ..Statistics::default() };
-    }
-
     /// The same statistics in bounded memory, whatever the number of values: the histograms have at most [`MAX_BINS`](super::MAX_BINS)
     /// bins. Bounding parts before they are added, or only their sum, gives the same statistics.
     pub fn bounded(&mut self) {
@@ -193,11 +183,6 @@ mod tests {
         assert_eq!(shards, whole);
         assert_eq!((whole.min, whole.max, whole.n_values, whole.n_batches), (-4.0, 7.25, 8, 3));
         assert_eq!(whole.channels.as_ref().unwrap().maxima, [7.25, 3.0]);
-        let mut used = observed(&[b, c]);
-        used.clear();
-        used += &whole;
-        assert_eq!((used.channels, used.min, used.n_batches), (whole.channels.clone(), -4.0, 3));
-        assert!(used.histogram.bins(0.0) == whole.histogram.bins(0.0) && used.weighted.is_some());
     }
 
     #[cfg(feature = "config-files")]

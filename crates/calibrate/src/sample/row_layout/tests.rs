@@ -40,7 +40,7 @@ fn numbers(shape: &[usize]) -> Tensor {
 /// All rows of one batch.
 fn sampled(layout: &RowLayout, x: &Tensor, y: &Tensor) -> RowSample {
     let mut rows = RowSample::default();
-    layout.sample(&mut rows, x, Some(y), (0, 1)).unwrap();
+    layout.sample(&mut rows, x, Some(y), (0, 1), &Part::whole()).unwrap();
     rows
 }
 
@@ -117,18 +117,22 @@ fn the_sample_of_many_rows_is_bounded_and_spread_evenly() {
         .parse()
         .unwrap();
     let layout = RowLayout::new(&model, &layers(&model)[0], true).unwrap();
-    let sample = || {
+    let sample = |parts: &[Range<usize>]| {
         let mut rows = RowSample::default();
         for batch in 0..10 {
-            let values = (0..1000).map(|idx| (batch * 1000 + idx) as f32).collect();
-            let tensor = Tensor::new(&[1000, 1], values);
-            layout.sample(&mut rows, &tensor, Some(&tensor), (batch, 10)).unwrap();
+            for samples in parts {
+                let values = samples.clone().map(|idx| (batch * 1000 + idx) as f32).collect();
+                let tensor = Tensor::new(&[samples.len(), 1], values);
+                let part = Part { samples: samples.clone(), n_samples: 1000 };
+                layout.sample(&mut rows, &tensor, Some(&tensor), (batch, 10), &part).unwrap();
+            }
         }
         rows.inputs.block(0..rows.n_rows(), 0..1)
     };
-    let rows = sample();
+    let rows = sample(std::slice::from_ref(&(0..1000)));
     assert_eq!(rows.len(), 512);
     let mean = rows.iter().sum::<f32>() / 512.0;
     assert!((mean - 5000.0).abs() < 40.0, "{mean}");
-    assert_eq!(sample(), rows);
+    // The parts of a batch have the rows of the whole.
+    assert_eq!(sample(&[0..1, 1..300, 300..1000]), rows);
 }
