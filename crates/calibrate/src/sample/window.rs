@@ -122,7 +122,7 @@ impl Window {
     }
 
     /// For each tap, the sum of the pixels of a channel that it covers over all output positions, with zeros outside. Computed
-    /// axis by axis, from the last to the first.
+    /// axis by axis, from the first to the last: so most additions are of neighbours.
     pub(super) fn sums(
         &self,
         plane: &[f32],
@@ -138,32 +138,62 @@ impl Window {
         if is_one(&self.kernel) && is_one(&self.strides) && sizes == positions {
             return vec![sum(plane)];
         }
-        let last = self.kernel.len() - 1;
-        let (taps, stride) = (covered(last), self.strides[last]);
-        let mut sums = Vec::with_capacity(plane.len() / sizes[last].max(1) * taps.len());
-        for row in plane.chunks_exact(sizes[last].max(1)) {
-            let whole = sum(row);
-            sums.extend(taps.iter().map(|pixels| match stride {
-                // With stride 1, the taps of a row differ only at its ends.
-                1 if !pixels.is_empty() => whole - sum(&row[..pixels.start]) - sum(&row[pixels.end..]),
-                stride => {
-                    row[pixels.clone()].iter().step_by(stride).map(|value| f64::from(*value)).sum::<f64>()
-                }
-            }));
-        }
-        for axis in (0..last).rev() {
-            let (inner, taps) = (self.kernel[axis + 1..].iter().product::<usize>(), covered(axis));
-            let sum_axis = |values: &[f64]| {
-                let mut tap_sums = vec![0.0; self.kernel[axis] * inner];
-                for (pixels, into) in taps.iter().zip(tap_sums.chunks_exact_mut(inner)) {
+        let mut sums = self.sums_along_first(plane, sizes, &covered(0));
+        for axis in 1..sizes.len() {
+            let inner = sizes[axis + 1..].iter().product::<usize>().max(1);
+            let (taps, size) = (covered(axis), sizes[axis].max(1));
+            let mut along = vec![0.0; sums.len() / size * taps.len()];
+            let slices = sums.chunks_exact(size * inner).zip(along.chunks_exact_mut(taps.len() * inner));
+            for (values, into) in slices {
+                for (pixels, into) in taps.iter().zip(into.chunks_exact_mut(inner)) {
                     for pixel in pixels.clone().step_by(self.strides[axis]) {
-                        let values = &values[pixel * inner..][..inner];
-                        into.iter_mut().zip(values).for_each(|(into, value)| *into += value);
+                        add_to(into, &values[pixel * inner..][..inner]);
                     }
                 }
-                tap_sums
-            };
-            sums = sums.chunks_exact(sizes[axis] * inner).flat_map(sum_axis).collect();
+            }
+            sums = along;
+        }
+        sums
+    }
+
+    /// For each tap along the first axis, the sum of the slices that it covers.
+    fn sums_along_first(&self, plane: &[f32], sizes: &[usize], taps: &[Range<usize>]) -> Vec<f64> {
+        let inner = sizes[1..].iter().product::<usize>().max(1);
+        let add_slices = |sums: &mut [f32], pixels: Range<usize>, stride: usize| {
+            pixels.step_by(stride).for_each(|pixel| add_to(sums, &plane[pixel * inner..][..inner]));
+        };
+        let mut sums = vec![0.0f64; taps.len() * inner];
+        if inner == 1 {
+            for (sum_of_tap, pixels) in sums.iter_mut().zip(taps) {
+                *sum_of_tap = match self.strides[0] {
+                    1 => sum(&plane[pixels.clone()]),
+                    stride => {
+                        plane[pixels.clone()].iter().step_by(stride).map(|value| f64::from(*value)).sum()
+                    }
+                };
+            }
+            return sums;
+        }
+        let mut whole = vec![0.0f32; inner];
+        if self.strides[0] == 1 {
+            add_slices(&mut whole, 0..sizes[0], 1);
+        }
+        let mut some = vec![0.0f32; inner];
+        for (sums, pixels) in sums.chunks_exact_mut(inner).zip(taps).filter(|(_, pixels)| !pixels.is_empty())
+        {
+            some.fill(0.0);
+            if self.strides[0] > 1 {
+                add_slices(&mut some, pixels.clone(), self.strides[0]);
+                sums.iter_mut().zip(&some).for_each(|(sum, some)| *sum = f64::from(*some));
+            } else {
+                // With stride 1, the taps differ only at the ends.
+                add_slices(&mut some, 0..pixels.start, 1);
+                add_slices(&mut some, pixels.end..sizes[0], 1);
+                let both = whole.iter().zip(&some);
+                sums.iter_mut()
+                    .zip(both)
+                    .for_each(|(sum, (whole, ends))| *sum = f64::from(*whole) - f64::from(*ends));
+            }
         }
         sums
     }
@@ -180,6 +210,10 @@ impl Window {
         let pixel = |position: usize| position * stride + offset - pad;
         pixel(first)..pixel(end - 1) + 1
     }
+}
+
+fn add_to<T: Copy + std::ops::AddAssign>(sums: &mut [T], values: &[T]) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
 }
 
 /// The sum in several independent chains, so that a processor can add several values at once.
