@@ -1,12 +1,13 @@
 //! The error that quantization causes at the output of a sampled layer, computed from rows of its inputs; no model runs.
 
+use crate::memory::Bytes;
 use crate::sample::{RowSample, SampledLayer};
 use intact8_ir::{Model, Result};
 use intact8_quant::LayerRecord;
 use intact8_quant::rounding::{OutputErrors, ProductOperands, fake_quant_activation, fake_quant_weight};
 
-/// The number of rows in one step.
-const ROWS_PER_STEP: usize = 64;
+/// The number of rows in one step: so many that the weight is not packed for a few of them.
+const ROWS_PER_STEP: usize = 256;
 
 /// The squared error of the output over its square; with bias correction only the part that varies around the mean error counts.
 /// The weight of the model must be smoothed if the entry has smoothing factors.
@@ -41,4 +42,13 @@ pub(crate) fn relative_error(
         noise += group_noise;
     }
     Ok(noise / f64::max(signal, f64::MIN_POSITIVE))
+}
+
+/// The greatest number of bytes that [`relative_error`] allocates.
+pub(crate) fn bytes(sampled: &SampledLayer, rows: &RowSample) -> Bytes {
+    let layout = &sampled.layout;
+    let n_rows = rows.n_rows().min(ROWS_PER_STEP);
+    // The weight with its rows in order, quantized, that with its rows in order, and the difference; then the float and quantized rows
+    // of a step, their difference, and the outputs.
+    Bytes(16 * layout.depth() * layout.n_outputs() + 4 * n_rows * (3 * layout.depth() + layout.n_outputs()))
 }

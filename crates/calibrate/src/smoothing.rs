@@ -6,8 +6,7 @@ use crate::calibrated::SmoothingFactors;
 use crate::float_model::FloatModel;
 use crate::memory::{Bytes, MemoryLimit};
 use crate::passes::{Halt, Passes};
-use crate::rounding::{self, RoundedLayer, rounded_up};
-use crate::row_error::relative_error;
+use crate::row_error::{self, relative_error};
 use crate::sample::{LayerSamples, RowSample, SampledLayer};
 use intact8_ir::{Model, Pass, Result};
 use intact8_quant::passes::{Smooth, smoothed_for_free};
@@ -21,7 +20,7 @@ const DEFAULT_STRENGTH: f64 = 0.7;
 
 /// The largest error with smoothing, relative to that without, with which a layer is smoothed: the division may cost a
 /// multiplication at run time.
-const MAX_ERROR_RATIO: f64 = 0.7;
+const MAX_ERROR_RATIO: f64 = 0.75;
 
 /// The largest number of rows of a layer that are compared: enough to tell errors apart that differ by that ratio.
 const COMPARED_ROWS: usize = 512;
@@ -138,7 +137,8 @@ pub(crate) fn restricted(config: &QuantConfig, is_kept: impl Fn(&str) -> bool) -
     config
 }
 
-/// The relative errors of layers with ranges found from the rows. The weights of the model must be smoothed if there are factors.
+/// The relative errors of layers with ranges found from the rows, and weights rounded to nearest: a better rounding takes several
+/// times as long to find, and gains as much with smoothing as without. The weights of the model must be smoothed if there are factors.
 fn relative_errors(
     model: &Model,
     config: &QuantConfig,
@@ -170,12 +170,7 @@ fn relative_errors(
     let error = |(sampled, rows): &(&SampledLayer, &RowSample)| {
         let name = &sampled.layer.name;
         let smoothing = factors.of_layer(name).to_vec();
-        let mut entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
-        // Learned rounding would take too long here.
-        if !sampled.is_learned() {
-            let layer = RoundedLayer { sampled, rows, entry: &entry };
-            entry.rounded_up = rounded_up(model, config, &[layer])?.remove(0);
-        }
+        let entry = LayerRecord { smoothing, ..record.layer(name)?.clone() };
         relative_error(model, sampled, rows, &entry, config.correct_bias)
     };
     memory.map(layers, |(sampled, rows)| bytes(sampled, rows), error)
@@ -183,12 +178,9 @@ fn relative_errors(
 
 /// The greatest number of bytes that the relative error of a layer takes.
 fn bytes(sampled: &SampledLayer, rows: &RowSample) -> Bytes {
-    let layout = &sampled.layout;
-    let n_weights = layout.depth() * layout.n_outputs();
-    let entry = LayerRecord::default();
-    let of_rounding = rounding::bytes(&[RoundedLayer { sampled, rows, entry: &entry }]);
-    // The float weight, rounded, quantized, and both with their rows in order; then the float and quantized rows of a step.
-    Bytes(of_rounding.0 + 16 * n_weights + 4 * ROWS_PER_STEP * (3 * layout.len() + 2 * layout.n_outputs()))
+    let n_rows = rows.n_rows().min(ROWS_PER_STEP);
+    // The tensor of a step with ranges, beside the error itself.
+    Bytes(row_error::bytes(sampled, rows).0 + 4 * n_rows * sampled.layout.len())
 }
 
 #[cfg(test)]
