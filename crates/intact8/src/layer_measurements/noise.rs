@@ -24,17 +24,21 @@ pub struct LayerNoise {
 impl LayerNoise {
     pub(super) fn measure(
         model: &MeasuredModel<'_>,
-        data: &mut Feed,
+        data: &Feed,
         observer: &mut dyn CalibrationObserver,
     ) -> Result<LayerNoise> {
+        let calibrating = data.batches().take(model.config.batch_num.unwrap_or(usize::MAX));
+        let most = calibrating.map(|batch| data.n_fed(&batch)).sum::<usize>().min(SAMPLES);
+        // The samples one by one need the least memory, and no more time.
+        let mut data = data.clone().in_batches_of_at_most(1);
         let (mut samples, mut n_batches) = (0, 0);
-        for batch in data.batches().take(model.config.batch_num.unwrap_or(usize::MAX)) {
-            if samples >= SAMPLES {
+        for batch in data.batches() {
+            if samples >= most {
                 break;
             }
             (samples, n_batches) = (samples + data.n_fed(&batch), n_batches + 1);
         }
-        let mut batches = Batches::new(data, n_batches, observer);
+        let mut batches = Batches::new(&mut data, n_batches, observer);
         let ranking = rank(model.float, model.config, model.record, &mut batches, &Sqnr, None)?;
         let table = model.float.prepared().layers();
         let of_entry = |ranked: &intact8_search::Ranked| {
