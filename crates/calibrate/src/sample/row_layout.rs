@@ -99,8 +99,11 @@ impl RowLayout {
             return Cow::Borrowed(input);
         }
         let inner = if self.window.is_some() { shape[2..].iter().product::<usize>().max(1) } else { 1 };
-        let channels = input.chunks_exact(inner).zip(factors.iter().cycle());
-        channels.flat_map(|(values, factor)| values.iter().map(move |value| value / factor)).collect()
+        let mut smoothed = input.to_vec();
+        for (values, factor) in smoothed.chunks_exact_mut(inner).zip(factors.iter().cycle()) {
+            values.iter_mut().for_each(|value| *value /= factor);
+        }
+        Cow::Owned(smoothed)
     }
 
     /// The number of groups of the layer; each has input and output channels of its own.

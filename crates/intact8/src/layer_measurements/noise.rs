@@ -9,7 +9,7 @@ use intact8_search::sensitivity::Sqnr;
 use std::collections::BTreeMap;
 
 /// The number of calibration samples that are enough.
-const SAMPLES: usize = 8;
+const SAMPLES: usize = 4;
 
 /// The noise of each layer.
 #[derive(Debug, Clone, Default, PartialEq)]
