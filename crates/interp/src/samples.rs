@@ -122,6 +122,10 @@ impl SampleAxes {
 
     /// The inputs of a batch in parts of so few samples that values stay in the cache; `None` if the batch is one part.
     pub(crate) fn parts(&self, inputs: &[Tensor]) -> Option<Vec<BatchPart>> {
+        if inputs.len() > self.inputs.len() {
+            // A run of the whole says what is wrong.
+            return None;
+        }
         let items: Vec<Option<Data>> =
             inputs.iter().map(|tensor| Some(Data::Tensor(tensor.clone()))).collect();
         let n_samples = self.n_samples(&items)?;

@@ -64,6 +64,28 @@ fn samples_that_may_influence_each_other_are_not_split() {
     }
 }
 
+/// The numbers of samples in the parts of a batch of eight, each of 1 MiB, for a constant of so many MiB.
+fn parts(constant: usize, dims: &str, shape: &[usize]) -> Vec<usize> {
+    let text = format!(
+        "model m opset 17\n%x = input : f32[{dims}]\n%w = const splat(0.5) : f32[{constant},512,512]\n\
+         %y = Relu(%x)\nreturn %y, %w\n"
+    );
+    let session = Session::new(&text.parse().unwrap()).unwrap();
+    let parts = intact8_ir::Executor::parts(&session, &[Tensor::new(shape, vec![0f32; 8 << 18])]);
+    assert!(parts.windows(2).all(|pair| pair[0].samples.end == pair[1].samples.start));
+    parts.iter().map(|part| part.samples.len()).collect()
+}
+
+#[test]
+fn the_values_of_a_part_are_as_large_as_the_largest_constant_or_a_cache() {
+    assert_eq!(parts(1, "N,512,512", &[8, 512, 512]), [4, 4]);
+    assert_eq!(parts(6, "N,512,512", &[8, 512, 512]), [4, 4]);
+    assert_eq!(parts(8, "N,512,512", &[8, 512, 512]).len(), 1);
+    // Twice as large samples, and samples that are not told apart.
+    assert_eq!(parts(1, "N,1024,512", &[4, 1024, 512]), [2, 2]);
+    assert_eq!(parts(1, "8,512,512", &[8, 512, 512]).len(), 1);
+}
+
 proptest! {
     /// The bits are the same, however many threads there are.
     #[test]

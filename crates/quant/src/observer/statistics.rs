@@ -14,7 +14,7 @@ use std::ops::AddAssign;
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "config-files", derive(Serialize, Deserialize))]
 pub struct Statistics {
-    /// The number of observed batches.
+    /// The number of observed batches, or of the parts in which they ran.
     pub n_batches: u64,
     /// The number of observed values.
     pub n_values: u64,
@@ -22,9 +22,9 @@ pub struct Statistics {
     pub min: f32,
     /// The greatest value; 0 as long as there is none.
     pub max: f32,
-    /// The sum of the least values of the batches.
+    /// The sum of the least values of these.
     pub sum_of_min: ExactSum,
-    /// The sum of the greatest values of the batches.
+    /// The sum of the greatest values of these.
     pub sum_of_max: ExactSum,
     /// The histogram of the values.
     pub histogram: Histogram,
