@@ -87,7 +87,7 @@ fn channel_errors(
         let mut input_sums: Vec<InputSums> = linear.iter().map(LinearLayer::empty_sums).collect();
         let states = replays.iter().map(|(_, replay)| (replay.start_batch(), OutputSums::default()));
         let mut states: Vec<(ReplayState, OutputSums)> = states.collect();
-        run_parts(&*executor, inputs, |_, value, tensor| {
+        run_parts(&*executor, executor.parts(inputs), |_, value, tensor| {
             for idx in linear_by_value.at(value) {
                 linear[idx].observe(&mut input_sums[idx], value, tensor)?;
             }

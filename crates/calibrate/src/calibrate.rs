@@ -5,13 +5,13 @@ use crate::data::{Batches, CalibrationData};
 use crate::float_model::FloatModel;
 use crate::observation::ObservedRanges;
 use crate::observer::{CalibrationObserver, CalibrationStage};
-use crate::parts::{Part, run_parts, run_whole};
+use crate::parts::{Part, run_parts};
 use crate::passes::{Halt, Passes, Proceeded, Share};
 use crate::rounding::RoundedLayer;
 use crate::sample::LayerSamples;
 use crate::states::{CalibrationPass, CalibrationStates};
 use crate::{bias_correction, clipping, observation, rounding, smoothing};
-use intact8_ir::{Executor, Model, Pass, Result, Tensor, ValueRef};
+use intact8_ir::{BatchPart, Executor, Model, Pass, Result, Tensor, ValueRef};
 use intact8_quant::QuantConfig;
 use intact8_quant::passes::Smooth;
 use intact8_quant::rounding::SharedWeights;
@@ -207,8 +207,8 @@ pub(crate) fn observe_batches<O: Send>(
 ) -> Result<()> {
     let run_batch = |batch, inputs: &[Tensor]| {
         let mut observer = new_observer(batch);
-        let tap = |part: &Part, value, tensor: &Tensor| observe(&mut observer, part, value, tensor);
-        if is_whole { run_whole(executor, inputs, tap) } else { run_parts(executor, inputs, tap) }?;
+        let parts = if is_whole { vec![BatchPart::whole(inputs)] } else { executor.parts(inputs) };
+        run_parts(executor, parts, |part, value, tensor| observe(&mut observer, part, value, tensor))?;
         Ok(observer)
     };
     batches.in_parallel(run_batch, merge)

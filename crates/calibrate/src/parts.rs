@@ -11,11 +11,6 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// The whole batch.
-    pub(crate) fn whole() -> Part {
-        Part { samples: 0..1, n_samples: 1 }
-    }
-
     /// The positions of some rows of the part among those of the batch, and the number of the latter: each sample has as many.
     pub(crate) fn rows(&self, n_rows: usize) -> (Range<usize>, usize) {
         let of_samples = |n_samples: usize| n_rows * n_samples / self.samples.len().max(1);
@@ -24,28 +19,15 @@ impl Part {
     }
 }
 
-/// Runs a batch at once, as a single part.
-///
-/// # Errors
-/// As [`run_parts`].
-pub(crate) fn run_whole(
-    executor: &dyn Executor,
-    inputs: &[Tensor],
-    mut tap: impl FnMut(&Part, ValueRef, &Tensor) -> Result<()>,
-) -> Result<()> {
-    executor.run_tapped(inputs, &mut |value, tensor| tap(&Part::whole(), value, tensor)).map(drop)
-}
-
-/// Runs a batch part by part. `tap` receives the values of each part, in the order of the parts.
+/// Runs the parts of a batch, one after the other. `tap` receives the values of each part, in the order of the parts.
 ///
 /// # Errors
 /// Those of the runs, and every error that `tap` returns.
 pub(crate) fn run_parts(
     executor: &dyn Executor,
-    inputs: &[Tensor],
+    parts: Vec<BatchPart>,
     mut tap: impl FnMut(&Part, ValueRef, &Tensor) -> Result<()>,
 ) -> Result<()> {
-    let parts = executor.parts(inputs);
     let n_samples = parts.last().map_or(0, |part| part.samples.end);
     parts.into_iter().try_for_each(|BatchPart { samples, inputs }| {
         let part = Part { samples, n_samples };
@@ -68,7 +50,7 @@ mod tests {
         let executor = runtime.compile(&model).unwrap();
         let batch = [Tensor::new(&[2, 786_432], (0..2 * 786_432).map(|idx| idx as f32 - 1e6).collect())];
         let mut found = Vec::new();
-        run_parts(&*executor, &batch, |part, _, tensor| {
+        run_parts(&*executor, executor.parts(&batch), |part, _, tensor| {
             found.push((part.rows(10), tensor.clone()));
             Ok(())
         })

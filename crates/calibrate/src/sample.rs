@@ -151,7 +151,7 @@ impl LayerSamples {
             let executor = float.watched(chunk.by_value.values())?;
             let run_batch = |batch: usize, inputs: &[Tensor]| {
                 let mut on_batch = BatchSamples::new(&chunk.layers, batch, self.batch_num);
-                run_parts(&*executor, inputs, |part, value, tensor| {
+                run_parts(&*executor, executor.parts(inputs), |part, value, tensor| {
                     on_batch.observe(chunk, part, value, tensor)
                 })?;
                 Ok(on_batch)

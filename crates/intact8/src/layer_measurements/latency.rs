@@ -49,6 +49,7 @@ impl LayerLatency {
         if model.deployed.format() == DeployFormat::Ascend {
             ReadAscend.run(&mut deployed)?;
         }
+        // One sample, unless the model fixes the size of a batch.
         let data = data.clone().in_batches_of_at_most(1);
         let samples = data.batches().next().unwrap_or_default();
         let (batch, inputs) = (data.n_fed(&samples), data.inputs(samples)?);

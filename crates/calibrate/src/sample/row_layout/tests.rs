@@ -40,7 +40,7 @@ fn numbers(shape: &[usize]) -> Tensor {
 /// All rows of one batch.
 fn sampled(layout: &RowLayout, x: &Tensor, y: &Tensor) -> RowSample {
     let mut rows = RowSample::default();
-    layout.sample(&mut rows, x, Some(y), (0, 1), &Part::whole()).unwrap();
+    layout.sample(&mut rows, x, Some(y), (0, 1), &Part { samples: 0..1, n_samples: 1 }).unwrap();
     rows
 }
 
